@@ -1,0 +1,1 @@
+"""The audit log: evidence, receipts, Merkle proofs, offline verification."""

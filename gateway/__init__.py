@@ -1,0 +1,1 @@
+"""The gateway: partner events in, signed webhooks out, every exchange provable."""

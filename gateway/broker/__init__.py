@@ -1,0 +1,1 @@
+"""Where events live: one port, an embedded and a Kafka adapter."""

@@ -1,0 +1,222 @@
+"""The broker as the gateway sees it: durable topics, explicit positions, no consumer groups.
+
+An event is true when the broker has it. An adapter must never turn an unknown outcome into a certain one, never reset a position by
+itself, and never acknowledge what would not survive a power loss.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What a topic should be like.
+
+    `retention_ms` None: keep for ever. `compacted`: the newest record of each key is kept, whatever its age.
+    """
+
+    name: str
+    partitions: int = 1
+    retention_ms: int | None = None
+    compacted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that exists. `mismatches`: how it differs from its specification, in words for an operator."""
+
+    id: str
+    mismatches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to append. Header names may repeat; values may be empty; `at` is its time, Unix milliseconds."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None = field(repr=False)
+    headers: tuple[tuple[str, bytes], ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a topic. Keyed by the topic's id, since a topic deleted and made again keeps its name."""
+
+    topic_id: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a reader is to begin: `offset` is the next offset wanted."""
+
+    topic: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The record is durable at this position."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Certain: the record is not in the topic and will not appear.
+
+    `code`: `too_large`, `unknown_topic`, `storage_full`, `unavailable`, `invalid`.
+    """
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The record may be in the topic, or may still appear."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A record that was read. `at` is the broker's time of the record, Unix milliseconds."""
+
+    position: Position
+    record: Record
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooLow:
+    """The wanted offset is gone (retention): the hole is [wanted, first). The partition is no longer read until assigned again."""
+
+    topic: str
+    wanted: Position
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooHigh:
+    """The wanted offset is beyond the end: the topic has lost records that we have seen. No longer read until assigned again."""
+
+    topic: str
+    wanted: Position
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChanged:
+    """The topic was deleted, or deleted and made again (`new_id`). Reported within two seconds; no longer read until assigned again.
+
+    What was read between the change and this report may repeat after the new assignment.
+    """
+
+    topic: str
+    old_id: str
+    new_id: str | None
+
+
+ReadEvent = Read | TooLow | TooHigh | TopicChanged
+
+
+class BrokerError(Exception):
+    """The broker could not be asked, or would not answer; says why and how to mend it.
+
+    `code`: `broker_unavailable` (try again), `broker_refused` (authorisation, settings: an operator must act), `topic_unknown`.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        """Keep the code apart from the words."""
+        super().__init__(reason)
+        self.code = code
+
+
+class Reader(Protocol):
+    """Reads explicitly assigned partitions, each in offset order; gaps are normal. One task uses a reader at a time."""
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        """Add partitions, or move those already assigned. Takes effect with the next poll; returns at once."""
+        ...
+
+    def release(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Stop reading these (topic, partition); unknown ones are passed over. Nothing of them is returned by later polls."""
+        ...
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        """The next offset to come: all before it were returned by `poll`, or hold no record. None: not assigned."""
+        ...
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        """Up to `limit` events; returns as soon as there is one, or empty after `wait_ms`.
+
+        A broker that is away yields empty lists, and reading goes on by itself once it is back.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+        ...
+
+
+class Broker(Protocol):
+    """Durable topics."""
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """Make the topics that are missing; by name, what is there now. Idempotent; changes no existing topic.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        ...
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
+        """The topics among `names` that exist.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        ...
+
+    async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
+        """Append, in order for each partition; one answer a record. Never raises for the broker's state, and answers within a bounded time."""
+        ...
+
+    async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        """First offset kept, and the offset that the next record will get, of each (topic, partition).
+
+        Raises:
+            BrokerError: the broker is away or refuses, or a topic is unknown.
+        """
+        ...
+
+    async def offset_at(self, partition: tuple[str, int], at: int) -> int:
+        """The first offset whose record time is `at` or later; the end where there is none.
+
+        Raises:
+            BrokerError: as `bounds`.
+        """
+        ...
+
+    def reader(self) -> Reader:
+        """A new reader with nothing assigned."""
+        ...
+
+    def away_for_ms(self) -> int:
+        """How long the broker has been known to be away; 0 while it answers. Never blocks: admission asks it on every request."""
+        ...
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest record (key, value and headers together) that an append may hold."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and let go; idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""From an outbound record to a delivered webhook."""

@@ -1,0 +1,1 @@
+"""One linear schema history over the four rows modules."""

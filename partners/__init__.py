@@ -1,0 +1,1 @@
+"""Partners, their credentials, contracts and endpoints: values, rules and rows."""

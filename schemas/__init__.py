@@ -1,0 +1,1 @@
+"""Avro schemas and what partners may say: validation, codecs, registry."""
