@@ -44,7 +44,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A CloudEvent. `attributes`: every optional attribute and extension given (`time`, `subject`, ...), not `type`, `id`, `source`."""
+    """A CloudEvent.
+
+    `attributes`: every optional attribute and extension given (`time`, `subject`, ...), not `type`, `id`, `source`.
+    """
 
     key: EventKey
     type: str

@@ -1,7 +1,7 @@
 """The broker as the gateway sees it: durable topics, explicit positions, no consumer groups.
 
-An event is true when the broker has it. An adapter must never turn an unknown outcome into a certain one, never reset a position by
-itself, and never acknowledge what would not survive a power loss.
+An event is true when the broker has it. An adapter must never turn an unknown outcome into a certain one,
+never reset a position by itself, and never acknowledge what would not survive a power loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record to append. Header names may repeat; values may be empty; `at` is its time, Unix milliseconds."""
+    """A record to append. Header names may repeat; values may be empty.
+
+    `at` is its time, Unix milliseconds.
+    """
 
     topic: str
     partition: int
@@ -95,7 +98,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class TooLow:
-    """The wanted offset is gone (retention): the hole is [wanted, first). The partition is no longer read until assigned again."""
+    """The wanted offset is gone (retention): the hole is [wanted, first).
+
+    The partition is no longer read until assigned again.
+    """
 
     topic: str
     wanted: Position
@@ -104,7 +110,10 @@ class TooLow:
 
 @dataclass(frozen=True, slots=True)
 class TooHigh:
-    """The wanted offset is beyond the end: the topic has lost records that we have seen. No longer read until assigned again."""
+    """The wanted offset is beyond the end: the topic has lost records that we have seen.
+
+    No longer read until assigned again.
+    """
 
     topic: str
     wanted: Position
@@ -113,7 +122,9 @@ class TooHigh:
 
 @dataclass(frozen=True, slots=True)
 class TopicChanged:
-    """The topic was deleted, or deleted and made again (`new_id`). Reported within two seconds; no longer read until assigned again.
+    """The topic was deleted, or deleted and made again (`new_id`). Reported within two seconds.
+
+    No longer read until assigned again.
 
     What was read between the change and this report may repeat after the new assignment.
     """
@@ -129,7 +140,8 @@ ReadEvent = Read | TooLow | TooHigh | TopicChanged
 class BrokerError(Exception):
     """The broker could not be asked, or would not answer; says why and how to mend it.
 
-    `code`: `broker_unavailable` (try again), `broker_refused` (authorisation, settings: an operator must act), `topic_unknown`.
+    `code`: `broker_unavailable` (try again), `broker_refused` (authorisation, settings: an operator
+    must act), `topic_unknown`.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -139,18 +151,30 @@ class BrokerError(Exception):
 
 
 class Reader(Protocol):
-    """Reads explicitly assigned partitions, each in offset order; gaps are normal. One task uses a reader at a time."""
+    """Reads explicitly assigned partitions, each in offset order; gaps are normal.
+
+    One task uses a reader at a time.
+    """
 
     def assign(self, starts: Sequence[Start]) -> None:
-        """Add partitions, or move those already assigned. Takes effect with the next poll; returns at once."""
+        """Add partitions, or move those already assigned. Takes effect with the next poll.
+
+        Returns at once.
+        """
         ...
 
     def release(self, partitions: Sequence[tuple[str, int]]) -> None:
-        """Stop reading these (topic, partition); unknown ones are passed over. Nothing of them is returned by later polls."""
+        """Stop reading these (topic, partition); unknown ones are passed over.
+
+        Nothing of them is returned by later polls.
+        """
         ...
 
     def reached(self, topic: str, partition: int) -> int | None:
-        """The next offset to come: all before it were returned by `poll`, or hold no record. None: not assigned."""
+        """The next offset to come: all before it were returned by `poll`, or hold no record.
+
+        None: not assigned.
+        """
         ...
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
@@ -169,7 +193,9 @@ class Broker(Protocol):
     """Durable topics."""
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
-        """Make the topics that are missing; by name, what is there now. Idempotent; changes no existing topic.
+        """Make the topics that are missing; by name, what is there now.
+
+        Idempotent; changes no existing topic.
 
         Raises:
             BrokerError: the broker is away or refuses.
@@ -185,7 +211,10 @@ class Broker(Protocol):
         ...
 
     async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
-        """Append, in order for each partition; one answer a record. Never raises for the broker's state, and answers within a bounded time."""
+        """Append, in order for each partition; one answer a record.
+
+        Never raises for the broker's state, and answers within a bounded time.
+        """
         ...
 
     async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
@@ -209,7 +238,10 @@ class Broker(Protocol):
         ...
 
     def away_for_ms(self) -> int:
-        """How long the broker has been known to be away; 0 while it answers. Never blocks: admission asks it on every request."""
+        """How long the broker has been known to be away; 0 while it answers. Never blocks.
+
+        Admission asks it on every request.
+        """
         ...
 
     @property
