@@ -1,0 +1,72 @@
+# Everything a contributor or a CI machine runs. `make help` lists the targets.
+# Needs Python 3.11 or newer and make; all else comes from the locked, hashed requirements files.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+UV ?= uv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PACKAGES := gateway partners schemas audit
+CODE := $(PACKAGES) tests $(wildcard bench)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# Two stamps: editing pyproject.toml re-links the program in seconds without a look at the locked packages.
+LOCKED := $(VENV)/.locked
+LINKED := $(VENV)/.linked
+
+.PHONY: help setup format check test demo lock clean
+
+help: ## list the targets
+	@echo "make TARGET [PYTHON=python3.13 VENV=.venv-3.13] [ARGS=...]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+
+setup: $(LINKED) ## make the virtual environment from the lock and install the gateway command into it
+
+$(LOCKED): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $(PYTHON) is missing or older than Python 3.11; name another one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing the locked packages into $(VENV) (once, about a minute)"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(LINKED): $(LOCKED) pyproject.toml
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+format: $(LINKED) ## format the code and mend what ruff can mend
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+check: $(LINKED) ## formatting, lint, types and layers; changes nothing
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: $(LINKED) ## run the tests: make test ARGS="tests/unit -k claim"
+	$(BIN)/python -m pytest $(ARGS)
+
+demo: $(LINKED) ## two partners, real data, webhooks, proofs and a kill, in about a minute
+	$(BIN)/gateway demo $(ARGS)
+
+# The resolver runs for every platform and for the oldest supported Python, so that one lock serves all machines.
+# Neither the header nor an index address is written: the lock says what, the machine's own pip settings say from where.
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --extra build
+
+lock: ## write both requirements files anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
+	@command -v $(UV) >/dev/null || { echo "make: uv is missing; install it, or name it: make lock UV=/path/to/uv" >&2; exit 1; }
+	$(LOCK) $(ARGS) pyproject.toml -o requirements.txt
+	$(LOCK) $(ARGS) --extra dev pyproject.toml -o requirements-dev.txt
+
+clean: ## remove the environment and every cache (never gateway-data)
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
