@@ -1,0 +1,180 @@
+"""Webhook endpoints: where a partner's events are sent, how fast, how often again; which URLs are writable at all.
+
+The text of a URL is judged here. The address behind it is judged at every connect, elsewhere: a text proves
+nothing about an address.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from partners.errors import EndpointUrlError
+
+Order = Literal["none", "key", "endpoint"]
+EndpointState = Literal["unverified", "active", "paused", "disabled"]
+
+STANDARD_75H: Final = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Seconds to wait before each attempt; the first is made at once. Source: Standard Webhooks 1.0.0."""
+
+SCHEDULES: Final = {"standard-75h": STANDARD_75H}
+MAX_CONCURRENCY: Final = 64
+MAX_URL_BYTES: Final = 2_048
+DEFAULT_CONCURRENCY: Final = 8
+
+_MAX_HOST_BYTES: Final = 253
+_HTTPS_PORT: Final = 443
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_PATTERN: Final = re.compile(r"(?P<wild>\*\.)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A URL with the event types that go there.
+
+    `types` empty: every type that the partner receives. `per_second` None: as fast as it answers. `delays`:
+    seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first.
+    `declared`: it stands in the contract file.
+    """
+
+    id: str
+    partner: str
+    name: str
+    url: str
+    types: frozenset[str]
+    order: Order
+    concurrency: int
+    per_second: int | None
+    delays: tuple[int, ...]
+    keys: tuple[bytes, ...] = field(repr=False)
+    state: EndpointState
+    declared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredEndpoint:
+    """An endpoint as a contract file names it; the fields mean what they mean in `Endpoint`."""
+
+    name: str
+    url: str
+    types: frozenset[str]
+    order: Order
+    concurrency: int
+    per_second: int | None
+    delays: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPattern:
+    """A host that endpoints may have, or (`*.`) every host below one. `port` None: 443."""
+
+    text: str
+    host: str
+    is_wild: bool
+    port: int | None
+
+    def covers(self, host: str, port: int) -> bool:
+        """Tell whether an endpoint at this host and port is covered."""
+        if port != (self.port or _HTTPS_PORT):
+            return False
+        return host.endswith("." + self.host) if self.is_wild else host == self.host
+
+
+def parse_host_pattern(text: str) -> HostPattern:
+    """Read `hooks.acme.example`, `*.acme.example` or `hooks.acme.example:8443`.
+
+    Raises:
+        EndpointUrlError: it is no pattern, with the reason.
+    """
+    found = _PATTERN.fullmatch(text.lower())
+    if found is None:
+        raise EndpointUrlError(
+            "a host pattern reads hooks.acme.example, *.acme.example or hooks.acme.example:8443"
+        )
+    host = _verify_host(found["host"].strip("[]").rstrip("."))
+    port = None if found["port"] is None else int(found["port"])
+    if port is not None and not 0 < port < 65_536:  # noqa: PLR2004 - the range of a TCP port
+        raise EndpointUrlError("a port is a number from 1 to 65535")
+    if found["wild"] and (_as_address(host) is not None or "." not in host):
+        raise EndpointUrlError("'*.' goes before a domain of at least two labels, such as *.acme.example")
+    return HostPattern(text, host, found["wild"] is not None, port)
+
+
+def verify_url(text: str, hosts: Sequence[HostPattern], *, allow_insecure_loopback: bool = False) -> str:
+    """Return the URL in the form to be stored (host in lower case, no trailing dot), if it may be an endpoint.
+
+    HTTPS only, on port 443 or one that a host pattern names; no user name, no fragment, no zone, an ASCII host.
+    With `allow_insecure_loopback`, http and any port too, where the host is `localhost` or a loopback literal.
+    An empty `hosts` allows every host.
+
+    Raises:
+        EndpointUrlError: it may not, with the rule it breaks.
+
+    Source: OWASP SSRF prevention; RFC 3986, section 3.2.
+    """
+    parts, port = _split(text)
+    host = _verify_host((parts.hostname or "").rstrip("."))
+    is_exempt = allow_insecure_loopback and _is_loopback(host)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_exempt):
+        raise EndpointUrlError("an endpoint's URL begins with https://")
+    number = port or (_HTTPS_PORT if parts.scheme == "https" else 80)
+    is_covered = any(pattern.covers(host, number) for pattern in hosts)
+    if not is_exempt and not is_covered:
+        if hosts:
+            named = ", ".join(pattern.text for pattern in hosts)
+            raise EndpointUrlError(f"its host and port are not among those allowed by endpoints.hosts: {named}")
+        if number != _HTTPS_PORT:
+            raise EndpointUrlError("a port other than 443 must be named in endpoints.hosts, as host:port")
+    shown = f"[{host}]" if ":" in host else host
+    return parts._replace(netloc=shown if port is None else f"{shown}:{port}").geturl()
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    """Split a URL, refusing first what urlsplit would mend or drop without a word."""
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise EndpointUrlError(
+            "a URL holds printable ASCII without spaces or backslashes: "
+            "write an international host as xn--..., other characters as %XX"
+        )
+    if len(text) > MAX_URL_BYTES:
+        raise EndpointUrlError(f"a URL has at most {MAX_URL_BYTES} characters")
+    if "#" in text:
+        raise EndpointUrlError("an endpoint's URL has no fragment (#...)")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise EndpointUrlError("not a URL: one reads https://host/path") from error
+    if "@" in parts.netloc:
+        raise EndpointUrlError("an endpoint's URL has no user name or password: secrets do not belong in a URL")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise EndpointUrlError("a port is a number from 1 to 65535")
+    return parts, port
+
+
+def _verify_host(host: str) -> str:
+    """Return a host that is an address or a name of legal labels; no zone, no percent, no number games."""
+    if not host or len(host) > _MAX_HOST_BYTES:
+        raise EndpointUrlError(f"a host has 1 to {_MAX_HOST_BYTES} characters")
+    if _as_address(host) is not None:
+        return host
+    labels = host.split(".")
+    if any(_LABEL.fullmatch(label) is None for label in labels):
+        raise EndpointUrlError("not a legal host name: labels of a-z, 0-9 and '-', or an address without zone")
+    if labels[-1][0].isdigit():
+        raise EndpointUrlError("a host that ends in a number must be a complete IPv4 address, such as 192.0.2.1")
+    return host
+
+
+def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return None if "%" in host else ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _as_address(host)
+    return host == "localhost" if address is None else address.is_loopback

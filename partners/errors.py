@@ -1,0 +1,132 @@
+"""What can go wrong with partners, one class for each way a caller must act.
+
+    PartnersError
+    +-- ContractFileError    contract_invalid      the file is wrong; carries every problem found
+    +-- SlugError            slug_invalid          no legal name of a partner
+    +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
+    +-- NotFoundError        not_found             no such partner, credential or endpoint
+    +-- PreconditionError    precondition_failed   somebody else changed it first
+    +-- DestructiveError     change_destructive    the change removes what is in use, and was not told it may
+    +-- LimitReachedError    limit_reached         as many as there may be
+    +-- StateConflictError   state_conflict        not in this state
+    +-- CredentialError      credential_invalid    unknown, mistyped, wrong, or not valid yet
+        +-- CredentialExpiredError   credential_expired    the secret was right
+        +-- CredentialRevokedError   credential_revoked    the secret was right
+
+Codes never change; the HTTP status of each stands in `gateway.http.problems`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a contract file, and how to mend it.
+
+    `line` counts from 1. `pointer` is a JSON Pointer into the document (RFC 6901). `code` is one of
+    `syntax`, `duplicate_key`, `not_allowed`, `depth`, `length`, `missing`, `unknown_field`, `type`,
+    `range`, `enum`, `format`, `reference`.
+    """
+
+    file: str
+    line: int
+    pointer: str
+    code: str
+    detail: str
+
+    def __str__(self) -> str:
+        """Render as one line for a terminal: `acme.yaml:12: /sends/order.placed/id: ...`."""
+        place = f" {self.pointer}:" if self.pointer else ""
+        return f"{self.file}:{self.line}:{place} {self.detail}"
+
+
+class PartnersError(Exception):
+    """Root of all errors of this package."""
+
+    code: ClassVar[str] = "partners_error"
+
+
+class ContractFileError(PartnersError):
+    """A contract file, or a file that it names, is wrong."""
+
+    code = "contract_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep every problem, in the order of the file."""
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SlugError(PartnersError):
+    """Not a legal slug."""
+
+    code = "slug_invalid"
+
+
+class EndpointUrlError(PartnersError):
+    """A URL that may not be an endpoint, with the rule it breaks."""
+
+    code = "endpoint_invalid"
+
+
+class NotFoundError(PartnersError):
+    """There is no such partner, credential or endpoint."""
+
+    code = "not_found"
+
+
+class PreconditionError(PartnersError):
+    """The contract is not at the revision that the caller has seen."""
+
+    code = "precondition_failed"
+
+    def __init__(self, expected: int, actual: int) -> None:
+        """Keep both revisions."""
+        super().__init__(
+            f"the contract is at revision {actual}, not {expected}: read it again, then repeat the change"
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class DestructiveError(PartnersError):
+    """The change takes away an event type or an endpoint, and was not told that it may."""
+
+    code = "change_destructive"
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Keep what would be taken away, as paths into the contract."""
+        super().__init__(f"this removes {', '.join(paths)}: allow destructive changes if that is meant")
+        self.paths = tuple(paths)
+
+
+class LimitReachedError(PartnersError):
+    """There are already as many as there may be."""
+
+    code = "limit_reached"
+
+
+class StateConflictError(PartnersError):
+    """The thing is in a state in which this cannot be done."""
+
+    code = "state_conflict"
+
+
+class CredentialError(PartnersError):
+    """No valid credential. Says nothing about which part was wrong."""
+
+    code = "credential_invalid"
+
+
+class CredentialExpiredError(CredentialError):
+    """Its time is over. Raised only after the secret was found right."""
+
+    code = "credential_expired"
+
+
+class CredentialRevokedError(CredentialError):
+    """It was revoked. Raised only after the secret was found right."""
+
+    code = "credential_revoked"
