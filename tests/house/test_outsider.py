@@ -1,4 +1,4 @@
-"""An outsider needs the standard library, cryptography and `audit` to verify; nothing else may be imported."""
+"""An outsider needs the standard library, cryptography and `audit` to verify, and nothing else."""
 
 import os
 import subprocess
