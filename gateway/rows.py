@@ -1,0 +1,157 @@
+"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, instances, keys, facts.
+
+Rows only: they validate nothing (SQLModel classes with `table=True` never do). Each table has one writing
+role, named in its docstring. Times are Unix milliseconds.
+"""
+
+from sqlalchemy import BigInteger, Index, LargeBinary, text
+from sqlmodel import Field, SQLModel
+
+
+class ClaimRow(SQLModel, table=True):
+    """One event identity and the receipt that answers for it; ingress writes, the sequencer confirms.
+
+    `datum` is kept until the claim is confirmed, so that a restart can publish; `content` until its retention
+    ends. `lease_until` is by the database's clock. `state`: `unconfirmed` or `confirmed`.
+    """
+
+    __tablename__ = "gateway_claim"
+    __table_args__ = (
+        Index("ix_gateway_claim_partner_at", "partner", "at"),
+        Index("ix_gateway_claim_at", "at"),
+        Index(
+            "ix_gateway_claim_unconfirmed",
+            "lease_until",
+            sqlite_where=text("state = 'unconfirmed'"),
+            postgresql_where=text("state = 'unconfirmed'"),
+        ),
+    )
+
+    ref: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    partner: str
+    log: str
+    direction: str
+    source: str
+    event_id: str
+    event_type: str
+    event_sha256: bytes = Field(sa_type=LargeBinary)
+    content_sha256: bytes = Field(sa_type=LargeBinary)
+    receipt: str
+    schema_id: int
+    framing: str
+    topic: str
+    topic_id: str
+    partition: int
+    key: bytes | None = Field(default=None, sa_type=LargeBinary)
+    offset: int | None = Field(default=None, sa_type=BigInteger)
+    at: int = Field(sa_type=BigInteger)
+    attributes: str
+    content: bytes | None = Field(default=None, sa_type=LargeBinary)
+    content_type: str
+    content_encoding: str
+    origin_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
+    datum: bytes | None = Field(default=None, sa_type=LargeBinary)
+    state: str
+    lease_until: int = Field(sa_type=BigInteger)
+    owner: str
+    leaf_index: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """An event that an endpoint still waits for, payload copied; the relay writes."""
+
+    __tablename__ = "gateway_delivery"
+    __table_args__ = (
+        Index("ix_gateway_delivery_due", "partner", "state", "next_at"),
+        Index("ix_gateway_delivery_ref", "ref"),
+    )
+
+    endpoint: str = Field(primary_key=True)
+    ref: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    partner: str
+    source: str
+    event_id: str
+    event_type: str
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int = Field(sa_type=BigInteger)
+    order_key: str | None = None
+    payload: bytes = Field(sa_type=LargeBinary)
+    schema_id: int
+    attempts: int
+    next_at: int = Field(sa_type=BigInteger)
+    state: str
+    reason: str | None = None
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class BacklogRow(SQLModel, table=True):
+    """What a closed or full lane has yet to read: offsets from `from_offset` up to, not with, `to_offset`."""
+
+    __tablename__ = "gateway_backlog"
+
+    endpoint: str = Field(primary_key=True)
+    topic_id: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    topic: str
+    from_offset: int = Field(sa_type=BigInteger)
+    to_offset: int = Field(sa_type=BigInteger)
+
+
+class PositionRow(SQLModel, table=True):
+    """How far a role has read a partition; the lease's owner writes. `finished`: a JSON list of offsets."""
+
+    __tablename__ = "gateway_position"
+
+    role: str = Field(primary_key=True)
+    topic_id: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    topic: str
+    next: int = Field(sa_type=BigInteger)
+    finished: str
+
+
+class LeaseRow(SQLModel, table=True):
+    """Who works on a shard, until when by the database's clock. The epoch grows with each change of owner."""
+
+    __tablename__ = "gateway_lease"
+
+    role: str = Field(primary_key=True)
+    shard: int = Field(primary_key=True)
+    owner: str
+    epoch: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
+
+
+class InstanceRow(SQLModel, table=True):
+    """A running instance of a role, so that shards can be shared fairly with one that holds none yet."""
+
+    __tablename__ = "gateway_instance"
+
+    role: str = Field(primary_key=True)
+    owner: str = Field(primary_key=True)
+    until: int = Field(sa_type=BigInteger)
+
+
+class KeyRow(SQLModel, table=True):
+    """One of our signing keys, its secret half sealed; administration writes. `id`: RFC 7638 thumbprint."""
+
+    __tablename__ = "gateway_key"
+
+    id: str = Field(primary_key=True)
+    purpose: str
+    sealed: bytes = Field(sa_type=LargeBinary)
+    public_key: bytes = Field(sa_type=LargeBinary)
+    created_at: int = Field(sa_type=BigInteger)
+    retired_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class MetaRow(SQLModel, table=True):
+    """A named fact about this installation that must never change unnoticed, such as its frozen origin."""
+
+    __tablename__ = "gateway_meta"
+
+    name: str = Field(primary_key=True)
+    value: str
