@@ -1,0 +1,97 @@
+"""A delivery is one event for one endpoint, an attempt one try at it, a decision what follows from the try.
+
+Values only.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from gateway.broker.port import Position
+from gateway.dialler import Answer, Outgoing
+
+HoldReason = Literal["gone", "failing", "paused", "disabled", "unverified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one endpoint.
+
+    `position` is the record's, for order and for what a restart reads again. `group`: deliveries of one group
+    go out one at a time and in order; None: no order asked. `body` is exactly what is sent; None: it lies in the
+    delivery's row. `attempts` already made. `due_at`: not before (Unix milliseconds).
+    """
+
+    endpoint: str
+    ref: bytes
+    partner: str
+    source: str
+    event_id: str
+    event_type: str
+    topic: str
+    position: Position
+    schema_id: int
+    group: str | None
+    body: bytes | None = field(repr=False)
+    attempts: int = 0
+    due_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Answered by a 2xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Try again, not before `at`."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The schedule is used up."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The endpoint is to be disabled; the delivery waits for it."""
+
+    reason: HoldReason
+
+
+Decision = Delivered | RetryAt | Parked | Held
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One real POST, to be recorded: what was sent where, what came back, what follows.
+
+    `id` is random: two POSTs are two entries. `number` counts from 1; `at` is when it began. `delivery` holds
+    the body, and the attempts made before this one.
+    """
+
+    id: str
+    delivery: Delivery
+    url: str
+    number: int
+    at: int
+    content_sha256: bytes
+    content_length: int
+    answer: Answer
+    decision: Decision
+
+
+class Sender(Protocol):
+    """Sends one POST; `gateway.dialler.Dialler` fits."""
+
+    @property
+    def deadline_ms(self) -> int:
+        """The longest that one send takes."""
+        ...
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """POST once; never raises for what the other side does."""
+        ...

@@ -1,0 +1,165 @@
+"""One endpoint's state machine: what waits, what is under way, what may go now.
+
+Pure: takes `now`, does no I/O. Breaker, pace, order and the retry clock are inside. A lane that is closed or
+full refuses an offer, and the event joins the endpoint's backlog range instead; nothing is dropped here.
+
+A delivery is *saved* once its row is durable: the lane forgets its body and counts it as a waiting retry.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, Literal
+
+from gateway.dialler import Reason
+from gateway.egress.breaker import Breaker
+from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.pace import Pace
+from partners.endpoint import Endpoint
+
+Offer = Literal["taken", "known", "closed"]
+
+NEVER: Final = 1 << 62
+"""Nothing to take until something else happens: an offer, a settlement, another state of the endpoint."""
+
+CAPACITY: Final = 256
+SAVED_LIMIT: Final = 1_000
+
+
+class Lane:
+    """Made for one endpoint. `capacity`: unsaved deliveries it holds; `saved_limit`: waiting retries."""
+
+    def __init__(
+        self, endpoint: Endpoint, *, capacity: int = CAPACITY, saved_limit: int = SAVED_LIMIT
+    ) -> None:
+        self.endpoint = endpoint
+        self.breaker = Breaker()
+        self._pace = Pace(endpoint.per_second)
+        self._capacity = capacity
+        self._saved_limit = saved_limit
+        self._groups: dict[str | bytes, deque[Delivery]] = {}
+        self._due: list[tuple[int, int, str | bytes]] = []
+        self._turn = 0
+        self._known: dict[bytes, str | bytes] = {}
+        self._saved: set[bytes] = set()
+        self._flying: set[bytes] = set()
+
+    def update(self, endpoint: Endpoint) -> None:
+        """The endpoint as it is now: another state, limits, URL or secrets."""
+        if endpoint.per_second != self.endpoint.per_second:
+            self._pace = Pace(endpoint.per_second)
+        if endpoint.state == "active" and self.endpoint.state != "active":
+            self.breaker = Breaker()
+        self.endpoint = endpoint
+
+    def restore(self, deliveries: Iterable[Delivery]) -> None:
+        """What rows of this endpoint say after a restart; before any offer, oldest position first."""
+        for delivery in deliveries:
+            self._saved.add(delivery.ref)
+            self._add(delivery)
+
+    def room(self, now: int) -> int:
+        """How many offers would be taken now; a single one where a probe is wanted."""
+        if self.endpoint.state != "active" or len(self._saved) >= self._saved_limit:
+            return 0
+        if not self.breaker.is_open:
+            return max(0, self._capacity - (len(self._known) - len(self._saved)))
+        is_idle = now >= self.breaker.probe_at and not self._flying
+        return 1 if is_idle and not (self._due and self._due[0][0] <= now) else 0
+
+    def offer(self, delivery: Delivery, now: int) -> Offer:
+        """Take a new delivery, if there is room; `known`: the same event is in the lane already."""
+        if delivery.ref in self._known:
+            return "known"
+        if self.room(now) == 0:
+            return "closed"
+        self._add(delivery)
+        return "taken"
+
+    def take(self, now: int) -> Delivery | int:
+        """The next delivery to send now; or when to ask again, Unix milliseconds."""
+        limit = 1 if self.breaker.is_open else self.endpoint.concurrency
+        if self.endpoint.state != "active" or not self._due or len(self._flying) >= limit:
+            return NEVER
+        when = max(self._due[0][0], self._pace.ready_at(now))
+        if self.breaker.is_open:
+            when = max(when, self.breaker.probe_at)
+        if when > now:
+            return when
+        _, _, key = heapq.heappop(self._due)
+        delivery = self._groups[key][0]
+        self._flying.add(delivery.ref)
+        self._pace = self._pace.spend(now)
+        return delivery
+
+    def settle(self, delivery: Delivery, decision: Decision, now: int, failure: Reason | None) -> None:
+        """What became of a delivery that was taken, and what its endpoint's answer says of the endpoint.
+
+        Raises:
+            ValueError: it is not under way: our own bug.
+        """
+        if delivery.ref not in self._flying:
+            raise ValueError("only what was taken can be settled")
+        self._flying.discard(delivery.ref)
+        self._learn(failure, now)
+        key = _key(delivery)
+        queue = self._groups[key]
+        match decision:
+            case Delivered() | Parked():
+                queue.popleft()
+                self._known.pop(delivery.ref)
+                self._saved.discard(delivery.ref)
+            case RetryAt(at):
+                queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=at)
+            case Held():
+                queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=now)
+                self.endpoint = replace(self.endpoint, state="disabled")
+        if queue:
+            self._schedule(key)
+        else:
+            del self._groups[key]
+
+    def saved(self, ref: bytes) -> None:
+        """The delivery's row is durable: its body is not needed here any longer."""
+        if ref not in self._known or ref in self._saved:
+            return
+        self._saved.add(ref)
+        queue = self._groups[self._known[ref]]
+        at = next(at for at, delivery in enumerate(queue) if delivery.ref == ref)
+        queue[at] = replace(queue[at], body=None)
+
+    def unsaved(self) -> tuple[Delivery, ...]:
+        """What waits and has no row, in the order it came: to be saved before a lane closes for long."""
+        resting = (each for queue in self._groups.values() for each in queue)
+        return tuple(each for each in resting if each.ref not in self._saved | self._flying)
+
+    @property
+    def flying(self) -> int:
+        """How many are under way."""
+        return len(self._flying)
+
+    def _add(self, delivery: Delivery) -> None:
+        key = _key(delivery)
+        self._known[delivery.ref] = key
+        queue = self._groups.setdefault(key, deque())
+        queue.append(delivery)
+        if len(queue) == 1:
+            self._schedule(key)
+
+    def _schedule(self, key: str | bytes) -> None:
+        self._turn += 1
+        heapq.heappush(self._due, (self._groups[key][0].due_at, self._turn, key))
+
+    def _learn(self, failure: Reason | None, now: int) -> None:
+        if failure is None:
+            self.breaker = self.breaker.succeeded()
+        elif failure == "client_error":
+            self.breaker = self.breaker.rejected(now)
+        else:
+            self.breaker = self.breaker.failed(now)
+
+
+def _key(delivery: Delivery) -> str | bytes:
+    """Without an order each delivery is a group of its own."""
+    return delivery.ref if delivery.group is None else delivery.group

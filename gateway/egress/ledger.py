@@ -1,0 +1,89 @@
+"""Which positions of one partition are settled: the watermark, and what is finished beyond it.
+
+An offset is settled when everything that follows from its record is durable. The invariant: an offset below
+the watermark was settled, or holds no record. Pure; offsets only.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+
+class Ledger:
+    """Starts at `start`, with the half-open ranges `finished` beyond it (as a restart finds them stored)."""
+
+    def __init__(self, start: int, finished: Iterable[tuple[int, int]] = ()) -> None:
+        self._reached = start
+        self._owed: dict[int, int] = {}
+        self._finished = [(first, end) for first, end in sorted(finished) if end > start]
+
+    @property
+    def owing(self) -> int:
+        """How many offsets are read and not settled."""
+        return len(self._owed)
+
+    def is_known(self, offset: int) -> bool:
+        """Whether this offset needs nothing more: below what was reached, or finished before the restart."""
+        if offset < self._reached:
+            return True
+        at = bisect_right(self._finished, offset, key=lambda span: span[0]) - 1
+        return at >= 0 and offset < self._finished[at][1]
+
+    def open(self, offset: int, parts: int) -> None:
+        """A record was read, and this many parts must settle before it is settled.
+
+        Raises:
+            ValueError: the offset is known already, or `parts` is below 1: our own bug.
+        """
+        if parts < 1 or self.is_known(offset):
+            raise ValueError(f"offset {offset} with {parts} parts cannot be opened")
+        self._owed[offset] = parts
+        self._reached = offset + 1
+
+    def settle(self, offset: int, parts: int = 1) -> None:
+        """So many parts of an opened offset are durable.
+
+        Raises:
+            ValueError: it owes fewer: our own bug.
+        """
+        owed = self._owed.get(offset, 0) - parts
+        if owed < 0:
+            raise ValueError(f"offset {offset} does not owe {parts} parts")
+        if owed:
+            self._owed[offset] = owed
+        else:
+            self._owed.pop(offset)
+
+    def pass_to(self, reached: int) -> None:
+        """The reader has reached this offset: what it did not return before it holds no record."""
+        self._reached = max(self._reached, reached)
+
+    @property
+    def watermark(self) -> int:
+        """Where a restart begins: all before is settled."""
+        start = min(self._owed) if self._owed else self._reached
+        for first, end in self._finished:
+            if not self._owed and first <= start < end:
+                start = end
+        return start
+
+    def finished(self) -> tuple[tuple[int, int], ...]:
+        """What is settled beyond the watermark, as half-open ranges in order."""
+        start = self.watermark
+        spans = [*_between(sorted(self._owed), self._reached), *self._finished]
+        return tuple((max(a, start), b) for a, b in _merge(spans) if b > start)
+
+
+def _between(owed: list[int], reached: int) -> list[tuple[int, int]]:
+    """The ranges between neighbouring owed offsets, up to what was reached."""
+    ends = [*owed[1:], reached]
+    return [(offset + 1, end) for offset, end in zip(owed, ends, strict=True) if offset + 1 < end]
+
+
+def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, end in sorted(spans):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((first, end))
+    return merged
