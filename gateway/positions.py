@@ -1,0 +1,129 @@
+"""How far a role has read each partition: load, and advance under the lease's epoch.
+
+Positions are keyed by topic id, so that a topic made again starts anew. They move in the transaction that
+stores what was read, or not at all.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlmodel import Session, col
+
+from gateway.errors import PositionMovedError
+from gateway.leases import Lease, check
+from gateway.rows import PositionRow
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is settled of a partition: every offset below `next`, and those in `finished` above it."""
+
+    next: int
+    finished: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a value that could hide an unfinished offset or be written in two ways."""
+        if self.next < 0 or any(offset < self.next for offset in self.finished):
+            raise ValueError("finished offsets lie at or above next, and next is not negative")
+        if list(self.finished) != sorted(set(self.finished)):
+            raise ValueError("finished offsets are sorted and without repeats")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One partition's step. `before` is what this reader believes is stored; None: nothing yet."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    before: Progress | None
+    after: Progress
+
+
+def load(session: Session, role: str, topic_id: str, partition: int) -> Progress | None:
+    """The progress of a role in a partition; None where it never read there."""
+    return _load(session, role, [(topic_id, partition)]).get((topic_id, partition))
+
+
+def load_all(session: Session, role: str) -> Mapping[tuple[str, int], Progress]:
+    """The progress of a role everywhere, by topic id and partition."""
+    rows = select(
+        col(PositionRow.topic_id),
+        col(PositionRow.partition),
+        col(PositionRow.next),
+        col(PositionRow.finished),
+    )
+    found = session.execute(rows.where(col(PositionRow.role) == role)).all()
+    return {(topic_id, partition): _progress(next_, text) for topic_id, partition, next_, text in found}
+
+
+def advance(session: Session, lease: Lease, moves: Sequence[Move]) -> None:
+    """Check the lease and every `before`, then store every `after`, under the lease's role.
+
+    Raises:
+        LeaseLostError: the shard is another's; nothing was changed.
+        PositionMovedError: a stored position differs from `before`; nothing was changed.
+    """
+    check(session, lease)
+    stored = _load(session, lease.role, [(move.topic_id, move.partition) for move in moves])
+    for move in moves:
+        found = stored.get((move.topic_id, move.partition))
+        if found != move.before:
+            raise PositionMovedError(
+                f"{lease.role} at {move.topic} [{move.partition}]: stored {found}, expected {move.before}"
+            )
+    new = [move for move in moves if move.before is None]
+    if new:
+        session.execute(insert(PositionRow), [_values(lease.role, move) for move in new])
+    known = [move for move in moves if move.before is not None]
+    if known:
+        keys = [{f"at_{name}": value for name, value in _values(lease.role, m).items()} for m in known]
+        session.connection().execute(_UPDATE, keys)
+
+
+_UPDATE = (
+    update(PositionRow)
+    .where(
+        col(PositionRow.role) == bindparam("at_role"),
+        col(PositionRow.topic_id) == bindparam("at_topic_id"),
+        col(PositionRow.partition) == bindparam("at_partition"),
+    )
+    .values(next=bindparam("at_next"), finished=bindparam("at_finished"), topic=bindparam("at_topic"))
+)
+
+
+def _load(session: Session, role: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Progress]:
+    found: dict[tuple[str, int], Progress] = {}
+    for start in range(0, len(keys), _CHUNK):
+        rows = select(
+            col(PositionRow.topic_id),
+            col(PositionRow.partition),
+            col(PositionRow.next),
+            col(PositionRow.finished),
+        )
+        places = tuple_(col(PositionRow.topic_id), col(PositionRow.partition))
+        query = rows.where(col(PositionRow.role) == role, places.in_(keys[start : start + _CHUNK]))
+        for topic_id, partition, next_, text in session.execute(query).all():
+            found[topic_id, partition] = _progress(next_, text)
+    return found
+
+
+_CHUNK = 200
+"""Keys a query: SQLite bounds the variables of a statement."""
+
+
+def _progress(next_: int, text: str) -> Progress:
+    return Progress(next_, tuple(json.loads(text)))
+
+
+def _values(role: str, move: Move) -> dict[str, object]:
+    return {
+        "role": role,
+        "topic_id": move.topic_id,
+        "partition": move.partition,
+        "topic": move.topic,
+        "next": move.after.next,
+        "finished": json.dumps(list(move.after.finished), separators=(",", ":")),
+    }
