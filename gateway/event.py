@@ -46,7 +46,8 @@ class Content:
 class Event:
     """A CloudEvent.
 
-    `attributes`: every optional attribute and extension given (`time`, `subject`, ...), not `type`, `id`, `source`.
+    `attributes`: every optional attribute and extension given (`time`, `subject`, ...); `type`, `id` and
+    `source` stand apart.
     """
 
     key: EventKey

@@ -1,0 +1,191 @@
+"""Today's contracts, ready to use: directory and channels, replaced as a whole when SQL's revision moves.
+
+A topic is made before a channel on it is used: `topic_ids` holds those that are known to exist. A broker that
+is away leaves yesterday's topics usable and new ones waiting; the next refresh tries again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlmodel import Session
+
+from gateway.broker.port import Broker, BrokerError, TopicSpec
+from gateway.channels import Channel, Version, make_channel
+from gateway.database import Database
+from gateway.errors import AwayError, BugError
+from gateway.event import Direction
+from partners import store
+from partners.contract import Line
+from partners.directory import Directory
+from partners.partner import Partner
+from schemas import registry
+from schemas.codec import Codec, compile_codec
+from schemas.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything about partners, contracts and schemas as of one revision; immutable."""
+
+    directory: Directory
+    by_type: Mapping[tuple[str, Direction, str], Channel] = field(repr=False)
+    by_name: Mapping[tuple[str, Direction, str], Channel] = field(repr=False)
+    topic_ids: Mapping[str, str] = field(repr=False)
+
+    def channel(self, partner: str, event_type: str, direction: Direction) -> Channel | None:
+        """The channel of an event type; None where the contract has no such line."""
+        return self.by_type.get((partner, direction, event_type))
+
+    def channel_of_schema(self, partner: str, name: str, direction: Direction) -> Channel | None:
+        """The channel whose schema has this full name: how a stock producer's record names its type."""
+        return self.by_name.get((partner, direction, name))
+
+    def types(self, partner: str, direction: Direction) -> list[str]:
+        """The event types of a partner in one direction."""
+        return [kind for slug, way, kind in self.by_type if slug == partner and way == direction]
+
+    def is_ready(self, topic: str) -> bool:
+        """Whether the topic is known to exist."""
+        return topic in self.topic_ids
+
+
+EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
+
+_Key = tuple[str, Direction, str]
+_Numbered = Mapping[tuple[str, int], tuple[int, Schema]]
+
+
+class Catalog:
+    """Holds today's snapshot and replaces it; see the module."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        broker: Broker,
+        topics: Callable[[Partner], Iterable[TopicSpec]],
+        event_bytes: int,
+        refresh_seconds: float,
+    ) -> None:
+        """`topics`: what a partner's topics should be like; `event_bytes`: limit where a contract has none."""
+        self._database = database
+        self._broker = broker
+        self._topics = topics
+        self._event_bytes = event_bytes
+        self._refresh_seconds = refresh_seconds
+        self._turn = asyncio.Lock()
+        self._codecs: dict[tuple[int, tuple[str, ...], str], Codec] = {}
+        self._schemas: dict[int, Schema] = {}
+        self._versions: dict[int, Version] = {}
+        self.current = EMPTY
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the tables until `stop`; a dependency that is away is tried again."""
+        while not stop.is_set():
+            try:
+                await self.refresh()
+            except (AwayError, BrokerError):
+                pass
+            try:
+                await asyncio.wait_for(stop.wait(), self._refresh_seconds)
+            except TimeoutError:
+                continue
+
+    async def refresh(self) -> None:
+        """Take over what changed since the last look, and make the topics that are missing.
+
+        Raises:
+            AwayError: the database is away; the last snapshot stays.
+            BrokerError: the broker is away or refuses; the new snapshot stands without the new topics.
+        """
+        async with self._turn:
+            revision = await self._database.read(store.revision)
+            if revision != self.current.directory.revision:
+                await self._reload()
+            missing = [
+                spec
+                for partner in self.current.directory.partners()
+                if partner.state != "closed"
+                for spec in self._topics(partner)
+                if spec.name not in self.current.topic_ids
+            ]
+            if missing:
+                made = await self._broker.ensure(missing)
+                ids = {**self.current.topic_ids, **{name: topic.id for name, topic in made.items()}}
+                self.current = replace(self.current, topic_ids=ids)
+
+    def topic_changed(self, topic: str, topic_id: str | None) -> None:
+        """Take note that a topic was deleted or made again, as a reader found."""
+        ids = dict(self.current.topic_ids)
+        if topic_id is None:
+            ids.pop(topic, None)
+        else:
+            ids[topic] = topic_id
+        self.current = replace(self.current, topic_ids=ids)
+
+    async def version(self, schema_id: int) -> Version:
+        """A schema that a claim was made under, whether or not a contract still accepts it.
+
+        Raises:
+            AwayError: the database is away.
+            BugError: a claim names a schema that the registry does not have.
+        """
+        known = self._versions.get(schema_id)
+        if known is None:
+            schema = await self._database.read(lambda session: registry.by_id(session, schema_id))
+            if schema is None:
+                raise BugError(f"schema {schema_id} is missing from the registry")
+            known = Version(schema_id, 0, schema, compile_codec(schema, (), "plain"))
+            self._versions[schema_id] = known
+        return known
+
+    async def _reload(self) -> None:
+        directory, numbered = await self._database.read(self._load)
+        by_type: dict[_Key, Channel] = {}
+        by_name: dict[_Key, Channel] = {}
+        for partner in directory.partners():
+            for number, line in enumerate(directory.lines(partner.slug)):
+                channel = self._channel(directory, partner, line, numbered)
+                key = (partner.slug, line.terms.direction)
+                by_type[(*key, line.terms.event_type)] = channel
+                for version in channel.versions:
+                    by_name[(*key, version.schema.name)] = channel
+                if number % 20 == 19:  # noqa: PLR2004 - compiling a codec takes up to some ms: give the loop a turn
+                    await asyncio.sleep(0)
+        self.current = Snapshot(directory, by_type, by_name, self.current.topic_ids)
+
+    def _channel(
+        self, directory: Directory, partner: Partner, line: Line, numbered: _Numbered
+    ) -> Channel:
+        known = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
+        contract = directory.contract(partner.slug)
+        if contract is None:
+            raise BugError(f"partner {partner.slug} has lines but no contract")
+        if known is not None and known.line == line and known.contract == contract.revision:
+            return known
+        versions = [(one, *numbered[line.subject, one]) for one in line.schema_ids]
+        return make_channel(partner, line, versions, self._codec, contract=contract, event_bytes=self._event_bytes)
+
+    def _load(self, session: Session) -> tuple[Directory, _Numbered]:
+        directory = store.load(session)
+        numbered: dict[tuple[str, int], tuple[int, Schema]] = {}
+        for partner in directory.partners():
+            for line in directory.lines(partner.slug):
+                for schema_id in line.schema_ids:
+                    schema = self._schemas.get(schema_id) or registry.by_id(session, schema_id)
+                    number = registry.number_of(session, line.subject, schema_id)
+                    if schema is None or number is None:
+                        raise BugError(f"schema {schema_id} of {line.subject} is missing from the registry")
+                    self._schemas[schema_id] = schema
+                    numbered[line.subject, schema_id] = (number, schema)
+        return directory, numbered
+
+    def _codec(self, schema_id: int, pointers: tuple[str, ...], json: str) -> Codec:
+        key = (schema_id, pointers, json)
+        codec = self._codecs.get(key)
+        if codec is None:
+            schema = self._schemas[schema_id]
+            codec = compile_codec(schema, pointers, "avro" if json == "avro" else "plain")
+            self._codecs[key] = codec
+        return codec

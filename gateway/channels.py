@@ -1,0 +1,133 @@
+"""One line of a contract joined with its codecs and its topic: the only place where partners meets schemas."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.event import Direction, default_source
+from gateway.record import Framing, SchemaRef
+from partners.contract import Contract, IdRule, Line, join_id
+from partners.partner import Partner
+from schemas.codec import Codec, Encoded
+from schemas.schema import Schema
+
+CompileCodec = Callable[[int, tuple[str, ...], str], Codec]
+"""Schema id, pointers, `plain` or `avro`: the compiled codec, from a cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One accepted schema version of a line, ready to use."""
+
+    schema_id: int
+    number: int
+    schema: Schema
+    codec: Codec
+
+    @property
+    def ref(self) -> SchemaRef:
+        """As records name it."""
+        return SchemaRef(self.schema_id, self.schema.guid)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What one partner may exchange of one event type, in one direction.
+
+    `log`: the partner's log without the epoch's host, that is its random public name. `versions`: newest first.
+    """
+
+    partner: str
+    log: str
+    contract: int
+    line: Line
+    versions: tuple[Version, ...]
+    topic: str
+    partition: int
+    framing: Framing
+    event_bytes: int
+    keep_content_days: int
+    keep_evidence_days: int
+
+    @property
+    def direction(self) -> Direction:
+        """`inbound`: the partner sends; `outbound`: the partner receives."""
+        return self.line.terms.direction
+
+    @property
+    def event_type(self) -> str:
+        """The event type of this line."""
+        return self.line.terms.event_type
+
+    @property
+    def source(self) -> str:
+        """The source of events whose sender names none."""
+        return default_source(self.partner, self.direction)
+
+    def version(self, schema_id: int) -> Version | None:
+        """The accepted version with this schema id."""
+        return next((one for one in self.versions if one.schema_id == schema_id), None)
+
+    def id_of(self, encoded: Encoded) -> str | None:
+        """The event id at the contract's pointers; None where the contract names none, or one is absent."""
+        return id_from(self.line.terms.id, encoded.values)
+
+    def key_of(self, encoded: Encoded) -> bytes | None:
+        """The record key: UTF-8 of the value at the contract's key pointer."""
+        text = _value(encoded, self.line.terms.key_pointer)
+        return None if text is None else text.encode()
+
+    def time_of(self, encoded: Encoded) -> str | None:
+        """The event time at the contract's time pointer, as RFC 3339 text."""
+        return _value(encoded, self.line.terms.time_pointer)
+
+
+def id_from(rule: IdRule, values: Mapping[str, str | None]) -> str | None:
+    """The event id that the values at the rule's pointers make; None where one is absent or empty."""
+    if rule.mode != "pointers":
+        return None
+    parts = [values.get(pointer) for pointer in rule.pointers]
+    return None if not all(parts) else join_id([part for part in parts if part])
+
+
+def pointers_of(line: Line) -> tuple[str, ...]:
+    """Every pointer of a line whose value the gateway needs, once each, in a fixed order."""
+    terms = line.terms
+    wanted = [*terms.id.pointers, terms.key_pointer, terms.time_pointer, *terms.search]
+    return tuple(dict.fromkeys(pointer for pointer in wanted if pointer is not None))
+
+
+def make_channel(
+    partner: Partner,
+    line: Line,
+    versions: Sequence[tuple[int, int, Schema]],
+    compile_codec: CompileCodec,
+    *,
+    contract: Contract,
+    event_bytes: int,
+) -> Channel:
+    """Join a line with its schemas, given as (schema id, version, schema), newest first.
+
+    `event_bytes`: the largest event where the contract names no limit.
+    """
+    inbound = line.terms.direction == "inbound"
+    pointers = pointers_of(line)
+    return Channel(
+        partner=partner.slug,
+        log=partner.log,
+        contract=contract.revision,
+        line=line,
+        versions=tuple(
+            Version(schema_id, number, schema, compile_codec(schema_id, pointers, line.terms.json))
+            for schema_id, number, schema in versions
+        ),
+        topic=partner.topics.inbound if inbound else partner.topics.outbound,
+        partition=partner.topics.inbound_partition if inbound else partner.topics.outbound_partition,
+        framing=contract.framing,
+        event_bytes=contract.limits.event_bytes or event_bytes,
+        keep_content_days=contract.keep.content_days,
+        keep_evidence_days=contract.keep.evidence_days,
+    )
+
+
+def _value(encoded: Encoded, pointer: str | None) -> str | None:
+    return None if pointer is None else encoded.values.get(pointer)

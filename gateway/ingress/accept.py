@@ -1,0 +1,281 @@
+"""The use case: check, sign, claim, publish, for one event or a batch.
+
+Crash order (each step may be the last): sign; commit the claim; produce; answer. A repeat of the same request
+finds the claim and gets the first receipt, or takes the claim over. Never is anything published that is not
+claimed, and never is a 2xx given for what the broker does not have.
+"""
+
+import asyncio
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.broker.port import Broker, Position
+from gateway.catalog import Catalog, Snapshot
+from gateway.channels import Channel
+from gateway.errors import OverloadedError, StoreError
+from gateway.event import Direction, EventKey
+from gateway.ingress.claim_book import ClaimBook
+from gateway.ingress.claims import Claim, Found
+from gateway.ingress.draft import Draft, Unread
+from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
+from gateway.ingress.prepare import Circumstances, Prepared, prepare, raw_id
+from gateway.ingress.publish import Publisher
+from gateway.ingress.refusals import Refusals
+from gateway.ingress.takeover import TakeOvers
+from gateway.ingress.wording import accepted, conflict
+
+_SLICE = 50
+"""Events prepared before the loop gets a turn: about 10 ms at the most."""
+
+_BROKER_AWAY_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one request asks for. `strict`: any fault refuses the whole batch."""
+
+    partner: str
+    direction: Direction
+    items: tuple[Draft | Unread, ...]
+    strict: bool
+    dry_run: bool
+    method: str
+    credential: str | None
+    idempotency_key: str | None
+
+
+class Ingress:
+    """Takes submissions while it runs; see the module for the order of things."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        broker: Broker,
+        book: ClaimBook,
+        publisher: Publisher,
+        takeovers: TakeOvers,
+        refusals: Refusals,
+        circumstances: Callable[[str, str | None, str | None], Circumstances],
+        answer_seconds: float,
+        step: Callable[[str], None],
+    ) -> None:
+        """`circumstances`: method, credential and idempotency key to what a request adds; `answer_seconds`: cap."""
+        self._catalog = catalog
+        self._broker = broker
+        self._book = book
+        self._publisher = publisher
+        self._takeovers = takeovers
+        self._refusals = refusals
+        self._circumstances = circumstances
+        self._answer_seconds = answer_seconds
+        self._step = step
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Own the background work until `stop`; returns once all of it has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            self._publisher.spawn = tasks.create_task
+            sweeper = tasks.create_task(self._refusals.run(stop))
+            await stop.wait()
+            self._publisher.spawn = None
+            await sweeper
+
+    async def accept(self, submission: Submission) -> list[Outcome]:
+        """What became of each item, in order. Answers within the cap, whatever is away."""
+        deadline = asyncio.get_running_loop().time() + self._answer_seconds
+        if self._broker.away_for_ms() > _BROKER_AWAY_MS:
+            away = Failed("broker_unavailable", "The broker is away; repeat the same request later.")
+            return [away] * len(submission.items)
+        circumstances = self._circumstances(
+            submission.method, submission.credential, submission.idempotency_key
+        )
+        snapshot = self._catalog.current
+        outcomes: list[Outcome]
+        try:
+            async with asyncio.timeout_at(deadline + 0.1):
+                checked = await self._check(submission, snapshot, circumstances)
+                outcomes = await self._decide(submission, snapshot, checked, deadline)
+        except TimeoutError:
+            late = Failed("store_unavailable", "The database has not answered in time; repeat the same request.")
+            return [late] * len(submission.items)
+        except (StoreError, OverloadedError) as error:
+            failed = Failed(error.code, f"{error}; repeat the same request.")
+            return [failed] * len(submission.items)
+        if not submission.dry_run:
+            await self._refusals.note(submission, outcomes, circumstances)
+        return outcomes
+
+    async def _check(
+        self, submission: Submission, snapshot: Snapshot, circumstances: Circumstances
+    ) -> list[Prepared | Refused | Found]:
+        checked: list[Prepared | Refused | Found] = []
+        for number, item in enumerate(submission.items):
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            if isinstance(item, Unread):
+                checked.append(item.refusal)
+                continue
+            channel = _channel(item, submission, snapshot)
+            if isinstance(channel, Refused):
+                checked.append(channel)
+                continue
+            one = prepare(item, channel, circumstances)
+            if isinstance(one, Refused) and one.code == "event_invalid":
+                checked.append(await self._earlier(item, channel, circumstances) or one)
+            else:
+                checked.append(one)
+        self._step("inbound.1.signed")
+        return checked
+
+    async def _earlier(
+        self, draft: Draft, channel: Channel, circumstances: Circumstances
+    ) -> Found | None:
+        """The claim of an event that no longer validates, where this is that same event."""
+        event_id = raw_id(draft, channel, circumstances)
+        if event_id is None:
+            return None
+        key = EventKey(channel.partner, channel.direction, draft.source or channel.source, event_id)
+        return await self._book.find_same(key.ref(), draft)
+
+    async def _decide(
+        self,
+        submission: Submission,
+        snapshot: Snapshot,
+        checked: Sequence[Prepared | Refused | Found],
+        deadline: float,
+    ) -> list[Outcome]:
+        whole = submission.strict and len(checked) > 1
+        refs: dict[bytes, int] = {}
+        twins: dict[int, int] = {}
+        for number, one in enumerate(checked):
+            if isinstance(one, Prepared):
+                first = refs.setdefault(one.claim.ref, number)
+                if first != number:
+                    twins[number] = first
+        outcomes: list[Outcome | Prepared | Found] = list(checked)
+        for number, first in twins.items():
+            outcomes[number] = self._twin(outcomes, number, first)
+        if whole and any(isinstance(one, Refused) for one in outcomes):
+            return [one if isinstance(one, Refused) else _held_back() for one in outcomes]
+        topics = {one.claim.topic for one in outcomes if isinstance(one, Prepared)}
+        if topics - snapshot.topic_ids.keys():
+            return [Failed("broker_unavailable", "The topic is not ready yet; try again.")] * len(outcomes)
+        if submission.dry_run:
+            return await self._only_look(outcomes, twins)
+        return await self._claim(outcomes, twins, whole=whole, deadline=deadline)
+
+    def _twin(
+        self, outcomes: Sequence[Outcome | Prepared | Found], number: int, first: int
+    ) -> Prepared | Refused:
+        one, other = outcomes[number], outcomes[first]
+        if not isinstance(one, Prepared) or not isinstance(other, Prepared):
+            raise TypeError("twins are prepared events")
+        if one.claim.event_sha256 == other.claim.event_sha256:
+            return one
+        return conflict(other.claim)
+
+    async def _only_look(
+        self, outcomes: Sequence[Outcome | Prepared | Found], twins: dict[int, int]
+    ) -> list[Outcome]:
+        prepared = [one for one in outcomes if isinstance(one, Prepared)]
+        held = await self._book.look(prepared)
+        answers: list[Outcome] = []
+        for number, one in enumerate(outcomes):
+            if isinstance(one, Found):
+                answers.append(accepted(one.claim, duplicate=True))
+            elif not isinstance(one, Prepared):
+                answers.append(one)
+            elif one.claim.ref not in held:
+                answers.append(
+                    Valid(one.claim.ref, one.claim.key, one.claim.type, number in twins, _schema(one))
+                )
+            else:
+                found, same = held[one.claim.ref]
+                answers.append(accepted(found, duplicate=True) if same else conflict(found))
+        return answers
+
+    async def _claim(
+        self,
+        outcomes: list[Outcome | Prepared | Found],
+        twins: dict[int, int],
+        *,
+        whole: bool,
+        deadline: float,
+    ) -> list[Outcome]:
+        prepared = {
+            number: one
+            for number, one in enumerate(outcomes)
+            if isinstance(one, Prepared) and number not in twins
+        }
+        taken = await self._book.take(list(prepared.values()), whole=whole)
+        if isinstance(taken, Failed):
+            return [taken] * len(outcomes)
+        if any(isinstance(one, Found) and one.mine for one in taken):
+            self._step("inbound.2.claimed")
+        for number, found in zip(prepared, taken, strict=True):
+            outcomes[number] = found
+        if whole and any(isinstance(one, Refused) for one in taken):
+            return [one if isinstance(one, Refused) else _held_back() for one in outcomes]
+        claims = {number: one for number, one in enumerate(outcomes) if isinstance(one, Found)}
+        settled = await self._settle(claims, deadline)
+        for number, outcome in settled.items():
+            outcomes[number] = outcome
+        for number, first in twins.items():
+            if isinstance(outcomes[number], Prepared):
+                outcomes[number] = _repeated(outcomes[first])
+        failed = next((one for one in settled.values() if isinstance(one, Failed)), None)
+        final = [one for one in outcomes if not isinstance(one, Prepared | Found)]
+        return [failed] * len(final) if failed is not None else final
+
+    async def _settle(self, claims: dict[int, Found], deadline: float) -> dict[int, Outcome]:
+        mine = [one.claim for one in claims.values() if one.mine]
+        waiting = [
+            one for one in claims.values() if not one.mine and one.claim.state == "unconfirmed"
+        ]
+        fates = {
+            **await self._publisher.publish(mine, deadline),
+            **(await self._takeovers.settle(waiting, deadline) if waiting else {}),
+        }
+        outcomes: dict[int, Outcome] = {}
+        for number, one in claims.items():
+            fate = fates.get(one.claim.ref)
+            if isinstance(fate, Failed):
+                outcomes[number] = fate
+            else:
+                outcomes[number] = accepted(_placed(one.claim, fate), duplicate=not one.mine)
+        return outcomes
+
+
+def _channel(draft: Draft, submission: Submission, snapshot: Snapshot) -> Channel | Refused:
+    if draft.type is None:
+        return Refused("event_type_missing", "The event has no type: name it in the path, or as ce-type.")
+    channel = snapshot.channel(submission.partner, draft.type, submission.direction)
+    if channel is not None:
+        return channel
+    known = sorted(snapshot.types(submission.partner, submission.direction))
+    near = difflib.get_close_matches(draft.type, known, 1)
+    hint = f"Did you mean {near[0]}?" if near else None
+    listed = ", ".join(known[:20]) if known else "none"
+    return Refused("event_type_unknown", f"The contract knows no such type; the types are: {listed}.", hint=hint)
+
+
+def _held_back() -> Refused:
+    return Refused("batch_refused", "Nothing of this batch was taken, since another event in it is refused.")
+
+
+def _repeated(first: Outcome | Prepared | Found) -> Outcome:
+    if isinstance(first, Accepted):
+        return replace(first, duplicate=True)
+    if isinstance(first, Prepared | Found):
+        raise TypeError("the first of twins is settled before the second")
+    return first
+
+
+def _placed(claim: Claim, fate: Position | None) -> Claim:
+    return claim if fate is None else replace(claim, position=fate)
+
+
+def _schema(prepared: Prepared) -> tuple[str, int, int]:
+    version = prepared.version
+    return (prepared.channel.line.subject, version.number, version.schema_id)

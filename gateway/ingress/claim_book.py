@@ -1,0 +1,140 @@
+"""Who holds an id: takes claims, compares events with those that hold theirs, finds earlier ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlmodel import Session
+
+from gateway.catalog import Catalog
+from gateway.database import Database, clock
+from gateway.group_commit import GroupCommit
+from gateway.ingress.claims import Answer, Claim, Found, Take, Write, is_timely, read, take
+from gateway.ingress.draft import Draft
+from gateway.ingress.outcome import Failed, Refused
+from gateway.ingress.prepare import Prepared, digest_under
+from gateway.ingress.wording import conflict
+
+
+class _TakenError(Exception):
+    """A strict batch met claims that may be of other events: the transaction is rolled back."""
+
+    def __init__(self, held: Mapping[bytes, Claim]) -> None:
+        super().__init__("claims are held by others")
+        self.held = held
+
+
+class ClaimBook:
+    """The claims as ingress uses them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writes: GroupCommit[Write, Answer],
+        catalog: Catalog,
+        lease_ms: Callable[[], int],
+    ) -> None:
+        """`lease_ms`: how long a claim is its taker's alone."""
+        self._database = database
+        self._writes = writes
+        self._catalog = catalog
+        self._lease_ms = lease_ms
+
+    async def find_same(self, ref: bytes, draft: Draft) -> Found | None:
+        """The claim on `ref`, where `draft` is the same event under the claim's schema."""
+
+        def work(session: Session) -> Found | None:
+            claim = read(session, [ref]).get(ref)
+            return None if claim is None else Found(claim, mine=False, now=clock(session))
+
+        found = await self._database.read(work)
+        if found is None:
+            return None
+        version = await self._catalog.version(found.claim.schema_id)
+        return found if digest_under(version, draft) == found.claim.event_sha256 else None
+
+    async def look(self, prepared: Sequence[Prepared]) -> dict[bytes, tuple[Claim, bool]]:
+        """The claims that hold the refs of `prepared` already, and whether each is of the same event."""
+        held = await self._database.read(lambda session: read(session, [one.claim.ref for one in prepared]))
+        return {
+            one.claim.ref: (held[one.claim.ref], await self._is_same(one, held[one.claim.ref]))
+            for one in prepared
+            if one.claim.ref in held
+        }
+
+    async def take(
+        self, prepared: Sequence[Prepared], *, whole: bool
+    ) -> list[Found | Refused] | Failed:
+        """Claim each, or with `whole` all or none; a ref held by another event is a conflict.
+
+        Raises:
+            StoreError: the database is away, or the outcome of its commit is unknown; publish nothing.
+            OverloadedError: too many writes wait.
+        """
+        if not prepared:
+            return []
+        if whole:
+            return await self._take_all(prepared)
+        answer = await self._writes.submit(Take(tuple(one.claim for one in prepared)))
+        if answer is None:
+            return _untrusted()
+        if not isinstance(answer, tuple):
+            raise TypeError("a take answers what was found")
+        return [await self._judge(one, found) for one, found in zip(prepared, answer, strict=True)]
+
+    async def _take_all(self, prepared: Sequence[Prepared]) -> list[Found | Refused] | Failed:
+        claims = [one.claim for one in prepared]
+        same: set[bytes] = set()
+
+        def work(session: Session) -> Sequence[Found] | None:
+            now = clock(session)
+            if not is_timely(claims, now):
+                return None
+            found = take(session, claims, now, self._lease_ms())
+            foreign = {
+                claim.ref: one.claim
+                for claim, one in zip(claims, found, strict=True)
+                if one.claim.event_sha256 != claim.event_sha256 and claim.ref not in same
+            }
+            if foreign:
+                raise _TakenError(foreign)
+            return found
+
+        while True:
+            try:
+                found = await self._database.write(work)
+            except _TakenError as error:
+                judged = {
+                    one.claim.ref: await self._is_same(one, error.held[one.claim.ref])
+                    for one in prepared
+                    if one.claim.ref in error.held
+                }
+                if all(judged.values()):
+                    same |= judged.keys()
+                    continue
+                return [
+                    conflict(error.held[one.claim.ref])
+                    if not judged.get(one.claim.ref, True)
+                    else Found(one.claim, mine=False, now=0)
+                    for one in prepared
+                ]
+            return _untrusted() if found is None else list(found)
+
+    async def _judge(self, prepared: Prepared, found: Found) -> Found | Refused:
+        if found.mine or await self._is_same(prepared, found.claim):
+            return found
+        return conflict(found.claim)
+
+    async def _is_same(self, prepared: Prepared, held: Claim) -> bool:
+        if prepared.claim.event_sha256 == held.event_sha256:
+            return True
+        if prepared.claim.schema_id == held.schema_id:
+            return False
+        version = await self._catalog.version(held.schema_id)
+        return digest_under(version, prepared.draft) == held.event_sha256
+
+
+def _untrusted() -> Failed:
+    return Failed(
+        "clock_untrusted",
+        "This host's clock and the database's differ by more than 5 s; an operator must set it right.",
+    )

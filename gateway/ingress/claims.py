@@ -1,0 +1,305 @@
+"""The claim: the row that makes one event id one event.
+
+First writer wins; later ones get the first receipt, a wait, a take-over or a conflict. Every write here runs
+inside a group commit, or in a transaction of its own for a strict batch; nothing is published from here.
+
+Crash order: a claim is committed before its record is produced. A claim whose record's fate is unknown stays
+`unconfirmed` until the sequencer sees the record, or a repeat takes the claim over after its lease.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import Insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, delete, select, update
+
+from audit.evidence import Evidence
+from audit.log import submit
+from gateway.broker.port import Position
+from gateway.database import clock
+from gateway.event import Content, Direction, EventKey
+from gateway.record import Framing
+from gateway.rows import ClaimRow
+
+
+MAX_CLOCK_DIFFERENCE_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was decided about one event id. `datum` is kept until confirmed, so that a take-over can publish."""
+
+    ref: bytes
+    key: EventKey
+    type: str
+    attributes: Mapping[str, str]
+    log: str
+    event_sha256: bytes
+    content_sha256: bytes
+    content: Content | None
+    receipt: str = field(repr=False)
+    schema_id: int
+    framing: Framing
+    topic: str
+    partition: int
+    record_key: bytes | None
+    at: int
+    datum: bytes | None = field(repr=False)
+    state: Literal["unconfirmed", "confirmed"] = "unconfirmed"
+    lease_until: int = 0
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Claim these, each for itself; answers a `Found` for each, or None: the clocks differ, nothing was done."""
+
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """These records are durable: (ref, receipt, position) of each. Answers nothing."""
+
+    stored: tuple[tuple[bytes, str, Position], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """The broker refused these for certain: (ref, receipt) of each. Answers nothing."""
+
+    refused: tuple[tuple[bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Take over a claim whose lease has run out: (ref, lease seen) of each. Answers the refs that are ours now."""
+
+    seen: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Evidence for the log, as (row id, evidence) of each. Answers nothing."""
+
+    entries: tuple[tuple[bytes, Evidence], ...]
+
+
+Write = Take | Confirm | Abandon | TakeOver | Enter
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The claim that holds the ref now; `mine`: this very attempt made it. `now`: the database's clock, ms."""
+
+    claim: Claim
+    mine: bool
+    now: int
+
+
+Answer = tuple[Found, ...] | frozenset[bytes] | None
+
+
+def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[Answer]]:
+    """The work of one group commit over claims; leases last `lease_ms` by the database's clock."""
+
+    def work(session: Session, items: Sequence[Write]) -> Sequence[Answer]:
+        now = clock(session)
+        timely = [
+            claim
+            for one in items
+            if isinstance(one, Take) and is_timely(one.claims, now)
+            for claim in one.claims
+        ]
+        taken = {one.receipt: found for one, found in zip(timely, take(session, timely, now, lease_ms))}
+        answers: list[Answer] = []
+        for item in items:
+            match item:
+                case Take(claims) if not is_timely(claims, now):
+                    answers.append(None)
+                case Take(claims):
+                    answers.append(tuple(taken[claim.receipt] for claim in claims))
+                case Confirm(stored):
+                    confirm(session, stored)
+                    answers.append(None)
+                case Abandon(refused):
+                    _abandon(session, refused)
+                    answers.append(None)
+                case TakeOver(seen):
+                    answers.append(_take_over(session, seen, now, lease_ms))
+                case Enter(entries):
+                    for row_id, evidence in entries:
+                        submit(session, evidence, id=row_id)
+                    answers.append(None)
+        return answers
+
+    return work
+
+
+def is_timely(claims: Sequence[Claim], now: int) -> bool:
+    """Whether the clock that signed these claims agrees with the database's (`now`)."""
+    return all(abs(now - claim.at) <= MAX_CLOCK_DIFFERENCE_MS for claim in claims)
+
+
+def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> list[Found]:
+    """Insert where nobody was first, then read back who holds each ref: row counts say nothing.
+
+    Rows go in sorted by key: unsorted overlapping groups deadlock on PostgreSQL.
+    """
+    if not claims:
+        return []
+    rows = [_to_row(claim, now + lease_ms) for claim in sorted(claims, key=lambda claim: claim.ref)]
+    session.execute(_insert_or_leave(session), rows)
+    held = read(session, [claim.ref for claim in claims])
+    return [
+        Found(held[claim.ref], mine=held[claim.ref].receipt == claim.receipt, now=now) for claim in claims
+    ]
+
+
+def read(session: Session, refs: Sequence[bytes]) -> dict[bytes, Claim]:
+    """The claims that hold these refs; refs without a claim are left out."""
+    found: dict[bytes, Claim] = {}
+    for start in range(0, len(refs), 500):
+        rows = session.exec(select(ClaimRow).where(col(ClaimRow.ref).in_(refs[start : start + 500])))
+        found.update((row.ref, _from_row(row)) for row in rows)
+    session.expunge_all()
+    return found
+
+
+def unconfirmed(session: Session, limit: int) -> list[Claim]:
+    """Claims without a confirmed record whose lease has run out, oldest first."""
+    rows = session.exec(
+        select(ClaimRow)
+        .where(ClaimRow.state == "unconfirmed", col(ClaimRow.lease_until) < clock(session))
+        .order_by(col(ClaimRow.at))
+        .limit(limit)
+    )
+    return [_from_row(row) for row in rows]
+
+
+def expire_leases(session: Session) -> None:
+    """End the lease of every unconfirmed claim: for the one process that owns the data folder."""
+    session.execute(update(ClaimRow).where(col(ClaimRow.state) == "unconfirmed").values(lease_until=0))
+
+
+def confirm(session: Session, stored: Sequence[tuple[bytes, str, Position]]) -> None:
+    """Mark claims whose record is durable. The first copy of an event wins: a confirmed claim is left alone."""
+    for ref, receipt, position in stored:
+        session.execute(
+            update(ClaimRow)
+            .where(
+                col(ClaimRow.ref) == ref,
+                col(ClaimRow.receipt) == receipt,
+                col(ClaimRow.state) == "unconfirmed",
+            )
+            .values(
+                state="confirmed",
+                topic_id=position.topic_id,
+                partition=position.partition,
+                offset=position.offset,
+                datum=None,
+            )
+        )
+
+
+def _abandon(session: Session, refused: Sequence[tuple[bytes, str]]) -> None:
+    for ref, receipt in refused:
+        session.execute(
+            delete(ClaimRow).where(
+                col(ClaimRow.ref) == ref,
+                col(ClaimRow.receipt) == receipt,
+                col(ClaimRow.state) == "unconfirmed",
+            )
+        )
+
+
+def _take_over(
+    session: Session, seen: Sequence[tuple[bytes, int]], now: int, lease_ms: int
+) -> frozenset[bytes]:
+    ours = set()
+    for ref, lease_until in seen:
+        done = session.execute(
+            update(ClaimRow)
+            .where(
+                col(ClaimRow.ref) == ref,
+                col(ClaimRow.lease_until) == lease_until,
+                col(ClaimRow.lease_until) < now,
+                col(ClaimRow.state) == "unconfirmed",
+            )
+            .values(lease_until=now + lease_ms)
+        )
+        if done.rowcount == 1:
+            ours.add(ref)
+    return frozenset(ours)
+
+
+def _insert_or_leave(session: Session) -> Insert:
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(ClaimRow).on_conflict_do_nothing()
+    return sqlite.insert(ClaimRow).on_conflict_do_nothing()
+
+
+def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:
+    content = claim.content
+    return {
+        "ref": claim.ref,
+        "partner": claim.key.partner,
+        "direction": claim.key.direction,
+        "source": claim.key.source,
+        "event_id": claim.key.id,
+        "event_type": claim.type,
+        "attributes": json.dumps(dict(claim.attributes), ensure_ascii=False),
+        "log": claim.log,
+        "event_sha256": claim.event_sha256,
+        "content_sha256": claim.content_sha256,
+        "content": content.raw if content else None,
+        "content_type": content.media_type if content else "",
+        "content_encoding": content.encoding if content else "identity",
+        "receipt": claim.receipt,
+        "schema_id": claim.schema_id,
+        "framing": claim.framing,
+        "topic": claim.topic,
+        "partition": claim.partition,
+        "key": claim.record_key,
+        "at": claim.at,
+        "datum": claim.datum,
+        "state": "unconfirmed",
+        "lease_until": lease_until,
+        "topic_id": "",
+        "owner": "",
+    }
+
+
+def _from_row(row: ClaimRow) -> Claim:
+    direction: Direction = "inbound" if row.direction == "inbound" else "outbound"
+    content = None
+    if row.content is not None:
+        encoding: Literal["gzip", "identity"] = "gzip" if row.content_encoding == "gzip" else "identity"
+        content = Content(row.content, row.content_type, encoding)
+    position = None
+    if row.offset is not None:
+        position = Position(row.topic_id, row.partition, row.offset)
+    return Claim(
+        ref=row.ref,
+        key=EventKey(row.partner, direction, row.source, row.event_id),
+        type=row.event_type,
+        attributes=json.loads(row.attributes),
+        log=row.log,
+        event_sha256=row.event_sha256,
+        content_sha256=row.content_sha256,
+        content=content,
+        receipt=row.receipt,
+        schema_id=row.schema_id,
+        framing="prefix" if row.framing == "prefix" else "header",
+        topic=row.topic,
+        partition=row.partition,
+        record_key=row.key,
+        at=row.at,
+        datum=row.datum,
+        state="confirmed" if row.state == "confirmed" else "unconfirmed",
+        lease_until=row.lease_until,
+        position=position,
+    )

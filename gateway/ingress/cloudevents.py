@@ -1,0 +1,107 @@
+"""CloudEvents over HTTP: binary mode in headers, structured mode and batches in JSON.
+
+Source: CloudEvents HTTP protocol binding 1.0.2 (sections 3.1 to 3.3), JSON event format 1.0.2.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from gateway.event import Content
+from gateway.ingress.draft import Draft, Unread, sort_attributes
+from gateway.ingress.outcome import Refused
+from schemas.errors import DatumError, JsonTextError
+from schemas.fault import Fault
+from schemas.json_reader import members, read_json
+
+
+def binary_attributes(headers: Mapping[str, str]) -> dict[str, str] | Refused:
+    """The attributes in `ce-` headers, percent-decoding undone; `traceparent` and `tracestate` are taken along."""
+    found: dict[str, str] = {}
+    for name, text in headers.items():
+        if name in {"traceparent", "tracestate"} and len(text) <= 512:  # noqa: PLR2004 - the W3C limit
+            found.setdefault(name, text)
+        if not name.startswith("ce-"):
+            continue
+        if name == "ce-datacontenttype":
+            return Refused(
+                "event_attribute_invalid",
+                "In binary mode the data's type is the Content-Type header; leave ce-datacontenttype out.",
+            )
+        try:
+            found[name[3:]] = _undo_header(text)
+        except UnicodeDecodeError:
+            fault = Fault(f"/{name[3:43]}", "encoding", "is not UTF-8 once percent-decoded", "UTF-8")
+            return Refused("event_attribute_invalid", f"The header {name[:43]} cannot be read.", (fault,), 1)
+    return found
+
+
+def read_structured(raw: bytes, content: Content) -> Draft | Unread:
+    """One event in the JSON event format. The data's bytes are taken as they stand.
+
+    Raises:
+        JsonTextError: `raw` is no JSON text.
+    """
+    try:
+        parts = members(raw)
+        found, data = _split(parts)
+    except DatumError as error:
+        detail = "The CloudEvent itself is not well-formed: see errors."
+        return Unread(Refused("event_attribute_invalid", detail, error.faults, error.total), content)
+    if isinstance(data, Fault):
+        return Unread(
+            Refused("event_attribute_invalid", "The event's data cannot be read.", (data,), 1), content
+        )
+    if "specversion" not in found:
+        fault = Fault("/specversion", "missing", "a CloudEvent says its version", "1.0")
+        return Unread(
+            Refused("event_attribute_invalid", "This is no CloudEvent: specversion is missing.", (fault,), 1),
+            content,
+        )
+    return sort_attributes(found, data, content)
+
+
+def _split(parts: list[tuple[str, bytes]]) -> tuple[dict[str, str], bytes | Fault]:
+    found: dict[str, str] = {}
+    data: bytes | Fault | None = None
+    faults: list[Fault] = []
+    for name, raw in parts:
+        if name == "data":
+            data = raw if data is None else Fault("/data", "union", "data and data_base64 exclude each other")
+        elif name == "data_base64":
+            data = _undo_base64(raw) if data is None else Fault("/data_base64", "union", "data stands there too")
+        elif raw != b"null":
+            text = _attribute_text(raw)
+            if text is None:
+                faults.append(Fault(f"/{name[:40]}", "type", "is no text, integer or boolean", "string"))
+            else:
+                found[name] = text
+    if faults:
+        raise DatumError(tuple(faults), len(faults))
+    return found, b"null" if data is None else data
+
+
+def _attribute_text(raw: bytes) -> str | None:
+    value = read_json(raw)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else None
+
+
+def _undo_base64(raw: bytes) -> bytes | Fault:
+    try:
+        text = read_json(raw)
+        if isinstance(text, str):
+            return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError, JsonTextError):
+        pass
+    return Fault("/data_base64", "encoding", "is not base64", "base64 text")
+
+
+def _undo_header(text: str) -> str:
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return unquote_to_bytes(text).decode()

@@ -1,0 +1,102 @@
+"""From a request's media type and body to drafts of events; refuses what is not offered.
+
+With a type in the path the body is the data; without it the request is a CloudEvent.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.event import Content
+from gateway.ingress.cloudevents import binary_attributes, read_structured
+from gateway.ingress.draft import Draft, Unread, is_json_type, sort_attributes
+from gateway.ingress.outcome import Refused
+from schemas.errors import DatumError, JsonTextError
+from schemas.json_reader import split_array
+
+TYPED = ("application/json", "application/x-ndjson")
+UNTYPED = (
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+    "application/x-ndjson",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request's parts that make events. `headers`: lower-case names. `event_type`: from the path, else None."""
+
+    event_type: str | None
+    media_type: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    sent: bytes = field(repr=False)
+    encoding: Literal["identity", "gzip"] = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The events of a request, in order; `batch`: the answer is a list even for one."""
+
+    items: tuple[Draft | Unread, ...]
+    batch: bool
+
+
+def read_events(received: Received) -> Reading | Refused:
+    """Read a request's events; a fault of one element of a batch is that element's, of the body the whole's."""
+    essence = received.media_type.split(";", 1)[0].strip().lower()
+    try:
+        if essence == "application/x-ndjson":
+            return _ndjson(received)
+        if received.event_type is None and essence == "application/cloudevents-batch+json":
+            return Reading(tuple(_elements(received)), batch=True)
+        if received.event_type is None and essence == "application/cloudevents+json":
+            return Reading((read_structured(received.body, _content(received)),), batch=False)
+    except JsonTextError as error:
+        return Refused("body_malformed", f"The body is no JSON text: {error}")
+    except DatumError as error:
+        return Refused("body_malformed", "The body is not as announced.", error.faults, error.total)
+    if essence and not is_json_type(essence):
+        return Refused("media_type_unsupported", f"{essence[:80]} is not taken here.")
+    return _binary(received)
+
+
+def _content(received: Received) -> Content:
+    return Content(received.sent, received.media_type[:128] or "application/json", received.encoding)
+
+
+def _binary(received: Received) -> Reading | Refused:
+    found = binary_attributes(received.headers)
+    if isinstance(found, Refused):
+        return found
+    if received.event_type is not None:
+        if found.get("type", received.event_type) != received.event_type:
+            return Refused("event_attribute_invalid", "The ce-type header and the type in the path differ.")
+        found["type"] = received.event_type
+    return Reading((sort_attributes(found, received.body, _content(received)),), batch=False)
+
+
+def _elements(received: Received) -> Iterator[Draft | Unread]:
+    for raw in split_array(received.body):
+        yield read_structured(raw, Content(raw, "application/cloudevents+json"))
+
+
+def _ndjson(received: Received) -> Reading:
+    items: list[Draft | Unread] = []
+    for raw in received.body.split(b"\n"):
+        line = raw.rstrip(b"\r")
+        if not line.strip():
+            continue
+        items.append(_line(line, received.event_type))
+    return Reading(tuple(items), batch=True)
+
+
+def _line(line: bytes, event_type: str | None) -> Draft | Unread:
+    if event_type is not None:
+        return sort_attributes({"type": event_type}, line, Content(line, "application/json"))
+    content = Content(line, "application/cloudevents+json")
+    try:
+        return read_structured(line, content)
+    except JsonTextError as error:
+        return Unread(Refused("body_malformed", f"The line is no JSON text: {error}"), content)

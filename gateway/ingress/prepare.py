@@ -1,0 +1,246 @@
+"""From a draft to a signed claim, without I/O: validate, encode, identify, size, sign.
+
+Nothing durable happens here: a process killed at this point leaves no trace, and the repeat starts anew.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from audit.evidence import Kind, make_evidence
+from audit.note import Signer
+from audit.receipt import issue
+from gateway.broker.port import Record
+from gateway.channels import Channel, Version, id_from
+from gateway.event import EventKey, event_digest, format_ref
+from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
+from gateway.ingress.draft import MAX_ID_BYTES, Draft
+from gateway.ingress.outcome import Refused
+from gateway.record import Place, encode_record, record_bytes
+from schemas.codec import Encoded
+from schemas.errors import DatumError, JsonTextError
+from schemas.json_reader import read_json
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What one request adds to its events: who sent it and how proven, when, and what signs for us."""
+
+    method: str
+    credential: str | None
+    idempotency_key: str | None
+    now: int
+    origin: str
+    log_host: str
+    signer: Signer
+    entropy: Callable[[int], bytes]
+    record_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A signed claim that nobody holds yet, the draft it came from, and its schema for the answer."""
+
+    claim: Claim
+    draft: Draft
+    channel: Channel
+    version: Version
+
+
+def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Refused:
+    """Check a draft against its channel and sign for it."""
+    encoded = encode_newest(draft, channel)
+    if isinstance(encoded, Refused):
+        return encoded
+    version, datum = encoded
+    event_id = identify(draft, channel, datum.values, at)
+    if isinstance(event_id, Refused):
+        return event_id
+    key = EventKey(channel.partner, channel.direction, draft.source or channel.source, event_id)
+    claim = _sign(key, draft, channel, version, datum, at)
+    size = record_bytes(make_record(claim, version, at.origin))
+    if size > at.record_limit:
+        return Refused(
+            "event_too_large",
+            f"Encoded with its headers the event takes {size} bytes; the broker takes {at.record_limit}.",
+        )
+    return Prepared(claim, draft, channel, version)
+
+
+def encode_newest(draft: Draft, channel: Channel) -> tuple[Version, Encoded] | Refused:
+    """Encode under the newest accepted version that takes the data; faults are told against the newest."""
+    if len(draft.data) > channel.event_bytes:
+        limit = channel.event_bytes
+        return Refused("event_too_large", f"The event has {len(draft.data)} bytes; the contract allows {limit}.")
+    refused: Refused | None = None
+    for version in channel.versions:
+        try:
+            return version, version.codec.avro_from_json(draft.data)
+        except DatumError as error:
+            refused = refused or _invalid(error, channel, version)
+        except JsonTextError as error:
+            return Refused("body_malformed", f"The event's data is no JSON text: {error}")
+    return refused or Refused("event_type_unknown", "No schema version of this type is accepted.")
+
+
+def identify(
+    draft: Draft, channel: Channel, values: Mapping[str, str | None], at: Circumstances
+) -> str | Refused:
+    """The event id: `ce-id`, else the contract's pointers, else `Idempotency-Key`, else made if so agreed.
+
+    Two sources that disagree are refused: a silent choice would make two events of one.
+    """
+    rule = channel.line.terms.id
+    named = [one for one in (draft.id, id_from(rule, values)) if one is not None]
+    if at.idempotency_key is not None and not named:
+        named.append(at.idempotency_key)
+    if len(set(named)) > 1:
+        pointers = ", ".join(rule.pointers)
+        return Refused(
+            "event_id_mismatch",
+            f"The id given with the event is not the one in its data at {pointers}; send one, or the same twice.",
+        )
+    if named:
+        if len(named[0].encode()) > MAX_ID_BYTES:
+            return Refused("event_attribute_invalid", f"An event id has at most {MAX_ID_BYTES} bytes.")
+        return named[0]
+    if rule.mode == "generated":
+        return at.entropy(16).hex()
+    where = f"the data at {', '.join(rule.pointers)}, " if rule.pointers else ""
+    return Refused("event_id_missing", f"The event has no id: give it in {where}ce-id or Idempotency-Key.")
+
+
+def raw_id(draft: Draft, channel: Channel, at: Circumstances) -> str | None:
+    """The id of a draft that its schema refuses, as far as it can be told: it may have been accepted before."""
+    if draft.id is not None:
+        return draft.id
+    rule = channel.line.terms.id
+    if rule.mode == "pointers":
+        try:
+            data = read_json(draft.data)
+        except (DatumError, JsonTextError):
+            return None
+        return id_from(rule, {pointer: _scalar_at(data, pointer) for pointer in rule.pointers})
+    return at.idempotency_key
+
+
+def digest_under(version: Version, draft: Draft) -> bytes | None:
+    """The event digest of a draft under an earlier version; None where it does not fit that version."""
+    try:
+        encoded = version.codec.avro_from_json(draft.data)
+    except (DatumError, JsonTextError):
+        return None
+    return event_digest(version.schema.fingerprint, draft.type or "", draft.attributes, encoded.avro)
+
+
+def make_record(claim: Claim, version: Version, origin: str) -> Record:
+    """The record that a claim stands for: the same bytes whoever makes it, and whenever."""
+    if claim.datum is None:
+        raise ValueError("a confirmed claim has no datum left to publish")
+    return encode_record(
+        claim.type,
+        claim.key,
+        claim.attributes,
+        datum=claim.datum,
+        schema=version.ref,
+        framing=claim.framing,
+        receipt=claim.receipt,
+        place=Place(claim.topic, claim.partition, claim.record_key, claim.at),
+        origin=origin,
+    )
+
+
+def _invalid(error: DatumError, channel: Channel, version: Version) -> Refused:
+    faults = "1 fault" if error.total == 1 else f"{error.total} faults"
+    return Refused(
+        "event_invalid",
+        f"{faults} against {channel.event_type} version {version.number}.",
+        error.faults,
+        error.total,
+        (channel.line.subject, version.number, version.schema_id),
+        f"GET /v1/types/{channel.event_type}/schema shows what is expected.",
+    )
+
+
+def _scalar_at(data: object, pointer: str) -> str | None:
+    for part in pointer.split("/")[1:]:
+        if not isinstance(data, dict):
+            return None
+        data = data.get(part.replace("~1", "/").replace("~0", "~"))
+    if isinstance(data, bool):
+        return "true" if data else "false"
+    return str(data) if isinstance(data, str | int) else None
+
+
+def _sign(
+    key: EventKey, draft: Draft, channel: Channel, version: Version, datum: Encoded, at: Circumstances
+) -> Claim:
+    attributes = dict(draft.attributes)
+    time = channel.time_of(datum)
+    if "time" not in attributes and time is not None and "T" in time:
+        attributes["time"] = time
+    ref = key.ref()
+    log = f"{at.log_host}/log/{channel.log}"
+    content_sha256 = hashlib.sha256(draft.content.raw).digest()
+    event_sha256 = event_digest(
+        version.schema.fingerprint, channel.event_type, draft.attributes, datum.avro
+    )
+    members = {
+        "partner": key.partner,
+        "direction": key.direction,
+        "ref": format_ref(ref),
+        "source": key.source,
+        "id": key.id,
+        "type": channel.event_type,
+        "attributes": {name: attributes[name] for name in sorted(attributes)},
+        "content": {
+            "sha256": content_sha256.hex(),
+            "length": len(draft.content.raw),
+            "type": draft.content.media_type,
+            "encoding": draft.content.encoding,
+        },
+        "schema": {
+            "subject": channel.line.subject,
+            "version": version.number,
+            "id": version.schema_id,
+            "fingerprint": version.schema.fingerprint.hex(),
+        },
+        "record": {
+            "sha256": hashlib.sha256(datum.avro).hexdigest(),
+            "topic": channel.topic,
+            "partition": channel.partition,
+        },
+        "event_sha256": event_sha256.hex(),
+        "validation": "passed",
+        "origin": "none",
+        "auth": {"method": at.method, "credential": at.credential},
+        "contract": channel.contract,
+        "clock": {"source": "host", "within_ms": MAX_CLOCK_DIFFERENCE_MS},
+        "keep": {
+            "content_days": channel.keep_content_days,
+            "evidence_days": channel.keep_evidence_days,
+            "hold": None,
+        },
+    }
+    evidence = make_evidence(
+        Kind.ACCEPTED, members, iss=at.origin, log=log, at=at.now, salt=at.entropy(32)
+    )
+    return Claim(
+        ref=ref,
+        key=key,
+        type=channel.event_type,
+        attributes=attributes,
+        log=log,
+        event_sha256=event_sha256,
+        content_sha256=content_sha256,
+        content=draft.content,
+        receipt=issue(evidence, at.signer).token,
+        schema_id=version.schema_id,
+        framing=channel.framing,
+        topic=channel.topic,
+        partition=channel.partition,
+        record_key=channel.key_of(datum),
+        at=at.now,
+        datum=datum.avro,
+    )
+

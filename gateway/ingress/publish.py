@@ -1,0 +1,115 @@
+"""Claims onto topics: produce what is ours, confirm what is stored, give back what was refused for certain."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+from gateway.broker.port import Broker, Position, Refused, Stored, Unknown
+from gateway.catalog import Catalog
+from gateway.errors import GatewayError
+from gateway.group_commit import GroupCommit
+from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, Write
+from gateway.ingress.outcome import Failed
+from gateway.ingress.prepare import make_record
+
+Fate = Position | Failed
+"""Where a claim's record is, or why we cannot say that it is anywhere."""
+
+Spawn = Callable[[Coroutine[None, None, None]], object]
+
+
+class Publisher:
+    """Publishes claimed events; an append goes on to its end even when nobody waits for it any more."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        catalog: Catalog,
+        writes: GroupCommit[Write, Answer],
+        origin: str,
+        step: Callable[[str], None],
+    ) -> None:
+        """`spawn` is set while the owner runs: background work belongs to its task group."""
+        self._broker = broker
+        self._catalog = catalog
+        self._writes = writes
+        self._origin = origin
+        self._step = step
+        self.spawn: Spawn | None = None
+
+    async def publish(self, claims: Sequence[Claim], deadline: float) -> Mapping[bytes, Fate]:
+        """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock)."""
+        if not claims:
+            return {}
+        if self.spawn is None:
+            unknown = Failed("overloaded", "The gateway is stopping; repeat the same request.")
+            return {claim.ref: unknown for claim in claims}
+        answer: asyncio.Future[Mapping[bytes, Fate]] = asyncio.get_running_loop().create_future()
+        self.spawn(self._append(claims, answer))
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            late = Failed(
+                "outcome_unknown",
+                "The broker has not answered in time; repeat the same request: same id, same receipt.",
+            )
+            return {claim.ref: late for claim in claims}
+
+    async def _append(
+        self, claims: Sequence[Claim], answer: asyncio.Future[Mapping[bytes, Fate]]
+    ) -> None:
+        try:
+            fates = await self._produce(claims)
+        except Exception as error:
+            if not answer.cancelled():
+                answer.set_exception(error)
+                return
+            raise
+        if not answer.cancelled():
+            answer.set_result(fates)
+        await self._settle(claims, fates)
+
+    async def _produce(self, claims: Sequence[Claim]) -> dict[bytes, Fate]:
+        versions = [await self._catalog.version(claim.schema_id) for claim in claims]
+        records = [
+            make_record(claim, version, self._origin)
+            for claim, version in zip(claims, versions, strict=True)
+        ]
+        results = await self._broker.append(records)
+        self._step("inbound.3.produced")
+        return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}
+
+    async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate]) -> None:
+        stored = []
+        refused = []
+        for claim in claims:
+            fate = fates[claim.ref]
+            if isinstance(fate, Position):
+                stored.append((claim.ref, claim.receipt, fate))
+            elif fate.code != "outcome_unknown":
+                refused.append((claim.ref, claim.receipt))
+        try:
+            if refused:
+                await self._writes.submit(Abandon(tuple(refused)))
+            if stored:
+                await self._writes.submit(Confirm(tuple(stored)))
+                self._step("inbound.4.confirmed")
+        except GatewayError:
+            # The sequencer confirms from the topic, and a repeat takes an abandoned claim over: nothing is lost.
+            return
+
+
+def _fate(result: Stored | Refused | Unknown) -> Fate:
+    match result:
+        case Stored(position):
+            return position
+        case Unknown():
+            return Failed(
+                "outcome_unknown",
+                "The broker's answer got lost; repeat the same request: same id, same receipt.",
+            )
+        case Refused("storage_full", _):
+            return Failed("storage_full", "The broker has no room for new events; try again later.")
+        case Refused(_, reason):
+            return Failed("broker_unavailable", f"The broker did not take the event: {reason}.")

@@ -1,0 +1,106 @@
+"""Refusals into the log, folded: the first of each kind at once, like ones counted until the window ends.
+
+A broken client must not fill its own log, so a kind is (partner, direction, type, code). Counts that a killed
+process had not written yet are lost; the first refusal of each kind is not.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from audit.evidence import Evidence, Kind, make_evidence
+from gateway.event import Direction, EventKey, format_ref
+
+MAX_FAULTS = 20
+MAX_POINTER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused event, as far as it could be read. `log`: the partner's log, host included, without epoch."""
+
+    partner: str
+    direction: Direction
+    log: str
+    type: str | None
+    source: str | None
+    id: str | None
+    content: Mapping[str, object] | None
+    code: str
+    faults: tuple[tuple[str, str], ...]
+    faults_total: int
+    auth: Mapping[str, object] | None
+    at: int
+
+
+@dataclass(slots=True)
+class _Window:
+    until: int
+    since: int = 0
+    count: int = 0
+    last: Refusal | None = field(default=None)
+
+
+class RefusalFold:
+    """Decides which refusals become entries now; bounded in kinds remembered."""
+
+    def __init__(
+        self, *, iss: str, entropy: Callable[[int], bytes], window_ms: int = 60_000, kinds: int = 10_000
+    ) -> None:
+        """`window_ms`: how long like refusals are counted before they are written as one."""
+        self._iss = iss
+        self._entropy = entropy
+        self._window_ms = window_ms
+        self._kinds = kinds
+        self._windows: dict[tuple[str, str, str, str], _Window] = {}
+
+    def note(self, refusal: Refusal) -> list[Evidence]:
+        """Take a refusal; the entries to write now: it itself, or nothing, or what its window had counted."""
+        kind = (refusal.partner, refusal.direction, refusal.type or "", refusal.code)
+        window = self._windows.get(kind)
+        if window is not None and refusal.at < window.until:
+            window.since = window.since or refusal.at
+            window.count += 1
+            window.last = refusal
+            return []
+        entries = self._close(kind) if window is not None else []
+        if len(self._windows) < self._kinds:
+            self._windows[kind] = _Window(refusal.at + self._window_ms)
+        return [*entries, self._entry(refusal, 1, refusal.at)]
+
+    def due(self, now: int) -> list[Evidence]:
+        """The counts whose window has ended; with `now` beyond all time, everything counted."""
+        ended = [kind for kind, window in self._windows.items() if window.until <= now]
+        return [entry for kind in ended for entry in self._close(kind)]
+
+    def _close(self, kind: tuple[str, str, str, str]) -> list[Evidence]:
+        window = self._windows.pop(kind)
+        return [] if window.last is None else [self._entry(window.last, window.count, window.since)]
+
+    def _entry(self, refusal: Refusal, count: int, since: int) -> Evidence:
+        ref = None
+        if refusal.id is not None and refusal.source is not None:
+            key = EventKey(refusal.partner, refusal.direction, refusal.source, refusal.id)
+            ref = format_ref(key.ref())
+        members = {
+            "partner": refusal.partner,
+            "direction": refusal.direction,
+            "ref": ref,
+            "source": refusal.source,
+            "id": refusal.id,
+            "type": refusal.type,
+            "content": refusal.content,
+            "record": None,
+            "code": refusal.code,
+            "faults": [
+                {"pointer": pointer[:MAX_POINTER], "code": code}
+                for pointer, code in refusal.faults[:MAX_FAULTS]
+            ],
+            "faults_total": refusal.faults_total,
+            "auth": refusal.auth,
+            "count": count,
+            "since": since,
+        }
+        salt = self._entropy(32)
+        return make_evidence(
+            Kind.REFUSED, members, iss=self._iss, log=refusal.log, at=refusal.at, salt=salt
+        )

@@ -1,0 +1,108 @@
+"""Writes refusals into the log as they are folded; only of callers that are known."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from audit.evidence import Evidence
+from gateway.errors import OverloadedError, StoreError
+from gateway.event import Content, Direction
+from gateway.group_commit import GroupCommit
+from gateway.ingress.claims import Answer, Enter, Write
+from gateway.ingress.draft import Draft, Unread
+from gateway.ingress.outcome import Outcome, Refused
+from gateway.ingress.prepare import Circumstances
+from gateway.ingress.refusal_fold import Refusal, RefusalFold
+
+_FOR_EVER = 1 << 62
+
+
+class RefusedSubmission(Protocol):
+    """What is needed to know of a submission."""
+
+    @property
+    def partner(self) -> str: ...  # noqa: D102 - as Submission says
+    @property
+    def direction(self) -> Direction: ...  # noqa: D102
+    @property
+    def items(self) -> Sequence[Draft | Unread]: ...  # noqa: D102
+
+
+class Refusals:
+    """The refusals of one process on their way into the log."""
+
+    def __init__(
+        self,
+        *,
+        fold: RefusalFold,
+        writes: GroupCommit[Write, Answer],
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        log_of: Callable[[str], str | None],
+    ) -> None:
+        """`log_of`: partner slug to the log's name with its host; None where the partner is gone."""
+        self._fold = fold
+        self._writes = writes
+        self._clock = clock
+        self._entropy = entropy
+        self._log_of = log_of
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write counts whose window has ended, until `stop`; then all that is left."""
+        while not stop.is_set():
+            try:
+                await asyncio.wait_for(stop.wait(), 1)
+            except TimeoutError:
+                await self._write(self._fold.due(self._clock()))
+        await self._write(self._fold.due(_FOR_EVER))
+
+    async def note(
+        self, submission: RefusedSubmission, outcomes: Sequence[Outcome], at: Circumstances
+    ) -> None:
+        """Enter the refusals among the outcomes. A database that is away costs the entry, not the answer."""
+        log = self._log_of(submission.partner)
+        if log is None:
+            return
+        entries: list[Evidence] = []
+        for item, outcome in zip(submission.items, outcomes, strict=True):
+            if isinstance(outcome, Refused) and outcome.code != "batch_refused":
+                entries += self._fold.note(_refusal(submission, item, outcome, log, at))
+        await self._write(entries)
+
+    async def _write(self, entries: Sequence[Evidence]) -> None:
+        if not entries:
+            return
+        try:
+            await self._writes.submit(Enter(tuple((self._entropy(16), one) for one in entries)))
+        except (StoreError, OverloadedError):
+            return
+
+
+def _refusal(
+    submission: RefusedSubmission, item: Draft | Unread, outcome: Refused, log: str, at: Circumstances
+) -> Refusal:
+    draft = item if isinstance(item, Draft) else None
+    return Refusal(
+        partner=submission.partner,
+        direction=submission.direction,
+        log=log,
+        type=draft.type if draft else None,
+        source=draft.source if draft else None,
+        id=draft.id if draft else None,
+        content=_content(item.content),
+        code=outcome.code,
+        faults=tuple((fault.pointer, fault.code) for fault in outcome.faults),
+        faults_total=outcome.faults_total,
+        auth={"method": at.method, "credential": at.credential},
+        at=at.now,
+    )
+
+
+def _content(content: Content) -> Mapping[str, object]:
+    return {
+        "sha256": hashlib.sha256(content.raw).hexdigest(),
+        "length": len(content.raw),
+        "type": content.media_type,
+        "encoding": content.encoding,
+    }

@@ -1,0 +1,124 @@
+"""Claims of others that are not confirmed: wait for the one that is fresh, take over the one that is not.
+
+A claim is published again only after its lease has run out, it was taken over by compare-and-swap, the
+partition's end was taken, the sequencer has read that far, and the claim is still unconfirmed.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.broker.port import Broker, BrokerError
+from gateway.catalog import Catalog
+from gateway.database import Database
+from gateway.group_commit import GroupCommit
+from gateway.ingress.claims import Answer, Claim, Found, TakeOver, Write, read
+from gateway.ingress.outcome import Failed
+from gateway.ingress.publish import Fate, Publisher
+from gateway.positions import load
+
+SEQUENCE_ROLE = "sequence"
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+class TakeOvers:
+    """Settles unconfirmed claims that this attempt did not make."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writes: GroupCommit[Write, Answer],
+        broker: Broker,
+        catalog: Catalog,
+        publisher: Publisher,
+        wait_seconds: float,
+        step: Callable[[str], None],
+    ) -> None:
+        """`wait_seconds`: how long a repeat waits for the first attempt to end."""
+        self._database = database
+        self._writes = writes
+        self._broker = broker
+        self._catalog = catalog
+        self._publisher = publisher
+        self._wait_seconds = wait_seconds
+        self._step = step
+
+    async def settle(self, found: Sequence[Found], deadline: float) -> Mapping[bytes, Fate]:
+        """By ref, where each claim's record is, or why that is not known yet.
+
+        Raises:
+            StoreError: the database is away.
+            OverloadedError: too many writes wait.
+        """
+        late = [one for one in found if one.claim.lease_until < one.now]
+        ours = await self._take(late)
+        fates = await self._publish_again([one.claim for one in late if one.claim.ref in ours], deadline)
+        waiting = [one.claim.ref for one in found if one.claim.ref not in ours]
+        return {**fates, **await self._wait(waiting, deadline)}
+
+    async def _take(self, late: Sequence[Found]) -> frozenset[bytes]:
+        if not late:
+            return frozenset()
+        seen = tuple((one.claim.ref, one.claim.lease_until) for one in late)
+        answer = await self._writes.submit(TakeOver(seen))
+        if not isinstance(answer, frozenset):
+            raise TypeError("a take-over answers the refs that are ours")
+        if answer:
+            self._step("inbound.3.taken_over")
+        return answer
+
+    async def _publish_again(self, claims: Sequence[Claim], deadline: float) -> dict[bytes, Fate]:
+        if not claims:
+            return {}
+        refs = [claim.ref for claim in claims]
+        partitions = sorted({(claim.topic, claim.partition) for claim in claims})
+        try:
+            ends = await self._broker.bounds(partitions)
+        except BrokerError as error:
+            return {ref: Failed("broker_unavailable", str(error)) for ref in refs}
+        for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
+            if not await self._sequenced(topic, partition, end, deadline):
+                return {ref: _in_flight() for ref in refs}
+        now = await self._database.read(lambda session: read(session, refs))
+        fates: dict[bytes, Fate] = {
+            ref: claim.position for ref, claim in now.items() if claim.position is not None
+        }
+        missing = [claim for ref, claim in now.items() if ref not in fates]
+        return {**fates, **await self._publisher.publish(missing, deadline)}
+
+    async def _sequenced(self, topic: str, partition: int, end: int, deadline: float) -> bool:
+        topic_id = self._catalog.current.topic_ids.get(topic)
+        if topic_id is None:
+            return False
+        loop = asyncio.get_running_loop()
+        while True:
+            progress = await self._database.read(
+                lambda session: load(session, SEQUENCE_ROLE, topic_id, partition)
+            )
+            reached = 0 if progress is None else progress.next
+            if reached >= end:
+                return True
+            if loop.time() + _LOOK_AGAIN_SECONDS >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def _wait(self, refs: Sequence[bytes], deadline: float) -> dict[bytes, Fate]:
+        loop = asyncio.get_running_loop()
+        until = min(deadline, loop.time() + self._wait_seconds)
+        fates: dict[bytes, Fate] = {}
+        waiting = list(refs)
+        while waiting:
+            claims = await self._database.read(lambda session, refs=tuple(waiting): read(session, refs))
+            fates.update((ref, one.position) for ref, one in claims.items() if one.position is not None)
+            waiting = [ref for ref in waiting if ref not in fates]
+            if not waiting or loop.time() + _LOOK_AGAIN_SECONDS >= until:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        return {**fates, **{ref: _in_flight() for ref in waiting}}
+
+
+def _in_flight() -> Failed:
+    return Failed(
+        "outcome_unknown",
+        "An earlier attempt with this event is still under way; repeat the same request.",
+    )

@@ -1,0 +1,47 @@
+"""Outcomes from claims: what a sender is told of an event that has one."""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+from gateway.event import format_ref
+from gateway.ingress.claims import Claim
+from gateway.ingress.outcome import Accepted, First, Refused
+
+
+def accepted(claim: Claim, *, duplicate: bool) -> Accepted:
+    """The answer for a claim's event; schema and contract as its first receipt has them."""
+    members = evidence_members(claim.receipt)
+    schema = members["schema"]
+    return Accepted(
+        ref=claim.ref,
+        key=claim.key,
+        type=claim.type,
+        at=claim.at,
+        receipt=claim.receipt,
+        duplicate=duplicate,
+        schema=(schema["subject"], schema["version"], schema["id"]),
+        contract=members["contract"],
+        topic=claim.topic,
+        partition=claim.partition,
+        position=claim.position,
+    )
+
+
+def conflict(held: Claim) -> Refused:
+    """The refusal of an event whose id another event holds."""
+    at = datetime.fromtimestamp(held.at / 1000, UTC).isoformat(timespec="milliseconds")
+    return Refused(
+        "event_conflict",
+        f"Another event with this id was accepted at {at}, as {format_ref(held.ref)}.",
+        hint="A changed event needs an id of its own; a repeat must have the same content.",
+        first=First(held.ref, held.at, held.event_sha256, held.content_sha256),
+    )
+
+
+def evidence_members(receipt: str) -> dict[str, dict[str, str | int] | str | int]:
+    """The members of one of our own receipts; nothing is verified here."""
+    payload = receipt.split(".")[1]
+    padded = payload + "=" * (-len(payload) % 4)
+    members: dict[str, dict[str, str | int] | str | int] = json.loads(base64.urlsafe_b64decode(padded))
+    return members

@@ -1,0 +1,139 @@
+"""Event to Kafka record and back: CloudEvents binding, framing, receipt header.
+
+Nothing here knows schemas: a record's datum is bytes. Source: docs/formats.md, section 7; CloudEvents Kafka
+binding 1.0, section 3 (headers with an underscore, no percent-encoding).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from gateway.broker.port import Record
+from gateway.event import EventKey
+from schemas.errors import SchemasError
+from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
+
+RECEIPT_HEADER = "gateway_receipt"
+GUID_HEADER = "__value_schema_id"
+PREFIX_TYPE = "application/vnd.confluent.avro"
+DATUM_TYPE = "application/avro"
+
+Framing = Literal["prefix", "header"]
+
+_REQUIRED = ("specversion", "id", "source", "type")
+_NAME = re.compile(r"[a-z0-9]{1,20}\Z")
+_MAX_ATTRIBUTES = 40
+_MAX_TEXT_BYTES = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRef:
+    """A schema as a record names it: by the registry's id, or by GUID."""
+
+    id: int
+    guid: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record goes: topic, partition, record key and time (Unix milliseconds)."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a record says of itself, before any schema is asked.
+
+    `attributes`: the `ce_` headers by name, `type`, `id` and `source` among them where given. `schema`: the
+    registry id (prefix framing) or the GUID (header framing).
+    """
+
+    attributes: Mapping[str, str]
+    schema: int | UUID
+    datum: bytes = field(repr=False)
+    receipt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The record is no event; `code` is for evidence and metrics."""
+
+    code: Literal["no_value", "framing", "header_invalid", "structured_mode"]
+
+
+def encode_record(
+    event_type: str,
+    key: EventKey,
+    attributes: Mapping[str, str],
+    *,
+    datum: bytes,
+    schema: SchemaRef,
+    framing: Framing,
+    receipt: str,
+    place: Place,
+    origin: str,
+) -> Record:
+    """The record of an event; `attributes` without id, source and type."""
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", key.id.encode()),
+        ("ce_source", key.source.encode()),
+        ("ce_type", event_type.encode()),
+    ]
+    headers += [(f"ce_{name}", attributes[name].encode()) for name in sorted(attributes)]
+    headers.append(("ce_dataschema", f"{origin}/v1/schemas/{schema.id}".encode()))
+    if framing == "prefix":
+        value = encode_prefix(schema.id, datum)
+        headers.append(("content-type", PREFIX_TYPE.encode()))
+    else:
+        value = datum
+        headers.append(("content-type", DATUM_TYPE.encode()))
+        headers.append((GUID_HEADER, encode_guid(schema.guid)))
+    headers.append((RECEIPT_HEADER, receipt.encode()))
+    return Record(place.topic, place.partition, place.key, value, tuple(headers), place.at)
+
+
+def record_bytes(record: Record) -> int:
+    """How much of the broker's record limit it takes: key, value and headers, and 70 bytes of framing."""
+    sized = 70 + len(record.key or b"") + len(record.value or b"")
+    return sized + sum(len(name) + len(value) + 10 for name, value in record.headers)
+
+
+def decode_record(record: Record) -> Envelope | Unreadable:
+    """Read headers and framing of any record, ours or a stock producer's. Checks no schema and no signature."""
+    if record.value is None:
+        return Unreadable("no_value")
+    try:
+        headers = {name: value.decode() for name, value in record.headers if name != GUID_HEADER}
+    except UnicodeDecodeError:
+        return Unreadable("header_invalid")
+    if headers.get("content-type", "").lower().startswith("application/cloudevents"):
+        return Unreadable("structured_mode")
+    attributes = _attributes(headers)
+    if attributes is None:
+        return Unreadable("header_invalid")
+    guid = next((value for name, value in record.headers if name == GUID_HEADER), None)
+    try:
+        if guid is not None:
+            return Envelope(attributes, decode_guid(guid), record.value, headers.get(RECEIPT_HEADER))
+        schema_id, datum = decode_prefix(record.value)
+    except SchemasError:
+        return Unreadable("framing")
+    return Envelope(attributes, schema_id, datum, headers.get(RECEIPT_HEADER))
+
+
+def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:
+    found = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
+    if len(found) > _MAX_ATTRIBUTES or not all(_NAME.match(name) for name in found):
+        return None
+    if any(len(text.encode()) > _MAX_TEXT_BYTES for text in found.values()):
+        return None
+    if found and any(name in found and not found[name] for name in _REQUIRED):
+        return None
+    return {name: text for name, text in found.items() if name not in {"specversion", "dataschema"}}
