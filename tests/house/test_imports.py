@@ -63,7 +63,7 @@ def test_effects_of_an_import_are_seen(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(
         "import socket, threading\n"
         "socket.socket().close()\n"
-        "threading.Thread(target=print).start()\n"
+        "threading.Thread(target=list).start()\n"
         "open('trace', 'w').close()\n",
         encoding="utf-8",
     )

@@ -1,0 +1,70 @@
+"""Every adapter of a port is run by the port's contract suite, so that none of them can promise less."""
+
+import ast
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+# Port, and the suite under tests/contract that every class of its shape must appear in.
+PORTS = {
+    "gateway.broker.port.Broker": "broker",
+    "audit.note.Signer": "signer",
+}
+
+
+def members(port: str) -> frozenset[str]:
+    """Names of what a port asks for."""
+    module, _, name = port.rpartition(".")
+    protocol = getattr(importlib.import_module(module), name)
+    return frozenset(member for member in vars(protocol) if not member.startswith("_"))
+
+
+def adapters(wanted: frozenset[str], trees: Mapping[Path, ast.Module]) -> Iterator[str]:
+    """Classes that have everything a port asks for, the port itself left out."""
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not any(
+                isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases
+            ):
+                has = {
+                    item.name
+                    for item in node.body
+                    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
+                }
+                has |= {
+                    item.target.id
+                    for item in node.body
+                    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+                }
+                if wanted <= has:
+                    yield node.name
+
+
+@pytest.mark.parametrize(("port", "subject"), PORTS.items())
+def test_every_adapter_of_a_port_is_in_its_contract_suite(
+    port: str, subject: str, trees: Mapping[Path, ast.Module], test_sources: Mapping[Path, str]
+) -> None:
+    suite = "".join(
+        text
+        for path, text in test_sources.items()
+        if path.parts[:2] == ("tests", "contract")
+        and (path.name.startswith(f"test_{subject}") or path.name == "conftest.py")
+    )
+    found = set(adapters(members(port), trees))
+    assert found
+    assert {name for name in found if name not in suite} == set()
+
+
+def test_an_adapter_is_known_by_its_shape() -> None:
+    source = """
+class Port(Protocol):
+    def send(self): ...
+class Fits:
+    limit: int
+    async def send(self): ...
+class Lacks:
+    limit: int
+"""
+    assert list(adapters(frozenset({"send", "limit"}), {Path("a.py"): ast.parse(source)})) == ["Fits"]
