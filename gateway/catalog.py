@@ -30,20 +30,20 @@ class Snapshot:
 
     directory: Directory
     by_type: Mapping[tuple[str, Direction, str], Channel] = field(repr=False)
-    by_name: Mapping[tuple[str, Direction, str], Channel] = field(repr=False)
+    by_partner: Mapping[tuple[str, Direction], tuple[Channel, ...]] = field(repr=False)
     topic_ids: Mapping[str, str] = field(repr=False)
 
     def channel(self, partner: str, event_type: str, direction: Direction) -> Channel | None:
         """The channel of an event type; None where the contract has no such line."""
         return self.by_type.get((partner, direction, event_type))
 
-    def channel_of_schema(self, partner: str, name: str, direction: Direction) -> Channel | None:
-        """The channel whose schema has this full name: how a stock producer's record names its type."""
-        return self.by_name.get((partner, direction, name))
+    def channels(self, partner: str, direction: Direction) -> tuple[Channel, ...]:
+        """The channels of a partner in one direction."""
+        return self.by_partner.get((partner, direction), ())
 
     def types(self, partner: str, direction: Direction) -> list[str]:
         """The event types of a partner in one direction."""
-        return [kind for slug, way, kind in self.by_type if slug == partner and way == direction]
+        return [channel.event_type for channel in self.channels(partner, direction)]
 
     def is_ready(self, topic: str) -> bool:
         """Whether the topic is known to exist."""
@@ -143,17 +143,16 @@ class Catalog:
     async def _reload(self) -> None:
         directory, numbered = await self._database.read(self._load)
         by_type: dict[_Key, Channel] = {}
-        by_name: dict[_Key, Channel] = {}
+        by_partner: dict[tuple[str, Direction], tuple[Channel, ...]] = {}
         for partner in directory.partners():
             for number, line in enumerate(directory.lines(partner.slug)):
                 channel = self._channel(directory, partner, line, numbered)
-                key = (partner.slug, line.terms.direction)
+                key: tuple[str, Direction] = (partner.slug, line.terms.direction)
                 by_type[(*key, line.terms.event_type)] = channel
-                for version in channel.versions:
-                    by_name[(*key, version.schema.name)] = channel
+                by_partner[key] = (*by_partner.get(key, ()), channel)
                 if number % 20 == 19:  # noqa: PLR2004 - compiling a codec takes up to some ms: give the loop a turn
                     await asyncio.sleep(0)
-        self.current = Snapshot(directory, by_type, by_name, self.current.topic_ids)
+        self.current = Snapshot(directory, by_type, by_partner, self.current.topic_ids)
 
     def _channel(
         self, directory: Directory, partner: Partner, line: Line, numbered: _Numbered
