@@ -2,9 +2,9 @@
 
     gw_<public id, 16>_<secret, 52>_<checksum, 7>      base32 of RFC 4648, lower case, no padding
 
-The id is 10 random bytes, the secret 32, the checksum the CRC-32 of all before its underscore: a mistyped key is
-told from a wrong one without a look-up, and secret scanners can match the form. The secret itself is never
-stored: `keyed_digest` is, under a pepper that does not lie in the database.
+The id is 10 random bytes, the secret 32, the checksum the CRC-32 of all before its underscore: a mistyped
+key is told from a wrong one without a look-up, and secret scanners can match the form. The secret itself is
+never stored: `keyed_digest` is, under a pepper that does not lie in the database.
 """
 
 import base64
@@ -72,7 +72,8 @@ def keyed_digest(pepper: bytes, key: ApiKey) -> bytes:
 def verify_api_key(text: str, directory: Directory, pepper: bytes, *, now: int) -> Credential:
     """Return the credential that this key stands for.
 
-    An unknown id costs the same digest and comparison as a known one. The state of its partner is not looked at.
+    An unknown id costs the same digest and comparison as a known one. The state of its partner is not
+    looked at.
 
     Raises:
         CredentialError: malformed, unknown or wrong.

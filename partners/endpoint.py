@@ -1,4 +1,4 @@
-"""Webhook endpoints: where a partner's events are sent, how fast, how often again; which URLs are writable at all.
+"""Webhook endpoints: where events are sent, how fast, how often again; which URLs are writable at all.
 
 The text of a URL is judged here. The address behind it is judged at every connect, elsewhere: a text proves
 nothing about an address.
@@ -27,7 +27,9 @@ DEFAULT_CONCURRENCY: Final = 8
 _MAX_HOST_BYTES: Final = 253
 _HTTPS_PORT: Final = 443
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_PATTERN: Final = re.compile(r"(?P<wild>\*\.)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_PATTERN: Final = re.compile(
+    r"(?P<wild>\*\.)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,11 @@ def parse_host_pattern(text: str) -> HostPattern:
 
 
 def verify_url(text: str, hosts: Sequence[HostPattern], *, allow_insecure_loopback: bool = False) -> str:
-    """Return the URL in the form to be stored (host in lower case, no trailing dot), if it may be an endpoint.
+    """Return the URL as it is to be stored (host in lower case, no trailing dot), if it may be an endpoint.
 
-    HTTPS only, on port 443 or one that a host pattern names; no user name, no fragment, no zone, an ASCII host.
-    With `allow_insecure_loopback`, http and any port too, where the host is `localhost` or a loopback literal.
-    An empty `hosts` allows every host.
+    HTTPS only, on port 443 or one that a host pattern names; no user name, no fragment, no zone, an ASCII
+    host. With `allow_insecure_loopback`, http and any port too, where the host is `localhost` or a loopback
+    literal; `hosts` is then not asked. An empty `hosts` allows every host.
 
     Raises:
         EndpointUrlError: it may not, with the rule it breaks.
@@ -124,7 +126,9 @@ def verify_url(text: str, hosts: Sequence[HostPattern], *, allow_insecure_loopba
     if not is_exempt and not is_covered:
         if hosts:
             named = ", ".join(pattern.text for pattern in hosts)
-            raise EndpointUrlError(f"its host and port are not among those allowed by endpoints.hosts: {named}")
+            raise EndpointUrlError(
+                f"its host and port are not among those allowed by endpoints.hosts: {named}"
+            )
         if number != _HTTPS_PORT:
             raise EndpointUrlError("a port other than 443 must be named in endpoints.hosts, as host:port")
     shown = f"[{host}]" if ":" in host else host
@@ -148,7 +152,9 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
     except ValueError as error:
         raise EndpointUrlError("not a URL: one reads https://host/path") from error
     if "@" in parts.netloc:
-        raise EndpointUrlError("an endpoint's URL has no user name or password: secrets do not belong in a URL")
+        raise EndpointUrlError(
+            "an endpoint's URL has no user name or password: secrets do not belong in a URL"
+        )
     if port == 0 or parts.netloc.endswith(":"):
         raise EndpointUrlError("a port is a number from 1 to 65535")
     return parts, port
@@ -162,9 +168,13 @@ def _verify_host(host: str) -> str:
         return host
     labels = host.split(".")
     if any(_LABEL.fullmatch(label) is None for label in labels):
-        raise EndpointUrlError("not a legal host name: labels of a-z, 0-9 and '-', or an address without zone")
+        raise EndpointUrlError(
+            "not a legal host name: labels of a-z, 0-9 and '-', or an address without zone"
+        )
     if labels[-1][0].isdigit():
-        raise EndpointUrlError("a host that ends in a number must be a complete IPv4 address, such as 192.0.2.1")
+        raise EndpointUrlError(
+            "a host that ends in a number must be a complete IPv4 address, such as 192.0.2.1"
+        )
     return host
 
 

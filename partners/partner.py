@@ -1,6 +1,7 @@
 """What a partner is, and what is a legal slug.
 
-A slug stands in topic names, so it is checked before it is used anywhere; it never stands in the name of a log.
+A slug stands in topic names, so it is checked before it is used anywhere; it never stands in the name of a
+log.
 """
 
 import re
@@ -25,7 +26,8 @@ def verify_slug(text: str) -> str:
     """
     if _SLUG.fullmatch(text) is None:
         raise SlugError(
-            "a partner's slug is 1 to 63 characters of a-z, 0-9 and '-', beginning and ending in a letter or digit"
+            "a partner's slug is 1 to 63 characters of a-z, 0-9 and '-', "
+            "beginning and ending in a letter or a digit"
         )
     if text in RESERVED_SLUGS:
         raise SlugError(f"'{text}' is the name of our own side: choose another slug")

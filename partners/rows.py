@@ -73,7 +73,7 @@ class EndpointRow(SQLModel, table=True):
 
 
 class CredentialRow(SQLModel, table=True):
-    """A credential: how a request shows it, and what to check it by: a digest, a public key, a sealed secret."""
+    """A credential: how a request shows it, and what it is checked by (a digest, a public key, ...)."""
 
     __tablename__ = "partners_credential"
     __table_args__ = (UniqueConstraint("method", "shown_as", name="partners_credential_shown_as"),)

@@ -1,0 +1,70 @@
+"""Everything about partners as of one moment, immutable and in dictionaries: the hot path asks no SQL."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from partners.contract import Contract, Direction, Line
+from partners.credential import Credential, Method
+from partners.endpoint import Endpoint
+from partners.partner import Partner
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One partner with what belongs to it. `contract` None: none was applied yet."""
+
+    partner: Partner
+    contract: Contract | None
+    lines: tuple[Line, ...]
+    endpoints: tuple[Endpoint, ...]
+
+
+class Directory:
+    """An index of accounts and credentials. Never changed; a later one takes its place."""
+
+    __slots__ = ("_accounts", "_credentials", "_lines", "revision")
+
+    def __init__(self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]) -> None:
+        """Index what was loaded at this revision of the tables."""
+        self.revision = revision
+        self._accounts: Mapping[str, Account] = {account.partner.slug: account for account in accounts}
+        self._credentials: Mapping[tuple[Method, str], Credential] = {
+            (credential.method, credential.match): credential for credential in credentials
+        }
+        self._lines: Mapping[tuple[str, str, Direction], Line] = {
+            (slug, line.terms.event_type, line.terms.direction): line
+            for slug, account in self._accounts.items()
+            for line in account.lines
+        }
+
+    def partner(self, slug: str) -> Partner | None:
+        """Find a partner, whatever its state."""
+        account = self._accounts.get(slug)
+        return None if account is None else account.partner
+
+    def partners(self) -> tuple[Partner, ...]:
+        """List all partners, closed ones too, by slug."""
+        return tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
+
+    def credential(self, method: Method, match: str) -> Credential | None:
+        """Find a credential by what a request shows; revoked and expired ones too."""
+        return self._credentials.get((method, match))
+
+    def line(self, partner: str, event_type: str, direction: Direction) -> Line | None:
+        """Find a partner's line for an event type."""
+        return self._lines.get((partner, event_type, direction))
+
+    def lines(self, partner: str) -> tuple[Line, ...]:
+        """List a partner's lines, in the order of its contract; none for an unknown partner."""
+        account = self._accounts.get(partner)
+        return () if account is None else account.lines
+
+    def endpoints(self, partner: str) -> tuple[Endpoint, ...]:
+        """List a partner's endpoints in any state, by id; none for an unknown partner."""
+        account = self._accounts.get(partner)
+        return () if account is None else account.endpoints
+
+    def contract(self, partner: str) -> Contract | None:
+        """Find the contract in force, with its revision."""
+        account = self._accounts.get(partner)
+        return None if account is None else account.contract

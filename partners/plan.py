@@ -1,0 +1,189 @@
+"""What applying a contract would change, as values and as plain text."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from partners.contract import SECTIONS, Contract, ContractFile, Terms, pointer_to
+from partners.endpoint import DeclaredEndpoint
+
+Sign = Literal["+", "~", "-"]
+
+NOT_IN_EFFECT: Final = "kept, but not acted upon by this version"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that an apply would add, change or remove.
+
+    `section` is a word of the contract file, `name` the event type or endpoint in it, or empty. `is_destructive`:
+    it takes away what the other side may be using.
+    """
+
+    sign: Sign
+    section: str
+    name: str
+    words: str
+    is_destructive: bool = False
+
+    @property
+    def path(self) -> str:
+        """JSON Pointer into the contract; declared endpoints by name."""
+        return pointer_to(self.section, self.name) if self.name else pointer_to(self.section)
+
+
+def diff(old: ContractFile | None, new: ContractFile) -> tuple[Difference, ...]:
+    """Compare two contracts of one partner; `old` None: there was none. Empty: nothing would change."""
+    before = None if old is None else old.contract
+    return (
+        *_terms_differences(old, new),
+        *_section_differences(before, new.contract),
+        *_endpoint_differences(before, new.contract),
+    )
+
+
+def render_plan(
+    partner: str, differences: tuple[Difference, ...], *, revision: int, notes: tuple[str, ...] = ()
+) -> str:
+    """Render a plan for a terminal; `revision` is the one in force, 0 where there is none.
+
+    `notes` go below, one a line. Ends without a line break.
+    """
+    if not differences:
+        return "\n".join([f"{partner}   contract {revision}: no change", *(f"  {note}" for note in notes)])
+    title = f"contract {revision} -> {revision + 1}" if revision else "contract 1 (new partner)"
+    width = max(len(one.section) for one in differences)
+    lines = [f"{partner}   {title}"]
+    for one in differences:
+        words = f"{one.words}   destructive" if one.is_destructive else one.words
+        lines.append(
+            f"  {one.sign} {one.section:{width}} {one.name + '  ' if one.name else ''}{words}".rstrip()
+        )
+    lines += [f"  {note}" for note in notes]
+    counts = [
+        f"{count} to {verb}"
+        for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove"))
+        if (count := sum(one.sign == sign for one in differences))
+    ]
+    return "\n".join([*lines, ", ".join(counts) + "."])
+
+
+def _terms_differences(old: ContractFile | None, new: ContractFile) -> Iterator[Difference]:
+    before = {} if old is None else {(one.direction, one.event_type): one for one in old.contract.terms}
+    after = {(one.direction, one.event_type): one for one in new.contract.terms}
+    old_files: Mapping[str, str] = {} if old is None else dict(old.files)
+    new_files = dict(new.files)
+    for key, terms in after.items():
+        section = SECTIONS[terms.direction]
+        was = before.get(key)
+        if was is None:
+            yield Difference("+", section, terms.event_type, terms.schema_path)
+            continue
+        words = list(_changed(_flat_terms(was), _flat_terms(terms)))
+        if old_files.get(was.schema_path) != new_files.get(terms.schema_path):
+            words.insert(0, "schema changed")
+        if words:
+            yield Difference("~", section, terms.event_type, "; ".join(words))
+    for key, terms in before.items():
+        if key not in after:
+            yield Difference("-", SECTIONS[terms.direction], terms.event_type, "", is_destructive=True)
+
+
+def _flat_terms(terms: Terms) -> dict[str, str]:
+    forward = "none" if terms.forward is None else f"{terms.forward.to} as {terms.forward.event_type}"
+    return {
+        "schema": terms.schema_path,
+        "id": " ".join(terms.id.pointers) or terms.id.mode,
+        "key": terms.key_pointer or "none",
+        "time": terms.time_pointer or "none",
+        "search": " ".join(terms.search) or "none",
+        "json": terms.json,
+        "compatibility": terms.compatibility,
+        "accept_versions": str(terms.accept_versions),
+        "forward": forward,
+    }
+
+
+def _section_differences(old: Contract | None, new: Contract) -> Iterator[Difference]:
+    before = {} if old is None else _sections(old)
+    for section, fields in _sections(new).items():
+        if old is None:
+            continue
+        words = "; ".join(_changed(before[section], fields))
+        if words:
+            yield Difference("~", section, "", words)
+
+
+def _sections(contract: Contract) -> dict[str, dict[str, str]]:
+    """Flatten everything beside event types and declared endpoints: section, field, value in words."""
+    delivery = contract.delivery
+    return {
+        "name": {"name": contract.name},
+        "contacts": dict(contract.contacts),
+        "authentication": _words(asdict(contract.authentication)),
+        "limits": _words(asdict(contract.limits)),
+        "delivery": {
+            "retry": _seconds(delivery.delays),
+            "order": delivery.order,
+            "hold": f"{delivery.hold_seconds}s",
+        },
+        "endpoints": {
+            "hosts": " ".join(contract.endpoints.hosts) or "any",
+            "verification": contract.endpoints.verification,
+        },
+        "topics": {"framing": contract.framing},
+        "keep": {
+            "content": f"{contract.keep.content_days}d",
+            "evidence": f"{contract.keep.evidence_days}d",
+        },
+    }
+
+
+def _endpoint_differences(old: Contract | None, new: Contract) -> Iterator[Difference]:
+    before = {} if old is None else {one.name: one for one in old.endpoints.declared}
+    after = {one.name: one for one in new.endpoints.declared}
+    for name, endpoint in after.items():
+        was = before.get(name)
+        if was is None:
+            yield Difference("+", "endpoint", name, endpoint.url)
+        elif words := "; ".join(_changed(_flat_endpoint(was), _flat_endpoint(endpoint))):
+            yield Difference("~", "endpoint", name, words)
+    for name in before:
+        if name not in after:
+            yield Difference("-", "endpoint", name, "", is_destructive=True)
+
+
+def _flat_endpoint(endpoint: DeclaredEndpoint) -> dict[str, str]:
+    return {
+        "url": endpoint.url,
+        "events": " ".join(sorted(endpoint.types)) or "all",
+        "order": endpoint.order,
+        "concurrency": str(endpoint.concurrency),
+        "rate": "none" if endpoint.per_second is None else f"{endpoint.per_second}/s",
+        "retry": _seconds(endpoint.delays),
+    }
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    for name in [*after, *(name for name in before if name not in after)]:
+        was, now = before.get(name, "none"), after.get(name, "none")
+        if was != now:
+            yield f"{name} {was} -> {now}"
+
+
+def _words(fields: Mapping[str, object]) -> dict[str, str]:
+    found = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": text for inner, text in _words(value).items()}
+        elif isinstance(value, tuple):
+            found[name] = " ".join(map(str, value)) or "none"
+        else:
+            found[name] = (
+                "none" if value is None else str(value).lower() if value in (True, False) else str(value)
+            )
+    return found
+
+
+def _seconds(delays: tuple[int, ...]) -> str:
+    return " ".join(f"{delay}s" for delay in delays)

@@ -1,0 +1,246 @@
+"""The sections of a contract file beside its event types: one reader each, from a slot to a value."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal, get_args
+
+from partners import form
+from partners.contract import Authentication, DeliveryTerms, EndpointRules, Framing, Keep, Limits, Oauth
+from partners.credential import Method
+from partners.endpoint import (
+    DEFAULT_CONCURRENCY,
+    MAX_CONCURRENCY,
+    MAX_URL_BYTES,
+    SCHEDULES,
+    DeclaredEndpoint,
+    HostPattern,
+    Order,
+    parse_host_pattern,
+    verify_url,
+)
+from partners.form import Slot, SlotError, did_you_mean, each, shown
+from partners.yaml_tree import Items, Scalar
+
+MAX_TYPES: Final = 500
+VERIFICATIONS: Final[tuple[Literal["required", "none"], ...]] = ("required", "none")
+
+_DAY: Final = 86_400
+_CENTURY: Final = 36_500 * _DAY
+_MAX_CONTACTS: Final = 16
+_MAX_EVENT_BYTES: Final = 16 * 2**20
+_MAX_DECLARED: Final = 100
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_RATE: Final = re.compile(r"([1-9][0-9]{0,5})(?:/s)?")
+
+
+def contacts(slot: Slot) -> tuple[tuple[str, str], ...]:
+    """Read `contacts`: role and e-mail address, in the order of the file."""
+    slots = slot.form().slots()
+    if len(slots) > _MAX_CONTACTS:
+        raise SlotError("length", f"names {len(slots)} contacts; at most {_MAX_CONTACTS} are allowed")
+    found = []
+    for role, one in slots:
+        address = one.read(_email, None)
+        if _NAME.fullmatch(role.replace("_", "-")) is None:
+            detail = "a contact's role is a-z, 0-9, '-' and '_', such as technical"
+            one.sink.add(one.line, one.pointer, "format", detail)
+        elif address is not None:
+            found.append((role, address))
+    return tuple(found)
+
+
+def _email(slot: Slot) -> str:
+    address = form.text(slot, limit=254)
+    name, _, domain = address.rpartition("@")
+    if not name or not domain or " " in address:
+        raise SlotError("format", "write an e-mail address: edi@acme.example")
+    return address
+
+
+def authentication(slot: Slot) -> Authentication:
+    """Read `authentication`: how the partner may identify itself."""
+    section = slot.form()
+    methods: tuple[Method, ...] = get_args(Method)
+    value = Authentication(
+        accept=section.take("accept", each(form.choice(methods), limit=len(methods)), ("api_key",)),
+        require_signature=section.take("require_signature", form.flag, False),  # noqa: FBT003 - the default
+        certificates=section.take("certificates", each(form.path, limit=16), ()),
+        oauth=section.take("oauth", _oauth, None),
+    )
+    section.close()
+    if not value.accept and not slot.sink.problems:
+        raise SlotError("length", "accepts nothing, so that nobody can call; name a method, such as api_key")
+    return value
+
+
+def _oauth(slot: Slot) -> Oauth:
+    section = slot.form()
+    value = Oauth(
+        issuer=section.need("issuer", lambda one: verify_url(form.text(one, limit=MAX_URL_BYTES), ()), ""),
+        audience=section.need("audience", form.text, ""),
+        subject=section.need("subject", form.text, ""),
+    )
+    section.close()
+    return value
+
+
+def limits(slot: Slot) -> Limits:
+    """Read `limits`. What is absent is left to the settings of the gateway."""
+    section = slot.form()
+    value = Limits(
+        events_per_second=section.take("events_per_second", form.integer(1, 1_000_000), None),
+        bytes_per_day=section.take("bytes_per_day", form.size(1, 2**50), None),
+        event_bytes=section.take("event_bytes", form.size(1, _MAX_EVENT_BYTES), None),
+        endpoints=section.take("endpoints", form.integer(0, 1_000), None),
+        streams=section.take("streams", form.integer(0, 1_000), None),
+    )
+    section.close()
+    return value
+
+
+def delivery(slot: Slot) -> DeliveryTerms:
+    """Read `delivery`: what holds for endpoints that say nothing else."""
+    section = slot.form()
+    orders: tuple[Order, ...] = get_args(Order)
+    usual = DeliveryTerms()
+    value = DeliveryTerms(
+        delays=section.take("retry", _delays, usual.delays),
+        order=section.take("order", form.choice(orders), usual.order),
+        hold_seconds=section.take("hold", form.duration(0, _CENTURY), usual.hold_seconds),
+    )
+    section.close()
+    return value
+
+
+def _delays(slot: Slot) -> tuple[int, ...]:
+    """Read a schedule by name, or as a list of the waits before each attempt."""
+    if isinstance(slot.node, Items):
+        wait = form.duration(0, 30 * _DAY)
+        delays = [item.read(wait, 0) for item in slot.items(32)]
+        if not delays or delays[0] != 0:
+            raise SlotError("range", "the first attempt is made at once: begin the list with 0s")
+        return tuple(delays)
+    return SCHEDULES[form.choice(tuple(SCHEDULES))(slot)]
+
+
+def endpoints(
+    slot: Slot, *, received: frozenset[str], delivery: DeliveryTerms, limit: int | None, is_exempt: bool
+) -> EndpointRules:
+    """Read `endpoints`.
+
+    `received` are the types that the partner receives, `delivery` and `limit` what the file says elsewhere.
+    `is_exempt`: plain HTTP to loopback is allowed.
+    """
+    section = slot.form()
+    hosts = section.take("hosts", each(_host, limit=64), ())
+    usual = EndpointRules()
+    verification = section.take("verification", form.choice(VERIFICATIONS), usual.verification)
+
+    def url(one: Slot) -> str:
+        return verify_url(form.text(one, limit=MAX_URL_BYTES), hosts, allow_insecure_loopback=is_exempt)
+
+    read = partial(_declared, url=url, received=received, delivery=delivery)
+    declared = section.take("declared", partial(_all_declared, read=read, limit=limit), ())
+    section.close()
+    return EndpointRules(tuple(host.text for host in hosts), verification, declared)
+
+
+def _host(slot: Slot) -> HostPattern:
+    return parse_host_pattern(form.text(slot, limit=300))
+
+
+def _all_declared(
+    slot: Slot, *, read: Callable[[Slot], DeclaredEndpoint], limit: int | None
+) -> tuple[DeclaredEndpoint, ...]:
+    found: dict[str, DeclaredEndpoint] = {}
+    slots = slot.items(_MAX_DECLARED)
+    if limit is not None and len(slots) > limit:
+        raise SlotError(
+            "range", f"declares {len(slots)} endpoints, but limits.endpoints is {limit}: raise it"
+        )
+    for one in slots:
+        endpoint = one.read(read, None)
+        if endpoint is not None and endpoint.name in found:
+            detail = f"another endpoint is called '{endpoint.name}' too: names are unique within a contract"
+            one.sink.add(one.line, one.pointer + "/name", "duplicate_key", detail)
+        elif endpoint is not None:
+            found[endpoint.name] = endpoint
+    return tuple(found.values())
+
+
+def _declared(
+    slot: Slot, *, url: Callable[[Slot], str], received: frozenset[str], delivery: DeliveryTerms
+) -> DeclaredEndpoint:
+    section = slot.form()
+    orders: tuple[Order, ...] = get_args(Order)
+    known = partial(_received, received=received)
+    value = DeclaredEndpoint(
+        name=section.need("name", _endpoint_name, ""),
+        url=section.need("url", url, ""),
+        types=frozenset(section.take("events", each(known, limit=MAX_TYPES), ())),
+        order=section.take("order", form.choice(orders), delivery.order),
+        concurrency=section.take("concurrency", form.integer(1, MAX_CONCURRENCY), DEFAULT_CONCURRENCY),
+        per_second=section.take("rate", _rate, None),
+        delays=section.take("retry", _delays, delivery.delays),
+    )
+    section.close()
+    return value
+
+
+def _endpoint_name(slot: Slot) -> str:
+    name = form.text(slot)
+    if _NAME.fullmatch(name) is None:
+        raise SlotError("format", "a name is 1 to 63 characters of a-z, 0-9 and '-', such as orders-hook")
+    return name
+
+
+def _received(slot: Slot, *, received: frozenset[str]) -> str:
+    word = form.text(slot)
+    if word not in received:
+        detail = (
+            f"'{shown(word)}' is not among the event types under 'receives'{did_you_mean(word, received)}"
+        )
+        raise SlotError("reference", detail)
+    return word
+
+
+def _rate(slot: Slot) -> int:
+    value = slot.node.value if isinstance(slot.node, Scalar) else None
+    found = _RATE.fullmatch(str(value))
+    if found is None:
+        raise SlotError("format", "write a rate as a number of events per second: 50/s")
+    return int(found[1])
+
+
+def framing(slot: Slot) -> Framing:
+    """Read `topics`: how schema ids travel with records."""
+    section = slot.form()
+    framings: tuple[Framing, ...] = get_args(Framing)
+    usual: Framing = "prefix"
+    value = section.take("framing", form.choice(framings), usual)
+    section.close()
+    return value
+
+
+def keep(slot: Slot) -> Keep:
+    """Read `keep`: for how long."""
+    section = slot.form()
+    usual = Keep()
+    value = Keep(
+        content_days=section.take("content", _days, usual.content_days),
+        evidence_days=section.take("evidence", _days, usual.evidence_days),
+    )
+    section.close()
+    if value.content_days > value.evidence_days:
+        raise SlotError(
+            "range", "keeps content longer than its evidence: lengthen evidence, or shorten content"
+        )
+    return value
+
+
+def _days(slot: Slot) -> int:
+    seconds = form.duration(0, _CENTURY)(slot)
+    if seconds % _DAY:
+        raise SlotError("range", "is not a number of whole days: write it in days, such as 90d")
+    return seconds // _DAY

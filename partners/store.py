@@ -1,0 +1,242 @@
+"""Rows of `partners_*` to values and back. Never commits: the caller owns the transaction."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, TypeVar, cast
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, insert, text, update
+from sqlmodel import Session, col, select
+
+from partners.contract import Contract, ContractFile, Line
+from partners.credential import Credential, Method, Role, Scope
+from partners.directory import Account, Directory
+from partners.endpoint import Endpoint, EndpointState, Order
+from partners.partner import Partner, PartnerState, Topics
+from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
+
+T = TypeVar("T")
+
+_CONTRACT: Final = TypeAdapter(Contract)
+_LINES: Final = TypeAdapter(tuple[Line, ...])
+_FILES: Final = TypeAdapter(tuple[tuple[str, str], ...])
+
+
+def revision(session: Session) -> int:
+    """Read the number that grows with every change to these tables; 0 before the first."""
+    value = session.exec(select(CounterRow.value).where(CounterRow.id == 1)).first()
+    return value or 0
+
+
+def lock(session: Session) -> None:
+    """Make other changes wait until this transaction ends, so that what is read now stays true.
+
+    PostgreSQL locks the counter's row; SQLite knows one writer at a time anyway.
+    """
+    session.execute(text("INSERT INTO partners_counter (id, value) VALUES (1, 0) ON CONFLICT DO NOTHING"))
+    session.exec(select(CounterRow.value).where(CounterRow.id == 1).with_for_update()).one()
+
+
+def bump(session: Session) -> None:
+    """Count a change. To be called in the transaction that makes it, after `lock`."""
+    session.execute(update(CounterRow).where(col(CounterRow.id) == 1).values(value=CounterRow.value + 1))
+
+
+def load(session: Session) -> Directory:
+    """Load everything, as of this transaction."""
+    number = revision(session)
+    current = select(ContractRow).join(
+        PartnerRow,
+        (col(PartnerRow.slug) == ContractRow.partner) & (col(PartnerRow.revision) == ContractRow.revision),
+    )
+    contracts = {row.partner: row for row in session.exec(current)}
+    endpoints: dict[str, list[Endpoint]] = {}
+    for endpoint_row in session.exec(select(EndpointRow).order_by(EndpointRow.id)):
+        endpoints.setdefault(endpoint_row.partner, []).append(_endpoint(endpoint_row))
+    accounts = []
+    for row in session.exec(select(PartnerRow)):
+        contract_row = contracts.get(row.slug)
+        accounts.append(
+            Account(
+                _partner(row),
+                None if contract_row is None else _contract(contract_row),
+                () if contract_row is None else _LINES.validate_json(contract_row.lines),
+                tuple(endpoints.get(row.slug, ())),
+            )
+        )
+    return Directory(number, accounts, credentials(session))
+
+
+def partner(session: Session, slug: str) -> tuple[Partner, int] | None:
+    """Find a partner, and the revision of its contract in force (0: none)."""
+    row = session.get(PartnerRow, slug)
+    return None if row is None else (_partner(row), row.revision)
+
+
+def insert_partner(session: Session, new: Partner, *, now: int) -> None:
+    """Insert a partner that has no contract yet."""
+    topics = new.topics
+    row = {
+        "slug": new.slug,
+        "log": new.log,
+        "name": new.name,
+        "inbound": topics.inbound,
+        "inbound_partition": topics.inbound_partition,
+        "outbound": topics.outbound,
+        "outbound_partition": topics.outbound_partition,
+        "state": new.state,
+        "revision": 0,
+        "created_at": now,
+    }
+    session.execute(insert(PartnerRow), [row])
+
+
+def update_partner(session: Session, changed: Partner, *, revision: int) -> None:
+    """Set what may change about a partner: name, state, and the revision in force."""
+    values = {"name": changed.name, "state": changed.state, "revision": revision}
+    session.execute(update(PartnerRow).where(col(PartnerRow.slug) == changed.slug).values(**values))
+
+
+def contract_file(session: Session, slug: str, number: int) -> tuple[ContractFile, tuple[Line, ...]] | None:
+    """Read one revision of a contract, with its texts and its lines."""
+    row = session.get(ContractRow, (slug, number))
+    if row is None:
+        return None
+    file = ContractFile(row.file, row.text, _contract(row), _FILES.validate_json(row.files))
+    return file, _LINES.validate_json(row.lines)
+
+
+def insert_contract(
+    session: Session, file: ContractFile, lines: Sequence[Line], *, number: int, now: int, by: str
+) -> None:
+    """Insert a revision of a contract."""
+    contract = replace(file.contract, revision=number)
+    row = {
+        "partner": contract.partner,
+        "revision": number,
+        "file": file.name,
+        "text": file.text,
+        "files": _FILES.dump_json(file.files).decode(),
+        "value": _CONTRACT.dump_json(contract).decode(),
+        "lines": _LINES.dump_json(tuple(lines)).decode(),
+        "sha256": file.sha256(),
+        "applied_at": now,
+        "applied_by": by,
+    }
+    session.execute(insert(ContractRow), [row])
+
+
+def endpoints(session: Session, slug: str) -> tuple[Endpoint, ...]:
+    """List a partner's endpoints, by id."""
+    rows = session.exec(select(EndpointRow).where(EndpointRow.partner == slug).order_by(EndpointRow.id))
+    return tuple(map(_endpoint, rows))
+
+
+def insert_endpoints(session: Session, new: Sequence[Endpoint], *, now: int) -> None:
+    """Insert endpoints."""
+    if new:
+        rows = [{"id": one.id, "created_at": now} | _endpoint_values(one) for one in new]
+        session.execute(insert(EndpointRow), rows)
+
+
+def update_endpoint(session: Session, changed: Endpoint) -> None:
+    """Write an endpoint over the one with its id."""
+    values = _endpoint_values(changed)
+    session.execute(update(EndpointRow).where(col(EndpointRow.id) == changed.id).values(**values))
+
+
+def delete_endpoints(session: Session, ids: Sequence[str]) -> None:
+    """Delete endpoints."""
+    if ids:
+        session.execute(delete(EndpointRow).where(col(EndpointRow.id).in_(ids)))
+
+
+def credentials(session: Session) -> tuple[Credential, ...]:
+    """List all credentials, revoked and expired ones too, by id."""
+    return tuple(map(_credential, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
+
+
+def insert_credential(session: Session, new: Credential, *, now: int) -> None:
+    """Insert a credential."""
+    row = {
+        "id": new.id,
+        "partner": new.partner,
+        "role": new.role,
+        "method": new.method,
+        "shown_as": new.match,
+        "secret": new.secret,
+        "scopes": " ".join(sorted(new.scopes)),
+        "name": new.name,
+        "not_before": new.not_before,
+        "not_after": new.not_after,
+        "revoked_at": new.revoked_at,
+        "revoked_for": None,
+        "created_at": now,
+    }
+    session.execute(insert(CredentialRow), [row])
+
+
+def mark_revoked(session: Session, credential_id: str, *, now: int, reason: str) -> None:
+    """Set when and why a credential was revoked."""
+    change = update(CredentialRow).where(col(CredentialRow.id) == credential_id)
+    session.execute(change.values(revoked_at=now, revoked_for=reason))
+
+
+def _partner(row: PartnerRow) -> Partner:
+    topics = Topics(row.inbound, row.inbound_partition, row.outbound, row.outbound_partition)
+    return Partner(row.slug, row.log, row.name, topics, cast("PartnerState", row.state))
+
+
+def _contract(row: ContractRow) -> Contract:
+    return _CONTRACT.validate_json(row.value)
+
+
+def _endpoint(row: EndpointRow) -> Endpoint:
+    return Endpoint(
+        id=row.id,
+        partner=row.partner,
+        name=row.name,
+        url=row.url,
+        types=frozenset(json.loads(row.types)),
+        order=cast("Order", row.ordering),
+        concurrency=row.concurrency,
+        per_second=row.per_second,
+        delays=tuple(json.loads(row.delays)),
+        keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
+        state=cast("EndpointState", row.state),
+        declared=row.declared,
+    )
+
+
+def _endpoint_values(endpoint: Endpoint) -> dict[str, object]:
+    return {
+        "partner": endpoint.partner,
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "types": json.dumps(sorted(endpoint.types)),
+        "ordering": endpoint.order,
+        "concurrency": endpoint.concurrency,
+        "per_second": endpoint.per_second,
+        "delays": json.dumps(endpoint.delays),
+        "sealed_keys": json.dumps([base64.b64encode(key).decode("ascii") for key in endpoint.keys]),
+        "state": endpoint.state,
+        "declared": endpoint.declared,
+    }
+
+
+def _credential(row: CredentialRow) -> Credential:
+    return Credential(
+        id=row.id,
+        partner=row.partner,
+        role=cast("Role", row.role),
+        method=cast("Method", row.method),
+        match=row.shown_as,
+        secret=row.secret,
+        scopes=frozenset(cast("Sequence[Scope]", row.scopes.split())),
+        not_before=row.not_before,
+        not_after=row.not_after,
+        revoked_at=row.revoked_at,
+        name=row.name,
+    )
