@@ -45,6 +45,12 @@ class Record:
     at: int
 
 
+def record_bytes(record: Record) -> int:
+    """What counts against `Broker.max_record_bytes`: key, value, header names and header values."""
+    headers = sum(len(name.encode()) + len(content) for name, content in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """A place in a topic. Keyed by the topic's id, since a topic deleted and made again keeps its name."""
@@ -181,6 +187,10 @@ class Reader(Protocol):
         """Up to `limit` events; returns as soon as there is one, or empty after `wait_ms`.
 
         A broker that is away yields empty lists, and reading goes on by itself once it is back.
+        A poll that is cancelled loses nothing: its events come with the next one.
+
+        Raises:
+            BrokerError: `broker_refused`: reading is not allowed, or impossible until an operator acts.
         """
         ...
 
