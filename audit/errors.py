@@ -1,0 +1,73 @@
+"""Everything this package raises on purpose.
+
+    AuditError
+    |-- VerificationError        the bytes given prove nothing (their sender's fault)
+    |   |-- MalformedError       they do not follow their format
+    |   |-- UnpinnedKeyError     all that could be checked holds, but nobody trusted vouches for the key
+    |   `-- InconsistentError    two checkpoints of one log contradict each other
+    |-- EvidenceRuleError        members that docs/formats.md does not allow (our bug)
+    |   `-- EvidenceTooLargeError  more than a record may hold (the caller's fault: shorten it)
+    |-- NotInLogError            no such log, entry, size or tile
+    `-- StaleHeadError           somebody else appended first: load the head again
+
+A parser or verifier of untrusted bytes raises VerificationError and its kin, nothing else.
+"""
+
+from typing import ClassVar
+
+
+class AuditError(Exception):
+    """Root of this package's errors. `code` is stable; the text is for people."""
+
+    code: ClassVar[str] = "audit_failed"
+
+
+class VerificationError(AuditError):
+    """What was to be proved is not proved."""
+
+    code = "verification_failed"
+
+
+class MalformedError(VerificationError):
+    """Bytes do not follow their format. The text says which format, where, and what was expected."""
+
+    code = "proof_malformed"
+
+
+class UnpinnedKeyError(VerificationError):
+    """A signature was made by a key that the caller has not pinned."""
+
+    code = "key_unpinned"
+
+
+class InconsistentError(VerificationError):
+    """A log shows two histories: the one checkpoint is not a prefix of the other."""
+
+    code = "log_inconsistent"
+
+
+class EvidenceRuleError(AuditError):
+    """An evidence record was to be made with other members than its kind has."""
+
+    code = "evidence_invalid"
+
+
+class EvidenceTooLargeError(EvidenceRuleError):
+    """An evidence record would exceed its 16,384 bytes."""
+
+    code = "evidence_too_large"
+
+
+class NotInLogError(AuditError):
+    """A log, an entry, a tree size or a tile that does not exist (yet)."""
+
+    code = "log_entry_unknown"
+
+
+class StaleHeadError(AuditError):
+    """The log grew between reading its head and writing the next one; nothing was written.
+
+    The caller rolls back, makes sure that it still owns the log, and starts again.
+    """
+
+    code = "log_head_stale"

@@ -1,0 +1,211 @@
+"""Evidence: the exact bytes of one thing that happened, and the leaf that commits to them.
+
+The bytes are the truth. They are made once, signed, stored and handed out; nobody makes them again. Reading
+them back is strict: one object, one spelling.
+
+Source: docs/formats.md, sections 3 and 4.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Never
+
+from audit.errors import EvidenceRuleError, EvidenceTooLargeError, MalformedError
+from audit.kinds import COUNT_LIMIT, MEMBERS, Kind
+from audit.note import decode_base64
+
+__all__ = [
+    "EVIDENCE_BYTES",
+    "SALT_BYTES",
+    "Evidence",
+    "Kind",
+    "format_ref",
+    "make_evidence",
+    "parse_evidence",
+    "parse_ref",
+]
+
+EVIDENCE_BYTES = 16_384
+SALT_BYTES = 32
+_PREAMBLE = ("v", "kind", "iss", "log", "at", "salt")
+_AT_LIMIT = 253_402_300_800_000  # the year 10000
+_REF_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One evidence record.
+
+    raw: the exact bytes, salt inside; whoever has them can prove the leaf.
+    kind, iss, log, at: as in the bytes; `at` in Unix milliseconds.
+    ref: the event's 32-byte reference, where the record is about one event.
+    members: the members of the kind, in order.
+    """
+
+    raw: bytes = field(repr=False)
+    kind: Kind
+    iss: str = field(compare=False)
+    log: str = field(compare=False)
+    at: int = field(compare=False)
+    ref: bytes | None = field(compare=False)
+    members: Mapping[str, Any] = field(compare=False, repr=False)
+
+    def text(self, name: str) -> str | None:
+        """The member `name`, if the record has it and it is a text."""
+        value = self.members.get(name)
+        return value if isinstance(value, str) else None
+
+    def commitment(self) -> bytes:
+        """SHA-256 over the record; the salt inside keeps it from being guessed."""
+        return hashlib.sha256(b"gateway-commit/v1\x00" + self.raw).digest()
+
+    def leaf(self) -> bytes:
+        """The entry of the Merkle log: kind, hour, commitment, nothing else."""
+        hour = datetime.fromtimestamp(self.at // 1000, UTC).strftime("%Y-%m-%dT%HZ")
+        commitment = base64.b64encode(self.commitment()).decode()
+        return f"gateway-leaf/v1\n{self.kind.value}\n{hour}\n{commitment}\n".encode()
+
+
+def make_evidence(
+    kind: Kind, members: Mapping[str, Any], *, iss: str, log: str, at: int, salt: bytes
+) -> Evidence:
+    """Write down one thing that happened.
+
+    Args:
+        kind: What it is.
+        members: The members of the kind in the order of docs/formats.md, none left out.
+        iss: The gateway's origin, a URL.
+        log: The log it belongs to, without the epoch.
+        at: Unix milliseconds.
+        salt: 32 random bytes, never used before.
+
+    Raises:
+        EvidenceRuleError: A member is missing, too many, out of order or of another type; a wrong salt.
+        EvidenceTooLargeError: The record would exceed 16,384 bytes; shorten what the sender gave.
+    """
+    if len(salt) != SALT_BYTES:
+        raise EvidenceRuleError(f"evidence: the salt has {len(salt)} bytes, expected {SALT_BYTES}")
+    whole = {
+        "v": 1,
+        "kind": kind.value,
+        "iss": iss,
+        "log": log,
+        "at": at,
+        "salt": base64.b64encode(salt).decode(),
+        **members,
+    }
+    _check(whole, EvidenceRuleError)
+    try:
+        raw = _dump(whole)
+    except UnicodeEncodeError as error:
+        raise EvidenceRuleError(
+            "evidence: a text holds half of a surrogate pair, which UTF-8 cannot carry"
+        ) from error
+    if len(raw) > EVIDENCE_BYTES:
+        raise EvidenceTooLargeError(f"evidence: {len(raw)} bytes, a record has at most {EVIDENCE_BYTES}")
+    return _evidence(raw, whole)
+
+
+def parse_evidence(raw: bytes) -> Evidence:
+    """Read a record made by `make_evidence`, here or elsewhere.
+
+    Raises:
+        MalformedError: The bytes are not a record of a known kind in its exact spelling.
+    """
+    if len(raw) > EVIDENCE_BYTES:
+        raise MalformedError(f"evidence: {len(raw)} bytes, a record has at most {EVIDENCE_BYTES}")
+    try:
+        whole = json.loads(raw.decode("utf-8"), parse_float=_refuse, parse_constant=_refuse)
+        # One spelling for one record: what another writer would write, or a duplicate member, is refused.
+        # The hash is always taken over the bytes given, never over these.
+        is_exact = isinstance(whole, dict) and _dump(whole) == raw
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(
+            "evidence: expected one JSON object in UTF-8, with whole numbers only"
+        ) from error
+    if not is_exact:
+        raise MalformedError(
+            "evidence: not in its exact form (no white space, each member once, minimal escapes)"
+        )
+    _check(whole, MalformedError)
+    return _evidence(raw, whole)
+
+
+def parse_ref(text: str) -> bytes | None:
+    """The 32 bytes behind `evt_...`; None where the text is no reference."""
+    try:
+        ref = base64.b32decode(text.removeprefix("evt_").upper() + "====")
+    except (binascii.Error, ValueError):
+        return None
+    return ref if len(ref) == _REF_BYTES and format_ref(ref) == text else None
+
+
+def format_ref(ref: bytes) -> str:
+    """`evt_` and lower-case base32 without padding."""
+    return "evt_" + base64.b32encode(ref).decode().lower().rstrip("=")
+
+
+def _refuse(text: str) -> Never:
+    raise ValueError(f"a number that is not whole, of {len(text)} characters")
+
+
+def _dump(whole: Mapping[str, Any]) -> bytes:
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _evidence(raw: bytes, whole: Mapping[str, Any]) -> Evidence:
+    """The value over checked bytes."""
+    members = {name: value for name, value in whole.items() if name not in _PREAMBLE}
+    ref = members.get("ref")
+    return Evidence(
+        raw=raw,
+        kind=Kind(whole["kind"]),
+        iss=whole["iss"],
+        log=whole["log"],
+        at=whole["at"],
+        ref=parse_ref(ref) if ref is not None else None,
+        members=members,
+    )
+
+
+def _check(whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedError]) -> None:
+    """Names, order and types of all members, or raise `error`."""
+    _check_preamble(whole, error)
+    shapes = MEMBERS[Kind(whole["kind"])]
+    names = (*_PREAMBLE, *shapes)
+    if tuple(whole) != names:
+        raise error(f"evidence: {whole['kind']} has the members {' '.join(names)}, in this order")
+    for name, shape in shapes.items():
+        if not shape.accepts(whole[name]):
+            raise error(f"evidence: {whole['kind']}: {name} must be {shape.text}")
+    if "ref" in shapes and whole["ref"] is not None and parse_ref(whole["ref"]) is None:
+        raise error("evidence: ref must be evt_ and 52 characters of lower-case base32")
+
+
+def _check_preamble(whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedError]) -> None:
+    """The members that every record starts with."""
+    if type(whole.get("v")) is not int or whole["v"] != 1:
+        raise error("evidence: v must be 1; a newer verifier may know this record")
+    kind = whole.get("kind")
+    if not isinstance(kind, str) or kind not in {known.value for known in Kind}:
+        raise error("evidence: kind is not one of the closed list")
+    if not isinstance(whole.get("iss"), str) or not isinstance(whole.get("log"), str):
+        raise error("evidence: iss and log must be texts")
+    at = whole.get("at")
+    if type(at) is not int or not 0 <= at < min(_AT_LIMIT, COUNT_LIMIT):
+        raise error("evidence: at must be Unix milliseconds")
+    salt = whole.get("salt")
+    if not isinstance(salt, str) or not _is_salt(salt):
+        raise error(f"evidence: salt must be base64 of {SALT_BYTES} bytes")
+
+
+def _is_salt(text: str) -> bool:
+    try:
+        return len(decode_base64(text, "salt")) == SALT_BYTES
+    except MalformedError:
+        return False

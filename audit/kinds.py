@@ -1,0 +1,200 @@
+"""The closed table of evidence kinds: which members each has, in which order, of which shape.
+
+Source: docs/formats.md, section 3. A kind is added there first.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+COUNT_LIMIT = 1 << 63
+MOST_FAULTS = 20
+_HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Kind(Enum):
+    """What an evidence record is about."""
+
+    ACCEPTED = "event.accepted"
+    REFUSED = "event.refused"
+    UNROUTED = "event.unrouted"
+    UNREADABLE = "event.unreadable"
+    ATTEMPTED = "delivery.attempted"
+    PARKED = "delivery.parked"
+    ACKNOWLEDGED = "delivery.acknowledged"
+    CONTRACT_CHANGED = "contract.changed"
+    CREDENTIAL_CHANGED = "credential.changed"
+    KEY_CHANGED = "key.changed"
+    RETENTION_HOLE = "retention.hole"
+    EPOCH_OPENED = "epoch.opened"
+    ERASED = "evidence.erased"
+    HOLD_SET = "hold.set"
+    HOLD_LIFTED = "hold.lifted"
+    CONTENT_READ = "content.read"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a member may be: a test, and the same in words."""
+
+    text: str
+    accepts: Callable[[Any], bool]
+
+
+def _one_of(*words: str) -> Shape:
+    return Shape(f"one of {' '.join(words)}", lambda value: isinstance(value, str) and value in words)
+
+
+def _nullable(shape: Shape) -> Shape:
+    return Shape(f"{shape.text}, or null", lambda value: value is None or shape.accepts(value))
+
+
+def _record(**members: Shape) -> Shape:
+    """An object of exactly these members, in this order."""
+
+    def accepts(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and tuple(value) == tuple(members)
+            and all(shape.accepts(value[name]) for name, shape in members.items())
+        )
+
+    inside = ", ".join(f"{name}: {shape.text}" for name, shape in members.items())
+    return Shape(f"an object {{{inside}}}", accepts)
+
+
+def _is_attributes(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(name, str) and isinstance(text, str) for name, text in value.items())
+        and list(value) == sorted(value)
+    )
+
+
+def _is_sorted(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value) and value == sorted(value)
+
+
+TEXT = Shape("a text", lambda value: isinstance(value, str))
+COUNT = Shape(
+    "a whole number from 0 to 2^63-1", lambda value: type(value) is int and 0 <= value < COUNT_LIMIT
+)
+DIGEST = Shape(
+    "64 lower-case hex digits", lambda value: isinstance(value, str) and _HEX.fullmatch(value) is not None
+)
+ATTRIBUTES = Shape("an object of texts with its names sorted", _is_attributes)
+WORDS = Shape("a sorted list of texts", _is_sorted)
+DIRECTION = _one_of("inbound", "outbound")
+BY = _record(role=TEXT, credential=_nullable(TEXT))
+AUTH = _record(method=TEXT, credential=_nullable(TEXT))
+CONTENT = _record(sha256=DIGEST, length=COUNT, type=TEXT, encoding=_one_of("identity", "gzip"))
+PLACE = _record(topic=TEXT, topic_id=TEXT, partition=COUNT, offset=COUNT, sha256=DIGEST)
+SCHEMA = _record(subject=TEXT, version=COUNT, id=COUNT, fingerprint=DIGEST)
+RECORD = _record(sha256=DIGEST, topic=TEXT, partition=COUNT)
+ORIGIN = Shape("none or a digest", lambda value: value == "none" or DIGEST.accepts(value))
+CLOCK = _record(source=TEXT, within_ms=COUNT)
+KEEP = _record(content_days=COUNT, evidence_days=COUNT, hold=_nullable(TEXT))
+HEAD = _record(origin=TEXT, size=COUNT, root=TEXT)
+_FAULT = _record(pointer=TEXT, code=TEXT)
+FAULTS = Shape(
+    f"a list of at most {MOST_FAULTS} faults",
+    lambda value: isinstance(value, list) and len(value) <= MOST_FAULTS and all(map(_FAULT.accepts, value)),
+)
+
+_EVENT = {"partner": TEXT, "ref": TEXT, "source": TEXT, "id": TEXT, "type": TEXT}
+_HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
+
+MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
+    Kind.ACCEPTED: {
+        "partner": TEXT,
+        "direction": DIRECTION,
+        "ref": TEXT,
+        "source": TEXT,
+        "id": TEXT,
+        "type": TEXT,
+        "attributes": ATTRIBUTES,
+        "content": CONTENT,
+        "schema": SCHEMA,
+        "record": RECORD,
+        "event_sha256": DIGEST,
+        "validation": _one_of("passed"),
+        "origin": ORIGIN,
+        "auth": AUTH,
+        "contract": COUNT,
+        "clock": CLOCK,
+        "keep": KEEP,
+    },
+    Kind.REFUSED: {
+        "partner": TEXT,
+        "direction": DIRECTION,
+        "ref": _nullable(TEXT),
+        "source": _nullable(TEXT),
+        "id": _nullable(TEXT),
+        "type": _nullable(TEXT),
+        "content": _nullable(CONTENT),
+        "record": _nullable(PLACE),
+        "code": TEXT,
+        "faults": FAULTS,
+        "faults_total": COUNT,
+        "auth": _nullable(AUTH),
+        "count": COUNT,
+        "since": COUNT,
+    },
+    Kind.UNROUTED: {**_EVENT, "record": PLACE},
+    Kind.UNREADABLE: {"partner": TEXT, "direction": DIRECTION, "record": PLACE, "code": TEXT},
+    Kind.ATTEMPTED: {
+        **_EVENT,
+        "endpoint": TEXT,
+        "url": TEXT,
+        "attempt": TEXT,
+        "number": COUNT,
+        "content_sha256": DIGEST,
+        "content_length": COUNT,
+        "status": COUNT,
+        "reason": _nullable(TEXT),
+        "ms": COUNT,
+        "answer_sha256": _nullable(DIGEST),
+        "outcome": _one_of("delivered", "retry", "parked", "held"),
+    },
+    Kind.PARKED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "reason": TEXT},
+    Kind.ACKNOWLEDGED: {"partner": TEXT, "ref": TEXT, "endpoint": TEXT, "key": TEXT, "token": TEXT},
+    Kind.CONTRACT_CHANGED: {
+        "partner": TEXT,
+        "revision": COUNT,
+        "before_sha256": _nullable(DIGEST),
+        "after_sha256": DIGEST,
+        "by": BY,
+    },
+    Kind.CREDENTIAL_CHANGED: {
+        "partner": _nullable(TEXT),
+        "credential": TEXT,
+        "action": _one_of("created", "revoked"),
+        "role": TEXT,
+        "method": TEXT,
+        "scopes": WORDS,
+        "by": BY,
+    },
+    Kind.KEY_CHANGED: {
+        "key": TEXT,
+        "purpose": TEXT,
+        "action": _one_of("created", "retired"),
+        "public_key": TEXT,
+        "by": BY,
+    },
+    Kind.RETENTION_HOLE: {
+        "partner": TEXT,
+        "topic": TEXT,
+        "topic_id": TEXT,
+        "partition": COUNT,
+        "from": COUNT,
+        "to": COUNT,
+    },
+    Kind.EPOCH_OPENED: {"origin": TEXT, "previous": _nullable(HEAD), "reason": TEXT},
+    Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
+    Kind.HOLD_SET: _HOLD,
+    Kind.HOLD_LIFTED: _HOLD,
+    Kind.CONTENT_READ: {"partner": TEXT, "ref": TEXT, "by": BY},
+}
+"""Members of each kind after the preamble, in order."""
