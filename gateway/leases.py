@@ -142,8 +142,8 @@ class Leases:
         agreed = session.execute(fact).scalar_one()
         if agreed != str(self._shards):
             raise SetupError(
-                f"lease.shards is {self._shards}, but this database is divided into {agreed}: set it to {agreed}, "
-                "or stop every instance and start one with `gateway up`"
+                f"lease.shards is {self._shards}, but the database has {agreed}: set it to {agreed},"
+                " or stop every instance and start one with `gateway up`"
             )
         rows = [
             {"role": self._role, "shard": shard, "owner": "", "epoch": 0, "until": RELEASED}
@@ -161,7 +161,8 @@ class Leases:
         long_gone = now - FORGOTTEN_AFTER * self._duration
         session.execute(delete(InstanceRow).where(role, col(InstanceRow.until) < long_gone))
         living = select(func.count()).select_from(InstanceRow).where(role, col(InstanceRow.until) > now)
-        return max(1, session.execute(living).scalar_one())
+        found: int = session.execute(living).scalar_one()
+        return max(1, found)
 
     def _take(self, session: Session, now: int, count: int) -> list[Lease]:
         """Take up to `count` leases that ran out or were let go; passes over those locked by a check."""

@@ -1,0 +1,21 @@
+"""What alembic runs: the four rows modules against the connection it was handed.
+
+Never opens a connection and never commits: `gateway.migrations.history` owns the transaction.
+"""
+
+from typing import Any
+
+from alembic import context
+from sqlmodel import SQLModel
+
+import gateway.rows  # noqa: F401 - rows register themselves in the shared metadata
+
+connection: Any = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=SQLModel.metadata,
+    render_as_batch=True,
+    compare_type=True,
+    compare_server_default=True,
+)
+context.run_migrations()

@@ -1,0 +1,118 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from sqlmodel import Session
+
+from gateway.database import Database
+from gateway.errors import RevisionError
+from gateway.migrations import history
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(f"sqlite:///{tmp_path}/gateway.db")
+    yield opened
+    opened.close()
+
+
+def set_revision(session: Session, revision: str) -> None:
+    session.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+
+def test_upgraded_database_has_exactly_what_the_rows_say(database: Database) -> None:
+    with database.begin() as session:
+        assert history.upgrade(session) is None
+        assert history.verify_revision(session) == history.head()
+        assert history.differences(session) == []
+
+
+def test_difference_between_tables_and_rows_is_found(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        session.execute(text("ALTER TABLE gateway_meta ADD COLUMN extra INTEGER"))
+        assert len(history.differences(session)) == 1
+
+
+def test_upgrade_is_one_transaction(database: Database) -> None:
+    def upgrade_and_stop() -> None:
+        with database.begin() as session:
+            history.upgrade(session)
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        upgrade_and_stop()
+    with database.begin() as session:
+        assert inspect(session.connection()).get_table_names() == []
+
+
+def test_second_upgrade_changes_nothing(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+    with database.begin() as session:
+        session.execute(text("INSERT INTO gateway_meta VALUES ('origin', 'x')"))
+        assert history.upgrade(session) == history.head()
+        assert session.execute(text("SELECT value FROM gateway_meta")).scalar_one() == "x"
+
+
+def test_empty_database_is_refused_with_the_command_that_mends_it(database: Database) -> None:
+    with database.begin() as session, pytest.raises(RevisionError, match="gateway migrate"):
+        history.verify_revision(session)
+
+
+def test_database_behind_is_refused(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        set_revision(session, "0000")
+        with pytest.raises(RevisionError, match=r"behind.*gateway migrate"):
+            history.verify_revision(session)
+
+
+def test_database_one_ahead_is_accepted_and_left_alone(database: Database) -> None:
+    one_ahead = f"{int(history.head()) + 1:04}"
+    with database.begin() as session:
+        history.upgrade(session)
+        set_revision(session, one_ahead)
+        assert history.verify_revision(session) == one_ahead
+        assert history.upgrade(session) == one_ahead
+        assert history.current(session) == one_ahead
+
+
+def test_database_two_ahead_is_refused(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        set_revision(session, f"{int(history.head()) + 2:04}")
+        for ask in (history.verify_revision, history.upgrade):
+            with pytest.raises(RevisionError, match=r"ahead.*newer program"):
+                ask(session)
+
+
+def test_revision_of_another_program_is_refused(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        set_revision(session, "ae1027a6acf")
+        for ask in (history.verify_revision, history.upgrade):
+            with pytest.raises(RevisionError, match="ae1027a6acf"):
+                ask(session)
+
+
+def test_tables_without_a_revision_are_refused(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        session.execute(text("DROP TABLE alembic_version"))
+        with pytest.raises(RevisionError, match="no revision"):
+            history.upgrade(session)
+
+
+def test_history_is_one_line_of_numbers() -> None:
+    found = sorted(script.revision for script in ScriptDirectory(str(history.FOLDER)).walk_revisions())
+    assert found == [f"{number:04}" for number in range(1, len(found) + 1)]
+
+
+def test_every_table_belongs_to_a_package(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        names = set(inspect(session.connection()).get_table_names()) - {"alembic_version"}
+    assert {name.split("_")[0] for name in names} <= {"gateway", "partners", "schemas", "audit"}
