@@ -1,0 +1,88 @@
+"""Tables of the audit log.
+
+A log is named by its name and its epoch; both stand in every key, so that an epoch never mixes with the one
+before. Leaves, nodes and sizes are primary data: nothing rebuilds them.
+"""
+
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Index, LargeBinary, Text, text
+from sqlmodel import Field, SQLModel
+
+
+class PendingRow(SQLModel, table=True):
+    """Evidence written with a decision, not yet in its log. Deleted in the transaction that appends it."""
+
+    __tablename__ = "audit_pending"
+    __table_args__ = (Index("audit_pending_log", "log", "at", "id"),)
+
+    id: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    log: str = Field(sa_type=Text)
+    at: int = Field(sa_type=BigInteger)
+    raw: bytes = Field(sa_type=LargeBinary)
+
+
+class HeadRow(SQLModel, table=True):
+    """Where a log stands (`size`, `edge`: its subtree hashes, 32 bytes each), and what was published."""
+
+    __tablename__ = "audit_head"
+
+    log: str = Field(primary_key=True, sa_type=Text)
+    epoch: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    size: int = Field(sa_type=BigInteger)
+    edge: bytes = Field(sa_type=LargeBinary)
+    checkpoint: str | None = Field(default=None, sa_type=Text)
+    checkpoint_size: int = Field(default=0, sa_type=BigInteger)
+
+
+class NodeRow(SQLModel, table=True):
+    """Hash of one perfect subtree of 2^level leaves."""
+
+    __tablename__ = "audit_node"
+    # On SQLite the key is the table: half the pages of a row with an index beside it.
+    __table_args__: ClassVar[dict[str, bool]] = {"sqlite_with_rowid": False}
+
+    log: str = Field(primary_key=True, sa_type=Text)
+    epoch: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    level: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    index: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class EntryRow(SQLModel, table=True):
+    """One committed record: its leaf, its evidence (null once erased), and what history is searched by.
+
+    `is_first`: the row that stands for its event in a list; at most one per event.
+    """
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (
+        Index("audit_entry_ref", "log", "ref"),
+        Index("audit_entry_id", "log", "event_id"),
+        Index(
+            "audit_entry_page",
+            "log",
+            "at",
+            "epoch",
+            "index",
+            sqlite_where=text("is_first"),
+            postgresql_where=text("is_first"),
+        ),
+    )
+
+    log: str = Field(primary_key=True, sa_type=Text)
+    epoch: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    index: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    leaf: bytes = Field(sa_type=LargeBinary)
+    evidence: bytes | None = Field(default=None, sa_type=LargeBinary)
+    kind: str = Field(sa_type=Text)
+    at: int = Field(sa_type=BigInteger)
+    ref: bytes | None = Field(default=None, sa_type=LargeBinary)
+    partner: str | None = Field(default=None, sa_type=Text)
+    direction: str | None = Field(default=None, sa_type=Text)
+    source: str | None = Field(default=None, sa_type=Text)
+    event_id: str | None = Field(default=None, sa_type=Text)
+    event_type: str | None = Field(default=None, sa_type=Text)
+    endpoint: str | None = Field(default=None, sa_type=Text)
+    code: str | None = Field(default=None, sa_type=Text)
+    is_first: bool
