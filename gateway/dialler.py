@@ -10,6 +10,7 @@ Source: aiohttp 3.14, `TCPConnector(resolver=, socket_factory=)`.
 
 import asyncio
 import hashlib
+import io
 import ipaddress
 import re
 import socket
@@ -46,6 +47,7 @@ Reason = Literal[
 BODY_BYTES = 64 * 1024
 HEADER_BYTES = 16 * 1024
 EXCERPT_BYTES = 1024
+_WHOLE_BYTES = 256 * 1024
 _CONNECT_SECONDS = 5.0
 _PER_HOST = 64
 _RESOLVER_THREADS = 16
@@ -175,9 +177,9 @@ class Dialler:
         self, session: aiohttp.ClientSession, outgoing: Outgoing, exchange: "_Exchange"
     ) -> None:
         url = URL(outgoing.url, encoded=True)
-        async with session.post(
-            url, data=outgoing.body, headers=outgoing.headers, allow_redirects=False
-        ) as response:
+        # In pieces where it is large: one write of megabytes would hold up the loop.
+        body = outgoing.body if len(outgoing.body) <= _WHOLE_BYTES else io.BytesIO(outgoing.body)
+        async with session.post(url, data=body, headers=outgoing.headers, allow_redirects=False) as response:
             exchange.begin(response)
             while exchange.wants_more:
                 piece = await response.content.read(BODY_BYTES + 1 - exchange.length)
