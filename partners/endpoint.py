@@ -84,6 +84,11 @@ class HostPattern:
         return host.endswith("." + self.host) if self.is_wild else host == self.host
 
 
+def key_place(endpoint_id: str) -> str:
+    """Name the place of an endpoint's sealed secrets: what `seal` and its counterpart bind them to."""
+    return f"partners_endpoint/{endpoint_id}/sealed_keys"
+
+
 def parse_host_pattern(text: str) -> HostPattern:
     """Read `hooks.acme.example`, `*.acme.example` or `hooks.acme.example:8443`.
 

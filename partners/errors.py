@@ -4,6 +4,7 @@
     +-- ContractFileError    contract_invalid      the file is wrong; carries every problem found
     +-- SlugError            slug_invalid          no legal name of a partner
     +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
+    +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
     +-- NotFoundError        not_found             no such partner, credential or endpoint
     +-- PreconditionError    precondition_failed   somebody else changed it first
     +-- DestructiveError     change_destructive    the change removes what is in use, and was not told it may
@@ -69,6 +70,12 @@ class EndpointUrlError(PartnersError):
     """A URL that may not be an endpoint, with the rule it breaks."""
 
     code = "endpoint_invalid"
+
+
+class CredentialTermsError(PartnersError):
+    """A credential that there cannot be: role, scopes, partner or time do not fit together."""
+
+    code = "parameter_invalid"
 
 
 class NotFoundError(PartnersError):

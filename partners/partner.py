@@ -4,7 +4,9 @@ A slug stands in topic names, so it is checked before it is used anywhere; it ne
 log.
 """
 
+import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -71,3 +73,8 @@ def dedicated_topics(prefix: str, slug: str) -> Topics:
     """
     verify_slug(slug)
     return Topics(f"{prefix}{slug}.inbound", 0, f"{prefix}{slug}.outbound", 0)
+
+
+def new_id(prefix: str, entropy: Callable[[int], bytes]) -> str:
+    """Make a random id: the prefix, and 80 bits as 16 characters of a-z and 2-7."""
+    return prefix + base64.b32encode(entropy(10)).decode("ascii").lower()

@@ -2,22 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from partners.contract import SECTIONS, Contract, ContractFile, Terms, pointer_to
 from partners.endpoint import DeclaredEndpoint
 
 Sign = Literal["+", "~", "-"]
 
-NOT_IN_EFFECT: Final = "kept, but not acted upon by this version"
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that an apply would add, change or remove.
 
-    `section` is a word of the contract file, `name` the event type or endpoint in it, or empty. `is_destructive`:
-    it takes away what the other side may be using.
+    `section` is a word of the contract file (or `endpoint`), `name` the event type or endpoint in it, or
+    empty. `is_destructive`: it takes away what the other side may be using.
     """
 
     sign: Sign
@@ -172,16 +170,16 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[st
 
 
 def _words(fields: Mapping[str, object]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for name, value in fields.items():
         if isinstance(value, dict):
             found |= {f"{name}.{inner}": text for inner, text in _words(value).items()}
         elif isinstance(value, tuple):
             found[name] = " ".join(map(str, value)) or "none"
+        elif isinstance(value, bool):
+            found[name] = str(value).lower()
         else:
-            found[name] = (
-                "none" if value is None else str(value).lower() if value in (True, False) else str(value)
-            )
+            found[name] = "none" if value is None else str(value)
     return found
 
 

@@ -1,0 +1,262 @@
+"""Changes to partners: plan and apply a contract, change the state of a partner or an endpoint.
+
+Each function takes a session, makes its change in the caller's transaction, counts it (`store.bump`), and
+returns what the caller needs to word the evidence. Nothing here commits. What changes nothing counts nothing.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from sqlmodel import Session
+
+from partners import store
+from partners.contract import ContractFile, Line
+from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place
+from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
+from partners.partner import Partner, PartnerState, dedicated_topics, new_id
+from partners.plan import Difference, diff
+
+_SECRET_BYTES: Final = 32
+_NEXT_STATES: Final[dict[PartnerState, frozenset[PartnerState]]] = {
+    "provisioning": frozenset({"active", "suspended", "closed"}),
+    "active": frozenset({"suspended", "closed"}),
+    "suspended": frozenset({"active", "closed"}),
+    "closed": frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What onboarding cannot make itself.
+
+    `seal` encrypts a secret for a place. `topic_prefix` goes before the slug in the names of new topics.
+    """
+
+    entropy: Callable[[int], bytes]
+    seal: Callable[[bytes, str], bytes]
+    topic_prefix: str = "partners."
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A contract to be applied: file with its files attached, and a line for each of its terms, in order.
+
+    `expected_revision`: the one that the author has seen (0: none); None: whatever it is.
+    """
+
+    file: ContractFile
+    lines: tuple[Line, ...]
+    expected_revision: int | None = None
+    allow_destructive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContractChange:
+    """What an apply did, or (of a plan) would do.
+
+    `partner` None: it does not exist yet. `before_sha256` None: there was no contract. `secrets`: endpoint
+    name and `whsec_` text of every secret that was made, to be shown once.
+    """
+
+    partner: Partner | None
+    is_new: bool
+    is_unchanged: bool
+    revision: int
+    before_sha256: bytes | None
+    after_sha256: bytes
+    differences: tuple[Difference, ...]
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerChange:
+    """A partner, and the state that it was in before."""
+
+    partner: Partner
+    before: PartnerState
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """An endpoint, and the state that it was in before."""
+
+    endpoint: Endpoint
+    before: EndpointState
+
+
+def plan_contract(session: Session, submission: Submission) -> ContractChange:
+    """Find out what `apply_contract` would change; writes nothing. Destructive differences are only marked.
+
+    Raises:
+        PreconditionError: the contract is at another revision.
+        StateConflictError: the partner is closed.
+    """
+    file = submission.file
+    found = store.partner(session, file.contract.partner)
+    partner, number = (None, 0) if found is None else found
+    if partner is not None and partner.state == "closed":
+        raise StateConflictError(
+            f"'{partner.slug}' is closed, and its slug is not used again: choose another"
+        )
+    if submission.expected_revision not in {None, number}:
+        raise PreconditionError(submission.expected_revision or 0, number)
+    before = store.contract_file(session, file.contract.partner, number)
+    old, lines = (None, ()) if before is None else before
+    before_sha256, after_sha256 = None if old is None else old.sha256(), file.sha256()
+    is_unchanged = before_sha256 == after_sha256 and lines == submission.lines
+    return ContractChange(
+        partner=partner,
+        is_new=partner is None,
+        is_unchanged=is_unchanged,
+        revision=number if is_unchanged else number + 1,
+        before_sha256=before_sha256,
+        after_sha256=after_sha256,
+        differences=() if is_unchanged else diff(old, file),
+    )
+
+
+def apply_contract(
+    session: Session, submission: Submission, *, by: str, now: int, means: Means
+) -> ContractChange:
+    """Bring a contract into force; makes the partner (state `provisioning`) where it is new.
+
+    Declared endpoints are made, changed and removed as the file says; those that a partner made are not
+    touched. The same contract again changes nothing and makes no revision.
+
+    Raises:
+        PreconditionError: the contract is at another revision.
+        StateConflictError: the partner is closed.
+        DestructiveError: it removes a type or an endpoint, and is not allowed to.
+        ValueError: the lines are not those of the file's terms, or its files are not attached.
+    """
+    file, contract = submission.file, submission.file.contract
+    if tuple(line.terms for line in submission.lines) != contract.terms:
+        raise ValueError("one line for each of the contract's terms, in their order")
+    if tuple(path for path, _ in file.files) != file.paths():
+        raise ValueError("the contract's files are not attached")
+    store.lock(session)
+    change = plan_contract(session, submission)
+    if change.is_unchanged:
+        return change
+    removed = [one.path for one in change.differences if one.is_destructive]
+    if removed and not submission.allow_destructive:
+        raise DestructiveError(removed)
+    partner = change.partner or _new_partner(session, file, now=now, means=means)
+    partner = replace(partner, name=contract.name)
+    store.insert_contract(session, file, submission.lines, number=change.revision, now=now, by=by)
+    store.update_partner(session, partner, revision=change.revision)
+    secrets = _declare(session, file, now=now, means=means)
+    store.bump(session)
+    return replace(change, partner=partner, secrets=secrets)
+
+
+def set_partner_state(session: Session, slug: str, state: PartnerState) -> PartnerChange:
+    """Move a partner to a state; the state that it is in already changes nothing.
+
+    Raises:
+        NotFoundError: there is no such partner.
+        StateConflictError: there is no way from its state to this one.
+    """
+    store.lock(session)
+    found = store.partner(session, slug)
+    if found is None:
+        raise NotFoundError("there is no such partner")
+    partner, number = found
+    if state == partner.state:
+        return PartnerChange(partner, partner.state)
+    if state not in _NEXT_STATES[partner.state]:
+        raise StateConflictError(f"'{slug}' is {partner.state}: it cannot become {state}")
+    changed = replace(partner, state=state)
+    store.update_partner(session, changed, revision=number)
+    store.bump(session)
+    return PartnerChange(changed, partner.state)
+
+
+def set_endpoint_state(
+    session: Session, partner: str, endpoint_id: str, state: EndpointState
+) -> EndpointChange:
+    """Move an endpoint of this partner to a state; the state that it is in already changes nothing.
+
+    Raises:
+        NotFoundError: this partner has no such endpoint.
+    """
+    store.lock(session)
+    endpoint = next((one for one in store.endpoints(session, partner) if one.id == endpoint_id), None)
+    if endpoint is None:
+        raise NotFoundError("there is no such endpoint")
+    if state == endpoint.state:
+        return EndpointChange(endpoint, endpoint.state)
+    changed = replace(endpoint, state=state)
+    store.update_endpoint(session, changed)
+    store.bump(session)
+    return EndpointChange(changed, endpoint.state)
+
+
+def _new_partner(session: Session, file: ContractFile, *, now: int, means: Means) -> Partner:
+    slug = file.contract.partner
+    partner = Partner(
+        slug=slug,
+        log=new_id("", means.entropy),
+        name=file.contract.name,
+        topics=dedicated_topics(means.topic_prefix, slug),
+        state="provisioning",
+    )
+    store.insert_partner(session, partner, now=now)
+    return partner
+
+
+def _declare(session: Session, file: ContractFile, *, now: int, means: Means) -> tuple[tuple[str, str], ...]:
+    """Make the declared endpoints what the file says; returns the secrets of new ones."""
+    rules = file.contract.endpoints
+    there = {one.name: one for one in store.endpoints(session, file.contract.partner) if one.declared}
+    new: list[Endpoint] = []
+    secrets: list[tuple[str, str]] = []
+    for wanted in rules.declared:
+        endpoint = there.pop(wanted.name, None)
+        if endpoint is not None:
+            changed = _redeclared(endpoint, wanted, must_verify=rules.verification == "required")
+            if changed != endpoint:
+                store.update_endpoint(session, changed)
+            continue
+        endpoint_id, secret = new_id("ep_", means.entropy), means.entropy(_SECRET_BYTES)
+        state: EndpointState = "active" if rules.verification == "none" else "unverified"
+        new.append(
+            Endpoint(
+                id=endpoint_id,
+                partner=file.contract.partner,
+                name=wanted.name,
+                url=wanted.url,
+                types=wanted.types,
+                order=wanted.order,
+                concurrency=wanted.concurrency,
+                per_second=wanted.per_second,
+                delays=wanted.delays,
+                keys=(means.seal(secret, key_place(endpoint_id)),),
+                state=state,
+            )
+        )
+        secrets.append((wanted.name, "whsec_" + base64.b64encode(secret).decode("ascii")))
+    store.delete_endpoints(session, [one.id for one in there.values()])
+    store.insert_endpoints(session, new, now=now)
+    return tuple(secrets)
+
+
+def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bool) -> Endpoint:
+    """Change an endpoint to what the file says now. Keys stay; a new URL has to be verified again."""
+    state = endpoint.state
+    if must_verify and wanted.url != endpoint.url:
+        state = "unverified"
+    elif not must_verify and state == "unverified":
+        state = "active"
+    return replace(
+        endpoint,
+        url=wanted.url,
+        types=wanted.types,
+        order=wanted.order,
+        concurrency=wanted.concurrency,
+        per_second=wanted.per_second,
+        delays=wanted.delays,
+        state=state,
+    )
