@@ -1,0 +1,176 @@
+"""Seal and open secrets at rest: AES-256-GCM bound to the place where the bytes are stored.
+
+A row copied to another table, key or column does not open there, since the place and the key's version are
+authenticated with it. The master key lives in a file that only its owner may read; sealing keys and the
+pepper of API keys are derived from it, each for one purpose. Never logs, returns or shows the master key.
+"""
+
+import base64
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.errors import MasterKeyError, SealError
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+_VERSION_BYTES: Final = 4
+_TAG_BYTES: Final = 16
+_TITLE: Final = "gateway-master-key/v1"
+_FILE_BYTES: Final = 4096
+
+
+class MasterKey:
+    """One or more versions of the master key; the newest seals, every one opens."""
+
+    __slots__ = ("_versions", "newest")
+
+    def __init__(self, versions: Mapping[int, bytes]) -> None:
+        """Take 32-byte keys by version number, from 1.
+
+        Raises:
+            MasterKeyError: none, a wrong length or a wrong number.
+        """
+        if not versions or any(
+            len(key) != KEY_BYTES or not 0 < number < 2**32 for number, key in versions.items()
+        ):
+            raise MasterKeyError("a master key has versions from 1, each of 32 bytes")
+        self._versions = dict(versions)
+        self.newest = max(versions)
+
+    def derive(self, purpose: str, version: int) -> bytes:
+        """32 bytes for one purpose (HKDF-SHA-256).
+
+        Raises:
+            SealError: there is no such version.
+        """
+        key = self._versions.get(version)
+        if key is None:
+            raise SealError(f"sealed under version {version} of the master key, which is not in the key file")
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"gateway/{purpose}/v1".encode()).derive(key)
+
+    def __repr__(self) -> str:
+        """Show versions only."""
+        return f"MasterKey(versions={sorted(self._versions)})"
+
+
+class Vault:
+    """Seals and opens. Sealed bytes: key version (4 bytes), nonce (12), ciphertext and tag."""
+
+    __slots__ = ("_entropy", "_master")
+
+    def __init__(self, master: MasterKey, entropy: Callable[[int], bytes]) -> None:
+        """`entropy` returns that many random bytes; a nonce must never come twice."""
+        self._master = master
+        self._entropy = entropy
+
+    def seal(self, secret: bytes, place: str) -> bytes:
+        """Encrypt for one place only; `place` is made by `place_of`."""
+        version = self._master.newest
+        nonce = self._entropy(NONCE_BYTES)
+        cipher = AESGCM(self._master.derive("seal", version))
+        head = version.to_bytes(_VERSION_BYTES)
+        return head + nonce + cipher.encrypt(nonce, secret, head + place.encode())
+
+    def open(self, sealed: bytes, place: str) -> bytes:
+        """Decrypt what was sealed for this place.
+
+        Raises:
+            SealError: other bytes, another place or another master key; which of them is not known.
+        """
+        head, nonce = sealed[:_VERSION_BYTES], sealed[_VERSION_BYTES : _VERSION_BYTES + NONCE_BYTES]
+        if len(sealed) < _VERSION_BYTES + NONCE_BYTES + _TAG_BYTES:
+            raise SealError(f"the sealed secret at {place} is cut short: restore it from a backup")
+        cipher = AESGCM(self._master.derive("seal", int.from_bytes(head)))
+        try:
+            return cipher.decrypt(nonce, sealed[_VERSION_BYTES + NONCE_BYTES :], head + place.encode())
+        except InvalidTag as error:
+            raise SealError(
+                f"the secret at {place} does not open: another master key, or the stored bytes were changed; "
+                "set keys.master_file to the key that this database was made with"
+            ) from error
+
+    def pepper(self) -> bytes:
+        """The key for digests of API keys. Always from version 1: digests cannot be made again."""
+        return self._master.derive("api-key-pepper", 1)
+
+
+def place_of(table: str, key: str, column: str) -> str:
+    """The place of a sealed value, unambiguous: parts are parted by a character that none of them holds."""
+    parts = (table, key, column)
+    if any("/" in part or not part for part in parts):
+        raise ValueError("table, key and column of a place are not empty and hold no slash")
+    return "/".join(parts)
+
+
+def make_master(path: Path, entropy: Callable[[int], bytes]) -> MasterKey:
+    """Make a master key file (mode 0600), durable before this returns.
+
+    Raises:
+        MasterKeyError: the file exists already (it is never overwritten), or cannot be written.
+    """
+    key = entropy(KEY_BYTES)
+    text = f"{_TITLE}\n1 {base64.b64encode(key).decode('ascii')}\n"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise MasterKeyError(f"{path} exists already; a master key is never overwritten") from error
+    except OSError as error:
+        raise MasterKeyError(f"cannot make the master key {path}: {error.strerror}") from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode("ascii"))
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(path.parent)
+    return MasterKey({1: key})
+
+
+def load_master(path: Path) -> MasterKey:
+    """Read a master key file.
+
+    Raises:
+        MasterKeyError: missing, readable by others than its owner, or malformed; says how to mend it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            raw = file.read(_FILE_BYTES)
+    except FileNotFoundError as error:
+        raise MasterKeyError(
+            f"there is no master key at {path}: set keys.master_file, or run `gateway init` on a new system"
+        ) from error
+    except OSError as error:
+        raise MasterKeyError(f"cannot read the master key {path}: {error.strerror}") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise MasterKeyError(
+            f"the master key {path} is open to others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
+        )
+    return _parse(raw, path)
+
+
+def _parse(raw: bytes, path: Path) -> MasterKey:
+    try:
+        title, *lines = raw.decode("ascii").splitlines()
+        pairs = [line.split(" ") for line in lines]
+        versions = {int(number): base64.b64decode(text, validate=True) for number, text in pairs}
+        if title != _TITLE or len(versions) != len(pairs):
+            raise ValueError(title)  # noqa: TRY301 - one answer for every way to be malformed
+        return MasterKey(versions)
+    except (ValueError, MasterKeyError):
+        # The cause may quote the file, so it is not chained.
+        raise MasterKeyError(f"{path} is not a master key file: restore it from a backup") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

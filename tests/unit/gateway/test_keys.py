@@ -1,0 +1,140 @@
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from joserfc.jwk import OKPKey
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, SQLModel, col, select
+
+from audit.note import Signer
+from gateway import keys
+from gateway.database import Database
+from gateway.errors import KeysMissingError, SealError
+from gateway.keys import KeyRing, SigningKey, create_missing, jwk, thumbprint
+from gateway.rows import KeyRow
+from gateway.vault import MasterKey, Vault
+
+
+class Entropy:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, count: int) -> bytes:
+        self.calls += 1
+        return self.calls.to_bytes(count)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    database = Database(f"sqlite:///{tmp_path}/gateway.db")
+    with database.begin() as opened:
+        SQLModel.metadata.tables["gateway_key"].create(opened.connection())
+        yield opened
+    database.close()
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault(MasterKey({1: bytes(32)}), Entropy())
+
+
+def ring(session: Session, vault: Vault) -> KeyRing:
+    create_missing(session, vault, now=1000, entropy=Entropy())
+    return keys.load(session, vault)
+
+
+def test_thumbprint_of_the_rfc_example() -> None:
+    x = base64.urlsafe_b64decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    # RFC 8037, appendix A.3
+    assert thumbprint(x) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+def test_joserfc_reads_our_jwk_and_agrees_on_its_thumbprint() -> None:
+    signer = SigningKey(bytes(range(32)), "receipt")
+    members: dict[str, str | list[str]] = {**jwk(signer.public_key)}
+    read = OKPKey.import_key(members)
+    assert read.thumbprint() == signer.key_id
+    assert jwk(signer.public_key)["kid"] == signer.key_id
+
+
+def test_signature_is_verified_by_the_public_key() -> None:
+    signer = SigningKey(bytes(range(32)), "receipt")
+    Ed25519PublicKey.from_public_bytes(signer.public_key).verify(signer.sign(b"message"), b"message")
+
+
+def test_one_key_is_made_for_each_purpose_and_none_twice(session: Session, vault: Vault) -> None:
+    made = create_missing(session, vault, now=1000, entropy=Entropy())
+    assert [key.purpose for key in made] == ["receipt", "checkpoint"]
+    assert {key.created_at for key in made} == {1000}
+    assert create_missing(session, vault, now=2000, entropy=Entropy()) == ()
+
+
+def test_loaded_signers_are_the_ones_that_were_made(session: Session, vault: Vault) -> None:
+    made = create_missing(session, vault, now=1000, entropy=Entropy())
+    loaded = keys.load(session, vault)
+    assert [loaded.receipt.key_id, loaded.checkpoint.key_id] == [key.id for key in made]
+    assert loaded.receipt.key_id != loaded.checkpoint.key_id
+    assert set(loaded.known) == set(made)
+
+
+def test_no_key_is_published_for_two_purposes(session: Session, vault: Vault) -> None:
+    loaded = ring(session, vault)
+    assert [each["kid"] for each in loaded.jwks()["keys"]] == [loaded.receipt.key_id]
+    assert loaded.public_keys("receipt") == {loaded.receipt.key_id: loaded.receipt.public_key}
+    assert loaded.public_keys("checkpoint") == {loaded.checkpoint.key_id: loaded.checkpoint.public_key}
+
+
+def test_retired_key_stays_published_and_signs_no_more(session: Session, vault: Vault) -> None:
+    old = ring(session, vault).receipt
+    retired = update(KeyRow).where(col(KeyRow.id) == old.key_id).values(retired_at=5000)
+    session.execute(retired)
+    with pytest.raises(KeysMissingError, match="receipt"):
+        keys.load(session, vault)
+    create_missing(session, vault, now=6000, entropy=lambda count: b"\x07" * count)
+    loaded = keys.load(session, vault)
+    assert loaded.receipt.key_id != old.key_id
+    assert [each["kid"] for each in loaded.jwks()["keys"]] == [loaded.receipt.key_id, old.key_id]
+
+
+def test_missing_keys_say_what_to_run(session: Session, vault: Vault) -> None:
+    with pytest.raises(KeysMissingError, match="gateway init"):
+        keys.load(session, vault)
+
+
+def test_another_master_key_opens_none(session: Session, vault: Vault) -> None:
+    ring(session, vault)
+    with pytest.raises(SealError):
+        keys.load(session, Vault(MasterKey({1: b"\x01" * 32}), Entropy()))
+
+
+def test_keys_swapped_between_rows_do_not_open(session: Session, vault: Vault) -> None:
+    ring(session, vault)
+    rows = session.exec(select(KeyRow)).all()
+    sealed = [row.sealed for row in rows]
+    for row, other in zip(rows, reversed(sealed), strict=True):
+        row.sealed = other
+    session.flush()
+    with pytest.raises(SealError):
+        keys.load(session, vault)
+
+
+def test_one_seed_cannot_serve_two_purposes(session: Session, vault: Vault) -> None:
+    with pytest.raises(IntegrityError):
+        create_missing(session, vault, now=1, entropy=lambda count: b"\x07" * count)
+
+
+def test_no_representation_or_row_shows_a_private_key(session: Session, vault: Vault) -> None:
+    seeds = [b"0123456789abcdef0123456789abcdef", b"ghijklmnopqrstuvghijklmnopqrstuv"]
+    signers = [SigningKey(seed, "receipt") for seed in seeds]
+    waiting = list(seeds)
+    create_missing(session, vault, now=1, entropy=lambda _: waiting.pop())
+    shown = repr(signers) + repr(session.exec(select(KeyRow)).all()) + repr(keys.load(session, vault))
+    assert not any(seed.decode() in shown for seed in seeds)
+
+
+def test_signing_keys_fit_the_port_of_the_log() -> None:
+    signer: Signer = SigningKey(bytes(range(32)), "checkpoint")
+    assert len(signer.sign(b"note")) == 64
