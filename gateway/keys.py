@@ -5,8 +5,6 @@ Retired keys sign nothing more and stay published, so that what they signed can 
 Never shows, logs or returns a private key.
 """
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
@@ -16,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
+from audit.note import thumbprint
+from audit.receipt import format_jwk
 from gateway.errors import KeysMissingError
 from gateway.rows import KeyRow
 from gateway.vault import Vault, place_of
@@ -76,31 +76,7 @@ class KeyRing:
         Checkpoint keys are not in it: who takes any key of a set for receipts would take those too.
         """
         receipts = [key for key in self.known if key.purpose == "receipt"]
-        return {"keys": [jwk(key.public_key) for key in reversed(receipts)]}
-
-
-def thumbprint(public_key: bytes) -> str:
-    """The key id of an Ed25519 public key.
-
-    Source: RFC 7638, section 3; RFC 8037, appendix A.3.
-    """
-    members = f'{{"crv":"Ed25519","kty":"OKP","x":"{_base64url(public_key)}"}}'
-    return _base64url(hashlib.sha256(members.encode("ascii")).digest())
-
-
-def jwk(public_key: bytes) -> dict[str, str]:
-    """An Ed25519 public key as docs/formats.md section 5 shows it.
-
-    Source: RFC 8037, section 2.
-    """
-    return {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "x": _base64url(public_key),
-        "kid": thumbprint(public_key),
-        "alg": "EdDSA",
-        "use": "sig",
-    }
+        return {"keys": [format_jwk(key.public_key) for key in reversed(receipts)]}
 
 
 def create_missing(
@@ -168,7 +144,3 @@ def _purpose(text: str) -> Purpose:
 
 def _place(key_id: str) -> str:
     return place_of("gateway_key", key_id, "sealed")
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -8,7 +8,9 @@ from typing import Any
 from alembic import context
 from sqlmodel import SQLModel
 
-import gateway.rows  # noqa: F401 - rows register themselves in the shared metadata
+import audit.rows  # noqa: F401 - rows register themselves in the shared metadata
+import gateway.rows  # noqa: F401 - as above
+import partners.rows  # noqa: F401 - as above
 
 connection: Any = context.config.attributes["connection"]
 context.configure(
