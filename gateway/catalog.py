@@ -6,6 +6,7 @@ is away leaves yesterday's topics usable and new ones waiting; the next refresh 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from sqlmodel import Session
@@ -52,6 +53,9 @@ class Snapshot:
 
 EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
+_SLICE = 20
+"""Channels compiled before the loop gets a turn: a codec takes up to some milliseconds."""
+
 _Key = tuple[str, Direction, str]
 _Numbered = Mapping[tuple[str, int], tuple[int, Schema]]
 
@@ -68,7 +72,10 @@ class Catalog:
         event_bytes: int,
         refresh_seconds: float,
     ) -> None:
-        """`topics`: what a partner's topics should be like; `event_bytes`: limit where a contract has none."""
+        """`topics`: what a partner's topics should be like.
+
+        `event_bytes`: the largest event where a contract names no limit.
+        """
         self._database = database
         self._broker = broker
         self._topics = topics
@@ -83,10 +90,8 @@ class Catalog:
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the tables until `stop`; a dependency that is away is tried again."""
         while not stop.is_set():
-            try:
+            with suppress(AwayError, BrokerError):
                 await self.refresh()
-            except (AwayError, BrokerError):
-                pass
             try:
                 await asyncio.wait_for(stop.wait(), self._refresh_seconds)
             except TimeoutError:
@@ -150,13 +155,11 @@ class Catalog:
                 key: tuple[str, Direction] = (partner.slug, line.terms.direction)
                 by_type[(*key, line.terms.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
-                if number % 20 == 19:  # noqa: PLR2004 - compiling a codec takes up to some ms: give the loop a turn
+                if number % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
         self.current = Snapshot(directory, by_type, by_partner, self.current.topic_ids)
 
-    def _channel(
-        self, directory: Directory, partner: Partner, line: Line, numbered: _Numbered
-    ) -> Channel:
+    def _channel(self, directory: Directory, partner: Partner, line: Line, numbered: _Numbered) -> Channel:
         known = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
         contract = directory.contract(partner.slug)
         if contract is None:
@@ -164,7 +167,9 @@ class Catalog:
         if known is not None and known.line == line and known.contract == contract.revision:
             return known
         versions = [(one, *numbered[line.subject, one]) for one in line.schema_ids]
-        return make_channel(partner, line, versions, self._codec, contract=contract, event_bytes=self._event_bytes)
+        return make_channel(
+            partner, line, versions, self._codec, contract=contract, event_bytes=self._event_bytes
+        )
 
     def _load(self, session: Session) -> tuple[Directory, _Numbered]:
         directory = store.load(session)

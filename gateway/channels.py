@@ -1,14 +1,18 @@
-"""One line of a contract joined with its codecs and its topic: the only place where partners meets schemas."""
+"""One line of a contract joined with its codecs and its topic.
+
+The only place where partners meets schemas.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from schemas.codec import Codec, Encoded
+from schemas.schema import Schema
 
 from gateway.event import Direction, default_source
 from gateway.record import Framing, SchemaRef
 from partners.contract import Contract, IdRule, Line, join_id
 from partners.partner import Partner
-from schemas.codec import Codec, Encoded
-from schemas.schema import Schema
 
 CompileCodec = Callable[[int, tuple[str, ...], str], Codec]
 """Schema id, pointers, `plain` or `avro`: the compiled codec, from a cache."""
@@ -33,7 +37,8 @@ class Version:
 class Channel:
     """What one partner may exchange of one event type, in one direction.
 
-    `log`: the partner's log without the epoch's host, that is its random public name. `versions`: newest first.
+    `log`: the partner's log without the epoch's host, that is its random public name. `versions`:
+    newest first.
     """
 
     partner: str

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
+
 from gateway.broker.port import Record
 from gateway.event import EventKey
 from schemas.errors import SchemasError
-from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
 
 RECEIPT_HEADER = "gateway_receipt"
 GUID_HEADER = "__value_schema_id"
@@ -67,35 +68,37 @@ class Unreadable:
     code: Literal["no_value", "framing", "header_invalid", "structured_mode"]
 
 
-def encode_record(
-    event_type: str,
-    key: EventKey,
-    attributes: Mapping[str, str],
-    *,
-    datum: bytes,
-    schema: SchemaRef,
-    framing: Framing,
-    receipt: str,
-    place: Place,
-    origin: str,
-) -> Record:
-    """The record of an event; `attributes` without id, source and type."""
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A signed event, ready for a record. `attributes`: those beside id, source and type."""
+
+    type: str
+    key: EventKey
+    attributes: Mapping[str, str]
+    datum: bytes = field(repr=False)
+    schema: SchemaRef
+    framing: Framing
+    receipt: str = field(repr=False)
+
+
+def encode_record(event: Encoded, place: Place, *, origin: str) -> Record:
+    """The record of an event. `origin`: the gateway's URL, for `dataschema`."""
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_id", key.id.encode()),
-        ("ce_source", key.source.encode()),
-        ("ce_type", event_type.encode()),
+        ("ce_id", event.key.id.encode()),
+        ("ce_source", event.key.source.encode()),
+        ("ce_type", event.type.encode()),
     ]
-    headers += [(f"ce_{name}", attributes[name].encode()) for name in sorted(attributes)]
-    headers.append(("ce_dataschema", f"{origin}/v1/schemas/{schema.id}".encode()))
-    if framing == "prefix":
-        value = encode_prefix(schema.id, datum)
+    headers += [(f"ce_{name}", event.attributes[name].encode()) for name in sorted(event.attributes)]
+    headers.append(("ce_dataschema", f"{origin}/v1/schemas/{event.schema.id}".encode()))
+    if event.framing == "prefix":
+        value = encode_prefix(event.schema.id, event.datum)
         headers.append(("content-type", PREFIX_TYPE.encode()))
     else:
-        value = datum
+        value = event.datum
         headers.append(("content-type", DATUM_TYPE.encode()))
-        headers.append((GUID_HEADER, encode_guid(schema.guid)))
-    headers.append((RECEIPT_HEADER, receipt.encode()))
+        headers.append((GUID_HEADER, encode_guid(event.schema.guid)))
+    headers.append((RECEIPT_HEADER, event.receipt.encode()))
     return Record(place.topic, place.partition, place.key, value, tuple(headers), place.at)
 
 
@@ -106,7 +109,10 @@ def record_bytes(record: Record) -> int:
 
 
 def decode_record(record: Record) -> Envelope | Unreadable:
-    """Read headers and framing of any record, ours or a stock producer's. Checks no schema and no signature."""
+    """Read headers and framing of any record, ours or a stock producer's.
+
+    Checks no schema and no signature.
+    """
     if record.value is None:
         return Unreadable("no_value")
     try:
@@ -120,12 +126,14 @@ def decode_record(record: Record) -> Envelope | Unreadable:
         return Unreadable("header_invalid")
     guid = next((value for name, value in record.headers if name == GUID_HEADER), None)
     try:
-        if guid is not None:
-            return Envelope(attributes, decode_guid(guid), record.value, headers.get(RECEIPT_HEADER))
-        schema_id, datum = decode_prefix(record.value)
+        schema, datum = _unframe(record.value, guid)
     except SchemasError:
         return Unreadable("framing")
-    return Envelope(attributes, schema_id, datum, headers.get(RECEIPT_HEADER))
+    return Envelope(attributes, schema, datum, headers.get(RECEIPT_HEADER))
+
+
+def _unframe(value: bytes, guid: bytes | None) -> tuple[int | UUID, bytes]:
+    return decode_prefix(value) if guid is None else (decode_guid(guid), value)
 
 
 def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:

@@ -45,10 +45,10 @@ class NoEvent:
     """
 
     code: str
-    is_refused: bool
     key: EventKey | None = None
     type: str | None = None
     faults: tuple[Fault, ...] = ()
+    is_refused: bool = True
 
 
 def take_in(read: Read, snapshot: Snapshot, partner: str, direction: Direction) -> Carried | NoEvent:
@@ -64,14 +64,15 @@ def take_in(read: Read, snapshot: Snapshot, partner: str, direction: Direction) 
         encoded = version.codec.checked_avro(envelope.datum)
     except DatumError as error:
         key = _named(envelope, channel, read)
-        return NoEvent("event_invalid", True, key, channel.event_type, error.faults)
+        return NoEvent("event_invalid", key, channel.event_type, error.faults)
     event_id = envelope.attributes.get("id") or channel.id_of(encoded) or _place(read)
     key = EventKey(partner, direction, envelope.attributes.get("source") or channel.source, event_id)
     rest = {name: text for name, text in envelope.attributes.items() if name not in {"id", "source", "type"}}
     time = channel.time_of(encoded)
     if "time" not in rest and time is not None and "T" in time:
         rest["time"] = time
-    return Carried(key, channel.event_type, rest, channel, version, envelope.datum, envelope.receipt is not None)
+    has_receipt = envelope.receipt is not None
+    return Carried(key, channel.event_type, rest, channel, version, envelope.datum, has_receipt)
 
 
 def value_digest(read: Read) -> str:
@@ -98,16 +99,16 @@ def _channel(
     if named is not None:
         channel = snapshot.channel(partner, named, direction)
         if channel is None:
-            return NoEvent("event_type_unknown", True, None, named)
+            return NoEvent("event_type_unknown", None, named)
         version = _version(channel, wanted)
         if version is None:
-            return NoEvent("schema_version_unknown", True, None, named)
+            return NoEvent("schema_version_unknown", None, named)
         return channel, version
     for channel in snapshot.channels(partner, direction):
         version = _version(channel, wanted)
         if version is not None:
             return channel, version
-    return NoEvent("event_type_unknown", is_refused=True)
+    return NoEvent("event_type_unknown")
 
 
 def _version(channel: Channel, wanted: int | UUID) -> Version | None:

@@ -45,65 +45,57 @@ class Submission:
     idempotency_key: str | None
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Ingress:
-    """Takes submissions while it runs; see the module for the order of things."""
+    """Takes submissions while it runs; see the module for the order of things.
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        broker: Broker,
-        book: ClaimBook,
-        publisher: Publisher,
-        takeovers: TakeOvers,
-        refusals: Refusals,
-        circumstances: Callable[[str, str | None, str | None], Circumstances],
-        answer_seconds: float,
-        step: Callable[[str], None],
-    ) -> None:
-        """`circumstances`: method, credential and idempotency key to what a request adds; `answer_seconds`: cap."""
-        self._catalog = catalog
-        self._broker = broker
-        self._book = book
-        self._publisher = publisher
-        self._takeovers = takeovers
-        self._refusals = refusals
-        self._circumstances = circumstances
-        self._answer_seconds = answer_seconds
-        self._step = step
+    `circumstances`: method, credential and idempotency key to what a request adds; `answer_seconds`: cap.
+    """
+
+    catalog: Catalog
+    broker: Broker
+    book: ClaimBook
+    publisher: Publisher
+    takeovers: TakeOvers
+    refusals: Refusals
+    circumstances: Callable[[str, str | None, str | None], Circumstances]
+    answer_seconds: float
+    step: Callable[[str], None]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Own the background work until `stop`; returns once all of it has ended."""
         async with asyncio.TaskGroup() as tasks:
-            self._publisher.spawn = tasks.create_task
-            sweeper = tasks.create_task(self._refusals.run(stop))
+            self.publisher.spawn = tasks.create_task
+            sweeper = tasks.create_task(self.refusals.run(stop))
             await stop.wait()
-            self._publisher.spawn = None
+            self.publisher.spawn = None
             await sweeper
 
     async def accept(self, submission: Submission) -> list[Outcome]:
         """What became of each item, in order. Answers within the cap, whatever is away."""
-        deadline = asyncio.get_running_loop().time() + self._answer_seconds
-        if self._broker.away_for_ms() > _BROKER_AWAY_MS:
+        deadline = asyncio.get_running_loop().time() + self.answer_seconds
+        if self.broker.away_for_ms() > _BROKER_AWAY_MS:
             away = Failed("broker_unavailable", "The broker is away; repeat the same request later.")
             return [away] * len(submission.items)
-        circumstances = self._circumstances(
+        circumstances = self.circumstances(
             submission.method, submission.credential, submission.idempotency_key
         )
-        snapshot = self._catalog.current
+        snapshot = self.catalog.current
         outcomes: list[Outcome]
         try:
             async with asyncio.timeout_at(deadline + 0.1):
                 checked = await self._check(submission, snapshot, circumstances)
                 outcomes = await self._decide(submission, snapshot, checked, deadline)
         except TimeoutError:
-            late = Failed("store_unavailable", "The database has not answered in time; repeat the same request.")
+            late = Failed(
+                "store_unavailable", "The database has not answered in time; repeat the same request."
+            )
             return [late] * len(submission.items)
         except (StoreError, OverloadedError) as error:
             failed = Failed(error.code, f"{error}; repeat the same request.")
             return [failed] * len(submission.items)
         if not submission.dry_run:
-            await self._refusals.note(submission, outcomes, circumstances)
+            await self.refusals.note(submission, outcomes, circumstances)
         return outcomes
 
     async def _check(
@@ -125,18 +117,16 @@ class Ingress:
                 checked.append(await self._earlier(item, channel, circumstances) or one)
             else:
                 checked.append(one)
-        self._step("inbound.1.signed")
+        self.step("inbound.1.signed")
         return checked
 
-    async def _earlier(
-        self, draft: Draft, channel: Channel, circumstances: Circumstances
-    ) -> Found | None:
+    async def _earlier(self, draft: Draft, channel: Channel, circumstances: Circumstances) -> Found | None:
         """The claim of an event that no longer validates, where this is that same event."""
         event_id = raw_id(draft, channel, circumstances)
         if event_id is None:
             return None
         key = EventKey(channel.partner, channel.direction, draft.source or channel.source, event_id)
-        return await self._book.find_same(key.ref(), draft)
+        return await self.book.find_same(key.ref(), draft)
 
     async def _decide(
         self,
@@ -179,7 +169,7 @@ class Ingress:
         self, outcomes: Sequence[Outcome | Prepared | Found], twins: dict[int, int]
     ) -> list[Outcome]:
         prepared = [one for one in outcomes if isinstance(one, Prepared)]
-        held = await self._book.look(prepared)
+        held = await self.book.look(prepared)
         answers: list[Outcome] = []
         for number, one in enumerate(outcomes):
             if isinstance(one, Found):
@@ -208,11 +198,11 @@ class Ingress:
             for number, one in enumerate(outcomes)
             if isinstance(one, Prepared) and number not in twins
         }
-        taken = await self._book.take(list(prepared.values()), whole=whole)
+        taken = await self.book.take(list(prepared.values()), whole=whole)
         if isinstance(taken, Failed):
             return [taken] * len(outcomes)
         if any(isinstance(one, Found) and one.mine for one in taken):
-            self._step("inbound.2.claimed")
+            self.step("inbound.2.claimed")
         for number, found in zip(prepared, taken, strict=True):
             outcomes[number] = found
         if whole and any(isinstance(one, Refused) for one in taken):
@@ -230,12 +220,10 @@ class Ingress:
 
     async def _settle(self, claims: dict[int, Found], deadline: float) -> dict[int, Outcome]:
         mine = [one.claim for one in claims.values() if one.mine]
-        waiting = [
-            one for one in claims.values() if not one.mine and one.claim.state == "unconfirmed"
-        ]
+        waiting = [one for one in claims.values() if not one.mine and one.claim.state == "unconfirmed"]
         fates = {
-            **await self._publisher.publish(mine, deadline),
-            **(await self._takeovers.settle(waiting, deadline) if waiting else {}),
+            **await self.publisher.publish(mine, deadline),
+            **(await self.takeovers.settle(waiting, deadline) if waiting else {}),
         }
         outcomes: dict[int, Outcome] = {}
         for number, one in claims.items():
@@ -257,7 +245,9 @@ def _channel(draft: Draft, submission: Submission, snapshot: Snapshot) -> Channe
     near = difflib.get_close_matches(draft.type, known, 1)
     hint = f"Did you mean {near[0]}?" if near else None
     listed = ", ".join(known[:20]) if known else "none"
-    return Refused("event_type_unknown", f"The contract knows no such type; the types are: {listed}.", hint=hint)
+    return Refused(
+        "event_type_unknown", f"The contract knows no such type; the types are: {listed}.", hint=hint
+    )
 
 
 def _held_back() -> Refused:

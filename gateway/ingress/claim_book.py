@@ -1,6 +1,7 @@
 """Who holds an id: takes claims, compares events with those that hold theirs, finds earlier ones."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlmodel import Session
 
@@ -22,22 +23,17 @@ class _TakenError(Exception):
         self.held = held
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class ClaimBook:
-    """The claims as ingress uses them."""
+    """The claims as ingress uses them.
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        writes: GroupCommit[Write, Answer],
-        catalog: Catalog,
-        lease_ms: Callable[[], int],
-    ) -> None:
-        """`lease_ms`: how long a claim is its taker's alone."""
-        self._database = database
-        self._writes = writes
-        self._catalog = catalog
-        self._lease_ms = lease_ms
+    `lease_ms`: how long a claim is its taker's alone.
+    """
+
+    database: Database
+    writes: GroupCommit[Write, Answer]
+    catalog: Catalog
+    lease_ms: Callable[[], int]
 
     async def find_same(self, ref: bytes, draft: Draft) -> Found | None:
         """The claim on `ref`, where `draft` is the same event under the claim's schema."""
@@ -46,24 +42,22 @@ class ClaimBook:
             claim = read(session, [ref]).get(ref)
             return None if claim is None else Found(claim, mine=False, now=clock(session))
 
-        found = await self._database.read(work)
+        found = await self.database.read(work)
         if found is None:
             return None
-        version = await self._catalog.version(found.claim.schema_id)
+        version = await self.catalog.version(found.claim.schema_id)
         return found if digest_under(version, draft) == found.claim.event_sha256 else None
 
     async def look(self, prepared: Sequence[Prepared]) -> dict[bytes, tuple[Claim, bool]]:
         """The claims that hold the refs of `prepared` already, and whether each is of the same event."""
-        held = await self._database.read(lambda session: read(session, [one.claim.ref for one in prepared]))
+        held = await self.database.read(lambda session: read(session, [one.claim.ref for one in prepared]))
         return {
             one.claim.ref: (held[one.claim.ref], await self._is_same(one, held[one.claim.ref]))
             for one in prepared
             if one.claim.ref in held
         }
 
-    async def take(
-        self, prepared: Sequence[Prepared], *, whole: bool
-    ) -> list[Found | Refused] | Failed:
+    async def take(self, prepared: Sequence[Prepared], *, whole: bool) -> list[Found | Refused] | Failed:
         """Claim each, or with `whole` all or none; a ref held by another event is a conflict.
 
         Raises:
@@ -74,7 +68,7 @@ class ClaimBook:
             return []
         if whole:
             return await self._take_all(prepared)
-        answer = await self._writes.submit(Take(tuple(one.claim for one in prepared)))
+        answer = await self.writes.submit(Take(tuple(one.claim for one in prepared)))
         if answer is None:
             return _untrusted()
         if not isinstance(answer, tuple):
@@ -89,7 +83,7 @@ class ClaimBook:
             now = clock(session)
             if not is_timely(claims, now):
                 return None
-            found = take(session, claims, now, self._lease_ms())
+            found = take(session, claims, now, self.lease_ms())
             foreign = {
                 claim.ref: one.claim
                 for claim, one in zip(claims, found, strict=True)
@@ -101,7 +95,7 @@ class ClaimBook:
 
         while True:
             try:
-                found = await self._database.write(work)
+                found = await self.database.write(work)
             except _TakenError as error:
                 judged = {
                     one.claim.ref: await self._is_same(one, error.held[one.claim.ref])
@@ -129,7 +123,7 @@ class ClaimBook:
             return True
         if prepared.claim.schema_id == held.schema_id:
             return False
-        version = await self._catalog.version(held.schema_id)
+        version = await self.catalog.version(held.schema_id)
         return digest_under(version, prepared.draft) == held.event_sha256
 
 

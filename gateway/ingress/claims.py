@@ -10,9 +10,9 @@ Crash order: a claim is committed before its record is produced. A claim whose r
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import Insert
+from sqlalchemy import CursorResult, Insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select, update
 
@@ -24,13 +24,15 @@ from gateway.event import Content, Direction, EventKey
 from gateway.record import Framing
 from gateway.rows import ClaimRow
 
-
 MAX_CLOCK_DIFFERENCE_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What was decided about one event id. `datum` is kept until confirmed, so that a take-over can publish."""
+    """What was decided about one event id.
+
+    `datum` is kept until confirmed, so that a take-over can publish.
+    """
 
     ref: bytes
     key: EventKey
@@ -55,7 +57,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Claim these, each for itself; answers a `Found` for each, or None: the clocks differ, nothing was done."""
+    """Claim these, each for itself.
+
+    Answers a `Found` for each, or None: the clocks differ, and nothing was done.
+    """
 
     claims: tuple[Claim, ...]
 
@@ -76,7 +81,10 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Take over a claim whose lease has run out: (ref, lease seen) of each. Answers the refs that are ours now."""
+    """Take over a claim whose lease has run out: (ref, lease seen) of each.
+
+    Answers the refs that are ours now.
+    """
 
     seen: tuple[tuple[bytes, int], ...]
 
@@ -93,7 +101,10 @@ Write = Take | Confirm | Abandon | TakeOver | Enter
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The claim that holds the ref now; `mine`: this very attempt made it. `now`: the database's clock, ms."""
+    """The claim that holds the ref now.
+
+    `mine`: this very attempt made it. `now`: the database's clock, ms.
+    """
 
     claim: Claim
     mine: bool
@@ -114,7 +125,10 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
             if isinstance(one, Take) and is_timely(one.claims, now)
             for claim in one.claims
         ]
-        taken = {one.receipt: found for one, found in zip(timely, take(session, timely, now, lease_ms))}
+        taken = {
+            one.receipt: found
+            for one, found in zip(timely, take(session, timely, now, lease_ms), strict=True)
+        }
         answers: list[Answer] = []
         for item in items:
             match item:
@@ -186,7 +200,10 @@ def expire_leases(session: Session) -> None:
 
 
 def confirm(session: Session, stored: Sequence[tuple[bytes, str, Position]]) -> None:
-    """Mark claims whose record is durable. The first copy of an event wins: a confirmed claim is left alone."""
+    """Mark claims whose record is durable. The first copy of an event wins.
+
+    A claim that is confirmed already is left alone.
+    """
     for ref, receipt, position in stored:
         session.execute(
             update(ClaimRow)
@@ -221,7 +238,7 @@ def _take_over(
 ) -> frozenset[bytes]:
     ours = set()
     for ref, lease_until in seen:
-        done = session.execute(
+        statement = (
             update(ClaimRow)
             .where(
                 col(ClaimRow.ref) == ref,
@@ -231,7 +248,7 @@ def _take_over(
             )
             .values(lease_until=now + lease_ms)
         )
-        if done.rowcount == 1:
+        if cast("CursorResult[Any]", session.execute(statement)).rowcount == 1:
             ours.add(ref)
     return frozenset(ours)
 

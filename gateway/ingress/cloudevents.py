@@ -17,7 +17,10 @@ from schemas.json_reader import members, read_json
 
 
 def binary_attributes(headers: Mapping[str, str]) -> dict[str, str] | Refused:
-    """The attributes in `ce-` headers, percent-decoding undone; `traceparent` and `tracestate` are taken along."""
+    """The attributes in `ce-` headers, percent-decoding undone.
+
+    `traceparent` and `tracestate` are taken along.
+    """
     found: dict[str, str] = {}
     for name, text in headers.items():
         if name in {"traceparent", "tracestate"} and len(text) <= 512:  # noqa: PLR2004 - the W3C limit
@@ -70,7 +73,9 @@ def _split(parts: list[tuple[str, bytes]]) -> tuple[dict[str, str], bytes | Faul
         if name == "data":
             data = raw if data is None else Fault("/data", "union", "data and data_base64 exclude each other")
         elif name == "data_base64":
-            data = _undo_base64(raw) if data is None else Fault("/data_base64", "union", "data stands there too")
+            data = (
+                _undo_base64(raw) if data is None else Fault("/data_base64", "union", "data stands there too")
+            )
         elif raw != b"null":
             text = _attribute_text(raw)
             if text is None:

@@ -25,7 +25,11 @@ UNTYPED = (
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request's parts that make events. `headers`: lower-case names. `event_type`: from the path, else None."""
+    """A request's parts that make events.
+
+    `event_type`: from the path, else None. `headers`: lower-case names. `body`: content decoding undone;
+    `sent`: the bytes as received.
+    """
 
     event_type: str | None
     media_type: str
@@ -44,7 +48,10 @@ class Reading:
 
 
 def read_events(received: Received) -> Reading | Refused:
-    """Read a request's events; a fault of one element of a batch is that element's, of the body the whole's."""
+    """Read a request's events.
+
+    A fault of one element of a batch is that element's, of the body the whole's.
+    """
     essence = received.media_type.split(";", 1)[0].strip().lower()
     try:
         if essence == "application/x-ndjson":

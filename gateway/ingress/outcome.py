@@ -1,6 +1,7 @@
 """What became of one event that was sent to us."""
 
 from dataclasses import dataclass
+
 from gateway.broker.port import Position
 from gateway.event import EventKey
 from schemas.fault import Fault

@@ -16,8 +16,8 @@ from gateway.event import EventKey, event_digest, format_ref
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
 from gateway.ingress.draft import MAX_ID_BYTES, Draft
 from gateway.ingress.outcome import Refused
-from gateway.record import Place, encode_record, record_bytes
-from schemas.codec import Encoded
+from gateway.record import Encoded, Place, encode_record, record_bytes
+from schemas import codec
 from schemas.errors import DatumError, JsonTextError
 from schemas.json_reader import read_json
 
@@ -67,11 +67,13 @@ def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Ref
     return Prepared(claim, draft, channel, version)
 
 
-def encode_newest(draft: Draft, channel: Channel) -> tuple[Version, Encoded] | Refused:
+def encode_newest(draft: Draft, channel: Channel) -> tuple[Version, codec.Encoded] | Refused:
     """Encode under the newest accepted version that takes the data; faults are told against the newest."""
     if len(draft.data) > channel.event_bytes:
         limit = channel.event_bytes
-        return Refused("event_too_large", f"The event has {len(draft.data)} bytes; the contract allows {limit}.")
+        return Refused(
+            "event_too_large", f"The event has {len(draft.data)} bytes; the contract allows {limit}."
+        )
     refused: Refused | None = None
     for version in channel.versions:
         try:
@@ -91,14 +93,13 @@ def identify(
     Two sources that disagree are refused: a silent choice would make two events of one.
     """
     rule = channel.line.terms.id
-    named = [one for one in (draft.id, id_from(rule, values)) if one is not None]
-    if at.idempotency_key is not None and not named:
-        named.append(at.idempotency_key)
+    given = (draft.id, id_from(rule, values), at.idempotency_key)
+    named = [one for one in given if one is not None]
     if len(set(named)) > 1:
-        pointers = ", ".join(rule.pointers)
         return Refused(
             "event_id_mismatch",
-            f"The id given with the event is not the one in its data at {pointers}; send one, or the same twice.",
+            "The event has two different ids: ce-id, the contract's id pointers and Idempotency-Key must "
+            "agree where more than one of them is given.",
         )
     if named:
         if len(named[0].encode()) > MAX_ID_BYTES:
@@ -111,7 +112,10 @@ def identify(
 
 
 def raw_id(draft: Draft, channel: Channel, at: Circumstances) -> str | None:
-    """The id of a draft that its schema refuses, as far as it can be told: it may have been accepted before."""
+    """The id of a draft that its schema refuses, as far as it can be told.
+
+    It may have been accepted before.
+    """
     if draft.id is not None:
         return draft.id
     rule = channel.line.terms.id
@@ -137,17 +141,17 @@ def make_record(claim: Claim, version: Version, origin: str) -> Record:
     """The record that a claim stands for: the same bytes whoever makes it, and whenever."""
     if claim.datum is None:
         raise ValueError("a confirmed claim has no datum left to publish")
-    return encode_record(
+    event = Encoded(
         claim.type,
         claim.key,
         claim.attributes,
-        datum=claim.datum,
-        schema=version.ref,
-        framing=claim.framing,
-        receipt=claim.receipt,
-        place=Place(claim.topic, claim.partition, claim.record_key, claim.at),
-        origin=origin,
+        claim.datum,
+        version.ref,
+        claim.framing,
+        claim.receipt,
     )
+    place = Place(claim.topic, claim.partition, claim.record_key, claim.at)
+    return encode_record(event, place, origin=origin)
 
 
 def _invalid(error: DatumError, channel: Channel, version: Version) -> Refused:
@@ -173,7 +177,7 @@ def _scalar_at(data: object, pointer: str) -> str | None:
 
 
 def _sign(
-    key: EventKey, draft: Draft, channel: Channel, version: Version, datum: Encoded, at: Circumstances
+    key: EventKey, draft: Draft, channel: Channel, version: Version, datum: codec.Encoded, at: Circumstances
 ) -> Claim:
     attributes = dict(draft.attributes)
     time = channel.time_of(datum)
@@ -182,9 +186,7 @@ def _sign(
     ref = key.ref()
     log = f"{at.log_host}/log/{channel.log}"
     content_sha256 = hashlib.sha256(draft.content.raw).digest()
-    event_sha256 = event_digest(
-        version.schema.fingerprint, channel.event_type, draft.attributes, datum.avro
-    )
+    event_sha256 = event_digest(version.schema.fingerprint, channel.event_type, draft.attributes, datum.avro)
     members = {
         "partner": key.partner,
         "direction": key.direction,
@@ -222,9 +224,7 @@ def _sign(
             "hold": None,
         },
     }
-    evidence = make_evidence(
-        Kind.ACCEPTED, members, iss=at.origin, log=log, at=at.now, salt=at.entropy(32)
-    )
+    evidence = make_evidence(Kind.ACCEPTED, members, iss=at.origin, log=log, at=at.now, salt=at.entropy(32))
     return Claim(
         ref=ref,
         key=key,
@@ -243,4 +243,3 @@ def _sign(
         at=at.now,
         datum=datum.avro,
     )
-

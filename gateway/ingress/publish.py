@@ -1,7 +1,11 @@
-"""Claims onto topics: produce what is ours, confirm what is stored, give back what was refused for certain."""
+"""Claims onto topics.
+
+Produce what is ours, confirm what is stored, give back what was refused for certain.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gateway.broker.port import Broker, Position, Refused, Stored, Unknown
 from gateway.catalog import Catalog
@@ -17,25 +21,19 @@ Fate = Position | Failed
 Spawn = Callable[[Coroutine[None, None, None]], object]
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Publisher:
-    """Publishes claimed events; an append goes on to its end even when nobody waits for it any more."""
+    """Publishes claimed events; an append goes on to its end even when nobody waits for it any more.
 
-    def __init__(
-        self,
-        *,
-        broker: Broker,
-        catalog: Catalog,
-        writes: GroupCommit[Write, Answer],
-        origin: str,
-        step: Callable[[str], None],
-    ) -> None:
-        """`spawn` is set while the owner runs: background work belongs to its task group."""
-        self._broker = broker
-        self._catalog = catalog
-        self._writes = writes
-        self._origin = origin
-        self._step = step
-        self.spawn: Spawn | None = None
+    `spawn` is set while the owner runs: background work belongs to its task group.
+    """
+
+    broker: Broker
+    catalog: Catalog
+    writes: GroupCommit[Write, Answer]
+    origin: str
+    step: Callable[[str], None]
+    spawn: Spawn | None = field(default=None, init=False)
 
     async def publish(self, claims: Sequence[Claim], deadline: float) -> Mapping[bytes, Fate]:
         """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock)."""
@@ -56,9 +54,7 @@ class Publisher:
             )
             return {claim.ref: late for claim in claims}
 
-    async def _append(
-        self, claims: Sequence[Claim], answer: asyncio.Future[Mapping[bytes, Fate]]
-    ) -> None:
+    async def _append(self, claims: Sequence[Claim], answer: asyncio.Future[Mapping[bytes, Fate]]) -> None:
         try:
             fates = await self._produce(claims)
         except Exception as error:
@@ -71,13 +67,12 @@ class Publisher:
         await self._settle(claims, fates)
 
     async def _produce(self, claims: Sequence[Claim]) -> dict[bytes, Fate]:
-        versions = [await self._catalog.version(claim.schema_id) for claim in claims]
+        versions = [await self.catalog.version(claim.schema_id) for claim in claims]
         records = [
-            make_record(claim, version, self._origin)
-            for claim, version in zip(claims, versions, strict=True)
+            make_record(claim, version, self.origin) for claim, version in zip(claims, versions, strict=True)
         ]
-        results = await self._broker.append(records)
-        self._step("inbound.3.produced")
+        results = await self.broker.append(records)
+        self.step("inbound.3.produced")
         return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}
 
     async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate]) -> None:
@@ -91,12 +86,12 @@ class Publisher:
                 refused.append((claim.ref, claim.receipt))
         try:
             if refused:
-                await self._writes.submit(Abandon(tuple(refused)))
+                await self.writes.submit(Abandon(tuple(refused)))
             if stored:
-                await self._writes.submit(Confirm(tuple(stored)))
-                self._step("inbound.4.confirmed")
+                await self.writes.submit(Confirm(tuple(stored)))
+                self.step("inbound.4.confirmed")
         except GatewayError:
-            # The sequencer confirms from the topic, and a repeat takes an abandoned claim over: nothing is lost.
+            # Nothing is lost: the sequencer confirms from the topic, a repeat takes an abandoned claim over.
             return
 
 

@@ -16,7 +16,10 @@ MAX_POINTER = 200
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused event, as far as it could be read. `log`: the partner's log, host included, without epoch."""
+    """One refused event, as far as it could be read.
+
+    `log`: the partner's log, host included, without epoch.
+    """
 
     partner: str
     direction: Direction
@@ -101,6 +104,4 @@ class RefusalFold:
             "since": since,
         }
         salt = self._entropy(32)
-        return make_evidence(
-            Kind.REFUSED, members, iss=self._iss, log=refusal.log, at=refusal.at, salt=salt
-        )
+        return make_evidence(Kind.REFUSED, members, iss=self._iss, log=refusal.log, at=refusal.at, salt=salt)

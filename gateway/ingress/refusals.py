@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from audit.evidence import Evidence
@@ -29,24 +30,18 @@ class RefusedSubmission(Protocol):
     def items(self) -> Sequence[Draft | Unread]: ...  # noqa: D102
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Refusals:
-    """The refusals of one process on their way into the log."""
+    """The refusals of one process on their way into the log.
 
-    def __init__(
-        self,
-        *,
-        fold: RefusalFold,
-        writes: GroupCommit[Write, Answer],
-        clock: Callable[[], int],
-        entropy: Callable[[int], bytes],
-        log_of: Callable[[str], str | None],
-    ) -> None:
-        """`log_of`: partner slug to the log's name with its host; None where the partner is gone."""
-        self._fold = fold
-        self._writes = writes
-        self._clock = clock
-        self._entropy = entropy
-        self._log_of = log_of
+    `log_of`: partner slug to the log's name with its host; None where the partner is gone.
+    """
+
+    fold: RefusalFold
+    writes: GroupCommit[Write, Answer]
+    clock: Callable[[], int]
+    entropy: Callable[[int], bytes]
+    log_of: Callable[[str], str | None]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write counts whose window has ended, until `stop`; then all that is left."""
@@ -54,27 +49,27 @@ class Refusals:
             try:
                 await asyncio.wait_for(stop.wait(), 1)
             except TimeoutError:
-                await self._write(self._fold.due(self._clock()))
-        await self._write(self._fold.due(_FOR_EVER))
+                await self._write(self.fold.due(self.clock()))
+        await self._write(self.fold.due(_FOR_EVER))
 
     async def note(
         self, submission: RefusedSubmission, outcomes: Sequence[Outcome], at: Circumstances
     ) -> None:
         """Enter the refusals among the outcomes. A database that is away costs the entry, not the answer."""
-        log = self._log_of(submission.partner)
+        log = self.log_of(submission.partner)
         if log is None:
             return
         entries: list[Evidence] = []
         for item, outcome in zip(submission.items, outcomes, strict=True):
             if isinstance(outcome, Refused) and outcome.code != "batch_refused":
-                entries += self._fold.note(_refusal(submission, item, outcome, log, at))
+                entries += self.fold.note(_refusal(submission, item, outcome, log, at))
         await self._write(entries)
 
     async def _write(self, entries: Sequence[Evidence]) -> None:
         if not entries:
             return
         try:
-            await self._writes.submit(Enter(tuple((self._entropy(16), one) for one in entries)))
+            await self.writes.submit(Enter(tuple((self.entropy(16), one) for one in entries)))
         except (StoreError, OverloadedError):
             return
 

@@ -6,6 +6,10 @@ partition's end was taken, the sequencer has read that far, and the claim is sti
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlmodel import Session
 
 from gateway.broker.port import Broker, BrokerError
 from gateway.catalog import Catalog
@@ -20,28 +24,20 @@ SEQUENCE_ROLE = "sequence"
 _LOOK_AGAIN_SECONDS = 0.05
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class TakeOvers:
-    """Settles unconfirmed claims that this attempt did not make."""
+    """Settles unconfirmed claims that this attempt did not make.
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        writes: GroupCommit[Write, Answer],
-        broker: Broker,
-        catalog: Catalog,
-        publisher: Publisher,
-        wait_seconds: float,
-        step: Callable[[str], None],
-    ) -> None:
-        """`wait_seconds`: how long a repeat waits for the first attempt to end."""
-        self._database = database
-        self._writes = writes
-        self._broker = broker
-        self._catalog = catalog
-        self._publisher = publisher
-        self._wait_seconds = wait_seconds
-        self._step = step
+    `wait_seconds`: how long a repeat waits for the first attempt to end.
+    """
+
+    database: Database
+    writes: GroupCommit[Write, Answer]
+    broker: Broker
+    catalog: Catalog
+    publisher: Publisher
+    wait_seconds: float
+    step: Callable[[str], None]
 
     async def settle(self, found: Sequence[Found], deadline: float) -> Mapping[bytes, Fate]:
         """By ref, where each claim's record is, or why that is not known yet.
@@ -60,11 +56,11 @@ class TakeOvers:
         if not late:
             return frozenset()
         seen = tuple((one.claim.ref, one.claim.lease_until) for one in late)
-        answer = await self._writes.submit(TakeOver(seen))
+        answer = await self.writes.submit(TakeOver(seen))
         if not isinstance(answer, frozenset):
             raise TypeError("a take-over answers the refs that are ours")
         if answer:
-            self._step("inbound.3.taken_over")
+            self.step("inbound.3.taken_over")
         return answer
 
     async def _publish_again(self, claims: Sequence[Claim], deadline: float) -> dict[bytes, Fate]:
@@ -73,26 +69,26 @@ class TakeOvers:
         refs = [claim.ref for claim in claims]
         partitions = sorted({(claim.topic, claim.partition) for claim in claims})
         try:
-            ends = await self._broker.bounds(partitions)
+            ends = await self.broker.bounds(partitions)
         except BrokerError as error:
             return {ref: Failed("broker_unavailable", str(error)) for ref in refs}
         for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
             if not await self._sequenced(topic, partition, end, deadline):
                 return {ref: _in_flight() for ref in refs}
-        now = await self._database.read(lambda session: read(session, refs))
+        now = await self.database.read(lambda session: read(session, refs))
         fates: dict[bytes, Fate] = {
             ref: claim.position for ref, claim in now.items() if claim.position is not None
         }
         missing = [claim for ref, claim in now.items() if ref not in fates]
-        return {**fates, **await self._publisher.publish(missing, deadline)}
+        return {**fates, **await self.publisher.publish(missing, deadline)}
 
     async def _sequenced(self, topic: str, partition: int, end: int, deadline: float) -> bool:
-        topic_id = self._catalog.current.topic_ids.get(topic)
+        topic_id = self.catalog.current.topic_ids.get(topic)
         if topic_id is None:
             return False
         loop = asyncio.get_running_loop()
         while True:
-            progress = await self._database.read(
+            progress = await self.database.read(
                 lambda session: load(session, SEQUENCE_ROLE, topic_id, partition)
             )
             reached = 0 if progress is None else progress.next
@@ -104,17 +100,21 @@ class TakeOvers:
 
     async def _wait(self, refs: Sequence[bytes], deadline: float) -> dict[bytes, Fate]:
         loop = asyncio.get_running_loop()
-        until = min(deadline, loop.time() + self._wait_seconds)
+        until = min(deadline, loop.time() + self.wait_seconds)
         fates: dict[bytes, Fate] = {}
         waiting = list(refs)
         while waiting:
-            claims = await self._database.read(lambda session, refs=tuple(waiting): read(session, refs))
+            claims = await self.database.read(partial(_read_all, refs=tuple(waiting)))
             fates.update((ref, one.position) for ref, one in claims.items() if one.position is not None)
             waiting = [ref for ref in waiting if ref not in fates]
             if not waiting or loop.time() + _LOOK_AGAIN_SECONDS >= until:
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         return {**fates, **{ref: _in_flight() for ref in waiting}}
+
+
+def _read_all(session: Session, refs: tuple[bytes, ...]) -> Mapping[bytes, Claim]:
+    return read(session, refs)
 
 
 def _in_flight() -> Failed:

@@ -1,0 +1,79 @@
+"""Heads become checkpoints: sign what is committed, show it to the world, then serve it.
+
+Crash order: commit the head; sign; append to the checkpoint topic; store as published. Killed between, the
+same text is signed again. A head that is not committed is never signed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from audit import log as audit_log
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.note import Signer
+from gateway.broker.port import Broker, Record, Stored
+from gateway.database import Database
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Checkpoints:
+    """Publishes checkpoints of the logs that this process sequences.
+
+    `topic`: the compacted checkpoint topic.
+    """
+
+    database: Database
+    broker: Broker
+    signer: Callable[[], Signer]
+    topic: str
+    clock: Callable[[], int]
+    step: Callable[[str], None]
+
+    async def unpublished(self, origins: Iterable[str]) -> set[str]:
+        """Those of `origins` whose head is ahead of what was published."""
+        wanted = set(origins)
+        states = await self.database.read(audit_log.heads)
+        return {
+            one.head.origin
+            for one in states
+            if one.head.origin in wanted and one.head.size != one.checkpoint_size
+        }
+
+    async def publish(self, origins: Iterable[str]) -> set[str]:
+        """Sign and publish the heads of these logs; returns those that could not be published yet.
+
+        Raises:
+            StoreError: the database is away; what was shown is shown again later, the same text.
+        """
+        wanted = sorted(origins)
+        if not wanted:
+            return set()
+        states = await self.database.read(
+            lambda session: [audit_log.state(session, origin) for origin in wanted]
+        )
+        notes = {
+            one.head.origin: sign_checkpoint(
+                Checkpoint(one.head.origin, one.head.size, one.head.root()), self.signer()
+            )
+            for one in states
+        }
+        now = self.clock()
+        results = await self.broker.append(
+            [Record(self.topic, 0, origin.encode(), note, (), now) for origin, note in notes.items()]
+        )
+        shown = {
+            origin: note
+            for (origin, note), result in zip(notes.items(), results, strict=True)
+            if isinstance(result, Stored)
+        }
+        self.step("proof.4.published")
+
+        def store(session: Session) -> None:
+            for origin, note in shown.items():
+                audit_log.publish(session, origin, note)
+
+        if shown:
+            await self.database.write(store)
+            self.step("proof.4.served")
+        return set(wanted) - shown.keys()

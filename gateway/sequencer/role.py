@@ -1,0 +1,266 @@
+"""The sequencer: reads inbound and outbound topics and pending evidence into the logs of its shards.
+
+One reader over explicitly assigned partitions, positions in SQL, one transaction a round. Whatever goes wrong
+in a round, nothing of it was written: the reader is sent back to the stored positions and the round repeats.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from audit import log as audit_log
+from audit.checkpoint import split_origin
+from audit.errors import StaleHeadError
+from audit.evidence import Evidence, Kind, make_evidence
+from gateway.broker.port import (
+    Broker,
+    BrokerError,
+    Position,
+    Read,
+    Reader,
+    ReadEvent,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
+from gateway.catalog import Catalog
+from gateway.database import Database
+from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreError
+from gateway.keys import KeyRing
+from gateway.leases import Lease, Leases
+from gateway.positions import Move, Progress, load_all
+from gateway.sequencer.checkpoints import Checkpoints
+from gateway.sequencer.guard import published_checkpoints, verify_not_behind
+from gateway.sequencer.round import Round, Written, write_round
+from gateway.sequencer.sighting import Sighting, Suspect, sight
+from gateway.sequencer.territory import Plot, Territory, survey
+
+ROLE = "sequence"
+_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the sequencer is told: origin, host of the logs, the house's log, topic, shards, times (ms)."""
+
+    origin: str
+    host: str
+    house_log: str
+    checkpoint_topic: str
+    shards: int
+    tick_ms: int
+
+
+@dataclass(slots=True)
+class _State:
+    """What this process believes between two rounds; thrown away whenever a round fails."""
+
+    territory: Territory = field(default_factory=lambda: Territory({}, frozenset()))
+    progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    unpublished: set[str] = field(default_factory=set)
+    stuck: set[tuple[str, int]] = field(default_factory=set)
+    is_guarded: bool = False
+    is_loaded: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sequencer:
+    """See the module. `report` gets suspects: records that no gateway of ours can have written.
+
+    `report`: a word of a closed list (`entry`, `repeat`, or why a record is suspect) and a count.
+    """
+
+    database: Database
+    broker: Broker
+    catalog: Catalog
+    leases: Leases
+    checkpoints: Checkpoints
+    keys: Callable[[], KeyRing]
+    terms: Terms
+    clock: Callable[[], int]
+    entropy: Callable[[int], bytes]
+    report: Callable[[str, int], None]
+    step: Callable[[str], None]
+    problem: str = field(default="", init=False)
+    _state: _State = field(default_factory=_State, init=False)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sequence until `stop`; what is away is waited for.
+
+        Raises:
+            LogBehindError: the database is behind what was published from it.
+        """
+        reader = self.broker.reader()
+        renew_at = 0.0
+        try:
+            while not stop.is_set():
+                try:
+                    if asyncio.get_running_loop().time() >= renew_at:
+                        await self.leases.hold()
+                        renew_at = asyncio.get_running_loop().time() + self.leases.renew_after_ms / 1000
+                    await self._turn(reader)
+                    self.problem = ""
+                except (AwayError, BrokerError) as error:
+                    self.problem = f"{error}"
+                    self._state = _State()
+                    await _sleep(stop, 0.2)
+                except (LeaseLostError, PositionMovedError, StaleHeadError):
+                    self._state = _State(is_guarded=True)
+                    renew_at = 0.0
+        finally:
+            await reader.close()
+        await self._let_go()
+
+    async def _turn(self, reader: Reader) -> None:
+        if not self._state.is_guarded:
+            published = await published_checkpoints(self.broker, self.terms.checkpoint_topic)
+            await self.database.read(lambda session: verify_not_behind(session, published))
+            self._state.is_guarded = True
+        await self._settle_in(reader)
+        events = await reader.poll(_BATCH, self.terms.tick_ms)
+        written = await self._write(reader, events)
+        self._state.unpublished |= written.origins
+        self._state.unpublished = await self.checkpoints.publish(self._state.unpublished)
+
+    async def _settle_in(self, reader: Reader) -> None:
+        """Follow leases, partners and topics: read from the stored positions what is ours, let the rest go."""
+        state, terms = self._state, self.terms
+        now = survey(
+            self.catalog.current,
+            self.leases.held,
+            shards=terms.shards,
+            host=terms.host,
+            house_log=terms.house_log,
+        )
+        if state.is_loaded and now == state.territory:
+            return
+        old = state.territory.plots if state.is_loaded else {}
+        reader.release([place for place in old if now.plots.get(place) != old[place]])
+        new = [plot for place, plot in now.plots.items() if old.get(place) != plot]
+        stored = await self.database.read(lambda session: load_all(session, ROLE))
+        for plot in new:
+            found = stored.get((plot.topic_id, plot.partition))
+            if found is None:
+                state.progress.pop((plot.topic_id, plot.partition), None)
+            else:
+                state.progress[plot.topic_id, plot.partition] = found
+        reader.assign([self._start(plot) for plot in new])
+        heads = await self.database.read(audit_log.heads)
+        state.origins = {log: f"{log}/1" for log in now.logs}
+        for head in heads:
+            log, _ = split_origin(head.head.origin)
+            if log in now.logs:
+                state.origins[log] = head.head.origin
+        state.unpublished |= await self.checkpoints.unpublished(state.origins.values())
+        state.territory = now
+        state.is_loaded = True
+
+    def _start(self, plot: Plot) -> Start:
+        progress = self._state.progress.get((plot.topic_id, plot.partition))
+        offset = 0 if progress is None else progress.next
+        return Start(plot.topic, Position(plot.topic_id, plot.partition, offset))
+
+    async def _write(self, reader: Reader, events: Sequence[ReadEvent]) -> Written:
+        sightings: list[Sighting] = []
+        suspects: list[Suspect] = []
+        evidence: list[Evidence] = []
+        holes: dict[tuple[str, int], int] = {}
+        for event in events:
+            if isinstance(event, Read):
+                self._look(event, sightings, suspects)
+            elif isinstance(event, TooLow):
+                evidence += self._hole(event)
+                holes[event.topic, event.wanted.partition] = event.first
+            else:
+                self._changed(event)
+        moves = self._moves(reader, holes)
+        if not moves and not evidence and not await self._has_pending():
+            return Written()
+        todo = Round(
+            moves, sightings, evidence, dict(self._state.origins), self.keys().public_keys("receipt")
+        )
+        self.step("proof.2.checked")
+        written = await self.database.write(lambda session: write_round(session, todo))
+        self.step("proof.3.committed")
+        for _, steps in moves:
+            for move in steps:
+                self._state.progress[move.topic_id, move.partition] = move.after
+        reader.assign(
+            [self._start(plot) for place, plot in self._state.territory.plots.items() if place in holes]
+        )
+        self._tell(written, suspects)
+        return written
+
+    def _look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
+        plot = self._state.territory.plots.get((read.record.topic, read.position.partition))
+        if plot is None or plot.topic_id != read.position.topic_id:
+            return
+        found = sight(read, partner=plot.partner, direction=plot.direction)
+        if isinstance(found, Sighting):
+            sightings.append(found)
+        elif isinstance(found, Suspect):
+            suspects.append(found)
+
+    def _hole(self, event: TooLow) -> list[Evidence]:
+        plot = self._state.territory.plots.get((event.topic, event.wanted.partition))
+        partner = None if plot is None else self.catalog.current.directory.partner(plot.partner)
+        if partner is None:
+            return []
+        self.report("retention_hole", 1)
+        members = {
+            "partner": partner.slug,
+            "topic": event.topic,
+            "topic_id": event.wanted.topic_id,
+            "partition": event.wanted.partition,
+            "from": event.wanted.offset,
+            "to": event.first,
+        }
+        log = f"{self.terms.host}/log/{partner.log}"
+        at, salt = self.clock(), self.entropy(32)
+        return [make_evidence(Kind.RETENTION_HOLE, members, iss=self.terms.origin, log=log, at=at, salt=salt)]
+
+    def _changed(self, event: TooHigh | TopicChanged) -> None:
+        if isinstance(event, TopicChanged):
+            # The new topic is read from its start at the next turn; refs tell apart what repeats.
+            self.catalog.topic_changed(event.topic, event.new_id)
+            self.report("topic_changed", 1)
+        else:
+            # Never reset by itself: the topic lost records that we have seen. Reported until somebody acts.
+            self._state.stuck.add((event.topic, event.wanted.partition))
+            self.report("topic_truncated", 1)
+
+    def _moves(self, reader: Reader, holes: dict[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
+        by_lease: dict[Lease, list[Move]] = {}
+        for place, plot in self._state.territory.plots.items():
+            reached = holes.get(place, reader.reached(*place))
+            before = self._state.progress.get((plot.topic_id, plot.partition))
+            if reached is None or reached <= (0 if before is None else before.next):
+                continue
+            move = Move(plot.topic, plot.topic_id, plot.partition, before, Progress(reached))
+            by_lease.setdefault(plot.lease, []).append(move)
+        return list(by_lease.items())
+
+    async def _has_pending(self) -> bool:
+        logs = await self.database.read(audit_log.pending_logs)
+        return not self._state.origins.keys().isdisjoint(logs)
+
+    def _tell(self, written: Written, suspects: Sequence[Suspect]) -> None:
+        self.report("entry", written.entries)
+        self.report("repeat", written.repeats)
+        for suspect in (*suspects, *written.suspects):
+            self.report(suspect.reason, 1)
+
+    async def _let_go(self) -> None:
+        try:
+            await self.leases.release()
+        except (StoreError, AwayError):
+            return
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,164 @@
+"""One round of the sequencer: the one transaction that makes log entries of what was read and what waits.
+
+Crash order: nothing of a round is visible before its COMMIT, and all of it after. Killed before, everything
+repeats; a second sequencer with an old lease fails the epoch check, or the comparison of positions or heads.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, update
+from sqlmodel import Session, col, select
+
+from audit import log as audit_log
+from audit.errors import VerificationError
+from audit.evidence import Evidence
+from audit.receipt import verify_receipt
+from audit.search import timeline
+from gateway.leases import Lease
+from gateway.positions import Move, advance
+from gateway.rows import ClaimRow
+from gateway.sequencer.sighting import Sighting, Suspect
+
+PENDING_LIMIT = 1_000
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round is to write. `origins`: the current origin of each owned log, by log name.
+
+    `keys`: our receipt keys by id, for receipts that no claim vouches for.
+    """
+
+    moves: Sequence[tuple[Lease, Sequence[Move]]]
+    sightings: Sequence[Sighting]
+    evidence: Sequence[Evidence]
+    origins: Mapping[str, str]
+    keys: Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class Written:
+    """What a round did: heads that moved, entries made, records passed over, records not to be trusted."""
+
+    origins: set[str] = field(default_factory=set)
+    entries: int = 0
+    repeats: int = 0
+    suspects: list[Suspect] = field(default_factory=list)
+
+
+def write_round(session: Session, todo: Round) -> Written:
+    """Write a round in the caller's transaction.
+
+    Raises:
+        LeaseLostError: a shard is another's; PositionMovedError, StaleHeadError: another has written.
+    """
+    written = Written()
+    for lease, moves in todo.moves:
+        advance(session, lease, moves)
+    fresh = _fresh(session, todo, written)
+    waiting = {
+        log: audit_log.pending(session, log, PENDING_LIMIT)
+        for log in audit_log.pending_logs(session)
+        if log in todo.origins
+    }
+    by_log: dict[str, list[Sighting]] = {}
+    for one in fresh:
+        by_log.setdefault(one.evidence.log, []).append(one)
+    direct: dict[str, list[Evidence]] = {}
+    for evidence in todo.evidence:
+        direct.setdefault(evidence.log, []).append(evidence)
+    for log in sorted({*by_log, *waiting, *direct}):
+        seen, pending = by_log.get(log, []), waiting.get(log, ())
+        batch = [one.evidence for one in seen] + direct.get(log, []) + [one.evidence for one in pending]
+        first = _append(session, todo.origins[log], batch, written)
+        _mark(session, seen, first)
+        audit_log.settle(session, [one.id for one in pending])
+    return written
+
+
+def _append(session: Session, origin: str, batch: Sequence[Evidence], written: Written) -> int:
+    before = audit_log.open_log(session, origin).size
+    if batch:
+        audit_log.append(session, origin, batch)
+        written.origins.add(origin)
+        written.entries += len(batch)
+    return before
+
+
+def _fresh(session: Session, todo: Round, written: Written) -> list[Sighting]:
+    """The sightings that make entries: the first copy of each event whose receipt is good."""
+    claims = _claims(session, {one.ref for one in todo.sightings})
+    fresh: dict[bytes, Sighting] = {}
+    for one in todo.sightings:
+        claim = claims.get(one.ref)
+        if one.evidence.log not in todo.origins:
+            written.suspects.append(Suspect(one.read, "log_unknown"))
+        elif one.ref in fresh or (claim is not None and claim.leaf_index is not None):
+            written.repeats += 1
+        elif claim is not None and claim.receipt == one.receipt:
+            fresh[one.ref] = one
+        elif claim is not None or not _is_ours(one, todo.keys):
+            # A receipt beside another claim's is no repeat of ours: repeats carry the first receipt.
+            written.suspects.append(Suspect(one.read, "receipt_invalid"))
+        elif any(entry.raw == one.evidence.raw for entry in timeline(session, one.evidence.log, one.ref)):
+            written.repeats += 1
+        else:
+            fresh[one.ref] = one
+    return list(fresh.values())
+
+
+def _is_ours(one: Sighting, keys: Mapping[str, bytes]) -> bool:
+    try:
+        verify_receipt(one.receipt.encode(), keys)
+    except VerificationError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    receipt: str
+    leaf_index: int | None
+
+
+def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, _Held]:
+    wanted = sorted(refs)
+    found: dict[bytes, _Held] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        rows = session.exec(
+            select(ClaimRow.ref, ClaimRow.receipt, ClaimRow.leaf_index).where(
+                col(ClaimRow.ref).in_(wanted[start : start + _CHUNK])
+            )
+        )
+        found.update((ref, _Held(receipt, leaf_index)) for ref, receipt, leaf_index in rows)
+    return found
+
+
+_MARK = (
+    update(ClaimRow)
+    .where(col(ClaimRow.ref) == bindparam("at_ref"), col(ClaimRow.receipt) == bindparam("at_receipt"))
+    .values(
+        state="confirmed",
+        topic_id=bindparam("at_topic_id"),
+        offset=bindparam("at_offset"),
+        leaf_index=bindparam("at_leaf"),
+        datum=None,
+    )
+)
+
+
+def _mark(session: Session, seen: Sequence[Sighting], first: int) -> None:
+    rows = [
+        {
+            "at_ref": one.ref,
+            "at_receipt": one.receipt,
+            "at_topic_id": one.read.position.topic_id,
+            "at_offset": one.read.position.offset,
+            "at_leaf": index,
+        }
+        for index, one in enumerate(seen, first)
+    ]
+    if rows:
+        session.connection().execute(_MARK, rows)

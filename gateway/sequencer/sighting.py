@@ -1,0 +1,56 @@
+"""A record with a receipt, as the sequencer sees it: which event it claims to be, and whether its bytes fit.
+
+No signature is verified here: where the receipt is byte-equal to its claim's, the claim vouches for it.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from audit.errors import MalformedError
+from audit.evidence import Evidence
+from audit.receipt import parse_receipt
+from gateway.broker.port import Read
+from gateway.event import Direction
+from gateway.record import Unreadable, decode_record
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A record whose receipt is well-formed and speaks of this topic and datum."""
+
+    read: Read
+    ref: bytes
+    receipt: str = field(repr=False)
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A record that no gateway of ours can have written like this; counted and reported, never sequenced."""
+
+    read: Read
+    reason: str
+
+
+def sight(read: Read, *, partner: str, direction: Direction) -> Sighting | Suspect | None:
+    """Look at one record of a partner's topic.
+
+    None: an outbound record without a receipt, which is the relay's to log.
+    """
+    envelope = decode_record(read.record)
+    if isinstance(envelope, Unreadable):
+        return Suspect(read, envelope.code) if direction == "inbound" else None
+    if envelope.receipt is None:
+        return Suspect(read, "receipt_missing") if direction == "inbound" else None
+    try:
+        evidence = parse_receipt(envelope.receipt.encode("ascii", "replace")).evidence
+    except MalformedError:
+        return Suspect(read, "receipt_malformed")
+    record = evidence.members["record"]
+    if record["sha256"] != hashlib.sha256(envelope.datum).hexdigest():
+        return Suspect(read, "record_altered")
+    is_here = record["topic"] == read.record.topic and record["partition"] == read.position.partition
+    names = (evidence.members["partner"], evidence.members["direction"])
+    if not is_here or names != (partner, direction) or evidence.ref is None:
+        return Suspect(read, "receipt_foreign")
+    return Sighting(read, evidence.ref, envelope.receipt, evidence)

@@ -1,0 +1,57 @@
+"""Which logs and partitions a sequencer works on, given its leases and today's partners."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.catalog import Snapshot
+from gateway.event import Direction
+from gateway.leases import Lease, shard_of
+
+HOUSE = "house"
+"""The party that is us: it has a log and a shard like a partner, and no topics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One partition of a partner's topic, and the lease under which it is read."""
+
+    lease: Lease
+    partner: str
+    direction: Direction
+    topic: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Territory:
+    """The partitions and the logs (by name, with the host) that are ours now."""
+
+    plots: Mapping[tuple[str, int], Plot]
+    logs: frozenset[str]
+
+
+def survey(
+    snapshot: Snapshot, leases: Iterable[Lease], *, shards: int, host: str, house_log: str
+) -> Territory:
+    """Lay out what the leases cover. Topics that do not exist yet are left for the next survey."""
+    by_shard = {lease.shard: lease for lease in leases}
+    plots: dict[tuple[str, int], Plot] = {}
+    logs = set()
+    if shard_of(HOUSE, shards) in by_shard:
+        logs.add(f"{host}/log/{house_log}")
+    for partner in snapshot.directory.partners():
+        lease = by_shard.get(shard_of(partner.slug, shards))
+        if lease is None:
+            continue
+        logs.add(f"{host}/log/{partner.log}")
+        topics = partner.topics
+        wanted: list[tuple[Direction, str, int]] = [
+            ("inbound", topics.inbound, topics.inbound_partition),
+            ("outbound", topics.outbound, topics.outbound_partition),
+        ]
+        for direction, topic, partition in wanted:
+            topic_id = snapshot.topic_ids.get(topic)
+            if topic_id is not None:
+                plots[topic, partition] = Plot(lease, partner.slug, direction, topic, topic_id, partition)
+    return Territory(plots, frozenset(logs))
