@@ -1,4 +1,4 @@
-"""What is secret, or opens a secret, is left out of every repr: a log line or a traceback may print any value."""
+"""What is secret, or opens a secret, is left out of every repr: a traceback may print any value."""
 
 import ast
 import re
