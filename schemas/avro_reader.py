@@ -1,0 +1,262 @@
+"""Avro bytes to plain form, bounded in every way: nothing from outside reaches a C extension.
+
+Strict where Avro leaves no choice (shortest varints, indexes and integers in range, booleans 0 or 1, exact
+end), and open to what the specification allows: arrays and maps in several blocks, decimals with sign
+extension. Whether bytes are canonical is asked by encoding again. Work and memory are bounded by the length
+of the input; nesting by the schema.
+Source: Apache Avro 1.12 specification, "Binary Encoding".
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union
+from schemas.errors import MisfitError
+from schemas.fault import Path
+from schemas.findings import Findings
+from schemas.leaf import LONGEST_TEXT, verifier, verify_decimal_bytes
+
+_INT32 = 1 << 31
+_FLOAT = struct.Struct("<f").unpack_from
+_DOUBLE = struct.Struct("<d").unpack_from
+
+
+class _Input:
+    """The bytes, how far they are read, and what was found."""
+
+    __slots__ = ("at", "end", "findings", "raw")
+
+    def __init__(self, raw: bytes, findings: Findings) -> None:
+        self.raw = raw
+        self.at = 0
+        self.end = len(raw)
+        self.findings = findings
+
+    def long(self, path: Path) -> int:
+        """A zig-zag number in its shortest form."""
+        raw, at = self.raw, self.at
+        rest = shift = 0
+        while at < self.end and shift < 64:  # noqa: PLR2004 - ten bytes hold 64 bits
+            byte = raw[at]
+            at += 1
+            rest |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004 - the last byte has no continuation bit
+                if (byte == 0 and shift) or rest >> 64:
+                    shift = 64
+                    break
+                self.at = at
+                return (rest >> 1) ^ -(rest & 1)
+            shift += 7
+        if shift < 64:  # noqa: PLR2004 - as above
+            self.findings.stop(path, "length", "the bytes end too early")
+        return self.findings.stop(path, "encoding", "is no number in its shortest form")
+
+    def take(self, size: int, path: Path) -> bytes:
+        """The next `size` bytes."""
+        start = self.at
+        if size > self.end - start:
+            self.findings.stop(path, "length", "the bytes end too early")
+        self.at = start + size
+        return self.raw[start : start + size]
+
+    def sized(self, path: Path) -> bytes:
+        """A length and as many bytes."""
+        size = self.long(path)
+        if not 0 <= size <= LONGEST_TEXT:
+            self.findings.stop(path, "length", f"has a length outside 0 to {LONGEST_TEXT}")
+        return self.take(size, path)
+
+    def text(self, path: Path) -> str:
+        """A length and as many bytes of UTF-8."""
+        raw = self.sized(path)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            self.findings.stop(path, "encoding", "is not UTF-8")
+
+    def block(self, path: Path) -> tuple[int, int | None]:
+        """Items of the next block (0: no more), and where it must end if it says so."""
+        count = self.long(path)
+        if count >= 0:
+            end = None
+        else:
+            count, size = -count, self.long(path)
+            end = self.at + size
+        if count > self.end - self.at:  # an item takes at least one byte: admission sees to it
+            self.findings.stop(path, "length", "claims more items than there are bytes")
+        if not self.findings.count(path, count):
+            self.findings.verify()
+        return count, end
+
+    def close_block(self, end: int | None, path: Path) -> None:
+        """Hold a block to its stated size."""
+        if end is not None and end != self.at:
+            self.findings.stop(path, "length", "a block is not as long as it says")
+
+
+Read: TypeAlias = Callable[[_Input, Path], Any]
+ReadAvro: TypeAlias = Callable[[bytes], Any]
+
+
+def compile_reader(kind: AvroType) -> ReadAvro:
+    """A function from the Avro bytes of a type to plain form; on anything else it raises DatumError, alone."""
+    read = _Compiler().compile(kind)
+
+    def read_avro(raw: bytes) -> Any:
+        findings = Findings()
+        source = _Input(raw, findings)
+        datum = read(source, None)
+        if source.at != source.end:
+            findings.add(None, "trailing_bytes", f"{source.end - source.at} bytes follow the datum")
+        findings.verify()
+        return datum
+
+    return read_avro
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self.records: dict[str, Read] = {}
+
+    def compile(self, kind: AvroType) -> Read:
+        match kind:
+            case Record():
+                if kind.name not in self.records:
+                    self.records[kind.name] = _record(
+                        [(field.name, self.compile(field.type)) for field in kind.fields]
+                    )
+                return self.records[kind.name]
+            case Array():
+                return _array(self.compile(kind.items))
+            case Map():
+                return _map(self.compile(kind.values))
+            case Union():
+                return _union([self.compile(branch) for branch in kind.branches])
+            case Enumeration():
+                return _enumeration(kind)
+            case Fixed() | Primitive():
+                return _verified(kind, _physical(kind))
+
+
+def _record(fields: list[tuple[str, Read]]) -> Read:
+    return lambda source, path: [read(source, (path, name)) for name, read in fields]
+
+
+def _array(read_item: Read) -> Read:
+    def read(source: _Input, path: Path) -> list[Any]:
+        datum: list[Any] = []
+        while True:
+            count, end = source.block(path)
+            if not count:
+                return datum
+            first = len(datum)
+            datum.extend(read_item(source, (path, first + index)) for index in range(count))
+            source.close_block(end, path)
+
+    return read
+
+
+def _map(read_value: Read) -> Read:
+    def read(source: _Input, path: Path) -> dict[str, Any]:
+        datum: dict[str, Any] = {}
+        while True:
+            count, end = source.block(path)
+            if not count:
+                return datum
+            for _ in range(count):
+                name = source.text(path)
+                if name in datum:
+                    source.findings.stop((path, name), "duplicate_key", "stands twice in one map")
+                datum[name] = read_value(source, (path, name))
+            source.close_block(end, path)
+
+    return read
+
+
+def _union(readers: list[Read]) -> Read:
+    def read(source: _Input, path: Path) -> tuple[int, Any]:
+        index = source.long(path)
+        if not 0 <= index < len(readers):
+            source.findings.stop(path, "union", f"has a branch index outside 0 to {len(readers) - 1}")
+        return (index, readers[index](source, path))
+
+    return read
+
+
+def _enumeration(kind: Enumeration) -> Read:
+    symbols = kind.symbols
+
+    def read(source: _Input, path: Path) -> str:
+        index = source.long(path)
+        if not 0 <= index < len(symbols):
+            source.findings.stop(path, "enum", f"has a symbol index outside 0 to {len(symbols) - 1}")
+        return symbols[index]
+
+    return read
+
+
+def _verified(kind: Fixed | Primitive, physical: Read) -> Read:
+    """The physical reader, held to its logical type; such a fault does not end the reading."""
+    is_checked = kind.logical is not None or kind.name in {"float", "double"}
+    if not is_checked:
+        return physical
+    verify = verifier(kind)
+    precision = kind.logical.precision if kind.logical is not None and kind.logical.name == "decimal" else 0
+
+    def read(source: _Input, path: Path) -> Any:
+        datum = physical(source, path)
+        try:
+            if precision:
+                datum = int.from_bytes(verify_decimal_bytes(datum, max(precision, 16)), "big", signed=True)
+            return verify(datum)
+        except MisfitError as misfit:
+            source.findings.add(path, misfit.fault_code, misfit.text)
+            return None
+
+    return read
+
+
+def _physical(kind: Fixed | Primitive) -> Read:
+    if isinstance(kind, Fixed):
+        size = kind.size
+        return lambda source, path: source.take(size, path)
+    return _PRIMITIVES[kind.name]
+
+
+def _int(source: _Input, path: Path) -> int:
+    value = source.long(path)
+    if not -_INT32 <= value < _INT32:
+        source.findings.stop(path, "range", "is beyond int")
+    return value
+
+
+def _boolean(source: _Input, path: Path) -> bool:
+    byte = source.take(1, path)[0]
+    if byte > 1:
+        source.findings.stop(path, "encoding", "is no boolean: neither 0 nor 1")
+    return byte == 1
+
+
+def _float(source: _Input, path: Path) -> float:
+    return float(_FLOAT(source.take(4, path))[0])
+
+
+def _double(source: _Input, path: Path) -> float:
+    return float(_DOUBLE(source.take(8, path))[0])
+
+
+def _null(_: _Input, __: Path) -> None:
+    """Null takes no bytes."""
+
+
+_PRIMITIVES: dict[str, Read] = {
+    "null": _null,
+    "boolean": _boolean,
+    "int": _int,
+    "long": _Input.long,
+    "float": _float,
+    "double": _double,
+    "bytes": _Input.sized,
+    "string": _Input.text,
+}

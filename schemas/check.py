@@ -1,0 +1,236 @@
+"""The reference validator: a JSON value against a type, every fault, and the datum in plain form.
+
+Compiled once into closures; nested no deeper than the schema, which admission bounds. A datum with faults is
+never used.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from schemas.avro_type import (
+    ABSENT,
+    Array,
+    AvroType,
+    Enumeration,
+    Field,
+    Fixed,
+    Map,
+    Primitive,
+    Record,
+    Scalar,
+    Union,
+    branch_name,
+    describe,
+)
+from schemas.errors import MisfitError
+from schemas.fault import FaultCode, Path
+from schemas.findings import Findings, Trial
+from schemas.json_builder import BROKEN
+from schemas.leaf import LONGEST_TEXT, JsonFlavour, leaf_of
+
+Check: TypeAlias = Callable[[Any, Path, Findings], Any]
+"""JSON value, where it stands, where faults go; gives the datum in plain form, or None after a fault."""
+
+_NAMES: Mapping[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    type(None): "null",
+}
+_MISSING: Any = object()
+
+
+def compile_check(kind: AvroType, flavour: JsonFlavour) -> Check:
+    """The validator of a type for one JSON flavour."""
+    return _Compiler(flavour).compile(kind)
+
+
+class _Compiler:
+    def __init__(self, flavour: JsonFlavour) -> None:
+        self.flavour: JsonFlavour = flavour
+        self.records: dict[str, Check] = {}
+
+    def compile(self, kind: AvroType) -> Check:
+        match kind:
+            case Record():
+                if kind.name not in self.records:
+                    self.records[kind.name] = self._record(kind)
+                return self.records[kind.name]
+            case Array():
+                return _array(self.compile(kind.items), describe(kind))
+            case Map():
+                return _map(self.compile(kind.values), describe(kind))
+            case Union():
+                return self._union(kind) if self.flavour == "plain" else self._wrapped_union(kind)
+            case Primitive() | Fixed() | Enumeration():
+                return _scalar(kind, self.flavour)
+
+    def _record(self, kind: Record) -> Check:
+        fields = tuple(
+            (field.name, self.compile(field.type), _when_absent(field), describe(field.type))
+            for field in kind.fields
+        )
+        names = frozenset(field.name for field in kind.fields)
+        expected = describe(kind)
+
+        def check(value: Any, path: Path, findings: Findings) -> list[Any] | None:
+            if type(value) is not dict:
+                return _mismatch(value, path, findings, expected)
+            datum: list[Any] = []
+            known = 0
+            for name, check_field, absent, wanted in fields:
+                item = value.get(name, _MISSING)
+                if item is not _MISSING:
+                    known += 1
+                    datum.append(check_field(item, (path, name), findings))
+                elif absent is not ABSENT:
+                    datum.append(absent)
+                else:
+                    findings.add((path, name), "missing", "is missing", wanted)
+            if known != len(value):
+                _report_unknown(value, names, path, findings)
+            return datum
+
+        return check
+
+    def _union(self, kind: Union) -> Check:
+        checks = [self.compile(branch) for branch in kind.branches]
+        by_type: dict[type, list[tuple[int, Check]]] = {}
+        for index, branch in enumerate(kind.branches):
+            for python_type in self._kinds(branch):
+                by_type.setdefault(python_type, []).append((index, checks[index]))
+        expected = describe(kind)
+
+        def check(value: Any, path: Path, findings: Findings) -> tuple[int, Any] | None:
+            candidates = by_type.get(type(value))
+            if candidates is None:
+                return _mismatch(value, path, findings, expected, "type" if len(checks) <= 2 else "union")  #
+                noqa: PLR2004 - null and one type if len(candidates) == 1:
+                index, check_branch = candidates[0]
+                return (index, check_branch(value, path, findings))
+            for index, check_branch in candidates:
+                trial = Trial()
+                trial.items = findings.items
+                try:
+                    datum = check_branch(value, path, trial)
+                except MisfitError:
+                    continue
+                findings.items = trial.items
+                return (index, datum)
+            findings.add(
+                path, "union", f"fits none of {len(candidates)} branches that take {_name(value)}", expected
+            )
+            return None
+
+        return check
+
+    def _wrapped_union(self, kind: Union) -> Check:
+        """Null, or an object with one member named after its branch."""
+        branches = {
+            branch_name(branch): (index, self.compile(branch)) for index, branch in enumerate(kind.branches)
+        }
+        null = kind.null_branch()
+        expected = describe(kind)
+
+        def check(value: Any, path: Path, findings: Findings) -> tuple[int, Any] | None:
+            if value is None and null is not None:
+                return (null, None)
+            if type(value) is not dict:
+                return _mismatch(value, path, findings, expected)
+            name = next(iter(value), "")
+            if len(value) != 1 or name not in branches or name == "null":
+                findings.add(
+                    path,
+                    "union",
+                    f"must be an object with one member, named as one of {', '.join(branches)}",
+                    expected,
+                )
+                return None
+            index, check_branch = branches[name]
+            return (index, check_branch(value[name], (path, name), findings))
+
+        return check
+
+    def _kinds(self, branch: AvroType) -> frozenset[type]:
+        """The Python types of JSON values that a branch may take."""
+        match branch:
+            case Record() | Map():
+                return frozenset({dict})
+            case Array():
+                return frozenset({list})
+            case Union():
+                return frozenset()  # admission lets no union stand in a union
+            case Primitive() | Fixed() | Enumeration():
+                return leaf_of(branch, self.flavour).kinds
+
+
+def _scalar(kind: Scalar, flavour: JsonFlavour) -> Check:
+    leaf = leaf_of(kind, flavour)
+    expected = describe(kind)
+    kinds, parse = leaf.kinds, leaf.parse
+
+    def check(value: Any, path: Path, findings: Findings) -> Any:
+        if type(value) not in kinds:
+            return _mismatch(value, path, findings, expected)
+        try:
+            return parse(value)
+        except MisfitError as misfit:
+            findings.add(path, misfit.fault_code, misfit.text, expected)
+            return None
+
+    return check
+
+
+def _array(check_item: Check, expected: str) -> Check:
+    def check(value: Any, path: Path, findings: Findings) -> list[Any] | None:
+        if type(value) is not list:
+            return _mismatch(value, path, findings, expected)
+        if not findings.count(path, len(value)):
+            return None
+        return [check_item(item, (path, index), findings) for index, item in enumerate(value)]
+
+    return check
+
+
+def _map(check_value: Check, expected: str) -> Check:
+    def check(value: Any, path: Path, findings: Findings) -> dict[str, Any] | None:
+        if type(value) is not dict:
+            return _mismatch(value, path, findings, expected)
+        if not findings.count(path, len(value)):
+            return None
+        for name in value:
+            if len(name) > LONGEST_TEXT // 4 and len(name.encode()) > LONGEST_TEXT:
+                findings.add((path, name), "length", f"the name is longer than {LONGEST_TEXT} bytes")
+        return {name: check_value(item, (path, name), findings) for name, item in value.items()}
+
+    return check
+
+
+def _when_absent(field: Field) -> Any:
+    """The datum of a field that was not sent: its default, else null where it may be null, else ABSENT."""
+    if field.default is not ABSENT:
+        return field.default
+    if isinstance(field.type, Union):
+        index = field.type.null_branch()
+        return ABSENT if index is None else (index, None)
+    return None if field.type == Primitive("null") else ABSENT
+
+
+def _report_unknown(value: dict[str, Any], names: frozenset[str], path: Path, findings: Findings) -> None:
+    absent = [name for name in sorted(names) if name not in value]
+    for name, item in value.items():
+        if name not in names and item is not BROKEN:
+            findings.unknown(path, name, absent)
+
+
+def _mismatch(value: Any, path: Path, findings: Findings, expected: str, code: FaultCode = "type") -> Any:
+    """Note a wrong JSON type, unless the value has its fault already; None stands for the datum."""
+    if value is not BROKEN:
+        findings.add(path, code, f"is {_name(value)}", expected)
+    return None  # noqa: RET501 - a value, for the caller to return
+
+
+def _name(value: Any) -> str:
+    return _NAMES.get(type(value), "a number")

@@ -1,0 +1,169 @@
+"""Strict JSON: one reader for validation and for use, and exact slices of arrays and objects.
+
+Two ways with one meaning: the C parser for the honest text, and the iterative builder, asked only when the
+first met anything odd. Numbers with a fraction or exponent become `Decimal`: no digit is lost.
+Source: RFC 8259; RFC 7493 (no duplicate names, no lone surrogates).
+"""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from schemas.fault import Path
+from schemas.findings import Findings
+from schemas.json_builder import DEEPEST, build_json, parse_fraction, parse_integer, parse_name
+from schemas.json_text import is_shallow, refuse, refuse_rest, skip_space, view_of, walk
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class _OddError(Exception):
+    """The fast way met something that the careful way must judge."""
+
+
+def read_json(raw: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        JsonTextError: no JSON text.
+        DatumError: duplicate names, numbers beyond 64 bits or double, depth over 64, lone surrogates.
+    """
+    findings = Findings()
+    value = read_with_findings(raw, findings)
+    findings.verify()
+    return value
+
+
+def read_with_findings(raw: bytes, findings: Findings) -> Any:
+    """As `read_json`, but faults are noted and `BROKEN` stands where they are.
+
+    Raises:
+        JsonTextError: no JSON text.
+    """
+    view = view_of(raw)
+    if is_shallow(view, DEEPEST) and not _SURROGATE.search(view):
+        try:
+            return _DECODER.decode(view if raw.isascii() else raw.decode())
+        except (_OddError, ValueError, RecursionError):
+            pass  # judged below, with pointers
+    return build_json(view, raw, findings)
+
+
+def split_array(raw: bytes) -> list[bytes]:
+    """The exact bytes of each element of a top-level array; faults inside them are left to their reader.
+
+    Raises:
+        JsonTextError: no JSON text.
+        DatumError: the top is not an array.
+    """
+    view, at = _opened(raw, "[", "array")
+    shallow = is_shallow(view, DEEPEST)
+    parts: list[bytes] = []
+    mark = "]" if view[at : at + 1] == "]" else ","
+    while mark == ",":
+        start = skip_space(view, at)
+        at = _end_of_value(view, start, shallow=shallow)
+        parts.append(raw[start:at])
+        mark, at = _next_mark(view, at, "]")
+    refuse_rest(view, at if parts else at + 1)
+    return parts
+
+
+def members(raw: bytes) -> list[tuple[str, bytes]]:
+    """Name and exact bytes of each member of a top-level object; faults in values are left to their reader.
+
+    Raises:
+        JsonTextError: no JSON text.
+        DatumError: the top is not an object; a name stands twice, or holds a lone surrogate.
+    """
+    view, at = _opened(raw, "{", "object")
+    shallow = is_shallow(view, DEEPEST)
+    findings = Findings()
+    found: dict[str, bytes] = {}
+    mark = "}" if view[at : at + 1] == "}" else ","
+    is_empty = mark == "}"
+    while mark == ",":
+        start = skip_space(view, at)
+        if view[start : start + 1] != '"':
+            refuse(view, start, "a member's name must be a string")
+        at = _end_of_value(view, start, shallow=True)
+        name, sound = parse_name(raw[start:at].decode(), None, findings)
+        start = skip_space(view, _after_colon(view, at))
+        at = _end_of_value(view, start, shallow=shallow)
+        if sound and name in found:
+            findings.add((None, name), "duplicate_key", "stands twice in one object")
+        found[name] = raw[start:at]
+        mark, at = _next_mark(view, at, "}")
+    refuse_rest(view, at + 1 if is_empty else at)
+    findings.verify()
+    return list(found.items())
+
+
+def _opened(raw: bytes, mark: str, expected: str) -> tuple[str, int]:
+    """The view, and the offset of what follows the opening mark."""
+    view = view_of(raw)
+    at = skip_space(view, 0)
+    if view[at : at + 1] != mark:
+        findings = Findings()
+        build_json(view, raw, findings)
+        path: Path = None
+        findings.stop(path, "type", f"is not an {expected}", expected)
+    return view, skip_space(view, at + 1)
+
+
+def _next_mark(view: str, at: int, closing: str) -> tuple[str, int]:
+    at = skip_space(view, at)
+    mark = view[at : at + 1]
+    if mark not in {",", closing}:
+        refuse(view, at, f"a comma or `{closing}` is missing" if mark else "ends too early")
+    return mark, at + 1
+
+
+def _after_colon(view: str, at: int) -> int:
+    at = skip_space(view, at)
+    if view[at : at + 1] != ":":
+        refuse(view, at, "a colon is missing" if at < len(view) else "ends too early")
+    return at + 1
+
+
+def _end_of_value(view: str, at: int, *, shallow: bool) -> int:
+    """The offset after the value that starts here: by the C parser, or by tokens where it may nest too deep."""
+    if shallow:
+        try:
+            return int(_SKIPPER.raw_decode(view, at)[1])
+        except (ValueError, RecursionError):
+            pass  # the walk below words the refusal
+    *_, (_, _, end) = walk(view, at)
+    return end
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _OddError
+    return value
+
+
+def _integer(text: str) -> int:
+    value = parse_integer(text)
+    if value is None:
+        raise _OddError
+    return value
+
+
+def _fraction(text: str) -> Decimal:
+    value = parse_fraction(text)
+    if value is None:
+        raise _OddError
+    return value
+
+
+def _constant(_: str) -> NoReturn:
+    raise _OddError
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)
+_SKIPPER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
