@@ -100,7 +100,7 @@ ReadAvro: TypeAlias = Callable[[bytes], Any]
 
 
 def compile_reader(kind: AvroType) -> ReadAvro:
-    """A function from the Avro bytes of a type to plain form; on anything else it raises DatumError, alone."""
+    """A function from the Avro bytes of a type to plain form; what is none of it raises DatumError."""
     read = _Compiler().compile(kind)
 
     def read_avro(raw: bytes) -> Any:

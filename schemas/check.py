@@ -77,7 +77,8 @@ class _Compiler:
 
         def check(value: Any, path: Path, findings: Findings) -> list[Any] | None:
             if type(value) is not dict:
-                return _mismatch(value, path, findings, expected)
+                _mismatch(value, path, findings, expected)
+                return None
             datum: list[Any] = []
             known = 0
             for name, check_field, absent, wanted in fields:
@@ -102,27 +103,22 @@ class _Compiler:
             for python_type in self._kinds(branch):
                 by_type.setdefault(python_type, []).append((index, checks[index]))
         expected = describe(kind)
+        is_nullable_one = len(checks) <= 2 and kind.null_branch() is not None  # noqa: PLR2004 - null and one type
+        code: FaultCode = "type" if is_nullable_one else "union"
 
         def check(value: Any, path: Path, findings: Findings) -> tuple[int, Any] | None:
             candidates = by_type.get(type(value))
             if candidates is None:
-                return _mismatch(value, path, findings, expected, "type" if len(checks) <= 2 else "union")  #
-                noqa: PLR2004 - null and one type if len(candidates) == 1:
+                _mismatch(value, path, findings, expected, code)
+                return None
+            if len(candidates) == 1:
                 index, check_branch = candidates[0]
                 return (index, check_branch(value, path, findings))
-            for index, check_branch in candidates:
-                trial = Trial()
-                trial.items = findings.items
-                try:
-                    datum = check_branch(value, path, trial)
-                except MisfitError:
-                    continue
-                findings.items = trial.items
-                return (index, datum)
-            findings.add(
-                path, "union", f"fits none of {len(candidates)} branches that take {_name(value)}", expected
-            )
-            return None
+            found = _first_fit(value, candidates, path, findings)
+            if found is None:
+                text = f"fits none of the {len(candidates)} branches that take {_name(value)}"
+                findings.add(path, "union", text, expected)
+            return found
 
         return check
 
@@ -138,7 +134,8 @@ class _Compiler:
             if value is None and null is not None:
                 return (null, None)
             if type(value) is not dict:
-                return _mismatch(value, path, findings, expected)
+                _mismatch(value, path, findings, expected)
+                return None
             name = next(iter(value), "")
             if len(value) != 1 or name not in branches or name == "null":
                 findings.add(
@@ -173,7 +170,8 @@ def _scalar(kind: Scalar, flavour: JsonFlavour) -> Check:
 
     def check(value: Any, path: Path, findings: Findings) -> Any:
         if type(value) not in kinds:
-            return _mismatch(value, path, findings, expected)
+            _mismatch(value, path, findings, expected)
+            return None
         try:
             return parse(value)
         except MisfitError as misfit:
@@ -186,7 +184,8 @@ def _scalar(kind: Scalar, flavour: JsonFlavour) -> Check:
 def _array(check_item: Check, expected: str) -> Check:
     def check(value: Any, path: Path, findings: Findings) -> list[Any] | None:
         if type(value) is not list:
-            return _mismatch(value, path, findings, expected)
+            _mismatch(value, path, findings, expected)
+            return None
         if not findings.count(path, len(value)):
             return None
         return [check_item(item, (path, index), findings) for index, item in enumerate(value)]
@@ -197,7 +196,8 @@ def _array(check_item: Check, expected: str) -> Check:
 def _map(check_value: Check, expected: str) -> Check:
     def check(value: Any, path: Path, findings: Findings) -> dict[str, Any] | None:
         if type(value) is not dict:
-            return _mismatch(value, path, findings, expected)
+            _mismatch(value, path, findings, expected)
+            return None
         if not findings.count(path, len(value)):
             return None
         for name in value:
@@ -206,6 +206,22 @@ def _map(check_value: Check, expected: str) -> Check:
         return {name: check_value(item, (path, name), findings) for name, item in value.items()}
 
     return check
+
+
+def _first_fit(
+    value: Any, candidates: list[tuple[int, Check]], path: Path, findings: Findings
+) -> tuple[int, Any] | None:
+    """The first branch, in the schema's order, that takes the value without a fault."""
+    for index, check_branch in candidates:
+        trial = Trial()
+        trial.items = findings.items
+        try:
+            datum = check_branch(value, path, trial)
+        except MisfitError:
+            continue
+        findings.items = trial.items
+        return (index, datum)
+    return None
 
 
 def _when_absent(field: Field) -> Any:
@@ -225,11 +241,10 @@ def _report_unknown(value: dict[str, Any], names: frozenset[str], path: Path, fi
             findings.unknown(path, name, absent)
 
 
-def _mismatch(value: Any, path: Path, findings: Findings, expected: str, code: FaultCode = "type") -> Any:
-    """Note a wrong JSON type, unless the value has its fault already; None stands for the datum."""
+def _mismatch(value: Any, path: Path, findings: Findings, expected: str, code: FaultCode = "type") -> None:
+    """Note a wrong JSON type, unless the value has its fault already."""
     if value is not BROKEN:
         findings.add(path, code, f"is {_name(value)}", expected)
-    return None  # noqa: RET501 - a value, for the caller to return
 
 
 def _name(value: Any) -> str:

@@ -128,7 +128,7 @@ def _after_colon(view: str, at: int) -> int:
 
 
 def _end_of_value(view: str, at: int, *, shallow: bool) -> int:
-    """The offset after the value that starts here: by the C parser, or by tokens where it may nest too deep."""
+    """The offset after the value that starts here: by the C parser, or by tokens where it may be deep."""
     if shallow:
         try:
             return int(_SKIPPER.raw_decode(view, at)[1])
