@@ -28,8 +28,8 @@ from partners.contract import (
     Terms,
     pointer_to,
 )
-from partners.errors import ContractFileError, Problem
-from partners.form import Sink, Slot, SlotError, each, shown
+from partners.errors import ContractFileError, Problem, SlotError
+from partners.form import Sink, Slot, each, shown
 from partners.partner import verify_slug
 from partners.yaml_tree import Items, is_clean, read_tree, walk
 

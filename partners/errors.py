@@ -2,6 +2,7 @@
 
     PartnersError
     +-- ContractFileError    contract_invalid      the file is wrong; carries every problem found
+    +-- SlotError            value_invalid         one value of a file; always gathered to a ContractFileError
     +-- SlugError            slug_invalid          no legal name of a partner
     +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
     +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
@@ -58,6 +59,18 @@ class ContractFileError(PartnersError):
         """Keep every problem, in the order of the file."""
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class SlotError(PartnersError):
+    """One value in a contract file that cannot be read. Becomes a `Problem`; never leaves this package."""
+
+    code = "value_invalid"
+
+    def __init__(self, problem: str, detail: str) -> None:
+        """Keep the code of the problem, and its words."""
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
 
 
 class SlugError(PartnersError):

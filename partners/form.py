@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from partners.contract import pointer_to
-from partners.errors import PartnersError, Problem
+from partners.errors import PartnersError, Problem, SlotError
 from partners.yaml_tree import Items, Members, Node, Scalar
 
 T = TypeVar("T")
@@ -27,16 +27,6 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z
 _MAX_POINTER: Final = 512
 _MAX_PATH: Final = 200
 _MAX_GUESSED: Final = 64
-
-
-class SlotError(Exception):
-    """One value that cannot be read. Never leaves a `Form`."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        """Keep the problem's code and its words."""
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +82,7 @@ class Slot:
         try:
             return reader(self)
         except SlotError as error:
-            self.sink.add(self.line, self.pointer, error.code, error.detail)
+            self.sink.add(self.line, self.pointer, error.problem, error.detail)
         except PartnersError as error:
             self.sink.add(self.line, self.pointer, "format", str(error))
         return default

@@ -53,10 +53,8 @@ def render_plan(
     width = max(len(one.section) for one in differences)
     lines = [f"{partner}   {title}"]
     for one in differences:
-        words = f"{one.words}   destructive" if one.is_destructive else one.words
-        lines.append(
-            f"  {one.sign} {one.section:{width}} {one.name + '  ' if one.name else ''}{words}".rstrip()
-        )
+        words = "  ".join(filter(None, (one.name, one.words, "destructive" if one.is_destructive else "")))
+        lines.append(f"  {one.sign} {one.section:{width}} {words}")
     lines += [f"  {note}" for note in notes]
     counts = [
         f"{count} to {verb}"

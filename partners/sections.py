@@ -19,7 +19,8 @@ from partners.endpoint import (
     parse_host_pattern,
     verify_url,
 )
-from partners.form import Slot, SlotError, did_you_mean, each, shown
+from partners.errors import SlotError
+from partners.form import Slot, did_you_mean, each, shown
 from partners.yaml_tree import Items, Scalar
 
 MAX_TYPES: Final = 500

@@ -1,0 +1,123 @@
+"""What a new contract changes, in values and in words."""
+
+from partners.contract import ContractFile
+from partners.contract_file import attach_files, read_contract
+from partners.plan import Difference, diff, render_plan
+
+OLD = """\
+gateway: v1
+partner: acme
+name: Acme
+sends:
+  order.placed: {schema: order.avsc, id: /id}
+receives:
+  order.accepted: {schema: accepted.avsc}
+  invoice.sent: {schema: invoice.avsc}
+limits: {events_per_second: 100}
+endpoints:
+  verification: none
+  declared:
+    - {name: orders, url: "https://hooks.acme.example/in"}
+    - {name: old, url: "https://hooks.acme.example/old"}
+"""
+NEW = """\
+gateway: v1
+partner: acme
+name: Acme
+sends:
+  order.placed: {schema: order.avsc, id: [/id, /day], accept_versions: 3}
+  price.quoted: {schema: price.avsc}
+receives:
+  order.accepted: {schema: accepted.avsc}
+limits: {events_per_second: 200, endpoints: 1}
+authentication: {require_signature: true}
+endpoints:
+  verification: none
+  declared:
+    - {name: orders, url: "https://hooks.acme.example/in2", rate: 5/s}
+"""
+
+
+def read(text: str, schema: str = "{}") -> ContractFile:
+    file = read_contract(text, name="acme.yaml")
+    return attach_files(file, dict.fromkeys(file.paths(), schema))
+
+
+def test_every_kind_of_difference_is_found() -> None:
+    assert diff(read(OLD), read(NEW)) == (
+        Difference("~", "sends", "order.placed", "id /id -> /id /day; accept_versions 2 -> 3"),
+        Difference("+", "sends", "price.quoted", "price.avsc"),
+        Difference("-", "receives", "invoice.sent", "", is_destructive=True),
+        Difference("~", "authentication", "", "require_signature false -> true"),
+        Difference("~", "limits", "", "events_per_second 100 -> 200; endpoints none -> 1"),
+        Difference(
+            "~",
+            "endpoint",
+            "orders",
+            "url https://hooks.acme.example/in -> https://hooks.acme.example/in2; rate none -> 5/s",
+        ),
+        Difference("-", "endpoint", "old", "", is_destructive=True),
+    )
+
+
+def test_the_same_contract_differs_in_nothing() -> None:
+    assert diff(read(OLD), read(OLD)) == ()
+
+
+def test_another_layout_of_the_same_terms_differs_in_nothing() -> None:
+    assert (
+        diff(
+            read(OLD),
+            read("# a comment\n" + OLD.replace("{events_per_second: 100}", "\n  events_per_second: 100")),
+        )
+        == ()
+    )
+
+
+def test_a_changed_schema_is_seen_under_an_unchanged_path() -> None:
+    found = diff(read(OLD), read(OLD, '{"a": 1}'))
+    assert [(one.path, one.words) for one in found] == [
+        ("/sends/order.placed", "schema changed"),
+        ("/receives/order.accepted", "schema changed"),
+        ("/receives/invoice.sent", "schema changed"),
+    ]
+
+
+def test_a_first_contract_adds_types_and_endpoints() -> None:
+    found = diff(None, read(OLD))
+    assert {one.sign for one in found} == {"+"}
+    assert [one.path for one in found] == [
+        "/sends/order.placed",
+        "/receives/order.accepted",
+        "/receives/invoice.sent",
+        "/endpoint/orders",
+        "/endpoint/old",
+    ]
+
+
+def test_a_plan_reads_as_a_diff() -> None:
+    assert render_plan("acme", diff(read(OLD), read(NEW)), revision=7, notes=("note",)) == "\n".join(
+        [
+            "acme   contract 7 -> 8",
+            "  ~ sends          order.placed  id /id -> /id /day; accept_versions 2 -> 3",
+            "  + sends          price.quoted  price.avsc",
+            "  - receives       invoice.sent  destructive",
+            "  ~ authentication require_signature false -> true",
+            "  ~ limits         events_per_second 100 -> 200; endpoints none -> 1",
+            "  ~ endpoint       orders  url https://hooks.acme.example/in -> "
+            "https://hooks.acme.example/in2; rate none -> 5/s",
+            "  - endpoint       old  destructive",
+            "  note",
+            "1 to add, 4 to change, 2 to remove.",
+        ]
+    )
+
+
+def test_a_plan_that_changes_nothing_says_so() -> None:
+    assert render_plan("acme", (), revision=7) == "acme   contract 7: no change"
+
+
+def test_a_plan_for_a_new_partner_says_so() -> None:
+    text = render_plan("acme", diff(None, read(OLD)), revision=0)
+    assert text.startswith("acme   contract 1 (new partner)\n")
+    assert text.endswith("5 to add.")
