@@ -72,9 +72,10 @@ def test_unit_tests_stand_where_their_module_stands(
     for path in units:
         folder = Path(*path.parts[2:-1])
         modules = {source.stem for source in sources if source.parent == folder}
+        modules |= {source.parent.name for source in sources if source.parent.parent == folder}
         subject = path.stem.removeprefix("test_")
         if not any(subject == module or subject.startswith(f"{module}_") for module in modules):
-            strays.append(f"{path}: no {folder}/{subject}.py")
+            strays.append(f"{path}: {folder} has no {subject}")
     assert strays == []
 
 
