@@ -17,8 +17,8 @@ class Delivery:
     """One event for one endpoint.
 
     `position` is the record's, for order and for what a restart reads again. `group`: deliveries of one group
-    go out one at a time and in order; None: no order asked. `body` is exactly what is sent; None: it lies in the
-    delivery's row. `attempts` already made. `due_at`: not before (Unix milliseconds).
+    go out one at a time and in order; None: no order asked. `body` is exactly what is sent; None: it lies in
+    the delivery's row. `attempts` already made. `due_at`: not before (Unix milliseconds).
     """
 
     endpoint: str

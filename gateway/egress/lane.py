@@ -103,22 +103,30 @@ class Lane:
             raise ValueError("only what was taken can be settled")
         self._flying.discard(delivery.ref)
         self._learn(failure, now)
-        key = _key(delivery)
+        key = self._known[delivery.ref]
         queue = self._groups[key]
         match decision:
             case Delivered() | Parked():
-                queue.popleft()
-                self._known.pop(delivery.ref)
-                self._saved.discard(delivery.ref)
+                self._drop(delivery)
+                return
             case RetryAt(at):
                 queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=at)
             case Held():
                 queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=now)
                 self.endpoint = replace(self.endpoint, state="disabled")
-        if queue:
-            self._schedule(key)
-        else:
-            del self._groups[key]
+        self._schedule(key)
+
+    def give_back(self, delivery: Delivery, due_at: int) -> None:
+        """A delivery that was taken and could not be sent for a reason of ours: no attempt was made."""
+        self._flying.discard(delivery.ref)
+        key = self._known[delivery.ref]
+        self._groups[key][0] = replace(self._groups[key][0], due_at=due_at)
+        self._schedule(key)
+
+    def forget(self, delivery: Delivery) -> None:
+        """A delivery that was taken, and whose row somebody removed: it is no longer wanted."""
+        self._flying.discard(delivery.ref)
+        self._drop(delivery)
 
     def saved(self, ref: bytes) -> None:
         """The delivery's row is durable: its body is not needed here any longer."""
@@ -138,6 +146,15 @@ class Lane:
     def flying(self) -> int:
         """How many are under way."""
         return len(self._flying)
+
+    def _drop(self, delivery: Delivery) -> None:
+        key = self._known.pop(delivery.ref)
+        self._saved.discard(delivery.ref)
+        self._groups[key].popleft()
+        if self._groups[key]:
+            self._schedule(key)
+        else:
+            del self._groups[key]
 
     def _add(self, delivery: Delivery) -> None:
         key = _key(delivery)

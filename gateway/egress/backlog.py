@@ -1,0 +1,75 @@
+"""The backlog of one endpoint in one partition: a range of offsets that its lane has yet to take.
+
+One row, however long the range: a dead endpoint and a million events cost one row. The stored range covers
+every offset that is not settled, so a restart drains it again from its start; what the lane had delivered out
+of it since the last tick goes out a second time under the same webhook id.
+"""
+
+from dataclasses import dataclass
+
+from gateway.egress.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One endpoint's range in one partition, as stored: from `start` up to, not with, `end`."""
+
+    endpoint: str
+    topic: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+
+
+class Backlog:
+    """A range being drained: `cursor` is the next offset to read, the ledger knows what is settled."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._end = span.end
+        self.cursor = span.start
+        self.ledger = Ledger(span.start)
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Topic, topic id, partition."""
+        return self._span.topic, self._span.topic_id, self._span.partition
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's id."""
+        return self._span.endpoint
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Everything in the range was read: a new event may go to the lane directly."""
+        return self.cursor >= self._end
+
+    def covers(self, offset: int) -> bool:
+        """Whether the range holds this offset already."""
+        return offset < self._end
+
+    def extend(self, offset: int) -> None:
+        """Add a new event. Caught up, the reading goes on at it: what lies between went to the lane."""
+        if self.is_caught_up:
+            self.pass_to(offset)
+        self._end = max(self._end, offset + 1)
+
+    def pass_to(self, cursor: int) -> None:
+        """Read up to here."""
+        self.cursor = max(self.cursor, cursor)
+        self.ledger.pass_to(cursor)
+
+    @property
+    def end(self) -> int:
+        """The first offset beyond the range."""
+        return self._end
+
+    def stored(self) -> Span | None:
+        """What is to be in the row now; None where all is settled."""
+        start = min(self.ledger.watermark, self._end)
+        if start >= self._end:
+            return None
+        span = self._span
+        return Span(span.endpoint, span.topic, span.topic_id, span.partition, start, self._end)

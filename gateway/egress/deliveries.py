@@ -1,0 +1,240 @@
+"""What the relay decided, in SQL: one transaction a tick, all of it or nothing.
+
+A tick holds everything since the last: evidence, delivery rows, backlog ranges, positions. Nothing is written
+before the lease's epoch is compared in the same transaction.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
+from sqlmodel import Session, col
+
+from audit import log
+from audit.store import Pending
+from gateway.broker.port import Position
+from gateway.egress.backlog import Span
+from gateway.egress.delivery import Delivery
+from gateway.leases import Lease
+from gateway.positions import Move, Progress, advance, load_all
+from gateway.rows import BacklogRow, DeliveryRow
+
+ROLE = "relay"
+
+State = Literal["pending", "held", "parked"]
+
+Disable = Callable[[Session, str, str, str], None]
+"""Partner, endpoint, why: the endpoint is to be disabled, in this transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A delivery that gets a row, or whose row changes: `body` of a new one must be there."""
+
+    delivery: Delivery
+    state: State
+    reason: str | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Everything that one shard decided since its last tick."""
+
+    lease: Lease
+    evidence: tuple[Pending, ...]
+    saved: tuple[Saved, ...]
+    finished: tuple[tuple[str, bytes], ...]
+    spans: tuple[Span, ...]
+    drained: tuple[tuple[str, str, int], ...]
+    moves: tuple[Move, ...]
+    disabled: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges."""
+
+    progress: dict[tuple[str, int], Progress]
+    deliveries: tuple[Delivery, ...]
+    spans: tuple[Span, ...]
+
+
+def write_tick(session: Session, tick: Tick, disable: Disable, *, now: int) -> None:
+    """Write one tick in the caller's transaction.
+
+    Raises:
+        LeaseLostError: the shard is another's: roll back and drop the shard.
+        PositionMovedError: another reader moved a position: as above.
+    """
+    advance(session, tick.lease, tick.moves)
+    log.submit_all(session, tick.evidence)
+    _write_rows(session, tick, now)
+    _write_spans(session, tick)
+    for partner, endpoint, reason in tick.disabled:
+        disable(session, partner, endpoint, reason)
+
+
+def load(session: Session, partners: Sequence[str], endpoints: Sequence[str]) -> Stored:
+    """What waits for these partners and endpoints, bodies left out; deliveries oldest position first."""
+    deliveries: list[Delivery] = []
+    spans: list[Span] = []
+    for partner in partners:
+        deliveries += _load_deliveries(session, partner)
+    for endpoint in endpoints:
+        spans += _load_spans(session, endpoint)
+    return Stored(dict(load_all(session, ROLE)), tuple(deliveries), tuple(spans))
+
+
+def load_body(session: Session, endpoint: str, ref: bytes) -> bytes | None:
+    """The body of a saved delivery; None where its row is gone, or no longer waits."""
+    query = select(col(DeliveryRow.payload)).where(
+        col(DeliveryRow.endpoint) == endpoint,
+        col(DeliveryRow.ref) == ref,
+        col(DeliveryRow.state).in_(("pending", "held")),
+    )
+    return session.execute(query).scalar_one_or_none()
+
+
+def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
+    row = DeliveryRow
+    query = (
+        select(
+            col(row.endpoint),
+            col(row.ref),
+            col(row.source),
+            col(row.event_id),
+            col(row.event_type),
+            col(row.topic),
+            col(row.topic_id),
+            col(row.partition),
+            col(row.offset),
+            col(row.schema_id),
+            col(row.order_key),
+            col(row.attempts),
+            col(row.next_at),
+        )
+        .where(col(row.partner) == partner, col(row.state).in_(("pending", "held")))
+        .order_by(col(row.topic_id), col(row.partition), col(row.offset))
+    )
+    return [
+        Delivery(
+            endpoint=found.endpoint,
+            ref=found.ref,
+            partner=partner,
+            source=found.source,
+            event_id=found.event_id,
+            event_type=found.event_type,
+            topic=found.topic,
+            position=Position(found.topic_id, found.partition, found.offset),
+            schema_id=found.schema_id,
+            group=found.order_key,
+            body=None,
+            attempts=found.attempts,
+            due_at=found.next_at,
+        )
+        for found in session.execute(query)
+    ]
+
+
+def _load_spans(session: Session, endpoint: str) -> list[Span]:
+    row = BacklogRow
+    columns = (
+        col(row.topic),
+        col(row.topic_id),
+        col(row.partition),
+        col(row.from_offset),
+        col(row.to_offset),
+    )
+    query = select(*columns).where(col(row.endpoint) == endpoint)
+    return [Span(endpoint, *found) for found in session.execute(query)]
+
+
+def _write_rows(session: Session, tick: Tick, now: int) -> None:
+    new = [saved for saved in tick.saved if saved.is_new]
+    known = [_changes(saved, now) for saved in tick.saved if not saved.is_new]
+    gone = [*tick.finished, *((saved.delivery.endpoint, saved.delivery.ref) for saved in new)]
+    connection = session.connection()
+    if gone:
+        # A parked row of the same event may be there: the newer delivery takes its place.
+        keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in gone]
+        connection.execute(delete(DeliveryRow).where(*_ROW), keys)
+    if new:
+        session.execute(insert(DeliveryRow), [_row(saved, now) for saved in new])
+    if known:
+        connection.execute(update(DeliveryRow).where(*_ROW).values(**_CHANGED), known)
+
+
+_ROW = (
+    col(DeliveryRow.endpoint) == bindparam("at_endpoint"),
+    col(DeliveryRow.ref) == bindparam("at_ref"),
+)
+_CHANGED: dict[str, BindParameter[object]] = {
+    name: bindparam(f"to_{name}") for name in ("attempts", "next_at", "state", "reason", "updated_at")
+}
+
+
+def _changes(saved: Saved, now: int) -> dict[str, object]:
+    delivery = saved.delivery
+    return {
+        "at_endpoint": delivery.endpoint,
+        "at_ref": delivery.ref,
+        "to_attempts": delivery.attempts,
+        "to_next_at": delivery.due_at,
+        "to_state": saved.state,
+        "to_reason": saved.reason,
+        "to_updated_at": now,
+    }
+
+
+def _row(saved: Saved, now: int) -> dict[str, object]:
+    delivery = saved.delivery
+    return {
+        "endpoint": delivery.endpoint,
+        "ref": delivery.ref,
+        "partner": delivery.partner,
+        "source": delivery.source,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "topic": delivery.topic,
+        "topic_id": delivery.position.topic_id,
+        "partition": delivery.position.partition,
+        "offset": delivery.position.offset,
+        "order_key": delivery.group,
+        "payload": delivery.body,
+        "schema_id": delivery.schema_id,
+        "attempts": delivery.attempts,
+        "next_at": delivery.due_at,
+        "state": saved.state,
+        "reason": saved.reason,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _write_spans(session: Session, tick: Tick) -> None:
+    gone = [*tick.drained, *((span.endpoint, span.topic_id, span.partition) for span in tick.spans)]
+    if gone:
+        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in gone]
+        session.connection().execute(delete(BacklogRow).where(*_SPAN), keys)
+    if tick.spans:
+        rows = [
+            {
+                "endpoint": span.endpoint,
+                "topic": span.topic,
+                "topic_id": span.topic_id,
+                "partition": span.partition,
+                "from_offset": span.start,
+                "to_offset": span.end,
+            }
+            for span in tick.spans
+        ]
+        session.execute(insert(BacklogRow), rows)
+
+
+_SPAN = (
+    col(BacklogRow.endpoint) == bindparam("at_endpoint"),
+    col(BacklogRow.topic_id) == bindparam("at_topic_id"),
+    col(BacklogRow.partition) == bindparam("at_partition"),
+)

@@ -1,0 +1,91 @@
+"""A record of an outbound topic, read: an event for some endpoints, or one reason why not.
+
+Pure. What goes out was checked against the contract's schema.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.broker.port import Read
+from gateway.catalog import Snapshot
+from gateway.egress.intake import Carried, NoEvent, take_in
+from gateway.egress.match import match
+from gateway.egress.webhook import encode_body
+from gateway.event import EventKey
+from partners.endpoint import Endpoint
+from schemas.fault import Fault
+
+ID_BYTES: Final = 1024
+"""Longer ids, which only a contract's pointers can make, would not fit evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """No event at all. `sha256` of the record's value."""
+
+    code: str
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event that the contract does not allow, and what is known of it. `sha256` of the record's value."""
+
+    code: str
+    sha256: bytes
+    key: EventKey | None
+    event_type: str | None
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """An event that the contract allows, and the endpoints that listen to it (none: unrouted).
+
+    `body` is what each of them gets; `sha256` is of the datum.
+    """
+
+    key: EventKey
+    ref: bytes
+    event_type: str
+    schema_id: int
+    sha256: bytes
+    body: bytes = field(repr=False)
+    endpoints: tuple[Endpoint, ...]
+
+
+Reading = Routed | Refused | Unreadable
+
+
+def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> Reading:
+    """Read one record of a partner's outbound topic: check it, write its body, find its endpoints."""
+    found = take_in(read, snapshot, partner, "outbound")
+    if isinstance(found, NoEvent):
+        digest = hashlib.sha256(read.record.value or b"").digest()
+        if not found.is_refused:
+            return Unreadable(found.code, digest)
+        key = None if found.key is None or _is_long(found.key) else found.key
+        return Refused(found.code, digest, key, found.type, found.faults)
+    if _is_long(found.key):
+        digest = hashlib.sha256(read.record.value or b"").digest()
+        return Refused("event_attribute_invalid", digest, None, found.type)
+    return _routed(found, match(snapshot.directory.endpoints(partner), found.type), origin)
+
+
+def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
+    key, schema_id = carried.key, carried.version.schema_id
+    body = b""
+    if endpoints:
+        body = encode_body(
+            carried.attributes,
+            (key.id, key.source, carried.type),
+            data_schema=f"{origin}/v1/schemas/{schema_id}",
+            data=carried.json(),
+        )
+    digest = hashlib.sha256(carried.datum).digest()
+    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints)
+
+
+def _is_long(key: EventKey) -> bool:
+    return len(key.id.encode()) > ID_BYTES

@@ -1,0 +1,149 @@
+"""What the relay decided, as evidence. Source: docs/formats.md, section 3."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from audit.evidence import Kind, make_evidence
+from audit.store import Pending
+from gateway.broker.port import Position
+from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.reading import Refused, Routed, Unreadable
+from gateway.event import format_ref
+
+_ID_BYTES: Final = 16
+_SALT_BYTES: Final = 32
+_FAULTS: Final = 20
+_POINTER_CHARACTERS: Final = 200
+_OUTCOMES: Final[dict[type[Decision], str]] = {
+    Delivered: "delivered",
+    RetryAt: "retry",
+    Parked: "parked",
+    Held: "held",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record lies."""
+
+    topic: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Speaks for one partner's log. `iss`: our origin; `log`: `<host>/log/<random name>`."""
+
+    iss: str
+    log: str
+    partner: str
+    entropy: Callable[[int], bytes]
+
+    def attempted(self, attempt: Attempt) -> Pending:
+        """One POST and what came of it."""
+        answer = attempt.answer
+        members = _event(attempt.delivery) | {
+            "endpoint": attempt.delivery.endpoint,
+            "url": attempt.url,
+            "attempt": attempt.id,
+            "number": attempt.number,
+            "content_sha256": attempt.content_sha256.hex(),
+            "content_length": attempt.content_length,
+            "status": answer.status,
+            "reason": answer.failure,
+            "ms": answer.ms,
+            "answer_sha256": answer.body_sha256.hex() if answer.body_sha256 else None,
+            "outcome": _OUTCOMES[type(attempt.decision)],
+        }
+        return self._say(Kind.ATTEMPTED, members, attempt.at)
+
+    def parked(self, attempt: Attempt, reason: str, at: int) -> Pending:
+        """The schedule is used up."""
+        members = _event(attempt.delivery) | {
+            "endpoint": attempt.delivery.endpoint,
+            "attempts": attempt.number,
+            "reason": reason,
+        }
+        return self._say(Kind.PARKED, members, at)
+
+    def unrouted(self, routed: Routed, place: Place, at: int) -> Pending:
+        """No endpoint listens to the event."""
+        members = {
+            "ref": format_ref(routed.ref),
+            "source": routed.key.source,
+            "id": routed.key.id,
+            "type": routed.event_type,
+            "record": _place(place, routed.sha256),
+        }
+        return self._say(Kind.UNROUTED, members, at)
+
+    def refused(self, refused: Refused, place: Place, at: int) -> Pending:
+        """The contract does not allow the event."""
+        key, faults = refused.key, refused.faults[:_FAULTS]
+        members = {
+            "direction": "outbound",
+            "ref": None if key is None else format_ref(key.ref()),
+            "source": None if key is None else key.source,
+            "id": None if key is None else key.id,
+            "type": refused.event_type,
+            "content": None,
+            "record": _place(place, refused.sha256),
+            "code": refused.code,
+            "faults": [{"pointer": f.pointer[:_POINTER_CHARACTERS], "code": f.code} for f in faults],
+            "faults_total": len(refused.faults),
+            "auth": None,
+            "count": 1,
+            "since": at,
+        }
+        return self._say(Kind.REFUSED, members, at)
+
+    def unreadable(self, unreadable: Unreadable, place: Place, at: int) -> Pending:
+        """The record is no event."""
+        members = {
+            "direction": "outbound",
+            "record": _place(place, unreadable.sha256),
+            "code": unreadable.code,
+        }
+        return self._say(Kind.UNREADABLE, members, at)
+
+    def hole(self, place: Place, end: int, at: int) -> Pending:
+        """Records from the place up to, not with, `end` went by retention before they were read."""
+        members = {
+            "topic": place.topic,
+            "topic_id": place.position.topic_id,
+            "partition": place.position.partition,
+            "from": place.position.offset,
+            "to": end,
+        }
+        return self._say(Kind.RETENTION_HOLE, members, at)
+
+    def _say(self, kind: Kind, members: dict[str, Any], at: int) -> Pending:
+        evidence = make_evidence(
+            kind,
+            {"partner": self.partner, **members},
+            iss=self.iss,
+            log=self.log,
+            at=at,
+            salt=self.entropy(_SALT_BYTES),
+        )
+        return Pending(self.entropy(_ID_BYTES), evidence)
+
+
+def _event(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "ref": format_ref(delivery.ref),
+        "source": delivery.source,
+        "id": delivery.event_id,
+        "type": delivery.event_type,
+    }
+
+
+def _place(place: Place, sha256: bytes) -> dict[str, Any]:
+    return {
+        "topic": place.topic,
+        "topic_id": place.position.topic_id,
+        "partition": place.position.partition,
+        "offset": place.position.offset,
+        "sha256": sha256.hex(),
+    }
