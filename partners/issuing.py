@@ -25,6 +25,8 @@ from partners.partner import new_id
 MAX_ACTIVE_KEYS: Final = 2
 """Of a partner and role: the one in use, and its successor. House keys are counted by role and name."""
 
+MAX_NAME: Final = 200
+
 CLOCK_SLACK_MS: Final = 5_000
 """A new credential is valid this much earlier, for instances whose clock is a little behind."""
 
@@ -107,7 +109,8 @@ def revoke_credential(
         raise NotFoundError("there is no such credential")
     if found.revoked_at is not None:
         return CredentialChange("unchanged", found)
-    store.mark_revoked(session, credential_id, now=now, reason=reason[:200])
+    words = "".join(char for char in reason if char.isprintable())
+    store.mark_revoked(session, credential_id, now=now, reason=words[:MAX_NAME])
     store.bump(session)
     return CredentialChange("revoked", replace(found, revoked_at=now))
 
@@ -124,6 +127,8 @@ def _verify_wanted(wanted: WantedKey, now: int) -> tuple[frozenset[Scope], int]:
             "belongs to no partner: leave the partner out" if wanted.partner else "needs a partner: name it"
         )
         raise CredentialTermsError(f"a credential of the role '{wanted.role}' {rule}")
+    if len(wanted.name) > MAX_NAME or not wanted.name.isprintable():
+        raise CredentialTermsError(f"a credential's name is at most {MAX_NAME} printable characters")
     most = ROLE_SCOPES[wanted.role]
     scopes = most if wanted.scopes is None else wanted.scopes
     if not scopes or not scopes <= most:

@@ -116,7 +116,7 @@ def insert_contract(
     row = {
         "partner": contract.partner,
         "revision": number,
-        "file": file.name,
+        "file": file.name[-255:],
         "text": file.text,
         "files": _FILES.dump_json(file.files).decode(),
         "value": _CONTRACT.dump_json(contract).decode(),

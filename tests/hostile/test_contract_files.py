@@ -11,10 +11,11 @@ HEAD = "gateway: v1\npartner: acme\n"
 WORDS = st.sampled_from(
     [
         "gateway", "v1", "partner", "acme", "sends", "receives", "order.placed", "schema", "a.avsc", "id",
-        "/a", "limits", "5GiB", "keep", "7y", "endpoints", "declared", "hosts", "url", "https://a.example", "name",
+        "limits", "5GiB", "keep", "7y", "endpoints", "declared", "hosts", "url", "https://a.example", "name",
         "delivery", "retry", "0s", "topics", "forward", "to", "true", "null", "12", "authentication", "oauth",
         "&x", "*x", "!!int", "<<", "---", "...", "%YAML 1.1", "{", "}", "[", "]", ",", ": ", "\n", "\n  ",
-        "- ", "? ", "|", ">", "'", '"', "\\", "#", "\t", "\x00", "\ufeff", "\u2028", "\x85", "é", "~", "@", "`",
+        "/a", "- ",
+        "? ", "|", ">", "'", '"', "\\", "#", "\t", "\x00", "\ufeff", "\u2028", "\x85", "é", "~", "@", "`",
     ]
 )  # fmt: skip
 

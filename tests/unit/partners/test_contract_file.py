@@ -259,7 +259,7 @@ def test_a_bad_value_is_refused_with_line_and_pointer(
 
 
 def test_all_faults_are_found_in_one_reading() -> None:
-    text = FULL.replace("partner: acme", "partner: -").replace("id: /order_id\n", "id: x\n", 1)
+    text = FULL.replace("partner: acme", "partner: A").replace("id: /order_id\n", "id: x\n", 1)
     assert faults(text.replace("200", "-1").replace("7y", "7")) == [
         (2, "/partner", "format"),
         (13, "/sends/order.placed/id", "format"),

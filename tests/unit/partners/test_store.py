@@ -1,0 +1,91 @@
+"""Rows to values and back."""
+
+import pytest
+from sqlmodel import Session
+
+from partners import store
+from partners.contract import ContractFile
+from partners.contract_file import attach_files, read_contract
+from partners.onboarding import Means, Submission, apply_contract
+from tests.unit.partners.conftest import Apply, submission
+from tests.unit.partners.test_contract_file import FULL
+
+
+def test_an_empty_database_holds_an_empty_directory(session: Session) -> None:
+    directory = store.load(session)
+    assert (directory.revision, directory.partners()) == (0, ())
+
+
+def test_every_term_of_a_contract_comes_back_as_it_was(session: Session, means: Means) -> None:
+    made = submission(FULL)
+    apply_contract(session, made, by="", now=1, means=means)
+    back = store.contract_file(session, "acme", 1)
+    assert back is not None
+    file, lines = back
+    assert lines == made.lines
+    assert (file.text, file.files, file.sha256()) == (made.file.text, made.file.files, made.file.sha256())
+    read: ContractFile = attach_files(read_contract(file.text, name=file.name), dict(file.files))
+    assert read.contract == made.file.contract
+    contract = store.load(session).contract("acme")
+    assert contract is not None
+    assert contract.terms == read.contract.terms
+    assert contract.endpoints == read.contract.endpoints
+    assert (contract.authentication, contract.limits, contract.delivery, contract.keep) == (
+        read.contract.authentication,
+        read.contract.limits,
+        read.contract.delivery,
+        read.contract.keep,
+    )
+
+
+def test_only_the_contract_in_force_is_loaded(session: Session, apply: Apply) -> None:
+    apply()
+    apply(FULL, allow_destructive=1)
+    contract = store.load(session).contract("acme")
+    assert contract is not None
+    assert contract.revision == 2
+    assert len(store.load(session).lines("acme")) == 5
+
+
+def test_a_rolled_back_change_leaves_no_trace(session: Session, apply: Apply) -> None:
+    apply()
+    session.rollback()
+    assert store.revision(session) == 0
+    assert store.load(session).partners() == ()
+
+
+def test_a_lock_counts_nothing(session: Session) -> None:
+    store.lock(session)
+    store.lock(session)
+    assert store.revision(session) == 0
+    store.bump(session)
+    store.bump(session)
+    assert store.revision(session) == 2
+
+
+def test_partners_are_kept_apart(session: Session, apply: Apply) -> None:
+    apply()
+    apply(submission_text("globex"))
+    directory = store.load(session)
+    assert [partner.slug for partner in directory.partners()] == ["acme", "globex"]
+    mine = {endpoint.id for endpoint in directory.endpoints("acme")}
+    theirs = {endpoint.id for endpoint in directory.endpoints("globex")}
+    assert len(mine) == len(theirs) == 2
+    assert not mine & theirs
+    first, second = directory.partners()
+    assert first.log != second.log
+
+
+def submission_text(slug: str) -> str:
+    return (
+        submission(FULL)
+        .file.text.replace("partner: acme", f"partner: {slug}")
+        .replace("to: globex", "to: acme")
+    )
+
+
+def test_a_submission_needs_its_files(session: Session, means: Means) -> None:
+    made = submission(FULL)
+    bare = Submission(read_contract(FULL, name="acme.yaml"), made.lines)
+    with pytest.raises(ValueError, match="not attached"):
+        apply_contract(session, bare, by="", now=1, means=means)
