@@ -22,6 +22,7 @@ from partners.directory import Directory
 from partners.partner import Partner
 from schemas import registry
 from schemas.codec import Codec, compile_codec
+from schemas.leaf import JsonFlavour
 from schemas.schema import Schema
 
 
@@ -82,7 +83,7 @@ class Catalog:
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._turn = asyncio.Lock()
-        self._codecs: dict[tuple[int, tuple[str, ...], str], Codec] = {}
+        self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
         self._schemas: dict[int, Schema] = {}
         self._versions: dict[int, Version] = {}
         self.current = EMPTY
@@ -185,11 +186,11 @@ class Catalog:
                     numbered[line.subject, schema_id] = (number, schema)
         return directory, numbered
 
-    def _codec(self, schema_id: int, pointers: tuple[str, ...], json: str) -> Codec:
+    def _codec(self, schema_id: int, pointers: tuple[str, ...], json: JsonFlavour) -> Codec:
         key = (schema_id, pointers, json)
         codec = self._codecs.get(key)
         if codec is None:
             schema = self._schemas[schema_id]
-            codec = compile_codec(schema, pointers, "avro" if json == "avro" else "plain")
+            codec = compile_codec(schema, pointers, json)
             self._codecs[key] = codec
         return codec

@@ -6,15 +6,15 @@ The only place where partners meets schemas.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.codec import Codec, Encoded
-from schemas.schema import Schema
-
 from gateway.event import Direction, default_source
 from gateway.record import Framing, SchemaRef
 from partners.contract import Contract, IdRule, Line, join_id
 from partners.partner import Partner
+from schemas.codec import Codec
+from schemas.leaf import JsonFlavour
+from schemas.schema import Schema
 
-CompileCodec = Callable[[int, tuple[str, ...], str], Codec]
+CompileCodec = Callable[[int, tuple[str, ...], JsonFlavour], Codec]
 """Schema id, pointers, `plain` or `avro`: the compiled codec, from a cache."""
 
 
@@ -72,18 +72,18 @@ class Channel:
         """The accepted version with this schema id."""
         return next((one for one in self.versions if one.schema_id == schema_id), None)
 
-    def id_of(self, encoded: Encoded) -> str | None:
+    def id_of(self, values: Mapping[str, str | None]) -> str | None:
         """The event id at the contract's pointers; None where the contract names none, or one is absent."""
-        return id_from(self.line.terms.id, encoded.values)
+        return id_from(self.line.terms.id, values)
 
-    def key_of(self, encoded: Encoded) -> bytes | None:
+    def key_of(self, values: Mapping[str, str | None]) -> bytes | None:
         """The record key: UTF-8 of the value at the contract's key pointer."""
-        text = _value(encoded, self.line.terms.key_pointer)
+        text = _value(values, self.line.terms.key_pointer)
         return None if text is None else text.encode()
 
-    def time_of(self, encoded: Encoded) -> str | None:
+    def time_of(self, values: Mapping[str, str | None]) -> str | None:
         """The event time at the contract's time pointer, as RFC 3339 text."""
-        return _value(encoded, self.line.terms.time_pointer)
+        return _value(values, self.line.terms.time_pointer)
 
 
 def id_from(rule: IdRule, values: Mapping[str, str | None]) -> str | None:
@@ -134,5 +134,5 @@ def make_channel(
     )
 
 
-def _value(encoded: Encoded, pointer: str | None) -> str | None:
-    return None if pointer is None else encoded.values.get(pointer)
+def _value(values: Mapping[str, str | None], pointer: str | None) -> str | None:
+    return None if pointer is None else values.get(pointer)

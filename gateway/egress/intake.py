@@ -22,7 +22,10 @@ from schemas.fault import Fault
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An event read from a topic, its datum checked; a receipt, where there is one, is not verified."""
+    """An event read from a topic, its datum checked. `json`: its data as JSON text.
+
+    A receipt, where there is one, is not verified.
+    """
 
     key: EventKey
     type: str
@@ -30,11 +33,8 @@ class Carried:
     channel: Channel
     version: Version
     datum: bytes = field(repr=False)
+    json: bytes = field(repr=False)
     has_receipt: bool
-
-    def json(self) -> bytes:
-        """The data as JSON text."""
-        return self.version.codec.json_from_avro(self.datum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ def take_in(read: Read, snapshot: Snapshot, partner: str, direction: Direction) 
         return found
     channel, version = found
     try:
-        encoded = version.codec.checked_avro(envelope.datum)
+        decoded = version.codec.decode(envelope.datum)
     except DatumError as error:
         key = _named(envelope, channel, read)
         return NoEvent("event_invalid", key, channel.event_type, error.faults)
-    event_id = envelope.attributes.get("id") or channel.id_of(encoded) or _place(read)
+    event_id = envelope.attributes.get("id") or channel.id_of(decoded.values) or _place(read)
     key = EventKey(partner, direction, envelope.attributes.get("source") or channel.source, event_id)
     rest = {name: text for name, text in envelope.attributes.items() if name not in {"id", "source", "type"}}
-    time = channel.time_of(encoded)
+    time = channel.time_of(decoded.values)
     if "time" not in rest and time is not None and "T" in time:
         rest["time"] = time
     has_receipt = envelope.receipt is not None
-    return Carried(key, channel.event_type, rest, channel, version, envelope.datum, has_receipt)
+    return Carried(key, channel.event_type, rest, channel, version, envelope.datum, decoded.json, has_receipt)
 
 
 def value_digest(read: Read) -> str:

@@ -180,7 +180,7 @@ def _sign(
     key: EventKey, draft: Draft, channel: Channel, version: Version, datum: codec.Encoded, at: Circumstances
 ) -> Claim:
     attributes = dict(draft.attributes)
-    time = channel.time_of(datum)
+    time = channel.time_of(datum.values)
     if "time" not in attributes and time is not None and "T" in time:
         attributes["time"] = time
     ref = key.ref()
@@ -239,7 +239,7 @@ def _sign(
         framing=channel.framing,
         topic=channel.topic,
         partition=channel.partition,
-        record_key=channel.key_of(datum),
+        record_key=channel.key_of(datum.values),
         at=at.now,
         datum=datum.avro,
     )

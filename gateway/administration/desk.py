@@ -1,0 +1,262 @@
+"""The one place where the registry is changed: API, CLI and console all come here.
+
+A change, its evidence and the count of revisions are one transaction. A dry run is the same transaction,
+rolled back, so that it cannot lie.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlmodel import Session
+
+from gateway.administration.evidence import Author, Scribe
+from gateway.administration.lines import resolve
+from gateway.broker.port import BrokerError
+from gateway.catalog import Catalog
+from gateway.database import Database
+from gateway.errors import AwayError, CallerError
+from partners import issuing, onboarding, store
+from partners.contract_file import attach_files, read_contract
+from partners.credential import Credential
+from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
+from partners.issuing import CredentialChange, WantedKey
+from partners.onboarding import ContractChange, Means
+from partners.partner import dedicated_topics
+from partners.plan import Difference, render_plan
+
+
+@dataclass(frozen=True, slots=True)
+class ContractText:
+    """A contract as it was sent: its text, what messages call it, and the files beside it by path."""
+
+    text: str = field(repr=False)
+    file_name: str
+    files: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a contract is to be applied. `if_match`: the revision that the author has seen; None: any."""
+
+    if_match: int | None = None
+    dry_run: bool = False
+    allow: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ContractOutcome:
+    """What an apply did, or would do.
+
+    `plan`: for a terminal. `blocked`: codes that refuse the apply unless allowed (told by a dry run only).
+    `secrets`: endpoint name and `whsec_` text, shown this once.
+    """
+
+    created: bool
+    changed: bool
+    revision: int
+    previous: int
+    plan: str
+    differences: tuple[Difference, ...]
+    blocked: tuple[str, ...]
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+class _DryRunError(Exception):
+    """Carries the outcome of a dry run out of the transaction that it rolls back."""
+
+    def __init__(self, outcome: ContractOutcome) -> None:
+        super().__init__("dry run")
+        self.outcome = outcome
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Administration:
+    """Changes the registry. `told`: is called after each change, so that this process follows at once."""
+
+    database: Database
+    catalog: Catalog
+    scribe: Scribe
+    means: Means
+    pepper: bytes = field(repr=False)
+    clock: Callable[[], int]
+    allow_insecure_loopback: bool
+    told: Callable[[], Awaitable[None]]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Make partners active once their topics exist, until `stop`."""
+        while not stop.is_set():
+            with suppress(AwayError):
+                await self._activate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1)
+
+    async def put_contract(self, slug: str, sent: ContractText, wish: Wish, *, by: Author) -> ContractOutcome:
+        """Apply a contract, or find out what that would do.
+
+        Raises:
+            CallerError: `contract_invalid` (with every problem), `change_destructive`, `schema_incompatible`,
+                `precondition_failed`, `state_conflict`.
+            AwayError: the database is away; nothing is known to be changed.
+        """
+        try:
+            outcome = await self.database.write(lambda session: self._apply(session, slug, sent, wish, by))
+        except _DryRunError as dry:
+            return dry.outcome
+        except PartnersError as error:
+            raise refused(error) from error
+        await self.told()
+        with suppress(AwayError):
+            await self._activate()
+        return outcome
+
+    async def create_credential(self, wanted: WantedKey, *, by: Author) -> CredentialChange:
+        """Make an API key; its text is in the answer and nowhere else.
+
+        Raises:
+            CallerError: `parameter_invalid`, `not_found`, `limit_reached`, `state_conflict`.
+        """
+
+        def work(session: Session) -> CredentialChange:
+            change = issuing.create_credential(
+                session, wanted, pepper=self.pepper, entropy=self.means.entropy, now=self.clock()
+            )
+            log = _log_of(session, change.credential)
+            self.scribe.credential(session, log, change.credential, "created", by, now=self.clock())
+            return change
+
+        return await self._change(work)
+
+    async def revoke_credential(
+        self, credential_id: str, *, owner: str | None, reason: str, by: Author
+    ) -> CredentialChange:
+        """Revoke a credential, for a partner (`owner`) or for our side (None); twice changes nothing.
+
+        Raises:
+            CallerError: `not_found`.
+        """
+
+        def work(session: Session) -> CredentialChange:
+            now = self.clock()
+            change = issuing.revoke_credential(session, credential_id, owner=owner, now=now, reason=reason)
+            if change.action == "revoked":
+                log = _log_of(session, change.credential)
+                self.scribe.credential(session, log, change.credential, "revoked", by, now=now)
+            return change
+
+        return await self._change(work)
+
+    async def _change(self, work: Callable[[Session], CredentialChange]) -> CredentialChange:
+        try:
+            change = await self.database.write(work)
+        except PartnersError as error:
+            raise refused(error) from error
+        await self.told()
+        return change
+
+    def _apply(
+        self, session: Session, slug: str, sent: ContractText, wish: Wish, by: Author
+    ) -> ContractOutcome:
+        file = read_contract(
+            sent.text, name=sent.file_name, allow_insecure_loopback=self.allow_insecure_loopback
+        )
+        if file.contract.partner != slug:
+            text = f"the file is of '{file.contract.partner}', not of '{slug}'"
+            raise ContractFileError([file.problem("/partner", "reference", text)])
+        file = attach_files(file, sent.files)
+        store.lock(session)
+        found = store.partner(session, slug)
+        previous = 0 if found is None else found[1]
+        in_force = store.contract_file(session, slug, previous)
+        before = {
+            (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
+        }
+        topics = found[0].topics if found else dedicated_topics(self.means.topic_prefix, slug)
+        now = self.clock()
+        resolved = resolve(session, file, topics, before, now=now)
+        submission = onboarding.Submission(
+            file, resolved.lines, wish.if_match, wish.dry_run or "destructive" in wish.allow
+        )
+        change = onboarding.apply_contract(
+            session, submission, by=by.credential or by.role, now=now, means=self.means
+        )
+        outcome = _outcome(slug, change, previous, resolved.incompatible)
+        if wish.dry_run:
+            raise _DryRunError(outcome)
+        if resolved.incompatible and "incompatible" not in wish.allow:
+            raise CallerError(
+                "schema_incompatible",
+                "; ".join(resolved.incompatible),
+                hint="Change the schema so that the other side keeps working, or allow 'incompatible'.",
+            )
+        if not change.is_unchanged and change.partner is not None:
+            self.scribe.contract(session, change.partner.log, change, by, now=now)
+        return outcome
+
+    async def _activate(self) -> None:
+        snapshot = self.catalog.current
+        ready = [
+            partner.slug
+            for partner in snapshot.directory.partners()
+            if partner.state == "provisioning"
+            and snapshot.is_ready(partner.topics.inbound)
+            and snapshot.is_ready(partner.topics.outbound)
+        ]
+        for slug in ready:
+            await self.database.write(partial(_activate, slug=slug))
+        if ready:
+            with suppress(BrokerError):
+                await self.catalog.refresh()
+
+
+def refused(error: PartnersError) -> CallerError:
+    """A refusal of the partners package as the API tells it."""
+    if isinstance(error, ContractFileError):
+        listed = [
+            {
+                "file": one.file,
+                "line": one.line,
+                "pointer": one.pointer,
+                "code": one.code,
+                "detail": one.detail,
+            }
+            for one in error.problems
+        ]
+        count = len(listed)
+        text = f"{count} problem{'s' if count != 1 else ''} in the contract. Nothing was changed."
+        return CallerError("contract_invalid", text, members={"errors": listed})
+    if isinstance(error, DestructiveError):
+        return CallerError(error.code, str(error), hint="Say allow=destructive if that is meant.")
+    if isinstance(error, PreconditionError):
+        return CallerError(error.code, str(error), members={"revision": error.actual})
+    if isinstance(error, SlugError):
+        return CallerError("parameter_invalid", str(error))
+    return CallerError(error.code, str(error))
+
+
+def _outcome(
+    slug: str, change: ContractChange, previous: int, incompatible: tuple[str, ...]
+) -> ContractOutcome:
+    destructive = any(one.is_destructive for one in change.differences)
+    blocked = ("destructive",) * destructive + ("incompatible",) * bool(incompatible)
+    return ContractOutcome(
+        created=change.is_new,
+        changed=not change.is_unchanged,
+        revision=change.revision,
+        previous=previous,
+        plan=render_plan(slug, change.differences, revision=previous, notes=incompatible),
+        differences=change.differences,
+        blocked=blocked,
+        secrets=change.secrets,
+    )
+
+
+def _activate(session: Session, slug: str) -> None:
+    onboarding.set_partner_state(session, slug, "active")
+
+
+def _log_of(session: Session, credential: Credential) -> str | None:
+    found = None if credential.partner is None else store.partner(session, credential.partner)
+    return None if found is None else found[0].log

@@ -1,0 +1,90 @@
+"""The words in which a change of the registry goes into a log."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from audit.evidence import Evidence, Kind, make_evidence
+from audit.log import submit
+from audit.receipt import format_jwk
+from gateway.keys import PublicKey
+from partners.credential import Credential
+from partners.onboarding import ContractChange
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who makes a change: a role, and the credential that proved it (None: on the machine itself)."""
+
+    role: str
+    credential: str | None
+
+    def members(self) -> Mapping[str, str | None]:
+        """As evidence names it."""
+        return {"role": self.role, "credential": self.credential}
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """Makes evidence of changes and hands it to the sequencer, in the caller's transaction.
+
+    `house_log`: random name of our own log. `host`: the origin without its scheme.
+    """
+
+    origin: str
+    host: str
+    house_log: str
+    entropy: Callable[[int], bytes]
+
+    def contract(self, session: Session, log: str, change: ContractChange, by: Author, *, now: int) -> None:
+        """A contract was applied; `log`: the partner's, its random name."""
+        partner = "" if change.partner is None else change.partner.slug
+        before = change.before_sha256
+        members = {
+            "partner": partner,
+            "revision": change.revision,
+            "before_sha256": None if before is None else before.hex(),
+            "after_sha256": change.after_sha256.hex(),
+            "by": by.members(),
+        }
+        self._submit(session, Kind.CONTRACT_CHANGED, members, log, now)
+
+    def credential(
+        self, session: Session, log: str | None, credential: Credential, action: str, by: Author, *, now: int
+    ) -> None:
+        """A credential was created or revoked; `log` None: one of our own side."""
+        members = {
+            "partner": credential.partner,
+            "credential": credential.id,
+            "action": action,
+            "role": credential.role,
+            "method": credential.method,
+            "scopes": sorted(credential.scopes),
+            "by": by.members(),
+        }
+        self._submit(session, Kind.CREDENTIAL_CHANGED, members, log or self.house_log, now)
+
+    def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
+        """One of our signing keys was made or retired."""
+        members = {
+            "key": key.id,
+            "purpose": key.purpose,
+            "action": action,
+            "public_key": format_jwk(key.public_key)["x"],
+            "by": by.members(),
+        }
+        self._submit(session, Kind.KEY_CHANGED, members, self.house_log, now)
+
+    def _submit(
+        self, session: Session, kind: Kind, members: Mapping[str, object], log: str, now: int
+    ) -> None:
+        evidence: Evidence = make_evidence(
+            kind,
+            members,
+            iss=self.origin,
+            log=f"{self.host}/log/{log}",
+            at=now,
+            salt=self.entropy(32),
+        )
+        submit(session, evidence, id=self.entropy(16))

@@ -1,0 +1,97 @@
+"""From the terms of a contract file to lines: schemas admitted, registered, compared with those before.
+
+Every problem is told with file, line and pointer, all at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from gateway.channels import pointers_of
+from partners.contract import SECTIONS, ContractFile, Direction, Line, Terms, pointer_to
+from partners.errors import ContractFileError, Problem
+from partners.partner import Topics
+from schemas import registry
+from schemas.codec import compile_codec
+from schemas.compatibility import check_level
+from schemas.errors import SchemaError
+from schemas.schema import Schema, parse_schema
+from schemas.subject import topic_record_subject
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The lines of a contract, in the order of its terms, and what a new schema breaks, in words."""
+
+    lines: tuple[Line, ...]
+    incompatible: tuple[str, ...]
+
+
+def resolve(
+    session: Session,
+    file: ContractFile,
+    topics: Topics,
+    before: Mapping[tuple[Direction, str], Line],
+    *,
+    now: int,
+) -> Resolved:
+    """Register the schemas of a contract and make its lines.
+
+    `before`: the lines in force, by direction and event type.
+
+    Raises:
+        ContractFileError: a schema may not be used, or a pointer leads nowhere in it.
+    """
+    schemas = _parse_all(file)
+    lines: list[Line] = []
+    broken: list[str] = []
+    for terms in file.contract.terms:
+        schema = schemas[terms.schema_path]
+        topic = topics.inbound if terms.direction == "inbound" else topics.outbound
+        subject = topic_record_subject(topic, schema.name)
+        old = before.get((terms.direction, terms.event_type))
+        registered = registry.register(session, subject, schema.text, now=now)
+        earlier = () if old is None else tuple(one for one in old.schema_ids if one != registered.id)
+        broken += _breaks(session, terms, schema, earlier)
+        ids = (registered.id, *earlier)[: terms.accept_versions]
+        lines.append(Line(terms, subject, ids))
+    return Resolved(tuple(lines), tuple(broken))
+
+
+def _parse_all(file: ContractFile) -> dict[str, Schema]:
+    texts = dict(file.files)
+    schemas: dict[str, Schema] = {}
+    problems: list[Problem] = []
+    names: dict[tuple[str, str], str] = {}
+    for terms in file.contract.terms:
+        where = pointer_to(SECTIONS[terms.direction], terms.event_type)
+        try:
+            schema = schemas.get(terms.schema_path) or parse_schema(texts[terms.schema_path])
+        except SchemaError as error:
+            place = Problem(terms.schema_path, 1, error.pointer, error.rule, error.text)
+            if place not in problems:
+                problems.append(place)
+            continue
+        schemas[terms.schema_path] = schema
+        other = names.setdefault((terms.direction, schema.name), terms.event_type)
+        if other != terms.event_type:
+            text = f"{other} and {terms.event_type} both use the schema {schema.name}: give each its own name"
+            problems.append(file.problem(f"{where}/schema", "duplicate_key", text))
+        try:
+            compile_codec(schema, pointers_of(Line(terms, "", ())), terms.json)
+        except SchemaError as error:
+            problems.append(file.problem(where, "reference", f"{error.text} ({terms.schema_path})"))
+    if problems:
+        raise ContractFileError(problems)
+    return schemas
+
+
+def _breaks(session: Session, terms: Terms, new: Schema, earlier: tuple[int, ...]) -> list[str]:
+    stored = [registry.by_id(session, one) for one in earlier]
+    found = check_level(new, [one for one in stored if one is not None], terms.compatibility)
+    section = SECTIONS[terms.direction]
+    return [
+        f"! {section} {terms.event_type}  {terms.compatibility} broken: {one.pointer or '/'}  {one.text}"
+        for one in found
+    ]

@@ -1,0 +1,184 @@
+"""What a program stands on: data folder and its lock, master key, database, facts that never change."""
+
+import fcntl
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from sqlmodel import Session
+
+from gateway import facts
+from gateway.administration.evidence import Author, Scribe
+from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.kafka import KafkaBroker
+from gateway.broker.port import Broker, BrokerError
+from gateway.database import Database
+from gateway.errors import SetupError
+from gateway.keys import create_missing
+from gateway.migrations import history
+from gateway.settings import Settings
+from gateway.vault import MasterKey, Vault, load_master, make_master
+from partners import store
+from partners.issuing import WantedKey, create_credential
+
+ORIGIN: Final = "origin"
+HOUSE_LOG: Final = "house_log"
+OPERATOR_KEY: Final = "operator.key"
+
+
+def clock() -> int:
+    """Unix milliseconds of this host."""
+    return time.time_ns() // 1_000_000
+
+
+def entropy(count: int) -> bytes:
+    """`count` random bytes of the system."""
+    return secrets.token_bytes(count)
+
+
+class FolderLock:
+    """The data folder, held by this process until it ends; the system lets go if it is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder where it is missing, and lock it.
+
+        Raises:
+            SetupError: another process has it, or it cannot be written.
+        """
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise SetupError(
+                f"the data folder {folder} cannot be written ({error.strerror}): give this user the right to, "
+                "or name another with --data"
+            ) from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._handle)
+            raise SetupError(
+                f"the data folder {folder} is in use by another gateway: stop that one, or name another with --data"
+            ) from error
+
+    def release(self) -> None:
+        """Let go; idempotent."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Opened and checked: everything that the roles are built on.
+
+    `host`: the origin without its scheme, first part of every log's name.
+    """
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    host: str
+    house_log: str
+    new_operator_key: str | None = field(repr=False)
+
+
+def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
+    """Open the ground; `up` and `init` make what is missing, a single role refuses to start without it.
+
+    Raises:
+        SetupError: says what is missing or wrong, and how to mend it.
+        StoreError: the database is away.
+    """
+    makes = mode != "role"
+    master = _master(settings.keys.master_file, makes=makes)
+    vault = Vault(master, entropy)
+    database = Database(settings.database.url)
+    origin = settings.origin
+    host = urlsplit(origin).netloc
+    with database.begin() as session:
+        if makes and (mode == "init" or database.is_sqlite):
+            history.upgrade(session)
+        history.verify_revision(session)
+    text = None
+    with database.begin() as session:
+        house_log = _facts(session, origin, makes=makes)
+        if makes:
+            text = _first_start(session, vault, Scribe(origin, host, house_log, entropy))
+    if text is not None:
+        _write_secret(settings.data / OPERATOR_KEY, text)
+    return Ground(settings, database, vault, host, house_log, text)
+
+
+def open_broker(settings: Settings) -> Broker:
+    """The broker that the settings name.
+
+    Raises:
+        SetupError: the URL is no broker's, or the embedded one is in use or unusable.
+    """
+    kind, _, rest = settings.broker.url.partition(":")
+    try:
+        if kind == "embedded":
+            return EmbeddedBroker.open(
+                Path(rest), clock=clock, entropy=entropy, limit_bytes=settings.broker.embedded_bytes
+            )
+        if kind == "kafka":
+            return KafkaBroker.open(
+                rest.removeprefix("//"),
+                properties={},
+                replication=settings.broker.replication,
+                message_timeout_ms=settings.broker.message_timeout,
+            )
+    except BrokerError as error:
+        raise SetupError(str(error)) from error
+    raise SetupError(f"broker.url begins with {kind!r}: use embedded:FILE or kafka://HOST:PORT")
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether only one process can have this broker."""
+    return settings.broker.url.startswith("embedded:")
+
+
+def _master(path: Path, *, makes: bool) -> MasterKey:
+    if makes and not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return make_master(path, entropy)
+    return load_master(path)
+
+
+def _facts(session: Session, origin: str, *, makes: bool) -> str:
+    stored = facts.load(session, ORIGIN)
+    if stored is None and not makes:
+        raise SetupError("this database was never set up: run `gateway init` once, or `gateway up`")
+    stored = facts.keep(session, ORIGIN, origin)
+    if stored != origin:
+        raise SetupError(
+            f"origin is {origin}, but the logs of this database are named after {stored}, for ever: "
+            f"set origin to {stored}, or start with another data folder"
+        )
+    return facts.keep(session, HOUSE_LOG, secrets.token_hex(8))
+
+
+def _first_start(session: Session, vault: Vault, scribe: Scribe) -> str | None:
+    """Make signing keys and an operator's key where there are none; the text of the latter, once."""
+    now = clock()
+    author = Author("operator", None)
+    for key in create_missing(session, vault, now=now, entropy=entropy):
+        scribe.key(session, key, "created", author, now=now)
+    if any(one.role == "operator" for one in store.credentials(session)):
+        return None
+    wanted = WantedKey(None, "operator", "first")
+    change = create_credential(session, wanted, pepper=vault.pepper(), entropy=entropy, now=now)
+    scribe.credential(session, None, change.credential, "created", author, now=now)
+    return change.text
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text + "\n")

@@ -1,0 +1,17 @@
+"""Named facts about this installation that must never change unnoticed, such as its origin."""
+
+from sqlmodel import Session, col, select
+
+from gateway.database import insert_missing
+from gateway.rows import MetaRow
+
+
+def load(session: Session, name: str) -> str | None:
+    """A fact; None where it was never kept."""
+    return session.exec(select(MetaRow.value).where(col(MetaRow.name) == name)).first()
+
+
+def keep(session: Session, name: str, value: str) -> str:
+    """Keep a fact unless there is one of this name already; returns what is kept now."""
+    insert_missing(session, MetaRow, [{"name": name, "value": value}])
+    return session.exec(select(MetaRow.value).where(col(MetaRow.name) == name)).one()
