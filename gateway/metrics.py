@@ -1,0 +1,160 @@
+"""Every metric, in a registry of our own, with closed label sets.
+
+A label value outside its set is counted as `other`: nothing that comes from outside may add a time series.
+No label names a partner, an event type or an endpoint.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from gateway.errors import AWAY_CODES, CALLER_CODES
+
+OTHER: Final = "other"
+DIRECTIONS: Final = frozenset({"inbound", "outbound"})
+REFUSALS: Final = CALLER_CODES | AWAY_CODES | {"internal"}
+CLAIMS: Final = frozenset({"won", "repeat", "conflict", "waited", "taken_over", "deleted"})
+APPENDS: Final = frozenset({"stored", "refused", "unknown"})
+ROLES: Final = frozenset({"server", "relay", "sequencer"})
+OUTCOMES: Final = frozenset({"delivered", "retry", "parked", "held"})
+REASONS: Final = frozenset(
+    {
+        "none",
+        "dns_failed",
+        "connect_failed",
+        "tls_failed",
+        "timed_out",
+        "redirected",
+        "client_error",
+        "server_error",
+        "throttled",
+        "gone",
+        "address_denied",
+        "endpoint_auth_failed",
+        "response_invalid",
+    }
+)
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+
+
+class Metrics:
+    """The gateway's metrics; one object a process, handed to whoever counts. Times in milliseconds in."""
+
+    def __init__(self) -> None:
+        """Make every series at zero, so that a rate exists before the first event."""
+        self.registry = CollectorRegistry()
+        self._accepted = self._counter("events_accepted", "Events answered 2xx", direction=DIRECTIONS)
+        self._repeats = self._counter("events_repeated", "Of these, repeats", direction=DIRECTIONS)
+        self._refused = self._counter("events_refused", "Events refused, by code", code=REFUSALS)
+        self._request = self._histogram("request_seconds", "From head read to answer, event routes")
+        self._claims = self._counter("claims", "Claims, by what became of them", outcome=CLAIMS)
+        self._commit = self._histogram("group_commit_seconds", "One group commit")
+        self._group = self._counter("group_commit_items", "Items written by group commits")
+        self._appended = self._counter("broker_records", "Records appended, by answer", answer=APPENDS)
+        self._append = self._histogram("broker_append_seconds", "One append, until its last answer")
+        self._attempts = self._counter(
+            "delivery_attempts", "POSTs to endpoints", outcome=OUTCOMES, reason=REASONS
+        )
+        self._attempt = self._histogram("delivery_attempt_seconds", "One attempt")
+        self._unrouted = self._counter("events_unrouted", "Outbound events without an endpoint")
+        self._unreadable = self._counter("records_unreadable", "Records passed over", direction=DIRECTIONS)
+        self._entries = self._counter("log_entries", "Entries appended to logs")
+        self._forged = self._counter("receipts_forged", "Records whose receipt fails")
+        self._append_log = self._histogram("log_append_seconds", "One append to a log, until committed")
+        self._leases = self._gauge("leases_held", "Shards held", role=ROLES)
+        self._restarts = self._counter("role_restarts", "Restarts after a dependency was away", role=ROLES)
+
+    def accepted(self, direction: str, *, repeats: int = 0, count: int = 1) -> None:
+        """Count events answered 2xx, `repeats` of them with an earlier receipt."""
+        self._accepted.labels(_known(direction, DIRECTIONS)).inc(count)
+        self._repeats.labels(_known(direction, DIRECTIONS)).inc(repeats)
+
+    def refused(self, code: str, count: int = 1) -> None:
+        """Count events refused with a code of the error catalogue."""
+        self._refused.labels(_known(code, REFUSALS)).inc(count)
+
+    def request(self, ms: float) -> None:
+        """Time one request of an event route."""
+        self._request.observe(ms / 1_000)
+
+    def claim(self, outcome: str, count: int = 1) -> None:
+        """Count claims by what became of them."""
+        self._claims.labels(_known(outcome, CLAIMS)).inc(count)
+
+    def group_commit(self, items: int, ms: float) -> None:
+        """Time one group commit."""
+        self._group.inc(items)
+        self._commit.observe(ms / 1_000)
+
+    def appended(self, answer: str, count: int = 1) -> None:
+        """Count records by the broker's answer."""
+        self._appended.labels(_known(answer, APPENDS)).inc(count)
+
+    def append(self, ms: float) -> None:
+        """Time one append to the broker."""
+        self._append.observe(ms / 1_000)
+
+    def attempt(self, outcome: str, reason: str | None, ms: float) -> None:
+        """Count and time one delivery attempt."""
+        self._attempts.labels(_known(outcome, OUTCOMES), _known(reason or "none", REASONS)).inc()
+        self._attempt.observe(ms / 1_000)
+
+    def unrouted(self, count: int = 1) -> None:
+        """Count outbound events that no endpoint wants."""
+        self._unrouted.inc(count)
+
+    def unreadable(self, direction: str, count: int = 1) -> None:
+        """Count records passed over, with evidence."""
+        self._unreadable.labels(_known(direction, DIRECTIONS)).inc(count)
+
+    def log_append(self, entries: int, ms: float) -> None:
+        """Count and time one append to a log."""
+        self._entries.inc(entries)
+        self._append_log.observe(ms / 1_000)
+
+    def forged(self, count: int = 1) -> None:
+        """Count records whose receipt is not ours, or not of this record."""
+        self._forged.inc(count)
+
+    def leases(self, role: str, held: int) -> None:
+        """Say how many shards a role holds."""
+        self._leases.labels(_known(role, ROLES)).set(held)
+
+    def restarted(self, role: str) -> None:
+        """Count a role's restart."""
+        self._restarts.labels(_known(role, ROLES)).inc()
+
+    def render(self) -> bytes:
+        """The text exposition, of type CONTENT_TYPE."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, **labels: frozenset[str]) -> Counter:
+        made = Counter(f"gateway_{name}", text, list(labels), registry=self.registry)
+        for values in _combinations(labels.values()) if labels else ():
+            made.labels(*values)
+        return made
+
+    def _gauge(self, name: str, text: str, **labels: frozenset[str]) -> Gauge:
+        made = Gauge(f"gateway_{name}", text, list(labels), registry=self.registry)
+        for values in _combinations(labels.values()):
+            made.labels(*values)
+        return made
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        return Histogram(f"gateway_{name}", text, buckets=_SECONDS, registry=self.registry)
+
+
+def _known(value: str, allowed: frozenset[str]) -> str:
+    return value if value in allowed else OTHER
+
+
+def _combinations(sets: Iterable[frozenset[str]]) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [()]
+    for allowed in sets:
+        found = [(*start, value) for start in found for value in sorted(allowed)]
+    return found
