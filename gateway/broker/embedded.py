@@ -15,15 +15,22 @@ from gateway.broker.embedded_file import EmbeddedFile
 from gateway.broker.embedded_format import connect_reading
 from gateway.broker.embedded_reader import EmbeddedReader, find_offset
 from gateway.broker.embedded_writer import Answer, EmbeddedWriter
-from gateway.broker.port import BrokerError, Record, Refused, Topic, TopicSpec, Unknown, record_bytes
+from gateway.broker.port import (
+    MAX_AHEAD_MS,
+    BrokerError,
+    Record,
+    Refused,
+    Topic,
+    TopicSpec,
+    Unknown,
+    record_bytes,
+)
 from gateway.broker.topics import verify_topic_name
 
 Fate = Literal["store", "lose", "store_and_forget"]
 """What a test may do to a record: store it, lose it without an answer, or store it without an answer."""
 
 T = TypeVar("T")
-
-_AHEAD_MS = 3_600_000  # Kafka refuses record times more than an hour ahead; so do we
 
 
 class EmbeddedBroker:
@@ -167,8 +174,8 @@ class EmbeddedBroker:
             return Refused(
                 "too_large", f"the record has {size} bytes, the broker takes {self._max_record_bytes}"
             )
-        if not 0 <= record.at <= self._clock() + _AHEAD_MS:
-            return Refused("invalid", f"the record's time, {record.at}, is negative or over an hour ahead")
+        if not 0 <= record.at <= self._clock() + MAX_AHEAD_MS:
+            return Refused("invalid", f"the record's time, {record.at}, is negative or too far ahead")
         return None
 
     async def _work(self, run: Callable[[EmbeddedFile], T]) -> T:

@@ -203,18 +203,32 @@ class EmbeddedReader:
             return []
         events: list[ReadEvent] = []
         for page in await self._ask(lambda sql: read_pages(sql, wanted, limit)):
-            self._settle(page)
-            events += page.events
+            events += self._settle(page)
         return events
 
-    def _settle(self, page: Page) -> None:
+    def _settle(self, page: Page) -> tuple[ReadEvent, ...]:
         key = (page.wanted.topic, page.wanted.position.partition)
+        if key not in self._places:
+            return ()
         # Out of the queue, and to its end while there is more: every partition gets its turn.
         self._ready.pop(key, None)
         if page.next is None:
-            self._places.pop(key, None)
-            return
+            self._drop(key, page.events)
+            return page.events
         position = page.wanted.position
         self._places[key] = Position(position.topic_id, position.partition, page.next)
         if not page.is_exhausted:
             self._ready[key] = None
+        return page.events
+
+    def _drop(self, key: tuple[str, int], events: tuple[ReadEvent, ...]) -> None:
+        """Read no more here; where the topic is another one, nowhere in it."""
+        topic_id = self._places[key].topic_id
+        is_changed = any(isinstance(event, TopicChanged) for event in events)
+        self.release(
+            [
+                place
+                for place, position in self._places.items()
+                if place == key or (is_changed and place[0] == key[0] and position.topic_id == topic_id)
+            ]
+        )

@@ -1,0 +1,300 @@
+"""Apache Kafka, and whatever speaks its protocol, behind the broker port.
+
+One thread serves librdkafka's delivery reports; an `append` has one future for all of its records. Nothing
+here waits for Kafka on the event loop.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
+
+from gateway.broker.kafka_errors import Local, broker_error, delivery_outcome, error_of, local_refusal
+from gateway.broker.kafka_reader import KafkaReader
+from gateway.broker.kafka_settings import admin_settings, producer_settings, reader_settings
+from gateway.broker.kafka_topics import KafkaTopics
+from gateway.broker.kafka_watch import KafkaWatch
+from gateway.broker.port import (
+    MAX_AHEAD_MS,
+    BrokerError,
+    Position,
+    Record,
+    Refused,
+    Stored,
+    Topic,
+    TopicSpec,
+    Unknown,
+    record_bytes,
+)
+from gateway.broker.topics import verify_topic_name
+
+Answer = Stored | Refused | Unknown
+
+_SLICE: Final = 200  # records queued before the event loop gets a turn: about a millisecond
+_GRACE_SECONDS: Final = 2.0  # after librdkafka's own timeout, which it looks at once a second
+
+
+class _Batch:
+    """The answers of one append, collected on the serving thread."""
+
+    __slots__ = ("_answers", "_left", "_lock", "_loop", "future")
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self._loop.create_future()
+        self._answers: list[Answer | None] = [None] * count
+        self._left = count
+        self._lock = threading.Lock()
+
+    def settle(self, index: int, answer: Answer) -> None:
+        """Keep the answer of one record; the last one wakes the append."""
+        with self._lock:
+            self._answers[index] = answer
+            self._left -= 1
+            is_last = not self._left
+        if is_last and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def answers(self) -> list[Answer]:
+        """What is known now."""
+        return [answer or Unknown("Kafka did not answer in time") for answer in self._answers]
+
+    def _wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class KafkaBroker:
+    """Topics of a Kafka cluster; see `gateway.broker.port.Broker`."""
+
+    def __init__(
+        self,
+        servers: str,
+        *,
+        clock: Callable[[], int],
+        properties: Mapping[str, str],
+        replication: int,
+        message_timeout_ms: int = 5_000,
+        max_record_bytes: int = 1_000_000,
+    ) -> None:
+        """As `open`."""
+        self._clock = clock
+        self._max_record_bytes = max_record_bytes
+        self._answer_seconds = message_timeout_ms / 1000 + _GRACE_SECONDS
+        self._producing: dict[str, Any] = producer_settings(
+            servers, properties, message_timeout_ms=message_timeout_ms, max_record_bytes=max_record_bytes
+        )
+        self._reading = reader_settings(servers, properties)
+        try:
+            self._producer = self._make_producer()
+            admin = AdminClient(admin_settings(servers, properties))
+        except KafkaException as error:
+            raise broker_error(error_of(error), "reading the settings of Kafka") from error
+        self._topics = KafkaTopics(admin, replication=replication, max_record_bytes=max_record_bytes)
+        self._watch = KafkaWatch(admin)
+        self._readers: list[KafkaReader] = []
+        self._compacted: set[str] = set()
+        self._is_fatal = False
+        self._stop = threading.Event()
+        # A daemon: a program that ends without close() must not hang.
+        self._thread = threading.Thread(  # noqa: TID251  (the adapter owns its threads)
+            target=self._serve, name="kafka-produce", daemon=True
+        )
+        self._thread.start()
+
+    @classmethod
+    def open(
+        cls,
+        servers: str,
+        *,
+        clock: Callable[[], int],
+        properties: Mapping[str, str],
+        replication: int,
+        message_timeout_ms: int = 5_000,
+        max_record_bytes: int = 1_000_000,
+    ) -> "KafkaBroker":
+        """Start the clients. Returns at once, whether or not Kafka answers.
+
+        `servers`: host:port, separated by commas. `clock`: Unix milliseconds. `properties`: further keys of librdkafka, but for those
+        that the gateway's promises hang on (acks, offsets, isolation). `replication`: of new topics.
+
+        Raises:
+            BrokerError: librdkafka refuses a property; names it.
+        """
+        return cls(
+            servers,
+            clock=clock,
+            properties=properties,
+            replication=replication,
+            message_timeout_ms=message_timeout_ms,
+            max_record_bytes=max_record_bytes,
+        )
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest record that an append may hold."""
+        return self._max_record_bytes
+
+    def away_for_ms(self) -> int:
+        """How long Kafka has not answered; 0 while it does."""
+        return self._watch.away_for_ms()
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """Make the topics that are missing."""
+        for spec in topics:
+            try:
+                verify_topic_name(spec.name)
+            except ValueError as error:
+                raise BrokerError("broker_refused", str(error)) from error
+        made = await self._topics.ensure(topics)
+        self._watch.remember({name: topic.id for name, topic in made.items()})
+        self._compacted.update(spec.name for spec in topics if spec.compacted)
+        return made
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
+        """The topics among `names` that exist."""
+        found = await self._topics.describe(names)
+        return {name: Topic(topic.id) for name, topic in found.items()}
+
+    async def append(self, records: Sequence[Record]) -> list[Answer]:
+        """Append; answered by the broker's acknowledgements, or after the message timeout."""
+        if not records:
+            return []
+        gone = await self._learn({record.topic for record in records})
+        batch = _Batch(len(records))
+        for index, record in enumerate(records):
+            refused = gone.get(record.topic) or self._refuse(record)
+            if refused is None:
+                refused = self._produce(batch, index, record)
+            if refused is not None:
+                batch.settle(index, refused)
+            if index % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        await asyncio.wait({batch.future}, timeout=self._answer_seconds)
+        return batch.answers()
+
+    async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        """First offset kept and next offset, of each."""
+        first = await self._topics.first_offsets(partitions)
+        after = await self._topics.end_offsets(partitions)
+        return list(zip(first, after, strict=True))
+
+    async def offset_at(self, partition: tuple[str, int], at: int) -> int:
+        """The first offset whose record time is `at` or later; the end where there is none."""
+        found = await self._topics.offset_at(partition, max(at, 0))
+        return (await self._topics.end_offsets([partition]))[0] if found is None else found
+
+    def reader(self) -> KafkaReader:
+        """A new reader with nothing assigned."""
+        try:
+            reader = KafkaReader(self._reading, self._watch)
+        except KafkaException as error:
+            raise broker_error(error_of(error), "opening a reader") from error
+        self._readers.append(reader)
+        return reader
+
+    async def delete_topic(self, name: str) -> None:
+        """Delete a topic, as an operator could; for tests."""
+        await self._topics.delete([name])
+
+    async def close(self) -> None:
+        """Send what waits, for a message timeout at most, and let go of everything."""
+        for reader in self._readers:
+            await reader.close()
+        self._stop.set()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._thread.join)
+        await loop.run_in_executor(None, self._watch.close)
+
+    async def _learn(self, topics: set[str]) -> dict[str, Refused]:
+        """Find the ids of topics not met before: an answer names the id. Nothing is sent to those without."""
+        strange = [topic for topic in topics if self._watch.id_of(topic) is None]
+        if not strange:
+            return {}
+        try:
+            found = await self.describe(strange)
+        except BrokerError as error:
+            return {topic: Refused("unavailable", str(error)) for topic in strange}
+        self._watch.remember({name: topic.id for name, topic in found.items()})
+        return {
+            topic: Refused("unknown_topic", f"there is no topic {topic}")
+            for topic in strange
+            if topic not in found
+        }
+
+    def _refuse(self, record: Record) -> Refused | None:
+        try:
+            size = record_bytes(record)
+        except UnicodeEncodeError:
+            return Refused("invalid", "a header's name is not text that UTF-8 can hold")
+        if size > self._max_record_bytes:
+            return Refused(
+                "too_large", f"the record has {size} bytes, the broker takes {self._max_record_bytes}"
+            )
+        # One bad record would make Kafka refuse its whole batch: judge here what can be judged here.
+        if not 0 <= record.at <= self._clock() + MAX_AHEAD_MS:
+            return Refused("invalid", f"the record's time, {record.at}, is negative or too far ahead")
+        if record.key is None and record.topic in self._compacted:
+            return Refused("invalid", f"{record.topic} is compacted: a record needs a key")
+        if record.partition < 0:
+            return Refused("unknown_topic", "there is no partition with a negative number")
+        return None
+
+    def _produce(self, batch: _Batch, index: int, record: Record) -> Refused | None:
+        topic_id = self._watch.id_of(record.topic) or ""
+        try:
+            self._producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                on_delivery=partial(self._settle, batch, index, topic_id),
+                timestamp=record.at,
+                headers=list(record.headers),
+            )
+        except BufferError:
+            return Refused("unavailable", "too many records wait for Kafka")
+        except KafkaException as error:
+            return local_refusal(error_of(error))
+        return None
+
+    def _settle(
+        self, batch: _Batch, index: int, topic_id: str, error: KafkaError | None, message: Message
+    ) -> None:
+        """Take a delivery report, on the serving thread."""
+        if error is not None:
+            if error.code() == Local.MSG_TIMED_OUT:
+                self._watch.note_silence()
+            batch.settle(index, delivery_outcome(error))
+            return
+        self._watch.note_answer()
+        partition, offset = message.partition(), message.offset()
+        if partition is None or offset is None or offset < 0:
+            batch.settle(index, Unknown("Kafka acknowledged without an offset"))
+            return
+        batch.settle(index, Stored(Position(topic_id, partition, offset)))
+
+    def _make_producer(self) -> Producer:
+        return Producer({**self._producing, "error_cb": self._note_error})
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._is_fatal = True
+        elif error.code() == Local.ALL_BROKERS_DOWN:
+            self._watch.note_silence()
+
+    def _serve(self) -> None:
+        """Serve delivery reports; make a new producer where the old one can never send again."""
+        while not self._stop.is_set():
+            self._producer.poll(0.1)
+            if self._is_fatal:
+                broken, self._producer, self._is_fatal = self._producer, self._make_producer(), False
+                broken.purge()
+                broken.flush(1.0)
+        self._producer.flush(self._answer_seconds)
+        self._producer.purge()
+        self._producer.poll(0)

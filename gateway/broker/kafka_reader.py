@@ -1,0 +1,268 @@
+"""Reading Kafka from explicit positions: no group, no commit, no reset.
+
+librdkafka is called on one thread of the reader's own, in a job for each poll. The job's result is kept until
+a poll takes it, so that a cancelled poll loses nothing. Each assignment has a generation: what was fetched
+under an older one is dropped.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from gateway.broker.kafka_errors import Local, broker_error, error_of, is_for_operator
+from gateway.broker.kafka_watch import KafkaWatch
+from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh, TooLow, TopicChanged
+
+Key = tuple[str, int]
+
+_SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop waiting
+_BOUNDS_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """An assigned partition. `generation` tells this assignment from earlier ones."""
+
+    topic_id: str
+    next: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """An event as a job found it, for the assignment `generation` of `key`."""
+
+    key: Key
+    generation: int
+    event: ReadEvent
+
+
+class KafkaReader:
+    """A reader of Kafka; see `gateway.broker.port.Reader`."""
+
+    def __init__(self, settings: Mapping[str, Any], watch: KafkaWatch) -> None:
+        """`watch` tells when a topic is no longer the one assigned.
+
+        Raises:
+            KafkaException: librdkafka refuses the settings.
+        """
+        self._consumer = Consumer(dict(settings))
+        self._watch = watch
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-read")
+        self._places: dict[Key, _Place] = {}
+        self._orders: dict[Key, _Place | None] = {}
+        self._job: asyncio.Future[list[_Fetched]] | None = None
+        self._fetched: deque[_Fetched] = deque()
+        self._changes: deque[tuple[str, str | None]] = deque()
+        self._generation = 0
+        self._is_hurried = False
+        self._is_closed = False
+        # Of the reader's thread alone:
+        self._applied: dict[Key, _Place] = {}
+        self._puzzling: set[Key] = set()
+        watch.join(self)
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        """Add or move partitions, with the next poll."""
+        for start in starts:
+            self._generation += 1
+            key = (start.topic, start.position.partition)
+            position = start.position
+            self._places[key] = _Place(position.topic_id, position.offset, self._generation)
+            self._orders[key] = _Place(position.topic_id, position.offset, self._generation)
+
+    def release(self, partitions: Sequence[Key]) -> None:
+        """Stop reading these, with the next poll."""
+        for key in partitions:
+            if self._places.pop(key, None) is not None:
+                self._orders[key] = None
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        """The next offset to come; passes over transaction markers, which are never returned."""
+        key = (topic, partition)
+        place = self._places.get(key)
+        if place is None:
+            return None
+        if self._job is None and not self._fetched and not self._orders and not self._is_closed:
+            (position,) = self._consumer.position([TopicPartition(topic, partition)])
+            place.next = max(place.next, position.offset)
+        return place.next
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        """Return what is there, or wait for it."""
+        events = self._take(limit)
+        if events or self._is_closed:
+            return events
+        loop = asyncio.get_running_loop()
+        if self._job is None:
+            orders, self._orders = self._orders, {}
+            self._is_hurried = False
+            self._job = loop.run_in_executor(self._thread, self._gather, orders, limit, wait_ms / 1000)
+        else:
+            # Left behind by a poll that was cancelled.
+            self._is_hurried = True
+        await asyncio.wait({self._job})
+        job, self._job = self._job, None
+        self._fetched += job.result()
+        return self._take(limit)
+
+    async def close(self) -> None:
+        """Release everything."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._is_hurried = True
+        self._watch.leave(self)
+        self._places.clear()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._consumer.close)
+        self._thread.shutdown()
+
+    def topics(self) -> set[str]:
+        """The topics that are assigned. Called on the watch's thread."""
+        return {topic for topic, _ in list(self._places)}
+
+    def compare(self, ids: Mapping[str, str | None]) -> None:
+        """Note topics that are no longer the ones assigned. Called on the watch's thread."""
+        for (topic, _), place in list(self._places.items()):
+            if topic in ids and ids[topic] != place.topic_id:
+                self._changes.append((topic, ids[topic]))
+
+    def _take(self, limit: int) -> list[ReadEvent]:
+        events = self._take_changes()
+        while self._fetched and len(events) < limit:
+            fetched = self._fetched.popleft()
+            place = self._places.get(fetched.key)
+            if place is None or place.generation != fetched.generation:
+                continue
+            events.append(fetched.event)
+            if isinstance(fetched.event, Read):
+                place.next = fetched.event.position.offset + 1
+            elif isinstance(fetched.event, TopicChanged):
+                self._drop(fetched.event)
+            else:
+                del self._places[fetched.key]
+        return events
+
+    def _take_changes(self) -> list[ReadEvent]:
+        events: list[ReadEvent] = []
+        while self._changes:
+            topic, new_id = self._changes.popleft()
+            old = {place.topic_id for (name, _), place in self._places.items() if name == topic}
+            for old_id in sorted(old - {new_id}):
+                changed = TopicChanged(topic, old_id, new_id)
+                self._drop(changed)
+                events.append(changed)
+        return events
+
+    def _drop(self, changed: TopicChanged) -> None:
+        """Read no partition of a topic that is not there any more."""
+        gone = [
+            key
+            for key, place in self._places.items()
+            if key[0] == changed.topic and place.topic_id == changed.old_id
+        ]
+        self.release(gone)
+
+    # From here on everything runs on the reader's thread.
+
+    def _gather(self, orders: Mapping[Key, _Place | None], limit: int, wait: float) -> list[_Fetched]:
+        until = time.monotonic() + wait
+        try:
+            self._apply(orders)
+            while True:
+                fetched = [*self._fetch(limit, until), *self._solve()]
+                if fetched or self._changes or self._is_hurried or time.monotonic() >= until:
+                    return fetched
+        except KafkaException as error:
+            raise broker_error(error_of(error), "reading") from error
+
+    def _apply(self, orders: Mapping[Key, _Place | None]) -> None:
+        self._unassign(key for key in orders if key in self._applied)
+        added = {key: place for key, place in orders.items() if place is not None}
+        if added:
+            self._consumer.incremental_assign(
+                [TopicPartition(*key, place.next) for key, place in added.items()]
+            )
+            self._applied.update(added)
+
+    def _unassign(self, keys: Iterable[Key]) -> None:
+        gone = list(keys)
+        if gone:
+            self._consumer.incremental_unassign([TopicPartition(*key) for key in gone])
+        for key in gone:
+            del self._applied[key]
+            self._puzzling.discard(key)
+
+    def _fetch(self, limit: int, until: float) -> list[_Fetched]:
+        left = max(0.0, min(until - time.monotonic(), _SLICE_SECONDS))
+        first = self._consumer.poll(left)
+        if first is None:
+            return []
+        more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+        return [fetched for message in (first, *more) if (fetched := self._translate(message)) is not None]
+
+    def _translate(self, message: Message) -> _Fetched | None:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        error = message.error()
+        key = (topic or "", -1 if partition is None else partition)
+        place = self._applied.get(key)
+        if error is not None:
+            self._note_error(key, error)
+            return None
+        if place is None or offset is None:
+            return None
+        place.next = offset + 1
+        at = message.timestamp()[1]
+        record = Record(key[0], key[1], message.key(), message.value(), _headers(message), at)
+        return _Fetched(key, place.generation, Read(Position(place.topic_id, key[1], offset), record, at))
+
+    def _note_error(self, key: Key, error: KafkaError) -> None:
+        if key in self._applied and error.code() in {
+            Local.AUTO_OFFSET_RESET,
+            Local.LOG_TRUNCATION,
+        }:
+            self._puzzling.add(key)
+        elif is_for_operator(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        # All else passes: librdkafka tries again by itself, and the watch sees topics that are gone.
+
+    def _solve(self) -> list[_Fetched]:
+        """Find out why a position was refused, and stop there; where Kafka is away, try again later."""
+        solved = []
+        for key in list(self._puzzling):
+            place = self._applied[key]
+            try:
+                event = self._why_refused(key, place)
+            except KafkaException:
+                continue
+            self._unassign([key])
+            if event is None:
+                self._apply({key: place})
+            else:
+                solved.append(_Fetched(key, place.generation, event))
+        return solved
+
+    def _why_refused(self, key: Key, place: _Place) -> ReadEvent | None:
+        """Ask for the bounds; None where the position is good after all."""
+        ids = self._watch.ask([key[0]])
+        if ids is None:
+            raise KafkaException(KafkaError(Local.TIMED_OUT))
+        if ids[key[0]] != place.topic_id:
+            return TopicChanged(key[0], place.topic_id, ids[key[0]])
+        first, end = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_BOUNDS_SECONDS)
+        wanted = Position(place.topic_id, key[1], place.next)
+        if place.next < first:
+            return TooLow(key[0], wanted, first)
+        return TooHigh(key[0], wanted, end) if place.next > end else None
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
+    headers: Any = message.headers() or ()
+    return tuple((name, content or b"") for name, content in headers)

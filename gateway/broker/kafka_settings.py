@@ -1,0 +1,93 @@
+"""Settings of librdkafka's clients: ours where the gateway's promises hang on them, else the operator's."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+HEADROOM_BYTES: Final = 48_000
+"""What framing of a record and of its batch may add to its bytes: with 1,000,000 this fits the 1,048,588 that
+Kafka allows by default."""
+
+_OURS_ALWAYS: Final[dict[str, Any]] = {
+    # An acknowledgement means: on all replicas in sync; and a retry of the client's own doubles nothing.
+    "acks": "all",
+    "enable.idempotence": True,
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # `latest` would pass over records in silence, `earliest` over a hole.
+    "auto.offset.reset": "error",
+    "enable.partition.eof": False,
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": False,
+}
+
+_PRODUCER: Final[dict[str, Any]] = {
+    "linger.ms": 1,
+    "queue.buffering.max.messages": 50_000,
+    "queue.buffering.max.kbytes": 131_072,
+    # Delivery reports need only the offset; the records stay with the caller.
+    "delivery.report.only.error": False,
+}
+
+_READER: Final[dict[str, Any]] = {
+    # Required by librdkafka; no group is ever joined, nothing is ever committed.
+    "group.id": "gateway-reader",
+    "fetch.wait.max.ms": 250,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.message.max.bytes": 1_048_576,
+}
+
+_READER_ONLY: Final = frozenset(
+    {
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "enable.partition.eof",
+        "isolation.level",
+        "allow.auto.create.topics",
+        *_READER,
+    }
+)
+_PRODUCER_ONLY: Final = frozenset({"acks", "enable.idempotence", *_PRODUCER})
+
+
+def base_settings(servers: str, properties: Mapping[str, str]) -> dict[str, Any]:
+    """What every client takes: the servers, short waits, silence on standard error, the operator's keys."""
+    return {
+        # Failures are answered, counted and reported by the adapter; librdkafka's own lines would be noise.
+        "log_level": 2,
+        "socket.keepalive.enable": True,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 1_000,
+        **properties,
+        "bootstrap.servers": servers,
+    }
+
+
+def admin_settings(servers: str, properties: Mapping[str, str]) -> dict[str, Any]:
+    """For administrative requests."""
+    return _without(base_settings(servers, properties), _PRODUCER_ONLY | _READER_ONLY)
+
+
+def producer_settings(
+    servers: str, properties: Mapping[str, str], *, message_timeout_ms: int, max_record_bytes: int
+) -> dict[str, Any]:
+    """For appending."""
+    settings = {
+        **_PRODUCER,
+        **base_settings(servers, properties),
+        **_OURS_ALWAYS,
+        "message.timeout.ms": message_timeout_ms,
+        "message.max.bytes": max_record_bytes + HEADROOM_BYTES,
+    }
+    return _without(settings, _READER_ONLY)
+
+
+def reader_settings(servers: str, properties: Mapping[str, str]) -> dict[str, Any]:
+    """For reading."""
+    return _without({**_READER, **base_settings(servers, properties), **_OURS_ALWAYS}, _PRODUCER_ONLY)
+
+
+def _without(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    # librdkafka warns about settings of the other kind of client.
+    return {name: value for name, value in settings.items() if name not in names}

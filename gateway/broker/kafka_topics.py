@@ -1,0 +1,210 @@
+"""Kafka's topics: made, described, compared with what they should be, and measured."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import confluent_kafka.admin
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from gateway.broker.kafka_errors import UNKNOWN_TOPIC, broker_error, error_of
+from gateway.broker.kafka_settings import HEADROOM_BYTES
+from gateway.broker.port import BrokerError, Topic, TopicSpec
+
+# Its types say nothing of what it re-exports, nor of OffsetSpec's functions.
+_ADMIN: Final[Any] = confluent_kafka.admin
+
+_REQUEST_SECONDS: Final = 5.0
+_VISIBLE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTopic:
+    """A topic as Kafka describes it. `replicas`: of the partition with the fewest."""
+
+    id: str
+    partitions: int
+    replicas: int
+    is_led: bool
+
+
+class KafkaTopics:
+    """Administrative requests, awaited on the event loop."""
+
+    def __init__(self, admin: AdminClient, *, replication: int, max_record_bytes: int) -> None:
+        """`replication`: replicas of a new topic. With three or more, a write needs all but one of them."""
+        self._admin = admin
+        self._replication = replication
+        self._max_batch_bytes = max_record_bytes + HEADROOM_BYTES
+
+    async def ensure(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
+        """Make what is missing, and wait until it can be written to; say how the rest differs."""
+        if not specs:
+            return {}
+        names = [spec.name for spec in specs]
+        there = await self.describe(names)
+        missing = [spec for spec in specs if spec.name not in there]
+        if missing:
+            await self._create(missing)
+        there = await self._wait_for(names)
+        settings = await self._settings(names)
+        return {
+            spec.name: Topic(
+                there[spec.name].id, self._mismatches(spec, there[spec.name], settings[spec.name])
+            )
+            for spec in specs
+        }
+
+    async def describe(self, names: Sequence[str]) -> dict[str, FoundTopic]:
+        """The topics among `names` that exist.
+
+        Raises:
+            BrokerError: Kafka is away or refuses.
+        """
+        if not names:
+            return {}
+        found = {}
+        for name, future in self._ask_topics(names).items():
+            try:
+                found[name] = _found_topic(await asyncio.wrap_future(future))
+            except KafkaException as error:
+                if error_of(error).code() not in UNKNOWN_TOPIC:
+                    raise broker_error(error_of(error), f"describing the topic {name}") from error
+        return found
+
+    async def first_offsets(self, partitions: Sequence[tuple[str, int]]) -> list[int]:
+        """The first offset kept, of each (topic, partition).
+
+        Raises:
+            BrokerError: Kafka is away or refuses, or there is no such partition.
+        """
+        return await self._offsets(partitions, _ADMIN.OffsetSpec.earliest())
+
+    async def end_offsets(self, partitions: Sequence[tuple[str, int]]) -> list[int]:
+        """The offset that the next record will get; raises as `first_offsets`."""
+        return await self._offsets(partitions, _ADMIN.OffsetSpec.latest())
+
+    async def offset_at(self, partition: tuple[str, int], at: int) -> int | None:
+        """The first offset of that record time or later; None: there is none. Raises as `first_offsets`."""
+        (found,) = await self._offsets([partition], _ADMIN.OffsetSpec.for_timestamp(at))
+        return None if found < 0 else found
+
+    async def _offsets(self, partitions: Sequence[tuple[str, int]], spec: Any) -> list[int]:
+        if not partitions:
+            return []
+        asked = {key: TopicPartition(*key) for key in partitions}
+        try:
+            futures = self._admin.list_offsets(
+                dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
+            )
+            return [(await asyncio.wrap_future(futures[asked[key]])).offset for key in partitions]
+        except KafkaException as error:
+            await self._check_there(partitions)
+            raise broker_error(error_of(error), "asking for offsets") from error
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete topics; for tests."""
+        for name, future in self._admin.delete_topics(list(names)).items():
+            try:
+                await asyncio.wrap_future(future)
+            except KafkaException as error:
+                raise broker_error(error_of(error), f"deleting the topic {name}") from error
+
+    async def _check_there(self, partitions: Sequence[tuple[str, int]]) -> None:
+        there = await self.describe(sorted({topic for topic, _ in partitions}))
+        for topic, partition in partitions:
+            if topic not in there or partition >= there[topic].partitions:
+                raise BrokerError("topic_unknown", f"there is no partition {partition} of the topic {topic}")
+
+    def _ask_topics(self, names: Sequence[str]) -> Mapping[str, Any]:
+        try:
+            asked: Mapping[str, Any] = self._admin.describe_topics(
+                TopicCollection(list(dict.fromkeys(names))), request_timeout=_REQUEST_SECONDS
+            )
+        except KafkaException as error:
+            raise broker_error(error_of(error), "describing topics") from error
+        return asked
+
+    async def _create(self, specs: Sequence[TopicSpec]) -> None:
+        made = [
+            _ADMIN.NewTopic(spec.name, spec.partitions, self._replication, config=self._wanted(spec))
+            for spec in specs
+        ]
+        for name, future in self._admin.create_topics(made, request_timeout=_REQUEST_SECONDS).items():
+            try:
+                await asyncio.wrap_future(future)
+            except KafkaException as error:
+                # Another instance of ours was faster.
+                if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise broker_error(error_of(error), f"making the topic {name}") from error
+
+    async def _wait_for(self, names: Sequence[str]) -> dict[str, FoundTopic]:
+        """Wait until every partition has a leader: a topic is made before all brokers know it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _VISIBLE_SECONDS
+        while True:
+            there = await self.describe(names)
+            late = [name for name in names if name not in there or not there[name].is_led]
+            if not late:
+                return there
+            if loop.time() > until:
+                reason = f"the topic {late[0]} has no leader yet: are all brokers up?"
+                raise BrokerError("broker_unavailable", reason)
+            await asyncio.sleep(0.05)
+
+    async def _settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        resources = [_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, name) for name in dict.fromkeys(names)]
+        found = {}
+        futures = self._admin.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
+        for resource, future in futures.items():
+            try:
+                entries = await asyncio.wrap_future(future)
+            except KafkaException as error:
+                raise broker_error(error_of(error), f"reading the settings of {resource.name}") from error
+            found[resource.name] = {name: entry.value for name, entry in entries.items()}
+        return found
+
+    def _wanted(self, spec: TopicSpec) -> dict[str, str]:
+        """Settings of the topic, for making it and for comparing."""
+        wanted = {
+            "cleanup.policy": "compact" if spec.compacted else "delete",
+            "max.message.bytes": str(self._max_batch_bytes),
+        }
+        if not spec.compacted:
+            wanted["retention.ms"] = str(-1 if spec.retention_ms is None else spec.retention_ms)
+        if self._replication > 2:  # noqa: PLR2004  (with two, one broker that is away would stop all writing)
+            wanted["min.insync.replicas"] = str(self._replication - 1)
+        return wanted
+
+    def _mismatches(self, spec: TopicSpec, found: FoundTopic, settings: Mapping[str, str]) -> tuple[str, ...]:
+        words = []
+        if found.partitions != spec.partitions:
+            words.append(f"{spec.name} has {found.partitions} partitions, {spec.partitions} are wanted")
+        if found.replicas < self._replication:
+            words.append(f"{spec.name} has {found.replicas} replicas, {self._replication} are wanted")
+        for name, wanted in self._wanted(spec).items():
+            actual = settings.get(name)
+            if actual is not None and not _suffices(name, actual, wanted):
+                words.append(f"{spec.name} has {name}={actual}, wanted: {wanted}")
+        if settings.get("unclean.leader.election.enable") == "true":
+            words.append(
+                f"{spec.name} has unclean.leader.election.enable=true: it may lose acknowledged records"
+            )
+        return tuple(words)
+
+
+def _found_topic(described: Any) -> FoundTopic:
+    return FoundTopic(
+        id=str(described.topic_id),
+        partitions=len(described.partitions),
+        replicas=min(len(partition.replicas) for partition in described.partitions),
+        is_led=all(partition.leader is not None for partition in described.partitions),
+    )
+
+
+def _suffices(name: str, actual: str, wanted: str) -> bool:
+    if name in {"max.message.bytes", "min.insync.replicas"}:
+        return int(actual) >= int(wanted)
+    return actual == wanted

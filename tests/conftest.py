@@ -1,0 +1,60 @@
+"""What every test may need: real parts (started once a run), and the account of those that a machine lacks.
+
+A test that needs a real part carries its marker (`@pytest.mark.kafka`). Where the part is missing, the test
+is left out of the run, and the last lines of the run say which part, why, and how many tests; with CI=true in
+the environment the run fails. Nothing else in the tests is ever skipped.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import pytest
+
+from tests.kafka_server import KafkaServer, why_kafka_is_missing
+
+REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {"kafka": why_kafka_is_missing}
+"""Marker to a function that says why the part cannot be used here, or None. A new real part is a new line."""
+
+_NOT_RUN: Final = pytest.StashKey[dict[str, tuple[str, int]]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a missing part, and count it."""
+    reasons = {marker: why for marker, missing in REAL_PARTS.items() if (why := missing()) is not None}
+    counts: Counter[str] = Counter()
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        lacking = [marker for marker in reasons if item.get_closest_marker(marker) is not None]
+        counts.update(lacking)
+        (left_out if lacking else kept).append(item)
+    items[:] = kept
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    config.stash[_NOT_RUN] = {marker: (reasons[marker], count) for marker, count in counts.items()}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where a CI machine could not run everything, the run has failed."""
+    if session.config.stash.get(_NOT_RUN, {}) and os.environ.get("CI") == "true":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was not run."""
+    for part, (reason, count) in sorted(config.stash.get(_NOT_RUN, {}).items()):
+        failed = " CI=true: this is a failure." if os.environ.get("CI") == "true" else ""
+        terminalreporter.write_line(f"NOT RUN: {count} tests that need {part}: {reason}.{failed}", red=True)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """One Kafka for all tests of the run. A test that pauses or stops it brings it back."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    server.start()
+    yield server
+    server.kill()

@@ -1,0 +1,179 @@
+"""A broker under test and what can be done to it from outside, the same for every adapter."""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from gateway.broker.embedded import EmbeddedBroker, Fate
+from gateway.broker.kafka import KafkaBroker
+from gateway.broker.port import Broker, Position, Read, Reader, ReadEvent, Record, Start, Topic, TopicSpec
+from tests.kafka_server import KafkaServer
+
+MAX_RECORD_BYTES = 20_000
+
+
+class Stand(Protocol):
+    """One adapter, opened, and the hands of an operator on its broker."""
+
+    @property
+    def broker(self) -> Broker:
+        """The adapter under test."""
+        ...
+
+    async def reopen(self) -> None:
+        """Close the adapter, end the broker in order, start both again."""
+        ...
+
+    async def silence(self) -> None:
+        """From now on the broker takes records, perhaps, and answers nothing."""
+        ...
+
+    async def restore(self) -> None:
+        """End of `silence`."""
+        ...
+
+    async def expire(self, topic: str, before: int) -> None:
+        """Let retention take what is below the offset `before` (which the caller made old enough)."""
+        ...
+
+    async def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        ...
+
+    async def close(self) -> None:
+        """End of the test."""
+        ...
+
+
+class EmbeddedStand:
+    """The embedded adapter on a file in a temporary folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "broker.db"
+        self._fate: Fate = "store"
+        self.broker = self._open()
+
+    def _open(self) -> EmbeddedBroker:
+        return EmbeddedBroker.open(
+            self._path,
+            clock=now,
+            entropy=os.urandom,
+            limit_bytes=50_000_000,
+            max_record_bytes=MAX_RECORD_BYTES,
+            fate=lambda _: self._fate,
+        )
+
+    async def reopen(self) -> None:
+        await self.broker.close()
+        self.broker = self._open()
+
+    async def silence(self) -> None:
+        self._fate = "store_and_forget"
+
+    async def restore(self) -> None:
+        self._fate = "store"
+
+    async def expire(self, topic: str, before: int) -> None:
+        await self.broker.trim()
+        assert (await self.broker.bounds([(topic, 0)]))[0][0] == before
+
+    async def delete(self, topic: str) -> None:
+        await self.broker.delete_topic(topic)
+
+    async def close(self) -> None:
+        await self.broker.close()
+
+
+class KafkaStand:
+    """The Kafka adapter on the run's server."""
+
+    def __init__(self, server: KafkaServer) -> None:
+        self._server = server
+        self.broker = self._open()
+
+    def _open(self) -> KafkaBroker:
+        return KafkaBroker.open(
+            self._server.servers,
+            clock=now,
+            properties={},
+            replication=1,
+            message_timeout_ms=2_000,
+            max_record_bytes=MAX_RECORD_BYTES,
+        )
+
+    async def reopen(self) -> None:
+        await self.broker.close()
+        self._server.stop()
+        self._server.start()
+        self.broker = self._open()
+
+    async def silence(self) -> None:
+        self._server.pause()
+
+    async def restore(self) -> None:
+        self._server.resume()
+
+    async def expire(self, topic: str, before: int) -> None:
+        admin = AdminClient({"bootstrap.servers": self._server.servers})
+        for future in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+            await asyncio.wrap_future(future)
+
+    async def delete(self, topic: str) -> None:
+        await self.broker.delete_topic(topic)
+
+    async def close(self) -> None:
+        self._server.resume()
+        await self.broker.close()
+
+
+def now() -> int:
+    """The clock, Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def fresh_name() -> str:
+    """A topic name that no other test uses."""
+    return f"partners.t-{uuid.uuid4().hex[:12]}.inbound"
+
+
+async def make_topic(broker: Broker, name: str, partitions: int = 1, **settings: int | bool) -> Topic:
+    """Make one topic."""
+    retention = settings.get("retention_ms")
+    spec = TopicSpec(name, partitions, None if retention is None else int(retention))
+    return (await broker.ensure([spec]))[name]
+
+
+def record(topic: str, value: bytes | None = b"v", partition: int = 0, **more: object) -> Record:
+    """A record with little in it; `more`: key, headers, at."""
+    key, headers, at = more.get("key", b"k"), more.get("headers", ()), more.get("at", now())
+    assert key is None or isinstance(key, bytes)
+    assert isinstance(headers, tuple)
+    assert isinstance(at, int)
+    return Record(topic, partition, key, value, headers, at)
+
+
+def start(topic: str, topic_id: str, offset: int = 0, partition: int = 0) -> Start:
+    """Where to read on."""
+    return Start(topic, Position(topic_id, partition, offset))
+
+
+async def read_until(reader: Reader, count: int) -> list[ReadEvent]:
+    """Poll until so many events came; the test's own timeout ends a wait that is in vain."""
+    events: list[ReadEvent] = []
+    while len(events) < count:
+        events += await reader.poll(100, 1_000)
+    return events
+
+
+def values(events: Sequence[ReadEvent]) -> list[bytes | None]:
+    """The values of the records read; anything but records fails."""
+    read = [event for event in events if isinstance(event, Read)]
+    assert len(read) == len(events), events
+    return [event.record.value for event in read]

@@ -1,0 +1,178 @@
+"""A real Apache Kafka for tests: one node on free loopback ports, its data in a temporary folder.
+
+The jars come from Maven by `tests/kafka/pom.xml`, once, into `.cache/kafka/` of the work tree. Each server is
+ended by its process id, also when the interpreter ends before its owner does it.
+"""
+
+import atexit
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+_POM = _ROOT / "tests" / "kafka" / "pom.xml"
+_LOG4J = _ROOT / "tests" / "kafka" / "log4j2.yaml"
+_JARS = _ROOT / ".cache" / "kafka"
+_START_SECONDS = 60.0
+
+
+def why_kafka_is_missing() -> str | None:
+    """Say what a machine lacks to run Kafka; None where nothing is missing."""
+    if shutil.which("java") is None:
+        return "java is not installed (on Debian or Ubuntu: apt-get install openjdk-17-jre-headless maven)"
+    if shutil.which("mvn") is None and not _is_fetched():
+        return "mvn is not installed, and .cache/kafka is empty (on Debian or Ubuntu: apt-get install maven)"
+    return None
+
+
+def fetch_jars() -> Path:
+    """The folder with Kafka's jars; fetched where the pom has changed since."""
+    if not _is_fetched():
+        _JARS.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_JARS.parent) as made:
+            folder = Path(made) / "jars"
+            order = ("mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies")
+            ran = subprocess.run(
+                (*order, f"-DoutputDirectory={folder}"), capture_output=True, text=True, check=False
+            )
+            if ran.returncode:
+                raise RuntimeError(f"Maven could not fetch Kafka:\n{ran.stdout}{ran.stderr}")
+            (folder / "pom.sha256").write_text(_pom_digest())
+            shutil.rmtree(_JARS, ignore_errors=True)
+            folder.rename(_JARS)
+    return _JARS
+
+
+class KafkaServer:
+    """One broker with its own controller. `servers`: the address that clients take."""
+
+    def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
+        """Format the storage in `folder`; `settings` are more lines for server.properties."""
+        self._folder = folder
+        self._classes = f"{fetch_jars()}/*"
+        self._port, controller = _free_ports(2)
+        self.servers = f"127.0.0.1:{self._port}"
+        self._properties = folder / "server.properties"
+        self._properties.write_text("\n".join((*_settings(folder, self._port, controller), *settings, "")))
+        self._server: subprocess.Popen[bytes] | None = None
+        made = self._run_tool("random-uuid")
+        self._run_tool("format", "-t", made.strip(), "-c", str(self._properties))
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        command = (
+            *_java("512m"),
+            f"-Dlog4j2.configurationFile={_LOG4J}",
+            "-cp",
+            self._classes,
+            "kafka.Kafka",
+        )
+        with (self._folder / "kafka.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                (*command, str(self._properties)),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        atexit.register(self.kill)
+        deadline = time.monotonic() + _START_SECONDS
+        while not _is_open(self._port):
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(
+                    f"Kafka did not start:\n{(self._folder / 'kafka.log').read_text()[-4000:]}"
+                )
+            time.sleep(0.05)
+
+    def pause(self) -> None:
+        """Stop its process in mid-air: connections stay open, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it in order, as an operator does; `start` brings it back with its data."""
+        self._signal(signal.SIGTERM)
+        if self._server is not None:
+            self._server.wait(timeout=60)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once; idempotent."""
+        if self._server is not None:
+            self._signal(signal.SIGKILL)
+            self._server.wait(timeout=30)
+            self._server = None
+            atexit.unregister(self.kill)
+
+    def _signal(self, number: int) -> None:
+        if self._server is not None and self._server.poll() is None:
+            os.kill(self._server.pid, number)
+
+    def _run_tool(self, *arguments: str) -> str:
+        command = (*_java("128m"), "-cp", self._classes, "kafka.tools.StorageTool", *arguments)
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise RuntimeError(f"Kafka's storage tool failed:\n{ran.stdout}{ran.stderr}")
+        return ran.stdout
+
+
+def _java(heap: str) -> tuple[str, ...]:
+    return ("java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+
+def _settings(folder: Path, port: int, controller: int) -> tuple[str, ...]:
+    return (
+        "process.roles=broker,controller",
+        "node.id=1",
+        f"controller.quorum.voters=1@127.0.0.1:{controller}",
+        f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names=CONTROLLER",
+        f"log.dirs={folder / 'logs'}",
+        "auto.create.topics.enable=false",
+        "offsets.topic.replication.factor=1",
+        "offsets.topic.num.partitions=4",
+        "transaction.state.log.replication.factor=1",
+        "transaction.state.log.min.isr=1",
+        "transaction.state.log.num.partitions=4",
+        "share.coordinator.state.topic.replication.factor=1",
+        "share.coordinator.state.topic.min.isr=1",
+        "share.coordinator.state.topic.num.partitions=4",
+        "group.initial.rebalance.delay.ms=0",
+    )
+
+
+def _pom_digest() -> str:
+    return hashlib.sha256(_POM.read_bytes()).hexdigest()
+
+
+def _is_fetched() -> bool:
+    stamp = _JARS / "pom.sha256"
+    return stamp.exists() and stamp.read_text() == _pom_digest()
+
+
+def _free_ports(count: int) -> list[int]:
+    opened = [socket.socket() for _ in range(count)]
+    try:
+        for one in opened:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in opened]
+    finally:
+        for one in opened:
+            one.close()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
