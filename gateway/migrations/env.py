@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 import audit.rows  # noqa: F401 - rows register themselves in the shared metadata
 import gateway.rows  # noqa: F401 - as above
 import partners.rows  # noqa: F401 - as above
+import schemas.rows  # noqa: F401 - as above
 
 connection: Any = context.config.attributes["connection"]
 context.configure(
