@@ -65,7 +65,7 @@ class EntryRow(SQLModel, table=True):
             "at",
             "epoch",
             "index",
-            sqlite_where=text("is_first"),
+            sqlite_where=text("is_first = 1"),
             postgresql_where=text("is_first"),
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, insert, select, tuple_, update
+from sqlalchemy import CursorResult, and_, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
@@ -142,13 +142,21 @@ def load_nodes(session: Session, origin: str, keys: Sequence[NodeKey]) -> Mappin
     Raises:
         NotInLogError: One of them does not exist: the log is smaller, or damaged.
     """
+    if not keys:
+        return {}
     log, epoch = split_origin(origin)
-    query = select(col(NodeRow.level), col(NodeRow.index), col(NodeRow.hash)).where(
-        col(NodeRow.log) == log,
-        col(NodeRow.epoch) == epoch,
-        tuple_(col(NodeRow.level), col(NodeRow.index)).in_(keys),
-    )
-    found = {(level, index): value for level, index, value in session.execute(query)} if keys else {}
+    # The whole key in every arm: with a list of (level, index) pairs SQLite reads all nodes of the log.
+    wanted = [
+        and_(
+            col(NodeRow.log) == log,
+            col(NodeRow.epoch) == epoch,
+            col(NodeRow.level) == level,
+            col(NodeRow.index) == index,
+        )
+        for level, index in sorted(set(keys))
+    ]
+    query = select(col(NodeRow.level), col(NodeRow.index), col(NodeRow.hash)).where(or_(*wanted))
+    found = {(level, index): value for level, index, value in session.execute(query)}
     missing = set(keys) - found.keys()
     if missing:
         raise NotInLogError(f"{origin}: no node at level and index {min(missing)}")

@@ -1,0 +1,119 @@
+"""The command of an outsider: what it prints and how it exits."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from audit.__main__ import main
+from audit.bundle import Bundle, format_bundle
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.proof import ConsistencyProof, format_consistency
+from audit.receipt import format_jwk
+from audit.tree import Head, prove_consistency
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, papers, reader
+
+HONEST = papers()
+LOG_KEY = str(HONEST.keys.logs[0])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The papers of an honest gateway, as files."""
+    (tmp_path / "receipt").write_bytes(HONEST.receipt)
+    (tmp_path / "event.tlog-proof").write_bytes(HONEST.proof)
+    (tmp_path / "bundle.json").write_bytes(format_bundle(Bundle(HONEST.receipt, HONEST.proof, HONEST.keys)))
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}))
+    old = Head(ORIGIN).append([b"a"])[0]
+    new, nodes = Head(ORIGIN).append([b"a", b"b", b"c"])
+    signed = [sign_checkpoint(Checkpoint(ORIGIN, head.size, head.root()), LOG_SIGNER) for head in (old, new)]
+    (tmp_path / "old").write_bytes(signed[0])
+    proof = ConsistencyProof(1, prove_consistency(1, 3, reader(nodes)), signed[1])
+    (tmp_path / "growth").write_bytes(format_consistency(proof))
+    return tmp_path
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    def run_it(*words: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        named = [str(folder / word) if (folder / word).exists() else word for word in words]
+        return main(["verify", *named], out, err), out.getvalue(), err.getvalue()
+
+    return run_it
+
+
+def test_proved_papers_exit_0_and_name_the_keys(run: Run) -> None:
+    pins = ("--jwks", "jwks.json", "--checkpoint-key", LOG_KEY)
+    for files in (("receipt", "event.tlog-proof"), ("bundle.json",)):
+        code, out, err = run(*files, *pins)
+        assert (code, err) == (0, "")
+        assert out.startswith("proved\n")
+        assert RECEIPT_SIGNER.key_id in out
+        assert LOG_KEY in out
+
+
+def test_growth_is_proved(run: Run) -> None:
+    code, out, _ = run("--old", "old", "--consistency", "growth", "--checkpoint-key", LOG_KEY)
+    assert code == 0
+    assert "only grew from 1 to 3 entries" in out
+
+
+def test_unpinned_keys_exit_9_and_never_say_proved(run: Run) -> None:
+    code, out, _ = run("bundle.json")
+    assert code == 9
+    assert out.startswith("not proved\n")
+    assert "signed by a key you have not pinned" in out
+
+
+def test_altered_papers_exit_9(run: Run, folder: Path) -> None:
+    (folder / "receipt").write_bytes(HONEST.receipt[:-8] + b"AAAAAAAA")
+    code, out, _ = run("receipt", "--jwks", "jwks.json")
+    assert code == 9
+    assert out.startswith("not proved\n")
+
+
+def test_another_content_exits_9(run: Run, folder: Path) -> None:
+    (folder / "content").write_bytes(b"another")
+    code, out, _ = run("receipt", "--jwks", "jwks.json", "--content", "content")
+    assert code == 9
+    assert "another content" in out
+
+
+def test_missing_file_exits_2_and_names_it(run: Run) -> None:
+    code, out, err = run("nowhere", "--jwks", "jwks.json")
+    assert (code, out) == (2, "")
+    assert "nowhere" in err
+
+
+def test_unusable_pinned_key_exits_2(run: Run) -> None:
+    code, out, err = run("receipt", "--checkpoint-key", "name+0+x")
+    assert (code, out) == (2, "")
+    assert "pinned key" in err
+
+
+@pytest.mark.parametrize("words", [[], ["verify"], ["verify", "--old", "old"], ["unknown"]])
+def test_wrong_usage_exits_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(words, io.StringIO(), io.StringIO())
+    assert raised.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "audit", "verify", str(folder / "bundle.json")],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 9
+    assert done.stdout.startswith("not proved\n")
