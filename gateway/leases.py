@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from gateway.database import Database, clock, insert_missing
 from gateway.errors import LeaseLostError, SetupError
+from gateway.facts import keep
 from gateway.rows import InstanceRow, LeaseRow, MetaRow
 
 RELEASED: Final = 0
@@ -137,9 +138,7 @@ class Leases:
         return share, sorted(owned, key=lambda lease: lease.shard)
 
     def _prepare(self, session: Session) -> None:
-        insert_missing(session, MetaRow, [{"name": SHARDS_FACT, "value": str(self._shards)}])
-        fact = select(col(MetaRow.value)).where(col(MetaRow.name) == SHARDS_FACT)
-        agreed = session.execute(fact).scalar_one()
+        agreed = keep(session, SHARDS_FACT, str(self._shards))
         if agreed != str(self._shards):
             raise SetupError(
                 f"lease.shards is {self._shards}, but the database has {agreed}: set it to {agreed},"

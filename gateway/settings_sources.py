@@ -35,7 +35,7 @@ class Key:
     name: str
     default: str
     note: str
-    is_secret: bool
+    is_hidden: bool
 
     @property
     def variable(self) -> str:
@@ -113,7 +113,7 @@ def format_markdown() -> str:
     """The table of docs/settings.md."""
     lines = ["| key | default | variable | what for |", "|---|---|---|---|"]
     for key in catalogue():
-        note = key.note + (f"; a secret: or `{key.name}{_FILE_SUFFIX}`" if key.is_secret else "")
+        note = key.note + (f"; a secret: or `{key.name}{_FILE_SUFFIX}`" if key.is_hidden else "")
         lines.append(
             f"| `{key.name}` | {f'`{key.default}`' if key.default else ''} | `{key.variable}` | {note} |"
         )
@@ -123,7 +123,7 @@ def format_markdown() -> str:
 def format_json() -> str:
     """The catalogue for programs: a list of objects."""
     rows = [
-        {"key": k.name, "default": k.default, "variable": k.variable, "note": k.note, "secret": k.is_secret}
+        {"key": k.name, "default": k.default, "variable": k.variable, "note": k.note, "secret": k.is_hidden}
         for k in catalogue()
     ]
     return json.dumps(rows, indent=2) + "\n"
@@ -173,7 +173,7 @@ def _from_file(file: Path | None, environ: Mapping[str, str], faults: list[str])
 def _known(given: dict[str, _Given], faults: list[str], place: Any) -> dict[str, _Given]:
     """Only known keys, secrets read from their files; a fault for each other one."""
     keys = {key.name: key for key in catalogue()}
-    secret_files = {name + _FILE_SUFFIX: name for name, key in keys.items() if key.is_secret}
+    secret_files = {name + _FILE_SUFFIX: name for name, key in keys.items() if key.is_hidden}
     known: dict[str, _Given] = {}
     for name, each in given.items():
         if name in keys:
@@ -228,10 +228,10 @@ def _keys(model: type[BaseModel], start: str) -> Iterator[Key]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _keys(kind, f"{start}{name}.")
         else:
-            yield Key(start + name, str(field.default), field.description or "", _is_secret(field))
+            yield Key(start + name, str(field.default), field.description or "", _is_hidden(field))
 
 
-def _is_secret(field: FieldInfo) -> bool:
+def _is_hidden(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("secret"))
 
