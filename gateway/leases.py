@@ -169,7 +169,12 @@ class Leases:
             return []
         free = (
             select(col(LeaseRow.shard), col(LeaseRow.epoch), col(LeaseRow.until))
-            .where(col(LeaseRow.role) == self._role, col(LeaseRow.until) <= now)
+            .where(
+                col(LeaseRow.role) == self._role,
+                col(LeaseRow.until) <= now,
+                # Rows of an earlier, finer division stay, since their epochs must never come again.
+                col(LeaseRow.shard) < self._shards,
+            )
             .order_by(col(LeaseRow.shard))
             .limit(count)
             .with_for_update(skip_locked=True)

@@ -161,6 +161,15 @@ async def test_another_number_of_shards_is_refused_until_all_are_stopped(databas
     assert len(await leases(database, "b", shards=16).hold()) == 16
 
 
+async def test_coarser_division_leaves_the_rows_of_the_finer_one_alone(database: Database) -> None:
+    await leases(database, "a", shards=16).hold()
+    with database.begin() as session:
+        expire_all(session)
+    first, second = leases(database, "b", shards=8), leases(database, "c", shards=8)
+    assert shards(await first.hold()) == set(range(8))
+    assert await second.hold() == frozenset()
+
+
 async def test_instances_gone_for_long_are_forgotten(database: Database) -> None:
     await leases(database, "a").hold()
     with database.begin() as session:
