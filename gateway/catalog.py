@@ -179,7 +179,7 @@ class Catalog:
             for line in directory.lines(partner.slug):
                 for schema_id in line.schema_ids:
                     schema = self._schemas.get(schema_id) or registry.by_id(session, schema_id)
-                    number = registry.number_of(session, line.subject, schema_id)
+                    number = dict(registry.uses(session, schema_id)).get(line.subject)
                     if schema is None or number is None:
                         raise BugError(f"schema {schema_id} of {line.subject} is missing from the registry")
                     self._schemas[schema_id] = schema

@@ -14,7 +14,7 @@ from partners.errors import ContractFileError, Problem
 from partners.partner import Topics
 from schemas import registry
 from schemas.codec import compile_codec
-from schemas.compatibility import check_level
+from schemas.compatibility import check_levels
 from schemas.errors import SchemaError
 from schemas.schema import Schema, parse_schema
 from schemas.subject import topic_record_subject
@@ -89,7 +89,7 @@ def _parse_all(file: ContractFile) -> dict[str, Schema]:
 
 def _breaks(session: Session, terms: Terms, new: Schema, earlier: tuple[int, ...]) -> list[str]:
     stored = [registry.by_id(session, one) for one in earlier]
-    found = check_level(new, [one for one in stored if one is not None], terms.compatibility)
+    found = check_levels(new, [one for one in stored if one is not None], terms.compatibility)
     section = SECTIONS[terms.direction]
     return [
         f"! {section} {terms.event_type}  {terms.compatibility} broken: {one.pointer or '/'}  {one.text}"

@@ -54,7 +54,7 @@ class FolderLock:
             self._handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise SetupError(
-                f"the data folder {folder} cannot be written ({error.strerror}): give this user the right to, "
+                f"the data folder {folder} cannot be written ({error.strerror}): give this user the right, "
                 "or name another with --data"
             ) from error
         try:
@@ -62,7 +62,8 @@ class FolderLock:
         except BlockingIOError as error:
             os.close(self._handle)
             raise SetupError(
-                f"the data folder {folder} is in use by another gateway: stop that one, or name another with --data"
+                f"the data folder {folder} is in use by another gateway: stop that one, "
+                "or name another with --data"
             ) from error
 
     def release(self) -> None:
@@ -129,6 +130,7 @@ def open_broker(settings: Settings) -> Broker:
         if kind == "kafka":
             return KafkaBroker.open(
                 rest.removeprefix("//"),
+                clock=clock,
                 properties={},
                 replication=settings.broker.replication,
                 message_timeout_ms=settings.broker.message_timeout,

@@ -1,0 +1,176 @@
+import asyncio
+import json
+from pathlib import Path
+
+from audit import log as audit_log
+from gateway.ingress.outcome import Accepted, Failed, Refused, Valid
+from tests.world import CONTRACT, ORDER, draft, running
+
+A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
+
+
+async def test_an_event_is_accepted_once_and_repeats_get_the_first_receipt(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (first,) = await world.send(A)
+        assert isinstance(first, Accepted)
+        assert not first.duplicate
+        assert first.position is not None
+        (again,) = await world.send(json.dumps(A, indent=3).encode())
+        assert isinstance(again, Accepted)
+        assert again.duplicate
+        assert (again.ref, again.receipt) == (first.ref, first.receipt)
+
+
+async def test_the_same_id_with_another_content_is_a_conflict(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (first,) = await world.send(A)
+        (other,) = await world.send({**A, "qty": 2})
+        assert isinstance(first, Accepted)
+        assert isinstance(other, Refused)
+        assert other.code == "event_conflict"
+        assert other.first is not None
+        assert other.first.ref == first.ref
+
+
+async def test_every_fault_is_told_and_the_id_is_not_burnt(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (bad,) = await world.send({"order_id": "A-1", "qty": "x", "custmer": "C"})
+        assert isinstance(bad, Refused)
+        assert bad.code == "event_invalid"
+        assert {(fault.pointer, fault.code) for fault in bad.faults} == {
+            ("/qty", "type"),
+            ("/custmer", "unknown_field"),
+        }
+        (good,) = await world.send(A)
+        assert isinstance(good, Accepted)
+
+
+async def test_a_strict_batch_with_a_fault_publishes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        outcomes = await world.send(A, {"order_id": "A-2"}, {**A, "order_id": "A-3"})
+        assert [one.code for one in outcomes if isinstance(one, Refused)] == [
+            "batch_refused",
+            "event_invalid",
+            "batch_refused",
+        ]
+        assert await world.parts.broker.bounds([("partners.acme.inbound", 0)]) == [(0, 0)]
+        assert isinstance((await world.send(A))[0], Accepted)
+
+
+async def test_a_strict_batch_with_a_conflict_claims_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send(A)
+        fresh = {**A, "order_id": "A-9"}
+        outcomes = await world.send(fresh, {**A, "qty": 7})
+        assert [one.code for one in outcomes if isinstance(one, Refused)] == [
+            "batch_refused",
+            "event_conflict",
+        ]
+        (once,) = await world.send(fresh)
+        assert isinstance(once, Accepted)
+        assert not once.duplicate
+
+
+async def test_a_lenient_batch_takes_what_is_good(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        outcomes = await world.send(A, {"order_id": "A-2"}, {**A, "order_id": "A-3"}, strict=False)
+        assert [type(one) for one in outcomes] == [Accepted, Refused, Accepted]
+
+
+async def test_twins_in_a_batch_are_one_event(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        outcomes = await world.send(A, A, {**A, "qty": 5}, strict=False)
+        assert isinstance(outcomes[0], Accepted)
+        assert isinstance(outcomes[1], Accepted)
+        assert (outcomes[0].duplicate, outcomes[1].duplicate) == (False, True)
+        assert outcomes[0].receipt == outcomes[1].receipt
+        assert isinstance(outcomes[2], Refused)
+        assert outcomes[2].code == "event_conflict"
+
+
+async def test_a_dry_run_leaves_no_trace(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (dry,) = await world.send(A, dry_run=True)
+        assert isinstance(dry, Valid)
+        (real,) = await world.send(A)
+        assert isinstance(real, Accepted)
+        assert not real.duplicate
+        (after,) = await world.send(A, dry_run=True)
+        assert isinstance(after, Accepted)
+        assert after.duplicate
+
+
+async def test_ids_that_disagree_are_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (one,) = await world.submit([draft(A, id="other")])
+        assert isinstance(one, Refused)
+        assert one.code == "event_id_mismatch"
+        (same,) = await world.submit([draft(A, id="A-1")])
+        assert isinstance(same, Accepted)
+
+
+async def test_an_unknown_type_names_the_near_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (one,) = await world.submit([draft(A, "order.plcaed")])
+        assert isinstance(one, Refused)
+        assert one.code == "event_type_unknown"
+        assert one.hint == "Did you mean order.placed?"
+
+
+async def test_many_writers_of_one_event_make_one_record(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(world.send(A)) for _ in range(40)]
+        outcomes = [task.result()[0] for task in tasks]
+        assert all(isinstance(one, Accepted) for one in outcomes)
+        assert len({one.receipt for one in outcomes if isinstance(one, Accepted)}) == 1
+        assert await world.parts.broker.bounds([("partners.acme.inbound", 0)]) == [(0, 1)]
+
+
+async def test_an_event_accepted_under_an_older_schema_keeps_its_receipt(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        contract = CONTRACT.replace("key: /customer}", "key: /customer, accept_versions: 1}")
+        await world.apply(contract)
+        (first,) = await world.send(A)
+        newer = {**ORDER, "fields": [*ORDER["fields"][:2], {"name": "quantity", "type": "int", "default": 0}]}
+        await world.apply(contract, {"order.avsc": json.dumps(newer)}, allow=frozenset({"incompatible"}))
+        (again,) = await world.send(A)
+        (bad,) = await world.send({**A, "order_id": "new"})
+        assert isinstance(first, Accepted)
+        assert isinstance(again, Accepted)
+        assert again.receipt == first.receipt
+        assert isinstance(bad, Refused)
+
+
+async def test_accepted_and_refused_events_are_entries_once_each(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        outcomes = await world.send(*({**A, "order_id": f"A-{n}"} for n in range(25)))
+        for _ in range(5):
+            await world.send({"order_id": "bad"})
+        await world.send(A)
+        # two keys, the operator's credential, the contract, 25 accepted, one refusal for five
+        await world.settled(4 + 25 + 1)
+        with world.parts.ground.database.begin() as session:
+            heads = {one.head.origin: one for one in audit_log.heads(session)}
+        assert sum(one.head.size for one in heads.values()) == 30
+        assert all(isinstance(one, Accepted) for one in outcomes)
+
+
+async def test_a_closed_program_answers_that_it_is_stopping(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+    world.parts.ingress.publisher.spawn = None
+    (one,) = await world.send(A)
+    assert isinstance(one, Failed)

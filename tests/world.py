@@ -1,0 +1,136 @@
+"""A whole gateway in one process for tests: real SQLite, real embedded broker, real keys; no HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.evidence import Author
+from gateway.bootstrap.ground import open_broker, prepare
+from gateway.bootstrap.parts import Parts, Step, wire
+from gateway.broker.port import Broker
+from gateway.event import Content, Direction
+from gateway.ingress.accept import Submission
+from gateway.ingress.draft import Draft
+from gateway.ingress.outcome import Outcome
+from gateway.settings import Settings
+from gateway.settings_sources import load
+
+OPERATOR = Author("operator", None)
+
+ORDER: dict[str, Any] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "com.acme",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "customer", "type": ["null", "string"], "default": None},
+        {"name": "qty", "type": "int"},
+    ],
+}
+CONTRACT = """\
+gateway: v1
+partner: acme
+name: Acme GmbH
+sends:
+  order.placed: {schema: order.avsc, id: /order_id, key: /customer}
+receives:
+  order.accepted: {schema: order.avsc, id: /order_id}
+"""
+
+
+def nothing(_: str) -> None:
+    """Do nothing at a step."""
+
+
+def make_settings(folder: Path, **flags: str | int | bool) -> Settings:
+    given: dict[str, str | int | bool] = {"data": str(folder), "audit.tick": "20ms", **flags}
+    return load(flags=given, environ={}, file=None).settings
+
+
+@dataclass
+class World:
+    """Parts that run, and shorthands for what tests do with them."""
+
+    parts: Parts
+    counts: dict[str, int]
+
+    async def apply(
+        self,
+        contract: str = CONTRACT,
+        files: Mapping[str, str] | None = None,
+        slug: str = "acme",
+        allow: frozenset[str] = frozenset(),
+    ) -> None:
+        sent = ContractText(contract, "contract.yaml", files or {"order.avsc": json.dumps(ORDER)})
+        await self.parts.administration.put_contract(slug, sent, Wish(allow=allow), by=OPERATOR)
+
+    async def send(
+        self, *bodies: object, strict: bool = True, dry_run: bool = False, direction: Direction = "inbound"
+    ) -> list[Outcome]:
+        drafts = tuple(
+            draft(body, "order.placed" if direction == "inbound" else "order.accepted") for body in bodies
+        )
+        return await self.submit(drafts, strict=strict, dry_run=dry_run, direction=direction)
+
+    async def submit(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        strict: bool = True,
+        dry_run: bool = False,
+        direction: Direction = "inbound",
+    ) -> list[Outcome]:
+        return await self.parts.ingress.accept(
+            Submission("acme", direction, tuple(drafts), strict, dry_run, "api_key", "crd_1", None)
+        )
+
+    async def settled(self, entries: int) -> None:
+        """Wait until the sequencer has made so many entries since this world began."""
+        for _ in range(500):
+            if self.counts.get("entry", 0) >= entries:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{self.counts} after 10 s; {self.parts.sequencer.problem}")
+
+
+def draft(body: object, event_type: str = "order.placed", **attributes: str) -> Draft:
+    """A draft of an event whose data is `body` (bytes as they are, else as JSON)."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    event_id, source = attributes.pop("id", None), attributes.pop("source", None)
+    return Draft(event_type, event_id, source, attributes, raw, Content(raw, "application/json"))
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, *, step: Step = nothing, broker: Broker | None = None, **flags: str | int | bool
+) -> AsyncIterator[World]:
+    """A gateway whose ingress, catalog, recovery and sequencer run until the block ends."""
+    settings = make_settings(folder, **flags)
+    ground = prepare(settings, "up")
+    used = broker or open_broker(settings)
+    counts: dict[str, int] = {}
+
+    def report(word: str, count: int) -> None:
+        counts[word] = counts.get(word, 0) + count
+
+    parts = wire(ground, used, step=step, report=report)
+    await parts.catalog.refresh()
+    stop = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for role in (parts.ingress, parts.recovery, parts.sequencer, parts.catalog):
+                tasks.create_task(role.run(stop))
+            await asyncio.sleep(0)
+            try:
+                yield World(parts, counts)
+            finally:
+                stop.set()
+    finally:
+        await parts.writes.close()
+        await used.close()
+        ground.database.close()
