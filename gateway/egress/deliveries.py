@@ -4,7 +4,8 @@ A tick holds everything since the last: evidence, delivery rows, backlog ranges,
 before the lease's epoch is compared in the same transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +20,12 @@ from gateway.egress.delivery import Delivery
 from gateway.leases import Lease
 from gateway.positions import Move, Progress, advance, load_all
 from gateway.rows import BacklogRow, DeliveryRow
+from partners.errors import NotFoundError
+from partners.onboarding import set_endpoint_state
 
 ROLE = "relay"
 
 State = Literal["pending", "held", "parked"]
-
-Disable = Callable[[Session, str, str, str], None]
-"""Partner, endpoint, why: the endpoint is to be disabled, in this transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Tick:
     spans: tuple[Span, ...]
     drained: tuple[tuple[str, str, int], ...]
     moves: tuple[Move, ...]
-    disabled: tuple[tuple[str, str, str], ...]
+    disabled: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Stored:
     spans: tuple[Span, ...]
 
 
-def write_tick(session: Session, tick: Tick, disable: Disable, *, now: int) -> None:
+def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     """Write one tick in the caller's transaction.
 
     Raises:
@@ -72,8 +72,9 @@ def write_tick(session: Session, tick: Tick, disable: Disable, *, now: int) -> N
     log.submit_all(session, tick.evidence)
     _write_rows(session, tick, now)
     _write_spans(session, tick)
-    for partner, endpoint, reason in tick.disabled:
-        disable(session, partner, endpoint, reason)
+    for partner, endpoint in tick.disabled:
+        with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
+            set_endpoint_state(session, partner, endpoint, "disabled")
 
 
 def load(session: Session, partners: Sequence[str], endpoints: Sequence[str]) -> Stored:

@@ -139,8 +139,15 @@ class Lane:
 
     def unsaved(self) -> tuple[Delivery, ...]:
         """What waits and has no row, in the order it came: to be saved before a lane closes for long."""
-        resting = (each for queue in self._groups.values() for each in queue)
-        return tuple(each for each in resting if each.ref not in self._saved | self._flying)
+        if len(self._known) == len(self._saved):
+            return ()
+        busy = self._saved | self._flying
+        return tuple(each for queue in self._groups.values() for each in queue if each.ref not in busy)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes nothing new for some time to come."""
+        return self.endpoint.state != "active" or self.breaker.is_open
 
     @property
     def flying(self) -> int:

@@ -5,7 +5,7 @@ the watermark was settled, or holds no record. Pure; offsets only.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Ledger:
@@ -71,6 +71,16 @@ class Ledger:
         start = self.watermark
         spans = [*_between(sorted(self._owed), self._reached), *self._finished]
         return tuple((max(a, start), b) for a, b in _merge(spans) if b > start)
+
+
+def flatten(spans: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """Ranges as a position stores them: first, end, first, end, ...: rising, since merged ranges never touch."""
+    return tuple(offset for span in spans for offset in span)
+
+
+def unflatten(bounds: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """The ranges that `flatten` made into this."""
+    return tuple(zip(bounds[::2], bounds[1::2], strict=True))
 
 
 def _between(owed: list[int], reached: int) -> list[tuple[int, int]]:

@@ -9,8 +9,9 @@ from typing import Final
 
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
+from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, take_in
-from gateway.egress.match import match
+from gateway.egress.match import group_of, match
 from gateway.egress.webhook import encode_body
 from gateway.event import EventKey
 from partners.endpoint import Endpoint
@@ -73,6 +74,23 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
     return _routed(found, match(snapshot.directory.endpoints(partner), found.type), origin)
 
 
+def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
+    """The delivery of a routed event to one of its endpoints."""
+    return Delivery(
+        endpoint=endpoint.id,
+        ref=routed.ref,
+        partner=routed.key.partner,
+        source=routed.key.source,
+        event_id=routed.key.id,
+        event_type=routed.event_type,
+        topic=read.record.topic,
+        position=read.position,
+        schema_id=routed.schema_id,
+        group=group_of(endpoint, read.record.key),
+        body=routed.body,
+    )
+
+
 def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
     key, schema_id = carried.key, carried.version.schema_id
     body = b""
@@ -81,7 +99,7 @@ def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> R
             carried.attributes,
             (key.id, key.source, carried.type),
             data_schema=f"{origin}/v1/schemas/{schema_id}",
-            data=carried.json(),
+            data=carried.json,
         )
     digest = hashlib.sha256(carried.datum).digest()
     return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints)

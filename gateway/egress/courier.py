@@ -1,0 +1,106 @@
+"""Sends what the lanes of a shard have to send; as many tasks as the lanes allow."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from gateway.database import Database
+from gateway.egress.deliveries import load_body
+from gateway.egress.delivery import Attempt, Delivery
+from gateway.egress.posting import Poster
+from gateway.egress.shard import Shard
+from gateway.errors import AwayError, SealError
+from gateway.standard_webhooks import WebhookSecretError
+
+_AGAIN_MS: Final = 200
+_SOON_MS: Final = 1_000
+_LATER_MS: Final = 60_000
+_LOOK_SECONDS: Final = 0.02
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """A shard at work: `wake` says that its lanes should be asked again; `posts` are under way."""
+
+    shard: Shard
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+    posts: int = 0
+
+
+class Courier:
+    """Asks lanes, posts, settles. `may_send`: whether our leases still stand at this moment."""
+
+    def __init__(
+        self,
+        database: Database,
+        poster: Poster,
+        clock: Callable[[], int],
+        *,
+        observe: Callable[[Attempt], None],
+        may_send: Callable[[int], bool],
+    ) -> None:
+        self._database = database
+        self._poster = poster
+        self._clock = clock
+        self._observe = observe
+        self._may_send = may_send
+
+    async def run(self, work: Work) -> None:
+        """Until cancelled, which cancels the POSTs under way."""
+        async with asyncio.TaskGroup() as posts:
+            while True:
+                work.wake.clear()
+                now = self._clock()
+                wake_at = now + _AGAIN_MS
+                if self._may_send(now):
+                    taken, asked = work.shard.take(now)
+                    wake_at = min(wake_at, asked)
+                    for delivery in taken:
+                        work.posts += 1
+                        posts.create_task(self._post(work, delivery))
+                try:
+                    async with asyncio.timeout(max(1, wake_at - now) / 1000):
+                        await work.wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def rest(self, works: Iterable[Work], seconds: float) -> None:
+        """Wait for the POSTs under way, but not longer."""
+        waiting = list(works)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    if not any(work.posts for work in waiting):
+                        return
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            _log.warning("relay.posts_cancelled", posts=sum(work.posts for work in waiting))
+
+    async def _post(self, work: Work, delivery: Delivery) -> None:
+        shard = work.shard
+        lane = shard.lanes[delivery.endpoint]
+        try:
+            body = delivery.body if delivery.body is not None else await self._body(delivery)
+            if body is None:
+                shard.forget(delivery)
+                return
+            attempt = await self._poster.post(lane, delivery, body)
+            shard.settle(attempt, self._clock())
+            self._observe(attempt)
+        except AwayError:
+            lane.give_back(delivery, self._clock() + _SOON_MS)
+        except (SealError, WebhookSecretError) as error:
+            _log.error("relay.secret_unusable", endpoint=delivery.endpoint, code=error.code)
+            lane.give_back(delivery, self._clock() + _LATER_MS)
+        finally:
+            work.posts -= 1
+            work.wake.set()
+
+    async def _body(self, delivery: Delivery) -> bytes | None:
+        return await self._database.read(lambda session: load_body(session, delivery.endpoint, delivery.ref))

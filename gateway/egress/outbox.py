@@ -1,0 +1,86 @@
+"""What a shard decided and has not written yet."""
+
+from dataclasses import replace
+from typing import Final
+
+from audit.store import Pending
+from gateway.egress.backlog import Span
+from gateway.egress.deliveries import Saved, Tick
+from gateway.leases import Lease
+from gateway.positions import Move
+
+LIMIT: Final = 500
+"""Decisions that may wait for the database before the shard stops reading and posting."""
+
+
+class Outbox:
+    """Gathers; `make_tick` empties it."""
+
+    def __init__(self) -> None:
+        self._evidence: list[Pending] = []
+        self._saved: dict[tuple[str, bytes], Saved] = {}
+        self._finished: list[tuple[str, bytes]] = []
+        self._disabled: list[tuple[str, str]] = []
+        self._rows: set[tuple[str, bytes]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be decided before a tick is written."""
+        return len(self._evidence) + len(self._saved) >= LIMIT
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self._evidence or self._saved or self._finished or self._disabled)
+
+    def add(self, evidence: Pending) -> None:
+        """Evidence of a decision."""
+        self._evidence.append(evidence)
+
+    def disable(self, partner: str, endpoint: str) -> None:
+        """The endpoint is to be disabled."""
+        self._disabled.append((partner, endpoint))
+
+    def has_row(self, endpoint: str, ref: bytes) -> bool:
+        """Whether the delivery has a row, or gets one with the next tick."""
+        return (endpoint, ref) in self._rows
+
+    def note_row(self, endpoint: str, ref: bytes) -> None:
+        """A row that was found in the database."""
+        self._rows.add((endpoint, ref))
+
+    def save(self, saved: Saved) -> None:
+        """The delivery gets a row, or its row changes; `is_new` is worked out here."""
+        key = (saved.delivery.endpoint, saved.delivery.ref)
+        waiting = self._saved.get(key)
+        is_new = key not in self._rows if waiting is None else waiting.is_new
+        self._saved[key] = replace(saved, is_new=is_new)
+        if saved.state == "parked":
+            self._rows.discard(key)
+        else:
+            self._rows.add(key)
+
+    def finish(self, endpoint: str, ref: bytes) -> None:
+        """The delivery waits no longer: its row goes."""
+        key = (endpoint, ref)
+        waiting = self._saved.pop(key, None)
+        if key in self._rows and not (waiting is not None and waiting.is_new):
+            self._finished.append(key)
+        self._rows.discard(key)
+
+    def make_tick(
+        self, lease: Lease, *, spans: list[Span], drained: list[tuple[str, str, int]], moves: list[Move]
+    ) -> Tick:
+        """Everything gathered, with what else changed; the outbox is empty afterwards."""
+        tick = Tick(
+            lease=lease,
+            evidence=tuple(self._evidence),
+            saved=tuple(self._saved.values()),
+            finished=tuple(self._finished),
+            spans=tuple(spans),
+            drained=tuple(drained),
+            moves=tuple(moves),
+            disabled=tuple(self._disabled),
+        )
+        self._evidence, self._saved, self._finished, self._disabled = [], {}, [], []
+        return tick

@@ -1,0 +1,286 @@
+"""The relay: outbound topics of the leased shards to the partners' endpoints.
+
+Crash order, each step named for the fault tests:
+
+1. Shards are leased; their topics are read from positions kept in SQL.
+2. A record is matched (`outbound.2.matched`), handed to lanes or backlogs; lanes POST (`outbound.2.posted`).
+3. A tick writes all of it in one transaction (`outbound.3.before`, `outbound.3.committed`).
+   Killed before: that tick and the POSTs under way repeat under the same webhook ids.
+4. Retries come from the shard's own rows. A lost lease cancels the POSTs under way; late ticks fail.
+
+Database away: outboxes fill, reading and posting stop. Broker away: saved retries go on.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import structlog
+
+from gateway.broker.port import Broker, Read, ReadEvent, Start, TooHigh, TooLow, TopicChanged
+from gateway.catalog import Catalog, Snapshot
+from gateway.database import Database
+from gateway.egress.courier import Courier, Work
+from gateway.egress.deliveries import load
+from gateway.egress.delivery import Attempt, Sender
+from gateway.egress.drain import Drain
+from gateway.egress.posting import Chance, Poster
+from gateway.egress.reading import read_event
+from gateway.egress.shard import Shard
+from gateway.egress.wording import Voice
+from gateway.egress.writer import Writer
+from gateway.errors import AwayError
+from gateway.leases import Lease, Leases, shard_of
+from partners.endpoint import Endpoint
+from partners.partner import Partner
+
+_POLL: Final = 200
+_POLL_MS: Final = 50
+_SLICE: Final = 10
+_AGAIN_MS: Final = 200
+_GRACE_SECONDS: Final = 3.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a relay is made of.
+
+    `unseal` opens an endpoint's secret for its place; `step` hears of numbered steps, `observe` of attempts.
+    """
+
+    database: Database
+    leases: Leases
+    broker: Broker
+    catalog: Catalog
+    sender: Sender
+    unseal: Callable[[bytes, str], bytes] = field(repr=False)
+    chance: Chance = field(repr=False)
+    step: Callable[[str], None] = lambda _: None
+    observe: Callable[[Attempt], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`origin`: our URL; `log_host`: what log names begin with; `shards`: as the leases have it."""
+
+    origin: str
+    log_host: str
+    shards: int = 64
+    tick_ms: int = 50
+    disable_after_ms: int = 5 * 86_400_000
+
+
+class Relay:
+    """A role; run one a process."""
+
+    def __init__(self, parts: Parts, terms: Terms) -> None:
+        self._parts = parts
+        self._terms = terms
+        self._works: dict[int, Work] = {}
+        self._spots: dict[tuple[str, int], Work] = {}
+        self._followed: Snapshot | None = None
+        self._held_until = 0
+        self._is_stopping = False
+        self._reader = parts.broker.reader()
+        poster = Poster(
+            parts.sender,
+            parts.unseal,
+            parts.chance,
+            disable_after_ms=terms.disable_after_ms,
+            posted=lambda: parts.step("outbound.2.posted"),
+        )
+        self._courier = Courier(
+            parts.database, poster, parts.chance.clock, observe=parts.observe, may_send=self._may_send
+        )
+        self._writer = Writer(
+            parts.database, parts.chance.clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; then finish what is under way (three seconds), write it, let the leases go."""
+        self._reader = self._parts.broker.reader()
+        self._is_stopping = False
+        clock, origin = self._parts.chance.clock, self._terms.origin
+        drain = Drain(self._parts.broker.reader(), self._parts.catalog, clock, origin)
+        try:
+            async with asyncio.TaskGroup() as group:
+                loops = [
+                    group.create_task(self._hold(group)),
+                    group.create_task(self._read()),
+                    group.create_task(drain.run(self._at_work)),
+                ]
+                writing = group.create_task(self._writer.run(self._works))
+                await stop.wait()
+                await self._finish(loops, writing)
+        finally:
+            await drain.close()
+            await self._reader.close()
+
+    # Leases, and what they bring
+
+    async def _hold(self, group: asyncio.TaskGroup) -> None:
+        leases = self._parts.leases
+        renew_at = 0
+        while True:
+            begun = self._now()
+            try:
+                if begun >= renew_at:
+                    renew_at = begun + leases.renew_after_ms
+                    owned = await leases.hold()
+                    self._held_until = begun + 3 * leases.renew_after_ms
+                    self._own(group, owned)
+                await self._follow()
+            except AwayError as error:
+                _log.warning("relay.database_away", code=error.code)
+            await asyncio.sleep(min(_AGAIN_MS, leases.renew_after_ms) / 1000)
+
+    def _own(self, group: asyncio.TaskGroup, owned: frozenset[Lease]) -> None:
+        epochs = {lease.shard: lease.epoch for lease in owned}
+        for number, work in list(self._works.items()):
+            if epochs.get(number) != work.shard.lease.epoch:
+                self._drop(work)
+        for lease in sorted(owned, key=lambda each: each.shard):
+            if lease.shard not in self._works:
+                quiet = self._now() + self._parts.sender.deadline_ms if lease.is_inherited else 0
+                work = Work(Shard(lease, quiet_until=quiet))
+                self._works[lease.shard] = work
+                self._followed = None
+                work.task = group.create_task(self._courier.run(work))
+
+    def _drop(self, work: Work) -> None:
+        """Stop a shard and forget what it did not write; if it is still ours, it begins again from SQL."""
+        if self._works.get(work.shard.lease.shard) is work:
+            del self._works[work.shard.lease.shard]
+        self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
+        self._reader.release([(each.topic, each.spot[1]) for each in work.shard.partitions.values()])
+        if work.task is not None:
+            work.task.cancel()
+
+    async def _follow(self) -> None:
+        """Give the shards today's partners, endpoints and topics."""
+        snapshot = self._parts.catalog.current
+        if snapshot is self._followed:
+            return
+        for work in list(self._works.values()):
+            partners = self._partners(snapshot, work.shard.lease.shard)
+            new = [partner for partner in partners if not work.shard.knows(partner.slug)]
+            if new:
+                slugs = [partner.slug for partner in new]
+                endpoints = [e.id for partner in new for e in snapshot.directory.endpoints(partner.slug)]
+                work.shard.adopt(
+                    await self._parts.database.read(lambda s, p=slugs, e=endpoints: load(s, p, e))  # type: ignore[misc]  # bound now, as the loop goes on
+                )
+            voices = {partner.slug: self._voice(partner) for partner in partners}
+            work.shard.update(voices, [e for partner in partners for e in _endpoints(snapshot, partner)])
+            if self._works.get(work.shard.lease.shard) is work:
+                self._reader.assign(self._watch(work, partners, snapshot))
+            work.wake.set()
+        self._followed = snapshot
+
+    def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
+        starts = []
+        for partner in partners:
+            topic, number = partner.topics.outbound, partner.topics.outbound_partition
+            topic_id = snapshot.topic_ids.get(topic)
+            start = None if topic_id is None else work.shard.watch(topic, topic_id, number, partner.slug)
+            if start is not None:
+                self._spots[start.position.topic_id, number] = work
+                starts.append(start)
+        return starts
+
+    # Records in
+
+    async def _read(self) -> None:
+        while True:
+            if any(work.shard.outbox.is_full for work in self._works.values()):
+                await asyncio.sleep(self._terms.tick_ms / 1000)
+                continue
+            events = await self._reader.poll(_POLL, _POLL_MS)
+            for number, event in enumerate(events, 1):
+                self._take_in(event)
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+
+    def _take_in(self, event: ReadEvent) -> None:
+        match event:
+            case Read(position):
+                work = self._spots.get((position.topic_id, position.partition))
+                if work is not None:
+                    self._match(work, event)
+            case TooLow(topic, wanted, first):
+                _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
+                spot = (wanted.topic_id, wanted.partition)
+                if spot in self._spots:
+                    self._reader.assign(self._spots[spot].shard.lose(spot, wanted.offset, first, self._now()))
+            case TooHigh(topic, wanted, end):
+                _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
+                spot = (wanted.topic_id, wanted.partition)
+                if spot in self._spots:
+                    self._reader.assign(self._spots[spot].shard.restart(spot, end))
+            case TopicChanged(topic, old_id, new_id):
+                _log.warning("relay.topic_changed", topic=topic, old_id=old_id, new_id=new_id)
+                for spot in [each for each in self._spots if each[0] == old_id]:
+                    self._spots.pop(spot).shard.abandon(spot, self._now())
+                self._parts.catalog.topic_changed(topic, new_id)
+
+    def _match(self, work: Work, read: Read) -> None:
+        position = read.position
+        partition = work.shard.partitions[position.topic_id, position.partition]
+        snapshot = self._parts.catalog.current
+        reading = read_event(read, partition.partner, snapshot, origin=self._terms.origin)
+        work.shard.receive(read, reading, self._now())
+        self._parts.step("outbound.2.matched")
+        work.wake.set()
+
+    # The end
+
+    async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
+        self._is_stopping = True
+        for task in loops:
+            task.cancel()
+        await asyncio.wait(loops)
+        await self._courier.rest(self._works.values(), _GRACE_SECONDS)
+        for work in self._works.values():
+            if work.task is not None:
+                work.task.cancel()
+        self._writer.stop()
+        await asyncio.wait([writing], timeout=_GRACE_SECONDS)
+        if not writing.done():
+            writing.cancel()  # the database is away: what it did not take repeats after the next start
+            return
+        try:
+            async with asyncio.timeout(_GRACE_SECONDS):
+                await self._parts.leases.release()
+        except (TimeoutError, AwayError) as error:
+            _log.warning("relay.leases_not_released", error=type(error).__name__)
+
+    # Who is who
+
+    def _now(self) -> int:
+        return self._parts.chance.clock()
+
+    def _may_send(self, now: int) -> bool:
+        """Not after our leases must have run out: another relay may be sending by then."""
+        return now < self._held_until and not self._is_stopping
+
+    def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
+        return [(work.shard, work.wake.set) for work in self._works.values()]
+
+    def _partners(self, snapshot: Snapshot, shard: int) -> list[Partner]:
+        everyone = snapshot.directory.partners()
+        return [each for each in everyone if shard_of(each.slug, self._terms.shards) == shard]
+
+    def _voice(self, partner: Partner) -> Voice:
+        log = f"{self._terms.log_host}/log/{partner.log}"
+        return Voice(self._terms.origin, log, partner.slug, self._parts.chance.entropy)
+
+
+def _endpoints(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
+    """A partner that is not active gets nothing: its endpoints count as paused."""
+    found = snapshot.directory.endpoints(partner.slug)
+    if partner.state == "active":
+        return found
+    return tuple(replace(each, state="paused") for each in found)

@@ -1,0 +1,366 @@
+"""One leased shard of the relay in memory: partitions, lanes, backlogs, and what is yet to be written.
+
+No I/O. Its invariant: an offset is settled in a ledger only together with what makes it so in the outbox, and
+the next tick writes both. So a tick that is lost with the process loses the progress too, and all repeats.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from gateway.broker.port import Position, Read, Start
+from gateway.egress.backlog import Backlog, Span
+from gateway.egress.deliveries import Saved, State, Stored, Tick
+from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.lane import NEVER, Lane
+from gateway.egress.ledger import Ledger, flatten, unflatten
+from gateway.egress.outbox import Outbox
+from gateway.egress.reading import Reading, Refused, Routed, Unreadable, delivery_of
+from gateway.egress.wording import Place, Voice
+from gateway.leases import Lease
+from gateway.positions import Move, Progress
+from partners.endpoint import Endpoint
+
+Spot = tuple[str, int]
+"""Topic id and partition."""
+
+SpanKey = tuple[str, str, int]
+"""Endpoint, topic id, partition."""
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition that is read; `stored` is what the database has."""
+
+    topic: str
+    spot: Spot
+    partner: str
+    ledger: Ledger
+    stored: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """An offset that is settled once its delivery is."""
+
+    owner: "Partition | Backlog"
+    offset: int
+
+
+class Shard:
+    """See the module.
+
+    `quiet_until`: ordered lanes send nothing before, since a former owner's POSTs may still land.
+    """
+
+    def __init__(self, lease: Lease, *, quiet_until: int = 0) -> None:
+        self.lease = lease
+        self.lanes: dict[str, Lane] = {}
+        self.partitions: dict[Spot, Partition] = {}
+        self.outbox = Outbox()
+        self._quiet_until = quiet_until
+        self._progress: dict[Spot, Progress] = {}
+        self._voices: dict[str, Voice] = {}
+        self._waiting: dict[str, list[Delivery]] = {}
+        self._debts: dict[tuple[str, bytes], Debt] = {}
+        self._moved: set[Spot] = set()
+        self._changed: set[SpanKey] = set()
+        self._backlogs: dict[SpanKey, Backlog] = {}
+        self._turns = 0
+
+    # What is read, and by whom
+
+    def knows(self, partner: str) -> bool:
+        """Whether the partner's stored state was taken in."""
+        return partner in self._voices
+
+    def adopt(self, stored: Stored) -> None:
+        """Take in what waits for partners that are new here; `update` and `watch` come next."""
+        self._progress.update(stored.progress)
+        for span in stored.spans:
+            self._backlogs[span.endpoint, span.topic_id, span.partition] = Backlog(span)
+        for delivery in stored.deliveries:
+            self._waiting.setdefault(delivery.endpoint, []).append(delivery)
+            self.outbox.note_row(delivery.endpoint, delivery.ref)
+
+    def watch(self, topic: str, topic_id: str, partition: int, partner: str) -> Start | None:
+        """Begin with a partition; where to read it from, or None where it is watched already."""
+        spot = (topic_id, partition)
+        if spot in self.partitions:
+            return None
+        stored = self._progress.pop(spot, None)
+        progress = stored or Progress(0)
+        ledger = Ledger(progress.next, unflatten(progress.finished))
+        self.partitions[spot] = Partition(topic, spot, partner, ledger, stored)
+        return Start(topic, Position(topic_id, partition, progress.next))
+
+    def update(self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint]) -> None:
+        """Partners and endpoints as they are now; the lane of one that is gone closes, and keeps all."""
+        self._voices.update(voices)
+        here = {endpoint.id: endpoint for endpoint in endpoints}
+        for endpoint_id, lane in self.lanes.items():
+            if endpoint_id not in here:
+                lane.update(replace(lane.endpoint, state="disabled"))
+        for endpoint in here.values():
+            if endpoint.id in self.lanes:
+                self.lanes[endpoint.id].update(endpoint)
+            else:
+                lane = Lane(endpoint)
+                lane.restore(self._waiting.pop(endpoint.id, ()))
+                self.lanes[endpoint.id] = lane
+
+    # Records come in
+
+    def receive(self, read: Read, reading: Reading, now: int) -> None:
+        """A record from the live reader."""
+        position = read.position
+        partition = self.partitions[position.topic_id, position.partition]
+        self._moved.add(partition.spot)
+        if partition.ledger.is_known(position.offset):
+            partition.ledger.pass_to(position.offset + 1)
+            return
+        if not isinstance(reading, Routed) or not reading.endpoints:
+            self._record(reading, Place(partition.topic, position), partition, now)
+            partition.ledger.pass_to(position.offset + 1)
+            return
+        partition.ledger.open(position.offset, len(reading.endpoints))
+        for endpoint in reading.endpoints:
+            if not self._give(delivery_of(read, reading, endpoint), partition, now):
+                partition.ledger.settle(position.offset)
+
+    def receive_again(self, backlog: Backlog, read: Read, reading: Reading, now: int) -> bool:
+        """A record of a backlog range; False where the lane has no room and the reading must stop."""
+        offset = read.position.offset
+        partition = self.partitions.get((read.position.topic_id, read.position.partition))
+        if offset < backlog.cursor or offset >= backlog.end:
+            return True
+        self._changed.add(_key_of(backlog))
+        if isinstance(reading, Routed) and reading.endpoints:
+            mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
+            if mine is None:
+                backlog.pass_to(offset + 1)
+                return True
+            return self._offer_again(backlog, delivery_of(read, reading, mine), now)
+        if partition is not None and not isinstance(reading, Unreadable):
+            self._record(reading, Place(partition.topic, read.position), partition, now)
+        backlog.pass_to(offset + 1)
+        return True
+
+    def lose(self, spot: Spot, wanted: int, first: int, now: int) -> list[Start]:
+        """Retention took [wanted, first) before it was read: evidence, and on at `first`."""
+        partition = self.partitions.get(spot)
+        if partition is None:
+            return []
+        place = Place(partition.topic, Position(spot[0], spot[1], wanted))
+        self.outbox.add(self._voices[partition.partner].hole(place, first, now))
+        partition.ledger.pass_to(first)
+        self._moved.add(spot)
+        return [Start(partition.topic, Position(*spot, first))]
+
+    def lose_again(self, backlog: Backlog, first: int, now: int) -> None:
+        """Retention took a part of a backlog range before it was delivered."""
+        topic, topic_id, number = backlog.place
+        lane = self.lanes.get(backlog.endpoint)
+        if lane is not None and backlog.cursor < first:
+            place = Place(topic, Position(topic_id, number, backlog.cursor))
+            voice = self._voices[lane.endpoint.partner]
+            self.outbox.add(voice.hole(place, min(first, backlog.end), now))
+        backlog.pass_to(min(first, backlog.end))
+        self._changed.add(_key_of(backlog))
+
+    def pass_again(self, backlog: Backlog, reached: int) -> None:
+        """A range was read up to here: what was not returned holds no record."""
+        if backlog.cursor < min(reached, backlog.end):
+            backlog.pass_to(min(reached, backlog.end))
+            self._changed.add(_key_of(backlog))
+
+    def restart(self, spot: Spot, offset: int) -> list[Start]:
+        """The topic ends before what we have seen: what it gets from now on is new, and read."""
+        partition = self.partitions.get(spot)
+        if partition is None:
+            return []
+        partition.ledger = Ledger(offset)
+        self._moved.add(spot)
+        return [Start(partition.topic, Position(*spot, offset))]
+
+    def abandon(self, spot: Spot, now: int) -> None:
+        """The topic is no more: what waits of it in backlogs is lost, and said so."""
+        for backlog in [each for each in self._backlogs.values() if each.place[1:] == spot]:
+            self.lose_again(backlog, backlog.end, now)
+        self.partitions.pop(spot, None)
+
+    # Deliveries go out
+
+    def next_backlog(self, now: int) -> Backlog | None:
+        """A range whose lane has room, each in its turn."""
+        wanted = [
+            each
+            for each in self._backlogs.values()
+            if not each.is_caught_up and each.endpoint in self.lanes and self.room(each, now)
+        ]
+        if not wanted or self.outbox.is_full:
+            return None
+        self._turns += 1
+        return wanted[self._turns % len(wanted)]
+
+    def room(self, backlog: Backlog, now: int) -> int:
+        """How many of a range its lane would take now."""
+        return self.lanes[backlog.endpoint].room(now)
+
+    def take(self, now: int) -> tuple[list[Delivery], int]:
+        """What is to be sent now, and when to ask again."""
+        taken: list[Delivery] = []
+        wake_at = NEVER
+        if self.outbox.is_full:
+            return taken, wake_at
+        for lane in self.lanes.values():
+            if lane.endpoint.order != "none" and now < self._quiet_until:
+                wake_at = min(wake_at, self._quiet_until)
+                continue
+            while not isinstance(found := lane.take(now), int):
+                taken.append(found)
+            wake_at = min(wake_at, found)
+        return taken, wake_at
+
+    def settle(self, attempt: Attempt, now: int) -> None:
+        """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
+        delivery, decision = attempt.delivery, attempt.decision
+        lane = self.lanes[delivery.endpoint]
+        lane.settle(delivery, decision, now, attempt.answer.failure)
+        voice = self._voices[delivery.partner]
+        self.outbox.add(voice.attempted(attempt))
+        after = replace(delivery, attempts=attempt.number)
+        match decision:
+            case Delivered():
+                self.outbox.finish(delivery.endpoint, delivery.ref)
+            case RetryAt(at):
+                self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
+            case Parked(reason):
+                self.outbox.add(voice.parked(attempt, reason, now))
+                self._save(after, "parked", reason)
+            case Held(reason):
+                self._save(replace(after, due_at=now), "held", reason)
+                self.outbox.disable(delivery.partner, delivery.endpoint)
+        self._pay(delivery)
+
+    def forget(self, delivery: Delivery) -> None:
+        """The row of a delivery that was to be sent is gone: somebody cancelled it."""
+        self.lanes[delivery.endpoint].forget(delivery)
+        self.outbox.finish(delivery.endpoint, delivery.ref)
+        self._pay(delivery)
+
+    # It is written
+
+    def make_tick(self) -> Tick | None:
+        """Everything decided since the last tick; None where nothing was. One tick at a time."""
+        self._save_closed()
+        moves = [move for spot in sorted(self._moved) if (move := self._move(spot)) is not None]
+        spans: list[Span] = []
+        drained: list[SpanKey] = []
+        for key in sorted(self._changed):
+            stored = self._backlogs[key].stored() if key in self._backlogs else None
+            if stored is None:
+                drained.append(key)
+            else:
+                spans.append(stored)
+        self._moved.clear()
+        self._changed.clear()
+        if self.outbox.is_empty and not moves and not spans and not drained:
+            return None
+        return self.outbox.make_tick(self.lease, spans=spans, drained=drained, moves=moves)
+
+    def committed(self, tick: Tick) -> None:
+        """The tick is durable."""
+        for move in tick.moves:
+            partition = self.partitions.get((move.topic_id, move.partition))
+            if partition is not None:
+                partition.stored = move.after
+        for saved in tick.saved:
+            lane = self.lanes.get(saved.delivery.endpoint)
+            if lane is not None and saved.state != "parked":
+                lane.saved(saved.delivery.ref)
+        for key in tick.drained:
+            if key in self._backlogs and self._backlogs[key].stored() is None:
+                del self._backlogs[key]
+
+    def _give(self, delivery: Delivery, partition: Partition, now: int) -> bool:
+        """Hand a live delivery to its lane, or to its backlog; whether the offset waits for it."""
+        offset = delivery.position.offset
+        key = (delivery.endpoint, *partition.spot)
+        backlog = self._backlogs.get(key)
+        if backlog is not None and backlog.covers(offset):
+            return False
+        if backlog is None or backlog.is_caught_up:
+            lane = self.lanes.get(delivery.endpoint)
+            offer = "closed" if lane is None else lane.offer(delivery, now)
+            if offer != "closed":
+                return offer == "taken" and self._owe(delivery, partition)
+        if backlog is None:
+            self._backlogs[key] = Backlog(
+                Span(delivery.endpoint, partition.topic, *partition.spot, offset, offset + 1)
+            )
+        else:
+            backlog.extend(offset)
+        self._changed.add(key)
+        return False
+
+    def _offer_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
+        offset = delivery.position.offset
+        offer = self.lanes[backlog.endpoint].offer(delivery, now)
+        if offer == "closed":
+            return False
+        backlog.pass_to(offset)
+        if offer == "taken":
+            backlog.ledger.open(offset, 1)
+            self._owe(delivery, backlog)
+        backlog.pass_to(offset + 1)
+        return True
+
+    def _owe(self, delivery: Delivery, owner: Partition | Backlog) -> bool:
+        self._debts[delivery.endpoint, delivery.ref] = Debt(owner, delivery.position.offset)
+        return True
+
+    def _pay(self, delivery: Delivery) -> None:
+        debt = self._debts.pop((delivery.endpoint, delivery.ref), None)
+        if debt is None:
+            return
+        debt.owner.ledger.settle(debt.offset)
+        if isinstance(debt.owner, Backlog):
+            self._changed.add(_key_of(debt.owner))
+        else:
+            self._moved.add(debt.owner.spot)
+
+    def _save(self, delivery: Delivery, state: State, reason: str | None) -> None:
+        self.outbox.save(Saved(delivery, state, reason, is_new=True))
+
+    def _save_closed(self) -> None:
+        """What waits in a lane that has closed gets a row, so that its offset is settled."""
+        for lane in self.lanes.values():
+            if lane.is_closed:
+                for delivery in lane.unsaved():
+                    if not self.outbox.has_row(delivery.endpoint, delivery.ref):
+                        self._save(delivery, "pending", None)
+                        self._pay(delivery)
+
+    def _move(self, spot: Spot) -> Move | None:
+        partition = self.partitions.get(spot)
+        if partition is None:
+            return None
+        after = Progress(partition.ledger.watermark, flatten(partition.ledger.finished()))
+        if after == partition.stored:
+            return None
+        return Move(partition.topic, *spot, partition.stored, after)
+
+    def _record(self, reading: Reading, place: Place, partition: Partition, now: int) -> None:
+        voice = self._voices[partition.partner]
+        match reading:
+            case Unreadable():
+                self.outbox.add(voice.unreadable(reading, place, now))
+            case Refused():
+                self.outbox.add(voice.refused(reading, place, now))
+            case Routed():
+                self.outbox.add(voice.unrouted(reading, place, now))
+
+
+def _key_of(backlog: Backlog) -> SpanKey:
+    _, topic_id, partition = backlog.place
+    return backlog.endpoint, topic_id, partition
