@@ -1,8 +1,8 @@
 """May a reader with one schema read what was written with another?
 
-The verdict is that of Apache Avro's own checker. Beside it our own walk names each difference with a pointer
-into the reader's schema, and holds logical types to more than Avro does: a changed scale or unit reads without
-an error, and wrong.
+The verdict is that of Apache Avro's own checker. Beside it our own walk names each difference, with a
+pointer into the reader's schema, and is stricter about logical types: with a changed scale or unit the same bytes read
+without an error, and wrong.
 Source: Apache Avro 1.12 specification, "Schema Resolution".
 """
 
@@ -49,9 +49,9 @@ _PROMOTIONS: Mapping[str, frozenset[str]] = {
 class Difference:
     """One reason why a reader cannot read a writer.
 
-    `pointer`: into the reader's schema, as JSON Pointer (`/fields/2/type`; what a name stands for is written out);
-    `direction`: whether the new schema fails as the reader of old data (`backward`) or the old one as reader of
-    new data (`forward`).
+    `pointer`: into the reader's schema (`/fields/2/type`, what a name stands for is written out).
+    `direction`: whether the new schema fails as the reader of old data (`backward`), or the old one as the reader
+    of new data (`forward`).
     """
 
     pointer: str
@@ -190,7 +190,7 @@ def _names(
 
 
 def _is_namesake(reader: AvroType, writer: AvroType) -> bool:
-    """Whether both are of one kind and one name (namespaces aside), or the writer's is an alias of the reader."""
+    """Whether both are of one kind and one name, namespaces aside, or the writer's is a reader's alias."""
     if not isinstance(reader, Record | Enumeration | Fixed) or not isinstance(
         writer, Record | Enumeration | Fixed
     ):

@@ -1,6 +1,6 @@
 """The registry: schema texts under subjects, one global id for each distinct text, versions never renumbered.
 
-Works in the caller's transaction and never commits. Compatibility is asked before, in `schemas.compatibility`.
+Works in the caller's transaction, never commits. Compatibility is asked before, in `schemas.compatibility`.
 Source: Confluent Schema Registry API, semantics of registration and look-up.
 """
 
@@ -36,7 +36,7 @@ class SubjectVersion:
 def register(session: Session, subject: str, text: str, *, now: int) -> Registered:
     """Make a text a version of a subject; the same text again gives the same version.
 
-    Two callers that add different versions to one subject at once: one gets the database's error for a doubled key.
+    Of two callers that add versions to one subject at once, one gets the database's error for a doubled key.
 
     Raises:
         SubjectError: no subject.
