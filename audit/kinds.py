@@ -53,12 +53,13 @@ def _nullable(shape: Shape) -> Shape:
 
 def _record(**members: Shape) -> Shape:
     """An object of exactly these members, in this order."""
+    names, tests = tuple(members), tuple(shape.accepts for shape in members.values())
 
     def accepts(value: Any) -> bool:
         return (
             isinstance(value, dict)
-            and tuple(value) == tuple(members)
-            and all(shape.accepts(value[name]) for name, shape in members.items())
+            and tuple(value) == names
+            and all(accept(member) for accept, member in zip(tests, value.values(), strict=True))
         )
 
     inside = ", ".join(f"{name}: {shape.text}" for name, shape in members.items())
