@@ -1,0 +1,90 @@
+"""Nothing grows for ever: claims and content are dropped once their time is over.
+
+A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. Topics
+are cut by the broker itself; log entries stay.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlmodel import Session, col
+
+from gateway.catalog import Catalog
+from gateway.database import Database
+from gateway.errors import AwayError
+from gateway.rows import ClaimRow
+
+DAY_MS = 86_400_000
+_LIMIT = 500
+"""Rows a transaction: the writer is never held for long."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Retention:
+    """Drops what is past its time.
+
+    `claims_ms`: how long repeats are recognised; `pause_seconds` between rounds.
+    """
+
+    database: Database
+    catalog: Catalog
+    clock: Callable[[], int]
+    claims_ms: int
+    pause_seconds: float = 60.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work in small transactions until `stop`."""
+        while not stop.is_set():
+            is_more = False
+            with suppress(AwayError):
+                is_more = await self.round()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.01 if is_more else self.pause_seconds)
+
+    async def round(self) -> bool:
+        """Drop some; whether there may be more.
+
+        Raises:
+            AwayError: the database is away.
+        """
+        now = self.clock()
+        directory = self.catalog.current.directory
+        days = {
+            partner.slug: contract.keep.content_days
+            for partner in directory.partners()
+            if (contract := directory.contract(partner.slug)) is not None
+        }
+        return await self.database.write(
+            lambda session: (
+                drop_content(session, days, now=now) + drop_claims(session, now - self.claims_ms) > 0
+            )
+        )
+
+
+def drop_claims(session: Session, before: int) -> int:
+    """Delete sequenced claims accepted before an instant; how many."""
+    old = select(col(ClaimRow.ref)).where(col(ClaimRow.at) < before, col(ClaimRow.leaf_index).is_not(None))
+    refs = session.execute(old.order_by(col(ClaimRow.at)).limit(_LIMIT)).scalars().all()
+    if refs:
+        session.execute(delete(ClaimRow).where(col(ClaimRow.ref).in_(refs)))
+    return len(refs)
+
+
+def drop_content(session: Session, days: Mapping[str, int], *, now: int) -> int:
+    """Forget content as received that is older than its partner's contract keeps it; of how many claims."""
+    dropped = 0
+    for partner, kept in sorted(days.items()):
+        old = select(col(ClaimRow.ref)).where(
+            col(ClaimRow.partner) == partner,
+            col(ClaimRow.at) < now - kept * DAY_MS,
+            col(ClaimRow.content).is_not(None),
+            col(ClaimRow.state) == "confirmed",
+        )
+        refs = session.execute(old.limit(_LIMIT)).scalars().all()
+        if refs:
+            session.execute(update(ClaimRow).where(col(ClaimRow.ref).in_(refs)).values(content=None))
+            dropped += len(refs)
+    return dropped

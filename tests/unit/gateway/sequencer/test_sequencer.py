@@ -1,0 +1,176 @@
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from audit import log as audit_log
+from audit.checkpoint import verify_checkpoint
+from audit.evidence import Kind
+from audit.note import VerifierKey
+from audit.search import find
+from gateway.bootstrap.ground import open_broker
+from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.port import Position, Read, Record, Start
+from gateway.ingress.outcome import Accepted
+from gateway.sequencer.guard import LogBehindError, published_checkpoints, verify_not_behind
+from tests.world import World, make_settings, running
+
+TOPIC = "partners.acme.inbound"
+FIRST = 4
+"""Entries of a new gateway with one contract: two keys, the operator's credential, the contract."""
+
+
+def body(number: int) -> dict[str, object]:
+    return {"order_id": f"A-{number}", "qty": number}
+
+
+def partner_log(world: World) -> str:
+    partner = world.parts.catalog.current.directory.partner("acme")
+    assert partner is not None
+    return f"{world.parts.ground.host}/log/{partner.log}"
+
+
+async def read_topic(world: World) -> list[Record]:
+    reader = world.parts.broker.reader()
+    topic_id = world.parts.catalog.current.topic_ids[TOPIC]
+    reader.assign([Start(TOPIC, Position(topic_id, 0, 0))])
+    found = [one.record for one in await reader.poll(100, 1_000) if isinstance(one, Read)]
+    await reader.close()
+    return found
+
+
+async def until(world: World, word: str, count: int) -> None:
+    for _ in range(500):
+        if world.counts.get(word, 0) >= count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{word} never reached {count}: {world.counts}")
+
+
+async def test_a_copied_record_makes_no_second_entry(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        await world.parts.broker.append(await read_topic(world))
+        await until(world, "repeat", 1)
+        with world.parts.ground.database.begin() as session:
+            assert len(find(session, partner_log(world)).rows) == 1
+
+
+async def test_forged_records_are_counted_and_never_stall_the_rest(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send(body(1))
+        (good,) = await read_topic(world)
+        header, payload, signature = dict(good.headers)["gateway_receipt"].decode().split(".")
+        forged = f"{header}.{payload[:-8]}AAAAAAAA.{signature}".encode()
+        altered = Record(TOPIC, 0, None, (good.value or b"") + b"x", good.headers, good.at)
+        bare = Record(TOPIC, 0, None, good.value, (), good.at)
+        other = tuple((n, forged if n == "gateway_receipt" else v) for n, v in good.headers)
+        await world.parts.broker.append([altered, bare, Record(TOPIC, 0, None, good.value, other, good.at)])
+        await world.send(body(2))
+        await world.settled(FIRST + 2)
+        for word in ("record_altered", "receipt_missing", "receipt_malformed"):
+            await until(world, word, 1)
+
+
+async def test_a_receipt_without_its_claim_is_verified_by_its_signature(tmp_path: Path) -> None:
+    async with running(tmp_path, **{"audit.tick": "200ms"}) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        seen = world.parts.sequencer.leases.held
+        assert seen
+        await world.send(body(1))
+        with world.parts.ground.database.begin() as session:
+            session.connection().exec_driver_sql("DELETE FROM gateway_claim")
+        await world.settled(FIRST + 1)
+        await world.parts.broker.append(await read_topic(world))
+        await until(world, "repeat", 1)
+
+
+async def test_checkpoints_are_published_before_they_are_served_and_verify(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send(*map(body, range(7)))
+        await world.settled(FIRST + 7)
+        origin = f"{partner_log(world)}/1"
+        for _ in range(100):
+            with world.parts.ground.database.begin() as session:
+                state = audit_log.state(session, origin)
+            if state.checkpoint_size == state.head.size:
+                break
+            await asyncio.sleep(0.02)
+        assert state.checkpoint is not None
+        key = VerifierKey(origin, world.parts.keys.checkpoint.public_key)
+        shown = verify_checkpoint(state.checkpoint.encode(), [key])
+        assert shown.root == state.head.root()
+        published = await published_checkpoints(world.parts.broker, "gateway.checkpoints")
+        assert published[origin] == shown
+
+
+async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    for turn in range(3):
+        async with running(tmp_path) as world:
+            await world.apply()
+            (one,) = await world.send(body(turn))
+            assert isinstance(one, Accepted)
+            await world.settled(1 if turn else FIRST + 1)
+            with world.parts.ground.database.begin() as session:
+                assert audit_log.state(session, f"{partner_log(world)}/1").head.size == 2 + turn
+
+
+async def test_a_database_restored_from_before_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        with sqlite3.connect(tmp_path / "gateway.db") as now, sqlite3.connect(old) as backup:
+            now.backup(backup)
+        await world.send(body(2))
+        await world.settled(FIRST + 2)
+        await asyncio.sleep(0.2)
+    for name in ("gateway.db", "gateway.db-wal", "gateway.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    old.rename(tmp_path / "gateway.db")
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(tmp_path):
+            await asyncio.sleep(5)
+    assert caught.group_contains(LogBehindError, match="restored from an older backup")
+
+
+async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await asyncio.sleep(0.2)
+        published = await published_checkpoints(world.parts.broker, "gateway.checkpoints")
+        origin = f"{partner_log(world)}/1"
+        with world.parts.ground.database.begin() as session:
+            session.connection().exec_driver_sql("DELETE FROM audit_head")
+            with pytest.raises(LogBehindError):
+                verify_not_behind(session, {origin: published[origin]})
+            session.rollback()
+
+
+async def test_a_hole_made_by_retention_is_evidence(tmp_path: Path) -> None:
+    async with running(tmp_path, **{"broker.retention": "1s"}) as world:
+        await world.apply()
+        await world.send(body(1), body(2))
+        await world.settled(FIRST + 2)
+    await asyncio.sleep(1)
+    settings = make_settings(tmp_path)
+    with sqlite3.connect(tmp_path / "gateway.db") as database:
+        database.execute("UPDATE gateway_position SET next = 0 WHERE topic = ?", (TOPIC,))
+    broker = open_broker(settings)
+    assert isinstance(broker, EmbeddedBroker)
+    await broker.trim()
+    async with running(tmp_path, broker=broker) as world:
+        await until(world, "retention_hole", 1)
+        await world.settled(1)
+        with world.parts.ground.database.begin() as session:
+            origin = f"{partner_log(world)}/1"
+            size = audit_log.state(session, origin).head.size
+            assert audit_log.entry(session, origin, size - 1).kind is Kind.RETENTION_HOLE
