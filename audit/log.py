@@ -118,12 +118,13 @@ def append(session: Session, origin: str, batch: Sequence[Evidence]) -> Head:
             raise EvidenceRuleError(f"evidence of {evidence.log} does not belong into {origin}")
     if not batch:
         return old
-    new, nodes = old.append(evidence.leaf() for evidence in batch)
+    leaves = [evidence.leaf() for evidence in batch]
+    new, nodes = old.append(leaves)
     # The comparison comes first: it locks the head's row, so that what follows sees all that was committed.
     if not store.replace_head(session, old, new):
         raise StaleHeadError(f"{origin} no longer has {old.size} entries")
     store.insert_nodes(session, origin, nodes)
-    store.insert_entries(session, origin, old.size, batch)
+    store.insert_entries(session, origin, batch, leaves, first=old.size)
     return new
 
 

@@ -194,14 +194,17 @@ def load_leaves(session: Session, origin: str, *, first: int, count: int) -> lis
     return list(session.execute(query).scalars())
 
 
-def insert_entries(session: Session, origin: str, first: int, batch: Sequence[Evidence]) -> None:
-    """Write the entries from index `first` on. The first entry of an event stands for it in lists."""
+def insert_entries(
+    session: Session, origin: str, batch: Sequence[Evidence], leaves: Sequence[bytes], *, first: int
+) -> None:
+    """Write entries and leaves from index `first` on. The first entry of an event stands for it in lists."""
     log, epoch = split_origin(origin)
     seen = load_known_refs(session, log, {each.ref for each in batch if each.ref is not None})
     rows: list[dict[str, Any]] = []
-    for index, evidence in enumerate(batch, first):
+    for index, (evidence, leaf) in enumerate(zip(batch, leaves, strict=True), first):
         is_first = is_listed(evidence) if evidence.ref is None else evidence.ref not in seen
-        rows.append(_entry_row(log, epoch, index, evidence) | {"is_first": is_first})
+        place = {"log": log, "epoch": epoch, "index": index, "leaf": leaf, "is_first": is_first}
+        rows.append(place | _columns(evidence))
         if evidence.ref is not None:
             seen.add(evidence.ref)
     if rows:
@@ -247,12 +250,8 @@ def entry_from(row: EntryRow) -> Entry:
     )
 
 
-def _entry_row(log: str, epoch: int, index: int, evidence: Evidence) -> dict[str, Any]:
+def _columns(evidence: Evidence) -> dict[str, Any]:
     return {
-        "log": log,
-        "epoch": epoch,
-        "index": index,
-        "leaf": evidence.leaf(),
         "evidence": evidence.raw,
         "kind": evidence.kind.value,
         "at": evidence.at,
