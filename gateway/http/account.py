@@ -1,0 +1,89 @@
+"""Who I am, and what was agreed: `/v1/me` and the contract."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from audit import log
+from audit.note import VerifierKey
+from gateway.http.guard import Call, not_found
+from gateway.http.words import json_response, rfc3339
+from partners import store
+from partners.contract import Limits
+from partners.partner import Partner
+
+
+async def show_me(call: Call) -> Response:
+    """The caller: role, scopes, partner, its log; and the server's time, so that clocks can be compared."""
+    caller = call.known
+    credential = caller.credential
+    body: dict[str, object] = {
+        "role": caller.role,
+        "scopes": sorted(caller.scopes),
+        "credential": {
+            "id": credential.id,
+            "name": credential.name,
+            "expires_at": rfc3339(credential.not_after),
+        },
+        "server_time": rfc3339(call.doors.clock()),
+        "origin": call.doors.values.origin,
+        "partner": None,
+    }
+    if call.owner is not None:
+        body |= await _partner(call, call.owner)
+    return json_response(body)
+
+
+async def show_contract(call: Call) -> Response:
+    """The contract in force, with the files it names."""
+    contract = call.snapshot.directory.contract(call.partner.slug)
+    if contract is None:
+        raise not_found()
+    slug, revision = call.partner.slug, contract.revision
+    found = await call.doors.database.read(lambda session: store.contract_file(session, slug, revision))
+    if found is None:
+        raise not_found()
+    file = found[0]
+    body = {
+        "partner": slug,
+        "revision": revision,
+        "file_name": file.name,
+        "contract": file.text,
+        "files": dict(file.files),
+        "sha256": file.sha256().hex(),
+    }
+    return json_response(body, headers={"ETag": f'"{revision}"'})
+
+
+async def _partner(call: Call, partner: Partner) -> dict[str, object]:
+    name = f"{call.doors.values.log_host}/log/{partner.log}"
+    heads = await call.doors.database.read(log.heads)
+    origins = [state.head.origin for state in heads if state.head.origin.rpartition("/")[0] == name]
+    contract = call.snapshot.directory.contract(partner.slug)
+    return {
+        "partner": {"slug": partner.slug, "name": partner.name, "state": partner.state},
+        "contract": None if contract is None else contract.revision,
+        "limits": None if contract is None else _limits(call, contract.limits),
+        "logs": [_log(call, origin) for origin in origins],
+    }
+
+
+def _log(call: Call, origin: str) -> dict[str, object]:
+    keys = call.doors.keys().public_keys("checkpoint").values()
+    path = origin.removeprefix(call.doors.values.log_host)
+    return {
+        "origin": origin,
+        "url": call.doors.values.origin + path,
+        "keys": [str(VerifierKey(origin, key)) for key in keys],
+    }
+
+
+def _limits(call: Call, limits: Limits) -> dict[str, Any]:
+    values = call.doors.values
+    return {
+        "events_per_second": limits.events_per_second,
+        "bytes_per_day": limits.bytes_per_day,
+        "event_bytes": limits.event_bytes or values.body_bytes,
+        "batch_events": values.batch_events,
+        "batch_bytes": values.batch_bytes,
+    }

@@ -1,0 +1,111 @@
+"""The applications, made from the route table: one for the public listener, one for the private.
+
+Every request gets a request id, exactly one answer, and no trace of our code in it. A listener that is both
+public and private serves the private application, which has every route.
+"""
+
+import asyncio
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.http.doors import Doors
+from gateway.http.gates import GATES, PUBLIC_SIDES
+from gateway.http.guard import Gate, admit
+from gateway.http.problems import Trouble, trouble_of
+
+_HINTS: Final[Mapping[tuple[str, str], str]] = {
+    ("GET", "/v1/events"): "What was sent is in GET /v1/history; what is to be received in GET /v1/stream.",
+    ("GET", "/v1/events/{type}"): "What was sent is in GET /v1/history; the type is at GET /v1/types/{type}.",
+}
+_REQUEST_ID_BYTES: Final = 15
+
+
+def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
+    """The public application, and the private one, which has every route."""
+    return (
+        make_app(doors, [gate for gate in GATES if gate.side in PUBLIC_SIDES]),
+        make_app(doors, GATES),
+    )
+
+
+def make_app(doors: Doors, gates: Sequence[Gate]) -> ASGIApp:
+    """An application of these gates and no others."""
+    routes = []
+    for path, some in groupby(sorted(gates, key=_place), key=lambda gate: gate.path):
+        routes.append(Route(path, _Door(doors, path, {gate.method: gate for gate in some})))
+    return Router(routes, redirect_slashes=False, default=_Door(doors, "", {}))
+
+
+def _place(gate: Gate) -> tuple[bool, str]:
+    """The order of routes: those that events take first, since the router tries one after the other."""
+    return not gate.path.startswith("/v1/events"), gate.path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Door:
+    """All methods of one path; a path of its own for those that do not exist."""
+
+    doors: Doors
+    path: str
+    gates: Mapping[str, Gate]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # No websockets are offered; the server was told so and asks nothing of the kind.
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        request_id = "req_" + base64.b32encode(self.doors.entropy(_REQUEST_ID_BYTES)).decode().lower()
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request, request_id)
+        except ClientDisconnect:
+            return
+        response.headers["Request-Id"] = request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if scope["scheme"] == "https":
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        await response(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
+        method = scope["method"] if scope["method"] in self.gates else "other"
+        self.doors.observe(self.path or "none", method, response.status_code, loop.time() - began)
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        origin = self.doors.values.origin
+        try:
+            gate = self.gates.get("GET" if request.method == "HEAD" else request.method)
+            if gate is None:
+                return self._no_gate(request).response(origin, request_id)
+            return await gate.answer(admit(gate, self.doors, request, request_id))
+        except ClientDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the caller gets an answer
+            trouble = trouble_of(error)
+            if trouble.status >= 500:  # noqa: PLR2004 - ours to look at
+                self.doors.notice(request_id, error)
+            return trouble.response(origin, request_id)
+
+    def _no_gate(self, request: Request) -> Trouble:
+        if not self.gates:
+            return Trouble("not_found", "There is no such path.")
+        offered = sorted({*self.gates, *(["HEAD"] if "GET" in self.gates else [])})
+        hint = _HINTS.get((request.method, self.path.replace("/v1/partners/{p}/", "/v1/")), "")
+        detail = f"This path takes {', '.join(offered)}."
+        return Trouble("method_not_allowed", detail, hint, headers={"Allow": ", ".join(offered)})
+
+
+def _without_body(send: Send) -> Send:
+    async def headers_only(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return headers_only

@@ -1,0 +1,135 @@
+"""Credentials: list, show, make, revoke. A secret is in one answer, once."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast, get_args
+
+from starlette.responses import Response
+
+from gateway.administration.evidence import Author
+from gateway.errors import CallerError
+from gateway.http.guard import Call, not_found
+from gateway.http.pages import page_response
+from gateway.http.parameters import parse_instant
+from gateway.http.reading import read_members
+from gateway.http.words import json_response, rfc3339
+from partners import issuing
+from partners.credential import ROLE_SCOPES, Credential, Role, Scope
+from partners.issuing import WantedKey
+
+_MEMBERS: Final = ("kind", "role", "name", "scopes", "expires_at")
+_PARTNER_ROLES: Final[tuple[Role, ...]] = ("partner", "auditor")
+_HOUSE_ROLES: Final[tuple[Role, ...]] = ("team", "operator")
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([smhd])", re.ASCII)
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MAX_NAME: Final = 100
+
+
+async def list_credentials(call: Call) -> Response:
+    """The partner's credentials; without a partner those of our own side. Revoked and expired ones too."""
+    owner = None if call.owner is None else call.owner.slug
+    known = await call.doors.database.read(lambda session: issuing.list_credentials(session, owner=owner))
+    rows = [one for one in known if one.partner == owner]
+    return page_response(
+        call,
+        rows,
+        key=lambda one: one.id,
+        item=lambda one: _item(one, call.doors.clock()),
+        bound=("credentials", owner or ""),
+    )
+
+
+async def show_credential(call: Call) -> Response:
+    """One credential."""
+    return json_response(_item(await _find(call), call.doors.clock()))
+
+
+async def create_credential(call: Call) -> Response:
+    """Make an API key. A partner gives none that may do more than its own."""
+    doors = call.doors
+    members = await read_members(call.request, _MEMBERS, seconds=doors.values.body_seconds)
+    wanted = _wanted(call, members)
+    if call.known.partner is not None and not (wanted.scopes or frozenset()) <= call.known.scopes:
+        raise CallerError("scope_missing", "A new credential may have only scopes that yours has.")
+    change = await doors.administration.create_credential(wanted, by=_author(call))
+    base = "/v1" if call.owner is None else call.base
+    headers = {"Location": f"{base}/credentials/{change.credential.id}"}
+    return json_response({**_item(change.credential, doors.clock()), "secret": change.text}, 201, headers)
+
+
+async def revoke_credential(call: Call) -> Response:
+    """Revoke a credential; one that is revoked already stays as it is."""
+    found = await _find(call)
+    owner = None if call.owner is None else call.owner.slug
+    change = await call.doors.administration.revoke_credential(
+        found.id, owner=owner, reason=call.query.get("reason", ""), by=_author(call)
+    )
+    return json_response(_item(change.credential, call.doors.clock()))
+
+
+async def _find(call: Call) -> Credential:
+    owner = None if call.owner is None else call.owner.slug
+    credential_id = call.part("id")
+    known = await call.doors.database.read(lambda session: issuing.list_credentials(session, owner=owner))
+    for one in known:
+        if one.id == credential_id:
+            return one
+    raise not_found()
+
+
+def _author(call: Call) -> Author:
+    return Author(call.known.role, call.known.credential.id)
+
+
+def _wanted(call: Call, members: Mapping[str, Any]) -> WantedKey:
+    roles = _HOUSE_ROLES if call.owner is None else _PARTNER_ROLES
+    kind, role = (
+        members.get("kind", "api_key"),
+        members.get("role", None if call.owner is None else "partner"),
+    )
+    name, scopes = members.get("name", ""), members.get("scopes")
+    if kind != "api_key":
+        raise _wrong("kind", "api_key")
+    if role not in roles:
+        raise _wrong("role", f"one of {', '.join(roles)}")
+    if not isinstance(name, str) or len(name) > _MAX_NAME or not name.isprintable():
+        raise _wrong("name", f"a text of at most {_MAX_NAME} printable characters")
+    if scopes is not None:
+        offered = get_args(Scope)
+        if not isinstance(scopes, list) or not scopes or any(one not in offered for one in scopes):
+            raise _wrong("scopes", f"a list of {', '.join(offered)}")
+        scopes = frozenset(cast("list[Scope]", scopes))
+    elif call.known.partner is not None:
+        scopes = ROLE_SCOPES[role] & call.known.scopes
+    not_after = _expiry(members.get("expires_at"), call.doors.clock())
+    return WantedKey(None if call.owner is None else call.owner.slug, role, name, scopes, not_after)
+
+
+def _expiry(text: object, now: int) -> int | None:
+    """A time as RFC 3339, or a span from now on (`30d`)."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise _wrong("expires_at", "an RFC 3339 time, or a span such as 30d")
+    span = _SPAN.fullmatch(text)
+    return now + int(span[1]) * _UNITS_MS[span[2]] if span else parse_instant(text, "expires_at", now)
+
+
+def _wrong(member: str, wanted: str) -> CallerError:
+    return CallerError("parameter_invalid", f"The member {member} must be {wanted}.")
+
+
+def _item(credential: Credential, now: int) -> dict[str, object]:
+    state = "active" if credential.is_active(now) else "expired"
+    revoked_at = credential.revoked_at
+    return {
+        "id": credential.id,
+        "partner": credential.partner,
+        "kind": credential.method,
+        "role": credential.role,
+        "name": credential.name,
+        "scopes": sorted(credential.scopes),
+        "state": state if revoked_at is None else "revoked",
+        "expires_at": rfc3339(credential.not_after),
+        "revoked_at": None if revoked_at is None else rfc3339(revoked_at),
+    }

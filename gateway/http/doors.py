@@ -1,0 +1,67 @@
+"""What the routes need, as one value: made by the composition root, changed by nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.administration.desk import Administration
+from gateway.broker.port import Broker
+from gateway.catalog import Catalog
+from gateway.database import Database
+from gateway.ingress.accept import Submission
+from gateway.ingress.outcome import Outcome
+from gateway.keys import KeyRing
+
+Clock = Callable[[], int]
+Entropy = Callable[[int], bytes]
+
+
+class Accepts(Protocol):
+    """Who takes events: `gateway.ingress.accept.Ingress`."""
+
+    async def accept(self, submission: Submission) -> Sequence[Outcome]:
+        """What became of each item, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Settings and secrets of the routes. Sizes in bytes, times in seconds."""
+
+    origin: str
+    log_host: str
+    pepper: bytes = field(repr=False)
+    cursor_key: bytes = field(repr=False)
+    body_bytes: int = 1_048_576
+    batch_bytes: int = 8_388_608
+    batch_events: int = 1_000
+    body_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Everything behind the routes.
+
+    `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all is.
+    `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends, so
+    that nobody waits longer. `stream_turns`: how many streams may be read at once.
+    """
+
+    catalog: Catalog
+    ingress: Accepts
+    administration: Administration
+    database: Database
+    broker: Broker
+    clock: Clock
+    entropy: Entropy
+    values: Values
+    keys: Callable[[], KeyRing]
+    metrics: Callable[[], bytes]
+    status: Callable[[], Awaitable[Mapping[str, object]]]
+    ready: Callable[[], Awaitable[Sequence[str]]]
+    stop: asyncio.Event = field(repr=False)
+    version: str = ""
+    observe: Callable[[str, str, int, float], None] = lambda *_: None
+    notice: Callable[[str, Exception], None] = lambda *_: None
+    stream_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64), repr=False)

@@ -1,0 +1,185 @@
+"""POST events: from a request to a submission, from outcomes to an answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from starlette.responses import Response
+
+from gateway.errors import CallerError
+from gateway.event import Content, format_ref
+from gateway.http.guard import Call
+from gateway.http.parameters import flag
+from gateway.http.problems import trouble_of_refusal
+from gateway.http.reading import Body, read_body
+from gateway.http.receipts import Manner, batch_trouble, preview_body, receipt_body, status_of, summarize
+from gateway.http.words import json_response
+from gateway.ingress.accept import Submission
+from gateway.ingress.content import TYPED, UNTYPED, Reading, Received, read_events
+from gateway.ingress.draft import Unread
+from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
+from schemas.errors import DatumError, JsonTextError
+from schemas.json_reader import split_array
+
+OFFERED = frozenset({"dry_run"})
+BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
+MAX_KEY_BYTES = 256
+_ONCE = ("content-type", "content-length", "idempotency-key", "traceparent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefer:
+    lenient: bool
+    minimal: bool
+
+
+async def post_event_of_type(call: Call) -> Response:
+    """The type is in the path: the body is the data."""
+    return await _post(call, call.part("type"))
+
+
+async def post_event(call: Call) -> Response:
+    """No type in the path: the request is a CloudEvent."""
+    return await _post(call, None)
+
+
+async def _post(call: Call, event_type: str | None) -> Response:
+    _verify_sendable(call)
+    headers = _headers(call)
+    media_type = headers.get("content-type", "")
+    prefer = _prefer(call.request.headers.getlist("prefer"))
+    essence = media_type.split(";", 1)[0].strip().lower()
+    values = call.doors.values
+    cap = values.batch_bytes if essence in BATCH_TYPES else values.body_bytes
+    body = await read_body(call.request, cap=cap, seconds=values.body_seconds)
+    _verify_count(essence, body.plain, values.batch_events)
+    received = Received(event_type, media_type, headers, body.plain, body.sent, body.coding)
+    reading = read_events(received)
+    if isinstance(reading, Refused):
+        return await _refuse_whole(call, reading, received, body)
+    if len(reading.items) > values.batch_events:
+        raise _too_many(values.batch_events)
+    if not reading.items:
+        raise CallerError("body_malformed", "The batch holds no event.")
+    manner = Manner(call.base, values.origin, prefer.minimal, prefer.lenient, flag(call.query, "dry_run"))
+    outcomes = await call.doors.ingress.accept(_submission(call, reading, manner))
+    return _answer(call, outcomes, manner, is_batch=reading.batch)
+
+
+def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
+    return Submission(
+        partner=call.partner.slug,
+        direction="outbound" if call.named else "inbound",
+        items=reading.items,
+        strict=reading.batch and not manner.lenient,
+        dry_run=manner.dry_run,
+        method=call.known.method,
+        credential=call.known.credential.id,
+        # A key names one request; the events of a batch name themselves.
+        idempotency_key=None if reading.batch else _idempotency_key(call),
+    )
+
+
+def _answer(call: Call, outcomes: Sequence[Outcome], manner: Manner, *, is_batch: bool) -> Response:
+    failed = next((one for one in outcomes if isinstance(one, Failed)), None)
+    if failed is not None:
+        return trouble_of_refusal(failed).response(manner.origin, call.request_id)
+    applied = ["handling=lenient"] if manner.lenient and is_batch else []
+    applied += ["return=minimal"] if manner.minimal else []
+    headers = {"Preference-Applied": ", ".join(applied)} if applied else {}
+    if is_batch:
+        summary = summarize(outcomes, manner)
+        if summary.status == 422:  # noqa: PLR2004 - nothing was taken
+            return batch_trouble(summary).response(manner.origin, call.request_id)
+        return json_response(summary.body, summary.status, headers)
+    return _single(call, outcomes[0], manner, headers)
+
+
+def _single(call: Call, outcome: Outcome, manner: Manner, headers: dict[str, str]) -> Response:
+    status = status_of(outcome, dry_run=manner.dry_run)
+    match outcome:
+        case Accepted():
+            headers["Location"] = f"{manner.base}/history/{format_ref(outcome.ref)}"
+            if manner.minimal:
+                headers |= {"Gateway-Receipt": outcome.receipt, "Cache-Control": "no-store"}
+                return Response(None, status, headers)
+            body = receipt_body(outcome, manner.base)
+            return json_response({**body, "dry_run": True} if manner.dry_run else body, status, headers)
+        case Valid():
+            return json_response(preview_body(outcome), status, headers)
+        case _:
+            return trouble_of_refusal(outcome).response(manner.origin, call.request_id)
+
+
+async def _refuse_whole(call: Call, refused: Refused, received: Received, body: Body) -> Response:
+    """Answer for a body that holds no readable event; the refusal is an entry of the partner's log too."""
+    trouble = trouble_of_refusal(refused)
+    if refused.code == "media_type_unsupported":
+        offered = UNTYPED if received.event_type is None else TYPED
+        trouble = replace(trouble, headers={"Accept-Post": ", ".join(offered)})
+    elif not flag(call.query, "dry_run"):
+        media_type = received.media_type[:128] or "application/json"
+        unread = Unread(refused, Content(body.sent, media_type, body.coding))
+        manner = Manner(call.base, "", minimal=False, lenient=True, dry_run=False)
+        await call.doors.ingress.accept(_submission(call, Reading((unread,), batch=True), manner))
+    return trouble.response(call.doors.values.origin, call.request_id)
+
+
+def _verify_sendable(call: Call) -> None:
+    if call.partner.state in {"suspended", "closed"}:
+        text = f"The partner is {call.partner.state}; nothing is taken for it."
+        raise CallerError("partner_suspended", text)
+
+
+def _verify_count(essence: str, body: bytes, most: int) -> None:
+    """Refuse a batch that is far too long before each of its elements is read."""
+    if essence == "application/x-ndjson" and body.count(b"\n") > 2 * most + 2:
+        raise _too_many(most)
+    if essence == "application/cloudevents-batch+json" and body.count(b",") >= most:
+        try:
+            elements = len(split_array(body))
+        except (JsonTextError, DatumError):
+            return  # refused as malformed by the reader, with the place
+        if elements > most:
+            raise _too_many(most)
+
+
+def _too_many(most: int) -> CallerError:
+    return CallerError("body_too_large", f"A batch may hold {most} events (a limit of the gateway).")
+
+
+def _headers(call: Call) -> dict[str, str]:
+    """Header fields by lower-case name; those that make an event stand once, and are UTF-8."""
+    found: dict[str, str] = {}
+    for raw_name, raw in call.request.headers.raw:
+        name = raw_name.decode("latin-1")
+        if name in found and (name.startswith("ce-") or name in _ONCE):
+            raise CallerError("request_malformed", f"The header {name[:40]} stands more than once.")
+        try:
+            found[name] = raw.decode()
+        except UnicodeDecodeError as error:
+            if name.startswith("ce-"):
+                text = f"The header {name[:40]} is not ASCII; percent-encode it as UTF-8."
+                raise CallerError("request_malformed", text) from error
+    return found
+
+
+def _prefer(headers: Sequence[str]) -> _Prefer:
+    """The preferences that we know; the first of a kind wins. Source: RFC 7240, sections 2 and 4."""
+    wanted: dict[str, str] = {}
+    for header in headers:
+        for preference in header.split(","):
+            name, _, value = preference.split(";", 1)[0].partition("=")
+            wanted.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return _Prefer(wanted.get("handling") == "lenient", wanted.get("return") == "minimal")
+
+
+def _idempotency_key(call: Call) -> str | None:
+    text = call.request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    key = text.strip().removeprefix('"').removesuffix('"')
+    if not key or len(key.encode()) > MAX_KEY_BYTES or not key.isprintable():
+        raise CallerError(
+            "request_malformed", f"An Idempotency-Key has 1 to {MAX_KEY_BYTES} printable characters."
+        )
+    return key

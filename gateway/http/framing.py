@@ -1,0 +1,194 @@
+"""HTTP/1.1 read strictly: what uvicorn with httptools lets pass, and must not.
+
+Caps on request line, header fields and their time, exactly one Host, no trailers, no endless chunk
+extensions, a whole body within its time. After any fault the connection is closed: nobody knows where the next request
+would begin.
+
+Source: RFC 9112 sections 3.2, 7.1 and 11.2.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.http.catalogue import CATALOGUE
+
+REQUEST_LINE_BYTES: Final = 8_192
+HEADERS: Final = 100
+HEADER_BYTES: Final = 32_768
+HEADER_SECONDS: Final = 10.0
+BODY_SECONDS: Final = 30.0
+CHUNK_SLACK_BYTES: Final = 256
+_CHUNK_FRAME_BYTES: Final = 24
+_HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+_MALFORMED: Final = "The request is not well-formed HTTP/1.1."
+
+
+class _FramingError(Exception):
+    """Ends the parsing of a connection; never leaves this module."""
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """One connection. Its limits are attributes, so that a test need not wait."""
+
+    header_seconds = HEADER_SECONDS
+    body_seconds = BODY_SECONDS
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Take what uvicorn gives each connection."""
+        super().__init__(config, server_state, app_state, _loop)
+        self._fault = _MALFORMED
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._in_body = False
+        self._begun = 0
+        self._head_bytes = 0
+        self._field_bytes = 0
+        self._frame_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """A silent connection is given as long as a slow header."""
+        super().connection_made(transport)
+        self._arm(self.header_seconds, "The header did not arrive in time.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and count what the parser keeps to itself: a header field without an end, chunk framing."""
+        if self.transport.is_closing():
+            return
+        was_head, begun = self._in_head, self._begun
+        if self._in_body:
+            self._frame_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if was_head and self._in_head and self._begun - begun <= 1:
+            self._head_bytes += len(data)
+            if self._head_bytes > REQUEST_LINE_BYTES + HEADER_BYTES:
+                self._fail(f"The header has more than {HEADER_BYTES} bytes.")
+        elif self._in_body and self._frame_bytes > CHUNK_SLACK_BYTES:
+            self._fail("The framing of the body's chunks is too long.")
+
+    def on_message_begin(self) -> None:
+        """A request begins: its header has a time of its own."""
+        super().on_message_begin()
+        self._begun += 1
+        self._in_head, self._in_body = True, False
+        self._head_bytes = self._field_bytes = self._frame_bytes = 0
+        self._arm(self.header_seconds, "The header did not arrive in time.")
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        super().on_url(url)
+        if len(self.url) > REQUEST_LINE_BYTES - 32:
+            raise self._refusal(f"The request line has more than {REQUEST_LINE_BYTES} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field; a trailer would change a request that is being answered already."""
+        if not self._in_head:
+            raise self._refusal("Trailer fields are not taken.")
+        super().on_header(name, value)
+        self._field_bytes += len(name) + len(value) + 4
+        if len(self.headers) > HEADERS:
+            raise self._refusal(f"The header has more than {HEADERS} fields.")
+        if self._field_bytes > HEADER_BYTES:
+            raise self._refusal(f"The header has more than {HEADER_BYTES} bytes.")
+
+    def on_headers_complete(self) -> None:
+        """The header is whole: judge it before anything is started for it."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+            raise self._refusal("A request has exactly one Host field, with a host and perhaps a port.")
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise self._refusal("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
+            raise self._refusal("The only transfer coding taken is chunked, once.")
+        super().on_headers_complete()
+        self._in_head = False
+        self._in_body = bool(codings)
+        self._arm(self.body_seconds, "The body did not arrive in time.")
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins: its length line is allowed for."""
+        self._frame_bytes -= _CHUNK_FRAME_BYTES
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._frame_bytes -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._disarm()
+        self._in_head, self._in_body = True, False
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a fault of framing with a problem document, and close."""
+        del msg
+        self._fail(self._fault)
+
+    def _refusal(self, text: str) -> _FramingError:
+        self._fault = text
+        return _FramingError(text)
+
+    def _arm(self, seconds: float, text: str) -> None:
+        self._disarm()
+        fail: Callable[[str], None] = self._fail
+        self._timer = self.loop.call_later(seconds, fail, text)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fail(self, text: str) -> None:
+        """Close; with words, unless they would be taken for the answer to an earlier request."""
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        cycle: Any = self.cycle  # None before the first request, whatever its annotation says
+        is_free = cycle is None or cycle.response_complete
+        is_own = cycle is not None and not self._in_head and not cycle.response_started
+        if not self.pipeline and (is_free or is_own):
+            self.transport.write(_document(text))
+            if cycle is not None:
+                cycle.disconnected = True
+        self.transport.close()
+
+
+def _document(text: str) -> bytes:
+    meaning = CATALOGUE["request_malformed"]
+    body = {
+        "type": "/errors/request_malformed",
+        "title": meaning.title,
+        "status": meaning.status,
+        "detail": text,
+        "code": "request_malformed",
+        "retry": meaning.retry,
+    }
+    raw = json.dumps(body, separators=(",", ":")).encode()
+    head = (
+        f"HTTP/1.1 {meaning.status} Bad Request\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(raw)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + raw

@@ -1,0 +1,115 @@
+"""The route table: every path and method, who may call it, with which scope and which parameters.
+
+The tenancy tests are generated from this table; a route that is not in it does not exist.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.http import (
+    account,
+    credentials,
+    events,
+    history,
+    log,
+    operator,
+    pages,
+    service,
+    stream,
+    types,
+)
+from gateway.http.guard import Answer, Gate, Side
+from partners.credential import Role, Scope
+
+P: Final[Role] = "partner"
+A: Final[Role] = "auditor"
+T: Final[Role] = "team"
+O: Final[Role] = "operator"  # noqa: E741 - the letter that the table of routes in the docs has
+
+HOUSE: Final = frozenset({T, O})
+NOBODY: Final[frozenset[Role]] = frozenset()
+NONE: Final[frozenset[str]] = frozenset()
+
+
+def _gate(
+    line: str,
+    side: Side,
+    who: frozenset[Role],
+    answer: Answer,
+    scope: Scope | None = None,
+    offered: frozenset[str] = NONE,
+) -> Gate:
+    method, path = line.split(" ")
+    return Gate(method, path, side, who, scope, answer, offered)
+
+
+def _both(
+    line: str,
+    who: str,
+    answer: Answer,
+    scope: Scope | None = None,
+    offered: frozenset[str] = NONE,
+    named: frozenset[Role] = HOUSE,
+) -> tuple[Gate, Gate]:
+    """A partner's own route, and the same under `/v1/partners/{p}` for our side. `who`: letters."""
+    letters: dict[str, Role] = {"P": P, "A": A}
+    own = frozenset(letters[letter] for letter in who)
+    there = line.replace("/v1/", "/v1/partners/{p}/", 1)
+    return (
+        _gate(line, "own", own, answer, scope, offered),
+        _gate(there, "named", named, answer, scope, offered),
+    )
+
+
+ME: Final = frozenset({P, A, T, O})
+OPERATOR: Final = frozenset({O})
+LOG: Final = frozenset({P, A, O})
+
+GATES: Final[Sequence[Gate]] = (
+    *_both("POST /v1/events/{type}", "P", events.post_event_of_type, "send", events.OFFERED),
+    *_both("POST /v1/events", "P", events.post_event, "send", events.OFFERED),
+    _gate("GET /v1/stream", "own", frozenset({P}), stream.read_stream, "receive", stream.OFFERED),
+    _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
+    *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
+    *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
+    *_both("GET /v1/history/{ref}/proof", "PA", history.show_proof, "audit", history.ONE_OFFERED),
+    _gate("GET /v1/me", "own", ME, account.show_me),
+    *_both("GET /v1/contract", "PA", account.show_contract),
+    *_both("GET /v1/types", "P", types.list_types, None, pages.OFFERED),
+    *_both("GET /v1/types/{type}", "P", types.show_type),
+    *_both("GET /v1/types/{type}/schema", "P", types.show_type_schema, None, types.SCHEMA_OFFERED),
+    *_both("GET /v1/schemas/{id}", "P", types.show_schema),
+    _gate("GET /log/{name}/{epoch}/checkpoint", "log", LOG, log.show_checkpoint, "audit"),
+    _gate("GET /log/{name}/{epoch}/tile/{rest:path}", "log", LOG, log.show_tile, "audit"),
+    *_both("GET /v1/credentials", "P", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
+    *_both("POST /v1/credentials", "P", credentials.create_credential, "manage", NONE, OPERATOR),
+    *_both("GET /v1/credentials/{id}", "P", credentials.show_credential, "manage", NONE, OPERATOR),
+    *_both(
+        "DELETE /v1/credentials/{id}",
+        "P",
+        credentials.revoke_credential,
+        "manage",
+        frozenset({"reason"}),
+        OPERATOR,
+    ),
+    _gate("GET /v1/partners", "house", OPERATOR, operator.list_partners, None, pages.OFFERED),
+    _gate("GET /v1/partners/{p}", "named", OPERATOR, operator.show_partner),
+    _gate(
+        "PUT /v1/partners/{p}/contract",
+        "new",
+        OPERATOR,
+        operator.put_contract,
+        "manage",
+        operator.PUT_OFFERED,
+    ),
+    _gate("GET /v1/status", "house", OPERATOR, operator.show_status),
+    _gate("GET /.well-known/jwks.json", "open", NOBODY, service.show_jwks),
+    _gate("GET /.well-known/partner-gateway", "open", NOBODY, service.show_discovery),
+    _gate("GET /errors/{code}", "open", NOBODY, service.show_error),
+    _gate("GET /livez", "private", NOBODY, service.show_live),
+    _gate("GET /readyz", "private", NOBODY, service.show_ready),
+    _gate("GET /metrics", "private", NOBODY, service.show_metrics),
+)
+
+PUBLIC_SIDES: Final[frozenset[Side]] = frozenset({"open", "own", "log"})
+"""What the public listener serves where there is a private one: our own side comes in by the other."""

@@ -1,0 +1,131 @@
+"""From a request to a call that may be answered: who calls, for which partner, with which parameters.
+
+What belongs to others is answered exactly as what does not exist.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.auth.caller import Caller
+from gateway.auth.identify import identify
+from gateway.auth.request import Shown
+from gateway.catalog import Snapshot
+from gateway.errors import BugError, CallerError
+from gateway.http.doors import Doors
+from gateway.http.parameters import read_query
+from partners.credential import Role, Scope
+from partners.partner import Partner
+
+Side = Literal["open", "own", "named", "new", "house", "log", "private"]
+"""Whose resource a path names.
+
+Nobody's; the caller's own partner's; the partner's in the path; the same, which need not exist yet; ours; a
+log's, whose endpoint compares the name; nobody's, on the private listener.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths."""
+
+    doors: Doors
+    request: Request
+    request_id: str
+    snapshot: Snapshot = field(repr=False)
+    query: Mapping[str, str]
+    caller: Caller | None = None
+    owner: Partner | None = None
+    named: bool = False
+
+    @property
+    def known(self) -> Caller:
+        """The caller; every route but the open ones has one."""
+        if self.caller is None:
+            raise BugError("an open route asks who calls")
+        return self.caller
+
+    @property
+    def partner(self) -> Partner:
+        """The partner whose resource this is."""
+        if self.owner is None:
+            raise BugError("a route of no partner asks for one")
+        return self.owner
+
+    @property
+    def base(self) -> str:
+        """The path that this partner's resources begin with, for this caller."""
+        return f"/v1/partners/{self.partner.slug}" if self.named else "/v1"
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+
+Answer = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One method of one path: who may call it, with which scope and parameters, and what answers."""
+
+    method: str
+    path: str
+    side: Side
+    who: frozenset[Role]
+    scope: Scope | None
+    answer: Answer
+    offered: frozenset[str] = frozenset()
+
+
+def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
+    """Let a request in, or refuse it.
+
+    Steps: 1. who calls; 2. a partner's credential finds nothing under names; 3. the role; 4. the partner in
+    the path; 5. the scope; 6. the query.
+
+    Raises:
+        CallerError: as `identify`, and `not_found`, `scope_missing`, `parameter_invalid`.
+    """
+    snapshot = doors.catalog.current
+    raw_query = request.scope["query_string"]
+    if gate.side in {"open", "private"}:
+        return Call(doors, request, request_id, snapshot, read_query(raw_query, gate.offered))
+    # 1.
+    shown = Shown(tuple(request.headers.getlist("authorization")))
+    caller = identify(shown, snapshot.directory, doors.values.pepper, now=doors.clock())
+    # 2. Not even its own name: the answer must not tell which names exist.
+    if gate.side in {"named", "new"} and caller.partner is not None:
+        raise not_found()
+    # 3.
+    if caller.role not in gate.who:
+        raise _wrong_role(gate, caller)
+    # 4.
+    owner = caller.partner
+    if gate.side in {"named", "new"}:
+        owner = snapshot.directory.partner(str(request.path_params["p"]))
+        if owner is None and gate.side == "named":
+            raise not_found()
+    # 5.
+    if gate.scope is not None and gate.scope not in caller.scopes:
+        raise CallerError("scope_missing", f"This needs a credential with the scope {gate.scope}.")
+    # 6.
+    query = read_query(raw_query, gate.offered)
+    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
+
+
+def not_found() -> CallerError:
+    """The one answer for what is foreign, unknown or malformed."""
+    return CallerError("not_found", "There is no such thing, or it is not yours.")
+
+
+def _wrong_role(gate: Gate, caller: Caller) -> CallerError:
+    roles = ", ".join(sorted(gate.who))
+    hint = ""
+    if gate.side == "own" and caller.partner is None:
+        hint = f"Name the partner: {gate.path.replace('/v1/', '/v1/partners/{p}/', 1)}"
+    text = f"This is for the roles {roles}; the credential's role is {caller.role}."
+    return CallerError("scope_missing", text, hint=hint)

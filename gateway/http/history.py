@@ -1,0 +1,166 @@
+"""What happened: a list of events, one event's timeline, and its proof.
+
+An event is found from the moment its 201 was given: from its claim, until the log has it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from starlette.responses import Response
+
+from audit import log, search
+from audit.entry import Entry
+from audit.errors import NotInLogError
+from audit.evidence import Kind
+from audit.search import STATES, HistoryFilter
+from gateway.errors import CallerError
+from gateway.event import parse_ref
+from gateway.http.cursor import open_cursor, seal_cursor
+from gateway.http.guard import Call, not_found
+from gateway.http.parameters import choice, instant, limit, wait_seconds
+from gateway.http.timeline import exchange_item, timeline_body, waiting_item
+from gateway.http.words import json_response
+from gateway.ingress import claims
+from gateway.ingress.claims import Claim
+from gateway.ingress.unsequenced import Waiting, find_unsequenced
+
+T = TypeVar("T")
+
+_FILTERS: Final = ("id", "source", "ref", "direction", "state", "type", "since", "until")
+LIST_OFFERED: Final = frozenset({*_FILTERS, "limit", "cursor"})
+ONE_OFFERED: Final = frozenset({"wait"})
+_START: Final = (1 << 62, 1 << 31, 1 << 62)
+_LOOK_AGAIN_SECONDS: Final = 0.1
+Found = tuple[Claim | None, tuple[Entry, ...]]
+
+
+async def list_history(call: Call) -> Response:
+    """One row per event, newest first; those that the log has not got yet come before all others."""
+    wanted = _filter(call)
+    most = limit(call.query)
+    bound = ("history", call.partner.slug, *(call.query.get(name, "") for name in _FILTERS))
+    key = call.doors.values.cursor_key
+    token = call.query.get("cursor")
+    after = _page_key(open_cursor(key, bound, token)) if token is not None else None
+    log_name = _log_of(call)
+    slug = call.partner.slug
+    waiting: list[Waiting] = []
+    if after is None and wanted.state in {None, "accepted"}:
+        waiting = await call.doors.database.read(
+            lambda session: find_unsequenced(session, slug, wanted, most)
+        )
+    items = [waiting_item(one) for one in waiting]
+    if len(items) == most:
+        page = search.Page((), _START)
+    else:
+        rest = most - len(items)
+        page = await call.doors.database.read(
+            lambda session: search.find(session, log_name, wanted, after=after, limit=rest)
+        )
+    shown = {one.ref for one in waiting}
+    items += [exchange_item(one) for one in page.rows if one.first.ref not in shown or one.first.ref is None]
+    next_token = None if page.next is None else seal_cursor(key, bound, page.next)
+    headers = {} if next_token is None else {"Link": _next_link(call, next_token)}
+    return json_response({"items": items, "next": next_token}, headers=headers)
+
+
+async def show_event(call: Call) -> Response:
+    """The timeline of one event; with `wait`, once the log has it or the time is up."""
+    ref = _ref(call)
+    claim, entries = await _patiently(call, lambda: _look(call, ref), lambda found: bool(found[1]))
+    if claim is None and not entries:
+        raise not_found()
+    return json_response(timeline_body(call.base, ref, claim, entries))
+
+
+async def show_proof(call: Call) -> Response:
+    """The proof that the event's acceptance (else its first entry) is in the log."""
+    ref = _ref(call)
+
+    async def look() -> tuple[Found, bytes | None]:
+        found = await _look(call, ref)
+        return found, await _proof(call, found[1])
+
+    (claim, entries), text = await _patiently(call, look, lambda found: found[1] is not None)
+    if claim is None and not entries:
+        raise not_found()
+    if text is None:
+        raise CallerError(
+            "proof_pending",
+            "The log's next published checkpoint will cover this event.",
+            hint="Ask again with ?wait=20.",
+        )
+    return Response(text, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
+
+
+async def _look(call: Call, ref: bytes) -> Found:
+    log_name, slug = _log_of(call), call.partner.slug
+    held, entries = await call.doors.database.read(
+        lambda session: (claims.read(session, [ref]), search.timeline(session, log_name, ref))
+    )
+    claim = held.get(ref)
+    # A ref holds its partner's name in its hash; comparing it again costs nothing and forgives no bug.
+    return (claim if claim is not None and claim.key.partner == slug else None), entries
+
+
+async def _proof(call: Call, entries: tuple[Entry, ...]) -> bytes | None:
+    accepted = [one for one in entries if one.kind is Kind.ACCEPTED] or list(entries)
+    if not accepted:
+        return None
+    first = accepted[0]
+    try:
+        return await call.doors.database.read(
+            lambda session: log.proof_text(session, first.origin, first.index)
+        )
+    except NotInLogError:
+        return None
+
+
+async def _patiently(call: Call, look: Callable[[], Awaitable[T]], is_enough: Callable[[T], bool]) -> T:
+    """Look until it is enough, the caller's patience ends, or the program stops."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait_seconds(call.query)
+    while True:
+        found = await look()
+        if is_enough(found) or loop.time() >= deadline or call.doors.stop.is_set():
+            return found
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _filter(call: Call) -> HistoryFilter:
+    query, now = call.query, call.doors.clock()
+    ref = None
+    if "ref" in query:
+        ref = parse_ref(query["ref"]) or bytes(32)
+    return HistoryFilter(
+        id=query.get("id"),
+        source=query.get("source"),
+        ref=ref,
+        direction=choice(query, "direction", ("inbound", "outbound"), None),
+        state=choice(query, "state", tuple(STATES), None),
+        type=query.get("type"),
+        since=instant(query, "since", now),
+        until=instant(query, "until", now),
+    )
+
+
+def _page_key(state: list[Any]) -> search.PageKey:
+    at, epoch, index = state
+    return int(at), int(epoch), int(index)
+
+
+def _next_link(call: Call, token: str) -> str:
+    given = dict(call.query) | {"cursor": token}
+    return f"<{call.base}/history?{call.request.url.include_query_params(**given).query}>; rel=next"
+
+
+def _log_of(call: Call) -> str:
+    return f"{call.doors.values.log_host}/log/{call.partner.log}"
+
+
+def _ref(call: Call) -> bytes:
+    ref = parse_ref(call.part("ref"))
+    if ref is None:
+        raise not_found()
+    return ref

@@ -1,0 +1,60 @@
+"""A partner's log for monitors and verifiers: checkpoint, tiles, entry bundles, byte for byte.
+
+Only what a published checkpoint covers is served; bundles hold leaves, never evidence.
+Source: C2SP tlog-tiles.
+"""
+
+import re
+from typing import Final
+
+from starlette.responses import Response
+
+from audit import log
+from audit.errors import MalformedError, NotInLogError
+from audit.tile import parse_tile_path
+from gateway.http.guard import Call, not_found
+
+_EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_FOR_EVER: Final = "private, max-age=31536000, immutable"
+
+
+async def show_checkpoint(call: Call) -> Response:
+    """The published checkpoint."""
+    origin = _origin(call)
+    try:
+        state = await call.doors.database.read(lambda session: log.state(session, origin))
+    except NotInLogError as error:
+        raise not_found() from error
+    if state.checkpoint is None:
+        raise not_found()
+    return Response(state.checkpoint, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
+
+
+async def show_tile(call: Call) -> Response:
+    """A tile of hashes, or a bundle of entries. Its bytes never change."""
+    origin = _origin(call)
+    try:
+        tile = parse_tile_path("tile/" + call.part("rest"))
+        if tile.level is None:
+            content = await call.doors.database.read(
+                lambda session: log.entries(session, origin, tile.index, tile.width)
+            )
+        else:
+            level = tile.level
+            content = await call.doors.database.read(
+                lambda session: log.tile(session, origin, level, tile.index, tile.width)
+            )
+    except (MalformedError, NotInLogError) as error:
+        raise not_found() from error
+    return Response(content, 200, {"Cache-Control": _FOR_EVER}, "application/octet-stream")
+
+
+def _origin(call: Call) -> str:
+    """The log's origin, if it is this caller's to read: its own partner's, or for operators any."""
+    name, epoch = call.part("name"), call.part("epoch")
+    if not _NAME.fullmatch(name) or not _EPOCH.fullmatch(epoch):
+        raise not_found()
+    if call.owner is not None and call.owner.log != name:
+        raise not_found()
+    return f"{call.doors.values.log_host}/log/{name}/{epoch}"

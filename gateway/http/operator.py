@@ -1,0 +1,143 @@
+"""For operators: partners, contracts, the state of the gateway."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.evidence import Author
+from gateway.errors import CallerError
+from gateway.http.guard import Call
+from gateway.http.pages import page_response
+from gateway.http.parameters import flag
+from gateway.http.reading import read_members
+from gateway.http.words import json_response
+from partners.partner import Partner
+from partners.plan import Difference
+
+PUT_OFFERED: Final = frozenset({"dry_run", "allow"})
+_ALLOWED: Final = frozenset({"destructive", "incompatible"})
+_MEMBERS: Final = ("contract", "files", "file_name")
+_ETAG: Final = re.compile(r'"([0-9]{1,9})"', re.ASCII)
+_MAX_FILES: Final = 500
+
+
+async def list_partners(call: Call) -> Response:
+    """All partners, closed ones too."""
+    return page_response(
+        call,
+        call.snapshot.directory.partners(),
+        key=lambda one: one.slug,
+        item=lambda one: _item(call, one),
+        bound=("partners",),
+    )
+
+
+async def show_partner(call: Call) -> Response:
+    """One partner, with its endpoints and their state."""
+    endpoints = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "url": one.url,
+            "events": sorted(one.types),
+            "state": one.state,
+            "order": one.order,
+            "concurrency": one.concurrency,
+            "rate": one.per_second,
+        }
+        for one in call.snapshot.directory.endpoints(call.partner.slug)
+    ]
+    return json_response({**_item(call, call.partner), "endpoints": endpoints})
+
+
+async def put_contract(call: Call) -> Response:
+    """Bring a contract into force; with `dry_run` only say what that would do."""
+    slug = call.part("p")
+    wish = Wish(_if_match(call), flag(call.query, "dry_run"), _allow(call.query))
+    members = await read_members(call.request, _MEMBERS, seconds=call.doors.values.body_seconds)
+    sent = _contract_text(slug, members)
+    author = Author(call.known.role, call.known.credential.id)
+    outcome = await call.doors.administration.put_contract(slug, sent, wish, by=author)
+    status = 201 if outcome.created and not wish.dry_run else 200
+    body = _outcome(slug, outcome, is_dry=wish.dry_run)
+    headers = {} if wish.dry_run else {"ETag": f'"{outcome.revision}"'}
+    return json_response(body, status, headers)
+
+
+async def show_status(call: Call) -> Response:
+    """Roles, heads, lag, broker, warnings."""
+    return json_response(await call.doors.status())
+
+
+def _item(call: Call, partner: Partner) -> dict[str, object]:
+    contract = call.snapshot.directory.contract(partner.slug)
+    return {
+        "slug": partner.slug,
+        "name": partner.name,
+        "state": partner.state,
+        "contract": None if contract is None else contract.revision,
+        "log": f"{call.doors.values.log_host}/log/{partner.log}",
+        "topics": {"inbound": partner.topics.inbound, "outbound": partner.topics.outbound},
+    }
+
+
+def _if_match(call: Call) -> int | None:
+    """The revision that the author has seen; `If-None-Match: *` says that there was none."""
+    if call.request.headers.get("if-none-match") == "*":
+        return 0
+    text = call.request.headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None
+    found = _ETAG.fullmatch(text.strip())
+    if found is None:
+        raise CallerError("request_malformed", 'If-Match must be the ETag of the contract, such as "7".')
+    return int(found[1])
+
+
+def _allow(query: Mapping[str, str]) -> frozenset[str]:
+    words = frozenset(query["allow"].split(",")) if "allow" in query else frozenset[str]()
+    if not words <= _ALLOWED:
+        raise CallerError("parameter_invalid", f"allow takes a list of {', '.join(sorted(_ALLOWED))}.")
+    return words
+
+
+def _contract_text(slug: str, members: Mapping[str, Any]) -> ContractText:
+    text, files = members.get("contract"), members.get("files", {})
+    name = members.get("file_name", f"{slug[:64]}.yaml")
+    if not isinstance(text, str):
+        raise CallerError("parameter_invalid", "The member contract must be the text of the contract file.")
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 255:  # noqa: PLR2004 - a file name
+        raise CallerError("parameter_invalid", "The member file_name must be a file name.")
+    if not isinstance(files, dict) or len(files) > _MAX_FILES:
+        raise CallerError("parameter_invalid", f"The member files must be an object of at most {_MAX_FILES}.")
+    if not all(isinstance(content, str) for content in files.values()):
+        raise CallerError("parameter_invalid", "The member files maps each path to the text of that file.")
+    return ContractText(text, name, files)
+
+
+def _outcome(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> dict[str, object]:
+    return {
+        "partner": slug,
+        "revision": outcome.revision,
+        "previous": outcome.previous or None,
+        "created": outcome.created,
+        "changed": outcome.changed,
+        "dry_run": is_dry,
+        "blocked": list(outcome.blocked),
+        "plan": outcome.plan,
+        "differences": [_difference(one) for one in outcome.differences],
+        "secrets": [] if is_dry else [{"endpoint": name, "secret": text} for name, text in outcome.secrets],
+    }
+
+
+def _difference(one: Difference) -> dict[str, object]:
+    return {
+        "sign": one.sign,
+        "section": one.section,
+        "name": one.name,
+        "words": one.words,
+        "destructive": one.is_destructive,
+    }

@@ -1,0 +1,100 @@
+"""A listener as a role: uvicorn inside the loop that is already running, with our protocol and our TLS."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+from gateway.errors import SetupError
+from gateway.http.framing import StrictProtocol
+
+KEEP_ALIVE_SECONDS: Final = 75
+GRACE_SECONDS: Final = 10
+BACKLOG: Final = 2_048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a listening socket; port 0 lets the system choose.
+
+    Raises:
+        SetupError: the port is in use, needs other rights, or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.settimeout(0)
+    except OSError as error:
+        listener.close()
+        raise SetupError(_why(host, port, error)) from error
+    return listener
+
+
+class Listener:
+    """Serves one application on one bound socket, which it owns."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` None: plain HTTP, for loopback or behind a proxy."""
+        self._socket = listener
+        config = Config(
+            app,
+            loop="none",
+            http=StrictProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            backlog=BACKLOG,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+        )
+        self._server = _QuietServer(config)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._socket.getsockname()[1])
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`; then take no more, and give requests in flight some seconds to end."""
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(self._server.serve(sockets=[self._socket]))
+            waiting = tasks.create_task(stop.wait())
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            self._server.should_exit = True
+            waiting.cancel()
+
+
+class _QuietServer(Server):
+    """Leaves the signals to the program: a library must not decide when it ends."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port in use: {shown} is taken by another program; choose another with --port"
+        case errno.EACCES:
+            return f"port not allowed: {shown} needs more rights; choose one above 1023 with --port"
+        case errno.EADDRNOTAVAIL:
+            return f"address not here: {host} is none of this machine; use 127.0.0.1, or 0.0.0.0 with TLS"
+        case _:
+            return f"cannot listen on {shown}: {error.strerror}"

@@ -1,0 +1,67 @@
+"""What anybody may ask: keys, discovery, error pages; and what machines ask: alive, ready, metrics."""
+
+import base64
+from typing import Final
+
+from starlette.responses import Response
+
+from gateway.http.catalogue import CATALOGUE
+from gateway.http.guard import Call, not_found
+from gateway.http.words import json_response
+
+_CACHED: Final = {"Cache-Control": "public, max-age=300"}
+
+
+async def show_jwks(call: Call) -> Response:
+    """The keys that receipts are checked with, retired ones too."""
+    return json_response(call.doors.keys().jwks(), headers=_CACHED)
+
+
+async def show_discovery(call: Call) -> Response:
+    """Where everything is, for a client that knows the origin alone."""
+    origin = call.doors.values.origin
+    keys = call.doors.keys().public_keys("checkpoint").values()
+    body = {
+        "issuer": origin,
+        "version": call.doors.version,
+        "api": f"{origin}/v1",
+        "jwks_uri": f"{origin}/.well-known/jwks.json",
+        "checkpoint_keys": [base64.b64encode(key).decode() for key in keys],
+        "receipt": {"typ": "gateway-receipt+json", "alg": "EdDSA"},
+        "errors": f"{origin}/errors/{{code}}",
+    }
+    return json_response(body, headers=_CACHED)
+
+
+async def show_error(call: Call) -> Response:
+    """What a code means, and how to mend it."""
+    code = call.part("code")
+    meaning = CATALOGUE.get(code)
+    if meaning is None:
+        raise not_found()
+    body = {
+        "code": code,
+        "status": meaning.status,
+        "title": meaning.title,
+        "retry": meaning.retry,
+        "mend": meaning.mend,
+    }
+    return json_response(body, headers=_CACHED)
+
+
+async def show_live(_call: Call) -> Response:
+    """The event loop turns: that this is answered says it all."""
+    return json_response({"status": "live"})
+
+
+async def show_ready(call: Call) -> Response:
+    """Whether requests can be served, and what is missing if not."""
+    missing = list(await call.doors.ready())
+    if missing:
+        return json_response({"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"})
+    return json_response({"status": "ready", "missing": []})
+
+
+async def show_metrics(call: Call) -> Response:
+    """Prometheus text."""
+    return Response(call.doors.metrics(), 200, None, "text/plain; version=0.0.4; charset=utf-8")

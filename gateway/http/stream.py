@@ -1,0 +1,76 @@
+"""Pull events: a page of CloudEvents and a cursor, waiting for the first if asked to."""
+
+import json
+from typing import Final, Literal
+
+from starlette.responses import Response
+
+from gateway.broker.port import Position
+from gateway.egress.stream import Bounds, StreamPage, Tap, find_start, read_page
+from gateway.errors import AwayError, CallerError
+from gateway.event import Direction
+from gateway.http.cursor import open_cursor, seal_cursor
+from gateway.http.guard import Call
+from gateway.http.parameters import choice, limit, parse_instant, wait_seconds
+
+OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait"})
+NAMED_OFFERED: Final = OFFERED | {"direction"}
+
+
+async def read_stream(call: Call) -> Response:
+    """A partner reads what we send it; our side reads either direction."""
+    tap = _tap(call)
+    bound = ("stream", tap.partner, tap.direction, call.query.get("types", ""))
+    if call.doors.stream_turns.locked():
+        raise AwayError("overloaded", "as many streams are read as may be; try again")
+    async with call.doors.stream_turns:
+        start = await _start(call, tap, bound)
+        bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
+        page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)
+    cursor = seal_cursor(call.doors.values.cursor_key, bound, (page.next.topic_id, page.next.offset))
+    return Response(_body(page, cursor), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _tap(call: Call) -> Tap:
+    wanted: Direction = "outbound"
+    if choice(call.query, "direction", ("inbound", "outbound"), "outbound") == "inbound":
+        wanted = "inbound"
+    topics = call.partner.topics
+    inbound = wanted == "inbound"
+    types = frozenset(call.query["types"].split(",")) if "types" in call.query else frozenset[str]()
+    known = set(call.snapshot.types(call.partner.slug, wanted))
+    if types - known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise CallerError("parameter_invalid", f"The query parameter types takes a list of: {listed}.")
+    return Tap(
+        partner=call.partner.slug,
+        direction=wanted,
+        topic=topics.inbound if inbound else topics.outbound,
+        partition=topics.inbound_partition if inbound else topics.outbound_partition,
+        types=types,
+        origin=call.doors.values.origin,
+    )
+
+
+async def _start(call: Call, tap: Tap, bound: tuple[str, ...]) -> Position:
+    token = call.query.get("cursor") or call.request.headers.get("last-event-id")
+    if token is not None:
+        if "from" in call.query:
+            raise CallerError("parameter_invalid", "Give a cursor or from, not both.")
+        topic_id, offset = open_cursor(call.doors.values.cursor_key, bound, token)
+        return Position(str(topic_id), tap.partition, int(offset))
+    text = call.query.get("from", "earliest")
+    since: Literal["earliest", "now"] | int
+    match text:
+        case "earliest":
+            since = "earliest"
+        case "now":
+            since = "now"
+        case _:
+            since = parse_instant(text, "from", call.doors.clock())
+    return await find_start(call.doors.broker, tap, call.snapshot, since)
+
+
+def _body(page: StreamPage, cursor: str) -> bytes:
+    tail = json.dumps({"cursor": cursor, "caught_up": page.caught_up}, separators=(",", ":")).encode()
+    return b'{"items":[' + b",".join(page.items) + b"]," + tail[1:]

@@ -1,0 +1,131 @@
+"""Rows of the history as JSON values: allow-lists, one function a shape."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from audit.entry import Entry
+from audit.errors import MalformedError
+from audit.evidence import Kind
+from audit.search import Exchange
+from gateway.event import format_ref
+from gateway.http.words import rfc3339
+from gateway.ingress.claims import Claim
+from gateway.ingress.unsequenced import Waiting
+from gateway.ingress.wording import accepted
+
+_ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
+_ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED})
+
+
+def waiting_item(waiting: Waiting) -> dict[str, object]:
+    """An accepted event that the log has not got yet. `unconfirmed`: the broker's answer is still open."""
+    return {
+        "ref": format_ref(waiting.ref),
+        "id": waiting.id,
+        "source": waiting.source,
+        "type": waiting.type,
+        "direction": waiting.direction,
+        "state": waiting.state,
+        "at": rfc3339(waiting.at),
+        "log": None,
+    }
+
+
+def exchange_item(exchange: Exchange) -> dict[str, object]:
+    """An event of the log, by its first entry and its newest state."""
+    first = exchange.first
+    item: dict[str, object] = {
+        "ref": None if first.ref is None else format_ref(first.ref),
+        "id": first.event_id,
+        "source": first.source,
+        "type": first.event_type,
+        "direction": first.direction,
+        "state": exchange.state,
+        "at": rfc3339(first.at),
+        "log": {"origin": first.origin, "index": first.index},
+    }
+    if first.kind is Kind.REFUSED:
+        item["code"] = first.code
+        item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}
+    return item
+
+
+def timeline_body(base: str, ref: bytes, claim: Claim | None, entries: Sequence[Entry]) -> dict[str, object]:
+    """All that is known of one event; `proof` says whether the log has it."""
+    text = format_ref(ref)
+    body: dict[str, object] = {"ref": text}
+    if claim is not None:
+        body |= _claimed(claim)
+    elif entries:
+        body |= _recorded(entries[0])
+    body["entries"] = [entry_item(one) for one in entries]
+    body["deliveries"] = _deliveries(entries)
+    body["proof"] = "logged" if entries else "pending"
+    body["links"] = {"self": f"{base}/history/{text}", "proof": f"{base}/history/{text}/proof"}
+    return body
+
+
+def entry_item(entry: Entry) -> dict[str, object]:
+    """One log entry, with the members that its kind has beyond naming the event."""
+    return {
+        "kind": entry.kind.value,
+        "at": rfc3339(entry.at),
+        "log": {"origin": entry.origin, "index": entry.index},
+        "evidence": _members(entry),
+    }
+
+
+def _claimed(claim: Claim) -> dict[str, object]:
+    known = accepted(claim, duplicate=False)
+    subject, version, schema_id = known.schema
+    record: dict[str, object] = {"topic": claim.topic, "partition": claim.partition}
+    if claim.position is not None:
+        record["offset"] = claim.position.offset
+    return {
+        "id": claim.key.id,
+        "source": claim.key.source,
+        "type": claim.type,
+        "direction": claim.key.direction,
+        "received_at": rfc3339(claim.at),
+        "state": "accepted" if claim.state == "confirmed" else "unconfirmed",
+        "receipt": claim.receipt,
+        "schema": {"subject": subject, "version": version, "id": schema_id},
+        "contract": known.contract,
+        "record": record,
+    }
+
+
+def _recorded(first: Entry) -> dict[str, object]:
+    return {
+        "id": first.event_id,
+        "source": first.source,
+        "type": first.event_type,
+        "direction": first.direction,
+        "received_at": rfc3339(first.at),
+        "state": first.kind.value.partition(".")[2],
+    }
+
+
+def _deliveries(entries: Sequence[Entry]) -> list[dict[str, object]]:
+    """The newest of each endpoint's attempts, and how many there were."""
+    found: dict[str, dict[str, object]] = {}
+    for entry in entries:
+        if entry.kind not in _ATTEMPTS or entry.endpoint is None:
+            continue
+        members = _members(entry)
+        one = found.setdefault(entry.endpoint, {"endpoint": entry.endpoint, "attempts": 0})
+        one["attempts"] = members.get("number", members.get("attempts", one["attempts"]))
+        one["state"] = "parked" if entry.kind is Kind.PARKED else members.get("outcome")
+        one["reason"] = members.get("reason")
+        one["at"] = rfc3339(entry.at)
+    return list(found.values())
+
+
+def _members(entry: Entry) -> dict[str, object]:
+    try:
+        evidence = entry.evidence()
+    except MalformedError:
+        return {}
+    if evidence is None:
+        return {}
+    return {name: value for name, value in evidence.members.items() if name not in _ABOUT}

@@ -1,0 +1,133 @@
+"""The server's TLS: 1.2 at least, forward secrecy and AEAD only, no tickets; a certificate for trying it out.
+
+Tickets are off since a resumed session would skip the check of a client's certificate.
+"""
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gateway.errors import SetupError
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+DEV_DAYS: Final = 90
+_RENEW_DAYS: Final = 7
+_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate chain and its key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+def server_context(files: CertificateFiles) -> ssl.SSLContext:
+    """The context of a listener.
+
+    Raises:
+        SetupError: a file is missing, unreadable, or they do not fit together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 0
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or type(error).__name__
+        raise SetupError(
+            f"TLS: {files.certificate} and {files.key} cannot be used ({why}): "
+            "tls.cert must be a PEM chain, leaf first, and tls.key its unencrypted PEM key"
+        ) from error
+    return context
+
+
+def make_dev_certificate(folder: Path, *, now: int, entropy: Callable[[int], bytes]) -> CertificateFiles:
+    """A self-signed certificate for loopback names, in `folder`; kept until a week before its end.
+
+    `now`: Unix milliseconds.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    files = CertificateFiles(folder / "dev-cert.pem", folder / "dev-key.pem")
+    at = datetime.fromtimestamp(now / 1000, UTC)
+    if _is_good(files, at):
+        return files
+    key = _make_key(entropy)
+    certificate = _sign(key, at, serial=int.from_bytes(entropy(16), "big") >> 1 or 1)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_private(files.key, pem)
+        files.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+    except OSError as error:
+        raise SetupError(
+            f"TLS: {folder} cannot be written: {error.strerror}; choose another with --data"
+        ) from error
+    return files
+
+
+def _is_good(files: CertificateFiles, at: datetime) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        is_there = files.key.stat().st_size > 0
+    except (OSError, ValueError):
+        return False
+    left = certificate.not_valid_after_utc - at
+    return is_there and certificate.not_valid_before_utc <= at and left > timedelta(days=_RENEW_DAYS)
+
+
+def _make_key(entropy: Callable[[int], bytes]) -> ec.EllipticCurvePrivateKey:
+    """A P-256 key from our own entropy: 64 bits more than the order has, so that no value is likelier."""
+    secret = int.from_bytes(entropy(40), "big") % (_P256_ORDER - 1) + 1
+    try:
+        return ec.derive_private_key(secret, ec.SECP256R1())
+    except (ValueError, InvalidKey) as error:
+        raise SetupError("TLS: no key could be made; the source of randomness is broken") from error
+
+
+def _sign(key: ec.EllipticCurvePrivateKey, at: datetime, *, serial: int) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "partner gateway, development only")])
+    names = [
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        x509.IPAddress(ipaddress.ip_address("::1")),
+    ]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(at - timedelta(hours=1))
+        .not_valid_after(at + timedelta(days=DEV_DAYS))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256())
+
+
+def _write_private(path: Path, pem: bytes) -> None:
+    """Write the key so that it is never readable by others, not even for a moment."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
