@@ -20,6 +20,7 @@ REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {"kafka": why_kafka_
 _NOT_RUN: Final = pytest.StashKey[dict[str, tuple[str, int]]]()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs a missing part, and count it."""
     reasons = {marker: why for marker, missing in REAL_PARTS.items() if (why := missing()) is not None}
@@ -48,7 +49,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say what was not run."""
     for part, (reason, count) in sorted(config.stash.get(_NOT_RUN, {}).items()):
         failed = " CI=true: this is a failure." if os.environ.get("CI") == "true" else ""
-        terminalreporter.write_line(f"NOT RUN: {count} tests that need {part}: {reason}.{failed}", red=True)
+        tests = "test that needs" if count == 1 else "tests that need"
+        terminalreporter.write_line(f"NOT RUN: {count} {tests} {part}: {reason}.{failed}", red=True)
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,7 @@ class EmbeddedReader:
         self._touched: deque[Iterable[tuple[str, int]]] = deque()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
 
     def assign(self, starts: Sequence[Start]) -> None:
         """Add or move partitions."""
@@ -169,7 +170,7 @@ class EmbeddedReader:
             self._note_touched()
             events = await self._read(limit)
             left = until - time.monotonic()
-            if events or left <= 0:
+            if events or left <= 0 or self._is_closed:
                 return events
             try:
                 await asyncio.wait_for(self._woken.wait(), left)
@@ -178,8 +179,10 @@ class EmbeddedReader:
 
     async def close(self) -> None:
         """Read nothing more; a poll that waits returns."""
+        self._is_closed = True
         self._places.clear()
         self._ready.clear()
+        self._woken.set()
         self._forget(self)
 
     def notify(self, keys: Iterable[tuple[str, int]]) -> None:

@@ -5,10 +5,12 @@ here waits for Kafka on the event loop.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
@@ -56,8 +58,10 @@ class _Batch:
             self._answers[index] = answer
             self._left -= 1
             is_last = not self._left
-        if is_last and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake)
+        if is_last:
+            # A loop that is closed has nobody left who waits; the serving thread must go on.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake)
 
     def answers(self) -> list[Answer]:
         """What is known now."""
@@ -96,7 +100,7 @@ class KafkaBroker:
             raise broker_error(error_of(error), "reading the settings of Kafka") from error
         self._topics = KafkaTopics(admin, replication=replication, max_record_bytes=max_record_bytes)
         self._watch = KafkaWatch(admin)
-        self._readers: list[KafkaReader] = []
+        self._readers: WeakSet[KafkaReader] = WeakSet()
         self._compacted: set[str] = set()
         self._is_fatal = False
         self._stop = threading.Event()
@@ -119,8 +123,9 @@ class KafkaBroker:
     ) -> "KafkaBroker":
         """Start the clients. Returns at once, whether or not Kafka answers.
 
-        `servers`: host:port, separated by commas. `clock`: Unix milliseconds. `properties`: further keys of librdkafka, but for those
-        that the gateway's promises hang on (acks, offsets, isolation). `replication`: of new topics.
+        `servers`: host:port, separated by commas. `clock`: Unix milliseconds. `properties`: further keys of
+        librdkafka, but for those that the gateway's promises hang on (acks, offsets, isolation).
+        `replication`: of new topics.
 
         Raises:
             BrokerError: librdkafka refuses a property; names it.
@@ -162,6 +167,8 @@ class KafkaBroker:
 
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append; answered by the broker's acknowledgements, or after the message timeout."""
+        if self._stop.is_set():
+            return [Refused("unavailable", "the broker is closed")] * len(records)
         if not records:
             return []
         gone = await self._learn({record.topic for record in records})
@@ -194,7 +201,7 @@ class KafkaBroker:
             reader = KafkaReader(self._reading, self._watch)
         except KafkaException as error:
             raise broker_error(error_of(error), "opening a reader") from error
-        self._readers.append(reader)
+        self._readers.add(reader)
         return reader
 
     async def delete_topic(self, name: str) -> None:
@@ -203,7 +210,7 @@ class KafkaBroker:
 
     async def close(self) -> None:
         """Send what waits, for a message timeout at most, and let go of everything."""
-        for reader in self._readers:
+        for reader in list(self._readers):
             await reader.close()
         self._stop.set()
         loop = asyncio.get_running_loop()
@@ -215,6 +222,8 @@ class KafkaBroker:
         strange = [topic for topic in topics if self._watch.id_of(topic) is None]
         if not strange:
             return {}
+        if self._watch.away_for_ms():
+            return {topic: Refused("unavailable", "Kafka does not answer") for topic in strange}
         try:
             found = await self.describe(strange)
         except BrokerError as error:

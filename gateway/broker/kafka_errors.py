@@ -52,6 +52,18 @@ _LOCAL: Final[dict[int, str]] = REFUSALS | {
 }
 
 UNKNOWN_TOPIC: Final = frozenset(code for code, ours in REFUSALS.items() if ours == "unknown_topic")
+"""Errors that say: there is no such topic or partition."""
+
+LEADER_MOVED: Final = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""A partition's leader changed, or is about to: asking again soon may help."""
 
 _OPERATOR: Final = frozenset(
     {
@@ -91,7 +103,7 @@ def broker_error(error: KafkaError, doing: str) -> BrokerError:
     if is_for_operator(error):
         reason = f"{doing}: Kafka refuses ({_words(error)}): check broker.properties_file and the permissions"
         return BrokerError("broker_refused", reason)
-    return BrokerError("broker_unavailable", f"{doing}: Kafka does not answer ({_words(error)})")
+    return BrokerError("broker_unavailable", f"{doing}: Kafka cannot answer now ({_words(error)})")
 
 
 def is_for_operator(error: KafkaError) -> bool:

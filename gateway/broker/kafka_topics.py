@@ -9,15 +9,18 @@ import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from gateway.broker.kafka_errors import UNKNOWN_TOPIC, broker_error, error_of
+from gateway.broker.kafka_errors import LEADER_MOVED, UNKNOWN_TOPIC, Local, broker_error, error_of
 from gateway.broker.kafka_settings import HEADROOM_BYTES
 from gateway.broker.port import BrokerError, Topic, TopicSpec
 
 # Its types say nothing of what it re-exports, nor of OffsetSpec's functions.
 _ADMIN: Final[Any] = confluent_kafka.admin
 
-_REQUEST_SECONDS: Final = 5.0
+_REQUEST_SECONDS: Final = 3.0
+_CREATE_SECONDS: Final = 10.0
 _VISIBLE_SECONDS: Final = 5.0
+_PAUSES: Final = (0.1, 0.3)  # seconds before asking again while leaders move
+_NO_OFFSET: Final = -1  # there is no record of that time
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +92,7 @@ class KafkaTopics:
     async def offset_at(self, partition: tuple[str, int], at: int) -> int | None:
         """The first offset of that record time or later; None: there is none. Raises as `first_offsets`."""
         (found,) = await self._offsets([partition], _ADMIN.OffsetSpec.for_timestamp(at))
-        return None if found < 0 else found
-
-    async def _offsets(self, partitions: Sequence[tuple[str, int]], spec: Any) -> list[int]:
-        if not partitions:
-            return []
-        asked = {key: TopicPartition(*key) for key in partitions}
-        try:
-            futures = self._admin.list_offsets(
-                dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
-            )
-            return [(await asyncio.wrap_future(futures[asked[key]])).offset for key in partitions]
-        except KafkaException as error:
-            await self._check_there(partitions)
-            raise broker_error(error_of(error), "asking for offsets") from error
+        return None if found == _NO_OFFSET else found
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete topics; for tests."""
@@ -111,6 +101,31 @@ class KafkaTopics:
                 await asyncio.wrap_future(future)
             except KafkaException as error:
                 raise broker_error(error_of(error), f"deleting the topic {name}") from error
+
+    async def _offsets(self, partitions: Sequence[tuple[str, int]], spec: Any) -> list[int]:
+        if not partitions:
+            return []
+        pauses = list(_PAUSES)
+        while True:
+            try:
+                return await self._ask_offsets(partitions, spec)
+            except KafkaException as error:
+                # Also refreshes what the client knows of leaders, where that was the trouble.
+                await self._check_there(partitions)
+                if not pauses or error_of(error).code() not in LEADER_MOVED:
+                    raise broker_error(error_of(error), "asking for offsets") from error
+            await asyncio.sleep(pauses.pop(0))
+
+    async def _ask_offsets(self, partitions: Sequence[tuple[str, int]], spec: Any) -> list[int]:
+        asked = {key: TopicPartition(*key) for key in partitions}
+        futures = self._admin.list_offsets(
+            dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
+        )
+        found = [(await asyncio.wrap_future(futures[asked[key]])).offset for key in partitions]
+        if min(found) < _NO_OFFSET:
+            # librdkafka 2.16 answers so, without an error, when the request timed out.
+            raise KafkaException(KafkaError(Local.TIMED_OUT))
+        return found
 
     async def _check_there(self, partitions: Sequence[tuple[str, int]]) -> None:
         there = await self.describe(sorted({topic for topic, _ in partitions}))
@@ -132,7 +147,7 @@ class KafkaTopics:
             _ADMIN.NewTopic(spec.name, spec.partitions, self._replication, config=self._wanted(spec))
             for spec in specs
         ]
-        for name, future in self._admin.create_topics(made, request_timeout=_REQUEST_SECONDS).items():
+        for name, future in self._admin.create_topics(made, request_timeout=_CREATE_SECONDS).items():
             try:
                 await asyncio.wrap_future(future)
             except KafkaException as error:

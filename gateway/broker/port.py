@@ -34,7 +34,7 @@ class Topic:
 class Record:
     """A record to append. Header names may repeat; values may be empty.
 
-    `at` is its time, Unix milliseconds; more than `MAX_AHEAD_MS` ahead of the clock it is refused as `invalid`.
+    `at` is its time, Unix milliseconds; more than `MAX_AHEAD_MS` ahead of the clock, it is refused.
     """
 
     topic: str
@@ -46,8 +46,8 @@ class Record:
 
 
 MAX_AHEAD_MS = 3_300_000
-"""How far ahead a record's time may be. Kafka takes an hour, and refuses a whole batch, other records included,
-for one beyond it; the five minutes are for clocks that differ."""
+"""How far ahead a record's time may be. Kafka takes an hour, and refuses a whole batch, other records
+included, for one beyond it; the five minutes are for clocks that differ."""
 
 
 def record_bytes(record: Record) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -162,6 +162,12 @@ def record(topic: str, value: bytes | None = b"v", partition: int = 0, **more: o
 def start(topic: str, topic_id: str, offset: int = 0, partition: int = 0) -> Start:
     """Where to read on."""
     return Start(topic, Position(topic_id, partition, offset))
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something outside; the test's own timeout ends a wait that is in vain."""
+    while not is_so():  # noqa: ASYNC110  (a condition of other threads and processes)
+        await asyncio.sleep(0.05)
 
 
 async def read_until(reader: Reader, count: int) -> list[ReadEvent]:

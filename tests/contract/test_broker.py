@@ -441,3 +441,6 @@ async def test_closing_twice_is_harmless(stand: Stand) -> None:
     await reader.close()
     await stand.broker.close()
     await stand.broker.close()
+    (answer,) = await stand.broker.append([record("partners.acme.inbound")])
+    assert isinstance(answer, Refused)
+    assert answer.code == "unavailable"
