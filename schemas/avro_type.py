@@ -15,6 +15,9 @@ class _Absent:
     __slots__ = ()
 
 
+_SHOWN_SYMBOLS = 10
+"""Enough to recognise the list."""
+
 ABSENT = _Absent()
 """No default: stands apart from a default of null."""
 
@@ -141,8 +144,9 @@ def describe(kind: AvroType) -> str:
 
 
 def _describe_enumeration(kind: Enumeration) -> str:
-    shown = ", ".join(kind.symbols[:10])
-    return f"one of {shown}" + (f" (and {len(kind.symbols) - 10} more)" if len(kind.symbols) > 10 else "")  # noqa: PLR2004 - enough to recognise the list
+    shown = ", ".join(kind.symbols[:_SHOWN_SYMBOLS])
+    rest = len(kind.symbols) - _SHOWN_SYMBOLS
+    return f"one of {shown}" + (f" (and {rest} more)" if rest > 0 else "")
 
 
 def _describe_scalar(kind: Primitive | Fixed) -> str:

@@ -1,8 +1,8 @@
 """May a reader with one schema read what was written with another?
 
 The verdict is that of Apache Avro's own checker. Beside it our own walk names each difference, with a
-pointer into the reader's schema, and is stricter about logical types: with a changed scale or unit the same bytes read
-without an error, and wrong.
+pointer into the reader's schema, and is stricter about logical types: with a changed scale or unit
+the same bytes read without an error, and wrong.
 Source: Apache Avro 1.12 specification, "Schema Resolution".
 """
 
@@ -50,8 +50,8 @@ class Difference:
     """One reason why a reader cannot read a writer.
 
     `pointer`: into the reader's schema (`/fields/2/type`, what a name stands for is written out).
-    `direction`: whether the new schema fails as the reader of old data (`backward`), or the old one as the reader
-    of new data (`forward`).
+    `direction`: `backward` where the new schema fails to read old data, `forward` where the old one fails to
+    read new data.
     """
 
     pointer: str

@@ -18,9 +18,9 @@ from schemas.errors import DatumError, PayloadError
 from schemas.fault import Fault
 from schemas.schema import Schema, parse_schema
 
-_SLOW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+_SLOW = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
-# A sketch is a type with a strategy for JSON values that fit it; names are made unique while schemas are built.
+# A sketch is a type with a strategy for JSON values that fit it; names are unique within a schema.
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _WORD = st.text("abc", min_size=1, max_size=3)
 

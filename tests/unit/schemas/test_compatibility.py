@@ -1,0 +1,129 @@
+import json
+from typing import Any, get_args
+
+import pytest
+
+from schemas.compatibility import Level, check_levels, find_differences
+from schemas.schema import Schema, parse_schema
+
+
+def _schema(*fields: Any, name: str = "R") -> Schema:
+    members = [
+        field
+        if isinstance(field, dict)
+        and "name" in field
+        and "fields" not in field
+        and "size" not in field
+        and "symbols" not in field
+        else {"name": "v", "type": field}
+        for field in fields
+    ]
+    return parse_schema(json.dumps({"type": "record", "name": name, "fields": members}))
+
+
+def _decimal(precision: int, scale: int) -> dict[str, Any]:
+    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+
+
+def _long(logical: str) -> dict[str, Any]:
+    return {"type": "long", "logicalType": logical}
+
+
+def _enum(*symbols: str, **more: Any) -> dict[str, Any]:
+    return {"type": "enum", "name": "E", "symbols": symbols, **more}
+
+
+def _record(name: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "record", "name": name, "fields": list(fields), **more}
+
+
+_READABLE: list[tuple[Any, Any]] = [
+    ("long", "int"),
+    ("double", "long"),
+    ("string", "bytes"),
+    ("bytes", "string"),
+    (["null", "int"], "int"),
+    (["null", "long"], ["null", "int"]),
+    ("int", ["int"]),
+    (_enum("A", "B"), _enum("A")),
+    (_enum("A", default="A"), _enum("A", "B")),
+    (_decimal(8, 2), _decimal(6, 2)),
+    (_record("a.I"), _record("b.I")),
+    (_record("New", aliases=["Old"]), _record("Old")),
+    (
+        _record("I", {"name": "n", "type": "int", "aliases": ["o"]}),
+        _record("I", {"name": "o", "type": "int"}),
+    ),
+    ({"type": "array", "items": "double"}, {"type": "array", "items": "float"}),
+]
+
+_UNREADABLE: list[tuple[Any, Any, str]] = [
+    ("int", "long", "/fields/0/type"),
+    ("string", "int", "/fields/0/type"),
+    ("int", ["null", "int"], "/fields/0/type"),
+    (["null", "string"], "int", "/fields/0/type"),
+    (["null", _record("I", {"name": "n", "type": "int"})], _record("I"), "/fields/0/type/1/fields/0"),
+    ({"type": "array", "items": "int"}, {"type": "array", "items": "string"}, "/fields/0/type/items"),
+    ({"type": "map", "values": "int"}, {"type": "map", "values": "string"}, "/fields/0/type/values"),
+    ({"type": "map", "values": "int"}, {"type": "array", "items": "int"}, "/fields/0/type"),
+    (_enum("A"), _enum("A", "B"), "/fields/0/type/symbols"),
+    (_record("I"), _record("J"), "/fields/0/type/name"),
+    (
+        {"type": "fixed", "name": "F", "size": 2},
+        {"type": "fixed", "name": "F", "size": 3},
+        "/fields/0/type/size",
+    ),
+    (_decimal(6, 2), _decimal(6, 3), "/fields/0/type/logicalType"),
+    (_decimal(6, 2), _decimal(8, 2), "/fields/0/type/logicalType"),
+    (_decimal(6, 2), "bytes", "/fields/0/type/logicalType"),
+    (_long("timestamp-millis"), _long("timestamp-micros"), "/fields/0/type/logicalType"),
+    ("long", _long("timestamp-millis"), "/fields/0/type/logicalType"),
+    ({"type": "string", "logicalType": "uuid"}, "string", "/fields/0/type/logicalType"),
+]
+
+
+@pytest.mark.parametrize(("reader", "writer"), _READABLE)
+def test_what_avro_resolves_is_compatible(reader: Any, writer: Any) -> None:
+    assert find_differences(reader=_schema(reader), writer=_schema(writer)) == ()
+
+
+@pytest.mark.parametrize(("reader", "writer", "pointer"), _UNREADABLE)
+def test_what_cannot_be_read_or_reads_wrongly_is_named_with_its_place(
+    reader: Any, writer: Any, pointer: str
+) -> None:
+    differences = find_differences(reader=_schema(reader), writer=_schema(writer))
+    assert [difference.pointer for difference in differences] == [pointer]
+
+
+def test_a_new_field_needs_a_default_to_read_old_data() -> None:
+    old, new = _schema(), _schema({"name": "a", "type": "int"})
+    (difference,) = check_levels(new, [old], "BACKWARD")
+    assert str(difference) == "backward /fields/0: a is not in the writer, and has no default"
+    assert check_levels(new, [old], "FORWARD") == ()
+    assert check_levels(_schema({"name": "a", "type": "int", "default": 0}), [old], "FULL") == ()
+
+
+def test_forward_asks_whether_old_readers_read_new_data() -> None:
+    old, new = _schema("int"), _schema("long")
+    assert check_levels(new, [old], "BACKWARD") == ()
+    (difference,) = check_levels(new, [old], "FORWARD")
+    assert (difference.direction, difference.pointer) == ("forward", "/fields/0/type")
+
+
+def test_only_transitive_levels_look_beyond_the_newest() -> None:
+    oldest, newest, new = (
+        _schema(),
+        _schema({"name": "a", "type": "int"}),
+        _schema({"name": "a", "type": "int"}, {"name": "b", "type": "int", "default": 1}),
+    )
+    assert check_levels(new, [newest, oldest], "BACKWARD") == ()
+    assert check_levels(new, [newest, oldest], "BACKWARD_TRANSITIVE") != ()
+
+
+@pytest.mark.parametrize("level", get_args(Level.__value__ if hasattr(Level, "__value__") else Level))
+def test_the_first_version_breaks_no_level(level: Level) -> None:
+    assert check_levels(_schema("int"), [], level) == ()
+
+
+def test_level_none_allows_everything() -> None:
+    assert check_levels(_schema("int"), [_schema("string")], "NONE") == ()
