@@ -17,6 +17,7 @@ from gateway.event import Content, Direction
 from gateway.ingress.accept import Submission
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Outcome
+from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.settings_sources import load
 
@@ -118,7 +119,7 @@ async def running(
     def report(word: str, count: int) -> None:
         counts[word] = counts.get(word, 0) + count
 
-    parts = wire(ground, used, step=step, report=report)
+    parts = wire(ground, used, step=step, metrics=Metrics(), report=report)
     await parts.catalog.refresh()
     stop = asyncio.Event()
     try:

@@ -1,17 +1,24 @@
 """The parts of a gateway, wired: each once, from one ground and one broker."""
 
-import random
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
 from gateway.bootstrap.ground import Ground, clock, entropy
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
+from gateway.dialler import Dialler
+from gateway.egress.deliveries import ROLE as RELAY
+from gateway.egress.delivery import Attempt
+from gateway.egress.posting import Chance
+from gateway.egress.relay import Parts as RelayParts
+from gateway.egress.relay import Relay
+from gateway.egress.relay import Terms as RelayTerms
 from gateway.errors import AwayError
 from gateway.group_commit import GroupCommit
 from gateway.ingress.accept import Ingress
@@ -25,6 +32,8 @@ from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
 from gateway.keys import KeyRing, load
 from gateway.leases import Leases
+from gateway.metrics import Metrics
+from gateway.retention import Retention
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.role import ROLE as SEQUENCE
 from gateway.sequencer.role import Sequencer, Terms
@@ -52,9 +61,14 @@ class Parts:
     ingress: Ingress
     recovery: Recovery
     sequencer: Sequencer
+    dialler: Dialler
+    relay: Relay
+    retention: Retention
 
 
-def wire(ground: Ground, broker: Broker, *, step: Step, report: Callable[[str, int], None]) -> Parts:
+def wire(
+    ground: Ground, broker: Broker, *, step: Step, metrics: Metrics, report: Callable[[str, int], None]
+) -> Parts:
     """Wire everything.
 
     Raises:
@@ -72,6 +86,7 @@ def wire(ground: Ground, broker: Broker, *, step: Step, report: Callable[[str, i
         refresh_seconds=settings.catalog.refresh / 1000,
     )
     writes = GroupCommit(ground.database, write_group(settings.claims.lease))
+    dialler = _dialler(settings)
     ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
     return Parts(
         ground=ground,
@@ -83,6 +98,11 @@ def wire(ground: Ground, broker: Broker, *, step: Step, report: Callable[[str, i
         ingress=ingress,
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, broker, catalog, keys, step, report),
+        dialler=dialler,
+        relay=_relay(ground, broker, catalog, dialler, step, metrics),
+        retention=Retention(
+            database=ground.database, catalog=catalog, clock=clock, claims_ms=settings.retention.claims
+        ),
     )
 
 
@@ -95,11 +115,6 @@ def topic_specs(partner: Partner, settings: Settings) -> Iterable[TopicSpec]:
 def owner() -> str:
     """A random id of this process, for leases."""
     return secrets.token_hex(8)
-
-
-def roll() -> float:
-    """Chance for jitter, from 0 to 1."""
-    return random.random()  # noqa: S311 - jitter is no secret
 
 
 def _ingress(
@@ -164,6 +179,60 @@ def _ingress(
     return ingress, takeovers
 
 
+def _dialler(settings: Settings) -> Dialler:
+    policy = AddressPolicy(
+        settings.egress.allow, settings.egress.deny, loopback=settings.listen.public.is_loopback
+    )
+    return Dialler(policy, timeout_ms=settings.egress.timeout)
+
+
+def _relay(
+    ground: Ground,
+    broker: Broker,
+    catalog: Catalog,
+    dialler: Dialler,
+    step: Step,
+    metrics: Metrics,
+) -> Relay:
+    settings = ground.settings
+
+    def observe(attempt: Attempt) -> None:
+        outcome = type(attempt.decision).__name__.lower().replace("retryat", "retry")
+        metrics.attempt(outcome, attempt.answer.failure, attempt.answer.ms)
+
+    return Relay(
+        RelayParts(
+            database=ground.database,
+            leases=_leases(ground, RELAY),
+            broker=broker,
+            catalog=catalog,
+            sender=dialler,
+            unseal=ground.vault.open,
+            chance=Chance(clock, entropy),
+            step=step,
+            observe=observe,
+        ),
+        RelayTerms(
+            origin=settings.origin,
+            log_host=ground.host,
+            shards=settings.lease.shards,
+            tick_ms=settings.egress.tick,
+            disable_after_ms=settings.egress.disable_after,
+        ),
+    )
+
+
+def _leases(ground: Ground, role: str) -> Leases:
+    settings = ground.settings
+    return Leases(
+        ground.database,
+        role,
+        owner=owner(),
+        shards=settings.lease.shards,
+        duration_ms=settings.lease.duration,
+    )
+
+
 def _administration(ground: Ground, catalog: Catalog) -> Administration:
     async def told() -> None:
         with suppress(AwayError, BrokerError):
@@ -195,13 +264,7 @@ def _sequencer(
         database=ground.database,
         broker=broker,
         catalog=catalog,
-        leases=Leases(
-            ground.database,
-            SEQUENCE,
-            owner=owner(),
-            shards=settings.lease.shards,
-            duration_ms=settings.lease.duration,
-        ),
+        leases=_leases(ground, SEQUENCE),
         checkpoints=Checkpoints(
             database=ground.database,
             broker=broker,

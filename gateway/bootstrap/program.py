@@ -1,0 +1,299 @@
+"""A running gateway: all roles in one process, or one role of many; started, announced, stopped."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal
+
+import uvloop
+
+from gateway import leases
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.evidence import Author
+from gateway.bootstrap.ground import (
+    OPERATOR_KEY,
+    FolderLock,
+    Ground,
+    clock,
+    entropy,
+    is_embedded,
+    open_broker,
+    prepare,
+)
+from gateway.bootstrap.parts import Parts, Step, wire
+from gateway.broker.port import BrokerError
+from gateway.contract_folder import load_contract
+from gateway.errors import AwayError, RoleStoppedError, SetupError
+from gateway.http.app import make_apps
+from gateway.http.doors import Doors, Values
+from gateway.http.server import Listener, bind
+from gateway.http.tls import CertificateFiles, make_dev_certificate, server_context
+from gateway.ingress.claims import expire_leases
+from gateway.logs import configure, logger
+from gateway.metrics import Metrics
+from gateway.roles import Named, run_roles
+from gateway.sequencer.guard import published_checkpoints, verify_not_behind
+from gateway.settings import Settings
+from gateway.status import Status
+from gateway.version import VERSION
+
+RoleName = Literal["serve", "relay", "sequence"]
+ALL_ROLES: Final[tuple[RoleName, ...]] = ("serve", "relay", "sequence")
+SWITCH_SECONDS: Final = 0.0005
+"""Beside a busy thread a wake-up of the loop waited 5.3 ms with Python's default, 0.7 ms with this."""
+
+ADDRESS_FILE: Final = "address"
+DEV_TLS: Final = "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a start asks for beside the settings.
+
+    `contracts`: files to apply at once. `announce`: gets each line for the terminal. `step`: for crash tests.
+    """
+
+    mode: Literal["up", "role"] = "up"
+    roles: tuple[RoleName, ...] = ALL_ROLES
+    contracts: tuple[Path, ...] = ()
+    announce: Callable[[str], None] = print
+    step: Step = field(default=lambda _: None)
+    ca_file: Path | None = None
+
+
+def dev_tls(folder: Path) -> CertificateFiles:
+    """Certificate and key for this machine's own names, made in the data folder where they are missing.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    return make_dev_certificate(folder / DEV_TLS, now=clock(), entropy=entropy)
+
+
+def init(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Set up a database once: tables, master key, signing keys, operator's key.
+
+    Raises:
+        SetupError: says what stands in the way.
+    """
+    ground = prepare(settings, "init")
+    try:
+        announce(f"data       {settings.data}")
+        announce(f"origin     {settings.origin}")
+        for line in _operator_lines(ground):
+            announce(line)
+    finally:
+        ground.database.close()
+
+
+def run(settings: Settings, options: Options) -> None:
+    """Run until a signal asks to stop.
+
+    Raises:
+        SetupError: says what stands in the way of a start.
+        RoleStoppedError: a role failed; the cause is chained.
+    """
+    configure(settings.log.level, settings.log.format, clock)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    if options.mode == "role" and is_embedded(settings):
+        raise SetupError(
+            "the embedded broker belongs to one process: run `gateway up`, or set broker.url to kafka://HOST:PORT"
+        )
+    lock = FolderLock(settings.data) if options.mode == "up" else None
+    try:
+        uvloop.run(_run(settings, options))
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+async def _run(settings: Settings, options: Options) -> None:
+    ground = prepare(settings, options.mode)
+    broker = None
+    try:
+        if options.mode == "up":
+            with ground.database.begin() as session:
+                leases.expire_all(session)
+                expire_leases(session)
+        broker = open_broker(settings)
+        metrics = Metrics()
+        parts = wire(ground, broker, step=options.step, metrics=metrics, report=_reporter(metrics))
+        with suppress(AwayError, BrokerError):
+            await parts.catalog.refresh()
+        await _guard(parts)
+        await _serve(parts, options, metrics)
+    finally:
+        if broker is not None:
+            await broker.close()
+        ground.database.close()
+
+
+async def _guard(parts: Parts) -> None:
+    """Refuse to start on a database that is behind; a broker that is away is asked again by the sequencer."""
+    try:
+        published = await published_checkpoints(parts.broker, parts.ground.settings.broker.checkpoint_topic)
+    except BrokerError as error:
+        logger("gateway").warning("the broker does not answer yet", reason=str(error))
+        return
+    await parts.ground.database.read(lambda session: verify_not_behind(session, published))
+
+
+async def _serve(parts: Parts, options: Options, metrics: Metrics) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with parts.dialler:
+        roles = await _roles(parts, options, metrics, stop)
+        try:
+            await run_roles(roles, stop, metrics=metrics, monotonic=time.monotonic)
+        except RoleStoppedError as error:
+            if isinstance(error.__cause__, SetupError):
+                raise error.__cause__ from error
+            raise
+        finally:
+            await parts.writes.close()
+
+
+async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event) -> Sequence[Named]:
+    """The roles of this process, in the order in which they are to stop: doors first, what they need last."""
+    roles: list[Named] = []
+    if "serve" in options.roles:
+        roles += [Named("server", one) for one in _listeners(parts, options, metrics, stop)]
+        await _apply(parts, options)
+        _announce(parts, options)
+        roles.append(Named("ingress", parts.ingress))
+        roles.append(Named("administration", parts.administration))
+        roles.append(Named("retention", parts.retention))
+    if options.mode == "up":
+        roles.append(Named("recovery", parts.recovery))
+    if "relay" in options.roles:
+        roles.append(Named("relay", parts.relay))
+    if "sequence" in options.roles:
+        roles.append(Named("sequencer", parts.sequencer))
+    roles.append(Named("catalog", parts.catalog))
+    return roles
+
+
+def _listeners(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event) -> list[Listener]:
+    settings = parts.ground.settings
+    status = Status(
+        database=parts.ground.database,
+        broker=parts.broker,
+        catalog=parts.catalog,
+        clock=clock,
+        roles=options.roles,
+        problems=lambda: {"sequencer": parts.sequencer.problem},
+    )
+    pepper = parts.ground.vault.pepper()
+    doors = Doors(
+        catalog=parts.catalog,
+        ingress=parts.ingress,
+        administration=parts.administration,
+        database=parts.ground.database,
+        broker=parts.broker,
+        clock=clock,
+        entropy=entropy,
+        values=Values(
+            origin=settings.origin,
+            log_host=parts.ground.host,
+            pepper=pepper,
+            cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
+            body_bytes=settings.ingress.body_bytes,
+            batch_bytes=settings.ingress.batch_bytes,
+            batch_events=settings.ingress.batch_events,
+        ),
+        keys=lambda: parts.keys,
+        metrics=metrics.render,
+        status=status.look,
+        ready=status.ready,
+        stop=stop,
+        version=VERSION,
+        observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
+        notice=lambda request_id, error: logger("gateway.http").error(
+            "request failed", request_id=request_id, error=f"{type(error).__name__}: {error}"
+        ),
+    )
+    tls = None
+    if settings.tls.cert is not None and settings.tls.key is not None:
+        tls = server_context(CertificateFiles(settings.tls.cert, settings.tls.key))
+    public, private = make_apps(doors)
+    listen = settings.listen
+    if listen.private == listen.public:
+        return [Listener(private, bind(listen.public.host, listen.public.port), tls)]
+    return [
+        Listener(public, bind(listen.public.host, listen.public.port), tls),
+        Listener(private, bind(listen.private.host, listen.private.port), tls),
+    ]
+
+
+async def _apply(parts: Parts, options: Options) -> None:
+    for path in options.contracts:
+        local = load_contract(path)
+        sent = ContractText(local.text, local.name, local.files)
+        by = Author("operator", None)
+        outcome = await parts.administration.put_contract(local.partner, sent, Wish(), by=by)
+        options.announce(outcome.plan)
+        for name, secret in outcome.secrets:
+            options.announce(f"secret of endpoint {name}, shown once: {secret}")
+
+
+def _announce(parts: Parts, options: Options) -> None:
+    settings = parts.ground.settings
+    ca_file = options.ca_file
+    address = {"url": settings.origin, "cacert": None if ca_file is None else str(ca_file)}
+    _write(settings.data / ADDRESS_FILE, json.dumps(address))
+    key_file = settings.data / OPERATOR_KEY
+    trust = "" if ca_file is None else f" --cacert {ca_file}"
+    lines = [f"data       {settings.data.resolve()}", f"origin     {settings.origin}"]
+    if settings.listen.public.is_loopback:
+        lines.append("egress     endpoints on this machine are allowed, since we listen on loopback only")
+    lines += _operator_lines(parts.ground)
+    lines.append(
+        f'try        curl{trust} -H "Authorization: Bearer $(cat {key_file})" {settings.origin}/v1/status'
+    )
+    for line in lines:
+        options.announce(line)
+
+
+def _operator_lines(ground: Ground) -> list[str]:
+    path = ground.settings.data / OPERATOR_KEY
+    if ground.new_operator_key is None:
+        return [f"operator   {path}"]
+    return [
+        f"operator   {ground.new_operator_key}",
+        f"           (shown this once; also in {path}, readable by you alone)",
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _observe(metrics: Metrics, route: str, seconds: float) -> None:
+    if route.startswith(("/v1/events", "/v1/partners/{p}/events")):
+        metrics.request(seconds * 1000)
+
+
+def _reporter(metrics: Metrics) -> Callable[[str, int], None]:
+    log = logger("gateway.sequencer")
+
+    def report(word: str, count: int) -> None:
+        if word == "entry":
+            metrics.log_append(count, 0)
+        elif word != "repeat" and count:
+            metrics.forged(count)
+            log.warning("record not sequenced", reason=word, count=count)
+
+    return report

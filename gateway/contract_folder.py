@@ -1,0 +1,77 @@
+"""A contract file on disk, with the files that it names: read together, nothing from outside its folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from partners.contract_file import attach_files, read_contract
+from partners.errors import ContractFileError, Problem
+
+MAX_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalContract:
+    """A contract as its folder has it. `files`: what it names, by the paths that it names them by."""
+
+    partner: str
+    name: str
+    text: str = field(repr=False)
+    files: Mapping[str, str] = field(repr=False)
+
+
+def load_contract(path: Path) -> LocalContract:
+    """Read and check a contract file and what it names, without any server.
+
+    Raises:
+        ContractFileError: every problem found, a file that cannot be read among them.
+    """
+    text = _read(path, str(path))
+    file = read_contract(text, name=str(path), allow_insecure_loopback=True)
+    files: dict[str, str] = {}
+    problems: list[Problem] = []
+    root = path.parent.resolve()
+    for named in file.paths():
+        place = (root / named).resolve()
+        if not place.is_relative_to(root):
+            problems.append(Problem(str(path), 1, "", "reference", f"'{named}' leads out of its folder"))
+            continue
+        try:
+            files[named] = _read(place, named)
+        except ContractFileError as error:
+            problems += error.problems
+    if problems:
+        raise ContractFileError(problems)
+    attach_files(file, files)
+    return LocalContract(file.contract.partner, path.name, text, files)
+
+
+def find_contracts(path: Path) -> list[Path]:
+    """The contract files that a path stands for: itself, or every `*.yaml` and `*.yml` in a folder, sorted.
+
+    Raises:
+        ContractFileError: there is none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+    if not found:
+        raise ContractFileError([Problem(str(path), 1, "", "missing", "no *.yaml in this folder")])
+    return found
+
+
+def _read(path: Path, shown: str) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            problem = Problem(shown, 1, "", "length", f"has more than {MAX_BYTES} bytes")
+            raise ContractFileError([problem])
+        return raw.decode()
+    except OSError as error:
+        problem = Problem(shown, 1, "", "reference", f"cannot be read: {error.strerror}")
+        raise ContractFileError([problem]) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problem = Problem(shown, line, "", "syntax", "is not UTF-8: save it as UTF-8")
+        raise ContractFileError([problem]) from error
