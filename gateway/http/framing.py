@@ -1,8 +1,8 @@
 """HTTP/1.1 read strictly: what uvicorn with httptools lets pass, and must not.
 
 Caps on request line, header fields and their time, exactly one Host, no trailers, no endless chunk
-extensions, a whole body within its time. After any fault the connection is closed: nobody knows where the next request
-would begin.
+extensions, a whole body within its time. After any fault the connection is closed: nobody knows where the
+next request would begin.
 
 Source: RFC 9112 sections 3.2, 7.1 and 11.2.
 """
@@ -70,7 +70,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and count what the parser keeps to itself: a header field without an end, chunk framing."""
+        """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
         if self.transport.is_closing():
             return
         was_head, begun = self._in_head, self._begun

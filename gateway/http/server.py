@@ -8,12 +8,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
+import uvicorn.server
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.server import Server
 
 from gateway.errors import SetupError
 from gateway.http.framing import StrictProtocol
+from gateway.units import Address
 
 KEEP_ALIVE_SECONDS: Final = 75
 GRACE_SECONDS: Final = 10
@@ -41,12 +42,13 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-class Listener:
-    """Serves one application on one bound socket, which it owns."""
+class Server:
+    """Serves one application at one address."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: ASGIApp, address: Address, *, tls: ssl.SSLContext | None = None) -> None:
         """`tls` None: plain HTTP, for loopback or behind a proxy."""
-        self._socket = listener
+        self._address = address
+        self._socket: socket.socket | None = None
         config = Config(
             app,
             loop="none",
@@ -66,20 +68,35 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._socket.getsockname()[1])
+        """The port that it listens on, once it listens."""
+        return self._address.port if self._socket is None else int(self._socket.getsockname()[1])
+
+    async def listen(self) -> None:
+        """Bind the port, so that a start that cannot succeed fails before it announces anything.
+
+        Raises:
+            SetupError: as `bind`.
+        """
+        if self._socket is None:
+            self._socket = bind(self._address.host, self._address.port)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop`; then take no more, and give requests in flight some seconds to end."""
+        """Serve until `stop`; then take no more, and give requests in flight some seconds to end.
+
+        Raises:
+            SetupError: as `bind`, where `listen` was not called.
+        """
+        await self.listen()
+        sockets = [] if self._socket is None else [self._socket]
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(self._server.serve(sockets=[self._socket]))
+            serving = tasks.create_task(self._server.serve(sockets=sockets))
             waiting = tasks.create_task(stop.wait())
             await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
             self._server.should_exit = True
             waiting.cancel()
 
 
-class _QuietServer(Server):
+class _QuietServer(uvicorn.server.Server):
     """Leaves the signals to the program: a library must not decide when it ends."""
 
     @contextmanager

@@ -7,7 +7,6 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -27,16 +26,8 @@ _RENEW_DAYS: Final = 7
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateFiles:
-    """A certificate chain and its key, as PEM files."""
-
-    certificate: Path
-    key: Path
-
-
-def server_context(files: CertificateFiles) -> ssl.SSLContext:
-    """The context of a listener.
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """The context of a listener: a PEM chain, and its key.
 
     Raises:
         SetupError: a file is missing, unreadable, or they do not fit together.
@@ -48,35 +39,35 @@ def server_context(files: CertificateFiles) -> ssl.SSLContext:
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(files.certificate, files.key)
+        context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         why = error.strerror or type(error).__name__
         raise SetupError(
-            f"TLS: {files.certificate} and {files.key} cannot be used ({why}): "
+            f"TLS: {certificate} and {key} cannot be used ({why}): "
             "tls.cert must be a PEM chain, leaf first, and tls.key its unencrypted PEM key"
         ) from error
     return context
 
 
-def make_dev_certificate(folder: Path, *, now: int, entropy: Callable[[int], bytes]) -> CertificateFiles:
+def make_dev_certificate(folder: Path, *, now: int, entropy: Callable[[int], bytes]) -> tuple[Path, Path]:
     """A self-signed certificate for loopback names, in `folder`; kept until a week before its end.
 
-    `now`: Unix milliseconds.
+    Returns the files of certificate and key. `now`: Unix milliseconds.
 
     Raises:
         SetupError: the folder cannot be written.
     """
-    files = CertificateFiles(folder / "dev-cert.pem", folder / "dev-key.pem")
+    certificate_file, key_file = files = (folder / "dev-cert.pem", folder / "dev-key.pem")
     at = datetime.fromtimestamp(now / 1000, UTC)
-    if _is_good(files, at):
+    if _is_good(certificate_file, key_file, at):
         return files
     key = _make_key(entropy)
     certificate = _sign(key, at, serial=int.from_bytes(entropy(16), "big") >> 1 or 1)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_private(files.key, pem)
-        files.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+        _write_private(key_file, pem)
+        certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
     except OSError as error:
         raise SetupError(
             f"TLS: {folder} cannot be written: {error.strerror}; choose another with --data"
@@ -84,10 +75,10 @@ def make_dev_certificate(folder: Path, *, now: int, entropy: Callable[[int], byt
     return files
 
 
-def _is_good(files: CertificateFiles, at: datetime) -> bool:
+def _is_good(certificate_file: Path, key_file: Path, at: datetime) -> bool:
     try:
-        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
-        is_there = files.key.stat().st_size > 0
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        is_there = key_file.stat().st_size > 0
     except (OSError, ValueError):
         return False
     left = certificate.not_valid_after_utc - at

@@ -60,14 +60,13 @@ async def show_schema(call: Call) -> Response:
         raise not_found()
     schema_id = int(text)
     owner = call.owner
-    subjects: list[str] | None = None
+    subjects: set[str] | None = None
     if owner is not None:
-        subjects = [line.subject for line in call.snapshot.directory.lines(owner.slug)]
+        subjects = {line.subject for line in call.snapshot.directory.lines(owner.slug)}
 
     def find(session: Any) -> Schema | None:
-        if subjects is not None and not any(
-            registry.number_of(session, subject, schema_id) is not None for subject in subjects
-        ):
+        used = {subject for subject, _number in registry.uses(session, schema_id)}
+        if subjects is not None and used.isdisjoint(subjects):
             return None
         return registry.by_id(session, schema_id)
 
