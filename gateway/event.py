@@ -18,6 +18,9 @@ UNCOMPARED = frozenset(
 """Attributes that two requests for the same event may differ in (or that are compared by other means)."""
 
 
+REF_CHARACTERS = 56
+
+
 @dataclass(frozen=True, slots=True)
 class EventKey:
     """What makes an event one event: partner slug, direction, CloudEvents source and id."""
@@ -68,7 +71,7 @@ def format_ref(ref: bytes) -> str:
 
 def parse_ref(text: str) -> bytes | None:
     """The 32 bytes of a reference; None where the text is none (the caller answers as for an unknown one)."""
-    if len(text) != 56 or not text.startswith("evt_") or text != text.lower():  # noqa: PLR2004
+    if len(text) != REF_CHARACTERS or not text.startswith("evt_") or text != text.lower():
         return None
     try:
         ref = base64.b32decode(text[4:].upper() + "====")

@@ -18,6 +18,7 @@ import uvloop
 from gateway import leases
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
+from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import (
     OPERATOR_KEY,
     FolderLock,
@@ -197,7 +198,7 @@ def _listeners(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.E
     pepper = parts.ground.vault.pepper()
     doors = Doors(
         catalog=parts.catalog,
-        ingress=parts.ingress,
+        ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
         administration=parts.administration,
         database=parts.ground.database,
         broker=parts.broker,

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from audit.errors import EvidenceRuleError
 from audit.evidence import Kind, make_evidence
 from audit.note import Signer
 from audit.receipt import issue
@@ -57,7 +58,10 @@ def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Ref
     if isinstance(event_id, Refused):
         return event_id
     key = EventKey(channel.partner, channel.direction, draft.source or channel.source, event_id)
-    claim = _sign(key, draft, channel, version, datum, at)
+    try:
+        claim = _sign(key, draft, channel, version, datum, at)
+    except EvidenceRuleError as error:
+        return Refused("event_attribute_invalid", f"The event's id or attributes cannot be recorded: {error}")
     size = record_bytes(make_record(claim, version, at.origin))
     if size > at.record_limit:
         return Refused(
@@ -195,34 +199,9 @@ def _sign(
         "id": key.id,
         "type": channel.event_type,
         "attributes": {name: attributes[name] for name in sorted(attributes)},
-        "content": {
-            "sha256": content_sha256.hex(),
-            "length": len(draft.content.raw),
-            "type": draft.content.media_type,
-            "encoding": draft.content.encoding,
-        },
-        "schema": {
-            "subject": channel.line.subject,
-            "version": version.number,
-            "id": version.schema_id,
-            "fingerprint": version.schema.fingerprint.hex(),
-        },
-        "record": {
-            "sha256": hashlib.sha256(datum.avro).hexdigest(),
-            "topic": channel.topic,
-            "partition": channel.partition,
-        },
-        "event_sha256": event_sha256.hex(),
-        "validation": "passed",
-        "origin": "none",
-        "auth": {"method": at.method, "credential": at.credential},
-        "contract": channel.contract,
-        "clock": {"source": "host", "within_ms": MAX_CLOCK_DIFFERENCE_MS},
-        "keep": {
-            "content_days": channel.keep_content_days,
-            "evidence_days": channel.keep_evidence_days,
-            "hold": None,
-        },
+        **_what_was_received(draft, content_sha256),
+        **_what_was_made(channel, version, datum, event_sha256),
+        **_terms(channel, at),
     }
     evidence = make_evidence(Kind.ACCEPTED, members, iss=at.origin, log=log, at=at.now, salt=at.entropy(32))
     return Claim(
@@ -243,3 +222,47 @@ def _sign(
         at=at.now,
         datum=datum.avro,
     )
+
+
+def _what_was_received(draft: Draft, content_sha256: bytes) -> dict[str, object]:
+    content = {
+        "sha256": content_sha256.hex(),
+        "length": len(draft.content.raw),
+        "type": draft.content.media_type,
+        "encoding": draft.content.encoding,
+    }
+    return {"content": content}
+
+
+def _what_was_made(
+    channel: Channel, version: Version, datum: codec.Encoded, event_sha256: bytes
+) -> dict[str, object]:
+    return {
+        "schema": {
+            "subject": channel.line.subject,
+            "version": version.number,
+            "id": version.schema_id,
+            "fingerprint": version.schema.fingerprint.hex(),
+        },
+        "record": {
+            "sha256": hashlib.sha256(datum.avro).hexdigest(),
+            "topic": channel.topic,
+            "partition": channel.partition,
+        },
+        "event_sha256": event_sha256.hex(),
+        "validation": "passed",
+    }
+
+
+def _terms(channel: Channel, at: Circumstances) -> dict[str, object]:
+    return {
+        "origin": "none",
+        "auth": {"method": at.method, "credential": at.credential},
+        "contract": channel.contract,
+        "clock": {"source": "host", "within_ms": MAX_CLOCK_DIFFERENCE_MS},
+        "keep": {
+            "content_days": channel.keep_content_days,
+            "evidence_days": channel.keep_evidence_days,
+            "hold": None,
+        },
+    }

@@ -23,11 +23,19 @@ class RefusedSubmission(Protocol):
     """What is needed to know of a submission."""
 
     @property
-    def partner(self) -> str: ...  # noqa: D102 - as Submission says
+    def partner(self) -> str:
+        """Whose event it is."""
+        ...
+
     @property
-    def direction(self) -> Direction: ...  # noqa: D102
+    def direction(self) -> Direction:
+        """Which way it goes."""
+        ...
+
     @property
-    def items(self) -> Sequence[Draft | Unread]: ...  # noqa: D102
+    def items(self) -> Sequence[Draft | Unread]:
+        """What was sent, in order."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
