@@ -10,7 +10,7 @@ import pytest
 
 BANNED = {"manager", "helper", "util", "common", "data", "info", "process", "handler"}
 # Names that another library looks up, so that we cannot choose them.
-THEIRS = {"process_bind_param", "process_result_value", "process_revision_directives"}
+THEIRS = {"data_received", "process_bind_param", "process_result_value", "process_revision_directives"}
 
 
 def words(name: str) -> set[str]:
@@ -72,7 +72,9 @@ def test_unit_tests_stand_where_their_module_stands(
     for path in units:
         folder = Path(*path.parts[2:-1])
         modules = {source.stem for source in sources if source.parent == folder}
-        modules |= {source.parent.name for source in sources if source.parent.parent == folder}
+        modules |= {folder.name} | {
+            source.parent.name for source in sources if source.parent.parent == folder
+        }
         subject = path.stem.removeprefix("test_")
         if not any(subject == module or subject.startswith(f"{module}_") for module in modules):
             strays.append(f"{path}: {folder} has no {subject}")
