@@ -35,7 +35,7 @@ from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
-from gateway.http.server import Listener, bind
+from gateway.http.server import Server
 from gateway.http.tls import CertificateFiles, make_dev_certificate, server_context
 from gateway.ingress.claims import expire_leases
 from gateway.logs import configure, logger
@@ -169,7 +169,10 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     """The roles of this process, in the order in which they are to stop: doors first, what they need last."""
     roles: list[Named] = []
     if "serve" in options.roles:
-        roles += [Named("server", one) for one in _listeners(parts, options, metrics, stop)]
+        servers = _servers(parts, options, metrics, stop)
+        for one in servers:
+            await one.listen()
+        roles += [Named("server", one) for one in servers]
         await _apply(parts, options)
         _announce(parts, options)
         roles.append(Named("ingress", parts.ingress))
@@ -185,7 +188,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     return roles
 
 
-def _listeners(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event) -> list[Listener]:
+def _servers(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event) -> list[Server]:
     settings = parts.ground.settings
     status = Status(
         database=parts.ground.database,
@@ -230,11 +233,8 @@ def _listeners(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.E
     public, private = make_apps(doors)
     listen = settings.listen
     if listen.private == listen.public:
-        return [Listener(private, bind(listen.public.host, listen.public.port), tls)]
-    return [
-        Listener(public, bind(listen.public.host, listen.public.port), tls),
-        Listener(private, bind(listen.private.host, listen.private.port), tls),
-    ]
+        return [Server(private, listen.public, tls=tls)]
+    return [Server(public, listen.public, tls=tls), Server(private, listen.private, tls=tls)]
 
 
 async def _apply(parts: Parts, options: Options) -> None:
