@@ -36,7 +36,7 @@ from gateway.errors import AwayError, RoleStoppedError, SetupError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.server import Server
-from gateway.http.tls import CertificateFiles, make_dev_certificate, server_context
+from gateway.http.tls import make_dev_certificate, server_context
 from gateway.ingress.claims import expire_leases
 from gateway.logs import configure, logger
 from gateway.metrics import Metrics
@@ -70,7 +70,7 @@ class Options:
     ca_file: Path | None = None
 
 
-def dev_tls(folder: Path) -> CertificateFiles:
+def dev_tls(folder: Path) -> tuple[Path, Path]:
     """Certificate and key for this machine's own names, made in the data folder where they are missing.
 
     Raises:
@@ -229,7 +229,7 @@ def _servers(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Eve
     )
     tls = None
     if settings.tls.cert is not None and settings.tls.key is not None:
-        tls = server_context(CertificateFiles(settings.tls.cert, settings.tls.key))
+        tls = server_context(settings.tls.cert, settings.tls.key)
     public, private = make_apps(doors)
     listen = settings.listen
     if listen.private == listen.public:
