@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.broker.port import Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
-from gateway.catalog import Catalog
 from gateway.egress.backlog import Backlog
-from gateway.egress.reading import read_event
+from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
 
 _POLL_MS: Final = 100
@@ -21,7 +20,7 @@ Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
 class Drain:
     """One a relay: ranges take turns, so that a long one holds up no other."""
 
-    def __init__(self, reader: Reader, catalog: Catalog, clock: Callable[[], int], origin: str) -> None:
+    def __init__(self, reader: Reader, catalog: Today, clock: Callable[[], int], origin: str) -> None:
         self._reader = reader
         self._catalog = catalog
         self._clock = clock

@@ -74,7 +74,7 @@ class Ledger:
 
 
 def flatten(spans: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-    """Ranges as a position stores them: first, end, first, end, ...: rising, since merged ranges never touch."""
+    """Ranges as a position stores them: first, end, first, end; rising, since merged ranges never touch."""
     return tuple(offset for span in spans for offset in span)
 
 
@@ -85,7 +85,7 @@ def unflatten(bounds: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 def _between(owed: list[int], reached: int) -> list[tuple[int, int]]:
     """The ranges between neighbouring owed offsets, up to what was reached."""
-    ends = [*owed[1:], reached]
+    ends = [*owed[1:], reached][: len(owed)]
     return [(offset + 1, end) for offset, end in zip(owed, ends, strict=True) if offset + 1 < end]
 
 

@@ -5,7 +5,7 @@ Pure. What goes out was checked against the contract's schema.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
@@ -57,6 +57,16 @@ class Routed:
 
 
 Reading = Routed | Refused | Unreadable
+
+
+class Today(Protocol):
+    """Today's contracts; `gateway.catalog.Catalog` fits."""
+
+    current: Snapshot
+
+    def topic_changed(self, topic: str, topic_id: str | None) -> None:
+        """Take note that a topic was deleted (None) or made again."""
+        ...
 
 
 def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> Reading:

@@ -19,14 +19,14 @@ from typing import Final
 import structlog
 
 from gateway.broker.port import Broker, Read, ReadEvent, Start, TooHigh, TooLow, TopicChanged
-from gateway.catalog import Catalog, Snapshot
+from gateway.catalog import Snapshot
 from gateway.database import Database
 from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load
 from gateway.egress.delivery import Attempt, Sender
 from gateway.egress.drain import Drain
 from gateway.egress.posting import Chance, Poster
-from gateway.egress.reading import read_event
+from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.egress.writer import Writer
@@ -54,7 +54,7 @@ class Parts:
     database: Database
     leases: Leases
     broker: Broker
-    catalog: Catalog
+    catalog: Today
     sender: Sender
     unseal: Callable[[bytes, str], bytes] = field(repr=False)
     chance: Chance = field(repr=False)

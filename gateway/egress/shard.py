@@ -40,9 +40,10 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """An offset that is settled once its delivery is."""
+    """An offset that is settled once its delivery is; in the ledger that it was opened in."""
 
     owner: "Partition | Backlog"
+    ledger: Ledger
     offset: int
 
 
@@ -316,14 +317,14 @@ class Shard:
         return True
 
     def _owe(self, delivery: Delivery, owner: Partition | Backlog) -> bool:
-        self._debts[delivery.endpoint, delivery.ref] = Debt(owner, delivery.position.offset)
+        self._debts[delivery.endpoint, delivery.ref] = Debt(owner, owner.ledger, delivery.position.offset)
         return True
 
     def _pay(self, delivery: Delivery) -> None:
         debt = self._debts.pop((delivery.endpoint, delivery.ref), None)
         if debt is None:
             return
-        debt.owner.ledger.settle(debt.offset)
+        debt.ledger.settle(debt.offset)
         if isinstance(debt.owner, Backlog):
             self._changed.add(_key_of(debt.owner))
         else:

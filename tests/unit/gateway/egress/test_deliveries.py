@@ -1,0 +1,89 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.egress.backlog import Span
+from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, write_tick
+from gateway.egress.outbox import Outbox
+from gateway.errors import LeaseLostError, PositionMovedError
+from gateway.leases import Lease, Leases
+from gateway.positions import Move, Progress
+from tests.unit.gateway.egress.stage import Stage, endpoint, stage
+from tests.unit.gateway.egress.test_lane import delivery
+
+MOVE = Move("topic", "id", 0, None, Progress(3))
+
+
+async def lease(on: Stage) -> Lease:
+    held = await Leases(on.database, "relay", owner="me", shards=1, duration_ms=60_000).hold()
+    return next(iter(held))
+
+
+def tick(held: Lease, *saved: Saved, moves: tuple[Move, ...] = (MOVE,)) -> Tick:
+    outbox = Outbox()
+    for each in saved:
+        outbox.save(each)
+    return outbox.make_tick(held, spans=[], drained=[], moves=list(moves))
+
+
+def write(on: Stage, made: Tick, *, now: int = 9) -> None:
+    with on.database.begin() as session:
+        write_tick(session, made, now=now)
+
+
+def found(on: Stage) -> Stored:
+    with on.database.begin() as session:
+        return load(session, ["acme"], ["ep_1"])
+
+
+async def test_what_is_written_is_found_again_without_bodies_in_order(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        made = [Saved(delivery(n, "k"), "pending", "server_error", is_new=True) for n in (2, 1)]
+        write(on, tick(await lease(on), *made))
+        stored = found(on)
+        assert stored.progress == {("id", 0): Progress(3)}
+        assert stored.deliveries == tuple(replace(delivery(n, "k"), body=None) for n in (1, 2))
+        with on.database.begin() as session:
+            assert load_body(session, "ep_1", delivery(1).ref) == b"{}"
+            assert load_body(session, "ep_1", b"other") is None
+
+
+async def test_a_tick_under_a_lost_lease_or_a_moved_position_writes_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        held = await lease(on)
+        saved = Saved(delivery(1), "pending", None, is_new=True)
+        with pytest.raises(LeaseLostError):
+            write(on, tick(replace(held, epoch=held.epoch + 1), saved))
+        with pytest.raises(PositionMovedError):
+            write(on, tick(held, saved, moves=(replace(MOVE, before=Progress(1)),)))
+        assert found(on) == Stored({}, (), ())
+
+
+async def test_a_tick_without_moves_still_checks_the_lease(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        held = await lease(on)
+        with pytest.raises(LeaseLostError):
+            write(
+                on, tick(replace(held, epoch=99), Saved(delivery(1), "pending", None, is_new=True), moves=())
+            )
+
+
+async def test_a_newer_delivery_of_the_same_event_takes_the_place_of_a_parked_one(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        held = await lease(on)
+        write(on, tick(held, Saved(replace(delivery(1), attempts=3), "parked", "timed_out", is_new=True)))
+        assert found(on).deliveries == ()
+        again = tick(held, Saved(delivery(1), "pending", None, is_new=True), moves=())
+        write(on, again)
+        assert on.rows() == [("1", "pending", 0)]
+
+
+async def test_a_range_is_replaced_and_removed(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        held, span = await lease(on), Span("ep_1", "topic", "id", 0, 3, 9)
+        write(on, Outbox().make_tick(held, spans=[span], drained=[], moves=[]))
+        write(on, Outbox().make_tick(held, spans=[replace(span, end=12)], drained=[], moves=[]))
+        assert found(on).spans == (replace(span, end=12),)
+        write(on, Outbox().make_tick(held, spans=[], drained=[("ep_1", "id", 0)], moves=[]))
+        assert found(on).spans == ()

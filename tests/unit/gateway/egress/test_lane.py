@@ -1,0 +1,203 @@
+from dataclasses import replace
+
+import pytest
+
+from gateway.broker.port import Position
+from gateway.dialler import Reason
+from gateway.egress.breaker import FIRST_WAIT_MS, OPENS_AFTER
+from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.lane import NEVER, Lane
+from tests.unit.gateway.egress.stage import endpoint
+
+NOW = 10_000
+
+
+def delivery(number: int, group: str | None = None) -> Delivery:
+    return Delivery(
+        endpoint="ep_1",
+        ref=number.to_bytes(32),
+        partner="acme",
+        source="/house",
+        event_id=str(number),
+        event_type="t",
+        topic="topic",
+        position=Position("id", 0, number),
+        schema_id=1,
+        group=group,
+        body=b"{}",
+    )
+
+
+def taken(lane: Lane, now: int = NOW) -> list[str]:
+    ids = []
+    while not isinstance(found := lane.take(now), int):
+        ids.append(found.event_id)
+    return ids
+
+
+def settle(
+    lane: Lane, number: int, decision: Decision, failure: Reason | None = None, group: str | None = None
+) -> None:
+    lane.settle(delivery(number, group), decision, NOW, failure)
+
+
+def test_what_is_offered_goes_out_in_order_up_to_the_concurrency() -> None:
+    lane = Lane(endpoint(concurrency=2))
+    assert [lane.offer(delivery(n), NOW) for n in range(3)] == ["taken"] * 3
+    assert taken(lane) == ["0", "1"]
+    assert lane.take(NOW) == NEVER
+    settle(lane, 1, Delivered())
+    assert taken(lane) == ["2"]
+
+
+def test_a_full_lane_refuses_and_a_known_event_is_recognised() -> None:
+    lane = Lane(endpoint(), capacity=2)
+    assert [lane.offer(delivery(n), NOW) for n in (0, 1, 2, 0)] == ["taken", "taken", "closed", "known"]
+    assert lane.room(NOW) == 0
+
+
+@pytest.mark.parametrize("state", ["paused", "disabled", "unverified"])
+def test_a_lane_whose_endpoint_is_not_active_takes_and_sends_nothing(state: str) -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    lane.update(endpoint(state=state))
+    assert lane.offer(delivery(1), NOW) == "closed"
+    assert lane.take(NOW) == NEVER
+    assert [each.event_id for each in lane.unsaved()] == ["0"]
+    lane.update(endpoint())
+    assert taken(lane) == ["0"]
+
+
+def test_a_retry_waits_for_its_time_and_counts_its_attempts() -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    settle(lane, 0, RetryAt(NOW + 500), "client_error")
+    assert lane.take(NOW) == NOW + 500
+    again = lane.take(NOW + 500)
+    assert isinstance(again, Delivery)
+    assert again.attempts == 1
+
+
+def test_a_saved_delivery_forgets_its_body_and_frees_its_place() -> None:
+    lane = Lane(endpoint(), capacity=1)
+    lane.offer(delivery(0), NOW)
+    assert lane.offer(delivery(1), NOW) == "closed"
+    lane.saved(delivery(0).ref)
+    assert lane.offer(delivery(1), NOW) == "taken"
+    found = lane.take(NOW)
+    assert isinstance(found, Delivery)
+    assert (found.event_id, found.body) == ("0", None)
+    lane.saved(b"unknown")
+
+
+def test_many_waiting_retries_close_the_lane_to_new_ones() -> None:
+    lane = Lane(endpoint(), saved_limit=2)
+    for number in range(2):
+        lane.offer(delivery(number), NOW)
+        lane.saved(delivery(number).ref)
+    assert lane.offer(delivery(2), NOW) == "closed"
+    taken(lane)
+    settle(lane, 0, Delivered())
+    assert lane.offer(delivery(2), NOW) == "taken"
+
+
+def test_an_open_breaker_closes_the_lane_and_lets_one_probe_through() -> None:
+    lane = Lane(endpoint(concurrency=20))
+    for number in range(OPENS_AFTER):
+        lane.offer(delivery(number), NOW)
+    taken(lane)
+    for number in range(OPENS_AFTER):
+        settle(lane, number, RetryAt(NOW + 5), "server_error")
+    assert lane.is_closed
+    assert lane.offer(delivery(90), NOW) == "closed"
+    probe_at = NOW + FIRST_WAIT_MS
+    assert lane.take(NOW + 100) == probe_at
+    assert isinstance(lane.take(probe_at), Delivery)
+    assert lane.take(probe_at) == NEVER
+    settle(lane, 0, Delivered())
+    assert lane.offer(delivery(91), probe_at) == "taken"
+    assert len(taken(lane, probe_at)) == OPENS_AFTER
+
+
+def test_an_open_breaker_with_nothing_due_wants_one_new_delivery_as_probe() -> None:
+    lane = Lane(endpoint())
+    for number in range(OPENS_AFTER):
+        lane.offer(delivery(number), NOW)
+        taken(lane)
+        settle(lane, number, Parked("server_error"), "server_error")
+    probe_at = NOW + FIRST_WAIT_MS
+    assert (lane.room(NOW), lane.room(probe_at)) == (0, 1)
+    assert lane.offer(delivery(9), probe_at) == "taken"
+    assert lane.room(probe_at) == 0
+
+
+def test_held_disables_the_lane_and_keeps_the_delivery() -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    settle(lane, 0, Held("gone"), "gone")
+    assert lane.take(NOW + 1_000_000) == NEVER
+    lane.update(endpoint())
+    assert taken(lane) == ["0"]
+    assert lane.breaker.failures == 0
+
+
+def test_a_group_goes_out_one_at_a_time_and_its_retry_holds_up_the_rest() -> None:
+    lane = Lane(endpoint(order="key"))
+    for number, group in enumerate(["a", "a", "b"]):
+        lane.offer(delivery(number, group), NOW)
+    assert taken(lane) == ["0", "2"]
+    settle(lane, 0, RetryAt(NOW + 50), "client_error", "a")
+    assert lane.take(NOW) == NOW + 50
+    assert taken(lane, NOW + 50) == ["0"]
+    settle(lane, 0, Parked("client_error"), "client_error", "a")
+    assert taken(lane) == ["1"]
+
+
+def test_the_pace_is_kept() -> None:
+    lane = Lane(endpoint(per_second=2, concurrency=10))
+    for number in range(4):
+        lane.offer(delivery(number), NOW)
+    assert taken(lane) == ["0", "1"]
+    assert lane.take(NOW) == NOW + 500
+
+
+def test_what_rows_hold_goes_first_and_in_order() -> None:
+    lane = Lane(endpoint(order="endpoint"))
+    lane.restore(
+        [
+            replace(delivery(0, ""), body=None, attempts=2, due_at=NOW + 10),
+            replace(delivery(1, ""), body=None),
+        ]
+    )
+    lane.offer(delivery(2, ""), NOW)
+    assert lane.take(NOW) == NOW + 10
+    assert taken(lane, NOW + 10) == ["0"]
+
+
+def test_a_delivery_given_back_made_no_attempt() -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    lane.give_back(delivery(0), NOW + 5)
+    assert lane.take(NOW) == NOW + 5
+    again = lane.take(NOW + 5)
+    assert isinstance(again, Delivery)
+    assert again.attempts == 0
+
+
+def test_a_forgotten_delivery_leaves_nothing_behind() -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    lane.forget(delivery(0))
+    assert (lane.flying, lane.unsaved()) == (0, ())
+    assert lane.offer(delivery(0), NOW) == "taken"
+
+
+def test_only_what_was_taken_can_be_settled() -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    with pytest.raises(ValueError, match="taken"):
+        settle(lane, 0, Delivered())

@@ -1,0 +1,62 @@
+import os
+
+import pytest
+
+from gateway.egress.delivery import Delivered, Held, RetryAt
+from gateway.egress.lane import Lane
+from gateway.egress.posting import Chance, Poster
+from gateway.errors import SealError
+from gateway.standard_webhooks import WebhookSecretError
+from tests.unit.gateway.egress.stage import SECRET, Receiver, answer, endpoint, now
+from tests.unit.gateway.egress.test_lane import delivery
+
+DAY = 86_400_000
+
+
+def poster(receiver: Receiver, *, posted: list[str] | None = None) -> Poster:
+    told = posted if posted is not None else []
+    return Poster(
+        receiver,
+        lambda _, __: SECRET,
+        Chance(now, os.urandom),
+        disable_after_ms=5 * DAY,
+        posted=lambda: told.append("posted"),
+    )
+
+
+async def test_an_attempt_says_what_was_sent_and_what_follows() -> None:
+    told: list[str] = []
+    attempt = await poster(Receiver(), posted=told).post(Lane(endpoint()), delivery(1), b"{}")
+    assert (attempt.number, attempt.content_length, attempt.decision) == (1, 2, Delivered())
+    assert attempt.id.startswith("att_")
+    assert attempt.delivery.body == b"{}"
+    assert told == ["posted"]
+
+
+async def test_two_posts_are_two_attempts() -> None:
+    one, lane = poster(Receiver()), Lane(endpoint())
+    ids = {(await one.post(lane, delivery(1), b"{}")).id for _ in range(2)}
+    assert len(ids) == 2
+
+
+async def test_an_endpoint_that_fails_for_too_long_is_held_instead_of_retried_or_parked() -> None:
+    busy = Receiver(reply=lambda _, __: answer(503, "server_error"))
+    lane = Lane(endpoint(delays=(0, 5)))
+    lane.breaker = lane.breaker.failed(now() - 5 * DAY + 60_000)
+    assert isinstance((await poster(busy).post(lane, delivery(1), b"{}")).decision, RetryAt)
+    lane.breaker = lane.breaker.succeeded().failed(now() - 5 * DAY - 1)
+    assert (await poster(busy).post(lane, delivery(1), b"{}")).decision == Held("failing")
+    assert (await poster(Receiver()).post(lane, delivery(1), b"{}")).decision == Delivered()
+
+
+async def test_nothing_is_sent_unsigned() -> None:
+    def refuse(_sealed: bytes, place: str) -> bytes:
+        raise SealError(f"the secret at {place} does not open")
+
+    receiver = Receiver()
+    broken = Poster(receiver, refuse, Chance(now, os.urandom), disable_after_ms=DAY, posted=lambda: None)
+    with pytest.raises(SealError):
+        await broken.post(Lane(endpoint()), delivery(1), b"{}")
+    with pytest.raises(WebhookSecretError):
+        await poster(receiver).post(Lane(endpoint(keys=())), delivery(1), b"{}")
+    assert receiver.seen == []

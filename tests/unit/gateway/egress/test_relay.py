@@ -1,0 +1,299 @@
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.broker.port import TopicSpec
+from gateway.dialler import Answer, Outgoing
+from gateway.errors import StoreError
+from gateway.event import EventKey, format_ref
+from gateway.leases import Leases, expire_all
+from tests.unit.gateway.egress.stage import PARTNER, TOPIC, answer, endpoint, record, stage
+
+BUSY = answer(503, "server_error")
+
+
+async def test_an_event_is_delivered_once_and_recorded(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        await on.produce("a", "b", "c")
+        async with on.relaying():
+            await on.until(lambda: on.position() == 3, "all settled")
+        assert sorted(on.receiver.ids()) == ["a", "b", "c"]
+        assert [each.text("outcome") for each in on.evidence()] == ["delivered"] * 3
+        assert {each.log for each in on.evidence()} == {"gw.example/log/k3v9q2"}
+        assert (on.rows(), on.spans()) == ([], [])
+
+
+async def test_the_webhook_is_one_cloudevent_under_its_ref(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.position() == 1, "settled")
+        sent = on.receiver.seen[0]
+        assert dict(sent.headers)["webhook-id"] == format_ref(
+            EventKey("acme", "outbound", "/house", "a").ref()
+        )
+        assert json.loads(sent.body) == {
+            "specversion": "1.0",
+            "id": "a",
+            "source": "/house",
+            "type": "order.accepted",
+            "datacontenttype": "application/json",
+            "dataschema": "https://gw.example/v1/schemas/41",
+            "data": {"id": "a", "n": 1},
+        }
+
+
+async def test_a_failed_delivery_is_saved_and_tried_again_under_the_same_id(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        on.receiver.reply = lambda _, number: BUSY if number < 3 else answer()
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.rows() == [("a", "pending", 1)], "saved")
+            assert on.position() == 1
+            await on.until(lambda: len(on.evidence()) == 3, "three attempts")
+            await on.until(lambda: on.rows() == [], "row gone")
+        assert len({dict(each.headers)["webhook-id"] for each in on.receiver.seen}) == 1
+        assert len({each.body for each in on.receiver.seen}) == 1
+        assert [each.members["number"] for each in on.evidence()] == [1, 2, 3]
+        assert [each.text("outcome") for each in on.evidence()] == ["retry", "retry", "delivered"]
+
+
+async def test_a_used_up_schedule_parks_with_evidence(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(delays=(0, 0))) as on:
+        on.receiver.reply = lambda _, __: answer(400, "client_error")
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.rows() == [("a", "parked", 2)], "parked")
+        assert [each.text("reason") for each in on.evidence("delivery.parked")] == ["client_error"]
+        assert len(on.evidence("delivery.attempted")) == 2
+
+
+async def test_events_without_a_listener_or_a_contract_leave_evidence(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(types=frozenset({"other.type"}))) as on:
+        good = record("a")
+        await on.append(
+            good,
+            replace(good, value=None),
+            replace(good, value=b"\x00\x00\x00\x00\x07" + b"x"),
+            replace(good, value=(good.value or b"") + b"\x00"),
+            replace(good, headers=(("ce_type", b"no.such"), ("ce_id", b"1"), ("ce_source", b"/x"))),
+        )
+        async with on.relaying():
+            await on.until(lambda: on.position() == 5, "all settled")
+        assert on.receiver.seen == []
+        assert [each.members["record"]["offset"] for each in on.evidence("event.unrouted")] == [0]
+        assert [each.text("code") for each in on.evidence("event.unreadable")] == ["no_value"]
+        refused = {each.members["record"]["offset"]: each for each in on.evidence("event.refused")}
+        assert sorted(refused) == [2, 3, 4]
+        assert refused[3].members["faults"] == [{"pointer": "", "code": "trailing_bytes"}]
+
+
+async def test_each_endpoint_gets_its_types_and_none_waits_for_another(tmp_path: Path) -> None:
+    slow, quick = endpoint("ep_slow"), endpoint("ep_quick")
+    async with stage(tmp_path, slow, quick) as on:
+
+        def reply(outgoing: Outgoing, _number: int) -> Answer:
+            return BUSY if "slow" in outgoing.url else answer()
+
+        on.receiver.reply = reply
+        await on.produce(*(f"e{n}" for n in range(30)))
+        async with on.relaying():
+            await on.until(lambda: len(on.receiver.ids(quick.url)) == 30, "the quick one has all")
+            await on.until(lambda: on.position() == 30, "nothing holds up the position")
+        assert len(on.receiver.ids(slow.url)) < 20
+        assert {row[1] for row in on.rows()} == {"pending"}
+
+
+async def test_a_dead_endpoint_costs_one_range_and_gets_everything_when_it_is_back(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(state="paused")) as on:
+        names = [f"e{n}" for n in range(700)]
+        await on.produce(*names)
+        async with on.relaying():
+            await on.until(lambda: on.position() == 700, "all in the backlog")
+            assert on.spans() == [("ep_1", 0, 700)]
+            assert (on.rows(), on.receiver.seen) == ([], [])
+            on.have(endpoint(state="active"))
+            await on.until(lambda: on.spans() == [], "drained")
+            await on.produce("later")
+            await on.until(lambda: "later" in on.receiver.ids(), "live again")
+        assert sorted(on.receiver.ids()) == sorted([*names, "later"])
+        assert on.receiver.most <= 4
+
+
+async def test_a_burst_beyond_the_lane_is_delivered_once_each(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        names = [f"e{n}" for n in range(900)]
+        async with on.relaying():
+            for start in range(0, 900, 100):
+                await on.produce(*names[start : start + 100])
+            await on.until(lambda: len(on.evidence()) >= 900, "all delivered")
+            await on.until(lambda: on.spans() == [] and on.position() == 900, "all settled")
+        assert sorted(on.receiver.ids()) == sorted(names)
+
+
+async def test_a_suspended_partner_gets_nothing_until_it_is_resumed(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        on.have(endpoint(), partner=replace(PARTNER, state="suspended"))
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.spans() == [("ep_1", 0, 1)], "held")
+            on.have(endpoint())
+            await on.until(lambda: on.receiver.ids() == ["a"], "delivered")
+
+
+async def test_gone_disables_the_endpoint_and_holds_the_delivery(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        on.register(endpoint())
+        on.receiver.reply = lambda _, __: answer(410, "gone")
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.rows() == [("a", "held", 1)], "held")
+            assert on.endpoint_state() == "disabled"
+            await on.produce("b")
+            await on.until(lambda: on.spans() == [("ep_1", 1, 2)], "the next waits")
+            on.receiver.reply = lambda _, __: answer()
+            on.have(endpoint(state="disabled"))
+            await asyncio.sleep(0.3)
+            on.have(endpoint(state="active"))
+            await on.until(lambda: on.rows() == [] and on.spans() == [], "both delivered")
+        assert on.receiver.ids() == ["a", "a", "b"]
+
+
+async def test_an_ordered_endpoint_gets_events_one_at_a_time_in_order(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(order="endpoint", delays=(0, 0, 0, 0))) as on:
+        on.receiver.reply = lambda _, number: BUSY if number in {2, 3} else answer()
+        await on.produce("a", "b", "c", "d")
+        async with on.relaying():
+            await on.until(lambda: on.position() == 4, "all settled")
+        assert on.receiver.ids() == ["a", "b", "b", "b", "c", "d"]
+        assert on.receiver.most == 1
+
+
+async def test_order_by_key_holds_up_only_its_key(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(order="key", delays=(0, 1, 1))) as on:
+
+        def reply(outgoing: Outgoing, _number: int) -> Answer:
+            first = json.loads(outgoing.body)["id"] == "x1" and on.receiver.ids().count("x1") == 1
+            return BUSY if first else answer()
+
+        on.receiver.reply = reply
+        await on.append(record("x1", key=b"x"), record("x2", key=b"x"), record("y1", key=b"y"))
+        async with on.relaying():
+            await on.until(lambda: on.position() == 3 and on.rows() == [], "all settled")
+        ids = on.receiver.ids()
+        assert ids.index("y1") < ids.index("x2")
+        assert [each for each in ids if each.startswith("x")] == ["x1", "x1", "x2"]
+
+
+async def test_a_restart_goes_on_from_positions_rows_and_ranges(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(delays=(0, 1, 1))) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce(*(f"e{n}" for n in range(20)))
+        async with on.relaying():
+            await on.until(lambda: len(on.rows()) == 20, "the lane closed, and what it held is saved")
+            await on.produce(*(f"e{n}" for n in range(20, 40)))
+            await on.until(lambda: on.spans() == [("ep_1", 20, 40)], "the rest is in the range")
+        on.receiver.reply = lambda _, __: answer()
+        first = len(on.receiver.seen)
+        async with on.relaying(owner="two"):
+            await on.until(lambda: on.rows() == [] and on.spans() == [], "all delivered")
+        after = on.receiver.ids()[first:]
+        assert sorted(set(after)) == sorted(f"e{n}" for n in range(40))
+        assert len(after) == len(set(after))
+
+
+async def test_what_was_under_way_when_the_process_died_repeats_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        await on.produce("a", "b")
+        task = asyncio.get_running_loop().create_task(on.relay().run(asyncio.Event()))
+        on.receiver.gate.clear()
+        await on.until(lambda: on.receiver.flying == 2, "under way")
+        task.cancel()
+        await asyncio.wait([task])
+        assert on.position() == 0
+        on.receiver.gate.set()
+        with on.database.begin() as session:
+            expire_all(session)
+        async with on.relaying(owner="two"):
+            await on.until(lambda: on.position() == 2, "settled")
+        assert sorted(on.receiver.ids()) == ["a", "a", "b", "b"]
+        assert len(on.evidence()) == 2
+
+
+async def test_every_numbered_step_is_named_in_order(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        await on.produce("a")
+        async with on.relaying(step=on.steps.append):
+            await on.until(lambda: on.position() == 1, "settled")
+        told = [step for step in on.steps if step != "outbound.3.before"]
+        assert on.steps.index("outbound.2.matched") < on.steps.index("outbound.2.posted")
+        assert told[-1] == "outbound.3.committed"
+        assert on.steps.count("outbound.2.posted") == 1
+
+
+async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        on.receiver.gate.clear()
+        await on.produce("a")
+        async with on.relaying(duration_ms=60_000):
+            await on.until(lambda: on.receiver.flying == 1, "under way")
+            other = Leases(on.database, "relay", owner="other", shards=2, duration_ms=60_000)
+            with on.database.begin() as session:
+                expire_all(session)
+            await other.hold()
+            on.receiver.gate.set()
+            await on.until(lambda: on.receiver.flying == 0, "answered")
+            await asyncio.sleep(0.3)
+            assert (on.position(), on.evidence()) == (0, [])
+            await other.release()
+
+
+async def test_a_database_that_is_away_stops_posting_and_loses_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(concurrency=50)) as on:
+        real, away = on.database.write, False
+
+        async def write(work: object) -> object:
+            if away:
+                raise StoreError("store_unavailable", "away")
+            return await real(work)  # type: ignore[arg-type]
+
+        on.database.write = write  # type: ignore[assignment,method-assign]
+        async with on.relaying(duration_ms=60_000):
+            await on.produce("first")
+            await on.until(lambda: on.position() == 1, "running")
+            away = True
+            await on.produce(*(f"e{n}" for n in range(2_000)))
+            await asyncio.sleep(1.5)
+            posted = len(on.receiver.seen)
+            assert posted < 1_500
+            away = False
+            await on.until(lambda: on.position() == 2_001 and on.spans() == [], "all settled")
+        assert len(set(on.receiver.ids())) == 2_001
+        assert len(on.evidence()) == len(on.receiver.seen)
+
+
+async def test_a_topic_made_again_is_read_from_its_start(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.position() == 1, "settled")
+            await on.broker.delete_topic(TOPIC)
+            on.topic_id = (await on.broker.ensure([TopicSpec(TOPIC)]))[TOPIC].id
+            await on.until(lambda: on.contracts.changes != [], "noticed")
+            on.have(endpoint())  # as the catalog does, which makes missing topics
+            await on.produce("b")
+            await on.until(lambda: on.position() == 1, "the new one is settled")
+        assert on.receiver.ids() == ["a", "b"]
+
+
+async def test_the_same_event_twice_on_the_topic_is_one_delivery_while_it_waits(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint(concurrency=1)) as on:
+        on.receiver.gate.clear()
+        await on.produce("a", "a")
+        async with on.relaying():
+            await on.until(lambda: on.receiver.flying == 1, "under way")
+            await asyncio.sleep(0.1)
+            on.receiver.gate.set()
+            await on.until(lambda: on.position() == 2, "settled")
+        assert on.receiver.ids() == ["a"]

@@ -1,0 +1,214 @@
+import os
+
+from gateway.broker.port import Position, Read
+from gateway.egress.backlog import Span
+from gateway.egress.deliveries import Stored, Tick
+from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
+from gateway.egress.reading import read_event
+from gateway.egress.shard import Shard
+from gateway.egress.wording import Voice
+from gateway.leases import Lease
+from gateway.positions import Progress
+from partners.endpoint import Endpoint
+from tests.unit.gateway.egress.stage import TOPIC, answer, contracts, endpoint, record
+
+NOW = 50_000
+SPOT = ("id", 0)
+VOICE = Voice("https://gw.example", "gw.example/log/k3v9q2", "acme", os.urandom)
+
+
+def made(*endpoints: Endpoint, stored: Stored | None = None, quiet_until: int = 0) -> Shard:
+    shard = Shard(Lease("relay", 0, 1, 0), quiet_until=quiet_until)
+    shard.adopt(stored or Stored({}, (), ()))
+    shard.update({"acme": VOICE}, endpoints)
+    shard.watch(TOPIC, "id", 0, "acme")
+    return shard
+
+
+def read(offset: int) -> Read:
+    return Read(Position("id", 0, offset), record(f"e{offset}"), NOW)
+
+
+def receive(shard: Shard, *offsets: int) -> None:
+    snapshot = contracts([lane.endpoint for lane in shard.lanes.values()], "id")
+    for offset in offsets:
+        shard.receive(
+            read(offset), read_event(read(offset), "acme", snapshot, origin="https://gw.example"), NOW
+        )
+
+
+def attempt(delivery: Delivery, decision: Decision) -> Attempt:
+    reply = answer() if isinstance(decision, Delivered) else answer(503, "server_error")
+    return Attempt(
+        "att_1", delivery, "https://a.example/", delivery.attempts + 1, NOW, b"\x22" * 32, 2, reply, decision
+    )
+
+
+def ticked(shard: Shard) -> Tick:
+    tick = shard.make_tick()
+    assert tick is not None
+    shard.committed(tick)
+    return tick
+
+
+def test_an_idle_shard_makes_no_tick() -> None:
+    shard = made(endpoint())
+    assert shard.make_tick() is None
+    receive(shard, 0)
+    ticked(shard)
+    assert shard.make_tick() is None
+
+
+def test_a_position_moves_only_with_what_settles_it() -> None:
+    shard = made(endpoint())
+    receive(shard, 0, 1, 2)
+    taken, _ = shard.take(NOW)
+    first = ticked(shard)
+    assert (first.moves[0].before, first.moves[0].after, first.evidence) == (None, Progress(0), ())
+    shard.settle(attempt(taken[1], Delivered()), NOW)
+    second = ticked(shard)
+    assert (second.moves[0].before, second.moves[0].after) == (Progress(0), Progress(0, (1, 2)))
+    assert len(second.evidence) == 1
+    shard.settle(attempt(taken[0], RetryAt(NOW + 1)), NOW)
+    third = ticked(shard)
+    assert third.moves[0].after == Progress(2)
+    assert [(saved.state, saved.is_new) for saved in third.saved] == [("pending", True)]
+
+
+def test_a_stored_position_begins_there_and_passes_over_what_is_finished() -> None:
+    shard = Shard(Lease("relay", 0, 1, 0))
+    shard.adopt(Stored({SPOT: Progress(2, (3, 5))}, (), ()))
+    shard.update({"acme": VOICE}, [endpoint()])
+    start = shard.watch(TOPIC, "id", 0, "acme")
+    assert start is not None
+    assert start.position == Position("id", 0, 2)
+    assert shard.watch(TOPIC, "id", 0, "acme") is None
+    receive(shard, 2, 3, 4, 5)
+    assert [each.position.offset for each in shard.take(NOW)[0]] == [2, 5]
+
+
+def test_a_row_is_changed_where_it_is_there_and_removed_when_delivered() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    shard.settle(attempt(shard.take(NOW)[0][0], RetryAt(NOW)), NOW)
+    ticked(shard)
+    again = shard.take(NOW)[0][0]
+    assert (again.body, again.attempts) == (None, 1)
+    shard.settle(attempt(again, RetryAt(NOW)), NOW)
+    assert [saved.is_new for saved in ticked(shard).saved] == [False]
+    shard.settle(attempt(shard.take(NOW)[0][0], Delivered()), NOW)
+    assert ticked(shard).finished == (("ep_1", again.ref),)
+
+
+def test_a_row_that_was_never_written_needs_no_removal() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    shard.settle(attempt(shard.take(NOW)[0][0], RetryAt(NOW)), NOW)
+    shard.settle(attempt(shard.take(NOW)[0][0], Delivered()), NOW)
+    tick = ticked(shard)
+    assert (tick.saved, tick.finished, len(tick.evidence)) == ((), (), 2)
+
+
+def test_held_disables_the_endpoint_with_the_tick() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    shard.settle(attempt(shard.take(NOW)[0][0], Held("failing")), NOW)
+    tick = ticked(shard)
+    assert tick.disabled == (("acme", "ep_1"),)
+    assert [(saved.state, saved.reason) for saved in tick.saved] == [("held", "failing")]
+
+
+def test_a_closed_lane_makes_one_range_of_any_length() -> None:
+    shard = made(endpoint(state="paused"))
+    receive(shard, *range(300))
+    tick = ticked(shard)
+    assert tick.spans == (Span("ep_1", TOPIC, "id", 0, 0, 300),)
+    assert (tick.moves[0].after, tick.saved) == (Progress(300), ())
+
+
+def test_an_event_that_a_stored_range_covers_is_not_sent_twice() -> None:
+    stored = Stored({}, (), (Span("ep_1", TOPIC, "id", 0, 0, 2),))
+    shard = made(endpoint(), stored=stored)
+    receive(shard, 0, 1)
+    assert shard.take(NOW)[0] == []
+    assert ticked(shard).moves[0].after == Progress(2)
+
+
+def test_a_lane_that_closes_saves_what_it_holds() -> None:
+    shard = made(endpoint())
+    receive(shard, 0, 1)
+    shard.update({}, [endpoint(state="paused")])
+    tick = ticked(shard)
+    assert [saved.delivery.event_id for saved in tick.saved] == ["e0", "e1"]
+    assert tick.moves[0].after == Progress(2)
+    assert shard.make_tick() is None
+
+
+def test_an_endpoint_that_is_gone_keeps_what_it_is_owed() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    shard.update({}, [])
+    assert [saved.state for saved in ticked(shard).saved] == ["pending"]
+    assert shard.take(NOW)[0] == []
+
+
+def test_what_retention_took_unread_is_a_hole_with_evidence() -> None:
+    shard = made(endpoint())
+    starts = shard.lose(SPOT, 0, 40, NOW)
+    assert [start.position.offset for start in starts] == [40]
+    tick = ticked(shard)
+    hole = tick.evidence[0].evidence
+    assert (hole.kind.value, hole.members["from"], hole.members["to"]) == ("retention.hole", 0, 40)
+    assert tick.moves[0].after == Progress(40)
+    assert shard.lose(("other", 0), 0, 1, NOW) == []
+
+
+def test_what_retention_took_from_a_range_is_a_hole_and_the_rest_goes_on() -> None:
+    shard = made(endpoint(), stored=Stored({}, (), (Span("ep_1", TOPIC, "id", 0, 0, 10),)))
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    shard.lose_again(backlog, 4, NOW)
+    tick = ticked(shard)
+    assert (tick.evidence[0].evidence.members["from"], tick.evidence[0].evidence.members["to"]) == (0, 4)
+    assert tick.spans == (Span("ep_1", TOPIC, "id", 0, 4, 10),)
+
+
+def test_a_topic_that_is_no_more_ends_its_ranges_with_evidence() -> None:
+    shard = made(endpoint(state="paused"))
+    receive(shard, 0, 1, 2)
+    ticked(shard)
+    shard.abandon(SPOT, NOW)
+    tick = ticked(shard)
+    assert [each.evidence.kind.value for each in tick.evidence] == ["retention.hole"]
+    assert tick.drained == (("ep_1", "id", 0),)
+
+
+def test_a_topic_that_lost_records_is_read_on_from_its_end() -> None:
+    shard = made(endpoint())
+    receive(shard, 0, 1, 2)
+    taken, _ = shard.take(NOW)
+    starts = shard.restart(SPOT, 1)
+    assert [start.position.offset for start in starts] == [1]
+    receive(shard, 1)
+    for each in taken:
+        shard.settle(attempt(each, Delivered()), NOW)
+    assert ticked(shard).moves[0].after == Progress(2)
+
+
+def test_ordered_lanes_are_quiet_while_a_former_owners_posts_may_land() -> None:
+    shard = made(endpoint("ep_1", order="endpoint"), endpoint("ep_2"), quiet_until=NOW + 500)
+    receive(shard, 0)
+    taken, wake_at = shard.take(NOW)
+    assert ([each.endpoint for each in taken], wake_at) == (["ep_2"], NOW + 500)
+    assert [each.endpoint for each in shard.take(NOW + 500)[0]] == ["ep_1"]
+
+
+def test_a_full_outbox_stops_taking_until_it_is_written() -> None:
+    shard = made(endpoint(types=frozenset({"other"})), endpoint("ep_2", types=frozenset({"other"})))
+    receive(shard, *range(600))
+    assert shard.outbox.is_full
+    shard.update({}, [endpoint()])
+    receive(shard, 600)
+    assert shard.take(NOW)[0] == []
+    ticked(shard)
+    assert len(shard.take(NOW)[0]) == 1

@@ -1,0 +1,108 @@
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import get_args
+
+from gateway.address import AddressPolicy
+from gateway.dialler import Answer, Dialler, Outgoing, Reason
+
+SURFACE = (
+    "dns_failed connect_failed tls_failed timed_out redirected client_error server_error throttled gone "
+    "address_denied endpoint_auth_failed response_invalid"
+)
+REQUEST_END = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+
+
+@asynccontextmanager
+async def counting_server() -> AsyncIterator[tuple[int, list[int]]]:
+    """Answers 200 on connections that stay open; the list has the requests of each connection."""
+    connections: list[int] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        connections.append(0)
+        mine = len(connections) - 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                found = REQUEST_END.search(head)
+                await reader.readexactly(int(found[1]) if found else 0)
+                connections[mine] += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], connections
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await asyncio.sleep(0)
+
+
+def test_the_reasons_are_the_closed_list_that_partners_see() -> None:
+    assert list(get_args(Reason)) == SURFACE.split()
+
+
+def test_neither_headers_nor_bodies_show_in_a_repr() -> None:
+    shown = repr(Outgoing("https://a.example/", (("authorization", "s3cret"),), b"payload"))
+    assert "s3cret" not in shown
+    assert "payload" not in shown
+    assert "private" not in repr(Answer(200, None, None, b"", b"private", 1))
+
+
+async def test_a_connection_is_used_again_for_the_same_host() -> None:
+    async with counting_server() as (port, connections):
+        async with Dialler(AddressPolicy(loopback=True), timeout_ms=3_000) as dialler:
+            for _ in range(3):
+                answer = await dialler.send(Outgoing(f"http://127.0.0.1:{port}/", (), b"x"))
+                assert answer.failure is None
+        assert connections == [3]
+
+
+async def test_a_name_is_resolved_through_the_judged_lookup_and_keeps_its_host_header() -> None:
+    async def lookup(host: str, _port: int) -> list[str]:
+        assert host == "localhost"
+        return ["127.0.0.1"]
+
+    async with counting_server() as (port, connections):
+        async with Dialler(AddressPolicy(loopback=True), timeout_ms=3_000, lookup=lookup) as dialler:
+            answer = await dialler.send(Outgoing(f"http://localhost:{port}/", (), b"x"))
+        assert (answer.failure, connections) == (None, [1])
+
+
+async def test_the_environments_proxy_is_not_used() -> None:
+    script = (
+        "import asyncio, json, sys\n"
+        "from gateway.address import AddressPolicy\n"
+        "from gateway.dialler import Dialler, Outgoing\n"
+        "async def main():\n"
+        "    async with Dialler(AddressPolicy(loopback=True), timeout_ms=3000) as dialler:\n"
+        "        answer = await dialler.send(Outgoing(sys.argv[1], (), b'x'))\n"
+        "        print(json.dumps([answer.status, answer.failure]))\n"
+        "asyncio.run(main())\n"
+    )
+    async with counting_server() as (port, _):
+        proxies = {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+        url = f"http://127.0.0.1:{port}/"
+        root = str(Path(__file__).parents[3])
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, url, cwd=root, env=proxies, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await child.communicate()
+    assert json.loads(out) == [200, None]
+
+
+async def test_the_deadline_is_what_was_given() -> None:
+    assert Dialler(AddressPolicy(), timeout_ms=1_500).deadline_ms == 1_500
