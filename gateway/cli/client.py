@@ -1,0 +1,221 @@
+"""The gateway over HTTP, as any client has it: one method a verb, refusals as errors.
+
+Repeats what the gateway asks to be repeated later, a few times; what has an unknown outcome it leaves to the
+caller. Sends no key to another host: redirects are not followed, proxies of the environment not used.
+"""
+
+import json
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from gateway.cli.errors import AnswerError, ProblemError, UnreachableError, UsageError
+from gateway.cli.place import Place
+
+Params = Mapping[str, str | int | bool | None]
+
+_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+_PATIENCE_SECONDS: Final = (1, 2, 4, 8)
+_PAGE: Final = 200
+_PROBLEM: Final = "application/problem+json"
+_REFUSED: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: status, headers by lower-case name, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            AnswerError: it is none.
+        """
+        try:
+            found = json.loads(self.content)
+        except ValueError as error:
+            raise _strange(self.status) from error
+        if not isinstance(found, dict):
+            raise _strange(self.status)
+        return found
+
+
+class Client:
+    """One gateway, one key. Close it, or use it as a context."""
+
+    def __init__(
+        self, place: Place, *, pause: Callable[[float], None], transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """Dial nothing yet. `pause` waits so many seconds.
+
+        Raises:
+            UsageError: the file of the certificate authority cannot be used.
+        """
+        headers = {"User-Agent": "partner-gateway-cli", "Accept": "application/json"}
+        if place.key:
+            headers["Authorization"] = f"Bearer {place.key}"
+        self.url = place.url
+        self._pause = pause
+        self._http = httpx.Client(
+            base_url=place.url,
+            headers=headers,
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            verify=_context(place),
+        )
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, params: Params | None = None, *, accept: str = "application/json") -> Answer:
+        """Read. Raises ProblemError, UnreachableError, AnswerError."""
+        return self._send("GET", path, params, headers={"Accept": accept})
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a body, JSON if `headers` do not say otherwise. Raises as `get`."""
+        return self._send("POST", path, params, body, {"Content-Type": "application/json", **(headers or {})})
+
+    def put(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Replace. Raises as `get`."""
+        return self._send("PUT", path, params, body, {"Content-Type": "application/json", **(headers or {})})
+
+    def delete(self, path: str, params: Params | None = None) -> Answer:
+        """Take away. Raises as `get`."""
+        return self._send("DELETE", path, params)
+
+    def pages(self, path: str, params: Params | None = None, *, most: int | None = None) -> Iterator[Any]:
+        """The items of a list, page after page, at most `most`. Raises as `get`."""
+        left, cursor = most, None
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            document = self.get(path, {**(params or {}), "limit": size, "cursor": cursor}).document()
+            items = document.get("items", [])
+            yield from items
+            cursor = document.get("next")
+            if cursor is None:
+                return
+            left = None if left is None else left - len(items)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        for seconds in (*_PATIENCE_SECONDS, None):
+            try:
+                return self._once(method, path, params, body, headers)
+            except ProblemError as error:
+                asks_later = error.document.get("retry") == "later" and error.code != "proof_pending"
+                if seconds is None or not asks_later:
+                    raise
+                self._pause(min(error.retry_after_seconds or seconds, seconds))
+        raise AssertionError("the last round returns or raises")
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        query = {name: _word(value) for name, value in (params or {}).items() if value is not None}
+        try:
+            response = self._http.request(method, path, params=query, content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unreachable(self.url, error) from error
+        if response.headers.get("content-type", "").startswith(_PROBLEM):
+            raise _problem(response)
+        if response.status_code >= _REFUSED or response.is_redirect:
+            raise _strange(response.status_code)
+        return Answer(response.status_code, dict(response.headers), response.content)
+
+
+def path_of(*parts: str) -> str:
+    """A path whose parts come from outside: each percent-encoded whole."""
+    return "".join("/" + quote(part, safe="") for part in parts)
+
+
+def under(partner: str | None, *parts: str) -> str:
+    """A path of the caller's own resources, or of a partner's for our side."""
+    own = ("v1",) if partner is None else ("v1", "partners", partner)
+    return path_of(*own, *parts)
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _context(place: Place) -> ssl.SSLContext | bool:
+    if not place.url.startswith("https:"):
+        return False
+    try:
+        return ssl.create_default_context(cafile=None if place.cacert is None else str(place.cacert))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"the certificate authority {place.cacert} cannot be used: {error}") from error
+
+
+def _problem(response: httpx.Response) -> Exception:
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        return _strange(response.status_code)
+    after = response.headers.get("retry-after", "")
+    seconds = int(after) if after.isascii() and after.isdigit() else None
+    return ProblemError(document, status=response.status_code, retry_after_seconds=seconds)
+
+
+def _unreachable(url: str, error: Exception) -> Exception:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return UsageError(
+            f"the certificate of {url} is not signed by an authority that is trusted here",
+            hint="Name the authority's file: --cacert FILE, or GATEWAY_CACERT.",
+        )
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        hint = "Is it running (gateway up)? Is the address right (--url, GATEWAY_URL)?"
+        return UnreachableError(f"nobody answers at {url}", hint=hint)
+    hint = "Repeat the command: the same event gets the same receipt."
+    return UnreachableError(f"{url} broke off, or did not answer in time ({type(error).__name__})", hint=hint)
+
+
+def _strange(status: int) -> AnswerError:
+    hint = "Is this the address of a gateway, or does a proxy stand before it?"
+    return AnswerError(f"the answer (status {status}) is not that of a gateway", status=status, hint=hint)

@@ -1,0 +1,201 @@
+"""Contract files: what they hold is checked here, what they would change is for the gateway to say."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.cli.client import Client, under
+from gateway.cli.command import Invocation, command
+from gateway.cli.errors import UsageError
+from gateway.cli.exits import Exit
+from gateway.cli.place import write_secret
+from gateway.contract_folder import LocalContract, find_contracts, load_contract
+from partners.errors import ContractFileError, Problem
+
+ALLOWED: Final = frozenset({"destructive", "incompatible"})
+
+File = Annotated[
+    list[Path], typer.Option("--file", "-f", metavar="FILE|DIR", help="Contract file, or a folder of them.")
+]
+Allow = Annotated[
+    str,
+    typer.Option(
+        "--allow", metavar="WORDS", help="destructive,incompatible: what may be done.", show_default=False
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add plan, apply and diff."""
+    command(app, "plan")(plan)
+    command(app, "diff")(diff)
+    command(app, "apply", writes=True, asks=True)(apply)
+
+
+def plan(call: Invocation, file: File, *, allow: Allow = "") -> Exit | None:
+    """Say what apply would change, and whether it would be refused. Changes nothing."""
+    return _planned(call, file, allow)[1]
+
+
+def diff(call: Invocation, file: File, *, allow: Allow = "") -> Exit | None:
+    """As plan, with exit code 7 where anything would change."""
+    documents, code = _planned(call, file, allow)
+    if code is not None:
+        return code
+    return Exit.CHANGES if any(one["changed"] for one in documents) else None
+
+
+def apply(
+    call: Invocation,
+    file: File,
+    *,
+    allow: Allow = "",
+    secrets_file: Annotated[
+        Path | None,
+        typer.Option("--secrets-file", metavar="FILE", help="Write new secrets there (mode 0600)."),
+    ] = None,
+) -> Exit | None:
+    """Bring contracts into force: the plan first, then a question, then the change. No restart."""
+    contracts, words = read_contracts(file), _words(allow)
+    with call.client() as client:
+        planned = [put(client, one, words, dry_run=True) for one in contracts]
+        changed = [pair for pair in zip(contracts, planned, strict=True) if pair[1]["changed"]]
+        code = _blocked(planned, words)
+        if call.dry_run or code is not None or not changed:
+            show_plans(call, planned, is_final=True)
+            return code
+        if not call.output.as_json:
+            show_plans(call, planned, is_final=False)
+        call.confirm(f"Apply {_count(len(changed), 'contract')} to {client.url}?")
+        if secrets_file is not None:
+            _claim(secrets_file)
+        done: list[dict[str, Any]] = []
+        try:
+            for contract, before in changed:
+                done.append(put(client, contract, words, dry_run=False, revision=before["previous"] or 0))
+        finally:
+            # What was applied is told, and its secrets kept, even where a later file fails.
+            _tell(call, done, secrets_file)
+    return None
+
+
+def put(
+    client: Client,
+    contract: LocalContract,
+    allow: Sequence[str],
+    *,
+    dry_run: bool,
+    revision: int | None = None,
+) -> dict[str, Any]:
+    """Send one contract; `revision`: the one that its author has seen, 0 for none. Raises as the client."""
+    params = {"dry_run": dry_run, "allow": ",".join(allow) or None}
+    headers: dict[str, str] = {}
+    if revision is not None:
+        headers = {"If-Match": f'"{revision}"'} if revision else {"If-None-Match": "*"}
+    whole = {"contract": contract.text, "files": dict(contract.files), "file_name": contract.name}
+    body = json.dumps(whole, ensure_ascii=False).encode()
+    path = under(contract.partner, "contract")
+    return client.put(path, body, params=params, headers=headers).document()
+
+
+def read_contracts(paths: Sequence[Path]) -> tuple[LocalContract, ...]:
+    """Read contract files, and folders of them, with the files that they name.
+
+    Raises:
+        UsageError: there is no such file, or two are of one partner.
+        ContractFileError: with every problem of every file.
+    """
+    contracts: list[LocalContract] = []
+    problems: list[Problem] = []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is no contract file {path}")
+        for each in find_contracts(path):
+            try:
+                contracts.append(load_contract(each))
+            except ContractFileError as error:
+                problems += error.problems
+    if problems:
+        raise ContractFileError(problems)
+    names: dict[str, str] = {}
+    for one in contracts:
+        other = names.setdefault(one.partner, one.name)
+        if other != one.name:
+            raise UsageError(f"{other} and {one.name} are both of the partner {one.partner}: keep one")
+    return tuple({one.partner: one for one in contracts}.values())
+
+
+def show_plans(call: Invocation, planned: Sequence[Mapping[str, Any]], *, is_final: bool) -> None:
+    """Print plans, and sums where there are several; `is_final`: nothing comes after it."""
+    if call.output.as_json:
+        call.output.document(planned[0] if len(planned) == 1 else {"items": planned})
+        return
+    for one in planned:
+        for line in str(one["plan"]).splitlines():
+            call.output.line(line)
+    if len(planned) > 1:
+        changed = sum(bool(one["changed"]) for one in planned)
+        blocked = sum(bool(one["blocked"]) for one in planned)
+        call.output.line(f"{_count(len(planned), 'contract')}: {changed} to change, {blocked} blocked.")
+    if is_final:
+        call.output.line("Nothing was changed.")
+
+
+def _planned(call: Invocation, file: Sequence[Path], allow: str) -> tuple[list[dict[str, Any]], Exit | None]:
+    contracts, words = read_contracts(file), _words(allow)
+    with call.client() as client:
+        planned = [put(client, one, words, dry_run=True) for one in contracts]
+    show_plans(call, planned, is_final=True)
+    code = _blocked(planned, words)
+    if code is not None:
+        left = sorted({word for one in planned for word in one["blocked"]} - set(words))
+        call.output.warn(
+            f"apply would refuse this: mend it, or say --allow {','.join(left)} if that is meant"
+        )
+    return planned, code
+
+
+def _blocked(planned: Sequence[Mapping[str, Any]], allow: Sequence[str]) -> Exit | None:
+    return Exit.REFUSED if any(set(one["blocked"]) - set(allow) for one in planned) else None
+
+
+def _tell(call: Invocation, done: Sequence[Mapping[str, Any]], secrets_file: Path | None) -> None:
+    secrets = [(one["partner"], each["endpoint"], each["secret"]) for one in done for each in one["secrets"]]
+    if secrets_file is not None:
+        write_secret(secrets_file, "".join(f"{partner} {name} {text}\n" for partner, name, text in secrets))
+    if call.output.as_json:
+        hidden = [one if secrets_file is None else {**one, "secrets": []} for one in done]
+        call.output.document(hidden[0] if len(hidden) == 1 else {"items": hidden})
+        return
+    for one in done:
+        call.output.line(f"{one['partner']}: contract {one['revision']} is in force.")
+    if secrets_file is not None and secrets:
+        call.output.note(f"{_count(len(secrets), 'secret')} written to {secrets_file}")
+    elif secrets:
+        call.output.line("Webhook secrets, shown this once:")
+        for partner, name, text in secrets:
+            call.output.line(f"  {partner} {name}  {text}")
+
+
+def _claim(path: Path) -> None:
+    """See that secrets can be written there, before anything is changed; never over what a file holds."""
+    if path.exists() and path.stat().st_size:
+        raise UsageError(f"{path} is not empty: name a new file for the secrets")
+    try:
+        write_secret(path, "")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _words(allow: str) -> tuple[str, ...]:
+    words = tuple(sorted({word.strip() for word in allow.split(",") if word.strip()}))
+    if not set(words) <= ALLOWED:
+        raise UsageError(f"--allow takes {' and '.join(sorted(ALLOWED))}, separated by a comma")
+    return words
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

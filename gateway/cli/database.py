@@ -1,0 +1,44 @@
+"""`gateway migrate`: bring the database up to this program, or say in what it differs."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.command import Invocation, command
+from gateway.cli.exits import Exit
+from gateway.cli.run import Config, Folder, read_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add migrate."""
+    command(app, "migrate", is_local=True)(migrate)
+
+
+def migrate(
+    call: Invocation,
+    *,
+    folder: Folder = "",
+    config: Config = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; 5 where it must be migrated.")
+    ] = False,
+) -> Exit | None:
+    """Bring the database to the revision of this program."""
+    from gateway.database import Database  # noqa: PLC0415 - clients start without loading SQL
+    from gateway.migrations import history  # noqa: PLC0415 - as above
+
+    settings = read_settings(call, config, {"data": folder} if folder else {}).settings
+    database = Database(settings.database.url)
+    try:
+        with database.begin() as session:
+            before = history.verify_revision(session) if check else history.upgrade(session)
+            after = history.current(session)
+    finally:
+        database.close()
+    if call.output.as_json:
+        call.output.document({"before": before, "after": after, "program": history.head()})
+    elif before == after:
+        call.output.line(f"The database is at revision {after}; this program needs {history.head()}.")
+    else:
+        call.output.line(f"The database was at {before or 'nothing'} and is at revision {after} now.")
+    return None

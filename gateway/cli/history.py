@@ -1,0 +1,217 @@
+"""What happened: a list, one event's timeline, and the papers that prove it."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from audit.bundle import Bundle, Keys, format_bundle
+from audit.checkpoint import read_checkpoint
+from audit.errors import AuditError
+from audit.note import VerifierKey
+from audit.proof import parse_proof
+from audit.receipt import format_jwk, read_jwks
+from gateway.cli.client import Client, path_of, under
+from gateway.cli.command import Invocation, command
+from gateway.cli.errors import AnswerError, CommandError, ProblemError, UsageError
+from gateway.cli.exits import Exit
+from gateway.cli.output import clean
+
+OfPartner = Annotated[
+    str | None, typer.Option("--partner", "-p", help="Whose; for operators and teams.", show_default=False)
+]
+Ref = Annotated[str, typer.Argument(help="Reference of the event, evt_...")]
+
+_COLUMNS: Final = ("at", "direction", "type", "id", "state", "log", "ref")
+_WAIT_SECONDS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which events are listed."""
+
+    id: Annotated[str | None, typer.Option("--id", help="Event id.", show_default=False)] = None
+    source: Annotated[
+        str | None, typer.Option("--source", help="CloudEvents source.", show_default=False)
+    ] = None
+    ref: Annotated[str | None, typer.Option("--ref", help="evt_...", show_default=False)] = None
+    direction: Annotated[
+        str | None, typer.Option("--direction", help="inbound or outbound.", show_default=False)
+    ] = None
+    state: Annotated[
+        str | None,
+        typer.Option("--state", help="accepted, refused, delivered, parked ...", show_default=False),
+    ] = None
+    type: Annotated[str | None, typer.Option("--type", help="Event type.", show_default=False)] = None
+    since: Annotated[
+        str | None, typer.Option("--since", help="RFC 3339, or a span such as 24h.", show_default=False)
+    ] = None
+    until: Annotated[str | None, typer.Option("--until", help="Likewise.", show_default=False)] = None
+
+    def params(self) -> dict[str, str | int | bool | None]:
+        """The query."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group history."""
+    group = typer.Typer(help="What happened, and its proof.", no_args_is_help=True)
+    command(group, "list")(list_history)
+    command(group, "show")(show_event)
+    command(group, "proof")(save_proof)
+    app.add_typer(group, name="history")
+
+
+def list_history(
+    call: Invocation,
+    *,
+    partner: OfPartner = None,
+    filters: Filters,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+) -> Exit | None:
+    """List events, newest first: accepted, refused and sent ones, either direction."""
+    with call.client() as client:
+        items = list(client.pages(under(partner, "history"), filters.params(), most=limit))
+    if call.output.as_json:
+        call.output.document({"items": items, "next": None})
+        return None
+    call.output.table(_COLUMNS, map(_row, items))
+    return None
+
+
+def show_event(call: Invocation, ref: Ref, *, partner: OfPartner = None) -> Exit | None:
+    """Show one event's receipt, record, deliveries and log entries."""
+    with call.client() as client:
+        _owner, document = find_event(client, ref, partner)
+    if call.output.as_json:
+        call.output.document(document)
+        return None
+    shown = dict(document)
+    entries, deliveries = shown.pop("entries", []), shown.pop("deliveries", [])
+    shown.pop("links", None)
+    call.output.pairs(shown)
+    if deliveries:
+        call.output.line()
+        columns = ("endpoint", "state", "attempts", "reason", "at")
+        call.output.table(columns, ([one.get(name) for name in columns] for one in deliveries))
+    if entries:
+        call.output.line()
+        call.output.table(
+            ("entry", "at", "kind"), ([one["log"]["index"], one["at"], one["kind"]] for one in entries)
+        )
+    return None
+
+
+def save_proof(
+    call: Invocation,
+    ref: Ref,
+    *,
+    partner: OfPartner = None,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; else to stdout.")
+    ] = None,
+    keys_file: Annotated[
+        Path | None, typer.Option("--keys-file", metavar="FILE", help="Also save the receipt keys (JWK set).")
+    ] = None,
+) -> Exit | None:
+    """Save receipt, proof and public keys in one file, which `gateway verify` takes."""
+    with call.client() as client:
+        bundle, jwks = fetch_bundle(client, ref, partner)
+    raw = format_bundle(bundle)
+    if file is None:
+        call.output.out.write(raw.decode())
+    else:
+        _write(file, raw)
+    if keys_file is not None:
+        _write(keys_file, jwks)
+    _tell_pins(call, bundle, file, keys_file)
+    return None
+
+
+def find_event(client: Client, ref: str, partner: str | None) -> tuple[str | None, dict[str, Any]]:
+    """An event's timeline, and the partner under whose path it stands (None: the caller's own).
+
+    For operators who name no partner, each is asked for it.
+
+    Raises:
+        ProblemError: `not_found`, or as the client.
+    """
+    if partner is not None or client.get("/v1/me").document().get("partner") is not None:
+        return partner, client.get(under(partner, "history", ref)).document()
+    for one in client.pages(path_of("v1", "partners")):
+        slug = str(one["slug"])
+        try:
+            return slug, client.get(under(slug, "history", ref)).document()
+        except ProblemError as error:
+            if error.code != "not_found":
+                raise
+    document = {"code": "not_found", "detail": f"No partner has an event {ref}."}
+    raise ProblemError(document, status=404, retry_after_seconds=None)
+
+
+def fetch_bundle(client: Client, ref: str, partner: str | None) -> tuple[Bundle, bytes]:
+    """Everything that verifies one event, and the JWK set as it is published. Waits for the log once.
+
+    Raises:
+        CommandError: the event has no receipt, or the papers cannot be read.
+    """
+    owner, document = find_event(client, ref, partner)
+    receipt = document.get("receipt")
+    if not isinstance(receipt, str):
+        raise CommandError(
+            f"{ref} has no receipt: it is {clean(document.get('state'))}",
+            hint="Only accepted events have one; gateway history show tells what is recorded.",
+        )
+    path = under(owner, "history", ref, "proof")
+    proof = client.get(path, {"wait": _WAIT_SECONDS}, accept="text/plain").content
+    jwks = client.get("/.well-known/jwks.json")
+    discovery = client.get("/.well-known/partner-gateway").document()
+    try:
+        keys = Keys(read_jwks(jwks.document()), tuple(_log_keys(proof, discovery)))
+    except AuditError as error:
+        raise AnswerError(f"the papers cannot be read: {error}", status=200) from error
+    return Bundle(receipt.encode(), proof, keys), jwks.content
+
+
+def _log_keys(proof: bytes, discovery: dict[str, Any]) -> Iterator[VerifierKey]:
+    """The published key that signed the proof's checkpoint."""
+    checkpoint, note = read_checkpoint(parse_proof(proof).checkpoint)
+    signers = {line.key_id for line in note.lines if line.name == checkpoint.origin}
+    for text in discovery.get("checkpoint_keys", []):
+        try:
+            key = VerifierKey(checkpoint.origin, base64.b64decode(str(text), validate=True))
+        except (binascii.Error, ValueError) as error:
+            raise AnswerError("the published checkpoint keys are not base64", status=200) from error
+        if key.key_id in signers:
+            yield key
+
+
+def _tell_pins(call: Invocation, bundle: Bundle, file: Path | None, keys_file: Path | None) -> None:
+    say = call.output.note
+    say("To prove it to others, pin these keys; get them by a way that you trust, not only from this file:")
+    for key_id, key in bundle.offered.receipts.items():
+        say(f"  receipt key  {key_id}  {format_jwk(key)['x']}")
+    for log_key in bundle.offered.logs:
+        say(f"  log key      {log_key}")
+    keys = f" --keys {keys_file}" if keys_file is not None else " --keys KEYS.json"
+    pins = "".join(f" --log-key '{log_key}'" for log_key in bundle.offered.logs)
+    say(f"  gateway verify {file or 'FILE'}{keys}{pins}")
+
+
+def _row(item: dict[str, Any]) -> list[object]:
+    log = item.get("log")
+    shown = {**item, "log": None if log is None else log["index"]}
+    if item.get("code"):
+        shown["state"] = f"{item.get('state')} ({item['code']})"
+    return [shown.get(name) for name in _COLUMNS]
+
+
+def _write(path: Path, raw: bytes) -> None:
+    try:
+        path.write_bytes(raw)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

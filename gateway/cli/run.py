@@ -1,0 +1,130 @@
+"""Start the gateway: all roles, or one; set it up. The server's modules are loaded only here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gateway.cli.command import Invocation, command
+from gateway.cli.errors import UsageError
+from gateway.cli.exits import Exit
+from gateway.settings_sources import Loaded, load
+
+if TYPE_CHECKING:
+    from gateway.bootstrap.program import RoleName
+
+Flags = Mapping[str, str | int | bool]
+
+Folder = Annotated[
+    str, typer.Option("--data", metavar="DIR", help="Data folder.", show_default="./gateway-data")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings.", show_default="gateway.toml, if there"),
+]
+
+_LARGEST_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How `gateway up` starts."""
+
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=_LARGEST_PORT, help="Of 127.0.0.1.", show_default="8080"),
+    ] = None
+    contract: Annotated[
+        list[Path] | None,
+        typer.Option("--contract", metavar="FILE|DIR", help="Apply at once.", show_default=False),
+    ] = None
+    tls: Annotated[
+        str | None, typer.Option("--tls", metavar="dev", help="dev: make a certificate.", show_default=False)
+    ] = None
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front ends TLS.")] = False
+
+
+def register(app: typer.Typer) -> None:
+    """Add up, init, serve, relay and sequence."""
+    command(app, "up", is_local=True)(up)
+    command(app, "init", is_local=True)(init)
+    command(app, "serve", is_local=True)(serve)
+    command(app, "relay", is_local=True)(relay)
+    command(app, "sequence", is_local=True)(sequence)
+
+
+def up(
+    call: Invocation,
+    *,
+    folder: Folder = "",
+    config: Config = None,
+    start: Start,
+) -> Exit | None:
+    """Run everything in this one process; the first start makes what is missing."""
+    from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
+    from gateway.contract_folder import find_contracts  # noqa: PLC0415 - as above
+
+    flags = _up_flags(folder, start)
+    loaded = read_settings(call, config, flags)
+    ca_file: Path | None = None
+    if start.tls is not None:
+        certificate, key = program.dev_tls(loaded.settings.data)
+        ca_file = certificate.absolute()
+        loaded = read_settings(call, config, {**flags, "tls.cert": str(certificate), "tls.key": str(key)})
+    contracts = tuple(one for path in start.contract or () for one in find_contracts(path))
+    options = program.Options(contracts=contracts, announce=call.output.line, ca_file=ca_file)
+    program.run(loaded.settings, options)
+    return None
+
+
+def init(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
+    """Set up once: tables, master key, signing keys, operator key."""
+    from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
+
+    program.init(read_settings(call, config, _folder_flags(folder)).settings, call.output.line)
+    return None
+
+
+def serve(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
+    """Run the doors: HTTP for partners and operators."""
+    return _role(call, "serve", config, folder)
+
+
+def relay(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
+    """Run the deliveries: from outbound topics to webhooks."""
+    return _role(call, "relay", config, folder)
+
+
+def sequence(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
+    """Run the log: from topics and decisions to entries and checkpoints."""
+    return _role(call, "sequence", config, folder)
+
+
+def read_settings(call: Invocation, config: Path | None, flags: Flags) -> Loaded:
+    """The settings: flags, environment, file, defaults. Raises SettingsError."""
+    return load(flags, environ=call.around.environ, file=config)
+
+
+def _role(call: Invocation, name: "RoleName", config: Path | None, folder: str) -> Exit | None:
+    from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
+
+    settings = read_settings(call, config, _folder_flags(folder)).settings
+    program.run(settings, program.Options(mode="role", roles=(name,), announce=call.output.line))
+    return None
+
+
+def _folder_flags(folder: str) -> Flags:
+    return {"data": folder} if folder else {}
+
+
+def _up_flags(folder: str, start: Start) -> dict[str, Any]:
+    if start.tls not in {None, "dev"}:
+        raise UsageError("--tls takes dev; for a certificate of your own set tls.cert and tls.key")
+    flags: dict[str, Any] = dict(_folder_flags(folder))
+    if start.port is not None:
+        flags["listen.public"] = f"127.0.0.1:{start.port}"
+    if start.behind_proxy:
+        flags["listen.behind_proxy"] = True
+    return flags

@@ -1,0 +1,116 @@
+"""`gateway verify`: receipts and proofs, offline, without an account. The only command that ends with 9."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audit.bundle import Keys
+from audit.errors import MalformedError, VerificationError
+from audit.note import parse_verifier_key
+from audit.receipt import parse_jwks
+from audit.verify import Verdict, format_failure, format_verdict, verify_files, verify_growth
+from gateway.cli.command import Invocation, command
+from gateway.cli.errors import UsageError
+from gateway.cli.exits import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What the verifier trusts."""
+
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="Receipt keys that you trust: a JWK set.")
+    ] = None
+    log_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log-key", metavar="KEY", help="Log key that you trust: name+id+base64.", show_default=False
+        ),
+    ] = None
+
+    def read(self) -> Keys:
+        """The keys. Raises UsageError: a file or a key is not one."""
+        try:
+            receipts = {} if self.keys is None else parse_jwks(read_paper(self.keys))
+            return Keys(receipts, tuple(parse_verifier_key(text) for text in self.log_key or ()))
+        except MalformedError as error:
+            raise UsageError(f"a pinned key is not usable: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Papers that show that a log only grew."""
+
+    old: Annotated[Path | None, typer.Option("--old", metavar="FILE", help="A checkpoint that you kept.")] = (
+        None
+    )
+    consistency: Annotated[
+        Path | None, typer.Option("--consistency", metavar="FILE", help="Proof from it to a newer one.")
+    ] = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add verify."""
+    command(app, "verify", is_local=True)(verify)
+
+
+def verify(
+    call: Invocation,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", show_default=False)] = None,
+    *,
+    pins: Pins,
+    growth: Growth,
+    content: Annotated[
+        Path | None, typer.Option("--content", metavar="FILE", help="Your copy of what was sent.")
+    ] = None,
+) -> Exit | None:
+    """Verify a bundle, a receipt with or without its proof, a checkpoint, or that a log only grew."""
+    if (growth.old is None) != (growth.consistency is None):
+        raise UsageError("--old and --consistency go together")
+    if not files and growth.old is None:
+        raise UsageError("which papers? name a FILE, or --old and --consistency")
+    pinned = pins.read()
+    papers = [read_paper(path) for path in files or ()]
+    copy = None if content is None else read_paper(content)
+    old, grown = (None if path is None else read_paper(path) for path in (growth.old, growth.consistency))
+    try:
+        verdicts = [verify_files(papers, pinned, content=copy)] if papers else []
+        if old is not None and grown is not None:
+            verdicts.append(verify_growth(old, grown, pinned))
+    except VerificationError as error:
+        _tell_failure(call, error)
+        return Exit.NOT_PROVED
+    _tell(call, verdicts)
+    return None
+
+
+def read_paper(path: Path) -> bytes:
+    """A file that somebody handed in. Raises UsageError: it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _tell_failure(call: Invocation, error: VerificationError) -> None:
+    if call.output.as_json:
+        call.output.document({"outcome": "not proved", "code": error.code, "detail": str(error)})
+        return
+    for line in format_failure(error).splitlines():
+        call.output.line(line)
+
+
+def _tell(call: Invocation, verdicts: Sequence[Verdict]) -> None:
+    if call.output.as_json:
+        found: list[dict[str, Any]] = [
+            {"outcome": one.outcome.value, "proved": list(one.proved), "not_proved": list(one.not_proved)}
+            for one in verdicts
+        ]
+        call.output.document(found[0] if len(found) == 1 else {"items": found})
+        return
+    for verdict in verdicts:
+        for line in format_verdict(verdict).splitlines():
+            call.output.line(line)
