@@ -55,6 +55,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head = True
         self._in_body = False
         self._begun = 0
+        self._ended = 0
         self._head_bytes = 0
         self._field_bytes = 0
         self._frame_bytes = 0
@@ -73,12 +74,14 @@ class StrictProtocol(HttpToolsProtocol):
         """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
         if self.transport.is_closing():
             return
-        was_head, begun = self._in_head, self._begun
+        was_head, begun, ended = self._in_head, self._begun, self._ended
         if self._in_body:
             self._frame_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
+        if self._ended != ended:
+            return  # a whole request was in it: what followed is at most one read of the socket
         if was_head and self._in_head and self._begun - begun <= 1:
             self._head_bytes += len(data)
             if self._head_bytes > REQUEST_LINE_BYTES + HEADER_BYTES:
@@ -138,6 +141,7 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._disarm()
+        self._ended += 1
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
