@@ -125,7 +125,7 @@ class Sequencer:
         self._state.unpublished = await self.checkpoints.publish(self._state.unpublished)
 
     async def _settle_in(self, reader: Reader) -> None:
-        """Follow leases, partners and topics: read from the stored positions what is ours, let the rest go."""
+        """Follow leases, partners and topics: read what is ours from stored positions, let the rest go."""
         state, terms = self._state, self.terms
         now = survey(
             self.catalog.current,
