@@ -25,7 +25,7 @@ from schemas.avro_type import (
 from schemas.errors import MisfitError
 from schemas.fault import FaultCode, Path
 from schemas.findings import Findings, Trial
-from schemas.json_builder import BROKEN
+from schemas.json_builder import Broken
 from schemas.leaf import LONGEST_TEXT, JsonFlavour, leaf_of
 
 Check: TypeAlias = Callable[[Any, Path, Findings], Any]
@@ -237,13 +237,13 @@ def _when_absent(field: Field) -> Any:
 def _report_unknown(value: dict[str, Any], names: frozenset[str], path: Path, findings: Findings) -> None:
     absent = [name for name in sorted(names) if name not in value]
     for name, item in value.items():
-        if name not in names and item is not BROKEN:
+        if name not in names and not isinstance(item, Broken):
             findings.unknown(path, name, absent)
 
 
 def _mismatch(value: Any, path: Path, findings: Findings, expected: str, code: FaultCode = "type") -> None:
     """Note a wrong JSON type, unless the value has its fault already."""
-    if value is not BROKEN:
+    if not isinstance(value, Broken):
         findings.add(path, code, f"is {_name(value)}", expected)
 
 

@@ -1,44 +1,73 @@
-"""The careful way to read JSON: from tokens, without recursion, every fault with its pointer."""
+"""The careful way to read JSON: a parser whose hooks keep what is odd, then a walk that names it by pointer.
+
+What nests too deep is cut out before the parser sees it: nothing here recurses without bound, and hostile
+text costs little more than honest text.
+"""
 
 import json
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
-from schemas.fault import Path
+from schemas.errors import JsonTextError
+from schemas.fault import FaultCode, Path
 from schemas.findings import Findings
-from schemas.json_text import refuse_rest, walk
+from schemas.json_text import deep_spans
 
-DEEPEST = 64
+DEEPEST: Final = 64
 """Arrays and objects inside each other."""
-INT64 = 1 << 63
-_LONGEST_NUMBER = 1_000
+_INT64: Final = 1 << 63
+_LONGEST_NUMBER: Final = 1_000
 _LONE = re.compile("[\ud800-\udfff]")
-_LITERALS = {"true": True, "false": False, "null": None}
+_CUT: Final = "-" + "1" * 2_000
+"""Stands in the text for what was cut out; sent by anyone else, it is a fault too."""
 
 
+@dataclass(frozen=True, slots=True)
 class Broken:
-    """Stands for a value that already has its fault, so that it gets no second one."""
+    """Stands for a value that cannot be used; its fault is noted once, here and not again by the checker."""
 
-    __slots__ = ()
-
-
-BROKEN = Broken()
+    code: FaultCode
+    text: str
 
 
-def build_json(view: str, raw: bytes, findings: Findings) -> Any:
-    """The value of the text; `BROKEN` stands for what has a fault.
+_DEEP = Broken("depth", f"is nested deeper than {DEEPEST} levels")
+_LARGE = Broken("range", "is beyond 64 bits")
+_BEYOND = Broken("range", f"is beyond a double, or longer than {_LONGEST_NUMBER} characters")
+_NOT_FINITE = Broken("range", "is not a finite number")
+_SURROGATE = Broken("encoding", "holds a lone surrogate")
+
+Doubled = dict[int, list[tuple[str, Any]]]
+"""By identity of an object: its members whose name stood there before."""
+
+
+def build_json(raw: bytes, findings: Findings) -> Any:
+    """The value of UTF-8 bytes; `Broken` stands for each value that has a fault.
 
     Raises:
         JsonTextError: no JSON text.
     """
-    builder = _Builder(raw, findings)
-    end = 0
-    for kind, start, end in walk(view):
-        builder.take(kind, start, end)
-    refuse_rest(view, end)
-    return builder.root
+    text = raw.decode()
+    spans = deep_spans(text, DEEPEST)
+    doubled: Doubled = {}
+    decoder = json.JSONDecoder(
+        object_pairs_hook=lambda pairs: _first_members(pairs, doubled),
+        parse_int=_integer,
+        parse_float=_fraction,
+        parse_constant=lambda _: _NOT_FINITE,
+    )
+    try:
+        value = decoder.decode(_cut(text, spans))
+    except json.JSONDecodeError as error:
+        at = _uncut(error.pos, spans)
+        offset, line = len(text[:at].encode()), 1 + text.count("\n", 0, at)
+        raise JsonTextError(
+            f"is no JSON: {error.msg.rstrip(': ').lower()}", offset=offset, line=line
+        ) from error
+    return _report(value, doubled, findings)
 
 
 def parse_integer(text: str) -> int | None:
@@ -46,7 +75,7 @@ def parse_integer(text: str) -> int | None:
     if len(text) > 20:  # noqa: PLR2004 - the longest 64-bit number with its sign
         return None
     value = int(text)
-    return value if -INT64 <= value < INT64 else None
+    return value if -_INT64 <= value < _INT64 else None
 
 
 def parse_fraction(text: str) -> Decimal | None:
@@ -60,97 +89,93 @@ def parse_fraction(text: str) -> Decimal | None:
     return value if value.is_finite() and math.isfinite(float(value)) else None
 
 
-def parse_name(token: str, path: Path, findings: Findings) -> tuple[str, bool]:
-    """A member's name (mended where it cannot be printed), and whether it is sound."""
-    name = str(json.loads(token))
-    if not _LONE.search(name):
-        return name, True
-    name = name.encode(errors="replace").decode()
-    findings.add((path, name), "encoding", "the name holds a lone surrogate")
-    return name, False
+def is_printable(text: str) -> bool:
+    """Whether a text holds no lone surrogate."""
+    return not _LONE.search(text)
 
 
-class _Builder:
-    def __init__(self, raw: bytes, findings: Findings) -> None:
-        self.raw = raw
-        self.findings = findings
-        self.root: Any = None
-        self.stack: list[tuple[Any, Path]] = []
-        self.name = ""
-        self.is_kept = True
-        self.depth = 0
+def mend(text: str) -> str:
+    """The text with `?` for each lone surrogate, so that it can be shown."""
+    return text.encode(errors="replace").decode()
 
-    def take(self, kind: str, start: int, end: int) -> None:
-        if kind in "{[":
-            self._open({} if kind == "{" else [])
-        elif kind in "}]":
-            if self.depth == len(self.stack):
-                self.stack.pop()
-            self.depth -= 1
-        elif self.depth > len(self.stack):
-            return  # inside what is too deep already
-        elif kind == "key":
-            self._key(self.raw[start:end].decode())
+
+def _integer(text: str) -> int | Broken:
+    if text == _CUT:
+        return _DEEP
+    value = parse_integer(text)
+    return _LARGE if value is None else value
+
+
+def _fraction(text: str) -> Decimal | Broken:
+    value = parse_fraction(text)
+    return _BEYOND if value is None else value
+
+
+def _first_members(pairs: list[tuple[str, Any]], doubled: Doubled) -> dict[str, Any]:
+    """An object with the first member of each name; later ones are kept aside."""
+    value: dict[str, Any] = {}
+    later: list[tuple[str, Any]] = []
+    for name, item in pairs:
+        if name in value:
+            later.append((name, item))
         else:
-            path = self._path()
-            self._put(self._scalar(kind, self.raw[start:end].decode(), path))
+            value[name] = item
+    if later:
+        doubled[id(value)] = later
+    return value
 
-    def _open(self, container: Any) -> None:
-        self.depth += 1
-        if self.depth > DEEPEST + 1:
-            return
-        path = self._path()
-        if self.depth == DEEPEST + 1:
-            self.findings.add(path, "depth", f"is nested deeper than {DEEPEST} levels")
-            self._put(BROKEN)
-            return
-        self._put(container)
-        self.stack.append((container, path))
 
-    def _key(self, token: str) -> None:
-        container, path = self.stack[-1]
-        self.name, is_sound = parse_name(token, path, self.findings)
-        self.is_kept = is_sound and self.name not in container
-        if not is_sound:
-            container[self.name] = BROKEN
-        elif not self.is_kept:
-            self.findings.add((path, self.name), "duplicate_key", "stands twice in one object")
+def _cut(text: str, spans: list[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    at = 0
+    for start, end in spans:
+        parts += (text[at:start], _CUT)
+        at = end
+    return "".join(parts) + text[at:] if parts else text
 
-    def _scalar(self, kind: str, text: str, path: Path) -> Any:
-        if kind == "string":
-            value = json.loads(text)
-            if not _LONE.search(value):
-                return value
-            self.findings.add(path, "encoding", "holds a lone surrogate")
-        elif kind == "number":
-            return self._number(text, path)
-        elif text in _LITERALS:
-            return _LITERALS[text]
+
+def _uncut(position: int, spans: list[tuple[int, int]]) -> int:
+    """The position in the whole text of one in the text that was cut."""
+    for start, end in spans:
+        if position <= start:
+            break
+        position += end - start - len(_CUT)
+    return position
+
+
+def _report(root: Any, doubled: Doubled, findings: Findings) -> Any:
+    """Note every fault in the value, with its pointer, and put `Broken` where a text cannot be used."""
+    holder = [root]
+    waiting: list[Iterator[tuple[Any, Any, Any, Path]]] = [iter([(holder, 0, root, None)])]
+    while waiting:
+        for container, place, value, path in waiting[-1]:
+            if isinstance(value, str):
+                if not is_printable(value):
+                    container[place] = _SURROGATE
+                    findings.add(path, _SURROGATE.code, _SURROGATE.text)
+            elif isinstance(value, Broken):
+                findings.add(path, value.code, value.text)
+            elif isinstance(value, dict | list):
+                waiting.append(_parts(value, path, doubled, findings))
+                break
         else:
-            self.findings.add(path, "range", "is not a finite number")
-        return BROKEN
+            waiting.pop()
+    return holder[0]
 
-    def _number(self, text: str, path: Path) -> Any:
-        is_fraction = any(mark in text for mark in ".eE")
-        value = parse_fraction(text) if is_fraction else parse_integer(text)
-        if value is not None:
-            return value
-        text = "is beyond a double, or longer than 1,000 characters" if is_fraction else "is beyond 64 bits"
-        self.findings.add(path, "range", text)
-        return BROKEN
 
-    def _path(self) -> Path:
-        if not self.stack:
-            return None
-        container, path = self.stack[-1]
-        return (path, len(container)) if isinstance(container, list) else (path, self.name)
-
-    def _put(self, value: Any) -> None:
-        if not self.stack:
-            self.root = value
-            return
-        container, _ = self.stack[-1]
-        if isinstance(container, list):
-            container.append(value)
-        elif self.is_kept:
-            container[self.name] = value
+def _parts(
+    value: dict[str, Any] | list[Any], path: Path, doubled: Doubled, findings: Findings
+) -> Iterator[tuple[Any, Any, Any, Path]]:
+    """Container, place, value and path of each part; faults of names are noted on the way."""
+    if isinstance(value, list):
+        yield from ((value, index, item, (path, index)) for index, item in enumerate(value))
+        return
+    for name, item in list(value.items()):
+        if is_printable(name):
+            yield value, name, item, (path, name)
+        else:
+            findings.add((path, mend(name)), "encoding", "the name holds a lone surrogate")
+            value[name] = _SURROGATE
+    for name, item in doubled.get(id(value), ()):
+        findings.add((path, mend(name)), "duplicate_key", "stands twice in one object")
+        yield {}, name, item, (path, mend(name))

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from schemas.fault import Path
 from schemas.findings import Findings
-from schemas.json_builder import DEEPEST, build_json, parse_fraction, parse_integer, parse_name
-from schemas.json_text import is_shallow, refuse, refuse_rest, skip_space, view_of, walk
+from schemas.json_builder import DEEPEST, build_json, is_printable, mend, parse_fraction, parse_integer
+from schemas.json_text import deep_spans, end_of_brackets, refuse, refuse_rest, skip_space, view_of
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -36,35 +36,39 @@ def read_json(raw: bytes) -> Any:
 
 
 def read_with_findings(raw: bytes, findings: Findings) -> Any:
-    """As `read_json`, but faults are noted and `BROKEN` stands where they are.
+    """As `read_json`, but faults are noted and `Broken` stands where they are.
 
     Raises:
         JsonTextError: no JSON text.
     """
     view = view_of(raw)
-    if is_shallow(view, DEEPEST) and not _SURROGATE.search(view):
+    if not deep_spans(view, DEEPEST) and not _SURROGATE.search(view):
         try:
             return _DECODER.decode(view if raw.isascii() else raw.decode())
         except (_OddError, ValueError, RecursionError):
             pass  # judged below, with pointers
-    return build_json(view, raw, findings)
+    return build_json(raw, findings)
 
 
-def split_array(raw: bytes) -> list[bytes]:
+def split_array(raw: bytes, *, most: int | None = None) -> list[bytes]:
     """The exact bytes of each element of a top-level array; faults inside them are left to their reader.
+
+    `most`: how many elements are taken; the rest is not looked at, so that a hostile body costs no more.
 
     Raises:
         JsonTextError: no JSON text.
-        DatumError: the top is not an array.
+        DatumError: the top is not an array, or has more than `most` elements.
     """
     view, at = _opened(raw, "[", "array")
-    shallow = is_shallow(view, DEEPEST)
+    deepest = DEEPEST if deep_spans(view, DEEPEST) else None
     parts: list[bytes] = []
     mark = "]" if view[at : at + 1] == "]" else ","
     while mark == ",":
         start = skip_space(view, at)
-        at = _end_of_value(view, start, shallow=shallow)
+        at = _end_of_value(view, start, deepest=deepest)
         parts.append(raw[start:at])
+        if most is not None and len(parts) > most:
+            Findings().stop(None, "length", f"has more than {most} elements")
         mark, at = _next_mark(view, at, "]")
     refuse_rest(view, at if parts else at + 1)
     return parts
@@ -78,7 +82,7 @@ def members(raw: bytes) -> list[tuple[str, bytes]]:
         DatumError: the top is not an object; a name stands twice, or holds a lone surrogate.
     """
     view, at = _opened(raw, "{", "object")
-    shallow = is_shallow(view, DEEPEST)
+    deepest = DEEPEST if deep_spans(view, DEEPEST) else None
     findings = Findings()
     found: dict[str, bytes] = {}
     mark = "}" if view[at : at + 1] == "}" else ","
@@ -87,11 +91,13 @@ def members(raw: bytes) -> list[tuple[str, bytes]]:
         start = skip_space(view, at)
         if view[start : start + 1] != '"':
             refuse(view, start, "a member's name must be a string")
-        at = _end_of_value(view, start, shallow=True)
-        name, sound = parse_name(raw[start:at].decode(), None, findings)
+        at = _end_of_value(view, start, deepest=None)
+        name = json.loads(raw[start:at])
         start = skip_space(view, _after_colon(view, at))
-        at = _end_of_value(view, start, shallow=shallow)
-        if sound and name in found:
+        at = _end_of_value(view, start, deepest=deepest)
+        if not is_printable(name):
+            findings.add((None, mend(name)), "encoding", "the name holds a lone surrogate")
+        elif name in found:
             findings.add((None, name), "duplicate_key", "stands twice in one object")
         found[name] = raw[start:at]
         mark, at = _next_mark(view, at, "}")
@@ -106,7 +112,7 @@ def _opened(raw: bytes, mark: str, expected: str) -> tuple[str, int]:
     at = skip_space(view, 0)
     if view[at : at + 1] != mark:
         findings = Findings()
-        build_json(view, raw, findings)
+        build_json(raw, findings)
         path: Path = None
         findings.stop(path, "type", f"is not an {expected}", expected)
     return view, skip_space(view, at + 1)
@@ -127,15 +133,20 @@ def _after_colon(view: str, at: int) -> int:
     return at + 1
 
 
-def _end_of_value(view: str, at: int, *, shallow: bool) -> int:
-    """The offset after the value that starts here: by the C parser, or by tokens where it may be deep."""
-    if shallow:
-        try:
-            return int(_SKIPPER.raw_decode(view, at)[1])
-        except (ValueError, RecursionError):
-            pass  # the walk below words the refusal
-    *_, (_, _, end) = walk(view, at)
-    return end
+def _end_of_value(view: str, at: int, *, deepest: int | None) -> int:
+    """The offset after the value that starts here.
+
+    `deepest`: no limit where the whole text is known to be shallow. A value that nests deeper is taken by its
+    brackets alone; its own reader will refuse it.
+    """
+    if deepest is not None and view[at : at + 1] in {"[", "{"}:
+        end = end_of_brackets(view, at)
+        if deep_spans(view[at:end], deepest):
+            return end
+    try:
+        return int(_SKIPPER.raw_decode(view, at)[1])
+    except json.JSONDecodeError as error:
+        return refuse(view, error.pos, f"is no JSON: {error.msg.rstrip(': ').lower()}")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,6 @@
-"""JSON grammar over bytes: tokens with exact byte offsets, no recursion. The authority on what is JSON.
+"""JSON text before any parser sees it: is it UTF-8, how deep does it nest, where does a value end.
 
-Works on the Latin-1 view of the bytes, in which indexes are byte offsets. Never builds values.
-Source: RFC 8259; `NaN` and `Infinity` pass as literals here, since they are faults of an event, not of the
-text.
+Source: RFC 8259.
 """
 
 import re
@@ -11,21 +9,25 @@ from typing import NoReturn
 
 from schemas.errors import JsonTextError
 
-_STRING = r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
-_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
-_TOKEN = re.compile(
-    rf"[ \t\n\r]*+(?:(?P<mark>[{{}}\[\],:])|(?P<string>{_STRING})|(?P<literal>true|false|null|NaN|-?Infinity)"
-    rf"|(?P<number>{_NUMBER}))"
-)
 _SPACE = re.compile(r"[ \t\n\r]*+")
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_TO_BRACKET = re.compile(r'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]{}]*+)*+[\[\]{}]', re.DOTALL)
+"""Up to and with the next bracket outside strings. Tried only where the last match ended: no text is read twice."""
 
-Token = tuple[str, int, int]
-"""Kind (`{ } [ ]`, `key`, `string`, `number`, `literal`), first byte, byte after the last."""
+
+def _brackets(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """The offset of each bracket outside strings, and +1 where it opens, -1 where it closes.
+
+    In step with any parser up to where that parser would fail.
+    """
+    match = _TO_BRACKET.match(text, at)
+    while match:
+        at = match.end()
+        yield at - 1, (1 if text[at - 1] in "[{" else -1)
+        match = _TO_BRACKET.match(text, at)
 
 
 def view_of(raw: bytes) -> str:
-    """The Latin-1 view of UTF-8 bytes.
+    """The Latin-1 view of UTF-8 bytes, in which an index is a byte offset.
 
     Raises:
         JsonTextError: the bytes are not UTF-8, or start with a byte order mark.
@@ -36,30 +38,36 @@ def view_of(raw: bytes) -> str:
         try:
             raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            line = line_of(raw, error.start)
+            line = 1 + raw.count(b"\n", 0, error.start)
             raise JsonTextError("is not UTF-8", offset=error.start, line=line) from error
     return raw.decode("latin-1")
 
 
-def line_of(raw: bytes, offset: int) -> int:
-    """The line, from 1, of a byte offset."""
-    return 1 + raw.count(b"\n", 0, offset)
+def deep_spans(text: str, limit: int) -> list[tuple[int, int]]:
+    """Start and end of each array or object nested deeper than `limit`; an unclosed one runs to the end."""
+    if text.count("{") + text.count("[") <= limit:
+        return []
+    spans: list[tuple[int, int]] = []
+    depth = start = 0
+    for at, step in _brackets(text, 0):
+        if step > 0 and depth == limit:
+            start = at
+        elif step < 0 and depth == limit + 1:
+            spans.append((start, at + 1))
+        depth += step
+    if depth > limit:
+        spans.append((start, len(text)))
+    return spans
 
 
-def is_shallow(view: str, limit: int) -> bool:
-    """Whether no parser can nest deeper than `limit` in this text (which may still be no JSON)."""
-    if view.count("{") + view.count("[") <= limit:
-        return True
+def end_of_brackets(text: str, at: int) -> int:
+    """The offset after the bracket that closes the one at `at`; the end of the text where none does."""
     depth = 0
-    for match in _BRACKETS.finditer(view):
-        character = view[match.start()]
-        if character in "[{":
-            depth += 1
-            if depth > limit:
-                return False
-        elif character in "]}":
-            depth -= 1
-    return True
+    for found, step in _brackets(text, at):
+        depth += step
+        if depth == 0:
+            return found + 1
+    return len(text)
 
 
 def skip_space(view: str, at: int) -> int:
@@ -87,61 +95,3 @@ def refuse_rest(view: str, at: int) -> None:
     at = skip_space(view, at)
     if at < len(view):
         refuse(view, at, "more text after the end of the value")
-
-
-def walk(view: str, at: int = 0) -> Iterator[Token]:
-    """The tokens of the one JSON value that starts at or after `at`; stops after it.
-
-    Raises:
-        JsonTextError: the text breaks the grammar.
-    """
-    open_marks: list[str] = []
-    wanted = "value"
-    while True:
-        match = _TOKEN.match(view, at)
-        if match is None:
-            _refuse_token(view, at)
-        kind = match.lastgroup or ""
-        start, at = match.start(kind), match.end()
-        if kind == "mark":
-            mark = view[start]
-            wanted = _after_mark(view, start, mark, wanted, open_marks)
-            if mark not in ",:":
-                yield mark, start, at
-        elif wanted.startswith("key"):
-            if kind != "string":
-                refuse(view, start, "a member's name must be a string")
-            yield "key", start, at
-            wanted = "colon"
-        elif wanted.startswith("value"):
-            yield kind, start, at
-            wanted = "comma"
-        else:
-            refuse(view, start, f"a {wanted} is missing")
-        if not open_marks:
-            return
-
-
-def _after_mark(view: str, at: int, mark: str, wanted: str, open_marks: list[str]) -> str:
-    """What must follow a punctuation mark; keeps the stack of open containers."""
-    if mark in "{[" and wanted.startswith("value"):
-        open_marks.append(mark)
-        return "key or end" if mark == "{" else "value or end"
-    if mark in "}]" and (wanted == "comma" or wanted.endswith("or end")):
-        if open_marks and open_marks[-1] + mark in ("{}", "[]"):
-            open_marks.pop()
-            return "comma"
-    elif mark == "," and wanted == "comma" and open_marks:
-        return "key" if open_marks[-1] == "{" else "value"
-    elif mark == ":" and wanted == "colon":
-        return "value"
-    return refuse(view, at, f"`{mark}` where a {wanted} must stand")
-
-
-def _refuse_token(view: str, at: int) -> NoReturn:
-    at = skip_space(view, at)
-    if at >= len(view):
-        refuse(view, at, "ends too early")
-    if view[at] == '"':
-        refuse(view, at, "a string that does not end, or holds a control character or an unknown escape")
-    refuse(view, at, "is no JSON here")

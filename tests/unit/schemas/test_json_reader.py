@@ -69,8 +69,8 @@ def test_brackets_in_strings_do_not_nest() -> None:
         (b"[1 2]", 3, 1),
         (b'{"a" 1}', 5, 1),
         (b"{1:2}", 1, 1),
-        (b'["a\nb"]', 1, 1),
-        (b'["\\x"]', 1, 1),
+        (b'["a\nb"]', 3, 1),
+        (b'["\\x"]', 2, 1),
         (b'{"a":1', 6, 1),
         (b"nul", 0, 1),
         (b"[" * 100_000, 100_000, 1),
@@ -85,6 +85,19 @@ def test_what_is_no_json_is_refused_with_offset_and_line(raw: bytes, offset: int
 def test_an_array_is_split_into_exact_slices() -> None:
     assert split_array(b' [ 1.50 , {"a" : [2]} ,"\xc3\xa9" ] ') == [b"1.50", b'{"a" : [2]}', b'"\xc3\xa9"']
     assert split_array(b"[ ]") == []
+
+
+def test_no_more_elements_are_split_than_asked_for() -> None:
+    assert split_array(b"[1,2]", most=2) == [b"1", b"2"]
+    with pytest.raises(DatumError) as caught:
+        split_array(b"[1,2,3,", most=2)
+    assert caught.value.faults[0].code == "length"
+
+
+def test_errors_after_what_is_too_deep_keep_their_offset() -> None:
+    with pytest.raises(JsonTextError) as caught:
+        read_json(b"[" + b"[" * 100 + b"]" * 100 + b",\n?]")
+    assert (caught.value.offset, caught.value.line) == (203, 2)
 
 
 def test_a_faulty_element_does_not_spoil_its_neighbours() -> None:

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -39,13 +40,8 @@ def test_offsets_move_to_utc(local: datetime, hours: int, minutes: int) -> None:
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused_by_one_error(text: str) -> None:
     for read in (parse_date, lambda one: parse_time(one, 3), lambda one: parse_timestamp(one, 3, zoned=True)):
-        try:
+        with suppress(MisfitError):
             read(text)
-        except MisfitError as error:
-            seen = error.fault_code
-            continue
-        seen = "format"
-        assert seen
 
 
 @pytest.mark.parametrize("text", ["2026-01-01T00:00:00.0000Z", "2026-01-01T00:00:00.000000000000+00:00"])
