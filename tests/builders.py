@@ -1,0 +1,124 @@
+"""A gateway with its routes: the parts of `tests.world`, the real applications, clients with keys."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.bootstrap.ground import clock, entropy
+from gateway.broker.port import Broker
+from gateway.http.app import make_apps
+from gateway.http.doors import Doors, Values
+from gateway.metrics import Metrics
+from gateway.status import Status
+from partners.credential import DAY_MS, Credential, Role, Scope
+from partners.issuing import WantedKey
+from tests.world import OPERATOR, World, running
+
+ORIGIN = "http://127.0.0.1:8080"
+
+
+@dataclass
+class House:
+    """A running gateway with its doors, and keys by name."""
+
+    world: World
+    doors: Doors
+    keys: dict[str, str] = field(default_factory=dict)
+    credentials: dict[str, Credential] = field(default_factory=dict)
+    notices: list[Exception] = field(default_factory=list)
+
+    async def issue(
+        self,
+        name: str,
+        role: Role,
+        partner: str | None = None,
+        *,
+        scopes: frozenset[Scope] | None = None,
+        not_after: int | None = None,
+    ) -> str:
+        """Make an API key and remember it under a name."""
+        wanted = WantedKey(partner, role, name, scopes, not_after)
+        change = await self.world.parts.administration.create_credential(wanted, by=OPERATOR)
+        assert change.text is not None
+        self.keys[name] = change.text
+        self.credentials[name] = change.credential
+        return change.text
+
+    def client(self, name: str | None = None, *, private: bool = True) -> httpx.AsyncClient:
+        """A client of the private application (which has every route), or of the public one."""
+        public_app, private_app = make_apps(self.doors)
+        app: Any = private_app if private else public_app
+        headers = {} if name is None else {"Authorization": f"Bearer {self.keys[name]}"}
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url=ORIGIN, headers=headers, timeout=20
+        )
+
+
+def make_doors(world: World, **values: int) -> Doors:
+    """The doors of a world; `values`: limits in place of the usual ones."""
+    parts = world.parts
+    metrics = Metrics()
+    status = Status(
+        database=parts.ground.database,
+        broker=parts.broker,
+        catalog=parts.catalog,
+        clock=clock,
+        roles=("serve",),
+        problems=dict,
+    )
+    return Doors(
+        catalog=parts.catalog,
+        ingress=parts.ingress,
+        administration=parts.administration,
+        database=parts.ground.database,
+        broker=parts.broker,
+        clock=clock,
+        entropy=entropy,
+        values=Values(
+            origin=parts.ground.settings.origin,
+            log_host=parts.ground.host,
+            pepper=parts.ground.vault.pepper(),
+            cursor_key=secrets.token_bytes(32),
+            **values,
+        ),
+        keys=lambda: parts.keys,
+        metrics=metrics.render,
+        status=status.look,
+        ready=status.ready,
+        stop=asyncio.Event(),
+        version="0.0.0",
+    )
+
+
+@asynccontextmanager
+async def open_house(
+    folder: Path, *, broker: Broker | None = None, partners: tuple[str, ...] = ("acme",), **values: int
+) -> AsyncIterator[House]:
+    """A running gateway with partners, and the keys `operator`, `team`, and for each partner its slug's."""
+    async with running(folder, broker=broker) as world:
+        for slug in partners:
+            await world.apply(CONTRACTS.replace("{slug}", slug), slug=slug)
+        house = House(world, make_doors(world, **values))
+        await house.issue("operator", "operator")
+        await house.issue("team", "team")
+        for slug in partners:
+            await house.issue(slug, "partner", slug)
+        yield house
+
+
+CONTRACTS = """\
+gateway: v1
+partner: {slug}
+name: The company
+sends:
+  order.placed: {schema: order.avsc, id: /order_id, key: /customer}
+receives:
+  order.accepted: {schema: order.avsc, id: /order_id}
+"""
+DAY = DAY_MS

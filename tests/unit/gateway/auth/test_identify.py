@@ -1,0 +1,137 @@
+import base64
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.auth.caller import Caller
+from gateway.auth.identify import identify
+from gateway.auth.request import Shown
+from gateway.errors import CallerError
+from partners.api_key import ApiKey, keyed_digest, mint
+from partners.credential import Credential, Role
+from partners.directory import Account, Directory
+from partners.partner import Partner, PartnerState, dedicated_topics
+
+PEPPER = b"p" * 32
+NOW = 1_800_000_000_000
+
+
+def entropy(count: int) -> bytes:
+    return bytes(range(count))
+
+
+TEXT, KEY_ID, SECRET = mint(entropy)
+
+
+def directory(
+    *,
+    role: Role = "partner",
+    partner: str | None = "acme",
+    state: PartnerState = "active",
+    not_after: int = NOW + 1,
+    revoked_at: int | None = None,
+) -> Directory:
+    acme = Partner("acme", "log", "Acme", dedicated_topics("partners.", "acme"), state)
+    credential = Credential(
+        id="crd_1",
+        partner=partner,
+        role=role,
+        method="api_key",
+        match=KEY_ID,
+        secret=keyed_digest(PEPPER, ApiKey(KEY_ID, SECRET)),
+        scopes=frozenset({"send"}),
+        not_before=0,
+        not_after=not_after,
+        revoked_at=revoked_at,
+        name="",
+    )
+    return Directory(1, [Account(acme, None, (), ())], [credential])
+
+
+def basic(user: str, password: str = "") -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def called(headers: Sequence[str], known: Directory | None = None) -> Caller:
+    return identify(Shown(tuple(headers)), known or directory(), PEPPER, now=NOW)
+
+
+def code_of(headers: Sequence[str], known: Directory | None = None) -> str:
+    with pytest.raises(CallerError) as caught:
+        called(headers, known)
+    assert TEXT not in str(caught.value)
+    assert TEXT[25:60] not in str(caught.value)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("header", [f"Bearer {TEXT}", f"bearer  {TEXT} ", basic(TEXT)])
+def test_a_right_key_is_taken_as_bearer_and_as_basic_user(header: str) -> None:
+    caller = called([header])
+    assert caller.partner is not None
+    assert (caller.partner.slug, caller.role, caller.by()["credential"]) == ("acme", "partner", "crd_1")
+
+
+def test_no_header_is_a_missing_credential() -> None:
+    assert code_of([]) == "credential_missing"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [f"Bearer {TEXT}", f"Bearer {TEXT}"],
+        ["Bearer"],
+        ["Bearer "],
+        [""],
+        ["Digest username=a"],
+        [f"Bearer {TEXT[:-1]}a"],
+        [f"Bearer {TEXT} x"],
+        ["Bearer " + "x" * 5000],
+        ["Basic !!!"],
+        ["Basic " + base64.b64encode(b"\xff:").decode()],
+        [basic(TEXT, "password")],
+        ["Basic " + base64.b64encode(TEXT.encode()).decode()],
+        [basic("")],
+    ],
+)
+def test_anything_else_is_an_invalid_credential(headers: list[str]) -> None:
+    assert code_of(headers) == "credential_invalid"
+
+
+def test_an_unknown_key_and_a_wrong_secret_are_told_alike() -> None:
+    other, _, _ = mint(bytes)
+    wrong, _, _ = mint(lambda count: bytes(range(count)) if count == 10 else bytes(count))
+    texts = []
+    for key in (other, wrong):
+        with pytest.raises(CallerError) as caught:
+            called([f"Bearer {key}"])
+        texts.append((caught.value.code, caught.value.text))
+    assert texts[0] == texts[1]
+
+
+def test_expired_and_revoked_are_told_only_with_the_right_secret() -> None:
+    wrong, _, _ = mint(lambda count: bytes(range(count)) if count == 10 else bytes(count))
+    for known, code in (
+        (directory(not_after=NOW), "credential_expired"),
+        (directory(revoked_at=NOW - 1), "credential_revoked"),
+    ):
+        assert code_of([f"Bearer {TEXT}"], known) == code
+        assert code_of([f"Bearer {wrong}"], known) == "credential_invalid"
+
+
+@pytest.mark.parametrize("state", ["suspended", "closed"])
+@pytest.mark.parametrize("role", ["partner", "auditor"])
+def test_keys_of_a_suspended_partner_are_refused(state: PartnerState, role: Role) -> None:
+    assert code_of([f"Bearer {TEXT}"], directory(role=role, state=state)) == "partner_suspended"
+
+
+def test_a_key_of_our_own_side_has_no_partner() -> None:
+    caller = called([f"Bearer {TEXT}"], directory(role="operator", partner=None))
+    assert caller.partner is None
+
+
+def test_a_key_whose_partner_is_unknown_opens_nothing() -> None:
+    assert code_of([f"Bearer {TEXT}"], directory(partner="ghost")) == "credential_invalid"
+
+
+def test_what_was_shown_is_in_no_repr() -> None:
+    assert TEXT not in repr(Shown((f"Bearer {TEXT}",)))

@@ -1,0 +1,128 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from audit.proof import parse_proof
+from tests.builders import House, open_house
+
+PATH = "/v1/events/order.placed"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def send(house: House, count: int) -> list[str]:
+    async with house.client("acme") as client:
+        return [
+            (await client.post(PATH, json={"order_id": f"H-{n}", "qty": 1})).json()["ref"]
+            for n in range(count)
+        ]
+
+
+async def test_an_event_is_found_the_moment_it_was_accepted(house: House) -> None:
+    async with house.client("acme") as client:
+        for number in range(10):
+            sent = await client.post(PATH, json={"order_id": f"R-{number}", "qty": 1})
+            one = await client.get(sent.headers["location"])
+            listed = await client.get("/v1/history", params={"id": f"R-{number}"})
+            assert one.json()["receipt"] == sent.json()["receipt"]
+            assert [item["ref"] for item in listed.json()["items"]] == [sent.json()["ref"]]
+
+
+async def test_a_waiting_caller_sees_the_entry_and_its_proof(house: House) -> None:
+    (ref,) = await send(house, 1)
+    async with house.client("acme") as client:
+        timeline = await client.get(f"/v1/history/{ref}?wait=10")
+        proof = await client.get(f"/v1/history/{ref}/proof?wait=10")
+    body = timeline.json()
+    assert body["proof"] == "logged"
+    (entry,) = body["entries"]
+    assert entry["kind"] == "event.accepted"
+    assert "salt" not in entry["evidence"]
+    assert proof.headers["content-type"] == "text/plain; charset=utf-8"
+    assert parse_proof(proof.content).index == entry["log"]["index"]
+
+
+async def test_a_proof_that_is_not_there_yet_says_when_to_ask_again(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house, house.client("acme") as client:
+        outcomes = await house.world.send({"order_id": "P-1", "qty": 1}, dry_run=False)
+        ref = (await client.get("/v1/history")).json()["items"][0]["ref"]
+        answers = [await client.get(f"/v1/history/{ref}/proof")]
+        while answers[-1].status_code != 200:
+            assert answers[-1].json()["code"] == "proof_pending"
+            assert int(answers[-1].headers["retry-after"]) >= 1
+            await asyncio.sleep(0.02)
+            answers.append(await client.get(f"/v1/history/{ref}/proof"))
+    assert len(outcomes) == 1
+
+
+async def test_pages_show_every_event_once(house: House) -> None:
+    refs = await send(house, 7)
+    async with house.client("acme") as client:
+        await client.get(f"/v1/history/{refs[-1]}?wait=10")
+        found: list[str] = []
+        path = "/v1/history?limit=3"
+        while path:
+            page = await client.get(path)
+            found += [item["ref"] for item in page.json()["items"]]
+            link = page.headers.get("link", "")
+            path = link.partition(">")[0].removeprefix("<")
+            assert (page.json()["next"] is None) == (not path)
+    assert found == refs[::-1]
+
+
+async def test_a_cursor_is_bound_to_its_filter_and_partner(tmp_path: Path) -> None:
+    async with open_house(tmp_path, partners=("acme", "globex")) as house:
+        refs = await send(house, 3)
+        async with house.client("acme") as client, house.client("globex") as other:
+            await client.get(f"/v1/history/{refs[-1]}?wait=10")
+            token = (await client.get("/v1/history?limit=1")).json()["next"]
+            answers = [
+                await client.get("/v1/history", params={"cursor": token, "direction": "inbound"}),
+                await other.get("/v1/history", params={"cursor": token}),
+                await client.get("/v1/history?cursor=x"),
+            ]
+    assert [one.json()["code"] for one in answers] == ["cursor_invalid"] * 3
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("id=H-1", 1),
+        ("type=order.placed", 3),
+        ("type=other", 0),
+        ("direction=outbound", 0),
+        ("since=1h", 3),
+        ("until=1h", 0),
+        ("state=accepted", 3),
+        ("state=refused", 0),
+        ("source=/partners/acme", 3),
+        ("ref=evt_nonsense", 0),
+    ],
+)
+async def test_filters_restrict(house: House, query: str, count: int) -> None:
+    refs = await send(house, 3)
+    async with house.client("acme") as client:
+        before = await client.get(f"/v1/history?{query}")
+        await client.get(f"/v1/history/{refs[-1]}?wait=10")
+        after = await client.get(f"/v1/history?{query}")
+    assert (len(before.json()["items"]), len(after.json()["items"])) == (count, count)
+
+
+@pytest.mark.parametrize("query", ["state=lost", "direction=up", "since=x", "limit=0", "key=1"])
+async def test_filters_that_do_not_exist_are_refused(house: House, query: str) -> None:
+    async with house.client("acme") as client:
+        answer = await client.get(f"/v1/history?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+
+
+@pytest.mark.parametrize("ref", ["evt_", "x", "evt_" + "a" * 52, "evt_" + "A" * 52, "%00"])
+async def test_what_is_no_reference_is_not_found(house: House, ref: str) -> None:
+    async with house.client("acme") as client:
+        for path in (f"/v1/history/{ref}", f"/v1/history/{ref}/proof"):
+            assert (await client.get(path)).status_code == 404
