@@ -60,12 +60,11 @@ def split_array(raw: bytes, *, most: int | None = None) -> list[bytes]:
         DatumError: the top is not an array, or has more than `most` elements.
     """
     view, at = _opened(raw, "[", "array")
-    deepest = DEEPEST if deep_spans(view, DEEPEST) else None
     parts: list[bytes] = []
     mark = "]" if view[at : at + 1] == "]" else ","
     while mark == ",":
         start = skip_space(view, at)
-        at = _end_of_value(view, start, deepest=deepest)
+        at = _end_of_value(view, start)
         parts.append(raw[start:at])
         if most is not None and len(parts) > most:
             Findings().stop(None, "length", f"has more than {most} elements")
@@ -82,7 +81,6 @@ def members(raw: bytes) -> list[tuple[str, bytes]]:
         DatumError: the top is not an object; a name stands twice, or holds a lone surrogate.
     """
     view, at = _opened(raw, "{", "object")
-    deepest = DEEPEST if deep_spans(view, DEEPEST) else None
     findings = Findings()
     found: dict[str, bytes] = {}
     mark = "}" if view[at : at + 1] == "}" else ","
@@ -91,10 +89,10 @@ def members(raw: bytes) -> list[tuple[str, bytes]]:
         start = skip_space(view, at)
         if view[start : start + 1] != '"':
             refuse(view, start, "a member's name must be a string")
-        at = _end_of_value(view, start, deepest=None)
+        at = _end_of_value(view, start)
         name = json.loads(raw[start:at])
         start = skip_space(view, _after_colon(view, at))
-        at = _end_of_value(view, start, deepest=deepest)
+        at = _end_of_value(view, start)
         if not is_printable(name):
             findings.add((None, mend(name)), "encoding", "the name holds a lone surrogate")
         elif name in found:
@@ -133,15 +131,14 @@ def _after_colon(view: str, at: int) -> int:
     return at + 1
 
 
-def _end_of_value(view: str, at: int, *, deepest: int | None) -> int:
-    """The offset after the value that starts here.
+def _end_of_value(view: str, at: int) -> int:
+    """The offset after the value that starts here; of one that nests too deep, by its brackets alone.
 
-    `deepest`: no limit where the whole text is known to be shallow. A value that nests deeper is taken by its
-    brackets alone; its own reader will refuse it.
+    Such a value is left to its own reader, which will refuse it: it does not spoil its neighbours.
     """
-    if deepest is not None and view[at : at + 1] in {"[", "{"}:
+    if view[at : at + 1] in {"[", "{"}:
         end = end_of_brackets(view, at)
-        if deep_spans(view[at:end], deepest):
+        if deep_spans(view[at:end], DEEPEST):
             return end
     try:
         return int(_SKIPPER.raw_decode(view, at)[1])

@@ -11,7 +11,7 @@ from schemas.errors import JsonTextError
 
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _TO_BRACKET = re.compile(r'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]{}]*+)*+[\[\]{}]', re.DOTALL)
-"""Up to and with the next bracket outside strings. Tried only where the last match ended: no text is read twice."""
+"""Up to the next bracket outside strings. Tried only where the last match ended: no text is read twice."""
 
 
 def _brackets(text: str, at: int) -> Iterator[tuple[int, int]]:
