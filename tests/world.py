@@ -48,8 +48,11 @@ def nothing(_: str) -> None:
     """Do nothing at a step."""
 
 
-def make_settings(folder: Path, **flags: str | int | bool) -> Settings:
-    given: dict[str, str | int | bool] = {"data": str(folder), "audit.tick": "20ms", **flags}
+Flags = Mapping[str, str | int | bool]
+
+
+def make_settings(folder: Path, flags: Flags | None = None) -> Settings:
+    given = {"data": str(folder), "audit.tick": "20ms", **(flags or {})}
     return load(flags=given, environ={}, file=None).settings
 
 
@@ -108,10 +111,10 @@ def draft(body: object, event_type: str = "order.placed", **attributes: str) -> 
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, step: Step = nothing, broker: Broker | None = None, **flags: str | int | bool
+    folder: Path, *, step: Step = nothing, broker: Broker | None = None, flags: Flags | None = None
 ) -> AsyncIterator[World]:
     """A gateway whose ingress, catalog, recovery and sequencer run until the block ends."""
-    settings = make_settings(folder, **flags)
+    settings = make_settings(folder, flags)
     ground = prepare(settings, "up")
     used = broker or open_broker(settings)
     counts: dict[str, int] = {}

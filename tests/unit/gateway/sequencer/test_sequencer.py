@@ -77,7 +77,7 @@ async def test_forged_records_are_counted_and_never_stall_the_rest(tmp_path: Pat
 
 
 async def test_a_receipt_without_its_claim_is_verified_by_its_signature(tmp_path: Path) -> None:
-    async with running(tmp_path, **{"audit.tick": "200ms"}) as world:
+    async with running(tmp_path, flags={"audit.tick": "200ms"}) as world:
         await world.apply()
         await world.settled(FIRST)
         seen = world.parts.sequencer.leases.held
@@ -156,7 +156,7 @@ async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path) ->
 
 
 async def test_a_hole_made_by_retention_is_evidence(tmp_path: Path) -> None:
-    async with running(tmp_path, **{"broker.retention": "1s"}) as world:
+    async with running(tmp_path, flags={"broker.retention": "1s"}) as world:
         await world.apply()
         await world.send(body(1), body(2))
         await world.settled(FIRST + 2)
