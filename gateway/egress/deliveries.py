@@ -98,6 +98,12 @@ def load_body(session: Session, endpoint: str, ref: bytes) -> bytes | None:
     return session.execute(query).scalar_one_or_none()
 
 
+def purge(session: Session, *, before: int) -> None:
+    """Delete parked deliveries that nothing happened to since `before`: their evidence stays."""
+    row = DeliveryRow
+    session.execute(delete(row).where(col(row.state) == "parked", col(row.updated_at) < before))
+
+
 def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
     row = DeliveryRow
     query = (

@@ -65,8 +65,11 @@ class Lane:
             return 0
         if not self.breaker.is_open:
             return max(0, self._capacity - (len(self._known) - len(self._saved)))
-        is_idle = now >= self.breaker.probe_at and not self._flying
-        return 1 if is_idle and not (self._due and self._due[0][0] <= now) else 0
+        if now < self.breaker.probe_at or self._flying:
+            return 0
+        # In order, a new delivery would stand behind those that wait, and probe nothing.
+        is_wanted = not self._known if self.endpoint.order != "none" else not self._is_due(now)
+        return 1 if is_wanted else 0
 
     def offer(self, delivery: Delivery, now: int) -> Offer:
         """Take a new delivery, if there is room; `known`: the same event is in the lane already."""
@@ -153,6 +156,9 @@ class Lane:
     def flying(self) -> int:
         """How many are under way."""
         return len(self._flying)
+
+    def _is_due(self, now: int) -> bool:
+        return bool(self._due) and self._due[0][0] <= now
 
     def _drop(self, delivery: Delivery) -> None:
         key = self._known.pop(delivery.ref)

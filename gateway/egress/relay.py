@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from gateway.broker.port import Broker, Read, ReadEvent, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import Broker, Read, Reader, ReadEvent, Start, TooHigh, TooLow, TopicChanged
 from gateway.catalog import Snapshot
 from gateway.database import Database
 from gateway.egress.courier import Courier, Work
@@ -30,7 +30,7 @@ from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.egress.writer import Writer
-from gateway.errors import AwayError
+from gateway.errors import AwayError, BugError
 from gateway.leases import Lease, Leases, shard_of
 from partners.endpoint import Endpoint
 from partners.partner import Partner
@@ -84,7 +84,7 @@ class Relay:
         self._followed: Snapshot | None = None
         self._held_until = 0
         self._is_stopping = False
-        self._reader = parts.broker.reader()
+        self._running: Reader | None = None
         poster = Poster(
             parts.sender,
             parts.unseal,
@@ -101,7 +101,7 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is under way (three seconds), write it, let the leases go."""
-        self._reader = self._parts.broker.reader()
+        self._running = self._parts.broker.reader()
         self._is_stopping = False
         clock, origin = self._parts.chance.clock, self._terms.origin
         drain = Drain(self._parts.broker.reader(), self._parts.catalog, clock, origin)
@@ -258,6 +258,12 @@ class Relay:
             _log.warning("relay.leases_not_released", error=type(error).__name__)
 
     # Who is who
+
+    @property
+    def _reader(self) -> Reader:
+        if self._running is None:
+            raise BugError("the relay reads only while it runs")
+        return self._running
 
     def _now(self) -> int:
         return self._parts.chance.clock()

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
-from sqlmodel import SQLModel
+from sqlmodel import Session, SQLModel, col
 
 from audit.evidence import Evidence, parse_evidence
 from audit.rows import PendingRow
@@ -23,6 +23,7 @@ from gateway.database import Database
 from gateway.dialler import Answer, Outgoing, Reason
 from gateway.egress.posting import Chance
 from gateway.egress.relay import Parts, Relay, Terms
+from gateway.errors import StoreError
 from gateway.leases import Leases
 from gateway.rows import BacklogRow, DeliveryRow, PositionRow
 from gateway.standard_webhooks import verify_message
@@ -35,6 +36,8 @@ from partners.partner import Partner, Topics
 from schemas.codec import compile_codec
 from schemas.framing import encode_prefix
 from schemas.schema import parse_schema
+
+T = TypeVar("T")
 
 SECRET = b"s" * 32
 TOPIC = "partners.acme.outbound"
@@ -157,9 +160,20 @@ class Receiver:
         return [json.loads(each.body)["id"] for each in self.seen if url is None or each.url == url]
 
 
+class FlakyDatabase(Database):
+    """The real one, until it `is_away`."""
+
+    is_away = False
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        if self.is_away:
+            raise StoreError("store_unavailable", "away")
+        return await super().write(work)
+
+
 @dataclass
 class Stage:
-    database: Database
+    database: "FlakyDatabase"
     broker: EmbeddedBroker
     contracts: Contracts
     receiver: Receiver
@@ -204,24 +218,24 @@ class Stage:
 
     def evidence(self, kind: str | None = None) -> list[Evidence]:
         with self.database.begin() as session:
-            raws = session.execute(select(PendingRow.raw).order_by(PendingRow.at)).scalars().all()  # type: ignore[call-overload]
+            raws = session.execute(select(col(PendingRow.raw)).order_by(col(PendingRow.at))).scalars().all()
         found = [parse_evidence(raw) for raw in raws]
         return [each for each in found if kind is None or each.kind.value == kind]
 
     def rows(self) -> list[tuple[str, str, int]]:
         """Event id, state and attempts of each delivery row."""
         with self.database.begin() as session:
-            query = select(DeliveryRow.event_id, DeliveryRow.state, DeliveryRow.attempts)  # type: ignore[call-overload]
+            query = select(col(DeliveryRow.event_id), col(DeliveryRow.state), col(DeliveryRow.attempts))
             return sorted(tuple(row) for row in session.execute(query))
 
     def spans(self) -> list[tuple[str, int, int]]:
         with self.database.begin() as session:
-            query = select(BacklogRow.endpoint, BacklogRow.from_offset, BacklogRow.to_offset)  # type: ignore[call-overload]
+            query = select(col(BacklogRow.endpoint), col(BacklogRow.from_offset), col(BacklogRow.to_offset))
             return sorted(tuple(row) for row in session.execute(query))
 
     def position(self) -> int:
         with self.database.begin() as session:
-            query = select(PositionRow.next).where(PositionRow.topic_id == self.topic_id)  # type: ignore[call-overload]
+            query = select(col(PositionRow.next)).where(col(PositionRow.topic_id) == self.topic_id)
             return int(session.execute(query).scalar_one_or_none() or 0)
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
@@ -250,7 +264,7 @@ def record(event_id: str, *, key: bytes | None = None, n: int = 1, headers: Any 
 
 @asynccontextmanager
 async def stage(folder: Path, *endpoints: Endpoint) -> AsyncIterator[Stage]:
-    database = Database(f"sqlite:///{folder}/gateway.db")
+    database = FlakyDatabase(f"sqlite:///{folder}/gateway.db")
     with database.begin() as session:
         SQLModel.metadata.create_all(session.connection())
     broker = EmbeddedBroker.open(folder / "broker.db", clock=now, entropy=os.urandom, limit_bytes=1 << 30)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.egress.backlog import Span
-from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, write_tick
+from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, purge, write_tick
 from gateway.egress.outbox import Outbox
 from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.leases import Lease, Leases
@@ -87,3 +87,19 @@ async def test_a_range_is_replaced_and_removed(tmp_path: Path) -> None:
         assert found(on).spans == (replace(span, end=12),)
         write(on, Outbox().make_tick(held, spans=[], drained=[("ep_1", "id", 0)], moves=[]))
         assert found(on).spans == ()
+
+
+async def test_only_parked_deliveries_are_purged_and_only_old_ones(tmp_path: Path) -> None:
+    async with stage(tmp_path, endpoint()) as on:
+        held = await lease(on)
+        states = [
+            Saved(delivery(1), "parked", "gone", is_new=True),
+            Saved(delivery(2), "held", None, is_new=True),
+        ]
+        write(on, tick(held, *states), now=9)
+        with on.database.begin() as session:
+            purge(session, before=9)
+        assert len(on.rows()) == 2
+        with on.database.begin() as session:
+            purge(session, before=10)
+        assert on.rows() == [("2", "held", 0)]

@@ -132,6 +132,21 @@ def test_an_open_breaker_with_nothing_due_wants_one_new_delivery_as_probe() -> N
     assert lane.room(probe_at) == 0
 
 
+def test_an_ordered_lane_takes_no_probe_that_would_stand_behind_a_waiting_retry() -> None:
+    lane = Lane(endpoint(order="endpoint"))
+    lane.offer(delivery(0, ""), NOW)
+    for _ in range(OPENS_AFTER):
+        found = lane.take(NOW)
+        assert isinstance(found, Delivery)
+        lane.settle(found, RetryAt(NOW), NOW, "server_error")
+    found = lane.take(NOW + FIRST_WAIT_MS)
+    assert isinstance(found, Delivery)
+    far = NOW + 1_000_000
+    lane.settle(found, RetryAt(far), NOW + FIRST_WAIT_MS, "server_error")
+    assert lane.room(far - 1) == 0
+    assert lane.take(far - 1) == far
+
+
 def test_held_disables_the_lane_and_keeps_the_delivery() -> None:
     lane = Lane(endpoint())
     lane.offer(delivery(0), NOW)
