@@ -1,0 +1,176 @@
+"""The gateway as a process of its own: start, wait until it is ready, speak to it, end it by its pid."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 40.0
+
+ORDER: dict[str, Any] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "com.acme",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "customer", "type": ["null", "string"], "default": None},
+        {"name": "qty", "type": "int"},
+    ],
+}
+CONTRACT = """\
+gateway: v1
+partner: acme
+name: Acme GmbH
+sends:
+  order.placed: {schema: order.avsc, id: /order_id, key: /customer}
+receives:
+  order.accepted: {schema: order.avsc, id: /order_id}
+"""
+
+
+def free_port() -> int:
+    """A port that is free now, and below those that systems give to outgoing connections.
+
+    It stays a folder's own, since the origin is frozen at the first start.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+@dataclass
+class Gateway:
+    """One data folder with its port, and the process that runs on it now, if any."""
+
+    folder: Path
+    flags: dict[str, str | int] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".log")
+
+    def launch(self, *, env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
+        """Start the process without waiting for it; `more`: as tests/faults/program.py has it."""
+        assert self.process is None or self.process.poll() is not None, "one process at a time"
+        given = {
+            "data": str(self.folder),
+            "listen.public": f"127.0.0.1:{self.port}",
+            "log.format": "json",
+            **self.flags,
+            **more.pop("flags", {}),
+        }
+        spec = json.dumps({"flags": given, **more})
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.program", spec],
+                cwd=ROOT,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self.process
+
+    def start(self, **more: Any) -> "Gateway":
+        """Start, and wait until it is ready."""
+        self.launch(**more)
+        assert self.wait_ready(), self.said()
+        return self
+
+    def wait_ready(self) -> bool:
+        """Whether it became ready before it ended."""
+        assert self.process is not None
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                return False
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200:
+                    return True
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"not ready after {READY_SECONDS} s: {self.said()}")
+
+    def refuses(self, **more: Any) -> str:
+        """Start where no start is possible: the message; the exit code is 1."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        code = self.launch(**more).wait(READY_SECONDS)
+        text = self.log.read_bytes()[before:].decode()
+        assert code == 1, (code, text)
+        lines = [line for line in text.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, text
+        assert "Traceback" not in text
+        return text
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers=_headers(key), timeout=10, trust_env=False)
+
+    def async_client(self, key: str | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=_headers(key), timeout=10, trust_env=False)
+
+    def operator_key(self) -> str:
+        return (self.folder / "operator.key").read_text().strip()
+
+    def operator(self) -> httpx.Client:
+        return self.client(self.operator_key())
+
+    def apply(self, contract: str = CONTRACT, files: dict[str, str] | None = None) -> httpx.Response:
+        """Bring a contract of acme into force, as `gateway apply` does."""
+        body = {"contract": contract, "files": files or {"order.avsc": json.dumps(ORDER)}}
+        with self.operator() as client:
+            return client.put("/v1/partners/acme/contract", json=body)
+
+    def partner_key(self) -> str:
+        """A new API key of acme."""
+        with self.operator() as client:
+            made = client.post("/v1/partners/acme/credentials", json={"role": "partner"})
+        assert made.status_code == 201, made.text
+        return str(made.json()["secret"])
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def said(self) -> str:
+        """The end of what it has written."""
+        return self.log.read_text(errors="replace")[-4_000:] if self.log.exists() else ""
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def orders(first: int, count: int, prefix: str = "A") -> Sequence[dict[str, Any]]:
+    """Orders with ids of their own."""
+    return [{"order_id": f"{prefix}-{n}", "customer": f"c{n % 7}", "qty": n} for n in range(first, first + count)]

@@ -1,0 +1,175 @@
+"""SIGKILL at every numbered step of the protocols, many times over the same data, and blind repeats."""
+
+import asyncio
+import base64
+import signal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.acceptance.running import CONTRACT, Gateway
+from tests.faults.inspection import rows, verify_at_rest, verify_kept, verify_logs
+from tests.faults.receiver import Receiver, receiving
+from tests.faults.workload import Sender
+
+STEPS = (
+    "inbound.1.signed",
+    "inbound.2.claimed",
+    "inbound.3.produced",
+    "inbound.4.confirmed",
+    "outbound.2.matched",
+    "outbound.2.posted",
+    "outbound.3.before",
+    "outbound.3.committed",
+    "proof.2.checked",
+    "proof.3.committed",
+    "proof.4.published",
+    "proof.4.served",
+)
+TAKEN_OVER = "inbound.3.taken_over"
+"""Needs a claim without a record, hence the kill after a claim just before it."""
+
+HASTE = {"lease.duration": "1s", "claims.lease": "1s", "audit.tick": "20ms", "egress.tick": "20ms"}
+ENDPOINTS = """\
+delivery: {retry: [0s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]}
+endpoints:
+  verification: none
+  declared:
+    - {name: hook, url: "URL"}
+"""
+
+
+def plan(seed: int) -> list[tuple[str, int]]:
+    """Every step once, in an order of the seed's; seed 0 kills at each first time, the others later ones."""
+    chance = Random(seed)
+    steps = chance.sample(STEPS, len(STEPS))
+    kills = []
+    for step in steps:
+        kills.append((step, 1 if seed == 0 else chance.randint(2, 6)))
+        if step == "inbound.2.claimed":
+            kills.append((TAKEN_OVER, 1))
+    return kills
+
+
+async def load_until_killed(gateway: Gateway, sender: Sender) -> None:
+    """Send until the process has killed itself; it may do so before it is ready."""
+    assert gateway.process is not None
+    process = gateway.process
+    async with asyncio.timeout(60):
+        if await asyncio.to_thread(gateway.wait_ready):
+            while process.poll() is None:
+                await sender.send_new()
+    assert process.wait() == -signal.SIGKILL, gateway.said()
+
+
+async def settled(gateway: Gateway, receiver: Receiver, sender: Sender) -> None:
+    """Wait until everything is sequenced, published and delivered."""
+    status: dict[str, Any] = {}
+    async with asyncio.timeout(40), gateway.async_client(gateway.operator_key()) as client:
+        while True:
+            status = (await client.get("/v1/status")).json()
+            is_done = (
+                status["claims"]["unconfirmed"] == 0
+                and all(one["size"] == one["published"] for one in status["logs"])
+                and not any(one["sequence"] or one.get("relay") for one in status["lag"])
+                and not status["deliveries"]["states"]
+                and not status["deliveries"]["backlog"]
+                and receiver.taken >= sender.outbound
+            )
+            if is_done:
+                assert status["warnings"] == []
+                return
+            await asyncio.sleep(0.1)
+
+
+def published(gateway: Gateway, seen: dict[str, set[bytes]]) -> list[bytes]:
+    """Remember the checkpoints that are served now; the keys that sign them."""
+    with gateway.operator() as client:
+        for one in client.get("/v1/status").json()["logs"]:
+            answer = client.get("/log/" + one["origin"].split("/log/")[1] + "/checkpoint")
+            if answer.status_code == 200:
+                seen.setdefault(one["origin"], set()).add(answer.content)
+        keys = client.get("/.well-known/partner-gateway").json()["checkpoint_keys"]
+    return [base64.b64decode(key) for key in keys]
+
+
+async def listed(gateway: Gateway) -> list[str]:
+    """The refs of all events in acme's history, over HTTP, page by page."""
+    refs: list[str] = []
+    query = {"limit": "100", "state": "accepted"}
+    async with gateway.async_client(gateway.operator_key()) as client:
+        while True:
+            page = (await client.get("/v1/partners/acme/history", params=query)).json()
+            refs += [one["ref"] for one in page["items"]]
+            if page["next"] is None:
+                return refs
+            query["cursor"] = page["next"]
+
+
+async def run_kills(folder: Path, kills: list[tuple[str, int]], flags: dict[str, str | int]) -> None:
+    """One folder through many kills, then everything that must be true of it."""
+    gateway = Gateway(folder, flags)
+    seen: dict[str, set[bytes]] = {}
+    with receiving() as receiver:
+        try:
+            gateway.start()
+            applied = gateway.apply(CONTRACT + ENDPOINTS.replace("URL", receiver.url))
+            assert applied.status_code == 201, applied.text
+            sender = Sender(gateway, gateway.partner_key())
+            await sender.send_new()
+            published(gateway, seen)
+            gateway.kill()
+            for kill in kills:
+                gateway.launch(kill=kill)
+                await load_until_killed(gateway, sender)
+            gateway.start()
+            published(gateway, seen)
+            await sender.finish(30)
+            await sender.send_all_again()
+            await settled(gateway, receiver, sender)
+            keys = published(gateway, seen)
+            refs = await listed(gateway)
+            assert sorted(refs) == sorted(sender.receipts)
+            assert gateway.stop() == 0, gateway.said()
+        finally:
+            gateway.kill()
+    assert sum(one.events for one in sender.requests) == len(sender.receipts)
+    verify_kept(folder, sender.receipts, sender.outbound)
+    verify_at_rest(folder)
+    verify_logs(folder, seen, keys)
+    verify_deliveries(folder, receiver, sender)
+
+
+def verify_deliveries(folder: Path, receiver: Receiver, sender: Sender) -> None:
+    """Each outbound event arrived, repeats under its own webhook-id only, and the log knows of a success."""
+    assert receiver.taken == sender.outbound
+    assert all(len(ids) == 1 for ids in receiver.events.values())
+    assert all(len(digests) == 1 for digests in receiver.bodies.values())
+    delivered = rows(
+        folder / "gateway.db",
+        "SELECT DISTINCT json_extract(CAST(evidence AS TEXT), '$.ref') FROM audit_entry"
+        " WHERE kind = 'delivery.attempted'"
+        " AND json_extract(CAST(evidence AS TEXT), '$.outcome') = 'delivered'",
+    )
+    assert {ref for (ref,) in delivered} == sender.outbound
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seed", range(4))
+async def test_kills_at_every_step_lose_nothing_and_double_nothing(tmp_path: Path, seed: int) -> None:
+    await run_kills(tmp_path / "data", plan(seed), dict(HASTE))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+async def test_with_the_default_times_nothing_is_lost_or_doubled_either(tmp_path: Path) -> None:
+    await run_kills(tmp_path / "data", plan(4), {})
+
+
+def test_the_plans_hold_every_step_and_fifty_kills() -> None:
+    plans = [plan(seed) for seed in range(4)]
+    assert sum(map(len, plans)) >= 50
+    assert all({step for step, _ in one} == {*STEPS, TAKEN_OVER} for one in plans)
