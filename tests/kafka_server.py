@@ -149,6 +149,9 @@ def _settings(folder: Path, port: int, controller: int) -> tuple[str, ...]:
         "share.coordinator.state.topic.min.isr=1",
         "share.coordinator.state.topic.num.partitions=4",
         "group.initial.rebalance.delay.ms=0",
+        # A killed broker is taken back once its old session has ended.
+        "broker.session.timeout.ms=3000",
+        "broker.heartbeat.interval.ms=500",
     )
 
 

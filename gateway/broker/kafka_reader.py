@@ -17,7 +17,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from gateway.broker.kafka_errors import Local, broker_error, error_of, is_for_operator
 from gateway.broker.kafka_watch import KafkaWatch
-from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    UNREADABLE_HEADERS,
+    Position,
+    Read,
+    ReadEvent,
+    Record,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
 
 Key = tuple[str, int]
 
@@ -109,7 +119,11 @@ class KafkaReader:
             self._is_hurried = True
         await asyncio.wait({self._job})
         job, self._job = self._job, None
-        self._fetched += job.result()
+        try:
+            self._fetched += job.result()
+        except Exception:
+            self._start_over()
+            raise
         return self._take(limit)
 
     async def close(self) -> None:
@@ -124,15 +138,22 @@ class KafkaReader:
         await loop.run_in_executor(self._thread, self._consumer.close)
         self._thread.shutdown()
 
-    def topics(self) -> set[str]:
-        """The topics that are assigned. Called on the watch's thread."""
-        return {topic for topic, _ in list(self._places)}
+    def topics(self) -> set[tuple[str, str]]:
+        """Names and ids of the topics that are assigned. Called on the watch's thread."""
+        return {(topic, place.topic_id) for (topic, _), place in list(self._places.items())}
 
     def compare(self, ids: Mapping[str, str | None]) -> None:
-        """Note topics that are no longer the ones assigned. Called on the watch's thread."""
+        """Note topics that are another one now, or gone. Called on the watch's thread."""
         for (topic, _), place in list(self._places.items()):
             if topic in ids and ids[topic] != place.topic_id:
                 self._changes.append((topic, ids[topic]))
+
+    def _start_over(self) -> None:
+        """After a failed job, whose events are lost: assign all again, where they were to go on."""
+        for key, place in self._places.items():
+            self._generation += 1
+            place.generation = self._generation
+            self._orders[key] = _Place(place.topic_id, place.next, place.generation)
 
     def _take(self, limit: int) -> list[ReadEvent]:
         events = self._take_changes()
@@ -264,5 +285,10 @@ class KafkaReader:
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
-    headers: Any = message.headers() or ()
+    try:
+        headers: Any = message.headers() or ()
+    except (SystemError, UnicodeDecodeError):
+        # confluent-kafka 2.16 fails so on a name that is not UTF-8. What it returns if asked again holds a
+        # null pointer: do not ask.
+        return UNREADABLE_HEADERS
     return tuple((name, content or b"") for name, content in headers)

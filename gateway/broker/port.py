@@ -45,6 +45,10 @@ class Record:
     at: int
 
 
+UNREADABLE_HEADERS = (("\ufffd", b""),)
+"""The headers of a record that was read, where a name among them is not UTF-8: the broker's client then shows
+none of them. Whoever decodes the record treats it as unreadable."""
+
 MAX_AHEAD_MS = 3_300_000
 """How far ahead a record's time may be. Kafka takes an hour, and refuses a whole batch, other records
 included, for one beyond it; the five minutes are for clocks that differ."""

@@ -104,7 +104,7 @@ class KafkaStand:
             clock=now,
             properties={},
             replication=1,
-            message_timeout_ms=2_000,
+            message_timeout_ms=5_000,
             max_record_bytes=MAX_RECORD_BYTES,
         )
 

@@ -30,6 +30,8 @@ from tests.contract.broker_stands import (
     values,
 )
 
+PROMISED_MS = 4_000  # the port promises two seconds; the rest is for a machine that is busy with other tests
+
 
 async def test_ensure_makes_a_topic_once(stand: Stand) -> None:
     name = fresh_name()
@@ -357,7 +359,7 @@ async def test_a_deleted_topic_is_reported(stand: Stand) -> None:
     reader.assign([start(name, topic.id)])
     assert await reader.poll(10, 0) == []
     await stand.delete(name)
-    assert await reader.poll(10, 2_000) == [TopicChanged(name, topic.id, None)]
+    assert await reader.poll(10, PROMISED_MS) == [TopicChanged(name, topic.id, None)]
     assert reader.reached(name, 0) is None
     await reader.close()
 
@@ -372,7 +374,7 @@ async def test_a_topic_made_again_is_reported_once_for_all_its_partitions(stand:
     await stand.delete(name)
     new = await make_topic(stand.broker, name, 2)
     assert new.id != old.id
-    (changed,) = await reader.poll(10, 2_000)
+    (changed,) = await reader.poll(10, PROMISED_MS)
     assert isinstance(changed, TopicChanged)
     assert (changed.topic, changed.old_id) == (name, old.id)
     assert changed.new_id in {None, new.id}

@@ -26,7 +26,7 @@ async def broker(kafka_server: KafkaServer) -> AsyncIterator[KafkaBroker]:
 
 def open_broker(servers: str, **properties: str) -> KafkaBroker:
     return KafkaBroker.open(
-        servers, clock=now, properties=properties, replication=1, message_timeout_ms=2_000
+        servers, clock=now, properties=properties, replication=1, message_timeout_ms=5_000
     )
 
 
@@ -192,6 +192,6 @@ async def test_many_topics_are_made_and_read_at_once(broker: KafkaBroker) -> Non
     reader = broker.reader()
     reader.assign([start(name, made[name].id) for name in names])
     answers = await broker.append([record(name, name.encode()) for name in names])
-    assert all(isinstance(answer, Stored) for answer in answers)
+    assert [answer for answer in answers if not isinstance(answer, Stored)] == []
     assert set(values(await read_until(reader, 60))) == {name.encode() for name in names}
     await reader.close()

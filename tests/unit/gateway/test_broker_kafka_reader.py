@@ -1,0 +1,151 @@
+"""What the reader makes of records and failures that a test broker does not produce at will."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+from confluent_kafka import KafkaError, Message
+
+from gateway.broker.kafka_errors import Local
+from gateway.broker.kafka_reader import KafkaReader, _headers
+from gateway.broker.kafka_settings import reader_settings
+from gateway.broker.kafka_watch import KafkaWatch
+from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
+
+TOPIC = "partners.acme.outbound"
+
+
+class FakeWatch:
+    """Knows the ids that it was given."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, str | None] = {}
+
+    def join(self, watcher: object) -> None: ...
+
+    def leave(self, watcher: object) -> None: ...
+
+    def ask(self, topics: list[str]) -> Mapping[str, str | None]:
+        return {topic: self.ids.get(topic) for topic in topics}
+
+
+class FakeMessage:
+    """As much of a message as the reader looks at."""
+
+    def __init__(self, offset: int, error: KafkaError | None = None) -> None:
+        self._offset = offset
+        self._error = error
+
+    def topic(self) -> str:
+        return TOPIC
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def key(self) -> None:
+        return None
+
+    def value(self) -> bytes:
+        return b"%d" % self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 1_000)
+
+    def headers(self) -> None:
+        return None
+
+
+class FakeConsumer:
+    """Hands out messages from where it was assigned; an offset may be an error."""
+
+    def __init__(self, log: list[KafkaError | None]) -> None:
+        self.log = log
+        self.next: int | None = None
+
+    def incremental_assign(self, partitions: list[object]) -> None:
+        assert self.next is None
+        (self.next,) = (getattr(one, "offset") for one in partitions)  # noqa: B009  (a foreign type)
+
+    def incremental_unassign(self, partitions: list[object]) -> None:
+        assert len(partitions) == 1
+        self.next = None
+
+    def poll(self, timeout: float) -> FakeMessage | None:
+        assert timeout >= 0
+        return next(iter(self.consume(1, 0)), None)
+
+    def consume(self, limit: int, timeout: float) -> list[FakeMessage]:
+        assert timeout == 0
+        if self.next is None:
+            return []
+        first, self.next = self.next, min(self.next + limit, len(self.log))
+        return [FakeMessage(n, self.log[n]) for n in range(first, self.next)]
+
+    def close(self) -> None: ...
+
+
+def open_reader(log: list[KafkaError | None]) -> KafkaReader:
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), cast("KafkaWatch", FakeWatch()))
+    reader._consumer.close()
+    reader._consumer = cast("object", FakeConsumer(log))  # type: ignore[assignment]
+    return reader
+
+
+def offsets(events: list[object]) -> list[int]:
+    return [event.position.offset for event in events if isinstance(event, Read)]
+
+
+def test_a_header_name_that_is_not_utf8_is_reported_not_raised() -> None:
+    class Broken:
+        def headers(self) -> None:
+            raise SystemError("returned a result with an exception set")
+
+    assert _headers(cast("Message", Broken())) == UNREADABLE_HEADERS
+
+
+async def test_a_failure_in_mid_page_loses_none_of_the_page() -> None:
+    log: list[KafkaError | None] = [None, None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), None]
+    reader = open_reader(log)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    with pytest.raises(BrokerError) as refused:
+        await reader.poll(10, 0)
+    assert refused.value.code == "broker_refused"
+    assert reader._places[TOPIC, 0].next == 0
+    log[2] = None
+    assert offsets([*await reader.poll(10, 0)]) == [0, 1, 2, 3]
+    await reader.close()
+
+
+async def test_passing_trouble_is_passed_over() -> None:
+    log: list[KafkaError | None] = [None, KafkaError(Local.ALL_BROKERS_DOWN), None]
+    reader = open_reader(log)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert offsets([*await reader.poll(10, 0)]) == [0, 2]
+    await reader.close()
+
+
+async def test_a_changed_topic_is_told_once_and_read_no_more() -> None:
+    reader = open_reader([None] * 5)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert offsets([*await reader.poll(2, 0)]) == [0, 1]
+    for _ in range(3):
+        reader.compare({TOPIC: "new", "another": None})
+    assert await reader.poll(2, 0) == [TopicChanged(TOPIC, "id", "new")]
+    assert await reader.poll(2, 0) == []
+    assert reader.reached(TOPIC, 0) is None
+    await reader.close()
+
+
+async def test_what_was_fetched_before_a_move_is_dropped() -> None:
+    reader = open_reader([None] * 5)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert await reader.poll(0, 0) == []
+    reader.assign([Start(TOPIC, Position("id", 0, 3))])
+    assert offsets([*await reader.poll(9, 0)]) == [3, 4]
+    await reader.close()
