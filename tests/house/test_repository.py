@@ -112,3 +112,11 @@ def test_links_between_documents_lead_somewhere(root: Path, texts: Mapping[Path,
     ]
     assert links
     assert [f"{path}: {target}" for path, target in links if not (root / path.parent / target).exists()] == []
+
+
+def test_code_named_in_the_architecture_exists(root: Path) -> None:
+    text = (root / "ARCHITECTURE.md").read_text()
+    tops = "audit|bench|docs|examples|gateway|partners|schemas|tests"
+    named = re.findall(rf"`((?:{tops}|\*)/[\w./*-]*)`", text)
+    assert named
+    assert [name for name in named if not [*root.glob(name), *root.glob(f"{name}.py")]] == []
