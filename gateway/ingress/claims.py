@@ -9,10 +9,10 @@ Crash order: a claim is committed before its record is produced. A claim whose r
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
-from sqlalchemy import CursorResult, Insert
+from sqlalchemy import CursorResult, Insert, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select, update
 
@@ -25,6 +25,7 @@ from gateway.record import Framing
 from gateway.rows import ClaimRow
 
 MAX_CLOCK_DIFFERENCE_MS = 5_000
+_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +167,31 @@ def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> 
     if not claims:
         return []
     rows = [_to_row(claim, now + lease_ms) for claim in sorted(claims, key=lambda claim: claim.ref)]
-    session.execute(_insert_or_leave(session), rows)
-    held = read(session, [claim.ref for claim in claims])
+    session.connection().execute(_insert_or_leave(session), rows)
+    holders = _holders(session, [claim.ref for claim in claims])
+    others = read(session, [claim.ref for claim in claims if holders[claim.ref] != claim.receipt])
     return [
-        Found(held[claim.ref], mine=held[claim.ref].receipt == claim.receipt, now=now) for claim in claims
+        Found(replace(claim, lease_until=now + lease_ms), mine=True, now=now)
+        if holders[claim.ref] == claim.receipt
+        else Found(others[claim.ref], mine=False, now=now)
+        for claim in claims
     ]
+
+
+def _holders(session: Session, refs: Sequence[bytes]) -> dict[bytes, str]:
+    found: dict[bytes, str] = {}
+    for start in range(0, len(refs), _CHUNK):
+        some = refs[start : start + _CHUNK]
+        rows = select(col(ClaimRow.ref), col(ClaimRow.receipt)).where(col(ClaimRow.ref).in_(some))
+        found.update((ref, receipt) for ref, receipt in session.exec(rows))
+    return found
 
 
 def read(session: Session, refs: Sequence[bytes]) -> dict[bytes, Claim]:
     """The claims that hold these refs; refs without a claim are left out."""
     found: dict[bytes, Claim] = {}
-    for start in range(0, len(refs), 500):
-        rows = session.exec(select(ClaimRow).where(col(ClaimRow.ref).in_(refs[start : start + 500])))
+    for start in range(0, len(refs), _CHUNK):
+        rows = session.exec(select(ClaimRow).where(col(ClaimRow.ref).in_(refs[start : start + _CHUNK])))
         found.update((row.ref, _from_row(row)) for row in rows)
     session.expunge_all()
     return found
@@ -204,22 +218,35 @@ def confirm(session: Session, stored: Sequence[tuple[bytes, str, Position]]) -> 
 
     A claim that is confirmed already is left alone.
     """
-    for ref, receipt, position in stored:
-        session.execute(
-            update(ClaimRow)
-            .where(
-                col(ClaimRow.ref) == ref,
-                col(ClaimRow.receipt) == receipt,
-                col(ClaimRow.state) == "unconfirmed",
-            )
-            .values(
-                state="confirmed",
-                topic_id=position.topic_id,
-                partition=position.partition,
-                offset=position.offset,
-                datum=None,
-            )
-        )
+    rows = [
+        {
+            "at_ref": ref,
+            "at_receipt": receipt,
+            "at_topic_id": position.topic_id,
+            "at_partition": position.partition,
+            "at_offset": position.offset,
+        }
+        for ref, receipt, position in stored
+    ]
+    if rows:
+        session.connection().execute(_CONFIRM, rows)
+
+
+_CONFIRM = (
+    update(ClaimRow)
+    .where(
+        col(ClaimRow.ref) == bindparam("at_ref"),
+        col(ClaimRow.receipt) == bindparam("at_receipt"),
+        col(ClaimRow.state) == "unconfirmed",
+    )
+    .values(
+        state="confirmed",
+        topic_id=bindparam("at_topic_id"),
+        partition=bindparam("at_partition"),
+        offset=bindparam("at_offset"),
+        datum=None,
+    )
+)
 
 
 def _abandon(session: Session, refused: Sequence[tuple[bytes, str]]) -> None:
