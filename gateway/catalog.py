@@ -54,11 +54,7 @@ class Snapshot:
 
 EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
-_SLICE = 20
-"""Channels compiled before the loop gets a turn: a codec takes up to some milliseconds."""
-
 _Key = tuple[str, Direction, str]
-_Numbered = Mapping[tuple[str, int], tuple[int, Schema]]
 
 
 class Catalog:
@@ -108,7 +104,8 @@ class Catalog:
         async with self._turn:
             revision = await self._database.read(store.revision)
             if revision != self.current.directory.revision:
-                await self._reload()
+                made = await self._database.read(self._build)
+                self.current = replace(made, topic_ids=self.current.topic_ids)
             missing = [
                 spec
                 for partner in self.current.directory.partners()
@@ -117,8 +114,8 @@ class Catalog:
                 if spec.name not in self.current.topic_ids
             ]
             if missing:
-                made = await self._broker.ensure(missing)
-                ids = {**self.current.topic_ids, **{name: topic.id for name, topic in made.items()}}
+                there = await self._broker.ensure(missing)
+                ids = {**self.current.topic_ids, **{name: topic.id for name, topic in there.items()}}
                 self.current = replace(self.current, topic_ids=ids)
 
     def topic_changed(self, topic: str, topic_id: str | None) -> None:
@@ -146,45 +143,38 @@ class Catalog:
             self._versions[schema_id] = known
         return known
 
-    async def _reload(self) -> None:
-        directory, numbered = await self._database.read(self._load)
+    def _build(self, session: Session) -> Snapshot:
+        """Load and compile, on an SQL thread: a large schema takes some hundred milliseconds."""
+        directory = store.load(session)
         by_type: dict[_Key, Channel] = {}
         by_partner: dict[tuple[str, Direction], tuple[Channel, ...]] = {}
         for partner in directory.partners():
-            for number, line in enumerate(directory.lines(partner.slug)):
-                channel = self._channel(directory, partner, line, numbered)
+            for line in directory.lines(partner.slug):
+                channel = self._channel(session, directory, partner, line)
                 key: tuple[str, Direction] = (partner.slug, line.terms.direction)
                 by_type[(*key, line.terms.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
-                if number % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
-        self.current = Snapshot(directory, by_type, by_partner, self.current.topic_ids)
+        return Snapshot(directory, by_type, by_partner, {})
 
-    def _channel(self, directory: Directory, partner: Partner, line: Line, numbered: _Numbered) -> Channel:
+    def _channel(self, session: Session, directory: Directory, partner: Partner, line: Line) -> Channel:
         known = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
         contract = directory.contract(partner.slug)
         if contract is None:
             raise BugError(f"partner {partner.slug} has lines but no contract")
         if known is not None and known.line == line and known.contract == contract.revision:
             return known
-        versions = [(one, *numbered[line.subject, one]) for one in line.schema_ids]
+        versions = [self._numbered(session, line.subject, one) for one in line.schema_ids]
         return make_channel(
             partner, line, versions, self._codec, contract=contract, event_bytes=self._event_bytes
         )
 
-    def _load(self, session: Session) -> tuple[Directory, _Numbered]:
-        directory = store.load(session)
-        numbered: dict[tuple[str, int], tuple[int, Schema]] = {}
-        for partner in directory.partners():
-            for line in directory.lines(partner.slug):
-                for schema_id in line.schema_ids:
-                    schema = self._schemas.get(schema_id) or registry.by_id(session, schema_id)
-                    number = dict(registry.uses(session, schema_id)).get(line.subject)
-                    if schema is None or number is None:
-                        raise BugError(f"schema {schema_id} of {line.subject} is missing from the registry")
-                    self._schemas[schema_id] = schema
-                    numbered[line.subject, schema_id] = (number, schema)
-        return directory, numbered
+    def _numbered(self, session: Session, subject: str, schema_id: int) -> tuple[int, int, Schema]:
+        schema = self._schemas.get(schema_id) or registry.by_id(session, schema_id)
+        number = dict(registry.uses(session, schema_id)).get(subject)
+        if schema is None or number is None:
+            raise BugError(f"schema {schema_id} of {subject} is missing from the registry")
+        self._schemas[schema_id] = schema
+        return schema_id, number, schema
 
     def _codec(self, schema_id: int, pointers: tuple[str, ...], json: JsonFlavour) -> Codec:
         key = (schema_id, pointers, json)
