@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import pytest
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, Message
 
 from gateway.broker.kafka_errors import Local
 from gateway.broker.kafka_reader import KafkaReader, _headers
@@ -93,7 +93,7 @@ class FakeConsumer:
 def open_reader(log: list[KafkaError | None]) -> KafkaReader:
     reader = KafkaReader(reader_settings("127.0.0.1:1", {}), cast("KafkaWatch", FakeWatch()))
     reader._consumer.close()
-    reader._consumer = cast("object", FakeConsumer(log))  # type: ignore[assignment]
+    reader._consumer = cast("Consumer", FakeConsumer(log))
     return reader
 
 
