@@ -1,7 +1,7 @@
 """Nothing grows for ever: claims and content are dropped once their time is over.
 
-A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. Topics
-are cut by the broker itself; log entries stay.
+A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. Parked
+deliveries go with the content they hold. Topics are cut by the broker itself; log entries stay.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 
 from gateway.catalog import Catalog
 from gateway.database import Database
+from gateway.egress.deliveries import purge
 from gateway.errors import AwayError
 from gateway.rows import ClaimRow
 
@@ -26,13 +27,14 @@ _LIMIT = 500
 class Retention:
     """Drops what is past its time.
 
-    `claims_ms`: how long repeats are recognised; `pause_seconds` between rounds.
+    `claims_ms`: how long repeats are recognised; `parked_ms`: how long parked deliveries are kept.
     """
 
     database: Database
     catalog: Catalog
     clock: Callable[[], int]
     claims_ms: int
+    parked_ms: int
     pause_seconds: float = 60.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -57,11 +59,12 @@ class Retention:
             for partner in directory.partners()
             if (contract := directory.contract(partner.slug)) is not None
         }
-        return await self.database.write(
-            lambda session: (
-                drop_content(session, days, now=now) + drop_claims(session, now - self.claims_ms) > 0
-            )
-        )
+
+        def work(session: Session) -> int:
+            purge(session, before=now - self.parked_ms)
+            return drop_content(session, days, now=now) + drop_claims(session, now - self.claims_ms)
+
+        return await self.database.write(work) > 0
 
 
 def drop_claims(session: Session, before: int) -> int:

@@ -101,7 +101,11 @@ def wire(
         dialler=dialler,
         relay=_relay(ground, broker, catalog, dialler, step, metrics),
         retention=Retention(
-            database=ground.database, catalog=catalog, clock=clock, claims_ms=settings.retention.claims
+            database=ground.database,
+            catalog=catalog,
+            clock=clock,
+            claims_ms=settings.retention.claims,
+            parked_ms=settings.retention.content,
         ),
     )
 
