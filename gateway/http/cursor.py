@@ -19,7 +19,7 @@ _MAX_CHARACTERS = 2_048
 def seal_cursor(key: bytes, bound: Sequence[str], state: Sequence[int | str]) -> str:
     """Make a token that opens to `state` for the same `bound` (route, partner, filter) alone."""
     payload = json.dumps(list(state), separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_tag(key, bound, payload) + payload).decode().rstrip("=")
+    return _text(_tag(key, bound, payload) + payload)
 
 
 def open_cursor(key: bytes, bound: Sequence[str], token: str) -> list[int | str]:
@@ -38,10 +38,15 @@ def open_cursor(key: bytes, bound: Sequence[str], token: str) -> list[int | str]
     except (binascii.Error, ValueError) as error:
         raise refusal from error
     tag, payload = raw[:_TAG_BYTES], raw[_TAG_BYTES:]
-    if not hmac.compare_digest(_tag(key, bound, payload), tag):
+    if not hmac.compare_digest(_tag(key, bound, payload), tag) or _text(raw) != token:
         raise refusal
     state: list[int | str] = json.loads(payload)
     return state
+
+
+def _text(raw: bytes) -> str:
+    """The one spelling of a token; base64 alone has several."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _tag(key: bytes, bound: Sequence[str], payload: bytes) -> bytes:

@@ -121,6 +121,8 @@ class StrictProtocol(HttpToolsProtocol):
             raise self._refusal("A request has exactly one Host field, with a host and perhaps a port.")
         if self.parser.get_http_version() not in _VERSIONS:
             raise self._refusal("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        if not self.url.startswith((b"/", b"http://", b"https://")):
+            raise self._refusal("The request target must be a path, or an http URL.")
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
             raise self._refusal("The only transfer coding taken is chunked, once.")

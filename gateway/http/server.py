@@ -88,6 +88,14 @@ class Server:
         """
         await self.listen()
         sockets = [] if self._socket is None else [self._socket]
+        try:
+            await self._serve(sockets, stop)
+        finally:
+            for one in sockets:
+                one.close()
+            self._socket = None
+
+    async def _serve(self, sockets: list[socket.socket], stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._server.serve(sockets=sockets))
             waiting = tasks.create_task(stop.wait())

@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 import hashlib
 import json
@@ -196,9 +197,10 @@ async def test_bodies_that_are_none_have_their_code(
 async def test_a_refused_body_is_an_entry_of_the_log(house: House) -> None:
     async with house.client("acme") as client:
         await client.post(PATH, content=b"{")
-        await house.world.settled(7)
-        found = await client.get("/v1/history?state=refused")
-    assert [one["code"] for one in found.json()["items"]] == ["body_malformed"]
+        async with asyncio.timeout(10):
+            while not (found := (await client.get("/v1/history?state=refused")).json()["items"]):
+                await asyncio.sleep(0.05)
+    assert [one["code"] for one in found] == ["body_malformed"]
 
 
 async def test_types_and_ids_are_asked_for(house: House) -> None:
@@ -273,10 +275,18 @@ async def test_our_side_sends_to_a_partner(house: House) -> None:
     assert (found.status_code, found.json()["direction"]) == (200, "outbound")
 
 
-async def test_an_idempotency_key_names_an_event_without_another_name(house: House) -> None:
-    headers = {"Idempotency-Key": '"key-1"'}
+async def test_an_idempotency_key_is_a_source_of_the_id_like_others(house: House) -> None:
     async with house.client("acme") as client:
-        answer = await client.post(PATH, json=ORDER, headers=headers)
-        bad = await client.post(PATH, json=ORDER, headers={"Idempotency-Key": '""'})
-    assert answer.json()["id"] == "A-1", answer.text
-    assert bad.json()["code"] == "request_malformed"
+        same = await client.post(PATH, json=ORDER, headers={"Idempotency-Key": '"A-1"'})
+        other = await client.post(PATH, json=ORDER, headers={"Idempotency-Key": "key-1"})
+        empty = await client.post(PATH, json=ORDER, headers={"Idempotency-Key": '""'})
+    assert (same.status_code, same.json()["id"]) == (201, "A-1")
+    assert (other.status_code, other.json()["code"]) == (422, "event_id_mismatch")
+    assert (empty.status_code, empty.json()["code"]) == (400, "request_malformed")
+
+
+async def test_an_idempotency_key_of_a_batch_is_left_aside(house: House) -> None:
+    headers = typed(BATCH, **{"Idempotency-Key": "key-1"})
+    async with house.client("acme") as client:
+        answer = await client.post("/v1/events", json=[event(1), event(2)], headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 2)

@@ -1,0 +1,231 @@
+"""Malformed and hostile HTTP over real sockets: one answer at most, then the connection is closed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.http.framing import HEADER_BYTES, HEADERS, REQUEST_LINE_BYTES, StrictProtocol
+from gateway.http.server import Server
+from gateway.units import Address
+
+GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: localhost\r\n"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the number of body bytes and of header fields seen."""
+    request = Request(scope, receive)
+    body = await request.body()
+    await Response(f"{scope['path']} {len(body)} {len(scope['headers'])}")(scope, receive, send)
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[int]:
+    server = Server(echo, Address("127.0.0.1", 0))
+    await server.listen()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.run(stop))
+        try:
+            yield server.port
+        finally:
+            stop.set()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def port() -> AsyncIterator[int]:
+    async with served() as bound:
+        yield bound
+
+
+async def exchange(port: int, *pieces: bytes, end: bool = True) -> bytes:
+    """All that the server says until it closes; our side is closed for writing after the last piece."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        if end:
+            writer.write_eof()
+        async with asyncio.timeout(10):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def refused(answer: bytes) -> dict[str, object]:
+    """The problem document of the one answer, a 400 that closes."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 "), answer[:200]
+    assert b"connection: close" in head
+    document: dict[str, object] = json.loads(body)
+    assert document["code"] == "request_malformed"
+    return document
+
+
+MALFORMED = {
+    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40),
+    "no version": b"GET /a\r\n\r\n",
+    "no host": b"GET /a HTTP/1.1\r\n\r\n",
+    "no host in HTTP/1.0": b"GET /a HTTP/1.0\r\n\r\n",
+    "two hosts": b"GET /a HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+    "host with a path": b"GET /a HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    "host with user info": b"GET /a HTTP/1.1\r\nHost: b@a\r\n\r\n",
+    "empty host": b"GET /a HTTP/1.1\r\nHost:\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/2.0": b"GET /a HTTP/2.0\r\nHost: a\r\n\r\n",
+    "length and chunked": POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "list of lengths": POST + b"Content-Length: 3, 3\r\n\r\nabc",
+    "signed length": POST + b"Content-Length: +3\r\n\r\nabc",
+    "negative length": POST + b"Content-Length: -3\r\n\r\nabc",
+    "huge length": POST + b"Content-Length: 99999999999999999999999\r\n\r\nabc",
+    "folded header": b"GET /a HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
+    "space before colon": b"GET /a HTTP/1.1\r\nHost : a\r\n\r\n",
+    "bare line feeds": b"GET /a HTTP/1.1\nHost: a\n\n",
+    "bare carriage return": b"GET /a HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+    "NUL in a header": b"GET /a HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+    "NUL in the target": b"GET /a\x00b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "other coding": POST + b"Transfer-Encoding: gzip\r\n\r\n",
+    "coding after chunked": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "chunked in two fields": POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bad chunk length": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "chunk longer than said": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+    "trailer": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nHost: b\r\n\r\n",
+    "long chunk extension": POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 400 + b"\r\na\r\n",
+    "long request line": b"GET /" + b"a" * REQUEST_LINE_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    "many headers": b"GET /a HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * HEADERS + b"\r\n",
+    "long header": b"GET /a HTTP/1.1\r\nHost: a\r\nX: " + b"a" * HEADER_BYTES + b"\r\n\r\n",
+    "asterisk": b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+    "connect": b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "unknown method": b"BREW /a HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", MALFORMED.values(), ids=list(MALFORMED))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_malformed_requests_get_one_400_and_the_connection_is_closed(port: int, raw: bytes) -> None:
+    refused(await exchange(port, raw, GET, end=False))
+    assert b" 200 " in await exchange(port, GET)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 20])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_faults_are_seen_however_the_bytes_are_cut(port: int, cut: int) -> None:
+    raw = b"GET /a HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"
+    pieces = [raw[start : start + cut] for start in range(0, len(raw), cut)]
+    refused(await exchange(port, *pieces, end=False))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_header_field_without_an_end_is_cut_off(port: int) -> None:
+    pieces = [b"GET /a HTTP/1.1\r\nHost: a\r\nX: ", *[b"a" * 16_384] * 20]
+    answer = await exchange(port, *pieces, end=False)
+    assert answer == b"" or refused(answer)
+
+
+@pytest.mark.parametrize(
+    ("raw", "seen"),
+    [
+        (GET, b"/a 0 1"),
+        (b"GET /a HTTP/1.0\r\nHost: a\r\n\r\n", b"/a 0 1"),
+        (b"GET http://a/a HTTP/1.1\r\nHost: a\r\n\r\n", b"/a 0 1"),
+        (b"GET /a HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", b"/a 0 1"),
+        (POST + b"Content-Length: 3\r\n\r\nabc", b"/a 3 2"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n", b"/a 3 2"),
+        (b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", b"/a 0 3"),
+        (b"GET /a HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * (HEADERS - 1) + b"\r\n", b"/a 0 100"),
+    ],
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_well_formed_requests_pass(port: int, raw: bytes, seen: bytes) -> None:
+    answer = await exchange(port, raw)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(seen)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_body_of_many_small_chunks_passes(port: int) -> None:
+    body = b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n"
+    answer = await exchange(port, POST + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    assert answer.endswith(b"/a 20000 2")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_requests_on_one_connection_are_answered_in_order(port: int) -> None:
+    other = b"GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answer = await exchange(port, GET + GET + other, end=False)
+    assert answer.count(b"HTTP/1.1 200 ") == 3
+    assert answer.endswith(b"/b 0 2")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_fault_behind_a_good_request_never_answers_twice_for_it(port: int) -> None:
+    answer = await exchange(port, GET + b"GET /b HTTP/1.1\r\n\r\n", end=False)
+    assert answer.count(b"HTTP/1.1 200 ") <= 1
+    assert answer.count(b"HTTP/1.1 ") <= 2
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StrictProtocol, "header_seconds", 0.1)
+    monkeypatch.setattr(StrictProtocol, "body_seconds", 0.1)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "raw", [b"", b"GET /a HT", b"GET /a HTTP/1.1\r\nHost: a\r\n", POST + b"Content-Length: 3\r\n\r\nab"]
+)
+async def test_slow_senders_are_shown_out(raw: bytes) -> None:
+    async with served() as port:
+        refused(await exchange(port, raw, end=False))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_idle_connection_is_kept_beyond_the_time_for_a_header() -> None:
+    async with served() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(GET)
+            assert b" 200 " in await reader.readuntil(b"/a 0 1")
+            await asyncio.sleep(0.25)
+        writer.close()
+
+
+def mutated(raw: bytes) -> Callable[[tuple[int, int]], bytes]:
+    def change(how: tuple[int, int]) -> bytes:
+        place, byte = how
+        place %= len(raw)
+        return raw[:place] + bytes([byte]) + raw[place + 1 :]
+
+    return change
+
+
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\nX-A: b\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 200), st.integers(0, 255)).map(mutated(CHUNKED)), min_size=10, max_size=20
+    )
+)
+async def test_any_changed_byte_is_an_answer_or_a_closed_connection(requests: list[bytes]) -> None:
+    async with served() as port:
+        for raw in requests:
+            answer = await exchange(port, raw)
+            assert answer == b"" or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+        assert b" 200 " in await exchange(port, GET)

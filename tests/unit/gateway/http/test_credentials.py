@@ -1,0 +1,98 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import House, open_house
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def test_a_key_is_shown_once_works_and_ends_when_revoked(house: House) -> None:
+    async with house.client("acme") as client:
+        made = await client.post("/v1/credentials", json={"name": "next", "expires_at": "30d"})
+        shown = await client.get(made.headers["location"])
+        house.keys["next"] = made.json()["secret"]
+        async with house.client("next") as other:
+            assert (await other.get("/v1/me")).json()["credential"]["name"] == "next"
+            revoked = await client.delete(made.headers["location"])
+            again = await client.delete(made.headers["location"])
+            ended = await other.get("/v1/me")
+    assert made.status_code == 201
+    assert "secret" not in shown.json()
+    assert (revoked.status_code, revoked.json()["state"], again.json()) == (200, "revoked", revoked.json())
+    assert (ended.status_code, ended.json()["code"]) == (401, "credential_revoked")
+
+
+async def test_a_partner_gives_no_more_than_it_has(house: House) -> None:
+    await house.issue("narrow", "partner", "acme", scopes=frozenset({"manage", "audit"}))
+    async with house.client("operator") as operator:
+        await operator.delete(f"/v1/credentials/{house.credentials['acme'].id}")
+    async with house.client("narrow") as client:
+        wide = await client.post("/v1/credentials", json={"scopes": ["send"]})
+        team = await client.post("/v1/credentials", json={"role": "operator"})
+        same = await client.post("/v1/credentials", json={"role": "auditor"})
+        usual = await client.post("/v1/credentials", json={})
+    assert (wide.status_code, wide.json()["code"]) == (403, "scope_missing")
+    assert (team.status_code, team.json()["code"]) == (400, "parameter_invalid")
+    assert same.json()["scopes"] == ["audit"]
+    assert usual.json()["scopes"] == ["audit", "manage"]
+
+
+async def test_scopes_restrict_routes(house: House) -> None:
+    await house.issue("reader", "partner", "acme", scopes=frozenset({"receive"}))
+    async with house.client("reader") as client:
+        stream = await client.get("/v1/stream")
+        sent = await client.post("/v1/events/order.placed", json={"order_id": "1", "qty": 1})
+        history = await client.get("/v1/history")
+    assert (stream.status_code, sent.status_code, history.status_code) == (200, 403, 403)
+    assert "send" in sent.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "certificate"},
+        {"role": "boss"},
+        {"role": ["partner"]},
+        {"name": "a\nb"},
+        {"name": "x" * 101},
+        {"scopes": []},
+        {"scopes": "send"},
+        {"scopes": ["everything"]},
+        {"scopes": [{}]},
+        {"expires_at": "soon"},
+        {"expires_at": 7},
+        {"expires_at": "2000-01-01T00:00:00Z"},
+        {"expires_at": "9999d"},
+        {"secret": "x"},
+    ],
+)
+async def test_members_that_do_not_fit_are_refused(house: House, body: dict[str, object]) -> None:
+    async with house.client("acme") as client:
+        answer = await client.post("/v1/credentials", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+
+
+async def test_a_third_active_key_is_too_many(house: House) -> None:
+    async with house.client("acme") as client:
+        second = await client.post("/v1/credentials", json={})
+        third = await client.post("/v1/credentials", json={})
+    assert (second.status_code, third.status_code) == (201, 409)
+    assert third.json()["code"] == "limit_reached"
+
+
+async def test_our_own_keys_are_listed_apart(house: House) -> None:
+    async with house.client("operator") as client:
+        ours = await client.get("/v1/credentials")
+        theirs = await client.get("/v1/partners/acme/credentials")
+        made = await client.post("/v1/credentials", json={"role": "team", "name": "billing"})
+        unsaid = await client.post("/v1/credentials", json={"name": "billing"})
+    assert {one["partner"] for one in ours.json()["items"]} == {None}
+    assert {one["partner"] for one in theirs.json()["items"]} == {"acme"}
+    assert (made.status_code, made.json()["role"]) == (201, "team")
+    assert unsaid.json()["code"] == "parameter_invalid"

@@ -1,0 +1,66 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from audit.checkpoint import verify_checkpoint
+from audit.merkle import hash_leaf
+from audit.note import parse_verifier_key
+from audit.tile import decode_bundle
+from tests.builders import House, open_house
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        async with opened.client("acme") as client:
+            sent = await client.post("/v1/events/order.placed", json={"order_id": "L-1", "qty": 1})
+            await client.get(f"{sent.headers['location']}/proof?wait=10")
+        yield opened
+
+
+async def test_the_log_that_me_names_is_served_and_verifies(house: House) -> None:
+    async with house.client("acme") as client:
+        (log,) = (await client.get("/v1/me")).json()["logs"]
+        checkpoint = await client.get(f"{log['url']}/checkpoint")
+        key = parse_verifier_key(log["keys"][0])
+        size = verify_checkpoint(checkpoint.content, [key]).size
+        tile = await client.get(f"{log['url']}/tile/0/000.p/{size}")
+        bundle = await client.get(f"{log['url']}/tile/entries/000.p/{size}")
+    assert checkpoint.headers["cache-control"] == "no-store"
+    assert "immutable" in tile.headers["cache-control"]
+    leaves = decode_bundle(bundle.content)
+    assert len(leaves) == size
+    assert tile.content == b"".join(map(hash_leaf, leaves))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "1/tile/0/001",
+        "1/tile/0/000.p/255",
+        "1/tile/0/0",
+        "1/tile/64/000",
+        "1/tile/entries/x000/000",
+        "1/tile/",
+        "2/checkpoint",
+        "01/checkpoint",
+        "x/checkpoint",
+        "99999999999999999999/checkpoint",
+    ],
+)
+async def test_what_the_published_log_does_not_have_is_not_found(house: House, path: str) -> None:
+    partner = house.doors.catalog.current.directory.partner("acme")
+    assert partner is not None
+    async with house.client("acme") as client:
+        answer = await client.get(f"/log/{partner.log}/{path}")
+    assert answer.status_code == 404
+
+
+async def test_our_own_log_is_for_operators_alone(house: House) -> None:
+    async with house.client("operator") as operator, house.client("acme") as client:
+        logs = (await operator.get("/v1/status")).json()["logs"]
+        paths = ["/log/" + one["origin"].partition("/log/")[2] + "/checkpoint" for one in logs]
+        assert len(paths) == 2
+        assert [(await operator.get(path)).status_code for path in paths] == [200, 200]
+        assert sorted([(await client.get(path)).status_code for path in paths]) == [200, 404]

@@ -1,0 +1,123 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import House, open_house
+
+SEND = "/v1/partners/acme/events/order.accepted"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path, partners=("acme", "globex")) as opened:
+        yield opened
+
+
+async def send(house: House, *numbers: int) -> None:
+    async with house.client("team") as client:
+        for number in numbers:
+            answer = await client.post(SEND, json={"order_id": f"S-{number}", "qty": number})
+            assert answer.status_code == 201
+
+
+def ids(page: dict[str, Any]) -> list[str]:
+    return [item["id"] for item in page["items"]]
+
+
+async def test_pages_follow_one_another_by_cursor(house: House) -> None:
+    await send(house, *range(5))
+    async with house.client("acme") as client:
+        first = (await client.get("/v1/stream?limit=3")).json()
+        second = (await client.get("/v1/stream", params={"cursor": first["cursor"]})).json()
+        third = (await client.get("/v1/stream", params={"cursor": second["cursor"]})).json()
+        by_header = (await client.get("/v1/stream", headers={"Last-Event-ID": first["cursor"]})).json()
+    assert (ids(first), first["caught_up"]) == (["S-0", "S-1", "S-2"], False)
+    assert (ids(second), second["caught_up"]) == (["S-3", "S-4"], True)
+    assert (ids(third), third["caught_up"]) == ([], True)
+    assert ids(by_header) == ids(second)
+    assert second["items"][1] == {
+        "specversion": "1.0",
+        "id": "S-4",
+        "source": "/house",
+        "type": "order.accepted",
+        "datacontenttype": "application/json",
+        "dataschema": "http://127.0.0.1:8080/v1/schemas/1",
+        "data": {"order_id": "S-4", "customer": None, "qty": 4},
+    }
+
+
+async def test_a_waiting_reader_gets_what_comes_meanwhile(house: House) -> None:
+    async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(client.get("/v1/stream?wait=10&from=now"))
+        await asyncio.sleep(0.1)
+        await send(house, 7)
+        page = (await waiting).json()
+    assert ids(page) == ["S-7"]
+
+
+async def test_a_reader_that_waits_is_let_go_when_the_program_stops(house: House) -> None:
+    async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(client.get("/v1/stream?wait=30"))
+        await asyncio.sleep(0.1)
+        house.doors.stop.set()
+        answer = await waiting
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+async def test_from_a_time_on_and_from_now(house: House) -> None:
+    await send(house, 1)
+    async with house.client("acme") as client:
+        since = (await client.get("/v1/stream?from=1h")).json()
+        now = (await client.get("/v1/stream?from=now")).json()
+        later = (await client.get("/v1/stream?from=2999-01-01T00:00:00Z")).json()
+    assert (ids(since), ids(now), ids(later)) == (["S-1"], [], [])
+
+
+async def test_our_side_reads_either_direction(house: House) -> None:
+    await send(house, 1)
+    async with house.client("acme") as client, house.client("team") as team:
+        await client.post("/v1/events/order.placed", json={"order_id": "in", "qty": 1})
+        inbound = (await team.get("/v1/partners/acme/stream?direction=inbound")).json()
+        outbound = (await team.get("/v1/partners/acme/stream")).json()
+        own = await client.get("/v1/stream?direction=inbound")
+    assert (ids(inbound), ids(outbound)) == (["in"], ["S-1"])
+    assert own.json()["code"] == "parameter_invalid"
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("types=other", "parameter_invalid"),
+        ("from=x", "parameter_invalid"),
+        ("wait=31", "parameter_invalid"),
+        ("cursor=x", "cursor_invalid"),
+        ("cursor=x&from=now", "parameter_invalid"),
+    ],
+)
+async def test_parameters_that_do_not_fit_are_refused(house: House, query: str, code: str) -> None:
+    async with house.client("acme") as client:
+        answer = await client.get(f"/v1/stream?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:
+    async with house.client("acme") as client, house.client("globex") as other:
+        cursor = (await client.get("/v1/stream")).json()["cursor"]
+        foreign = await other.get("/v1/stream", params={"cursor": cursor})
+        filtered = await client.get("/v1/stream", params={"cursor": cursor, "types": "order.accepted"})
+    assert {foreign.json()["code"], filtered.json()["code"]} == {"cursor_invalid"}
+
+
+async def test_more_readers_than_may_be_are_told_to_come_again(house: House) -> None:
+    object.__setattr__(house.doors, "stream_turns", asyncio.Semaphore(1))
+    async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(client.get("/v1/stream?wait=5"))
+        await asyncio.sleep(0.1)
+        second = await client.get("/v1/stream")
+        house.doors.stop.set()
+        assert (await first).status_code == 200
+    assert (second.status_code, second.json()["code"]) == (503, "overloaded")
+    assert "retry-after" in second.headers
