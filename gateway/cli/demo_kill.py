@@ -1,0 +1,117 @@
+"""The bad moment: the gateway is killed while it works on batches, and is sent everything again."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.cli.demo_http import DemoError, Reply
+from gateway.cli.demo_inbound import BATCH, keyed_receipts
+from gateway.cli.demo_material import Sendable, as_lines, batches
+from gateway.cli.demo_scene import LINES, PRICE, Scene
+
+AT_ONCE: Final = 3
+_FEWEST_BATCHES: Final = 6
+_PAUSE_SECONDS: Final = 0.3
+_PATH: Final = f"/v1/events/{PRICE}"
+
+Batch = tuple[Sendable, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Burst:
+    """Batches sent side by side, up to the kill. `answered`: those whose answer the sender saw."""
+
+    batches: Sequence[Batch]
+    answered: dict[int, Reply] = field(default_factory=dict)
+    in_flight: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    is_over: bool = False
+
+
+async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
+    """Kill the gateway while requests are under way; start it again; repeat all of them blindly."""
+    tell = scene.tell
+    size = max(1, min(BATCH, len(prices) // _FEWEST_BATCHES))
+    burst = Burst(batches(prices, size))
+    tell.say(
+        f"Globex sends another {len(prices)} prices, {AT_ONCE} batches at a time. While the gateway works on "
+        "them it is killed: no warning, no time to tidy up."
+    )
+    tell.command(f"kill -KILL {scene.gateway.pid}")
+    cut = await _send_until_killed(scene, burst)
+    unsent = len(burst.batches) - len(burst.answered) - len(cut)
+    tell.good(
+        f"killed in the middle: {len(burst.answered)} batches answered, {len(cut)} cut off, "
+        f"{unsent} never sent"
+    )
+    tell.say("The same command starts it again, on the same data. Nobody repairs anything.")
+    tell.command(f"gateway up --data {scene.stage.data} --port {scene.stage.port} --tls dev")
+    began = scene.ticks()
+    scene.gateway = scene.stage.start_gateway()
+    await scene.stage.ready(scene.gateway, scene.operator.is_ready)
+    tell.good(f"it serves again after {scene.ticks() - began:.1f} s")
+    await _repeat(scene, burst)
+
+
+async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
+    """Send side by side; kill at the first answer. The batches that were under way at that moment."""
+    turns, first = asyncio.Semaphore(AT_ONCE), asyncio.Event()
+
+    async def send(index: int) -> None:
+        async with turns:
+            while not burst.is_over and index not in burst.answered:
+                burst.in_flight.add(index)
+                reply = await scene.partners["globex"].send(_PATH, as_lines(burst.batches[index]), LINES)
+                burst.in_flight.discard(index)
+                if reply is not None and not reply.is_away:
+                    burst.answered[index] = reply.expect(200)
+                    first.set()
+                elif not burst.is_over:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+
+    async with asyncio.TaskGroup() as tasks:
+        for index in range(len(burst.batches)):
+            tasks.create_task(send(index))
+        await first.wait()
+        burst.is_over = True
+        cut = set(burst.in_flight)
+        scene.gateway.kill()
+    cut -= burst.answered.keys()
+    if not cut:
+        raise DemoError("the kill came too late: no request was under way")
+    return cut
+
+
+async def _repeat(scene: Scene, burst: Burst) -> None:
+    """Send every batch again, answered or not; what was answered must be answered alike."""
+    tell = scene.tell
+    before = await scene.operator.topic("/v1/partners/globex/stream", "inbound")
+    old: dict[tuple[str, str, str], str] = {}
+    for index, reply in burst.answered.items():
+        old |= keyed_receipts(reply, "globex", "inbound", burst.batches[index])
+    scene.receipts |= old
+    tell.say(
+        f"The topic holds {len(before)} prices now. Globex cannot know what arrived, and sends all of these "
+        f"{len(burst.batches)} batches again."
+    )
+    told: dict[str, int] = {"accepted": 0, "duplicates": 0}
+    with tell.waiting("batches", len(burst.batches)) as shown:
+        for number, batch in enumerate(burst.batches, 1):
+            reply = await scene.partners["globex"].send_surely(_PATH, as_lines(batch), LINES)
+            new = keyed_receipts(reply, "globex", "inbound", batch)
+            _verify_same(old, new)
+            scene.receipts |= new
+            told = {name: count + int(_whole(reply)[name]) for name, count in told.items()}
+            shown(number)
+    tell.good(f"{told['duplicates']} were known and got their first receipt, {told['accepted']} are new")
+
+
+def _verify_same(old: dict[tuple[str, str, str], str], new: dict[tuple[str, str, str], str]) -> None:
+    changed = [key for key, receipt in new.items() if old.get(key, receipt) != receipt]
+    if changed:
+        raise DemoError(f"{len(changed)} events got another receipt after the kill, first {changed[0][2]}")
+
+
+def _whole(reply: Reply) -> dict[str, Any]:
+    return dict(reply.document)
