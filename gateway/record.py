@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
-
-from gateway.broker.port import Record
+from gateway.broker.port import UNREADABLE_HEADERS, Record
 from gateway.event import EventKey
 from schemas.errors import SchemasError
+from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
 
 RECEIPT_HEADER = "gateway_receipt"
 GUID_HEADER = "__value_schema_id"
@@ -102,12 +101,6 @@ def encode_record(event: Encoded, place: Place, *, origin: str) -> Record:
     return Record(place.topic, place.partition, place.key, value, tuple(headers), place.at)
 
 
-def record_bytes(record: Record) -> int:
-    """How much of the broker's record limit it takes: key, value and headers, and 70 bytes of framing."""
-    sized = 70 + len(record.key or b"") + len(record.value or b"")
-    return sized + sum(len(name) + len(value) + 10 for name, value in record.headers)
-
-
 def decode_record(record: Record) -> Envelope | Unreadable:
     """Read headers and framing of any record, ours or a stock producer's.
 
@@ -115,6 +108,8 @@ def decode_record(record: Record) -> Envelope | Unreadable:
     """
     if record.value is None:
         return Unreadable("no_value")
+    if record.headers == UNREADABLE_HEADERS:
+        return Unreadable("header_invalid")
     try:
         headers = {name: value.decode() for name, value in record.headers if name != GUID_HEADER}
     except UnicodeDecodeError:

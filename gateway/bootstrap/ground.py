@@ -115,6 +115,11 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
     return Ground(settings, database, vault, host, house_log, text)
 
 
+def keep_private() -> None:
+    """Whatever this process writes from now on, only its own user may read."""
+    os.umask(0o077)
+
+
 def open_broker(settings: Settings) -> Broker:
     """The broker that the settings name.
 

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
@@ -43,9 +42,6 @@ from partners.partner import Partner
 
 Step = Callable[[str], None]
 """Called with the name of each numbered step of the protocols once it is done; crash tests kill there."""
-
-RECORD_MARGIN: Final = 1_024
-"""Bytes of a record that brokers count beyond what we do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ def _ingress(
             log_host=ground.host,
             signer=keys.receipt,
             entropy=entropy,
-            record_limit=broker.max_record_bytes - RECORD_MARGIN,
+            record_limit=broker.max_record_bytes,
         )
 
     def log_of(slug: str) -> str | None:

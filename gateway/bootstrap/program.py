@@ -26,6 +26,7 @@ from gateway.bootstrap.ground import (
     clock,
     entropy,
     is_embedded,
+    keep_private,
     open_broker,
     prepare,
 )
@@ -76,6 +77,7 @@ def dev_tls(folder: Path) -> tuple[Path, Path]:
     Raises:
         SetupError: the folder cannot be written.
     """
+    keep_private()
     return make_dev_certificate(folder / DEV_TLS, now=clock(), entropy=entropy)
 
 
@@ -85,6 +87,7 @@ def init(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         SetupError: says what stands in the way.
     """
+    keep_private()
     ground = prepare(settings, "init")
     try:
         announce(f"data       {settings.data}")
@@ -105,6 +108,7 @@ def run(settings: Settings, options: Options) -> None:
     configure(settings.log.level, settings.log.format, clock)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_SECONDS)
+    keep_private()
     if options.mode == "role" and is_embedded(settings):
         raise SetupError(
             "the embedded broker belongs to one process: run `gateway up`, or set broker.url to kafka://HOST:PORT"

@@ -232,7 +232,7 @@ class Ingress:
         outcomes: dict[int, Outcome] = {}
         for number, one in claims.items():
             fate = fates.get(one.claim.ref)
-            if isinstance(fate, Failed):
+            if isinstance(fate, Failed | Refused):
                 outcomes[number] = fate
             else:
                 outcomes[number] = accepted(_placed(one.claim, fate), duplicate=not one.mine)

@@ -11,13 +11,13 @@ from audit.errors import EvidenceRuleError
 from audit.evidence import Kind, make_evidence
 from audit.note import Signer
 from audit.receipt import issue
-from gateway.broker.port import Record
+from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
 from gateway.event import EventKey, event_digest, format_ref
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
 from gateway.ingress.draft import MAX_ID_BYTES, Draft
 from gateway.ingress.outcome import Refused
-from gateway.record import Encoded, Place, encode_record, record_bytes
+from gateway.record import Encoded, Place, encode_record
 from schemas import codec
 from schemas.errors import DatumError, JsonTextError
 from schemas.json_reader import read_json

@@ -11,11 +11,12 @@ from gateway.broker.port import Broker, Position, Refused, Stored, Unknown
 from gateway.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.group_commit import GroupCommit
+from gateway.ingress import outcome
 from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, Write
 from gateway.ingress.outcome import Failed
 from gateway.ingress.prepare import make_record
 
-Fate = Position | Failed
+Fate = Position | Failed | outcome.Refused
 """Where a claim's record is, or why we cannot say that it is anywhere."""
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
@@ -104,6 +105,8 @@ def _fate(result: Stored | Refused | Unknown) -> Fate:
                 "outcome_unknown",
                 "The broker's answer got lost; repeat the same request: same id, same receipt.",
             )
+        case Refused("too_large", reason):
+            return outcome.Refused("event_too_large", f"The broker takes no record of this size: {reason}.")
         case Refused("storage_full", _):
             return Failed("storage_full", "The broker has no room for new events; try again later.")
         case Refused(_, reason):
