@@ -173,4 +173,6 @@ def _headers(key: str | None) -> dict[str, str]:
 
 def orders(first: int, count: int, prefix: str = "A") -> Sequence[dict[str, Any]]:
     """Orders with ids of their own."""
-    return [{"order_id": f"{prefix}-{n}", "customer": f"c{n % 7}", "qty": n} for n in range(first, first + count)]
+    return [
+        {"order_id": f"{prefix}-{n}", "customer": f"c{n % 7}", "qty": n} for n in range(first, first + count)
+    ]

@@ -70,7 +70,10 @@ class Sender:
     async def _send(self, requests: Iterable[Request]) -> None:
         keys = {True: self.gateway.operator_key(), False: self.partner_key}
         async with self.gateway.async_client() as client, asyncio.TaskGroup() as tasks:
-            running = [(one, tasks.create_task(_post(client, one, keys["/partners/" in one.path]))) for one in requests]
+            running = [
+                (one, tasks.create_task(_post(client, one, keys["/partners/" in one.path])))
+                for one in requests
+            ]
         self.unanswered = [one for one, task in running if not self._note(one, task.result())]
 
     def _note(self, request: Request, answer: httpx.Response | None) -> bool:
