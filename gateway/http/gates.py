@@ -52,7 +52,7 @@ def _both(
     named: frozenset[Role] = HOUSE,
 ) -> tuple[Gate, Gate]:
     """A partner's own route, and the same under `/v1/partners/{p}` for our side. `who`: letters."""
-    letters: dict[str, Role] = {"P": P, "A": A}
+    letters: dict[str, Role] = {"P": P, "A": A, "O": O}
     own = frozenset(letters[letter] for letter in who)
     there = line.replace("/v1/", "/v1/partners/{p}/", 1)
     return (
@@ -81,12 +81,12 @@ GATES: Final[Sequence[Gate]] = (
     *_both("GET /v1/schemas/{id}", "P", types.show_schema),
     _gate("GET /log/{name}/{epoch}/checkpoint", "log", LOG, log.show_checkpoint, "audit"),
     _gate("GET /log/{name}/{epoch}/tile/{rest:path}", "log", LOG, log.show_tile, "audit"),
-    *_both("GET /v1/credentials", "P", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
-    *_both("POST /v1/credentials", "P", credentials.create_credential, "manage", NONE, OPERATOR),
-    *_both("GET /v1/credentials/{id}", "P", credentials.show_credential, "manage", NONE, OPERATOR),
+    *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
+    *_both("POST /v1/credentials", "PO", credentials.create_credential, "manage", NONE, OPERATOR),
+    *_both("GET /v1/credentials/{id}", "PO", credentials.show_credential, "manage", NONE, OPERATOR),
     *_both(
         "DELETE /v1/credentials/{id}",
-        "P",
+        "PO",
         credentials.revoke_credential,
         "manage",
         frozenset({"reason"}),

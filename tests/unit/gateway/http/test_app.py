@@ -1,15 +1,18 @@
 from collections.abc import AsyncIterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+import pytest_asyncio
 
 from gateway.http.catalogue import CATALOGUE
 from tests.builders import House, open_house
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("app")) as opened:
         yield opened
 
 
@@ -89,7 +92,7 @@ async def test_not_being_ready_says_what_is_missing(house: House) -> None:
     async def missing() -> list[str]:
         return ["the broker has been away for 5000 ms"]
 
-    object.__setattr__(house.doors, "ready", missing)
+    house = replace(house, doors=replace(house.doors, ready=missing))
     async with house.client() as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 503
@@ -122,7 +125,7 @@ async def test_a_request_is_observed_by_its_route_not_its_path(house: House) -> 
         assert seconds >= 0
         seen.append((route, method, status))
 
-    object.__setattr__(house.doors, "observe", observe)
+    house = replace(house, doors=replace(house.doors, observe=observe))
     async with house.client("acme") as client:
         await client.get("/v1/types/order.placed")
         await client.request("BREW", "/v1/types/order.placed")

@@ -53,29 +53,29 @@ async def test_scopes_restrict_routes(house: House) -> None:
     assert "send" in sent.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"kind": "certificate"},
-        {"role": "boss"},
-        {"role": ["partner"]},
-        {"name": "a\nb"},
-        {"name": "x" * 101},
-        {"scopes": []},
-        {"scopes": "send"},
-        {"scopes": ["everything"]},
-        {"scopes": [{}]},
-        {"expires_at": "soon"},
-        {"expires_at": 7},
-        {"expires_at": "2000-01-01T00:00:00Z"},
-        {"expires_at": "9999d"},
-        {"secret": "x"},
-    ],
-)
-async def test_members_that_do_not_fit_are_refused(house: House, body: dict[str, object]) -> None:
+MISFITS: list[dict[str, object]] = [
+    {"kind": "certificate"},
+    {"role": "boss"},
+    {"role": ["partner"]},
+    {"name": "a\nb"},
+    {"name": "x" * 101},
+    {"scopes": []},
+    {"scopes": "send"},
+    {"scopes": ["everything"]},
+    {"scopes": [{}]},
+    {"expires_at": "soon"},
+    {"expires_at": 7},
+    {"expires_at": "2000-01-01T00:00:00Z"},
+    {"expires_at": "9999d"},
+    {"secret": "x"},
+]
+
+
+async def test_members_that_do_not_fit_are_refused(house: House) -> None:
     async with house.client("acme") as client:
-        answer = await client.post("/v1/credentials", json=body)
-    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+        for body in MISFITS:
+            answer = await client.post("/v1/credentials", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid"), body
 
 
 async def test_a_third_active_key_is_too_many(house: House) -> None:

@@ -90,39 +90,44 @@ async def test_a_cursor_is_bound_to_its_filter_and_partner(tmp_path: Path) -> No
     assert [one.json()["code"] for one in answers] == ["cursor_invalid"] * 3
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [
-        ("id=H-1", 1),
-        ("type=order.placed", 3),
-        ("type=other", 0),
-        ("direction=outbound", 0),
-        ("since=1h", 3),
-        ("until=1h", 0),
-        ("state=accepted", 3),
-        ("state=refused", 0),
-        ("source=/partners/acme", 3),
-        ("ref=evt_nonsense", 0),
-    ],
-)
-async def test_filters_restrict(house: House, query: str, count: int) -> None:
+FILTERS = [
+    ("id=H-1", 1),
+    ("type=order.placed", 3),
+    ("type=other", 0),
+    ("direction=outbound", 0),
+    ("since=1h", 3),
+    ("until=1h", 0),
+    ("state=accepted", 3),
+    ("state=refused", 0),
+    ("source=/partners/acme", 3),
+    ("ref=evt_nonsense", 0),
+]
+
+
+async def test_filters_restrict(house: House) -> None:
     refs = await send(house, 3)
     async with house.client("acme") as client:
-        before = await client.get(f"/v1/history?{query}")
+        before = [len((await client.get(f"/v1/history?{query}")).json()["items"]) for query, _ in FILTERS]
         await client.get(f"/v1/history/{refs[-1]}?wait=10")
-        after = await client.get(f"/v1/history?{query}")
-    assert (len(before.json()["items"]), len(after.json()["items"])) == (count, count)
+        after = [len((await client.get(f"/v1/history?{query}")).json()["items"]) for query, _ in FILTERS]
+    assert before == after == [count for _, count in FILTERS]
 
 
-@pytest.mark.parametrize("query", ["state=lost", "direction=up", "since=x", "limit=0", "key=1"])
-async def test_filters_that_do_not_exist_are_refused(house: House, query: str) -> None:
+NO_FILTERS = ["state=lost", "direction=up", "since=x", "limit=0", "key=1"]
+
+
+async def test_filters_that_do_not_exist_are_refused(house: House) -> None:
     async with house.client("acme") as client:
-        answer = await client.get(f"/v1/history?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+        for query in NO_FILTERS:
+            answer = await client.get(f"/v1/history?{query}")
+            assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid"), query
 
 
-@pytest.mark.parametrize("ref", ["evt_", "x", "evt_" + "a" * 52, "evt_" + "A" * 52, "%00"])
-async def test_what_is_no_reference_is_not_found(house: House, ref: str) -> None:
+NO_REFS = ["evt_", "x", "evt_" + "a" * 52, "evt_" + "A" * 52, "%00"]
+
+
+async def test_what_is_no_reference_is_not_found(house: House) -> None:
     async with house.client("acme") as client:
-        for path in (f"/v1/history/{ref}", f"/v1/history/{ref}/proof"):
-            assert (await client.get(path)).status_code == 404
+        for ref in NO_REFS:
+            for path in (f"/v1/history/{ref}", f"/v1/history/{ref}/proof"):
+                assert (await client.get(path)).status_code == 404, path

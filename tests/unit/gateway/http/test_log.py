@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from audit.checkpoint import verify_checkpoint
 from audit.merkle import hash_leaf
@@ -9,10 +9,12 @@ from audit.note import parse_verifier_key
 from audit.tile import decode_bundle
 from tests.builders import House, open_house
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("log")) as opened:
         async with opened.client("acme") as client:
             sent = await client.post("/v1/events/order.placed", json={"order_id": "L-1", "qty": 1})
             await client.get(f"{sent.headers['location']}/proof?wait=10")

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,20 +88,20 @@ async def test_our_side_reads_either_direction(house: House) -> None:
     assert own.json()["code"] == "parameter_invalid"
 
 
-@pytest.mark.parametrize(
-    ("query", "code"),
-    [
-        ("types=other", "parameter_invalid"),
-        ("from=x", "parameter_invalid"),
-        ("wait=31", "parameter_invalid"),
-        ("cursor=x", "cursor_invalid"),
-        ("cursor=x&from=now", "parameter_invalid"),
-    ],
-)
-async def test_parameters_that_do_not_fit_are_refused(house: House, query: str, code: str) -> None:
+MISFITS = [
+    ("types=other", "parameter_invalid"),
+    ("from=x", "parameter_invalid"),
+    ("wait=31", "parameter_invalid"),
+    ("cursor=x", "cursor_invalid"),
+    ("cursor=x&from=now", "parameter_invalid"),
+]
+
+
+async def test_parameters_that_do_not_fit_are_refused(house: House) -> None:
     async with house.client("acme") as client:
-        answer = await client.get(f"/v1/stream?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, code)
+        for query, code in MISFITS:
+            answer = await client.get(f"/v1/stream?{query}")
+            assert (answer.status_code, answer.json()["code"]) == (400, code), query
 
 
 async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:
@@ -112,7 +113,7 @@ async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:
 
 
 async def test_more_readers_than_may_be_are_told_to_come_again(house: House) -> None:
-    object.__setattr__(house.doors, "stream_turns", asyncio.Semaphore(1))
+    house.doors = replace(house.doors, stream_turns=asyncio.Semaphore(1))
     async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
         first = tasks.create_task(client.get("/v1/stream?wait=5"))
         await asyncio.sleep(0.1)

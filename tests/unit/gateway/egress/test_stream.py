@@ -1,0 +1,86 @@
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from gateway.broker.port import Broker, Position, ReadEvent, Start, TooHigh, TooLow, TopicChanged
+from gateway.catalog import EMPTY
+from gateway.egress.stream import Bounds, Tap, find_start, read_page
+from gateway.errors import AwayError, CallerError
+
+TAP = Tap("acme", "outbound", "partners.acme.outbound", 0, frozenset(), "http://gw.example")
+START = Position("topic-1", 0, 5)
+
+
+class OddReader:
+    """A reader that yields what it was given, then nothing."""
+
+    def __init__(self, events: Sequence[ReadEvent]) -> None:
+        self._events = list(events)
+        self.is_closed = False
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        assert starts == [Start(TAP.topic, START)]
+
+    def release(self, partitions: Sequence[tuple[str, int]]) -> None:
+        raise AssertionError(partitions)
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        assert (topic, partition) == (TAP.topic, TAP.partition)
+        return START.offset
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        assert 0 < limit <= 50
+        assert wait_ms >= 0
+        events, self._events = self._events, []
+        return events
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+class OddBroker:
+    """A broker with one reader; its topic ends where the start is."""
+
+    def __init__(self, reader: OddReader) -> None:
+        self._reader = reader
+
+    def reader(self) -> OddReader:
+        return self._reader
+
+    async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        return [(0, START.offset) for _ in partitions]
+
+
+def broker(reader: OddReader) -> Broker:
+    return cast("Any", OddBroker(reader))  # type: ignore[no-any-return]  # only what a page needs of a broker
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TooLow(TAP.topic, START, 9),
+        TooHigh(TAP.topic, START, 2),
+        TopicChanged(TAP.topic, "topic-1", "topic-2"),
+    ],
+)
+async def test_a_cursor_into_what_is_gone_has_expired(event: ReadEvent) -> None:
+    reader = OddReader([event])
+    with pytest.raises(CallerError) as caught:
+        await read_page(broker(reader), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
+    assert caught.value.code == "cursor_expired"
+    assert reader.is_closed
+
+
+async def test_an_empty_page_keeps_the_position_and_says_caught_up() -> None:
+    reader = OddReader([])
+    page = await read_page(broker(reader), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
+    assert (page.items, page.next, page.caught_up) == ((), START, True)
+    assert reader.is_closed
+
+
+async def test_a_topic_that_does_not_exist_yet_is_away_not_empty() -> None:
+    with pytest.raises(AwayError) as caught:
+        await find_start(broker(OddReader([])), TAP, EMPTY, "earliest")
+    assert caught.value.code == "broker_unavailable"
