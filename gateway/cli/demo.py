@@ -8,7 +8,7 @@ status.
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 from rich.console import Console
@@ -19,16 +19,16 @@ from gateway.cli.demo_count import (
     COLUMNS,
     Row,
     history_row,
-    log_rows,
+    log_row,
     mismatches,
     receiver_rows,
-    topic_rows,
+    topic_row,
 )
 from gateway.cli.demo_http import DemoError, Party
 from gateway.cli.demo_inbound import agree, make_mistakes, send_orders, send_prices
 from gateway.cli.demo_kill import kill_in_mid_batch
-from gateway.cli.demo_log import WholeLog, await_size, read_log
-from gateway.cli.demo_material import EXAMPLES, read_material
+from gateway.cli.demo_log import await_size
+from gateway.cli.demo_material import EXAMPLES, Sendable, read_material
 from gateway.cli.demo_outbound import FAILURES, deliver, receiver_counts, show_history
 from gateway.cli.demo_proofs import papers_of, pin, verify_offline, verify_only_grew
 from gateway.cli.demo_scene import PARTNERS, Scene
@@ -40,6 +40,11 @@ from gateway.settings import environment
 from partners.errors import PartnersError
 
 _PATIENCE_SECONDS: Final = 30.0
+_SENT: Final = (
+    ("acme", "inbound", "shipments"),
+    ("acme", "outbound", "confirmations"),
+    ("globex", "inbound", "prices"),
+)
 
 
 def run_demo(*, events: int | None = None, keep: bool = False, console: Console | None = None) -> int:
@@ -66,8 +71,8 @@ def run_demo(*, events: int | None = None, keep: bool = False, console: Console 
 async def _interruptible(tell: Narrator, events: int | None, *, keep: bool) -> None:
     """Run until the end, or until a signal asks to stop: what was started is ended either way."""
     task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGHUP) if task is not None else ():
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     material = read_material(EXAMPLES, events)
     stage = Stage(environment(), keep=keep, ticks=tell.ticks)
     try:
@@ -84,6 +89,10 @@ async def _interruptible(tell: Narrator, events: int | None, *, keep: bool) -> N
             )
         try:
             await _tell_all(scene)
+        except GatewayError:
+            tell.say("What the gateway said last (--keep leaves everything in its folder):")
+            tell.block(scene.gateway.last_words() or "nothing")
+            raise
         finally:
             await scene.close()
     finally:
@@ -125,52 +134,47 @@ async def _count(scene: Scene) -> None:
     """Count everything at the other side.
 
     Raises:
-        DemoError: a number is not what it must be.
+        DemoError: a count is not what it must be.
     """
     tell = scene.tell
     tell.say(
-        "Nothing here is the senders' word: topics, logs and receiver are read from the first to the last."
+        "None of this is the senders' word: topics, logs and receiver are read from the first to the last."
     )
+    counts = await receiver_counts(scene)
+    rows = [await _topic(scene, *one) for one in _SENT]
     for slug in PARTNERS:
-        await verify_only_grew(scene, slug)
-    rows = await _rows(scene)
+        rows += await _partner(scene, slug, counts)
     tell.table(COLUMNS, [row.cells() for row in rows])
     wrong = mismatches(rows)
     for line in wrong:
         tell.bad(line)
     if wrong:
-        raise DemoError(f"{len(wrong)} of {len(rows)} numbers are wrong")
-    tell.good(f"all {len(rows)} numbers are right: nothing was lost, nothing was doubled")
+        raise DemoError(f"{len(wrong)} of {len(rows)} counts are wrong")
+    tell.good(f"all {len(rows)} counts are right: nothing was lost, nothing was doubled")
 
 
-async def _rows(scene: Scene) -> list[Row]:
-    pinned, rows = papers_of(scene).pins(), list[Row]()
-    sent = {
-        ("acme", "inbound"): scene.material.shipments,
-        ("acme", "outbound"): scene.material.confirmations,
-        ("globex", "inbound"): scene.material.prices,
-    }
-    words = {"acme inbound": "shipments", "acme outbound": "confirmations", "globex inbound": "prices"}
-    for (slug, direction), events in sent.items():
-        records = await scene.operator.topic(f"/v1/partners/{slug}/stream", direction)
-        rows += topic_rows(slug, words[f"{slug} {direction}"], [one.id for one in events], records)
-    counts = await receiver_counts(scene)
-    for slug in PARTNERS:
-        total = sum(len(events) for (partner, _), events in sent.items() if partner == slug)
-        attempts = counts["verified"] if slug == "acme" else 0
-        whole = await _whole_log(scene, slug, total + attempts)
-        held = [receipt for (partner, _, _), receipt in scene.receipts.items() if partner == slug]
-        rows += log_rows(slug, whole.leaves, held, pinned.receipts)
-        rows.append(history_row(slug, total, await scene.partners[slug].history("/v1/history")))
-        if slug == "acme":
-            tried = whole.kinds()[ATTEMPTED_KIND]
-            rows += receiver_rows(len(scene.material.confirmations), FAILURES, counts, tried)
-    return rows
+def _sent(scene: Scene, what: str) -> tuple[Sendable, ...]:
+    return tuple(getattr(scene.material, what))
 
 
-async def _whole_log(scene: Scene, slug: str, wanted: int) -> WholeLog:
+async def _topic(scene: Scene, slug: str, direction: str, what: str) -> Row:
+    records = await scene.operator.topic(f"/v1/partners/{slug}/stream", direction)
+    return topic_row(slug, what, [one.id for one in _sent(scene, what)], records)
+
+
+async def _partner(scene: Scene, slug: str, counts: Mapping[str, int]) -> list[Row]:
+    """The partner's log and history, and its receiver where it has one."""
     papers, party = papers_of(scene), scene.partners[slug]
-    path = papers.log_path(slug)
-    await await_size(party, path, wanted, _PATIENCE_SECONDS, scene.ticks)
-    silent: Callable[[int], None] = lambda _: None  # noqa: E731 - no bar: it is read a second time
-    return await read_log(party, path, papers.log_key(slug), silent)
+    total = sum(len(_sent(scene, what)) for partner, _, what in _SENT if partner == slug)
+    deliveries = counts["verified"] if slug == "acme" else 0
+    await await_size(party, papers.log_path(slug), total + deliveries, _PATIENCE_SECONDS, scene.ticks)
+    whole = await verify_only_grew(scene, slug)
+    held = [receipt for (partner, _, _), receipt in scene.receipts.items() if partner == slug]
+    rows = [
+        log_row(slug, total, whole.leaves, held, papers.pins().receipts),
+        history_row(slug, total, await party.history("/v1/history")),
+    ]
+    if deliveries:
+        attempts = whole.kinds()[ATTEMPTED_KIND]
+        rows += receiver_rows(len(scene.material.confirmations), FAILURES, counts, attempts)
+    return rows

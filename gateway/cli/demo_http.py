@@ -72,24 +72,23 @@ class Party:
         await self._http.aclose()
 
     async def get(self, path: str, **params: str | int) -> Reply:
-        """Read once."""
-        return _reply(await self._http.get(path, params=params))
+        """Read once. Raises DemoError where no answer comes, as all of these do."""
+        return await self._ask("GET", path, params=params)
 
     async def put(self, path: str, document: object, **params: str) -> Reply:
         """Replace."""
-        return _reply(await self._http.put(path, json=document, params=params))
+        return await self._ask("PUT", path, json=document, params=params)
 
     async def post(self, path: str, document: object) -> Reply:
         """Send a JSON document."""
-        return _reply(await self._http.post(path, json=document))
+        return await self._ask("POST", path, json=document)
 
     async def send(self, path: str, content: bytes, media_type: str) -> Reply | None:
         """Send events once, exactly these bytes; None where no answer came."""
         try:
-            answer = await self._http.post(path, content=content, headers={"Content-Type": media_type})
-        except httpx.HTTPError:
+            return await self._ask("POST", path, content=content, headers={"Content-Type": media_type})
+        except DemoError:
             return None
-        return _reply(answer)
 
     async def send_surely(self, path: str, content: bytes, media_type: str) -> Reply:
         """Send events until there is an answer that is not "come again". Repeating is always safe.
@@ -110,7 +109,7 @@ class Party:
         """Whether the gateway takes events now."""
         try:
             reply = await self.get("/readyz")
-        except httpx.HTTPError:
+        except DemoError:
             return False
         return reply.status == httpx.codes.OK
 
@@ -136,6 +135,12 @@ class Party:
             if reply.document["caught_up"]:
                 return found
             place = {"cursor": reply.document["cursor"]}
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Reply:
+        try:
+            return _reply(await self._http.request(method, path, **more))
+        except httpx.HTTPError as error:
+            raise DemoError(f"no answer to {method} {path}: {type(error).__name__} {error}") from error
 
 
 def _reply(response: httpx.Response) -> Reply:

@@ -5,13 +5,21 @@ from typing import Any, Final
 
 from gateway.cli.demo_http import DemoError
 from gateway.cli.demo_inbound import BATCH, keyed_receipts
+from gateway.cli.demo_log import await_size
 from gateway.cli.demo_material import as_lines, batches
+from gateway.cli.demo_proofs import papers_of
 from gateway.cli.demo_scene import ACCEPTED, LINES, Scene
 
 FAILURES: Final = 2
 """How often the receiver answers 503 before it works."""
 
 _COLUMNS: Final = ("id", "type", "direction", "state", "at", "log entry")
+_SHOWN: Final = (
+    {"state": "delivered", "direction": "outbound"},
+    {"state": "accepted", "direction": "inbound"},
+    {"state": "refused", "direction": "inbound"},
+)
+_SHOWN_ROWS: Final = 3
 _PATIENCE_SECONDS: Final = 60.0
 _LOOK_AGAIN_SECONDS: Final = 0.2
 
@@ -47,23 +55,27 @@ async def show_history(scene: Scene) -> None:
     """The newest rows of each state, as a table."""
     tell = scene.tell
     tell.say("Acme looks at what happened to its events; each row is an entry of Acme's own log.")
-    tell.command("gateway history list --limit 3", "gateway history list --state refused")
+    tell.command("gateway history list --state delivered --limit 3", "gateway history list --state refused")
     rows: list[dict[str, Any]] = []
-    for state in ("delivered", "accepted", "refused"):
-        rows += await _newest(scene, state)
-    tell.table(_COLUMNS, [[*(row[name] for name in _COLUMNS[:5]), _entry(row)] for row in rows])
+    await _await_log(scene)
+    for wanted in _SHOWN:
+        found = (await scene.partners["acme"].get("/v1/history", limit=_SHOWN_ROWS, **wanted)).expect(200)
+        rows += found.document["items"]
+    states = {str(row["state"]) for row in rows}
+    if states != {"delivered", "accepted", "refused"}:
+        raise DemoError(f"the history has the states {', '.join(sorted(states))} only")
+    tell.table(
+        _COLUMNS, [[*(row[name] for name in _COLUMNS[:4]), _time(row["at"]), _entry(row)] for row in rows]
+    )
     await _show_retried(scene)
 
 
-async def _newest(scene: Scene, state: str) -> list[dict[str, Any]]:
-    """Some rows of a state. The log is a moment behind what it tells of."""
-    deadline = scene.ticks() + _PATIENCE_SECONDS
-    while scene.ticks() < deadline:
-        found = (await scene.partners["acme"].get("/v1/history", state=state, limit=3)).expect(200)
-        if found.document["items"]:
-            return list(found.document["items"])
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-    raise DemoError(f"the history has no event in the state {state}")
+async def _await_log(scene: Scene) -> None:
+    """Wait until Acme's log has everything so far: it is a moment behind what it tells of."""
+    counts, papers = await receiver_counts(scene), papers_of(scene)
+    sent = len(scene.material.shipments) + len(scene.material.confirmations)
+    path, patience = papers.log_path("acme"), _PATIENCE_SECONDS
+    await await_size(scene.partners["acme"], path, sent + counts["verified"], patience, scene.ticks)
 
 
 async def _show_retried(scene: Scene) -> None:
@@ -81,12 +93,21 @@ async def _show_retried(scene: Scene) -> None:
         scene.tell.table(
             ("entry", "at", "attempt", "outcome", "reason"),
             [
-                [entry["kind"], entry["at"], *map(entry["evidence"].get, ("number", "outcome", "reason"))]
+                [
+                    entry["kind"],
+                    _time(entry["at"]),
+                    *map(entry["evidence"].get, ("number", "outcome", "reason")),
+                ]
                 for entry in tries
             ],
         )
     if len(failed) != FAILURES or retries != FAILURES:
         raise DemoError(f"{len(failed)} answers of 503, {retries} retries in the log; expected {FAILURES}")
+
+
+def _time(at: str) -> str:
+    """The time of the day, UTC, of an RFC 3339 instant."""
+    return at[11:23]
 
 
 def _entry(row: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from audit.note import VerifierKey, parse_verifier_key
 from audit.receipt import parse_jwks, parse_receipt
 from audit.verify import Outcome, Verdict, format_failure, format_verdict, verify_files, verify_growth
 from gateway.cli.demo_http import DemoError
-from gateway.cli.demo_log import await_size, read_log
+from gateway.cli.demo_log import WholeLog, await_size, read_log
 from gateway.cli.demo_material import Sendable
 from gateway.cli.demo_scene import PARTNERS, Scene
 
@@ -95,8 +95,8 @@ async def verify_offline(scene: Scene) -> None:
         await verify_only_grew(scene, slug)
 
 
-async def verify_only_grew(scene: Scene, slug: str) -> None:
-    """Show that the log of today continues the one that the partner saw on the first day."""
+async def verify_only_grew(scene: Scene, slug: str) -> WholeLog:
+    """Show that the log of today, which is returned, continues the one that the partner saw first."""
     papers = papers_of(scene)
     with scene.tell.waiting(f"log of {slug}", 0) as shown:
         whole = await read_log(scene.partners[slug], papers.log_path(slug), papers.log_key(slug), shown)
@@ -105,6 +105,7 @@ async def verify_only_grew(scene: Scene, slug: str) -> None:
     scene.tell.command(f"gateway verify --old {old.name} --consistency {grown.name} --log-key KEY")
     verdict = _proved(verify_growth(old.read_bytes(), grown.read_bytes(), papers.pins()))
     scene.tell.good(next(text for text in verdict.proved if "only grew" in text))
+    return whole
 
 
 def _show_forgery(scene: Scene, path: Path, pinned: Keys) -> None:
