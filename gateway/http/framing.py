@@ -126,7 +126,13 @@ class StrictProtocol(HttpToolsProtocol):
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
             raise self._refusal("The only transfer coding taken is chunked, once.")
+        is_upgrade = self.parser.should_upgrade()
+        if is_upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+            # The parser would drop the body without a word, and the app would see an empty one.
+            raise self._refusal("No upgrade is offered here; send a body without it (curl: --http1.1).")
         super().on_headers_complete()
+        if is_upgrade:
+            self.cycle.keep_alive = False
         self._in_head = False
         self._in_body = bool(codings)
         self._arm(self.body_seconds, "The body did not arrive in time.")
@@ -147,6 +153,9 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: clients offer HTTP/2 as a matter of course."""
 
     def send_400_response(self, msg: str) -> None:
         """Answer a fault of framing with a problem document, and close."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import socket
 import ssl
 from collections.abc import Generator
@@ -56,6 +57,8 @@ class Server:
             ws="none",
             lifespan="off",
             log_config=None,
+            # What uvicorn warns of (a bad request, an upgrade) anybody can cause, as often as they like.
+            log_level=logging.ERROR,
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -104,6 +104,7 @@ MALFORMED = {
     "chunked in two fields": POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "bad chunk length": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     "chunk longer than said": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+    "upgrade with a body": POST + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\nabc",
     "trailer": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nHost: b\r\n\r\n",
     "long chunk extension": POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 400 + b"\r\na\r\n",
     "long request line": b"GET /" + b"a" * REQUEST_LINE_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -155,6 +156,21 @@ async def test_well_formed_requests_pass(port: int, raw: bytes, seen: bytes) -> 
     answer = await exchange(port, raw)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(seen)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_sender_that_waits_is_told_to_go_on(port: int) -> None:
+    answer = await exchange(port, POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", b"abc")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+    assert answer.endswith(b"/a 3 3")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_nothing_behind_an_offered_upgrade_is_read(port: int) -> None:
+    offer = b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    answer = await exchange(port, offer + GET, end=False)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer
 
 
 @pytest.mark.asyncio(loop_scope="module")
