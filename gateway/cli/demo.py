@@ -70,9 +70,9 @@ def run_demo(*, events: int | None = None, keep: bool = False, console: Console 
 
 async def _interruptible(tell: Narrator, events: int | None, *, keep: bool) -> None:
     """Run until the end, or until a signal asks to stop: what was started is ended either way."""
-    task = asyncio.current_task()
-    for number in (signal.SIGTERM, signal.SIGHUP) if task is not None else ():
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    if (task := asyncio.current_task()) is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     material = read_material(EXAMPLES, events)
     stage = Stage(environment(), keep=keep, ticks=tell.ticks)
     try:

@@ -27,7 +27,7 @@ class Burst:
     batches: Sequence[Batch]
     answered: dict[int, Reply] = field(default_factory=dict)
     in_flight: set[int] = field(default_factory=set)
-    is_over: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
@@ -62,7 +62,7 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
     async def send(index: int) -> None:
         async with turns:
             for _ in range(_MOST_TRIES):
-                if burst.is_over:
+                if burst.over.is_set():
                     return
                 burst.in_flight.add(index)
                 reply = await scene.partners["globex"].send(_PATH, as_lines(burst.batches[index]), LINES)
@@ -70,7 +70,7 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
                 if reply is not None and not reply.is_away:
                     burst.answered[index] = reply
                     break
-                await asyncio.sleep(0 if burst.is_over else _PAUSE_SECONDS)
+                await asyncio.sleep(0 if burst.over.is_set() else _PAUSE_SECONDS)
             first.set()
 
     async with asyncio.TaskGroup() as tasks:
@@ -80,7 +80,7 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
         await first.wait()
         # The next batches have begun: let them come to where claims are stored and records are not, or so.
         await asyncio.sleep((scene.ticks() - began) / _FRACTION)
-        burst.is_over = True
+        burst.over.set()
         cut = set(burst.in_flight)
         scene.gateway.kill()
     cut -= burst.answered.keys()
