@@ -62,6 +62,7 @@ class Gateway:
     flags: dict[str, str | int] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    log_file: Path | None = None
 
     @property
     def url(self) -> str:
@@ -69,33 +70,34 @@ class Gateway:
 
     @property
     def log(self) -> Path:
-        return self.folder.with_name(self.folder.name + ".log")
+        return self.log_file or self.folder.with_name(self.folder.name + ".log")
 
-    def launch(self, *, env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
-        """Start the process without waiting for it; `more`: as tests/faults/program.py has it."""
+    def launch(self, *command: str, **faults: Any) -> subprocess.Popen[bytes]:
+        """Start the process without waiting for it: `gateway up`, or another command line.
+
+        `faults`: started as tests/faults/program.py instead, which knows these.
+        """
         assert self.process is None or self.process.poll() is not None, "one process at a time"
-        given = {
-            "data": str(self.folder),
-            "listen.public": f"127.0.0.1:{self.port}",
-            "log.format": "json",
-            **self.flags,
-            **more.pop("flags", {}),
-        }
-        spec = json.dumps({"flags": given, **more})
+        settings = {"listen.public": f"127.0.0.1:{self.port}", "log.format": "json", **self.flags}
+        if faults:
+            spec = {"flags": {"data": str(self.folder), **settings}, **faults}
+            line = ["-m", "tests.faults.program", json.dumps(spec)]
+        else:
+            line = ["-m", "gateway", *(command or ("up",)), "--data", str(self.folder)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.program", spec],
+                [sys.executable, *line],
                 cwd=ROOT,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **{_variable(key): str(value) for key, value in settings.items()}},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         return self.process
 
-    def start(self, **more: Any) -> "Gateway":
+    def start(self, *command: str, **faults: Any) -> "Gateway":
         """Start, and wait until it is ready."""
-        self.launch(**more)
+        self.launch(*command, **faults)
         assert self.wait_ready(), self.said()
         return self
 
@@ -114,15 +116,14 @@ class Gateway:
             time.sleep(0.05)
         raise AssertionError(f"not ready after {READY_SECONDS} s: {self.said()}")
 
-    def refuses(self, **more: Any) -> str:
-        """Start where no start is possible: the message; the exit code is 1."""
+    def refuses(self, *command: str, code: int = 5) -> str:
+        """Start where no start is possible: it ends by itself, with words for people and no trace of code."""
         before = self.log.stat().st_size if self.log.exists() else 0
-        code = self.launch(**more).wait(READY_SECONDS)
+        ended = self.launch(*command).wait(READY_SECONDS)
         text = self.log.read_bytes()[before:].decode()
-        assert code == 1, (code, text)
-        lines = [line for line in text.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, text
+        assert ended == code, (ended, text)
         assert "Traceback" not in text
+        assert text.strip()
         return text
 
     def client(self, key: str | None = None) -> httpx.Client:
@@ -165,6 +166,10 @@ class Gateway:
     def said(self) -> str:
         """The end of what it has written."""
         return self.log.read_text(errors="replace")[-4_000:] if self.log.exists() else ""
+
+
+def _variable(key: str) -> str:
+    return "GATEWAY_" + key.replace(".", "__").upper()
 
 
 def _headers(key: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""COMMITs that fail: lost, or stored but reported as failed. The driver's own error goes through our own table."""
+"""COMMITs that fail: lost, or stored but reported as failed. The driver's error goes through our table."""
 
 import re
 import sqlite3
@@ -13,7 +13,7 @@ Fate = Literal["lost", "stored"]
 
 
 class CommitTrouble:
-    """Fails COMMITs of transactions that ran a statement like `pattern`, so many `times`, in the given way."""
+    """Fails COMMITs of transactions that ran a statement like `pattern`, so many `times`, in one way."""
 
     def __init__(self, database: Database, pattern: str, fate: Fate, *, times: int = 1) -> None:
         self._pattern = re.compile(pattern)

@@ -1,7 +1,7 @@
 """The gateway as a program whose steps can kill it: `python -m tests.faults.program SPEC`, SPEC in JSON.
 
-`kill`: a step's name and the occurrence at which this process sends itself SIGKILL. `pages`: a file that, while
-it exists, says how many pages each SQLite database may have: a full disk without a disk.
+`kill`: a step's name and the occurrence at which this process sends itself SIGKILL. `pages`: a file that,
+while it exists, says how many pages each SQLite database may have: a full disk without a disk.
 """
 
 import json
@@ -52,11 +52,9 @@ def main(spec: dict[str, Any]) -> int:
         squeeze(Path(spec["pages"]))
     try:
         settings = load(flags=spec["flags"], environ={}, file=None).settings
-        roles = tuple(spec.get("roles", ("serve", "relay", "sequence")))
-        contracts = tuple(Path(one) for one in spec.get("contracts", ()))
-        run(settings, Options(mode=spec.get("mode", "up"), roles=roles, contracts=contracts, step=step))
+        run(settings, Options(step=step))
     except SetupError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"gateway: {error}\n")
         return 1
     return 0
 

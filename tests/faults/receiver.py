@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Receiver:
-    """What came: for each webhook-id the digests of all bodies, the id of the event, and whether we took it."""
+    """What came: for each webhook-id the digests of all bodies, the event's id, and whether we took it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -21,7 +21,7 @@ class Receiver:
         self.url = ""
 
     def take(self, webhook_id: str, body: bytes) -> int:
-        """The status: one event in five is refused once, so that retries are on their way when it is killed."""
+        """The status: one event in five is refused once, so that a kill finds retries under way."""
         with self._lock:
             self.posts += 1
             is_new = webhook_id not in self.bodies
@@ -39,7 +39,7 @@ def receiving() -> Iterator[Receiver]:
     receiver = Receiver()
 
     class Post(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             self.send_response(receiver.take(self.headers["webhook-id"], body))
             self.send_header("Content-Length", "0")

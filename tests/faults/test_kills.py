@@ -43,7 +43,7 @@ endpoints:
 
 def plan(seed: int) -> list[tuple[str, int]]:
     """Every step once, in an order of the seed's; seed 0 kills at each first time, the others later ones."""
-    chance = Random(seed)
+    chance = Random(seed)  # noqa: S311 - a plan that is the same in every run
     steps = chance.sample(STEPS, len(STEPS))
     kills = []
     for step in steps:

@@ -1,0 +1,150 @@
+"""Starts that cannot be: each says what is wrong and how to mend it, and leaves everything as it was."""
+
+import os
+import signal
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import CONTRACT, Gateway, orders
+
+
+def set_revision(gateway: Gateway, revision: str) -> None:
+    with closing(sqlite3.connect(gateway.folder / "gateway.db")) as sql:
+        sql.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        sql.commit()
+
+
+def take_one(gateway: Gateway) -> str:
+    """Apply the contract, send one event; its receipt."""
+    assert gateway.apply().status_code in {200, 201}
+    with gateway.client(gateway.partner_key()) as client:
+        answer = client.post("/v1/events/order.placed", json=orders(0, 1)[0])
+    assert answer.status_code in {200, 201}, answer.text
+    return str(answer.json()["receipt"])
+
+
+def test_a_port_in_use_is_named(gateway: Gateway) -> None:
+    with socket.create_server(("127.0.0.1", gateway.port)):
+        said = gateway.refuses()
+    assert f"port in use: 127.0.0.1:{gateway.port}" in said
+    assert "--port" in said
+    gateway.start()
+
+
+def test_a_folder_that_cannot_be_written_is_named(gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    gateway.folder = tmp_path / "file" / "data"
+    gateway.log_file = tmp_path / "refusal.log"
+    said = gateway.refuses()
+    assert f"the data folder {gateway.folder} cannot be written" in said
+    assert "--data" in said
+
+
+def test_a_folder_in_use_is_left_alone(gateway: Gateway) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    second = Gateway(gateway.folder)
+    said = second.refuses()
+    assert str(gateway.folder) in said
+    assert "in use by another gateway: stop that one" in said
+    assert take_one(gateway) == first
+
+
+def test_an_embedded_broker_in_use_names_file_and_process(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.start()
+    assert gateway.process is not None
+    broker = gateway.folder / "broker.db"
+    second = Gateway(tmp_path / "second", {"broker.url": f"embedded:{broker}"})
+    said = second.refuses()
+    assert str(broker) in said
+    assert f"process {gateway.process.pid}" in said
+    assert "stop that process" in said
+    take_one(gateway)
+
+
+def test_a_database_that_is_ahead_is_refused_and_kept(gateway: Gateway) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    assert gateway.stop() == 0
+    with closing(sqlite3.connect(gateway.folder / "gateway.db")) as sql:
+        ((revision,),) = sql.execute("SELECT version_num FROM alembic_version").fetchall()
+    set_revision(gateway, "9999")
+    said = gateway.refuses()
+    assert "the database is ahead: revision 9999" in said
+    assert "install a newer program" in said
+    set_revision(gateway, revision)
+    gateway.start()
+    assert take_one(gateway) == first
+
+
+def test_a_role_refuses_a_database_that_is_behind(gateway: Gateway) -> None:
+    gateway.flags["broker.url"] = "kafka://127.0.0.1:1"
+    gateway.launch("init")
+    assert gateway.process is not None
+    assert gateway.process.wait(60) == 0, gateway.said()
+    set_revision(gateway, "0000")
+    said = gateway.refuses("serve")
+    assert "the database is behind: revision 0000" in said
+    assert "gateway migrate" in said
+
+
+def test_a_role_refuses_a_database_that_was_never_set_up(gateway: Gateway) -> None:
+    gateway.flags["broker.url"] = "kafka://127.0.0.1:1"
+    gateway.folder.mkdir()
+    said = gateway.refuses("serve")
+    assert "gateway init" in said
+
+
+def test_a_role_refuses_the_embedded_broker(gateway: Gateway) -> None:
+    said = gateway.refuses("serve")
+    assert "gateway up" in said
+    assert "broker.url" in said
+
+
+def test_a_lost_master_key_is_not_made_anew_beside_sealed_secrets(gateway: Gateway) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    assert gateway.stop() == 0
+    key = gateway.folder / "master.key"
+    kept = key.read_bytes()
+    key.unlink()
+    assert "master" in gateway.refuses()
+    key.write_bytes(kept)
+    key.chmod(0o600)
+    gateway.start()
+    assert take_one(gateway) == first
+
+
+def test_a_contract_with_errors_at_the_start_names_file_and_line(gateway: Gateway, tmp_path: Path) -> None:
+    contract = tmp_path / "acme.yaml"
+    contract.write_text(CONTRACT.replace("sends:", "sedns:"))
+    said = gateway.refuses("up", "--contract", str(contract), code=6)
+    assert "acme.yaml:4" in said
+    assert "sends" in said
+
+
+def test_an_unknown_setting_is_refused_by_name(gateway: Gateway) -> None:
+    gateway.flags["lease.durration"] = "1s"
+    said = gateway.refuses(code=2)
+    assert "durration" in said.lower()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_graceful_stop_and_a_second_start_prints_no_secret(
+    gateway: Gateway, number: signal.Signals
+) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    assert gateway.process is not None
+    os.kill(gateway.process.pid, number)
+    assert gateway.process.wait(30) == 0
+    assert "Traceback" not in gateway.said()
+    key = gateway.operator_key()
+    before = gateway.log.stat().st_size
+    gateway.start()
+    assert key not in gateway.log.read_text()[before:]
+    assert take_one(gateway) == first
