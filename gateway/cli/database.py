@@ -1,10 +1,12 @@
 """`gateway migrate`: bring the database up to this program, or say in what it differs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.cli.command import Invocation, command
+from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.run import Config, Folder, read_settings
 
@@ -28,6 +30,10 @@ def migrate(
     from gateway.migrations import history  # noqa: PLC0415 - as above
 
     settings = read_settings(call, config, {"data": folder} if folder else {}).settings
+    kind, _, path = settings.database.url.partition(":///")
+    if kind == "sqlite" and not Path(path).exists():
+        hint = "Name its folder with --data; a new one is made by gateway up or gateway init."
+        raise UsageError(f"there is no database {path}", hint=hint)
     database = Database(settings.database.url)
     try:
         with database.begin() as session:

@@ -1,6 +1,6 @@
 """Start the gateway: all roles, or one; set it up. The server's modules are loaded only here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -47,12 +47,13 @@ class Start:
 
 
 def register(app: typer.Typer) -> None:
-    """Add up, init, serve, relay and sequence."""
+    """Add up, init, serve, relay, sequence and demo."""
     command(app, "up", is_local=True)(up)
     command(app, "init", is_local=True)(init)
     command(app, "serve", is_local=True)(serve)
     command(app, "relay", is_local=True)(relay)
     command(app, "sequence", is_local=True)(sequence)
+    command(app, "demo", is_local=True)(run_demo)
 
 
 def up(
@@ -74,7 +75,7 @@ def up(
         ca_file = certificate.absolute()
         loaded = read_settings(call, config, {**flags, "tls.cert": str(certificate), "tls.key": str(key)})
     contracts = tuple(one for path in start.contract or () for one in find_contracts(path))
-    options = program.Options(contracts=contracts, announce=call.output.line, ca_file=ca_file)
+    options = program.Options(contracts=contracts, announce=_announcer(call), ca_file=ca_file)
     program.run(loaded.settings, options)
     return None
 
@@ -83,7 +84,7 @@ def init(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exi
     """Set up once: tables, master key, signing keys, operator key."""
     from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
 
-    program.init(read_settings(call, config, _folder_flags(folder)).settings, call.output.line)
+    program.init(read_settings(call, config, _folder_flags(folder)).settings, _announcer(call))
     return None
 
 
@@ -102,16 +103,42 @@ def sequence(call: Invocation, *, folder: Folder = "", config: Config = None) ->
     return _role(call, "sequence", config, folder)
 
 
+def run_demo(
+    call: Invocation,
+    *,
+    events: Annotated[
+        int | None, typer.Option("--events", min=1, help="At most so many.", show_default=False)
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the gateway's folder and the papers.")] = False,
+) -> Exit | None:
+    """See it all: two partners, real events, webhooks, proofs and a kill, in about a minute."""
+    from gateway.cli import demo  # noqa: PLC0415 - it loads what no other command needs
+
+    call.output.note("The demo starts a gateway of its own, on loopback, and ends it.")
+    return Exit(demo.run_demo(events=events, keep=keep))
+
+
 def read_settings(call: Invocation, config: Path | None, flags: Flags) -> Loaded:
     """The settings: flags, environment, file, defaults. Raises SettingsError."""
     return load(flags, environ=call.around.environ, file=config)
+
+
+def _announcer(call: Invocation) -> Callable[[str], None]:
+    """Print at once: whoever waits for the address reads a file or a pipe."""
+
+    def announce(text: str) -> None:
+        for line in text.splitlines():
+            call.output.line(line)
+        call.output.out.flush()
+
+    return announce
 
 
 def _role(call: Invocation, name: "RoleName", config: Path | None, folder: str) -> Exit | None:
     from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
 
     settings = read_settings(call, config, _folder_flags(folder)).settings
-    program.run(settings, program.Options(mode="role", roles=(name,), announce=call.output.line))
+    program.run(settings, program.Options(mode="role", roles=(name,), announce=_announcer(call)))
     return None
 
 
