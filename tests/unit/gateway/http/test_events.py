@@ -5,11 +5,14 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from audit.receipt import parse_receipt
+from gateway.bootstrap.ground import clock, entropy
+from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.port import Record
 from gateway.errors import AwayError
 from gateway.event import EventKey, format_ref
 from gateway.ingress.accept import Submission
@@ -227,9 +230,13 @@ async def test_caps_are_told_with_their_limit(tmp_path: Path) -> None:
     ):
         large = await client.post(PATH, json={**ORDER, "customer": "x" * 1_000})
         long = await client.post("/v1/events", json=[event(n) for n in range(4)], headers=typed(BATCH))
+        exact = await client.post("/v1/events", json=[event(n) for n in range(3)], headers=typed(BATCH))
+        small = await client.post("/v1/events", content=b"[0,0 , 0,{", headers=typed(BATCH))
+        broken = await client.post("/v1/events", content=b"[0,0,0 0", headers=typed(BATCH))
         lines = await client.post(PATH, content=b"{}\n" * 20, headers=typed("application/x-ndjson"))
         heavy = await client.post(PATH, content=b" " * 4_001, headers=typed("application/x-ndjson"))
     assert [one.status_code for one in (large, long, lines, heavy)] == [413] * 4
+    assert (exact.status_code, small.status_code, broken.status_code) == (200, 413, 400)
     assert "1000" in large.json()["detail"]
     assert "3 events" in long.json()["detail"]
     assert large.headers["connection"] == "close"
@@ -290,3 +297,26 @@ async def test_an_idempotency_key_of_a_batch_is_left_aside(house: House) -> None
     async with house.client("acme") as client:
         answer = await client.post("/v1/events", json=[event(1), event(2)], headers=headers)
     assert (answer.status_code, answer.json()["accepted"]) == (200, 2)
+
+
+async def test_a_lost_answer_of_the_broker_is_503_and_the_repeat_is_safe(tmp_path: Path) -> None:
+    lost = {"partners.acme.inbound": 1}
+
+    def fate(record: Record) -> Literal["store", "store_and_forget"]:
+        lost[record.topic] = lost.get(record.topic, 0) - 1
+        return "store_and_forget" if lost[record.topic] == 0 else "store"
+
+    broker = EmbeddedBroker.open(
+        tmp_path / "broker.db", clock=clock, entropy=entropy, limit_bytes=2**30, fate=fate
+    )
+    async with open_house(tmp_path / "house", broker=broker) as house, house.client("acme") as client:
+        first = await client.post(PATH, json=ORDER)
+        async with asyncio.timeout(30):
+            again = first
+            while again.status_code == 503:
+                again = await client.post(PATH, json=ORDER)
+        third = await client.post(PATH, json=ORDER)
+    assert (first.status_code, first.json()["code"]) == (503, "outcome_unknown")
+    assert first.json()["retry"] == "as_is"
+    assert int(first.headers["retry-after"]) >= 1
+    assert (again.status_code, third.json()["receipt"]) == (200, again.json()["receipt"])
