@@ -74,6 +74,10 @@ class Status:
             )
             if snapshot.is_ready(topic)
         ]
+        away = self.broker.away_for_ms()
+        if away and not places:
+            # Without a topic there is nothing to ask for; what the broker's connection knows must do.
+            return [], {"state": "away", "away_ms": away, "reason": "the broker has not answered yet"}
         try:
             bounds = await self.broker.bounds([(topic, partition) for _, topic, partition in places])
         except BrokerError as error:

@@ -1,0 +1,227 @@
+"""The database is locked, the disk is full, the broker is away: 503 in time, nothing lost, recovery by itself."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.running import Gateway, orders
+from tests.faults.inspection import rows
+
+ANSWER_SECONDS = 2.0
+PATH = "/v1/events/order.placed"
+
+
+def post(client: httpx.Client, body: dict[str, Any]) -> tuple[httpx.Response, float]:
+    """The answer, and the seconds that it took."""
+    began = time.monotonic()
+    answer = client.post(PATH, json=body)
+    return answer, time.monotonic() - began
+
+
+def verify_away(answer: httpx.Response, seconds: float, *codes: str) -> None:
+    """A 503 that says when to come again, in time."""
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["code"] in codes
+    assert answer.json()["detail"]
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert seconds < ANSWER_SECONDS
+
+
+def until_taken(client: httpx.Client, body: dict[str, Any], *, seconds: float = 25) -> httpx.Response:
+    """Repeat until it is accepted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer, _ = post(client, body)
+        if answer.status_code in {200, 201}:
+            return answer
+        assert answer.status_code == 503, answer.text
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.2)
+
+
+def accepted_ids(gateway: Gateway) -> list[str]:
+    """Ids of the events that the log has, in order of their entries."""
+    found = rows(
+        gateway.folder / "gateway.db",
+        "SELECT event_id FROM audit_entry WHERE kind = 'event.accepted' ORDER BY \"index\"",
+    )
+    return [one for (one,) in found]
+
+
+def until_sequenced(gateway: Gateway, ids: set[str]) -> None:
+    """Wait until the log has all of these, and see that it has none of them twice."""
+    deadline = time.monotonic() + 20
+    while not set(accepted_ids(gateway)) >= ids:
+        assert time.monotonic() < deadline, gateway.said()
+        time.sleep(0.1)
+    found = accepted_ids(gateway)
+    assert len(set(found)) == len(found)
+
+
+def test_a_database_locked_by_another_program_is_503_in_time_and_comes_back(gateway: Gateway) -> None:
+    gateway.flags |= {"claims.lease": "1s"}
+    gateway.start()
+    gateway.apply()
+    key = gateway.partner_key()
+    sent = orders(0, 12)
+    with gateway.client(key) as client:
+        receipts = {one["order_id"]: until_taken(client, one).json()["receipt"] for one in sent[:3]}
+        with closing(sqlite3.connect(gateway.folder / "gateway.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            answers: list[tuple[httpx.Response, float]] = []
+            threads = [
+                threading.Thread(target=lambda one=one: answers.append(post(client, one))) for one in sent[3:]
+            ]
+            for thread in threads:
+                thread.start()
+                time.sleep(0.1)
+            for thread in threads:
+                thread.join()
+            alive = client.get("/livez")
+            other.execute("ROLLBACK")
+        assert alive.status_code == 200
+        assert len(answers) == len(threads)
+        for answer, seconds in answers:
+            verify_away(answer, seconds, "store_unavailable", "outcome_unknown")
+        for one in sent:
+            receipt = until_taken(client, one).json()["receipt"]
+            assert receipts.setdefault(one["order_id"], receipt) == receipt
+    until_sequenced(gateway, {one["order_id"] for one in sent})
+    assert gateway.wait_ready()
+    assert gateway.stop() == 0, gateway.said()
+
+
+@dataclass
+class Storage:
+    """A data folder whose room can be taken and given back."""
+
+    gateway: Gateway
+    fill: Callable[[], None]
+    free: Callable[[], None]
+    start: Callable[[], object]
+
+
+def _small_disk(folder: Path, gateway: Gateway) -> Storage:
+    """A real file system of 24 MiB."""
+    ballast = folder / "ballast"
+
+    def fill() -> None:
+        with ballast.open("wb") as file:
+            try:
+                while True:
+                    file.write(bytes(64 * 1024))
+                    file.flush()
+            except OSError:
+                # What did not fit into a whole block: the last bytes, one by one.
+                try:
+                    while os.write(file.fileno(), b"x"):
+                        pass
+                except OSError:
+                    return
+
+    return Storage(gateway, fill, ballast.unlink, gateway.start)
+
+
+def _few_pages(folder: Path, gateway: Gateway) -> Storage:
+    """SQLite's own limit of pages, where a file system cannot be mounted: the same error code."""
+    limit = folder / "pages"
+
+    def fill() -> None:
+        limit.write_text("1")
+
+    return Storage(gateway, fill, limit.unlink, lambda: gateway.start(pages=str(limit)))
+
+
+@pytest.fixture(params=["pages", "disk"])
+def storage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Storage]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    is_mounted = False
+    if request.param == "disk":
+        line = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+        is_mounted = shutil.which("mount") is not None and subprocess.run(line, check=False).returncode == 0
+    gateway = Gateway(folder / "data", {"claims.lease": "1s"}, log_file=tmp_path / "log")
+    yield (_small_disk if is_mounted else _few_pages)(folder, gateway)
+    gateway.kill()
+    if is_mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_503_storage_full_and_comes_back_by_itself(storage: Storage) -> None:
+    gateway = storage.gateway
+    storage.start()
+    gateway.apply()
+    key = gateway.partner_key()
+    receipts: dict[str, str] = {}
+    pending: list[dict[str, Any]] = []
+    codes: set[str] = set()
+    with gateway.client(key) as client:
+        for one in orders(0, 20):
+            receipts[one["order_id"]] = until_taken(client, one).json()["receipt"]
+        storage.fill()
+        for one in orders(100, 400):
+            answer, seconds = post(client, {**one, "customer": "x" * 4_000})
+            if answer.status_code == 201:
+                receipts[one["order_id"]] = answer.json()["receipt"]
+                continue
+            verify_away(answer, seconds, "storage_full", "outcome_unknown", "store_unavailable")
+            codes.add(answer.json()["code"])
+            pending.append({**one, "customer": "x" * 4_000})
+            if len(pending) == 10:
+                break
+        assert "storage_full" in codes
+        assert client.get("/livez").status_code == 200
+        storage.free()
+        for one in pending:
+            receipts[one["order_id"]] = until_taken(client, one).json()["receipt"]
+        for one in orders(0, 20):
+            assert until_taken(client, one).json()["receipt"] == receipts[one["order_id"]]
+    until_sequenced(gateway, receipts.keys() | set())
+    assert gateway.wait_ready()
+    assert gateway.stop() == 0, gateway.said()
+    storage.start()
+    with gateway.client(key) as client:
+        for one in pending:
+            assert until_taken(client, one).json()["receipt"] == receipts[one["order_id"]]
+    assert set(accepted_ids(gateway)) == set(receipts)
+
+
+def test_a_broker_that_is_not_there_is_503_in_time_and_readyz_says_so(gateway: Gateway) -> None:
+    gateway.flags["broker.url"] = "kafka://127.0.0.1:1"
+    init = gateway.launch("init")
+    assert init.wait(60) == 0, gateway.said()
+    gateway.launch("serve")
+    deadline = time.monotonic() + 40
+    with gateway.client() as client:
+        while True:
+            try:
+                live = client.get("/livez")
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, gateway.said()
+                time.sleep(0.1)
+        assert live.status_code == 200
+        ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert "broker" in str(ready.json()["missing"])
+    assert gateway.apply().status_code == 201
+    with gateway.client(gateway.partner_key()) as client:
+        for one in orders(0, 3):
+            verify_away(*post(client, one), "broker_unavailable")
+    with gateway.operator() as client:
+        status = client.get("/v1/status").json()
+    assert status["broker"]["state"] == "away"
+    assert gateway.stop() == 0, gateway.said()
+    claims = rows(gateway.folder / "gateway.db", "SELECT count(*) FROM gateway_claim")
+    assert claims == [(0,)]
