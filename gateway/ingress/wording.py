@@ -31,7 +31,7 @@ def accepted(claim: Claim, *, duplicate: bool) -> Accepted:
 
 def conflict(held: Claim) -> Refused:
     """The refusal of an event whose id another event holds."""
-    at = datetime.fromtimestamp(held.at / 1000, UTC).isoformat(timespec="milliseconds")
+    at = datetime.fromtimestamp(held.at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Refused(
         "event_conflict",
         f"Another event with this id was accepted at {at}, as {format_ref(held.ref)}.",
