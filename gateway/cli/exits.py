@@ -98,8 +98,10 @@ def exit_of(error: Exception) -> Exit:
             return Exit.AWAY if error.status > _SERVER_FAULT else Exit.FAULT
         case UsageError() | SettingsError():
             return Exit.USAGE
-        case UnreachableError() | AwayError() | BrokerError():
+        case UnreachableError() | AwayError():
             return Exit.AWAY
+        case BrokerError():
+            return Exit.AWAY if error.code == "broker_unavailable" else Exit.CONFLICT
         case SetupError():
             return Exit.CONFLICT
         case ContractFileError():
