@@ -16,7 +16,7 @@ from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.metrics import Metrics
 from gateway.status import Status
-from partners.credential import DAY_MS, Credential, Role, Scope
+from partners.credential import Credential, Role, Scope
 from partners.issuing import WantedKey
 from tests.world import OPERATOR, World, running
 
@@ -121,4 +121,3 @@ sends:
 receives:
   order.accepted: {schema: order.avsc, id: /order_id}
 """
-DAY = DAY_MS

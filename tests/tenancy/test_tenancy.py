@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ import pytest_asyncio
 from gateway.bootstrap.ground import clock
 from gateway.http.gates import GATES
 from gateway.http.guard import Gate
-from partners.credential import Role
+from partners.credential import DAY_MS, Role
 from tests.builders import House, open_house
 from tests.world import OPERATOR
 
@@ -36,7 +37,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await opened.world.parts.administration.revoke_credential(
             opened.credentials["revoked"].id, owner=None, reason="", by=OPERATOR
         )
-        await opened.issue("short", "auditor", "globex", not_after=clock() + 1)
+        await opened.issue("short", "auditor", "globex", not_after=clock() + DAY_MS)
         for slug in ("acme", "globex"):
             async with opened.client(slug) as client:
                 sent = await client.post("/v1/events/order.placed", json={"order_id": f"of-{slug}", "qty": 1})
@@ -121,12 +122,13 @@ async def test_each_role_gets_its_own_and_nothing_else(house: House, gate: Gate)
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("gate", GUARDED, ids=name_of)
 async def test_without_a_credential_in_force_nothing_is_told(house: House, gate: Gate) -> None:
+    later = replace(house, doors=replace(house.doors, clock=lambda: clock() + 2 * DAY_MS))
     for name, code in (
         (None, "credential_missing"),
         ("revoked", "credential_revoked"),
         ("short", "credential_expired"),
     ):
-        answers = [await ask(house, gate, owner, name) for owner in OWNERS]
+        answers = [await ask(later, gate, owner, name) for owner in OWNERS]
         assert {(one.status_code, one.json()["code"]) for one in answers} == {(401, code)}
 
 
