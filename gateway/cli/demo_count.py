@@ -10,6 +10,7 @@ from typing import Final
 
 from audit.receipt import verify_receipt
 from gateway.cli.demo_log import kind_of
+from gateway.cli.demo_words import DemoError
 
 ACCEPTED_KIND: Final = "event.accepted"
 ATTEMPTED_KIND: Final = "delivery.attempted"
@@ -93,11 +94,17 @@ def receiver_rows(wanted: int, failures: int, counts: Mapping[str, int], attempt
     ]
 
 
-def mismatches(rows: Iterable[Row]) -> list[str]:
-    """A line for each count that is wrong."""
-    return [
+def verify_counts(rows: Sequence[Row]) -> None:
+    """Make sure that every count is right.
+
+    Raises:
+        DemoError: some are not; a line for each.
+    """
+    wrong = [
         f"{row.who}'s {row.place}: {row.what}: {row.found} of {row.wanted}; "
         f"{row.lost} lost, {row.doubled} doubled, {row.stray} stray"
         for row in rows
         if not row.is_right
     ]
+    if wrong or not rows:
+        raise DemoError("\n".join([f"{len(wrong)} of {len(rows)} counts are wrong:", *wrong]))

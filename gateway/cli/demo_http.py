@@ -12,19 +12,13 @@ from typing import Any, Final
 
 import httpx
 
-from gateway.errors import GatewayError
+from gateway.cli.demo_words import DemoError
 
 _TIMEOUT: Final = httpx.Timeout(40.0, connect=5.0)
 _MOST_TRIES: Final = 40
 _PAUSE_SECONDS: Final = 0.5
 _AWAY: Final = (429, 503)
 _PAGE: Final = 1_000
-
-
-class DemoError(GatewayError):
-    """The story did not go as it must; the text says where, and what was found instead."""
-
-    code = "demo_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +51,23 @@ class Reply:
 class Party:
     """One caller: a partner, or our own side. `key` empty: nobody in particular."""
 
-    def __init__(self, url: str, ca_file: Path | None, key: str = "") -> None:
-        """Dial nothing yet. `ca_file` None: plain HTTP."""
+    def __init__(
+        self,
+        url: str,
+        ca_file: Path | None,
+        key: str = "",
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pause_seconds: float = _PAUSE_SECONDS,
+    ) -> None:
+        """Dial nothing yet. `ca_file` None: plain HTTP. `pause_seconds`: before a repeat."""
+        self._pause_seconds = pause_seconds
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=_TIMEOUT,
             trust_env=False,
+            transport=transport,
             verify=False if ca_file is None else ssl.create_default_context(cafile=str(ca_file)),
         )
 
@@ -102,7 +106,7 @@ class Party:
             if reply is not None and not reply.is_away:
                 return reply
             last = "none at all" if reply is None else reply.document.get("code", reply.status)
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
         raise DemoError(f"no answer to POST {path} after {_MOST_TRIES} tries; the last was {last}")
 
     async def is_ready(self) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.cli.demo_http import DemoError, Party, Reply
+from gateway.cli.demo_http import Party, Reply
 from gateway.cli.demo_material import EXAMPLES, Sendable, as_lines, batches, broken, changed
 from gateway.cli.demo_scene import LINES, PARTNERS, PRICE, SHIPPED, Scene
-from gateway.cli.demo_words import shorten
+from gateway.cli.demo_words import DemoError, shorten
 from gateway.contract_folder import load_contract
 
 BATCH = 500

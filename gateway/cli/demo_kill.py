@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.cli.demo_http import DemoError, Reply
+from gateway.cli.demo_http import Reply
 from gateway.cli.demo_inbound import BATCH, keyed_receipts
 from gateway.cli.demo_material import Sendable, as_lines, batches
 from gateway.cli.demo_scene import LINES, PRICE, Scene
+from gateway.cli.demo_words import DemoError
 
 AT_ONCE: Final = 3
 _FEWEST_BATCHES: Final = 6

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any, Final
 
-from gateway.cli.demo_http import DemoError
 from gateway.cli.demo_inbound import BATCH, keyed_receipts
 from gateway.cli.demo_log import await_size
 from gateway.cli.demo_material import as_lines, batches
 from gateway.cli.demo_proofs import papers_of
 from gateway.cli.demo_scene import ACCEPTED, LINES, Scene
+from gateway.cli.demo_words import DemoError
 
 FAILURES: Final = 2
 """How often the receiver answers 503 before it works."""

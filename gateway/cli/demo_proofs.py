@@ -13,10 +13,10 @@ from audit.errors import VerificationError
 from audit.note import VerifierKey, parse_verifier_key
 from audit.receipt import parse_jwks, parse_receipt
 from audit.verify import Outcome, Verdict, format_failure, format_verdict, verify_files, verify_growth
-from gateway.cli.demo_http import DemoError
 from gateway.cli.demo_log import WholeLog, await_size, read_log
 from gateway.cli.demo_material import Sendable
 from gateway.cli.demo_scene import PARTNERS, Scene
+from gateway.cli.demo_words import DemoError
 
 SAMPLES: Final = 10
 _KEYS: Final = "receipt-keys.json"

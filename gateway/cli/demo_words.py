@@ -10,9 +10,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from gateway.cli.output import clean, make_table
+from gateway.errors import GatewayError
 
 _SHOWN_CHARACTERS = 24
 _BAR_SECONDS = 0.1
+
+
+class DemoError(GatewayError):
+    """The story did not go as it must; the text says where, and what was found instead."""
+
+    code = "demo_failed"
 
 
 @dataclass(slots=True, eq=False)

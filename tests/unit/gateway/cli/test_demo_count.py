@@ -82,7 +82,7 @@ def test_a_receipt_of_another_signer_counts_for_nothing() -> None:
 
 
 def test_the_history_counts_each_event_once_and_no_refusal() -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"ref": "evt_a", "state": "accepted"},
         {"ref": "evt_b", "state": "delivered"},
         {"ref": None, "state": "refused"},
