@@ -175,6 +175,9 @@ def command(
 def _ended(output: Output, work: Callable[[], Exit | None]) -> int:
     try:
         return int(work() or Exit.DONE)
+    except BrokenPipeError:
+        # Whoever read has read enough: no fault of ours, nor theirs.
+        return int(Exit.DONE)
     except (GatewayError, PartnersError, BrokerError) as error:
         show_error(output, error)
         return int(exit_of(error))

@@ -1,0 +1,141 @@
+from pathlib import Path
+
+from tests.unit.gateway.cli.conftest import Desk, Shell
+from tests.world import CONTRACT
+
+BROKEN = "gateway: v1\npartner: bolt\nsends:\n  order.placed: {schema: order.avsc, idd: /x}\n"
+WITH_HOOK = """\
+gateway: v1
+partner: bolt
+receives:
+  order.accepted: {schema: order.avsc, id: /order_id}
+endpoints:
+  verification: none
+  declared: [{name: hook, url: "http://127.0.0.1:9/hook"}]
+"""
+
+
+async def test_plan_tells_changes_and_changes_nothing(desk: Desk) -> None:
+    ended = await desk.run("plan", "-f", desk.contract())
+    assert ended.code == 0
+    assert "bolt   contract 1 (new partner)" in ended.out
+    assert "Nothing was changed." in ended.out
+    assert (await desk.run("partners", "show", "bolt")).code == 4
+
+
+async def test_diff_ends_with_7_until_it_is_applied(desk: Desk) -> None:
+    path = desk.contract()
+    assert (await desk.run("diff", "-f", path)).code == 7
+    assert (await desk.run("apply", "-f", path, "--yes")).code == 0
+    assert (await desk.run("diff", "-f", path)).code == 0
+
+
+async def test_json_is_the_document_of_the_api(desk: Desk) -> None:
+    document = (await desk.run("plan", "-f", desk.contract(), "--json")).document()
+    assert (document["partner"], document["changed"], document["dry_run"]) == ("bolt", True, True)
+
+
+async def test_a_folder_is_a_fleet_with_sums(desk: Desk) -> None:
+    desk.contract("bolt")
+    folder = str(Path(desk.contract("cork")).parent)
+    planned = await desk.run("plan", "-f", folder)
+    assert "2 contracts: 2 to change, 0 blocked." in planned.out
+    applied = await desk.run("apply", "-f", folder, "--yes", "--json")
+    assert [one["partner"] for one in applied.document()["items"]] == ["bolt", "cork"]
+
+
+async def test_apply_asks_and_takes_no_for_an_answer(desk: Desk) -> None:
+    ended = await desk.run("apply", "-f", desk.contract())
+    assert ended.code == 2
+    assert "--yes" in ended.err
+    assert (await desk.run("partners", "show", "bolt")).code == 4
+
+
+async def test_apply_dry_run_is_a_plan(desk: Desk) -> None:
+    ended = await desk.run("apply", "-f", desk.contract(), "--dry-run", "--yes")
+    assert (ended.code, "Nothing was changed." in ended.out) == (0, True)
+    assert (await desk.run("partners", "show", "bolt")).code == 4
+
+
+async def test_apply_sends_the_revision_that_it_has_planned_against(desk: Desk) -> None:
+    path = desk.contract()
+    await desk.run("apply", "-f", path, "--yes")
+    assert desk.bridge.asked[-1].headers["if-none-match"] == "*"
+    desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 10d}\n")
+    assert (await desk.run("apply", "-f", path, "--yes")).code == 0
+    assert desk.bridge.asked[-1].headers["if-match"] == '"1"'
+
+
+async def test_a_destructive_plan_is_refused_unless_that_is_meant(desk: Desk) -> None:
+    path = desk.contract()
+    await desk.run("apply", "-f", path, "--yes")
+    desk.contract(text="gateway: v1\npartner: acme\nreceives:\n  order.accepted: {schema: order.avsc}\n")
+    assert (await desk.run("plan", "-f", path)).code == 6
+    refused = await desk.run("apply", "-f", path, "--yes")
+    assert refused.code == 6
+    assert "contract 1" in (await desk.run("partners", "show", "bolt")).out.replace("  ", " ")
+    assert (await desk.run("apply", "-f", path, "--yes", "--allow", "destructive")).code == 0
+
+
+async def test_a_secret_is_shown_once(desk: Desk) -> None:
+    path = desk.contract(text=WITH_HOOK)
+    assert "whsec_" in (await desk.run("apply", "-f", path, "--yes")).out
+    assert "whsec_" not in (await desk.run("apply", "-f", path, "--yes")).out
+
+
+async def test_a_secret_goes_to_a_file_of_its_owner_and_nowhere_else(desk: Desk) -> None:
+    path, secrets = desk.contract(text=WITH_HOOK), desk.shell.folder / "secrets"
+    ended = await desk.run("apply", "-f", path, "--yes", "--json", "--secrets-file", str(secrets))
+    assert "whsec_" not in ended.out + ended.err
+    assert secrets.read_text().startswith("bolt hook whsec_")
+    assert secrets.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_secrets_file_that_holds_something_is_left_alone(desk: Desk) -> None:
+    secrets = desk.shell.write("secrets", "older")
+    ended = await desk.run(
+        "apply", "-f", desk.contract(text=WITH_HOOK), "--yes", "--secrets-file", str(secrets)
+    )
+    assert (ended.code, secrets.read_text()) == (2, "older")
+    assert (await desk.run("partners", "show", "bolt")).code == 4
+
+
+async def test_a_fault_that_only_the_gateway_finds_has_its_place(desk: Desk) -> None:
+    path = desk.contract()
+    desk.shell.write("fleet/order.avsc", {"type": "record", "name": "Order", "fields": []})
+    ended = await desk.run("plan", "-f", path)
+    assert ended.code == 6
+    assert "contract_invalid" in ended.err
+    assert "bolt.yaml:5: /sends/order.placed" in ended.err
+
+
+def test_a_fault_of_the_file_is_told_before_anything_is_sent(shell: Shell) -> None:
+    shell.write("order.avsc", "{}")
+    path = shell.write("bolt.yaml", BROKEN)
+    ended = shell.run("plan", "-f", str(path))
+    assert ended.code == 6
+    assert f"{path}:4: /sends/order.placed/idd:" in ended.err
+
+
+def test_faults_of_all_files_come_at_once(shell: Shell) -> None:
+    shell.write("a.yaml", BROKEN)
+    shell.write("b.yaml", "gateway: v1\n")
+    ended = shell.run("plan", "-f", str(shell.folder))
+    assert "a.yaml:4" in ended.err
+    assert "b.yaml:1" in ended.err
+
+
+def test_two_files_of_one_partner_are_refused(shell: Shell) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        shell.write(name, "gateway: v1\npartner: bolt\n")
+    ended = shell.run("plan", "-f", str(shell.folder))
+    assert (ended.code, "both of the partner bolt" in ended.err) == (2, True)
+
+
+def test_a_missing_file_is_a_usage_error(shell: Shell) -> None:
+    assert shell.run("plan", "-f", "nowhere.yaml").code == 2
+
+
+def test_an_unknown_word_to_allow_is_refused(shell: Shell) -> None:
+    path = shell.write("bolt.yaml", "gateway: v1\npartner: bolt\n")
+    assert shell.run("plan", "-f", str(path), "--allow", "everything").code == 2

@@ -1,0 +1,68 @@
+from tests.unit.gateway.cli.conftest import Desk
+
+
+async def test_partners_are_listed_and_shown(desk: Desk) -> None:
+    assert "acme" in (await desk.run("partners", "list")).out
+    assert (await desk.run("partners", "list", "--json")).document()["items"][0]["slug"] == "acme"
+    assert "partners.acme.inbound" in (await desk.run("partners", "show", "acme")).out
+
+
+async def test_a_partner_may_not_list_partners(desk: Desk) -> None:
+    ended = await desk.run("partners", "list", by="acme")
+    assert (ended.code, "scope_missing" in ended.err) == (3, True)
+
+
+async def test_a_new_key_works_and_is_shown_once(desk: Desk) -> None:
+    made = await desk.run("credentials", "create", "acme", "--name", "erp", "--expires", "30d", "--json")
+    document = made.document()
+    desk.house.keys["erp"] = document["secret"]
+    assert (await desk.run("me", by="erp")).code == 0
+    shown = await desk.run("credentials", "show", document["id"], "-p", "acme")
+    assert document["secret"] not in shown.out
+
+
+async def test_a_new_key_goes_to_a_file_of_its_owner(desk: Desk) -> None:
+    path = desk.shell.folder / "erp.key"
+    ended = await desk.run("credentials", "create", "acme", "-o", str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().strip() not in ended.out + ended.err
+    assert "The key is in" in ended.err
+
+
+async def test_no_key_is_made_where_it_could_not_be_kept(desk: Desk) -> None:
+    before = (await desk.run("credentials", "list", "acme", "--json")).document()
+    path = desk.shell.write("other.key", "gw_other")
+    assert (await desk.run("credentials", "create", "acme", "-o", str(path))).code == 2
+    assert (await desk.run("credentials", "create", "acme", "-o", "/nowhere/key")).code == 2
+    assert (await desk.run("credentials", "list", "acme", "--json")).document() == before
+
+
+async def test_roles_and_scopes_are_passed_on(desk: Desk) -> None:
+    ended = await desk.run(
+        "credentials", "create", "acme", "--role", "auditor", "--scopes", "audit", "--json"
+    )
+    assert (ended.document()["role"], ended.document()["scopes"]) == ("auditor", ["audit"])
+    assert (await desk.run("credentials", "create", "acme", "--role", "king")).code == 2
+
+
+async def test_a_dry_run_makes_no_key(desk: Desk) -> None:
+    before = (await desk.run("credentials", "list", "acme", "--json")).document()
+    assert (await desk.run("credentials", "create", "acme", "--dry-run")).code == 0
+    assert (await desk.run("credentials", "list", "acme", "--json")).document() == before
+
+
+async def test_a_revoked_key_is_refused_with_3(desk: Desk) -> None:
+    credential = desk.house.credentials["acme"].id
+    asked = await desk.run("credentials", "revoke", credential, "-p", "acme")
+    assert asked.code == 2
+    assert (await desk.run("credentials", "revoke", credential, "-p", "acme", "--dry-run")).code == 0
+    assert (await desk.run("me", by="acme")).code == 0
+    revoked = await desk.run("credentials", "revoke", credential, "-p", "acme", "--yes", "--reason", "leaked")
+    assert (revoked.code, "revoked" in revoked.out) == (0, True)
+    await desk.house.world.parts.catalog.refresh()
+    ended = await desk.run("me", by="acme")
+    assert (ended.code, "credential_revoked" in ended.err) == (3, True)
+
+
+async def test_an_unknown_credential_is_not_found(desk: Desk) -> None:
+    assert (await desk.run("credentials", "show", "crd_nothing", "-p", "acme")).code == 4
