@@ -76,8 +76,13 @@ class Party:
         await self._http.aclose()
 
     async def get(self, path: str, **params: str | int) -> Reply:
-        """Read once. Raises DemoError where no answer comes, as all of these do."""
-        return await self._ask("GET", path, params=params)
+        """Read; again where the gateway asks for it. Raises DemoError where no answer comes, as all of these."""
+        for _ in range(_MOST_TRIES):
+            reply = await self._ask("GET", path, params=params)
+            if not reply.is_away:
+                break
+            await asyncio.sleep(self._pause_seconds)
+        return reply
 
     async def put(self, path: str, document: object, **params: str) -> Reply:
         """Replace."""
@@ -112,7 +117,7 @@ class Party:
     async def is_ready(self) -> bool:
         """Whether the gateway takes events now."""
         try:
-            reply = await self.get("/readyz")
+            reply = await self._ask("GET", "/readyz")
         except DemoError:
             return False
         return reply.status == httpx.codes.OK

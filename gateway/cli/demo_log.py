@@ -18,6 +18,8 @@ from audit.tree import Head, NodeKey, prove_consistency
 from gateway.cli.demo_http import Party
 
 _LOOK_AGAIN_SECONDS: Final = 0.3
+_NOT_YET: Final = 404
+"""The status of a checkpoint before the first one is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,9 @@ async def await_size(
     """Wait until the published log has so many entries and grows no more, or the patience (seconds) ends."""
     deadline, last = ticks() + patience, -1
     while ticks() < deadline:
-        raw = (await party.get(f"{path}/checkpoint")).expect(200).content
-        size = read_checkpoint(raw)[0].size
-        if size >= wanted and size == last:
+        reply = (await party.get(f"{path}/checkpoint")).expect(200, _NOT_YET)
+        size = 0 if reply.status == _NOT_YET else read_checkpoint(reply.content)[0].size
+        if wanted <= size == last:
             return
         last = size
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)

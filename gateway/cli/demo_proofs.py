@@ -98,7 +98,7 @@ async def verify_offline(scene: Scene) -> None:
 async def verify_only_grew(scene: Scene, slug: str) -> WholeLog:
     """Show that the log of today, which is returned, continues the one that the partner saw first."""
     papers = papers_of(scene)
-    with scene.tell.waiting(f"log of {slug}", 0) as shown:
+    with scene.tell.waiting(f"log of {slug}", None) as shown:
         whole = await read_log(scene.partners[slug], papers.log_path(slug), papers.log_key(slug), shown)
     old, grown = papers.folder / f"{slug}.day-one.checkpoint", papers.folder / f"{slug}.consistency"
     grown.write_bytes(whole.growth_from(old.read_bytes()))

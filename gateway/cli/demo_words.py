@@ -82,8 +82,8 @@ class Narrator:
         self.console.print(make_table(columns, rows))
 
     @contextmanager
-    def waiting(self, words: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar while the block runs; it is given how much is done. Nothing where nobody looks."""
+    def waiting(self, words: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar while the block runs; it is told how much is done. `total` None: nobody knows yet."""
         bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(),

@@ -1,0 +1,79 @@
+import asyncio
+import json
+
+from audit.bundle import parse_bundle
+from tests.unit.gateway.cli.conftest import Desk, orders
+
+
+async def send_one(desk: Desk) -> str:
+    """Send an event and wait for its log entry; its ref."""
+    order = json.dumps(orders(1)[0]).encode()
+    sent = (await desk.run("send", "order.placed", "-", "--json", stdin=order, by="acme")).document()
+    shown = await desk.run("history", "show", sent["ref"], "--json", by="acme")
+    assert shown.document()["receipt"] == sent["receipt"]
+    return str(sent["ref"])
+
+
+async def test_an_event_is_listed_for_its_partner_and_for_operators(desk: Desk) -> None:
+    ref = await send_one(desk)
+    for by, arguments in (("acme", []), ("operator", ["--partner", "acme"])):
+        ended = await desk.run("history", "list", *arguments, by=by)
+        assert (ended.code, ref in ended.out, "order.placed" in ended.out) == (0, True, True)
+
+
+async def test_filters_are_passed_on(desk: Desk) -> None:
+    await send_one(desk)
+    found = await desk.run("history", "list", "--id", "A-1", "--since", "1h", "--json", by="acme")
+    assert [one["id"] for one in found.document()["items"]] == ["A-1"]
+    none = await desk.run("history", "list", "--state", "refused", "--json", by="acme")
+    assert none.document()["items"] == []
+    assert (await desk.run("history", "list", "--state", "nonsense", by="acme")).code == 2
+
+
+async def test_a_refused_event_is_listed_with_its_code(desk: Desk) -> None:
+    await desk.run("send", "order.placed", "-", stdin=b"{}", by="acme")
+    async with asyncio.timeout(10):
+        while "refused (event_invalid)" not in (await desk.run("history", "list", by="acme")).out:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_operator_needs_no_partner_to_show_an_event(desk: Desk) -> None:
+    ref = await send_one(desk)
+    ended = await desk.run("history", "show", ref)
+    assert (ended.code, "order.placed" in ended.out) == (0, True)
+    assert (await desk.run("history", "show", "evt_" + "a" * 52)).code == 4
+
+
+async def test_a_proof_is_verified_offline_under_pinned_keys(desk: Desk) -> None:
+    ref = await send_one(desk)
+    folder = desk.shell.folder
+    paper, keys = str(folder / "a.tlog-proof"), str(folder / "keys.json")
+    saved = await desk.run("history", "proof", ref, "-o", paper, "--keys-file", keys)
+    assert saved.code == 0
+    bundle = parse_bundle((folder / "a.tlog-proof").read_bytes())
+    pin = str(bundle.offered.logs[0])
+    assert pin in saved.err
+    content = str(desk.shell.write("o.json", json.dumps(orders(1)[0])))
+    arguments = ("verify", paper, "--keys", keys, "--log-key", pin, "--content", content)
+    ended = desk.shell.run(*arguments)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "proved")
+    # Without the pins the same papers prove nothing.
+    assert desk.shell.run("verify", paper).code == 9
+
+
+async def test_a_proof_without_a_file_goes_to_stdout(desk: Desk) -> None:
+    ended = await desk.run("history", "proof", await send_one(desk), by="acme")
+    assert parse_bundle(ended.out.encode()).proof is not None
+
+
+async def test_a_proof_that_cannot_be_saved_is_a_usage_error(desk: Desk) -> None:
+    ended = await desk.run("history", "proof", await send_one(desk), "-o", "/nowhere/file", by="acme")
+    assert ended.code == 2
+
+
+async def test_of_another_partner_nothing_is_found(desk: Desk) -> None:
+    ref = await send_one(desk)
+    await desk.run("apply", "-f", desk.contract(), "--yes")
+    await desk.house.issue("bolt", "partner", "bolt")
+    await desk.house.world.parts.catalog.refresh()
+    assert (await desk.run("history", "show", ref, by="bolt")).code == 4

@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from tests.unit.gateway.cli.conftest import Shell
+
+
+@pytest.mark.parametrize(
+    "paper", [b"", b"{}", b"a.b.c", b'{"receipt": "x"}', b"\xff\x00", b"c2sp.org/tlog-proof"]
+)
+def test_what_proves_nothing_ends_with_9(shell: Shell, paper: bytes) -> None:
+    ended = shell.run("verify", str(shell.write("paper", paper)))
+    assert (ended.code, ended.out.splitlines()[0]) == (9, "not proved")
+
+
+def test_a_failure_in_json_has_a_code(shell: Shell) -> None:
+    ended = shell.run("verify", str(shell.write("paper", b"{}")), "--json")
+    assert (ended.code, ended.document()["code"]) == (9, "proof_malformed")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nowhere"],
+        ["paper", "--keys", "nowhere"],
+        ["paper", "--keys", "paper"],
+        ["paper", "--log-key", "no key"],
+        ["paper", "--content", "nowhere"],
+        ["--old", "paper"],
+        ["paper", "--nonsense"],
+    ],
+)
+def test_a_wrong_command_line_is_no_failed_verification(shell: Shell, arguments: list[str]) -> None:
+    shell.write("paper", b"{}")
+    there = [str(shell.folder / one) if one in {"paper", "nowhere"} else one for one in arguments]
+    assert shell.run("verify", *there).code == 2
+
+
+def test_it_asks_nobody(shell: Shell) -> None:
+    shell.environ["GATEWAY_URL"] = "no address at all"
+    assert shell.run("verify", str(shell.write("paper", json.dumps({"receipt": "a.b.c"})))).code == 9
