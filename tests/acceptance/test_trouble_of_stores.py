@@ -1,4 +1,4 @@
-"""The database is locked, the disk is full, the broker is away: 503 in time, nothing lost, recovery by itself."""
+"""Locked database, full disk, absent broker: 503 in time, nothing lost, recovery without a restart."""
 
 import os
 import shutil

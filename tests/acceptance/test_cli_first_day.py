@@ -1,0 +1,132 @@
+"""The command as people type it: one process a command, a real gateway on a real port."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import CONTRACT, ORDER, ROOT, Gateway, orders
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command(gateway: Gateway, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "gateway", *arguments, "--data", str(gateway.folder)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    return {**kept, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+@pytest.fixture
+def run(gateway: Gateway, tmp_path: Path) -> Run:
+    """Run one command line to its end, with nothing on its stdin."""
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(gateway, *arguments),
+            cwd=ROOT,
+            env=environment(tmp_path),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_the_readme_s_way_from_a_contract_to_a_verified_proof(
+    gateway: Gateway, run: Run, tmp_path: Path
+) -> None:
+    gateway.start()
+    (tmp_path / "order.avsc").write_text(json.dumps(ORDER))
+    contract = tmp_path / "acme.yaml"
+    contract.write_text(CONTRACT)
+    assert run("diff", "-f", str(contract)).returncode == 7
+    assert run("apply", "-f", str(contract), "--yes").returncode == 0
+    key = tmp_path / "acme.key"
+    assert run("credentials", "create", "acme", "-o", str(key)).returncode == 0
+    lines = "".join(json.dumps(one) + "\n" for one in orders(0, 20))
+    sent = run("send", "order.placed", "-", "--batch", "--key", str(key), stdin=lines)
+    assert "20 accepted" in sent.stdout, sent.stderr
+    listed = run("history", "list", "--partner", "acme", "--id", "A-7", "--json")
+    ref = json.loads(listed.stdout)["items"][0]["ref"]
+    paper, keys = tmp_path / "a.tlog-proof", tmp_path / "keys.json"
+    saved = run("history", "proof", ref, "-o", str(paper), "--keys-file", str(keys))
+    assert saved.returncode == 0, saved.stderr
+    gateway.kill()
+    pin = json.loads(paper.read_text())["log_key"]
+    line = [sys.executable, "-m", "gateway", "verify", str(paper), "--keys", str(keys), "--log-key", pin]
+    verified = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (verified.returncode, verified.stdout.splitlines()[0]) == (0, "proved")
+    assert run("status").returncode == 8
+
+
+def test_a_reader_that_has_read_enough_sees_no_traceback(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    gateway.start()
+    assert run("status").returncode == 0
+    shown = subprocess.Popen(
+        command(gateway, "status", "--watch", "--json"),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert shown.stdout is not None
+    assert shown.stderr is not None
+    assert shown.stdout.readline().startswith(b"{")
+    shown.stdout.close()
+    assert (shown.wait(30), shown.stderr.read()) == (0, b"")
+    shown.stderr.close()
+
+
+def test_ctrl_c_ends_quietly_with_130(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    gateway.start()
+    assert gateway.apply().status_code == 201
+    assert run("send", "acme", "order.accepted", "-", stdin=json.dumps(orders(0, 1)[0])).returncode == 0
+    followed = subprocess.Popen(
+        command(gateway, "stream", "acme", "--follow", "--from", "earliest", "--json"),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert followed.stdout is not None
+    assert json.loads(followed.stdout.readline())["id"] == "A-0"
+    time.sleep(0.2)
+    followed.send_signal(signal.SIGINT)
+    assert followed.communicate(timeout=30) == (b"", b"")
+    assert followed.returncode == 130
+
+
+def test_under_tls_the_command_finds_its_authority_by_itself(
+    gateway: Gateway, run: Run, tmp_path: Path
+) -> None:
+    # Whether it is ready is asked by the command itself: the probe of other tests speaks plain HTTP.
+    gateway.launch("up", "--tls", "dev")
+    deadline = time.monotonic() + 40
+    while run("me").returncode != 0 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    shown = run("me", "--json")
+    assert shown.returncode == 0, (shown.stderr, gateway.said())
+    assert json.loads(shown.stdout)["origin"] == f"https://127.0.0.1:{gateway.port}"
+    key = str(gateway.folder / "operator.key")
+    strange = subprocess.run(
+        [sys.executable, "-m", "gateway", "me", "--url", f"https://localhost:{gateway.port}", "--key", key],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (strange.returncode, "--cacert" in strange.stderr) == (2, True)
