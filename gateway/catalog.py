@@ -81,7 +81,7 @@ class Catalog:
         self._turn = asyncio.Lock()
         self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
         self._schemas: dict[int, Schema] = {}
-        self._versions: dict[int, Version] = {}
+        self._versions: dict[tuple[int, JsonFlavour], Version] = {}
         self.current = EMPTY
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -127,20 +127,19 @@ class Catalog:
             ids[topic] = topic_id
         self.current = replace(self.current, topic_ids=ids)
 
-    async def version(self, schema_id: int) -> Version:
+    async def version(self, schema_id: int, json: JsonFlavour = "plain") -> Version:
         """A schema that a claim was made under, whether or not a contract still accepts it.
+
+        `json`: how its data is written.
 
         Raises:
             AwayError: the database is away.
             BugError: a claim names a schema that the registry does not have.
         """
-        known = self._versions.get(schema_id)
+        known = self._versions.get((schema_id, json))
         if known is None:
-            schema = await self._database.read(lambda session: registry.by_id(session, schema_id))
-            if schema is None:
-                raise BugError(f"schema {schema_id} is missing from the registry")
-            known = Version(schema_id, 0, schema, compile_codec(schema, (), "plain"))
-            self._versions[schema_id] = known
+            known = await self._database.read(lambda session: _compile(session, schema_id, json))
+            self._versions[schema_id, json] = known
         return known
 
     def _build(self, session: Session) -> Snapshot:
@@ -184,3 +183,11 @@ class Catalog:
             codec = compile_codec(schema, pointers, json)
             self._codecs[key] = codec
         return codec
+
+
+def _compile(session: Session, schema_id: int, json: JsonFlavour) -> Version:
+    """On an SQL thread, as `Catalog._build`."""
+    schema = registry.by_id(session, schema_id)
+    if schema is None:
+        raise BugError(f"schema {schema_id} is missing from the registry")
+    return Version(schema_id, 0, schema, compile_codec(schema, (), json))

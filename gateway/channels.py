@@ -6,7 +6,7 @@ The only place where partners meets schemas.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.event import Direction, default_source
+from gateway.event import Direction, default_source, is_time
 from gateway.record import Framing, SchemaRef
 from partners.contract import Contract, IdRule, Line, join_id
 from partners.partner import Partner
@@ -82,8 +82,9 @@ class Channel:
         return None if text is None else text.encode()
 
     def time_of(self, values: Mapping[str, str | None]) -> str | None:
-        """The event time at the contract's time pointer, as RFC 3339 text."""
-        return _value(values, self.line.terms.time_pointer)
+        """The event time at the contract's time pointer; None where no RFC 3339 time stands there."""
+        text = _value(values, self.line.terms.time_pointer)
+        return text if text is not None and is_time(text) else None
 
 
 def id_from(rule: IdRule, values: Mapping[str, str | None]) -> str | None:

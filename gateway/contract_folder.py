@@ -32,7 +32,11 @@ def load_contract(path: Path) -> LocalContract:
     problems: list[Problem] = []
     root = path.parent.resolve()
     for named in file.paths():
-        place = (root / named).resolve()
+        try:
+            place = (root / named).resolve()
+        except (OSError, RuntimeError, ValueError):
+            problems.append(Problem(str(path), 1, "", "reference", f"'{named}' leads nowhere"))
+            continue
         if not place.is_relative_to(root):
             problems.append(Problem(str(path), 1, "", "reference", f"'{named}' leads out of its folder"))
             continue

@@ -5,10 +5,13 @@ Source: docs/formats.md, sections 1 and 2.
 
 import base64
 import hashlib
+import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import datetime
+from typing import Final, Literal
 
 Direction = Literal["inbound", "outbound"]
 
@@ -19,6 +22,19 @@ UNCOMPARED = frozenset(
 
 
 REF_CHARACTERS = 56
+
+MAX_BYTES: Final[Mapping[str, int]] = {"id": 256, "source": 512, "type": 128}
+"""How long these may be, whoever sends them: they stand in evidence, which has a limit of its own."""
+
+MAX_ATTRIBUTES: Final = 32
+"""How many attributes a sender may give; records carry a few more, see `gateway.record`."""
+
+MAX_POINTER_BYTES: Final = 300
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,34 @@ class Event:
 def default_source(partner: str, direction: Direction) -> str:
     """The source of an event whose sender named none."""
     return f"/partners/{partner}" if direction == "inbound" else "/house"
+
+
+def has_control(text: str) -> bool:
+    """Whether a text holds control characters, which no attribute may (PostgreSQL would refuse NUL, too).
+
+    Source: CloudEvents 1.0.2, section 3.1, "String".
+    """
+    return _CONTROL.search(text) is not None
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is an RFC 3339 time with an offset: a date, or a local time, is none."""
+    match = _TIME.match(text)
+    if match is None:
+        return False
+    try:
+        datetime.fromisoformat(f"{match[1]}T{match[2]}")
+    except ValueError:
+        return False
+    return True
+
+
+def short_pointer(pointer: str) -> str:
+    """A JSON Pointer as evidence takes it: twenty of them fit, however their characters are escaped."""
+    short = pointer[:MAX_POINTER_BYTES]
+    while len(json.dumps(short, ensure_ascii=False).encode()) > MAX_POINTER_BYTES:
+        short = short[: -1 - len(short) // 8]
+    return short
 
 
 def format_ref(ref: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from gateway.broker.port import UNREADABLE_HEADERS, Record
-from gateway.event import EventKey
+from gateway.event import MAX_BYTES, EventKey, has_control
 from schemas.errors import SchemasError
 from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
 
@@ -108,11 +108,8 @@ def decode_record(record: Record) -> Envelope | Unreadable:
     """
     if record.value is None:
         return Unreadable("no_value")
-    if record.headers == UNREADABLE_HEADERS:
-        return Unreadable("header_invalid")
-    try:
-        headers = {name: value.decode() for name, value in record.headers if name != GUID_HEADER}
-    except UnicodeDecodeError:
+    headers = _headers(record)
+    if headers is None:
         return Unreadable("header_invalid")
     if headers.get("content-type", "").lower().startswith("application/cloudevents"):
         return Unreadable("structured_mode")
@@ -127,6 +124,23 @@ def decode_record(record: Record) -> Envelope | Unreadable:
     return Envelope(attributes, schema, datum, headers.get(RECEIPT_HEADER))
 
 
+def _headers(record: Record) -> Mapping[str, str] | None:
+    """The headers that make an event. Others are not ours to judge: tracing libraries add binary ones."""
+    if record.headers == UNREADABLE_HEADERS:
+        return None
+    found: dict[str, str] = {}
+    for name, value in record.headers:
+        if not name.startswith("ce_") and name not in {"content-type", RECEIPT_HEADER}:
+            continue
+        if name in found:
+            return None  # readers differ in which of two they take: it would be two events
+        try:
+            found[name] = value.decode()
+        except UnicodeDecodeError:
+            return None
+    return found
+
+
 def _unframe(value: bytes, guid: bytes | None) -> tuple[int | UUID, bytes]:
     return decode_prefix(value) if guid is None else (decode_guid(guid), value)
 
@@ -135,7 +149,9 @@ def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:
     found = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
     if len(found) > _MAX_ATTRIBUTES or not all(_NAME.match(name) for name in found):
         return None
-    if any(len(text.encode()) > _MAX_TEXT_BYTES for text in found.values()):
+    if any(len(text.encode()) > MAX_BYTES.get(name, _MAX_TEXT_BYTES) for name, text in found.items()):
+        return None
+    if any(has_control(text) for text in found.values()):
         return None
     if found and any(name in found and not found[name] for name in _REQUIRED):
         return None

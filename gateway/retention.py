@@ -1,6 +1,7 @@
 """Nothing grows for ever: claims and content are dropped once their time is over.
 
-A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. Parked
+A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It also
+stays as long as the content as received, which it holds and its receipt promises to keep. Parked
 deliveries go with the content they hold. Topics are cut by the broker itself; log entries stay.
 """
 
@@ -62,18 +63,26 @@ class Retention:
 
         def work(session: Session) -> int:
             purge(session, before=now - self.parked_ms)
-            return drop_content(session, days, now=now) + drop_claims(session, now - self.claims_ms)
+            dropped = drop_content(session, days, now=now)
+            return dropped + drop_claims(session, days, now=now, claims_ms=self.claims_ms)
 
         return await self.database.write(work) > 0
 
 
-def drop_claims(session: Session, before: int) -> int:
-    """Delete sequenced claims accepted before an instant; how many."""
-    old = select(col(ClaimRow.ref)).where(col(ClaimRow.at) < before, col(ClaimRow.leaf_index).is_not(None))
-    refs = session.execute(old.order_by(col(ClaimRow.at)).limit(_LIMIT)).scalars().all()
-    if refs:
-        session.execute(delete(ClaimRow).where(col(ClaimRow.ref).in_(refs)))
-    return len(refs)
+def drop_claims(session: Session, days: Mapping[str, int], *, now: int, claims_ms: int) -> int:
+    """Delete sequenced claims older than `claims_ms`, and than their partner's content is kept; how many."""
+    dropped = 0
+    for partner, kept in sorted(days.items()):
+        old = select(col(ClaimRow.ref)).where(
+            col(ClaimRow.partner) == partner,
+            col(ClaimRow.at) < now - max(claims_ms, kept * DAY_MS),
+            col(ClaimRow.leaf_index).is_not(None),
+        )
+        refs = session.execute(old.order_by(col(ClaimRow.at)).limit(_LIMIT)).scalars().all()
+        if refs:
+            session.execute(delete(ClaimRow).where(col(ClaimRow.ref).in_(refs)))
+            dropped += len(refs)
+    return dropped
 
 
 def drop_content(session: Session, days: Mapping[str, int], *, now: int) -> int:

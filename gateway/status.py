@@ -15,6 +15,7 @@ from gateway.positions import Progress, load_all
 from gateway.rows import BacklogRow, ClaimRow, DeliveryRow
 
 ROLES = ("relay", "sequence")
+_INBOUND_ROLES = ("sequence",)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -66,11 +67,11 @@ class Status:
         self, snapshot: Snapshot, progress: Mapping[str, Mapping[tuple[str, int], Progress]]
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         places = [
-            (partner.slug, topic, partition)
+            (partner.slug, topic, partition, roles)
             for partner in snapshot.directory.partners()
-            for topic, partition in (
-                (partner.topics.inbound, partner.topics.inbound_partition),
-                (partner.topics.outbound, partner.topics.outbound_partition),
+            for topic, partition, roles in (
+                (partner.topics.inbound, partner.topics.inbound_partition, _INBOUND_ROLES),
+                (partner.topics.outbound, partner.topics.outbound_partition, ROLES),
             )
             if snapshot.is_ready(topic)
         ]
@@ -79,16 +80,15 @@ class Status:
             # Without a topic there is nothing to ask for; what the broker's connection knows must do.
             return [], {"state": "away", "away_ms": away, "reason": "the broker has not answered yet"}
         try:
-            bounds = await self.broker.bounds([(topic, partition) for _, topic, partition in places])
+            bounds = await self.broker.bounds([(topic, partition) for _, topic, partition, _ in places])
         except BrokerError as error:
             return [], {"state": "away", "away_ms": self.broker.away_for_ms(), "reason": str(error)}
         lag = []
-        for (slug, topic, partition), (first, end) in zip(places, bounds, strict=True):
+        for (slug, topic, partition, roles), (first, end) in zip(places, bounds, strict=True):
             spot = (snapshot.topic_ids[topic], partition)
             behind = {
                 role: end - max(first, done.next if (done := progress[role].get(spot)) else first)
-                for role in ROLES
-                if role == "sequence" or topic.endswith("outbound")
+                for role in roles
             }
             lag.append({"partner": slug, "topic": topic, "partition": partition, "end": end, **behind})
         return lag, {"state": "up", "away_ms": 0}

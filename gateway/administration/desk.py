@@ -254,6 +254,10 @@ def _outcome(
 
 
 def _activate(session: Session, slug: str) -> None:
+    store.lock(session)
+    found = store.partner(session, slug)
+    if found is None or found[0].state != "provisioning":
+        return  # an operator was quicker
     onboarding.set_partner_state(session, slug, "active")
 
 

@@ -53,7 +53,7 @@ def resolve(
         old = before.get((terms.direction, terms.event_type))
         registered = registry.register(session, subject, schema.text, now=now)
         earlier = () if old is None else tuple(one for one in old.schema_ids if one != registered.id)
-        broken += _breaks(session, terms, schema, earlier)
+        broken += _breaks(session, terms, schema, subject, earlier)
         ids = (registered.id, *earlier)[: terms.accept_versions]
         lines.append(Line(terms, subject, ids))
     return Resolved(tuple(lines), tuple(broken))
@@ -87,9 +87,13 @@ def _parse_all(file: ContractFile) -> dict[str, Schema]:
     return schemas
 
 
-def _breaks(session: Session, terms: Terms, new: Schema, earlier: tuple[int, ...]) -> list[str]:
-    stored = [registry.by_id(session, one) for one in earlier]
-    found = check_levels(new, [one for one in stored if one is not None], terms.compatibility)
+def _breaks(session: Session, terms: Terms, new: Schema, subject: str, earlier: tuple[int, ...]) -> list[str]:
+    if terms.compatibility.endswith("_TRANSITIVE") and earlier:
+        # Against all that was ever in force, not only what is still accepted.
+        old = [one.schema for one in registry.versions(session, subject) if one.schema.text != new.text]
+    else:
+        old = [one for one in (registry.by_id(session, each) for each in earlier) if one is not None]
+    found = check_levels(new, old, terms.compatibility)
     section = SECTIONS[terms.direction]
     return [
         f"! {section} {terms.event_type}  {terms.compatibility} broken: {one.pointer or '/'}  {one.text}"

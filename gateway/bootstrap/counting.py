@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.ingress.accept import Ingress, Submission
+from gateway.ingress.content import Reading, Received
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused
 from gateway.metrics import Metrics
 
@@ -14,6 +15,10 @@ class CountedIngress:
 
     ingress: Ingress
     metrics: Metrics
+
+    async def read(self, received: Received) -> Reading | Refused:
+        """As `Ingress.read`."""
+        return await self.ingress.read(received)
 
     async def accept(self, submission: Submission) -> Sequence[Outcome]:
         """As `Ingress.accept`."""

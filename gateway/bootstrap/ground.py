@@ -110,8 +110,10 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
         house_log = _facts(session, origin, makes=makes)
         if makes:
             text = _first_start(session, vault, Scribe(origin, host, house_log, entropy))
-    if text is not None:
-        _write_secret(settings.data / OPERATOR_KEY, text)
+        if text is not None:
+            # Before the COMMIT: killed in between, the next start makes another key and another file. The
+            # other way round, nobody would ever see the only operator's key.
+            _write_secret(settings.data / OPERATOR_KEY, text)
     return Ground(settings, database, vault, host, house_log, text)
 
 
@@ -185,7 +187,16 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe) -> str | None:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text + "\n")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            os.fchmod(handle, 0o600)
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(handle)
+    except OSError as error:
+        raise SetupError(
+            f"the operator's key cannot be written to {path} ({error.strerror}): give this user the right, "
+            "or name another folder with --data"
+        ) from error

@@ -14,7 +14,7 @@ from uuid import UUID
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version
-from gateway.event import Direction, EventKey
+from gateway.event import MAX_BYTES, Direction, EventKey, has_control
 from gateway.record import Envelope, Unreadable, decode_record
 from schemas.errors import DatumError
 from schemas.fault import Fault
@@ -66,10 +66,12 @@ def take_in(read: Read, snapshot: Snapshot, partner: str, direction: Direction) 
         key = _named(envelope, channel, read)
         return NoEvent("event_invalid", key, channel.event_type, error.faults)
     event_id = envelope.attributes.get("id") or channel.id_of(decoded.values) or _place(read)
+    if len(event_id.encode()) > MAX_BYTES["id"] or has_control(event_id):
+        return NoEvent("event_attribute_invalid", None, channel.event_type)
     key = EventKey(partner, direction, envelope.attributes.get("source") or channel.source, event_id)
     rest = {name: text for name, text in envelope.attributes.items() if name not in {"id", "source", "type"}}
     time = channel.time_of(decoded.values)
-    if "time" not in rest and time is not None and "T" in time:
+    if "time" not in rest and time is not None:
         rest["time"] = time
     has_receipt = envelope.receipt is not None
     return Carried(key, channel.event_type, rest, channel, version, envelope.datum, decoded.json, has_receipt)

@@ -9,12 +9,11 @@ from audit.store import Pending
 from gateway.broker.port import Position
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.reading import Refused, Routed, Unreadable
-from gateway.event import format_ref
+from gateway.event import format_ref, short_pointer
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32
 _FAULTS: Final = 20
-_POINTER_CHARACTERS: Final = 200
 _OUTCOMES: Final[dict[type[Decision], str]] = {
     Delivered: "delivered",
     RetryAt: "retry",
@@ -90,7 +89,7 @@ class Voice:
             "content": None,
             "record": _place(place, refused.sha256),
             "code": refused.code,
-            "faults": [{"pointer": f.pointer[:_POINTER_CHARACTERS], "code": f.code} for f in faults],
+            "faults": [{"pointer": short_pointer(f.pointer), "code": f.code} for f in faults],
             "faults_total": len(refused.faults),
             "auth": None,
             "count": 1,

@@ -8,7 +8,11 @@ claimed, and never is a 2xx given for what the broker does not have.
 import asyncio
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from gateway.broker.port import Broker, Position
 from gateway.catalog import Catalog, Snapshot
@@ -17,6 +21,7 @@ from gateway.errors import OverloadedError, StoreError
 from gateway.event import Direction, EventKey
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Claim, Found
+from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 from gateway.ingress.prepare import Circumstances, Prepared, prepare, raw_id
@@ -25,10 +30,24 @@ from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.wording import accepted, conflict
 
-_SLICE = 50
-"""Events prepared before the loop gets a turn: about 10 ms at the most."""
+_SLICE_SECONDS = 0.002
+"""How long events are prepared before the loop gets a turn."""
+
+_LARGE_BYTES = 8 * 1024
+"""What is larger is read and prepared on a thread: it takes 0.1 to 1 ms a kilobyte."""
+
+_MOST_HINTS = 10
+"""Unknown types of one request for which the nearest known one is looked for."""
 
 _BROKER_AWAY_MS = 1_000
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_Checked = Prepared | Refused | Found
+_Unfit = dict[int, tuple[bytes, Draft, Channel]]
+"""By place in the request: ref, draft and channel of an event that its schema refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,9 @@ class Ingress:
     circumstances: Callable[[str, str | None, str | None], Circumstances]
     answer_seconds: float
     step: Callable[[str], None]
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="ingress"), init=False, repr=False
+    )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Own the background work until `stop`; returns once all of it has ended."""
@@ -71,19 +93,27 @@ class Ingress:
             self.publisher.spawn = None
             await sweeper
 
+    async def read(self, received: Received) -> Reading | Refused:
+        """As `read_events`."""
+        return await self._compute(len(received.body), read_events, received)
+
     async def accept(self, submission: Submission) -> list[Outcome]:
         """What became of each item, in order. Answers within the cap, whatever is away."""
+        if self.publisher.spawn is None:
+            return [Failed("overloaded", "The gateway is stopping; repeat the same request.")] * len(
+                submission.items
+            )
         if self.broker.away_for_ms() > _BROKER_AWAY_MS:
             away = Failed("broker_unavailable", "The broker is away; repeat the same request later.")
             return [away] * len(submission.items)
-        circumstances = self._now(submission)
         snapshot = self.catalog.current
         outcomes: list[Outcome]
         try:
-            checked = await self._check(submission, snapshot, circumstances)
+            checked, unfit = await self._check(submission, snapshot)
             # What this host computes is not waited for: the cap is on broker and database.
             deadline = asyncio.get_running_loop().time() + self.answer_seconds
             async with asyncio.timeout_at(deadline + 0.1):
+                await self._look_back(checked, unfit)
                 outcomes = await self._decide(submission, snapshot, checked, deadline)
         except TimeoutError:
             late = Failed(
@@ -94,49 +124,63 @@ class Ingress:
             failed = Failed(error.code, f"{error}; repeat the same request.")
             return [failed] * len(submission.items)
         if not submission.dry_run:
-            await self.refusals.note(submission, outcomes, circumstances)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline + 0.1):
+                    await self.refusals.note(submission, outcomes, self._now(submission))
         return outcomes
 
     def _now(self, submission: Submission) -> Circumstances:
         return self.circumstances(submission.method, submission.credential, submission.idempotency_key)
 
-    async def _check(
-        self, submission: Submission, snapshot: Snapshot, circumstances: Circumstances
-    ) -> list[Prepared | Refused | Found]:
-        checked: list[Prepared | Refused | Found] = []
+    async def _check(self, submission: Submission, snapshot: Snapshot) -> tuple[list[_Checked], _Unfit]:
+        """Prepare each item; beside that, those that their schema refuses but that have an id."""
+        loop = asyncio.get_running_loop()
+        begun, circumstances = loop.time(), self._now(submission)
+        checked: list[_Checked] = []
+        unfit: _Unfit = {}
+        unknown = 0
         for number, item in enumerate(submission.items):
-            if number % _SLICE == _SLICE - 1:
+            if loop.time() - begun > _SLICE_SECONDS:
                 await asyncio.sleep(0)
-                circumstances = self._now(submission)
+                begun, circumstances = loop.time(), self._now(submission)
             if isinstance(item, Unread):
                 checked.append(item.refusal)
                 continue
-            channel = _channel(item, submission, snapshot)
+            channel = _channel(item, submission, snapshot, with_hint=unknown < _MOST_HINTS)
             if isinstance(channel, Refused):
+                unknown += 1
                 checked.append(channel)
                 continue
-            one = prepare(item, channel, circumstances)
+            one = await self._compute(len(item.data), prepare, item, channel, circumstances)
             if isinstance(one, Refused) and one.code == "event_invalid":
-                checked.append(await self._earlier(item, channel, circumstances) or one)
-            else:
-                checked.append(one)
+                event_id = raw_id(item, channel, circumstances)
+                if event_id is not None:
+                    source = item.source or channel.source
+                    ref = EventKey(channel.partner, channel.direction, source, event_id).ref()
+                    unfit[number] = (ref, item, channel)
+            checked.append(one)
         self.step("inbound.1.signed")
-        return checked
+        return checked, unfit
 
-    async def _earlier(self, draft: Draft, channel: Channel, circumstances: Circumstances) -> Found | None:
-        """The claim of an event that no longer validates, where this is that same event."""
-        event_id = raw_id(draft, channel, circumstances)
-        if event_id is None:
-            return None
-        key = EventKey(channel.partner, channel.direction, draft.source or channel.source, event_id)
-        async with asyncio.timeout(self.answer_seconds):
-            return await self.book.find_same(key.ref(), draft)
+    async def _compute(self, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if size <= _LARGE_BYTES:
+            return work(*args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(work, *args, **kwargs))
+
+    async def _look_back(self, checked: list[_Checked], unfit: _Unfit) -> None:
+        """Put the claims of events that no longer validate, where they are those same events, in place."""
+        if not unfit:
+            return
+        for number, found in zip(unfit, await self.book.find_same(list(unfit.values())), strict=True):
+            if found is not None:
+                checked[number] = found
 
     async def _decide(
         self,
         submission: Submission,
         snapshot: Snapshot,
-        checked: Sequence[Prepared | Refused | Found],
+        checked: Sequence[_Checked],
         deadline: float,
     ) -> list[Outcome]:
         whole = submission.strict and len(checked) > 1
@@ -151,12 +195,12 @@ class Ingress:
         for number, first in twins.items():
             outcomes[number] = self._twin(outcomes, number, first)
         if whole and any(isinstance(one, Refused) for one in outcomes):
-            return [one if isinstance(one, Refused) else _held_back() for one in outcomes]
+            return _held_back(outcomes)
         topics = {one.claim.topic for one in outcomes if isinstance(one, Prepared)}
         if topics - snapshot.topic_ids.keys():
             return [Failed("broker_unavailable", "The topic is not ready yet; try again.")] * len(outcomes)
         if submission.dry_run:
-            return await self._only_look(outcomes, twins)
+            return _as_one(await self._only_look(outcomes, twins), whole=whole)
         return await self._claim(outcomes, twins, whole=whole, deadline=deadline)
 
     def _twin(
@@ -210,7 +254,7 @@ class Ingress:
         for number, found in zip(prepared, taken, strict=True):
             outcomes[number] = found
         if whole and any(isinstance(one, Refused) for one in taken):
-            return [one if isinstance(one, Refused) else _held_back() for one in outcomes]
+            return _held_back(outcomes)
         claims = {number: one for number, one in enumerate(outcomes) if isinstance(one, Found)}
         settled = await self._settle(claims, deadline)
         for number, outcome in settled.items():
@@ -239,14 +283,16 @@ class Ingress:
         return outcomes
 
 
-def _channel(draft: Draft, submission: Submission, snapshot: Snapshot) -> Channel | Refused:
+def _channel(
+    draft: Draft, submission: Submission, snapshot: Snapshot, *, with_hint: bool
+) -> Channel | Refused:
     if draft.type is None:
         return Refused("event_type_missing", "The event has no type: name it in the path, or as ce-type.")
     channel = snapshot.channel(submission.partner, draft.type, submission.direction)
     if channel is not None:
         return channel
     known = sorted(snapshot.types(submission.partner, submission.direction))
-    near = difflib.get_close_matches(draft.type, known, 1)
+    near = difflib.get_close_matches(draft.type, known, 1) if with_hint else []
     hint = f"Did you mean {near[0]}?" if near else None
     listed = ", ".join(known[:20]) if known else "none"
     return Refused(
@@ -254,8 +300,15 @@ def _channel(draft: Draft, submission: Submission, snapshot: Snapshot) -> Channe
     )
 
 
-def _held_back() -> Refused:
-    return Refused("batch_refused", "Nothing of this batch was taken, since another event in it is refused.")
+def _held_back(outcomes: Sequence[Outcome | Prepared | Found]) -> list[Outcome]:
+    """A strict batch in which something is refused: all of it is."""
+    rest = Refused("batch_refused", "Nothing of this batch was taken, since another event in it is refused.")
+    return [one if isinstance(one, Refused) else rest for one in outcomes]
+
+
+def _as_one(outcomes: list[Outcome], *, whole: bool) -> list[Outcome]:
+    is_refused = whole and any(isinstance(one, Refused) for one in outcomes)
+    return _held_back(outcomes) if is_refused else outcomes
 
 
 def _repeated(first: Outcome | Prepared | Found) -> Outcome:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from gateway.catalog import Catalog
+from gateway.channels import Channel
 from gateway.database import Database, clock
 from gateway.group_commit import GroupCommit
 from gateway.ingress.claims import Answer, Claim, Found, Take, Write, is_timely, read, take
@@ -35,18 +36,20 @@ class ClaimBook:
     catalog: Catalog
     lease_ms: Callable[[], int]
 
-    async def find_same(self, ref: bytes, draft: Draft) -> Found | None:
-        """The claim on `ref`, where `draft` is the same event under the claim's schema."""
+    async def find_same(self, wanted: Sequence[tuple[bytes, Draft, Channel]]) -> list[Found | None]:
+        """For each ref, the claim on it, where the draft is the same event under the claim's schema."""
+        refs = list({ref for ref, _, _ in wanted})
 
-        def work(session: Session) -> Found | None:
-            claim = read(session, [ref]).get(ref)
-            return None if claim is None else Found(claim, mine=False, now=clock(session))
+        def work(session: Session) -> tuple[Mapping[bytes, Claim], int]:
+            return read(session, refs), clock(session)
 
-        found = await self.database.read(work)
-        if found is None:
-            return None
-        version = await self.catalog.version(found.claim.schema_id)
-        return found if digest_under(version, draft) == found.claim.event_sha256 else None
+        held, now = await self.database.read(work)
+        found: list[Found | None] = []
+        for ref, draft, channel in wanted:
+            claim = held.get(ref)
+            is_same = claim is not None and await self._fits(draft, channel, claim)
+            found.append(Found(claim, mine=False, now=now) if claim is not None and is_same else None)
+        return found
 
     async def look(self, prepared: Sequence[Prepared]) -> dict[bytes, tuple[Claim, bool]]:
         """The claims that hold the refs of `prepared` already, and whether each is of the same event."""
@@ -77,7 +80,7 @@ class ClaimBook:
 
     async def _take_all(self, prepared: Sequence[Prepared]) -> list[Found | Refused] | Failed:
         claims = [one.claim for one in prepared]
-        same: set[bytes] = set()
+        same: set[tuple[bytes, bytes]] = set()
 
         def work(session: Session) -> Sequence[Found] | None:
             now = clock(session)
@@ -87,7 +90,8 @@ class ClaimBook:
             foreign = {
                 claim.ref: one.claim
                 for claim, one in zip(claims, found, strict=True)
-                if one.claim.event_sha256 != claim.event_sha256 and claim.ref not in same
+                if one.claim.event_sha256 != claim.event_sha256
+                and (claim.ref, one.claim.event_sha256) not in same
             }
             if foreign:
                 raise _TakenError(foreign)
@@ -103,7 +107,7 @@ class ClaimBook:
                     if one.claim.ref in error.held
                 }
                 if all(judged.values()):
-                    same |= judged.keys()
+                    same |= {(ref, held.event_sha256) for ref, held in error.held.items()}
                     continue
                 return [
                     conflict(error.held[one.claim.ref])
@@ -123,8 +127,11 @@ class ClaimBook:
             return True
         if prepared.claim.schema_id == held.schema_id:
             return False
-        version = await self.catalog.version(held.schema_id)
-        return digest_under(version, prepared.draft) == held.event_sha256
+        return await self._fits(prepared.draft, prepared.channel, held)
+
+    async def _fits(self, draft: Draft, channel: Channel, held: Claim) -> bool:
+        version = await self.catalog.version(held.schema_id, channel.line.terms.json)
+        return digest_under(version, draft) == held.event_sha256
 
 
 def _untrusted() -> Failed:

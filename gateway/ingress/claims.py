@@ -75,9 +75,12 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """The broker refused these for certain: (ref, receipt) of each. Answers nothing."""
+    """The broker refused these for certain: (ref, receipt, lease) of each. Answers nothing.
 
-    refused: tuple[tuple[bytes, str], ...]
+    Only as long as the lease is its maker's: a claim that was taken over is no longer ours to delete.
+    """
+
+    refused: tuple[tuple[bytes, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,12 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
 
 
 def is_timely(claims: Sequence[Claim], now: int) -> bool:
-    """Whether the clock that signed these claims agrees with the database's (`now`)."""
-    return all(abs(now - claim.at) <= MAX_CLOCK_DIFFERENCE_MS for claim in claims)
+    """Whether the clock that signed these claims agrees with the database's (`now`).
+
+    The newest tells: on a busy host the first of a batch was signed some seconds ago.
+    """
+    newest = max((claim.at for claim in claims), default=now)
+    return abs(now - newest) <= MAX_CLOCK_DIFFERENCE_MS
 
 
 def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> list[Found]:
@@ -208,6 +215,12 @@ def unconfirmed(session: Session, limit: int) -> list[Claim]:
     return [_from_row(row) for row in rows]
 
 
+def unsettled(session: Session, before: int) -> bool:
+    """Whether claims of before an instant have no confirmed record, whatever their lease."""
+    rows = select(col(ClaimRow.ref)).where(ClaimRow.state == "unconfirmed", col(ClaimRow.at) < before)
+    return session.exec(rows.limit(1)).first() is not None
+
+
 def expire_leases(session: Session) -> None:
     """End the lease of every unconfirmed claim: for the one process that owns the data folder."""
     session.execute(update(ClaimRow).where(col(ClaimRow.state) == "unconfirmed").values(lease_until=0))
@@ -249,12 +262,13 @@ _CONFIRM = (
 )
 
 
-def _abandon(session: Session, refused: Sequence[tuple[bytes, str]]) -> None:
-    for ref, receipt in refused:
+def _abandon(session: Session, refused: Sequence[tuple[bytes, str, int]]) -> None:
+    for ref, receipt, lease_until in refused:
         session.execute(
             delete(ClaimRow).where(
                 col(ClaimRow.ref) == ref,
                 col(ClaimRow.receipt) == receipt,
+                col(ClaimRow.lease_until) == lease_until,
                 col(ClaimRow.state) == "unconfirmed",
             )
         )

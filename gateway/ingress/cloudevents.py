@@ -5,25 +5,35 @@ Source: CloudEvents HTTP protocol binding 1.0.2 (sections 3.1 to 3.3), JSON even
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
-from gateway.event import Content
-from gateway.ingress.draft import Draft, Unread, sort_attributes
+from gateway.event import Content, has_control
+from gateway.ingress.draft import Draft, Unread, pointer_of, sort_attributes
 from gateway.ingress.outcome import Refused
-from schemas.errors import DatumError, JsonTextError
+from schemas.errors import DatumError
 from schemas.fault import Fault
 from schemas.json_reader import members, read_json
+
+_MOST_FAULTS = 100
+_MOST_TRACE = 512
+"""Characters of a `tracestate` that must be carried on. Source: W3C Trace Context, section 3.3.1.5."""
+_TEXTS = frozenset(
+    {"specversion", "id", "source", "type", "datacontenttype", "dataschema", "subject", "time"}
+)
+"""Attributes that are texts, URIs or times; in JSON a number in their place is no CloudEvent."""
+_QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def binary_attributes(headers: Mapping[str, str]) -> dict[str, str] | Refused:
     """The attributes in `ce-` headers, percent-decoding undone.
 
-    `traceparent` and `tracestate` are taken along.
+    `traceparent` and `tracestate` are taken along where they are usable: proxies set them, not the sender.
     """
     found: dict[str, str] = {}
     for name, text in headers.items():
-        if name in {"traceparent", "tracestate"} and len(text) <= 512:  # noqa: PLR2004 - the W3C limit
+        if name in {"traceparent", "tracestate"} and 0 < len(text) <= _MOST_TRACE and not has_control(text):
             found.setdefault(name, text)
         if not name.startswith("ce-"):
             continue
@@ -34,8 +44,8 @@ def binary_attributes(headers: Mapping[str, str]) -> dict[str, str] | Refused:
             )
         try:
             found[name[3:]] = _undo_header(text)
-        except UnicodeDecodeError:
-            fault = Fault(f"/{name[3:43]}", "encoding", "is not UTF-8 once percent-decoded", "UTF-8")
+        except UnicodeError:
+            fault = Fault(pointer_of(name[3:]), "encoding", "is not UTF-8 once percent-decoded", "UTF-8")
             return Refused("event_attribute_invalid", f"The header {name[:43]} cannot be read.", (fault,), 1)
     return found
 
@@ -72,28 +82,37 @@ def _split(parts: list[tuple[str, bytes]]) -> tuple[dict[str, str], bytes | Faul
     for name, raw in parts:
         if name == "data":
             data = raw if data is None else Fault("/data", "union", "data and data_base64 exclude each other")
+        elif raw == b"null":
+            continue  # unset, as if it were left out
         elif name == "data_base64":
             data = (
                 _undo_base64(raw) if data is None else Fault("/data_base64", "union", "data stands there too")
             )
-        elif raw != b"null":
-            text = _attribute_text(raw)
-            if text is None:
-                faults.append(Fault(f"/{name[:40]}", "type", "is no text, integer or boolean", "string"))
+        else:
+            text = _attribute_text(name, raw)
+            if isinstance(text, Fault):
+                faults.append(text)
             else:
                 found[name] = text
     if faults:
-        raise DatumError(tuple(faults), len(faults))
+        raise DatumError(tuple(faults[:_MOST_FAULTS]), len(faults))
     return found, b"null" if data is None else data
 
 
-def _attribute_text(raw: bytes) -> str | None:
-    value = read_json(raw)
+def _attribute_text(name: str, raw: bytes) -> str | Fault:
+    try:
+        value = read_json(raw)
+    except DatumError as error:
+        return Fault(pointer_of(name), error.faults[0].code, error.faults[0].text)
     if isinstance(value, str):
         return value
+    if name in _TEXTS:
+        return Fault(pointer_of(name), "type", "is no text", "string")
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int) else None
+    if isinstance(value, int):
+        return str(value)
+    return Fault(pointer_of(name), "type", "is no text, integer or boolean", "string")
 
 
 def _undo_base64(raw: bytes) -> bytes | Fault:
@@ -101,12 +120,12 @@ def _undo_base64(raw: bytes) -> bytes | Fault:
         text = read_json(raw)
         if isinstance(text, str):
             return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError, JsonTextError):
+    except (binascii.Error, ValueError, DatumError):
         pass
     return Fault("/data_base64", "encoding", "is not base64", "base64 text")
 
 
 def _undo_header(text: str) -> str:
     if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+        text = _QUOTED.sub(r"\1", text[1:-1])
     return unquote_to_bytes(text).decode()

@@ -3,7 +3,7 @@
 With a type in the path the body is the data; without it the request is a CloudEvent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,7 +28,7 @@ class Received:
     """A request's parts that make events.
 
     `event_type`: from the path, else None. `headers`: lower-case names. `body`: content decoding undone;
-    `sent`: the bytes as received.
+    `sent`: the bytes as received. `most`: how many events a batch may hold; None: as many as it does.
     """
 
     event_type: str | None
@@ -37,6 +37,7 @@ class Received:
     body: bytes = field(repr=False)
     sent: bytes = field(repr=False)
     encoding: Literal["identity", "gzip"] = "identity"
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,15 @@ def read_events(received: Received) -> Reading | Refused:
         if essence == "application/x-ndjson":
             return _ndjson(received)
         if received.event_type is None and essence == "application/cloudevents-batch+json":
-            return Reading(tuple(_elements(received)), batch=True)
+            return _elements(received)
         if received.event_type is None and essence == "application/cloudevents+json":
             return Reading((read_structured(received.body, _content(received)),), batch=False)
     except JsonTextError as error:
         return Refused("body_malformed", f"The body is no JSON text: {error}")
     except DatumError as error:
         return Refused("body_malformed", "The body is not as announced.", error.faults, error.total)
-    if essence and not is_json_type(essence):
+    is_data = is_json_type(essence) and not essence.startswith("application/cloudevents")
+    if essence and not is_data:
         return Refused("media_type_unsupported", f"{essence[:80]} is not taken here.")
     return _binary(received)
 
@@ -84,19 +86,35 @@ def _binary(received: Received) -> Reading | Refused:
     return Reading((sort_attributes(found, received.body, _content(received)),), batch=False)
 
 
-def _elements(received: Received) -> Iterator[Draft | Unread]:
-    for raw in split_array(received.body):
-        yield read_structured(raw, Content(raw, "application/cloudevents+json"))
+def _elements(received: Received) -> Reading | Refused:
+    try:
+        parts = split_array(received.body, most=received.most)
+    except DatumError as error:
+        if error.faults[0].code == "length":
+            return _too_many(received.most)
+        raise
+    items = [read_structured(raw, Content(raw, "application/cloudevents+json")) for raw in parts]
+    return Reading(tuple(items), batch=True)
 
 
-def _ndjson(received: Received) -> Reading:
+def _ndjson(received: Received) -> Reading | Refused:
     items: list[Draft | Unread] = []
-    for raw in received.body.split(b"\n"):
-        line = raw.rstrip(b"\r")
+    start = 0
+    while start < len(received.body):
+        end = received.body.find(b"\n", start)
+        end = len(received.body) if end < 0 else end
+        line = received.body[start:end].removesuffix(b"\r")
+        start = end + 1
         if not line.strip():
             continue
+        if received.most is not None and len(items) >= received.most:
+            return _too_many(received.most)
         items.append(_line(line, received.event_type))
     return Reading(tuple(items), batch=True)
+
+
+def _too_many(most: int | None) -> Refused:
+    return Refused("body_too_large", f"A batch may hold {most} events (a limit of the gateway).")
 
 
 def _line(line: bytes, event_type: str | None) -> Draft | Unread:

@@ -13,9 +13,9 @@ from audit.note import Signer
 from audit.receipt import issue
 from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
-from gateway.event import EventKey, event_digest, format_ref
+from gateway.event import MAX_BYTES, EventKey, event_digest, format_ref, has_control
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
-from gateway.ingress.draft import MAX_ID_BYTES, Draft
+from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Refused
 from gateway.record import Encoded, Place, encode_record
 from schemas import codec
@@ -106,8 +106,9 @@ def identify(
             "agree where more than one of them is given.",
         )
     if named:
-        if len(named[0].encode()) > MAX_ID_BYTES:
-            return Refused("event_attribute_invalid", f"An event id has at most {MAX_ID_BYTES} bytes.")
+        if len(named[0].encode()) > MAX_BYTES["id"] or has_control(named[0]):
+            text = f"An event id has at most {MAX_BYTES['id']} bytes, and no control characters."
+            return Refused("event_attribute_invalid", text)
         return named[0]
     if rule.mode == "generated":
         return at.entropy(16).hex()
@@ -127,8 +128,9 @@ def raw_id(draft: Draft, channel: Channel, at: Circumstances) -> str | None:
         try:
             data = read_json(draft.data)
         except (DatumError, JsonTextError):
-            return None
-        return id_from(rule, {pointer: _scalar_at(data, pointer) for pointer in rule.pointers})
+            return at.idempotency_key
+        found = id_from(rule, {pointer: _scalar_at(data, pointer) for pointer in rule.pointers})
+        return at.idempotency_key if found is None else found
     return at.idempotency_key
 
 
@@ -185,7 +187,7 @@ def _sign(
 ) -> Claim:
     attributes = dict(draft.attributes)
     time = channel.time_of(datum.values)
-    if "time" not in attributes and time is not None and "T" in time:
+    if "time" not in attributes and time is not None:
         attributes["time"] = time
     ref = key.ref()
     log = f"{at.log_host}/log/{channel.log}"

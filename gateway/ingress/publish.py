@@ -36,15 +36,21 @@ class Publisher:
     step: Callable[[str], None]
     spawn: Spawn | None = field(default=None, init=False)
 
-    async def publish(self, claims: Sequence[Claim], deadline: float) -> Mapping[bytes, Fate]:
-        """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock)."""
+    async def publish(
+        self, claims: Sequence[Claim], deadline: float, *, own: bool = True
+    ) -> Mapping[bytes, Fate]:
+        """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock).
+
+        `own`: this attempt made the claims, so that one whose record is refused for certain is deleted. The
+        first attempt of a claim that was taken over may still appear on the topic: that claim stays.
+        """
         if not claims:
             return {}
         if self.spawn is None:
             unknown = Failed("overloaded", "The gateway is stopping; repeat the same request.")
             return {claim.ref: unknown for claim in claims}
         answer: asyncio.Future[Mapping[bytes, Fate]] = asyncio.get_running_loop().create_future()
-        self.spawn(self._append(claims, answer))
+        self.spawn(self._append(claims, answer, own=own))
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(answer)
@@ -55,7 +61,9 @@ class Publisher:
             )
             return {claim.ref: late for claim in claims}
 
-    async def _append(self, claims: Sequence[Claim], answer: asyncio.Future[Mapping[bytes, Fate]]) -> None:
+    async def _append(
+        self, claims: Sequence[Claim], answer: asyncio.Future[Mapping[bytes, Fate]], *, own: bool
+    ) -> None:
         try:
             fates = await self._produce(claims)
         except Exception as error:
@@ -65,7 +73,7 @@ class Publisher:
             raise
         if not answer.cancelled():
             answer.set_result(fates)
-        await self._settle(claims, fates)
+        await self._settle(claims, fates, own=own)
 
     async def _produce(self, claims: Sequence[Claim]) -> dict[bytes, Fate]:
         versions = [await self.catalog.version(claim.schema_id) for claim in claims]
@@ -76,15 +84,15 @@ class Publisher:
         self.step("inbound.3.produced")
         return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}
 
-    async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate]) -> None:
+    async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate], *, own: bool) -> None:
         stored = []
         refused = []
         for claim in claims:
             fate = fates[claim.ref]
             if isinstance(fate, Position):
                 stored.append((claim.ref, claim.receipt, fate))
-            elif fate.code != "outcome_unknown":
-                refused.append((claim.ref, claim.receipt))
+            elif own and fate.code != "outcome_unknown":
+                refused.append((claim.ref, claim.receipt, claim.lease_until))
         try:
             if refused:
                 await self.writes.submit(Abandon(tuple(refused)))

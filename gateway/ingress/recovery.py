@@ -6,13 +6,14 @@ Only for the one process that owns the data folder: its lock tells that no other
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from sqlmodel import Session
 
 from gateway.broker.port import BrokerError
 from gateway.database import Database, clock
 from gateway.errors import AwayError
-from gateway.ingress.claims import Found, unconfirmed
+from gateway.ingress.claims import Found, unconfirmed, unsettled
 from gateway.ingress.takeover import TakeOvers
 
 _LIMIT = 200
@@ -28,11 +29,15 @@ class Recovery:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Settle what is there at the start, then wait for `stop`. Later ones are their repeats' to take."""
+        started: int | None = None
         while not stop.is_set():
             with suppress(AwayError, BrokerError):
-                found = await self.database.read(_find)
-                if not found:
+                if started is None:
+                    started = await self.database.read(clock)
+                # A round that fails leaves new leases behind: what they hold back is still ours to settle.
+                if not await self.database.read(partial(unsettled, before=started)):
                     break
+                found = await self.database.read(_find)
                 deadline = asyncio.get_running_loop().time() + _ROUND_SECONDS
                 await self.takeovers.settle(found, deadline)
             with suppress(TimeoutError):

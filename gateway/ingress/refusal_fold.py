@@ -1,7 +1,8 @@
 """Refusals into the log, folded: the first of each kind at once, like ones counted until the window ends.
 
-A broken client must not fill its own log, so a kind is (partner, direction, type, code). Counts that a killed
-process had not written yet are lost; the first refusal of each kind is not.
+A broken client must not fill its own log, so a kind is (partner, direction, type, code), without the type
+where the contract knows none such: a sender can invent any number. Counts that a killed process had not
+written yet are lost; the first refusal of each kind is not.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,14 +12,13 @@ from audit.evidence import Evidence, Kind, make_evidence
 from gateway.event import Direction, EventKey, format_ref
 
 MAX_FAULTS = 20
-MAX_POINTER = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One refused event, as far as it could be read.
 
-    `log`: the partner's log, host included, without epoch.
+    `log`: the partner's log, host included, without epoch. `faults`: at most 20, as (short pointer, code).
     """
 
     partner: str
@@ -49,7 +49,10 @@ class RefusalFold:
     def __init__(
         self, *, iss: str, entropy: Callable[[int], bytes], window_ms: int = 60_000, kinds: int = 10_000
     ) -> None:
-        """`window_ms`: how long like refusals are counted before they are written as one."""
+        """`window_ms`: how long like refusals are counted before they are written as one.
+
+        `kinds`: how many kinds are told apart; beyond them, refusals of one partner and code are alike.
+        """
         self._iss = iss
         self._entropy = entropy
         self._window_ms = window_ms
@@ -58,7 +61,7 @@ class RefusalFold:
 
     def note(self, refusal: Refusal) -> list[Evidence]:
         """Take a refusal; the entries to write now: it itself, or nothing, or what its window had counted."""
-        kind = (refusal.partner, refusal.direction, refusal.type or "", refusal.code)
+        kind = self._kind(refusal)
         window = self._windows.get(kind)
         if window is not None and refusal.at < window.until:
             window.since = window.since or refusal.at
@@ -66,14 +69,20 @@ class RefusalFold:
             window.last = refusal
             return []
         entries = self._close(kind) if window is not None else []
-        if len(self._windows) < self._kinds:
-            self._windows[kind] = _Window(refusal.at + self._window_ms)
+        self._windows[kind] = _Window(refusal.at + self._window_ms)
         return [*entries, self._entry(refusal, 1, refusal.at)]
 
     def due(self, now: int) -> list[Evidence]:
         """The counts whose window has ended; with `now` beyond all time, everything counted."""
         ended = [kind for kind, window in self._windows.items() if window.until <= now]
         return [entry for kind in ended for entry in self._close(kind)]
+
+    def _kind(self, refusal: Refusal) -> tuple[str, str, str, str]:
+        known = "" if refusal.code == "event_type_unknown" else refusal.type or ""
+        kind = (refusal.partner, refusal.direction, known, refusal.code)
+        if kind in self._windows or len(self._windows) < self._kinds:
+            return kind
+        return (refusal.partner, refusal.direction, "", refusal.code)
 
     def _close(self, kind: tuple[str, str, str, str]) -> list[Evidence]:
         window = self._windows.pop(kind)
@@ -94,10 +103,7 @@ class RefusalFold:
             "content": refusal.content,
             "record": None,
             "code": refusal.code,
-            "faults": [
-                {"pointer": pointer[:MAX_POINTER], "code": code}
-                for pointer, code in refusal.faults[:MAX_FAULTS]
-            ],
+            "faults": [{"pointer": pointer, "code": code} for pointer, code in refusal.faults],
             "faults_total": refusal.faults_total,
             "auth": refusal.auth,
             "count": count,

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from audit.evidence import Evidence
 from gateway.errors import OverloadedError, StoreError
-from gateway.event import Content, Direction
+from gateway.event import Content, Direction, short_pointer
 from gateway.group_commit import GroupCommit
 from gateway.ingress.claims import Answer, Enter, Write
 from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Outcome, Refused
 from gateway.ingress.prepare import Circumstances
-from gateway.ingress.refusal_fold import Refusal, RefusalFold
+from gateway.ingress.refusal_fold import MAX_FAULTS, Refusal, RefusalFold
 
 _FOR_EVER = 1 << 62
 
@@ -95,7 +95,7 @@ def _refusal(
         id=draft.id if draft else None,
         content=_content(item.content),
         code=outcome.code,
-        faults=tuple((fault.pointer, fault.code) for fault in outcome.faults),
+        faults=tuple((short_pointer(fault.pointer), fault.code) for fault in outcome.faults[:MAX_FAULTS]),
         faults_total=outcome.faults_total,
         auth={"method": at.method, "credential": at.credential},
         at=at.now,

@@ -80,7 +80,8 @@ class TakeOvers:
             ref: claim.position for ref, claim in now.items() if claim.position is not None
         }
         missing = [claim for ref, claim in now.items() if ref not in fates]
-        return {**fates, **await self.publisher.publish(missing, deadline)}
+        fates |= {ref: _in_flight() for ref in refs if ref not in now}
+        return {**fates, **await self.publisher.publish(missing, deadline, own=False)}
 
     async def _sequenced(self, topic: str, partition: int, end: int, deadline: float) -> bool:
         topic_id = self.catalog.current.topic_ids.get(topic)
