@@ -164,7 +164,7 @@ def command(
             *_parameters(function),
             *(p for kind in shared for p in _options(kind)),
         ]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer asks inspect, which asks this
         run.__annotations__ = {one.name: one.annotation for one in parameters}
         app.command(name)(run)
         return function
