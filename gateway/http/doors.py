@@ -10,7 +10,8 @@ from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.ingress.accept import Submission
-from gateway.ingress.outcome import Outcome
+from gateway.ingress.content import Reading, Received
+from gateway.ingress.outcome import Outcome, Refused
 from gateway.keys import KeyRing
 
 Clock = Callable[[], int]
@@ -19,6 +20,10 @@ Entropy = Callable[[int], bytes]
 
 class Accepts(Protocol):
     """Who takes events: `gateway.ingress.accept.Ingress`."""
+
+    async def read(self, received: Received) -> Reading | Refused:
+        """The events of a request, in order."""
+        ...
 
     async def accept(self, submission: Submission) -> Sequence[Outcome]:
         """What became of each item, in order."""

@@ -1,7 +1,5 @@
 """POST events: from a request to a submission, from outcomes to an answer."""
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,14 +14,13 @@ from gateway.http.reading import Body, read_body
 from gateway.http.receipts import Manner, batch_trouble, preview_body, receipt_body, status_of, summarize
 from gateway.http.words import json_response
 from gateway.ingress.accept import Submission
-from gateway.ingress.content import TYPED, UNTYPED, Reading, Received, read_events
+from gateway.ingress.content import TYPED, UNTYPED, Reading, Received
 from gateway.ingress.draft import Unread
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 
 OFFERED = frozenset({"dry_run"})
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
 MAX_KEY_BYTES = 256
-_SPACE = re.compile(r"[ \t\r\n]*")
 _ONCE = ("content-type", "content-length", "idempotency-key", "traceparent")
 
 
@@ -52,13 +49,12 @@ async def _post(call: Call, event_type: str | None) -> Response:
     values = call.doors.values
     cap = values.batch_bytes if essence in BATCH_TYPES else values.body_bytes
     body = await read_body(call.request, cap=cap, seconds=values.body_seconds)
-    _verify_count(essence, body.plain, values.batch_events)
-    received = Received(event_type, media_type, headers, body.plain, body.sent, body.coding)
-    reading = read_events(received)
+    received = Received(
+        event_type, media_type, headers, body.plain, body.sent, body.coding, most=values.batch_events
+    )
+    reading = await call.doors.ingress.read(received)
     if isinstance(reading, Refused):
         return await _refuse_whole(call, reading, received, body)
-    if len(reading.items) > values.batch_events:
-        raise _too_many(values.batch_events)
     if not reading.items:
         raise CallerError("body_malformed", "The batch holds no event.")
     manner = Manner(call.base, values.origin, prefer.minimal, prefer.lenient, flag(call.query, "dry_run"))
@@ -129,46 +125,6 @@ def _verify_sendable(call: Call) -> None:
     if call.partner.state in {"suspended", "closed"}:
         text = f"The partner is {call.partner.state}; nothing is taken for it."
         raise CallerError("partner_suspended", text)
-
-
-def _verify_count(essence: str, body: bytes, most: int) -> None:
-    """Refuse a batch that is far too long before each of its elements is read."""
-    if essence == "application/x-ndjson" and body.count(b"\n") > 2 * most + 2:
-        raise _too_many(most)
-    is_array = essence == "application/cloudevents-batch+json"
-    if is_array and body.count(b",") >= most and _has_more_elements(body, most):
-        raise _too_many(most)
-
-
-def _has_more_elements(body: bytes, most: int) -> bool:
-    """Whether a JSON array has more than `most` elements; stops at the first too many.
-
-    Only counts, in C: a strict split of 8 MiB of small elements would hold the loop for seconds. What is no
-    JSON is left to the strict reader, which tells where.
-    """
-    decoder = json.JSONDecoder()
-    try:
-        text = body.decode()
-        at = _skip(text, 0)
-        if text[at : at + 1] != "[":
-            return False
-        for _ in range(most):
-            _, at = decoder.raw_decode(text, _skip(text, at + 1))
-            at = _skip(text, at)
-            if text[at : at + 1] != ",":
-                return False
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return at if found is None else found.end()
-
-
-def _too_many(most: int) -> CallerError:
-    return CallerError("body_too_large", f"A batch may hold {most} events (a limit of the gateway).")
 
 
 def _headers(call: Call) -> dict[str, str]:

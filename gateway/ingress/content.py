@@ -99,6 +99,8 @@ def _elements(received: Received) -> Reading | Refused:
 
 def _ndjson(received: Received) -> Reading | Refused:
     items: list[Draft | Unread] = []
+    if received.most is not None and received.body.count(b"\n") > 2 * received.most + 2:
+        return _too_many(received.most)  # blank lines have a bound too
     start = 0
     while start < len(received.body):
         end = received.body.find(b"\n", start)

@@ -16,7 +16,8 @@ from gateway.broker.port import Record
 from gateway.errors import AwayError
 from gateway.event import EventKey, format_ref
 from gateway.ingress.accept import Submission
-from gateway.ingress.outcome import Outcome
+from gateway.ingress.content import Reading, Received, read_events
+from gateway.ingress.outcome import Outcome, Refused
 from tests.builders import House, open_house
 
 PATH = "/v1/events/order.placed"
@@ -231,7 +232,7 @@ async def test_caps_are_told_with_their_limit(tmp_path: Path) -> None:
         large = await client.post(PATH, json={**ORDER, "customer": "x" * 1_000})
         long = await client.post("/v1/events", json=[event(n) for n in range(4)], headers=typed(BATCH))
         exact = await client.post("/v1/events", json=[event(n) for n in range(3)], headers=typed(BATCH))
-        small = await client.post("/v1/events", content=b"[0,0 , 0,{", headers=typed(BATCH))
+        small = await client.post("/v1/events", content=b"[0,0 , 0,1,{", headers=typed(BATCH))
         broken = await client.post("/v1/events", content=b"[0,0,0 0", headers=typed(BATCH))
         lines = await client.post(PATH, content=b"{}\n" * 20, headers=typed("application/x-ndjson"))
         heavy = await client.post(PATH, content=b" " * 4_001, headers=typed("application/x-ndjson"))
@@ -247,6 +248,9 @@ class AwayIngress:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+
+    async def read(self, received: Received) -> Reading | Refused:
+        return read_events(received)
 
     async def accept(self, submission: Submission) -> Sequence[Outcome]:
         assert submission.items
