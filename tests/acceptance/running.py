@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from tests.faults.program import Fault, Forked
+
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 40.0
 
@@ -61,7 +63,7 @@ class Gateway:
     folder: Path
     flags: dict[str, str | int] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     log_file: Path | None = None
 
     @property
@@ -72,21 +74,19 @@ class Gateway:
     def log(self) -> Path:
         return self.log_file or self.folder.with_name(self.folder.name + ".log")
 
-    def launch(self, *command: str, **faults: Any) -> subprocess.Popen[bytes]:
+    def launch(self, *command: str, fault: Fault | None = None) -> subprocess.Popen[bytes] | Forked:
         """Start the process without waiting for it: `gateway up`, or another command line.
 
-        `faults`: started as tests/faults/program.py instead, which knows these.
+        `fault`: started by tests/faults/program.py instead, so that something goes wrong in it.
         """
         assert self.process is None or self.process.poll() is not None, "one process at a time"
         settings = {"listen.public": f"127.0.0.1:{self.port}", "log.format": "json", **self.flags}
-        if faults:
-            spec = {"flags": {"data": str(self.folder), **settings}, **faults}
-            line = ["-m", "tests.faults.program", json.dumps(spec)]
-        else:
-            line = ["-m", "gateway", *(command or ("up",)), "--data", str(self.folder)]
+        if fault is not None:
+            self.process = Forked({"data": str(self.folder), **settings}, fault, self.log)
+            return self.process
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *line],
+                [sys.executable, "-m", "gateway", *(command or ("up",)), "--data", str(self.folder)],
                 cwd=ROOT,
                 env={**os.environ, **{_variable(key): str(value) for key, value in settings.items()}},
                 stdin=subprocess.DEVNULL,
@@ -95,9 +95,9 @@ class Gateway:
             )
         return self.process
 
-    def start(self, *command: str, **faults: Any) -> "Gateway":
+    def start(self, *command: str, fault: Fault | None = None) -> "Gateway":
         """Start, and wait until it is ready."""
-        self.launch(*command, **faults)
+        self.launch(*command, fault=fault)
         assert self.wait_ready(), self.said()
         return self
 

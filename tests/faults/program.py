@@ -1,17 +1,17 @@
-"""The gateway as a program whose steps can kill it: `python -m tests.faults.program SPEC`, SPEC in JSON.
+"""The gateway as a program whose steps can kill it.
 
-`kill`: a step's name and the occurrence at which this process sends itself SIGKILL. `pages`: a file that,
-while it exists, says how many pages each SQLite database may have: a full disk without a disk.
+Started by fork from a process that has loaded the code already: a hundred starts cost as much as ten of an
+interpreter. What runs after the fork is what `gateway up` runs.
 """
 
-import json
+import multiprocessing
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
@@ -20,10 +20,51 @@ from gateway.errors import SetupError
 from gateway.settings_sources import load
 
 UNLIMITED = 4_294_967_294
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is to go wrong.
+
+    `kill`: a step's name and the occurrence at which the process sends itself SIGKILL. `pages`: a file that,
+    while it exists, says how many pages each SQLite database may have: a full disk without a disk.
+    """
+
+    kill: tuple[str, int] | None = None
+    pages: Path | None = None
+
+
+class Forked:
+    """A process, as `subprocess.Popen` shows it."""
+
+    def __init__(self, flags: Mapping[str, str | int], fault: Fault, log: Path) -> None:
+        self._process = _CONTEXT.Process(target=start, args=(dict(flags), fault, log))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code; a signal's number negated; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise TimeoutError(f"process {self.pid} still runs after {timeout} s")
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
 
 def killer(step: str, at: int) -> Callable[[str], None]:
-    """Dies at the `at`-th time that `step` is done: no clean-up, no buffers flushed, as in a power cut."""
+    """Dies at the `at`-th time that `step` is done: no clean-up, no buffers flushed."""
     seen: Counter[str] = Counter()
 
     def count(name: str) -> None:
@@ -35,7 +76,7 @@ def killer(step: str, at: int) -> Callable[[str], None]:
 
 
 def squeeze(pages: Path) -> None:
-    """Let every transaction of ours see the limit that the file names now."""
+    """Let every transaction see the limit that the file names at that moment."""
 
     def limit(connection: Connection) -> None:
         if connection.dialect.name == "sqlite":
@@ -45,19 +86,16 @@ def squeeze(pages: Path) -> None:
     event.listen(Engine, "begin", limit)
 
 
-def main(spec: dict[str, Any]) -> int:
-    """Run until stopped; a start that cannot be is one line on stderr and exit code 1."""
-    step = killer(*spec["kill"]) if spec.get("kill") else lambda _: None
-    if spec.get("pages"):
-        squeeze(Path(spec["pages"]))
+def start(flags: Mapping[str, str | int], fault: Fault, log: Path) -> None:
+    """Run until stopped, with what is said in the log; a start that cannot be is one line and exit code 1."""
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    step = killer(*fault.kill) if fault.kill else lambda _: None
+    if fault.pages:
+        squeeze(fault.pages)
     try:
-        settings = load(flags=spec["flags"], environ={}, file=None).settings
-        run(settings, Options(step=step))
+        run(load(flags=flags, environ={}, file=None).settings, Options(step=step))
     except SetupError as error:
         sys.stderr.write(f"gateway: {error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+        sys.exit(1)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance.running import CONTRACT, Gateway
 from tests.faults.inspection import rows, verify_at_rest, verify_kept, verify_logs
+from tests.faults.program import Fault
 from tests.faults.receiver import Receiver, receiving
 from tests.faults.workload import Sender
 
@@ -30,6 +32,9 @@ STEPS = (
 )
 TAKEN_OVER = "inbound.3.taken_over"
 """Needs a claim without a record, hence the kill after a claim just before it."""
+
+Kill = tuple[str, int] | float
+"""A step and its occurrence, or seconds after which the kill comes from outside."""
 
 HASTE = {"lease.duration": "1s", "claims.lease": "1s", "audit.tick": "20ms", "egress.tick": "20ms"}
 ENDPOINTS = """\
@@ -62,6 +67,19 @@ async def load_until_killed(gateway: Gateway, sender: Sender) -> None:
             while process.poll() is None:
                 await sender.send_new()
     assert process.wait() == -signal.SIGKILL, gateway.said()
+
+
+async def load_and_kill(gateway: Gateway, sender: Sender, seconds: float) -> None:
+    """Send, and kill from outside after so many seconds, whatever is under way."""
+    async with asyncio.TaskGroup() as tasks:
+        killing = tasks.create_task(_kill_later(gateway, seconds))
+        while not killing.done():
+            await sender.send_new()
+
+
+async def _kill_later(gateway: Gateway, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    gateway.kill()
 
 
 async def settled(gateway: Gateway, receiver: Receiver, sender: Sender) -> None:
@@ -108,13 +126,13 @@ async def listed(gateway: Gateway) -> list[str]:
             query["cursor"] = page["next"]
 
 
-async def run_kills(folder: Path, kills: list[tuple[str, int]], flags: dict[str, str | int]) -> None:
+async def run_kills(folder: Path, kills: Sequence[Kill], flags: dict[str, str | int]) -> None:
     """One folder through many kills, then everything that must be true of it."""
     gateway = Gateway(folder, flags)
     seen: dict[str, set[bytes]] = {}
     with receiving() as receiver:
         try:
-            gateway.start()
+            gateway.start(fault=Fault())
             applied = gateway.apply(CONTRACT + ENDPOINTS.replace("URL", receiver.url))
             assert applied.status_code == 201, applied.text
             sender = Sender(gateway, gateway.partner_key())
@@ -122,9 +140,13 @@ async def run_kills(folder: Path, kills: list[tuple[str, int]], flags: dict[str,
             published(gateway, seen)
             gateway.kill()
             for kill in kills:
-                gateway.launch(kill=kill)
-                await load_until_killed(gateway, sender)
-            gateway.start()
+                if isinstance(kill, float):
+                    gateway.start(fault=Fault())
+                    await load_and_kill(gateway, sender, kill)
+                else:
+                    gateway.launch(fault=Fault(kill=kill))
+                    await load_until_killed(gateway, sender)
+            gateway.start(fault=Fault())
             published(gateway, seen)
             await sender.finish(30)
             await sender.send_all_again()
@@ -167,6 +189,39 @@ async def test_kills_at_every_step_lose_nothing_and_double_nothing(tmp_path: Pat
 @pytest.mark.timeout(400)
 async def test_with_the_default_times_nothing_is_lost_or_doubled_either(tmp_path: Path) -> None:
     await run_kills(tmp_path / "data", plan(4), {})
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+async def test_kills_at_any_moment_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    chance = Random(5)  # noqa: S311 - as in plan
+    moments = [chance.uniform(0.02, 0.8) for _ in range(8)]
+    await run_kills(tmp_path / "data", moments, dict(HASTE))
+
+
+@pytest.mark.faults
+async def test_a_stop_under_load_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data", dict(HASTE))
+    try:
+        gateway.start(fault=Fault())
+        gateway.apply()
+        sender = Sender(gateway, gateway.partner_key())
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(asyncio.to_thread(gateway.stop))
+            while not stopping.done():
+                await sender.send_new()
+        assert stopping.result() == 0, gateway.said()
+        acknowledged = set(sender.receipts)
+        gateway.start(fault=Fault())
+        await sender.finish(30)
+        await sender.send_all_again()
+        assert sorted(await listed(gateway)) == sorted(sender.receipts)
+        assert acknowledged <= sender.receipts.keys()
+        assert gateway.stop() == 0, gateway.said()
+    finally:
+        gateway.kill()
+    assert "Traceback" not in gateway.log.read_text()
+    verify_kept(tmp_path / "data", sender.receipts, sender.outbound)
 
 
 def test_the_plans_hold_every_step_and_fifty_kills() -> None:
