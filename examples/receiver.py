@@ -112,7 +112,7 @@ class Answering(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(length)
         headers = {name.lower(): text for name, text in self.headers.items()}
-        secret = self.secret_file.read_text().strip()
+        secret = self.secret_file.read_text().split()[-1]  # alone, or as gateway apply writes it
         now = time.time()  # noqa: TID251 - a program of its own, with a clock of its own
         fault = find_fault(headers, body, secret, now)
         if fault is not None:
@@ -155,7 +155,7 @@ class Receiver(ThreadingHTTPServer):
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description="A webhook receiver that verifies every signature.")
-    parser.add_argument("--secret-file", type=Path, required=True, help="holds whsec_...; read each time")
+    parser.add_argument("--secret-file", type=Path, required=True, help="ends in whsec_...; read each time")
     parser.add_argument("--port", type=int, default=8099, help="0: one that is free")
     parser.add_argument("--fail-first", type=int, default=0, help="answer 503 so often before it works")
     parser.add_argument("--with-parent", action="store_true", help="end when the starting program ends")

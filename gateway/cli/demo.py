@@ -8,7 +8,7 @@ status.
 import asyncio
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from rich.console import Console
@@ -166,11 +166,18 @@ async def _partner(scene: Scene, slug: str, counts: Mapping[str, int]) -> list[R
     await await_size(party, papers.log_path(slug), total + deliveries, _PATIENCE_SECONDS, scene.ticks)
     whole = await verify_only_grew(scene, slug)
     held = [receipt for (partner, _, _), receipt in scene.receipts.items() if partner == slug]
-    rows = [
-        log_row(slug, total, whole.leaves, held, papers.pins().receipts),
-        history_row(slug, total, await party.history("/v1/history")),
-    ]
+    with scene.tell.waiting(f"receipts of {slug}", len(held)) as shown:
+        receipts = _counted(held, shown)
+        rows = [log_row(slug, total, whole.leaves, receipts, papers.pins().receipts)]
+    rows.append(history_row(slug, total, await party.history("/v1/history")))
     if deliveries:
         attempts = whole.kinds()[ATTEMPTED_KIND]
         rows += receiver_rows(len(scene.material.confirmations), FAILURES, counts, attempts)
     return rows
+
+
+def _counted(tokens: Iterable[str], shown: Callable[[int], None]) -> Iterator[str]:
+    """The tokens as they come, each told to a bar."""
+    for number, token in enumerate(tokens, 1):
+        yield token
+        shown(number)

@@ -76,7 +76,7 @@ class Party:
         await self._http.aclose()
 
     async def get(self, path: str, **params: str | int) -> Reply:
-        """Read; again where the gateway asks for it. Raises DemoError where no answer comes, as all of these."""
+        """Read, again where the gateway asks for it. Raises DemoError where no answer comes, as all do."""
         for _ in range(_MOST_TRIES):
             reply = await self._ask("GET", path, params=params)
             if not reply.is_away:

@@ -32,7 +32,7 @@ async def agree(scene: Scene, receiver_port: int) -> None:
             scene.stage.keep_secret(str(secret["secret"]))
             tell.say(f"  The secret of the endpoint {secret['endpoint']} is shown once; the receiver got it.")
     for slug in PARTNERS:
-        tell.command(f"gateway credentials create {slug}")
+        tell.command(f"gateway credentials create --partner {slug}")
         made = (await scene.operator.post(f"/v1/partners/{slug}/credentials", {"role": "partner"})).expect(
             201
         )

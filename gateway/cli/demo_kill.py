@@ -12,7 +12,7 @@ from gateway.cli.demo_scene import LINES, PRICE, Scene
 from gateway.cli.demo_words import DemoError
 
 AT_ONCE: Final = 3
-_FEWEST_BATCHES: Final = 6
+_FEWEST_BATCHES: Final = 5
 _PAUSE_SECONDS: Final = 0.3
 _FRACTION: Final = 3
 _MOST_TRIES: Final = 40

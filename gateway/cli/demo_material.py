@@ -11,7 +11,7 @@ from typing import Any
 from gateway.errors import SetupError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-PRICES = 6_000
+PRICES = 5_000
 CONFIRMATIONS = 300
 _LEAST = 12
 _NEEDED = ("acme.yaml", "globex.yaml", "receiver.py", "data/orders.jsonl", "data/stock-prices.csv")

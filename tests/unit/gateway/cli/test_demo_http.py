@@ -54,6 +54,11 @@ async def test_an_unexpected_status_is_told_with_the_words_of_the_gateway() -> N
         (await refuses.get("/x")).expect(201)
 
 
+async def test_reading_waits_for_a_gateway_that_asks_to_come_again() -> None:
+    answers = iter([httpx.Response(503, json={}), httpx.Response(200, json={"role": "partner"})])
+    assert (await party(lambda _: next(answers)).get("/v1/me")).document == {"role": "partner"}
+
+
 async def test_the_history_is_read_to_its_last_page() -> None:
     pages = {None: ([{"ref": "a"}], "p2"), "p2": ([{"ref": "b"}], None)}
 
