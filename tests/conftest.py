@@ -6,15 +6,24 @@ the environment the run fails. Nothing else in the tests is ever skipped.
 """
 
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import pytest
 
+from gateway.database import Database
+from gateway.migrations import history
 from tests.kafka_server import KafkaServer, why_kafka_is_missing
+from tests.postgres_server import PostgresServer, why_postgres_is_missing
 
-REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {"kafka": why_kafka_is_missing}
+REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {
+    "kafka": why_kafka_is_missing,
+    "postgres": why_postgres_is_missing,
+}
 """Marker to a function that says why the part cannot be used here, or None. A new real part is a new line."""
 
 _NOT_RUN: Final = pytest.StashKey[dict[str, tuple[str, int]]]()
@@ -60,3 +69,53 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
     server.start()
     yield server
     server.kill()
+
+
+DATABASES: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
+"""What every test of the database runs on."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests of the run. A test that pauses or stops it brings it back."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with every table and no row, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "gateway.db"
+    database = Database(f"sqlite:///{file}")
+    with database.begin() as session:
+        history.upgrade(session)
+    database.close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return file
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated database without a row, of each kind."""
+    if request.param == "sqlite":
+        migrated: Path = request.getfixturevalue("migrated_file")
+        (tmp_path / "gateway.db").write_bytes(migrated.read_bytes())
+        yield f"sqlite:///{tmp_path}/gateway.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without a table, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/gateway.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database(is_empty=True) as url:
+        yield url

@@ -1,7 +1,6 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from sqlmodel import Session
@@ -12,8 +11,8 @@ from gateway.group_commit import GroupCommit
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/gateway.db")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
     yield opened
     opened.close()
 

@@ -1,12 +1,11 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from joserfc.jwk import OKPKey
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from audit.note import Signer
 from audit.receipt import format_jwk
@@ -28,10 +27,9 @@ class Entropy:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    database = Database(f"sqlite:///{tmp_path}/gateway.db")
+def session(database_url: str) -> Iterator[Session]:
+    database = Database(database_url)
     with database.begin() as opened:
-        SQLModel.metadata.tables["gateway_key"].create(opened.connection())
         yield opened
     database.close()
 

@@ -1,9 +1,8 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 
 from gateway.database import Database, clock
 from gateway.errors import LeaseLostError, SetupError
@@ -12,11 +11,8 @@ from gateway.rows import InstanceRow, LeaseRow
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/gateway.db")
-    with opened.begin() as session:
-        tables = [SQLModel.metadata.tables[f"gateway_{n}"] for n in ("lease", "instance", "meta")]
-        SQLModel.metadata.create_all(session.connection(), tables=tables)
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
     yield opened
     opened.close()
 

@@ -1,11 +1,10 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from gateway.database import Database
 from gateway.errors import LeaseLostError, PositionMovedError
@@ -17,11 +16,9 @@ LEASE = Lease("relay", 3, 7, 0)
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    database = Database(f"sqlite:///{tmp_path}/gateway.db")
+def session(database_url: str) -> Iterator[Session]:
+    database = Database(database_url)
     with database.begin() as opened:
-        tables = [SQLModel.metadata.tables[f"gateway_{n}"] for n in ("lease", "position")]
-        SQLModel.metadata.create_all(opened.connection(), tables=tables)
         opened.execute(
             insert(LeaseRow), [{"role": "relay", "shard": 3, "owner": "a", "epoch": 7, "until": 9}]
         )
