@@ -20,7 +20,9 @@ from gateway.settings import Settings
 
 PREFIX: Final = "GATEWAY_"
 FILE: Final = "gateway.toml"
-CLIENT_VARIABLES: Final = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL", "GATEWAY_KEY", "GATEWAY_CACERT"})
+CLIENT_VARIABLES: Final = frozenset(
+    {"GATEWAY_CONFIG", "GATEWAY_URL", "GATEWAY_KEY", "GATEWAY_KEY_FILE", "GATEWAY_CACERT"}
+)
 """Variables that are no settings: where gateway.toml is, and what the CLI as a client goes by."""
 
 _FILE_SUFFIX: Final = "_file"

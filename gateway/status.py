@@ -11,6 +11,7 @@ from audit import log as audit_log
 from gateway.broker.port import Broker, BrokerError
 from gateway.catalog import Catalog, Snapshot
 from gateway.database import Database
+from gateway.instants import format_instant
 from gateway.positions import Progress, load_all
 from gateway.rows import BacklogRow, ClaimRow, DeliveryRow
 
@@ -40,7 +41,7 @@ class Status:
         lag, broker = await self._lag(snapshot, found.progress)
         problems = [f"{role}: {text}" for role, text in self.problems().items() if text]
         return {
-            "at": self.clock(),
+            "at": format_instant(self.clock()),
             "revision": snapshot.directory.revision,
             "partners": len(snapshot.directory.partners()),
             "roles": list(self.roles),
@@ -119,7 +120,7 @@ def _look(session: Session) -> _Found:
         session.execute(unconfirmed).scalar_one(),
         {
             "states": {state: count for state, count, _ in waiting},
-            "oldest_at": min((oldest for _, _, oldest in waiting), default=None),
+            "oldest_at": min((format_instant(oldest) for _, _, oldest in waiting), default=None),
             "backlog": int(session.execute(held).scalar_one()),
         },
     )

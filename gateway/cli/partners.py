@@ -13,9 +13,6 @@ from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.place import write_secret
 
-OptionalPartner = Annotated[
-    str | None, typer.Argument(help="Partner; none: your own side.", show_default=False)
-]
 OfPartner = Annotated[
     str | None, typer.Option("--partner", "-p", help="Partner that it belongs to.", show_default=False)
 ]
@@ -88,7 +85,7 @@ def show_partner(call: Invocation, partner: Annotated[str, typer.Argument(help="
     return None
 
 
-def list_credentials(call: Invocation, partner: OptionalPartner = None) -> Exit | None:
+def list_credentials(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     """List credentials, revoked and expired ones too."""
     with call.client() as client:
         items = list(client.pages(under(partner, "credentials")))
@@ -110,9 +107,9 @@ def show_credential(
 
 def create_credential(
     call: Invocation,
-    partner: OptionalPartner = None,
     *,
     wanted: WantedCredential,
+    partner: OfPartner = None,
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the key there (mode 0600).")
     ] = None,

@@ -7,7 +7,8 @@ from starlette.responses import Response
 from audit import log
 from audit.note import VerifierKey
 from gateway.http.guard import Call, not_found
-from gateway.http.words import json_response, rfc3339
+from gateway.http.words import json_response
+from gateway.instants import format_instant
 from partners import store
 from partners.contract import Limits
 from partners.partner import Partner
@@ -23,9 +24,9 @@ async def show_me(call: Call) -> Response:
         "credential": {
             "id": credential.id,
             "name": credential.name,
-            "expires_at": rfc3339(credential.not_after),
+            "expires_at": format_instant(credential.not_after),
         },
-        "server_time": rfc3339(call.doors.clock()),
+        "server_time": format_instant(call.doors.clock()),
         "origin": call.doors.values.origin,
         "partner": None,
     }

@@ -12,7 +12,8 @@ from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
 from gateway.http.parameters import parse_instant
 from gateway.http.reading import read_members
-from gateway.http.words import json_response, rfc3339
+from gateway.http.words import json_response
+from gateway.instants import format_instant
 from partners import issuing
 from partners.credential import ROLE_SCOPES, Credential, Role, Scope
 from partners.issuing import WantedKey
@@ -130,6 +131,6 @@ def _item(credential: Credential, now: int) -> dict[str, object]:
         "name": credential.name,
         "scopes": sorted(credential.scopes),
         "state": state if revoked_at is None else "revoked",
-        "expires_at": rfc3339(credential.not_after),
-        "revoked_at": None if revoked_at is None else rfc3339(revoked_at),
+        "expires_at": format_instant(credential.not_after),
+        "revoked_at": None if revoked_at is None else format_instant(revoked_at),
     }

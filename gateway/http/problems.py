@@ -16,8 +16,8 @@ from gateway.broker.port import BrokerError
 from gateway.errors import CallerError, GatewayError
 from gateway.event import format_ref
 from gateway.http.catalogue import CATALOGUE, RETRY_AFTER_SECONDS, public_code
-from gateway.http.words import rfc3339
 from gateway.ingress.outcome import Failed, First, Refused
+from gateway.instants import format_instant
 from partners.errors import ContractFileError, PartnersError
 from schemas.errors import DatumError, JsonTextError, SchemasError
 from schemas.fault import Fault
@@ -149,7 +149,7 @@ def _caller(error: CallerError) -> Trouble:
 def _first(first: First) -> dict[str, object]:
     return {
         "ref": format_ref(first.ref),
-        "received_at": rfc3339(first.at),
+        "received_at": format_instant(first.at),
         "event_sha256": first.event_sha256.hex(),
         "content_sha256": first.content_sha256.hex(),
     }

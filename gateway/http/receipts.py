@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gateway.event import format_ref
 from gateway.http.problems import Trouble, trouble_of_refusal
-from gateway.http.words import rfc3339
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
+from gateway.instants import format_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def receipt_body(accepted: Accepted, base: str) -> dict[str, object]:
         "id": accepted.key.id,
         "source": accepted.key.source,
         "type": accepted.type,
-        "received_at": rfc3339(accepted.at),
+        "received_at": format_instant(accepted.at),
         "duplicate": accepted.duplicate,
         "receipt": accepted.receipt,
         "schema": {"subject": subject, "version": version, "id": schema_id},

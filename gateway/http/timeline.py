@@ -8,10 +8,10 @@ from audit.errors import MalformedError
 from audit.evidence import Kind
 from audit.search import Exchange
 from gateway.event import format_ref
-from gateway.http.words import rfc3339
 from gateway.ingress.claims import Claim
 from gateway.ingress.unsequenced import Waiting
 from gateway.ingress.wording import accepted
+from gateway.instants import format_instant
 
 _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
 _ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED})
@@ -26,7 +26,7 @@ def waiting_item(waiting: Waiting) -> dict[str, object]:
         "type": waiting.type,
         "direction": waiting.direction,
         "state": waiting.state,
-        "at": rfc3339(waiting.at),
+        "at": format_instant(waiting.at),
         "log": None,
     }
 
@@ -41,7 +41,7 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
         "type": first.event_type,
         "direction": first.direction,
         "state": exchange.state,
-        "at": rfc3339(first.at),
+        "at": format_instant(first.at),
         "log": {"origin": first.origin, "index": first.index},
     }
     if first.kind is Kind.REFUSED:
@@ -69,7 +69,7 @@ def entry_item(entry: Entry) -> dict[str, object]:
     """One log entry, with the members that its kind has beyond naming the event."""
     return {
         "kind": entry.kind.value,
-        "at": rfc3339(entry.at),
+        "at": format_instant(entry.at),
         "log": {"origin": entry.origin, "index": entry.index},
         "evidence": _members(entry),
     }
@@ -86,7 +86,7 @@ def _claimed(claim: Claim) -> dict[str, object]:
         "source": claim.key.source,
         "type": claim.type,
         "direction": claim.key.direction,
-        "received_at": rfc3339(claim.at),
+        "received_at": format_instant(claim.at),
         "state": "accepted" if claim.state == "confirmed" else "unconfirmed",
         "receipt": claim.receipt,
         "schema": {"subject": subject, "version": version, "id": schema_id},
@@ -101,7 +101,7 @@ def _recorded(first: Entry) -> dict[str, object]:
         "source": first.source,
         "type": first.event_type,
         "direction": first.direction,
-        "received_at": rfc3339(first.at),
+        "received_at": format_instant(first.at),
         "state": first.kind.value.partition(".")[2],
     }
 
@@ -117,7 +117,7 @@ def _deliveries(entries: Sequence[Entry]) -> list[dict[str, object]]:
         one["attempts"] = members.get("number", members.get("attempts", one["attempts"]))
         one["state"] = "parked" if entry.kind is Kind.PARKED else members.get("outcome")
         one["reason"] = members.get("reason")
-        one["at"] = rfc3339(entry.at)
+        one["at"] = format_instant(entry.at)
     return list(found.values())
 
 

@@ -1,16 +1,9 @@
-"""Values as they stand in JSON answers: times, compact JSON."""
+"""Compact JSON answers."""
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from starlette.responses import Response
-
-
-def rfc3339(at: int) -> str:
-    """Unix milliseconds as `2026-11-22T13:05:00.000Z`."""
-    seconds, ms = divmod(at, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

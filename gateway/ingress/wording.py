@@ -2,12 +2,12 @@
 
 import base64
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from gateway.event import format_ref
 from gateway.ingress.claims import Claim
 from gateway.ingress.outcome import Accepted, First, Refused
+from gateway.instants import format_instant
 
 
 def accepted(claim: Claim, *, duplicate: bool) -> Accepted:
@@ -31,7 +31,7 @@ def accepted(claim: Claim, *, duplicate: bool) -> Accepted:
 
 def conflict(held: Claim) -> Refused:
     """The refusal of an event whose id another event holds."""
-    at = datetime.fromtimestamp(held.at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = format_instant(held.at)
     return Refused(
         "event_conflict",
         f"Another event with this id was accepted at {at}, as {format_ref(held.ref)}.",

@@ -54,7 +54,7 @@ def test_the_readme_s_way_from_a_contract_to_a_verified_proof(
     assert run("diff", "-f", str(contract)).returncode == 7
     assert run("apply", "-f", str(contract), "--yes").returncode == 0
     key = tmp_path / "acme.key"
-    assert run("credentials", "create", "acme", "-o", str(key)).returncode == 0
+    assert run("credentials", "create", "-p", "acme", "-o", str(key)).returncode == 0
     lines = "".join(json.dumps(one) + "\n" for one in orders(0, 20))
     sent = run("send", "order.placed", "-", "--batch", "--key", str(key), stdin=lines)
     assert "20 accepted" in sent.stdout, sent.stderr

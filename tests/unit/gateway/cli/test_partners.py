@@ -13,7 +13,9 @@ async def test_a_partner_may_not_list_partners(desk: Desk) -> None:
 
 
 async def test_a_new_key_works_and_is_shown_once(desk: Desk) -> None:
-    made = await desk.run("credentials", "create", "acme", "--name", "erp", "--expires", "30d", "--json")
+    made = await desk.run(
+        "credentials", "create", "-p", "acme", "--name", "erp", "--expires", "30d", "--json"
+    )
     document = made.document()
     desk.house.keys["erp"] = document["secret"]
     assert (await desk.run("me", by="erp")).code == 0
@@ -23,32 +25,32 @@ async def test_a_new_key_works_and_is_shown_once(desk: Desk) -> None:
 
 async def test_a_new_key_goes_to_a_file_of_its_owner(desk: Desk) -> None:
     path = desk.shell.folder / "erp.key"
-    ended = await desk.run("credentials", "create", "acme", "-o", str(path))
+    ended = await desk.run("credentials", "create", "-p", "acme", "-o", str(path))
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_text().strip() not in ended.out + ended.err
     assert "The key is in" in ended.err
 
 
 async def test_no_key_is_made_where_it_could_not_be_kept(desk: Desk) -> None:
-    before = (await desk.run("credentials", "list", "acme", "--json")).document()
+    before = (await desk.run("credentials", "list", "-p", "acme", "--json")).document()
     path = desk.shell.write("other.key", "gw_other")
-    assert (await desk.run("credentials", "create", "acme", "-o", str(path))).code == 2
-    assert (await desk.run("credentials", "create", "acme", "-o", "/nowhere/key")).code == 2
-    assert (await desk.run("credentials", "list", "acme", "--json")).document() == before
+    assert (await desk.run("credentials", "create", "-p", "acme", "-o", str(path))).code == 2
+    assert (await desk.run("credentials", "create", "-p", "acme", "-o", "/nowhere/key")).code == 2
+    assert (await desk.run("credentials", "list", "-p", "acme", "--json")).document() == before
 
 
 async def test_roles_and_scopes_are_passed_on(desk: Desk) -> None:
     ended = await desk.run(
-        "credentials", "create", "acme", "--role", "auditor", "--scopes", "audit", "--json"
+        "credentials", "create", "-p", "acme", "--role", "auditor", "--scopes", "audit", "--json"
     )
     assert (ended.document()["role"], ended.document()["scopes"]) == ("auditor", ["audit"])
-    assert (await desk.run("credentials", "create", "acme", "--role", "king")).code == 2
+    assert (await desk.run("credentials", "create", "-p", "acme", "--role", "king")).code == 2
 
 
 async def test_a_dry_run_makes_no_key(desk: Desk) -> None:
-    before = (await desk.run("credentials", "list", "acme", "--json")).document()
-    assert (await desk.run("credentials", "create", "acme", "--dry-run")).code == 0
-    assert (await desk.run("credentials", "list", "acme", "--json")).document() == before
+    before = (await desk.run("credentials", "list", "-p", "acme", "--json")).document()
+    assert (await desk.run("credentials", "create", "-p", "acme", "--dry-run")).code == 0
+    assert (await desk.run("credentials", "list", "-p", "acme", "--json")).document() == before
 
 
 async def test_a_revoked_key_is_refused_with_3(desk: Desk) -> None:
