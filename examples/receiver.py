@@ -105,7 +105,8 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Verify first, on the bytes as they came; read only then."""
-        length = int(self.headers.get("content-length") or 0)
+        stated = self.headers.get("content-length", "")
+        length = int(stated) if stated.isascii() and stated.isdigit() else 0
         if not 0 < length <= LARGEST_BODY:
             self.close_connection = True
             self._answer(413, b"")
