@@ -156,24 +156,19 @@ class Catalog:
         return Snapshot(directory, by_type, by_partner, {})
 
     def _channel(self, session: Session, directory: Directory, partner: Partner, line: Line) -> Channel:
-        known = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
+        same = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
         contract = directory.contract(partner.slug)
         if contract is None:
             raise BugError(f"partner {partner.slug} has lines but no contract")
-        if known is not None and known.line == line and known.contract == contract.revision:
-            return known
-        versions = [self._numbered(session, line.subject, one) for one in line.schema_ids]
+        if same is not None and same.line == line and same.contract == contract.revision:
+            return same
+        known = {one.id: (one.number, one.schema) for one in registry.versions(session, line.subject)}
+        if not known.keys() >= set(line.schema_ids):
+            raise BugError(f"a schema of {line.subject} is missing from the registry")
+        self._schemas.update((schema_id, schema) for schema_id, (_, schema) in known.items())
         return make_channel(
-            partner, line, versions, self._codec, contract=contract, event_bytes=self._event_bytes
+            partner, line, known, self._codec, contract=contract, event_bytes=self._event_bytes
         )
-
-    def _numbered(self, session: Session, subject: str, schema_id: int) -> tuple[int, int, Schema]:
-        schema = self._schemas.get(schema_id) or registry.by_id(session, schema_id)
-        number = dict(registry.uses(session, schema_id)).get(subject)
-        if schema is None or number is None:
-            raise BugError(f"schema {schema_id} of {subject} is missing from the registry")
-        self._schemas[schema_id] = schema
-        return schema_id, number, schema
 
     def _codec(self, schema_id: int, pointers: tuple[str, ...], json: JsonFlavour) -> Codec:
         key = (schema_id, pointers, json)

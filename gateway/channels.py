@@ -3,7 +3,7 @@
 The only place where partners meets schemas.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.event import Direction, default_source, is_time
@@ -11,6 +11,7 @@ from gateway.record import Framing, SchemaRef
 from partners.contract import Contract, IdRule, Line, join_id
 from partners.partner import Partner
 from schemas.codec import Codec
+from schemas.errors import SchemaError
 from schemas.leaf import JsonFlavour
 from schemas.schema import Schema
 
@@ -38,7 +39,7 @@ class Channel:
     """What one partner may exchange of one event type, in one direction.
 
     `log`: the partner's log without the epoch's host, that is its random public name. `versions`:
-    newest first.
+    accepted, newest first; `former`: once accepted.
     """
 
     partner: str
@@ -52,6 +53,7 @@ class Channel:
     event_bytes: int
     keep_content_days: int
     keep_evidence_days: int
+    former: tuple[Version, ...] = ()
 
     @property
     def direction(self) -> Direction:
@@ -68,9 +70,10 @@ class Channel:
         """The source of events whose sender names none."""
         return default_source(self.partner, self.direction)
 
-    def version(self, schema_id: int) -> Version | None:
-        """The accepted version with this schema id."""
-        return next((one for one in self.versions if one.schema_id == schema_id), None)
+    def readable(self) -> Iterator[Version]:
+        """Every version that records on the topic may be of: those accepted, then those that once were."""
+        yield from self.versions
+        yield from self.former
 
     def id_of(self, values: Mapping[str, str | None]) -> str | None:
         """The event id at the contract's pointers; None where the contract names none, or one is absent."""
@@ -105,15 +108,16 @@ def pointers_of(line: Line) -> tuple[str, ...]:
 def make_channel(
     partner: Partner,
     line: Line,
-    versions: Sequence[tuple[int, int, Schema]],
+    known: Mapping[int, tuple[int, Schema]],
     compile_codec: CompileCodec,
     *,
     contract: Contract,
     event_bytes: int,
 ) -> Channel:
-    """Join a line with its schemas, given as (schema id, version, schema), newest first.
+    """Join a line with its schemas.
 
-    `event_bytes`: the largest event where the contract names no limit.
+    `known`: version number and schema of all in its subject, by schema id; those that the line does not
+    accept may still be on the topic. `event_bytes`: the largest event where the contract names no limit.
     """
     inbound = line.terms.direction == "inbound"
     pointers = pointers_of(line)
@@ -123,8 +127,8 @@ def make_channel(
         contract=contract.revision,
         line=line,
         versions=tuple(
-            Version(schema_id, number, schema, compile_codec(schema_id, pointers, line.terms.json))
-            for schema_id, number, schema in versions
+            Version(one, *known[one], compile_codec(one, pointers, line.terms.json))
+            for one in line.schema_ids
         ),
         topic=partner.topics.inbound if inbound else partner.topics.outbound,
         partition=partner.topics.inbound_partition if inbound else partner.topics.outbound_partition,
@@ -132,7 +136,21 @@ def make_channel(
         event_bytes=contract.limits.event_bytes or event_bytes,
         keep_content_days=contract.keep.content_days,
         keep_evidence_days=contract.keep.evidence_days,
+        former=tuple(
+            Version(one, *known[one], _compile_former(one, pointers, line, compile_codec))
+            for one in sorted(known.keys() - set(line.schema_ids), reverse=True)
+        ),
     )
+
+
+def _compile_former(
+    schema_id: int, pointers: tuple[str, ...], line: Line, compile_codec: CompileCodec
+) -> Codec:
+    """A former schema may lack what today's pointers lead to: it is read without them then."""
+    try:
+        return compile_codec(schema_id, pointers, line.terms.json)
+    except SchemaError:
+        return compile_codec(schema_id, (), line.terms.json)
 
 
 def _value(values: Mapping[str, str | None], pointer: str | None) -> str | None:

@@ -115,8 +115,8 @@ def _channel(
 
 def _version(channel: Channel, wanted: int | UUID) -> Version | None:
     if isinstance(wanted, UUID):
-        return next((one for one in channel.versions if one.schema.guid == wanted), None)
-    return channel.version(wanted)
+        return next((one for one in channel.readable() if one.schema.guid == wanted), None)
+    return next((one for one in channel.readable() if one.schema_id == wanted), None)
 
 
 def _named(envelope: Envelope, channel: Channel, read: Read) -> EventKey:
