@@ -1,0 +1,110 @@
+"""Whatever a request holds, reading it makes drafts and refusals, and what is taken can be read back."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.event import Content, EventKey
+from gateway.ingress.cloudevents import binary_attributes, read_structured
+from gateway.ingress.content import Reading, Received, read_events
+from gateway.ingress.draft import Draft, Unread
+from gateway.ingress.outcome import Refused
+from gateway.record import Encoded, Envelope, Place, SchemaRef, decode_record, encode_record
+from schemas.errors import JsonTextError
+
+NAMES = st.one_of(
+    st.sampled_from(["ce-id", "ce-type", "ce-time", "ce-specversion", "traceparent", "tracestate", "accept"]),
+    st.text(max_size=12).map(lambda text: f"ce-{text}"),
+    st.text(max_size=12),
+)
+HEADERS = st.dictionaries(
+    NAMES, st.text(max_size=40) | st.sampled_from(['"', '"\\"', "%ff", "%", "1.0"]), max_size=6
+)
+MEDIA_TYPES = st.sampled_from(
+    [
+        "",
+        "application/json",
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json; charset=utf-8",
+        "application/x-ndjson",
+        "text/plain",
+    ]
+) | st.text(max_size=20)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+MEMBERS = st.sampled_from(
+    ["specversion", "id", "source", "type", "time", "subject", "data", "data_base64", "datacontenttype", "x"]
+) | st.text(max_size=4)
+EVENTS = st.dictionaries(MEMBERS, VALUES | st.sampled_from(["1.0", "YQ==", "application/json"]), max_size=8)
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    EVENTS.map(lambda event: json.dumps(event).encode()),
+    st.lists(EVENTS, max_size=3).map(lambda events: json.dumps(events).encode()),
+    st.lists(EVENTS, max_size=3).map(lambda events: "\r\n".join(map(json.dumps, events)).encode()),
+    EVENTS.flatmap(lambda event: st.integers(0, 80).map(lambda cut: json.dumps(event).encode()[:cut])),
+)
+
+
+@given(st.none() | st.just("order.placed"), MEDIA_TYPES, HEADERS, BODIES, st.none() | st.integers(1, 3))
+def test_any_request_is_read_or_refused(
+    event_type: str | None, media_type: str, headers: dict[str, str], body: bytes, most: int | None
+) -> None:
+    found = read_events(Received(event_type, media_type, headers, body, body, most=most))
+    assert isinstance(found, Reading | Refused)
+    if isinstance(found, Reading):
+        assert all(isinstance(one, Draft | Unread) for one in found.items)
+        assert most is None or not found.batch or len(found.items) <= most
+
+
+@given(HEADERS)
+def test_any_headers_make_attributes_or_a_refusal(headers: dict[str, str]) -> None:
+    assert isinstance(binary_attributes(headers), dict | Refused)
+
+
+@given(BODIES)
+def test_any_bytes_are_an_event_a_refusal_or_no_json(body: bytes) -> None:
+    try:
+        found = read_structured(body, content(body))
+    except JsonTextError:
+        return
+    assert isinstance(found, Draft | Unread)
+
+
+ATTRIBUTES = st.dictionaries(
+    st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True), st.text(min_size=1, max_size=30), max_size=40
+)
+
+
+@given(ATTRIBUTES, st.text(min_size=1, max_size=256), st.text(min_size=1, max_size=100))
+def test_what_is_taken_is_read_back_from_its_record(
+    attributes: dict[str, str], id_: str, source: str
+) -> None:
+    event = {**attributes, "specversion": "1.0", "id": id_, "source": source, "type": "t"}
+    raw = json.dumps(event).encode()
+    draft = read_structured(raw, content(raw))
+    if isinstance(draft, Unread):
+        return
+    assert draft.id is not None
+    assert draft.source is not None
+    key = EventKey("acme", "inbound", draft.source, draft.id)
+    schema = SchemaRef(41, UUID(int=1))
+    made = Encoded("t", key, {**draft.attributes, "time": "x"}, b"datum", schema, "prefix", "a.b.c")
+    found = decode_record(encode_record(made, Place("partners.acme.inbound", 0, None, 0), origin="https://g"))
+    assert isinstance(found, Envelope)
+    assert found.attributes == {
+        **draft.attributes,
+        "time": "x",
+        "id": draft.id,
+        "source": draft.source,
+        "type": "t",
+    }
+
+
+def content(raw: bytes) -> Content:
+    return Content(raw, "application/cloudevents+json")

@@ -1,0 +1,160 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audit.receipt import verify_receipt
+from gateway.channels import Channel
+from gateway.ingress.draft import Draft, sort_attributes
+from gateway.ingress.outcome import Refused
+from gateway.ingress.prepare import Circumstances, Prepared, digest_under, make_record, prepare, raw_id
+from partners.contract import IdRule
+from tests.unit.gateway.ingress.channels import channel, circumstances
+from tests.world import draft
+
+ID = {"name": "id", "type": "string"}
+QTY = {"name": "qty", "type": "int"}
+REQUIRED, GENERATED = IdRule("required"), IdRule("generated")
+
+
+def run(
+    data: object, on: Channel | None = None, at: Circumstances | None = None, **attributes: str
+) -> Prepared | Refused:
+    return prepare(draft(data, **attributes), on or channel([ID]), at or circumstances())
+
+
+def taken(found: Prepared | Refused) -> Prepared:
+    assert isinstance(found, Prepared), found
+    return found
+
+
+def code(found: Prepared | Refused) -> str:
+    assert isinstance(found, Refused)
+    return found.code
+
+
+def test_the_id_comes_from_the_first_source_that_has_one() -> None:
+    optional = channel([{"name": "id", "type": ["null", "string"], "default": None}])
+    assert taken(run({"id": "A"})).claim.key.id == "A"
+    assert taken(run({"id": None}, optional, id="B")).claim.key.id == "B"
+    assert taken(run({}, optional, circumstances("C"))).claim.key.id == "C"
+    assert code(run({"id": ""}, optional)) == "event_id_missing"
+    assert code(run({"id": "A"}, channel([ID], rule=REQUIRED))) == "event_id_missing"
+    assert taken(run({"id": "A"}, channel([ID], rule=GENERATED))).claim.key.id == "0" * 32
+
+
+def test_sources_of_the_id_that_disagree_are_refused() -> None:
+    assert code(run({"id": "A"}, id="B")) == "event_id_mismatch"
+    assert code(run({"id": "A"}, None, circumstances("B"))) == "event_id_mismatch"
+    assert (
+        code(run({"id": "A"}, channel([ID], rule=REQUIRED), circumstances("B"), id="C"))
+        == "event_id_mismatch"
+    )
+    assert taken(run({"id": "A"}, None, circumstances("A"), id="A")).claim.key.id == "A"
+
+
+def test_ids_from_data_obey_the_limits_of_all_ids() -> None:
+    assert taken(run({"id": "x" * 256})).claim.key.id == "x" * 256
+    assert code(run({"id": "x" * 257})) == "event_attribute_invalid"
+    assert code(run({"id": "a\x00b"})) == "event_attribute_invalid"
+
+
+def test_several_pointers_make_one_id() -> None:
+    rule = IdRule("pointers", ("/id", "/qty"))
+    assert taken(run({"id": "a:b", "qty": 3}, channel([ID, QTY], rule=rule))).claim.key.id == "a%3Ab:3"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "time"),
+    [
+        ({"type": "long", "logicalType": "timestamp-millis"}, 1_700_000_000_000, "2023-11-14T22:13:20.000Z"),
+        ({"type": "int", "logicalType": "date"}, "2026-11-22", None),
+        ("string", "2026-11-22T13:05:00+01:00", "2026-11-22T13:05:00+01:00"),
+        ("string", "Tuesday", None),
+    ],
+)
+def test_only_rfc_3339_times_become_the_time_attribute(kind: Any, value: object, time: str | None) -> None:
+    on = channel([ID, {"name": "at", "type": kind}], time="/at")
+    assert taken(run({"id": "A", "at": value}, on)).claim.attributes.get("time") == time
+
+
+def test_a_time_that_the_sender_gives_stays() -> None:
+    on = channel([ID, {"name": "at", "type": "string"}], time="/at")
+    found = taken(run({"id": "A", "at": "2026-11-22T13:05:00Z"}, on, time="2020-01-01T00:00:00Z"))
+    assert found.claim.attributes == {"time": "2020-01-01T00:00:00Z"}
+
+
+def test_older_versions_are_the_fallback_and_faults_are_told_against_the_newest() -> None:
+    on = channel([ID, {"name": "amount", "type": "int"}], [ID, QTY])
+    assert taken(run({"id": "A", "amount": 1}, on)).version.number == 2
+    assert taken(run({"id": "A", "qty": 1}, on)).version.number == 1
+    found = run({"id": "A", "cost": 1}, on)
+    assert isinstance(found, Refused)
+    assert found.schema == ("partners.acme.inbound-com.acme.Order", 2, 42)
+    assert {(fault.pointer, fault.code) for fault in found.faults} == {
+        ("/amount", "missing"),
+        ("/cost", "unknown_field"),
+    }
+
+
+def test_sizes_are_bounded_by_contract_and_broker() -> None:
+    big = {"id": "A" * 100}
+    size = len(json.dumps(big))
+    assert isinstance(run(big, channel([ID], event_bytes=size)), Prepared)
+    assert code(run(big, channel([ID], event_bytes=size - 1))) == "event_too_large"
+    assert code(run(big, None, circumstances(record_limit=1_000))) == "event_too_large"
+
+
+def test_what_is_no_json_is_said_so() -> None:
+    assert code(run(b"")) == "body_malformed"
+    assert code(run(b"\xef\xbb\xbf{}")) == "body_malformed"
+    assert code(run(b"null")) == "event_invalid"
+
+
+def test_attributes_at_their_limits_fit_the_evidence() -> None:
+    found = {"id": '"' * 256, "source": '"' * 512, "type": "order.placed", "a": '"' * 1_024, "b": '"' * 200}
+    made = sort_attributes(found, json.dumps({"id": '"' * 256}).encode(), draft({}).content)
+    assert isinstance(made, Draft)
+    assert isinstance(prepare(made, channel([ID]), circumstances()), Prepared)
+
+
+def test_the_receipt_is_ours_and_the_record_carries_it() -> None:
+    at = circumstances()
+    found = taken(run({"id": "A", "qty": 2}, channel([ID, QTY], key="/qty"), at, subject="s"))
+    keys = {at.signer.key_id: at.signer.public_key}
+    evidence = verify_receipt(found.claim.receipt.encode(), keys).evidence
+    assert evidence.ref == found.claim.ref
+    assert evidence.members["attributes"] == {"subject": "s"}
+    record = make_record(found.claim, found.version, at.origin)
+    assert (record.key, record.at) == (b"2", at.now)
+    assert dict(record.headers)["gateway_receipt"] == found.claim.receipt.encode()
+
+
+def test_the_order_of_members_and_trace_attributes_make_no_other_event() -> None:
+    on = channel([ID, QTY])
+    one = taken(run(b'{"id":"A","qty":1}', on, traceparent="00-1"))
+    two = taken(run(b'{ "qty": 1, "id": "A" }', on))
+    three = taken(run(b'{"id":"A","qty":1}', on, subject="s"))
+    assert one.claim.event_sha256 == two.claim.event_sha256 != three.claim.event_sha256
+    assert digest_under(on.versions[0], one.draft) == one.claim.event_sha256
+    assert digest_under(on.versions[0], draft({"id": 5})) is None
+
+
+def test_the_id_of_an_event_that_does_not_validate_is_found_where_it_stands() -> None:
+    at = circumstances("K")
+    nested = channel(
+        [{"name": "o", "type": {"type": "record", "name": "O", "fields": [ID]}}],
+        rule=IdRule("pointers", ("/o/id",)),
+    )
+    assert raw_id(draft({"o": {"id": 7, "x": 1}}), nested, at) == "7"
+    assert raw_id(draft({"o": []}), nested, at) == "K"
+    assert raw_id(draft(b"{"), nested, circumstances()) is None
+    assert raw_id(draft({}, id="H"), nested, at) == "H"
+    assert raw_id(draft({}), channel([ID], rule=REQUIRED), at) == "K"
+
+
+def test_a_confirmed_claim_has_nothing_to_publish() -> None:
+    found = taken(run({"id": "A"}))
+    with pytest.raises(ValueError, match="no datum"):
+        make_record(replace(found.claim, datum=None), found.version, "https://gw.example")

@@ -1,0 +1,105 @@
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from gateway.broker.port import UNREADABLE_HEADERS, Record
+from gateway.event import EventKey
+from gateway.record import (
+    Encoded,
+    Envelope,
+    Framing,
+    Place,
+    SchemaRef,
+    Unreadable,
+    decode_record,
+    encode_record,
+)
+
+GUID = UUID("6f1a2b3c-0000-4000-8000-000000000001")
+PLACE = Place("partners.acme.inbound", 0, b"C-1", 1_795_353_600_000)
+
+
+def encoded(framing: Framing = "prefix", **attributes: str) -> Record:
+    key = EventKey("acme", "inbound", "urn:globex:côte", "A-1")
+    event = Encoded("order.placed", key, attributes, b"\x02datum", SchemaRef(41, GUID), framing, "a.b.c")
+    return encode_record(event, PLACE, origin="https://gw.example")
+
+
+def changed(record: Record, *headers: tuple[str, bytes]) -> Record:
+    """The record with further headers; those of the same name are replaced."""
+    names = {name for name, _ in headers}
+    return replace(record, headers=(*(h for h in record.headers if h[0] not in names), *headers))
+
+
+def test_headers_stand_in_the_order_of_the_format() -> None:
+    record = encoded(time="2026-11-22T13:05:00Z", subject="s")
+    assert record.headers == (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"A-1"),
+        ("ce_source", "urn:globex:côte".encode()),
+        ("ce_type", b"order.placed"),
+        ("ce_subject", b"s"),
+        ("ce_time", b"2026-11-22T13:05:00Z"),
+        ("ce_dataschema", b"https://gw.example/v1/schemas/41"),
+        ("content-type", b"application/vnd.confluent.avro"),
+        ("gateway_receipt", b"a.b.c"),
+    )
+    assert record.value == b"\x00\x00\x00\x00\x29\x02datum"
+
+
+@pytest.mark.parametrize("framing", ["prefix", "header"])
+def test_a_record_of_ours_is_read_back(framing: Framing) -> None:
+    found = decode_record(encoded(framing, subject="s"))
+    assert isinstance(found, Envelope)
+    assert found.schema == (41 if framing == "prefix" else GUID)
+    assert found.datum == b"\x02datum"
+    assert found.receipt == "a.b.c"
+    names = {"id": "A-1", "source": "urn:globex:côte", "type": "order.placed", "subject": "s"}
+    assert found.attributes == names
+
+
+def test_a_stock_producers_record_needs_no_headers() -> None:
+    record = replace(encoded(), headers=())
+    found = decode_record(record)
+    assert isinstance(found, Envelope)
+    assert (found.attributes, found.receipt) == ({}, None)
+
+
+def test_a_foreign_binary_header_spoils_nothing() -> None:
+    found = decode_record(changed(encoded(), ("x-trace", b"\xff\xfe"), ("x-trace", b"\xff")))
+    assert isinstance(found, Envelope)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        UNREADABLE_HEADERS,
+        (("ce_id", b"\xff"),),
+        (("ce_id", b"a"), ("ce_id", b"b")),
+        (("ce_id", b""),),
+        (("ce_id", b"a\x00b"),),
+        (("ce_id", b"x" * 257),),
+        (("ce_type", b"x" * 129),),
+        (("ce_source", b"x" * 513),),
+        (("ce_subject", b"x" * 2_049),),
+        (("ce_Subject", b"x"),),
+        tuple((f"ce_a{n}", b"x") for n in range(41)),
+        (("gateway_receipt", b"\xff"),),
+        (("gateway_receipt", b"a"), ("gateway_receipt", b"b")),
+    ],
+)
+def test_headers_that_could_be_read_in_two_ways_or_not_at_all_are_refused(
+    headers: tuple[tuple[str, bytes], ...],
+) -> None:
+    assert decode_record(replace(encoded(), headers=headers)) == Unreadable("header_invalid")
+
+
+def test_what_is_no_event_says_why() -> None:
+    record = encoded()
+    structured = changed(record, ("content-type", b"application/CloudEvents+json"))
+    assert decode_record(replace(record, value=None)) == Unreadable("no_value")
+    assert decode_record(replace(record, value=b"\x01\x00\x00\x00\x29x")) == Unreadable("framing")
+    assert decode_record(replace(record, value=b"\x00\x00")) == Unreadable("framing")
+    assert decode_record(changed(record, ("__value_schema_id", b"\x01short"))) == Unreadable("framing")
+    assert decode_record(structured) == Unreadable("structured_mode")
