@@ -36,7 +36,7 @@ from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
-from gateway.http.server import Server
+from gateway.http.server import Server, bind
 from gateway.http.tls import make_dev_certificate, server_context
 from gateway.ingress.claims import expire_leases
 from gateway.logs import configure, logger
@@ -122,6 +122,10 @@ def run(settings: Settings, options: Options) -> None:
 
 
 async def _run(settings: Settings, options: Options) -> None:
+    if "serve" in options.roles:
+        # A start that cannot listen must fail before it makes keys that are shown only once.
+        for address in {settings.listen.public, settings.listen.private}:
+            bind(address.host, address.port).close()
     ground = prepare(settings, options.mode)
     broker = None
     try:
