@@ -1,0 +1,167 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlmodel import Session
+
+from audit.log import pending_logs
+from gateway.broker.port import Position
+from gateway.database import Database, clock
+from gateway.ingress.claims import (
+    Abandon,
+    Answer,
+    Claim,
+    Confirm,
+    Found,
+    Take,
+    TakeOver,
+    Write,
+    expire_leases,
+    is_timely,
+    read,
+    unconfirmed,
+    unsettled,
+    write_group,
+)
+from gateway.ingress.prepare import Prepared, prepare
+from gateway.migrations import history
+from tests.unit.gateway.ingress.channels import channel, circumstances
+from tests.world import draft
+
+LEASE_MS = 60_000
+PLACE = Position("topic-1", 0, 7)
+ON = channel([{"name": "id", "type": "string"}, {"name": "qty", "type": "int"}])
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    database = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
+    with database.begin() as one:
+        history.upgrade(one)
+        yield one
+    database.close()
+
+
+def claim(session: Session, event_id: str = "A", qty: int = 1, *, salt: bytes = b"\x00") -> Claim:
+    """A claim signed now; another salt makes another receipt for the same event."""
+    at = replace(circumstances(), now=clock(session), entropy=lambda count: salt * count)
+    found = prepare(draft({"id": event_id, "qty": qty}), ON, at)
+    assert isinstance(found, Prepared)
+    return found.claim
+
+
+def write(session: Session, *items: Write) -> list[Answer]:
+    return list(write_group(LEASE_MS)(session, items))
+
+
+def taken(answer: Answer) -> list[Found]:
+    assert isinstance(answer, tuple)
+    return list(answer)
+
+
+def held(session: Session, one: Claim) -> Claim:
+    return read(session, [one.ref])[one.ref]
+
+
+def test_the_first_in_a_group_wins_and_the_rest_find_it(session: Session) -> None:
+    first, second = claim(session), claim(session, salt=b"\x01")
+    assert first.ref == second.ref
+    one, two = (taken(answer)[0] for answer in write(session, Take((first,)), Take((second,))))
+    assert (one.mine, two.mine) == (True, False)
+    assert two.claim.receipt == first.receipt
+    (again,) = taken(write(session, Take((second,)))[0])
+    assert not again.mine
+    assert again.claim.state == "unconfirmed"
+
+
+def test_a_claim_is_read_back_as_it_was_written(session: Session) -> None:
+    one = claim(session)
+    (found,) = taken(write(session, Take((one,)))[0])
+    assert held(session, one) == found.claim
+    assert found.claim == replace(one, lease_until=found.now + LEASE_MS)
+
+
+def test_untrusted_clocks_claim_nothing(session: Session) -> None:
+    good, bad = claim(session, "A"), replace(claim(session, "B"), at=clock(session) + 6_000)
+    answers = write(session, Take((bad,)), Take((good,)))
+    assert answers[0] is None
+    assert taken(answers[1])[0].mine
+    assert read(session, [bad.ref]) == {}
+
+
+def test_the_newest_of_a_batch_tells_the_clock(session: Session) -> None:
+    one, now = claim(session), clock(session)
+    assert is_timely([replace(one, at=now - 20_000), replace(one, at=now - 100)], now)
+    assert not is_timely([replace(one, at=now - 5_001)], now)
+    assert not is_timely([replace(one, at=now), replace(one, at=now + 5_001)], now)
+    assert is_timely([], now)
+
+
+def test_a_confirmation_is_of_its_receipt_and_comes_once(session: Session) -> None:
+    one = claim(session)
+    write(session, Take((one,)), Confirm(((one.ref, "another", PLACE),)))
+    assert held(session, one).state == "unconfirmed"
+    write(session, Confirm(((one.ref, one.receipt, PLACE),)))
+    found = held(session, one)
+    assert (found.state, found.position, found.datum) == ("confirmed", PLACE, None)
+    write(session, Confirm(((one.ref, one.receipt, Position("topic-1", 0, 9)),)))
+    assert held(session, one).position == PLACE
+
+
+def test_a_refused_claim_is_deleted_by_its_maker_alone(session: Session) -> None:
+    one = claim(session)
+    (found,) = taken(write(session, Take((one,)))[0])
+    mine = found.claim.lease_until
+    write(session, Abandon(((one.ref, "another", mine), (one.ref, one.receipt, mine - 1))))
+    assert one.ref in read(session, [one.ref])
+    write(session, Abandon(((one.ref, one.receipt, mine),)))
+    assert read(session, [one.ref]) == {}
+
+
+def test_a_claim_that_was_taken_over_is_not_its_makers_to_delete(session: Session) -> None:
+    one = claim(session)
+    (found,) = taken(write(session, Take((one,)))[0])
+    expire_leases(session)
+    assert write(session, TakeOver(((one.ref, 0),))) == [frozenset({one.ref})]
+    write(session, Abandon(((one.ref, one.receipt, found.claim.lease_until),)))
+    assert held(session, one).receipt == one.receipt
+
+
+def test_a_confirmed_claim_is_never_deleted(session: Session) -> None:
+    one = claim(session)
+    (found,) = taken(write(session, Take((one,)))[0])
+    lease = found.claim.lease_until
+    write(session, Confirm(((one.ref, one.receipt, PLACE),)), Abandon(((one.ref, one.receipt, lease),)))
+    assert held(session, one).state == "confirmed"
+
+
+def test_one_of_two_takes_over_and_only_after_the_lease(session: Session) -> None:
+    one = claim(session)
+    (found,) = taken(write(session, Take((one,)))[0])
+    seen = ((one.ref, found.claim.lease_until),)
+    assert write(session, TakeOver(seen)) == [frozenset()]
+    expire_leases(session)
+    late = ((one.ref, 0),)
+    assert write(session, TakeOver(late), TakeOver(late)) == [frozenset({one.ref}), frozenset()]
+    assert held(session, one).lease_until > clock(session)
+
+
+def test_a_restart_finds_what_nobody_confirmed(session: Session) -> None:
+    one, two = claim(session, "A"), claim(session, "B")
+    write(session, Take((one, two)), Confirm(((two.ref, two.receipt, PLACE),)))
+    later = clock(session) + 1_000
+    assert unconfirmed(session, 10) == []
+    assert unsettled(session, later)
+    expire_leases(session)
+    assert [each.ref for each in unconfirmed(session, 10)] == [one.ref]
+    write(session, Confirm(((one.ref, one.receipt, PLACE),)))
+    assert not unsettled(session, later)
+
+
+def test_more_refs_than_a_statement_takes_are_read(session: Session) -> None:
+    one = claim(session)
+    write(session, Take((one,)))
+    refs = [number.to_bytes(32) for number in range(1, 1_200)]
+    assert set(read(session, [*refs, one.ref])) == {one.ref}
+    assert pending_logs(session) == ()
