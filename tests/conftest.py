@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
 from gateway.database import Database
 from gateway.migrations import history
@@ -108,6 +109,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server: PostgresServer = request.getfixturevalue("postgres_server")
     with server.database() as url:
         yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A plain engine on a migrated database, for packages that get their session from a caller."""
+    made = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    yield made
+    made.dispose()
 
 
 @pytest.fixture(params=DATABASES)

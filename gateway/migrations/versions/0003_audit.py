@@ -43,7 +43,7 @@ def _audit_entry() -> None:
         "audit_entry_page",
         "audit_entry",
         ["log", "at", "epoch", "index"],
-        sqlite_where=sa.text("is_first"),
+        sqlite_where=sa.text("is_first = 1"),
         postgresql_where=sa.text("is_first"),
     )
     op.create_index("audit_entry_ref", "audit_entry", ["log", "ref"])

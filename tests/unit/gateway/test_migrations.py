@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 
 from gateway.database import Database
 from gateway.errors import RevisionError
@@ -26,6 +26,26 @@ def test_upgraded_database_has_exactly_what_the_rows_say(database: Database) -> 
         assert history.upgrade(session) is None
         assert history.verify_revision(session) == history.head()
         assert history.differences(session) == []
+
+
+def indexes(session: Session) -> list[str]:
+    """How each index is defined, its condition too, of which the comparison by alembic says nothing."""
+    if session.get_bind().dialect.name == "sqlite":
+        query = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+    else:
+        query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexdef"
+    found = session.execute(text(query)).scalars()
+    return [one.replace('"', "") for one in found if "alembic_version" not in one]
+
+
+def test_indexes_of_an_upgraded_database_are_those_of_the_rows(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        upgraded = indexes(session)
+        session.rollback()
+        SQLModel.metadata.create_all(session.connection())
+        assert upgraded == indexes(session)
+    assert any("WHERE" in one for one in upgraded)
 
 
 def test_difference_between_tables_and_rows_is_found(database: Database) -> None:

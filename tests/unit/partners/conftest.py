@@ -1,16 +1,15 @@
-"""A SQLite database with the tables of partners, and contracts to apply."""
+"""A session, and contracts to apply."""
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from sqlmodel import Session, SQLModel, create_engine
+from sqlalchemy import Engine
+from sqlmodel import Session
 
 from partners.contract import SECTIONS, Line
 from partners.contract_file import attach_files, read_contract
 from partners.onboarding import ContractChange, Means, Submission, apply_contract
-from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
 
 CONTRACT = """\
 gateway: v1
@@ -30,15 +29,9 @@ endpoints:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    engine = create_engine(f"sqlite:///{tmp_path / 'partners.db'}")
-    rows = (CounterRow, PartnerRow, ContractRow, EndpointRow, CredentialRow)
-    SQLModel.metadata.create_all(
-        engine, tables=[SQLModel.metadata.tables[str(row.__tablename__)] for row in rows]
-    )
+def session(engine: Engine) -> Iterator[Session]:
     with Session(engine) as opened:
         yield opened
-    engine.dispose()
 
 
 @pytest.fixture
