@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pytest
+
+from gateway.broker.port import Refused as BrokerRefused
+from gateway.ingress.claims import Confirm
+from gateway.ingress.outcome import Accepted, Failed, Refused
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.world import World, running
+
+A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
+B = {**A, "order_id": "B-1"}
+
+
+async def claims(world: World) -> int:
+    await world.parts.writes.submit(Confirm(()))  # behind whatever the publisher still has to write
+    found = await world.parts.ground.database.read(
+        lambda session: (
+            session.connection().exec_driver_sql("SELECT count(*) FROM gateway_claim").scalar_one()
+        )
+    )
+    return int(found)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        ("storage_full", "storage_full"),
+        ("unavailable", "broker_unavailable"),
+        ("invalid", "broker_unavailable"),
+    ],
+)
+async def test_a_certain_refusal_gives_the_claim_back(tmp_path: Path, refusal: str, code: str) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.refusal = BrokerRefused(refusal, "a test said so")
+        (failed,) = await world.send(A)
+        assert isinstance(failed, Failed)
+        assert failed.code == code
+        assert await claims(world) == 0
+        broker.refusal = None
+        (one,) = await world.send(A)
+        assert isinstance(one, Accepted)
+        assert not one.duplicate
+
+
+async def test_what_the_broker_finds_too_large_is_the_senders_to_change(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.refusal = BrokerRefused("too_large", "100 bytes are enough")
+        (one,) = await world.send(A)
+        assert isinstance(one, Refused)
+        assert one.code == "event_too_large"
+        assert await claims(world) == 0
+
+
+async def test_an_unknown_outcome_keeps_the_claim(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        (one,) = await world.send(A)
+        assert isinstance(one, Failed)
+        assert one.code == "outcome_unknown"
+        assert await claims(world) == 1
+
+
+async def test_a_batch_of_which_one_is_not_acknowledged_fails_whole_and_its_repeat_succeeds(
+    tmp_path: Path,
+) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["store_and_forget", "store"]
+        outcomes = await world.send(A, B)
+        assert [one.code for one in outcomes if isinstance(one, Failed)] == ["outcome_unknown"] * 2
+        await world.settled(4 + 2)  # the sequencer confirms what the broker's answer did not
+        again = await world.send(A, B)
+        assert [type(one) for one in again] == [Accepted, Accepted]
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 2)]
+
+
+async def test_with_the_broker_away_nothing_is_claimed(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.away_ms = 1_001
+        outcomes = await world.send(A, B)
+        assert [one.code for one in outcomes if isinstance(one, Failed)] == ["broker_unavailable"] * 2
+        broker.away_ms = 0
+        assert await claims(world) == 0
+
+
+async def test_a_full_disk_claims_and_publishes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        database = world.parts.ground.database
+
+        def shrink(pages: int) -> None:
+            with database.begin() as session:
+                session.connection().exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        shrink(1)  # SQLite takes the size that the file has
+        big = [{**A, "order_id": f"A-{n}", "customer": "x" * 4_000} for n in range(50)]
+        outcomes = await world.send(*big)
+        assert {one.code for one in outcomes if isinstance(one, Failed)} == {"storage_full"}
+        assert len(outcomes) == 50
+        assert await world.parts.broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+        shrink(1_000_000)
+        assert all(isinstance(one, Accepted) for one in await world.send(*big))

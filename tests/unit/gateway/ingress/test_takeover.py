@@ -1,0 +1,135 @@
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.broker.port import Refused
+from gateway.database import clock
+from gateway.event import EventKey
+from gateway.ingress.claims import Found, expire_leases, read
+from gateway.ingress.outcome import Accepted, Failed
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.world import World, running
+
+A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
+REF = EventKey("acme", "inbound", "/partners/acme", "A-1").ref()
+
+
+async def expire(world: World) -> None:
+    await world.parts.ground.database.write(expire_leases)
+
+
+async def found(world: World) -> Found:
+    return await world.parts.ground.database.read(
+        lambda session: Found(read(session, [REF])[REF], mine=False, now=clock(session))
+    )
+
+
+async def receipt(world: World) -> str:
+    return (await found(world)).claim.receipt
+
+
+async def test_a_repeat_of_a_fresh_attempt_waits_and_is_told_to_come_again(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker, flags={"claims.wait": "100ms"}) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        (again,) = await world.send(A)
+        assert isinstance(again, Failed)
+        assert again.code == "outcome_unknown"
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+
+
+async def test_a_lost_event_is_taken_over_in_order_and_published_once(tmp_path: Path) -> None:
+    steps: list[str] = []
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker, step=steps.append) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        await expire(world)
+        first = await receipt(world)
+        steps.clear()
+        (again,) = await world.send(A)
+        assert isinstance(again, Accepted)
+        assert (again.duplicate, again.receipt) == (True, first)
+        inbound = [step for step in steps if step.startswith("inbound.3")]
+        assert inbound == ["inbound.3.taken_over", "inbound.3.produced"]
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+
+
+async def test_what_is_on_the_topic_already_is_not_published_again(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["store_and_forget"]
+        await world.send(A)
+        await expire(world)
+        (again,) = await world.send(A)
+        assert isinstance(again, Accepted)
+        assert again.position is not None
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+
+
+async def test_until_the_sequencer_has_read_to_the_end_nothing_is_published(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        await expire(world)
+        broker.end_ahead = 1
+        deadline = asyncio.get_running_loop().time() + 0.2
+        fates = await world.parts.recovery.takeovers.settle([await found(world)], deadline)
+        assert isinstance(fates[REF], Failed)
+        broker.end_ahead = 0
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+
+
+async def test_many_repeats_publish_a_lost_event_once(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        await expire(world)
+        outcomes = await asyncio.gather(*(world.send(A) for _ in range(20)))
+        assert {type(one) for (one,) in outcomes} == {Accepted}
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+
+
+async def test_a_claim_that_is_gone_meanwhile_is_not_said_to_be_accepted(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        await expire(world)
+        seen = await found(world)
+
+        def forget(step: str) -> None:
+            assert step == "inbound.3.taken_over"
+            with world.parts.ground.database.begin() as session:
+                session.connection().exec_driver_sql("DELETE FROM gateway_claim")
+
+        takeovers = replace(world.parts.recovery.takeovers, step=forget)
+        fates = await takeovers.settle([seen], asyncio.get_running_loop().time() + 1)
+        assert isinstance(fates[REF], Failed)
+
+
+async def test_a_refusal_of_the_second_attempt_leaves_the_claim_of_the_first(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        first = await receipt(world)
+        await expire(world)
+        broker.refusal = Refused("storage_full", "a test said so")
+        (failed,) = await world.send(A)
+        assert isinstance(failed, Failed)
+        broker.refusal = None
+        await expire(world)
+        (again,) = await world.send(A)
+        assert isinstance(again, Accepted)
+        assert again.receipt == first
