@@ -5,6 +5,7 @@ import pytest
 
 from gateway.event import (
     MAX_POINTER_BYTES,
+    Direction,
     EventKey,
     default_source,
     event_digest,
@@ -20,7 +21,7 @@ VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "formats.json").re
 
 @pytest.mark.parametrize("case", VECTORS["ref"])
 def test_refs_are_those_of_the_vectors(case: dict[str, str]) -> None:
-    direction = "inbound" if case["direction"] == "inbound" else "outbound"
+    direction: Direction = "inbound" if case["direction"] == "inbound" else "outbound"
     ref = EventKey(case["partner"], direction, case["source"], case["id"]).ref()
     assert (ref.hex(), format_ref(ref)) == (case["sha256"], case["text"])
     assert parse_ref(case["text"]) == ref
