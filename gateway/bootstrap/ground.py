@@ -28,6 +28,8 @@ from partners.issuing import WantedKey, create_credential
 ORIGIN: Final = "origin"
 HOUSE_LOG: Final = "house_log"
 OPERATOR_KEY: Final = "operator.key"
+_DRAFT: Final = "operator.key.new"
+"""Becomes the operator's key file once the database knows that key; an older one is never overwritten."""
 
 
 def clock() -> int:
@@ -53,10 +55,7 @@ class FolderLock:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise SetupError(
-                f"the data folder {folder} cannot be written ({error.strerror}): give this user the right, "
-                "or name another with --data"
-            ) from error
+            raise _unwritable(folder, error) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -96,8 +95,9 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
         StoreError: the database is away.
     """
     makes = mode != "role"
-    master = _master(settings.keys.master_file, makes=makes)
-    vault = Vault(master, entropy)
+    master = None if makes else load_master(settings.keys.master_file)
+    if makes:
+        _make_folder(settings.data)
     database = Database(settings.database.url)
     origin = settings.origin
     host = urlsplit(origin).netloc
@@ -105,15 +105,20 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
         if makes and (mode == "init" or database.is_sqlite):
             history.upgrade(session)
         history.verify_revision(session)
+        is_new = facts.load(session, ORIGIN) is None
+    # A lost key is not made anew beside what it has sealed: the new file would stand in the old one's place.
+    vault = Vault(master or _master(settings.keys.master_file, makes=is_new), entropy)
     text = None
     with database.begin() as session:
         house_log = _facts(session, origin, makes=makes)
         if makes:
             text = _first_start(session, vault, Scribe(origin, host, house_log, entropy))
         if text is not None:
-            # Before the COMMIT: killed in between, the next start makes another key and another file. The
+            # Before the COMMIT: killed in between, the next start makes another key and another draft. The
             # other way round, nobody would ever see the only operator's key.
-            _write_secret(settings.data / OPERATOR_KEY, text)
+            _draft_key(settings.data, text)
+    if makes:
+        _keep_key(settings.data)
     return Ground(settings, database, vault, host, house_log, text)
 
 
@@ -184,6 +189,36 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe) -> str | None:
     change = create_credential(session, wanted, pepper=vault.pepper(), entropy=entropy, now=now)
     scribe.credential(session, None, change.credential, "created", author, now=now)
     return change.text
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> SetupError:
+    return SetupError(
+        f"the data folder {folder} cannot be written ({error.strerror}): give this user the right, "
+        "or name another with --data"
+    )
+
+
+def _draft_key(folder: Path, text: str) -> None:
+    if (folder / OPERATOR_KEY).exists():
+        raise SetupError(
+            f"the database is new, but {folder / OPERATOR_KEY} belongs to an earlier one: restore that "
+            "database; to begin anew, name another folder with --data, or move this one's files away"
+        )
+    _write_secret(folder / _DRAFT, text)
+
+
+def _keep_key(folder: Path) -> None:
+    """The key is in the database: a draft that a kill has left behind becomes its file too."""
+    draft, path = folder / _DRAFT, folder / OPERATOR_KEY
+    if draft.exists() and not path.exists():
+        draft.replace(path)
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """Starts that cannot be: each says what is wrong and how to mend it, and leaves everything as it was."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -112,7 +113,8 @@ def test_a_lost_master_key_is_not_made_anew_beside_sealed_secrets(gateway: Gatew
     key = gateway.folder / "master.key"
     kept = key.read_bytes()
     key.unlink()
-    assert "master" in gateway.refuses()
+    assert f"there is no master key at {key}" in gateway.refuses()
+    assert not key.exists()
     key.write_bytes(kept)
     key.chmod(0o600)
     gateway.start()
@@ -147,4 +149,75 @@ def test_a_signal_is_a_graceful_stop_and_a_second_start_prints_no_secret(
     before = gateway.log.stat().st_size
     gateway.start()
     assert key not in gateway.log.read_text()[before:]
+    assert take_one(gateway) == first
+
+
+def set_aside(gateway: Gateway, place: Path) -> None:
+    """Move the database away, with what belongs to it."""
+    place.mkdir()
+    for file in gateway.folder.glob("gateway.db*"):
+        file.rename(place / file.name)
+
+
+def put_back(gateway: Gateway, place: Path) -> None:
+    for file in gateway.folder.glob("gateway.db*"):
+        file.unlink()
+    for file in place.iterdir():
+        shutil.copy(file, gateway.folder / file.name)
+
+
+def test_a_wiped_database_beside_living_topics_is_refused_until_it_is_restored(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    assert gateway.stop() == 0
+    operator, kept = gateway.folder / "operator.key", gateway.operator_key()
+    set_aside(gateway, tmp_path / "aside")
+    assert f"{operator} belongs to an earlier one: restore that database" in gateway.refuses()
+    assert gateway.operator_key() == kept
+    operator.rename(tmp_path / "operator.key")
+    said = gateway.refuses()
+    assert "the checkpoint topic shows" in said
+    assert "Restore the newest database" in said
+    put_back(gateway, tmp_path / "aside")
+    (tmp_path / "operator.key").replace(operator)
+    gateway.start()
+    assert take_one(gateway) == first
+
+
+def test_a_backup_older_than_what_was_published_is_refused(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    assert gateway.stop() == 0
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    for file in gateway.folder.glob("gateway.db*"):
+        shutil.copy(file, backup / file.name)
+    gateway.start()
+    key = gateway.partner_key()
+    with gateway.client(key) as client:
+        assert client.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 201
+    assert gateway.stop() == 0
+    set_aside(gateway, tmp_path / "newest")
+    put_back(gateway, backup)
+    said = gateway.refuses()
+    assert "restored from an older backup" in said
+    put_back(gateway, tmp_path / "newest")
+    gateway.start()
+    with gateway.client(key) as client:
+        assert client.post("/v1/events/order.placed", json=orders(0, 1)[0]).json()["receipt"] == first
+        assert client.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 200
+
+
+def test_a_database_that_is_locked_at_the_start_is_away(gateway: Gateway) -> None:
+    gateway.start()
+    first = take_one(gateway)
+    assert gateway.stop() == 0
+    with closing(sqlite3.connect(gateway.folder / "gateway.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said = gateway.refuses(code=8)
+        assert "the database is away or busy" in said
+        other.execute("ROLLBACK")
+    gateway.start()
     assert take_one(gateway) == first
