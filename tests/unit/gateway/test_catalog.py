@@ -1,0 +1,99 @@
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.broker.port import BrokerError, Topic, TopicSpec
+from gateway.errors import BugError
+from gateway.ingress.outcome import Accepted, Failed
+from partners import store
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.world import CONTRACT, running
+
+A = {"order_id": "A-1", "qty": 1}
+
+
+class NoTopics(WilfulBroker):
+    """A broker that makes no topics for now."""
+
+    is_refusing = False
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        if self.is_refusing:
+            raise BrokerError("broker_unavailable", "the broker is away, says the test")
+        return await super().ensure(topics)
+
+
+async def test_a_change_is_followed_and_what_did_not_change_is_kept(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        catalog = world.parts.catalog
+        one = catalog.current.channel("acme", "order.placed", "inbound")
+        assert one is not None
+        await world.apply(CONTRACT.replace("acme\nname", "globex\nname"), slug="globex")
+        assert catalog.current.channel("acme", "order.placed", "inbound") is one
+        assert catalog.current.types("globex", "outbound") == ["order.accepted"]
+        assert catalog.current.channel("globex", "order.placed", "outbound") is None
+        assert catalog.current.channels("nobody", "inbound") == ()
+
+
+async def test_without_a_change_the_snapshot_stays(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        before = world.parts.catalog.current
+        await world.parts.catalog.refresh()
+        assert world.parts.catalog.current.by_type is before.by_type
+
+
+async def test_a_topic_exists_before_its_channel_is_used(tmp_path: Path) -> None:
+    broker = NoTopics(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        broker.is_refusing = True
+        await world.apply()
+        assert not world.parts.catalog.current.is_ready(TOPIC)
+        (one,) = await world.send(A)
+        assert isinstance(one, Failed)
+        assert one.code == "broker_unavailable"
+        with pytest.raises(BrokerError):
+            await world.parts.catalog.refresh()
+        broker.is_refusing = False
+        await world.parts.catalog.refresh()
+        assert isinstance((await world.send(A))[0], Accepted)
+
+
+async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        catalog = world.parts.catalog
+        old = catalog.current.topic_ids[TOPIC]
+        catalog.topic_changed(TOPIC, "another")
+        assert catalog.current.topic_ids[TOPIC] == "another"
+        catalog.topic_changed(TOPIC, None)
+        catalog.topic_changed(TOPIC, None)
+        assert not catalog.current.is_ready(TOPIC)
+        await catalog.refresh()
+        assert catalog.current.topic_ids[TOPIC] == old
+
+
+async def test_a_schema_is_compiled_once_for_each_way_of_writing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        catalog = world.parts.catalog
+        channel = catalog.current.channel("acme", "order.placed", "inbound")
+        assert channel is not None
+        schema_id = channel.versions[0].schema_id
+        plain, avro = await catalog.version(schema_id), await catalog.version(schema_id, "avro")
+        assert await catalog.version(schema_id) is plain
+        assert plain is not avro
+        wrapped = b'{"order_id":"A","customer":{"string":"C"},"qty":1}'
+        assert avro.codec.avro_from_json(wrapped).avro
+        with pytest.raises(BugError, match="9999"):
+            await catalog.version(9_999)
+
+
+async def test_a_provisioned_partner_becomes_active_once_its_topics_exist(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        partner = await world.parts.ground.database.read(lambda session: store.partner(session, "acme"))
+        assert partner is not None
+        assert partner[0].state == "active"

@@ -1,0 +1,66 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gateway.bootstrap.ground import clock
+from gateway.ingress.outcome import Accepted
+from gateway.retention import DAY_MS, Retention
+from tests.unit.gateway.ingress.brokers import WilfulBroker
+from tests.world import CONTRACT, World, running
+
+A = {"order_id": "A-1", "qty": 1}
+FIRST = 4
+
+
+def after(world: World, days: float) -> Retention:
+    """The world's retention, so many days from now."""
+    return replace(world.parts.retention, clock=lambda: clock() + int(days * DAY_MS))
+
+
+async def claims(world: World) -> list[tuple[Any, ...]]:
+    """State of each claim, and whether its content is there."""
+    statement = "SELECT state, content IS NOT NULL FROM gateway_claim"
+    rows = await world.parts.ground.database.read(
+        lambda session: session.connection().exec_driver_sql(statement).all()
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_content_goes_with_its_time_and_the_claim_with_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path, flags={"retention.claims": "30d"}) as world:
+        await world.apply(CONTRACT + "keep: {content: 7d}\n")
+        await world.send(A)
+        await world.settled(FIRST + 1)
+        assert not await after(world, 6.9).round()
+        assert await claims(world) == [("confirmed", 1)]
+        assert await after(world, 7.1).round()
+        assert await claims(world) == [("confirmed", 0)]
+        assert not await after(world, 29.9).round()
+        (again,) = await world.send(A)
+        assert isinstance(again, Accepted)
+        assert again.duplicate
+        assert await after(world, 30.1).round()
+        assert await claims(world) == []
+
+
+async def test_content_that_the_receipt_promises_to_keep_outlives_the_window_of_claims(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, flags={"retention.claims": "30d"}) as world:
+        await world.apply(CONTRACT + "keep: {content: 90d}\n")
+        await world.send(A)
+        await world.settled(FIRST + 1)
+        assert not await after(world, 89.9).round()
+        assert await claims(world) == [("confirmed", 1)]
+        assert await after(world, 90.1).round()
+        assert await claims(world) == []
+
+
+async def test_what_is_not_sequenced_is_never_dropped(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        assert not await after(world, 10_000).round()
+        assert await claims(world) == [("unconfirmed", 1)]

@@ -1,0 +1,67 @@
+from pathlib import Path
+from typing import Any
+
+from gateway.bootstrap.ground import clock
+from gateway.status import Status
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.world import World, running
+
+A = {"order_id": "A-1", "qty": 1}
+FIRST = 4
+
+
+def status(world: World, **problems: str) -> Status:
+    return Status(
+        database=world.parts.ground.database,
+        broker=world.parts.broker,
+        catalog=world.parts.catalog,
+        clock=clock,
+        roles=("serve",),
+        problems=lambda: problems,
+    )
+
+
+def lag(found: dict[str, Any]) -> dict[str, dict[str, int]]:
+    keys = ("end", "sequence", "relay")
+    return {one["topic"]: {key: one[key] for key in keys if key in one} for one in found["lag"]}
+
+
+async def test_what_is_behind_is_told_by_topic_and_role(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send(A)
+        await world.send({**A, "order_id": "B"}, direction="outbound")
+        await world.settled(FIRST + 2)
+        found = await status(world, relay="the database is away", serve="").look()
+        assert lag(found) == {
+            TOPIC: {"end": 1, "sequence": 0},
+            "partners.acme.outbound": {"end": 1, "sequence": 0, "relay": 1},
+        }
+        assert found["broker"] == {"state": "up", "away_ms": 0}
+        assert found["claims"] == {"unconfirmed": 0}
+        assert found["warnings"] == ["relay: the database is away"]
+        assert sorted(one["size"] for one in found["logs"]) == [3, 3]
+
+
+async def test_with_the_broker_away_the_rest_is_told(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        broker.away_ms = 2_000
+        found = await status(world).look()
+        assert (found["broker"]["state"], found["broker"]["away_ms"]) == ("away", 2_000)
+        assert found["lag"] == []
+        assert found["partners"] == 1
+        assert await status(world).ready() == ["the broker has been away for 2000 ms"]
+        broker.away_ms = 0
+        assert await status(world, relay="stuck").ready() == ["relay: stuck"]
+
+
+async def test_a_lost_event_is_an_unconfirmed_claim(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        assert (await status(world).look())["claims"] == {"unconfirmed": 1}
