@@ -21,8 +21,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
     NoSuchModuleError,
+    NotSupportedError,
+    ProgrammingError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import (
@@ -48,7 +51,17 @@ _BUG_CODES: Final = ("SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQ
 _HARMLESS_CODES: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", *_BUG_CODES)
 """Certainly not committed, and the connection is as good as before."""
 _BUG_CLASSES: Final = ("22", "23", "42", "0A")
-_UNCERTAIN_CLASSES: Final = ("08", "57", "58", "XX")
+_UNCERTAIN_CLASSES: Final = ("08", "57", "58", "XX", "40003")
+_TELLING_CLASSES: Final = ("22", "23")
+"""PostgreSQL's text of these errors holds values of the row."""
+
+_KEEPALIVE: Final = {
+    # A host that went without a word is found in 10 s; a paused one answers these, and only our cap helps.
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 _SQLITE_CLOCK: Final = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 _POSTGRESQL_CLOCK: Final = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)"
@@ -171,6 +184,8 @@ def translate(error: SQLAlchemyError, *, at_commit: bool = False) -> GatewayErro
     code = _code(error)
     if at_commit and not _is_certain(code):
         return StoreUnknownError(f"the database did not answer a COMMIT ({code or 'no code'})")
+    if not code and isinstance(error, DataError | NotSupportedError | ProgrammingError):
+        return BugError(f"the driver refused a statement or its values ({type(error).__name__})")
     return _refusal(code)
 
 
@@ -202,7 +217,19 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise translate(error) from error
+        raise translate(error) from _without_values(error)
+
+
+def _without_values(error: SQLAlchemyError) -> SQLAlchemyError:
+    """The error as the log may have it: PostgreSQL quotes the offending row."""
+    origin = error.orig if isinstance(error, DBAPIError) else None
+    if not isinstance(error, DBAPIError) or origin is None or not _code(error).startswith(_TELLING_CLASSES):
+        return error
+    told = getattr(origin, "diag", None)
+    places = [getattr(told, name, None) for name in ("table_name", "column_name", "constraint_name")]
+    text = " ".join([_code(error), *(place for place in places if place)])
+    shown = DBAPIError(error.statement, None, type(origin)(text), hide_parameters=True)
+    return shown.with_traceback(error.__traceback__)
 
 
 def _give_back(session: Session, error: BaseException) -> None:
@@ -216,16 +243,33 @@ def _give_back(session: Session, error: BaseException) -> None:
 
 
 def _commit(session: Session) -> None:
-    driver = session.connection().connection.driver_connection
-    if getattr(driver, "in_transaction", True) is False:
-        # SQLite ends a transaction by itself on some errors; COMMIT would then "succeed" with nothing stored.
+    connection = session.connection().connection
+    if _is_over(connection.driver_connection):
         session.invalidate()
         raise StoreError("store_unavailable", "the database ended the transaction before its COMMIT")
+    warnings = connection.info.setdefault(_WARNINGS, [])
+    warnings.clear()
     try:
         session.commit()
     except SQLAlchemyError as error:
         _give_back(session, error)
-        raise translate(error, at_commit=True) from error
+        raise translate(error, at_commit=True) from _without_values(error)
+    if warnings:
+        # PostgreSQL answers so where the wait for a standby was cut short: it is stored here, and may be
+        # gone after a failover.
+        raise StoreUnknownError(f"the database warned at COMMIT ({warnings[0]})")
+
+
+def _is_over(driver: Any) -> bool:
+    """Whether a COMMIT would store nothing, and yet be answered, or could not even be sent.
+
+    SQLite ends a transaction by itself on some errors. PostgreSQL answers ROLLBACK to the COMMIT of a
+    transaction in which a statement failed, which drivers do not call an error.
+    """
+    if getattr(driver, "in_transaction", True) is False:
+        return True
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    return getattr(status, "name", None) in {"INERROR", "UNKNOWN"}
 
 
 def _dialect(session: Session) -> str:
@@ -272,19 +316,38 @@ def _sqlite_engine(url: URL, busy_ms: int, *, is_writer: bool) -> Engine:
     return engine
 
 
+_WARNINGS: Final = "warnings"
+
+
 def _postgresql_engine(url: URL) -> Engine:
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=2 * READERS,
             max_overflow=2,
             pool_timeout=1,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={"connect_timeout": 2, "options": "-c lock_timeout=1500 -c statement_timeout=30000"},
+            connect_args={
+                "connect_timeout": 2,
+                "options": "-c lock_timeout=1500 -c statement_timeout=30000",
+                **_KEEPALIVE,
+            },
         )
     except (NoSuchModuleError, ImportError) as error:
         raise SetupError("PostgreSQL needs the psycopg driver: pip install 'psycopg[binary]'") from error
+
+    def connected(connection: Any, record: Any) -> None:
+        warnings = record.info.setdefault(_WARNINGS, [])
+
+        def note(notice: Any) -> None:
+            if notice.severity_nonlocalized == "WARNING":
+                warnings.append(notice.sqlstate)
+
+        connection.add_notice_handler(note)
+
+    event.listen(engine, "connect", connected)
+    return engine
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -116,6 +116,11 @@ class PostgresServer:
             self._server.wait(timeout=60)
             self._server = None
 
+    def restart(self) -> None:
+        """Stop and start it."""
+        self.stop()
+        self.start()
+
     def kill(self) -> None:
         """End it and what it started without a word; idempotent."""
         if self._server is not None:

@@ -1,13 +1,14 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, insert, inspect, text
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import Session, select
 
 from gateway.database import Database, clock, insert_missing, sqlite_file, translate
 from gateway.errors import BugError, OverloadedError, SetupError, StoreError, StoreUnknownError
@@ -15,10 +16,16 @@ from gateway.rows import MetaRow
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, migrated_file: Path) -> Iterator[Database]:
+    (tmp_path / "gateway.db").write_bytes(migrated_file.read_bytes())
     opened = Database(f"sqlite:///{tmp_path}/gateway.db", busy_ms=50)
-    with opened.begin() as session:
-        SQLModel.metadata.tables["gateway_meta"].create(session.connection())
     yield opened
     opened.close()
 
@@ -61,16 +68,17 @@ async def test_ddl_is_part_of_the_transaction(database: Database) -> None:
 
     with pytest.raises(ValueError, match="stop"):
         await database.write(half)
-    tables = await database.read(lambda s: s.execute(text("SELECT name FROM sqlite_master")).scalars().all())
+    tables = await database.read(lambda session: inspect(session.connection()).get_table_names())
+    assert "gateway_meta" in tables
     assert "extra" not in tables
 
 
-async def test_every_connection_is_durable(database: Database) -> None:
+async def test_every_connection_is_durable(sqlite: Database) -> None:
     def durability(session: Session) -> tuple[object, object]:
         return pragma(session, "journal_mode"), pragma(session, "synchronous")
 
-    assert await database.read(durability) == ("wal", 2)
-    assert await database.write(durability) == ("wal", 2)
+    assert await sqlite.read(durability) == ("wal", 2)
+    assert await sqlite.write(durability) == ("wal", 2)
 
 
 async def test_read_cannot_write(database: Database) -> None:
@@ -96,69 +104,69 @@ async def test_read_is_one_snapshot(database: Database) -> None:
     assert reading.result() == ([], [])
 
 
-async def test_writes_run_in_the_order_they_were_submitted(database: Database) -> None:
+async def test_writes_run_in_the_order_they_were_submitted_on_sqlite(sqlite: Database) -> None:
     order: list[int] = []
 
     def note(number: int) -> Callable[[Session], None]:
         return lambda _: order.append(number)
 
-    running = [database.submit(note(n)) for n in range(20)]
+    running = [sqlite.submit(note(n)) for n in range(20)]
     for each in running:
         await each
     assert order == list(range(20))
 
 
 async def test_lock_held_by_another_program_is_unavailable_and_passes(
-    database: Database, tmp_path: Path
+    sqlite: Database, tmp_path: Path
 ) -> None:
     other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError) as caught:
-        await database.write(lambda session: put(session, "a"))
+        await sqlite.write(lambda session: put(session, "a"))
     assert caught.value.code == "store_unavailable"
     other.execute("ROLLBACK")
     other.close()
-    await database.write(lambda session: put(session, "b"))
-    assert await database.read(names) == ["b"]
+    await sqlite.write(lambda session: put(session, "b"))
+    assert await sqlite.read(names) == ["b"]
 
 
-async def test_full_disk_is_storage_full_and_recovers_by_itself(database: Database) -> None:
+async def test_full_disk_is_storage_full_and_recovers_by_itself(sqlite: Database) -> None:
     def limit(session: Session, pages: int) -> None:
         session.execute(text(f"PRAGMA max_page_count = {pages}"))
 
-    pages = await database.write(lambda s: int(str(pragma(s, "page_count"))))
-    await database.write(lambda session: limit(session, pages))
+    pages = await sqlite.write(lambda s: int(str(pragma(s, "page_count"))))
+    await sqlite.write(lambda session: limit(session, pages))
     with pytest.raises(StoreError) as caught:
-        await database.write(lambda session: put(session, "a", "y" * 100_000))
+        await sqlite.write(lambda session: put(session, "a", "y" * 100_000))
     assert caught.value.code == "storage_full"
-    assert await database.read(names) == []
-    await database.write(lambda session: limit(session, 1_000_000))
-    await database.write(lambda session: put(session, "a", "y" * 100_000))
-    assert await database.read(names) == ["a"]
+    assert await sqlite.read(names) == []
+    await sqlite.write(lambda session: limit(session, 1_000_000))
+    await sqlite.write(lambda session: put(session, "a", "y" * 100_000))
+    assert await sqlite.read(names) == ["a"]
 
 
-async def test_transaction_that_sqlite_ended_by_itself_is_not_called_committed(database: Database) -> None:
+async def test_transaction_that_sqlite_ended_by_itself_is_not_called_committed(sqlite: Database) -> None:
     def ended(session: Session) -> None:
         put(session, "a")
         session.execute(text("ROLLBACK"))
 
     with pytest.raises(StoreError, match="ended the transaction"):
-        await database.write(ended)
-    await database.write(lambda session: put(session, "b"))
-    assert await database.read(names) == ["b"]
+        await sqlite.write(ended)
+    await sqlite.write(lambda session: put(session, "b"))
+    assert await sqlite.read(names) == ["b"]
 
 
-async def test_commit_without_an_answer_is_unknown(database: Database) -> None:
+async def test_commit_without_an_answer_is_unknown(sqlite: Database) -> None:
     lost = sqlite3.OperationalError("disk I/O error")
 
     def fail(_connection: object) -> None:
         raise OperationalError("COMMIT", None, lost)
 
-    event.listen(database._writer, "commit", fail, once=True)
+    event.listen(sqlite._writer, "commit", fail, once=True)
     with pytest.raises(StoreUnknownError) as caught:
-        await database.write(lambda session: put(session, "a"))
+        await sqlite.write(lambda session: put(session, "a"))
     assert caught.value.code == "outcome_unknown"
-    await database.write(lambda session: put(session, "b"))
+    await sqlite.write(lambda session: put(session, "b"))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +236,9 @@ async def test_close_waits_for_running_work_and_refuses_more(database: Database)
     database.close()
 
 
-async def test_cancelled_write_that_has_begun_runs_to_its_end(database: Database) -> None:
+async def test_cancelled_write_that_has_begun_runs_to_its_end(
+    database: Database, database_url: str
+) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(session: Session) -> None:
@@ -240,14 +250,24 @@ async def test_cancelled_write_that_has_begun_runs_to_its_end(database: Database
     await wait_for(begun)
     running.cancel()
     go_on.set()
-    await database.write(lambda session: put(session, "b"))
-    assert await database.read(names) == ["a", "b"]
+    database.close()
+    again = Database(database_url)
+    assert await again.read(names) == ["a"]
+    again.close()
 
 
 def test_clock_is_the_wall_clock_in_milliseconds(database: Database) -> None:
     with database.begin() as session:
-        now = session.execute(text("SELECT CAST(strftime('%s', 'now') AS INTEGER)")).scalar_one()
-        assert abs(clock(session) - now * 1000) < 2_000
+        before = time.time_ns() // 1_000_000
+        assert abs(clock(session) - before) < 2_000
+
+
+def test_clock_goes_on_within_a_transaction(database: Database) -> None:
+    with database.begin() as session:
+        before = clock(session)
+        while clock(session) == before:
+            pass
+        assert clock(session) > before
 
 
 def test_rows_that_are_there_already_are_passed_over(database: Database) -> None:
