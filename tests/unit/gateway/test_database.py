@@ -236,9 +236,7 @@ async def test_close_waits_for_running_work_and_refuses_more(database: Database)
     database.close()
 
 
-async def test_cancelled_write_that_has_begun_runs_to_its_end(
-    database: Database, database_url: str
-) -> None:
+async def test_cancelled_write_that_has_begun_runs_to_its_end(database: Database, database_url: str) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(session: Session) -> None:
