@@ -79,6 +79,7 @@ class Catalog:
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._turn = asyncio.Lock()
+        self._topic_turn = asyncio.Lock()
         self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
         self._schemas: dict[int, Schema] = {}
         self._versions: dict[tuple[int, JsonFlavour], Version] = {}
@@ -101,11 +102,24 @@ class Catalog:
             AwayError: the database is away; the last snapshot stays.
             BrokerError: the broker is away or refuses; the new snapshot stands without the new topics.
         """
+        await self.follow()
+        await self._make_topics()
+
+    async def follow(self) -> None:
+        """Take over what changed since the last look, without a word to the broker.
+
+        Raises:
+            AwayError: the database is away; the last snapshot stays.
+        """
         async with self._turn:
             revision = await self._database.read(store.revision)
             if revision != self.current.directory.revision:
                 made = await self._database.read(self._build)
                 self.current = replace(made, topic_ids=self.current.topic_ids)
+
+    async def _make_topics(self) -> None:
+        # A turn of its own: a broker that takes seconds to say no must not hold up a revoked key.
+        async with self._topic_turn:
             missing = [
                 spec
                 for partner in self.current.directory.partners()

@@ -14,7 +14,6 @@ from sqlmodel import Session
 
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.lines import resolve
-from gateway.broker.port import BrokerError
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
@@ -207,8 +206,7 @@ class Administration:
         for slug in ready:
             await self.database.write(partial(_activate, slug=slug))
         if ready:
-            with suppress(BrokerError):
-                await self.catalog.refresh()
+            await self.catalog.follow()
 
 
 def refused(error: PartnersError) -> CallerError:

@@ -90,7 +90,7 @@ def wire(
         keys=keys,
         catalog=catalog,
         writes=writes,
-        administration=_administration(ground, catalog),
+        administration=_administration(ground, broker, catalog),
         ingress=ingress,
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, broker, catalog, keys, step, report),
@@ -233,10 +233,10 @@ def _leases(ground: Ground, role: str) -> Leases:
     )
 
 
-def _administration(ground: Ground, catalog: Catalog) -> Administration:
+def _administration(ground: Ground, broker: Broker, catalog: Catalog) -> Administration:
     async def told() -> None:
         with suppress(AwayError, BrokerError):
-            await catalog.refresh()
+            await (catalog.follow() if broker.away_for_ms() else catalog.refresh())
 
     settings = ground.settings
     return Administration(
