@@ -99,6 +99,17 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
     if makes:
         _make_folder(settings.data)
     database = Database(settings.database.url)
+    try:
+        return _prepare(settings, database, master, mode)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _prepare(
+    settings: Settings, database: Database, master: MasterKey | None, mode: Literal["up", "init", "role"]
+) -> Ground:
+    makes = mode != "role"
     origin = settings.origin
     host = urlsplit(origin).netloc
     with database.begin() as session:
