@@ -1,4 +1,4 @@
-"""A whole gateway in one process for tests: real SQLite, real embedded broker, real keys; no HTTP."""
+"""A whole gateway in one process for tests: a real database, a real broker, real keys; no HTTP."""
 
 import asyncio
 import json
@@ -51,9 +51,10 @@ def nothing(_: str) -> None:
 Flags = Mapping[str, str | int | bool]
 
 
-def make_settings(folder: Path, flags: Flags | None = None) -> Settings:
+def make_settings(folder: Path, flags: Flags | None = None, url: str | None = None) -> Settings:
     given = {"data": str(folder), "audit.tick": "20ms", **(flags or {})}
-    return load(flags=given, environ={}, file=None).settings
+    environ = {} if url is None else {"GATEWAY_DATABASE__URL": url}
+    return load(flags=given, environ=environ, file=None).settings
 
 
 @dataclass
@@ -111,10 +112,18 @@ def draft(body: object, event_type: str = "order.placed", **attributes: str) -> 
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, step: Step = nothing, broker: Broker | None = None, flags: Flags | None = None
+    folder: Path,
+    *,
+    step: Step = nothing,
+    broker: Broker | None = None,
+    flags: Flags | None = None,
+    url: str | None = None,
 ) -> AsyncIterator[World]:
-    """A gateway whose ingress, catalog, recovery and sequencer run until the block ends."""
-    settings = make_settings(folder, flags)
+    """A gateway whose ingress, catalog, recovery and sequencer run until the block ends.
+
+    `url`: of its database; without one, SQLite in the folder.
+    """
+    settings = make_settings(folder, flags, url)
     ground = prepare(settings, "up")
     used = broker or open_broker(settings)
     counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A stage for the relay: SQLite and the embedded broker for real, contracts and receivers made up."""
+"""A stage for the relay: database and embedded broker for real, contracts and receivers made up."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import select
-from sqlmodel import Session, SQLModel, col
+from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
 from audit.rows import PendingRow
@@ -263,10 +263,9 @@ def record(event_id: str, *, key: bytes | None = None, n: int = 1, headers: Any 
 
 
 @asynccontextmanager
-async def stage(folder: Path, *endpoints: Endpoint) -> AsyncIterator[Stage]:
-    database = FlakyDatabase(f"sqlite:///{folder}/gateway.db")
-    with database.begin() as session:
-        SQLModel.metadata.create_all(session.connection())
+async def stage(folder: Path, url: str, *endpoints: Endpoint) -> AsyncIterator[Stage]:
+    """`url`: of a migrated database."""
+    database = FlakyDatabase(url)
     broker = EmbeddedBroker.open(folder / "broker.db", clock=now, entropy=os.urandom, limit_bytes=1 << 30)
     made = await broker.ensure([TopicSpec(TOPIC)])
     topic_id = made[TOPIC].id

@@ -37,8 +37,10 @@ def found(on: Stage) -> Stored:
         return load(session, ["acme"], ["ep_1"])
 
 
-async def test_what_is_written_is_found_again_without_bodies_in_order(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_what_is_written_is_found_again_without_bodies_in_order(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         made = [Saved(delivery(n, "k"), "pending", "server_error", is_new=True) for n in (2, 1)]
         write(on, tick(await lease(on), *made))
         stored = found(on)
@@ -49,8 +51,10 @@ async def test_what_is_written_is_found_again_without_bodies_in_order(tmp_path: 
             assert load_body(session, "ep_1", b"other") is None
 
 
-async def test_a_tick_under_a_lost_lease_or_a_moved_position_writes_nothing(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_tick_under_a_lost_lease_or_a_moved_position_writes_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         held = await lease(on)
         saved = Saved(delivery(1), "pending", None, is_new=True)
         with pytest.raises(LeaseLostError):
@@ -60,8 +64,8 @@ async def test_a_tick_under_a_lost_lease_or_a_moved_position_writes_nothing(tmp_
         assert found(on) == Stored({}, (), ())
 
 
-async def test_a_tick_without_moves_still_checks_the_lease(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_tick_without_moves_still_checks_the_lease(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         held = await lease(on)
         with pytest.raises(LeaseLostError):
             write(
@@ -69,8 +73,10 @@ async def test_a_tick_without_moves_still_checks_the_lease(tmp_path: Path) -> No
             )
 
 
-async def test_a_newer_delivery_of_the_same_event_takes_the_place_of_a_parked_one(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_newer_delivery_of_the_same_event_takes_the_place_of_a_parked_one(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         held = await lease(on)
         write(on, tick(held, Saved(replace(delivery(1), attempts=3), "parked", "timed_out", is_new=True)))
         assert found(on).deliveries == ()
@@ -79,8 +85,8 @@ async def test_a_newer_delivery_of_the_same_event_takes_the_place_of_a_parked_on
         assert on.rows() == [("1", "pending", 0)]
 
 
-async def test_a_range_is_replaced_and_removed(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_range_is_replaced_and_removed(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         held, span = await lease(on), Span("ep_1", "topic", "id", 0, 3, 9)
         write(on, Outbox().make_tick(held, spans=[span], drained=[], moves=[]))
         write(on, Outbox().make_tick(held, spans=[replace(span, end=12)], drained=[], moves=[]))
@@ -89,8 +95,8 @@ async def test_a_range_is_replaced_and_removed(tmp_path: Path) -> None:
         assert found(on).spans == ()
 
 
-async def test_only_parked_deliveries_are_purged_and_only_old_ones(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_only_parked_deliveries_are_purged_and_only_old_ones(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         held = await lease(on)
         states = [
             Saved(delivery(1), "parked", "gone", is_new=True),

@@ -12,8 +12,8 @@ from tests.unit.gateway.egress.stage import PARTNER, TOPIC, answer, endpoint, re
 BUSY = answer(503, "server_error")
 
 
-async def test_an_event_is_delivered_once_and_recorded(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_an_event_is_delivered_once_and_recorded(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         await on.produce("a", "b", "c")
         async with on.relaying():
             await on.until(lambda: on.position() == 3, "all settled")
@@ -23,8 +23,8 @@ async def test_an_event_is_delivered_once_and_recorded(tmp_path: Path) -> None:
         assert (on.rows(), on.spans()) == ([], [])
 
 
-async def test_the_webhook_is_one_cloudevent_under_its_ref(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_the_webhook_is_one_cloudevent_under_its_ref(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         await on.produce("a")
         async with on.relaying():
             await on.until(lambda: on.position() == 1, "settled")
@@ -43,8 +43,10 @@ async def test_the_webhook_is_one_cloudevent_under_its_ref(tmp_path: Path) -> No
         }
 
 
-async def test_a_failed_delivery_is_saved_and_tried_again_under_the_same_id(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_failed_delivery_is_saved_and_tried_again_under_the_same_id(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         on.receiver.reply = lambda _, number: BUSY if number < 3 else answer()
         await on.produce("a")
         async with on.relaying():
@@ -58,8 +60,8 @@ async def test_a_failed_delivery_is_saved_and_tried_again_under_the_same_id(tmp_
         assert [each.text("outcome") for each in on.evidence()] == ["retry", "retry", "delivered"]
 
 
-async def test_a_used_up_schedule_parks_with_evidence(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(delays=(0, 0))) as on:
+async def test_a_used_up_schedule_parks_with_evidence(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 0))) as on:
         on.receiver.reply = lambda _, __: answer(400, "client_error")
         await on.produce("a")
         async with on.relaying():
@@ -68,8 +70,10 @@ async def test_a_used_up_schedule_parks_with_evidence(tmp_path: Path) -> None:
         assert len(on.evidence("delivery.attempted")) == 2
 
 
-async def test_events_without_a_listener_or_a_contract_leave_evidence(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(types=frozenset({"other.type"}))) as on:
+async def test_events_without_a_listener_or_a_contract_leave_evidence(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(types=frozenset({"other.type"}))) as on:
         good = record("a")
         await on.append(
             good,
@@ -88,9 +92,11 @@ async def test_events_without_a_listener_or_a_contract_leave_evidence(tmp_path: 
         assert refused[3].members["faults"] == [{"pointer": "", "code": "trailing_bytes"}]
 
 
-async def test_each_endpoint_gets_its_types_and_none_waits_for_another(tmp_path: Path) -> None:
+async def test_each_endpoint_gets_its_types_and_none_waits_for_another(
+    tmp_path: Path, database_url: str
+) -> None:
     slow, quick = endpoint("ep_slow"), endpoint("ep_quick")
-    async with stage(tmp_path, slow, quick) as on:
+    async with stage(tmp_path, database_url, slow, quick) as on:
 
         def reply(outgoing: Outgoing, _number: int) -> Answer:
             return BUSY if "slow" in outgoing.url else answer()
@@ -104,8 +110,10 @@ async def test_each_endpoint_gets_its_types_and_none_waits_for_another(tmp_path:
         assert {row[1] for row in on.rows()} == {"pending"}
 
 
-async def test_a_dead_endpoint_costs_one_range_and_gets_everything_when_it_is_back(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(state="paused")) as on:
+async def test_a_dead_endpoint_costs_one_range_and_gets_everything_when_it_is_back(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(state="paused")) as on:
         names = [f"e{n}" for n in range(700)]
         await on.produce(*names)
         async with on.relaying():
@@ -120,8 +128,8 @@ async def test_a_dead_endpoint_costs_one_range_and_gets_everything_when_it_is_ba
         assert on.receiver.most <= 4
 
 
-async def test_a_burst_beyond_the_lane_is_delivered_once_each(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_burst_beyond_the_lane_is_delivered_once_each(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         names = [f"e{n}" for n in range(900)]
         async with on.relaying():
             for start in range(0, 900, 100):
@@ -131,8 +139,10 @@ async def test_a_burst_beyond_the_lane_is_delivered_once_each(tmp_path: Path) ->
         assert sorted(on.receiver.ids()) == sorted(names)
 
 
-async def test_a_suspended_partner_gets_nothing_until_it_is_resumed(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_suspended_partner_gets_nothing_until_it_is_resumed(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         on.have(endpoint(), partner=replace(PARTNER, state="suspended"))
         await on.produce("a")
         async with on.relaying():
@@ -141,8 +151,8 @@ async def test_a_suspended_partner_gets_nothing_until_it_is_resumed(tmp_path: Pa
             await on.until(lambda: on.receiver.ids() == ["a"], "delivered")
 
 
-async def test_gone_disables_the_endpoint_and_holds_the_delivery(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_gone_disables_the_endpoint_and_holds_the_delivery(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         on.register(endpoint())
         on.receiver.reply = lambda _, __: answer(410, "gone")
         await on.produce("a")
@@ -157,8 +167,10 @@ async def test_gone_disables_the_endpoint_and_holds_the_delivery(tmp_path: Path)
         assert sorted(on.receiver.ids()) == ["a", "a", "b"]
 
 
-async def test_an_ordered_endpoint_gets_events_one_at_a_time_in_order(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(order="endpoint", delays=(0, 0, 0, 0))) as on:
+async def test_an_ordered_endpoint_gets_events_one_at_a_time_in_order(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(order="endpoint", delays=(0, 0, 0, 0))) as on:
         on.receiver.reply = lambda _, number: BUSY if number in {2, 3} else answer()
         await on.produce("a", "b", "c", "d")
         async with on.relaying():
@@ -167,8 +179,8 @@ async def test_an_ordered_endpoint_gets_events_one_at_a_time_in_order(tmp_path: 
         assert on.receiver.most == 1
 
 
-async def test_order_by_key_holds_up_only_its_key(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(order="key", delays=(0, 1, 1))) as on:
+async def test_order_by_key_holds_up_only_its_key(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(order="key", delays=(0, 1, 1))) as on:
 
         def reply(outgoing: Outgoing, _number: int) -> Answer:
             first = json.loads(outgoing.body)["id"] == "x1" and on.receiver.ids().count("x1") == 1
@@ -183,8 +195,8 @@ async def test_order_by_key_holds_up_only_its_key(tmp_path: Path) -> None:
         assert [each for each in ids if each.startswith("x")] == ["x1", "x1", "x2"]
 
 
-async def test_a_restart_goes_on_from_positions_rows_and_ranges(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(delays=(0, 1, 1))) as on:
+async def test_a_restart_goes_on_from_positions_rows_and_ranges(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 1, 1))) as on:
         on.receiver.reply = lambda _, __: BUSY
         await on.produce(*(f"e{n}" for n in range(20)))
         async with on.relaying():
@@ -200,8 +212,10 @@ async def test_a_restart_goes_on_from_positions_rows_and_ranges(tmp_path: Path) 
         assert len(after) == len(set(after))
 
 
-async def test_what_was_under_way_when_the_process_died_repeats_and_nothing_is_lost(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_what_was_under_way_when_the_process_died_repeats_and_nothing_is_lost(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         await on.produce("a", "b")
         task = asyncio.get_running_loop().create_task(on.relay().run(asyncio.Event()))
         on.receiver.gate.clear()
@@ -218,8 +232,8 @@ async def test_what_was_under_way_when_the_process_died_repeats_and_nothing_is_l
         assert len(on.evidence()) == 2
 
 
-async def test_every_numbered_step_is_named_in_order(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_every_numbered_step_is_named_in_order(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         await on.produce("a")
         async with on.relaying(step=on.steps.append):
             await on.until(lambda: on.position() == 1, "settled")
@@ -229,8 +243,8 @@ async def test_every_numbered_step_is_named_in_order(tmp_path: Path) -> None:
         assert on.steps.count("outbound.2.posted") == 1
 
 
-async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         on.receiver.gate.clear()
         await on.produce("a")
         async with on.relaying(duration_ms=60_000):
@@ -246,8 +260,10 @@ async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path) ->
             await other.release()
 
 
-async def test_a_database_that_is_away_stops_posting_and_loses_nothing(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(concurrency=50)) as on:
+async def test_a_database_that_is_away_stops_posting_and_loses_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(concurrency=50)) as on:
         async with on.relaying(duration_ms=60_000):
             await on.produce("first")
             await on.until(lambda: on.position() == 1, "running")
@@ -262,8 +278,8 @@ async def test_a_database_that_is_away_stops_posting_and_loses_nothing(tmp_path:
         assert len(on.evidence()) == len(on.receiver.seen)
 
 
-async def test_a_topic_made_again_is_read_from_its_start(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint()) as on:
+async def test_a_topic_made_again_is_read_from_its_start(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
         await on.produce("a")
         async with on.relaying():
             await on.until(lambda: on.position() == 1, "settled")
@@ -276,8 +292,10 @@ async def test_a_topic_made_again_is_read_from_its_start(tmp_path: Path) -> None
         assert on.receiver.ids() == ["a", "b"]
 
 
-async def test_the_same_event_twice_on_the_topic_is_one_delivery_while_it_waits(tmp_path: Path) -> None:
-    async with stage(tmp_path, endpoint(concurrency=1)) as on:
+async def test_the_same_event_twice_on_the_topic_is_one_delivery_while_it_waits(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(concurrency=1)) as on:
         on.receiver.gate.clear()
         await on.produce("a", "a")
         async with on.relaying():

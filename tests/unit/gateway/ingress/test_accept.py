@@ -9,8 +9,10 @@ from tests.world import CONTRACT, ORDER, draft, running
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 
 
-async def test_an_event_is_accepted_once_and_repeats_get_the_first_receipt(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_an_event_is_accepted_once_and_repeats_get_the_first_receipt(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (first,) = await world.send(A)
         assert isinstance(first, Accepted)
@@ -22,8 +24,8 @@ async def test_an_event_is_accepted_once_and_repeats_get_the_first_receipt(tmp_p
         assert (again.ref, again.receipt) == (first.ref, first.receipt)
 
 
-async def test_the_same_id_with_another_content_is_a_conflict(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_the_same_id_with_another_content_is_a_conflict(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (first,) = await world.send(A)
         (other,) = await world.send({**A, "qty": 2})
@@ -34,8 +36,8 @@ async def test_the_same_id_with_another_content_is_a_conflict(tmp_path: Path) ->
         assert other.first.ref == first.ref
 
 
-async def test_every_fault_is_told_and_the_id_is_not_burnt(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_every_fault_is_told_and_the_id_is_not_burnt(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (bad,) = await world.send({"order_id": "A-1", "qty": "x", "custmer": "C"})
         assert isinstance(bad, Refused)
@@ -48,8 +50,8 @@ async def test_every_fault_is_told_and_the_id_is_not_burnt(tmp_path: Path) -> No
         assert isinstance(good, Accepted)
 
 
-async def test_a_strict_batch_with_a_fault_publishes_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_strict_batch_with_a_fault_publishes_nothing(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         outcomes = await world.send(A, {"order_id": "A-2"}, {**A, "order_id": "A-3"})
         assert [one.code for one in outcomes if isinstance(one, Refused)] == [
@@ -61,8 +63,8 @@ async def test_a_strict_batch_with_a_fault_publishes_nothing(tmp_path: Path) -> 
         assert isinstance((await world.send(A))[0], Accepted)
 
 
-async def test_a_strict_batch_with_a_conflict_claims_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_strict_batch_with_a_conflict_claims_nothing(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(A)
         fresh = {**A, "order_id": "A-9"}
@@ -76,15 +78,15 @@ async def test_a_strict_batch_with_a_conflict_claims_nothing(tmp_path: Path) -> 
         assert not once.duplicate
 
 
-async def test_a_lenient_batch_takes_what_is_good(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_lenient_batch_takes_what_is_good(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         outcomes = await world.send(A, {"order_id": "A-2"}, {**A, "order_id": "A-3"}, strict=False)
         assert [type(one) for one in outcomes] == [Accepted, Refused, Accepted]
 
 
-async def test_twins_in_a_batch_are_one_event(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_twins_in_a_batch_are_one_event(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         outcomes = await world.send(A, A, {**A, "qty": 5}, strict=False)
         assert isinstance(outcomes[0], Accepted)
@@ -95,8 +97,8 @@ async def test_twins_in_a_batch_are_one_event(tmp_path: Path) -> None:
         assert outcomes[2].code == "event_conflict"
 
 
-async def test_a_dry_run_leaves_no_trace(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_dry_run_leaves_no_trace(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (dry,) = await world.send(A, dry_run=True)
         assert isinstance(dry, Valid)
@@ -108,8 +110,8 @@ async def test_a_dry_run_leaves_no_trace(tmp_path: Path) -> None:
         assert after.duplicate
 
 
-async def test_ids_that_disagree_are_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_ids_that_disagree_are_refused(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (one,) = await world.submit([draft(A, id="other")])
         assert isinstance(one, Refused)
@@ -118,8 +120,8 @@ async def test_ids_that_disagree_are_refused(tmp_path: Path) -> None:
         assert isinstance(same, Accepted)
 
 
-async def test_an_unknown_type_names_the_near_one(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_an_unknown_type_names_the_near_one(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (one,) = await world.submit([draft(A, "order.plcaed")])
         assert isinstance(one, Refused)
@@ -127,8 +129,8 @@ async def test_an_unknown_type_names_the_near_one(tmp_path: Path) -> None:
         assert one.hint == "Did you mean order.placed?"
 
 
-async def test_many_writers_of_one_event_make_one_record(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_many_writers_of_one_event_make_one_record(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(world.send(A)) for _ in range(40)]
@@ -138,8 +140,10 @@ async def test_many_writers_of_one_event_make_one_record(tmp_path: Path) -> None
         assert await world.parts.broker.bounds([("partners.acme.inbound", 0)]) == [(0, 1)]
 
 
-async def test_an_event_accepted_under_an_older_schema_keeps_its_receipt(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_an_event_accepted_under_an_older_schema_keeps_its_receipt(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         contract = CONTRACT.replace("key: /customer}", "key: /customer, accept_versions: 1}")
         await world.apply(contract)
         (first,) = await world.send(A)
@@ -153,8 +157,8 @@ async def test_an_event_accepted_under_an_older_schema_keeps_its_receipt(tmp_pat
         assert isinstance(bad, Refused)
 
 
-async def test_accepted_and_refused_events_are_entries_once_each(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_accepted_and_refused_events_are_entries_once_each(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         outcomes = await world.send(*({**A, "order_id": f"A-{n}"} for n in range(25)))
         for _ in range(5):
@@ -168,8 +172,8 @@ async def test_accepted_and_refused_events_are_entries_once_each(tmp_path: Path)
         assert all(isinstance(one, Accepted) for one in outcomes)
 
 
-async def test_a_closed_program_answers_that_it_is_stopping(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_closed_program_answers_that_it_is_stopping(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
     world.parts.ingress.publisher.spawn = None
     (one,) = await world.send(A)

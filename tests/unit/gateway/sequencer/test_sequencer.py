@@ -1,8 +1,12 @@
 import asyncio
 import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from audit import log as audit_log
 from audit.checkpoint import verify_checkpoint
@@ -12,8 +16,11 @@ from audit.search import find
 from gateway.bootstrap.ground import open_broker
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Position, Read, Record, Start
+from gateway.database import Database
 from gateway.ingress.outcome import Accepted
+from gateway.rows import PositionRow
 from gateway.sequencer.guard import LogBehindError, published_checkpoints, verify_not_behind
+from tests.postgres_server import PostgresServer
 from tests.world import World, make_settings, running
 
 TOPIC = "partners.acme.inbound"
@@ -48,8 +55,8 @@ async def until(world: World, word: str, count: int) -> None:
     raise AssertionError(f"{word} never reached {count}: {world.counts}")
 
 
-async def test_a_copied_record_makes_no_second_entry(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_copied_record_makes_no_second_entry(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(body(1))
         await world.settled(FIRST + 1)
@@ -59,8 +66,8 @@ async def test_a_copied_record_makes_no_second_entry(tmp_path: Path) -> None:
             assert len(find(session, partner_log(world)).rows) == 1
 
 
-async def test_forged_records_are_counted_and_never_stall_the_rest(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_forged_records_are_counted_and_never_stall_the_rest(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(body(1))
         (good,) = await read_topic(world)
@@ -76,8 +83,10 @@ async def test_forged_records_are_counted_and_never_stall_the_rest(tmp_path: Pat
             await until(world, word, 1)
 
 
-async def test_a_receipt_without_its_claim_is_verified_by_its_signature(tmp_path: Path) -> None:
-    async with running(tmp_path, flags={"audit.tick": "200ms"}) as world:
+async def test_a_receipt_without_its_claim_is_verified_by_its_signature(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url, flags={"audit.tick": "200ms"}) as world:
         await world.apply()
         await world.settled(FIRST)
         seen = world.parts.sequencer.leases.held
@@ -90,8 +99,10 @@ async def test_a_receipt_without_its_claim_is_verified_by_its_signature(tmp_path
         await until(world, "repeat", 1)
 
 
-async def test_checkpoints_are_published_before_they_are_served_and_verify(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_checkpoints_are_published_before_they_are_served_and_verify(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(*map(body, range(7)))
         await world.settled(FIRST + 7)
@@ -110,9 +121,9 @@ async def test_checkpoints_are_published_before_they_are_served_and_verify(tmp_p
         assert published[origin] == shown
 
 
-async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
+async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path, database_url: str) -> None:
     for turn in range(3):
-        async with running(tmp_path) as world:
+        async with running(tmp_path, url=database_url) as world:
             await world.apply()
             (one,) = await world.send(body(turn))
             assert isinstance(one, Accepted)
@@ -121,28 +132,61 @@ async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
                 assert audit_log.state(session, f"{partner_log(world)}/1").head.size == 2 + turn
 
 
-async def test_a_database_restored_from_before_is_refused(tmp_path: Path) -> None:
-    old = tmp_path / "old.db"
-    async with running(tmp_path) as world:
+@dataclass
+class Backup:
+    """A copy of a database that nothing is connected to."""
+
+    url: str
+    server: PostgresServer | None
+
+    def save(self) -> None:
+        name = self.url.rpartition("/")[2]
+        if self.server is None:
+            file = self.url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(file)) as now, closing(sqlite3.connect(f"{file}.old")) as kept:
+                now.backup(kept)
+        else:
+            self.server.execute(f"CREATE DATABASE {name}_old TEMPLATE {name}")
+
+    def restore(self) -> None:
+        name = self.url.rpartition("/")[2]
+        if self.server is None:
+            file = self.url.removeprefix("sqlite:///")
+            for end in ("-wal", "-shm"):
+                Path(file + end).unlink(missing_ok=True)
+            Path(f"{file}.old").rename(file)
+        else:
+            self.server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.server.execute(f"ALTER DATABASE {name}_old RENAME TO {name}")
+
+
+@pytest.fixture
+def backup(database_url: str, request: pytest.FixtureRequest) -> Backup:
+    is_sqlite = database_url.startswith("sqlite")
+    return Backup(database_url, None if is_sqlite else request.getfixturevalue("postgres_server"))
+
+
+async def test_a_database_restored_from_before_is_refused(
+    tmp_path: Path, database_url: str, backup: Backup
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(body(1))
         await world.settled(FIRST + 1)
-        with sqlite3.connect(tmp_path / "gateway.db") as now, sqlite3.connect(old) as backup:
-            now.backup(backup)
+    backup.save()
+    async with running(tmp_path, url=database_url) as world:
         await world.send(body(2))
-        await world.settled(FIRST + 2)
+        await world.settled(1)
         await asyncio.sleep(0.2)
-    for name in ("gateway.db", "gateway.db-wal", "gateway.db-shm"):
-        (tmp_path / name).unlink(missing_ok=True)
-    old.rename(tmp_path / "gateway.db")
+    backup.restore()
     with pytest.raises(ExceptionGroup) as caught:
-        async with running(tmp_path):
+        async with running(tmp_path, url=database_url):
             await asyncio.sleep(5)
     assert caught.group_contains(LogBehindError, match="restored from an older backup")
 
 
-async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.settled(FIRST)
         await asyncio.sleep(0.2)
@@ -155,19 +199,20 @@ async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path) ->
             session.rollback()
 
 
-async def test_a_hole_made_by_retention_is_evidence(tmp_path: Path) -> None:
-    async with running(tmp_path, flags={"broker.retention": "1s"}) as world:
+async def test_a_hole_made_by_retention_is_evidence(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url, flags={"broker.retention": "1s"}) as world:
         await world.apply()
         await world.send(body(1), body(2))
         await world.settled(FIRST + 2)
     await asyncio.sleep(1)
-    settings = make_settings(tmp_path)
-    with sqlite3.connect(tmp_path / "gateway.db") as database:
-        database.execute("UPDATE gateway_position SET next = 0 WHERE topic = ?", (TOPIC,))
-    broker = open_broker(settings)
+    database = Database(database_url)
+    with database.begin() as session:
+        session.execute(update(PositionRow).where(col(PositionRow.topic) == TOPIC).values(next=0))
+    database.close()
+    broker = open_broker(make_settings(tmp_path))
     assert isinstance(broker, EmbeddedBroker)
     await broker.trim()
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await until(world, "retention_hole", 1)
         await world.settled(1)
         with world.parts.ground.database.begin() as session:
