@@ -53,7 +53,9 @@ def resolve(
         old = before.get((terms.direction, terms.event_type))
         registered = registry.register(session, subject, schema.text, now=now)
         earlier = () if old is None else tuple(one for one in old.schema_ids if one != registered.id)
-        broken += _breaks(session, terms, schema, subject, earlier)
+        if old is None or registered.id != old.schema_ids[0]:
+            # A schema that is in force was judged, and perhaps allowed, when it came.
+            broken += _breaks(session, terms, schema, subject, earlier)
         ids = (registered.id, *earlier)[: terms.accept_versions]
         lines.append(Line(terms, subject, ids))
     return Resolved(tuple(lines), tuple(broken))

@@ -30,10 +30,11 @@ def take_raw(
     on: Channel, datum: bytes, *, schema: int | UUID = 41, headers: dict[str, str] | None = None
 ) -> Carried | NoEvent:
     named = tuple((name, text.encode()) for name, text in (headers or {}).items())
+    framing: tuple[tuple[str, bytes], ...] = ()
     if isinstance(schema, UUID):
         value, framing = datum, (("__value_schema_id", encode_guid(schema)),)
     else:
-        value, framing = encode_prefix(schema, datum), ()
+        value = encode_prefix(schema, datum)
     record = Record(TOPIC, 0, None, value, (*named, *framing), 5)
     snapshot = Snapshot(
         Directory(1, (), ()),

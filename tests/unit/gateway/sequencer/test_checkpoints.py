@@ -1,0 +1,113 @@
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from audit import log as audit_log
+from audit.checkpoint import verify_checkpoint
+from audit.evidence import Evidence, Kind, make_evidence
+from audit.note import VerifierKey
+from gateway.broker.port import Record, Refused, Stored, TopicSpec, Unknown
+from gateway.database import Database
+from gateway.migrations import history
+from gateway.sequencer.checkpoints import Checkpoints
+from tests.unit.audit.builders import LOG_SIGNER, members_of
+from tests.unit.gateway.ingress.brokers import WilfulBroker
+
+TOPIC = "gateway.checkpoints"
+LOG = "gw.example/log/k3v9q2"
+ORIGIN = f"{LOG}/1"
+
+
+class Deaf(WilfulBroker):
+    """Stores what it is given, and says that it does not know; keeps what it saw."""
+
+    def __init__(self, folder: Path) -> None:
+        """Hears, to begin with."""
+        super().__init__(folder)
+        self.is_deaf = False
+        self.seen: list[bytes | None] = []
+
+    async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
+        """Store and, where deaf, forget."""
+        self.seen += [one.value for one in records]
+        answers = await super().append(records)
+        return [Unknown("a test said so")] * len(records) if self.is_deaf else answers
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    one = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
+    with one.begin() as session:
+        history.upgrade(session)
+        audit_log.open_log(session, ORIGIN)
+    yield one
+    one.close()
+
+
+def evidence(salt: int) -> Evidence:
+    members = members_of("contract.changed")
+    return make_evidence(
+        Kind.CONTRACT_CHANGED, members, iss="https://gw.example", log=LOG, at=1, salt=bytes([salt]) * 32
+    )
+
+
+def grow(database: Database, salt: int) -> None:
+    with database.begin() as session:
+        audit_log.append(session, ORIGIN, [evidence(salt)])
+
+
+def served(database: Database) -> str | None:
+    with database.begin() as session:
+        return audit_log.state(session, ORIGIN).checkpoint
+
+
+async def made(database: Database, broker: WilfulBroker, steps: list[str]) -> Checkpoints:
+    await broker.ensure([TopicSpec(TOPIC, compacted=True)])
+    return Checkpoints(
+        database=database,
+        broker=broker,
+        signer=lambda: LOG_SIGNER,
+        topic=TOPIC,
+        clock=lambda: 1,
+        step=steps.append,
+    )
+
+
+async def test_a_head_is_shown_before_it_is_served(tmp_path: Path, database: Database) -> None:
+    broker, steps = Deaf(tmp_path), list[str]()
+    checkpoints = await made(database, broker, steps)
+    grow(database, 1)
+    assert await checkpoints.unpublished([ORIGIN, "gw.example/log/other/1"]) == {ORIGIN}
+    assert await checkpoints.publish([ORIGIN]) == set()
+    assert steps == ["proof.4.published", "proof.4.served"]
+    text = served(database)
+    assert text is not None
+    shown = verify_checkpoint(text.encode(), [VerifierKey(ORIGIN, LOG_SIGNER.public_key)])
+    assert (shown.size, broker.seen) == (1, [text.encode()])
+    assert await checkpoints.unpublished([ORIGIN]) == set()
+    await broker.close()
+
+
+async def test_what_may_not_have_been_shown_is_not_served_and_shown_again_the_same(
+    tmp_path: Path, database: Database
+) -> None:
+    broker, steps = Deaf(tmp_path), list[str]()
+    checkpoints = await made(database, broker, steps)
+    grow(database, 1)
+    broker.is_deaf = True
+    assert await checkpoints.publish([ORIGIN]) == {ORIGIN}
+    assert served(database) is None
+    broker.is_deaf = False
+    assert await checkpoints.publish([ORIGIN]) == set()
+    assert len(broker.seen) == 2
+    assert broker.seen[0] == broker.seen[1] == (served(database) or "").encode()
+    await broker.close()
+
+
+async def test_nothing_to_show_asks_nobody(tmp_path: Path, database: Database) -> None:
+    broker, steps = Deaf(tmp_path), list[str]()
+    checkpoints = await made(database, broker, steps)
+    assert await checkpoints.publish([]) == set()
+    assert (broker.seen, steps) == ([], [])
+    await broker.close()
