@@ -1,0 +1,246 @@
+"""The way of an event on a real PostgreSQL: two gateways on one database; a database that goes and comes."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.bootstrap.ground import clock, entropy
+from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.port import Position, Read, Start
+from gateway.event import format_ref
+from gateway.ingress.outcome import Accepted, Failed, Outcome
+from tests.faults.workload import payload_of
+from tests.postgres_server import PostgresServer
+from tests.world import World, running
+
+pytestmark = pytest.mark.postgres
+
+TOPIC = "partners.acme.inbound"
+HASTE = {"lease.duration": "1s", "claims.lease": "1s", "claims.wait": "100ms"}
+ANSWER_SECONDS = 2.0
+DIE_ONCE = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('tries') <= 2 THEN
+    PERFORM pg_terminate_backend(pg_backend_pid());
+    PERFORM pg_sleep(10);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE CONSTRAINT TRIGGER die AFTER INSERT ON gateway_claim DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION die();
+"""
+
+
+class SharedBroker(EmbeddedBroker):
+    """One that two gateways use in one process: neither closes it."""
+
+    async def close(self) -> None:
+        """Stay open."""
+
+    async def close_at_last(self) -> None:
+        await super().close()
+
+
+def order(number: int) -> dict[str, object]:
+    return {"order_id": f"A-{number}", "qty": number}
+
+
+@dataclass
+class Ground:
+    """A database on the server, and what is in it and on the topic beside it."""
+
+    server: PostgresServer
+    url: str
+    folder: Path
+    receipts: dict[str, set[str]] = field(default_factory=dict)
+    codes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @asynccontextmanager
+    async def running(self, count: int = 1) -> AsyncIterator[list[World]]:
+        """So many gateways on one database and one broker."""
+        made = SharedBroker.open(
+            self.folder / "broker.db", clock=clock, entropy=entropy, limit_bytes=1_000_000_000
+        )
+        assert isinstance(made, SharedBroker)
+        try:
+            async with self._one(made) as first:
+                await first.apply()
+                if count == 1:
+                    yield [first]
+                else:
+                    async with self._one(made) as second:
+                        yield [first, second]
+        finally:
+            await made.close_at_last()
+
+    def _one(self, broker: EmbeddedBroker) -> AbstractAsyncContextManager[World]:
+        return running(self.folder, broker=broker, flags=HASTE, url=self.url)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self.server.execute(statement, database=self.name)
+
+    async def once(self, world: World, *bodies: object, strict: bool = True) -> Sequence[Outcome]:
+        """One request, and what it was told; a refusal must be one that asks for a repeat."""
+        outcomes = await world.send(*bodies, strict=strict)
+        for one in outcomes:
+            if isinstance(one, Accepted):
+                self.receipts.setdefault(format_ref(one.ref), set()).add(one.receipt)
+            else:
+                assert isinstance(one, Failed), one
+                self.codes[one.code] += 1
+        return outcomes
+
+    async def insist(self, world: World, *bodies: object, strict: bool = True) -> None:
+        """The same request again and again, until all of it is accepted."""
+        for _ in range(300):
+            if all(isinstance(one, Accepted) for one in await self.once(world, *bodies, strict=strict)):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"never accepted: {self.codes}")
+
+    async def verify(self, world: World, count: int) -> None:
+        """So many events, each with one receipt, one record and one entry; and no deadlock on the way."""
+        for _ in range(400):
+            if not self.rows("SELECT 1 FROM gateway_claim WHERE leaf_index IS NULL LIMIT 1"):
+                break
+            await asyncio.sleep(0.05)
+        assert len(self.receipts) == count
+        assert {len(each) for each in self.receipts.values()} == {1}
+        entries = self.rows("SELECT ref FROM audit_entry WHERE kind = 'event.accepted'")
+        assert len(entries) == count
+        assert {format_ref(ref) for (ref,) in entries} == self.receipts.keys()
+        assert Counter(await refs_on_topic(world)) == Counter(self.receipts.keys())
+        met = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert self.rows(met) == [(0,)]
+
+
+async def refs_on_topic(world: World) -> list[str]:
+    """The ref in the receipt of each record."""
+    reader = world.parts.broker.reader()
+    topic_id = world.parts.catalog.current.topic_ids[TOPIC]
+    ((_, end),) = await world.parts.broker.bounds([(TOPIC, 0)])
+    reader.assign([Start(TOPIC, Position(topic_id, 0, 0))])
+    found: list[str] = []
+    while reader.reached(TOPIC, 0) != end:
+        for one in await reader.poll(1_000, 1_000):
+            if isinstance(one, Read):
+                receipt = dict(one.record.headers)["gateway_receipt"].decode()
+                found.append(json.loads(payload_of(receipt))["ref"])
+    await reader.close()
+    return found
+
+
+@pytest.fixture
+def ground(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Ground]:
+    with postgres_server.database() as url:
+        yield Ground(postgres_server, url, tmp_path)
+
+
+async def test_two_gateways_that_are_sent_the_same_events_make_each_once(ground: Ground) -> None:
+    chance = random.Random(7)  # noqa: S311 - a shuffle that can be repeated
+    async with ground.running(2) as worlds, asyncio.TaskGroup() as tasks:
+        for turn in range(8):
+            for world in worlds:
+                numbers = list(range(turn * 20, turn * 20 + 40))
+                chance.shuffle(numbers)
+                for start in range(0, len(numbers), 8):
+                    some = [order(number) for number in numbers[start : start + 8]]
+                    tasks.create_task(ground.insist(world, *some, strict=start % 16 == 0))
+        await asyncio.sleep(0)
+    async with ground.running() as (world,):
+        await ground.verify(world, 180)
+
+
+async def test_connections_that_are_cut_under_load_lose_and_double_nothing(ground: Ground) -> None:
+    loop = asyncio.get_running_loop()
+    async with ground.running(2) as worlds:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(120):
+                tasks.create_task(ground.insist(worlds[number % 2], order(number)))
+                tasks.create_task(ground.insist(worlds[(number + 1) % 2], order(number)))
+                if number % 15 == 0:
+                    await loop.run_in_executor(None, ground.server.cut, ground.name)
+                await asyncio.sleep(0.01)
+        await ground.verify(worlds[0], 120)
+
+
+@pytest.mark.parametrize("how", ["pause", "stop"])
+async def test_a_database_that_is_away_is_told_in_time_and_found_again(ground: Ground, how: str) -> None:
+    leave = {"pause": ground.server.pause, "stop": ground.server.stop}[how]
+    come: Callable[[], None] = {"pause": ground.server.resume, "stop": ground.server.start}[how]
+    async with ground.running() as (world,):
+        await ground.insist(world, order(0))
+        leave()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(1, 21):
+                    tasks.create_task(in_time(ground.once(world, order(number))))
+                tasks.create_task(in_time(ground.once(world, *map(order, range(21, 31)))))
+        finally:
+            come()
+        assert len(ground.receipts) == 1
+        assert ground.codes.keys() <= {"store_unavailable", "outcome_unknown"}
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(31):
+                tasks.create_task(ground.insist(world, order(number)))
+        await ground.verify(world, 31)
+
+
+async def in_time(asked: Awaitable[object]) -> None:
+    async with asyncio.timeout(ANSWER_SECONDS):
+        await asked
+
+
+@pytest.mark.parametrize("strictness", ["strict", "lenient"])
+async def test_a_commit_of_claims_that_was_cut_short_publishes_nothing_twice(
+    ground: Ground, strictness: str
+) -> None:
+    strict = strictness == "strict"
+    async with ground.running() as (world,):
+        ground.server.execute(DIE_ONCE, database=ground.name)
+        bodies = [order(0), order(1)]
+        outcomes = await ground.once(world, *bodies, strict=strict)
+        assert [one.code for one in outcomes if isinstance(one, Failed)] == ["outcome_unknown"] * 2
+        assert await refs_on_topic(world) == []
+        await ground.insist(world, *bodies, strict=strict)
+        await ground.verify(world, 2)
+
+
+async def test_claims_that_were_stored_without_an_answer_are_published_once(ground: Ground) -> None:
+    """The commit is written, its answer waits for a standby that is not there, and the connection is cut."""
+    server = ground.server
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    async with ground.running() as (world,):
+        await ground.insist(world, order(0))
+        server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        server.execute("SELECT pg_reload_conf()")
+        try:
+            for _ in range(20):
+                async with asyncio.TaskGroup() as tasks:
+                    asked = tasks.create_task(ground.once(world, order(1)))
+                    while not asked.done():
+                        server.execute(cut)
+                        await asyncio.sleep(0.05)
+                if ground.codes["outcome_unknown"]:
+                    break
+        finally:
+            server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            server.execute("SELECT pg_reload_conf()")
+        assert ground.codes["outcome_unknown"]
+        assert len(ground.rows("SELECT ref FROM gateway_claim")) == 2
+        await ground.insist(world, order(1))
+        await ground.verify(world, 2)
