@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ async def test_the_lock_ends_with_its_owner(tmp_path: Path, clock: Clock) -> Non
 
 async def test_a_file_of_a_newer_format_is_left_alone(tmp_path: Path, clock: Clock) -> None:
     await open_broker(tmp_path, clock).close()
-    with sqlite3.connect(tmp_path / "broker.db") as sql:
+    with closing(sqlite3.connect(tmp_path / "broker.db")) as sql, sql:
         sql.execute("PRAGMA user_version = 2")
     sql.close()
     with pytest.raises(BrokerError, match="newer gateway") as refused:
@@ -76,7 +77,7 @@ async def test_a_file_of_a_newer_format_is_left_alone(tmp_path: Path, clock: Clo
 
 
 async def test_another_database_is_not_taken_over(tmp_path: Path, clock: Clock) -> None:
-    with sqlite3.connect(tmp_path / "broker.db") as sql:
+    with closing(sqlite3.connect(tmp_path / "broker.db")) as sql, sql:
         sql.execute("CREATE TABLE theirs (n INTEGER)")
     sql.close()
     with pytest.raises(BrokerError, match="not the embedded broker's"):

@@ -64,7 +64,7 @@ def test_brackets_in_strings_do_not_nest() -> None:
         ('{"a":1}'.encode("utf-16-be"), 0, 1),
         (b'{"a":\n "\xff"}', 8, 2),
         (b"{} x", 3, 1),
-        (b"[1,\n2,\n]", 7, 3),
+        (b"[1,\n2,\n!]", 7, 3),
         (b"01", 1, 1),
         (b"[1 2]", 3, 1),
         (b'{"a" 1}', 5, 1),
