@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import CONTRACT, Gateway, orders
+from tests.faults.program import Fault
+
+NONE = Fault()
+"""What runs before or after the refusal starts by fork, which saves seconds."""
 
 
 def set_revision(gateway: Gateway, revision: str) -> None:
@@ -33,7 +37,7 @@ def test_a_port_in_use_is_named(gateway: Gateway) -> None:
         said = gateway.refuses()
     assert f"port in use: 127.0.0.1:{gateway.port}" in said
     assert "--port" in said
-    gateway.start()
+    gateway.start(fault=NONE)
 
 
 def test_a_folder_that_cannot_be_written_is_named(gateway: Gateway, tmp_path: Path) -> None:
@@ -46,7 +50,7 @@ def test_a_folder_that_cannot_be_written_is_named(gateway: Gateway, tmp_path: Pa
 
 
 def test_a_folder_in_use_is_left_alone(gateway: Gateway) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     first = take_one(gateway)
     second = Gateway(gateway.folder)
     said = second.refuses()
@@ -56,7 +60,7 @@ def test_a_folder_in_use_is_left_alone(gateway: Gateway) -> None:
 
 
 def test_an_embedded_broker_in_use_names_file_and_process(gateway: Gateway, tmp_path: Path) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     assert gateway.process is not None
     broker = gateway.folder / "broker.db"
     second = Gateway(tmp_path / "second", {"broker.url": f"embedded:{broker}"})
@@ -68,7 +72,7 @@ def test_an_embedded_broker_in_use_names_file_and_process(gateway: Gateway, tmp_
 
 
 def test_a_database_that_is_ahead_is_refused_and_kept(gateway: Gateway) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     first = take_one(gateway)
     assert gateway.stop() == 0
     with closing(sqlite3.connect(gateway.folder / "gateway.db")) as sql:
@@ -78,7 +82,7 @@ def test_a_database_that_is_ahead_is_refused_and_kept(gateway: Gateway) -> None:
     assert "the database is ahead: revision 9999" in said
     assert "install a newer program" in said
     set_revision(gateway, revision)
-    gateway.start()
+    gateway.start(fault=NONE)
     assert take_one(gateway) == first
 
 
@@ -107,7 +111,7 @@ def test_a_role_refuses_the_embedded_broker(gateway: Gateway) -> None:
 
 
 def test_a_lost_master_key_is_not_made_anew_beside_sealed_secrets(gateway: Gateway) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     first = take_one(gateway)
     assert gateway.stop() == 0
     key = gateway.folder / "master.key"
@@ -117,7 +121,7 @@ def test_a_lost_master_key_is_not_made_anew_beside_sealed_secrets(gateway: Gatew
     assert not key.exists()
     key.write_bytes(kept)
     key.chmod(0o600)
-    gateway.start()
+    gateway.start(fault=NONE)
     assert take_one(gateway) == first
 
 
@@ -169,7 +173,7 @@ def put_back(gateway: Gateway, place: Path) -> None:
 def test_a_wiped_database_beside_living_topics_is_refused_until_it_is_restored(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     first = take_one(gateway)
     assert gateway.stop() == 0
     operator, kept = gateway.folder / "operator.key", gateway.operator_key()
@@ -182,19 +186,19 @@ def test_a_wiped_database_beside_living_topics_is_refused_until_it_is_restored(
     assert "Restore the newest database" in said
     put_back(gateway, tmp_path / "aside")
     (tmp_path / "operator.key").replace(operator)
-    gateway.start()
+    gateway.start(fault=NONE)
     assert take_one(gateway) == first
 
 
 def test_a_backup_older_than_what_was_published_is_refused(gateway: Gateway, tmp_path: Path) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     first = take_one(gateway)
     assert gateway.stop() == 0
     backup = tmp_path / "backup"
     backup.mkdir()
     for file in gateway.folder.glob("gateway.db*"):
         shutil.copy(file, backup / file.name)
-    gateway.start()
+    gateway.start(fault=NONE)
     key = gateway.partner_key()
     with gateway.client(key) as client:
         assert client.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 201
@@ -204,14 +208,14 @@ def test_a_backup_older_than_what_was_published_is_refused(gateway: Gateway, tmp
     said = gateway.refuses()
     assert "restored from an older backup" in said
     put_back(gateway, tmp_path / "newest")
-    gateway.start()
+    gateway.start(fault=NONE)
     with gateway.client(key) as client:
         assert client.post("/v1/events/order.placed", json=orders(0, 1)[0]).json()["receipt"] == first
         assert client.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 200
 
 
 def test_a_database_that_is_locked_at_the_start_is_away(gateway: Gateway) -> None:
-    gateway.start()
+    gateway.start(fault=NONE)
     first = take_one(gateway)
     assert gateway.stop() == 0
     with closing(sqlite3.connect(gateway.folder / "gateway.db", isolation_level=None)) as other:
@@ -219,5 +223,5 @@ def test_a_database_that_is_locked_at_the_start_is_away(gateway: Gateway) -> Non
         said = gateway.refuses(code=8)
         assert "the database is away or busy" in said
         other.execute("ROLLBACK")
-    gateway.start()
+    gateway.start(fault=NONE)
     assert take_one(gateway) == first
