@@ -65,6 +65,12 @@ def check(session: Session, lease: Lease) -> None:
         raise LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, now {epoch}")
 
 
+def are_shared(session: Session) -> bool:
+    """Whether another instance is alive, or died so lately that nobody can tell."""
+    living = select(func.count()).select_from(InstanceRow).where(col(InstanceRow.until) > clock(session))
+    return int(session.execute(living).scalar_one()) > 0
+
+
 def expire_all(session: Session) -> None:
     """End every lease at once, and let the number of shards be chosen anew.
 

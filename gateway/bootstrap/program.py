@@ -121,6 +121,19 @@ def run(settings: Settings, options: Options) -> None:
             lock.release()
 
 
+def _end_leases(ground: Ground) -> None:
+    """Go on at once after a kill, where nobody else can be at work.
+
+    The lock of the data folder tells that of a database in it; one on a server may have other instances.
+    """
+    is_ours = ground.database.is_sqlite
+    with ground.database.begin() as session:
+        if is_ours or not leases.are_shared(session):
+            leases.expire_all(session)
+        if is_ours:
+            expire_leases(session)
+
+
 async def _run(settings: Settings, options: Options) -> None:
     if "serve" in options.roles:
         # A start that cannot listen must fail before it makes keys that are shown only once.
@@ -130,9 +143,7 @@ async def _run(settings: Settings, options: Options) -> None:
     broker = None
     try:
         if options.mode == "up":
-            with ground.database.begin() as session:
-                leases.expire_all(session)
-                expire_leases(session)
+            _end_leases(ground)
         broker = open_broker(settings)
         metrics = Metrics()
         parts = wire(ground, broker, step=options.step, metrics=metrics, report=_reporter(metrics))

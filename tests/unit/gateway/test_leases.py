@@ -6,7 +6,7 @@ from sqlmodel import col, select
 
 from gateway.database import Database, clock
 from gateway.errors import LeaseLostError, SetupError
-from gateway.leases import Lease, Leases, check, expire_all, shard_of
+from gateway.leases import Lease, Leases, are_shared, check, expire_all, shard_of
 from gateway.rows import InstanceRow, LeaseRow
 
 
@@ -146,6 +146,17 @@ async def test_expire_all_frees_everything_for_the_next_start(database: Database
     with database.begin() as session:
         expire_all(session)
     assert {lease.epoch for lease in await leases(database, "b").hold()} == {2}
+
+
+async def test_leases_are_shared_while_an_instance_lives(database: Database) -> None:
+    with database.begin() as session:
+        assert not are_shared(session)
+    await leases(database, "a").hold()
+    with database.begin() as session:
+        assert are_shared(session)
+    let_run_out(database, "a")
+    with database.begin() as session:
+        assert not are_shared(session)
 
 
 async def test_another_number_of_shards_is_refused_until_all_are_stopped(database: Database) -> None:
