@@ -28,10 +28,8 @@ from gateway.ingress.prepare import Circumstances, Prepared, prepare, raw_id
 from gateway.ingress.publish import Publisher
 from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
+from gateway.ingress.turns import take_turns
 from gateway.ingress.wording import accepted, conflict
-
-_SLICE_SECONDS = 0.002
-"""How long events are prepared before the loop gets a turn."""
 
 _LARGE_BYTES = 8 * 1024
 """What is larger is read and prepared on a thread: it takes 0.1 to 1 ms a kilobyte."""
@@ -140,9 +138,8 @@ class Ingress:
         unfit: _Unfit = {}
         unknown = 0
         for number, item in enumerate(submission.items):
-            if loop.time() - begun > _SLICE_SECONDS:
-                await asyncio.sleep(0)
-                begun, circumstances = loop.time(), self._now(submission)
+            if begun != (begun := await take_turns(begun)):
+                circumstances = self._now(submission)
             if isinstance(item, Unread):
                 checked.append(item.refusal)
                 continue
@@ -274,7 +271,9 @@ class Ingress:
             **(await self.takeovers.settle(waiting, deadline) if waiting else {}),
         }
         outcomes: dict[int, Outcome] = {}
+        begun = asyncio.get_running_loop().time()
         for number, one in claims.items():
+            begun = await take_turns(begun)
             fate = fates.get(one.claim.ref)
             if isinstance(fate, Failed | Refused):
                 outcomes[number] = fate

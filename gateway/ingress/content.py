@@ -67,7 +67,7 @@ def read_events(received: Received) -> Reading | Refused:
         return Refused("body_malformed", "The body is not as announced.", error.faults, error.total)
     is_data = is_json_type(essence) and not essence.startswith("application/cloudevents")
     if essence and not is_data:
-        return Refused("media_type_unsupported", f"{essence[:80]} is not taken here.")
+        return Refused("media_type_unsupported", f"The media type {essence[:80]} is not taken here.")
     return _binary(received)
 
 

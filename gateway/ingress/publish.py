@@ -15,6 +15,7 @@ from gateway.ingress import outcome
 from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, Write
 from gateway.ingress.outcome import Failed
 from gateway.ingress.prepare import make_record
+from gateway.ingress.turns import take_turns
 
 Fate = Position | Failed | outcome.Refused
 """Where a claim's record is, or why we cannot say that it is anywhere."""
@@ -76,10 +77,11 @@ class Publisher:
         await self._settle(claims, fates, own=own)
 
     async def _produce(self, claims: Sequence[Claim]) -> dict[bytes, Fate]:
-        versions = [await self.catalog.version(claim.schema_id) for claim in claims]
-        records = [
-            make_record(claim, version, self.origin) for claim, version in zip(claims, versions, strict=True)
-        ]
+        records = []
+        begun = asyncio.get_running_loop().time()
+        for claim in claims:
+            records.append(make_record(claim, await self.catalog.version(claim.schema_id), self.origin))
+            begun = await take_turns(begun)
         results = await self.broker.append(records)
         self.step("inbound.3.produced")
         return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}

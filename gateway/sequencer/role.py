@@ -38,6 +38,8 @@ from gateway.sequencer.territory import Plot, Territory, survey
 
 ROLE = "sequence"
 _BATCH = 1_000
+_SLICE = 20
+"""Records looked at before the loop has a turn: about 2 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,9 @@ class Sequencer:
         suspects: list[Suspect] = []
         evidence: list[Evidence] = []
         holes: dict[tuple[str, int], int] = {}
-        for event in events:
+        for number, event in enumerate(events, 1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
             if isinstance(event, Read):
                 self._look(event, sightings, suspects)
             elif isinstance(event, TooLow):
