@@ -1,10 +1,11 @@
 """How the gateway is: once, or over and over."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from gateway.cli.client import Client
 from gateway.cli.command import Invocation, command
@@ -31,9 +32,37 @@ def status(
         document = client.get("/v1/status").document()
     if call.output.as_json:
         call.output.document(document)
-    else:
-        call.output.table(("what", "is"), flatten(document))
+        return None
+    call.output.pairs(singles(document))
+    for name, columns, rows in tables(document):
+        call.output.line(f"\n{name}")
+        call.output.table(columns, rows)
     return None
+
+
+Named = tuple[str, Sequence[str], list[Sequence[object]]]
+"""Name, columns and rows of one table."""
+
+
+def singles(document: Mapping[str, Any]) -> dict[str, object]:
+    """Everything that is no list of objects, by the words that lead to it."""
+    rest = {name: value for name, value in document.items() if not is_list_of_objects(value)}
+    return {name.replace(".", " "): value for name, value in flatten(rest)}
+
+
+def tables(document: Mapping[str, Any]) -> list[Named]:
+    """Each list of objects as a table."""
+    shown: list[Named] = []
+    for name, items in document.items():
+        if is_list_of_objects(items):
+            columns = list(dict.fromkeys(key for item in items for key in item))
+            shown.append((name, columns, [[item.get(key) for key in columns] for item in items]))
+    return shown
+
+
+def is_list_of_objects(value: object) -> bool:
+    """Whether a value makes a table of its own."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
 
 
 def flatten(document: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, object]]:
@@ -41,10 +70,6 @@ def flatten(document: Mapping[str, Any], start: str = "") -> Iterator[tuple[str,
     for name, value in document.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{start}{name}.")
-        elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
-            for number, one in enumerate(value):
-                inner = one if isinstance(one, Mapping) else {"": one}
-                yield from flatten(inner, f"{start}{name}.{number}.")
         else:
             yield start + name, value
 
@@ -60,5 +85,8 @@ def _watch(call: Invocation, client: Client) -> None:
             call.around.pause(_SECONDS)
 
 
-def _table(document: Mapping[str, Any]) -> Table:
-    return make_table(("what", "is"), flatten(document))
+def _table(document: Mapping[str, Any]) -> Group:
+    parts: list[RenderableType] = [make_table(("gateway", ""), list(singles(document).items()))]
+    for name, columns, rows in tables(document):
+        parts += (Text(f"\n{name}"), make_table(columns, rows))
+    return Group(*parts)

@@ -1,6 +1,6 @@
 import httpx
 
-from gateway.cli.status import flatten
+from gateway.cli.status import singles, tables
 from tests.unit.gateway.cli.conftest import Canned, Desk, Shell
 
 
@@ -9,7 +9,7 @@ def stop(_: float) -> None:
 
 
 async def test_status_is_a_table_or_the_document(desk: Desk) -> None:
-    assert "broker.state" in (await desk.run("status")).out
+    assert "broker state" in (await desk.run("status")).out
     assert (await desk.run("status", "--json")).document()["broker"]["state"] == "up"
 
 
@@ -25,6 +25,7 @@ def test_watching_goes_on_until_ctrl_c(shell: Shell) -> None:
     assert (ended.code, ended.document()) == (130, {"roles": ["serve"]})
 
 
-def test_what_lies_deeper_is_named_by_its_path() -> None:
-    document = {"a": {"b": 1, "c": {}}, "d": [{"e": 2}, {"e": 3}], "f": ["x", "y"]}
-    assert dict(flatten(document)) == {"a.b": 1, "a.c": {}, "d.0.e": 2, "d.1.e": 3, "f": ["x", "y"]}
+def test_what_lies_deeper_is_named_by_its_path_and_lists_are_tables() -> None:
+    document = {"a": {"b": 1, "c": {}}, "d": [{"e": 2}, {"e": 3, "f": 4}], "g": ["x", "y"]}
+    assert singles(document) == {"a b": 1, "a c": {}, "g": ["x", "y"]}
+    assert tables(document) == [("d", ["e", "f"], [[2, None], [3, 4]])]
