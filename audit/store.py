@@ -22,6 +22,9 @@ from audit.tree import Head, Node, NodeKey
 _CHUNK = 500
 """Values in one IN list; SQLite allows 32,766, PostgreSQL plans long ones slowly."""
 
+_LARGEST_INDEX = (1 << 63) - 1
+"""Of the column: neither database can be asked for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogState:
@@ -226,6 +229,8 @@ def load_known_refs(session: Session, log: str, refs: Collection[bytes]) -> set[
 def load_entry(session: Session, origin: str, index: int) -> Entry | None:
     """One entry."""
     log, epoch = split_origin(origin)
+    if index > _LARGEST_INDEX:
+        return None
     row = session.get(EntryRow, (log, epoch, index))
     return None if row is None else entry_from(row)
 

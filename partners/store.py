@@ -19,6 +19,8 @@ from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, P
 
 T = TypeVar("T")
 
+_LARGEST_REVISION: Final = (1 << 31) - 1
+"""Of the column: PostgreSQL refuses to look for more."""
 _CONTRACT: Final = TypeAdapter(Contract)
 _LINES: Final = TypeAdapter(tuple[Line, ...])
 _FILES: Final = TypeAdapter(tuple[tuple[str, str], ...])
@@ -101,6 +103,8 @@ def update_partner(session: Session, changed: Partner, *, revision: int) -> None
 
 def contract_file(session: Session, slug: str, number: int) -> tuple[ContractFile, tuple[Line, ...]] | None:
     """Read one revision of a contract, with its texts and its lines."""
+    if number > _LARGEST_REVISION:
+        return None
     row = session.get(ContractRow, (slug, number))
     if row is None:
         return None

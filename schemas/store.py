@@ -14,9 +14,14 @@ from sqlmodel import Session, col
 from schemas.rows import SchemaRow, VersionRow
 from schemas.schema import Schema
 
+_LARGEST_ID = (1 << 31) - 1
+"""Of the column. On the wire an id has 32 bits: PostgreSQL refuses to look for the larger half."""
+
 
 def load_text(session: Session, schema_id: int) -> str | None:
     """The text of a schema id."""
+    if schema_id > _LARGEST_ID:
+        return None
     return session.execute(select(col(SchemaRow.text)).where(col(SchemaRow.id) == schema_id)).scalar()
 
 
@@ -83,6 +88,8 @@ def save_version(session: Session, subject: str, schema_id: int, *, now: int) ->
 
 def load_uses(session: Session, schema_id: int) -> Sequence[tuple[str, int]]:
     """Subject and number of each version that has this schema, by subject."""
+    if schema_id > _LARGEST_ID:
+        return []
     query = (
         select(col(VersionRow.subject), col(VersionRow.number))
         .where(col(VersionRow.schema_id) == schema_id)

@@ -291,3 +291,10 @@ def test_damaged_entry_table_is_noticed(session: Session) -> None:
     session.execute(text('DELETE FROM audit_entry WHERE "index" = 2'))
     with pytest.raises(NotInLogError, match="missing"):
         log.entries(session, ORIGIN, 0, 5)
+
+
+def test_entries_that_no_log_can_have_are_not_there(session: Session) -> None:
+    grow(session, [3])
+    for index in (3, 2**31, 2**63, 2**64):
+        with pytest.raises(NotInLogError):
+            log.entry(session, ORIGIN, index)

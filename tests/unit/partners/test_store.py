@@ -89,3 +89,10 @@ def test_a_submission_needs_its_files(session: Session, means: Means) -> None:
     bare = Submission(read_contract(FULL, name="acme.yaml"), made.lines)
     with pytest.raises(ValueError, match="not attached"):
         apply_contract(session, bare, by="", now=1, means=means)
+
+
+@pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
+def test_a_revision_that_was_never_applied_is_not_there(session: Session, apply: Apply, number: int) -> None:
+    apply()
+    assert store.contract_file(session, "acme", 1) is not None
+    assert store.contract_file(session, "acme", number) is None

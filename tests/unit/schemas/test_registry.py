@@ -67,6 +67,13 @@ def test_what_is_not_there_is_none(session: Session) -> None:
     assert registry.versions(session, "t") == ()
 
 
+@pytest.mark.parametrize("schema_id", [0, 2**31, 2**32 - 1, 2**64])
+def test_an_id_that_no_schema_can_have_is_not_there(session: Session, schema_id: int) -> None:
+    registry.register(session, "s", _ONE, now=1)
+    assert registry.by_id(session, schema_id) is None
+    assert registry.uses(session, schema_id) == ()
+
+
 def test_versions_come_newest_first(session: Session) -> None:
     registry.register(session, "s", _ONE, now=1)
     registry.register(session, "s", _TWO, now=2)
