@@ -53,6 +53,11 @@ class HistoryFilter:
     since: int | None = None
     until: int | None = None
 
+    def is_void(self) -> bool:
+        """Whether no event can fit: PostgreSQL keeps no NUL, and does not let itself be asked for one."""
+        texts = (self.id, self.source, self.direction, self.type, self.endpoint)
+        return any("\x00" in text for text in texts if text is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -92,6 +97,8 @@ def find(
     """
     if not 1 <= limit <= MOST_ROWS:
         raise ValueError(f"a page has 1 to {MOST_ROWS} rows")
+    if wanted is not None and wanted.is_void():
+        return Page((), None)
     place = (col(EntryRow.at), col(EntryRow.epoch), col(EntryRow.index))
     query = select(EntryRow).where(
         col(EntryRow.log) == log, col(EntryRow.is_first), *_conditions(wanted or HistoryFilter())

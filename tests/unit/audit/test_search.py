@@ -174,6 +174,12 @@ def test_list_takes_two_statements(session: Session, statements: list[str]) -> N
     assert len(statements) == 2
 
 
+@pytest.mark.parametrize("name", ["id", "source", "direction", "type", "endpoint"])
+def test_text_that_no_event_can_have_finds_none(session: Session, name: str) -> None:
+    story(session)
+    assert find(session, LOG, HistoryFilter(**{name: "a\x00b"})).rows == ()  # type: ignore[arg-type]  # texts
+
+
 def test_pages_are_read_from_an_index(session: Session, plan: Callable[[str], list[str]]) -> None:
     story(session)
     find(session, LOG, after=(AT, 1, 1))
