@@ -24,8 +24,10 @@ class NoTopics(WilfulBroker):
         return await super().ensure(topics)
 
 
-async def test_a_change_is_followed_and_what_did_not_change_is_kept(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_change_is_followed_and_what_did_not_change_is_kept(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         catalog = world.parts.catalog
         one = catalog.current.channel("acme", "order.placed", "inbound")
@@ -37,17 +39,17 @@ async def test_a_change_is_followed_and_what_did_not_change_is_kept(tmp_path: Pa
         assert catalog.current.channels("nobody", "inbound") == ()
 
 
-async def test_without_a_change_the_snapshot_stays(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_without_a_change_the_snapshot_stays(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         before = world.parts.catalog.current
         await world.parts.catalog.refresh()
         assert world.parts.catalog.current.by_type is before.by_type
 
 
-async def test_a_topic_exists_before_its_channel_is_used(tmp_path: Path) -> None:
+async def test_a_topic_exists_before_its_channel_is_used(tmp_path: Path, database_url: str) -> None:
     broker = NoTopics(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         broker.is_refusing = True
         await world.apply()
         assert not world.parts.catalog.current.is_ready(TOPIC)
@@ -61,8 +63,10 @@ async def test_a_topic_exists_before_its_channel_is_used(tmp_path: Path) -> None
         assert isinstance((await world.send(A))[0], Accepted)
 
 
-async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         catalog = world.parts.catalog
         old = catalog.current.topic_ids[TOPIC]
@@ -75,8 +79,8 @@ async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(tmp_path:
         assert catalog.current.topic_ids[TOPIC] == old
 
 
-async def test_a_schema_is_compiled_once_for_each_way_of_writing(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_schema_is_compiled_once_for_each_way_of_writing(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         catalog = world.parts.catalog
         channel = catalog.current.channel("acme", "order.placed", "inbound")
@@ -91,8 +95,10 @@ async def test_a_schema_is_compiled_once_for_each_way_of_writing(tmp_path: Path)
             await catalog.version(9_999)
 
 
-async def test_a_provisioned_partner_becomes_active_once_its_topics_exist(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_provisioned_partner_becomes_active_once_its_topics_exist(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         partner = await world.parts.ground.database.read(lambda session: store.partner(session, "acme"))
         assert partner is not None

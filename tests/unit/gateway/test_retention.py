@@ -26,8 +26,10 @@ async def claims(world: World) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def test_content_goes_with_its_time_and_the_claim_with_its_own(tmp_path: Path) -> None:
-    async with running(tmp_path, flags={"retention.claims": "30d"}) as world:
+async def test_content_goes_with_its_time_and_the_claim_with_its_own(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url, flags={"retention.claims": "30d"}) as world:
         await world.apply(CONTRACT + "keep: {content: 7d}\n")
         await world.send(A)
         await world.settled(FIRST + 1)
@@ -45,8 +47,9 @@ async def test_content_goes_with_its_time_and_the_claim_with_its_own(tmp_path: P
 
 async def test_content_that_the_receipt_promises_to_keep_outlives_the_window_of_claims(
     tmp_path: Path,
+    database_url: str,
 ) -> None:
-    async with running(tmp_path, flags={"retention.claims": "30d"}) as world:
+    async with running(tmp_path, url=database_url, flags={"retention.claims": "30d"}) as world:
         await world.apply(CONTRACT + "keep: {content: 90d}\n")
         await world.send(A)
         await world.settled(FIRST + 1)
@@ -56,9 +59,9 @@ async def test_content_that_the_receipt_promises_to_keep_outlives_the_window_of_
         assert await claims(world) == []
 
 
-async def test_what_is_not_sequenced_is_never_dropped(tmp_path: Path) -> None:
+async def test_what_is_not_sequenced_is_never_dropped(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)

@@ -26,8 +26,8 @@ def lag(found: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {one["topic"]: {key: one[key] for key in keys if key in one} for one in found["lag"]}
 
 
-async def test_what_is_behind_is_told_by_topic_and_role(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_what_is_behind_is_told_by_topic_and_role(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(A)
         await world.send({**A, "order_id": "B"}, direction="outbound")
@@ -43,9 +43,9 @@ async def test_what_is_behind_is_told_by_topic_and_role(tmp_path: Path) -> None:
         assert sorted(one["size"] for one in found["logs"]) == [3, 3]
 
 
-async def test_with_the_broker_away_the_rest_is_told(tmp_path: Path) -> None:
+async def test_with_the_broker_away_the_rest_is_told(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         await world.settled(FIRST)
         broker.away_ms = 2_000
@@ -58,9 +58,9 @@ async def test_with_the_broker_away_the_rest_is_told(tmp_path: Path) -> None:
         assert await status(world, relay="stuck").ready() == ["relay: stuck"]
 
 
-async def test_a_lost_event_is_an_unconfirmed_claim(tmp_path: Path) -> None:
+async def test_a_lost_event_is_an_unconfirmed_claim(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)

@@ -40,8 +40,10 @@ async def revision(world: World) -> int:
     return 0 if found is None else found[1]
 
 
-async def test_a_contract_is_applied_once_and_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_contract_is_applied_once_and_the_same_again_changes_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         first = await put(world, sent())
         again = await put(world, sent())
         assert (first.created, first.changed, first.revision) == (True, True, 1)
@@ -49,8 +51,10 @@ async def test_a_contract_is_applied_once_and_the_same_again_changes_nothing(tmp
         assert isinstance((await world.send(A))[0], Accepted)
 
 
-async def test_a_dry_run_changes_nothing_and_tells_what_apply_would(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_dry_run_changes_nothing_and_tells_what_apply_would(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         dry = await put(world, sent(), Wish(dry_run=True))
         assert (dry.created, dry.revision, await revision(world)) == (True, 1, 0)
         await put(world, sent())
@@ -62,8 +66,8 @@ async def test_a_dry_run_changes_nothing_and_tells_what_apply_would(tmp_path: Pa
         assert await revision(world) == 1
 
 
-async def test_what_is_allowed_is_applied(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_what_is_allowed_is_applied(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
         await put(world, sent(schema=BROKEN), Wish(allow=frozenset({"incompatible"})))
         fewer = CONTRACT.split("receives:")[0]
@@ -72,16 +76,16 @@ async def test_what_is_allowed_is_applied(tmp_path: Path) -> None:
         assert (done.revision, await revision(world)) == (3, 3)
 
 
-async def test_an_author_who_has_not_seen_the_newest_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_an_author_who_has_not_seen_the_newest_is_refused(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
         error = await refusal(world, sent(CONTRACT.replace("Acme GmbH", "Acme")), Wish(if_match=7))
         assert error.code == "precondition_failed"
         assert error.members["revision"] == 1
 
 
-async def test_every_problem_is_told_with_its_place(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_every_problem_is_told_with_its_place(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         bad = CONTRACT.replace("id: /order_id, key", "id: /none, key")
         error = await refusal(world, sent(bad), Wish())
         assert error.code == "contract_invalid"
@@ -92,11 +96,13 @@ async def test_every_problem_is_told_with_its_place(tmp_path: Path) -> None:
         assert [each["pointer"] for each in errors(other)] == ["/partner"]
 
 
-async def test_a_transitive_level_is_held_against_all_former_versions(tmp_path: Path) -> None:
+async def test_a_transitive_level_is_held_against_all_former_versions(
+    tmp_path: Path, database_url: str
+) -> None:
     contract = CONTRACT.replace("key: /customer}", "compatibility: BACKWARD_TRANSITIVE, accept_versions: 1}")
     grown = {**ORDER, "fields": [*ORDER["fields"], {"name": "n", "type": "int", "default": 0}]}
     strict = {**ORDER, "fields": [*ORDER["fields"], {"name": "n", "type": "int"}]}
-    async with running(tmp_path) as world:
+    async with running(tmp_path, url=database_url) as world:
         await put(world, sent(contract))
         await put(world, sent(contract, grown))
         # A reader with `strict` reads what `grown` wrote, and not what the first version wrote.
@@ -106,8 +112,8 @@ async def test_a_transitive_level_is_held_against_all_former_versions(tmp_path: 
         assert dry.blocked == ("incompatible",)
 
 
-async def test_a_suspended_partner_is_not_activated_by_its_topics(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_suspended_partner_is_not_activated_by_its_topics(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
 
         def suspend(session: Any) -> str:
@@ -119,8 +125,10 @@ async def test_a_suspended_partner_is_not_activated_by_its_topics(tmp_path: Path
         assert await world.parts.ground.database.write(suspend) == "suspended"
 
 
-async def test_credentials_and_contracts_are_entries_with_their_author(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_credentials_and_contracts_are_entries_with_their_author(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
         desk = world.parts.administration
         made = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR)

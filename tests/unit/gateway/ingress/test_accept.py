@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 from audit import log as audit_log
+from audit.search import find
 from gateway.ingress.outcome import Accepted, Failed, Refused, Valid
 from tests.world import CONTRACT, ORDER, draft, running
 
@@ -178,3 +179,18 @@ async def test_a_closed_program_answers_that_it_is_stopping(tmp_path: Path, data
     world.parts.ingress.publisher.spawn = None
     (one,) = await world.send(A)
     assert isinstance(one, Failed)
+
+
+async def test_a_refusal_is_found_by_the_id_in_the_data_and_changes_no_accepted_event(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send({"order_id": "A-7", "qty": "many"})
+        await world.send(A)
+        await world.send({**A, "qty": 99})
+        await world.settled(4 + 3)
+        partner = world.parts.catalog.current.directory.partner("acme")
+        assert partner is not None
+        log = f"{world.parts.ground.host}/log/{partner.log}"
+        with world.parts.ground.database.begin() as session:
+            rows = find(session, log).rows
+        assert {(row.first.event_id, row.state) for row in rows} == {("A-7", "refused"), ("A-1", "accepted")}

@@ -20,8 +20,10 @@ def receipt(found: object) -> str:
     return found.receipt
 
 
-async def test_a_repeat_under_a_newer_schema_is_a_repeat_and_a_change_a_conflict(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_repeat_under_a_newer_schema_is_a_repeat_and_a_change_a_conflict(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         (first,) = await world.send(A)
         await change(world, NEWER)
@@ -34,10 +36,12 @@ async def test_a_repeat_under_a_newer_schema_is_a_repeat_and_a_change_a_conflict
         assert {other.code, richer.code} == {"event_conflict"}
 
 
-async def test_a_repeat_in_avro_json_under_a_newer_schema_is_a_repeat(tmp_path: Path) -> None:
+async def test_a_repeat_in_avro_json_under_a_newer_schema_is_a_repeat(
+    tmp_path: Path, database_url: str
+) -> None:
     contract = CONTRACT.replace("key: /customer}", "key: /customer, json: avro}")
     wrapped = {**A, "customer": {"string": "C-1"}}
-    async with running(tmp_path) as world:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply(contract)
         (first,) = await world.send(wrapped)
         await change(world, NEWER, contract)
@@ -47,8 +51,10 @@ async def test_a_repeat_in_avro_json_under_a_newer_schema_is_a_repeat(tmp_path: 
         assert isinstance(again, Refused)  # `note` was no field of the schema that the claim was made under
 
 
-async def test_a_strict_batch_of_repeats_under_a_newer_schema_is_taken(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_strict_batch_of_repeats_under_a_newer_schema_is_taken(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         two = {**A, "order_id": "A-2"}
         first = await world.send(A, two)
@@ -60,9 +66,11 @@ async def test_a_strict_batch_of_repeats_under_a_newer_schema_is_taken(tmp_path:
         assert await world.parts.broker.bounds([("partners.acme.inbound", 0)]) == [(0, 3)]
 
 
-async def test_what_no_accepted_version_takes_any_more_keeps_its_receipt_in_a_batch(tmp_path: Path) -> None:
+async def test_what_no_accepted_version_takes_any_more_keeps_its_receipt_in_a_batch(
+    tmp_path: Path, database_url: str
+) -> None:
     contract = CONTRACT.replace("key: /customer}", "key: /customer, accept_versions: 1}")
-    async with running(tmp_path) as world:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply(contract)
         (first,) = await world.send(A)
         await change(world, UNIT, contract)
@@ -75,8 +83,10 @@ async def test_what_no_accepted_version_takes_any_more_keeps_its_receipt_in_a_ba
         assert [type(one) for one in strict] == [Accepted, Accepted]
 
 
-async def test_a_dry_run_of_a_strict_batch_tells_what_the_run_would(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def test_a_dry_run_of_a_strict_batch_tells_what_the_run_would(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(A)
         batch = [draft({**A, "qty": 2}), draft({**A, "order_id": "A-2"})]

@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlmodel import Session
@@ -25,7 +24,6 @@ from gateway.ingress.claims import (
     write_group,
 )
 from gateway.ingress.prepare import Prepared, prepare
-from gateway.migrations import history
 from tests.unit.gateway.ingress.channels import channel, circumstances
 from tests.world import draft
 
@@ -35,10 +33,9 @@ ON = channel([{"name": "id", "type": "string"}, {"name": "qty", "type": "int"}])
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    database = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
+def session(database_url: str) -> Iterator[Session]:
+    database = Database(database_url)
     with database.begin() as one:
-        history.upgrade(one)
         yield one
     database.close()
 

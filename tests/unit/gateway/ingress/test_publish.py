@@ -30,9 +30,11 @@ async def claims(world: World) -> int:
         ("invalid", "broker_unavailable"),
     ],
 )
-async def test_a_certain_refusal_gives_the_claim_back(tmp_path: Path, refusal: str, code: str) -> None:
+async def test_a_certain_refusal_gives_the_claim_back(
+    tmp_path: Path, database_url: str, refusal: str, code: str
+) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.refusal = BrokerRefused(refusal, "a test said so")
         (failed,) = await world.send(A)
@@ -45,9 +47,11 @@ async def test_a_certain_refusal_gives_the_claim_back(tmp_path: Path, refusal: s
         assert not one.duplicate
 
 
-async def test_what_the_broker_finds_too_large_is_the_senders_to_change(tmp_path: Path) -> None:
+async def test_what_the_broker_finds_too_large_is_the_senders_to_change(
+    tmp_path: Path, database_url: str
+) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.refusal = BrokerRefused("too_large", "100 bytes are enough")
         (one,) = await world.send(A)
@@ -56,9 +60,9 @@ async def test_what_the_broker_finds_too_large_is_the_senders_to_change(tmp_path
         assert await claims(world) == 0
 
 
-async def test_an_unknown_outcome_keeps_the_claim(tmp_path: Path) -> None:
+async def test_an_unknown_outcome_keeps_the_claim(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         (one,) = await world.send(A)
@@ -69,9 +73,10 @@ async def test_an_unknown_outcome_keeps_the_claim(tmp_path: Path) -> None:
 
 async def test_a_batch_of_which_one_is_not_acknowledged_fails_whole_and_its_repeat_succeeds(
     tmp_path: Path,
+    database_url: str,
 ) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["store_and_forget", "store"]
         outcomes = await world.send(A, B)
@@ -82,9 +87,9 @@ async def test_a_batch_of_which_one_is_not_acknowledged_fails_whole_and_its_repe
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 2)]
 
 
-async def test_with_the_broker_away_nothing_is_claimed(tmp_path: Path) -> None:
+async def test_with_the_broker_away_nothing_is_claimed(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.away_ms = 1_001
         outcomes = await world.send(A, B)

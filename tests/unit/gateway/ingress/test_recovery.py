@@ -12,14 +12,14 @@ A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 B = {**A, "order_id": "B-1"}
 
 
-async def leave_behind(folder: Path, *bodies: object) -> None:
+async def leave_behind(folder: Path, database_url: str, *bodies: object) -> None:
     """Claims of a process that was killed before its records were on the topic."""
     broker = WilfulBroker(folder)
-    async with running(folder, broker=broker) as world:
+    async with running(folder, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"] * len(bodies)
         await world.send(*bodies)
-    ground = prepare(make_settings(folder), "up")
+    ground = prepare(make_settings(folder, url=database_url), "up")
     with ground.database.begin() as session:
         expire_leases(session)
     ground.database.close()
@@ -33,9 +33,11 @@ async def published(world: World, count: int) -> bool:
     return False
 
 
-async def test_claims_of_a_killed_process_are_published_without_a_repeat(tmp_path: Path) -> None:
-    await leave_behind(tmp_path, A, B)
-    async with running(tmp_path) as world:
+async def test_claims_of_a_killed_process_are_published_without_a_repeat(
+    tmp_path: Path, database_url: str
+) -> None:
+    await leave_behind(tmp_path, database_url, A, B)
+    async with running(tmp_path, url=database_url) as world:
         assert await published(world, 2)
         await world.settled(2)
         (again,) = await world.send(A)
@@ -43,11 +45,11 @@ async def test_claims_of_a_killed_process_are_published_without_a_repeat(tmp_pat
         assert again.duplicate
 
 
-async def test_a_first_round_that_fails_is_not_the_last(tmp_path: Path) -> None:
-    await leave_behind(tmp_path, A)
+async def test_a_first_round_that_fails_is_not_the_last(tmp_path: Path, database_url: str) -> None:
+    await leave_behind(tmp_path, database_url, A)
     broker = WilfulBroker(tmp_path)
     broker.refusal = Refused("storage_full", "a test said so")
-    async with running(tmp_path, broker=broker, flags={"claims.lease": "1s"}) as world:
+    async with running(tmp_path, url=database_url, broker=broker, flags={"claims.lease": "1s"}) as world:
         await asyncio.sleep(1)
         broker.refusal = None
         assert await published(world, 1)

@@ -28,9 +28,11 @@ async def receipt(world: World) -> str:
     return (await found(world)).claim.receipt
 
 
-async def test_a_repeat_of_a_fresh_attempt_waits_and_is_told_to_come_again(tmp_path: Path) -> None:
+async def test_a_repeat_of_a_fresh_attempt_waits_and_is_told_to_come_again(
+    tmp_path: Path, database_url: str
+) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker, flags={"claims.wait": "100ms"}) as world:
+    async with running(tmp_path, url=database_url, broker=broker, flags={"claims.wait": "100ms"}) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)
@@ -40,10 +42,12 @@ async def test_a_repeat_of_a_fresh_attempt_waits_and_is_told_to_come_again(tmp_p
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
 
 
-async def test_a_lost_event_is_taken_over_in_order_and_published_once(tmp_path: Path) -> None:
+async def test_a_lost_event_is_taken_over_in_order_and_published_once(
+    tmp_path: Path, database_url: str
+) -> None:
     steps: list[str] = []
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker, step=steps.append) as world:
+    async with running(tmp_path, url=database_url, broker=broker, step=steps.append) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)
@@ -58,9 +62,9 @@ async def test_a_lost_event_is_taken_over_in_order_and_published_once(tmp_path: 
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
 
 
-async def test_what_is_on_the_topic_already_is_not_published_again(tmp_path: Path) -> None:
+async def test_what_is_on_the_topic_already_is_not_published_again(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["store_and_forget"]
         await world.send(A)
@@ -71,9 +75,11 @@ async def test_what_is_on_the_topic_already_is_not_published_again(tmp_path: Pat
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
 
 
-async def test_until_the_sequencer_has_read_to_the_end_nothing_is_published(tmp_path: Path) -> None:
+async def test_until_the_sequencer_has_read_to_the_end_nothing_is_published(
+    tmp_path: Path, database_url: str
+) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)
@@ -86,9 +92,9 @@ async def test_until_the_sequencer_has_read_to_the_end_nothing_is_published(tmp_
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
 
 
-async def test_many_repeats_publish_a_lost_event_once(tmp_path: Path) -> None:
+async def test_many_repeats_publish_a_lost_event_once(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)
@@ -98,9 +104,11 @@ async def test_many_repeats_publish_a_lost_event_once(tmp_path: Path) -> None:
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
 
 
-async def test_a_claim_that_is_gone_meanwhile_is_not_said_to_be_accepted(tmp_path: Path) -> None:
+async def test_a_claim_that_is_gone_meanwhile_is_not_said_to_be_accepted(
+    tmp_path: Path, database_url: str
+) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)
@@ -117,9 +125,11 @@ async def test_a_claim_that_is_gone_meanwhile_is_not_said_to_be_accepted(tmp_pat
         assert isinstance(fates[REF], Failed)
 
 
-async def test_a_refusal_of_the_second_attempt_leaves_the_claim_of_the_first(tmp_path: Path) -> None:
+async def test_a_refusal_of_the_second_attempt_leaves_the_claim_of_the_first(
+    tmp_path: Path, database_url: str
+) -> None:
     broker = WilfulBroker(tmp_path)
-    async with running(tmp_path, broker=broker) as world:
+    async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
         broker.fates = ["lose"]
         await world.send(A)

@@ -9,7 +9,6 @@ from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import VerifierKey
 from gateway.broker.port import Record, Refused, Stored, TopicSpec, Unknown
 from gateway.database import Database
-from gateway.migrations import history
 from gateway.sequencer.checkpoints import Checkpoints
 from tests.unit.audit.builders import LOG_SIGNER, members_of
 from tests.unit.gateway.ingress.brokers import WilfulBroker
@@ -36,10 +35,9 @@ class Deaf(WilfulBroker):
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    one = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
+def database(database_url: str) -> Iterator[Database]:
+    one = Database(database_url)
     with one.begin() as session:
-        history.upgrade(session)
         audit_log.open_log(session, ORIGIN)
     yield one
     one.close()

@@ -7,7 +7,6 @@ from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from gateway.broker.port import Record
 from gateway.database import Database
-from gateway.migrations import history
 from gateway.sequencer.guard import LogBehindError, published_checkpoints, verify_not_behind
 from tests.unit.audit.builders import LOG_SIGNER
 from tests.unit.gateway.ingress.brokers import WilfulBroker
@@ -45,10 +44,9 @@ async def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert {origin: one.size for origin, one in found.items()} == {ORIGIN: 1}
 
 
-def test_a_database_without_a_published_log_may_not_go_on(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
+def test_a_database_without_a_published_log_may_not_go_on(database_url: str) -> None:
+    database = Database(database_url)
     with database.begin() as session:
-        history.upgrade(session)
         verify_not_behind(session, {})
         shown = {ORIGIN: Checkpoint(ORIGIN, 3, b"r" * 32)}
         with pytest.raises(LogBehindError, match="3 entries"):

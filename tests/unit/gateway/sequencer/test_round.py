@@ -1,6 +1,5 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from sqlmodel import Session
@@ -13,7 +12,6 @@ from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.ingress.claims import Claim, Confirm, read, take, write_group
 from gateway.ingress.prepare import Circumstances, Prepared, make_record, prepare
 from gateway.leases import Lease, Leases
-from gateway.migrations import history
 from gateway.positions import Move, Progress, load
 from gateway.sequencer.round import Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, sight
@@ -68,10 +66,8 @@ class Ledger:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    database = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
-    with database.begin() as session:
-        history.upgrade(session)
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    database = Database(database_url)
     leases = Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000)
     (lease,) = await leases.hold()
     with database.begin() as session:
