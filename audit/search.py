@@ -171,7 +171,10 @@ def _states(session: Session, log: str, refs: Sequence[bytes]) -> dict[bytes | N
     )
     found: dict[bytes | None, str] = {}
     for ref, kind, code in session.execute(query) if refs else ():
-        found[ref] = _state_of(Kind(kind), code) or found.get(ref, "")
+        state = _state_of(Kind(kind), code)
+        # A refused request with the id of an event that was accepted changes nothing about that event.
+        if state and (state != "refused" or ref not in found):
+            found[ref] = state
     return found
 
 

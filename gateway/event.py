@@ -88,6 +88,14 @@ def has_control(text: str) -> bool:
     return _CONTROL.search(text) is not None
 
 
+def is_recordable(key: EventKey) -> bool:
+    """Whether evidence can name an event so: its id and source within their limits, nothing unprintable."""
+    return all(
+        0 < len(text.encode()) <= MAX_BYTES[name] and not has_control(text)
+        for name, text in (("id", key.id), ("source", key.source))
+    )
+
+
 def is_time(text: str) -> bool:
     """Whether a text is an RFC 3339 time with an offset: a date, or a local time, is none."""
     match = _TIME.match(text)

@@ -80,7 +80,7 @@ async def show_proof(call: Call) -> Response:
 
     async def look() -> tuple[Found, bytes | None]:
         found = await _look(call, ref)
-        return found, await _proof(call, found[1])
+        return found, await _proof(call, *found)
 
     (claim, entries), text = await _patiently(call, look, lambda found: found[1] is not None)
     if claim is None and not entries:
@@ -104,11 +104,11 @@ async def _look(call: Call, ref: bytes) -> Found:
     return (claim if claim is not None and claim.key.partner == slug else None), entries
 
 
-async def _proof(call: Call, entries: tuple[Entry, ...]) -> bytes | None:
-    accepted = [one for one in entries if one.kind is Kind.ACCEPTED] or list(entries)
-    if not accepted:
+async def _proof(call: Call, claim: Claim | None, entries: tuple[Entry, ...]) -> bytes | None:
+    accepted = [one for one in entries if one.kind is Kind.ACCEPTED]
+    if not accepted and (claim is not None or not entries):
         return None
-    first = accepted[0]
+    first = (accepted or entries)[0]
     try:
         return await call.doors.database.read(
             lambda session: log.proof_text(session, first.origin, first.index)

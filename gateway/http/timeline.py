@@ -57,10 +57,11 @@ def timeline_body(base: str, ref: bytes, claim: Claim | None, entries: Sequence[
     if claim is not None:
         body |= _claimed(claim)
     elif entries:
-        body |= _recorded(entries[0])
+        body |= _recorded(next((one for one in entries if one.kind is not Kind.REFUSED), entries[0]))
     body["entries"] = [entry_item(one) for one in entries]
     body["deliveries"] = _deliveries(entries)
-    body["proof"] = "logged" if entries else "pending"
+    is_logged = any(one.kind is Kind.ACCEPTED for one in entries) if claim is not None else bool(entries)
+    body["proof"] = "logged" if is_logged else "pending"
     body["links"] = {"self": f"{base}/history/{text}", "proof": f"{base}/history/{text}/proof"}
     return body
 

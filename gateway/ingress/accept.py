@@ -152,9 +152,11 @@ class Ingress:
             if isinstance(one, Refused) and one.code == "event_invalid":
                 event_id = raw_id(item, channel, circumstances)
                 if event_id is not None:
-                    source = item.source or channel.source
-                    ref = EventKey(channel.partner, channel.direction, source, event_id).ref()
-                    unfit[number] = (ref, item, channel)
+                    key = EventKey(
+                        channel.partner, channel.direction, item.source or channel.source, event_id
+                    )
+                    one = replace(one, key=key)
+                    unfit[number] = (key.ref(), item, channel)
             checked.append(one)
         self.step("inbound.1.signed")
         return checked, unfit

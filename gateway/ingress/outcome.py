@@ -41,7 +41,8 @@ class First:
 class Refused:
     """Not accepted, and why: a code of the catalogue (docs/errors.md) and its details.
 
-    `detail` and `hint` are texts for the sender; they never hold values of the event.
+    `detail` and `hint` are texts for the sender; they never hold values of the event. `key`: the event's
+    identity, as far as it could be told.
     """
 
     code: str
@@ -51,6 +52,7 @@ class Refused:
     schema: tuple[str, int, int] | None = None
     hint: str | None = None
     first: First | None = None
+    key: EventKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from typing import Protocol
 
 from audit.evidence import Evidence
 from gateway.errors import OverloadedError, StoreError
-from gateway.event import Content, Direction, short_pointer
+from gateway.event import (
+    Content,
+    Direction,
+    EventKey,
+    default_source,
+    is_recordable,
+    short_pointer,
+)
 from gateway.group_commit import GroupCommit
 from gateway.ingress.claims import Answer, Enter, Write
 from gateway.ingress.draft import Draft, Unread
@@ -86,13 +93,14 @@ def _refusal(
     submission: RefusedSubmission, item: Draft | Unread, outcome: Refused, log: str, at: Circumstances
 ) -> Refusal:
     draft = item if isinstance(item, Draft) else None
+    key = _named(submission, draft, outcome)
     return Refusal(
         partner=submission.partner,
         direction=submission.direction,
         log=log,
         type=draft.type if draft else None,
-        source=draft.source if draft else None,
-        id=draft.id if draft else None,
+        source=key.source if key else None,
+        id=key.id if key else None,
         content=_content(item.content),
         code=outcome.code,
         faults=tuple((short_pointer(fault.pointer), fault.code) for fault in outcome.faults[:MAX_FAULTS]),
@@ -100,6 +108,14 @@ def _refusal(
         auth={"method": at.method, "credential": at.credential},
         at=at.now,
     )
+
+
+def _named(submission: RefusedSubmission, draft: Draft | None, outcome: Refused) -> EventKey | None:
+    key = outcome.key
+    if key is None and draft is not None and draft.id is not None:
+        source = draft.source or default_source(submission.partner, submission.direction)
+        key = EventKey(submission.partner, submission.direction, source, draft.id)
+    return key if key is not None and is_recordable(key) else None
 
 
 def _content(content: Content) -> Mapping[str, object]:

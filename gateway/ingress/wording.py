@@ -37,6 +37,7 @@ def conflict(held: Claim) -> Refused:
         f"Another event with this id was accepted at {at}, as {format_ref(held.ref)}.",
         hint="A changed event needs an id of its own; a repeat must have the same content.",
         first=First(held.ref, held.at, held.event_sha256, held.content_sha256),
+        key=held.key,
     )
 
 
