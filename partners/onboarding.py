@@ -244,10 +244,13 @@ def _declare(session: Session, file: ContractFile, *, now: int, means: Means) ->
 
 
 def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bool) -> Endpoint:
-    """Change an endpoint to what the file says now. Keys stay; a new URL has to be verified again."""
+    """Change an endpoint to what the file says now.
+
+    Keys stay. A new URL has to be verified again, and is a new chance for one that was disabled.
+    """
     state = endpoint.state
-    if must_verify and wanted.url != endpoint.url:
-        state = "unverified"
+    if wanted.url != endpoint.url and (must_verify or state == "disabled"):
+        state = "unverified" if must_verify else "active"
     elif not must_verify and state == "unverified":
         state = "active"
     return replace(

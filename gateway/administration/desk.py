@@ -12,12 +12,14 @@ from functools import partial
 
 from sqlmodel import Session
 
+from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.lines import resolve
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
 from partners import issuing, onboarding, store
+from partners.contract import Contract
 from partners.contract_file import attach_files, read_contract
 from partners.credential import Credential
 from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
@@ -181,7 +183,7 @@ class Administration:
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means
         )
-        outcome = _outcome(slug, change, previous, resolved.incompatible)
+        outcome = _outcome(file.contract, change, previous, resolved.incompatible)
         if wish.dry_run:
             raise _DryRunError(outcome)
         if resolved.incompatible and "incompatible" not in wish.allow:
@@ -235,16 +237,17 @@ def refused(error: PartnersError) -> CallerError:
 
 
 def _outcome(
-    slug: str, change: ContractChange, previous: int, incompatible: tuple[str, ...]
+    contract: Contract, change: ContractChange, previous: int, incompatible: tuple[str, ...]
 ) -> ContractOutcome:
     destructive = any(one.is_destructive for one in change.differences)
     blocked = ("destructive",) * destructive + ("incompatible",) * bool(incompatible)
+    notes = (*incompatible, *without_effect(contract))
     return ContractOutcome(
         created=change.is_new,
         changed=not change.is_unchanged,
         revision=change.revision,
         previous=previous,
-        plan=render_plan(slug, change.differences, revision=previous, notes=incompatible),
+        plan=render_plan(contract.partner, change.differences, revision=previous, notes=notes),
         differences=change.differences,
         blocked=blocked,
         secrets=change.secrets,

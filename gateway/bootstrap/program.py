@@ -30,6 +30,7 @@ from gateway.bootstrap.ground import (
     open_broker,
     prepare,
 )
+from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.parts import Parts, Step, wire
 from gateway.broker.port import BrokerError
 from gateway.contract_folder import load_contract
@@ -105,6 +106,7 @@ def run(settings: Settings, options: Options) -> None:
         SetupError: says what stands in the way of a start.
         RoleStoppedError: a role failed; the cause is chained.
     """
+    verify_offered(settings)
     configure(settings.log.level, settings.log.format, clock)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -197,6 +199,10 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("administration", parts.administration))
         roles.append(Named("retention", parts.retention))
+    else:
+        options.announce(f"data       {parts.ground.settings.data.resolve()}")
+        options.announce(f"origin     {parts.ground.settings.origin}")
+        options.announce(f"roles      {', '.join(options.roles)}")
     if options.mode == "up":
         roles.append(Named("recovery", parts.recovery))
     if "relay" in options.roles:
@@ -270,7 +276,8 @@ async def _apply(parts: Parts, options: Options) -> None:
 def _announce(parts: Parts, options: Options) -> None:
     settings = parts.ground.settings
     ca_file = options.ca_file
-    address = {"url": settings.origin, "cacert": None if ca_file is None else str(ca_file)}
+    operators = operator_url(settings)
+    address = {"url": operators, "cacert": None if ca_file is None else str(ca_file)}
     _write(settings.data / ADDRESS_FILE, json.dumps(address))
     key_file = settings.data / OPERATOR_KEY
     trust = "" if ca_file is None else f" --cacert {ca_file}"
@@ -278,11 +285,18 @@ def _announce(parts: Parts, options: Options) -> None:
     if settings.listen.public.is_loopback:
         lines.append("egress     endpoints on this machine are allowed, since we listen on loopback only")
     lines += _operator_lines(parts.ground)
-    lines.append(
-        f'try        curl{trust} -H "Authorization: Bearer $(cat {key_file})" {settings.origin}/v1/status'
-    )
+    lines.append(f'try        curl{trust} -H "Authorization: Bearer $(cat {key_file})" {operators}/v1/status')
     for line in lines:
         options.announce(line)
+
+
+def operator_url(settings: Settings) -> str:
+    """Where operators reach this gateway: the private listener, where it is one of its own."""
+    listen = settings.listen
+    if listen.private == listen.public:
+        return settings.origin
+    scheme = "http" if settings.tls.cert is None else "https"
+    return f"{scheme}://{listen.private}"
 
 
 def _operator_lines(ground: Ground) -> list[str]:

@@ -1,0 +1,28 @@
+from gateway.administration.effect import without_effect
+from partners.contract_file import read_contract
+
+PLAIN = """\
+gateway: v1
+partner: acme
+name: Acme
+sends:
+  order.placed: {schema: order.avsc, id: /order_id}
+"""
+
+
+def lines(more: str) -> str:
+    return "\n".join(without_effect(read_contract(PLAIN + more, name="acme.yaml").contract))
+
+
+def test_a_contract_that_takes_effect_as_it_stands_has_no_remarks() -> None:
+    assert lines("") == ""
+
+
+def test_what_is_only_kept_is_said() -> None:
+    said = lines(
+        "authentication: {accept: [api_key, mtls], require_signature: true}\n"
+        "limits: {events_per_second: 5}\n"
+        "endpoints:\n  declared:\n    - {name: hook, url: 'https://hooks.acme.example/in'}\n"
+    )
+    for words in ("require_signature", "mtls kept", "events_per_second kept", "hook stays unverified"):
+        assert words in said

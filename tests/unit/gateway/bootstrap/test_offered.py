@@ -1,0 +1,29 @@
+import pytest
+
+from gateway.bootstrap.offered import verify_offered
+from gateway.errors import SettingsError
+from gateway.settings_sources import load
+
+
+def test_the_defaults_are_offered() -> None:
+    verify_offered(load(environ={}, file=None).settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tls.client_ca", "ca.pem"),
+        ("proxy.trusted", "10.0.0.0/8"),
+        ("proxy.client_cert", "xfcc"),
+        ("broker.properties_file", "client.properties"),
+        ("registry.url", "https://registry.example"),
+        ("egress.retry", "0s,5s"),
+        ("egress.concurrency", "9"),
+        ("egress.rate", "10"),
+        ("retention.evidence", "1y"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_refuses_to_start(name: str, value: str) -> None:
+    settings = load(flags={name: value}, environ={}, file=None).settings
+    with pytest.raises(SettingsError, match=name):
+        verify_offered(settings)
