@@ -133,6 +133,7 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
             one.receipt: found
             for one, found in zip(timely, take(session, timely, now, lease_ms), strict=True)
         }
+        confirm(session, [each for one in items if isinstance(one, Confirm) for each in one.stored])
         answers: list[Answer] = []
         for item in items:
             match item:
@@ -140,8 +141,7 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
                     answers.append(None)
                 case Take(claims):
                     answers.append(tuple(taken[claim.receipt] for claim in claims))
-                case Confirm(stored):
-                    confirm(session, stored)
+                case Confirm():
                     answers.append(None)
                 case Abandon(refused):
                     _abandon(session, refused)
@@ -229,7 +229,8 @@ def expire_leases(session: Session) -> None:
 def confirm(session: Session, stored: Sequence[tuple[bytes, str, Position]]) -> None:
     """Mark claims whose record is durable. The first copy of an event wins.
 
-    A claim that is confirmed already is left alone.
+    A claim that is confirmed already is left alone. Rows are locked in order of their key, as by all that
+    write many claims at once: PostgreSQL deadlocks otherwise.
     """
     rows = [
         {
@@ -239,7 +240,7 @@ def confirm(session: Session, stored: Sequence[tuple[bytes, str, Position]]) -> 
             "at_partition": position.partition,
             "at_offset": position.offset,
         }
-        for ref, receipt, position in stored
+        for ref, receipt, position in sorted(stored, key=lambda one: one[0])
     ]
     if rows:
         session.connection().execute(_CONFIRM, rows)
@@ -263,7 +264,7 @@ _CONFIRM = (
 
 
 def _abandon(session: Session, refused: Sequence[tuple[bytes, str, int]]) -> None:
-    for ref, receipt, lease_until in refused:
+    for ref, receipt, lease_until in sorted(refused):
         session.execute(
             delete(ClaimRow).where(
                 col(ClaimRow.ref) == ref,
@@ -278,7 +279,7 @@ def _take_over(
     session: Session, seen: Sequence[tuple[bytes, int]], now: int, lease_ms: int
 ) -> frozenset[bytes]:
     ours = set()
-    for ref, lease_until in seen:
+    for ref, lease_until in sorted(seen):
         statement = (
             update(ClaimRow)
             .where(

@@ -69,12 +69,14 @@ def write_round(session: Session, todo: Round) -> Written:
     direct: dict[str, list[Evidence]] = {}
     for evidence in todo.evidence:
         direct.setdefault(evidence.log, []).append(evidence)
+    entered: list[tuple[Sighting, int]] = []
     for log in sorted({*by_log, *waiting, *direct}):
         seen, pending = by_log.get(log, []), waiting.get(log, ())
         batch = [one.evidence for one in seen] + direct.get(log, []) + [one.evidence for one in pending]
         first = _append(session, todo.origins[log], batch, written)
-        _mark(session, seen, first)
+        entered += [(one, index) for index, one in enumerate(seen, first)]
         audit_log.settle(session, [one.id for one in pending])
+    _mark(session, entered)
     return written
 
 
@@ -149,7 +151,8 @@ _MARK = (
 )
 
 
-def _mark(session: Session, seen: Sequence[Sighting], first: int) -> None:
+def _mark(session: Session, entered: Sequence[tuple[Sighting, int]]) -> None:
+    """Give claims their leaf. Rows are locked in order of their key, as ingress does it."""
     rows = [
         {
             "at_ref": one.ref,
@@ -158,7 +161,7 @@ def _mark(session: Session, seen: Sequence[Sighting], first: int) -> None:
             "at_offset": one.read.position.offset,
             "at_leaf": index,
         }
-        for index, one in enumerate(seen, first)
+        for one, index in sorted(entered, key=lambda each: each[0].ref)
     ]
     if rows:
         session.connection().execute(_MARK, rows)

@@ -177,7 +177,7 @@ def test_list_takes_two_statements(session: Session, statements: list[str]) -> N
 @pytest.mark.parametrize("name", ["id", "source", "direction", "type", "endpoint"])
 def test_text_that_no_event_can_have_finds_none(session: Session, name: str) -> None:
     story(session)
-    assert find(session, LOG, HistoryFilter(**{name: "a\x00b"})).rows == ()  # type: ignore[arg-type]  # texts
+    assert find(session, LOG, HistoryFilter(**{name: "a\x00b"})).rows == ()  # type: ignore[arg-type]  # each of these is a text
 
 
 def test_pages_are_read_from_an_index(session: Session, plan: Callable[[str], list[str]]) -> None:
