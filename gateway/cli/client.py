@@ -200,7 +200,9 @@ def _problem(response: httpx.Response) -> Exception:
         return _strange(response.status_code)
     after = response.headers.get("retry-after", "")
     seconds = int(after) if after.isascii() and after.isdigit() else None
-    return ProblemError(document, status=response.status_code, retry_after_seconds=seconds)
+    return ProblemError(
+        document, status=response.status_code, retry_after_seconds=seconds, path=response.request.url.path
+    )
 
 
 def _unreachable(url: str, error: Exception) -> Exception:

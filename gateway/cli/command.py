@@ -28,6 +28,11 @@ from partners.errors import PartnersError
 
 GATEWAY: Final = "The gateway"
 
+OfPartner = Annotated[
+    str | None, typer.Option("--partner", "-p", help="Whose; for operators and teams.", show_default=False)
+]
+"""The option of commands that read what belongs to a partner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

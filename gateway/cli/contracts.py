@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -11,7 +12,7 @@ from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
-from gateway.cli.place import write_secret
+from gateway.cli.secret_file import claimed
 from gateway.contract_folder import LocalContract, find_contracts, load_contract
 from partners.errors import ContractFileError, Problem
 
@@ -66,19 +67,22 @@ def apply(
         code = _blocked(planned, words)
         if call.dry_run or code is not None or not changed:
             show_plans(call, planned, is_final=True)
+            _advise(call, planned, words, "apply would refuse this" if call.dry_run else "refused")
             return code
         if not call.output.as_json:
             show_plans(call, planned, is_final=False)
         call.confirm(f"Apply {_count(len(changed), 'contract')} to {client.url}?")
-        if secrets_file is not None:
-            _claim(secrets_file)
-        done: list[dict[str, Any]] = []
-        try:
-            for contract, before in changed:
-                done.append(put(client, contract, words, dry_run=False, revision=before["previous"] or 0))
-        finally:
-            # What was applied is told, and its secrets kept, even where a later file fails.
-            _tell(call, done, secrets_file)
+        with nullcontext() if secrets_file is None else claimed(secrets_file, "the secrets") as keep:
+            done: list[dict[str, Any]] = []
+            try:
+                for contract, before in changed:
+                    done.append(put(client, contract, words, dry_run=False, revision=before["previous"] or 0))
+            finally:
+                # What was applied is told, and its secrets kept, even where a later file fails.
+                secrets = _secrets(done)
+                if keep is not None and secrets:
+                    keep("".join(f"{partner} {name} {text}\n" for partner, name, text in secrets))
+                _tell(call, done, secrets_file)
     return None
 
 
@@ -149,13 +153,16 @@ def _planned(call: Invocation, file: Sequence[Path], allow: str) -> tuple[list[d
     with call.client() as client:
         planned = [put(client, one, words, dry_run=True) for one in contracts]
     show_plans(call, planned, is_final=True)
-    code = _blocked(planned, words)
-    if code is not None:
-        left = sorted({word for one in planned for word in one["blocked"]} - set(words))
-        call.output.warn(
-            f"apply would refuse this: mend it, or say --allow {','.join(left)} if that is meant"
-        )
-    return planned, code
+    _advise(call, planned, words, "apply would refuse this")
+    return planned, _blocked(planned, words)
+
+
+def _advise(call: Invocation, planned: Sequence[Mapping[str, Any]], allow: Sequence[str], begin: str) -> None:
+    """Say how a change gets past what blocks it, where something does."""
+    left = sorted({word for one in planned for word in one["blocked"]} - set(allow))
+    if left:
+        words = ",".join(sorted({*left, *allow}))
+        call.output.warn(f"{begin}: mend it, or say --allow {words} if that is meant")
 
 
 def _blocked(planned: Sequence[Mapping[str, Any]], allow: Sequence[str]) -> Exit | None:
@@ -163,9 +170,7 @@ def _blocked(planned: Sequence[Mapping[str, Any]], allow: Sequence[str]) -> Exit
 
 
 def _tell(call: Invocation, done: Sequence[Mapping[str, Any]], secrets_file: Path | None) -> None:
-    secrets = [(one["partner"], each["endpoint"], each["secret"]) for one in done for each in one["secrets"]]
-    if secrets_file is not None:
-        write_secret(secrets_file, "".join(f"{partner} {name} {text}\n" for partner, name, text in secrets))
+    secrets = _secrets(done)
     if call.output.as_json:
         hidden = [one if secrets_file is None else {**one, "secrets": []} for one in done]
         call.output.document(hidden[0] if len(hidden) == 1 else {"items": hidden})
@@ -180,14 +185,9 @@ def _tell(call: Invocation, done: Sequence[Mapping[str, Any]], secrets_file: Pat
             call.output.line(f"  {partner} {name}  {text}")
 
 
-def _claim(path: Path) -> None:
-    """See that secrets can be written there, before anything is changed; never over what a file holds."""
-    if path.exists() and path.stat().st_size:
-        raise UsageError(f"{path} is not empty: name a new file for the secrets")
-    try:
-        write_secret(path, "")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+def _secrets(done: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Partner, endpoint and secret of each that was made."""
+    return [(one["partner"], each["endpoint"], each["secret"]) for one in done for each in one["secrets"]]
 
 
 def _words(allow: str) -> tuple[str, ...]:

@@ -50,14 +50,17 @@ class AnswerError(CommandError):
 
 
 class ProblemError(CommandError):
-    """A refusal of the gateway, with its problem document (RFC 9457)."""
+    """A refusal of the gateway, with its problem document (RFC 9457); `path` is what was asked for."""
 
     code = "request_refused"
 
-    def __init__(self, document: Mapping[str, Any], *, status: int, retry_after_seconds: int | None) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], *, status: int, retry_after_seconds: int | None, path: str = ""
+    ) -> None:
         """Take the document as it came; what is not a text in it is passed over."""
         super().__init__(str(document.get("detail", "")), hint=str(document.get("hint", "")))
         self.code = str(document.get("code", "answer_unexpected"))
         self.document = document
         self.status = status
+        self.path = path
         self.retry_after_seconds = retry_after_seconds

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.cli.errors import CommandError, ProblemError
+from gateway.cli.hints import detail_in_words, hint_for
 from gateway.cli.output import Output, clean
 from gateway.errors import GatewayError
 from partners.errors import ContractFileError
@@ -21,7 +22,7 @@ def error_lines(error: Exception) -> Iterator[str]:
     """An error in words, a line each."""
     match error:
         case ProblemError():
-            yield from problem_lines(error.document)
+            yield from problem_lines(error.document, path=error.path)
         case ContractFileError():
             yield from map(str, error.problems)
             yield f"contract_invalid: {_count(len(error.problems), 'problem')}. Nothing was sent."
@@ -35,17 +36,19 @@ def error_lines(error: Exception) -> Iterator[str]:
             yield f"gateway: {error}"
 
 
-def problem_lines(document: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """A problem document in words."""
-    code, detail = clean(document.get("code")), clean(document.get("detail", document.get("title")))
+def problem_lines(document: Mapping[str, Any], indent: str = "", *, path: str = "") -> Iterator[str]:
+    """A problem document in words of the command line. `path`: what was asked for."""
+    code = clean(document.get("code"))
+    detail = detail_in_words(clean(document.get("detail", document.get("title"))))
     yield f"{indent}{code}: {detail}"
     for fault in _faults(document):
         yield f"{indent}  {_place(fault)}: {clean(fault.get('detail', fault.get('code')))}{_expected(fault)}"
     first = document.get("first")
     if isinstance(first, Mapping):
         yield f"{indent}  the first: {clean(first)}"
-    if document.get("hint"):
-        yield f"{indent}  hint: {clean(document['hint'])}"
+    hint = hint_for(str(document.get("code")), str(document.get("hint") or ""), path)
+    if hint:
+        yield f"{indent}  hint: {clean(hint)}"
     if document.get("code") == "internal" and document.get("request_id"):
         yield f"{indent}  request: {clean(document['request_id'])}"
 

@@ -16,18 +16,18 @@ from audit.note import VerifierKey
 from audit.proof import parse_proof
 from audit.receipt import format_jwk, read_jwks
 from gateway.cli.client import Client, path_of, under
-from gateway.cli.command import Invocation, command
-from gateway.cli.errors import AnswerError, CommandError, ProblemError, UsageError
+from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.errors import AnswerError, CommandError, ProblemError
 from gateway.cli.exits import Exit
+from gateway.cli.growth import save_consistency
 from gateway.cli.output import clean
+from gateway.cli.verify import write_paper
 
-OfPartner = Annotated[
-    str | None, typer.Option("--partner", "-p", help="Whose; for operators and teams.", show_default=False)
-]
 Ref = Annotated[str, typer.Argument(help="Reference of the event, evt_...")]
 
 _COLUMNS: Final = ("at", "direction", "type", "id", "state", "log", "ref")
 _WAIT_SECONDS: Final = 20
+_SHOWN_OF_A_RECEIPT: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ def register(app: typer.Typer) -> None:
     command(group, "list")(list_history)
     command(group, "show")(show_event)
     command(group, "proof")(save_proof)
+    command(group, "consistency")(save_consistency)
     app.add_typer(group, name="history")
 
 
@@ -93,11 +94,13 @@ def show_event(call: Invocation, ref: Ref, *, partner: OfPartner = None) -> Exit
     shown = dict(document)
     entries, deliveries = shown.pop("entries", []), shown.pop("deliveries", [])
     shown.pop("links", None)
+    if isinstance(shown.get("receipt"), str):
+        shown["receipt"] = _shortened(shown["receipt"])
     call.output.pairs(shown)
     if deliveries:
         call.output.line()
         columns = ("endpoint", "state", "attempts", "reason", "at")
-        call.output.table(columns, ([one.get(name) for name in columns] for one in deliveries))
+        call.output.table(columns, ([_cell(one, name) for name in columns] for one in deliveries))
     if entries:
         call.output.line()
         call.output.table(
@@ -125,9 +128,9 @@ def save_proof(
     if file is None:
         call.output.out.write(raw.decode())
     else:
-        _write(file, raw)
+        write_paper(file, raw)
     if keys_file is not None:
-        _write(keys_file, jwks)
+        write_paper(keys_file, jwks)
     _tell_pins(call, bundle, file, keys_file)
     return None
 
@@ -210,8 +213,15 @@ def _row(item: dict[str, Any]) -> list[object]:
     return [shown.get(name) for name in _COLUMNS]
 
 
-def _write(path: Path, raw: bytes) -> None:
-    try:
-        path.write_bytes(raw)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+def _cell(delivery: dict[str, Any], column: str) -> object:
+    """What stands in a column: an endpoint by its name, if it has one still."""
+    if column == "endpoint" and delivery.get("name"):
+        return delivery["name"]
+    return delivery.get(column)
+
+
+def _shortened(receipt: str) -> str:
+    """A receipt's beginning: nobody reads two thousand letters, and they bury what is around them."""
+    if len(receipt) <= _SHOWN_OF_A_RECEIPT:
+        return receipt
+    return f"{receipt[:_SHOWN_OF_A_RECEIPT]}... ({len(receipt)} letters; --json shows all, proof saves it)"

@@ -19,13 +19,27 @@ from gateway.cli import (
     send,
     status,
     stream,
+    types,
     verify,
 )
 from gateway.cli.command import Surroundings
 from gateway.cli.exits import Exit
 from gateway.settings import environment
 
-_GROUPS = (run, database, configuration, contracts, partners, send, stream, history, verify, status, account)
+_GROUPS = (
+    run,
+    database,
+    configuration,
+    contracts,
+    partners,
+    types,
+    send,
+    stream,
+    history,
+    verify,
+    status,
+    account,
+)
 
 
 def make_app() -> typer.Typer:

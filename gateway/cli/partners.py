@@ -1,6 +1,7 @@
 """Partners and credentials."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,9 +10,8 @@ import typer
 
 from gateway.cli.client import path_of, under
 from gateway.cli.command import Invocation, command
-from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
-from gateway.cli.place import write_secret
+from gateway.cli.secret_file import claimed
 
 OfPartner = Annotated[
     str | None, typer.Option("--partner", "-p", help="Partner that it belongs to.", show_default=False)
@@ -30,7 +30,10 @@ class WantedCredential:
     ] = None
     name: Annotated[str, typer.Option("--name", help="What it is for.", show_default=False)] = ""
     expires: Annotated[
-        str | None, typer.Option("--expires", help="RFC 3339, or a span such as 30d.", show_default=False)
+        str | None,
+        typer.Option(
+            "--expires", help="RFC 3339, or a span such as 30d or 1y, the most.", show_default=False
+        ),
     ] = None
     scopes: Annotated[
         str | None, typer.Option("--scopes", help="send,receive,audit,manage", show_default=False)
@@ -116,16 +119,15 @@ def create_credential(
 ) -> Exit | None:
     """Make an API key. It is shown once, or written to a file."""
     if call.dry_run:
-        call.output.line(f"Would make an API key for {partner or 'our own side'}. Nothing was changed.")
+        whose = "" if partner is None else f" for {partner}"
+        call.output.line(f"Would make an API key{whose}. Nothing was changed.")
         return None
-    if file is not None:
-        _claim(file)
-    with call.client() as client:
+    with nullcontext() if file is None else claimed(file, "the key") as keep, call.client() as client:
         document = client.post(under(partner, "credentials"), wanted.body()).document()
-    secret = str(document["secret"])
-    if file is not None:
-        write_secret(file, secret + "\n")
-        document = {name: value for name, value in document.items() if name != "secret"}
+        secret = str(document["secret"])
+        if keep is not None:
+            keep(secret + "\n")
+            document = {name: value for name, value in document.items() if name != "secret"}
     if call.output.as_json:
         call.output.document(document)
         return None
@@ -155,16 +157,6 @@ def revoke_credential(
         document = client.delete(path, {"reason": reason or None}).document()
     _show(call, document)
     return None
-
-
-def _claim(path: Path) -> None:
-    """See that a key can be written there before one is made."""
-    if path.exists() and path.stat().st_size:
-        raise UsageError(f"{path} is not empty: name a new file for the key")
-    try:
-        write_secret(path, "")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _list(call: Invocation, items: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -135,15 +135,15 @@ def _send_group(call: Invocation, client: Client, route: str, group: _Group, sum
         problem = result.get("problem")
         if isinstance(problem, dict):
             sums.codes.add(str(problem.get("code")))
-            _tell_refusal(call, group.numbers[int(result["index"])], problem)
+            _tell_refusal(call, group.numbers[int(result["index"])], problem, route)
 
 
-def _tell_refusal(call: Invocation, number: int, problem: dict[str, Any]) -> None:
+def _tell_refusal(call: Invocation, number: int, problem: dict[str, Any], route: str) -> None:
     if call.output.as_json:
         call.output.document({"line": number, "problem": problem})
         return
     call.output.warn(f"line {number}:")
-    for line in problem_lines(problem, "  "):
+    for line in problem_lines(problem, "  ", path=route):
         call.output.warn(line)
 
 

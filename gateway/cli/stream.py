@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
@@ -57,20 +58,20 @@ def _read(call: Invocation, client: Client, partner: str | None, reach: Reach) -
     params: dict[str, str | int | bool | None] = {**asked, "from": begin}
     while True:
         document = client.get(path, params).document()
-        for event in document["items"]:
-            _show(call, event)
+        recorded = document.get("recorded_at", [])
+        for event, at in zip_longest(document["items"], recorded):
+            _show(call, event, at)
         caught_up = bool(document["caught_up"])
         if caught_up and not reach.follow:
             return
         params = {**asked, "cursor": document["cursor"], "wait": _WAIT_SECONDS if caught_up else None}
 
 
-def _show(call: Invocation, event: dict[str, Any]) -> None:
+def _show(call: Invocation, event: dict[str, Any], recorded_at: str | None) -> None:
     if call.output.as_json:
         call.output.out.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n")
     else:
-        call.output.line(
-            f"{clean(event.get('time'))}  {clean(event.get('type'))}  id {clean(event.get('id'))}"
-        )
+        at = event.get("time") or recorded_at
+        call.output.line(f"{clean(at)}  {clean(event.get('type'))}  id {clean(event.get('id'))}")
         call.output.line(f"  {json.dumps(event.get('data'), ensure_ascii=False)}")
     call.output.out.flush()

@@ -95,6 +95,14 @@ def read_paper(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def write_paper(path: Path, raw: bytes) -> None:
+    """Save a paper that somebody asked for. Raises UsageError: the file cannot be written."""
+    try:
+        path.write_bytes(raw)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def _tell_failure(call: Invocation, error: VerificationError) -> None:
     if call.output.as_json:
         call.output.document({"outcome": "not proved", "code": error.code, "detail": str(error)})

@@ -44,11 +44,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class StreamPage:
-    """Events as CloudEvents JSON, the position after the last record seen, and whether that was the end."""
+    """Events as CloudEvents JSON, the position after the last record seen, and whether that was the end.
+
+    `times`: of each item's record, the broker's, Unix milliseconds.
+    """
 
     items: tuple[bytes, ...] = field(repr=False)
     next: Position
     caught_up: bool
+    times: tuple[int, ...] = ()
 
 
 async def find_start(
@@ -96,7 +100,7 @@ async def read_page(
             is_caught_up = page.offset >= end
             is_over = bounds.stop.is_set() or loop.time() >= deadline
             if page.is_full or (is_caught_up and (page.items or is_over)) or (not seen and is_over):
-                return StreamPage(tuple(page.items), page.position, is_caught_up)
+                return StreamPage(tuple(page.items), page.position, is_caught_up, tuple(page.times))
     finally:
         await reader.close()
 
@@ -112,6 +116,7 @@ class _Page:
         self._bytes = 0
         self._read = 0
         self.items: list[bytes] = []
+        self.times: list[int] = []
         self.offset = start.offset
 
     @property
@@ -132,6 +137,7 @@ class _Page:
             item = self._item(one)
             if item is not None:
                 self.items.append(item)
+                self.times.append(one.at)
                 self._bytes += len(item)
 
     def _item(self, read: Read) -> bytes | None:

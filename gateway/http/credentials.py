@@ -21,8 +21,8 @@ from partners.issuing import WantedKey
 _MEMBERS: Final = ("kind", "role", "name", "scopes", "expires_at")
 _PARTNER_ROLES: Final[tuple[Role, ...]] = ("partner", "auditor")
 _HOUSE_ROLES: Final[tuple[Role, ...]] = ("team", "operator")
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([smhd])", re.ASCII)
-_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([smhdy])", re.ASCII)
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "y": 31_536_000_000}
 _MAX_NAME: Final = 100
 
 
@@ -107,13 +107,17 @@ def _wanted(call: Call, members: Mapping[str, Any]) -> WantedKey:
 
 
 def _expiry(text: object, now: int) -> int | None:
-    """A time as RFC 3339, or a span from now on (`30d`)."""
+    """A time as RFC 3339, or a span from now on (`30d`; a year has 365 days)."""
     if text is None:
         return None
-    if not isinstance(text, str):
-        raise _wrong("expires_at", "an RFC 3339 time, or a span such as 30d")
-    span = _SPAN.fullmatch(text)
-    return now + int(span[1]) * _UNITS_MS[span[2]] if span else parse_instant(text, "expires_at", now)
+    span = _SPAN.fullmatch(text) if isinstance(text, str) else None
+    if span:
+        return now + int(span[1]) * _UNITS_MS[span[2]]
+    try:
+        return parse_instant(str(text), "expires_at", now)
+    except CallerError as error:
+        wanted = "an RFC 3339 time such as 2026-11-22T13:00:00Z, or a span from now such as 30d or 1y"
+        raise _wrong("expires_at", wanted) from error
 
 
 def _wrong(member: str, wanted: str) -> CallerError:

@@ -71,7 +71,8 @@ async def show_event(call: Call) -> Response:
     claim, entries = await _patiently(call, lambda: _look(call, ref), lambda found: bool(found[1]))
     if claim is None and not entries:
         raise not_found()
-    return json_response(timeline_body(call.base, ref, claim, entries))
+    names = {one.id: one.name for one in call.snapshot.directory.endpoints(call.partner.slug)}
+    return json_response(timeline_body(call.base, ref, claim, entries, names=names))
 
 
 async def show_proof(call: Call) -> Response:

@@ -7,13 +7,17 @@ Source: C2SP tlog-tiles.
 import re
 from typing import Final
 
+from sqlmodel import Session
 from starlette.responses import Response
 
 from audit import log
 from audit.errors import MalformedError, NotInLogError
 from audit.tile import parse_tile_path
+from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
+from gateway.http.parameters import number
 
+GROWTH_OFFERED: Final = frozenset({"old"})
 _EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
@@ -48,6 +52,31 @@ async def show_tile(call: Call) -> Response:
     except (MalformedError, NotInLogError) as error:
         raise not_found() from error
     return Response(content, 200, {"Cache-Control": _FOR_EVER}, "application/octet-stream")
+
+
+async def show_consistency(call: Call) -> Response:
+    """The proof that the newest published checkpoint continues the log as it was with `old` entries."""
+    if "old" not in call.query:
+        raise CallerError("parameter_invalid", "The query parameter old must name the size of a checkpoint.")
+    old = number(call.query, "old", default=0, least=0, most=999_999_999)
+    name = f"{call.doors.values.log_host}/log/{call.partner.log}"
+
+    def prove(session: Session) -> tuple[int, bytes]:
+        known = [one for one in log.heads(session) if one.head.origin.rpartition("/")[0] == name]
+        if not known or known[-1].checkpoint is None:
+            raise NotInLogError(f"{name}: nothing is published")
+        size = known[-1].checkpoint_size
+        origin = known[-1].head.origin
+        return size, b"" if old > size else log.consistency_text(session, origin, old)
+
+    try:
+        size, text = await call.doors.database.read(prove)
+    except NotInLogError as error:
+        raise not_found() from error
+    if not text:
+        text_of = f"The query parameter old must be at most {size}, the size of the published checkpoint."
+        raise CallerError("parameter_invalid", text_of)
+    return Response(text, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
 
 
 def _origin(call: Call) -> str:

@@ -16,6 +16,7 @@ from gateway.broker.port import BrokerError
 from gateway.errors import CallerError, GatewayError
 from gateway.event import format_ref
 from gateway.http.catalogue import CATALOGUE, RETRY_AFTER_SECONDS, public_code
+from gateway.ingress.content import unreadable
 from gateway.ingress.outcome import Failed, First, Refused
 from gateway.instants import format_instant
 from partners.errors import ContractFileError, PartnersError
@@ -90,7 +91,7 @@ def trouble_of(error: Exception) -> Trouble:
             )
         case JsonTextError():
             where = {"offset": error.offset, "line": error.line}
-            return Trouble("body_malformed", f"The body is no JSON text: {error.text}.", members=where)
+            return Trouble("body_malformed", unreadable("The body", error), members=where)
         case GatewayError() | PartnersError() | SchemasError() | AuditError() | BrokerError():
             code = public_code(error.code)
             return Trouble(code, _INTERNAL if code == "internal" else _sentence(str(error)))

@@ -1,4 +1,4 @@
-"""Pull events: a page of CloudEvents and a cursor, waiting for the first if asked to."""
+"""Pull events: a page of CloudEvents with the times of their records and a cursor; waits if asked to."""
 
 import json
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from gateway.event import Direction
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call
 from gateway.http.parameters import choice, limit, parse_instant, wait_seconds
+from gateway.instants import format_instant
 
 OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait"})
 NAMED_OFFERED: Final = OFFERED | {"direction"}
@@ -72,5 +73,8 @@ async def _start(call: Call, tap: Tap, bound: tuple[str, ...]) -> Position:
 
 
 def _body(page: StreamPage, cursor: str) -> bytes:
-    tail = json.dumps({"cursor": cursor, "caught_up": page.caught_up}, separators=(",", ":")).encode()
+    # Beside the items, not in them: they are CloudEvents, whose attributes are their producers'.
+    recorded = [format_instant(at) for at in page.times]
+    beside = {"recorded_at": recorded, "cursor": cursor, "caught_up": page.caught_up}
+    tail = json.dumps(beside, separators=(",", ":")).encode()
     return b'{"items":[' + b",".join(page.items) + b"]," + tail[1:]

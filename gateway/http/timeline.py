@@ -1,6 +1,6 @@
 """Rows of the history as JSON values: allow-lists, one function a shape."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from audit.entry import Entry
@@ -50,8 +50,10 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     return item
 
 
-def timeline_body(base: str, ref: bytes, claim: Claim | None, entries: Sequence[Entry]) -> dict[str, object]:
-    """All that is known of one event; `proof` says whether the log has it."""
+def timeline_body(
+    base: str, ref: bytes, claim: Claim | None, entries: Sequence[Entry], *, names: Mapping[str, str]
+) -> dict[str, object]:
+    """All that is known of one event; `proof` says whether the log has it. `names`: of endpoints, by id."""
     text = format_ref(ref)
     body: dict[str, object] = {"ref": text}
     if claim is not None:
@@ -59,7 +61,7 @@ def timeline_body(base: str, ref: bytes, claim: Claim | None, entries: Sequence[
     elif entries:
         body |= _recorded(next((one for one in entries if one.kind is not Kind.REFUSED), entries[0]))
     body["entries"] = [entry_item(one) for one in entries]
-    body["deliveries"] = _deliveries(entries)
+    body["deliveries"] = _deliveries(entries, names)
     is_logged = any(one.kind is Kind.ACCEPTED for one in entries) if claim is not None else bool(entries)
     body["proof"] = "logged" if is_logged else "pending"
     body["links"] = {"self": f"{base}/history/{text}", "proof": f"{base}/history/{text}/proof"}
@@ -107,14 +109,16 @@ def _recorded(first: Entry) -> dict[str, object]:
     }
 
 
-def _deliveries(entries: Sequence[Entry]) -> list[dict[str, object]]:
+def _deliveries(entries: Sequence[Entry], names: Mapping[str, str]) -> list[dict[str, object]]:
     """The newest of each endpoint's attempts, and how many there were."""
     found: dict[str, dict[str, object]] = {}
     for entry in entries:
         if entry.kind not in _ATTEMPTS or entry.endpoint is None:
             continue
         members = _members(entry)
-        one = found.setdefault(entry.endpoint, {"endpoint": entry.endpoint, "attempts": 0})
+        one = found.setdefault(
+            entry.endpoint, {"endpoint": entry.endpoint, "name": names.get(entry.endpoint), "attempts": 0}
+        )
         one["attempts"] = members.get("number", members.get("attempts", one["attempts"]))
         one["state"] = "parked" if entry.kind is Kind.PARKED else members.get("outcome")
         one["reason"] = members.get("reason")

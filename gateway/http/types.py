@@ -54,7 +54,10 @@ async def show_type_schema(call: Call) -> Response:
 
 
 async def show_schema(call: Call) -> Response:
-    """A schema by its id: for a partner those of its own types, whatever version; for our side any."""
+    """A schema by its id: those of a partner's own types, whatever version; for our side, naming none, any.
+
+    Records and events name it as their `dataschema`, so whoever reads them must find it by that alone.
+    """
     text = call.part("id")
     if not _ID.fullmatch(text):
         raise not_found()

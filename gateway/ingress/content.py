@@ -62,13 +62,20 @@ def read_events(received: Received) -> Reading | Refused:
         if received.event_type is None and essence == "application/cloudevents+json":
             return Reading((read_structured(received.body, _content(received)),), batch=False)
     except JsonTextError as error:
-        return Refused("body_malformed", f"The body is no JSON text: {error}")
+        return Refused("body_malformed", unreadable("The body", error))
     except DatumError as error:
         return Refused("body_malformed", "The body is not as announced.", error.faults, error.total)
     is_data = is_json_type(essence) and not essence.startswith("application/cloudevents")
     if essence and not is_data:
         return Refused("media_type_unsupported", f"The media type {essence[:80]} is not taken here.")
     return _binary(received)
+
+
+def unreadable(subject: str, error: JsonTextError) -> str:
+    """A sentence that says why `subject` is no JSON text, and where."""
+    # A fault of the whole is told of it ("is not UTF-8"); one at a place names what should stand there.
+    is_of_the_whole = error.text.startswith(("is ", "starts ", "ends "))
+    return f"{subject} {'' if is_of_the_whole else 'is no JSON: '}{error}."
 
 
 def _content(received: Received) -> Content:
@@ -126,4 +133,4 @@ def _line(line: bytes, event_type: str | None) -> Draft | Unread:
     try:
         return read_structured(line, content)
     except JsonTextError as error:
-        return Unread(Refused("body_malformed", f"The line is no JSON text: {error}"), content)
+        return Unread(Refused("body_malformed", unreadable("The line", error)), content)

@@ -15,6 +15,7 @@ from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
 from gateway.event import MAX_BYTES, EventKey, event_digest, format_ref, has_control
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
+from gateway.ingress.content import unreadable
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Refused
 from gateway.record import Encoded, Place, encode_record
@@ -85,7 +86,7 @@ def encode_newest(draft: Draft, channel: Channel) -> tuple[Version, codec.Encode
         except DatumError as error:
             refused = refused or _invalid(error, channel, version)
         except JsonTextError as error:
-            return Refused("body_malformed", f"The event's data is no JSON text: {error}")
+            return Refused("body_malformed", unreadable("The event's data", error))
     return refused or Refused("event_type_unknown", "No schema version of this type is accepted.")
 
 
@@ -168,8 +169,16 @@ def _invalid(error: DatumError, channel: Channel, version: Version) -> Refused:
         error.faults,
         error.total,
         (channel.line.subject, version.number, version.schema_id),
-        f"GET /v1/types/{channel.event_type}/schema shows what is expected.",
+        f"GET {_schema_path(channel)} shows what is expected.",
     )
+
+
+def _schema_path(channel: Channel) -> str:
+    """Where the sender finds the schema: a partner by its own path, our side by the partner's."""
+    rest = f"types/{channel.event_type}/schema"
+    if channel.direction == "inbound":
+        return f"/v1/{rest}"
+    return f"/v1/partners/{channel.partner}/{rest}?direction=outbound"
 
 
 def _scalar_at(data: object, pointer: str) -> str | None:
