@@ -115,6 +115,7 @@ def test_keys_swapped_between_rows_do_not_open(session: Session, vault: Vault) -
 def test_one_seed_cannot_serve_two_purposes(session: Session, vault: Vault) -> None:
     with pytest.raises(IntegrityError):
         create_missing(session, vault, now=1, entropy=lambda count: b"\x07" * count)
+    session.rollback()
 
 
 def test_no_representation_or_row_shows_a_private_key(session: Session, vault: Vault) -> None:
