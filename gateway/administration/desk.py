@@ -7,8 +7,9 @@ rolled back, so that it cannot lie.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 from sqlmodel import Session
 
@@ -27,6 +28,8 @@ from partners.issuing import CredentialChange, WantedKey
 from partners.onboarding import ContractChange, Means
 from partners.partner import dedicated_topics
 from partners.plan import Difference, render_plan
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,7 @@ class ContractOutcome:
 
 
 class _DryRunError(Exception):
-    """Carries the outcome of a dry run out of the transaction that it rolls back."""
-
-    def __init__(self, outcome: ContractOutcome) -> None:
-        super().__init__("dry run")
-        self.outcome = outcome
+    """Rolls the transaction of a dry run back."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -102,19 +101,18 @@ class Administration:
                 `precondition_failed`, `state_conflict`.
             AwayError: the database is away; nothing is known to be changed.
         """
-        try:
-            outcome = await self.database.write(lambda session: self._apply(session, slug, sent, wish, by))
-        except _DryRunError as dry:
-            return dry.outcome
-        except PartnersError as error:
-            raise refused(error) from error
-        await self.told()
-        with suppress(AwayError):
-            await self._activate()
+        outcome = await self._write(
+            lambda session: self._apply(session, slug, sent, wish, by), dry_run=wish.dry_run
+        )
+        if not wish.dry_run:
+            with suppress(AwayError):
+                await self._activate()
         return outcome
 
-    async def create_credential(self, wanted: WantedKey, *, by: Author) -> CredentialChange:
-        """Make an API key; its text is in the answer and nowhere else.
+    async def create_credential(
+        self, wanted: WantedKey, *, by: Author, dry_run: bool = False
+    ) -> CredentialChange:
+        """Make an API key; its text is in the answer and nowhere else. A dry run has none.
 
         Raises:
             CallerError: `parameter_invalid`, `not_found`, `limit_reached`, `state_conflict`.
@@ -128,10 +126,11 @@ class Administration:
             self.scribe.credential(session, log, change.credential, "created", by, now=self.clock())
             return change
 
-        return await self._change(work)
+        change = await self._write(work, dry_run=dry_run)
+        return replace(change, text=None) if dry_run else change
 
     async def revoke_credential(
-        self, credential_id: str, *, owner: str | None, reason: str, by: Author
+        self, credential_id: str, *, owner: str | None, reason: str, by: Author, dry_run: bool = False
     ) -> CredentialChange:
         """Revoke a credential, for a partner (`owner`) or for our side (None); twice changes nothing.
 
@@ -147,15 +146,26 @@ class Administration:
                 self.scribe.credential(session, log, change.credential, "revoked", by, now=now)
             return change
 
-        return await self._change(work)
+        return await self._write(work, dry_run=dry_run)
 
-    async def _change(self, work: Callable[[Session], CredentialChange]) -> CredentialChange:
+    async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+        """Do the work and tell of it; in a dry run, undo it and tell nobody."""
+        done: list[T] = []
+
+        def undone(session: Session) -> T:
+            done.append(work(session))
+            raise _DryRunError
+
         try:
-            change = await self.database.write(work)
+            if not dry_run:
+                done.append(await self.database.write(work))
+                await self.told()
+            else:
+                with suppress(_DryRunError):
+                    await self.database.write(undone)
         except PartnersError as error:
             raise refused(error) from error
-        await self.told()
-        return change
+        return done[-1]
 
     def _apply(
         self, session: Session, slug: str, sent: ContractText, wish: Wish, by: Author
@@ -185,7 +195,7 @@ class Administration:
         )
         outcome = _outcome(file.contract, change, previous, resolved.incompatible)
         if wish.dry_run:
-            raise _DryRunError(outcome)
+            return outcome
         if resolved.incompatible and "incompatible" not in wish.allow:
             raise CallerError(
                 "schema_incompatible",

@@ -10,7 +10,7 @@ from gateway.administration.evidence import Author
 from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
-from gateway.http.parameters import parse_instant
+from gateway.http.parameters import flag, parse_instant
 from gateway.http.reading import read_members
 from gateway.http.words import json_response
 from gateway.instants import format_instant
@@ -24,6 +24,9 @@ _HOUSE_ROLES: Final[tuple[Role, ...]] = ("team", "operator")
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([smhdy])", re.ASCII)
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "y": 31_536_000_000}
 _MAX_NAME: Final = 100
+
+CREATE_OFFERED: Final = frozenset({"dry_run"})
+REVOKE_OFFERED: Final = frozenset({"dry_run", "reason"})
 
 
 async def list_credentials(call: Call) -> Response:
@@ -46,26 +49,32 @@ async def show_credential(call: Call) -> Response:
 
 
 async def create_credential(call: Call) -> Response:
-    """Make an API key. A partner gives none that may do more than its own."""
-    doors = call.doors
+    """Make an API key. A partner gives none that may do more than its own. A dry run makes none."""
+    doors, dry_run = call.doors, flag(call.query, "dry_run")
     members = await read_members(call.request, _MEMBERS, seconds=doors.values.body_seconds)
     wanted = _wanted(call, members)
     if call.known.partner is not None and not (wanted.scopes or frozenset()) <= call.known.scopes:
         raise CallerError("scope_missing", "A new credential may have only scopes that yours has.")
-    change = await doors.administration.create_credential(wanted, by=_author(call))
+    change = await doors.administration.create_credential(wanted, by=_author(call), dry_run=dry_run)
+    if dry_run:
+        item = _item(change.credential, doors.clock())
+        del item["id"]  # whoever makes it gets another
+        return json_response({**item, "dry_run": True})
     base = "/v1" if call.owner is None else call.base
     headers = {"Location": f"{base}/credentials/{change.credential.id}"}
     return json_response({**_item(change.credential, doors.clock()), "secret": change.text}, 201, headers)
 
 
 async def revoke_credential(call: Call) -> Response:
-    """Revoke a credential; one that is revoked already stays as it is."""
+    """Revoke a credential; one that is revoked already stays as it is. A dry run revokes none."""
     found = await _find(call)
     owner = None if call.owner is None else call.owner.slug
+    dry_run = flag(call.query, "dry_run")
     change = await call.doors.administration.revoke_credential(
-        found.id, owner=owner, reason=call.query.get("reason", ""), by=_author(call)
+        found.id, owner=owner, reason=call.query.get("reason", ""), by=_author(call), dry_run=dry_run
     )
-    return json_response(_item(change.credential, call.doors.clock()))
+    item = _item(change.credential, call.doors.clock())
+    return json_response({**item, "dry_run": True} if dry_run else item)
 
 
 async def _find(call: Call) -> Credential:

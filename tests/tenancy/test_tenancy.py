@@ -106,10 +106,9 @@ def expected(gate: Gate, owner: str, name: str) -> set[int]:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("gate", GUARDED, ids=name_of)
 async def test_each_role_gets_its_own_and_nothing_else(house: House, gate: Gate) -> None:
-    if gate.method == "DELETE":
-        owners: tuple[str, ...] = ("unknown", "malformed")
-    else:
-        owners = OWNERS
+    # What is deleted for good is missing in the next test: such a route is asked for what nobody has.
+    is_lasting = gate.method == "DELETE" and "dry_run" not in gate.offered
+    owners = ("unknown", "malformed") if is_lasting else OWNERS
     wrong = []
     for name in ROLES:
         for owner in owners:

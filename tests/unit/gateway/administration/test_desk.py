@@ -125,6 +125,23 @@ async def test_a_suspended_partner_is_not_activated_by_its_topics(tmp_path: Path
         assert await world.parts.ground.database.write(suspend) == "suspended"
 
 
+async def test_a_dry_run_of_a_credential_is_the_real_one_rolled_back(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await put(world, sent())
+        desk, database = world.parts.administration, world.parts.ground.database
+        made = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR)
+        before = await database.read(store.revision), await database.read(store.credentials)
+        dry = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR, dry_run=True)
+        gone = await desk.revoke_credential(
+            made.credential.id, owner="acme", reason="", by=OPERATOR, dry_run=True
+        )
+        assert (dry.action, dry.text, dry.credential.name) == ("created", None, "n")
+        assert (gone.action, gone.credential.revoked_at is None) == ("revoked", False)
+        assert (await database.read(store.revision), await database.read(store.credentials)) == before
+
+
 async def test_credentials_and_contracts_are_entries_with_their_author(
     tmp_path: Path, database_url: str
 ) -> None:

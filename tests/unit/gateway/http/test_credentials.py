@@ -43,6 +43,46 @@ async def test_a_partner_gives_no_more_than_it_has(house: House) -> None:
     assert usual.json()["scopes"] == ["audit", "manage"]
 
 
+async def test_a_dry_run_tells_what_would_be_made_and_makes_nothing(house: House) -> None:
+    async with house.client("acme") as client:
+        before = (await client.get("/v1/credentials")).json()
+        dry = await client.post("/v1/credentials?dry_run=true", json={"name": "next", "scopes": ["send"]})
+        after = (await client.get("/v1/credentials")).json()
+    assert dry.status_code == 200
+    assert {name: dry.json()[name] for name in ("name", "scopes", "state", "dry_run")} == {
+        "name": "next",
+        "scopes": ["send"],
+        "state": "active",
+        "dry_run": True,
+    }
+    assert not {"secret", "id"} & dry.json().keys()
+    assert "location" not in dry.headers
+    assert after == before
+
+
+async def test_a_dry_run_is_refused_as_the_real_one_would_be(house: House) -> None:
+    async with house.client("acme") as client:
+        wrong = await client.post("/v1/credentials?dry_run=true", json={"role": "operator"})
+        await client.post("/v1/credentials", json={})
+        third = await client.post("/v1/credentials?dry_run=true", json={})
+        foreign = await client.delete("/v1/credentials/crd_none?dry_run=true")
+        unclear = await client.delete(f"/v1/credentials/{house.credentials['acme'].id}?dry_run=yes")
+        assert (await client.get("/v1/me")).status_code == 200
+    codes = [one.json()["code"] for one in (wrong, third, foreign, unclear)]
+    assert codes == ["parameter_invalid", "limit_reached", "not_found", "parameter_invalid"]
+
+
+async def test_a_dry_run_of_revoking_leaves_the_key_in_force(house: House) -> None:
+    path = f"/v1/partners/acme/credentials/{house.credentials['acme'].id}"
+    async with house.client("operator") as operator:
+        dry = await operator.delete(f"{path}?dry_run=true&reason=leaked")
+        shown = await operator.get(path)
+    async with house.client("acme") as client:
+        assert (await client.get("/v1/me")).status_code == 200
+    assert (dry.status_code, dry.json()["state"], dry.json()["dry_run"]) == (200, "revoked", True)
+    assert (shown.json()["state"], shown.json()["revoked_at"]) == ("active", None)
+
+
 async def test_scopes_restrict_routes(house: House) -> None:
     await house.issue("reader", "partner", "acme", scopes=frozenset({"receive"}))
     async with house.client("reader") as client:
