@@ -1,0 +1,45 @@
+"""Routes that any credential of the right role may call, whatever its scopes: a short list, said aloud."""
+
+from gateway.http.gates import GATES
+
+# Who one is and what was agreed: a credential with one scope needs them as much as one with all.
+SELF = {
+    "GET /v1/me",
+    "GET /v1/contract",
+    "GET /v1/types",
+    "GET /v1/types/{type}",
+    "GET /v1/types/{type}/schema",
+    "GET /v1/schemas/{id}",
+}
+# The same of a partner, for our side; and what an operator watches.
+OURS = {
+    "GET /v1/partners/{p}/contract",
+    "GET /v1/partners/{p}/types",
+    "GET /v1/partners/{p}/types/{type}",
+    "GET /v1/partners/{p}/types/{type}/schema",
+    "GET /v1/partners/{p}/schemas/{id}",
+    "GET /v1/partners",
+    "GET /v1/partners/{p}",
+    "GET /v1/status",
+}
+
+
+def test_every_other_route_demands_a_scope() -> None:
+    scopeless = {
+        f"{gate.method} {gate.path}"
+        for gate in GATES
+        if gate.scope is None and gate.side not in {"open", "private"}
+    }
+    assert scopeless == SELF | OURS
+
+
+def test_routes_without_credentials_are_these() -> None:
+    bare = {f"{gate.method} {gate.path}" for gate in GATES if not gate.who}
+    assert bare == {
+        "GET /.well-known/jwks.json",
+        "GET /.well-known/partner-gateway",
+        "GET /errors/{code}",
+        "GET /livez",
+        "GET /readyz",
+        "GET /metrics",
+    }
