@@ -13,7 +13,7 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 PACKAGES := gateway partners schemas audit
-CODE := $(PACKAGES) tests $(wildcard bench)
+CODE := $(PACKAGES) tests examples $(wildcard bench)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # Two stamps: editing pyproject.toml re-links the program in seconds without a look at the locked packages.
@@ -46,11 +46,13 @@ format: $(LINKED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-check: $(LINKED) ## formatting, lint, types and layers; changes nothing
+check: $(LINKED) ## formatting, lint, types, layers and the house tests; changes nothing
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q tests/house
 
 test: $(LINKED) ## run the tests: make test ARGS="tests/unit -k claim"
 	$(BIN)/python -m pytest $(ARGS)

@@ -27,7 +27,6 @@ def _limits(contract: Contract) -> Iterator[str]:
     named = {
         "events_per_second": limits.events_per_second,
         "bytes_per_day": limits.bytes_per_day,
-        "endpoints": limits.endpoints,
         "streams": limits.streams,
     }
     kept = [name for name, value in named.items() if value is not None]

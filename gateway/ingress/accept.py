@@ -12,24 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from gateway.broker.port import Broker, Position
 from gateway.catalog import Catalog, Snapshot
 from gateway.channels import Channel
 from gateway.errors import OverloadedError, StoreError
-from gateway.event import Direction, EventKey
+from gateway.event import Direction
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Claim, Found
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
-from gateway.ingress.prepare import Circumstances, Prepared, prepare, raw_id
+from gateway.ingress.prepare import Circumstances, Prepared, prepare, raw_key
 from gateway.ingress.publish import Publisher
 from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.turns import take_turns
 from gateway.ingress.wording import accepted, conflict
+from schemas.leaf import JsonFlavour
 
 _LARGE_BYTES = 8 * 1024
 """What is larger is read and prepared on a thread: it takes 0.1 to 1 ms a kilobyte."""
@@ -44,8 +45,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _Checked = Prepared | Refused | Found
-_Unfit = dict[int, tuple[bytes, Draft, Channel]]
-"""By place in the request: ref, draft and channel of an event that its schema refuses."""
+_Unfit = dict[int, tuple[bytes, Draft, JsonFlavour]]
+"""By place in the request: ref, draft and JSON flavour of an event that today's contract refuses."""
+
+_LOOKED_BACK: Final = frozenset({"event_invalid", "event_too_large", "event_type_unknown"})
+"""Refusals that an event may meet though it was accepted once, under an earlier contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Ingress:
         return self.circumstances(submission.method, submission.credential, submission.idempotency_key)
 
     async def _check(self, submission: Submission, snapshot: Snapshot) -> tuple[list[_Checked], _Unfit]:
-        """Prepare each item; beside that, those that their schema refuses but that have an id."""
+        """Prepare each item; beside that, those that are refused but have an id: they may have a claim."""
         loop = asyncio.get_running_loop()
         begun, circumstances = loop.time(), self._now(submission)
         checked: list[_Checked] = []
@@ -144,19 +148,20 @@ class Ingress:
                 checked.append(item.refusal)
                 continue
             channel = _channel(item, submission, snapshot, with_hint=unknown < _MOST_HINTS)
-            if isinstance(channel, Refused):
+            one: _Checked
+            if isinstance(channel, Channel):
+                one = await self._compute(len(item.data), prepare, item, channel, circumstances)
+            else:
                 unknown += 1
-                checked.append(channel)
-                continue
-            one = await self._compute(len(item.data), prepare, item, channel, circumstances)
-            if isinstance(one, Refused) and one.code == "event_invalid":
-                event_id = raw_id(item, channel, circumstances)
-                if event_id is not None:
-                    key = EventKey(
-                        channel.partner, channel.direction, item.source or channel.source, event_id
-                    )
+                one = channel
+            if isinstance(one, Refused) and one.code in _LOOKED_BACK:
+                known = channel if isinstance(channel, Channel) else None
+                whose = (submission.partner, submission.direction)
+                find = partial(raw_key, item, *whose, channel=known, at=circumstances)
+                key = await self._compute(len(item.data), find)
+                if key is not None:
                     one = replace(one, key=key)
-                    unfit[number] = (key.ref(), item, channel)
+                    unfit[number] = (key.ref(), item, known.line.terms.json if known else "plain")
             checked.append(one)
         self.step("inbound.1.signed")
         return checked, unfit

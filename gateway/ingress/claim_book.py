@@ -1,12 +1,12 @@
 """Who holds an id: takes claims, compares events with those that hold theirs, finds earlier ones."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlmodel import Session
 
 from gateway.catalog import Catalog
-from gateway.channels import Channel
 from gateway.database import Database, clock
 from gateway.group_commit import GroupCommit
 from gateway.ingress.claims import Answer, Claim, Found, Take, Write, is_timely, read, take
@@ -14,6 +14,10 @@ from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Failed, Refused
 from gateway.ingress.prepare import Prepared, digest_under
 from gateway.ingress.wording import conflict
+from schemas.leaf import JsonFlavour
+
+_LARGE_BYTES = 8 * 1024
+"""What is larger is encoded on a thread."""
 
 
 class _TakenError(Exception):
@@ -36,7 +40,7 @@ class ClaimBook:
     catalog: Catalog
     lease_ms: Callable[[], int]
 
-    async def find_same(self, wanted: Sequence[tuple[bytes, Draft, Channel]]) -> list[Found | None]:
+    async def find_same(self, wanted: Sequence[tuple[bytes, Draft, JsonFlavour]]) -> list[Found | None]:
         """For each ref, the claim on it, where the draft is the same event under the claim's schema."""
         refs = list({ref for ref, _, _ in wanted})
 
@@ -45,9 +49,9 @@ class ClaimBook:
 
         held, now = await self.database.read(work)
         found: list[Found | None] = []
-        for ref, draft, channel in wanted:
+        for ref, draft, flavour in wanted:
             claim = held.get(ref)
-            is_same = claim is not None and await self._fits(draft, channel, claim)
+            is_same = claim is not None and await self._fits(draft, flavour, claim)
             found.append(Found(claim, mine=False, now=now) if claim is not None and is_same else None)
         return found
 
@@ -127,11 +131,14 @@ class ClaimBook:
             return True
         if prepared.claim.schema_id == held.schema_id:
             return False
-        return await self._fits(prepared.draft, prepared.channel, held)
+        return await self._fits(prepared.draft, prepared.channel.line.terms.json, held)
 
-    async def _fits(self, draft: Draft, channel: Channel, held: Claim) -> bool:
-        version = await self.catalog.version(held.schema_id, channel.line.terms.json)
-        return digest_under(version, draft) == held.event_sha256
+    async def _fits(self, draft: Draft, flavour: JsonFlavour, held: Claim) -> bool:
+        version = await self.catalog.version(held.schema_id, flavour)
+        if len(draft.data) <= _LARGE_BYTES:
+            return digest_under(version, draft) == held.event_sha256
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, digest_under, version, draft) == held.event_sha256
 
 
 def _untrusted() -> Failed:

@@ -13,12 +13,21 @@ from audit.note import Signer
 from audit.receipt import issue
 from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
-from gateway.event import MAX_BYTES, EventKey, event_digest, format_ref, has_control
+from gateway.event import (
+    MAX_BYTES,
+    Direction,
+    EventKey,
+    default_source,
+    event_digest,
+    format_ref,
+    has_control,
+)
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
 from gateway.ingress.content import unreadable
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Refused
 from gateway.record import Encoded, Place, encode_record
+from partners.contract import IdRule
 from schemas import codec
 from schemas.errors import DatumError, JsonTextError
 from schemas.json_reader import read_json
@@ -117,22 +126,27 @@ def identify(
     return Refused("event_id_missing", f"The event has no id: give it in {where}ce-id or Idempotency-Key.")
 
 
-def raw_id(draft: Draft, channel: Channel, at: Circumstances) -> str | None:
-    """The id of a draft that its schema refuses, as far as it can be told.
+def raw_key(
+    draft: Draft, partner: str, direction: Direction, *, channel: Channel | None, at: Circumstances
+) -> EventKey | None:
+    """The identity of a draft that today's contract refuses, as far as it can be told.
 
-    It may have been accepted before.
+    It may have been accepted before. `channel` None: its type is no longer in the contract.
     """
-    if draft.id is not None:
-        return draft.id
-    rule = channel.line.terms.id
-    if rule.mode == "pointers":
-        try:
-            data = read_json(draft.data)
-        except (DatumError, JsonTextError):
-            return at.idempotency_key
-        found = id_from(rule, {pointer: _scalar_at(data, pointer) for pointer in rule.pointers})
-        return at.idempotency_key if found is None else found
-    return at.idempotency_key
+    event_id = draft.id
+    if event_id is None and channel is not None and channel.line.terms.id.mode == "pointers":
+        event_id = _id_in(draft, channel.line.terms.id)
+    event_id = at.idempotency_key if event_id is None else event_id
+    source = draft.source or default_source(partner, direction)
+    return None if event_id is None else EventKey(partner, direction, source, event_id)
+
+
+def _id_in(draft: Draft, rule: IdRule) -> str | None:
+    try:
+        data = read_json(draft.data)
+    except (DatumError, JsonTextError):
+        return None
+    return id_from(rule, {pointer: _scalar_at(data, pointer) for pointer in rule.pointers})
 
 
 def digest_under(version: Version, draft: Draft) -> bytes | None:

@@ -1,4 +1,6 @@
+import json
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -6,6 +8,9 @@ import pytest
 from gateway.broker.port import UNREADABLE_HEADERS, Record
 from gateway.event import EventKey
 from gateway.record import (
+    DATUM_TYPE,
+    GUID_HEADER,
+    PREFIX_TYPE,
     Encoded,
     Envelope,
     Framing,
@@ -16,6 +21,7 @@ from gateway.record import (
     encode_record,
 )
 
+VECTORS = Path(__file__).parents[2] / "vectors" / "formats.json"
 GUID = UUID("6f1a2b3c-0000-4000-8000-000000000001")
 PLACE = Place("partners.acme.inbound", 0, b"C-1", 1_795_353_600_000)
 
@@ -103,3 +109,27 @@ def test_what_is_no_event_says_why() -> None:
     assert decode_record(replace(record, value=b"\x00\x00")) == Unreadable("framing")
     assert decode_record(changed(record, ("__value_schema_id", b"\x01short"))) == Unreadable("framing")
     assert decode_record(structured) == Unreadable("structured_mode")
+
+
+@pytest.mark.parametrize("framing", ["prefix", "header"])
+def test_the_known_answer_of_the_formats_page(framing: Framing) -> None:
+    whole = json.loads(VECTORS.read_text())
+    vector, accepted = whole["record"], whole["evidence"]["kinds"][0]["members"]
+    key = EventKey(accepted["partner"], accepted["direction"], accepted["source"], accepted["id"])
+    event = Encoded(
+        accepted["type"],
+        key,
+        accepted["attributes"],
+        bytes.fromhex(vector["header_value"]),
+        SchemaRef(vector["schema_id"], UUID(vector["guid"])),
+        framing,
+        whole["receipt"]["token"],
+    )
+    made = encode_record(event, Place("t", 0, None, 0), origin=whole["evidence"]["iss"])
+    headers = [[name, value.decode()] for name, value in made.headers if name != GUID_HEADER]
+    expected = [list(pair) for pair in vector["headers"]]
+    if framing == "header":
+        expected[expected.index(["content-type", PREFIX_TYPE])] = ["content-type", DATUM_TYPE]
+        assert dict(made.headers)[GUID_HEADER] == b"\x01" + UUID(vector["guid"]).bytes
+    assert headers == expected
+    assert made.value == bytes.fromhex(vector["value" if framing == "prefix" else "header_value"])

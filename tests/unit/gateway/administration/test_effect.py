@@ -21,8 +21,9 @@ def test_a_contract_that_takes_effect_as_it_stands_has_no_remarks() -> None:
 def test_what_is_only_kept_is_said() -> None:
     said = lines(
         "authentication: {accept: [api_key, mtls], require_signature: true}\n"
-        "limits: {events_per_second: 5}\n"
+        "limits: {events_per_second: 5, endpoints: 3}\n"
         "endpoints:\n  declared:\n    - {name: hook, url: 'https://hooks.acme.example/in'}\n"
     )
     for words in ("require_signature", "mtls kept", "events_per_second kept", "hook stays unverified"):
         assert words in said
+    assert "endpoints kept" not in said

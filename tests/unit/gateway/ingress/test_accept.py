@@ -194,3 +194,23 @@ async def test_a_refusal_is_found_by_the_id_in_the_data_and_changes_no_accepted_
         with world.parts.ground.database.begin() as session:
             rows = find(session, log).rows
         assert {(row.first.event_id, row.state) for row in rows} == {("A-7", "refused"), ("A-1", "accepted")}
+
+
+async def test_an_accepted_event_keeps_its_receipt_when_the_contract_drops_its_type_or_size(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as world:
+        long = {**A, "customer": "C" * 2_000}
+        await world.apply()
+        (first,) = await world.submit([draft(long, id="A-1")])
+        await world.apply(CONTRACT + "limits: {event_bytes: 1KiB}\n")
+        (too_large,) = await world.submit([draft(long, id="A-1")])
+        without = CONTRACT.replace("order.placed:", "order.changed:")
+        await world.apply(without, allow=frozenset({"destructive"}))
+        (unknown,) = await world.submit([draft(long, id="A-1")])
+        (other,) = await world.submit([draft({**long, "qty": 5}, id="A-1")])
+        assert isinstance(first, Accepted)
+        for one in (too_large, unknown):
+            assert isinstance(one, Accepted)
+            assert one.receipt == first.receipt
+        assert isinstance(other, Refused)

@@ -8,7 +8,7 @@ from audit.receipt import verify_receipt
 from gateway.channels import Channel
 from gateway.ingress.draft import Draft, sort_attributes
 from gateway.ingress.outcome import Refused
-from gateway.ingress.prepare import Circumstances, Prepared, digest_under, make_record, prepare, raw_id
+from gateway.ingress.prepare import Circumstances, Prepared, digest_under, make_record, prepare, raw_key
 from partners.contract import IdRule
 from tests.unit.gateway.ingress.channels import channel, circumstances
 from tests.world import draft
@@ -147,11 +147,18 @@ def test_the_id_of_an_event_that_does_not_validate_is_found_where_it_stands() ->
         [{"name": "o", "type": {"type": "record", "name": "O", "fields": [ID]}}],
         rule=IdRule("pointers", ("/o/id",)),
     )
-    assert raw_id(draft({"o": {"id": 7, "x": 1}}), nested, at) == "7"
-    assert raw_id(draft({"o": []}), nested, at) == "K"
-    assert raw_id(draft(b"{"), nested, circumstances()) is None
-    assert raw_id(draft({}, id="H"), nested, at) == "H"
-    assert raw_id(draft({}), channel([ID], rule=REQUIRED), at) == "K"
+
+    def found(event: Draft, on: Channel | None, at: Circumstances = at) -> str | None:
+        key = raw_key(event, "acme", "inbound", channel=on, at=at)
+        return None if key is None else key.id
+
+    assert found(draft({"o": {"id": 7, "x": 1}}), nested) == "7"
+    assert found(draft({"o": []}), nested) == "K"
+    assert found(draft(b"{"), nested, circumstances()) is None
+    assert found(draft({}, id="H"), nested) == "H"
+    assert found(draft({}), channel([ID], rule=REQUIRED)) == "K"
+    assert found(draft({"id": "A"}), None, circumstances()) is None
+    assert found(draft({"id": "A"}, id="H"), None) == "H"
 
 
 def test_a_confirmed_claim_has_nothing_to_publish() -> None:
