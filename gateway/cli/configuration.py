@@ -26,7 +26,7 @@ def show(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exi
 
 
 def check(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
-    """Check the settings without starting anything; 2 where they are wrong."""
+    """Check the settings without starting anything; exit code 2 where they are wrong."""
     read_settings(call, config, {"data": folder} if folder else {})
     call.output.note("The settings are good.")
     return None

@@ -24,7 +24,7 @@ File = Annotated[
 Allow = Annotated[
     str,
     typer.Option(
-        "--allow", metavar="WORDS", help="destructive,incompatible: what may be done.", show_default=False
+        "--allow", metavar="WORDS", help="Do what is blocked: destructive,incompatible.", show_default=False
     ),
 ]
 
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(call: Invocation, file: File, *, allow: Allow = "") -> Exit | None:
-    """Say what apply would change, and whether it would be refused. Changes nothing."""
+    """Say what apply would change; exit code 6 where it would be refused. Changes nothing."""
     return _planned(call, file, allow)[1]
 
 

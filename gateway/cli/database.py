@@ -22,7 +22,7 @@ def migrate(
     folder: Folder = "",
     config: Config = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; 5 where it must be migrated.")
+        bool, typer.Option("--check", help="Change nothing; exit code 5 where there is something to do.")
     ] = False,
 ) -> Exit | None:
     """Bring the database to the revision of this program."""

@@ -38,19 +38,24 @@ class Filters:
     source: Annotated[
         str | None, typer.Option("--source", help="CloudEvents source.", show_default=False)
     ] = None
-    ref: Annotated[str | None, typer.Option("--ref", help="evt_...", show_default=False)] = None
+    ref: Annotated[str | None, typer.Option("--ref", help="Reference, evt_...", show_default=False)] = None
     direction: Annotated[
         str | None, typer.Option("--direction", help="inbound or outbound.", show_default=False)
     ] = None
     state: Annotated[
         str | None,
-        typer.Option("--state", help="accepted, refused, delivered, parked ...", show_default=False),
+        typer.Option(
+            "--state", help="accepted, refused, delivered, retry, held, parked, ...", show_default=False
+        ),
     ] = None
     type: Annotated[str | None, typer.Option("--type", help="Event type.", show_default=False)] = None
     since: Annotated[
-        str | None, typer.Option("--since", help="RFC 3339, or a span such as 24h.", show_default=False)
+        str | None,
+        typer.Option(
+            "--since", help="Not before: RFC 3339, or so long ago, such as 24h.", show_default=False
+        ),
     ] = None
-    until: Annotated[str | None, typer.Option("--until", help="Likewise.", show_default=False)] = None
+    until: Annotated[str | None, typer.Option("--until", help="Before: likewise.", show_default=False)] = None
 
     def params(self) -> dict[str, str | int | bool | None]:
         """The query."""
@@ -85,7 +90,7 @@ def list_history(
 
 
 def show_event(call: Invocation, ref: Ref, *, partner: OfPartner = None) -> Exit | None:
-    """Show one event's receipt, record, deliveries and log entries."""
+    """Show what is known of one event: record, deliveries, log entries and its receipt."""
     with call.client() as client:
         _owner, document = find_event(client, ref, partner)
     if call.output.as_json:

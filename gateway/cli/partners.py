@@ -14,7 +14,10 @@ from gateway.cli.exits import Exit
 from gateway.cli.secret_file import claimed
 
 OfPartner = Annotated[
-    str | None, typer.Option("--partner", "-p", help="Partner that it belongs to.", show_default=False)
+    str | None,
+    typer.Option(
+        "--partner", "-p", help="For operators: the partner whose it is; none: ours.", show_default=False
+    ),
 ]
 
 _CREDENTIAL: Final = ("id", "role", "name", "scopes", "state", "expires_at")
@@ -26,7 +29,9 @@ class WantedCredential:
 
     role: Annotated[
         str | None,
-        typer.Option("--role", help="partner, auditor, team or operator.", show_default=False),
+        typer.Option(
+            "--role", help="Of a partner: partner or auditor. Ours: team or operator.", show_default=False
+        ),
     ] = None
     name: Annotated[str, typer.Option("--name", help="What it is for.", show_default=False)] = ""
     expires: Annotated[
@@ -36,7 +41,10 @@ class WantedCredential:
         ),
     ] = None
     scopes: Annotated[
-        str | None, typer.Option("--scopes", help="send,receive,audit,manage", show_default=False)
+        str | None,
+        typer.Option(
+            "--scopes", help="Fewer than the role has: send,receive,audit,manage", show_default=False
+        ),
     ] = None
 
     def body(self) -> bytes:
@@ -57,7 +65,7 @@ def register(app: typer.Typer) -> None:
     command(group, "list")(list_partners)
     command(group, "show")(show_partner)
     app.add_typer(group, name="partners")
-    group = typer.Typer(help="What callers prove themselves with.", no_args_is_help=True)
+    group = typer.Typer(help="Keys and what else callers prove themselves with.", no_args_is_help=True)
     command(group, "list")(list_credentials)
     command(group, "show")(show_credential)
     command(group, "create", writes=True)(create_credential)
@@ -73,7 +81,10 @@ def list_partners(call: Invocation) -> Exit | None:
     return None
 
 
-def show_partner(call: Invocation, partner: Annotated[str, typer.Argument(help="Its slug.")]) -> Exit | None:
+def show_partner(
+    call: Invocation,
+    partner: Annotated[str, typer.Argument(help="Its name in the contract file, such as acme.")],
+) -> Exit | None:
     """Show one partner and its endpoints."""
     with call.client() as client:
         document = client.get(under(partner)).document()
@@ -98,7 +109,7 @@ def list_credentials(call: Invocation, *, partner: OfPartner = None) -> Exit | N
 
 def show_credential(
     call: Invocation,
-    credential: Annotated[str, typer.Argument(metavar="ID", help="crd_...")],
+    credential: Annotated[str, typer.Argument(metavar="ID", help="Id of the credential, crd_...")],
     *,
     partner: OfPartner = None,
 ) -> Exit | None:
@@ -141,7 +152,7 @@ def create_credential(
 
 def revoke_credential(
     call: Invocation,
-    credential: Annotated[str, typer.Argument(metavar="ID", help="crd_...")],
+    credential: Annotated[str, typer.Argument(metavar="ID", help="Id of the credential, crd_...")],
     *,
     partner: OfPartner = None,
     reason: Annotated[str, typer.Option("--reason", help="Kept in the log.", show_default=False)] = "",

@@ -22,7 +22,7 @@ Folder = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings.", show_default="gateway.toml, if there"),
+    typer.Option("--config", metavar="FILE", help="Settings file.", show_default="gateway.toml, if there"),
 ]
 
 _LARGEST_PORT: Final = 65_535
@@ -34,16 +34,19 @@ class Start:
 
     port: Annotated[
         int | None,
-        typer.Option("--port", min=1, max=_LARGEST_PORT, help="Of 127.0.0.1.", show_default="8080"),
+        typer.Option("--port", min=1, max=_LARGEST_PORT, help="Port on 127.0.0.1.", show_default="8080"),
     ] = None
     contract: Annotated[
         list[Path] | None,
-        typer.Option("--contract", metavar="FILE|DIR", help="Apply at once.", show_default=False),
+        typer.Option("--contract", metavar="FILE|DIR", help="Apply this at the start.", show_default=False),
     ] = None
     tls: Annotated[
-        str | None, typer.Option("--tls", metavar="dev", help="dev: make a certificate.", show_default=False)
+        str | None,
+        typer.Option(
+            "--tls", metavar="dev", help="dev: make a certificate for trying out.", show_default=False
+        ),
     ] = None
-    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front ends TLS.")] = False
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front does TLS.")] = False
 
 
 def register(app: typer.Typer) -> None:
@@ -89,17 +92,17 @@ def init(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exi
 
 
 def serve(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
-    """Run the doors: HTTP for partners and operators."""
+    """Run one role, HTTP for partners and operators; see also relay and sequence."""
     return _role(call, "serve", config, folder)
 
 
 def relay(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
-    """Run the deliveries: from outbound topics to webhooks."""
+    """Run one role, the deliveries: from outbound topics to webhooks."""
     return _role(call, "relay", config, folder)
 
 
 def sequence(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
-    """Run the log: from topics and decisions to entries and checkpoints."""
+    """Run one role, the log: from topics and decisions to entries and checkpoints."""
     return _role(call, "sequence", config, folder)
 
 
@@ -107,9 +110,9 @@ def run_demo(
     call: Invocation,
     *,
     events: Annotated[
-        int | None, typer.Option("--events", min=1, help="At most so many.", show_default=False)
+        int | None, typer.Option("--events", min=1, help="Send at most so many.", show_default=False)
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the gateway's folder and the papers.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the gateway's folder and the papers.")] = False,
 ) -> Exit | None:
     """See it all: two partners, real events, webhooks, proofs and a kill, in about a minute."""
     from gateway.cli import demo  # noqa: PLC0415 - it loads what no other command needs

@@ -25,9 +25,15 @@ _NDJSON: Final = "application/x-ndjson"
 class Way:
     """How to send."""
 
-    id: Annotated[str | None, typer.Option("--id", help="Id of the one event.", show_default=False)] = None
+    id: Annotated[
+        str | None,
+        typer.Option("--id", help="Id of the event, where its data holds none.", show_default=False),
+    ] = None
     rate: Annotated[
-        str | None, typer.Option("--rate", metavar="N/s", help="Events a second.", show_default=False)
+        str | None,
+        typer.Option(
+            "--rate", metavar="N/s", help="At most so many a second, such as 500/s.", show_default=False
+        ),
     ] = None
     batch: Annotated[
         bool, typer.Option("--batch", help="The file has an event a line (.ndjson, .jsonl always).")
@@ -64,11 +70,17 @@ def register(app: typer.Typer) -> None:
 
 def send(
     call: Invocation,
-    words: Annotated[list[str], typer.Argument(metavar="[PARTNER] TYPE @FILE|-")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[PARTNER] TYPE @FILE|-", help="Event type, and the file of its data."),
+    ],
     *,
     way: Way,
 ) -> Exit | None:
-    """Send the event in FILE (- is stdin): from a partner to us, or, with PARTNER, from us to a partner."""
+    """Send the event in FILE (- is stdin). Our side names the PARTNER that it sends to; a partner none.
+
+    Such as: gateway send order.placed @order.json
+    """
     partner, event_type, named = _targets(words)
     path = None if named == "-" else Path(named.removeprefix("@"))
     is_many = way.batch or (path is not None and path.suffix in MANY)

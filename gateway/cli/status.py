@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def status(
     call: Invocation,
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")] = False,
 ) -> Exit | None:
     """Show roles, lag, broker, log heads and warnings."""
     with call.client() as client:

@@ -21,14 +21,23 @@ class Reach:
 
     start: Annotated[
         str | None,
-        typer.Option("--from", help="earliest, now, RFC 3339, or a span such as 2h.", show_default=False),
+        typer.Option(
+            "--from",
+            help="Begin at: earliest, now, RFC 3339, or so long ago, such as 2h.",
+            show_default=False,
+        ),
     ] = None
     types: Annotated[
-        str | None, typer.Option("--types", help="Event types, by commas.", show_default=False)
+        str | None,
+        typer.Option("--types", help="Only these event types, with commas between.", show_default=False),
     ] = None
     direction: Annotated[
         str | None,
-        typer.Option("--direction", help="outbound (to the partner) or inbound.", show_default=False),
+        typer.Option(
+            "--direction",
+            help="For operators and teams: outbound (to the partner) or inbound.",
+            show_default=False,
+        ),
     ] = None
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False
 
@@ -40,7 +49,9 @@ def register(app: typer.Typer) -> None:
 
 def stream(
     call: Invocation,
-    partner: Annotated[str | None, typer.Argument(help="Whose; none: my own.", show_default=False)] = None,
+    partner: Annotated[
+        str | None, typer.Argument(help="Whose; for operators and teams.", show_default=False)
+    ] = None,
     *,
     reach: Reach,
 ) -> Exit | None:

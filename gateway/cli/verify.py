@@ -59,7 +59,10 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     call: Invocation,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", show_default=False)] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE...", help="Papers that belong together.", show_default=False),
+    ] = None,
     *,
     pins: Pins,
     growth: Growth,
@@ -67,7 +70,10 @@ def verify(
         Path | None, typer.Option("--content", metavar="FILE", help="Your copy of what was sent.")
     ] = None,
 ) -> Exit | None:
-    """Verify a bundle, a receipt with or without its proof, a checkpoint, or that a log only grew."""
+    """Verify a bundle, a receipt with or without its proof, a checkpoint, or that a log only grew.
+
+    Needs no gateway and no account; exit code 9 where something is not proved.
+    """
     if (growth.old is None) != (growth.consistency is None):
         raise UsageError("--old and --consistency go together")
     if not files and growth.old is None:

@@ -70,9 +70,17 @@ async def test_a_destructive_plan_is_refused_unless_that_is_meant(desk: Desk) ->
     path = desk.contract()
     await desk.run("apply", "-f", path, "--yes")
     desk.contract(text="gateway: v1\npartner: acme\nreceives:\n  order.accepted: {schema: order.avsc}\n")
-    assert (await desk.run("plan", "-f", path)).code == 6
+    planned = await desk.run("plan", "-f", path)
+    assert (planned.code, planned.err) == (
+        6,
+        "apply would refuse this: mend it, or say --allow destructive if that is meant\n",
+    )
     refused = await desk.run("apply", "-f", path, "--yes")
-    assert refused.code == 6
+    assert (refused.code, refused.err) == (
+        6,
+        "refused: mend it, or say --allow destructive if that is meant\n",
+    )
+    assert refused.out == planned.out
     assert "contract 1" in (await desk.run("partners", "show", "bolt")).out.replace("  ", " ")
     assert (await desk.run("apply", "-f", path, "--yes", "--allow", "destructive")).code == 0
 
@@ -89,6 +97,12 @@ async def test_a_secret_goes_to_a_file_of_its_owner_and_nowhere_else(desk: Desk)
     assert "whsec_" not in ended.out + ended.err
     assert secrets.read_text().startswith("bolt hook whsec_")
     assert secrets.stat().st_mode & 0o777 == 0o600
+
+
+async def test_no_secrets_file_is_left_where_there_is_no_secret(desk: Desk) -> None:
+    secrets = desk.shell.folder / "secrets"
+    ended = await desk.run("apply", "-f", desk.contract(), "--yes", "--secrets-file", str(secrets))
+    assert (ended.code, secrets.exists()) == (0, False)
 
 
 async def test_a_secrets_file_that_holds_something_is_left_alone(desk: Desk) -> None:

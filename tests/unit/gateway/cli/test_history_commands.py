@@ -1,8 +1,10 @@
 import asyncio
 import json
 
+import httpx
+
 from audit.bundle import parse_bundle
-from tests.unit.gateway.cli.conftest import Desk, orders
+from tests.unit.gateway.cli.conftest import Canned, Desk, Shell, orders
 
 
 async def send_one(desk: Desk) -> str:
@@ -72,6 +74,26 @@ async def test_a_proof_without_a_file_goes_to_stdout(desk: Desk) -> None:
 async def test_a_proof_that_cannot_be_saved_is_a_usage_error(desk: Desk) -> None:
     ended = await desk.run("history", "proof", await send_one(desk), "-o", "/nowhere/file", by="acme")
     assert ended.code == 2
+
+
+async def test_a_receipt_is_shown_by_its_beginning_and_whole_as_json(desk: Desk) -> None:
+    ref = await send_one(desk)
+    receipt = (await desk.run("history", "show", ref, "--json", by="acme")).document()["receipt"]
+    shown = (await desk.run("history", "show", ref, by="acme")).out
+    assert receipt[:20] in shown
+    assert receipt not in shown
+    assert max(map(len, shown.splitlines())) < 200
+
+
+def test_deliveries_are_told_by_their_endpoints_names(shell: Shell) -> None:
+    deliveries = [
+        {"endpoint": "ep_1", "name": "hook", "state": "delivered", "attempts": 1},
+        {"endpoint": "ep_2", "name": None, "state": "parked", "attempts": 9},
+    ]
+    me = httpx.Response(200, json={"partner": {"slug": "acme"}})
+    shell.transport = Canned(me, httpx.Response(200, json={"ref": "evt_1", "deliveries": deliveries}))
+    out = shell.run("history", "show", "evt_1").out
+    assert [word in out for word in ("hook", "ep_1", "ep_2")] == [True, False, True]
 
 
 async def test_of_another_partner_nothing_is_found(desk: Desk) -> None:

@@ -39,6 +39,23 @@ async def test_no_key_is_made_where_it_could_not_be_kept(desk: Desk) -> None:
     assert (await desk.run("credentials", "list", "-p", "acme", "--json")).document() == before
 
 
+async def test_a_file_is_not_left_behind_where_no_key_was_made(desk: Desk) -> None:
+    path = desk.shell.folder / "erp.key"
+    refused = await desk.run("credentials", "create", "-p", "acme", "--expires", "soon", "-o", str(path))
+    assert (refused.code, path.exists()) == (2, False)
+    given = desk.shell.write("given.key", "")
+    await desk.run("credentials", "create", "-p", "acme", "--expires", "soon", "-o", str(given))
+    assert given.read_bytes() == b""
+
+
+async def test_a_wrong_expiry_is_told_of_the_option(desk: Desk) -> None:
+    ended = await desk.run("credentials", "create", "-p", "acme", "--expires", "soon")
+    assert "--expires must be an RFC 3339 time" in ended.err
+    beyond = await desk.run("credentials", "create", "-p", "acme", "--expires", "3y")
+    assert (beyond.code, "within 365 days" in beyond.err) == (2, True)
+    assert (await desk.run("credentials", "create", "-p", "acme", "--expires", "1y")).code == 0
+
+
 async def test_roles_and_scopes_are_passed_on(desk: Desk) -> None:
     ended = await desk.run(
         "credentials", "create", "-p", "acme", "--role", "auditor", "--scopes", "audit", "--json"
@@ -49,7 +66,10 @@ async def test_roles_and_scopes_are_passed_on(desk: Desk) -> None:
 
 async def test_a_dry_run_makes_no_key(desk: Desk) -> None:
     before = (await desk.run("credentials", "list", "-p", "acme", "--json")).document()
-    assert (await desk.run("credentials", "create", "-p", "acme", "--dry-run")).code == 0
+    ended = await desk.run("credentials", "create", "-p", "acme", "--dry-run")
+    assert (ended.code, "an API key for acme." in ended.out) == (0, True)
+    own = await desk.run("credentials", "create", "--dry-run", by="acme")
+    assert own.out == "Would make an API key. Nothing was changed.\n"
     assert (await desk.run("credentials", "list", "-p", "acme", "--json")).document() == before
 
 

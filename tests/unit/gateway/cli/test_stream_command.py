@@ -1,4 +1,5 @@
 import json
+import re
 
 import httpx
 
@@ -17,6 +18,18 @@ async def test_events_are_printed_decoded(desk: Desk) -> None:
     (event,) = (json.loads(line) for line in ended.out.splitlines())
     assert (event["type"], event["data"]["order_id"]) == ("order.accepted", "A-1")
     assert "order.accepted  id A-1" in (await desk.run("stream", "acme", by="team")).out
+
+
+async def test_an_event_without_a_time_is_shown_with_its_records(desk: Desk) -> None:
+    await desk.run("send", "acme", "order.accepted", "-", stdin=ORDER, by="team")
+    ended = await desk.run("stream", by="acme")
+    assert re.match(r"20\d\d-\d\d-\d\dT[\d:.]+Z  order.accepted  id A-1\n", ended.out)
+
+
+def test_an_events_own_time_comes_first(shell: Shell) -> None:
+    body = {"items": [{"id": "1", "time": "T1"}, {"id": "2"}], "recorded_at": ["R1", "R2"]}
+    shell.transport = Canned(httpx.Response(200, json={**body, "cursor": "c", "caught_up": True}))
+    assert [line[:2] for line in shell.run("stream").out.splitlines()[::2]] == ["T1", "R2"]
 
 
 async def test_our_side_reads_what_the_partner_sent(desk: Desk) -> None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -116,6 +117,30 @@ async def test_types_and_schemas_are_shown(house: House) -> None:
     assert by_id.text == schema.text
     assert (other.status_code, other.json()["code"]) == (400, "parameter_invalid")
     assert "avro" in other.json()["detail"]
+
+
+async def test_a_schema_is_found_by_its_id_alone(house: House) -> None:
+    found = {}
+    for name in ("acme", "team", "operator"):
+        async with house.client(name) as client:
+            found[name] = await client.get("/v1/schemas/1")
+            assert (await client.get("/v1/schemas/99")).status_code == 404
+    assert {answer.status_code for answer in found.values()} == {200}
+    assert len({answer.text for answer in found.values()}) == 1
+
+
+async def test_a_schema_of_others_is_for_our_side_alone(house: House) -> None:
+    other = json.dumps({"type": "record", "name": "Secret", "fields": [{"name": "id", "type": "string"}]})
+    text = "gateway: v1\npartner: bolt\nsends:\n  secret.told: {schema: secret.avsc, id: /id}\n"
+    async with house.client("operator") as client, house.client("acme") as partner:
+        body = {"contract": text, "files": {"secret.avsc": other}}
+        assert (await client.put("/v1/partners/bolt/contract", json=body)).status_code == 201
+        await house.world.parts.catalog.refresh()
+        types = (await client.get("/v1/partners/bolt/types")).json()["items"]
+        path = f"schemas/{types[0]['versions'][0]['id']}"
+        assert (await client.get(f"/v1/{path}")).text == other
+        assert (await client.get(f"/v1/partners/acme/{path}")).status_code == 404
+        assert (await partner.get(f"/v1/{path}")).status_code == 404
 
 
 async def test_a_request_is_observed_by_its_route_not_its_path(house: House) -> None:

@@ -195,6 +195,24 @@ async def test_bodies_that_are_none_have_their_code(house: House) -> None:
             assert (answer.status_code, answer.json()["code"]) == (status, code), content[:40]
             if status == 415:
                 assert "application/json" in answer.headers["accept-post"]
+                assert answer.json()["detail"] == f"The media type {media_type} is not taken here."
+
+
+async def test_what_is_wrong_with_the_data_is_said_once(house: House) -> None:
+    async with house.client("acme") as client:
+        answer = await client.post(PATH, content=b'{"\xff"}', headers=typed("application/json"))
+        line = await client.post(PATH, content=b"{]\n", headers=typed("application/x-ndjson"))
+    assert answer.json()["detail"] == "The event's data is not UTF-8 (byte 2, line 1)."
+    assert line.json()["results"][0]["problem"]["detail"].startswith("The event's data is no JSON: ")
+
+
+async def test_the_schema_that_a_hint_names_is_where_it_says(house: House) -> None:
+    path = "/v1/partners/acme/events/order.accepted"
+    async with house.client("acme") as partner, house.client("team") as team:
+        for client, route in ((partner, PATH), (team, path)):
+            hint = (await client.post(route, json={})).json()["hint"]
+            shown = await client.get(hint.split()[1])
+            assert (shown.status_code, shown.json()["type"]) == (200, "record")
 
 
 async def test_a_refused_body_is_an_entry_of_the_log(house: House) -> None:

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from audit import log
+from audit.evidence import Kind, make_evidence
 from audit.proof import parse_proof
-from tests.builders import House, open_house
+from audit.store import Pending
+from tests.builders import CONTRACTS, ORIGIN, House, open_house
 
 PATH = "/v1/events/order.placed"
 
@@ -32,6 +35,47 @@ async def test_an_event_is_found_the_moment_it_was_accepted(house: House) -> Non
             listed = await client.get("/v1/history", params={"id": f"R-{number}"})
             assert one.json()["receipt"] == sent.json()["receipt"]
             assert [item["ref"] for item in listed.json()["items"]] == [sent.json()["ref"]]
+
+
+HOOKED = (
+    CONTRACTS.replace("{slug}", "acme")
+    + """\
+endpoints:
+  verification: none
+  declared: [{name: hook, url: "http://127.0.0.1:9/hook"}]
+"""
+)
+
+
+async def test_a_delivery_is_told_by_its_endpoints_name(house: House) -> None:
+    await house.world.apply(HOOKED)
+    await house.world.parts.catalog.refresh()
+    directory = house.doors.catalog.current.directory
+    partner, (endpoint,) = directory.partner("acme"), directory.endpoints("acme")
+    assert partner is not None
+    (ref,) = await send(house, 1)
+    about = {"partner": "acme", "ref": ref, "source": "/partners/acme", "id": "H-0", "type": "order.placed"}
+    name = f"{house.doors.values.log_host}/log/{partner.log}"
+    parked = [
+        make_evidence(
+            Kind.PARKED,
+            about | {"endpoint": one, "attempts": 9, "reason": "gone"},
+            iss=ORIGIN,
+            log=name,
+            at=1,
+            salt=bytes(32),
+        )
+        for one in (endpoint.id, "ep_gone")
+    ]
+    waiting = [Pending(bytes([number]) * 16, one) for number, one in enumerate(parked)]
+    await house.doors.database.write(lambda session: log.submit_all(session, waiting))
+    async with house.client("acme") as client:
+        for _ in range(500):
+            found = (await client.get(f"/v1/history/{ref}")).json()["deliveries"]
+            if len(found) == 2:
+                break
+            await asyncio.sleep(0.02)
+    assert {(one["endpoint"], one["name"]) for one in found} == {(endpoint.id, "hook"), ("ep_gone", None)}
 
 
 async def test_a_waiting_caller_sees_the_entry_and_its_proof(house: House) -> None:

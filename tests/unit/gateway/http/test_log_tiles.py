@@ -3,10 +3,12 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from audit.bundle import Keys
 from audit.checkpoint import verify_checkpoint
 from audit.merkle import hash_leaf
 from audit.note import parse_verifier_key
 from audit.tile import decode_bundle
+from audit.verify import Outcome, verify_growth
 from tests.builders import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,6 +59,27 @@ async def test_what_the_published_log_does_not_have_is_not_found(house: House, p
     async with house.client("acme") as client:
         answer = await client.get(f"/log/{partner.log}/{path}")
     assert answer.status_code == 404
+
+
+async def test_a_log_is_proved_to_have_only_grown(house: House) -> None:
+    async with house.client("acme") as client, house.client("operator") as operator:
+        (log,) = (await client.get("/v1/me")).json()["logs"]
+        old = (await client.get(f"{log['url']}/checkpoint")).content
+        pins = Keys({}, (parse_verifier_key(log["keys"][0]),))
+        size = int(old.split(b"\n")[1])
+        sent = await client.post("/v1/events/order.placed", json={"order_id": "L-2", "qty": 1})
+        await client.get(f"{sent.headers['location']}/proof?wait=10")
+        for reader, path in ((client, "/v1"), (operator, "/v1/partners/acme")):
+            proof = await reader.get(f"{path}/log/consistency", params={"old": size})
+            assert verify_growth(old, proof.content, pins).outcome is Outcome.PROVED
+
+
+async def test_a_size_that_was_never_published_is_a_wrong_parameter(house: House) -> None:
+    async with house.client("acme") as client:
+        for query in ("", "?old=-1", "?old=x", "?old=999999999"):
+            answer = await client.get(f"/v1/log/consistency{query}")
+            assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+        assert "at most" in answer.json()["detail"]
 
 
 async def test_our_own_log_is_for_operators_alone(house: House) -> None:

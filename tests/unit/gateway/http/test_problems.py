@@ -75,6 +75,18 @@ def test_no_json_text_says_where_it_breaks() -> None:
     assert "request_id" not in document
 
 
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("is not UTF-8", "The body is not UTF-8 (byte 3, line 1)."),
+        ("ends too early", "The body ends too early (byte 3, line 1)."),
+        ("a colon is missing", "The body is no JSON: a colon is missing (byte 3, line 1)."),
+    ],
+)
+def test_what_is_wrong_with_a_json_text_is_said_once(text: str, detail: str) -> None:
+    assert trouble_of(JsonTextError(text, offset=3, line=1)).detail == detail
+
+
 def test_faults_of_a_contract_file_say_file_line_and_pointer() -> None:
     problem = Problem("acme.yaml", 12, "/sends", "unknown_field", "did you mean x?")
     document = trouble_of(ContractFileError([problem])).document(ORIGIN, "r")

@@ -50,6 +50,17 @@ async def test_pages_follow_one_another_by_cursor(house: House) -> None:
     }
 
 
+async def test_the_times_of_the_records_stand_beside_the_events(house: House) -> None:
+    await send(house, *range(2))
+    async with house.client("acme") as client:
+        page = (await client.get("/v1/stream")).json()
+        some = (await client.get("/v1/stream?types=order.accepted&limit=1")).json()
+    assert len(page["recorded_at"]) == len(page["items"]) == 2
+    assert page["recorded_at"] == sorted(page["recorded_at"])
+    assert some["recorded_at"] == page["recorded_at"][:1]
+    assert all("recorded_at" not in item for item in page["items"])
+
+
 async def test_a_waiting_reader_gets_what_comes_meanwhile(house: House) -> None:
     async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(client.get("/v1/stream?wait=10&from=now"))
