@@ -112,15 +112,15 @@ class Tls(Section):
 
     cert: OptionalPath = _key("", "certificate chain, PEM")
     key: OptionalPath = _key("", "its private key, PEM")
-    client_ca: OptionalPath = _key("", "authorities of client certificates, PEM")
+    client_ca: OptionalPath = _key("", "not offered yet: authorities of client certificates, PEM")
 
 
 class Proxy(Section):
     """Which proxies are believed, and how they hand over a client certificate."""
 
-    trusted: Networks = _key("", "networks of proxies whose headers are believed")
+    trusted: Networks = _key("", "not offered yet: networks of proxies whose headers are believed")
     client_cert: Literal["off", "rfc9440", "xfcc", "aws_alb", "nginx"] = _key(
-        "off", "the header that carries the client certificate"
+        "off", "not offered yet: the header that carries the client certificate"
     )
 
 
@@ -134,7 +134,9 @@ class BrokerSettings(Section):
     """The events: the embedded broker or Kafka."""
 
     url: str = _key("embedded:{data}/broker.db", "or `kafka://host:9092,...`", json_schema_extra=SECRET)
-    properties_file: OptionalPath = _key("", "client.properties as a Kafka provider hands it out")
+    properties_file: OptionalPath = _key(
+        "", "not offered yet: client.properties as a Kafka provider hands it out"
+    )
     topic_prefix: str = _key("partners.", "start of every topic name", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     checkpoint_topic: str = _key(
         "gateway.checkpoints", "compacted topic of checkpoints", pattern=r"^[A-Za-z0-9._-]{1,200}$"
@@ -149,7 +151,7 @@ class BrokerSettings(Section):
 class Registry(Section):
     """The schema registry."""
 
-    url: str = _key("own", "`own`, or the URL of a Confluent-compatible one", json_schema_extra=SECRET)
+    url: str = _key("own", "not offered yet: the URL of a Confluent-compatible one", json_schema_extra=SECRET)
 
 
 class Keys(Section):
@@ -173,9 +175,13 @@ class Egress(Section):
     allow: Networks = _key("", "networks that may be dialled although the shipped list denies them")
     deny: Networks = _key("", "networks denied beside the shipped list")
     timeout: Milliseconds = _key("15s", "one whole attempt", le=60_000)
-    retry: Schedule = _key("standard-75h", "or delays before each attempt: `0s,5s,5m,1h`")
-    concurrency: int = _key("8", "attempts at once to one endpoint", ge=1, le=100)
-    rate: OptionalRate = _key("", "attempts a second to one endpoint; empty: no limit")
+    retry: Schedule = _key(
+        "standard-75h", "not offered yet, a contract says it: delays before each attempt, `0s,5s,5m,1h`"
+    )
+    concurrency: int = _key(
+        "8", "not offered yet, a contract says it: attempts at once to one endpoint", ge=1, le=100
+    )
+    rate: OptionalRate = _key("", "not offered yet, a contract says it: attempts a second to one endpoint")
     disable_after: Milliseconds = _key("5d", "of failing without one success")
     tick: Milliseconds = _key("50ms", "outcomes are stored together this often", le=5_000)
 
@@ -183,9 +189,11 @@ class Egress(Section):
 class Retention(Section):
     """How long things are kept; a contract may differ."""
 
-    content: Milliseconds = _key("90d", "content as received")
-    evidence: Milliseconds = _key("7y", "evidence records")
-    claims: Milliseconds = _key("30d", "claims: repeats are recognised this long")
+    content: Milliseconds = _key("90d", "parked deliveries; for content as received the contract says it")
+    evidence: Milliseconds = _key("7y", "not offered yet: evidence records")
+    claims: Milliseconds = _key(
+        "30d", "repeats are recognised this long, or as long as content is kept if that is longer"
+    )
 
 
 class Audit(Section):
