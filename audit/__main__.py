@@ -24,7 +24,7 @@ def main(arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
     if not options.files and not options.old:
         parser.error("give a FILE, or --old and --consistency")
     try:
-        pinned = _pinned(options.jwks, options.checkpoint_key)
+        pinned = _pinned(options.keys, options.log_key)
         papers = {name: name.read_bytes() for name in _paths(options)}
     except OSError as error:
         err.write(f"cannot read {error.filename}: {error.strerror}\n")
@@ -46,13 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="verify a bundle, a receipt, a receipt and its proof, a checkpoint, or that a log only grew",
+        allow_abbrev=False,
     )
     verify.add_argument("files", nargs="*", type=Path, metavar="FILE", help="what is to be verified")
     verify.add_argument(
-        "--jwks", type=Path, metavar="FILE", help="keys of receipts that you trust, a JWK set"
+        "--keys", type=Path, metavar="FILE", help="keys of receipts that you trust, a JWK set"
     )
     verify.add_argument(
-        "--checkpoint-key",
+        "--log-key",
         action="append",
         default=[],
         metavar="KEY",
@@ -66,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pinned(jwks: Path | None, checkpoint_keys: Sequence[str]) -> Keys:
-    logs: list[VerifierKey] = [parse_verifier_key(text) for text in checkpoint_keys]
-    return Keys(parse_jwks(jwks.read_bytes()) if jwks is not None else {}, tuple(logs))
+def _pinned(keys: Path | None, log_keys: Sequence[str]) -> Keys:
+    logs: list[VerifierKey] = [parse_verifier_key(text) for text in log_keys]
+    return Keys(parse_jwks(keys.read_bytes()) if keys is not None else {}, tuple(logs))
 
 
 def _paths(options: argparse.Namespace) -> list[Path]:

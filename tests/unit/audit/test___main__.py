@@ -51,7 +51,7 @@ def run(folder: Path) -> Run:
 
 
 def test_proved_papers_exit_0_and_name_the_keys(run: Run) -> None:
-    pins = ("--jwks", "jwks.json", "--checkpoint-key", LOG_KEY)
+    pins = ("--keys", "jwks.json", "--log-key", LOG_KEY)
     for files in (("receipt", "event.tlog-proof"), ("bundle.json",)):
         code, out, err = run(*files, *pins)
         assert (code, err) == (0, "")
@@ -61,7 +61,7 @@ def test_proved_papers_exit_0_and_name_the_keys(run: Run) -> None:
 
 
 def test_growth_is_proved(run: Run) -> None:
-    code, out, _ = run("--old", "old", "--consistency", "growth", "--checkpoint-key", LOG_KEY)
+    code, out, _ = run("--old", "old", "--consistency", "growth", "--log-key", LOG_KEY)
     assert code == 0
     assert "only grew from 1 to 3 entries" in out
 
@@ -75,26 +75,26 @@ def test_unpinned_keys_exit_9_and_never_say_proved(run: Run) -> None:
 
 def test_altered_papers_exit_9(run: Run, folder: Path) -> None:
     (folder / "receipt").write_bytes(HONEST.receipt[:-8] + b"AAAAAAAA")
-    code, out, _ = run("receipt", "--jwks", "jwks.json")
+    code, out, _ = run("receipt", "--keys", "jwks.json")
     assert code == 9
     assert out.startswith("not proved\n")
 
 
 def test_another_content_exits_9(run: Run, folder: Path) -> None:
     (folder / "content").write_bytes(b"another")
-    code, out, _ = run("receipt", "--jwks", "jwks.json", "--content", "content")
+    code, out, _ = run("receipt", "--keys", "jwks.json", "--content", "content")
     assert code == 9
     assert "another content" in out
 
 
 def test_missing_file_exits_2_and_names_it(run: Run) -> None:
-    code, out, err = run("nowhere", "--jwks", "jwks.json")
+    code, out, err = run("nowhere", "--keys", "jwks.json")
     assert (code, out) == (2, "")
     assert "nowhere" in err
 
 
 def test_unusable_pinned_key_exits_2(run: Run) -> None:
-    code, out, err = run("receipt", "--checkpoint-key", "name+0+x")
+    code, out, err = run("receipt", "--log-key", "name+0+x")
     assert (code, out) == (2, "")
     assert "pinned key" in err
 
