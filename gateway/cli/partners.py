@@ -129,16 +129,16 @@ def create_credential(
     ] = None,
 ) -> Exit | None:
     """Make an API key. It is shown once, or written to a file."""
-    if call.dry_run:
-        whose = "" if partner is None else f" for {partner}"
-        call.output.line(f"Would make an API key{whose}. Nothing was changed.")
-        return None
+    path, params = under(partner, "credentials"), {"dry_run": True} if call.dry_run else None
     with nullcontext() if file is None else claimed(file, "the key") as keep, call.client() as client:
-        document = client.post(under(partner, "credentials"), wanted.body()).document()
-        secret = str(document["secret"])
-        if keep is not None:
+        document = client.post(path, wanted.body(), params=params).document()
+        secret = str(document.get("secret", ""))
+        if keep is not None and secret:
             keep(secret + "\n")
             document = {name: value for name, value in document.items() if name != "secret"}
+    if call.dry_run:
+        _show_dry(call, "Would make an API key", document)
+        return None
     if call.output.as_json:
         call.output.document(document)
         return None
@@ -162,12 +162,25 @@ def revoke_credential(
     with call.client() as client:
         found = client.get(path).document()
         if call.dry_run:
-            call.output.line(f"Would revoke {found['id']} ({found['role']}). Nothing was changed.")
+            document = client.delete(path, {"reason": reason or None, "dry_run": True}).document()
+            is_new = found["revoked_at"] is None
+            words = f"Would revoke {found['id']}" if is_new else f"{found['id']} is revoked already"
+            _show_dry(call, words, document)
             return None
         call.confirm(f"Revoke {found['id']} ({found['role']} {found['name'] or 'without a name'})?")
         document = client.delete(path, {"reason": reason or None}).document()
     _show(call, document)
     return None
+
+
+def _show_dry(call: Invocation, words: str, document: dict[str, Any]) -> None:
+    """What the gateway says that it would do."""
+    if call.output.as_json:
+        call.output.document(document)
+        return
+    whose = f" of {document['partner']}" if document["partner"] else ""
+    call.output.line(f"{words}: role {document['role']}{whose}. Nothing was changed.")
+    call.output.pairs(document, *_CREDENTIAL[2:])
 
 
 def _list(call: Invocation, items: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -66,24 +66,37 @@ async def test_roles_and_scopes_are_passed_on(desk: Desk) -> None:
 
 async def test_a_dry_run_makes_no_key(desk: Desk) -> None:
     before = (await desk.run("credentials", "list", "-p", "acme", "--json")).document()
-    ended = await desk.run("credentials", "create", "-p", "acme", "--dry-run")
-    assert (ended.code, "an API key for acme." in ended.out) == (0, True)
-    own = await desk.run("credentials", "create", "--dry-run", by="acme")
-    assert own.out == "Would make an API key. Nothing was changed.\n"
+    path = desk.shell.folder / "erp.key"
+    ended = await desk.run("credentials", "create", "-p", "acme", "--dry-run", "-o", str(path))
+    assert (ended.code, path.exists()) == (0, False)
+    assert ended.out.startswith("Would make an API key: role partner of acme. Nothing was changed.\n")
+    own = await desk.run("credentials", "create", "--scopes", "send", "--dry-run", "--json", by="acme")
+    assert (own.document()["scopes"], own.document()["dry_run"]) == (["send"], True)
     assert (await desk.run("credentials", "list", "-p", "acme", "--json")).document() == before
+
+
+async def test_a_dry_run_is_refused_where_making_would_be(desk: Desk) -> None:
+    command = ("credentials", "create", "-p", "acme", "--dry-run")
+    assert (await desk.run(*command, "--role", "king")).code == 2
+    assert (await desk.run("credentials", "create", "-p", "nobody", "--dry-run")).code == 4
+    assert (await desk.run("credentials", "create", "-p", "acme")).code == 0
+    assert (await desk.run(*command)).code == 5
 
 
 async def test_a_revoked_key_is_refused_with_3(desk: Desk) -> None:
     credential = desk.house.credentials["acme"].id
     asked = await desk.run("credentials", "revoke", credential, "-p", "acme")
     assert asked.code == 2
-    assert (await desk.run("credentials", "revoke", credential, "-p", "acme", "--dry-run")).code == 0
+    dry = await desk.run("credentials", "revoke", credential, "-p", "acme", "--dry-run")
+    assert (dry.code, f"Would revoke {credential}: role partner of acme" in dry.out) == (0, True)
     assert (await desk.run("me", by="acme")).code == 0
     revoked = await desk.run("credentials", "revoke", credential, "-p", "acme", "--yes", "--reason", "leaked")
     assert (revoked.code, "revoked" in revoked.out) == (0, True)
     await desk.house.world.parts.catalog.refresh()
     ended = await desk.run("me", by="acme")
     assert (ended.code, "credential_revoked" in ended.err) == (3, True)
+    again = await desk.run("credentials", "revoke", credential, "-p", "acme", "--dry-run")
+    assert "is revoked already" in again.out
 
 
 async def test_an_unknown_credential_is_not_found(desk: Desk) -> None:
