@@ -2,6 +2,7 @@
 
 import typer
 
+from gateway.bootstrap.offered import verify_offered
 from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
 from gateway.cli.run import Config, Folder, read_settings
@@ -27,6 +28,6 @@ def show(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exi
 
 def check(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
     """Check the settings without starting anything; exit code 2 where they are wrong."""
-    read_settings(call, config, {"data": folder} if folder else {})
+    verify_offered(read_settings(call, config, {"data": folder} if folder else {}).settings)
     call.output.note("The settings are good.")
     return None
