@@ -34,7 +34,11 @@ class Work:
 
 
 class Courier:
-    """Asks lanes, posts, settles. `may_send`: whether our leases still stand at this moment."""
+    """Asks lanes, posts, settles.
+
+    `retried` is called after each POST of a delivery that came from a row, before anything is made of it;
+    `observe` gets each attempt. `may_send`: whether our leases still stand at this moment.
+    """
 
     def __init__(
         self,
@@ -42,12 +46,14 @@ class Courier:
         poster: Poster,
         clock: Callable[[], int],
         *,
+        retried: Callable[[], None],
         observe: Callable[[Attempt], None],
         may_send: Callable[[int], bool],
     ) -> None:
         self._database = database
         self._poster = poster
         self._clock = clock
+        self._retried = retried
         self._observe = observe
         self._may_send = may_send
 
@@ -91,6 +97,8 @@ class Courier:
                 shard.forget(delivery)
                 return
             attempt = await self._poster.post(lane, delivery, body)
+            if delivery.body is None:
+                self._retried()
             shard.settle(attempt, self._clock())
             self._observe(attempt)
         except AwayError:

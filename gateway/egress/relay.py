@@ -2,11 +2,12 @@
 
 Crash order, each step named for the fault tests:
 
-1. Shards are leased; their topics are read from positions kept in SQL.
+1. Shards are leased; their topics are read from positions kept in SQL (`outbound.1.leased`).
 2. A record is matched (`outbound.2.matched`), handed to lanes or backlogs; lanes POST (`outbound.2.posted`).
 3. A tick writes all of it in one transaction (`outbound.3.before`, `outbound.3.committed`).
    Killed before: that tick and the POSTs under way repeat under the same webhook ids.
-4. Retries come from the shard's own rows. A lost lease cancels the POSTs under way; late ticks fail.
+4. Retries come from the shard's own rows (`outbound.4.retried`). A lost lease cancels the POSTs under way;
+   late ticks fail.
 
 Database away: outboxes fill, reading and posting stop. Broker away: saved retries go on.
 """
@@ -93,7 +94,12 @@ class Relay:
             posted=lambda: parts.step("outbound.2.posted"),
         )
         self._courier = Courier(
-            parts.database, poster, parts.chance.clock, observe=parts.observe, may_send=self._may_send
+            parts.database,
+            poster,
+            parts.chance.clock,
+            retried=lambda: parts.step("outbound.4.retried"),
+            observe=parts.observe,
+            may_send=self._may_send,
         )
         self._writer = Writer(
             parts.database, parts.chance.clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop
@@ -177,6 +183,8 @@ class Relay:
             work.shard.update(voices, [e for partner in partners for e in _endpoints(snapshot, partner)])
             if self._works.get(work.shard.lease.shard) is work:
                 self._reader.assign(self._watch(work, partners, snapshot))
+            if new:
+                self._parts.step("outbound.1.leased")
             work.wake.set()
         self._followed = snapshot
 

@@ -158,6 +158,7 @@ class Sequencer:
         state.unpublished |= await self.checkpoints.unpublished(state.origins.values())
         state.territory = now
         state.is_loaded = True
+        self.step("proof.1.leased")
 
     def _start(self, plot: Plot) -> Start:
         progress = self._state.progress.get((plot.topic_id, plot.partition))
