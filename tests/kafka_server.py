@@ -7,6 +7,7 @@ ended by its process id, also when the interpreter ends before its owner does it
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,20 +17,45 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.kafka_security import SaslListener
+
 _ROOT = Path(__file__).resolve().parent.parent
 _POM = _ROOT / "tests" / "kafka" / "pom.xml"
 _LOG4J = _ROOT / "tests" / "kafka" / "log4j2.yaml"
 _JARS = _ROOT / ".cache" / "kafka"
 _START_SECONDS = 60.0
+_OLDEST_JAVA = 17
+_INSTALL = "on Debian or Ubuntu: apt-get install openjdk-17-jre-headless"
 
 
 def why_kafka_is_missing() -> str | None:
     """Say what a machine lacks to run Kafka; None where nothing is missing."""
-    if shutil.which("java") is None:
-        return "java is not installed (on Debian or Ubuntu: apt-get install openjdk-17-jre-headless maven)"
+    why = why_java_is_missing()
+    if why is not None:
+        return why
     if shutil.which("mvn") is None and not _is_fetched():
         return "mvn is not installed, and .cache/kafka is empty (on Debian or Ubuntu: apt-get install maven)"
     return None
+
+
+def why_java_is_missing() -> str | None:
+    """Say why the `java` that is found first cannot run Kafka; None where it can. `.ci/run` asks it, too."""
+    program = shutil.which("java")
+    if program is None:
+        return f"java is not installed ({_INSTALL} maven)"
+    ran = subprocess.run((program, "-version"), capture_output=True, text=True, check=False)
+    release = parse_java_release(ran.stderr + ran.stdout)
+    if ran.returncode or release is None:
+        return f"{program} does not run: `java -version` names no version ({_INSTALL})"
+    if release < _OLDEST_JAVA:
+        return f"{program} is Java {release}, and Kafka needs {_OLDEST_JAVA} or newer ({_INSTALL})"
+    return None
+
+
+def parse_java_release(said: str) -> int | None:
+    """The release that `java -version` names: 17 in "17.0.15", 8 in "1.8.0_392"; None where it names none."""
+    found = re.search(r'\bversion "(?:1\.)?(\d+)', said)
+    return None if found is None else int(found[1])
 
 
 def fetch_jars() -> Path:
@@ -51,19 +77,28 @@ def fetch_jars() -> Path:
 
 
 class KafkaServer:
-    """One broker with its own controller. `servers`: the address that clients take."""
+    """One broker with its own controller.
 
-    def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
+    `servers`: the address that clients take. `sasl_servers`: that of the listener with TLS and passwords.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Sequence[str] = (), *, sasl: SaslListener | None = None
+    ) -> None:
         """Format the storage in `folder`; `settings` are more lines for server.properties."""
         self._folder = folder
         self._classes = f"{fetch_jars()}/*"
-        self._port, controller = _free_ports(2)
+        self._port, controller, secure = _free_ports(3)
         self.servers = f"127.0.0.1:{self._port}"
+        self.sasl_servers = f"127.0.0.1:{secure}" if sasl else ""
         self._properties = folder / "server.properties"
-        self._properties.write_text("\n".join((*_settings(folder, self._port, controller), *settings, "")))
+        # The last line of a name counts.
+        more = (*(sasl.settings(self._port, secure, controller) if sasl else ()), *settings)
+        self._properties.write_text("\n".join((*_settings(folder, self._port, controller), *more, "")))
         self._server: subprocess.Popen[bytes] | None = None
         made = self._run_tool("random-uuid")
-        self._run_tool("format", "-t", made.strip(), "-c", str(self._properties))
+        users = sasl.storage_options() if sasl else ()
+        self._run_tool("format", "-t", made.strip(), "-c", str(self._properties), *users)
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
