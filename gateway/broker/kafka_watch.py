@@ -7,7 +7,7 @@ a reader lose its place. A thousand topics take a tenth of a second of one core 
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from confluent_kafka import KafkaException, TopicCollection
@@ -15,10 +15,18 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.broker.kafka_errors import UNKNOWN_TOPIC, error_of
 
-ROUND_SECONDS: Final = 1.0
-CONFIRM_SECONDS: Final = 0.3
-"""A round and its confirmation, with the answers' time, stay below the two seconds that the port allows."""
+ROUND_SECONDS: Final = 0.9
+"""From the start of a round to the start of the next: a slow answer shortens the pause."""
 
+CONFIRM_SECONDS: Final = 0.3
+"""Between the two sightings of a change."""
+
+PROMPT_SECONDS: Final = 0.3
+"""While each question is answered within this, a change is told in less than the two seconds of the port:
+ROUND_SECONDS + PROMPT_SECONDS + CONFIRM_SECONDS + PROMPT_SECONDS. A slower Kafka is waited for, and told of
+later; it is not called away before `_ANSWER_SECONDS`."""
+
+_REST_SECONDS: Final = 0.1  # between rounds in any case, so that a slow Kafka is not asked without end
 _CHUNK: Final = 40  # topics in one request: its answer is turned into objects while nothing else can run
 _ANSWER_SECONDS: Final = 2.0
 
@@ -38,13 +46,24 @@ class Watcher(Protocol):
 class KafkaWatch:
     """The thread, what it knows, and the breaker."""
 
-    def __init__(self, admin: AdminClient) -> None:
-        """Start watching; `admin` is shared with the broker."""
+    def __init__(
+        self,
+        admin: AdminClient,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], bool] | None = None,
+    ) -> None:
+        """Start watching; `admin` is shared with the broker.
+
+        `monotonic`: seconds. `pause`: waits so many seconds, or until the end; whether it is the end.
+        """
         self._admin = admin
+        self._monotonic = monotonic
         self._ids: dict[str, str] = {}
         self._watchers: tuple[Watcher, ...] = ()
         self._silent_since: float | None = None
         self._stop = threading.Event()
+        self._pause = self._stop.wait if pause is None else pause
         self._thread = threading.Thread(  # noqa: TID251  (the adapter owns its threads)
             target=self._run, name="kafka-watch", daemon=True
         )
@@ -53,7 +72,7 @@ class KafkaWatch:
     def away_for_ms(self) -> int:
         """How long Kafka has not answered; 0 while it does."""
         since = self._silent_since
-        return 0 if since is None else max(1, int((time.monotonic() - since) * 1000))
+        return 0 if since is None else max(1, int((self._monotonic() - since) * 1000))
 
     def note_answer(self) -> None:
         """Kafka has answered something."""
@@ -62,7 +81,7 @@ class KafkaWatch:
     def note_silence(self) -> None:
         """Kafka has let something time out."""
         if self._silent_since is None:
-            self._silent_since = time.monotonic()
+            self._silent_since = self._monotonic()
 
     def id_of(self, topic: str) -> str | None:
         """The id last known; None for a topic that was never remembered, or is gone."""
@@ -81,7 +100,7 @@ class KafkaWatch:
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
     def ask(self, topics: Sequence[str]) -> Mapping[str, str | None] | None:
-        """Ask for these ids now; None where Kafka does not answer. Blocks for two seconds at most."""
+        """Ask for these ids now; None where Kafka lets a request wait for two seconds. Blocks."""
         if not topics:
             return {} if self._is_answering() else None
         found: dict[str, str | None] = {}
@@ -98,17 +117,24 @@ class KafkaWatch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(ROUND_SECONDS):
-            known = set(self._ids.items()).union(*(watcher.topics() for watcher in self._watchers))
-            found = self.ask(sorted({name for name, _ in known}))
-            if found is None:
-                self.note_silence()
-                continue
-            self.note_answer()
-            odd = sorted({name for name, topic_id in known if found.get(name, topic_id) != topic_id})
-            if odd and not self._stop.wait(CONFIRM_SECONDS):
-                again = self.ask(odd) or {}
-                self._tell({name: seen for name, seen in again.items() if seen == found[name]})
+        left = ROUND_SECONDS
+        while not self._pause(max(left, _REST_SECONDS)):
+            next_at = self._monotonic() + ROUND_SECONDS
+            self._look()
+            left = next_at - self._monotonic()
+
+    def _look(self) -> None:
+        """One round: ask for all that is known, and again for what has changed."""
+        known = set(self._ids.items()).union(*(watcher.topics() for watcher in self._watchers))
+        found = self.ask(sorted({name for name, _ in known}))
+        if found is None:
+            self.note_silence()
+            return
+        self.note_answer()
+        odd = sorted({name for name, topic_id in known if found.get(name, topic_id) != topic_id})
+        if odd and not self._pause(CONFIRM_SECONDS):
+            again = self.ask(odd) or {}
+            self._tell({name: seen for name, seen in again.items() if seen == found[name]})
 
     def _tell(self, changed: Mapping[str, str | None]) -> None:
         ids = {name: changed.get(name, old) for name, old in self._ids.items()}

@@ -30,7 +30,8 @@ from tests.contract.broker_stands import (
     values,
 )
 
-PROMISED_MS = 4_000  # the port promises two seconds; the rest is for a machine that is busy with other tests
+PROMISED_MS = 4_000
+"""The port promises two seconds, as unit tests of each adapter show; the rest is for a busy machine."""
 
 
 async def test_ensure_makes_a_topic_once(stand: Stand) -> None:

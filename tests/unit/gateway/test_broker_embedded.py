@@ -14,7 +14,16 @@ import pytest
 from gateway.broker.embedded import EmbeddedBroker, Fate
 from gateway.broker.embedded_file import EmbeddedFile
 from gateway.broker.embedded_format import EmbeddedLockedError
-from gateway.broker.port import BrokerError, Read, Record, Refused, Stored, TopicSpec, Unknown
+from gateway.broker.port import (
+    BrokerError,
+    Read,
+    Record,
+    Refused,
+    Stored,
+    TopicChanged,
+    TopicSpec,
+    Unknown,
+)
 from tests.contract.broker_stands import make_topic, read_until, record, start, values
 
 NAME = "partners.acme.inbound"
@@ -299,3 +308,31 @@ async def test_a_poll_stops_at_its_bytes(broker: EmbeddedBroker) -> None:
     first = await reader.poll(100, 1_000)
     assert len(first) < 10
     assert len(first) + len(await read_until(reader, 9 - len(first))) == 9
+
+
+@pytest.mark.parametrize("is_made_again", [False, True])
+async def test_a_change_of_topic_wakes_a_poll_so_that_no_interval_delays_it(
+    broker: EmbeddedBroker, *, is_made_again: bool
+) -> None:
+    topic = await make_topic(broker, NAME)
+    reader = broker.reader()
+    reader.assign([start(NAME, topic.id)])
+    assert await reader.poll(10, 0) == []
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(reader.poll(10, HOUR))
+        await asyncio.sleep(0.05)
+        await broker.delete_topic(NAME)
+        if is_made_again:
+            await make_topic(broker, NAME)
+    (changed,) = waiting.result()
+    assert isinstance(changed, TopicChanged)
+    assert (changed.topic, changed.old_id) == (NAME, topic.id)
+
+
+async def test_a_change_of_topic_between_two_polls_is_what_the_second_returns(broker: EmbeddedBroker) -> None:
+    topic = await make_topic(broker, NAME)
+    reader = broker.reader()
+    reader.assign([start(NAME, topic.id)])
+    assert await reader.poll(10, 0) == []
+    await broker.delete_topic(NAME)
+    assert await reader.poll(10, 0) == [TopicChanged(NAME, topic.id, None)]

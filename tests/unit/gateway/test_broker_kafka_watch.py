@@ -1,0 +1,139 @@
+"""The watch over topics, with a Kafka and a clock that are fakes: how soon a change is told, and when not."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from gateway.broker.kafka_reader import _SLICE_SECONDS
+from gateway.broker.kafka_watch import PROMPT_SECONDS, KafkaWatch
+
+TOPIC = "partners.acme.inbound"
+PROMISED_SECONDS = 2.0
+LONG_SECONDS = 12.0
+
+
+class Time:
+    """Runs only while somebody waits; until `begin` is set, nobody does."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.begin = threading.Event()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> bool:
+        assert self.begin.wait(30)
+        self.now += seconds
+        return self.now > LONG_SECONDS
+
+
+class Kafka:
+    """Answers after `seconds` with what was so when it was asked. `ids`: which one holds from when on."""
+
+    def __init__(self, time: Time, seconds: float, ids: Mapping[float, str | None]) -> None:
+        self._time = time
+        self._seconds = seconds
+        self._ids = ids
+        self.is_silent = False
+        self.asked: list[float] = []
+
+    def describe_cluster(self, **_: Any) -> "Future[Any]":
+        answer: Future[Any] = Future()
+        answer.set_result(None)
+        return answer
+
+    def describe_topics(self, _: TopicCollection, **__: Any) -> dict[str, "Future[Any]"]:
+        self.asked.append(self._time.now)
+        topic_id = self._ids[max(at for at in self._ids if at <= self._time.now)]
+        self._time.now += self._seconds
+        answer: Future[Any] = Future()
+        if self.is_silent:
+            answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        elif topic_id is None:
+            answer.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        else:
+            answer.set_result(SimpleNamespace(topic_id=topic_id))
+        return {TOPIC: answer}
+
+
+class Reader:
+    """Notes what it is told, and when."""
+
+    def __init__(self, time: Time) -> None:
+        self._time = time
+        self.told: list[tuple[float, str | None]] = []
+
+    def topics(self) -> set[tuple[str, str]]:
+        return set() if self.told else {(TOPIC, "old")}
+
+    def compare(self, ids: Mapping[str, str | None]) -> None:
+        self.told += [(self._time.now, topic_id) for topic_id in ids.values()]
+
+
+def watch(time: Time, kafka: Kafka) -> tuple[KafkaWatch, Reader]:
+    """A watch that has run until the end of its time, and who was told."""
+    made = KafkaWatch(cast("AdminClient", kafka), monotonic=time.monotonic, pause=time.pause)
+    reader = Reader(time)
+    made.remember({TOPIC: "old"})
+    made.join(reader)
+    time.begin.set()
+    made.close()
+    return made, reader
+
+
+@pytest.mark.parametrize("new_id", ["new", None])
+@pytest.mark.parametrize("seconds", [0.0, PROMPT_SECONDS / 2, PROMPT_SECONDS])
+def test_a_change_is_told_within_two_seconds_whenever_it_comes(seconds: float, new_id: str | None) -> None:
+    for tenth in range(20, 60):
+        time, changed_at = Time(), tenth / 20
+        _, reader = watch(time, Kafka(time, seconds, {0.0: "old", changed_at: new_id}))
+        ((told_at, told_id),) = reader.told
+        assert told_id == new_id
+        # The reader's own thread looks up from a poll as often as its slice says.
+        assert told_at + _SLICE_SECONDS - changed_at <= PROMISED_SECONDS
+
+
+def test_a_change_just_after_a_question_is_the_worst_and_still_in_time() -> None:
+    time = Time()
+    calm = Kafka(time, PROMPT_SECONDS, {0.0: "old"})
+    watch(time, calm)
+    time = Time()
+    changed_at = calm.asked[1] + 0.001
+    _, reader = watch(time, Kafka(time, PROMPT_SECONDS, {0.0: "old", changed_at: "new"}))
+    ((told_at, _),) = reader.told
+    assert 1.5 < told_at - changed_at <= PROMISED_SECONDS - _SLICE_SECONDS
+
+
+def test_what_is_seen_once_and_then_no_more_is_not_told() -> None:
+    time = Time()
+    calm = Kafka(time, 0.0, {0.0: "old"})
+    watch(time, calm)
+    time = Time()
+    _, reader = watch(time, Kafka(time, 0.0, {0.0: "old", calm.asked[1]: None, calm.asked[1] + 0.1: "old"}))
+    assert reader.told == []
+
+
+def test_a_slow_kafka_is_given_rest_and_not_called_away() -> None:
+    time = Time()
+    kafka = Kafka(time, 1.5, {0.0: "old", 3.0: "new"})
+    made, reader = watch(time, kafka)
+    assert [topic_id for _, topic_id in reader.told] == ["new"]
+    assert made.away_for_ms() == 0
+    pauses = [after - before - 1.5 for before, after in zip(kafka.asked, kafka.asked[1:], strict=False)]
+    assert min(pauses) > 0.05
+
+
+def test_a_silent_kafka_is_away_and_changes_nothing() -> None:
+    time = Time()
+    kafka = Kafka(time, 2.0, {0.0: "old"})
+    kafka.is_silent = True
+    made, reader = watch(time, kafka)
+    assert made.away_for_ms() > 0
+    assert (reader.told, made.id_of(TOPIC)) == ([], "old")
