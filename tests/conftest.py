@@ -18,10 +18,12 @@ from sqlalchemy import Engine, create_engine
 
 from gateway.database import Database
 from gateway.migrations import history
+from tests.curl_program import why_curl_is_missing
 from tests.kafka_server import KafkaServer, why_kafka_is_missing
 from tests.postgres_server import PostgresServer, why_postgres_is_missing
 
 REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {
+    "curl": why_curl_is_missing,
     "kafka": why_kafka_is_missing,
     "postgres": why_postgres_is_missing,
 }
