@@ -5,6 +5,7 @@ the time. A change counts once it was seen twice: a broker that has not heard of
 a reader lose its place. A thousand topics take a tenth of a second of one core in each round.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ later; it is not called away before `_ANSWER_SECONDS`."""
 _REST_SECONDS: Final = 0.1  # between rounds in any case, so that a slow Kafka is not asked without end
 _CHUNK: Final = 40  # topics in one request: its answer is turned into objects while nothing else can run
 _ANSWER_SECONDS: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
@@ -120,7 +123,10 @@ class KafkaWatch:
         left = ROUND_SECONDS
         while not self._pause(max(left, _REST_SECONDS)):
             next_at = self._monotonic() + ROUND_SECONDS
-            self._look()
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 - a thread that ended would leave changes unseen for good
+                _log.exception("a round of watching topics failed")
             left = next_at - self._monotonic()
 
     def _look(self) -> None:

@@ -137,3 +137,31 @@ def test_a_silent_kafka_is_away_and_changes_nothing() -> None:
     made, reader = watch(time, kafka)
     assert made.away_for_ms() > 0
     assert (reader.told, made.id_of(TOPIC)) == ([], "old")
+
+
+class Clumsy(Reader):
+    """Fails once."""
+
+    has_failed = False
+
+    def topics(self) -> set[tuple[str, str]]:
+        if not self.has_failed:
+            self.has_failed = True
+            raise RuntimeError("a bug of ours")
+        return super().topics()
+
+
+def test_a_round_that_fails_does_not_end_the_watch() -> None:
+    time = Time()
+    made = KafkaWatch(
+        cast("AdminClient", Kafka(time, 0.0, {0.0: "old", 3.0: "new"})),
+        monotonic=time.monotonic,
+        pause=time.pause,
+    )
+    reader = Clumsy(time)
+    made.remember({TOPIC: "old"})
+    made.join(reader)
+    time.begin.set()
+    made.close()
+    assert reader.has_failed
+    assert [told for _, told in reader.told] == ["new"]
