@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -62,6 +62,7 @@ class Options:
     """What a start asks for beside the settings.
 
     `contracts`: files to apply at once. `announce`: gets each line for the terminal. `step`: for crash tests.
+    `welcome`: is called once the doors are open, and returns more lines.
     """
 
     mode: Literal["up", "role"] = "up"
@@ -70,6 +71,7 @@ class Options:
     announce: Callable[[str], None] = print
     step: Step = field(default=lambda _: None)
     ca_file: Path | None = None
+    welcome: Callable[[Parts], Awaitable[Sequence[str]]] | None = None
 
 
 def dev_tls(folder: Path) -> tuple[Path, Path]:
@@ -86,8 +88,10 @@ def init(settings: Settings, announce: Callable[[str], None]) -> None:
     """Set up a database once: tables, master key, signing keys, operator's key.
 
     Raises:
+        SettingsError: a setting is not offered.
         SetupError: says what stands in the way.
     """
+    verify_offered(settings)
     keep_private()
     ground = prepare(settings, "init")
     try:
@@ -196,6 +200,8 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles += [Named("server", one) for one in servers]
         await _apply(parts, options)
         _announce(parts, options)
+        for line in [] if options.welcome is None else await options.welcome(parts):
+            options.announce(line)
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("administration", parts.administration))
         roles.append(Named("retention", parts.retention))

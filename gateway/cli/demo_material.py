@@ -40,24 +40,36 @@ def read_material(folder: Path, events: int | None) -> Material:
     Raises:
         SetupError: the examples are not there, or so few events make no story.
     """
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise SetupError(
-            f"the demo needs {', '.join(missing)} in {folder}: "
-            "run it from a clone of the project, with make demo"
-        )
+    verify_there(folder, _NEEDED)
     wanted = PRICES if events is None else events
     if wanted < _LEAST:
         raise SetupError(f"the demo needs at least {_LEAST} events to tell its story")
-    with (folder / "data/orders.jsonl").open("rb") as file:
-        lines = [line.strip() for line in file if line.strip()]
-    shipments = [Sendable(json.loads(line)["asn_dn"], line) for line in lines]
+    shipments = _shipments(folder)
     with (folder / "data/stock-prices.csv").open(newline="") as table:
         prices = [price(row) for _, row in zip(range(wanted), csv.DictReader(table), strict=False)]
     if events is not None:
         shipments = shipments[:events]
     chosen = shipments[: min(CONFIRMATIONS, len(shipments))]
     return Material(tuple(shipments), tuple(confirmation(one.content) for one in chosen), tuple(prices))
+
+
+def verify_there(folder: Path, needed: Sequence[str]) -> None:
+    """Make sure that the examples are there; an installed package has none.
+
+    Raises:
+        SetupError: names what is missing, and where examples are found.
+    """
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise SetupError(
+            f"the demo needs {', '.join(missing)} in {folder}: "
+            "run it from a clone of the project, after make setup"
+        )
+
+
+def first_shipment(folder: Path) -> Sendable:
+    """The first shipment of the examples."""
+    return _shipments(folder)[0]
 
 
 def price(row: dict[str, str]) -> Sendable:
@@ -106,6 +118,12 @@ def batches(events: Sequence[Sendable], size: int) -> list[tuple[Sendable, ...]]
 def as_lines(events: Iterable[Sendable]) -> bytes:
     """The body of a batch: one event a line."""
     return b"".join(one.content + b"\n" for one in events)
+
+
+def _shipments(folder: Path) -> list[Sendable]:
+    with (folder / "data/orders.jsonl").open("rb") as file:
+        lines = [line.strip() for line in file if line.strip()]
+    return [Sendable(json.loads(line)["asn_dn"], line) for line in lines]
 
 
 def _json(value: object) -> bytes:

@@ -1,7 +1,8 @@
 """Start the gateway: all roles, or one; set it up. The server's modules are loaded only here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,10 +11,12 @@ import typer
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
+from gateway.settings import Settings
 from gateway.settings_sources import Loaded, load
 
 if TYPE_CHECKING:
     from gateway.bootstrap.program import RoleName
+    from gateway.cli.demo_partner import DemoPartner
 
 Flags = Mapping[str, str | int | bool]
 
@@ -47,6 +50,9 @@ class Start:
         ),
     ] = None
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front does TLS.")] = False
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Add a partner to try out, acme, with a receiver of its webhooks.")
+    ] = False
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +85,11 @@ def up(
         loaded = read_settings(call, config, {**flags, "tls.cert": str(certificate), "tls.key": str(key)})
     contracts = tuple(one for path in start.contract or () for one in find_contracts(path))
     options = program.Options(contracts=contracts, announce=_announcer(call), ca_file=ca_file)
-    program.run(loaded.settings, options)
+    if not start.demo:
+        program.run(loaded.settings, options)
+        return None
+    with closing(_demo_partner(call, loaded.settings, ca_file)) as partner:
+        program.run(loaded.settings, replace(options, welcome=partner.settle))
     return None
 
 
@@ -124,6 +134,18 @@ def run_demo(
 def read_settings(call: Invocation, config: Path | None, flags: Flags) -> Loaded:
     """The settings: flags, environment, file, defaults. Raises SettingsError."""
     return load(flags, environ=call.around.environ, file=config)
+
+
+def _demo_partner(call: Invocation, settings: Settings, ca_file: Path | None) -> "DemoPartner":
+    from gateway.cli.demo_material import EXAMPLES  # noqa: PLC0415 - clients start without loading the server
+    from gateway.cli.demo_partner import DemoPartner  # noqa: PLC0415 - as above
+
+    if not settings.listen.public.is_loopback:
+        raise UsageError(
+            f"--demo is for trying out on this machine, and listen.public is {settings.listen.public}: "
+            "leave one of them out"
+        )
+    return DemoPartner(EXAMPLES, call.around.environ, ca_file)
 
 
 def _announcer(call: Invocation) -> Callable[[str], None]:
