@@ -7,7 +7,6 @@ Source: C2SP tlog-tiles.
 import re
 from typing import Final
 
-from sqlmodel import Session
 from starlette.responses import Response
 
 from audit import log
@@ -60,22 +59,16 @@ async def show_consistency(call: Call) -> Response:
         raise CallerError("parameter_invalid", "The query parameter old must name the size of a checkpoint.")
     old = number(call.query, "old", default=0, least=0, most=999_999_999)
     name = f"{call.doors.values.log_host}/log/{call.partner.log}"
-
-    def prove(session: Session) -> tuple[int, bytes]:
-        known = [one for one in log.heads(session) if one.head.origin.rpartition("/")[0] == name]
-        if not known or known[-1].checkpoint is None:
-            raise NotInLogError(f"{name}: nothing is published")
-        size = known[-1].checkpoint_size
-        origin = known[-1].head.origin
-        return size, b"" if old > size else log.consistency_text(session, origin, old)
-
-    try:
-        size, text = await call.doors.database.read(prove)
-    except NotInLogError as error:
-        raise not_found() from error
-    if not text:
+    database = call.doors.database
+    heads = await database.read(log.heads)
+    known = [one for one in heads if one.head.origin.rpartition("/")[0] == name]
+    if not known or known[-1].checkpoint is None:
+        raise not_found()
+    size, origin = known[-1].checkpoint_size, known[-1].head.origin
+    if old > size:
         text_of = f"The query parameter old must be at most {size}, the size of the published checkpoint."
         raise CallerError("parameter_invalid", text_of)
+    text = await database.read(lambda session: log.consistency_text(session, origin, old))
     return Response(text, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
 
 
