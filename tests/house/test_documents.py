@@ -30,13 +30,16 @@ for command in json.loads(sys.argv[1]):
 
 
 def commands(text: str) -> set[tuple[str, ...]]:
-    """What follows `gateway` in a document's code: whole lines of fenced blocks, and spans in backticks."""
+    """What follows `gateway` in a document's code: in lines of fenced blocks, and in spans in backticks.
+
+    At the start of a line, and where the line pipes something into it.
+    """
     fenced = re.findall(r"^```(?:sh|shell|console)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in fenced for line in block.splitlines()]
     spans = re.findall(r"`((?:\.venv/bin/)?gateway [^`|]+)`", text)
     found = set()
-    for line in [*lines, *spans]:
-        shown = re.match(r"(?:\$ )?(?:\.venv/bin/)?gateway (?P<words>.+)", line.strip())
+    for part in (part for line in [*lines, *spans] for part in line.split(" | ")):
+        shown = re.match(r"(?:\$ )?(?:\w+=\$\()?(?:\.venv/bin/)?gateway (?P<words>.+)", part.strip())
         if shown:
             found.add(tuple(shlex.split(shown["words"], comments=True)))
     return found
@@ -70,6 +73,11 @@ def test_an_unknown_command_or_option_is_seen(root: Path) -> None:
     ("text", "found"),
     [
         ("```sh\ngateway plan -f acme.yaml   # see\n```\n", {("plan", "-f", "acme.yaml")}),
+        ("```sh\nhead -1 a.jsonl | gateway send order.placed -\n```\n", {("send", "order.placed", "-")}),
+        (
+            "```sh\nREF=$(gateway history list --json | python -c 'print(1)')\n```\n",
+            {("history", "list", "--json")},
+        ),
         ("run `.venv/bin/gateway up` now", {("up",)}),
         ("one of `gateway plan|apply`, or the gateway itself", set()),
     ],
