@@ -119,6 +119,18 @@ def test_where_verification_is_required_a_new_url_must_be_verified(session: Sess
     assert {endpoint.state for endpoint in store.endpoints(session, "acme")} == {"active"}
 
 
+def test_a_new_url_is_a_new_chance_for_an_endpoint_that_was_disabled(session: Session, apply: Apply) -> None:
+    apply()
+    endpoint = next(one for one in store.endpoints(session, "acme") if one.name == "orders")
+    set_endpoint_state(session, "acme", endpoint.id, "disabled")
+    apply(CONTRACT.replace("rate: 5/s", "rate: 7/s"))
+    states = {one.name: one.state for one in store.endpoints(session, "acme")}
+    assert states["orders"] == "disabled"
+    apply(CONTRACT.replace("/in", "/in2"))
+    states = {one.name: one.state for one in store.endpoints(session, "acme")}
+    assert states["orders"] == "active"
+
+
 def test_removal_needs_to_be_allowed(session: Session, apply: Apply) -> None:
     apply()
     number = store.revision(session)
