@@ -1,7 +1,6 @@
 """A running gateway: all roles in one process, or one role of many; started, announced, stopped."""
 
 import asyncio
-import json
 import logging
 import signal
 import sys
@@ -9,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,9 +16,8 @@ import uvloop
 from gateway import leases
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
-from gateway.bootstrap.counting import CountedIngress
+from gateway.bootstrap.announcing import announce_doors, operator_lines
 from gateway.bootstrap.ground import (
-    OPERATOR_KEY,
     FolderLock,
     Ground,
     clock,
@@ -30,30 +27,26 @@ from gateway.bootstrap.ground import (
     open_broker,
     prepare,
 )
+from gateway.bootstrap.listeners import make_servers
 from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.parts import Parts, Step, wire
 from gateway.broker.port import BrokerError
 from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
-from gateway.http.app import make_apps
-from gateway.http.doors import Doors, Values
-from gateway.http.server import Server, bind
-from gateway.http.tls import make_dev_certificate, server_context
+from gateway.http.server import bind
+from gateway.http.tls import make_dev_certificate
 from gateway.ingress.claims import expire_leases
 from gateway.logs import configure, logger
 from gateway.metrics import Metrics
 from gateway.roles import Named, run_roles
 from gateway.sequencer.guard import published_checkpoints, verify_not_behind
 from gateway.settings import Settings
-from gateway.status import Status
-from gateway.version import VERSION
 
 RoleName = Literal["serve", "relay", "sequence"]
 ALL_ROLES: Final[tuple[RoleName, ...]] = ("serve", "relay", "sequence")
 SWITCH_SECONDS: Final = 0.0005
 """Beside a busy thread a wake-up of the loop waited 5.3 ms with Python's default, 0.7 ms with this."""
 
-ADDRESS_FILE: Final = "address"
 DEV_TLS: Final = "tls"
 
 
@@ -97,7 +90,7 @@ def init(settings: Settings, announce: Callable[[str], None]) -> None:
     try:
         announce(f"data       {settings.data}")
         announce(f"origin     {settings.origin}")
-        for line in _operator_lines(ground):
+        for line in operator_lines(ground):
             announce(line)
     finally:
         ground.database.close()
@@ -194,12 +187,12 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     """The roles of this process, in the order in which they are to stop: doors first, what they need last."""
     roles: list[Named] = []
     if "serve" in options.roles:
-        servers = _servers(parts, options, metrics, stop)
+        servers = make_servers(parts, options.roles, metrics, stop)
         for one in servers:
             await one.listen()
         roles += [Named("server", one) for one in servers]
         await _apply(parts, options)
-        _announce(parts, options)
+        announce_doors(parts.ground, options.ca_file, options.announce)
         for line in [] if options.welcome is None else await options.welcome(parts):
             options.announce(line)
         roles.append(Named("ingress", parts.ingress))
@@ -219,55 +212,6 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     return roles
 
 
-def _servers(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event) -> list[Server]:
-    settings = parts.ground.settings
-    status = Status(
-        database=parts.ground.database,
-        broker=parts.broker,
-        catalog=parts.catalog,
-        clock=clock,
-        roles=options.roles,
-        problems=lambda: {"sequencer": parts.sequencer.problem},
-    )
-    pepper = parts.ground.vault.pepper()
-    doors = Doors(
-        catalog=parts.catalog,
-        ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
-        administration=parts.administration,
-        database=parts.ground.database,
-        broker=parts.broker,
-        clock=clock,
-        entropy=entropy,
-        values=Values(
-            origin=settings.origin,
-            log_host=parts.ground.host,
-            pepper=pepper,
-            cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
-            body_bytes=settings.ingress.body_bytes,
-            batch_bytes=settings.ingress.batch_bytes,
-            batch_events=settings.ingress.batch_events,
-        ),
-        keys=lambda: parts.keys,
-        metrics=metrics.render,
-        status=status.look,
-        ready=status.ready,
-        stop=stop,
-        version=VERSION,
-        observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
-        notice=lambda request_id, error: logger("gateway.http").error(
-            "request failed", request_id=request_id, error=f"{type(error).__name__}: {error}"
-        ),
-    )
-    tls = None
-    if settings.tls.cert is not None and settings.tls.key is not None:
-        tls = server_context(settings.tls.cert, settings.tls.key)
-    public, private = make_apps(doors)
-    listen = settings.listen
-    if listen.private == listen.public:
-        return [Server(private, listen.public, tls=tls)]
-    return [Server(public, listen.public, tls=tls), Server(private, listen.private, tls=tls)]
-
-
 async def _apply(parts: Parts, options: Options) -> None:
     for path in options.contracts:
         local = load_contract(path)
@@ -277,53 +221,6 @@ async def _apply(parts: Parts, options: Options) -> None:
         options.announce(outcome.plan)
         for name, secret in outcome.secrets:
             options.announce(f"secret of endpoint {name}, shown once: {secret}")
-
-
-def _announce(parts: Parts, options: Options) -> None:
-    settings = parts.ground.settings
-    ca_file = options.ca_file
-    operators = operator_url(settings)
-    address = {"url": operators, "cacert": None if ca_file is None else str(ca_file)}
-    _write(settings.data / ADDRESS_FILE, json.dumps(address))
-    key_file = settings.data / OPERATOR_KEY
-    trust = "" if ca_file is None else f" --cacert {ca_file}"
-    lines = [f"data       {settings.data.resolve()}", f"origin     {settings.origin}"]
-    if settings.listen.public.is_loopback:
-        lines.append("egress     endpoints on this machine are allowed, since we listen on loopback only")
-    lines += _operator_lines(parts.ground)
-    lines.append(f'try        curl{trust} -H "Authorization: Bearer $(cat {key_file})" {operators}/v1/status')
-    for line in lines:
-        options.announce(line)
-
-
-def operator_url(settings: Settings) -> str:
-    """Where operators reach this gateway: the private listener, where it is one of its own."""
-    listen = settings.listen
-    if listen.private == listen.public:
-        return settings.origin
-    scheme = "http" if settings.tls.cert is None else "https"
-    return f"{scheme}://{listen.private}"
-
-
-def _operator_lines(ground: Ground) -> list[str]:
-    path = ground.settings.data / OPERATOR_KEY
-    if ground.new_operator_key is None:
-        return [f"operator   {path}"]
-    return [
-        f"operator   {ground.new_operator_key}",
-        f"           (shown this once; also in {path}, readable by you alone)",
-    ]
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(".new")
-    draft.write_text(text)
-    draft.replace(path)
-
-
-def _observe(metrics: Metrics, route: str, seconds: float) -> None:
-    if route.startswith(("/v1/events", "/v1/partners/{p}/events")):
-        metrics.request(seconds * 1000)
 
 
 def _reporter(metrics: Metrics) -> Callable[[str, int], None]:

@@ -17,9 +17,9 @@ from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.auth.identify import identify
 from gateway.auth.request import Shown
+from gateway.bootstrap.announcing import operator_url
 from gateway.bootstrap.ground import OPERATOR_KEY, clock
 from gateway.bootstrap.parts import Parts
-from gateway.bootstrap.program import operator_url
 from gateway.cli.demo_material import confirmation, first_shipment, verify_there
 from gateway.cli.demo_stage import Child
 from gateway.cli.place import write_secret

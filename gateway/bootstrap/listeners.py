@@ -1,0 +1,76 @@
+"""The doors of this process: applications and servers, made of its parts."""
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import sha256
+
+from gateway.bootstrap.counting import CountedIngress
+from gateway.bootstrap.ground import clock, entropy
+from gateway.bootstrap.parts import Parts
+from gateway.http.app import make_apps
+from gateway.http.doors import Doors, Values
+from gateway.http.server import Server
+from gateway.http.tls import server_context
+from gateway.logs import logger
+from gateway.metrics import Metrics
+from gateway.status import Status
+from gateway.version import VERSION
+
+
+def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asyncio.Event) -> list[Server]:
+    """One server for each address: the public one, and the private one where that is another.
+
+    Raises:
+        SetupError: the TLS files cannot be used.
+    """
+    settings = parts.ground.settings
+    status = Status(
+        database=parts.ground.database,
+        broker=parts.broker,
+        catalog=parts.catalog,
+        clock=clock,
+        roles=roles,
+        problems=lambda: {"sequencer": parts.sequencer.problem},
+    )
+    pepper = parts.ground.vault.pepper()
+    doors = Doors(
+        catalog=parts.catalog,
+        ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
+        administration=parts.administration,
+        database=parts.ground.database,
+        broker=parts.broker,
+        clock=clock,
+        entropy=entropy,
+        values=Values(
+            origin=settings.origin,
+            log_host=parts.ground.host,
+            pepper=pepper,
+            cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
+            body_bytes=settings.ingress.body_bytes,
+            batch_bytes=settings.ingress.batch_bytes,
+            batch_events=settings.ingress.batch_events,
+        ),
+        keys=lambda: parts.keys,
+        metrics=metrics.render,
+        status=status.look,
+        ready=status.ready,
+        stop=stop,
+        version=VERSION,
+        observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
+        notice=lambda request_id, error: logger("gateway.http").error(
+            "request failed", request_id=request_id, error=f"{type(error).__name__}: {error}"
+        ),
+    )
+    tls = None
+    if settings.tls.cert is not None and settings.tls.key is not None:
+        tls = server_context(settings.tls.cert, settings.tls.key)
+    public, private = make_apps(doors)
+    listen = settings.listen
+    if listen.private == listen.public:
+        return [Server(private, listen.public, tls=tls)]
+    return [Server(public, listen.public, tls=tls), Server(private, listen.private, tls=tls)]
+
+
+def _observe(metrics: Metrics, route: str, seconds: float) -> None:
+    if route.startswith(("/v1/events", "/v1/partners/{p}/events")):
+        metrics.request(seconds * 1000)
