@@ -134,9 +134,7 @@ class BrokerSettings(Section):
     """The events: the embedded broker or Kafka."""
 
     url: str = _key("embedded:{data}/broker.db", "or `kafka://host:9092,...`", json_schema_extra=SECRET)
-    properties_file: OptionalPath = _key(
-        "", "not offered yet: client.properties as a Kafka provider hands it out"
-    )
+    properties_file: OptionalPath = _key("", "client.properties as a Kafka provider hands it out; Kafka only")
     topic_prefix: str = _key("partners.", "start of every topic name", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     checkpoint_topic: str = _key(
         "gateway.checkpoints", "compacted topic of checkpoints", pattern=r"^[A-Za-z0-9._-]{1,200}$"

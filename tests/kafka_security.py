@@ -55,7 +55,8 @@ class SaslListener:
 def make_listener(folder: Path, users: Mapping[str, str]) -> SaslListener:
     """Make an authority, and a server's key with a certificate of it, as PEM files in `folder`."""
     signer = ec.generate_private_key(ec.SECP256R1())
-    authority = _certificate("Authority of a test", signer, None)
+    # Two authorities of one name would hide each other from whoever trusts both.
+    authority = _certificate(f"Authority {x509.random_serial_number():x}", signer, None)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate("Kafka of a test", key, (authority, signer))
     ca, keystore = folder / "ca.pem", folder / "server.pem"

@@ -15,10 +15,12 @@ from gateway import facts
 from gateway.administration.evidence import Author, Scribe
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.kafka import KafkaBroker
+from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
 from gateway.broker.port import Broker, BrokerError
 from gateway.database import Database
 from gateway.errors import SetupError
 from gateway.keys import create_missing
+from gateway.logs import logger
 from gateway.migrations import history
 from gateway.settings import Settings
 from gateway.vault import MasterKey, Vault, load_master, make_master
@@ -142,30 +144,54 @@ def open_broker(settings: Settings) -> Broker:
     """The broker that the settings name.
 
     Raises:
-        SetupError: the URL is no broker's, or the embedded one is in use or unusable.
+        SetupError: the URL is no broker's, the embedded one is in use or unusable, or Kafka's properties
+            are wrong.
     """
     kind, _, rest = settings.broker.url.partition(":")
+    properties = None
     try:
         if kind == "embedded":
+            if settings.broker.properties_file is not None:
+                raise SetupError(
+                    "broker.properties_file is for Kafka, and broker.url is embedded: set broker.url to "
+                    "kafka://HOST:PORT, or take broker.properties_file out"
+                )
             return EmbeddedBroker.open(
                 Path(rest), clock=clock, entropy=entropy, limit_bytes=settings.broker.embedded_bytes
             )
         if kind == "kafka":
+            servers = rest.removeprefix("//")
+            properties = _kafka_properties(settings.broker.properties_file, servers)
             return KafkaBroker.open(
-                rest.removeprefix("//"),
+                servers,
                 clock=clock,
-                properties={},
+                properties=properties.settings if properties else {},
                 replication=settings.broker.replication,
                 message_timeout_ms=settings.broker.message_timeout,
             )
     except BrokerError as error:
-        raise SetupError(str(error)) from error
+        raise SetupError(properties.locate(str(error)) if properties else str(error)) from error
     raise SetupError(f"broker.url begins with {kind!r}: use embedded:FILE or kafka://HOST:PORT")
 
 
 def is_embedded(settings: Settings) -> bool:
     """Whether only one process can have this broker."""
     return settings.broker.url.startswith("embedded:")
+
+
+def _kafka_properties(path: Path | None, servers: str) -> KafkaProperties | None:
+    """What the provider's file says, its warnings told."""
+    if path is None:
+        return None
+    properties = load_kafka_properties(path)
+    warnings = list(properties.warnings)
+    if properties.settings.get("bootstrap.servers", servers) != servers:
+        line = properties.origins["bootstrap.servers"].line
+        warnings.append(f"{path}:{line}: bootstrap.servers: is left out: broker.url names the servers")
+    log = logger("gateway.broker")
+    for words in warnings:
+        log.warning("broker.properties_file", reason=words)
+    return properties
 
 
 def _master(path: Path, *, makes: bool) -> MasterKey:

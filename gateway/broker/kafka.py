@@ -7,7 +7,7 @@ here waits for Kafka on the event loop.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
@@ -19,6 +19,7 @@ from gateway.broker.kafka_errors import Local, broker_error, delivery_outcome, e
 from gateway.broker.kafka_reader import KafkaReader
 from gateway.broker.kafka_settings import admin_settings, producer_settings, reader_settings
 from gateway.broker.kafka_topics import KafkaTopics
+from gateway.broker.kafka_trouble import KafkaTrouble
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
     MAX_AHEAD_MS,
@@ -89,6 +90,7 @@ class KafkaBroker:
         self._clock = clock
         self._max_record_bytes = max_record_bytes
         self._answer_seconds = message_timeout_ms / 1000 + _GRACE_SECONDS
+        self._trouble = KafkaTrouble()
         self._producing: dict[str, Any] = producer_settings(
             servers, properties, message_timeout_ms=message_timeout_ms, max_record_bytes=max_record_bytes
         )
@@ -155,14 +157,16 @@ class KafkaBroker:
                 verify_topic_name(spec.name)
             except ValueError as error:
                 raise BrokerError("broker_refused", str(error)) from error
-        made = await self._topics.ensure(topics)
+        with self._explained():
+            made = await self._topics.ensure(topics)
         self._watch.remember({name: topic.id for name, topic in made.items()})
         self._compacted.update(spec.name for spec in topics if spec.compacted)
         return made
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
         """The topics among `names` that exist."""
-        found = await self._topics.describe(names)
+        with self._explained():
+            found = await self._topics.describe(names)
         return {name: Topic(topic.id) for name, topic in found.items()}
 
     async def append(self, records: Sequence[Record]) -> list[Answer]:
@@ -186,14 +190,16 @@ class KafkaBroker:
 
     async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
         """First offset kept and next offset, of each."""
-        first = await self._topics.first_offsets(partitions)
-        after = await self._topics.end_offsets(partitions)
+        with self._explained():
+            first = await self._topics.first_offsets(partitions)
+            after = await self._topics.end_offsets(partitions)
         return list(zip(first, after, strict=True))
 
     async def offset_at(self, partition: tuple[str, int], at: int) -> int:
         """The first offset whose record time is `at` or later; the end where there is none."""
-        found = await self._topics.offset_at(partition, max(at, 0))
-        return (await self._topics.end_offsets([partition]))[0] if found is None else found
+        with self._explained():
+            found = await self._topics.offset_at(partition, max(at, 0))
+            return (await self._topics.end_offsets([partition]))[0] if found is None else found
 
     def reader(self) -> KafkaReader:
         """A new reader with nothing assigned."""
@@ -216,6 +222,18 @@ class KafkaBroker:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._thread.join)
         await loop.run_in_executor(None, self._watch.close)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say why Kafka is away, where that is known."""
+        try:
+            yield
+        except BrokerError as error:
+            explained = self._trouble.explain(error, now=self._clock())
+            if explained is error:
+                raise
+            raise explained from error
+        self._trouble.clear()
 
     async def _learn(self, topics: set[str]) -> dict[str, Refused]:
         """Find the ids of topics not met before: an answer names the id. Nothing is sent to those without."""
@@ -291,6 +309,7 @@ class KafkaBroker:
         return Producer({**self._producing, "error_cb": self._note_error})
 
     def _note_error(self, error: KafkaError) -> None:
+        self._trouble.note(error.code(), f"{error.name()}: {error.str()}", now=self._clock())
         if error.fatal():
             self._is_fatal = True
         elif error.code() == Local.ALL_BROKERS_DOWN:

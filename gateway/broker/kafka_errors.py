@@ -19,6 +19,8 @@ class Local(IntEnum):
     """Errors that librdkafka finds by itself, by their documented numbers."""
 
     FAIL = -196
+    TRANSPORT = -195
+    RESOLVE = -193
     MSG_TIMED_OUT = -192
     UNKNOWN_PARTITION = -190
     UNKNOWN_TOPIC = -188

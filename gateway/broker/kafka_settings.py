@@ -49,6 +49,39 @@ _READER_ONLY: Final = frozenset(
 )
 _PRODUCER_ONLY: Final = frozenset({"acks", "enable.idempotence", *_PRODUCER})
 
+ALIASES: Final[Mapping[str, str]] = {
+    "auto.commit.enable": "enable.auto.commit",
+    "compression.codec": "compression.type",
+    "delivery.timeout.ms": "message.timeout.ms",
+    "max.in.flight": "max.in.flight.requests.per.connection",
+    "max.partition.fetch.bytes": "fetch.message.max.bytes",
+    "message.send.max.retries": "retries",
+    "metadata.broker.list": "bootstrap.servers",
+    "queue.buffering.max.ms": "linger.ms",
+    "request.required.acks": "acks",
+    "sasl.mechanism": "sasl.mechanisms",
+}
+"""Second names that librdkafka takes, to the ones used here: no setting of ours is undone by another name."""
+
+GATEWAYS: Final[Mapping[str, frozenset[str]]] = {
+    "acks": frozenset({"all", "-1"}),
+    "allow.auto.create.topics": frozenset({"false"}),
+    "auto.offset.reset": frozenset({"error"}),
+    "delivery.report.only.error": frozenset({"false"}),
+    "enable.auto.commit": frozenset({"false"}),
+    "enable.auto.offset.store": frozenset({"false"}),
+    "enable.idempotence": frozenset({"true"}),
+    "enable.partition.eof": frozenset({"false"}),
+    "group.instance.id": frozenset(),
+    "group.protocol": frozenset(),
+    "group.remote.assignor": frozenset(),
+    "isolation.level": frozenset({"read_committed"}),
+    "message.max.bytes": frozenset(),
+    "message.timeout.ms": frozenset(),
+    "transactional.id": frozenset(),
+}
+"""Settings that are not the operator's, to the values that say what holds anyway."""
+
 
 def base_settings(servers: str, properties: Mapping[str, str]) -> dict[str, Any]:
     """What every client takes: the servers, short waits, silence on standard error, the operator's keys."""
