@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 from sqlmodel import Session, col
 
 from gateway.errors import PositionMovedError
@@ -57,6 +57,23 @@ def load_all(session: Session, role: str) -> Mapping[tuple[str, int], Progress]:
     )
     found = session.execute(rows.where(col(PositionRow.role) == role)).all()
     return {(topic_id, partition): _progress(next_, text) for topic_id, partition, next_, text in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far any role has come in a partition: the furthest of them."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    next: int
+
+
+def load_reached(session: Session) -> tuple[Reached, ...]:
+    """The furthest position of each partition that was ever read, former topics of a name among them."""
+    places = (col(PositionRow.topic), col(PositionRow.topic_id), col(PositionRow.partition))
+    rows = select(*places, func.max(PositionRow.next)).group_by(*places).order_by(*places)
+    return tuple(Reached(*row) for row in session.execute(rows).all())
 
 
 def advance(session: Session, lease: Lease, moves: Sequence[Move]) -> None:

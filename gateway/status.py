@@ -21,7 +21,10 @@ _INBOUND_ROLES = ("sequence",)
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Status:
-    """Looks at everything once. `problems`: what the roles of this process say is wrong, by role."""
+    """Looks at everything once. `problems`: what the roles of this process say is wrong, by role.
+
+    `warnings`: what an operator has to see to, though requests are served.
+    """
 
     database: Database
     broker: Broker
@@ -29,6 +32,7 @@ class Status:
     clock: Callable[[], int]
     roles: Sequence[str]
     problems: Callable[[], Mapping[str, str]]
+    warnings: Callable[[], Sequence[str]] = tuple
 
     async def look(self) -> dict[str, Any]:
         """The document of `GET /v1/status`.
@@ -40,6 +44,7 @@ class Status:
         found = await self.database.read(_look)
         lag, broker = await self._lag(snapshot, found.progress)
         problems = [f"{role}: {text}" for role, text in self.problems().items() if text]
+        problems += self.warnings()
         return {
             "at": format_instant(self.clock()),
             "revision": snapshot.directory.revision,

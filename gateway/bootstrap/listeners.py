@@ -7,6 +7,7 @@ from hashlib import sha256
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import clock, entropy
 from gateway.bootstrap.parts import Parts
+from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.server import Server
@@ -31,6 +32,7 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
         clock=clock,
         roles=roles,
         problems=lambda: {"sequencer": parts.sequencer.problem},
+        warnings=lambda: list(parts.sequencer.lost.values()),
     )
     pepper = parts.ground.vault.pepper()
     doors = Doors(
@@ -57,9 +59,7 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
         stop=stop,
         version=VERSION,
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
-        notice=lambda request_id, error: logger("gateway.http").error(
-            "request failed", request_id=request_id, error=f"{type(error).__name__}: {error}"
-        ),
+        notice=notice,
     )
     tls = None
     if settings.tls.cert is not None and settings.tls.key is not None:
@@ -69,6 +69,17 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
     if listen.private == listen.public:
         return [Server(private, listen.public, tls=tls)]
     return [Server(public, listen.public, tls=tls), Server(private, listen.private, tls=tls)]
+
+
+def notice(request_id: str, error: Exception) -> None:
+    """Log a request that ended with 5xx.
+
+    What is away, or full, is told the caller by design, however many ask: no error of ours. Damage is.
+    """
+    is_expected = isinstance(error, AwayError) and not isinstance(error, StoreDamagedError)
+    log = logger("gateway.http")
+    tell = log.info if is_expected else log.error
+    tell("request failed", request_id=request_id, error=f"{type(error).__name__}: {error}")
 
 
 def _observe(metrics: Metrics, route: str, seconds: float) -> None:

@@ -17,6 +17,7 @@ from gateway import leases
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.bootstrap.announcing import announce_doors, operator_lines
+from gateway.bootstrap.belonging import verify_belongs
 from gateway.bootstrap.ground import (
     FolderLock,
     Ground,
@@ -144,6 +145,8 @@ async def _run(settings: Settings, options: Options) -> None:
         if options.mode == "up":
             _end_leases(ground)
         broker = open_broker(settings)
+        if is_embedded(settings):
+            await verify_belongs(ground.database, broker)
         metrics = Metrics()
         parts = wire(ground, broker, step=options.step, metrics=metrics, report=_reporter(metrics))
         with suppress(AwayError, BrokerError):
@@ -223,12 +226,17 @@ async def _apply(parts: Parts, options: Options) -> None:
             options.announce(f"secret of endpoint {name}, shown once: {secret}")
 
 
+_TOPIC_WORDS: Final = frozenset({"retention_hole", "topic_changed", "topic_truncated"})
+
+
 def _reporter(metrics: Metrics) -> Callable[[str, int], None]:
     log = logger("gateway.sequencer")
 
     def report(word: str, count: int) -> None:
         if word == "entry":
             metrics.log_append(count, 0)
+        elif word in _TOPIC_WORDS:
+            log.error("a topic is not what it was", reason=word)
         elif word != "repeat" and count:
             metrics.forged(count)
             log.warning("record not sequenced", reason=word, count=count)

@@ -62,7 +62,6 @@ class _State:
     progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     unpublished: set[str] = field(default_factory=set)
-    stuck: set[tuple[str, int]] = field(default_factory=set)
     is_guarded: bool = False
     is_loaded: bool = False
 
@@ -86,6 +85,7 @@ class Sequencer:
     report: Callable[[str, int], None]
     step: Callable[[str], None]
     problem: str = field(default="", init=False)
+    lost: dict[tuple[str, int], str] = field(default_factory=dict, init=False)
     _state: _State = field(default_factory=_State, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -230,10 +230,15 @@ class Sequencer:
         if isinstance(event, TopicChanged):
             # The new topic is read from its start at the next turn; refs tell apart what repeats.
             self.catalog.topic_changed(event.topic, event.new_id)
+            self.lost = {place: words for place, words in self.lost.items() if place[0] != event.topic}
             self.report("topic_changed", 1)
         else:
             # Never reset by itself: the topic lost records that we have seen. Reported until somebody acts.
-            self._state.stuck.add((event.topic, event.wanted.partition))
+            wanted = event.wanted
+            self.lost[event.topic, wanted.partition] = (
+                f"{event.topic} [{wanted.partition}] ends at {event.end} and was read up to {wanted.offset}: "
+                "it has lost records, and nothing of it is logged until an operator acts"
+            )
             self.report("topic_truncated", 1)
 
     def _moves(self, reader: Reader, holes: dict[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
