@@ -244,8 +244,9 @@ class KafkaBroker:
             return {topic: Refused("unavailable", "Kafka does not answer") for topic in strange}
         try:
             found = await self.describe(strange)
-        except BrokerError as error:
-            return {topic: Refused("unavailable", str(error)) for topic in strange}
+        except BrokerError:
+            # This answer may reach a partner: names of hosts and files are for the operator.
+            return {topic: Refused("unavailable", "Kafka does not answer") for topic in strange}
         self._watch.remember({name: topic.id for name, topic in found.items()})
         return {
             topic: Refused("unknown_topic", f"there is no topic {topic}")

@@ -26,6 +26,8 @@ from schemas.fault import Fault
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_ERRORS: Final = 100
 _INTERNAL: Final = "Something went wrong on our side; nothing is known to be lost."
+_BROKER: Final = "The broker does not answer now, or not as it should; the gateway's log says why."
+"""A broker's own words name hosts, topics of others and settings: for the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def trouble_of(error: Exception) -> Trouble:
         case JsonTextError():
             where = {"offset": error.offset, "line": error.line}
             return Trouble("body_malformed", unreadable("The body", error), members=where)
-        case GatewayError() | PartnersError() | SchemasError() | AuditError() | BrokerError():
+        case BrokerError():
+            code = public_code(error.code)
+            return Trouble(code, _INTERNAL if code == "internal" else _BROKER)
+        case GatewayError() | PartnersError() | SchemasError() | AuditError():
             code = public_code(error.code)
             return Trouble(code, _INTERNAL if code == "internal" else _sentence(str(error)))
         case _:

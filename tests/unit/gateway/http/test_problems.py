@@ -62,6 +62,12 @@ def test_errors_of_all_packages_become_problems(error: Exception, code: str) -> 
     assert trouble_of(error).code == code
 
 
+def test_a_brokers_words_are_not_for_callers() -> None:
+    raw = bytes(trouble_of(BrokerError("broker_unavailable", "host of ours")).response(ORIGIN, "r").body)
+    assert b"host of ours" not in raw
+    assert json.loads(raw)["code"] == "broker_unavailable"
+
+
 @pytest.mark.parametrize("error", [BugError("secret of ours"), KeyError("secret of ours"), RuntimeError()])
 def test_our_mistakes_say_nothing_of_us(error: Exception) -> None:
     raw = bytes(trouble_of(error).response(ORIGIN, "req_1").body)
