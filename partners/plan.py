@@ -78,8 +78,11 @@ def _terms_differences(old: ContractFile | None, new: ContractFile) -> Iterator[
         words = list(_changed(_flat_terms(was), _flat_terms(terms)))
         if old_files.get(was.schema_path) != new_files.get(terms.schema_path):
             words.insert(0, "schema changed")
+        is_other_id = was.id != terms.id
+        if is_other_id:
+            words.append("repeats become new events")
         if words:
-            yield Difference("~", section, terms.event_type, "; ".join(words))
+            yield Difference("~", section, terms.event_type, "; ".join(words), is_destructive=is_other_id)
     for key, terms in before.items():
         if key not in after:
             yield Difference("-", SECTIONS[terms.direction], terms.event_type, "", is_destructive=True)

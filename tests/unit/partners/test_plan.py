@@ -38,7 +38,8 @@ endpoints:
 """
 PLAN = """\
 acme   contract 7 -> 8
-  ~ sends          order.placed  id /id -> /id /day; accept_versions 2 -> 3
+  ~ sends          order.placed  id /id -> /id /day; accept_versions 2 -> 3; \
+repeats become new events  destructive
   + sends          price.quoted  price.avsc
   - receives       invoice.sent  destructive
   ~ authentication require_signature false -> true
@@ -57,7 +58,13 @@ def read(text: str, schema: str = "{}") -> ContractFile:
 
 def test_every_kind_of_difference_is_found() -> None:
     assert diff(read(OLD), read(NEW)) == (
-        Difference("~", "sends", "order.placed", "id /id -> /id /day; accept_versions 2 -> 3"),
+        Difference(
+            "~",
+            "sends",
+            "order.placed",
+            "id /id -> /id /day; accept_versions 2 -> 3; repeats become new events",
+            is_destructive=True,
+        ),
         Difference("+", "sends", "price.quoted", "price.avsc"),
         Difference("-", "receives", "invoice.sent", "", is_destructive=True),
         Difference("~", "authentication", "", "require_signature false -> true"),
