@@ -135,13 +135,14 @@ class Administration:
         """Revoke a credential, for a partner (`owner`) or for our side (None); twice changes nothing.
 
         Raises:
-            CallerError: `not_found`.
+            CallerError: `not_found`; `state_conflict` for the last key that can operate this gateway.
         """
 
         def work(session: Session) -> CredentialChange:
             now = self.clock()
             change = issuing.revoke_credential(session, credential_id, owner=owner, now=now, reason=reason)
             if change.action == "revoked":
+                _keep_an_operator(session, change.credential, now)
                 log = _log_of(session, change.credential)
                 self.scribe.credential(session, log, change.credential, "revoked", by, now=now)
             return change
@@ -270,6 +271,20 @@ def _activate(session: Session, slug: str) -> None:
     if found is None or found[0].state != "provisioning":
         return  # an operator was quicker
     onboarding.set_partner_state(session, slug, "active")
+
+
+def _keep_an_operator(session: Session, revoked: Credential, now: int) -> None:
+    """Nobody could ever make another key once the last one of an operator is gone."""
+    left = [
+        one
+        for one in store.credentials(session)
+        if one.role == "operator" and one.is_active(now) and "manage" in one.scopes
+    ]
+    if revoked.role == "operator" and not left:
+        raise CallerError(
+            "state_conflict",
+            "This is the last operator's key that may manage: make another one first.",
+        )
 
 
 def _log_of(session: Session, credential: Credential) -> str | None:

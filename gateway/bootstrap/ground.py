@@ -17,8 +17,8 @@ from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
 from gateway.broker.port import Broker, BrokerError
-from gateway.database import Database
-from gateway.errors import SetupError
+from gateway.database import Database, sqlite_file
+from gateway.errors import SetupError, StoreDamagedError
 from gateway.keys import create_missing
 from gateway.logs import logger
 from gateway.migrations import history
@@ -93,7 +93,7 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
     """Open the ground; `up` and `init` make what is missing, a single role refuses to start without it.
 
     Raises:
-        SetupError: says what is missing or wrong, and how to mend it.
+        SetupError: says what is missing, wrong or damaged, and how to mend it.
         StoreError: the database is away.
     """
     makes = mode != "role"
@@ -103,6 +103,9 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
     database = Database(settings.database.url)
     try:
         return _prepare(settings, database, master, mode)
+    except StoreDamagedError as error:
+        database.close()
+        raise SetupError(f"{sqlite_file(settings.database.url)}: {error.text}") from error
     except BaseException:
         database.close()
         raise
@@ -125,7 +128,7 @@ def _prepare(
     with database.begin() as session:
         house_log = _facts(session, origin, makes=makes)
         if makes:
-            text = _first_start(session, vault, Scribe(origin, host, house_log, entropy))
+            text = _first_start(session, vault, Scribe(origin, host, house_log, entropy), settings.data)
         if text is not None:
             # Before the COMMIT: killed in between, the next start makes another key and another draft. The
             # other way round, nobody would ever see the only operator's key.
@@ -214,14 +217,18 @@ def _facts(session: Session, origin: str, *, makes: bool) -> str:
     return facts.keep(session, HOUSE_LOG, secrets.token_hex(8))
 
 
-def _first_start(session: Session, vault: Vault, scribe: Scribe) -> str | None:
-    """Make signing keys and an operator's key where there are none; the text of the latter, once."""
+def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -> str | None:
+    """Make signing keys and an operator's key where none is in force; the text of the latter, once."""
     now = clock()
     author = Author("operator", None)
     for key in create_missing(session, vault, now=now, entropy=entropy):
         scribe.key(session, key, "created", author, now=now)
-    if any(one.role == "operator" for one in store.credentials(session)):
+    operators = [one for one in store.credentials(session) if one.role == "operator"]
+    if any(one.is_active(now) and "manage" in one.scopes for one in operators):
         return None
+    if operators:
+        # All expired: whoever holds this folder and its master key may have another one.
+        _lay_aside(folder)
     wanted = WantedKey(None, "operator", "first")
     change = create_credential(session, wanted, pepper=vault.pepper(), entropy=entropy, now=now)
     scribe.credential(session, None, change.credential, "created", author, now=now)
@@ -240,6 +247,12 @@ def _unwritable(folder: Path, error: OSError) -> SetupError:
         f"the data folder {folder} cannot be written ({error.strerror}): give this user the right, "
         "or name another with --data"
     )
+
+
+def _lay_aside(folder: Path) -> None:
+    path = folder / OPERATOR_KEY
+    if path.exists():
+        path.replace(path.with_suffix(".expired"))
 
 
 def _draft_key(folder: Path, text: str) -> None:

@@ -157,3 +157,14 @@ async def test_credentials_and_contracts_are_entries_with_their_author(
         with pytest.raises(CallerError) as caught:
             await desk.revoke_credential(made.credential.id, owner="globex", reason="", by=OPERATOR)
         assert caught.value.code == "not_found"
+
+
+async def test_the_last_operators_key_stays(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        desk = world.parts.administration
+        (first,) = (await world.parts.ground.database.read(store.credentials))[:1]
+        with pytest.raises(CallerError, match="last operator's key"):
+            await desk.revoke_credential(first.id, owner=None, reason="", by=OPERATOR)
+        await desk.create_credential(WantedKey(None, "operator", "second"), by=OPERATOR)
+        gone = await desk.revoke_credential(first.id, owner=None, reason="", by=OPERATOR)
+        assert gone.action == "revoked"

@@ -61,3 +61,25 @@ def test_a_lost_master_key_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyError, match="there is no master key"):
         prepare(make_settings(tmp_path), "up")
     assert not (tmp_path / "master.key").exists()
+
+
+def test_expired_operators_get_a_new_key_from_whoever_holds_the_folder(tmp_path: Path) -> None:
+    first = prepare(make_settings(tmp_path), "up")
+    with first.database.begin() as session:
+        session.connection().exec_driver_sql("UPDATE partners_credential SET not_after = 1")
+    first.database.close()
+    old = (tmp_path / OPERATOR_KEY).read_text()
+    second = prepare(make_settings(tmp_path), "up")
+    new = (tmp_path / OPERATOR_KEY).read_text()
+    assert new != old
+    assert role_of(second, new.strip()) == "operator"
+    assert (tmp_path / "operator.expired").read_text() == old
+    second.database.close()
+
+
+def test_a_damaged_database_is_a_matter_for_the_operator(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    prepare(settings, "up").database.close()
+    (tmp_path / "gateway.db").write_bytes(b"overwritten by something else ... " * 300)
+    with pytest.raises(SetupError, match=r"gateway\.db: the database file is damaged: restore a backup"):
+        prepare(settings, "up")
