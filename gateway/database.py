@@ -33,7 +33,15 @@ from sqlalchemy.exc import (
 )
 from sqlmodel import Session, SQLModel
 
-from gateway.errors import BugError, GatewayError, OverloadedError, SetupError, StoreError, StoreUnknownError
+from gateway.errors import (
+    BugError,
+    GatewayError,
+    OverloadedError,
+    SetupError,
+    StoreDamagedError,
+    StoreError,
+    StoreUnknownError,
+)
 
 T = TypeVar("T")
 
@@ -47,6 +55,7 @@ BUSY_MS: Final = 1_000
 """How long SQLite waits for another program's lock: a caller is to hear 503 within two seconds."""
 
 _FULL_CODES: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100"})
+_DAMAGE_CODES: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _BUG_CODES: Final = ("SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_MISUSE", "SQLITE_RANGE")
 _HARMLESS_CODES: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", *_BUG_CODES)
 """Certainly not committed, and the connection is as good as before."""
@@ -77,6 +86,7 @@ class Database:
             SetupError: the URL is none of these, or the driver for it is not installed.
         """
         parsed = _parse(url)
+        self._file = sqlite_file(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self._writer = _sqlite_engine(parsed, busy_ms, is_writer=True)
@@ -100,9 +110,10 @@ class Database:
         Raises:
             StoreError: nothing is stored.
             StoreUnknownError: the COMMIT's outcome is not known.
+            StoreDamagedError: SQLite's file is damaged or cannot be opened; nothing is stored.
             BugError: the statement was wrong, or broke a constraint that its author should have foreseen.
         """
-        with _translated(), Session(self._writer, expire_on_commit=False) as session:
+        with _translated(self._file), Session(self._writer, expire_on_commit=False) as session:
             try:
                 yield session
                 session.flush()
@@ -135,7 +146,7 @@ class Database:
             return work(session)
 
     def _look(self, work: Callable[[Session], T]) -> T:
-        with _translated(), Session(self._reader, expire_on_commit=False) as session:
+        with _translated(self._file), Session(self._reader, expire_on_commit=False) as session:
             try:
                 return work(session)
             except BaseException as error:
@@ -175,8 +186,11 @@ def insert_missing(session: Session, row: type[SQLModel], values: Sequence[Mappi
         session.execute(postgresql.insert(table).on_conflict_do_nothing(), [dict(each) for each in values])
 
 
-def translate(error: SQLAlchemyError, *, at_commit: bool = False) -> GatewayError:
-    """What a driver's error means to us, by its code. At COMMIT, what is not certain is unknown."""
+def translate(error: SQLAlchemyError, *, at_commit: bool = False, has_file: bool = False) -> GatewayError:
+    """What a driver's error means to us, by its code. At COMMIT, what is not certain is unknown.
+
+    `has_file`: SQLite's file is there, so that failing to open it is no matter of a missing folder.
+    """
     if isinstance(error, PoolTimeoutError):
         return StoreError("store_unavailable", "no database connection came free in time")
     if not isinstance(error, DBAPIError):
@@ -186,10 +200,17 @@ def translate(error: SQLAlchemyError, *, at_commit: bool = False) -> GatewayErro
         return StoreUnknownError(f"the database did not answer a COMMIT ({code or 'no code'})")
     if not code and isinstance(error, DataError | NotSupportedError | ProgrammingError):
         return BugError(f"the driver refused a statement or its values ({type(error).__name__})")
+    if has_file and code.startswith("SQLITE_CANTOPEN"):
+        return StoreDamagedError(
+            "the database file cannot be opened: give this user the right to read and write it and its "
+            "folder, or restore a backup"
+        )
     return _refusal(code)
 
 
 def _refusal(code: str) -> GatewayError:
+    if code.startswith(_DAMAGE_CODES):
+        return StoreDamagedError(f"the database file is damaged: restore a backup ({code})")
     if code in _FULL_CODES:
         return StoreError(
             "storage_full", "the database's disk is full: free some space, no restart is needed"
@@ -213,11 +234,11 @@ def _is_certain(code: str) -> bool:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(file: Path | None) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise translate(error) from _without_values(error)
+        raise translate(error, has_file=file is not None and file.exists()) from _without_values(error)
 
 
 def _without_values(error: SQLAlchemyError) -> SQLAlchemyError:

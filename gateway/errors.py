@@ -4,7 +4,8 @@
     ├── CallerError             the caller must change the request; `code` is one of CALLER_CODES
     ├── AwayError               something we depend on is away: try again later; `code` is one of AWAY_CODES
     │   ├── StoreError          the database: `store_unavailable` or `storage_full`
-    │   │   └── StoreUnknownError   a COMMIT whose outcome nobody knows: `outcome_unknown`
+    │   │   ├── StoreUnknownError   a COMMIT whose outcome nobody knows: `outcome_unknown`
+    │   │   └── StoreDamagedError   the database's file cannot be read as one: `store_unavailable`
     │   └── OverloadedError     a bounded queue of ours is full: `overloaded`
     ├── LeaseLostError          another instance owns the shard now: drop the work
     ├── PositionMovedError      another reader has moved a position: drop the work, load again
@@ -153,6 +154,14 @@ class StoreUnknownError(StoreError):
     def __init__(self, text: str) -> None:
         """The code is always `outcome_unknown`."""
         super().__init__("outcome_unknown", text)
+
+
+class StoreDamagedError(StoreError):
+    """The database's file is damaged, is no database, or cannot be opened: no repeating mends that."""
+
+    def __init__(self, text: str) -> None:
+        """The code is always `store_unavailable`: a caller finds it away until it is restored."""
+        super().__init__("store_unavailable", text)
 
 
 class OverloadedError(AwayError):

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.broker.port import BrokerError
 from gateway.cli.errors import AnswerError, ProblemError, UnreachableError, UsageError
-from gateway.errors import AwayError, SettingsError, SetupError
+from gateway.errors import AwayError, SettingsError, SetupError, StoreDamagedError
 from partners.errors import ContractFileError
 
 
@@ -98,12 +98,12 @@ def exit_of(error: Exception) -> Exit:
             return Exit.AWAY if error.status > _SERVER_FAULT else Exit.FAULT
         case UsageError() | SettingsError():
             return Exit.USAGE
+        case SetupError() | StoreDamagedError():
+            return Exit.CONFLICT
         case UnreachableError() | AwayError():
             return Exit.AWAY
         case BrokerError():
             return Exit.AWAY if error.code == "broker_unavailable" else Exit.CONFLICT
-        case SetupError():
-            return Exit.CONFLICT
         case ContractFileError():
             return Exit.REFUSED
         case _:

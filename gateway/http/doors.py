@@ -9,6 +9,7 @@ from gateway.administration.desk import Administration
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
+from gateway.http.turns import Turns
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import Reading, Received
 from gateway.ingress.outcome import Outcome, Refused
@@ -50,7 +51,7 @@ class Doors:
 
     `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all is.
     `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends, so
-    that nobody waits longer. `stream_turns`: how many streams may be read at once.
+    that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
     """
 
     catalog: Catalog
@@ -69,4 +70,4 @@ class Doors:
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None
     notice: Callable[[str, Exception], None] = lambda *_: None
-    stream_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64), repr=False)
+    stream_turns: Turns = field(default_factory=Turns, repr=False)

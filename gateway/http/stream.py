@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from gateway.broker.port import Position
 from gateway.egress.stream import Bounds, StreamPage, Tap, find_start, read_page
-from gateway.errors import AwayError, CallerError
+from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call
@@ -22,14 +22,18 @@ async def read_stream(call: Call) -> Response:
     """A partner reads what we send it; our side reads either direction."""
     tap = _tap(call)
     bound = ("stream", tap.partner, tap.direction, call.query.get("types", ""))
-    if call.doors.stream_turns.locked():
-        raise AwayError("overloaded", "as many streams are read as may be; try again")
-    async with call.doors.stream_turns:
+    with call.doors.stream_turns.turn(_owner(call)):
         start = await _start(call, tap, bound)
         bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
         page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)
     cursor = seal_cursor(call.doors.values.cursor_key, bound, (page.next.topic_id, page.next.offset))
     return Response(_body(page, cursor), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _owner(call: Call) -> tuple[str, str]:
+    """Whose turn it is: a partner's, whichever of its keys it uses; on our side each credential's own."""
+    partner = call.known.partner
+    return ("credential", call.known.credential.id) if partner is None else ("partner", partner.slug)
 
 
 def _tap(call: Call) -> Tap:

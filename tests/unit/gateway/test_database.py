@@ -11,7 +11,14 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
 from gateway.database import Database, clock, insert_missing, sqlite_file, translate
-from gateway.errors import BugError, OverloadedError, SetupError, StoreError, StoreUnknownError
+from gateway.errors import (
+    BugError,
+    OverloadedError,
+    SetupError,
+    StoreDamagedError,
+    StoreError,
+    StoreUnknownError,
+)
 from gateway.rows import MetaRow
 
 
@@ -169,6 +176,41 @@ async def test_commit_without_an_answer_is_unknown(sqlite: Database) -> None:
     await sqlite.write(lambda session: put(session, "b"))
 
 
+def opening(file: Path) -> StoreError:
+    """The error of the first transaction on a file."""
+    database = Database(f"sqlite:///{file}")
+    try:
+        with pytest.raises(StoreError) as caught, database.begin() as session:
+            names(session)
+        return caught.value
+    finally:
+        database.close()
+
+
+def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "gateway.db").write_bytes(b"these are no pages of a database" * 200)
+    error = opening(tmp_path / "gateway.db")
+    assert isinstance(error, StoreDamagedError)
+    assert "the database file is damaged: restore a backup" in error.text
+
+
+def test_a_page_overwritten_is_called_damaged(tmp_path: Path, migrated_file: Path) -> None:
+    raw = bytearray(migrated_file.read_bytes())
+    raw[100:4096] = b"\xff" * 3996
+    (tmp_path / "gateway.db").write_bytes(raw)
+    assert isinstance(opening(tmp_path / "gateway.db"), StoreDamagedError)
+
+
+def test_a_folder_in_the_files_place_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "gateway.db").mkdir()
+    error = opening(tmp_path / "gateway.db")
+    assert (type(error), "cannot be opened" in error.text) == (StoreDamagedError, True)
+
+
+def test_a_missing_folder_is_no_damage(tmp_path: Path) -> None:
+    assert type(opening(tmp_path / "none" / "gateway.db")) is StoreError
+
+
 @pytest.mark.parametrize(
     ("name", "at_commit", "kind", "code"),
     [
@@ -179,6 +221,10 @@ async def test_commit_without_an_answer_is_unknown(sqlite: Database) -> None:
         ("SQLITE_IOERR_FSYNC", True, StoreUnknownError, "outcome_unknown"),
         ("SQLITE_IOERR_SHMSIZE", False, StoreError, "storage_full"),
         ("SQLITE_IOERR_SHMSIZE", True, StoreUnknownError, "outcome_unknown"),
+        ("SQLITE_CORRUPT", False, StoreDamagedError, "store_unavailable"),
+        ("SQLITE_CORRUPT_INDEX", False, StoreDamagedError, "store_unavailable"),
+        ("SQLITE_CORRUPT", True, StoreUnknownError, "outcome_unknown"),
+        ("SQLITE_NOTADB", False, StoreDamagedError, "store_unavailable"),
         ("SQLITE_CONSTRAINT_PRIMARYKEY", False, BugError, "internal"),
         ("SQLITE_ERROR", False, BugError, "internal"),
         ("40P01", True, StoreError, "store_unavailable"),

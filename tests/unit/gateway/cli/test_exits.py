@@ -11,6 +11,7 @@ from gateway.errors import (
     RevisionError,
     SettingsError,
     SetupError,
+    StoreDamagedError,
 )
 from gateway.http.catalogue import CATALOGUE
 from partners.errors import ContractFileError
@@ -60,6 +61,7 @@ def test_who_is_not_let_in_ends_with_3(status: int) -> None:
         (BrokerError("broker_refused", "x"), 5),
         (SetupError("x"), 5),
         (RevisionError("x"), 5),
+        (StoreDamagedError("x"), 5),
         (ContractFileError([]), 6),
         (CommandError("x"), 1),
         (BugError("x"), 1),

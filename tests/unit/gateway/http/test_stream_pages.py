@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.http.turns import Turns
 from tests.builders import House, open_house
 
 SEND = "/v1/partners/acme/events/order.accepted"
@@ -124,12 +125,51 @@ async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:
 
 
 async def test_more_readers_than_may_be_are_told_to_come_again(house: House) -> None:
-    house.doors = replace(house.doors, stream_turns=asyncio.Semaphore(1))
-    async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
+    house.doors = replace(house.doors, stream_turns=Turns(most=1))
+    async with house.client("acme") as client, house.client("globex") as other, asyncio.TaskGroup() as tasks:
         first = tasks.create_task(client.get("/v1/stream?wait=5"))
         await asyncio.sleep(0.1)
-        second = await client.get("/v1/stream")
+        second = await other.get("/v1/stream")
         house.doors.stop.set()
         assert (await first).status_code == 200
     assert (second.status_code, second.json()["code"]) == (503, "overloaded")
     assert "retry-after" in second.headers
+
+
+async def test_a_partner_that_takes_all_its_turns_takes_none_of_another(house: House) -> None:
+    house.doors = replace(house.doors, stream_turns=Turns(each=2))
+    await house.issue("second", "partner", "acme")
+    async with (
+        house.client("acme") as client,
+        house.client("second") as second,
+        house.client("globex") as other,
+        house.client("team") as team,
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = [tasks.create_task(one.get("/v1/stream?wait=5")) for one in (client, second)]
+        await asyncio.sleep(0.1)
+        over = await second.get("/v1/stream")
+        foreign = await other.get("/v1/stream")
+        ours = await team.get("/v1/partners/acme/stream")
+        house.doors.stop.set()
+        assert [(await one).status_code for one in waiting] == [200, 200]
+        again = await client.get("/v1/stream")
+    assert (over.status_code, over.json()["code"]) == (503, "overloaded")
+    assert [one.status_code for one in (foreign, ours, again)] == [200, 200, 200]
+
+
+async def test_our_own_callers_are_counted_by_credential(house: House) -> None:
+    house.doors = replace(house.doors, stream_turns=Turns(each=1))
+    path = "/v1/partners/acme/stream"
+    async with (
+        house.client("team") as team,
+        house.client("operator") as operator,
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = tasks.create_task(team.get(f"{path}?wait=5"))
+        await asyncio.sleep(0.1)
+        over = await team.get("/v1/partners/globex/stream")
+        other = await operator.get(path)
+        house.doors.stop.set()
+        assert (await waiting).status_code == 200
+    assert (over.status_code, other.status_code) == (503, 200)

@@ -1,0 +1,37 @@
+"""Turns at what only so many may do at once, counted for each caller and for all of them together."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from gateway.errors import AwayError
+
+
+class Turns:
+    """Who has how many turns now. For one event loop: asks and counts without awaiting in between."""
+
+    def __init__(self, most: int = 64, each: int = 8) -> None:
+        """`most`: turns of all callers together; `each`: of one of them."""
+        self._most = most
+        self._each = each
+        self._held: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def turn(self, owner: Hashable) -> Iterator[None]:
+        """Have one turn until the block ends.
+
+        Raises:
+            AwayError: `overloaded`: this owner has as many as it may, or all together have. Nobody waits.
+        """
+        if self._held[owner] >= self._each:
+            text = f"{self._each} streams are read with your credentials, as many as may be; end one"
+            raise AwayError("overloaded", f"{text}, or try again")
+        if self._held.total() >= self._most:
+            raise AwayError("overloaded", "as many streams are read as may be; try again")
+        self._held[owner] += 1
+        try:
+            yield
+        finally:
+            self._held[owner] -= 1
+            if not self._held[owner]:
+                del self._held[owner]

@@ -1,0 +1,25 @@
+import pytest
+
+from gateway.errors import AwayError
+from gateway.http.turns import Turns
+
+
+def test_turns_are_given_back_however_the_block_ends() -> None:
+    turns = Turns(most=1, each=1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="x"), turns.turn("a"):
+            raise ValueError("x")
+    with turns.turn("b"), pytest.raises(AwayError) as caught, turns.turn("a"):
+        pytest.fail("there was no turn left")
+    assert caught.value.code == "overloaded"
+
+
+def test_only_who_is_over_is_refused() -> None:
+    turns = Turns(most=64, each=2)
+    with turns.turn("a"), turns.turn("a"):
+        with pytest.raises(AwayError, match="with your credentials"), turns.turn("a"):
+            pytest.fail("two are as many as may be")
+        with turns.turn("b"):
+            pass
+    with turns.turn("a"):
+        pass
