@@ -47,10 +47,10 @@ def render_plan(
 
     `notes` go below, one a line. Ends without a line break.
     """
-    if not differences:
+    if not differences and revision:
         return "\n".join([f"{partner}   contract {revision}: no change", *(f"  {note}" for note in notes)])
     title = f"contract {revision} -> {revision + 1}" if revision else "contract 1 (new partner)"
-    width = max(len(one.section) for one in differences)
+    width = max((len(one.section) for one in differences), default=0)
     lines = [f"{partner}   {title}"]
     for one in differences:
         words = "  ".join(filter(None, (one.name, one.words, "destructive" if one.is_destructive else "")))
@@ -61,7 +61,7 @@ def render_plan(
         for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove"))
         if (count := sum(one.sign == sign for one in differences))
     ]
-    return "\n".join([*lines, ", ".join(counts) + "."])
+    return "\n".join([*lines, (", ".join(counts) or "0 to add") + "."])
 
 
 def _terms_differences(old: ContractFile | None, new: ContractFile) -> Iterator[Difference]:

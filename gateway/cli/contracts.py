@@ -66,11 +66,12 @@ def apply(
         changed = [pair for pair in zip(contracts, planned, strict=True) if pair[1]["changed"]]
         code = _blocked(planned, words)
         if call.dry_run or code is not None or not changed:
-            show_plans(call, planned, is_final=True)
+            refused = code is not None and not call.dry_run
+            show_plans(call, planned, closing="Nothing was changed." if refused else _closing(planned))
             _advise(call, planned, words, "apply would refuse this" if call.dry_run else "refused")
             return code
         if not call.output.as_json:
-            show_plans(call, planned, is_final=False)
+            show_plans(call, planned)
         call.confirm(f"Apply {_count(len(changed), 'contract')} to {client.url}?")
         with nullcontext() if secrets_file is None else claimed(secrets_file, "the secrets") as keep:
             done: list[dict[str, Any]] = []
@@ -132,8 +133,8 @@ def read_contracts(paths: Sequence[Path]) -> tuple[LocalContract, ...]:
     return tuple({one.partner: one for one in contracts}.values())
 
 
-def show_plans(call: Invocation, planned: Sequence[Mapping[str, Any]], *, is_final: bool) -> None:
-    """Print plans, and sums where there are several; `is_final`: nothing comes after it."""
+def show_plans(call: Invocation, planned: Sequence[Mapping[str, Any]], *, closing: str = "") -> None:
+    """Print plans, sums where there are several, and a closing line where there is one."""
     if call.output.as_json:
         call.output.document(planned[0] if len(planned) == 1 else {"items": planned})
         return
@@ -144,15 +145,22 @@ def show_plans(call: Invocation, planned: Sequence[Mapping[str, Any]], *, is_fin
         changed = sum(bool(one["changed"]) for one in planned)
         blocked = sum(bool(one["blocked"]) for one in planned)
         call.output.line(f"{_count(len(planned), 'contract')}: {changed} to change, {blocked} blocked.")
-    if is_final:
-        call.output.line("Nothing was changed.")
+    if closing:
+        call.output.line(closing)
+
+
+def _closing(planned: Sequence[Mapping[str, Any]]) -> str:
+    """What a plan ends with: whether there is anything to do is told apart from whether it was done."""
+    if any(one["changed"] for one in planned):
+        return "Only planned: nothing was changed yet."
+    return "Nothing to change."
 
 
 def _planned(call: Invocation, file: Sequence[Path], allow: str) -> tuple[list[dict[str, Any]], Exit | None]:
     contracts, words = read_contracts(file), _words(allow)
     with call.client() as client:
         planned = [put(client, one, words, dry_run=True) for one in contracts]
-    show_plans(call, planned, is_final=True)
+    show_plans(call, planned, closing=_closing(planned))
     _advise(call, planned, words, "apply would refuse this")
     return planned, _blocked(planned, words)
 

@@ -49,12 +49,11 @@ async def show_credential(call: Call) -> Response:
 
 
 async def create_credential(call: Call) -> Response:
-    """Make an API key. A partner gives none that may do more than its own. A dry run makes none."""
+    """Make an API key. Nobody gives one that may do more than its own. A dry run makes none."""
     doors, dry_run = call.doors, flag(call.query, "dry_run")
     members = await read_members(call.request, _MEMBERS, seconds=doors.values.body_seconds)
     wanted = _wanted(call, members)
-    if call.known.partner is not None and not (wanted.scopes or frozenset()) <= call.known.scopes:
-        raise CallerError("scope_missing", "A new credential may have only scopes that yours has.")
+    _verify_scopes(call, wanted)
     change = await doors.administration.create_credential(wanted, by=_author(call), dry_run=dry_run)
     if dry_run:
         item = _item(change.credential, doors.clock())
@@ -109,10 +108,18 @@ def _wanted(call: Call, members: Mapping[str, Any]) -> WantedKey:
         if not isinstance(scopes, list) or not scopes or any(one not in offered for one in scopes):
             raise _wrong("scopes", f"a list of {', '.join(offered)}")
         scopes = frozenset(cast("list[Scope]", scopes))
-    elif call.known.partner is not None:
+    else:
         scopes = ROLE_SCOPES[role] & call.known.scopes
     not_after = _expiry(members.get("expires_at"), call.doors.clock())
     return WantedKey(None if call.owner is None else call.owner.slug, role, name, scopes, not_after)
+
+
+def _verify_scopes(call: Call, wanted: WantedKey) -> None:
+    """Whoever may make keys must not come by a wider one that way."""
+    if not wanted.scopes or not wanted.scopes <= call.known.scopes:
+        own = ", ".join(sorted(call.known.scopes))
+        text = f"A new credential may have only scopes that yours has ({own}), and that its role may have."
+        raise CallerError("scope_missing", text)
 
 
 def _expiry(text: object, now: int) -> int | None:

@@ -127,3 +127,8 @@ def test_a_plan_for_a_new_partner_says_so() -> None:
     text = render_plan("acme", diff(None, read(OLD)), revision=0)
     assert text.startswith("acme   contract 1 (new partner)\n")
     assert text.endswith("5 to add.")
+
+
+def test_a_plan_for_a_new_partner_without_any_type_makes_a_partner_all_the_same() -> None:
+    text = render_plan("acme", (), revision=0, notes=("note",))
+    assert text == "acme   contract 1 (new partner)\n  note\n0 to add."

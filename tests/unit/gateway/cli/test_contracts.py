@@ -19,7 +19,7 @@ async def test_plan_tells_changes_and_changes_nothing(desk: Desk) -> None:
     ended = await desk.run("plan", "-f", desk.contract())
     assert ended.code == 0
     assert "bolt   contract 1 (new partner)" in ended.out
-    assert "Nothing was changed." in ended.out
+    assert ended.out.endswith("\nOnly planned: nothing was changed yet.\n")
     assert (await desk.run("partners", "show", "bolt")).code == 4
 
 
@@ -28,6 +28,22 @@ async def test_diff_ends_with_7_until_it_is_applied(desk: Desk) -> None:
     assert (await desk.run("diff", "-f", path)).code == 7
     assert (await desk.run("apply", "-f", path, "--yes")).code == 0
     assert (await desk.run("diff", "-f", path)).code == 0
+
+
+async def test_what_is_in_force_already_is_nothing_to_change(desk: Desk) -> None:
+    path = desk.contract()
+    await desk.run("apply", "-f", path, "--yes")
+    for words in (("plan",), ("diff",), ("apply", "--yes")):
+        ended = await desk.run(*words, "-f", path)
+        assert (ended.code, ended.out) == (0, "bolt   contract 1: no change\nNothing to change.\n"), words
+
+
+async def test_a_new_partner_without_any_type_is_a_change(desk: Desk) -> None:
+    path = desk.contract(text="gateway: v1\npartner: acme\n")
+    ended = await desk.run("diff", "-f", path)
+    assert ended.code == 7
+    assert ended.out.startswith("bolt   contract 1 (new partner)\n")
+    assert "no change" not in ended.out
 
 
 async def test_json_is_the_document_of_the_api(desk: Desk) -> None:
@@ -53,7 +69,7 @@ async def test_apply_asks_and_takes_no_for_an_answer(desk: Desk) -> None:
 
 async def test_apply_dry_run_is_a_plan(desk: Desk) -> None:
     ended = await desk.run("apply", "-f", desk.contract(), "--dry-run", "--yes")
-    assert (ended.code, "Nothing was changed." in ended.out) == (0, True)
+    assert (ended.code, "nothing was changed yet" in ended.out) == (0, True)
     assert (await desk.run("partners", "show", "bolt")).code == 4
 
 
@@ -80,7 +96,10 @@ async def test_a_destructive_plan_is_refused_unless_that_is_meant(desk: Desk) ->
         6,
         "refused: mend it, or say --allow destructive if that is meant\n",
     )
-    assert refused.out == planned.out
+    assert planned.out.endswith("\nOnly planned: nothing was changed yet.\n")
+    assert refused.out == planned.out.replace(
+        "Only planned: nothing was changed yet.", "Nothing was changed."
+    )
     assert "contract 1" in (await desk.run("partners", "show", "bolt")).out.replace("  ", " ")
     assert (await desk.run("apply", "-f", path, "--yes", "--allow", "destructive")).code == 0
 

@@ -43,6 +43,32 @@ async def test_a_partner_gives_no_more_than_it_has(house: House) -> None:
     assert usual.json()["scopes"] == ["audit", "manage"]
 
 
+async def test_our_own_side_gives_no_more_than_it_has(house: House) -> None:
+    await house.issue("narrow", "operator", scopes=frozenset({"manage", "audit"}))
+    theirs, ours = "/v1/partners/acme/credentials", "/v1/credentials"
+    async with house.client("narrow") as client:
+        wide = [
+            await client.post(ours, json={"role": "operator", "scopes": ["manage", "send"]}),
+            await client.post(theirs, json={"scopes": ["receive"]}),
+            await client.post(f"{theirs}?dry_run=true", json={"scopes": ["receive"]}),
+        ]
+        usual = [
+            await client.post(ours, json={"role": "operator"}),
+            await client.post(ours, json={"role": "team"}),
+            await client.post(theirs, json={}),
+        ]
+    assert [(one.status_code, one.json()["code"]) for one in wide] == [(403, "scope_missing")] * 3
+    assert [one.json()["scopes"] for one in usual] == [["audit", "manage"], ["audit"], ["audit", "manage"]]
+
+
+async def test_a_role_that_shares_no_scope_with_the_caller_is_not_given(house: House) -> None:
+    await house.issue("keeper", "operator", scopes=frozenset({"manage"}))
+    async with house.client("keeper") as client:
+        answer = await client.post("/v1/credentials", json={"role": "team"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+    assert "manage" in answer.json()["detail"]
+
+
 async def test_a_dry_run_tells_what_would_be_made_and_makes_nothing(house: House) -> None:
     async with house.client("acme") as client:
         before = (await client.get("/v1/credentials")).json()
