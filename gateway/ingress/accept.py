@@ -29,6 +29,7 @@ from gateway.ingress.publish import Publisher
 from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.turns import take_turns
+from gateway.ingress.twins import match_twins
 from gateway.ingress.wording import accepted, conflict
 from schemas.leaf import JsonFlavour
 
@@ -188,16 +189,8 @@ class Ingress:
         deadline: float,
     ) -> list[Outcome]:
         whole = submission.strict and len(checked) > 1
-        refs: dict[bytes, int] = {}
-        twins: dict[int, int] = {}
-        for number, one in enumerate(checked):
-            if isinstance(one, Prepared):
-                first = refs.setdefault(one.claim.ref, number)
-                if first != number:
-                    twins[number] = first
         outcomes: list[Outcome | Prepared | Found] = list(checked)
-        for number, first in twins.items():
-            outcomes[number] = self._twin(outcomes, number, first)
+        twins = await match_twins(outcomes, self.book, is_strict=whole)
         if whole and any(isinstance(one, Refused) for one in outcomes):
             return _held_back(outcomes)
         topics = {one.claim.topic for one in outcomes if isinstance(one, Prepared)}
@@ -206,16 +199,6 @@ class Ingress:
         if submission.dry_run:
             return _as_one(await self._only_look(outcomes, twins), whole=whole)
         return await self._claim(outcomes, twins, whole=whole, deadline=deadline)
-
-    def _twin(
-        self, outcomes: Sequence[Outcome | Prepared | Found], number: int, first: int
-    ) -> Prepared | Refused:
-        one, other = outcomes[number], outcomes[first]
-        if not isinstance(one, Prepared) or not isinstance(other, Prepared):
-            raise TypeError("twins are prepared events")
-        if one.claim.event_sha256 == other.claim.event_sha256:
-            return one
-        return conflict(other.claim)
 
     async def _only_look(
         self, outcomes: Sequence[Outcome | Prepared | Found], twins: dict[int, int]

@@ -214,3 +214,18 @@ async def test_an_accepted_event_keeps_its_receipt_when_the_contract_drops_its_t
             assert isinstance(one, Accepted)
             assert one.receipt == first.receipt
         assert isinstance(other, Refused)
+
+
+async def test_a_repeat_is_known_though_an_unlike_twin_stands_before_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        (first,) = await world.send(A)
+        unlike = {**A, "qty": 9}
+        outcomes = await world.send(unlike, A, unlike, strict=False)
+        assert isinstance(first, Accepted)
+        assert [type(one) for one in outcomes] == [Refused, Accepted, Refused]
+        assert isinstance(outcomes[1], Accepted)
+        assert outcomes[1].receipt == first.receipt
+        both = await world.send(unlike, {**A, "qty": 8}, strict=False)
+        assert [one.code for one in both if isinstance(one, Refused)] == ["event_conflict"] * 2
+        assert both[0] == both[1]
