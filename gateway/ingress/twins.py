@@ -1,7 +1,7 @@
 """Events that stand twice in one request.
 
-Alike, they are one event. Unlike, at most one of them can have the id: the one that holds it already, else the
-first.
+Alike, they are one event. Unlike, at most one of them can have the id: the one that holds it already, else
+the first.
 """
 
 from collections.abc import Sequence
