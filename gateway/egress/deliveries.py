@@ -4,7 +4,7 @@ A tick holds everything since the last: evidence, delivery rows, backlog ranges,
 before the lease's epoch is compared in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -14,12 +14,15 @@ from sqlmodel import Session, col
 
 from audit import log
 from audit.store import Pending
+from gateway import facts
 from gateway.broker.port import Position
 from gateway.egress.backlog import Span
 from gateway.egress.delivery import Delivery
 from gateway.leases import Lease
 from gateway.positions import Move, Progress, advance, load_all
 from gateway.rows import BacklogRow, DeliveryRow
+from partners import store
+from partners.endpoint import Endpoint
 from partners.errors import NotFoundError
 from partners.onboarding import set_endpoint_state
 
@@ -77,15 +80,30 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
             set_endpoint_state(session, partner, endpoint, "disabled")
 
 
-def load(session: Session, partners: Sequence[str], endpoints: Sequence[str]) -> Stored:
-    """What waits for these partners and endpoints, bodies left out; deliveries oldest position first."""
+def load(session: Session, partners: Mapping[str, str]) -> Stored:
+    """What waits for these partners, named with their outbound topics: for whichever endpoint, there or gone.
+
+    Bodies are left out; deliveries come oldest position first.
+    """
     deliveries: list[Delivery] = []
-    spans: list[Span] = []
     for partner in partners:
         deliveries += _load_deliveries(session, partner)
-    for endpoint in endpoints:
-        spans += _load_spans(session, endpoint)
-    return Stored(dict(load_all(session, ROLE)), tuple(deliveries), tuple(spans))
+    spans = _load_spans(session, partners.values())
+    return Stored(dict(load_all(session, ROLE)), tuple(deliveries), spans)
+
+
+def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """Those of these endpoints, named with their partners, that are no more.
+
+    Today's directory may lag behind SQL, so only SQL can tell one that is gone from one that is new. Of a
+    gone one only its types are known; where even they are not, everything counts as owed to it.
+    """
+    there = {one.id for partner in set(strangers.values()) for one in store.endpoints(session, partner)}
+    return tuple(
+        _gone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
+        for endpoint, partner in strangers.items()
+        if endpoint not in there
+    )
 
 
 def load_body(session: Session, endpoint: str, ref: bytes) -> bytes | None:
@@ -145,17 +163,34 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
     ]
 
 
-def _load_spans(session: Session, endpoint: str) -> list[Span]:
+def _gone(endpoint: str, partner: str, types: str) -> Endpoint:
+    return Endpoint(
+        id=endpoint,
+        partner=partner,
+        name="",
+        url="",
+        types=frozenset(types.split()),
+        order="none",
+        concurrency=1,
+        per_second=None,
+        delays=(),
+        keys=(),
+        state="disabled",
+    )
+
+
+def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:
     row = BacklogRow
     columns = (
+        col(row.endpoint),
         col(row.topic),
         col(row.topic_id),
         col(row.partition),
         col(row.from_offset),
         col(row.to_offset),
     )
-    query = select(*columns).where(col(row.endpoint) == endpoint)
-    return [Span(endpoint, *found) for found in session.execute(query)]
+    query = select(*columns).where(col(row.topic).in_(list(topics)))
+    return tuple(Span(*found) for found in session.execute(query))
 
 
 def _write_rows(session: Session, tick: Tick, now: int) -> None:

@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Final, Literal
 
 from gateway.dialler import Reason
@@ -34,6 +35,7 @@ class Lane:
         self, endpoint: Endpoint, *, capacity: int = CAPACITY, saved_limit: int = SAVED_LIMIT
     ) -> None:
         self.endpoint = endpoint
+        self.is_gone = False
         self.breaker = Breaker()
         self._pace = Pace(endpoint.per_second)
         self._capacity = capacity
@@ -51,7 +53,29 @@ class Lane:
             self._pace = Pace(endpoint.per_second)
         if endpoint.state == "active" and self.endpoint.state != "active":
             self.breaker = Breaker()
+        if endpoint.url != self.endpoint.url:
+            self._begin_anew()
+        self.is_gone = False
         self.endpoint = endpoint
+
+    def end(self) -> None:
+        """The endpoint is no more: nothing is taken or sent from now on, and `withdraw` empties the lane."""
+        self.is_gone = True
+        self.endpoint = replace(self.endpoint, state="disabled")
+
+    def withdraw(self, limit: int) -> tuple[Delivery, ...]:
+        """Take out what waits and is not under way, in the order it came, at most so many."""
+        waiting = (each for queue in self._groups.values() for each in queue if each.ref not in self._flying)
+        out = tuple(islice(waiting, limit))
+        for delivery in out:
+            key = self._known.pop(delivery.ref)
+            self._saved.discard(delivery.ref)
+            self._groups[key].remove(delivery)
+            if not self._groups[key]:
+                del self._groups[key]
+        if out:
+            self._schedule_all()
+        return out
 
     def restore(self, deliveries: Iterable[Delivery]) -> None:
         """What rows of this endpoint say after a restart; before any offer, oldest position first."""
@@ -153,6 +177,11 @@ class Lane:
         return self.endpoint.state != "active" or self.breaker.is_open
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not self._known
+
+    @property
     def flying(self) -> int:
         """How many are under way."""
         return len(self._flying)
@@ -180,6 +209,20 @@ class Lane:
     def _schedule(self, key: str | bytes) -> None:
         self._turn += 1
         heapq.heappush(self._due, (self._groups[key][0].due_at, self._turn, key))
+
+    def _schedule_all(self) -> None:
+        self._due.clear()
+        for key, queue in self._groups.items():
+            if queue[0].ref not in self._flying:
+                self._schedule(key)
+
+    def _begin_anew(self) -> None:
+        """At another URL nothing is known of it yet: what waits for a retry is due at once."""
+        self.breaker = Breaker()
+        for queue in self._groups.values():
+            for at, delivery in enumerate(queue):
+                queue[at] = replace(delivery, due_at=0)
+        self._schedule_all()
 
     def _learn(self, failure: Reason | None, now: int) -> None:
         if failure is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Sender
+from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt, Sender
 from gateway.egress.lane import Lane
 from gateway.egress.retry import decide
 from gateway.egress.webhook import make_outgoing
@@ -68,11 +68,16 @@ class Poster:
             content_sha256=hashlib.sha256(body).digest(),
             content_length=len(body),
             answer=answer,
-            decision=self._hold_failing(lane, decision, now),
+            decision=self._judge(lane, endpoint.url, decision, now),
         )
 
-    def _hold_failing(self, lane: Lane, decision: Decision, now: int) -> Decision:
-        """An endpoint that fails for too long is disabled: its deliveries wait instead of being parked."""
+    def _judge(self, lane: Lane, url: str, decision: Decision, now: int) -> Decision:
+        """An endpoint that fails for too long is disabled: its deliveries wait instead of being parked.
+
+        A failure at a URL that is the endpoint's no longer says nothing: the new one is tried at once.
+        """
+        if url != lane.endpoint.url and not isinstance(decision, Delivered):
+            return RetryAt(now)
         since = lane.breaker.failing_since
         if isinstance(decision, Delivered | Held) or since is None or now - since < self._disable_after:
             return decision

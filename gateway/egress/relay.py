@@ -15,6 +15,7 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -23,7 +24,7 @@ from gateway.broker.port import Broker, Read, Reader, ReadEvent, Start, TooHigh,
 from gateway.catalog import Snapshot
 from gateway.database import Database
 from gateway.egress.courier import Courier, Work
-from gateway.egress.deliveries import load
+from gateway.egress.deliveries import load, load_gone
 from gateway.egress.delivery import Attempt, Sender
 from gateway.egress.drain import Drain
 from gateway.egress.posting import Chance, Poster
@@ -174,15 +175,15 @@ class Relay:
             partners = self._partners(snapshot, work.shard.lease.shard)
             new = [partner for partner in partners if not work.shard.knows(partner.slug)]
             if new:
-                slugs = [partner.slug for partner in new]
-                endpoints = [e.id for partner in new for e in snapshot.directory.endpoints(partner.slug)]
-                work.shard.adopt(
-                    await self._parts.database.read(lambda s, p=slugs, e=endpoints: load(s, p, e))  # type: ignore[misc]  # bound now, as the loop goes on
-                )
+                topics = {partner.slug: partner.topics.outbound for partner in new}
+                work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
             voices = {partner.slug: self._voice(partner) for partner in partners}
             work.shard.update(voices, [e for partner in partners for e in _endpoints(snapshot, partner)])
             if self._works.get(work.shard.lease.shard) is work:
                 self._reader.assign(self._watch(work, partners, snapshot))
+            strangers = work.shard.strangers()
+            if strangers:
+                work.shard.bury(await self._parts.database.read(partial(load_gone, strangers=strangers)))
             if new:
                 self._parts.step("outbound.1.leased")
             work.wake.set()

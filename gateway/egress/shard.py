@@ -5,14 +5,17 @@ the next tick writes both. So a tick that is lost with the process loses the pro
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Final
 
 from gateway.broker.port import Position, Read, Start
 from gateway.egress.backlog import Backlog, Span
+from gateway.egress.debts import Debts, Owner, Partition, Spot
 from gateway.egress.deliveries import Saved, State, Stored, Tick
 from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.lane import NEVER, Lane
 from gateway.egress.ledger import Ledger, flatten, unflatten
+from gateway.egress.match import match
 from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Reading, Refused, Routed, Unreadable, delivery_of
 from gateway.egress.wording import Place, Voice
@@ -20,31 +23,11 @@ from gateway.leases import Lease
 from gateway.positions import Move, Progress
 from partners.endpoint import Endpoint
 
-Spot = tuple[str, int]
-"""Topic id and partition."""
-
 SpanKey = tuple[str, str, int]
 """Endpoint, topic id, partition."""
 
-
-@dataclass(slots=True)
-class Partition:
-    """One partition that is read; `stored` is what the database has."""
-
-    topic: str
-    spot: Spot
-    partner: str
-    ledger: Ledger
-    stored: Progress | None
-
-
-@dataclass(frozen=True, slots=True)
-class Debt:
-    """An offset that is settled once its delivery is; in the ledger that it was opened in."""
-
-    owner: "Partition | Backlog"
-    ledger: Ledger
-    offset: int
+_STEP: Final = 100
+"""What waits for an endpoint that is gone is parked so many at a time."""
 
 
 class Shard:
@@ -62,7 +45,7 @@ class Shard:
         self._progress: dict[Spot, Progress] = {}
         self._voices: dict[str, Voice] = {}
         self._waiting: dict[str, list[Delivery]] = {}
-        self._debts: dict[tuple[str, bytes], Debt] = {}
+        self._debts = Debts()
         self._moved: set[Spot] = set()
         self._changed: set[SpanKey] = set()
         self._backlogs: dict[SpanKey, Backlog] = {}
@@ -95,19 +78,32 @@ class Shard:
         return Start(topic, Position(topic_id, partition, progress.next))
 
     def update(self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint]) -> None:
-        """Partners and endpoints as they are now; the lane of one that is gone closes, and keeps all."""
+        """Partners and endpoints as they are now; of one that is gone, `dismiss` parks what waits."""
         self._voices.update(voices)
         here = {endpoint.id: endpoint for endpoint in endpoints}
         for endpoint_id, lane in self.lanes.items():
             if endpoint_id not in here:
-                lane.update(replace(lane.endpoint, state="disabled"))
+                lane.end()
         for endpoint in here.values():
             if endpoint.id in self.lanes:
                 self.lanes[endpoint.id].update(endpoint)
             else:
-                lane = Lane(endpoint)
-                lane.restore(self._waiting.pop(endpoint.id, ()))
-                self.lanes[endpoint.id] = lane
+                self._open(endpoint)
+
+    def strangers(self) -> dict[str, str]:
+        """Endpoints that something waits for and that `update` never named, with their partners."""
+        partners = {each.topic: each.partner for each in self.partitions.values()}
+        found = {key: each[0].partner for key, each in self._waiting.items()}
+        for each in self._backlogs.values():
+            if each.endpoint not in self.lanes and each.place[0] in partners:
+                found[each.endpoint] = partners[each.place[0]]
+        return found
+
+    def bury(self, endpoints: Iterable[Endpoint]) -> None:
+        """Strangers that are no more: `dismiss` parks what waits for them."""
+        for endpoint in endpoints:
+            if endpoint.id not in self.lanes:
+                self._open(endpoint).end()
 
     # Records come in
 
@@ -135,6 +131,9 @@ class Shard:
         if offset < backlog.cursor or offset >= backlog.end:
             return True
         self._changed.add(_key_of(backlog))
+        lane = self.lanes[backlog.endpoint]
+        if isinstance(reading, Routed) and lane.is_gone:
+            return self._dismiss_again(backlog, delivery_of(read, reading, lane.endpoint), now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
             if mine is None:
@@ -204,8 +203,9 @@ class Shard:
         return wanted[self._turns % len(wanted)]
 
     def room(self, backlog: Backlog, now: int) -> int:
-        """How many of a range its lane would take now."""
-        return self.lanes[backlog.endpoint].room(now)
+        """How many of a range its lane would take now; where it is gone, none is sent: always some."""
+        lane = self.lanes[backlog.endpoint]
+        return _STEP if lane.is_gone else lane.room(now)
 
     def take(self, now: int) -> tuple[list[Delivery], int]:
         """What is to be sent now, and when to ask again."""
@@ -236,7 +236,7 @@ class Shard:
             case RetryAt(at):
                 self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
             case Parked(reason):
-                self.outbox.add(voice.parked(attempt, reason, now))
+                self.outbox.add(voice.parked(after, reason, now))
                 self._save(after, "parked", reason)
             case Held(reason):
                 self._save(replace(after, due_at=now), "held", reason)
@@ -248,6 +248,20 @@ class Shard:
         self.lanes[delivery.endpoint].forget(delivery)
         self.outbox.finish(delivery.endpoint, delivery.ref)
         self._pay(delivery)
+
+    def dismiss(self, now: int) -> None:
+        """Park some of what waits for endpoints that are gone; POSTs under way end first.
+
+        Each is settled with its evidence, so a tick that is lost repeats it and nothing else.
+        """
+        wanted = {backlog.endpoint for backlog in self._backlogs.values()}
+        for lane in [each for each in self.lanes.values() if each.is_gone]:
+            for delivery in () if self.outbox.is_full else lane.withdraw(_STEP):
+                self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
+                self._save(delivery, "parked", "gone")
+                self._pay(delivery)
+            if lane.is_empty and lane.endpoint.id not in wanted:
+                del self.lanes[lane.endpoint.id]
 
     # It is written
 
@@ -316,19 +330,30 @@ class Shard:
         backlog.pass_to(offset + 1)
         return True
 
-    def _owe(self, delivery: Delivery, owner: Partition | Backlog) -> bool:
-        self._debts[delivery.endpoint, delivery.ref] = Debt(owner, owner.ledger, delivery.position.offset)
+    def _dismiss_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
+        """An event of a range whose endpoint is gone: parked without a row, if it was owed at all."""
+        if self.outbox.is_full:
+            return False
+        if match([self.lanes[backlog.endpoint].endpoint], delivery.event_type):
+            self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
+        backlog.pass_to(delivery.position.offset + 1)
+        return True
+
+    def _open(self, endpoint: Endpoint) -> Lane:
+        lane = self.lanes[endpoint.id] = Lane(endpoint)
+        lane.restore(self._waiting.pop(endpoint.id, ()))
+        return lane
+
+    def _owe(self, delivery: Delivery, owner: Owner) -> bool:
+        self._debts.owe(delivery, owner)
         return True
 
     def _pay(self, delivery: Delivery) -> None:
-        debt = self._debts.pop((delivery.endpoint, delivery.ref), None)
-        if debt is None:
-            return
-        debt.ledger.settle(debt.offset)
-        if isinstance(debt.owner, Backlog):
-            self._changed.add(_key_of(debt.owner))
-        else:
-            self._moved.add(debt.owner.spot)
+        match self._debts.pay(delivery):
+            case Backlog() as backlog:
+                self._changed.add(_key_of(backlog))
+            case Partition() as partition:
+                self._moved.add(partition.spot)
 
     def _save(self, delivery: Delivery, state: State, reason: str | None) -> None:
         self.outbox.save(Saved(delivery, state, reason, is_new=True))

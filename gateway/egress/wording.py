@@ -57,11 +57,11 @@ class Voice:
         }
         return self._say(Kind.ATTEMPTED, members, attempt.at)
 
-    def parked(self, attempt: Attempt, reason: str, at: int) -> Pending:
-        """The schedule is used up."""
-        members = _event(attempt.delivery) | {
-            "endpoint": attempt.delivery.endpoint,
-            "attempts": attempt.number,
+    def parked(self, delivery: Delivery, reason: str, at: int) -> Pending:
+        """Nothing more is tried: the schedule is used up, or the endpoint is gone."""
+        members = _event(delivery) | {
+            "endpoint": delivery.endpoint,
+            "attempts": delivery.attempts,
             "reason": reason,
         }
         return self._say(Kind.PARKED, members, at)

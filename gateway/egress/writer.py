@@ -57,7 +57,10 @@ class Writer:
         self._is_stopping.set()
 
     async def write(self, works: Sequence[Work]) -> None:
-        """Write what these shards decided."""
+        """Write what these shards decided, and what follows for endpoints that are gone."""
+        now = self._clock()
+        for work in works:
+            work.shard.dismiss(now)
         ticks = [(work, tick) for work in works if (tick := work.shard.make_tick()) is not None]
         if ticks:
             self._step("outbound.3.before")

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway import facts
 from gateway.egress.backlog import Span
-from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, purge, write_tick
+from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, load_gone, purge, write_tick
 from gateway.egress.outbox import Outbox
 from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.leases import Lease, Leases
@@ -34,7 +35,7 @@ def write(on: Stage, made: Tick, *, now: int = 9) -> None:
 
 def found(on: Stage) -> Stored:
     with on.database.begin() as session:
-        return load(session, ["acme"], ["ep_1"])
+        return load(session, {"acme": "topic"})
 
 
 async def test_what_is_written_is_found_again_without_bodies_in_order(
@@ -109,3 +110,18 @@ async def test_only_parked_deliveries_are_purged_and_only_old_ones(tmp_path: Pat
         with on.database.begin() as session:
             purge(session, before=10)
         assert on.rows() == [("2", "held", 0)]
+
+
+async def test_only_sql_tells_an_endpoint_that_is_gone_from_one_that_is_new(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url) as on:
+        on.register(endpoint("ep_new"))
+        strangers = dict.fromkeys(("ep_new", "ep_gone", "ep_old"), "acme")
+        with on.database.begin() as session:
+            facts.keep(session, "removed.ep_gone", "a.b c.d")
+            gone = load_gone(session, strangers)
+        assert [(each.id, each.partner, each.types, each.state) for each in gone] == [
+            ("ep_gone", "acme", frozenset({"a.b", "c.d"}), "disabled"),
+            ("ep_old", "acme", frozenset(), "disabled"),
+        ]

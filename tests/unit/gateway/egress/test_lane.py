@@ -216,3 +216,50 @@ def test_only_what_was_taken_can_be_settled() -> None:
     lane.offer(delivery(0), NOW)
     with pytest.raises(ValueError, match="taken"):
         settle(lane, 0, Delivered())
+
+
+def test_what_is_withdrawn_comes_in_order_and_what_is_under_way_stays() -> None:
+    lane = Lane(endpoint(order="endpoint"))
+    lane.restore([delivery(n, "") for n in range(4)])
+    assert taken(lane) == ["0"]
+    lane.end()
+    assert [each.event_id for each in lane.withdraw(2)] == ["1", "2"]
+    assert [each.event_id for each in lane.withdraw(2)] == ["3"]
+    assert (lane.withdraw(2), lane.is_empty) == ((), False)
+    settle(lane, 0, RetryAt(NOW), "server_error", "")
+    assert [(each.event_id, each.attempts) for each in lane.withdraw(2)] == [("0", 1)]
+    assert lane.is_empty
+
+
+def test_the_lane_of_an_endpoint_that_is_gone_takes_and_sends_nothing() -> None:
+    lane = Lane(endpoint())
+    lane.offer(delivery(0), NOW)
+    lane.end()
+    assert (lane.offer(delivery(1), NOW), lane.take(NOW), lane.is_closed) == ("closed", NEVER, True)
+    lane.update(endpoint())
+    assert (lane.is_gone, taken(lane)) == (False, ["0"])
+
+
+def test_another_url_closes_the_breaker_and_makes_all_that_waits_due() -> None:
+    lane = Lane(endpoint(concurrency=OPENS_AFTER + 1))
+    for number in range(OPENS_AFTER + 1):
+        lane.offer(delivery(number), NOW)
+    taken(lane)
+    for number in range(OPENS_AFTER):
+        settle(lane, number, RetryAt(NOW + 9_000_000), "server_error")
+    assert taken(lane) == []
+    lane.update(replace(lane.endpoint, per_second=50))
+    assert (taken(lane), lane.breaker.is_open) == ([], True)
+    lane.update(replace(lane.endpoint, url="https://other.example/in", per_second=None))
+    assert not lane.breaker.is_open
+    assert sorted(taken(lane)) == [str(number) for number in range(OPENS_AFTER)]
+
+
+def test_another_url_keeps_the_order() -> None:
+    lane = Lane(endpoint(order="endpoint"))
+    lane.restore([delivery(n, "") for n in range(2)])
+    assert taken(lane) == ["0"]
+    lane.update(replace(lane.endpoint, url="https://other.example/in"))
+    assert taken(lane) == []
+    settle(lane, 0, Delivered(), None, "")
+    assert taken(lane) == ["1"]

@@ -1,8 +1,10 @@
 import os
+from dataclasses import replace
 
 import pytest
 
-from gateway.egress.delivery import Delivered, Held, RetryAt
+from gateway.dialler import Answer, Outgoing, Reason
+from gateway.egress.delivery import Decision, Delivered, Held, RetryAt
 from gateway.egress.lane import Lane
 from gateway.egress.posting import Chance, Poster
 from gateway.errors import SealError
@@ -60,3 +62,21 @@ async def test_nothing_is_sent_unsigned() -> None:
     with pytest.raises(WebhookSecretError):
         await poster(receiver).post(Lane(endpoint(keys=())), delivery(1), b"{}")
     assert receiver.seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "failure", "decision"),
+    [(200, None, Delivered), (503, "server_error", RetryAt), (410, "gone", RetryAt)],
+)
+async def test_only_a_success_counts_at_a_url_that_was_given_up_meanwhile(
+    status: int, failure: Reason | None, decision: type[Decision]
+) -> None:
+    lane = Lane(endpoint(delays=(0,)))
+
+    def moved(_: Outgoing, __: int) -> Answer:
+        lane.update(replace(lane.endpoint, url="https://other.example/in"))
+        return answer(status, failure)
+
+    attempt = await poster(Receiver(reply=moved)).post(lane, delivery(1), b"{}")
+    assert isinstance(attempt.decision, decision)
+    assert attempt.url == "https://ep-1.example/in"

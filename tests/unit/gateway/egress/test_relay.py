@@ -3,11 +3,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gateway.broker.port import TopicSpec
 from gateway.dialler import Answer, Outgoing
 from gateway.event import EventKey, format_ref
 from gateway.leases import Leases, expire_all
-from tests.unit.gateway.egress.stage import PARTNER, TOPIC, answer, endpoint, record, stage
+from tests.unit.gateway.egress.stage import PARTNER, TOPIC, Stage, answer, endpoint, record, stage
 
 BUSY = answer(503, "server_error")
 
@@ -308,3 +310,81 @@ async def test_the_same_event_twice_on_the_topic_is_one_delivery_while_it_waits(
             on.receiver.gate.set()
             await on.until(lambda: on.position() == 2, "settled")
         assert on.receiver.ids() == ["a"]
+
+
+def parked(on: Stage) -> list[tuple[str | None, object]]:
+    """Event ids and attempts of what was parked since its endpoint is gone."""
+    found = on.evidence("delivery.parked")
+    assert {each.text("reason") for each in found} <= {"gone"}
+    return sorted((each.text("id"), each.members["attempts"]) for each in found)
+
+
+async def test_what_waits_for_an_endpoint_that_is_removed_is_parked_with_evidence(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 60, 60))) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce(*(f"a{n}" for n in range(5)))
+        async with on.relaying():
+            await on.until(lambda: len(on.rows()) == 5, "the lane closed")
+            await on.produce(*(f"b{n}" for n in range(3)))
+            await on.until(lambda: on.spans() == [("ep_1", 5, 8)], "the rest is in the range")
+            on.have()
+            await on.until(lambda: on.spans() == [] and len(parked(on)) == 8, "all parked")
+        assert parked(on) == [*((f"a{n}", 1) for n in range(5)), *((f"b{n}", 0) for n in range(3))]
+        assert on.rows() == [(f"a{n}", "parked", 1) for n in range(5)]
+        assert len(on.receiver.seen) == 5
+
+
+async def test_what_waits_for_an_endpoint_that_was_removed_between_two_runs_is_parked(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 60, 60))) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce(*(f"a{n}" for n in range(5)))
+        async with on.relaying():
+            await on.until(lambda: len(on.rows()) == 5, "the lane closed")
+            await on.produce("b")
+            await on.until(lambda: on.spans() == [("ep_1", 5, 6)], "the rest is in the range")
+        on.have(endpoint("ep_2", types=frozenset({"other.type"})))
+        async with on.relaying(owner="two"):
+            await on.until(lambda: on.spans() == [] and len(parked(on)) == 6, "all parked")
+        assert {row[1] for row in on.rows()} == {"parked"}
+        assert len(on.receiver.seen) == 5
+
+
+async def test_parking_goes_on_after_a_crash_in_its_middle_and_repeats_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(state="paused")) as on:
+        names = [f"e{n:03}" for n in range(700)]
+        await on.produce(*names)
+
+        def die(step: str) -> None:
+            if step == "outbound.3.committed" and on.evidence("delivery.parked"):
+                raise RuntimeError("killed")
+
+        async with on.relaying():
+            await on.until(lambda: on.spans() == [("ep_1", 0, 700)], "all in the range")
+        on.have()
+        with pytest.raises(ExceptionGroup):
+            await on.relay(step=die).run(asyncio.Event())
+        assert 0 < len(parked(on)) < 700
+        assert on.spans() == [("ep_1", len(parked(on)), 700)]
+        with on.database.begin() as session:
+            expire_all(session)
+        async with on.relaying(owner="two"):
+            await on.until(lambda: on.spans() == [], "all parked")
+        assert parked(on) == [(name, 0) for name in names]
+        assert on.receiver.seen == []
+
+
+async def test_what_waits_is_tried_at_once_at_another_url(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600, 3_600))) as on:
+        on.receiver.reply = lambda outgoing, _: BUSY if "ep-1" in outgoing.url else answer()
+        await on.produce(*(f"a{n}" for n in range(8)))
+        async with on.relaying():
+            await on.until(lambda: len(on.rows()) == 8, "the breaker opened")
+            on.have(endpoint(delays=(0, 3_600, 3_600), url="https://new.example/in"))
+            await on.until(lambda: on.rows() == [] and on.position() == 8, "delivered")
+        assert sorted(on.receiver.ids("https://new.example/in")) == [f"a{n}" for n in range(8)]

@@ -11,6 +11,7 @@ from gateway.leases import Lease
 from gateway.positions import Progress
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, answer, contracts, endpoint, record
+from tests.unit.gateway.egress.test_lane import delivery
 
 NOW = 50_000
 SPOT = ("id", 0)
@@ -42,6 +43,29 @@ def attempt(delivery: Delivery, decision: Decision) -> Attempt:
     return Attempt(
         "att_1", delivery, "https://a.example/", delivery.attempts + 1, NOW, b"\x22" * 32, 2, reply, decision
     )
+
+
+def read_again(shard: Shard, *offsets: int) -> bool:
+    """Read a range on; False where it had to stop."""
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    snapshot = contracts([], "id")
+    return all(
+        shard.receive_again(
+            backlog,
+            read(offset),
+            read_event(read(offset), "acme", snapshot, origin="https://gw.example"),
+            NOW,
+        )
+        for offset in offsets
+    )
+
+
+def parked(tick: Tick) -> list[tuple[str | None, object]]:
+    """Event ids and attempts of what a tick parks because its endpoint is gone."""
+    found = [each.evidence for each in tick.evidence if each.evidence.kind.value == "delivery.parked"]
+    assert {each.text("reason") for each in found} <= {"gone"}
+    return [(each.text("id"), each.members["attempts"]) for each in found]
 
 
 def ticked(shard: Shard) -> Tick:
@@ -144,12 +168,94 @@ def test_a_lane_that_closes_saves_what_it_holds() -> None:
     assert shard.make_tick() is None
 
 
-def test_an_endpoint_that_is_gone_keeps_what_it_is_owed() -> None:
+def test_what_waits_for_an_endpoint_that_is_gone_is_parked_with_its_offset() -> None:
     shard = made(endpoint())
     receive(shard, 0)
     shard.update({}, [])
-    assert [saved.state for saved in ticked(shard).saved] == ["pending"]
     assert shard.take(NOW)[0] == []
+    shard.dismiss(NOW)
+    tick = ticked(shard)
+    assert [(saved.state, saved.reason, saved.is_new) for saved in tick.saved] == [("parked", "gone", True)]
+    assert parked(tick) == [("e0", 0)]
+    assert tick.moves[0].after == Progress(1)
+    assert shard.lanes == {}
+
+
+def test_what_is_under_way_to_an_endpoint_that_is_gone_ends_first() -> None:
+    shard = made(endpoint(order="endpoint"))
+    receive(shard, 0, 1)
+    (first,) = shard.take(NOW)[0]
+    shard.update({}, [])
+    shard.dismiss(NOW)
+    assert parked(ticked(shard)) == [("e1", 0)]
+    shard.settle(attempt(first, RetryAt(NOW)), NOW)
+    shard.dismiss(NOW)
+    tick = ticked(shard)
+    assert ([saved.state for saved in tick.saved], parked(tick)) == (["parked"], [("e0", 1)])
+
+
+def test_what_is_delivered_at_the_last_moment_is_not_parked() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    (first,) = shard.take(NOW)[0]
+    shard.update({}, [])
+    shard.settle(attempt(first, Delivered()), NOW)
+    shard.dismiss(NOW)
+    assert parked(ticked(shard)) == []
+
+
+def test_rows_of_an_endpoint_that_is_gone_are_parked_in_steps() -> None:
+    waiting = tuple(delivery(number) for number in range(250))
+    shard = made(stored=Stored({}, waiting, ()))
+    assert shard.strangers() == {"ep_1": "acme"}
+    shard.bury([endpoint()])
+    steps = []
+    while shard.lanes:
+        shard.dismiss(NOW)
+        tick = ticked(shard)
+        assert len(tick.saved) == len(tick.evidence)
+        steps.append([saved.delivery.position.offset for saved in tick.saved])
+    assert [len(step) for step in steps] == [100, 100, 50]
+    assert [offset for step in steps for offset in step] == list(range(250))
+
+
+def test_a_range_of_an_endpoint_that_is_gone_is_parked_without_rows_and_ends() -> None:
+    shard = made(stored=Stored({}, (), (Span("ep_1", TOPIC, "id", 0, 0, 3),)))
+    assert shard.strangers() == {"ep_1": "acme"}
+    assert shard.next_backlog(NOW) is None
+    shard.bury([endpoint()])
+    assert read_again(shard, 0, 1)
+    tick = ticked(shard)
+    assert (parked(tick), tick.saved) == ([("e0", 0), ("e1", 0)], ())
+    assert tick.spans == (Span("ep_1", TOPIC, "id", 0, 2, 3),)
+    assert read_again(shard, 2)
+    tick = ticked(shard)
+    assert (parked(tick), tick.drained) == ([("e2", 0)], (("ep_1", "id", 0),))
+    shard.dismiss(NOW)
+    assert (shard.lanes, shard.strangers()) == ({}, {})
+
+
+def test_only_what_an_endpoint_that_is_gone_listened_to_is_parked() -> None:
+    shard = made(stored=Stored({}, (), (Span("ep_1", TOPIC, "id", 0, 0, 1),)))
+    shard.bury([endpoint(types=frozenset({"other"}))])
+    assert read_again(shard, 0)
+    tick = ticked(shard)
+    assert (tick.evidence, tick.drained) == ((), (("ep_1", "id", 0),))
+
+
+def test_a_range_of_an_endpoint_that_is_gone_waits_for_a_full_outbox() -> None:
+    shard = made(stored=Stored({}, (), (Span("ep_1", TOPIC, "id", 0, 0, 900),)))
+    shard.bury([endpoint()])
+    assert not read_again(shard, *range(900))
+    assert len(parked(ticked(shard))) == 500
+    assert read_again(shard, 500)
+
+
+def test_an_endpoint_that_is_new_is_no_stranger_for_long() -> None:
+    shard = made(stored=Stored({}, (), (Span("ep_1", TOPIC, "id", 0, 0, 3),)))
+    shard.update({}, [endpoint()])
+    assert shard.strangers() == {}
+    assert shard.next_backlog(NOW) is not None
 
 
 def test_what_retention_took_unread_is_a_hole_with_evidence() -> None:

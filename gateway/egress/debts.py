@@ -1,0 +1,54 @@
+"""Partitions that are read, and the offsets in them that wait for a delivery."""
+
+from dataclasses import dataclass
+
+from gateway.egress.backlog import Backlog
+from gateway.egress.delivery import Delivery
+from gateway.egress.ledger import Ledger
+from gateway.positions import Progress
+
+Spot = tuple[str, int]
+"""Topic id and partition."""
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition that is read; `stored` is what the database has."""
+
+    topic: str
+    spot: Spot
+    partner: str
+    ledger: Ledger
+    stored: Progress | None
+
+
+Owner = Partition | Backlog
+
+
+@dataclass(frozen=True, slots=True)
+class _Debt:
+    """An offset that is settled once its delivery is; in the ledger that it was opened in."""
+
+    owner: Owner
+    ledger: Ledger
+    offset: int
+
+
+class Debts:
+    """Which offset each delivery holds open."""
+
+    def __init__(self) -> None:
+        self._debts: dict[tuple[str, bytes], _Debt] = {}
+
+    def owe(self, delivery: Delivery, owner: Owner) -> None:
+        """The offset, which is open in its owner's ledger, waits for the delivery."""
+        debt = _Debt(owner, owner.ledger, delivery.position.offset)
+        self._debts[delivery.endpoint, delivery.ref] = debt
+
+    def pay(self, delivery: Delivery) -> Owner | None:
+        """Settle the offset that waited for the delivery; returns whose it is, or None where none waited."""
+        debt = self._debts.pop((delivery.endpoint, delivery.ref), None)
+        if debt is None:
+            return None
+        debt.ledger.settle(debt.offset)
+        return debt.owner
