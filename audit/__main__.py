@@ -10,7 +10,15 @@ from audit.bundle import Keys
 from audit.errors import MalformedError, VerificationError
 from audit.note import VerifierKey, parse_verifier_key
 from audit.receipt import parse_jwks
-from audit.verify import Verdict, format_failure, format_verdict, verify_files, verify_growth
+from audit.verify import (
+    CONTENT_MISPLACED,
+    Verdict,
+    format_failure,
+    format_verdict,
+    has_receipt,
+    verify_files,
+    verify_growth,
+)
 
 PROVED, USAGE, NOT_PROVED = 0, 2, 9
 
@@ -31,6 +39,9 @@ def main(arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
         return USAGE
     except MalformedError as error:
         err.write(f"a pinned key is not usable: {error}\n")
+        return USAGE
+    if options.content is not None and not has_receipt([papers[path] for path in options.files]):
+        err.write(f"{CONTENT_MISPLACED}\n")
         return USAGE
     try:
         out.writelines(format_verdict(verdict) for verdict in _verdicts(options, papers, pinned))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Final
 
 from audit.bundle import Bundle, Keys, parse_bundle
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_log_signature
@@ -19,6 +20,10 @@ from audit.evidence import Evidence
 from audit.merkle import EMPTY_ROOT, hash_leaf, verify_consistency, verify_inclusion
 from audit.proof import PROOF_HEADER, parse_consistency, parse_proof
 from audit.receipt import Receipt, parse_receipt, verify_receipt_signature
+
+CONTENT_MISPLACED: Final = (
+    "--content goes with a receipt or a bundle: a checkpoint says nothing about the content of one event"
+)
 
 
 class Outcome(Enum):
@@ -171,6 +176,11 @@ def verify_files(files: Sequence[bytes], pinned: Keys, *, content: bytes | None 
     if proofs:
         bundle = Bundle(bundle.receipt, proofs[0], bundle.offered)
     return verify_receipt_and_proof(bundle, pinned, content=content)
+
+
+def has_receipt(files: Sequence[bytes]) -> bool:
+    """Whether one of the papers is of one event, so that there is a content to compare: no checkpoint is."""
+    return any(not _is_checkpoint(raw) for raw in files)
 
 
 def format_verdict(verdict: Verdict) -> str:

@@ -1,5 +1,6 @@
 """A contract file on disk, with the files that it names: read together, nothing from outside its folder."""
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,11 @@ def find_contracts(path: Path) -> list[Path]:
 
 def _read(path: Path, shown: str) -> str:
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            # A pipe or a terminal may never end, and nobody would see what is waited for.
+            problem = Problem(shown, 1, "", "reference", "is no regular file: a pipe or device is not read")
+            raise ContractFileError([problem])
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:

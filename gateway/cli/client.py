@@ -23,6 +23,8 @@ _PATIENCE_SECONDS: Final = (1, 2, 4, 8)
 _PAGE: Final = 200
 _PROBLEM: Final = "application/problem+json"
 _REFUSED: Final = 400
+_NO_TLS: Final = ("wrong_version_number", "wrong version number", "record layer failure")
+"""What OpenSSL calls an answer in clear to its handshake, by version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +213,18 @@ def _unreachable(url: str, error: Exception) -> Exception:
             f"the certificate of {url} is not signed by an authority that is trusted here",
             hint="Name the authority's file: --cacert FILE, or GATEWAY_CACERT.",
         )
+    if any(words in str(error).lower() for words in _NO_TLS):
+        return UsageError(
+            f"{url} is an address with TLS, but no TLS is spoken at this port",
+            hint="Write http:// instead of https:// if the port is right.",
+        )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         hint = "Is it running (gateway up)? Is the address right (--url, GATEWAY_URL)?"
         return UnreachableError(f"nobody answers at {url}", hint=hint)
     hint = "Repeat the command: the same event gets the same receipt."
+    if url.startswith("http:") and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+        # A server that waits for a TLS handshake hangs up on a request in clear, most often without a word.
+        hint = f"If TLS is spoken at this port, write https:// instead of http://. Otherwise: {hint.lower()}"
     return UnreachableError(f"{url} broke off, or did not answer in time ({type(error).__name__})", hint=hint)
 
 

@@ -21,7 +21,7 @@ from gateway.cli.client import Client
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit, exit_of
 from gateway.cli.faults import show_error
-from gateway.cli.output import Output
+from gateway.cli.output import Output, outlet
 from gateway.cli.place import Place, Wanted, find_place
 from gateway.errors import GatewayError
 from partners.errors import PartnersError
@@ -178,11 +178,14 @@ def command(
 
 
 def _ended(output: Output, work: Callable[[], Exit | None]) -> int:
+    code = Exit.DONE
     try:
-        return int(work() or Exit.DONE)
+        code = work() or Exit.DONE
+        output.out.flush()  # here, where a full disk can still be told
+        return int(code)
     except BrokenPipeError:
         # Whoever read has read enough: no fault of ours, nor theirs.
-        return int(Exit.DONE)
+        return int(code)
     except (GatewayError, PartnersError, BrokerError) as error:
         show_error(output, error)
         return int(exit_of(error))
@@ -190,7 +193,7 @@ def _ended(output: Output, work: Callable[[], Exit | None]) -> int:
 
 def _invocation(around: Surroundings, shared: list[Any]) -> Invocation:
     words = {one.name: getattr(each, one.name) for each in shared for one in dataclasses.fields(each)}
-    output = Output(around.out, around.err, words.pop("json"), words.pop("quiet"))
+    output = Output(outlet(around.out), around.err, words.pop("json"), words.pop("quiet"))
     more = {name: words.pop(name) for name in ("dry_run", "yes") if name in words}
     return Invocation(around, output, Wanted(**words), **more)
 

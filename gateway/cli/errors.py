@@ -4,6 +4,7 @@
     ├── UsageError              the command line, or a file that it names, is wrong
     ├── ProblemError            the gateway answered with a problem document
     ├── UnreachableError        nobody answered
+    ├── UnwritableError         what there is to say cannot be written
     └── AnswerError             somebody answered, but not as a gateway does
 
 Exit codes are chosen in `gateway.cli.exits` alone.
@@ -36,6 +37,12 @@ class UnreachableError(CommandError):
     """Nobody answered at the address, or the answer broke off."""
 
     code = "gateway_unreachable"
+
+
+class UnwritableError(CommandError):
+    """Standard output takes no more: a full disk, most often. What the command did is done."""
+
+    code = "answer_unwritable"
 
 
 class AnswerError(CommandError):

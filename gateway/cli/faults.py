@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.cli.errors import CommandError, ProblemError
+from gateway.cli.errors import CommandError, ProblemError, UnwritableError
 from gateway.cli.hints import detail_in_words, hint_for
 from gateway.cli.output import Output, clean
 from gateway.errors import GatewayError
@@ -12,10 +12,14 @@ from partners.errors import ContractFileError
 
 def show_error(output: Output, error: Exception) -> None:
     """Print an error: words on stderr; where JSON is asked for, a problem's document on stdout too."""
-    if isinstance(error, ProblemError) and output.as_json:
-        output.document(error.document)
     for line in error_lines(error):
         output.warn(line)
+    if isinstance(error, ProblemError) and output.as_json:
+        try:
+            output.document(error.document)
+        except UnwritableError as unwritable:
+            # The refusal is what matters, and it has been told.
+            output.warn(f"gateway: {unwritable.text}")
 
 
 def error_lines(error: Exception) -> Iterator[str]:

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 import typer
 
@@ -23,7 +22,9 @@ from gateway.cli import (
     verify,
 )
 from gateway.cli.command import Surroundings
+from gateway.cli.errors import UnwritableError
 from gateway.cli.exits import Exit
+from gateway.cli.output import outlet
 from gateway.settings import environment
 
 _GROUPS = (
@@ -70,6 +71,7 @@ def invoke(arguments: Sequence[str], around: Surroundings) -> int:
 
 def main() -> None:
     """The `gateway` program."""
+    sys.stdout = outlet(sys.stdout)  # --help is written by others, to what stands here
     around = Surroundings(
         environ=environment(),
         source=sys.stdin.buffer,
@@ -78,11 +80,18 @@ def main() -> None:
         pause=time.sleep,
         ticks=time.monotonic,
     )
-    code = invoke(sys.argv[1:], around)
-    with suppress(BrokenPipeError):
+    code = int(Exit.DONE)
+    try:
+        code = invoke(sys.argv[1:], around)
         sys.stdout.flush()
         sys.exit(code)
-    # Nobody reads on: what is left must not be flushed into the closed pipe when Python ends.
+    except BrokenPipeError:
+        pass
+    except UnwritableError as error:
+        if code == Exit.DONE:  # else the command has told it
+            sys.stderr.write(f"gateway: {error.text}\n")
+            code = int(Exit.FAULT)
+    # Nobody reads on: what is left must not be flushed into the same place when Python ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from gateway.cli.errors import UnwritableError
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _PIPED_WIDTH: Final = 1_000
@@ -35,6 +37,40 @@ def clean(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(clean, value)) or "-"
     return _CONTROL.sub("?", str(value))
+
+
+class _Outlet:
+    """A stream whose trouble is ours to tell; a pipe that nobody reads is none."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _unwritable():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _unwritable():
+            self._stream.flush()
+
+
+def outlet(stream: TextIO) -> TextIO:
+    """The stream, raising UnwritableError in place of OSError; BrokenPipeError stays what it is."""
+    return cast("TextIO", _Outlet(stream))
+
+
+@contextmanager
+def _unwritable() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise UnwritableError(f"cannot write the answer: {reason}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Send events: one, or a file of them in batches that are taken as far as they are good."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
@@ -9,7 +10,7 @@ import typer
 
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, command
-from gateway.cli.errors import ProblemError, UsageError
+from gateway.cli.errors import ProblemError, UnwritableError, UsageError
 from gateway.cli.exits import BY_CODE, Exit
 from gateway.cli.faults import problem_lines
 from gateway.cli.output import clean
@@ -100,12 +101,14 @@ def _send_one(call: Invocation, client: Client, route: str, body: bytes, event_i
     headers = {} if event_id is None else {"ce-id": event_id}
     answer = client.post(route, body, params=_dry(call), headers=headers)
     document = answer.document()
-    if call.output.as_json:
-        call.output.document(document)
-        return None
-    word = "would be accepted" if call.dry_run else "accepted"
-    repeat = " (sent before: the same receipt)" if document.get("duplicate") else ""
-    call.output.line(f"{word}  {clean(document['ref'])}  id {clean(document['id'])}{repeat}")
+    is_repeat = bool(document.get("duplicate"))
+    with _telling(call, _Sums(accepted=int(not is_repeat), duplicates=int(is_repeat))):
+        if call.output.as_json:
+            call.output.document(document)
+            return None
+        word = "would be accepted" if call.dry_run else "accepted"
+        repeat = " (sent before: the same receipt)" if is_repeat else ""
+        call.output.line(f"{word}  {clean(document['ref'])}  id {clean(document['id'])}{repeat}")
     return None
 
 
@@ -160,12 +163,27 @@ def _tell_refusal(call: Invocation, number: int, problem: dict[str, Any], route:
 
 
 def _tell(call: Invocation, sums: _Sums) -> None:
-    if call.output.as_json:
-        kept = {"accepted": sums.accepted, "duplicates": sums.duplicates, "refused": sums.refused}
-        call.output.document({**kept, "dry_run": True} if call.dry_run else kept)
-        return
+    with _telling(call, sums):
+        if call.output.as_json:
+            kept = {"accepted": sums.accepted, "duplicates": sums.duplicates, "refused": sums.refused}
+            call.output.document({**kept, "dry_run": True} if call.dry_run else kept)
+            return
+        call.output.line(_in_words(call, sums))
+
+
+def _in_words(call: Invocation, sums: _Sums) -> str:
     word = "would be accepted" if call.dry_run else "accepted"
-    call.output.line(f"{sums.accepted} {word}, {sums.duplicates} sent before, {sums.refused} refused")
+    return f"{sums.accepted} {word}, {sums.duplicates} sent before, {sums.refused} refused"
+
+
+@contextmanager
+def _telling(call: Invocation, sums: _Sums) -> Iterator[None]:
+    """Write the answer to the last byte; where that fails, the error says what became of the events."""
+    try:
+        yield
+        call.output.out.flush()
+    except UnwritableError as error:
+        raise UnwritableError(f"{error.text}; {_in_words(call, sums)}") from error
 
 
 def _groups(source: BinaryIO, most: int) -> Iterator[_Group]:

@@ -11,7 +11,15 @@ from audit.bundle import Keys
 from audit.errors import MalformedError, VerificationError
 from audit.note import parse_verifier_key
 from audit.receipt import parse_jwks
-from audit.verify import Verdict, format_failure, format_verdict, verify_files, verify_growth
+from audit.verify import (
+    CONTENT_MISPLACED,
+    Verdict,
+    format_failure,
+    format_verdict,
+    has_receipt,
+    verify_files,
+    verify_growth,
+)
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
@@ -80,6 +88,8 @@ def verify(
         raise UsageError("which papers? name a FILE, or --old and --consistency")
     pinned = pins.read()
     papers = [read_paper(path) for path in files or ()]
+    if content is not None and not has_receipt(papers):
+        raise UsageError(CONTENT_MISPLACED)
     copy = None if content is None else read_paper(content)
     old, grown = (None if path is None else read_paper(path) for path in (growth.old, growth.consistency))
     try:

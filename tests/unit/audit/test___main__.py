@@ -73,6 +73,15 @@ def test_unpinned_keys_exit_9_and_never_say_proved(run: Run) -> None:
     assert "signed by a key you have not pinned" in out
 
 
+def test_a_content_beside_papers_of_no_event_is_wrong_usage(run: Run, folder: Path) -> None:
+    (folder / "mine").write_bytes(b"{}")
+    growth = ("--old", "old", "--consistency", "growth")
+    for words in (("old",), growth, ("old", *growth)):
+        code, out, err = run(*words, "--log-key", LOG_KEY, "--content", "mine")
+        assert (code, out) == (2, ""), words
+        assert "--content goes with a receipt or a bundle" in err
+
+
 def test_altered_papers_exit_9(run: Run, folder: Path) -> None:
     (folder / "receipt").write_bytes(HONEST.receipt[:-8] + b"AAAAAAAA")
     code, out, _ = run("receipt", "--keys", "jwks.json")

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "order.avsc").unlink()
     assert problem(path) == "order.avsc:1 cannot be read: No such file or directory"
     assert "cannot be read" in problem(tmp_path / "none.yaml")
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    (tmp_path / "order.avsc").unlink()
+    os.mkfifo(tmp_path / "order.avsc")
+    assert problem(path) == "order.avsc:1 is no regular file: a pipe or device is not read"
+
+
+def test_a_pipe_or_device_in_the_contracts_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero")):
+        assert "is no regular file" in problem(path)
 
 
 def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:

@@ -1,14 +1,22 @@
+import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gateway.cli.client import Client, path_of, under
-from gateway.cli.errors import AnswerError, ProblemError, UnreachableError, UsageError
+from gateway.cli.errors import AnswerError, CommandError, ProblemError, UnreachableError, UsageError
 from gateway.cli.place import Place
+from gateway.http.server import Server
+from gateway.http.tls import make_dev_certificate, server_context
+from gateway.units import Address
 from tests.unit.gateway.cli.conftest import Canned, problem
 
+NOW = 1_800_000_000_000
 PLACE = Place("http://127.0.0.1:8080", "gw_key")
 
 
@@ -115,6 +123,40 @@ def test_an_unknown_authority_names_the_option() -> None:
     with pytest.raises(UsageError) as caught:
         one.get("/v1/me")
     assert "--cacert" in caught.value.hint
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response("{}")(scope, receive, send)
+
+
+async def asked(url: str, server: Server, certificate: Path) -> Exception:
+    """The error of a client that speaks to a server in the wrong way."""
+    stop = asyncio.Event()
+    await server.listen()
+    place = Place(f"{url}:{server.port}", cacert=certificate)
+    with Client(place, pause=lambda _: None) as one:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.run(stop))
+            with pytest.raises(CommandError) as caught:
+                await asyncio.to_thread(one.get, "/v1/me")
+            stop.set()
+    return caught.value
+
+
+async def test_tls_at_a_plain_port_is_named(tmp_path: Path) -> None:
+    certificate, _ = make_dev_certificate(tmp_path, now=NOW, entropy=os.urandom)
+    error = await asked("https://127.0.0.1", Server(hello, Address("127.0.0.1", 0)), certificate)
+    assert isinstance(error, UsageError)
+    assert "no TLS is spoken at this port" in error.text
+    assert "http://" in error.hint
+
+
+async def test_a_request_in_clear_at_a_tls_port_is_named(tmp_path: Path) -> None:
+    certificate, key = make_dev_certificate(tmp_path, now=NOW, entropy=os.urandom)
+    server = Server(hello, Address("127.0.0.1", 0), tls=server_context(certificate, key))
+    error = await asked("http://127.0.0.1", server, certificate)
+    assert isinstance(error, UnreachableError)
+    assert "write https:// instead of http://" in error.hint
 
 
 def test_an_authority_that_is_none_is_refused(tmp_path: Path) -> None:

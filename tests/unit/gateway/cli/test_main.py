@@ -1,5 +1,7 @@
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -8,7 +10,7 @@ import typer
 
 from gateway.cli.command import Surroundings
 from gateway.cli.main import invoke, make_app
-from tests.unit.gateway.cli.conftest import Canned, Shell
+from tests.unit.gateway.cli.conftest import Canned, Shell, problem
 
 ROOT = Path(__file__).parents[4]
 
@@ -76,6 +78,79 @@ def test_a_closed_pipe_is_no_fault(tmp_path: Path) -> None:
         transport=Canned(httpx.Response(200, json={"role": "partner"})),
     )
     assert invoke(["me"], around) == 0
+
+
+class FullDisk(io.StringIO):
+    """Takes words into its buffer, and none further."""
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def on_a_full_disk(
+    folder: Path, *arguments: str, answer: httpx.Response, stdin: bytes = b""
+) -> tuple[int, str]:
+    """Exit code and words on stderr of a command whose answer cannot be written."""
+    err = io.StringIO()
+    around = Surroundings(
+        environ={"GATEWAY_DATA": str(folder)},
+        source=io.BytesIO(stdin),
+        out=FullDisk(),
+        err=err,
+        pause=lambda _: None,
+        ticks=lambda: 0.0,
+        transport=Canned(answer),
+    )
+    return invoke(arguments, around), err.getvalue()
+
+
+def test_an_answer_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    expected = (1, "gateway: cannot write the answer: no space left on device\n")
+    for words in (["me"], ["me", "--json"]):
+        assert (
+            on_a_full_disk(tmp_path, *words, answer=httpx.Response(200, json={"role": "partner"})) == expected
+        )
+
+
+@pytest.mark.parametrize(
+    ("duplicate", "sums"),
+    [(False, "1 accepted, 0 sent before, 0 refused"), (True, "0 accepted, 1 sent before, 0 refused")],
+)
+def test_an_event_that_was_taken_is_told_though_its_receipt_cannot_be_written(
+    tmp_path: Path, duplicate: object, sums: str
+) -> None:
+    answer = httpx.Response(200, json={"ref": "evt_1", "id": "A", "duplicate": duplicate})
+    expected = (1, f"gateway: cannot write the answer: no space left on device; {sums}\n")
+    for words in ([], ["--json"]):
+        assert on_a_full_disk(tmp_path, "send", "t", "-", *words, answer=answer, stdin=b"{}") == expected
+
+
+def test_a_batch_tells_how_much_of_it_was_taken_though_nothing_can_be_written(tmp_path: Path) -> None:
+    refused = {"index": 1, "status": 422, "problem": {"code": "event_invalid"}}
+    sums = {"accepted": 1, "duplicates": 0, "refused": 1, "results": [refused]}
+    answer = httpx.Response(200, json=sums)
+    for words in ([], ["--json"]):
+        code, err = on_a_full_disk(
+            tmp_path, "send", "t", "-", "--batch", *words, answer=answer, stdin=b"{}\n{}\n"
+        )
+        assert code == 1
+        assert "no space left on device; 1 accepted, 0 sent before, 1 refused\n" in err
+
+
+def test_a_refusal_is_told_though_its_document_cannot_be_written(tmp_path: Path) -> None:
+    answer = problem(404, "not_found", retry="no")
+    code, err = on_a_full_disk(tmp_path, "me", "--json", answer=answer)
+    assert (code, "not_found: " in err, "no space left" in err) == (4, True, True)
+
+
+def test_the_program_ends_without_a_traceback_where_nothing_can_be_written() -> None:
+    with Path("/dev/full").open("w") as full:
+        for words in (["--help"], ["config", "show"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "gateway", *words], stdout=full, stderr=subprocess.PIPE, check=False
+            )
+            assert done.returncode == 1
+            assert done.stderr.decode() == "gateway: cannot write the answer: no space left on device\n"
 
 
 def test_a_key_that_others_can_read_is_told_beside_the_result(shell: Shell) -> None:

@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.merkle import EMPTY_ROOT
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN
 from tests.unit.gateway.cli.conftest import Shell
 
 
@@ -35,6 +38,14 @@ def test_a_wrong_command_line_is_no_failed_verification(shell: Shell, arguments:
     shell.write("paper", b"{}")
     there = [str(shell.folder / one) if one in {"paper", "nowhere"} else one for one in arguments]
     assert shell.run("verify", *there).code == 2
+
+
+def test_a_content_beside_a_checkpoint_is_wrong_usage(shell: Shell) -> None:
+    signed = sign_checkpoint(Checkpoint(ORIGIN, 0, EMPTY_ROOT), LOG_SIGNER)
+    checkpoint, copy = str(shell.write("checkpoint", signed)), str(shell.write("copy", b"{}"))
+    ended = shell.run("verify", checkpoint, "--content", copy)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--content goes with a receipt or a bundle" in ended.err
 
 
 def test_it_asks_nobody(shell: Shell) -> None:
