@@ -15,7 +15,8 @@ class Difference:
     """One thing that an apply would add, change or remove.
 
     `section` is a word of the contract file (or `endpoint`), `name` the event type or endpoint in it, or
-    empty. `is_destructive`: it takes away what the other side may be using.
+    empty. `words` say what changes or, of a removal, whom it hits. `is_destructive`: it takes away what the
+    other side may be using.
     """
 
     sign: Sign
@@ -53,7 +54,7 @@ def render_plan(
     width = max((len(one.section) for one in differences), default=0)
     lines = [f"{partner}   {title}"]
     for one in differences:
-        words = "  ".join(filter(None, (one.name, one.words, "destructive" if one.is_destructive else "")))
+        words = "  ".join(filter(None, (one.name, *_told(one))))
         lines.append(f"  {one.sign} {one.section:{width}} {words}")
     lines += [f"  {note}" for note in notes]
     counts = [
@@ -62,6 +63,14 @@ def render_plan(
         if (count := sum(one.sign == sign for one in differences))
     ]
     return "\n".join([*lines, (", ".join(counts) or "0 to add") + "."])
+
+
+def _told(one: Difference) -> tuple[str, ...]:
+    if not one.is_destructive:
+        return (one.words,)
+    if one.sign == "-" and one.words:
+        return (f"destructive: {one.words}",)
+    return one.words, "destructive"
 
 
 def _terms_differences(old: ContractFile | None, new: ContractFile) -> Iterator[Difference]:

@@ -5,24 +5,27 @@ rolled back, so that it cannot lie.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from sqlmodel import Session
+from sqlmodel import Session, col, func, select
 
+from gateway import facts
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.lines import resolve
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
+from gateway.rows import BacklogRow, DeliveryRow
 from partners import issuing, onboarding, store
-from partners.contract import Contract
+from partners.contract import SECTIONS, Contract
 from partners.contract_file import attach_files, read_contract
 from partners.credential import Credential
+from partners.endpoint import Endpoint
 from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
 from partners.issuing import CredentialChange, WantedKey
 from partners.onboarding import ContractChange, Means
@@ -186,6 +189,7 @@ class Administration:
             (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
         }
         topics = found[0].topics if found else dedicated_topics(self.means.topic_prefix, slug)
+        there = {one.name: one for one in store.endpoints(session, slug)}
         now = self.clock()
         resolved = resolve(session, file, topics, before, now=now)
         submission = onboarding.Submission(
@@ -194,6 +198,7 @@ class Administration:
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means
         )
+        change = replace(change, differences=_tell_losses(session, change.differences, there))
         outcome = _outcome(file.contract, change, previous, resolved.incompatible)
         if wish.dry_run:
             return outcome
@@ -205,6 +210,9 @@ class Administration:
             )
         if not change.is_unchanged and change.partner is not None:
             self.scribe.contract(session, change.partner.log, change, by, now=now)
+        for endpoint in _removed(change.differences, there):
+            # The relay asks for them by this name: what it owes to an endpoint depends on its types.
+            facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
         return outcome
 
     async def _activate(self) -> None:
@@ -263,6 +271,41 @@ def _outcome(
         blocked=blocked,
         secrets=change.secrets,
     )
+
+
+def _removed(differences: Iterable[Difference], there: Mapping[str, Endpoint]) -> list[Endpoint]:
+    gone = [one.name for one in differences if (one.sign, one.section) == ("-", "endpoint")]
+    return [there[name] for name in gone if name in there]
+
+
+def _tell_losses(
+    session: Session, differences: tuple[Difference, ...], there: Mapping[str, Endpoint]
+) -> tuple[Difference, ...]:
+    """Say of each removal whom it hits: deliveries that wait for an endpoint, endpoints that get a type.
+
+    `there`: the endpoints before the change, by name.
+    """
+    told = []
+    for one in differences:
+        words = one.words
+        if one.sign == "-" and one.section == "endpoint" and one.name in there:
+            count = _count_pending(session, there[one.name].id)
+            words = f"{count or 'no'} {'delivery' if count == 1 else 'deliveries'} pending"
+        elif one.sign == "-" and one.section == SECTIONS["outbound"]:
+            names = sorted(n for n, each in there.items() if not each.types or one.name in each.types)
+            words = f"goes to {', '.join(names) or 'no endpoint'}"
+        told.append(replace(one, words=words))
+    return tuple(told)
+
+
+def _count_pending(session: Session, endpoint_id: str) -> int:
+    """How many deliveries wait for an endpoint; of a backlog range every record counts as one."""
+    rows = select(func.count()).where(
+        col(DeliveryRow.endpoint) == endpoint_id, col(DeliveryRow.state).in_(("pending", "held"))
+    )
+    length = func.sum(col(BacklogRow.to_offset) - col(BacklogRow.from_offset))
+    behind = session.exec(select(length).where(col(BacklogRow.endpoint) == endpoint_id)).one()
+    return session.exec(rows).one() + int(behind or 0)
 
 
 def _activate(session: Session, slug: str) -> None:

@@ -132,3 +132,9 @@ def test_a_plan_for_a_new_partner_says_so() -> None:
 def test_a_plan_for_a_new_partner_without_any_type_makes_a_partner_all_the_same() -> None:
     text = render_plan("acme", (), revision=0, notes=("note",))
     assert text == "acme   contract 1 (new partner)\n  note\n0 to add."
+
+
+def test_a_plan_says_of_a_removal_whom_it_hits() -> None:
+    gone = Difference("-", "endpoint", "old", "8 deliveries pending", is_destructive=True)
+    lines = render_plan("acme", (gone,), revision=7).splitlines()
+    assert lines[1] == "  - endpoint old  destructive: 8 deliveries pending"
