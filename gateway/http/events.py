@@ -21,6 +21,7 @@ from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 OFFERED = frozenset({"dry_run"})
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
 MAX_KEY_BYTES = 256
+_KEY_RULE = f"An Idempotency-Key has 1 to {MAX_KEY_BYTES} printable ASCII characters."
 _ONCE = ("content-type", "content-length", "idempotency-key", "traceparent")
 
 
@@ -128,12 +129,15 @@ def _verify_sendable(call: Call) -> None:
 
 
 def _headers(call: Call) -> dict[str, str]:
-    """Header fields by lower-case name; those that make an event stand once, and are UTF-8."""
+    """Header fields by lower-case name; those that make an event stand once, and can be read."""
     found: dict[str, str] = {}
     for raw_name, raw in call.request.headers.raw:
         name = raw_name.decode("latin-1")
         if name in found and (name.startswith("ce-") or name in _ONCE):
             raise CallerError("request_malformed", f"The header {name[:40]} stands more than once.")
+        if name == "idempotency-key" and not raw.isascii():
+            # Read as two encodings it would be two keys, and a repeat another event.
+            raise CallerError("request_malformed", _KEY_RULE)
         try:
             found[name] = raw.decode()
         except UnicodeDecodeError as error:
@@ -158,8 +162,6 @@ def _idempotency_key(call: Call) -> str | None:
     if text is None:
         return None
     key = text.strip().removeprefix('"').removesuffix('"')
-    if not key or len(key.encode()) > MAX_KEY_BYTES or not key.isprintable():
-        raise CallerError(
-            "request_malformed", f"An Idempotency-Key has 1 to {MAX_KEY_BYTES} printable characters."
-        )
+    if not key or len(key) > MAX_KEY_BYTES or not key.isprintable():
+        raise CallerError("request_malformed", _KEY_RULE)
     return key

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from starlette.requests import Request
 
 from gateway.errors import CallerError
+from gateway.ingress.content import NOT_UTF8, is_utf8
 from schemas.json_reader import read_json
 
 Coding = Literal["identity", "gzip"]
@@ -67,10 +68,13 @@ async def read_members(request: Request, offered: Sequence[str], *, seconds: flo
         JsonTextError: no JSON text.
         DatumError: a JSON text with duplicate names, too deep, or the like.
     """
-    essence = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
-    if essence not in {"", "application/json"}:
+    media_type = request.headers.get("content-type", "")
+    essence = media_type.split(";", 1)[0].strip().lower()
+    is_json = essence in {"", "application/json"}
+    if not is_json or not is_utf8(media_type):
         accepted = {"headers": {"Accept-Post": "application/json"}}
-        raise CallerError("media_type_unsupported", "This route takes application/json.", members=accepted)
+        text = NOT_UTF8 if is_json else "This route takes application/json."
+        raise CallerError("media_type_unsupported", text, members=accepted)
     body = await read_body(request, cap=JSON_BYTES, seconds=seconds)
     members = read_json(body.plain)
     if not isinstance(members, dict):

@@ -67,12 +67,14 @@ def read_structured(raw: bytes, content: Content) -> Draft | Unread:
             Refused("event_attribute_invalid", "The event's data cannot be read.", (data,), 1), content
         )
     if "specversion" not in found:
-        fault = Fault("/specversion", "missing", "a CloudEvent says its version", "1.0")
-        return Unread(
-            Refused("event_attribute_invalid", "This is no CloudEvent: specversion is missing.", (fault,), 1),
-            content,
-        )
+        return Unread(no_specversion("specversion"), content)
     return sort_attributes(found, data, content)
+
+
+def no_specversion(name: str) -> Refused:
+    """The refusal of attributes that do not say to be a CloudEvent's. `name`: of what would say it."""
+    fault = Fault("/specversion", "missing", "a CloudEvent says its version", "1.0")
+    return Refused("event_attribute_invalid", f"This is no CloudEvent: {name} is missing.", (fault,), 1)
 
 
 def _split(parts: list[tuple[str, bytes]]) -> tuple[dict[str, str], bytes | Fault]:

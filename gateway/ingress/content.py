@@ -3,12 +3,13 @@
 With a type in the path the body is the data; without it the request is a CloudEvent.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.event import Content
-from gateway.ingress.cloudevents import binary_attributes, read_structured
+from gateway.ingress.cloudevents import binary_attributes, no_specversion, read_structured
 from gateway.ingress.draft import Draft, Unread, is_json_type, sort_attributes
 from gateway.ingress.outcome import Refused
 from schemas.errors import DatumError, JsonTextError
@@ -21,6 +22,11 @@ UNTYPED = (
     "application/cloudevents-batch+json",
     "application/x-ndjson",
 )
+
+NOT_UTF8 = "The body must be UTF-8: send it so, with charset=utf-8 in its Content-Type or without a charset."
+_CHARSET = re.compile(r";\s*charset\s*=\s*(\"[^\"]*\"|[^;\s]*)", re.IGNORECASE)
+_UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
+"""Charsets, in lower case, whose every text is UTF-8 as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ def read_events(received: Received) -> Reading | Refused:
     A fault of one element of a batch is that element's, of the body the whole's.
     """
     essence = received.media_type.split(";", 1)[0].strip().lower()
+    if not is_utf8(received.media_type):
+        return Refused("media_type_unsupported", NOT_UTF8)
     try:
         if essence == "application/x-ndjson":
             return _ndjson(received)
@@ -69,6 +77,11 @@ def read_events(received: Received) -> Reading | Refused:
     if essence and not is_data:
         return Refused("media_type_unsupported", f"The media type {essence[:80]} is not taken here.")
     return _binary(received)
+
+
+def is_utf8(media_type: str) -> bool:
+    """Whether a media type says that its text is UTF-8, or says nothing about it."""
+    return all(name.strip('"').lower() in _UTF8 for name in _CHARSET.findall(media_type))
 
 
 def unreadable(subject: str, error: JsonTextError) -> str:
@@ -90,6 +103,8 @@ def _binary(received: Received) -> Reading | Refused:
         if found.get("type", received.event_type) != received.event_type:
             return Refused("event_attribute_invalid", "The ce-type header and the type in the path differ.")
         found["type"] = received.event_type
+    elif "specversion" not in found and any(name.startswith("ce-") for name in received.headers):
+        return no_specversion("ce-specversion")
     return Reading((sort_attributes(found, received.body, _content(received)),), batch=False)
 
 

@@ -162,3 +162,12 @@ async def test_our_own_keys_are_listed_apart(house: House) -> None:
     assert {one["partner"] for one in theirs.json()["items"]} == {"acme"}
     assert (made.status_code, made.json()["role"]) == (201, "team")
     assert unsaid.json()["code"] == "parameter_invalid"
+
+
+async def test_a_body_in_another_charset_is_refused(house: House) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-16"}
+    async with house.client("acme") as client:
+        answer = await client.post("/v1/credentials", content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "media_type_unsupported")
+    assert answer.headers["accept-post"] == "application/json"
+    assert "charset" in answer.json()["detail"]

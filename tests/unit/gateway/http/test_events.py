@@ -236,6 +236,31 @@ async def test_types_and_ids_are_asked_for(house: House) -> None:
     assert mismatch.json()["code"] == "event_id_mismatch"
 
 
+async def test_attributes_in_headers_say_their_version_too(house: House) -> None:
+    headers = {"ce-type": "order.placed", "ce-id": "A-1"}
+    async with house.client("acme") as client:
+        answer = await client.post("/v1/events", json=ORDER, headers=headers)
+        typed_path = await client.post(PATH, json=ORDER, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "event_attribute_invalid")
+    assert answer.json()["errors"][0]["pointer"] == "/specversion"
+    assert typed_path.status_code == 201
+
+
+async def test_a_body_in_another_charset_is_refused_with_words(house: House) -> None:
+    async with house.client("acme") as client:
+        answer = await client.post(PATH, content=b"{}", headers=typed("application/json; charset=latin1"))
+    assert (answer.status_code, answer.json()["code"]) == (415, "media_type_unsupported")
+    assert "charset=utf-8" in answer.json()["detail"]
+
+
+async def test_an_idempotency_key_is_ascii(house: House) -> None:
+    async with house.client("acme") as client:
+        for key in ("größe".encode(), "größe".encode("latin-1")):
+            answer = await client.post(PATH, json=ORDER, headers=[(b"idempotency-key", key)])
+            assert (answer.status_code, answer.json()["code"]) == (400, "request_malformed")
+            assert "ASCII" in answer.json()["detail"]
+
+
 async def test_headers_that_make_an_event_stand_once(house: House) -> None:
     async with house.client("acme") as client:
         answer = await client.post(PATH, json=ORDER, headers=[("ce-id", "A-1"), ("ce-id", "A-2")])

@@ -78,6 +78,41 @@ def test_without_a_type_the_request_is_a_cloudevent() -> None:
     assert (binary.type, binary.source) == ("t", None)
 
 
+CHARSETS = ["iso-8859-1", "UTF-16", '"latin1"', "", "utf-8-sig"]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_another_charset_than_utf8_is_not_taken(charset: str) -> None:
+    for essence, event_type in (
+        ("application/json", "order.placed"),
+        (LINES, "order.placed"),
+        (BATCH, None),
+        ("application/cloudevents+json", None),
+    ):
+        found = read(b"[]", f"{essence}; x=1 ; Charset = {charset}", event_type=event_type)
+        assert code(found) == "media_type_unsupported", essence
+        assert isinstance(found, Refused)
+        assert "charset=utf-8" in found.detail
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "US-ASCII"])
+def test_a_charset_that_utf8_covers_is_taken(charset: str) -> None:
+    assert len(items(read(b"{}", f"application/json;charset={charset}"))) == 1
+
+
+@pytest.mark.parametrize("name", ["ce-type", "ce-id", "ce-tenant"])
+def test_attributes_without_a_version_make_no_cloudevent(name: str) -> None:
+    found = read(b"{}", event_type=None, headers={name: "x"})
+    assert isinstance(found, Refused)
+    assert (found.code, found.faults[0].pointer) == ("event_attribute_invalid", "/specversion")
+    assert "ce-specversion is missing" in found.detail
+
+
+def test_with_a_type_in_the_path_an_id_alone_is_enough() -> None:
+    (one,) = items(read(b"{}", headers={"ce-id": "A-1", "traceparent": "x"}))
+    assert isinstance(one, Draft)
+
+
 def test_lines_may_end_as_they_like_and_be_blank() -> None:
     body = b'\n{"a":1}\r\n  \r\n{"a":2} \n\n{"a":3}'
     found = items(read(body, LINES))
