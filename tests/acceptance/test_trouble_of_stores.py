@@ -119,7 +119,7 @@ def _small_disk(folder: Path, gateway: Gateway) -> Storage:
     ballast = folder / "ballast"
 
     def fill() -> None:
-        with ballast.open("wb") as file:
+        with ballast.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(64 * 1024))
