@@ -7,7 +7,6 @@ ended by its process id, also when the interpreter ends before its owner does it
 import atexit
 import hashlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -17,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.java_release import why_java_is_missing
 from tests.kafka_security import SaslListener
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -24,8 +24,6 @@ _POM = _ROOT / "tests" / "kafka" / "pom.xml"
 _LOG4J = _ROOT / "tests" / "kafka" / "log4j2.yaml"
 _JARS = _ROOT / ".cache" / "kafka"
 _START_SECONDS = 60.0
-_OLDEST_JAVA = 17
-_INSTALL = "on Debian or Ubuntu: apt-get install openjdk-17-jre-headless"
 
 
 def why_kafka_is_missing() -> str | None:
@@ -36,26 +34,6 @@ def why_kafka_is_missing() -> str | None:
     if shutil.which("mvn") is None and not _is_fetched():
         return "mvn is not installed, and .cache/kafka is empty (on Debian or Ubuntu: apt-get install maven)"
     return None
-
-
-def why_java_is_missing() -> str | None:
-    """Say why the `java` that is found first cannot run Kafka; None where it can. `.ci/run` asks it, too."""
-    program = shutil.which("java")
-    if program is None:
-        return f"java is not installed ({_INSTALL} maven)"
-    ran = subprocess.run((program, "-version"), capture_output=True, text=True, check=False)
-    release = parse_java_release(ran.stderr + ran.stdout)
-    if ran.returncode or release is None:
-        return f"{program} does not run: `java -version` names no version ({_INSTALL})"
-    if release < _OLDEST_JAVA:
-        return f"{program} is Java {release}, and Kafka needs {_OLDEST_JAVA} or newer ({_INSTALL})"
-    return None
-
-
-def parse_java_release(said: str) -> int | None:
-    """The release that `java -version` names: 17 in "17.0.15", 8 in "1.8.0_392"; None where it names none."""
-    found = re.search(r'\bversion "(?:1\.)?(\d+)', said)
-    return None if found is None else int(found[1])
 
 
 def fetch_jars() -> Path:

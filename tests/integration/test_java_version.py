@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.kafka_server import parse_java_release, why_java_is_missing
+from tests.java_release import parse_java_release, why_java_is_missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,3 +72,9 @@ def test_the_whole_check_asks_the_same_question(tmp_path: Path, version: str, st
         check=False,
     )
     assert (ran.returncode, "Kafka needs 17" in ran.stderr) == (status, status == 1), ran.stderr
+
+
+def test_the_question_needs_no_installed_package() -> None:
+    asked = (sys.executable, "-S", "-E", "-c", "from tests.java_release import why_java_is_missing")
+    ran = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
