@@ -22,8 +22,15 @@ def test_what_is_only_kept_is_said() -> None:
     said = lines(
         "authentication: {accept: [api_key, mtls], require_signature: true}\n"
         "limits: {events_per_second: 5, endpoints: 3}\n"
+        "keep: {content: 30d, evidence: 1y}\n"
         "endpoints:\n  declared:\n    - {name: hook, url: 'https://hooks.acme.example/in'}\n"
     )
-    for words in ("require_signature", "mtls kept", "events_per_second kept", "hook stays unverified"):
+    for words in (
+        "require_signature",
+        "mtls kept",
+        "events_per_second kept",
+        "hook stays unverified",
+        "keep.evidence",
+    ):
         assert words in said
     assert "endpoints kept" not in said
