@@ -63,7 +63,7 @@ def test_no_row_of_the_reference_is_missing() -> None:
 def test_first_middle_and_last_address_of_each_range_are_denied(network: Network) -> None:
     middle = network.network_address + network.num_addresses // 2
     for address in (network.network_address, middle, network.broadcast_address):
-        if str(network) == "::ffff:0:0/96":
+        if network == ipaddress.ip_network("::ffff:0:0/96"):
             continue  # unwrapped: its middle is a public IPv4 address
         assert not SHIPPED.judge(str(address)).allowed, address
 
