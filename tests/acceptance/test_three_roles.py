@@ -3,9 +3,7 @@
 import json
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +15,8 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from tests.acceptance.running import CONTRACT, ROOT, Gateway, orders
+from tests.acceptance.running import CONTRACT, ROOT, orders
+from tests.fleet import Fleet, fleet_on
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
 
@@ -29,7 +28,6 @@ endpoints:
   declared:
     - {name: hook, url: "URL"}
 """
-WAIT_SECONDS = 20.0
 
 
 @dataclass
@@ -70,40 +68,10 @@ def listening() -> Iterator[Hook]:
         server.server_close()
 
 
-@dataclass
-class Roles:
-    """The three processes. The first has what `gateway init` made, the others the master key alone."""
-
-    serve: Gateway
-    relay: Gateway
-    sequence: Gateway
-
-    def each(self) -> dict[str, Gateway]:
-        return {"serve": self.serve, "relay": self.relay, "sequence": self.sequence}
-
-    def said(self) -> str:
-        return "\n".join(f"{name}: {one.said()}" for name, one in self.each().items())
-
-
 @pytest.fixture
-def roles(tmp_path: Path, kafka_server: KafkaServer, postgres_server: PostgresServer) -> Iterator[Roles]:
-    topics = f"t-{uuid.uuid4().hex[:12]}"
-    with postgres_server.database(is_empty=True) as url:
-        flags: dict[str, str | int] = {
-            "database.url": url,
-            "broker.url": f"kafka://{kafka_server.servers}",
-            "broker.replication": 1,
-            "broker.topic_prefix": f"{topics}.",
-            "broker.checkpoint_topic": f"{topics}.checkpoints",
-            "keys.master_file": str(tmp_path / "serve" / "master.key"),
-            "lease.duration": "1s",
-            "audit.tick": "50ms",
-        }
-        first = Gateway(tmp_path / "serve", flags)
-        made = Roles(first, *(Gateway(tmp_path / name, flags, first.port) for name in ("relay", "sequence")))
+def fleet(tmp_path: Path, kafka_server: KafkaServer, postgres_server: PostgresServer) -> Iterator[Fleet]:
+    with fleet_on(tmp_path, kafka_server, postgres_server) as made:
         yield made
-        for one in made.each().values():
-            one.kill()
 
 
 def run_command(*arguments: str) -> str:
@@ -118,26 +86,6 @@ def run_command(*arguments: str) -> str:
     )
     assert ran.returncode == 0, (ran.stdout, ran.stderr)
     return ran.stdout
-
-
-def until(look: Callable[[], Any], roles: Roles) -> Any:
-    """The first answer that is not empty."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, roles.said()
-        time.sleep(0.05)
-    return found
-
-
-def post(client: httpx.Client, path: str, event: dict[str, Any], roles: Roles) -> str:
-    """The ref of an event, accepted at the first try or after a passing 503."""
-
-    def taken() -> str | None:
-        answer = client.post(path, json=event)
-        assert answer.status_code in {200, 201, 503}, answer.text
-        return None if answer.status_code == 503 else str(answer.json()["ref"])
-
-    return str(until(taken, roles))
 
 
 def delivered(client: httpx.Client, ref: str) -> dict[str, Any] | None:
@@ -164,32 +112,30 @@ def verify_post(hook: Hook, secret: str, ref: str, event_id: str) -> None:
     assert event["id"] == event_id
 
 
-def test_an_event_each_way_and_a_relay_that_is_killed(roles: Roles) -> None:
-    assert roles.serve.launch("init").wait(60) == 0, roles.said()
-    for name, one in roles.each().items():
-        one.launch(name)
-    assert roles.serve.wait_ready(), roles.said()
+def test_an_event_each_way_and_a_relay_that_is_killed(fleet: Fleet) -> None:
+    fleet.start()
     with listening() as hook:
-        applied = roles.serve.apply(CONTRACT + ENDPOINTS.replace("URL", hook.url))
+        applied = fleet.first.apply(CONTRACT + ENDPOINTS.replace("URL", hook.url))
         assert applied.status_code == 201, applied.text
         (secret,) = [one["secret"] for one in applied.json()["secrets"]]
         (inbound,) = orders(0, 1)
         first, second = orders(1, 2)
-        with roles.serve.client(roles.serve.partner_key()) as partner:
-            came = post(partner, "/v1/events/order.placed", inbound, roles)
-        with roles.serve.operator() as client:
+        with fleet.first.client(fleet.first.partner_key()) as partner:
+            came = fleet.post(partner, "/v1/events/order.placed", inbound)
+        with fleet.first.operator() as client:
             path = "/v1/partners/acme/events/order.accepted"
-            went = post(client, path, first, roles)
-            until(lambda: delivered(client, went), roles)
-            roles.relay.kill()
-            late = post(client, path, second, roles)
-            roles.relay.launch("relay")
-            assert until(lambda: delivered(client, late), roles)["attempts"] == 1
+            went = fleet.post(client, path, first)
+            fleet.until(lambda: delivered(client, went))
+            relay = fleet.members["relay-1"]
+            relay.kill()
+            late = fleet.post(client, path, second)
+            relay.launch("relay")
+            assert fleet.until(lambda: delivered(client, late))["attempts"] == 1
         for ref in (came, late):
-            verify_proof(roles.serve.folder, ref)
-        for one in roles.each().values():
-            assert one.stop() == 0, roles.said()
+            verify_proof(fleet.first.folder, ref)
+        for one in fleet.members.values():
+            assert one.stop() == 0, fleet.said()
         assert sorted(hook.webhook_ids()) == sorted((went, late))
         verify_post(hook, secret, went, first["order_id"])
         verify_post(hook, secret, late, second["order_id"])
-    assert "Traceback" not in "".join(one.log.read_text() for one in roles.each().values())
+    assert "Traceback" not in "".join(one.log.read_text() for one in fleet.members.values())
