@@ -9,6 +9,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 UV ?= uv
+WORKERS ?= 2
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ LINKED := $(VENV)/.linked
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.13 VENV=.venv-3.13] [ARGS=...]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-11s %s\n", $$1, $$2}'
 
 setup: $(LINKED) ## make the virtual environment from the lock and install the gateway command into it
 
@@ -54,8 +55,8 @@ check: $(LINKED) ## formatting, lint, types, layers and the house tests; changes
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/house
 
-test: $(LINKED) ## run the tests: make test ARGS="tests/unit -k claim"
-	$(BIN)/python -m pytest $(ARGS)
+test: $(LINKED) ## run the tests: make test WORKERS=0 ARGS="tests/unit -k claim"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 demo: $(LINKED) ## two partners, real data, webhooks, proofs and a kill, in about a minute
 	$(BIN)/gateway demo $(ARGS)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from sqlalchemy import Engine, create_engine
@@ -51,9 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where a CI machine could not run everything, the run has failed."""
-    if session.config.stash.get(_NOT_RUN, {}) and os.environ.get("CI") == "true":
+    """Where a CI machine could not run everything, the run has failed; workers only say what they know."""
+    for_controller = getattr(session.config, "workeroutput", None)
+    if for_controller is not None:
+        for_controller["not_run"] = session.config.stash.get(_NOT_RUN, {})
+    elif session.config.stash.get(_NOT_RUN, {}) and os.environ.get("CI") == "true":
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker had to leave out: all of them collect the same tests."""
+    left_out = getattr(node, "workeroutput", {}).get("not_run", {})
+    node.config.stash[_NOT_RUN] = {part: (reason, count) for part, (reason, count) in left_out.items()}
 
 
 @pytest.hookimpl(trylast=True)

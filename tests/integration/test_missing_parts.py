@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 
-def run_without_java(folder: Path, ci: str) -> subprocess.CompletedProcess[str]:
+def run_without_java(folder: Path, ci: str, workers: int) -> subprocess.CompletedProcess[str]:
     command = (
         sys.executable,
         "-m",
         "pytest",
         "-q",
+        "-n",
+        str(workers),
         "-p",
         "no:cacheprovider",
         "tests/contract/test_broker.py",
@@ -27,9 +29,10 @@ def run_without_java(folder: Path, ci: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
-def test_what_was_not_run_is_named_and_counted(tmp_path: Path, ci: str, status: int) -> None:
-    ran = run_without_java(tmp_path, ci)
+def test_what_was_not_run_is_named_and_counted(tmp_path: Path, ci: str, status: int, workers: int) -> None:
+    ran = run_without_java(tmp_path, ci, workers)
     assert ran.returncode == status, ran.stdout + ran.stderr
     last = ran.stdout.strip().splitlines()[-2:]
     assert last[0].startswith("NOT RUN: 1 test that needs kafka: java is not installed")
