@@ -1,10 +1,12 @@
 """A real Apache Kafka for tests: one node on free loopback ports, its data in a temporary folder.
 
-The jars come from Maven by `tests/kafka/pom.xml`, once, into `.cache/kafka/` of the work tree. Each server is
-ended by its process id, also when the interpreter ends before its owner does it.
+Several nodes together are in `tests/kafka_cluster.py`. The jars come from Maven by `tests/kafka/pom.xml`,
+once, into `.cache/kafka/` of the work tree. Each server is ended by its process id, also when the interpreter
+ends before its owner does it.
 """
 
 import atexit
+import base64
 import hashlib
 import os
 import shutil
@@ -54,32 +56,42 @@ def fetch_jars() -> Path:
     return _JARS
 
 
-class KafkaServer:
-    """One broker with its own controller.
+class KafkaNode:
+    """One process of Kafka, broker and controller in one.
 
-    `servers`: the address that clients take. `sasl_servers`: that of the listener with TLS and passwords.
+    `servers`: the address that clients take.
     """
 
-    def __init__(
-        self, folder: Path, settings: Sequence[str] = (), *, sasl: SaslListener | None = None
-    ) -> None:
-        """Format the storage in `folder`; `settings` are more lines for server.properties."""
+    def __init__(self, folder: Path, port: int, properties: Sequence[str]) -> None:
+        """Keep its server.properties in `folder`; the last line of a name counts."""
         self._folder = folder
         self._classes = f"{fetch_jars()}/*"
-        self._port, controller, secure = _free_ports(3)
-        self.servers = f"127.0.0.1:{self._port}"
-        self.sasl_servers = f"127.0.0.1:{secure}" if sasl else ""
+        self._port = port
+        self.servers = f"127.0.0.1:{port}"
         self._properties = folder / "server.properties"
-        # The last line of a name counts.
-        more = (*(sasl.settings(self._port, secure, controller) if sasl else ()), *settings)
-        self._properties.write_text("\n".join((*_settings(folder, self._port, controller), *more, "")))
+        self._properties.write_text("\n".join((*properties, "")))
         self._server: subprocess.Popen[bytes] | None = None
-        made = self._run_tool("random-uuid")
-        users = sasl.storage_options() if sasl else ()
-        self._run_tool("format", "-t", made.strip(), "-c", str(self._properties), *users)
+
+    @property
+    def folder(self) -> Path:
+        """Where its data and its log are."""
+        return self._folder
+
+    def format(self, cluster_id: str, *options: str) -> None:
+        """Make its storage, once."""
+        tool = (*_java("128m"), "-cp", self._classes, "kafka.tools.StorageTool", "format")
+        order = (*tool, "-t", cluster_id, "-c", str(self._properties), *options)
+        ran = subprocess.run(order, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise RuntimeError(f"Kafka's storage tool failed:\n{ran.stdout}{ran.stderr}")
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
+        self.launch()
+        self.wait_open()
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
         command = (
             *_java("512m"),
             f"-Dlog4j2.configurationFile={_LOG4J}",
@@ -95,9 +107,12 @@ class KafkaServer:
                 start_new_session=True,
             )
         atexit.register(self.kill)
+
+    def wait_open(self) -> None:
+        """Wait until it takes connections."""
         deadline = time.monotonic() + _START_SECONDS
         while not _is_open(self._port):
-            if self._server.poll() is not None or time.monotonic() > deadline:
+            if self._server is None or self._server.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(
                     f"Kafka did not start:\n{(self._folder / 'kafka.log').read_text()[-4000:]}"
@@ -131,23 +146,43 @@ class KafkaServer:
         if self._server is not None and self._server.poll() is None:
             os.kill(self._server.pid, number)
 
-    def _run_tool(self, *arguments: str) -> str:
-        command = (*_java("128m"), "-cp", self._classes, "kafka.tools.StorageTool", *arguments)
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise RuntimeError(f"Kafka's storage tool failed:\n{ran.stdout}{ran.stderr}")
-        return ran.stdout
+
+class KafkaServer(KafkaNode):
+    """One broker with its own controller.
+
+    `sasl_servers`: the address of the listener with TLS and passwords.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Sequence[str] = (), *, sasl: SaslListener | None = None
+    ) -> None:
+        """Format the storage in `folder`; `settings` are more lines for server.properties."""
+        port, controller, secure = free_ports(3)
+        self.sasl_servers = f"127.0.0.1:{secure}" if sasl else ""
+        more = (*(sasl.settings(port, secure, controller) if sasl else ()), *settings)
+        voters = f"1@127.0.0.1:{controller}"
+        super().__init__(folder, port, (*node_settings(folder, 1, (port, controller), voters), *more))
+        self.format(make_cluster_id(), *(sasl.storage_options() if sasl else ()))
+
+
+def make_cluster_id() -> str:
+    """A random id as Kafka writes it: 22 characters, the first no dash, which tools take for an option."""
+    while (made := base64.urlsafe_b64encode(os.urandom(16))[:22].decode()).startswith("-"):
+        pass
+    return made
 
 
 def _java(heap: str) -> tuple[str, ...]:
     return ("java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
-def _settings(folder: Path, port: int, controller: int) -> tuple[str, ...]:
+def node_settings(folder: Path, node: int, ports: tuple[int, int], voters: str) -> tuple[str, ...]:
+    """Lines of server.properties. `ports`: for clients, and of its controller."""
+    port, controller = ports
     return (
         "process.roles=broker,controller",
-        "node.id=1",
-        f"controller.quorum.voters=1@127.0.0.1:{controller}",
+        f"node.id={node}",
+        f"controller.quorum.voters={voters}",
         f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
         f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
         "controller.listener.names=CONTROLLER",
@@ -177,7 +212,8 @@ def _is_fetched() -> bool:
     return stamp.exists() and stamp.read_text() == _pom_digest()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many ports that are free now."""
     opened = [socket.socket() for _ in range(count)]
     try:
         for one in opened:
