@@ -43,7 +43,7 @@ REFUSALS: Final[dict[int, str]] = {
     KafkaError.TOPIC_EXCEPTION: "unknown_topic",
     Local.UNKNOWN_TOPIC: "unknown_topic",
     Local.UNKNOWN_PARTITION: "unknown_topic",
-    KafkaError.INVALID_TIMESTAMP: "invalid",
+    KafkaError.INVALID_TIMESTAMP: "clock",
     KafkaError.INVALID_RECORD: "invalid",
 }
 """Delivery errors that are certain, to the code of `Refused`."""

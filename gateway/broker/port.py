@@ -88,7 +88,8 @@ class Stored:
 class Refused:
     """Certain: the record is not in the topic and will not appear.
 
-    `code`: `too_large`, `unknown_topic`, `storage_full`, `unavailable`, `invalid`.
+    `code`: `too_large`, `unknown_topic`, `storage_full`, `unavailable`, `invalid`, `clock` (the broker's own
+    differs too much from the record's time).
     """
 
     code: str

@@ -1,13 +1,14 @@
 """Claims onto topics.
 
-Produce what is ours, confirm what is stored, give back what was refused for certain.
+Produce what is ours, confirm what is stored, give back what was refused for certain. Who appends is the first
+to see that a topic is not what it was: the catalog hears of it, and the operator.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.broker.port import Broker, Position, Refused, Stored, Unknown
+from gateway.broker.port import Broker, Position, Record, Refused, Stored, Unknown
 from gateway.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.group_commit import GroupCommit
@@ -15,6 +16,7 @@ from gateway.ingress import outcome
 from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, Write
 from gateway.ingress.outcome import Failed
 from gateway.ingress.prepare import make_record
+from gateway.ingress.topic_trouble import TopicTrouble
 from gateway.ingress.turns import take_turns
 
 Fate = Position | Failed | outcome.Refused
@@ -22,12 +24,15 @@ Fate = Position | Failed | outcome.Refused
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
 
+_Answer = Stored | Refused | Unknown
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Publisher:
     """Publishes claimed events; an append goes on to its end even when nobody waits for it any more.
 
-    `spawn` is set while the owner runs: background work belongs to its task group.
+    `spawn` is set while the owner runs: background work belongs to its task group. `trouble`: what an
+    operator has to know of the topics.
     """
 
     broker: Broker
@@ -36,6 +41,12 @@ class Publisher:
     origin: str
     step: Callable[[str], None]
     spawn: Spawn | None = field(default=None, init=False)
+    trouble: TopicTrouble = field(init=False)
+    _alone: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without trouble."""
+        self.trouble = TopicTrouble(self.broker.max_record_bytes)
 
     async def publish(
         self, claims: Sequence[Claim], deadline: float, *, own: bool = True
@@ -82,9 +93,34 @@ class Publisher:
         for claim in claims:
             records.append(make_record(claim, await self.catalog.version(claim.schema_id), self.origin))
             begun = await take_turns(begun)
-        results = await self.broker.append(records)
+        results = await self._sort_out(records, await self.broker.append(records))
+        self._learn(records, results)
         self.step("inbound.3.produced")
         return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}
+
+    async def _sort_out(self, records: Sequence[Record], results: Sequence[_Answer]) -> list[_Answer]:
+        """Find out which records are too large: Kafka refuses those sent beside one as if all of them were.
+
+        The refusals are certain, so that each can be sent again, by itself.
+        """
+        sorted_out = list(results)
+        large = [number for number, one in enumerate(results) if _is_too_large(one)]
+        if large:
+            async with self._alone:
+                for number in large:
+                    (sorted_out[number],) = await self.broker.append([records[number]])
+        return sorted_out
+
+    def _learn(self, records: Sequence[Record], results: Sequence[_Answer]) -> None:
+        for record, result in zip(records, results, strict=True):
+            if isinstance(result, Stored):
+                topic_id = result.position.topic_id
+                if self.trouble.is_other(record.topic, topic_id, self.catalog.current.topic_ids):
+                    self.catalog.topic_changed(record.topic, topic_id)
+            elif isinstance(result, Refused) and result.code == "unknown_topic":
+                # The catalog's next look makes it again.
+                self.catalog.topic_changed(record.topic, None)
+        self.trouble.note(records, results)
 
     async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate], *, own: bool) -> None:
         stored = []
@@ -106,7 +142,11 @@ class Publisher:
             return
 
 
-def _fate(result: Stored | Refused | Unknown) -> Fate:
+def _is_too_large(result: _Answer) -> bool:
+    return isinstance(result, Refused) and result.code == "too_large"
+
+
+def _fate(result: _Answer) -> Fate:
     match result:
         case Stored(position):
             return position
@@ -116,7 +156,20 @@ def _fate(result: Stored | Refused | Unknown) -> Fate:
                 "The broker's answer got lost; repeat the same request: same id, same receipt.",
             )
         case Refused("too_large", reason):
-            return outcome.Refused("event_too_large", f"The broker takes no record of this size: {reason}.")
+            return outcome.Refused(
+                "event_too_large",
+                f"The broker takes no record of this size: {reason}.",
+                hint="Send it smaller, or once more when the operator has widened the topic's limit.",
+            )
+        case Refused("clock", _):
+            return Failed(
+                "clock_untrusted",
+                "The broker finds the time of the event too far from its own; repeat the same request later.",
+            )
+        case Refused("unknown_topic", _):
+            return Failed(
+                "broker_unavailable", "The topic is not there, and is made again; repeat the same request."
+            )
         case Refused("storage_full", _):
             return Failed("storage_full", "The broker has no room for new events; try again later.")
         case Refused(_, reason):

@@ -11,7 +11,7 @@ from gateway.broker.kafka_errors import (
 )
 from gateway.broker.port import Refused, Unknown
 
-REFUSAL_CODES = {"too_large", "unknown_topic", "storage_full", "unavailable", "invalid"}
+REFUSAL_CODES = {"too_large", "unknown_topic", "storage_full", "unavailable", "invalid", "clock"}
 
 
 def test_our_names_for_local_errors_are_librdkafkas() -> None:
