@@ -31,8 +31,8 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
         catalog=parts.catalog,
         clock=clock,
         roles=roles,
-        problems=lambda: {"sequencer": parts.sequencer.problem},
-        warnings=lambda: list(parts.sequencer.lost.values()),
+        problems=lambda: {"guard": parts.guard.problem, "sequencer": parts.sequencer.problem},
+        warnings=lambda: [*parts.sequencer.lost.values(), *parts.sequencer.strangers.values()],
     )
     pepper = parts.ground.vault.pepper()
     doors = Doors(

@@ -34,6 +34,8 @@ from gateway.leases import Leases
 from gateway.metrics import Metrics
 from gateway.retention import Retention
 from gateway.sequencer.checkpoints import Checkpoints
+from gateway.sequencer.guard import Guard
+from gateway.sequencer.mark import Installation
 from gateway.sequencer.role import ROLE as SEQUENCE
 from gateway.sequencer.role import Sequencer, Terms
 from gateway.settings import Settings
@@ -57,15 +59,22 @@ class Parts:
     ingress: Ingress
     recovery: Recovery
     sequencer: Sequencer
+    guard: Guard
     dialler: Dialler
     relay: Relay
     retention: Retention
 
 
 def wire(
-    ground: Ground, broker: Broker, *, step: Step, metrics: Metrics, report: Callable[[str, int], None]
+    ground: Ground,
+    broker: Broker,
+    *,
+    step: Step,
+    metrics: Metrics,
+    report: Callable[[str, int], None],
+    guard: Guard | None = None,
 ) -> Parts:
-    """Wire everything.
+    """Wire everything. `guard`: the one that opens the gate before `broker`, where there is a gate.
 
     Raises:
         KeysMissingError, SealError: our signing keys cannot be used.
@@ -83,6 +92,7 @@ def wire(
     )
     writes = GroupCommit(ground.database, write_group(settings.claims.lease))
     dialler = _dialler(settings)
+    guard = guard or make_guard(ground, broker)
     ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
     return Parts(
         ground=ground,
@@ -93,7 +103,8 @@ def wire(
         administration=_administration(ground, broker, catalog),
         ingress=ingress,
         recovery=Recovery(database=ground.database, takeovers=takeovers),
-        sequencer=_sequencer(ground, broker, catalog, keys, step, report),
+        sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
+        guard=guard,
         dialler=dialler,
         relay=_relay(ground, broker, catalog, dialler, step, metrics),
         retention=Retention(
@@ -110,6 +121,18 @@ def topic_specs(partner: Partner, settings: Settings) -> Iterable[TopicSpec]:
     """What a partner's topics should be like."""
     for topic in (partner.topics.inbound, partner.topics.outbound):
         yield TopicSpec(topic, settings.broker.partitions, settings.broker.retention)
+
+
+def make_guard(ground: Ground, broker: Broker) -> Guard:
+    """The guard of this installation; `broker` has no gate before it."""
+    return Guard(
+        broker=broker,
+        database=ground.database,
+        us=Installation(f"{ground.host}/log/{ground.house_log}", ground.settings.origin),
+        topic=ground.settings.broker.checkpoint_topic,
+        clock=clock,
+        entropy=entropy,
+    )
 
 
 def owner() -> str:
@@ -251,15 +274,15 @@ def _administration(ground: Ground, broker: Broker, catalog: Catalog) -> Adminis
     )
 
 
-def _sequencer(
-    ground: Ground,
-    broker: Broker,
-    catalog: Catalog,
-    keys: KeyRing,
-    step: Step,
-    report: Callable[[str, int], None],
-) -> Sequencer:
-    settings = ground.settings
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    broker: Broker
+    step: Step
+    report: Callable[[str, int], None]
+
+
+def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, outside: _Outside) -> Sequencer:
+    settings, broker, step = ground.settings, outside.broker, outside.step
     return Sequencer(
         database=ground.database,
         broker=broker,
@@ -273,17 +296,17 @@ def _sequencer(
             clock=clock,
             step=step,
         ),
+        guard=guard,
         keys=lambda: keys,
         terms=Terms(
             origin=settings.origin,
             host=ground.host,
             house_log=ground.house_log,
-            checkpoint_topic=settings.broker.checkpoint_topic,
             shards=settings.lease.shards,
             tick_ms=settings.audit.tick,
         ),
         clock=clock,
         entropy=entropy,
-        report=report,
+        report=outside.report,
         step=step,
     )

@@ -30,7 +30,8 @@ from gateway.bootstrap.ground import (
 )
 from gateway.bootstrap.listeners import make_servers
 from gateway.bootstrap.offered import verify_offered
-from gateway.bootstrap.parts import Parts, Step, wire
+from gateway.bootstrap.parts import Parts, Step, make_guard, wire
+from gateway.broker.gated import GatedBroker
 from gateway.broker.port import BrokerError
 from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
@@ -40,13 +41,16 @@ from gateway.ingress.claims import expire_leases
 from gateway.logs import configure, logger
 from gateway.metrics import Metrics
 from gateway.roles import Named, run_roles
-from gateway.sequencer.guard import published_checkpoints, verify_not_behind
+from gateway.sequencer.guard import Guard
 from gateway.settings import Settings
 
 RoleName = Literal["serve", "relay", "sequence"]
 ALL_ROLES: Final[tuple[RoleName, ...]] = ("serve", "relay", "sequence")
 SWITCH_SECONDS: Final = 0.0005
 """Beside a busy thread a wake-up of the loop waited 5.3 ms with Python's default, 0.7 ms with this."""
+
+GUARD_SECONDS: Final = 2.0
+"""How long a start waits for the broker before it opens its doors; taking events waits on."""
 
 DEV_TLS: Final = "tls"
 
@@ -148,10 +152,13 @@ async def _run(settings: Settings, options: Options) -> None:
         if is_embedded(settings):
             await verify_belongs(ground.database, broker)
         metrics = Metrics()
-        parts = wire(ground, broker, step=options.step, metrics=metrics, report=_reporter(metrics))
+        guard = make_guard(ground, broker)
+        gated = GatedBroker(broker, closed_for_ms=_closed_for_ms(guard))
+        report = _reporter(metrics)
+        parts = wire(ground, gated, step=options.step, metrics=metrics, report=report, guard=guard)
+        await _guard(guard)
         with suppress(AwayError, BrokerError):
-            await parts.catalog.refresh()
-        await _guard(parts)
+            await (parts.catalog.refresh() if guard.has_passed else parts.catalog.follow())
         await _serve(parts, options, metrics)
     finally:
         if broker is not None:
@@ -159,14 +166,21 @@ async def _run(settings: Settings, options: Options) -> None:
         ground.database.close()
 
 
-async def _guard(parts: Parts) -> None:
-    """Refuse to start on a database that is behind; a broker that is away is asked again by the sequencer."""
-    try:
-        published = await published_checkpoints(parts.broker, parts.ground.settings.broker.checkpoint_topic)
-    except BrokerError as error:
-        logger("gateway").warning("the broker does not answer yet", reason=str(error))
-        return
-    await parts.ground.database.read(lambda session: verify_not_behind(session, published))
+async def _guard(guard: Guard) -> None:
+    """Refuse to start on topics that are another's, or on a database that is behind.
+
+    A broker that does not answer soon does not hold up the doors: the gate stays shut meanwhile, and the
+    guard's own role goes on asking.
+    """
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(guard.settle()), GUARD_SECONDS)
+    if guard.refusal is not None:
+        raise guard.refusal
+
+
+def _closed_for_ms(guard: Guard) -> Callable[[], int]:
+    since = time.monotonic()
+    return lambda: 0 if guard.has_passed else max(1, int((time.monotonic() - since) * 1_000))
 
 
 async def _serve(parts: Parts, options: Options, metrics: Metrics) -> None:
@@ -212,6 +226,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     if "sequence" in options.roles:
         roles.append(Named("sequencer", parts.sequencer))
     roles.append(Named("catalog", parts.catalog))
+    roles.append(Named("guard", parts.guard))
     return roles
 
 

@@ -1,16 +1,27 @@
-"""The start-up guard: is this database one that may go on signing?
+"""The start-up guard: are these topics ours, and is this database one that may go on signing?
 
 Every checkpoint that the world was shown is in the checkpoint topic. A database that is behind one of them is
-a restored backup or a wiped one; signing on would make a second history.
+a restored backup or a wiped one; signing on would make a second history. A mark in the same topic says which
+gateway was there first: another one on the same topics would deliver and log what is not its own.
 """
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
 
 from sqlmodel import Session
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.errors import AuditError, InconsistentError, MalformedError, NotInLogError
-from gateway.broker.port import Broker, BrokerError, Position, Read, Start, TopicSpec
-from gateway.errors import SetupError
+from gateway.broker.port import Broker, BrokerError, Position, Read, Start, Stored, TopicSpec
+from gateway.database import Database
+from gateway.errors import AwayError, SetupError
+from gateway.logs import logger
+from gateway.sequencer.mark import KEY_BYTES, Installation, make_mark, read_mark
+
+_LOOK_SECONDS: Final = 0.5
 
 
 class LogBehindError(SetupError):
@@ -19,8 +30,101 @@ class LogBehindError(SetupError):
     code = "log_behind"
 
 
-async def published_checkpoints(broker: Broker, topic: str, *, wait_ms: int = 500) -> dict[str, Checkpoint]:
-    """The newest checkpoint of each origin in the checkpoint topic, which is made if it is missing.
+class NamesakeError(SetupError):
+    """The topics belong to another gateway, which uses the same names on the same broker."""
+
+    code = "topics_foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the checkpoint topic holds: the newest checkpoint of each origin, and the first mark, if any."""
+
+    checkpoints: dict[str, Checkpoint]
+    owner: Installation | None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Guard:
+    """Makes sure that the topics and the database belong together; at the start, and after each absence.
+
+    `broker`: with no gate before it. `clock`: Unix milliseconds. `has_passed`: whether it was ever sure.
+    `problem`: why it cannot tell, in words; empty where it can.
+    """
+
+    broker: Broker
+    database: Database
+    us: Installation
+    topic: str
+    clock: Callable[[], int]
+    entropy: Callable[[int], bytes]
+    has_passed: bool = field(default=False, init=False)
+    refusal: SetupError | None = field(default=None, init=False)
+    problem: str = field(default="", init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def verify(self) -> None:
+        """Look once; leave our mark where there is none.
+
+        Raises:
+            NamesakeError, LogBehindError: nothing may be appended; says how to mend it.
+            BrokerError, StoreError: one of them is away or refuses: look again later.
+        """
+        async with self._turn:
+            shown = await read_shown(self.broker, self.topic)
+            if shown.owner is not None:
+                verify_owner(shown.owner, self.us, self.topic)
+            await self.database.read(lambda session: verify_not_behind(session, shown.checkpoints))
+            if shown.owner is None:
+                await self._mark()
+                # Another may have marked it at the same moment: whose mark lies first is seen only now.
+                shown = await read_shown(self.broker, self.topic)
+                if shown.owner is None:
+                    raise BrokerError("broker_unavailable", f"our mark in {self.topic} is not to be seen yet")
+                verify_owner(shown.owner, self.us, self.topic)
+            self.has_passed = True
+            self.problem = ""
+
+    async def settle(self) -> None:
+        """As `verify`, but keeps in `refusal` and `problem` what it would raise."""
+        try:
+            await self.verify()
+        except SetupError as error:
+            self.refusal = error
+        except (AwayError, BrokerError) as error:
+            if not self.problem:
+                logger("gateway").warning("not yet sure whose topics these are", reason=str(error))
+            self.problem = str(error)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look until sure, and again whenever the broker was away.
+
+        Raises:
+            NamesakeError, LogBehindError: this gateway must stop.
+        """
+        is_due = not self.has_passed
+        while not stop.is_set():
+            is_away = self.broker.away_for_ms() > 0
+            if is_due and not (is_away and self.has_passed):
+                await self.settle()
+                if self.refusal is not None:
+                    raise self.refusal
+                is_away, is_due = False, bool(self.problem)
+            is_due = is_due or is_away
+            try:
+                await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _mark(self) -> None:
+        mark = make_mark(self.us, self.topic, key=self.entropy(KEY_BYTES), now=self.clock())
+        (answer,) = await self.broker.append([mark])
+        if not isinstance(answer, Stored):
+            raise BrokerError("broker_unavailable", f"no mark could be left in {self.topic}: {answer.reason}")
+
+
+async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown:
+    """Read the checkpoint topic, which is made if it is missing.
 
     Raises:
         BrokerError: the broker is away or refuses.
@@ -30,6 +134,7 @@ async def published_checkpoints(broker: Broker, topic: str, *, wait_ms: int = 50
     ((first, end),) = await broker.bounds([(topic, 0)])
     reader = broker.reader()
     newest: dict[str, Checkpoint] = {}
+    owner: Installation | None = None
     try:
         reader.assign([Start(topic, Position(topic_id, 0, first))])
         while (reader.reached(topic, 0) or 0) < end:
@@ -40,10 +145,27 @@ async def published_checkpoints(broker: Broker, topic: str, *, wait_ms: int = 50
                 raise BrokerError("broker_unavailable", f"the checkpoint topic {topic} cannot be read")
             for event in events:
                 if isinstance(event, Read):
+                    owner = owner or read_mark(event.record)
                     _note(newest, event)
     finally:
         await reader.close()
-    return newest
+    return Shown(newest, owner)
+
+
+def verify_owner(owner: Installation, us: Installation, topic: str) -> None:
+    """Compare whom the topics belong to with who we are.
+
+    Raises:
+        NamesakeError: they are another's; says how to mend it.
+    """
+    if owner.log != us.log:
+        raise NamesakeError(
+            f"the checkpoint topic {topic} belongs to the gateway {owner.origin} (house log {owner.log}); "
+            f"this is {us.origin} (house log {us.log}), with another database. If both are to run on this "
+            "broker, give this one names of its own: broker.topic_prefix and broker.checkpoint_topic. If "
+            "they are to be one gateway, give this one the same database.url; if its database was lost or "
+            "made anew, restore the newest backup. Nothing is appended until then."
+        )
 
 
 def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> None:

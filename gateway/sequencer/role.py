@@ -31,7 +31,7 @@ from gateway.keys import KeyRing
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, load_all
 from gateway.sequencer.checkpoints import Checkpoints
-from gateway.sequencer.guard import published_checkpoints, verify_not_behind
+from gateway.sequencer.guard import Guard
 from gateway.sequencer.round import Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, Suspect, sight
 from gateway.sequencer.territory import Plot, Territory, survey
@@ -44,12 +44,11 @@ _SLICE = 20
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the sequencer is told: origin, host of the logs, the house's log, topic, shards, times (ms)."""
+    """What the sequencer is told: origin, host of the logs, the house's log, shards, times (ms)."""
 
     origin: str
     host: str
     house_log: str
-    checkpoint_topic: str
     shards: int
     tick_ms: int
 
@@ -78,6 +77,7 @@ class Sequencer:
     catalog: Catalog
     leases: Leases
     checkpoints: Checkpoints
+    guard: Guard
     keys: Callable[[], KeyRing]
     terms: Terms
     clock: Callable[[], int]
@@ -86,6 +86,7 @@ class Sequencer:
     step: Callable[[str], None]
     problem: str = field(default="", init=False)
     lost: dict[tuple[str, int], str] = field(default_factory=dict, init=False)
+    strangers: dict[str, str] = field(default_factory=dict, init=False)
     _state: _State = field(default_factory=_State, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -93,6 +94,7 @@ class Sequencer:
 
         Raises:
             LogBehindError: the database is behind what was published from it.
+            NamesakeError: the topics are another gateway's.
         """
         reader = self.broker.reader()
         renew_at = 0.0
@@ -117,8 +119,7 @@ class Sequencer:
 
     async def _turn(self, reader: Reader) -> None:
         if not self._state.is_guarded:
-            published = await published_checkpoints(self.broker, self.terms.checkpoint_topic)
-            await self.database.read(lambda session: verify_not_behind(session, published))
+            await self.guard.verify()
             self._state.is_guarded = True
         await self._settle_in(reader)
         events = await reader.poll(_BATCH, self.terms.tick_ms)
@@ -261,6 +262,12 @@ class Sequencer:
         self.report("repeat", written.repeats)
         for suspect in (*suspects, *written.suspects):
             self.report(suspect.reason, 1)
+            if suspect.reason == "log_unknown":
+                topic = suspect.read.record.topic
+                self.strangers[topic] = (
+                    f"{topic} holds receipts of logs that this gateway does not have: another gateway writes "
+                    "to it; give one of them another broker.topic_prefix and broker.checkpoint_topic"
+                )
 
     async def _let_go(self) -> None:
         try:

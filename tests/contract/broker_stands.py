@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker.embedded import EmbeddedBroker, Fate
+from gateway.broker.gated import GatedBroker
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.port import Broker, Position, Read, Reader, ReadEvent, Record, Start, Topic, TopicSpec
 from tests.kafka_server import KafkaServer
@@ -89,6 +90,35 @@ class EmbeddedStand:
 
     async def close(self) -> None:
         await self.broker.close()
+
+
+class GatedStand:
+    """The embedded adapter behind a gate that is open."""
+
+    def __init__(self, folder: Path) -> None:
+        self._inner = EmbeddedStand(folder)
+
+    @property
+    def broker(self) -> Broker:
+        return GatedBroker(self._inner.broker, closed_for_ms=lambda: 0)
+
+    async def reopen(self) -> None:
+        await self._inner.reopen()
+
+    async def silence(self) -> None:
+        await self._inner.silence()
+
+    async def restore(self) -> None:
+        await self._inner.restore()
+
+    async def expire(self, topic: str, before: int) -> None:
+        await self._inner.expire(topic, before)
+
+    async def delete(self, topic: str) -> None:
+        await self._inner.delete(topic)
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 class KafkaStand:

@@ -163,7 +163,8 @@ def open_broker(folder: Path, name: str, fates: list[RecordFate]) -> EmbeddedBro
     """A broker that treats the next records of a topic as the list says, then like all others."""
 
     def fate(record: Record) -> RecordFate:
-        return fates.pop(0) if record.topic == name and fates else "store"
+        is_meant = record.topic == name and "gateway_mark" not in dict(record.headers)
+        return fates.pop(0) if is_meant and fates else "store"
 
     return EmbeddedBroker.open(
         folder / "broker.db", clock=clock, entropy=os.urandom, limit_bytes=100_000_000, fate=fate

@@ -1,13 +1,18 @@
-from collections.abc import Sequence
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
-from gateway.broker.port import Record
+from gateway.broker.embedded import EmbeddedBroker, Fate
+from gateway.broker.port import Broker, Record, TopicSpec
 from gateway.database import Database
-from gateway.sequencer.guard import LogBehindError, published_checkpoints, verify_not_behind
+from gateway.errors import SetupError
+from gateway.sequencer.guard import Guard, LogBehindError, NamesakeError, read_shown, verify_not_behind
+from gateway.sequencer.mark import Installation
 from tests.unit.audit.builders import LOG_SIGNER
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 
@@ -22,9 +27,9 @@ def note(size: int, origin: str = ORIGIN) -> bytes:
 async def published(folder: Path, values: Sequence[bytes | None]) -> dict[str, Checkpoint]:
     broker = WilfulBroker(folder)
     try:
-        await published_checkpoints(broker, TOPIC)  # makes the topic
+        await read_shown(broker, TOPIC)  # makes the topic
         await broker.append([Record(TOPIC, 0, b"%d" % key, value, (), 0) for key, value in enumerate(values)])
-        return await published_checkpoints(broker, TOPIC)
+        return (await read_shown(broker, TOPIC)).checkpoints
     finally:
         await broker.close()
 
@@ -55,3 +60,114 @@ def test_a_database_without_a_published_log_may_not_go_on(database_url: str) -> 
         with pytest.raises(LogBehindError, match="restored from an older backup"):
             verify_not_behind(session, shown)
     database.close()
+
+
+def make_guard(broker: Broker, database: Database, log: str) -> Guard:
+    us = Installation(f"gw.example/log/{log}", f"https://{log}.example")
+    return Guard(broker=broker, database=database, us=us, topic=TOPIC, clock=lambda: 1, entropy=os.urandom)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+async def test_the_first_gateway_marks_the_topics_once_and_passes_ever_after(
+    tmp_path: Path, database: Database
+) -> None:
+    broker = WilfulBroker(tmp_path)
+    for _ in range(3):
+        guard = make_guard(broker, database, "first")
+        await guard.verify()
+        assert guard.has_passed
+    assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+    await broker.close()
+
+
+async def test_a_second_gateway_is_refused_and_leaves_nothing(tmp_path: Path, database: Database) -> None:
+    broker = WilfulBroker(tmp_path)
+    await make_guard(broker, database, "first").verify()
+    second = make_guard(broker, database, "second")
+    for _ in range(2):
+        with pytest.raises(NamesakeError, match=r"belongs to the gateway https://first\.example") as caught:
+            await second.verify()
+        assert "broker.topic_prefix and broker.checkpoint_topic" in caught.value.text
+        assert "the same database.url" in caught.value.text
+    assert not second.has_passed
+    assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+    await broker.close()
+
+
+async def test_of_two_that_start_at_once_exactly_one_goes_on(tmp_path: Path, database: Database) -> None:
+    broker = WilfulBroker(tmp_path)
+    await broker.ensure([TopicSpec(TOPIC, compacted=True)])
+    guards = [make_guard(broker, database, name) for name in ("first", "second")]
+    async with asyncio.TaskGroup() as group:
+        for one in guards:
+            group.create_task(one.settle())
+    assert await broker.bounds([(TOPIC, 0)]) == [(0, 2)]
+    assert sorted(one.has_passed for one in guards) == [False, True]
+    assert [type(one.refusal) for one in guards if not one.has_passed] == [NamesakeError]
+    for one in guards:
+        await one.settle()
+    assert sorted(one.has_passed for one in guards) == [False, True]
+    await broker.close()
+
+
+async def test_a_mark_whose_outcome_is_unknown_is_looked_for_again(
+    tmp_path: Path, database: Database
+) -> None:
+    fates: list[Fate] = ["store_and_forget", "lose"]
+    broker = EmbeddedBroker.open(
+        tmp_path / "b.db",
+        clock=lambda: 1,
+        entropy=os.urandom,
+        limit_bytes=10**6,
+        fate=lambda _: fates.pop(0) if fates else "store",
+    )
+    guard = make_guard(broker, database, "first")
+    await guard.settle()
+    first = (guard.has_passed, guard.problem)
+    await guard.settle()
+    assert [first, (guard.has_passed, guard.problem)] == [
+        (False, "no mark could be left in gateway.checkpoints: a test said so"),
+        (True, ""),
+    ]
+    assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+    await broker.close()
+
+
+class Absence(EmbeddedBroker):
+    """Says that it is away for as long as it is told to."""
+
+    away_ms = 0
+
+    def away_for_ms(self) -> int:
+        return self.away_ms
+
+
+async def test_a_running_gateway_stops_once_its_topics_are_anothers(
+    tmp_path: Path, database: Database
+) -> None:
+    broker = Absence(tmp_path / "b.db", clock=lambda: 1, entropy=os.urandom, limit_bytes=10**6)
+    guard = make_guard(broker, database, "first")
+    await guard.verify()
+    broker.away_ms = 1
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(told(guard, asyncio.Event()))
+        await asyncio.sleep(0)
+        await broker.delete_topic(TOPIC)
+        await make_guard(broker, database, "second").verify()
+        broker.away_ms = 0
+    assert isinstance(running.result(), NamesakeError)
+    await broker.close()
+
+
+async def told(guard: Guard, stop: asyncio.Event) -> SetupError | None:
+    try:
+        await guard.run(stop)
+    except SetupError as error:
+        return error
+    return None

@@ -19,7 +19,7 @@ from gateway.broker.port import Position, Read, Record, Start
 from gateway.database import Database
 from gateway.ingress.outcome import Accepted
 from gateway.rows import PositionRow
-from gateway.sequencer.guard import LogBehindError, published_checkpoints, verify_not_behind
+from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
 from tests.postgres_server import PostgresServer
 from tests.world import World, make_settings, running
 
@@ -117,7 +117,7 @@ async def test_checkpoints_are_published_before_they_are_served_and_verify(
         key = VerifierKey(origin, world.parts.keys.checkpoint.public_key)
         shown = verify_checkpoint(state.checkpoint.encode(), [key])
         assert shown.root == state.head.root()
-        published = await published_checkpoints(world.parts.broker, "gateway.checkpoints")
+        published = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
         assert published[origin] == shown
 
 
@@ -190,7 +190,7 @@ async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path, da
         await world.apply()
         await world.settled(FIRST)
         await asyncio.sleep(0.2)
-        published = await published_checkpoints(world.parts.broker, "gateway.checkpoints")
+        published = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
         origin = f"{partner_log(world)}/1"
         with world.parts.ground.database.begin() as session:
             session.connection().exec_driver_sql("DELETE FROM audit_head")
