@@ -1,7 +1,7 @@
 """How the gateway is doing, for an operator: roles, logs, lag, broker, what waits, what to worry about."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import func, select
@@ -17,13 +17,34 @@ from gateway.rows import BacklogRow, ClaimRow, DeliveryRow
 
 ROLES = ("relay", "sequence")
 _INBOUND_ROLES = ("sequence",)
+_MOST_WARNINGS = 20
+"""Topics of one kind of trouble that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    partner: str
+    topic: str
+    partition: int
+    roles: tuple[str, ...]
+    is_open: bool
+
+
+@dataclass(slots=True)
+class _Topics:
+    """What the broker says of the partners' topics."""
+
+    broker: dict[str, Any]
+    lag: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Status:
     """Looks at everything once. `problems`: what the roles of this process say is wrong, by role.
 
-    `warnings`: what an operator has to see to, though requests are served.
+    `warnings`: what an operator has to see to, though requests are served. `own_topic`: asked for where no
+    partner has a topic yet.
     """
 
     database: Database
@@ -33,6 +54,7 @@ class Status:
     roles: Sequence[str]
     problems: Callable[[], Mapping[str, str]]
     warnings: Callable[[], Sequence[str]] = tuple
+    own_topic: str | None = None
 
     async def look(self) -> dict[str, Any]:
         """The document of `GET /v1/status`.
@@ -42,17 +64,17 @@ class Status:
         """
         snapshot = self.catalog.current
         found = await self.database.read(_look)
-        lag, broker = await self._lag(snapshot, found.progress)
+        topics = await self._look_at_topics(snapshot, found.progress)
         problems = [f"{role}: {text}" for role, text in self.problems().items() if text]
-        problems += self.warnings()
+        problems += [*self.warnings(), *topics.warnings]
         return {
             "at": format_instant(self.clock()),
             "revision": snapshot.directory.revision,
             "partners": len(snapshot.directory.partners()),
             "roles": list(self.roles),
-            "broker": broker,
+            "broker": topics.broker,
             "logs": found.logs,
-            "lag": lag,
+            "lag": topics.lag,
             "claims": {"unconfirmed": found.unconfirmed},
             "deliveries": found.deliveries,
             "warnings": problems,
@@ -69,35 +91,101 @@ class Status:
         waits = [f"the broker has been away for {away} ms"] if away else []
         return waits + [f"{role}: {text}" for role, text in self.problems().items() if text]
 
-    async def _lag(
+    async def _look_at_topics(
         self, snapshot: Snapshot, progress: Mapping[str, Mapping[tuple[str, int], Progress]]
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        places = [
-            (partner.slug, topic, partition, roles)
-            for partner in snapshot.directory.partners()
-            for topic, partition, roles in (
-                (partner.topics.inbound, partner.topics.inbound_partition, _INBOUND_ROLES),
-                (partner.topics.outbound, partner.topics.outbound_partition, ROLES),
-            )
-            if snapshot.is_ready(topic)
-        ]
-        away = self.broker.away_for_ms()
-        if away and not places:
-            # Without a topic there is nothing to ask for; what the broker's connection knows must do.
-            return [], {"state": "away", "away_ms": away, "reason": "the broker has not answered yet"}
+    ) -> _Topics:
+        places = _places(snapshot)
+        ready = [place for place in places if snapshot.is_ready(place.topic)]
         try:
-            bounds = await self.broker.bounds([(topic, partition) for _, topic, partition, _ in places])
+            there, bounds = await self._there(ready)
         except BrokerError as error:
-            return [], {"state": "away", "away_ms": self.broker.away_for_ms(), "reason": str(error)}
-        lag = []
-        for (slug, topic, partition, roles), (first, end) in zip(places, bounds, strict=True):
-            spot = (snapshot.topic_ids[topic], partition)
-            behind = {
-                role: end - max(first, done.next if (done := progress[role].get(spot)) else first)
-                for role in roles
-            }
-            lag.append({"partner": slug, "topic": topic, "partition": partition, "end": end, **behind})
-        return lag, {"state": "up", "away_ms": 0}
+            state = "refuses" if error.code == "broker_refused" else "away"
+            return _Topics({"state": state, "away_ms": self.broker.away_for_ms(), "reason": str(error)})
+        away = self.broker.away_for_ms()
+        if away and not there:
+            # Without a topic there is nothing to ask for; what the broker's connection knows must do.
+            return _Topics({"state": "away", "away_ms": away, "reason": "the broker has not answered yet"})
+        topics = _Topics({"state": "up", "away_ms": 0})
+        topics.warnings += _missing([place for place in places if place.is_open and place not in there])
+        odd: list[str] = []
+        for place, (first, end) in zip(there, bounds, strict=True):
+            spot = (snapshot.topic_ids[place.topic], place.partition)
+            behind = {}
+            for role in place.roles:
+                done = progress[role].get(spot)
+                reached = first if done is None else done.next
+                behind[role] = end - max(first, reached)
+                odd += _oddity(place, role, reached, (first, end))
+            named = {"partner": place.partner, "topic": place.topic, "partition": place.partition}
+            topics.lag.append({**named, "end": end, **behind})
+        topics.warnings += odd[:_MOST_WARNINGS]
+        return topics
+
+    async def _there(self, places: Sequence[_Place]) -> tuple[Sequence[_Place], list[tuple[int, int]]]:
+        """Those of these places that the broker has, and their bounds; a topic can go away at any time."""
+        if not places and self.own_topic is not None:
+            await self.broker.describe([self.own_topic])
+        try:
+            return places, await self.broker.bounds([(place.topic, place.partition) for place in places])
+        except BrokerError as error:
+            if error.code != "topic_unknown":
+                raise
+        there = await self.broker.describe([place.topic for place in places])
+        left: list[_Place] = []
+        bounds: list[tuple[int, int]] = []
+        for place in places:
+            if place.topic in there and (found := await self._bounds_of(place)):
+                left.append(place)
+                bounds += found
+        return left, bounds
+
+    async def _bounds_of(self, place: _Place) -> list[tuple[int, int]]:
+        """One pair, or none where the topic has no such partition."""
+        try:
+            return await self.broker.bounds([(place.topic, place.partition)])
+        except BrokerError as error:
+            if error.code != "topic_unknown":
+                raise
+            return []
+
+
+def _places(snapshot: Snapshot) -> list[_Place]:
+    return [
+        _Place(partner.slug, topic, partition, roles, is_open=partner.state != "closed")
+        for partner in snapshot.directory.partners()
+        for topic, partition, roles in (
+            (partner.topics.inbound, partner.topics.inbound_partition, _INBOUND_ROLES),
+            (partner.topics.outbound, partner.topics.outbound_partition, ROLES),
+        )
+    ]
+
+
+def _missing(places: Sequence[_Place]) -> list[str]:
+    return [
+        f"{place.topic} [{place.partition}]: the broker has no such topic, or no such partition of it: "
+        f"events of {place.partner} get 503 until it is there. The gateway makes missing topics by itself, "
+        "where it may; has somebody deleted it, or was it made elsewhere with fewer partitions?"
+        for place in places[:_MOST_WARNINGS]
+    ]
+
+
+def _oddity(place: _Place, role: str, reached: int, bounds: tuple[int, int]) -> list[str]:
+    first, end = bounds
+    where = f"{place.topic} [{place.partition}]"
+    if reached > end:
+        words = (
+            f"{where} ends at {end}, and {role} has read up to {reached}: the broker has lost records that "
+            "it had acknowledged (a replica that was behind became leader, or a disk was lost or restored)"
+        )
+        return [words]
+    if reached < first:
+        words = (
+            f"{where}: retention took {first - reached} records, from offset {reached} to {first}, before "
+            f"{role} read them. Is {role} running? Raise broker.retention, and the topic's retention.ms and "
+            "retention.bytes; the loss becomes a `retention_hole` entry of the partner's log"
+        )
+        return [words]
+    return []
 
 
 @dataclass(frozen=True, slots=True)
