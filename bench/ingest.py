@@ -1,0 +1,149 @@
+"""Ingest beside its baseline: single POSTs and batches, over TLS, at 64 connections."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from bench import bare, wrk
+from bench.grounds import Ground
+from bench.installation import Installation
+from bench.measures import peak_bytes, reset_peak
+from bench.meter import Meter
+from bench.orders import EVENT_TYPE
+from bench.outcome import Case, Half, Sample
+from bench.programs import ROOT, Program, ProgramError
+from gateway.bootstrap.ground import entropy
+from tests.acceptance.running import free_port
+
+_WARM_SECONDS: Final = 2.0
+_HALF_SECONDS: Final = 8.0
+
+
+@dataclass(slots=True)
+class _Side:
+    """One of the two: where requests go, and whose processes these are."""
+
+    name: str
+    target: wrk.Target
+    pids: list[int]
+    ground: Ground
+    installation: Installation | None = None
+
+    def run(self, seconds: float) -> Sample:
+        """Load it once, and let it catch up."""
+        before = self._end()
+        reset_peak(self.pids)
+        meter = Meter({self.name: self.pids, **self.ground.parts()})
+        loaded = wrk.run(self.target, seconds=seconds, run_name=entropy(4).hex())
+        shares = meter.shares({"wrk": loaded.busy * loaded.seconds})
+        ended = time.monotonic()
+        if self.installation is not None:
+            self.installation.drain()
+        lag = time.monotonic() - ended
+        events = (loaded.requests - loaded.refused) * self.target.events
+        if loaded.broken or loaded.refused or not events:
+            raise ProgramError(f"{self.name}: {loaded}")
+        self._verify(events, self._end() - before)
+        return Sample(
+            rate=events / loaded.seconds,
+            cpu_ms=meter.used(self.name) * 1000 / events,
+            peak_bytes=peak_bytes(self.pids),
+            shares=shares,
+            lag_seconds=lag,
+            p50_ms=loaded.p50_ms,
+            p99_ms=loaded.p99_ms,
+            generator_busy=loaded.busy,
+        )
+
+    def pace(self, rate: float, seconds: float) -> Half:
+        """Send so many events a second, evenly."""
+        words = {**asdict(self.target), "key_file": str(self.target.key_file), "seconds": seconds}
+        words |= {
+            "rate": rate / self.target.events,
+            "run": entropy(4).hex(),
+            "connections": wrk.CONNECTIONS,
+        }
+        ran = subprocess.run(  # noqa: S603 - this interpreter, and a module of this repository
+            [sys.executable, "-m", "bench.paced", json.dumps(words)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        seen = json.loads(ran.stdout)
+        if self.installation is not None:
+            self.installation.drain()
+        return Half(rate, seen["p50_ms"], seen["p99_ms"], seen["max_ms"], seen["busy"], seen["refused"])
+
+    def _end(self) -> int:
+        """Records on the inbound topics so far; 0 for the baseline."""
+        if self.installation is None:
+            return 0
+        with self.installation.client() as client:
+            lag = client.get("/v1/status").raise_for_status().json()["lag"]
+        return sum(one["end"] for one in lag if one["topic"].endswith(".inbound"))
+
+    def _verify(self, events: int, stored: int) -> None:
+        """What was answered with 201 is in the broker; what was cut off at the end may be too."""
+        most = events + wrk.CONNECTIONS * self.target.events
+        if self.installation is not None and not events <= stored <= most:
+            raise ProgramError(f"{events} events were accepted, but {stored} records are on the topics")
+
+
+def measure_ingest(
+    ground: Ground, installation: Installation, *, events: int, rounds: int, seconds: float, with_half: bool
+) -> Case:
+    """Pairs of baseline and gateway; `events`: in each request. The installation runs."""
+    target = wrk.Target(installation.url, f"/v1/events/{EVENT_TYPE}", installation.key_file, events)
+    ours = _Side("gateway", target, installation.pids(), ground, installation)
+    name = "single" if events == 1 else "batch"
+    with _bare(ground, installation) as program:
+        place = replace(target, url=json.loads(program.command[1])["url"], path=bare.PATH)
+        plain = _Side("baseline", place, [program.pid], ground)
+        for side in (plain, ours):
+            side.run(_WARM_SECONDS)
+        pairs = [(plain.run(seconds), ours.run(seconds)) for _ in range(rounds)]
+        case = Case(
+            name,
+            ground.kind,
+            len(installation.keys),
+            0,
+            gateway=[own for _, own in pairs],
+            bare=[one for one, _ in pairs],
+        )
+        return _with_halves(case, ours, plain) if with_half else case
+
+
+def _with_halves(case: Case, ours: _Side, plain: _Side) -> Case:
+    rates = [sorted(one.rate for one in side)[len(side) // 2] for side in (case.gateway, case.bare)]
+    return replace(
+        case,
+        half_gateway=ours.pace(rates[0] / 2, _HALF_SECONDS),
+        half_bare=plain.pace(rates[1] / 2, _HALF_SECONDS),
+    )
+
+
+@contextmanager
+def _bare(ground: Ground, installation: Installation) -> Iterator[Program]:
+    """The baseline's server, until the block ends."""
+    port = free_port()
+    words = {
+        "port": port,
+        "url": f"https://127.0.0.1:{port}",
+        "servers": ground.servers,
+        "topic": f"bare-{entropy(4).hex()}",
+        "file": str(installation.folder / f"bare-{port}.db"),
+        "certificate": str(installation.certificate),
+        "key": str(installation.certificate.with_name("dev-key.pem")),
+    }
+    program = Program(("bench.bare", json.dumps(words)), installation.folder / "bare.log")
+    program.start()
+    try:
+        program.hear()
+        yield program
+    finally:
+        program.stop()

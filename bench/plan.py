@@ -1,0 +1,31 @@
+"""How much is run: all of it, or a little of everything to try it out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`rounds`: pairs of each case; `seconds`: of each load. The rest are numbers of events.
+
+    `growth`: numbers of partners beside one; `history`: events in the database for the last step of growth.
+    """
+
+    rounds: int
+    seconds: float
+    deliveries: int
+    entries: int
+    growth: tuple[int, ...]
+    growth_rounds: int
+    history: int
+
+
+FULL = Plan(
+    rounds=5,
+    seconds=5,
+    deliveries=5_000,
+    entries=20_000,
+    growth=(100, 1_000),
+    growth_rounds=3,
+    history=1_000_000,
+)
+QUICK = Plan(rounds=1, seconds=2, deliveries=1_000, entries=4_000, growth=(), growth_rounds=1, history=0)
