@@ -10,67 +10,31 @@ Cancelling the task that awaits a write does not undo the write: once begun, it 
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, literal_column, select
+from sqlalchemy import literal_column, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    NoSuchModuleError,
-    NotSupportedError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
-from sqlalchemy.exc import (
-    TimeoutError as PoolTimeoutError,
-)
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, SQLModel
 
-from gateway.errors import (
-    BugError,
-    GatewayError,
-    OverloadedError,
-    SetupError,
-    StoreDamagedError,
-    StoreError,
-    StoreUnknownError,
-)
+from gateway.errors import OverloadedError, StoreError, StoreUnknownError
+from gateway.sql_engines import READERS, WARNINGS, postgresql_engine, sqlite_engine, sqlite_file
+from gateway.sql_errors import is_silence, spoils, translate, translated, without_values
+
+if TYPE_CHECKING:
+    from gateway.postgresql import Cluster, Server
 
 T = TypeVar("T")
-
-READERS: Final = 4
-"""Threads and connections for reads; on PostgreSQL as many again for writes."""
 
 WAITING: Final = 2_000
 """Functions that may wait for a SQL thread before new ones are refused."""
 
 BUSY_MS: Final = 1_000
 """How long SQLite waits for another program's lock: a caller is to hear 503 within two seconds."""
-
-_FULL_CODES: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100"})
-_DAMAGE_CODES: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-_BUG_CODES: Final = ("SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_MISUSE", "SQLITE_RANGE")
-_HARMLESS_CODES: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", *_BUG_CODES)
-"""Certainly not committed, and the connection is as good as before."""
-_BUG_CLASSES: Final = ("22", "23", "42", "0A")
-_UNCERTAIN_CLASSES: Final = ("08", "57", "58", "XX", "40003")
-_TELLING_CLASSES: Final = ("22", "23")
-"""PostgreSQL's text of these errors holds values of the row."""
-
-_KEEPALIVE: Final = {
-    # A host that went without a word is found in 10 s; a paused one answers these, and only our cap helps.
-    "keepalives_idle": 4,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
 
 _SQLITE_CLOCK: Final = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 _POSTGRESQL_CLOCK: Final = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)"
@@ -80,19 +44,19 @@ class Database:
     """One database, opened lazily: making this object connects to nothing."""
 
     def __init__(self, url: str, *, waiting: int = WAITING, busy_ms: int = BUSY_MS) -> None:
-        """Take a `sqlite:///file` or `postgresql://...` URL.
+        """Take a `sqlite:///file` or `postgresql://...` URL; the latter as libpq reads it.
 
         Raises:
             SetupError: the URL is none of these, or the driver for it is not installed.
         """
-        parsed = _parse(url)
         self._file = sqlite_file(url)
-        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.is_sqlite = self._file is not None
+        self._cluster: Cluster | None = None
         if self.is_sqlite:
-            self._writer = _sqlite_engine(parsed, busy_ms, is_writer=True)
-            self._reader = _sqlite_engine(parsed, busy_ms, is_writer=False)
+            self._writer = sqlite_engine(url, busy_ms, is_writer=True)
+            self._reader = sqlite_engine(url, busy_ms, is_writer=False)
         else:
-            self._writer = _postgresql_engine(parsed)
+            self._writer, self._cluster = postgresql_engine(url)
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -100,6 +64,8 @@ class Database:
         self._write_threads = ThreadPoolExecutor(writers, thread_name_prefix="sql-write")
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sql-read")
         self._places = threading.BoundedSemaphore(waiting)
+        self._silent_at = 0.0
+        self._vetted: Server | None = None
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -113,8 +79,9 @@ class Database:
             StoreDamagedError: SQLite's file is damaged or cannot be opened; nothing is stored.
             BugError: the statement was wrong, or broke a constraint that its author should have foreseen.
         """
-        with _translated(self._file), Session(self._writer, expire_on_commit=False) as session:
+        with translated(self._file), Session(self._writer, expire_on_commit=False) as session:
             try:
+                self._verify_vetted(session, self._vetted)
                 yield session
                 session.flush()
             except BaseException as error:
@@ -124,7 +91,8 @@ class Database:
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run a function on a read-only snapshot; what it raises is raised here. Errors as `begin`."""
-        return await asyncio.wrap_future(self._queue(self._read_threads, lambda: self._look(work)))
+        look = self._queue(self._read_threads, lambda: self._look(work, self._vetted))
+        return await asyncio.wrap_future(look)
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run a function in one transaction of its own. Errors as `begin`, and OverloadedError."""
@@ -133,6 +101,28 @@ class Database:
     def submit(self, work: Callable[[Session], T]) -> "asyncio.Future[T]":
         """As `write`, but queued before it returns: writes run in the order of these calls on SQLite."""
         return asyncio.wrap_future(self._queue(self._write_threads, lambda: self._change(work)))
+
+    @property
+    def is_unvetted(self) -> bool:
+        """Whether connections reach a PostgreSQL that `vet` has not seen: restarted, or another one."""
+        return self._cluster is not None and self._cluster.newest != self._vetted
+
+    async def vet(self, work: Callable[[Session], T]) -> T:
+        """Let `work` judge the server that connections reach now, on a read-only snapshot.
+
+        Where it returns, that life of that server is vetted: from then on, transactions on any other are
+        refused, until that one is vetted. Before the first call, nothing is refused. Errors as `read`.
+        """
+
+        def judge(session: Session) -> tuple[T, "Server | None"]:
+            return work(session), None if self.is_sqlite else _server(session)
+
+        def look() -> tuple[T, "Server | None"]:
+            return self._look(judge, None if self._cluster is None else self._cluster.newest)
+
+        result, server = await asyncio.wrap_future(self._queue(self._read_threads, look))
+        self._vetted = server
+        return result
 
     def close(self) -> None:
         """Wait for running and queued work, then let every connection go. Idempotent."""
@@ -145,30 +135,56 @@ class Database:
         with self.begin() as session:
             return work(session)
 
-    def _look(self, work: Callable[[Session], T]) -> T:
-        with _translated(self._file), Session(self._reader, expire_on_commit=False) as session:
+    def _look(self, work: Callable[[Session], T], wanted: "Server | None") -> T:
+        with translated(self._file), Session(self._reader, expire_on_commit=False) as session:
             try:
+                self._verify_vetted(session, wanted)
                 return work(session)
             except BaseException as error:
                 _give_back(session, error)
                 raise
 
+    def _verify_vetted(self, session: Session, wanted: "Server | None") -> None:
+        """Refuse a server that was not vetted; a connection that is not to the newest one goes, too."""
+        if wanted is None or self._cluster is None:
+            return
+        server = _server(session)
+        if server == wanted == self._cluster.newest:
+            return
+        if server != self._cluster.newest:
+            session.invalidate()
+        raise StoreError(
+            "store_unavailable", "the database was restarted or replaced, and is being compared with our logs"
+        )
+
     def _queue(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> "Future[T]":
         if not self._places.acquire(blocking=False):
             raise OverloadedError("too much work is waiting for the database; try again")
+        queued_at = time.monotonic()
         try:
-            future = threads.submit(work)
+            future = threads.submit(lambda: self._run(work, queued_at))
         except RuntimeError as error:
             self._places.release()
             raise StoreError("store_unavailable", "the database is closed: we are stopping") from error
         future.add_done_callback(lambda _: self._places.release())
         return future
 
+    def _run(self, work: Callable[[], T], queued_at: float) -> T:
+        if queued_at < self._silent_at:
+            # Each by itself would wait as long as those before it did, and the last for minutes.
+            raise StoreError("store_unavailable", "the database does not answer")
+        try:
+            return work()
+        except StoreError as error:
+            if is_silence(error):
+                self._silent_at = time.monotonic()
+            raise
+
 
 def clock(session: Session) -> int:
     """The database's clock, Unix milliseconds: the one clock that all instances share."""
-    text = _SQLITE_CLOCK if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
-    return int(session.execute(select(literal_column(text))).scalar_one())
+    words = _SQLITE_CLOCK if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
+    return int(session.execute(select(literal_column(words))).scalar_one())
 
 
 def insert_missing(session: Session, row: type[SQLModel], values: Sequence[Mapping[str, Any]]) -> None:
@@ -186,71 +202,14 @@ def insert_missing(session: Session, row: type[SQLModel], values: Sequence[Mappi
         session.execute(postgresql.insert(table).on_conflict_do_nothing(), [dict(each) for each in values])
 
 
-def translate(error: SQLAlchemyError, *, at_commit: bool = False, has_file: bool = False) -> GatewayError:
-    """What a driver's error means to us, by its code. At COMMIT, what is not certain is unknown.
+def take_time(session: Session) -> None:
+    """Let the statements of this transaction take any time: a migration of large tables takes minutes.
 
-    `has_file`: SQLite's file is there, so that failing to open it is no matter of a missing folder.
+    Locks are still waited for briefly only, so that nobody queues behind us meanwhile.
     """
-    if isinstance(error, PoolTimeoutError):
-        return StoreError("store_unavailable", "no database connection came free in time")
-    if not isinstance(error, DBAPIError):
-        return BugError(f"SQL used wrongly: {type(error).__name__}")
-    code = _code(error)
-    if at_commit and not _is_certain(code):
-        return StoreUnknownError(f"the database did not answer a COMMIT ({code or 'no code'})")
-    if not code and isinstance(error, DataError | NotSupportedError | ProgrammingError):
-        return BugError(f"the driver refused a statement or its values ({type(error).__name__})")
-    if has_file and code.startswith("SQLITE_CANTOPEN"):
-        return StoreDamagedError(
-            "the database file cannot be opened: give this user the right to read and write it and its "
-            "folder, or restore a backup"
-        )
-    return _refusal(code)
-
-
-def _refusal(code: str) -> GatewayError:
-    if code.startswith(_DAMAGE_CODES):
-        return StoreDamagedError(f"the database file is damaged: restore a backup ({code})")
-    if code in _FULL_CODES:
-        return StoreError(
-            "storage_full", "the database's disk is full: free some space, no restart is needed"
-        )
-    if code.startswith(_BUG_CODES) or (not code.startswith("SQLITE") and code[:2] in _BUG_CLASSES):
-        return BugError(f"the database refused a statement ({code})")
-    return StoreError("store_unavailable", f"the database is away or busy ({code or 'no code'})")
-
-
-def _code(error: DBAPIError) -> str:
-    origin = error.orig
-    name = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
-    return str(name or "")
-
-
-def _is_certain(code: str) -> bool:
-    if code.startswith("SQLITE"):
-        # A commit frame may be in the WAL although an fsync or the growth of its index failed.
-        return code.startswith(_HARMLESS_CODES)
-    return bool(code) and not code.startswith(_UNCERTAIN_CLASSES)
-
-
-@contextmanager
-def _translated(file: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise translate(error, has_file=file is not None and file.exists()) from _without_values(error)
-
-
-def _without_values(error: SQLAlchemyError) -> SQLAlchemyError:
-    """The error as the log may have it: PostgreSQL quotes the offending row."""
-    origin = error.orig if isinstance(error, DBAPIError) else None
-    if not isinstance(error, DBAPIError) or origin is None or not _code(error).startswith(_TELLING_CLASSES):
-        return error
-    told = getattr(origin, "diag", None)
-    places = [getattr(told, name, None) for name in ("table_name", "column_name", "constraint_name")]
-    text = " ".join([_code(error), *(place for place in places if place)])
-    shown = DBAPIError(error.statement, None, type(origin)(text), hide_parameters=True)
-    return shown.with_traceback(error.__traceback__)
+    if _dialect(session) == "postgresql":
+        session.execute(text("SET LOCAL statement_timeout = 0"))
+        _driver(session).patience = None
 
 
 def _give_back(session: Session, error: BaseException) -> None:
@@ -259,7 +218,7 @@ def _give_back(session: Session, error: BaseException) -> None:
         session.rollback()
     except SQLAlchemyError:
         session.invalidate()
-    if isinstance(error, DBAPIError) and not _code(error).startswith(_HARMLESS_CODES):
+    if spoils(error):
         session.invalidate()
 
 
@@ -268,13 +227,13 @@ def _commit(session: Session) -> None:
     if _is_over(connection.driver_connection):
         session.invalidate()
         raise StoreError("store_unavailable", "the database ended the transaction before its COMMIT")
-    warnings = connection.info.setdefault(_WARNINGS, [])
+    warnings = connection.info.setdefault(WARNINGS, [])
     warnings.clear()
     try:
         session.commit()
     except SQLAlchemyError as error:
         _give_back(session, error)
-        raise translate(error, at_commit=True) from _without_values(error)
+        raise translate(error, at_commit=True) from without_values(error)
     if warnings:
         # PostgreSQL answers so where the wait for a standby was cut short: it is stored here, and may be
         # gone after a failover.
@@ -293,85 +252,14 @@ def _is_over(driver: Any) -> bool:
     return getattr(status, "name", None) in {"INERROR", "UNKNOWN"}
 
 
+def _driver(session: Session) -> Any:
+    return session.connection().connection.driver_connection
+
+
+def _server(session: Session) -> "Server":
+    found: Server = _driver(session).server
+    return found
+
+
 def _dialect(session: Session) -> str:
     return session.get_bind().dialect.name
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise SetupError("database.url is not a URL: use sqlite:///FILE or postgresql://HOST/NAME") from error
-    if parsed.drivername == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername == "sqlite" and parsed.database and ":memory:" not in parsed.database:
-        return parsed
-    if parsed.drivername == "postgresql+psycopg":
-        return parsed
-    raise SetupError(
-        f"database.url names {parsed.drivername!r}, or no file: use sqlite:///FILE or postgresql://HOST/NAME"
-    )
-
-
-def _sqlite_engine(url: URL, busy_ms: int, *, is_writer: bool) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=1 if is_writer else READERS,
-        max_overflow=0,
-        pool_timeout=busy_ms / 1000,
-        hide_parameters=True,
-        connect_args={"timeout": busy_ms / 1000, "check_same_thread": False},
-    )
-    start = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
-    pragmas = ["journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864", "trusted_schema=OFF"]
-    pragmas += ["foreign_keys=ON"] if is_writer else ["query_only=ON"]
-
-    def connected(connection: Any, _record: Any) -> None:
-        # The driver must not open or close transactions by itself: ours begin and end where we say.
-        connection.isolation_level = None
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(start))
-    return engine
-
-
-_WARNINGS: Final = "warnings"
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    try:
-        engine = create_engine(
-            url,
-            pool_size=2 * READERS,
-            max_overflow=2,
-            pool_timeout=1,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={
-                "connect_timeout": 2,
-                "options": "-c lock_timeout=1500 -c statement_timeout=30000",
-                **_KEEPALIVE,
-            },
-        )
-    except (NoSuchModuleError, ImportError) as error:
-        raise SetupError("PostgreSQL needs the psycopg driver: pip install 'psycopg[binary]'") from error
-
-    def connected(connection: Any, record: Any) -> None:
-        warnings = record.info.setdefault(_WARNINGS, [])
-
-        def note(notice: Any) -> None:
-            if notice.severity_nonlocalized == "WARNING":
-                warnings.append(notice.sqlstate)
-
-        connection.add_notice_handler(note)
-
-    event.listen(engine, "connect", connected)
-    return engine
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The file behind a `sqlite:///` URL; None for another database."""
-    parsed = _parse(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None

@@ -179,9 +179,9 @@ async def test_text_that_the_driver_cannot_send_is_our_bug(database: Database) -
     assert await database.read(names) == []
 
 
-async def test_writes_run_beside_one_another(database: Database) -> None:
+async def test_writes_run_beside_one_another(database: Database, url: str) -> None:
     """As many as there are threads: one that waits must not hold up the others."""
-    gate = psycopg.connect(f"{database._writer.url.set(drivername='postgresql').render_as_string()}")
+    gate = psycopg.connect(url)
     gate.execute("SELECT pg_advisory_lock(7)")
     waiting = database.submit(lambda session: session.execute(text("SELECT pg_advisory_lock(7)")).all())
     await database.write(named("a"))

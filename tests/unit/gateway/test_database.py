@@ -10,7 +10,7 @@ from sqlalchemy import event, insert, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
-from gateway.database import Database, clock, insert_missing, sqlite_file, translate
+from gateway.database import Database, clock, insert_missing
 from gateway.errors import (
     BugError,
     OverloadedError,
@@ -20,6 +20,8 @@ from gateway.errors import (
     StoreUnknownError,
 )
 from gateway.rows import MetaRow
+from gateway.sql_engines import sqlite_file
+from gateway.sql_errors import translate
 
 
 @pytest.fixture
