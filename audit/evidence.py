@@ -9,34 +9,33 @@ Source: docs/formats.md, sections 3 and 4.
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Never
 
 from audit.errors import EvidenceRuleError, EvidenceTooLargeError, MalformedError
 from audit.kinds import COUNT_LIMIT, MEMBERS, Kind
 from audit.note import decode_base64
+from audit.ref import parse_ref
 
 __all__ = [
     "EVIDENCE_BYTES",
     "SALT_BYTES",
     "Evidence",
     "Kind",
-    "format_ref",
     "make_evidence",
     "parse_evidence",
-    "parse_ref",
 ]
 
 EVIDENCE_BYTES = 16_384
 SALT_BYTES = 32
 _PREAMBLE = ("v", "kind", "iss", "log", "at", "salt")
 _KINDS = {kind.value: kind for kind in Kind}
+_NAMES = {kind: (*_PREAMBLE, *shapes) for kind, shapes in MEMBERS.items()}
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _AT_LIMIT = 253_402_300_800_000  # the year 10000
-_REF = re.compile(r"evt_[a-z2-7]{51}[aq]", re.ASCII)  # 52 times 5 bits hold 256; the last four are zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def make_evidence(
         ) from error
     if len(raw) > EVIDENCE_BYTES:
         raise EvidenceTooLargeError(f"evidence: {len(raw)} bytes, a record has at most {EVIDENCE_BYTES}")
-    return _evidence(raw, whole)
+    return _evidence(raw, whole, EvidenceRuleError)
 
 
 def parse_evidence(raw: bytes) -> Evidence:
@@ -135,17 +134,7 @@ def parse_evidence(raw: bytes) -> Evidence:
             "evidence: not in its exact form (no white space, each member once, minimal escapes)"
         )
     _check(whole, MalformedError)
-    return _evidence(raw, whole)
-
-
-def parse_ref(text: str) -> bytes | None:
-    """The 32 bytes behind `evt_...`; None where the text is no reference."""
-    return base64.b32decode(text[4:].upper() + "====") if _REF.fullmatch(text) else None
-
-
-def format_ref(ref: bytes) -> str:
-    """`evt_` and lower-case base32 without padding."""
-    return "evt_" + base64.b32encode(ref).decode().lower().rstrip("=")
+    return _evidence(raw, whole, MalformedError)
 
 
 def _refuse(text: str) -> Never:
@@ -156,17 +145,22 @@ def _dump(whole: Mapping[str, Any]) -> bytes:
     return _ENCODER.encode(whole).encode()
 
 
-def _evidence(raw: bytes, whole: Mapping[str, Any]) -> Evidence:
-    """The value over checked bytes."""
-    members = {name: value for name, value in whole.items() if name not in _PREAMBLE}
-    ref = members.get("ref")
+def _evidence(
+    raw: bytes, whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedError]
+) -> Evidence:
+    """The value over checked bytes; a reference that is none raises `error`."""
+    members = dict(islice(whole.items(), len(_PREAMBLE), None))
+    text = members.get("ref")
+    ref = None if text is None else parse_ref(text)
+    if ref is None and text is not None:
+        raise error("evidence: ref must be evt_ and 52 characters of lower-case base32")
     return Evidence(
         raw=raw,
         kind=_KINDS[whole["kind"]],
         iss=whole["iss"],
         log=whole["log"],
         at=whole["at"],
-        ref=parse_ref(ref) if ref is not None else None,
+        ref=ref,
         members=members,
     )
 
@@ -174,15 +168,13 @@ def _evidence(raw: bytes, whole: Mapping[str, Any]) -> Evidence:
 def _check(whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedError]) -> None:
     """Names, order and types of all members, or raise `error`."""
     _check_preamble(whole, error)
-    shapes = MEMBERS[_KINDS[whole["kind"]]]
-    names = (*_PREAMBLE, *shapes)
+    kind = _KINDS[whole["kind"]]
+    names = _NAMES[kind]
     if tuple(whole) != names:
         raise error(f"evidence: {whole['kind']} has the members {' '.join(names)}, in this order")
-    for name, shape in shapes.items():
+    for name, shape in MEMBERS[kind].items():
         if not shape.accepts(whole[name]):
             raise error(f"evidence: {whole['kind']}: {name} must be {shape.text}")
-    if "ref" in shapes and whole["ref"] is not None and not _REF.fullmatch(whole["ref"]):
-        raise error("evidence: ref must be evt_ and 52 characters of lower-case base32")
 
 
 def _check_preamble(whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedError]) -> None:

@@ -3,7 +3,6 @@
 Source: docs/formats.md, sections 1 and 2.
 """
 
-import base64
 import hashlib
 import json
 import re
@@ -20,8 +19,6 @@ UNCOMPARED = frozenset(
 )
 """Attributes that two requests for the same event may differ in (or that are compared by other means)."""
 
-
-REF_CHARACTERS = 56
 
 MAX_BYTES: Final[Mapping[str, int]] = {"id": 256, "source": 512, "type": 128}
 """How long these may be, whoever sends them: they stand in evidence, which has a limit of its own."""
@@ -114,22 +111,6 @@ def short_pointer(pointer: str) -> str:
     while len(json.dumps(short, ensure_ascii=False).encode()) > MAX_POINTER_BYTES:
         short = short[: -1 - len(short) // 8]
     return short
-
-
-def format_ref(ref: bytes) -> str:
-    """`evt_` and lower-case base32 without padding."""
-    return "evt_" + base64.b32encode(ref).decode("ascii").lower().rstrip("=")
-
-
-def parse_ref(text: str) -> bytes | None:
-    """The 32 bytes of a reference; None where the text is none (the caller answers as for an unknown one)."""
-    if len(text) != REF_CHARACTERS or not text.startswith("evt_") or text != text.lower():
-        return None
-    try:
-        ref = base64.b32decode(text[4:].upper() + "====")
-    except ValueError:
-        return None
-    return ref if format_ref(ref) == text else None
 
 
 def event_digest(fingerprint: bytes, event_type: str, attributes: Mapping[str, str], datum: bytes) -> bytes:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from audit.ref import format_ref
 from gateway.dialler import Outgoing
-from gateway.event import format_ref
 from gateway.standard_webhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
 MEDIA_TYPE: Final = "application/cloudevents+json"

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from audit.evidence import Kind, make_evidence
+from audit.ref import format_ref
 from audit.store import Pending
 from gateway.broker.port import Position
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.reading import Refused, Routed, Unreadable
-from gateway.event import format_ref, short_pointer
+from gateway.event import short_pointer
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32

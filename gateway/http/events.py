@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from audit.ref import format_ref
 from gateway.errors import CallerError
-from gateway.event import Content, format_ref
+from gateway.event import Content
 from gateway.http.guard import Call
 from gateway.http.parameters import flag
 from gateway.http.problems import trouble_of_refusal

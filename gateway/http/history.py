@@ -13,9 +13,9 @@ from audit import log, search
 from audit.entry import Entry
 from audit.errors import NotInLogError
 from audit.evidence import Kind
+from audit.ref import parse_ref
 from audit.search import STATES, HistoryFilter
 from gateway.errors import CallerError
-from gateway.event import parse_ref
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call, not_found
 from gateway.http.parameters import choice, instant, limit, wait_seconds

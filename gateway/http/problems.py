@@ -12,9 +12,9 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from audit.errors import AuditError
+from audit.ref import format_ref
 from gateway.broker.port import BrokerError
 from gateway.errors import CallerError, GatewayError
-from gateway.event import format_ref
 from gateway.http.catalogue import CATALOGUE, RETRY_AFTER_SECONDS, public_code
 from gateway.ingress.content import unreadable
 from gateway.ingress.outcome import Failed, First, Refused

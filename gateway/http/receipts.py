@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.event import format_ref
+from audit.ref import format_ref
 from gateway.http.problems import Trouble, trouble_of_refusal
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 from gateway.instants import format_instant

@@ -6,8 +6,8 @@ from typing import Final
 from audit.entry import Entry
 from audit.errors import MalformedError
 from audit.evidence import Kind
+from audit.ref import format_ref
 from audit.search import Exchange
-from gateway.event import format_ref
 from gateway.ingress.claims import Claim
 from gateway.ingress.unsequenced import Waiting
 from gateway.ingress.wording import accepted

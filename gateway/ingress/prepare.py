@@ -11,17 +11,10 @@ from audit.errors import EvidenceRuleError
 from audit.evidence import Kind, make_evidence
 from audit.note import Signer
 from audit.receipt import issue
+from audit.ref import format_ref
 from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
-from gateway.event import (
-    MAX_BYTES,
-    Direction,
-    EventKey,
-    default_source,
-    event_digest,
-    format_ref,
-    has_control,
-)
+from gateway.event import MAX_BYTES, Direction, EventKey, default_source, event_digest, has_control
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
 from gateway.ingress.content import unreadable
 from gateway.ingress.draft import Draft

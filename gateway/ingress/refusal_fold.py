@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from audit.evidence import Evidence, Kind, make_evidence
-from gateway.event import Direction, EventKey, format_ref
+from audit.ref import format_ref
+from gateway.event import Direction, EventKey
 
 MAX_FAULTS = 20
 

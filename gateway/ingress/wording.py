@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from gateway.event import format_ref
+from audit.ref import format_ref
 from gateway.ingress.claims import Claim
 from gateway.ingress.outcome import Accepted, First, Refused
 from gateway.instants import format_instant

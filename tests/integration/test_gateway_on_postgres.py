@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from audit.ref import format_ref
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Position, Read, Start
-from gateway.event import format_ref
 from gateway.ingress.outcome import Accepted, Failed, Outcome
 from tests.faults.workload import payload_of
 from tests.postgres_server import PostgresServer

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.bundle import Keys
 from audit.checkpoint import Checkpoint, sign_checkpoint
-from audit.evidence import Evidence, Kind, format_ref, make_evidence
+from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import VerifierKey, thumbprint
 from audit.proof import InclusionProof, format_proof
 from audit.receipt import issue
+from audit.ref import format_ref
 from audit.tree import Head, Node, NodeReader, prove_inclusion
 
 VECTORS = Path(__file__).parents[2] / "vectors"

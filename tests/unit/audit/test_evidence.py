@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from audit.errors import EvidenceRuleError, EvidenceTooLargeError, MalformedError
-from audit.evidence import Kind, format_ref, make_evidence, parse_evidence, parse_ref
+from audit.evidence import Kind, make_evidence, parse_evidence
 from audit.merkle import hash_leaf
+from audit.ref import format_ref, parse_ref
 from tests.unit.audit.builders import evidence, load_vectors, members_of
 
 VECTORS = load_vectors("formats.json")["evidence"]

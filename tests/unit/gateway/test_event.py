@@ -3,16 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from audit.ref import format_ref, parse_ref
 from gateway.event import (
     MAX_POINTER_BYTES,
     Direction,
     EventKey,
     default_source,
     event_digest,
-    format_ref,
     has_control,
     is_time,
-    parse_ref,
     short_pointer,
 )
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from audit.ref import format_ref
 from gateway.broker.port import TopicSpec
 from gateway.dialler import Answer, Outgoing
-from gateway.event import EventKey, format_ref
+from gateway.event import EventKey
 from gateway.leases import Leases, expire_all
 from tests.unit.gateway.egress.stage import PARTNER, TOPIC, Stage, answer, endpoint, record, stage
 

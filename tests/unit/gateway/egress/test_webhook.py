@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from audit.ref import parse_ref
 from gateway.egress.webhook import encode_body, make_outgoing
-from gateway.event import parse_ref
 from gateway.standard_webhooks import WebhookSecretError, verify_message
 
 REF = bytes(range(32))

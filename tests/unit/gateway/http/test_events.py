@@ -10,11 +10,12 @@ from typing import Any, Literal
 import pytest
 
 from audit.receipt import parse_receipt
+from audit.ref import format_ref
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Record
 from gateway.errors import AwayError
-from gateway.event import EventKey, format_ref
+from gateway.event import EventKey
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.outcome import Outcome, Refused
