@@ -2,12 +2,16 @@
 
 A label value outside its set is counted as `other`: nothing that comes from outside may add a time series.
 No label names a partner, an event type or an endpoint.
+
+Where several processes stand behind one door, whoever is asked answers for all of them: `readings` of each
+are passed around, and `render` adds them up.
 """
 
-from collections.abc import Iterable
+from collections import Counter as Sum
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from gateway.errors import AWAY_CODES, CALLER_CODES
@@ -38,6 +42,15 @@ REASONS: Final = frozenset(
 )
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A sample's name, and its labels in order."""
+
+Readings = Mapping[Series, float]
+"""Everything that only grows: counters and histograms, not gauges."""
+
+_GROWING: Final = frozenset({"counter", "histogram"})
+_SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count")
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 
@@ -129,9 +142,24 @@ class Metrics:
         """Count a role's restart."""
         self._restarts.labels(_known(role, ROLES)).inc()
 
-    def render(self) -> bytes:
-        """The text exposition, of type CONTENT_TYPE."""
-        return generate_latest(self.registry)
+    def readings(self) -> Readings:
+        """What this process has counted so far."""
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in self.registry.collect()
+            if family.type in _GROWING
+            for sample in family.samples
+            if sample.name.endswith(_SUFFIXES)
+        }
+
+    def render(self, others: Iterable[Readings] = ()) -> bytes:
+        """The text exposition, of type CONTENT_TYPE; `others`: what other processes have counted."""
+        more = add_up(others)
+        if not more:
+            return generate_latest(self.registry)
+        shown = CollectorRegistry()
+        shown.register(_Summed(self.registry, more))
+        return generate_latest(shown)
 
     def _counter(self, name: str, text: str, **labels: frozenset[str]) -> Counter:
         made = Counter(f"gateway_{name}", text, list(labels), registry=self.registry)
@@ -147,6 +175,34 @@ class Metrics:
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(f"gateway_{name}", text, buckets=_SECONDS, registry=self.registry)
+
+
+def add_up(each: Iterable[Readings]) -> Readings:
+    """The sum of each series."""
+    found: Sum[Series] = Sum()
+    for one in each:
+        found.update(one)
+    return found
+
+
+class _Summed:
+    """A registry's families, with other readings added."""
+
+    def __init__(self, registry: CollectorRegistry, more: Readings) -> None:
+        self._registry = registry
+        self._more = more
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._registry.collect():
+            names = {f"{family.name}{suffix}" for suffix in _SUFFIXES}
+            more = {series: value for series, value in self._more.items() if series[0] in names}
+            shown = Metric(family.name, family.documentation, family.type)
+            for sample in family.samples:
+                series = (sample.name, tuple(sorted(sample.labels.items())))
+                shown.add_sample(sample.name, sample.labels, sample.value + more.pop(series, 0))
+            for (name, labels), value in more.items():  # `other` labels, which this process has not met
+                shown.add_sample(name, dict(labels), value)
+            yield shown
 
 
 def _known(value: str, allowed: frozenset[str]) -> str:

@@ -17,6 +17,8 @@ from gateway.metrics import Metrics
 
 FIRST_WAIT_MS: Final = 100
 LONGEST_WAIT_MS: Final = 5_000
+LEAST_GRACE_MS: Final = 500
+"""What a role has for its end though those before it took all the time."""
 STEADY_MS: Final = 30_000
 """A role that ran this long has recovered: its next wait is the first one again."""
 
@@ -45,11 +47,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait: before a restart, and for a role that was asked to stop."""
+    """How long to wait: before a restart, and for all roles together once they were asked to stop."""
 
     first_wait_ms: int = FIRST_WAIT_MS
     longest_wait_ms: int = LONGEST_WAIT_MS
-    grace_ms: int = 20_000
+    grace_ms: int = 15_000
 
 
 async def run_roles(
@@ -62,8 +64,8 @@ async def run_roles(
 ) -> None:
     """Run every role until `stop` is set, then stop them one by one in the order given.
 
-    `monotonic`: seconds of a clock that never goes back. A role that has not ended `grace_ms` after it was
-    asked to is cancelled.
+    `monotonic`: seconds of a clock that never goes back. A role that has not ended `grace_ms` after the stop
+    is cancelled.
 
     Raises:
         RoleStoppedError: a role failed by a bug (chained) or ended by itself; the others were stopped.
@@ -85,9 +87,11 @@ async def run_roles(
             asked = asyncio.Event()
             started.append((named, asked, group.create_task(supervise(named, asked), name=named.name)))
         await _first_of(stop, ended)
+        deadline = monotonic() + bounds.grace_ms / 1_000
         for named, asked, task in started:
             asked.set()
-            await _finish(named, task, bounds.grace_ms)
+            left = (deadline - monotonic()) * 1_000
+            await _finish(named, task, max(min(LEAST_GRACE_MS, bounds.grace_ms), int(left)))
     if failures:
         raise failures[0]
 

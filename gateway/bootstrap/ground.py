@@ -4,7 +4,8 @@ import fcntl
 import os
 import secrets
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -17,12 +18,13 @@ from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
 from gateway.broker.port import Broker, BrokerError
-from gateway.database import Database, sqlite_file
+from gateway.database import Database
 from gateway.errors import SetupError, StoreDamagedError
 from gateway.keys import create_missing
 from gateway.logs import logger
 from gateway.migrations import history
 from gateway.settings import Settings
+from gateway.sql_engines import sqlite_file
 from gateway.vault import MasterKey, Vault, load_master, make_master
 from partners import store
 from partners.issuing import WantedKey, create_credential
@@ -78,7 +80,7 @@ class FolderLock:
 class Ground:
     """Opened and checked: everything that the roles are built on.
 
-    `host`: the origin without its scheme, first part of every log's name.
+    `host`: the origin without its scheme, first part of every log's name. `clock`: this host's, Unix ms.
     """
 
     settings: Settings
@@ -87,10 +89,15 @@ class Ground:
     host: str
     house_log: str
     new_operator_key: str | None = field(repr=False)
+    clock: Callable[[], int] = clock
 
 
-def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
+def prepare(
+    settings: Settings, mode: Literal["up", "init", "role"], now: Callable[[], int] = clock
+) -> Ground:
     """Open the ground; `up` and `init` make what is missing, a single role refuses to start without it.
+
+    `now`: the host's clock from here on.
 
     Raises:
         SetupError: says what is missing, wrong or damaged, and how to mend it.
@@ -102,7 +109,7 @@ def prepare(settings: Settings, mode: Literal["up", "init", "role"]) -> Ground:
         _make_folder(settings.data)
     database = Database(settings.database.url)
     try:
-        return _prepare(settings, database, master, mode)
+        return replace(_prepare(settings, database, master, mode), clock=now)
     except StoreDamagedError as error:
         database.close()
         raise SetupError(f"{sqlite_file(settings.database.url)}: {error.text}") from error
@@ -180,6 +187,11 @@ def open_broker(settings: Settings) -> Broker:
 def is_embedded(settings: Settings) -> bool:
     """Whether only one process can have this broker."""
     return settings.broker.url.startswith("embedded:")
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the database is a file, of one machine and one writer."""
+    return url.startswith("sqlite")
 
 
 def _kafka_properties(path: Path | None, servers: str) -> KafkaProperties | None:

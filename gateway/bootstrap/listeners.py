@@ -1,11 +1,11 @@
 """The doors of this process: applications and servers, made of its parts."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from gateway.bootstrap.counting import CountedIngress
-from gateway.bootstrap.ground import clock, entropy
+from gateway.bootstrap.ground import entropy
 from gateway.bootstrap.parts import Parts
 from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
@@ -18,8 +18,18 @@ from gateway.status import Status
 from gateway.version import VERSION
 
 
-def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asyncio.Event) -> list[Server]:
+def make_servers(
+    parts: Parts,
+    roles: Sequence[str],
+    metrics: Metrics,
+    stop: asyncio.Event,
+    render: Callable[[], bytes],
+    *,
+    is_shared: bool,
+) -> list[Server]:
     """One server for each address: the public one, and the private one where that is another.
+
+    `render`: the text of `/metrics`. `is_shared`: other workers listen there too.
 
     Raises:
         SetupError: the TLS files cannot be used.
@@ -29,10 +39,15 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
         database=parts.ground.database,
         broker=parts.broker,
         catalog=parts.catalog,
-        clock=clock,
+        clock=parts.ground.clock,
         roles=roles,
         problems=lambda: {"guard": parts.guard.problem, "sequencer": parts.sequencer.problem},
-        warnings=lambda: [*parts.sequencer.lost.values(), *parts.sequencer.strangers.values()],
+        warnings=lambda: [
+            *parts.sequencer.lost.values(),
+            *parts.sequencer.strangers.values(),
+            *parts.ingress.publisher.trouble.warnings(),
+        ],
+        own_topic=settings.broker.checkpoint_topic,
     )
     pepper = parts.ground.vault.pepper()
     doors = Doors(
@@ -41,7 +56,7 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
         administration=parts.administration,
         database=parts.ground.database,
         broker=parts.broker,
-        clock=clock,
+        clock=parts.ground.clock,
         entropy=entropy,
         values=Values(
             origin=settings.origin,
@@ -53,7 +68,7 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
             batch_events=settings.ingress.batch_events,
         ),
         keys=lambda: parts.keys,
-        metrics=metrics.render,
+        metrics=render,
         status=status.look,
         ready=status.ready,
         stop=stop,
@@ -67,8 +82,11 @@ def make_servers(parts: Parts, roles: Sequence[str], metrics: Metrics, stop: asy
     public, private = make_apps(doors)
     listen = settings.listen
     if listen.private == listen.public:
-        return [Server(private, listen.public, tls=tls)]
-    return [Server(public, listen.public, tls=tls), Server(private, listen.private, tls=tls)]
+        return [Server(private, listen.public, tls=tls, is_shared=is_shared)]
+    return [
+        Server(public, listen.public, tls=tls, is_shared=is_shared),
+        Server(private, listen.private, tls=tls, is_shared=is_shared),
+    ]
 
 
 def notice(request_id: str, error: Exception) -> None:

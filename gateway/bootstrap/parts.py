@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
-from gateway.bootstrap.ground import Ground, clock, entropy
+from gateway.bootstrap.ground import Ground, entropy
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
 from gateway.dialler import Dialler
@@ -110,7 +110,7 @@ def wire(
         retention=Retention(
             database=ground.database,
             catalog=catalog,
-            clock=clock,
+            clock=ground.clock,
             claims_ms=settings.retention.claims,
             parked_ms=settings.retention.content,
         ),
@@ -130,7 +130,7 @@ def make_guard(ground: Ground, broker: Broker) -> Guard:
         database=ground.database,
         us=Installation(f"{ground.host}/log/{ground.house_log}", ground.settings.origin),
         topic=ground.settings.broker.checkpoint_topic,
-        clock=clock,
+        clock=ground.clock,
         entropy=entropy,
     )
 
@@ -165,7 +165,7 @@ def _ingress(
             method=method,
             credential=credential,
             idempotency_key=idempotency_key,
-            now=clock(),
+            now=ground.clock(),
             origin=settings.origin,
             log_host=ground.host,
             signer=keys.receipt,
@@ -191,7 +191,7 @@ def _ingress(
         refusals=Refusals(
             fold=RefusalFold(iss=settings.origin, entropy=entropy),
             writes=writes,
-            clock=clock,
+            clock=ground.clock,
             entropy=entropy,
             log_of=log_of,
         ),
@@ -231,7 +231,7 @@ def _relay(
             catalog=catalog,
             sender=dialler,
             unseal=ground.vault.open,
-            chance=Chance(clock, entropy),
+            chance=Chance(ground.clock, entropy),
             step=step,
             observe=observe,
         ),
@@ -268,7 +268,7 @@ def _administration(ground: Ground, broker: Broker, catalog: Catalog) -> Adminis
         scribe=Scribe(settings.origin, ground.host, ground.house_log, entropy),
         means=Means(entropy, ground.vault.seal, settings.broker.topic_prefix),
         pepper=ground.vault.pepper(),
-        clock=clock,
+        clock=ground.clock,
         allow_insecure_loopback=settings.listen.public.is_loopback,
         told=told,
     )
@@ -293,7 +293,7 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, ou
             broker=broker,
             signer=lambda: keys.checkpoint,
             topic=settings.broker.checkpoint_topic,
-            clock=clock,
+            clock=ground.clock,
             step=step,
         ),
         guard=guard,
@@ -305,7 +305,7 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, ou
             shards=settings.lease.shards,
             tick_ms=settings.audit.tick,
         ),
-        clock=clock,
+        clock=ground.clock,
         entropy=entropy,
         report=outside.report,
         step=step,

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,12 +17,14 @@ from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.bootstrap.announcing import announce_doors, operator_lines
 from gateway.bootstrap.belonging import verify_belongs
+from gateway.bootstrap.ending import ended, listen_for_the_end
 from gateway.bootstrap.ground import (
     FolderLock,
     Ground,
     clock,
     entropy,
     is_embedded,
+    is_sqlite,
     keep_private,
     open_broker,
     prepare,
@@ -31,6 +32,8 @@ from gateway.bootstrap.ground import (
 from gateway.bootstrap.listeners import make_servers
 from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.parts import Parts, Step, make_guard, wire
+from gateway.bootstrap.posting import Postings
+from gateway.bootstrap.workers import Seat, Workers
 from gateway.broker.gated import GatedBroker
 from gateway.broker.port import BrokerError
 from gateway.contract_folder import load_contract
@@ -60,7 +63,8 @@ class Options:
     """What a start asks for beside the settings.
 
     `contracts`: files to apply at once. `announce`: gets each line for the terminal. `step`: for crash tests.
-    `welcome`: is called once the doors are open, and returns more lines.
+    `welcome`: is called once the doors are open, and returns more lines. `seat`: one worker of several.
+    `clock`: this host's, Unix milliseconds; tests set it wrong.
     """
 
     mode: Literal["up", "role"] = "up"
@@ -70,6 +74,8 @@ class Options:
     step: Step = field(default=lambda _: None)
     ca_file: Path | None = None
     welcome: Callable[[Parts], Awaitable[Sequence[str]]] | None = None
+    seat: Seat | None = None
+    clock: Callable[[], int] = clock
 
 
 def dev_tls(folder: Path) -> tuple[Path, Path]:
@@ -108,21 +114,47 @@ def run(settings: Settings, options: Options) -> None:
         SetupError: says what stands in the way of a start.
         RoleStoppedError: a role failed; the cause is chained.
     """
-    verify_offered(settings)
-    configure(settings.log.level, settings.log.format, clock)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    keep_private()
-    if options.mode == "role" and is_embedded(settings):
-        raise SetupError(
-            "the embedded broker belongs to one process: run `gateway up`, or set broker.url to kafka://HOST:PORT"
-        )
+    _begin(settings, options.clock)
+    if options.mode == "role":
+        _verify_several(settings)
     lock = FolderLock(settings.data) if options.mode == "up" else None
     try:
         uvloop.run(_run(settings, options))
     finally:
+        ended()
         if lock is not None:
             lock.release()
+
+
+def fan_out(settings: Settings, count: int, final: frozenset[int]) -> Seat | int:
+    """Become `count` workers; in each, the seat to `run` with, and here, once all have ended, an exit code.
+
+    `final`: exit codes of a worker that end all, since another start would end no better.
+
+    Raises:
+        SetupError: broker, database, system or ports cannot be shared.
+    """
+    _begin(settings, clock)
+    _verify_several(settings)
+    if is_sqlite(settings.database.url):
+        raise SetupError("--workers needs PostgreSQL, since SQLite has one writer: set database.url")
+    addresses = {settings.listen.public, settings.listen.private}
+    return Workers(tuple(addresses), count, final).run()
+
+
+def _begin(settings: Settings, now: Callable[[], int]) -> None:
+    verify_offered(settings)
+    configure(settings.log.level, settings.log.format, now)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    keep_private()
+
+
+def _verify_several(settings: Settings) -> None:
+    if is_embedded(settings):
+        raise SetupError(
+            "the embedded broker belongs to one process: run `gateway up`, or set broker.url to kafka://HOST:PORT"
+        )
 
 
 def _end_leases(ground: Ground) -> None:
@@ -139,11 +171,11 @@ def _end_leases(ground: Ground) -> None:
 
 
 async def _run(settings: Settings, options: Options) -> None:
-    if "serve" in options.roles:
+    if "serve" in options.roles and options.seat is None:
         # A start that cannot listen must fail before it makes keys that are shown only once.
         for address in {settings.listen.public, settings.listen.private}:
             bind(address.host, address.port).close()
-    ground = prepare(settings, options.mode)
+    ground = prepare(settings, options.mode, options.clock)
     broker = None
     try:
         if options.mode == "up":
@@ -185,9 +217,7 @@ def _closed_for_ms(guard: Guard) -> Callable[[], int]:
 
 async def _serve(parts: Parts, options: Options, metrics: Metrics) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    listen_for_the_end(stop, parent=None if options.seat is None else options.seat.parent)
     async with parts.dialler:
         roles = await _roles(parts, options, metrics, stop)
         try:
@@ -204,14 +234,14 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     """The roles of this process, in the order in which they are to stop: doors first, what they need last."""
     roles: list[Named] = []
     if "serve" in options.roles:
-        servers = make_servers(parts, options.roles, metrics, stop)
+        postings = Postings(metrics, options.seat)
+        is_shared = options.seat is not None
+        servers = make_servers(parts, options.roles, metrics, stop, postings.render, is_shared=is_shared)
         for one in servers:
             await one.listen()
         roles += [Named("server", one) for one in servers]
-        await _apply(parts, options)
-        announce_doors(parts.ground, options.ca_file, options.announce)
-        for line in [] if options.welcome is None else await options.welcome(parts):
-            options.announce(line)
+        await _open(parts, options)
+        roles.append(Named("postings", postings))
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("administration", parts.administration))
         roles.append(Named("retention", parts.retention))
@@ -228,6 +258,17 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     roles.append(Named("catalog", parts.catalog))
     roles.append(Named("guard", parts.guard))
     return roles
+
+
+async def _open(parts: Parts, options: Options) -> None:
+    """Say that the doors are open; one worker of several does."""
+    await _apply(parts, options)
+    if options.seat is None or not options.seat.is_quiet:
+        announce_doors(parts.ground, options.ca_file, options.announce)
+    for line in [] if options.welcome is None else await options.welcome(parts):
+        options.announce(line)
+    if options.seat is not None:
+        options.seat.opened()
 
 
 async def _apply(parts: Parts, options: Options) -> None:

@@ -29,6 +29,9 @@ Config = Annotated[
 ]
 
 _LARGEST_PORT: Final = 65_535
+_MOST_WORKERS: Final = 64
+_FINAL: Final = frozenset({Exit.USAGE, Exit.CONFLICT})
+"""What an operator has to mend: settings and set-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,17 @@ def init(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exi
     return None
 
 
-def serve(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
+def serve(
+    call: Invocation,
+    *,
+    folder: Folder = "",
+    config: Config = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=_MOST_WORKERS, help="Processes that share the work.")
+    ] = 1,
+) -> Exit | None:
     """Run one role, HTTP for partners and operators; see also relay and sequence."""
-    return _role(call, "serve", config, folder)
+    return _role(call, "serve", config, folder, workers)
 
 
 def relay(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
@@ -159,11 +170,19 @@ def _announcer(call: Invocation) -> Callable[[str], None]:
     return announce
 
 
-def _role(call: Invocation, name: "RoleName", config: Path | None, folder: str) -> Exit | None:
+def _role(
+    call: Invocation, name: "RoleName", config: Path | None, folder: str, workers: int = 1
+) -> Exit | None:
     from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
 
     settings = read_settings(call, config, _folder_flags(folder)).settings
-    program.run(settings, program.Options(mode="role", roles=(name,), announce=_announcer(call)))
+    options = program.Options(mode="role", roles=(name,), announce=_announcer(call))
+    if workers > 1:
+        seat = program.fan_out(settings, workers, _FINAL)
+        if isinstance(seat, int):
+            return Exit(seat)
+        options = replace(options, seat=seat)
+    program.run(settings, options)
     return None
 
 

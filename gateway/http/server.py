@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import uvicorn.server
@@ -19,36 +19,66 @@ from gateway.units import Address
 
 KEEP_ALIVE_SECONDS: Final = 75
 GRACE_SECONDS: Final = 10
+LEAVE_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.02
 BACKLOG: Final = 2_048
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
     """Bind a listening socket; port 0 lets the system choose.
+
+    `is_shared`: other processes of this user listen there too, and the system deals connections out to them.
 
     Raises:
         SetupError: the port is in use, needs other rights, or the address is not of this machine.
     """
+    return _bound(host, port, is_shared=is_shared, listens=True)
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Keep a port for processes that will share it; nothing listens yet, so that nobody waits for them.
+
+    Raises:
+        SetupError: as `bind`.
+    """
+    # Without sharing first: a second program that shares would be dealt some of our connections.
+    bind(host, port).close()
+    return _bound(host, port, is_shared=True, listens=False)
+
+
+def _bound(host: str, port: int, *, is_shared: bool, listens: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-        listener.settimeout(0)
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((host, port))
+        if listens:
+            made.listen(BACKLOG)
+            made.settimeout(0)
     except OSError as error:
-        listener.close()
+        made.close()
         raise SetupError(_why(host, port, error)) from error
-    return listener
+    return made
 
 
 class Server:
     """Serves one application at one address."""
 
-    def __init__(self, app: ASGIApp, address: Address, *, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` None: plain HTTP, for loopback or behind a proxy."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        address: Address,
+        *,
+        tls: ssl.SSLContext | None = None,
+        is_shared: bool = False,
+    ) -> None:
+        """`tls` None: plain HTTP, for loopback or behind a proxy. `is_shared`: as `bind`."""
         self._address = address
+        self._is_shared = is_shared
         self._socket: socket.socket | None = None
         config = Config(
             app,
@@ -81,7 +111,7 @@ class Server:
             SetupError: as `bind`.
         """
         if self._socket is None:
-            self._socket = bind(self._address.host, self._address.port)
+            self._socket = bind(self._address.host, self._address.port, is_shared=self._is_shared)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`; then take no more, and give requests in flight some seconds to end.
@@ -108,7 +138,23 @@ class Server:
 
 
 class _QuietServer(uvicorn.server.Server):
-    """Leaves the signals to the program: a library must not decide when it ends."""
+    """Leaves the signals to the program: a library must not decide when it ends.
+
+    Leaves politely: a kept connection that is closed while a request is on its way to it is a reset to the
+    client. So each gets one more answer, which says that it is the last; those that ask nothing are closed
+    after `LEAVE_SECONDS`.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, answer what comes, close."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                while self.server_state.connections:  # noqa: ASYNC110 - a set of uvicorn's, which tells nobody
+                    await asyncio.sleep(LOOK_SECONDS)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
