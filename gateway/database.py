@@ -36,6 +36,8 @@ WAITING: Final = 2_000
 BUSY_MS: Final = 1_000
 """How long SQLite waits for another program's lock: a caller is to hear 503 within two seconds."""
 
+_UNVETTED: Final = "the database was restarted or replaced: it is being compared with our published logs"
+
 _SQLITE_CLOCK: Final = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 _POSTGRESQL_CLOCK: Final = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)"
 
@@ -81,7 +83,7 @@ class Database:
         """
         with translated(self._file), Session(self._writer, expire_on_commit=False) as session:
             try:
-                self._verify_vetted(session, self._vetted)
+                self._verify_vetted(session)
                 yield session
                 session.flush()
             except BaseException as error:
@@ -91,7 +93,7 @@ class Database:
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run a function on a read-only snapshot; what it raises is raised here. Errors as `begin`."""
-        look = self._queue(self._read_threads, lambda: self._look(work, self._vetted))
+        look = self._queue(self._read_threads, lambda: self._look(work))
         return await asyncio.wrap_future(look)
 
     async def write(self, work: Callable[[Session], T]) -> T:
@@ -115,12 +117,11 @@ class Database:
         """
 
         def judge(session: Session) -> tuple[T, "Server | None"]:
-            return work(session), None if self.is_sqlite else _server(session)
+            return work(session), self._newest(session)
 
-        def look() -> tuple[T, "Server | None"]:
-            return self._look(judge, None if self._cluster is None else self._cluster.newest)
-
-        result, server = await asyncio.wrap_future(self._queue(self._read_threads, look))
+        result, server = await asyncio.wrap_future(
+            self._queue(self._read_threads, lambda: self._look(judge, is_gated=False))
+        )
         self._vetted = server
         return result
 
@@ -135,27 +136,30 @@ class Database:
         with self.begin() as session:
             return work(session)
 
-    def _look(self, work: Callable[[Session], T], wanted: "Server | None") -> T:
+    def _look(self, work: Callable[[Session], T], *, is_gated: bool = True) -> T:
         with translated(self._file), Session(self._reader, expire_on_commit=False) as session:
             try:
-                self._verify_vetted(session, wanted)
+                if is_gated:
+                    self._verify_vetted(session)
                 return work(session)
             except BaseException as error:
                 _give_back(session, error)
                 raise
 
-    def _verify_vetted(self, session: Session, wanted: "Server | None") -> None:
-        """Refuse a server that was not vetted; a connection that is not to the newest one goes, too."""
-        if wanted is None or self._cluster is None:
-            return
-        server = _server(session)
-        if server == wanted == self._cluster.newest:
-            return
+    def _verify_vetted(self, session: Session) -> None:
+        """Refuse a server that was not vetted, once one was."""
+        if self._vetted is not None and self._newest(session) != self._vetted:
+            raise StoreError("store_unavailable", _UNVETTED)
+
+    def _newest(self, session: Session) -> "Server | None":
+        """Whom this session reaches; a connection that is not to the newest server goes."""
+        if self._cluster is None:
+            return None
+        server: Server = _driver(session).server
         if server != self._cluster.newest:
             session.invalidate()
-        raise StoreError(
-            "store_unavailable", "the database was restarted or replaced, and is being compared with our logs"
-        )
+            raise StoreError("store_unavailable", _UNVETTED)
+        return server
 
     def _queue(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> "Future[T]":
         if not self._places.acquire(blocking=False):
@@ -254,11 +258,6 @@ def _is_over(driver: Any) -> bool:
 
 def _driver(session: Session) -> Any:
     return session.connection().connection.driver_connection
-
-
-def _server(session: Session) -> "Server":
-    found: Server = _driver(session).server
-    return found
 
 
 def _dialect(session: Session) -> str:

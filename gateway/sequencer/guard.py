@@ -74,7 +74,7 @@ class Guard:
             shown = await read_shown(self.broker, self.topic)
             if shown.owner is not None:
                 verify_owner(shown.owner, self.us, self.topic)
-            await self.database.read(lambda session: verify_not_behind(session, shown.checkpoints))
+            await self.database.vet(lambda session: verify_not_behind(session, shown.checkpoints))
             if shown.owner is None:
                 await self._mark()
                 # Another may have marked it at the same moment: whose mark lies first is seen only now.
@@ -97,7 +97,7 @@ class Guard:
             self.problem = str(error)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look until sure, and again whenever the broker was away.
+        """Look until sure, and again whenever the broker was away, or the database is another server's.
 
         Raises:
             NamesakeError, LogBehindError: this gateway must stop.
@@ -105,6 +105,7 @@ class Guard:
         is_due = not self.has_passed
         while not stop.is_set():
             is_away = self.broker.away_for_ms() > 0
+            is_due = is_due or self.database.is_unvetted
             if is_due and not (is_away and self.has_passed):
                 await self.settle()
                 if self.refusal is not None:
