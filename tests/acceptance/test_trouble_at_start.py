@@ -182,8 +182,8 @@ def test_a_wiped_database_beside_living_topics_is_refused_until_it_is_restored(
     assert gateway.operator_key() == kept
     operator.rename(tmp_path / "operator.key")
     said = gateway.refuses()
-    assert "the checkpoint topic shows" in said
-    assert "Restore the newest database" in said
+    assert "the checkpoint topic gateway.checkpoints belongs to the gateway" in said
+    assert "made anew, restore the newest backup" in said
     put_back(gateway, tmp_path / "aside")
     (tmp_path / "operator.key").replace(operator)
     gateway.start(fault=NONE)
