@@ -75,6 +75,26 @@ class Terms:
     disable_after_ms: int = 5 * 86_400_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """Now, by two clocks of this host, in ms: one may be set, the other stands still while a machine sleeps.
+
+    A lease lasts by the database's clock, which is neither. Whichever says that time is over is believed.
+    """
+
+    wall: int
+    ticks: int
+
+    def after(self, ms: int) -> "_Moment":
+        return _Moment(self.wall + ms, self.ticks + ms)
+
+    def is_past(self, other: "_Moment") -> bool:
+        return self.wall >= other.wall or self.ticks >= other.ticks
+
+
+_NEVER: Final = _Moment(0, 0)
+
+
 class Relay:
     """A role; run one a process."""
 
@@ -84,7 +104,7 @@ class Relay:
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
         self._followed: Snapshot | None = None
-        self._held_until = 0
+        self._held_until = _NEVER
         self._is_stopping = False
         self._running: Reader | None = None
         poster = Poster(
@@ -130,14 +150,14 @@ class Relay:
 
     async def _hold(self, group: asyncio.TaskGroup) -> None:
         leases = self._parts.leases
-        renew_at = 0
+        renew_at = _NEVER
         while True:
-            begun = self._now()
+            begun = self._moment()
             try:
-                if begun >= renew_at:
-                    renew_at = begun + leases.renew_after_ms
+                if begun.is_past(renew_at):
+                    renew_at = begun.after(leases.renew_after_ms)
                     owned = await leases.hold()
-                    self._held_until = begun + 3 * leases.renew_after_ms
+                    self._held_until = begun.after(3 * leases.renew_after_ms)
                     self._own(group, owned)
                 await self._follow()
             except AwayError as error:
@@ -194,6 +214,11 @@ class Relay:
         for partner in partners:
             topic, number = partner.topics.outbound, partner.topics.outbound_partition
             topic_id = snapshot.topic_ids.get(topic)
+            if topic_id is not None:
+                # Somebody else may have told the catalog first that the topic was made again.
+                for spot, each in list(work.shard.partitions.items()):
+                    if each.topic == topic and spot[0] != topic_id:
+                        self._leave(spot, topic_id)
             start = None if topic_id is None else work.shard.watch(topic, topic_id, number, partner.slug)
             if start is not None:
                 self._spots[start.position.topic_id, number] = work
@@ -230,10 +255,26 @@ class Relay:
                 if spot in self._spots:
                     self._reader.assign(self._spots[spot].shard.restart(spot, end))
             case TopicChanged(topic, old_id, new_id):
-                _log.warning("relay.topic_changed", topic=topic, old_id=old_id, new_id=new_id)
                 for spot in [each for each in self._spots if each[0] == old_id]:
-                    self._spots.pop(spot).shard.abandon(spot, self._now())
+                    self._leave(spot, new_id)
                 self._parts.catalog.topic_changed(topic, new_id)
+
+    def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:
+        """Read no more of a topic that is another one now, or gone."""
+        work = self._spots.pop(spot, None)
+        if work is None or spot not in work.shard.partitions:
+            return
+        left = work.shard.partitions[spot]
+        fate = "deleted" if new_id is None else "deleted and made again"
+        _log.error(
+            "relay.topic_changed",
+            topic=left.topic,
+            old_id=spot[0],
+            new_id=new_id,
+            reason=f"{left.topic} was {fate}: what it held from offset {left.ledger.watermark} on is not "
+            "delivered, but for what is under way; whoever sent it has to send it again, under a new id",
+        )
+        work.shard.abandon(spot, self._now())
 
     def _match(self, work: Work, read: Read) -> None:
         position = read.position
@@ -277,9 +318,13 @@ class Relay:
     def _now(self) -> int:
         return self._parts.chance.clock()
 
+    def _moment(self) -> "_Moment":
+        return _Moment(self._now(), int(asyncio.get_running_loop().time() * 1_000))
+
     def _may_send(self, now: int) -> bool:
         """Not after our leases must have run out: another relay may be sending by then."""
-        return now < self._held_until and not self._is_stopping
+        moment = _Moment(now, self._moment().ticks)
+        return not moment.is_past(self._held_until) and not self._is_stopping
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
         return [(work.shard, work.wake.set) for work in self._works.values()]

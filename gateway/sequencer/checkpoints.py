@@ -5,7 +5,7 @@ same text is signed again. A head that is not committed is never signed.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
@@ -14,6 +14,7 @@ from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.note import Signer
 from gateway.broker.port import Broker, Record, Stored
 from gateway.database import Database
+from gateway.logs import logger
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,6 +30,25 @@ class Checkpoints:
     topic: str
     clock: Callable[[], int]
     step: Callable[[str], None]
+    _topic_id: str | None = field(default=None, init=False)
+
+    async def is_renewed(self) -> bool:
+        """Whether the topic is gone, or another than at the last look: what it showed must be shown again.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        there = await self.broker.describe([self.topic])
+        found = there[self.topic].id if self.topic in there else None
+        before, self._topic_id = self._topic_id, found
+        if before is not None and before != found:
+            fate = "deleted" if found is None else "deleted and made again"
+            logger("gateway.sequencer").error(
+                "the checkpoint topic is another one",
+                reason=f"{self.topic} was {fate}; it is made where it is missing, and the newest checkpoints "
+                "are shown in it again. Until then no database can be compared with it: delete it never",
+            )
+        return found is None or (before is not None and before != found)
 
     async def unpublished(self, origins: Iterable[str]) -> set[str]:
         """Those of `origins` whose head is ahead of what was published."""

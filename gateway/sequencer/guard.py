@@ -49,7 +49,8 @@ class Guard:
     """Makes sure that the topics and the database belong together; at the start, and after each absence.
 
     `broker`: with no gate before it. `clock`: Unix milliseconds. `has_passed`: whether it was ever sure.
-    `problem`: why it cannot tell, in words; empty where it can.
+    `problem`: why it cannot tell, in words; empty where it can. `shown`: origins that the topic has a
+    checkpoint of.
     """
 
     broker: Broker
@@ -61,6 +62,7 @@ class Guard:
     has_passed: bool = field(default=False, init=False)
     refusal: SetupError | None = field(default=None, init=False)
     problem: str = field(default="", init=False)
+    shown: frozenset[str] = field(default=frozenset(), init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def verify(self) -> None:
@@ -82,6 +84,7 @@ class Guard:
                 if shown.owner is None:
                     raise BrokerError("broker_unavailable", f"our mark in {self.topic} is not to be seen yet")
                 verify_owner(shown.owner, self.us, self.topic)
+            self.shown = frozenset(shown.checkpoints)
             self.has_passed = True
             self.problem = ""
 

@@ -32,11 +32,12 @@ from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, load_all
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.guard import Guard
-from gateway.sequencer.round import Round, Written, write_round
+from gateway.sequencer.losses import Told, ends_of, look_for
+from gateway.sequencer.orphans import Gone, renewed_plots
+from gateway.sequencer.round import ROLE, Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, Suspect, sight
 from gateway.sequencer.territory import Plot, Territory, survey
 
-ROLE = "sequence"
 _BATCH = 1_000
 _SLICE = 20
 """Records looked at before the loop has a turn: about 2 ms."""
@@ -55,12 +56,16 @@ class Terms:
 
 @dataclass(slots=True)
 class _State:
-    """What this process believes between two rounds; thrown away whenever a round fails."""
+    """What this process believes between two rounds; thrown away whenever a round fails.
+
+    `renewed`: plots whose name stood for another topic before, and where they ended when that was found.
+    """
 
     territory: Territory = field(default_factory=lambda: Territory({}, frozenset()))
     progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     unpublished: set[str] = field(default_factory=set)
+    renewed: dict[Plot, int] = field(default_factory=dict)
     is_guarded: bool = False
     is_loaded: bool = False
 
@@ -87,6 +92,7 @@ class Sequencer:
     problem: str = field(default="", init=False)
     lost: dict[tuple[str, int], str] = field(default_factory=dict, init=False)
     strangers: dict[str, str] = field(default_factory=dict, init=False)
+    told: Told = field(default_factory=Told, init=False)
     _state: _State = field(default_factory=_State, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,14 +107,23 @@ class Sequencer:
         try:
             while not stop.is_set():
                 try:
+                    if self.database.is_unvetted:
+                        # It refuses everything, leases too, until somebody has looked at its logs.
+                        await self.guard.verify()
+                        self._state.is_guarded = True
                     if asyncio.get_running_loop().time() >= renew_at:
                         await self.leases.hold()
+                        if await self.checkpoints.is_renewed():
+                            self._state = _State()
                         renew_at = asyncio.get_running_loop().time() + self.leases.renew_after_ms / 1000
                     await self._turn(reader)
                     self.problem = ""
                 except (AwayError, BrokerError) as error:
                     self.problem = f"{error}"
                     self._state = _State()
+                    # A head whose COMMIT is unknown may be visible before a standby has it. The next renewal
+                    # waits for the standby, and so for that head; only then may it be signed.
+                    renew_at = 0.0
                     await _sleep(stop, 0.2)
                 except (LeaseLostError, PositionMovedError, StaleHeadError):
                     self._state = _State(is_guarded=True)
@@ -143,6 +158,7 @@ class Sequencer:
         reader.release([place for place in old if now.plots.get(place) != old[place]])
         new = [plot for place, plot in now.plots.items() if old.get(place) != plot]
         stored = await self.database.read(lambda session: load_all(session, ROLE))
+        renewed = await self.database.read(lambda session: renewed_plots(session, ROLE, new))
         for plot in new:
             found = stored.get((plot.topic_id, plot.partition))
             if found is None:
@@ -156,7 +172,12 @@ class Sequencer:
             log, _ = split_origin(head.head.origin)
             if log in now.logs:
                 state.origins[log] = head.head.origin
+                if not state.is_loaded and head.head.size and head.head.origin not in self.guard.shown:
+                    # The checkpoint topic was made anew: what it showed is shown again.
+                    state.unpublished.add(head.head.origin)
         state.unpublished |= await self.checkpoints.unpublished(state.origins.values())
+        kept = {plot: end for plot, end in state.renewed.items() if plot in now.plots.values()}
+        state.renewed = kept | await ends_of(self.broker, renewed)
         state.territory = now
         state.is_loaded = True
         self.step("proof.1.leased")
@@ -170,22 +191,32 @@ class Sequencer:
         sightings: list[Sighting] = []
         suspects: list[Suspect] = []
         evidence: list[Evidence] = []
-        holes: dict[tuple[str, int], int] = {}
+        lows: list[TooLow] = []
         for number, event in enumerate(events, 1):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             if isinstance(event, Read):
                 self._look(event, sightings, suspects)
             elif isinstance(event, TooLow):
-                evidence += self._hole(event)
-                holes[event.topic, event.wanted.partition] = event.first
+                lows.append(event)
             else:
                 self._changed(event)
-        moves = self._moves(reader, holes)
+        losses = await look_for(self.database, self._gone(reader, lows))
+        holes = losses.holes()
+        for low in lows:
+            if (low.topic, low.wanted.partition) in holes:
+                evidence += self._hole(low)
+        moves = losses.under_leases(self._moves(reader, holes))
         if not moves and not evidence and not await self._has_pending():
             return Written()
         todo = Round(
-            moves, sightings, evidence, dict(self._state.origins), self.keys().public_keys("receipt")
+            moves,
+            sightings,
+            evidence,
+            dict(self._state.origins),
+            self.keys().public_keys("receipt"),
+            orphans=[orphan for each in losses.orphans.values() for orphan in each],
+            renewed=losses.renewed(),
         )
         self.step("proof.2.checked")
         written = await self.database.write(lambda session: write_round(session, todo))
@@ -193,11 +224,31 @@ class Sequencer:
         for _, steps in moves:
             for move in steps:
                 self._state.progress[move.topic_id, move.partition] = move.after
+        stopped = {(low.topic, low.wanted.partition) for low in lows}
         reader.assign(
-            [self._start(plot) for place, plot in self._state.territory.plots.items() if place in holes]
+            [self._start(plot) for place, plot in self._state.territory.plots.items() if place in stopped]
         )
+        for plot in todo.renewed:
+            self._state.renewed.pop(plot, None)
+        self.told.tell(losses)
         self._tell(written, suspects)
         return written
+
+    def _gone(self, reader: Reader, lows: Sequence[TooLow]) -> list[Gone]:
+        """Holes that retention made; and former topics, once the present one is read as far as it went."""
+        plots = self._state.territory.plots
+        gone = [
+            Gone(plots[place], (low.wanted.offset, low.first))
+            for low in lows
+            if (place := (low.topic, low.wanted.partition)) in plots
+            and plots[place].topic_id == low.wanted.topic_id
+        ]
+        taken = {one.plot for one in gone}
+        return gone + [
+            Gone(plot, None)
+            for plot, end in self._state.renewed.items()
+            if plot not in taken and (reader.reached(plot.topic, plot.partition) or 0) >= end
+        ]
 
     def _look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
         plot = self._state.territory.plots.get((read.record.topic, read.position.partition))

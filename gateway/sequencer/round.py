@@ -18,8 +18,11 @@ from audit.search import timeline
 from gateway.leases import Lease
 from gateway.positions import Move, advance
 from gateway.rows import ClaimRow
+from gateway.sequencer.orphans import Orphan, forget_former
 from gateway.sequencer.sighting import Sighting, Suspect
+from gateway.sequencer.territory import Plot
 
+ROLE = "sequence"
 PENDING_LIMIT = 1_000
 _CHUNK = 500
 
@@ -28,7 +31,8 @@ _CHUNK = 500
 class Round:
     """What one round is to write. `origins`: the current origin of each owned log, by log name.
 
-    `keys`: our receipt keys by id, for receipts that no claim vouches for.
+    `keys`: our receipt keys by id, for receipts that no claim vouches for. `orphans`: accepted events whose
+    records are gone. `renewed`: plots whose former topics are settled with this round.
     """
 
     moves: Sequence[tuple[Lease, Sequence[Move]]]
@@ -36,6 +40,8 @@ class Round:
     evidence: Sequence[Evidence]
     origins: Mapping[str, str]
     keys: Mapping[str, bytes]
+    orphans: Sequence[Orphan] = ()
+    renewed: Sequence[Plot] = ()
 
 
 @dataclass(slots=True)
@@ -63,13 +69,14 @@ def write_round(session: Session, todo: Round) -> Written:
         for log in audit_log.pending_logs(session)
         if log in todo.origins
     }
-    by_log: dict[str, list[Sighting]] = {}
-    for one in fresh:
-        by_log.setdefault(one.evidence.log, []).append(one)
+    by_log: dict[str, list[Sighting | Orphan]] = {}
+    found: list[Sighting | Orphan] = [*fresh, *_forlorn(todo, {one.ref for one in fresh})]
+    for each in found:
+        by_log.setdefault(each.evidence.log, []).append(each)
     direct: dict[str, list[Evidence]] = {}
     for evidence in todo.evidence:
         direct.setdefault(evidence.log, []).append(evidence)
-    entered: list[tuple[Sighting, int]] = []
+    entered: list[tuple[Sighting | Orphan, int]] = []
     for log in sorted({*by_log, *waiting, *direct}):
         seen, pending = by_log.get(log, []), waiting.get(log, ())
         batch = [one.evidence for one in seen] + direct.get(log, []) + [one.evidence for one in pending]
@@ -77,6 +84,7 @@ def write_round(session: Session, todo: Round) -> Written:
         entered += [(one, index) for index, one in enumerate(seen, first)]
         audit_log.settle(session, [one.id for one in pending])
     _mark(session, entered)
+    forget_former(session, ROLE, todo.renewed)
     return written
 
 
@@ -109,6 +117,11 @@ def _fresh(session: Session, todo: Round, written: Written) -> list[Sighting]:
         else:
             fresh[one.ref] = one
     return list(fresh.values())
+
+
+def _forlorn(todo: Round, seen: set[bytes]) -> list[Orphan]:
+    """Orphans of our logs whose record did not turn up after all."""
+    return [one for one in todo.orphans if one.ref not in seen and one.evidence.log in todo.origins]
 
 
 def _is_ours(one: Sighting, keys: Mapping[str, bytes]) -> bool:
@@ -151,14 +164,14 @@ _MARK = (
 )
 
 
-def _mark(session: Session, entered: Sequence[tuple[Sighting, int]]) -> None:
+def _mark(session: Session, entered: Sequence[tuple[Sighting | Orphan, int]]) -> None:
     """Give claims their leaf. Rows are locked in order of their key, as ingress does it."""
     rows = [
         {
             "at_ref": one.ref,
             "at_receipt": one.receipt,
-            "at_topic_id": one.read.position.topic_id,
-            "at_offset": one.read.position.offset,
+            "at_topic_id": one.position.topic_id,
+            "at_offset": one.position.offset,
             "at_leaf": index,
         }
         for one, index in sorted(entered, key=lambda each: each[0].ref)

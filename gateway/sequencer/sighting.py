@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from audit.errors import MalformedError
 from audit.evidence import Evidence
 from audit.receipt import parse_receipt
-from gateway.broker.port import Read
+from gateway.broker.port import Position, Read
 from gateway.event import Direction
 from gateway.record import Unreadable, decode_record
 
@@ -22,6 +22,11 @@ class Sighting:
     ref: bytes
     receipt: str = field(repr=False)
     evidence: Evidence
+
+    @property
+    def position(self) -> Position:
+        """Where the record is."""
+        return self.read.position
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""What the sequencer found to be gone in this round: which records, whose events, and what is said of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from gateway.broker.port import Broker, BrokerError
+from gateway.database import Database
+from gateway.leases import Lease
+from gateway.logs import logger
+from gateway.positions import Move
+from gateway.sequencer.orphans import ORPHANS_AT_ONCE, Gone, Orphan, find_orphans, words_of
+from gateway.sequencer.territory import Plot
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+Moves = list[tuple[Lease, list[Move]]]
+
+
+@dataclass(slots=True)
+class Losses:
+    """Losses of one round, one a place. `complete`: those whose last orphans are among `orphans`."""
+
+    gone: Sequence[Gone] = ()
+    orphans: dict[Place, list[Orphan]] = field(default_factory=dict)
+    complete: dict[Place, Gone] = field(default_factory=dict)
+
+    def holes(self) -> dict[Place, int]:
+        """Where to read on behind each complete hole."""
+        return {place: gone.hole[1] for place, gone in self.complete.items() if gone.hole is not None}
+
+    def renewed(self) -> list[Plot]:
+        """Plots whose former topics are settled."""
+        return [gone.plot for gone in self.complete.values() if gone.hole is None]
+
+    def under_leases(self, moves: Moves) -> Moves:
+        """`moves`, with every lease that the losses need to be checked."""
+        held = {lease for lease, _ in moves}
+        missing = {gone.plot.lease: None for gone in self.gone if gone.plot.lease not in held}
+        return [*moves, *((lease, []) for lease in missing)]
+
+
+async def look_for(database: Database, gone: Sequence[Gone]) -> Losses:
+    """Find the accepted events among what is gone.
+
+    Raises:
+        StoreError: the database is away.
+    """
+    losses = Losses(gone)
+    for one in gone:
+        place = (one.plot.topic, one.plot.partition)
+        losses.orphans[place] = await database.read(partial(find_orphans, gone=one))
+        if len(losses.orphans[place]) < ORPHANS_AT_ONCE:
+            losses.complete[place] = one
+    return losses
+
+
+async def ends_of(broker: Broker, plots: Sequence[Plot]) -> dict[Plot, int]:
+    """Where these plots end now; those whose topic is gone again are left out.
+
+    Raises:
+        BrokerError: the broker is away or refuses.
+    """
+    ends = {}
+    for plot in plots:
+        try:
+            ((_, ends[plot]),) = await broker.bounds([(plot.topic, plot.partition)])
+        except BrokerError as error:
+            if error.code != "topic_unknown":
+                raise
+    return ends
+
+
+@dataclass(slots=True)
+class Told:
+    """What was said of losses, by place; and how many orphans each has had so far."""
+
+    words: dict[Place, str] = field(default_factory=dict)
+    _counts: dict[Place, int] = field(default_factory=dict)
+
+    def tell(self, losses: Losses) -> None:
+        """Count the orphans of a round that is written; a loss that is complete goes to the log."""
+        for place, orphans in losses.orphans.items():
+            self._counts[place] = self._counts.get(place, 0) + len(orphans)
+        for place, one in losses.complete.items():
+            self.words[place] = words_of(one, self._counts.pop(place, 0))
+            logger("gateway.sequencer").error("records were lost", reason=self.words[place])
