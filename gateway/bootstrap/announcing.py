@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.bootstrap.ground import OPERATOR_KEY, Ground
+from gateway.errors import SetupError
 from gateway.settings import Settings
 
 ADDRESS_FILE: Final = "address"
@@ -14,7 +15,11 @@ Announce = Callable[[str], None]
 
 
 def announce_doors(ground: Ground, ca_file: Path | None, announce: Announce) -> None:
-    """Say where everything is, with one command that works; the CLI finds the same in a file."""
+    """Say where everything is, with one command that works; the CLI finds the same in a file.
+
+    Raises:
+        SetupError: the data folder cannot be written.
+    """
     settings = ground.settings
     operators = operator_url(settings)
     address = {"url": operators, "cacert": None if ca_file is None else str(ca_file)}
@@ -51,6 +56,14 @@ def operator_lines(ground: Ground) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
+    """Put a file in the data folder, which a role on another machine has not made yet."""
     draft = path.with_suffix(".new")
-    draft.write_text(text)
-    draft.replace(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.write_text(text)
+        draft.replace(path)
+    except OSError as error:
+        raise SetupError(
+            f"the data folder {path.parent} cannot be written ({error.strerror}): give this user the right, "
+            "or name another with --data"
+        ) from error
