@@ -95,6 +95,10 @@ class EmbeddedBroker:
         """Zero: the broker is this process."""
         return 0
 
+    def warnings(self) -> Sequence[str]:
+        """None: what is wrong here refuses to start, or refuses records."""
+        return ()
+
     async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """Make the topics that are missing."""
         for spec in topics:

@@ -62,6 +62,10 @@ class GatedBroker:
         """How long the broker, or the leave to use it, has been away; 0 while both are there."""
         return self._broker.away_for_ms() or self._closed_for_ms()
 
+    def warnings(self) -> Sequence[str]:
+        """The broker's."""
+        return self._broker.warnings()
+
     @property
     def max_record_bytes(self) -> int:
         """The largest record that an append may hold."""

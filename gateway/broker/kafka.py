@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
@@ -16,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker.kafka_errors import Local, broker_error, delivery_outcome, error_of, local_refusal
+from gateway.broker.kafka_pulse import MANY_AWAY, KafkaPulse, Place
 from gateway.broker.kafka_reader import KafkaReader
 from gateway.broker.kafka_settings import admin_settings, producer_settings, reader_settings
 from gateway.broker.kafka_topics import KafkaTopics
@@ -39,6 +41,14 @@ Answer = Stored | Refused | Unknown
 
 _SLICE: Final = 200  # records queued before the event loop gets a turn: about a millisecond
 _GRACE_SECONDS: Final = 2.0  # after librdkafka's own timeout, which it looks at once a second
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Where a record was sent, and the id of that topic at the time."""
+
+    topic_id: str
+    place: Place
 
 
 class _Batch:
@@ -102,6 +112,7 @@ class KafkaBroker:
             raise broker_error(error_of(error), "reading the settings of Kafka") from error
         self._topics = KafkaTopics(admin, replication=replication, max_record_bytes=max_record_bytes)
         self._watch = KafkaWatch(admin)
+        self._pulse = KafkaPulse()
         self._readers: WeakSet[KafkaReader] = WeakSet()
         self._compacted: set[str] = set()
         self._is_fatal = False
@@ -147,8 +158,12 @@ class KafkaBroker:
         return self._max_record_bytes
 
     def away_for_ms(self) -> int:
-        """How long Kafka has not answered; 0 while it does."""
-        return self._watch.away_for_ms()
+        """How long Kafka has not answered, or has acknowledged nothing that was sent; 0 while it does."""
+        return max(self._watch.away_for_ms(), self._pulse.silent_for_ms())
+
+    def warnings(self) -> Sequence[str]:
+        """Partitions that acknowledge nothing."""
+        return self._pulse.warnings()
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """Make the topics that are missing."""
@@ -176,9 +191,12 @@ class KafkaBroker:
         if not records:
             return []
         gone = await self._learn({record.topic for record in records})
+        closed = self._pulse.closed({(record.topic, record.partition) for record in records})
         batch = _Batch(len(records))
         for index, record in enumerate(records):
             refused = gone.get(record.topic) or self._refuse(record)
+            if refused is None and (words := closed.get((record.topic, record.partition))):
+                refused = Refused("unavailable", words)
             if refused is None:
                 refused = self._produce(batch, index, record)
             if refused is not None:
@@ -273,38 +291,48 @@ class KafkaBroker:
         return None
 
     def _produce(self, batch: _Batch, index: int, record: Record) -> Refused | None:
-        topic_id = self._watch.id_of(record.topic) or ""
+        sent = _Sent(self._watch.id_of(record.topic) or "", (record.topic, record.partition))
+        # Before: the answer comes on another thread.
+        self._pulse.sent(sent.place)
         try:
             self._producer.produce(
                 record.topic,
                 record.value,
                 record.key,
                 record.partition,
-                on_delivery=partial(self._settle, batch, index, topic_id),
+                on_delivery=partial(self._settle, batch, index, sent),
                 timestamp=record.at,
                 headers=list(record.headers),
             )
         except BufferError:
-            return Refused("unavailable", "too many records wait for Kafka")
+            refused = Refused("unavailable", "too many records wait for Kafka")
         except KafkaException as error:
-            return local_refusal(error_of(error))
-        return None
+            refused = local_refusal(error_of(error))
+        else:
+            return None
+        self._pulse.failed(sent.place, refused.reason, counts=False)
+        return refused
 
     def _settle(
-        self, batch: _Batch, index: int, topic_id: str, error: KafkaError | None, message: Message
+        self, batch: _Batch, index: int, sent: _Sent, error: KafkaError | None, message: Message
     ) -> None:
         """Take a delivery report, on the serving thread."""
         if error is not None:
             if error.code() == Local.MSG_TIMED_OUT:
                 self._watch.note_silence()
-            batch.settle(index, delivery_outcome(error))
+            outcome = delivery_outcome(error)
+            self._pulse.failed(
+                sent.place, f"{outcome.reason}; {MANY_AWAY}", counts=isinstance(outcome, Unknown)
+            )
+            batch.settle(index, outcome)
             return
         self._watch.note_answer()
+        self._pulse.stored(sent.place)
         partition, offset = message.partition(), message.offset()
         if partition is None or offset is None or offset < 0:
             batch.settle(index, Unknown("Kafka acknowledged without an offset"))
             return
-        batch.settle(index, Stored(Position(topic_id, partition, offset)))
+        batch.settle(index, Stored(Position(sent.topic_id, partition, offset)))
 
     def _make_producer(self) -> Producer:
         return Producer({**self._producing, "error_cb": self._note_error})

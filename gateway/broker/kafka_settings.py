@@ -92,6 +92,10 @@ def base_settings(servers: str, properties: Mapping[str, str]) -> dict[str, Any]
         "socket.nagle.disable": True,
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 1_000,
+        # A broker that hangs with its connections open is left behind this soon; by default after a minute.
+        "socket.timeout.ms": 6_000,
+        # And who leads now is asked this often, whether or not anything failed; by default all five minutes.
+        "topic.metadata.refresh.interval.ms": 3_000,
         **properties,
         "bootstrap.servers": servers,
     }

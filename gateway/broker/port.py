@@ -264,6 +264,10 @@ class Broker(Protocol):
         """
         ...
 
+    def warnings(self) -> Sequence[str]:
+        """What an operator has to see to though the broker answers, and how to mend it. Never blocks."""
+        ...
+
     @property
     def max_record_bytes(self) -> int:
         """The largest record (key, value and headers together) that an append may hold."""

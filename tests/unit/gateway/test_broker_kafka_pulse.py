@@ -1,0 +1,104 @@
+"""Partitions that acknowledge nothing: known soon, fed no further but for a probe, and well again by it."""
+
+from gateway.broker.kafka_pulse import PATIENCE_SECONDS, REST_SECONDS, KafkaPulse
+
+A, B = ("partners.a.inbound", 0), ("partners.b.inbound", 0)
+LATE = PATIENCE_SECONDS + 0.5
+
+
+class Clock:
+    """Seconds, as told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make() -> tuple[Clock, KafkaPulse]:
+    clock = Clock()
+    return clock, KafkaPulse(clock)
+
+
+def test_what_is_acknowledged_in_time_is_never_closed() -> None:
+    clock, pulse = make()
+    for _ in range(10):
+        pulse.sent(A)
+        pulse.sent(A)
+        clock.now += 1
+        pulse.stored(A)
+        assert pulse.closed([A, B]) == {}
+        assert pulse.silent_for_ms() == 0
+        pulse.stored(A)
+    assert pulse.warnings() == []
+
+
+def test_a_partition_that_hangs_is_closed_and_the_others_are_not() -> None:
+    clock, pulse = make()
+    pulse.sent(A)
+    clock.now += LATE
+    pulse.sent(B)
+    assert set(pulse.closed([A, B])) == {A}
+    pulse.stored(B)
+    assert pulse.silent_for_ms() == 0
+    (words,) = pulse.warnings()
+    assert words.startswith("partners.a.inbound [0]: Kafka has acknowledged no record for 2 s: ")
+    assert "kafka-topics.sh --describe --under-min-isr-partitions" in words
+
+
+def test_after_a_failure_one_append_at_a_time_is_the_probe_and_its_success_opens() -> None:
+    clock, pulse = make()
+    pulse.sent(A)
+    clock.now += 5
+    pulse.failed(A, "timed out", counts=True)
+    assert set(pulse.closed([A])) == {A}
+    clock.now += REST_SECONDS
+    assert pulse.closed([A]) == {}
+    pulse.sent(A)
+    assert set(pulse.closed([A])) == {A}
+    assert "no record for 6 s: timed out" in pulse.warnings()[0]
+    pulse.stored(A)
+    assert pulse.closed([A]) == {}
+    assert pulse.warnings() == []
+
+
+def test_a_record_that_was_judged_bad_closes_nothing() -> None:
+    clock, pulse = make()
+    pulse.sent(A)
+    pulse.failed(A, "too large", counts=False)
+    assert pulse.closed([A]) == {}
+    clock.now += LATE
+    assert (pulse.warnings(), pulse.silent_for_ms()) == ([], 0)
+
+
+def test_silence_is_that_of_all_partitions_and_ends_with_any_acknowledgement() -> None:
+    clock, pulse = make()
+    pulse.sent(A)
+    pulse.sent(B)
+    clock.now += LATE
+    assert pulse.silent_for_ms() == int(LATE * 1000)
+    pulse.failed(A, "timed out", counts=True)
+    assert pulse.silent_for_ms() == int(LATE * 1000)
+    pulse.stored(B)
+    assert pulse.silent_for_ms() == 0
+
+
+def test_silence_that_nobody_tries_any_more_gives_way_so_that_somebody_can() -> None:
+    clock, pulse = make()
+    pulse.sent(A)
+    clock.now += LATE
+    pulse.failed(A, "timed out", counts=True)
+    assert pulse.silent_for_ms() > 0
+    clock.now += REST_SECONDS
+    assert pulse.silent_for_ms() == 0
+    assert len(pulse.warnings()) == 1
+
+
+def test_an_old_failure_is_forgotten() -> None:
+    clock, pulse = make()
+    pulse.sent(A)
+    clock.now += LATE
+    pulse.failed(A, "timed out", counts=True)
+    clock.now += 601
+    assert pulse.warnings() == []
