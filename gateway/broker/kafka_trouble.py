@@ -24,8 +24,14 @@ _MENDS: Final[dict[int, str]] = {
         "check hosts and ports in broker.url, and that security.protocol in broker.properties_file is what "
         "that port speaks"
     ),
+    # All that is heard of a port that closes at once, as one with TLS does where none is spoken.
+    Local.ALL_BROKERS_DOWN: (
+        "no connection stays open: check hosts and ports in broker.url, and security.protocol in "
+        "broker.properties_file: without it neither TLS nor a password is used"
+    ),
 }
-_SERIOUS: Final = frozenset({Local.AUTHENTICATION, Local.SSL})
+_SAYS: Final[dict[int, int]] = {Local.AUTHENTICATION: 2, Local.SSL: 2, Local.RESOLVE: 1, Local.TRANSPORT: 1}
+"""How much an error says: one that says less does not take the place of a fresh one that says more."""
 
 
 class KafkaTrouble:
@@ -42,7 +48,7 @@ class KafkaTrouble:
         if code not in _MENDS:
             return
         # The same handshake fails as SSL and, now and then, as a plain transport error that says less.
-        if self._code in _SERIOUS and code not in _SERIOUS and now - self._at <= _FRESH_MS:
+        if _SAYS.get(code, 0) < _SAYS.get(self._code, 0) and now - self._at <= _FRESH_MS:
             return
         self._code, self._words, self._at = code, words, now
 

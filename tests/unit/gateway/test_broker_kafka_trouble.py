@@ -15,6 +15,7 @@ NOW = 1_700_000_000_000
         (Local.SSL, "ssl.truststore.location (PEM)"),
         (Local.RESOLVE, "names of hosts in broker.url"),
         (Local.TRANSPORT, "hosts and ports in broker.url"),
+        (Local.ALL_BROKERS_DOWN, "without it neither TLS nor a password is used"),
     ],
 )
 def test_a_broker_that_is_away_is_explained_by_what_hindered_the_connection(code: Local, mend: str) -> None:
