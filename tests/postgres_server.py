@@ -57,8 +57,11 @@ def why_postgres_is_missing() -> str | None:
 class PostgresServer:
     """One server. A test that pauses or stops it brings it back."""
 
-    def __init__(self, settings: Sequence[str] = ()) -> None:
-        """Make its folder and its data; `settings` are more lines for postgresql.conf."""
+    def __init__(self, settings: Sequence[str] = (), *, of: "PostgresServer | None" = None) -> None:
+        """Make its folder and its data; `settings` are more lines for postgresql.conf.
+
+        `of`: a running server whose standby this one is to be, a copy of it that follows it.
+        """
         programs = _programs()
         if programs is None:
             raise RuntimeError(why_postgres_is_missing())
@@ -73,9 +76,21 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._has_template = False
         self._server: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "-D", str(self._data), "-U", "gateway", "-A", "trust", "-N", *self._locale())
+        if of is None:
+            self._run("initdb", "-D", str(self._data), "-U", "gateway", "-A", "trust", "-N", *self._locale())
+        else:
+            place = f"host=127.0.0.1 port={of.port} user=gateway application_name=standby"
+            self._run("pg_basebackup", "-D", str(self._data), "-d", place, "-R", "-X", "stream", "-c", "fast")
+            with (self._data / "postgresql.auto.conf").open("a") as file:
+                # What it was told about standbys is the primary's matter.
+                file.write("synchronous_standby_names = ''\n")
         with (self._data / "postgresql.conf").open("a") as file:
             file.writelines(f"{line.replace('=', ' = ', 1)}\n" for line in map(_quoted, settings))
+
+    @property
+    def port(self) -> int:
+        """Its port on 127.0.0.1."""
+        return self._port
 
     def url(self, database: str = "postgres") -> str:
         """The URL of a database, as `database.url` takes it."""
@@ -127,6 +142,10 @@ class PostgresServer:
             self._signal_all(signal.SIGKILL)
             self._server.wait(timeout=30)
             self._server = None
+
+    def promote(self) -> None:
+        """Make a standby a primary; waits until it is one."""
+        self.execute("SELECT pg_promote()")
 
     def remove(self) -> None:
         """End it, and delete its folder; idempotent."""
@@ -207,6 +226,47 @@ class PostgresServer:
 
     def _as_user(self) -> dict[str, Any]:
         return {} if self._user is None else {"user": self._user, "extra_groups": []}
+
+
+class PostgresPair(PostgresServer):
+    """A running primary, and the running standby that follows it; its URLs name both, the primary first."""
+
+    def __init__(self, *, is_synchronous: bool) -> None:
+        """Start both; `is_synchronous`: a COMMIT waits for the standby."""
+        super().__init__()
+        self.start()
+        self.standby = PostgresServer(of=self)
+        self.standby.start()
+        if is_synchronous:
+            self.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+            self.execute("SELECT pg_reload_conf()")
+        wanted = "sync" if is_synchronous else "async"
+        while self.execute("SELECT sync_state FROM pg_stat_replication") != [(wanted,)]:
+            time.sleep(0.05)
+
+    @contextmanager
+    def database(self, *, is_empty: bool = True) -> Iterator[str]:
+        """The URL of an empty database, which goes with the servers."""
+        assert is_empty
+        self.execute("CREATE DATABASE test TEMPLATE template0")
+        yield f"postgresql://gateway@127.0.0.1:{self.port},127.0.0.1:{self.standby.port}/test"
+
+    def fall_behind(self) -> None:
+        """Let the standby receive nothing any more."""
+        self.standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.standby.execute("SELECT pg_reload_conf()")
+        while self.execute("SELECT 1 FROM pg_stat_replication"):
+            time.sleep(0.05)
+
+    def fail_over(self) -> None:
+        """Kill the primary, and promote the standby."""
+        self.kill()
+        self.standby.promote()
+
+    def remove(self) -> None:
+        """End both; idempotent."""
+        super().remove()
+        self.standby.remove()
 
 
 def _programs() -> Path | None:
