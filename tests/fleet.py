@@ -124,3 +124,17 @@ def waiting(client: httpx.Client) -> str:
     if status["deliveries"]["states"] or status["deliveries"]["backlog"]:
         waits.append(f"deliveries {json.dumps(status['deliveries'])}")
     return ", ".join(waits)
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(words[1]) == pid and words[0] != "Z":
+                found.append(int(entry.name))
+    return sorted(found)

@@ -1,4 +1,4 @@
-"""What each worker has counted, where its fellows can read it: memory shared by fork, one slot for each.
+"""What each worker has counted and changed, where its fellows can read it: memory shared by fork.
 
 A slot outlives its worker: the next one in that seat goes on from there, so that no sum ever falls.
 """
@@ -25,6 +25,8 @@ class Board:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
+        # A row for each worker: how many changes of each it has heard of; of its own, how many it made.
+        self._heard = memoryview(mmap.mmap(-1, slots * slots * 8)).cast("Q")
         self._memory = mmap.mmap(-1, slots * SLOT_BYTES)
         self._last: dict[int, Readings] = {}
 
@@ -53,6 +55,27 @@ class Board:
     def read_others(self, number: int) -> Sequence[Readings]:
         """What all slots but this one hold."""
         return [self.read(other) for other in range(self._slots) if other != number]
+
+    def change(self, number: int) -> int:
+        """Tell the others that a worker has changed something; the number of that change."""
+        place = number * self._slots + number
+        self._heard[place] += 1
+        return self._heard[place]
+
+    def changes(self) -> tuple[int, ...]:
+        """How many changes each worker has made."""
+        return tuple(self._heard[one * self._slots + one] for one in range(self._slots))
+
+    def hear(self, number: int, changes: Sequence[int]) -> None:
+        """Note that a worker knows of these changes of the others."""
+        for other, count in enumerate(changes):
+            if other != number:
+                self._heard[number * self._slots + other] = count
+
+    def is_heard(self, number: int, change: int) -> bool:
+        """Whether every other worker knows of a worker's change."""
+        others = (other for other in range(self._slots) if other != number)
+        return all(self._heard[other * self._slots + number] >= change for other in others)
 
 
 def _parse(body: bytes) -> Readings:

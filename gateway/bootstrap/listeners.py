@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+from gateway.bootstrap.certificates import Certificates
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
 from gateway.bootstrap.parts import Parts
@@ -11,29 +12,21 @@ from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.server import Server
-from gateway.http.tls import server_context
 from gateway.logs import logger
 from gateway.metrics import Metrics
+from gateway.settings import Listen, Settings
 from gateway.status import Status
 from gateway.version import VERSION
 
 
-def make_servers(
+def make_doors(
     parts: Parts,
     roles: Sequence[str],
     metrics: Metrics,
     stop: asyncio.Event,
     render: Callable[[], bytes],
-    *,
-    is_shared: bool,
-) -> list[Server]:
-    """One server for each address: the public one, and the private one where that is another.
-
-    `render`: the text of `/metrics`. `is_shared`: other workers listen there too.
-
-    Raises:
-        SetupError: the TLS files cannot be used.
-    """
+) -> Doors:
+    """What the routes need. `render`: the text of `/metrics`."""
     settings = parts.ground.settings
     status = Status(
         database=parts.ground.database,
@@ -41,16 +34,21 @@ def make_servers(
         catalog=parts.catalog,
         clock=parts.ground.clock,
         roles=roles,
-        problems=lambda: {"guard": parts.guard.problem, "sequencer": parts.sequencer.problem},
+        problems=lambda: {
+            "guard": parts.guard.problem,
+            "clock": parts.clock_watch.problem,
+            "sequencer": parts.sequencer.problem,
+        },
         warnings=lambda: [
             *parts.sequencer.lost.values(),
             *parts.sequencer.strangers.values(),
+            *parts.sequencer.told.words.values(),
             *parts.ingress.publisher.trouble.warnings(),
         ],
         own_topic=settings.broker.checkpoint_topic,
     )
     pepper = parts.ground.vault.pepper()
-    doors = Doors(
+    return Doors(
         catalog=parts.catalog,
         ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
         administration=parts.administration,
@@ -76,11 +74,28 @@ def make_servers(
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
         notice=notice,
     )
-    tls = None
-    if settings.tls.cert is not None and settings.tls.key is not None:
-        tls = server_context(settings.tls.cert, settings.tls.key)
+
+
+def make_certificates(settings: Settings) -> Certificates | None:
+    """Our end of TLS; None where the settings name no certificate.
+
+    Raises:
+        SetupError: the files cannot be used.
+    """
+    if settings.tls.cert is None or settings.tls.key is None:
+        return None
+    return Certificates(settings.tls.cert, settings.tls.key)
+
+
+def make_servers(
+    doors: Doors, listen: Listen, certificates: Certificates | None, *, is_shared: bool
+) -> list[Server]:
+    """One server for each address: the public one, and the private one where that is another.
+
+    `is_shared`: other workers listen there too.
+    """
+    tls = None if certificates is None else certificates.context
     public, private = make_apps(doors)
-    listen = settings.listen
     if listen.private == listen.public:
         return [Server(private, listen.public, tls=tls, is_shared=is_shared)]
     return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
@@ -36,8 +37,8 @@ from gateway.retention import Retention
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.guard import Guard
 from gateway.sequencer.mark import Installation
-from gateway.sequencer.role import ROLE as SEQUENCE
 from gateway.sequencer.role import Sequencer, Terms
+from gateway.sequencer.round import ROLE as SEQUENCE
 from gateway.settings import Settings
 from partners.onboarding import Means
 from partners.partner import Partner
@@ -63,6 +64,7 @@ class Parts:
     dialler: Dialler
     relay: Relay
     retention: Retention
+    clock_watch: ClockWatch
 
 
 def wire(
@@ -114,6 +116,7 @@ def wire(
             claims_ms=settings.retention.claims,
             parked_ms=settings.retention.content,
         ),
+        clock_watch=ClockWatch(ground.database, ground.clock),
     )
 
 

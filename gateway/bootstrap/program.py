@@ -18,6 +18,7 @@ from gateway.administration.evidence import Author
 from gateway.bootstrap.announcing import announce_doors, operator_lines
 from gateway.bootstrap.belonging import verify_belongs
 from gateway.bootstrap.ending import ended, listen_for_the_end
+from gateway.bootstrap.fellows import Fellows
 from gateway.bootstrap.ground import (
     FolderLock,
     Ground,
@@ -29,7 +30,7 @@ from gateway.bootstrap.ground import (
     open_broker,
     prepare,
 )
-from gateway.bootstrap.listeners import make_servers
+from gateway.bootstrap.listeners import make_certificates, make_doors, make_servers
 from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.parts import Parts, Step, make_guard, wire
 from gateway.bootstrap.posting import Postings
@@ -234,14 +235,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     """The roles of this process, in the order in which they are to stop: doors first, what they need last."""
     roles: list[Named] = []
     if "serve" in options.roles:
-        postings = Postings(metrics, options.seat)
-        is_shared = options.seat is not None
-        servers = make_servers(parts, options.roles, metrics, stop, postings.render, is_shared=is_shared)
-        for one in servers:
-            await one.listen()
-        roles += [Named("server", one) for one in servers]
-        await _open(parts, options)
-        roles.append(Named("postings", postings))
+        roles += await _open_doors(parts, options, metrics, stop)
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("administration", parts.administration))
         roles.append(Named("retention", parts.retention))
@@ -255,9 +249,32 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("relay", parts.relay))
     if "sequence" in options.roles:
         roles.append(Named("sequencer", parts.sequencer))
+    roles.append(Named("clock", parts.clock_watch))
     roles.append(Named("catalog", parts.catalog))
     roles.append(Named("guard", parts.guard))
     return roles
+
+
+async def _open_doors(
+    parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event
+) -> Sequence[Named]:
+    """Listen, and say so; the roles of the doors."""
+    settings, seat = parts.ground.settings, options.seat
+    postings = Postings(metrics, seat)
+    roles = [Named("postings", postings)]
+    certificates = make_certificates(settings)
+    if certificates is not None:
+        roles.append(Named("certificates", certificates))
+    if seat is not None:
+        fellows = Fellows(seat.board, seat.number, parts.catalog)
+        parts.administration.told = fellows.telling(parts.administration.told)
+        roles.append(Named("fellows", fellows))
+    doors = make_doors(parts, options.roles, metrics, stop, postings.render)
+    servers = make_servers(doors, settings.listen, certificates, is_shared=seat is not None)
+    for one in servers:
+        await one.listen()
+    await _open(parts, options)
+    return [*(Named("server", one) for one in servers), *roles]
 
 
 async def _open(parts: Parts, options: Options) -> None:

@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import uvicorn.server
 from starlette.types import ASGIApp
@@ -149,6 +149,10 @@ class _QuietServer(uvicorn.server.Server):
         """Take no more connections, answer what comes, close."""
         for server in self.servers:
             server.close()
+        for connection in self.server_state.connections:
+            cycle: Any = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):

@@ -10,6 +10,7 @@ from gateway.catalog import Catalog
 from gateway.database import Database, clock
 from gateway.group_commit import GroupCommit
 from gateway.ingress.claims import Answer, Claim, Found, Take, Write, is_timely, read, take
+from gateway.ingress.clocks import words_of_difference
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Failed, Refused
 from gateway.ingress.prepare import Prepared, digest_under
@@ -77,7 +78,7 @@ class ClaimBook:
             return await self._take_all(prepared)
         answer = await self.writes.submit(Take(tuple(one.claim for one in prepared)))
         if answer is None:
-            return _untrusted()
+            return await self._untrusted(prepared)
         if not isinstance(answer, tuple):
             raise TypeError("a take answers what was found")
         return [await self._judge(one, found) for one, found in zip(prepared, answer, strict=True)]
@@ -119,7 +120,11 @@ class ClaimBook:
                     else Found(one.claim, mine=False, now=0)
                     for one in prepared
                 ]
-            return _untrusted() if found is None else list(found)
+            return await self._untrusted(prepared) if found is None else list(found)
+
+    async def _untrusted(self, prepared: Sequence[Prepared]) -> Failed:
+        ahead = max(one.claim.at for one in prepared) - await self.database.read(clock)
+        return Failed("clock_untrusted", f"{words_of_difference(ahead)}.")
 
     async def _judge(self, prepared: Prepared, found: Found) -> Found | Refused:
         if found.mine or await self._is_same(prepared, found.claim):
@@ -139,10 +144,3 @@ class ClaimBook:
             return digest_under(version, draft) == held.event_sha256
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, digest_under, version, draft) == held.event_sha256
-
-
-def _untrusted() -> Failed:
-    return Failed(
-        "clock_untrusted",
-        "This host's clock and the database's differ by more than 5 s; an operator must set it right.",
-    )
