@@ -51,8 +51,19 @@ class KafkaTopics:
         missing = [spec for spec in specs if spec.name not in there]
         if missing:
             await self._create(missing)
-        there = await self._wait_for(names)
-        settings = await self._settings(names)
+        return await self._compare(specs, await self._wait_for(names))
+
+    async def compare(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
+        """How those of `specs` that exist differ; makes none.
+
+        Raises:
+            BrokerError: Kafka is away or refuses.
+        """
+        there = await self.describe([spec.name for spec in specs])
+        return await self._compare([spec for spec in specs if spec.name in there], there)
+
+    async def _compare(self, specs: Sequence[TopicSpec], there: Mapping[str, FoundTopic]) -> dict[str, Topic]:
+        settings = await self._settings([spec.name for spec in specs])
         return {
             spec.name: Topic(
                 there[spec.name].id, self._mismatches(spec, there[spec.name], settings[spec.name])
@@ -170,6 +181,8 @@ class KafkaTopics:
             await asyncio.sleep(0.05)
 
     async def _settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
         resources = [_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, name) for name in dict.fromkeys(names)]
         found = {}
         futures = self._admin.describe_configs(resources, request_timeout=_REQUEST_SECONDS)

@@ -12,6 +12,7 @@ from gateway.cli import (
     configuration,
     contracts,
     database,
+    doctor,
     history,
     partners,
     run,
@@ -30,6 +31,7 @@ from gateway.settings import environment
 _GROUPS = (
     run,
     database,
+    doctor,
     configuration,
     contracts,
     partners,

@@ -1,0 +1,141 @@
+"""What the doctor sees of the database. Reads only; beside SQLite's file nothing is made."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+from sqlmodel import Session
+
+from gateway import facts, keys
+from gateway.bootstrap.ground import ORIGIN, clock
+from gateway.broker.embedded_inspection import open_untouched
+from gateway.database import Database
+from gateway.database import clock as database_clock
+from gateway.doctor.database import POSTGRES_SETTINGS, PostgresSeen, RevisionSeen
+from gateway.errors import KeysMissingError, RevisionError, SealError, StoreDamagedError
+from gateway.migrations import history
+from gateway.positions import Reached, load_reached
+from gateway.sql_errors import translate
+from gateway.vault import Vault
+from partners import store
+from partners.partner import Partner
+
+CHECK_SECONDS: Final = 3.0
+_STEPS: Final = 20_000
+"""Instructions of SQLite between two looks at the time."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the tables say. `clocks`: ours, the database's, ours. `keys`: why signing keys cannot be used."""
+
+    revision: RevisionSeen
+    clocks: tuple[int, int, int]
+    origin: str | None = None
+    keys: str = ""
+    partners: tuple[Partner, ...] = ()
+    reached: tuple[Reached, ...] = ()
+    postgres: PostgresSeen | None = None
+
+
+def look_inside(session: Session, vault: Vault | None) -> Inside:
+    """Read everything that the doctor wants, in one transaction. `vault` None: no keys are tried."""
+    before = clock()
+    theirs = database_clock(session)
+    clocks = (before, theirs, clock())
+    postgres = _look_server(session) if session.get_bind().dialect.name == "postgresql" else None
+    program, found, why_not = history.head(), None, ""
+    try:
+        found = history.current(session)
+        if found is not None:
+            history.verify_revision(session)
+    except RevisionError as error:
+        why_not = error.text
+    revision = RevisionSeen(found, program, why_not)
+    if found is None or why_not:
+        return Inside(revision, clocks, postgres=postgres)
+    return Inside(
+        revision,
+        clocks,
+        origin=facts.load(session, ORIGIN),
+        keys=_try_keys(session, vault),
+        partners=tuple(one for one in store.load(session).partners() if one.state != "closed"),
+        reached=load_reached(session),
+        postgres=postgres,
+    )
+
+
+def read_sqlite(path: Path, work: Callable[[Session], T]) -> T:
+    """Run `work` on SQLite's file as it stands.
+
+    Raises:
+        StoreError: the file cannot be opened or read.
+    """
+    try:
+        connection = open_untouched(path)
+        engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+        with Session(engine) as session:
+            return work(session)
+    except sqlite3.Error as error:
+        raise StoreDamagedError(f"{path} cannot be opened ({error})") from error
+    except SQLAlchemyError as error:
+        raise translate(error, has_file=True) from error
+
+
+def check_sqlite(path: Path) -> tuple[str | None, str]:
+    """What `quick_check` says (None: it took too long) and the journal's mode."""
+    connection = open_untouched(path)
+    until = time.monotonic() + CHECK_SECONDS
+    try:
+        journal = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+        connection.set_progress_handler(lambda: int(time.monotonic() > until), _STEPS)
+        return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]), journal
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname == "SQLITE_INTERRUPT":
+            return None, journal
+        return str(error), "unknown"
+    finally:
+        connection.close()
+
+
+async def read_server(url: str, work: Callable[[Session], T]) -> T:
+    """Run `work` in a read-only transaction. Raises StoreError, SetupError."""
+    database = Database(url)
+    try:
+        return await database.read(work)
+    finally:
+        database.close()
+
+
+def _try_keys(session: Session, vault: Vault | None) -> str:
+    if vault is None:
+        return ""
+    try:
+        keys.load(session, vault)
+    except (KeysMissingError, SealError) as error:
+        return error.text
+    return ""
+
+
+def _look_server(session: Session) -> PostgresSeen:
+    names = ", ".join(f"'{name}'" for name in POSTGRES_SETTINGS)
+    settings = session.execute(text(f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")).all()  # noqa: S608 - names of ours
+    is_standby, connections, may_see = session.execute(
+        text(
+            "SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_activity),"
+            " pg_has_role('pg_monitor', 'USAGE')"
+        )
+    ).one()
+    counted = text("SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')")
+    standbys = int(session.execute(counted).scalar_one()) if may_see else None
+    return PostgresSeen(
+        {str(name): str(value) for name, value in settings}, is_standby, connections, standbys
+    )

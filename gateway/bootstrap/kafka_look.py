@@ -1,0 +1,103 @@
+"""What the doctor asks of Kafka, and how it judges the answers."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.bootstrap.database_look import Inside
+from gateway.bootstrap.ground import clock
+from gateway.bootstrap.parts import topic_specs
+from gateway.broker.inspection import Inspection
+from gateway.broker.kafka_inspection import KafkaInspection
+from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
+from gateway.broker.port import BrokerError, TopicSpec
+from gateway.doctor.broker import (
+    BROKER,
+    Keeping,
+    Wanted,
+    judge_cluster,
+    judge_denied,
+    judge_rights,
+    judge_sizes,
+    judge_topics,
+)
+from gateway.doctor.broker import judge_keeping as judge_terms
+from gateway.doctor.finding import Finding
+from gateway.errors import SettingsError
+from gateway.settings import Settings
+from gateway.units import format_duration, parse_address
+
+RECORD_BYTES: Final = 1_000_000
+"""The largest record that the adapter appends."""
+
+
+async def examine_kafka(settings: Settings, inside: Inside | None) -> list[Finding]:
+    """Ask Kafka. `inside` None: the database could not be read, and only our own topic is looked at."""
+    kind, _, rest = settings.broker.url.partition(":")
+    if kind != "kafka":
+        return [BROKER.fault(f"broker.url begins with {kind!r}", "use embedded:FILE or kafka://HOST:PORT")]
+    servers = rest.removeprefix("//")
+    found: list[Finding] = []
+    path = settings.broker.properties_file
+    properties: KafkaProperties | None = None
+    if path is not None:
+        try:
+            properties = load_kafka_properties(path)
+        except SettingsError as error:
+            return [BROKER.fault(fault, "mend the file") for fault in error.faults]
+        found += [BROKER.warning(words, "mend the file, or leave it so") for words in properties.warnings]
+    try:
+        inspection = KafkaInspection(
+            servers,
+            clock=clock,
+            properties=properties.settings if properties else {},
+            replication=settings.broker.replication,
+            max_record_bytes=RECORD_BYTES,
+        )
+    except BrokerError as error:
+        words = properties.locate(str(error)) if properties else str(error)
+        return [*found, BROKER.fault(words, "mend broker.url or broker.properties_file")]
+    try:
+        found += await _ask(inspection, settings, inside, servers)
+    except BrokerError as error:
+        what, _, mend = str(error).rpartition(": ")
+        found.append(BROKER.fault(what or mend, mend if what else "see that Kafka is up, and broker.url"))
+    finally:
+        await inspection.close()
+    return [*found, judge_keeping(settings), judge_sizes(settings.ingress.body_bytes, RECORD_BYTES)]
+
+
+def judge_keeping(settings: Settings) -> Finding:
+    """Compare how long events and claims are kept."""
+    events, claims = settings.broker.retention, settings.retention.claims
+    return judge_terms(Keeping(events, claims, format_duration(events), format_duration(claims)))
+
+
+async def _ask(
+    inspection: Inspection, settings: Settings, inside: Inside | None, servers: str
+) -> Iterable[Finding]:
+    cluster = await inspection.cluster()
+    wanted = Wanted(
+        servers=servers,
+        replication=settings.broker.replication,
+        checkpoint_topic=settings.broker.checkpoint_topic,
+        has_properties=settings.broker.properties_file is not None,
+        is_loopback=all(_is_loopback(one) for one in servers.split(",")),
+    )
+    found = list(judge_cluster(cluster, wanted))
+    specs = [TopicSpec(settings.broker.checkpoint_topic, compacted=True)]
+    for partner in inside.partners if inside is not None else ():
+        specs += topic_specs(partner, settings)
+    topics = await inspection.topics(specs)
+    asked = [spec.name for spec in specs if spec.name not in topics.denied]
+    found += judge_topics(topics.found, asked, topics.mismatches)
+    if topics.denied:
+        found.append(judge_denied(topics.denied))
+    missing = [name for name in asked if name not in topics.found]
+    return [*found, *judge_rights(cluster, topics.found, missing)]
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        return parse_address(server).is_loopback
+    except ValueError:
+        return False

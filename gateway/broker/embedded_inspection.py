@@ -1,0 +1,61 @@
+"""The embedded broker's file, looked at from outside while its gateway may be running. Writes nothing."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.broker.embedded_format import FORMAT
+from gateway.broker.port import BrokerError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition in the file: its topic's id, and the offset that the next record will get."""
+
+    topic_id: str
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSeen:
+    """What the file holds. `used`: bytes that count against `broker.embedded_bytes`."""
+
+    used: int
+    places: Mapping[tuple[str, int], Place]
+
+
+def open_untouched(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file for reading so that nothing beside it is made.
+
+    Without a journal beside it nobody has it open, and it is taken as it stands: SQLite would make one.
+    """
+    journal = path.with_name(path.name + "-wal")
+    mode = "mode=ro" if journal.exists() else "immutable=1"
+    name = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{name}?{mode}", uri=True, timeout=2.0, check_same_thread=False)
+
+
+def look_embedded(path: Path) -> EmbeddedSeen:
+    """Look at the embedded broker's file.
+
+    Raises:
+        BrokerError: it is not one that this program can read.
+    """
+    try:
+        with closing(open_untouched(path)) as sql:
+            found = int(sql.execute("PRAGMA user_version").fetchone()[0])
+            if found != FORMAT:
+                reason = (
+                    f"{path} has format {found}, this program reads {FORMAT}: use the gateway that wrote it"
+                )
+                raise BrokerError("broker_refused", reason)
+            rows = sql.execute(
+                "SELECT name, partition, topic_id, next, bytes FROM topic_partition"
+                " JOIN topic ON topic.id = topic_partition.topic_id"
+            ).fetchall()
+    except sqlite3.Error as error:
+        raise BrokerError("broker_refused", f"{path} cannot be read ({error}): restore a backup") from error
+    places = {(name, partition): Place(topic_id, next_) for name, partition, topic_id, next_, _ in rows}
+    return EmbeddedSeen(sum(row[-1] for row in rows), places)
