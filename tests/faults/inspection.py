@@ -1,111 +1,243 @@
-"""What a stopped gateway has left on the disk, read past the gateway's own code where that is possible."""
+"""What must be true of an installation that was killed, paused and cut off, and is at rest now.
 
+Each look answers with faults in words, none where all is well; a test asserts that there are none. Everything
+is read as a stream: memory grows with the number of refs, not with what was stored about them.
+"""
+
+import hashlib
 import json
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
 
 from audit.checkpoint import read_checkpoint, verify_checkpoint
-from audit.evidence import format_ref, parse_evidence
-from audit.merkle import hash_leaf, hash_node
+from audit.errors import VerificationError
+from audit.evidence import parse_evidence
 from audit.note import VerifierKey
-from gateway.broker.embedded_format import decode_headers
-from tests.faults.workload import payload_of
+from audit.ref import format_ref
+from tests.faults.acknowledged import Acknowledged, Taken, digest, payload_of
+from tests.faults.receiver import Receiver
+from tests.faults.remains import Remains, rows
+
+__all__ = ["rows"]
+
+WAITING = {
+    "claims that are not confirmed": "SELECT count(*) FROM gateway_claim WHERE state <> 'confirmed'",
+    "claims without an entry": "SELECT count(*) FROM gateway_claim WHERE leaf_index IS NULL",
+    "evidence that is in no log": "SELECT count(*) FROM audit_pending",
+    "deliveries that wait": "SELECT count(*) FROM gateway_delivery",
+    "backlogs": "SELECT count(*) FROM gateway_backlog",
+    "heads that are not published": "SELECT count(*) FROM audit_head WHERE size <> checkpoint_size",
+}
 
 
-def rows(file: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
-    with closing(sqlite3.connect(file)) as sql:
-        return sql.execute(statement, values).fetchall()
+@dataclass
+class Findings:
+    """Faults in words, and counts of what was looked at."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, fault: str, example: object) -> None:
+        """One more fault of a sort; its first example is kept."""
+        self.faults[fault] += 1
+        self.examples.setdefault(fault, str(example))
+
+    def words(self) -> list[str]:
+        """Each sort of fault, how often, and an example."""
+        return [f"{fault}: {count}, first {self.examples[fault]}" for fault, count in self.faults.items()]
 
 
-def root_of(leaves: list[bytes]) -> bytes:
-    """RFC 6962, section 2.1, as it is written there: slow, and nobody's code but this."""
-    if len(leaves) == 1:
-        return hash_leaf(leaves[0])
-    split = 1 << ((len(leaves) - 1).bit_length() - 1)
-    return hash_node(root_of(leaves[:split]), root_of(leaves[split:]))
+def inspect(
+    remains: Remains, told: Acknowledged, checkpoints: Mapping[str, Iterable[bytes]], keys: list[bytes]
+) -> Findings:
+    """All that does not need a receiver. `checkpoints`: by origin, the notes served while it ran."""
+    found = Findings()
+    look_for_second_receipts(found, told)
+    look_at_entries(found, remains, told)
+    look_at_topics(found, remains, told)
+    look_for_waiting(found, remains)
+    look_at_logs(found, remains, checkpoints, keys)
+    return found
 
 
-def verify_logs(folder: Path, checkpoints: dict[str, set[bytes]], keys: list[bytes]) -> int:
-    """Make every log anew from its evidence; each checkpoint ever seen must be of it. Returns the entries.
-
-    `checkpoints`: by origin, the notes that were served while the gateway ran.
-    """
-    count = 0
-    file = folder / "gateway.db"
-    shown = {origin: set(notes) for origin, notes in checkpoints.items()}
-    for headers, note in topic(folder, "gateway.checkpoints"):
-        if "gateway_mark" not in headers:
-            shown.setdefault(read_checkpoint(note)[0].origin, set()).add(note)
-    for log, epoch, size, text in rows(file, "SELECT log, epoch, size, checkpoint FROM audit_head"):
-        found = rows(
-            file,
-            'SELECT "index", leaf, evidence FROM audit_entry WHERE log = ? AND epoch = ? ORDER BY "index"',
-            log,
-            epoch,
-        )
-        assert [index for index, _, _ in found] == list(range(size))
-        leaves = [parse_evidence(raw).leaf() for _, _, raw in found]
-        assert leaves == [leaf for _, leaf, _ in found]
-        origin = f"{log}/{epoch}"
-        newest, _ = read_checkpoint(text.encode())
-        assert (newest.origin, newest.size) == (origin, size)
-        for note in {text.encode(), *shown.pop(origin, set())}:
-            seen = verify_checkpoint(note, [VerifierKey(origin, key) for key in keys])
-            assert seen.size <= size
-            assert seen.root == root_of(leaves[: seen.size])
-        count += size
-    assert not shown, "a checkpoint of a log that the database does not have"
-    return count
+def look_for_second_receipts(found: Findings, told: Acknowledged) -> None:
+    """Each event has one receipt, however often it was sent."""
+    for ref in told.second_receipts:
+        found.add("an event has two receipts", ref)
 
 
-def topic(folder: Path, name: str) -> list[tuple[dict[str, bytes], bytes]]:
-    """Headers and value of every record of a topic in the embedded broker's file."""
-    file = folder / "broker.db"
-    ((number,),) = rows(
-        file,
-        "SELECT number FROM topic_partition JOIN topic ON topic.id = topic_id WHERE name = ?",
-        name,
-    )
-    found = rows(
-        file,
-        "SELECT headers, value FROM record WHERE place BETWEEN ? AND ? ORDER BY place",
-        number << 40,
-        (number + 1 << 40) - 1,
-    )
-    return [(dict(decode_headers(headers)), value) for headers, value in found]
+def look_at_entries(found: Findings, remains: Remains, told: Acknowledged) -> None:
+    """What was acknowledged is in the history, once, with the evidence of its receipt; nothing else is."""
+    seen: set[str] = set()
+    for raw_ref, evidence in remains.rows(
+        "SELECT ref, evidence FROM audit_entry WHERE kind = 'event.accepted'"
+    ):
+        ref = format_ref(bytes(raw_ref))
+        taken = told.events.get(ref)
+        if ref in seen:
+            found.add("an event has two history entries", ref)
+        if taken is None:
+            found.add("an entry of an event that nobody was told of", ref)
+        elif taken.evidence != digest(bytes(evidence)):
+            found.add("an entry differs from its receipt", ref)
+        seen.add(ref)
+    for ref in told.events.keys() - seen:
+        found.add("an acknowledged event has no history entry", ref)
+    found.counts["accepted entries"] = len(seen)
 
 
-def verify_kept(folder: Path, receipts: dict[str, set[str]], outbound: set[str]) -> None:
-    """Nothing acknowledged is missing, nothing is there twice, and each event has one receipt."""
-    assert all(len(each) == 1 for each in receipts.values()), "an event has two receipts"
-    first = {ref: next(iter(each)) for ref, each in receipts.items()}
-    entries = rows(
-        folder / "gateway.db", "SELECT ref, evidence FROM audit_entry WHERE kind = 'event.accepted'"
-    )
-    logged = [format_ref(ref) for ref, _ in entries]
-    assert len(set(logged)) == len(logged), "an event has two history entries"
-    assert set(logged) == first.keys(), "history and acknowledgements differ"
-    assert {format_ref(ref): raw for ref, raw in entries} == {
-        ref: payload_of(receipt) for ref, receipt in first.items()
-    }
-    for direction in ("inbound", "outbound"):
-        records = topic(folder, f"partners.acme.{direction}")
-        carried = [headers["gateway_receipt"].decode() for headers, _ in records]
-        refs = [json.loads(payload_of(receipt))["ref"] for receipt in carried]
-        wanted = {ref for ref in first if (ref in outbound) == (direction == "outbound")}
-        assert set(refs) == wanted, "topic and acknowledgements differ"
-        assert len(set(refs)) == len(refs), "an event is on its topic twice"
-        assert all(first[ref] == receipt for ref, receipt in zip(refs, carried, strict=True))
+def look_at_topics(found: Findings, remains: Remains, told: Acknowledged) -> None:
+    """What was acknowledged is on its topic with its first receipt; a second copy is the same."""
+    by_place: dict[tuple[str, str], dict[str, Taken]] = {}
+    for ref, taken in told.events.items():
+        by_place.setdefault((taken.partner, taken.direction), {})[ref] = taken
+    for (partner, direction), wanted in sorted(by_place.items()):
+        name = f"{remains.topic_prefix}{partner}.{direction}"
+        seen: dict[str, bytes] = {}
+        for record in remains.topic(name):
+            receipt = record.headers["gateway_receipt"].decode()
+            ref = json.loads(payload_of(receipt))["ref"]
+            found.counts["records"] += 1
+            if ref not in wanted:
+                found.add("a record of an event that nobody was told of", f"{name} {record.offset}")
+            elif wanted[ref].receipt != digest(receipt.encode()):
+                found.add("a record's receipt is not the first one", f"{name} {record.offset}")
+            if ref in seen:
+                found.counts["double records"] += 1
+                if not remains.may_double or seen[ref] != record.whole:
+                    found.add("an event is on its topic twice", f"{name} {record.offset}")
+            seen.setdefault(ref, record.whole)
+        for ref in wanted.keys() - seen.keys():
+            found.add("an acknowledged event is not on its topic", f"{name} {ref}")
 
 
-def verify_at_rest(folder: Path) -> None:
+def look_for_waiting(found: Findings, remains: Remains) -> None:
     """Nothing waits any more."""
-    file = folder / "gateway.db"
-    assert rows(file, "SELECT count(*) FROM gateway_claim WHERE state <> 'confirmed'") == [(0,)]
-    assert rows(file, "SELECT count(*) FROM gateway_claim WHERE leaf_index IS NULL") == [(0,)]
-    assert rows(file, "SELECT count(*) FROM audit_pending") == [(0,)]
-    assert rows(file, "SELECT count(*) FROM gateway_delivery") == [(0,)]
-    assert rows(file, "SELECT count(*) FROM gateway_backlog") == [(0,)]
+    for what, statement in WAITING.items():
+        ((count,),) = remains.rows(statement)
+        if count:
+            found.add(what, count)
+
+
+def look_at_logs(
+    found: Findings, remains: Remains, checkpoints: Mapping[str, Iterable[bytes]], keys: list[bytes]
+) -> None:
+    """Make every log anew from its evidence; each checkpoint ever seen must be of it."""
+    shown = {origin: set(notes) for origin, notes in checkpoints.items()}
+    for record in remains.topic(remains.checkpoint_topic):
+        if record.value and "gateway_mark" not in record.headers:
+            shown.setdefault(read_checkpoint(record.value)[0].origin, set()).add(record.value)
+    sizes = {}
+    for log, epoch, size, text in remains.rows("SELECT log, epoch, size, checkpoint FROM audit_head"):
+        origin = f"{log}/{epoch}"
+        sizes[origin] = size
+        newest = read_checkpoint(text.encode())[0]
+        if (newest.origin, newest.size) != (origin, size):
+            found.add("a head's checkpoint is another's", origin)
+        shown.setdefault(origin, set()).add(text.encode())
+    for origin in shown.keys() - sizes.keys():
+        found.add("a checkpoint of a log that the database does not have", origin)
+    entries = remains.rows('SELECT log, epoch, "index", leaf, evidence FROM audit_entry ORDER BY 1, 2, 3')
+    for (log, epoch), group in groupby(entries, key=lambda row: (row[0], row[1])):
+        origin = f"{log}/{epoch}"
+        wanted = _claims(found, origin, shown.pop(origin, set()), keys)
+        roots = _roots(found, origin, ((row[2], bytes(row[3]), bytes(row[4])) for row in group), set(wanted))
+        for size, root in wanted.items():
+            if roots.get(size) != root:
+                found.add("a served checkpoint is not of its log", f"{origin} at {size}")
+        if max(roots, default=0) != sizes.pop(origin, None):
+            found.add("a head's size is not its number of entries", origin)
+        found.counts["entries"] += max(roots, default=0)
+    for origin, size in sizes.items():
+        if size:
+            found.add("a log without its entries", origin)
+
+
+def _claims(found: Findings, origin: str, notes: Iterable[bytes], keys: list[bytes]) -> dict[int, bytes]:
+    """Size to root, of every note that was shown."""
+    wanted: dict[int, bytes] = {}
+    for note in notes:
+        try:
+            seen = verify_checkpoint(note, [VerifierKey(origin, key) for key in keys])
+        except VerificationError as error:
+            found.add("a checkpoint that does not verify", f"{origin}: {error}")
+            continue
+        if wanted.setdefault(seen.size, seen.root) != seen.root:
+            found.add("two checkpoints of one size differ", f"{origin} at {seen.size}")
+        found.counts["checkpoints"] += 1
+    return wanted
+
+
+def _roots(
+    found: Findings, origin: str, entries: Iterator[tuple[int, bytes, bytes]], sizes: set[int]
+) -> dict[int, bytes]:
+    """The roots of the log at these sizes, and at its end."""
+    log = CompactLog()
+    roots: dict[int, bytes] = {}
+    for index, leaf, evidence in entries:
+        if index != log.size:
+            found.add("a log's indexes have a gap", f"{origin} at {log.size}")
+        if parse_evidence(evidence).leaf() != leaf:
+            found.add("a leaf that is not its evidence's", f"{origin} at {index}")
+        log.append(leaf)
+        if log.size in sizes:
+            roots[log.size] = log.root()
+    roots[log.size] = log.root()
+    return roots
+
+
+class CompactLog:
+    """RFC 6962, section 2.1, in the memory of its right edge alone: nobody's code but this."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._edge: list[tuple[int, bytes]] = []
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf; two full trees of one height become one."""
+        height, made = 0, hashlib.sha256(b"\x00" + leaf).digest()
+        while self._edge and self._edge[-1][0] == height:
+            made = _node(self._edge.pop()[1], made)
+            height += 1
+        self._edge.append((height, made))
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The tree's head: the full trees of the edge, joined from the right."""
+        if not self._edge:
+            return hashlib.sha256(b"").digest()
+        root = self._edge[-1][1]
+        for _, left in reversed(self._edge[:-1]):
+            root = _node(left, root)
+        return root
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def look_at_deliveries(found: Findings, remains: Remains, receiver: Receiver, told: Acknowledged) -> None:
+    """Each outbound event arrived, repeats under its own webhook-id only, and the log knows of a success."""
+    wanted = told.of("outbound")
+    for ref in wanted - receiver.taken:
+        found.add("a delivery that did not arrive", ref)
+    for ref in receiver.bodies.keys() - wanted:
+        found.add("a delivery of an event that nobody was told of", ref)
+    for ref in receiver.torn:
+        found.add("a webhook-id with two bodies", ref)
+    for event in receiver.split:
+        found.add("an event under two webhook-ids", event)
+    delivered = set()
+    for raw_ref, evidence in remains.rows(
+        "SELECT ref, evidence FROM audit_entry WHERE kind = 'delivery.attempted'"
+    ):
+        found.counts["attempts in the log"] += 1
+        if json.loads(bytes(evidence))["outcome"] == "delivered":
+            delivered.add(format_ref(bytes(raw_ref)))
+    for ref in wanted - delivered:
+        found.add("a delivery that the log does not know of", ref)
+    for ref in delivered - wanted:
+        found.add("the log knows of a delivery that nobody asked for", ref)

@@ -1,7 +1,7 @@
 """The gateway as a program whose steps can kill it.
 
 Started by fork from a process that has loaded the code already: a hundred starts cost as much as ten of an
-interpreter. What runs after the fork is what `gateway up` runs.
+interpreter. What runs after the fork is what `gateway up`, or a role's command, runs.
 """
 
 import multiprocessing
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event
 
-from gateway.bootstrap.program import Options, run
+from gateway.bootstrap.program import Options, RoleName, run
 from gateway.errors import SetupError
 from gateway.settings_sources import load
 
@@ -39,8 +39,11 @@ class Fault:
 class Forked:
     """A process, as `subprocess.Popen` shows it."""
 
-    def __init__(self, flags: Mapping[str, str | int], fault: Fault, log: Path) -> None:
-        self._process = _CONTEXT.Process(target=start, args=(dict(flags), fault, log))
+    def __init__(
+        self, flags: Mapping[str, str | int], fault: Fault, log: Path, role: RoleName | None = None
+    ) -> None:
+        """`role` None: all of them in one process."""
+        self._process = _CONTEXT.Process(target=start, args=(dict(flags), fault, log, role))
         self._process.start()
 
     @property
@@ -86,7 +89,7 @@ def squeeze(pages: Path) -> None:
     event.listen(Engine, "begin", limit)
 
 
-def start(flags: Mapping[str, str | int], fault: Fault, log: Path) -> None:
+def start(flags: Mapping[str, str | int], fault: Fault, log: Path, role: RoleName | None = None) -> None:
     """Run until stopped, with what is said in the log; a start that cannot be is one line and exit code 1."""
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
@@ -94,8 +97,11 @@ def start(flags: Mapping[str, str | int], fault: Fault, log: Path) -> None:
     step = killer(*fault.kill) if fault.kill else lambda _: None
     if fault.pages:
         squeeze(fault.pages)
+    options = Options(step=step)
+    if role is not None:
+        options = Options(mode="role", roles=(role,), step=step)
     try:
-        run(load(flags=flags, environ={}, file=None).settings, Options(step=step))
+        run(load(flags=flags, environ={}, file=None).settings, options)
     except SetupError as error:
         sys.stderr.write(f"gateway: {error}\n")
         sys.exit(1)

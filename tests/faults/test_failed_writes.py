@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from audit.ref import format_ref
 from gateway.bootstrap.ground import clock
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.embedded import Fate as RecordFate
 from gateway.broker.port import Record
-from gateway.event import Direction, format_ref
+from gateway.event import Direction
 from gateway.ingress.outcome import Accepted, Failed, Outcome
 from tests.acceptance.running import CONTRACT, orders
+from tests.faults.acknowledged import Acknowledged
 from tests.faults.commits import CommitTrouble, Fate
-from tests.faults.inspection import rows, topic, verify_at_rest, verify_kept, verify_logs
+from tests.faults.inspection import inspect
 from tests.faults.receiver import receiving
+from tests.faults.remains import Embedded, rows
 from tests.world import World, running
 
 HASTE = {"lease.duration": "1s", "claims.lease": "300ms", "claims.wait": "50ms", "egress.tick": "20ms"}
@@ -40,8 +43,7 @@ class Caller:
     """Repeats blindly, and keeps what it was told."""
 
     world: World
-    receipts: dict[str, set[str]] = field(default_factory=dict)
-    outbound: set[str] = field(default_factory=set)
+    told: Acknowledged = field(default_factory=Acknowledged)
     codes: list[str] = field(default_factory=list)
 
     async def send(
@@ -59,10 +61,7 @@ class Caller:
 
     def _keep(self, taken: list[Accepted], direction: Direction) -> list[Accepted]:
         for one in taken:
-            ref = format_ref(one.ref)
-            self.receipts.setdefault(ref, set()).add(one.receipt)
-            if direction == "outbound":
-                self.outbound.add(ref)
+            self.told.note(format_ref(one.ref), one.receipt, direction=direction)
         return taken
 
     def _note(self, outcomes: Sequence[Outcome]) -> None:
@@ -88,9 +87,7 @@ async def at_rest(folder: Path, accepted: int) -> None:
 
 def verify_all(folder: Path, caller: Caller) -> None:
     keys = list(caller.world.parts.keys.public_keys("checkpoint").values())
-    verify_kept(folder, caller.receipts, caller.outbound)
-    verify_at_rest(folder)
-    verify_logs(folder, {}, keys)
+    assert inspect(Embedded(folder), caller.told, {}, keys).words() == []
 
 
 @pytest.mark.faults
@@ -110,7 +107,7 @@ async def test_a_failed_commit_neither_loses_nor_doubles(tmp_path: Path, name: s
             await caller.send(again)
         await at_rest(tmp_path, 10)
     assert trouble.left == 0
-    assert len(caller.receipts) == 10
+    assert len(caller.told.events) == 10
     assert set(caller.codes) == ({"outcome_unknown"} if name == "claim" else set())
     verify_all(tmp_path, caller)
 
@@ -148,14 +145,14 @@ async def test_a_relays_failed_tick_repeats_under_the_same_webhook_ids(tmp_path:
                     await caller.send(body, direction="outbound")
                 async with asyncio.timeout(20):
                     while True:
-                        if receiver.taken == caller.outbound and not trouble.left:
+                        if receiver.taken == caller.told.of("outbound") and not trouble.left:
                             break
                         await asyncio.sleep(0.05)
                 stop.set()
                 await relay
             await at_rest(tmp_path, 12)
-    assert all(len(each) == 1 for each in receiver.events.values())
-    assert all(len(each) == 1 for each in receiver.bodies.values())
+    assert not receiver.split
+    assert not receiver.torn
     verify_all(tmp_path, caller)
 
 
@@ -223,5 +220,7 @@ async def test_a_checkpoint_is_shown_again_until_the_broker_says_that_it_has_it(
         caller = Caller(world)
         await caller.send(*orders(0, 5))
         await at_rest(tmp_path / "data", 5)
-    assert {len(note) > 0 for _, note in topic(tmp_path / "data", "gateway.checkpoints")} == {True}
+    kept = list(Embedded(tmp_path / "data").topic("gateway.checkpoints"))
+    assert kept
+    assert all(one.value for one in kept)
     verify_all(tmp_path / "data", caller)

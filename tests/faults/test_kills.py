@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 
 from tests.acceptance.running import CONTRACT, Gateway
-from tests.faults.inspection import rows, verify_at_rest, verify_kept, verify_logs
+from tests.faults.inspection import (
+    Findings,
+    inspect,
+    look_at_deliveries,
+    look_at_entries,
+    look_at_topics,
+)
 from tests.faults.program import Fault
 from tests.faults.receiver import Receiver, receiving
+from tests.faults.remains import Embedded
 from tests.faults.workload import Sender
 
 STEPS = (
@@ -100,7 +107,7 @@ async def settled(gateway: Gateway, receiver: Receiver, sender: Sender) -> None:
                 and not any(one["sequence"] or one.get("relay") for one in status["lag"])
                 and not status["deliveries"]["states"]
                 and not status["deliveries"]["backlog"]
-                and receiver.taken >= sender.outbound
+                and receiver.taken >= sender.told.of("outbound")
             )
             if is_done:
                 assert status["warnings"] == []
@@ -141,7 +148,7 @@ async def run_kills(folder: Path, kills: Sequence[Kill], flags: dict[str, str | 
             gateway.start(fault=Fault())
             applied = gateway.apply(CONTRACT + ENDPOINTS.replace("URL", receiver.url))
             assert applied.status_code == 201, applied.text
-            sender = Sender(gateway, gateway.partner_key())
+            sender = Sender.to(gateway)
             await sender.send_new()
             published(gateway, seen)
             gateway.kill()
@@ -159,29 +166,15 @@ async def run_kills(folder: Path, kills: Sequence[Kill], flags: dict[str, str | 
             await settled(gateway, receiver, sender)
             keys = published(gateway, seen)
             refs = await listed(gateway)
-            assert sorted(refs) == sorted(sender.receipts)
+            assert sorted(refs) == sorted(sender.told.events)
             assert gateway.stop() == 0, gateway.said()
         finally:
             gateway.kill()
-    assert sum(one.events for one in sender.requests) == len(sender.receipts)
-    verify_kept(folder, sender.receipts, sender.outbound)
-    verify_at_rest(folder)
-    verify_logs(folder, seen, keys)
-    verify_deliveries(folder, receiver, sender)
-
-
-def verify_deliveries(folder: Path, receiver: Receiver, sender: Sender) -> None:
-    """Each outbound event arrived, repeats under its own webhook-id only, and the log knows of a success."""
-    assert receiver.taken == sender.outbound
-    assert all(len(ids) == 1 for ids in receiver.events.values())
-    assert all(len(digests) == 1 for digests in receiver.bodies.values())
-    delivered = rows(
-        folder / "gateway.db",
-        "SELECT DISTINCT json_extract(CAST(evidence AS TEXT), '$.ref') FROM audit_entry"
-        " WHERE kind = 'delivery.attempted'"
-        " AND json_extract(CAST(evidence AS TEXT), '$.outcome') = 'delivered'",
-    )
-    assert {ref for (ref,) in delivered} == sender.outbound
+    assert sender.events == len(sender.told.events)
+    found = inspect(Embedded(folder), sender.told, seen, keys)
+    look_at_deliveries(found, Embedded(folder), receiver, sender.told)
+    assert found.words() == []
+    assert found.counts["accepted entries"] == sender.events
 
 
 @pytest.mark.faults
@@ -211,23 +204,26 @@ async def test_a_stop_under_load_keeps_what_was_acknowledged(tmp_path: Path) -> 
     try:
         gateway.start(fault=Fault())
         gateway.apply()
-        sender = Sender(gateway, gateway.partner_key())
+        sender = Sender.to(gateway)
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(asyncio.to_thread(gateway.stop))
             while not stopping.done():
                 await sender.send_new()
         assert stopping.result() == 0, gateway.said()
-        acknowledged = set(sender.receipts)
+        acknowledged = set(sender.told.events)
         gateway.start(fault=Fault())
         await sender.finish(30)
         await sender.send_all_again()
-        assert sorted(await listed(gateway)) == sorted(sender.receipts)
-        assert acknowledged <= sender.receipts.keys()
+        assert sorted(await listed(gateway)) == sorted(sender.told.events)
+        assert acknowledged <= sender.told.events.keys()
         assert gateway.stop() == 0, gateway.said()
     finally:
         gateway.kill()
     assert "Traceback" not in gateway.log.read_text()
-    verify_kept(tmp_path / "data", sender.receipts, sender.outbound)
+    found = Findings()
+    look_at_entries(found, Embedded(tmp_path / "data"), sender.told)
+    look_at_topics(found, Embedded(tmp_path / "data"), sender.told)
+    assert found.words() == []
 
 
 def test_the_plans_hold_every_step_and_fifty_kills() -> None:
