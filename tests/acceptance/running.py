@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from tests.acceptance.stacks import Files, Stack
 from tests.faults.program import Fault, Forked
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,8 @@ class Gateway:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | Forked | None = None
     log_file: Path | None = None
+    stack: Stack = field(default_factory=Files)
+    is_prepared: bool = False
 
     @property
     def url(self) -> str:
@@ -80,7 +83,7 @@ class Gateway:
         `fault`: started by tests/faults/program.py instead, so that something goes wrong in it.
         """
         assert self.process is None or self.process.poll() is not None, "one process at a time"
-        settings = {"listen.public": f"127.0.0.1:{self.port}", "log.format": "json", **self.flags}
+        settings = self.settings()
         if fault is not None:
             self.process = Forked({"data": str(self.folder), **settings}, fault, self.log)
             return self.process
@@ -97,9 +100,25 @@ class Gateway:
 
     def start(self, *command: str, fault: Fault | None = None) -> "Gateway":
         """Start, and wait until it is ready."""
+        self.ensure_prepared()
         self.launch(*command, fault=fault)
         assert self.wait_ready(), self.said()
         return self
+
+    def ensure_prepared(self) -> None:
+        """Do once what is to be done before the first start that is to succeed."""
+        if not self.is_prepared:
+            self.stack.prepare({"data": str(self.folder), **self.settings()}, self.log)
+            self.is_prepared = True
+
+    def settings(self) -> dict[str, str | int]:
+        """Those of the stack, and this gateway's own."""
+        own: dict[str, str | int] = {"listen.public": f"127.0.0.1:{self.port}", "log.format": "json"}
+        return {**own, **self.stack.flags(), **self.flags}
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on its database, past the gateway."""
+        return self.stack.rows(self.folder, query)
 
     def wait_ready(self) -> bool:
         """Whether it became ready before it ended."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import CONTRACT, ORDER, ROOT, Gateway, orders
+from tests.acceptance.stacks import only_files
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -71,6 +72,8 @@ def test_the_readme_s_way_from_a_contract_to_a_verified_proof(
     assert run("status").returncode == 8
 
 
+# A pipe of the command: no broker and no database has a part in it.
+@only_files
 def test_a_reader_that_has_read_enough_sees_no_traceback(gateway: Gateway, run: Run, tmp_path: Path) -> None:
     gateway.start()
     assert run("status").returncode == 0
@@ -107,6 +110,8 @@ def test_ctrl_c_ends_quietly_with_130(gateway: Gateway, run: Run, tmp_path: Path
     assert followed.returncode == 130
 
 
+# The certificate and the address file are the data folder's.
+@only_files
 def test_under_tls_the_command_finds_its_authority_by_itself(
     gateway: Gateway, run: Run, tmp_path: Path
 ) -> None:

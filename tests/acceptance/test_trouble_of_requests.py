@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from gateway.database import Database
 from gateway.vault import Vault, load_master
 from partners.onboarding import Means
 from tests.acceptance.running import CONTRACT, ORDER, ROOT, Gateway, orders
-from tests.faults.inspection import rows
+from tests.acceptance.stacks import STACKS, open_stack
+from tests.faults.program import Fault
 
 PATH = "/v1/events/order.placed"
 JSON = "application/json"
@@ -32,18 +33,18 @@ FOLLOWED_SECONDS = 4
 """Two are promised; the others are for a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway for all requests of this module, with acme's contract."""
-    gateway = Gateway(tmp_path_factory.mktemp("requests") / "data")
-    try:
-        gateway.start()
+@pytest.fixture(scope="module", params=STACKS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway of each stack for all requests of this module, with acme's contract."""
+    with ExitStack() as held:
+        stack = open_stack(request, held)
+        gateway = Gateway(tmp_path_factory.mktemp("requests") / "data", stack=stack)
+        held.callback(gateway.kill)
+        gateway.start(fault=Fault())
         assert gateway.apply().status_code == 201
         yield gateway
         assert gateway.stop() == 0, gateway.said()
         assert "Traceback" not in gateway.log.read_text()
-    finally:
-        gateway.kill()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def acme(running: Gateway) -> Iterator[httpx.Client]:
 
 
 def claims(gateway: Gateway) -> int:
-    ((count,),) = rows(gateway.folder / "gateway.db", "SELECT count(*) FROM gateway_claim")
+    ((count,),) = gateway.rows("SELECT count(*) FROM gateway_claim")
     return int(count)
 
 
@@ -272,11 +273,10 @@ def test_a_change_that_another_instance_wrote_is_followed_by_itself(
 
 async def apply_beside(gateway: Gateway, folder: Path) -> None:
     """Apply a contract through the same database, past the running process."""
-    database = Database(f"sqlite:///{gateway.folder / 'gateway.db'}")
+    database = Database(gateway.stack.url(gateway.folder))
     vault = Vault(load_master(gateway.folder / "master.key"), entropy)
-    ((house_log,),) = rows(
-        gateway.folder / "gateway.db", "SELECT value FROM gateway_meta WHERE name = 'house_log'"
-    )
+    ((house_log,),) = gateway.rows("SELECT value FROM gateway_meta WHERE name = 'house_log'")
+    prefix = str(gateway.settings().get("broker.topic_prefix", "partners."))
 
     async def nobody() -> None:
         """Tell nobody: the running process has to find out by itself."""
@@ -290,7 +290,7 @@ async def apply_beside(gateway: Gateway, folder: Path) -> None:
             database=database,
             catalog=catalog,
             scribe=Scribe(gateway.url, gateway.url.removeprefix("http://"), house_log, entropy),
-            means=Means(entropy, vault.seal, "partners."),
+            means=Means(entropy, vault.seal, prefix),
             pepper=vault.pepper(),
             clock=clock,
             allow_insecure_loopback=True,

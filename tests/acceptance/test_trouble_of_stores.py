@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import httpx
 import pytest
 
 from tests.acceptance.running import Gateway, orders
-from tests.faults.inspection import rows
+from tests.acceptance.stacks import SERVERS, Servers, only_files, only_servers, open_stack
 from tests.faults.program import Fault
 
 ANSWER_SECONDS = 3.0
@@ -54,10 +53,7 @@ def until_taken(client: httpx.Client, body: dict[str, Any], *, seconds: float = 
 
 def accepted_ids(gateway: Gateway) -> list[str]:
     """Ids of the events that the log has, in order of their entries."""
-    found = rows(
-        gateway.folder / "gateway.db",
-        "SELECT event_id FROM audit_entry WHERE kind = 'event.accepted' ORDER BY \"index\"",
-    )
+    found = gateway.rows("SELECT event_id FROM audit_entry WHERE kind = 'event.accepted' ORDER BY \"index\"")
     return [one for (one,) in found]
 
 
@@ -73,14 +69,13 @@ def until_sequenced(gateway: Gateway, ids: set[str]) -> None:
 
 def test_a_database_locked_by_another_program_is_503_in_time_and_comes_back(gateway: Gateway) -> None:
     gateway.flags |= {"claims.lease": "1s"}
-    gateway.start()
+    gateway.start(fault=Fault())
     gateway.apply()
     key = gateway.partner_key()
     sent = orders(0, 12)
     with gateway.client(key) as client:
         receipts = {one["order_id"]: until_taken(client, one).json()["receipt"] for one in sent[:3]}
-        with closing(sqlite3.connect(gateway.folder / "gateway.db", isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        with gateway.stack.locked(gateway.folder, "gateway_claim"):
             answers: list[tuple[httpx.Response, float]] = []
             threads = [
                 threading.Thread(target=lambda one=one: answers.append(post(client, one))) for one in sent[3:]
@@ -91,7 +86,6 @@ def test_a_database_locked_by_another_program_is_503_in_time_and_comes_back(gate
             for thread in threads:
                 thread.join()
             alive = client.get("/livez")
-            other.execute("ROLLBACK")
         assert alive.status_code == 200
         assert len(answers) == len(threads)
         for answer, seconds in answers:
@@ -145,9 +139,35 @@ def _few_pages(folder: Path, gateway: Gateway) -> Storage:
     return Storage(gateway, fill, limit.unlink, lambda: gateway.start(fault=Fault(pages=limit)))
 
 
-@pytest.fixture(params=["pages", "disk"])
+def _no_room(gateway: Gateway) -> Storage:
+    """What PostgreSQL says of a full disk, to each claim: its own would be full for every test beside."""
+    raising = "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'"
+
+    def fill() -> None:
+        body = f"BEGIN {raising}; END"
+        gateway.stack.execute(
+            gateway.folder, f"CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$"
+        )
+        gateway.stack.execute(
+            gateway.folder,
+            "CREATE TRIGGER no_room BEFORE INSERT ON gateway_claim EXECUTE FUNCTION no_room()",
+        )
+
+    def free() -> None:
+        gateway.stack.execute(gateway.folder, "DROP TRIGGER no_room ON gateway_claim")
+
+    return Storage(gateway, fill, free, lambda: gateway.start(fault=Fault()))
+
+
+@pytest.fixture(params=["pages", "disk", SERVERS])
 def storage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Storage]:
     folder = tmp_path / "small"
+    if request.param == "servers":
+        with ExitStack() as held:
+            gateway = Gateway(folder, {"claims.lease": "1s"}, stack=open_stack(request, held))
+            held.callback(gateway.kill)
+            yield _no_room(gateway)
+        return
     folder.mkdir()
     is_mounted = False
     if request.param == "disk":
@@ -199,6 +219,32 @@ def test_a_full_disk_is_503_storage_full_and_comes_back_by_itself(storage: Stora
     assert set(accepted_ids(gateway)) == set(receipts)
 
 
+@only_servers
+def test_a_kafka_that_is_silent_for_a_while_is_503_in_time_and_no_event_is_twice(gateway: Gateway) -> None:
+    assert isinstance(gateway.stack, Servers)
+    gateway.flags |= {"claims.lease": "1s"}
+    gateway.start(fault=Fault())
+    gateway.apply()
+    sent = orders(0, 9)
+    with gateway.client(gateway.partner_key()) as client:
+        receipts = {one["order_id"]: until_taken(client, one).json()["receipt"] for one in sent[:3]}
+        gateway.stack.kafka.pause()
+        try:
+            for one in sent[3:5]:
+                verify_away(*post(client, one), "outcome_unknown", "broker_unavailable")
+            assert client.get("/livez").status_code == 200
+        finally:
+            gateway.stack.kafka.resume()
+        for one in sent:
+            receipt = until_taken(client, one).json()["receipt"]
+            assert receipts.setdefault(one["order_id"], receipt) == receipt
+    until_sequenced(gateway, {one["order_id"] for one in sent})
+    assert gateway.wait_ready()
+    assert gateway.stop() == 0, gateway.said()
+
+
+# Nothing has been stored when the broker is missed: the database has no part in it.
+@only_files
 def test_a_broker_that_is_not_there_is_503_in_time_and_readyz_says_so(gateway: Gateway) -> None:
     gateway.flags["broker.url"] = "kafka://127.0.0.1:1"
     init = gateway.launch("init")
@@ -225,5 +271,4 @@ def test_a_broker_that_is_not_there_is_503_in_time_and_readyz_says_so(gateway: G
         status = client.get("/v1/status").json()
     assert status["broker"]["state"] == "away"
     assert gateway.stop() == 0, gateway.said()
-    claims = rows(gateway.folder / "gateway.db", "SELECT count(*) FROM gateway_claim")
-    assert claims == [(0,)]
+    assert gateway.rows("SELECT count(*) FROM gateway_claim") == [(0,)]

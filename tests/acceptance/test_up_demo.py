@@ -16,10 +16,12 @@ import pytest
 from gateway.cli.demo_partner import DemoPartner
 from gateway.errors import SetupError
 from tests.acceptance.running import ROOT, Gateway
+from tests.acceptance.stacks import only_files
 
 
 def start(gateway: Gateway) -> dict[str, str]:
     """Start with --demo; the lines that it told last, by their first word."""
+    gateway.ensure_prepared()
     before = gateway.log.stat().st_size if gateway.log.exists() else 0
     gateway.launch("up", "--demo")
     assert gateway.wait_ready(), gateway.said()
@@ -95,6 +97,8 @@ def test_a_second_start_adds_nothing_and_works_after_a_kill(gateway: Gateway) ->
     assert is_away(second)
 
 
+# From here on: processes and files of --demo, which no broker and no database has a part in.
+@only_files
 def test_where_the_port_is_taken_the_webhooks_go_to_another(gateway: Gateway) -> None:
     first = start(gateway)
     port = int(first["webhooks"].rpartition(":")[2].removesuffix("/counts"))
@@ -117,6 +121,7 @@ def test_where_the_port_is_taken_the_webhooks_go_to_another(gateway: Gateway) ->
         assert counts(second)["bad_signatures"] == 0
 
 
+@only_files
 def test_a_revoked_key_is_replaced(gateway: Gateway) -> None:
     start(gateway)
     key = gateway.folder / "demo/acme.key"
@@ -131,6 +136,7 @@ def test_a_revoked_key_is_replaced(gateway: Gateway) -> None:
         assert client.get("/v1/me").status_code == 200
 
 
+@only_files
 def test_a_partner_of_somebody_else_is_left_alone(gateway: Gateway) -> None:
     gateway.start()
     assert gateway.apply().status_code == 201
@@ -141,6 +147,7 @@ def test_a_partner_of_somebody_else_is_left_alone(gateway: Gateway) -> None:
         assert client.get("/v1/partners/acme").json()["contract"] == 1
 
 
+@only_files
 def test_ctrl_c_in_the_terminal_ends_both(gateway: Gateway) -> None:
     told = start(gateway)
     assert gateway.process is not None
@@ -154,6 +161,7 @@ def test_without_the_examples_it_says_where_they_would_be(tmp_path: Path) -> Non
         DemoPartner(tmp_path, os.environ)
 
 
+@only_files
 def test_beyond_loopback_there_is_no_demo(gateway: Gateway) -> None:
     gateway.flags |= {"listen.public": f"0.0.0.0:{gateway.port}", "listen.behind_proxy": "true"}
     assert "listen.public" in gateway.refuses("up", "--demo", code=2)
