@@ -71,7 +71,7 @@ async def _bounded(area: Area, check: Callable[[], Awaitable[Iterable[Finding]]]
     except TimeoutError:
         return [area.fault(f"no answer within {AREA_SECONDS:.0f} s", "see whether what it asks hangs")]
     except (GatewayError, BrokerError, OSError) as error:
-        return [area.fault(f"{error}", "see above")]
+        return [area.fault(f"{error}", "mend what it names, and ask again")]
     except Exception as error:  # noqa: BLE001 - one check that fails must not hide what the others found
         return [area.fault(f"this check failed: {type(error).__name__}: {error}", "report this as our bug")]
 

@@ -17,6 +17,7 @@ from gateway.doctor.broker import (
     judge_cluster,
     judge_denied,
     judge_rights,
+    judge_silence,
     judge_sizes,
     judge_topics,
 )
@@ -59,8 +60,7 @@ async def examine_kafka(settings: Settings, inside: Inside | None) -> list[Findi
     try:
         found += await _ask(inspection, settings, inside, servers)
     except BrokerError as error:
-        what, _, mend = str(error).rpartition(": ")
-        found.append(BROKER.fault(what or mend, mend if what else "see that Kafka is up, and broker.url"))
+        found.append(judge_silence(servers, str(error)))
     finally:
         await inspection.close()
     return [*found, judge_keeping(settings), judge_sizes(settings.ingress.body_bytes, RECORD_BYTES)]

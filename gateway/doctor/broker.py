@@ -62,6 +62,14 @@ def judge_cluster(cluster: Cluster, wanted: Wanted) -> Iterator[Finding]:
         )
 
 
+def judge_silence(servers: str, why: str) -> Finding:
+    """Judge a Kafka that gave no answer; `why` may end in how to mend it, as the adapter says it."""
+    what, _, mend = why.rpartition(": ")
+    if not mend.startswith("check "):
+        what, mend = why, "see that Kafka is up, and that broker.url and broker.properties_file fit it"
+    return BROKER.fault(f"Kafka does not answer at {servers}: {what}", mend)
+
+
 def judge_topics(
     found: Mapping[str, FoundTopic], wanted: Sequence[str], mismatches: Mapping[str, Sequence[str]]
 ) -> Iterator[Finding]:
