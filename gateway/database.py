@@ -22,7 +22,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, SQLModel
 
 from gateway.errors import OverloadedError, StoreError, StoreUnknownError
-from gateway.sql_engines import READERS, WARNINGS, postgresql_engine, sqlite_engine, sqlite_file
+from gateway.sql_engines import (
+    READERS,
+    SILENT_SECONDS,
+    WARNINGS,
+    postgresql_engine,
+    sqlite_engine,
+    sqlite_file,
+)
 from gateway.sql_errors import is_silence, spoils, translate, translated, without_values
 
 if TYPE_CHECKING:
@@ -45,8 +52,17 @@ _POSTGRESQL_CLOCK: Final = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1
 class Database:
     """One database, opened lazily: making this object connects to nothing."""
 
-    def __init__(self, url: str, *, waiting: int = WAITING, busy_ms: int = BUSY_MS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        waiting: int = WAITING,
+        busy_ms: int = BUSY_MS,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         """Take a `sqlite:///file` or `postgresql://...` URL; the latter as libpq reads it.
+
+        `silent_seconds`: how long PostgreSQL may go without an answer.
 
         Raises:
             SetupError: the URL is none of these, or the driver for it is not installed.
@@ -58,7 +74,7 @@ class Database:
             self._writer = sqlite_engine(url, busy_ms, is_writer=True)
             self._reader = sqlite_engine(url, busy_ms, is_writer=False)
         else:
-            self._writer, self._cluster = postgresql_engine(url)
+            self._writer, self._cluster = postgresql_engine(url, silent_seconds)
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )

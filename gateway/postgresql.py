@@ -26,9 +26,6 @@ CONNECT_SECONDS: Final = 2
 IDLE_SECONDS: Final = 2.0
 """For the first word of a connection that lay in the pool, and for the first words of a new one."""
 
-SILENT_SECONDS: Final = 8.0
-"""For any later word, COMMIT included; the server itself ends statements a second earlier."""
-
 _STATEMENT_MS: Final = 7_000
 _GRACE_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.1
@@ -70,7 +67,7 @@ _WORDS: Final = (
     ('role "', _CREDENTIALS_WORDS),
     ("does not exist", "PostgreSQL has no such database: create it, or correct database.url"),
     ("session is read-only", _STANDBY_WORDS),
-    ("hot standby mode", _STANDBY_WORDS),
+    ("server is in hot standby mode", _STANDBY_WORDS),
     ("timeout expired", "the database does not answer"),
 )
 """A refused connection has no code, only PostgreSQL's words; those of another language mean the last line."""
@@ -114,10 +111,12 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     Attributes:
         patience: seconds that the server has for each answer; None where it may take any time.
+        is_at_work: in somebody's transaction, not in the pool.
         server: whom it reached.
     """
 
     patience: float | None = IDLE_SECONDS
+    is_at_work = False
     server: Server = Server(0, 0)
     _is_committing = False
 
@@ -145,7 +144,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     def _interrupt(self, gen: PQGen[T], error: psycopg.OperationalError) -> T:
         """Ask the server to cancel, so that no backend stays behind; else leave."""
         is_active = self.pgconn.transaction_status == TransactionStatus.ACTIVE
-        if self.patience == SILENT_SECONDS and is_active and not self._is_committing:
+        if self.is_at_work and is_active and not self._is_committing:
             try:
                 self.cancel_safe(timeout=_GRACE_SECONDS)
                 return super().wait(_resumed(gen), _INTERVAL_SECONDS, _GRACE_SECONDS)

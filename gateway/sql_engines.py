@@ -18,6 +18,9 @@ READERS: Final = 4
 POOL: Final = 2 * READERS
 """Connections to PostgreSQL that one process may have: one for each SQL thread."""
 
+SILENT_SECONDS: Final = 8.0
+"""How long PostgreSQL may go without an answer, to a COMMIT too. It ends statements itself before that."""
+
 WARNINGS: Final = "warnings"
 """Key of the PostgreSQL warnings in a connection's `info`: a list of their codes."""
 
@@ -68,14 +71,14 @@ def sqlite_engine(url: str, busy_ms: int, *, is_writer: bool) -> Engine:
     return engine
 
 
-def postgresql_engine(url: str) -> "tuple[Engine, Cluster]":
-    """The pool, and the servers behind it.
+def postgresql_engine(url: str, silent_seconds: float) -> "tuple[Engine, Cluster]":
+    """The pool, and the servers behind it. `silent_seconds`: how long a statement may go without an answer.
 
     Raises:
         SetupError: libpq cannot read the URL, or the driver is missing.
     """
     try:
-        from gateway.postgresql import IDLE_SECONDS, SILENT_SECONDS, Cluster  # noqa: PLC0415 - SQLite needs none
+        from gateway.postgresql import IDLE_SECONDS, Cluster  # noqa: PLC0415 - SQLite needs none
     except ImportError as error:
         raise SetupError("PostgreSQL needs the psycopg driver: pip install 'psycopg[binary]'") from error
     cluster = Cluster(f"postgresql://{url.partition('://')[2]}", pool=POOL)
@@ -102,11 +105,13 @@ def postgresql_engine(url: str) -> "tuple[Engine, Cluster]":
         connection.add_notice_handler(note)
 
     def taken(connection: Any, _record: Any, _proxy: Any) -> None:
-        connection.patience = SILENT_SECONDS
+        connection.patience = silent_seconds
+        connection.is_at_work = True
 
     def given_back(connection: Any, _record: Any) -> None:
         if connection is not None:
             connection.patience = IDLE_SECONDS
+            connection.is_at_work = False
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", connected)

@@ -184,8 +184,9 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
         except (NotInLogError, InconsistentError) as error:
             raise LogBehindError(
                 f"{origin}: the checkpoint topic shows {checkpoint.size} entries that this database does not "
-                f"have ({error}). It was restored from an older backup, or wiped, or belongs to another "
-                "gateway with the same topics. Restore the newest database; nothing is appended until then."
+                f"have ({error}). It was restored from an older backup, or was a standby that had not "
+                "received everything, or was wiped, or belongs to another gateway with the same topics. "
+                "Restore the newest database; nothing is appended until then."
             ) from error
 
 

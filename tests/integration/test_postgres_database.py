@@ -1,8 +1,9 @@
 """What only PostgreSQL does: connections cut, COMMITs that nobody answers, standbys that are missing."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 
 import psycopg
 import pytest
@@ -10,12 +11,15 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, select
 
-from gateway.database import Database
+from gateway.database import Database, take_time
 from gateway.errors import BugError, StoreError, StoreUnknownError
 from gateway.rows import MetaRow
+from gateway.sql_engines import POOL, READERS
 from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.postgres
+
+BOUND_SECONDS = 60.0
 
 DIE_AT_COMMIT = """
 CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -40,6 +44,21 @@ def database(url: str) -> Iterator[Database]:
     opened = Database(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def hasty(url: str) -> Iterator[Database]:
+    """One that leaves a server after a second without an answer."""
+    opened = Database(url, silent_seconds=1.0)
+    yield opened
+    opened.close()
+
+
+async def failure(asked: Awaitable[object]) -> StoreError:
+    """How it fails."""
+    with pytest.raises(StoreError) as caught:
+        await asked
+    return caught.value
 
 
 def named(name: str) -> Callable[[Session], None]:
@@ -139,6 +158,160 @@ async def test_a_lock_held_elsewhere_is_unavailable_and_passes(database: Databas
     assert await database.read(names) == ["b"]
 
 
+async def test_a_paused_server_is_told_to_everybody_in_time_and_found_again(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    async with asyncio.TaskGroup() as warm:
+        for number in range(READERS):
+            warm.create_task(database.write(named(f"warm {number}")))
+            warm.create_task(database.read(names))
+    postgres_server.pause()
+    try:
+        async with asyncio.timeout(BOUND_SECONDS), asyncio.TaskGroup() as asked:
+            # One after the other in the threads there are, these would take minutes.
+            reads = [asked.create_task(failure(database.read(names))) for _ in range(100)]
+            writes = [asked.create_task(failure(database.write(named(f"lost {n}")))) for n in range(100)]
+        threads = [one.name for one in threading.enumerate() if one.name.startswith("sql-")]
+    finally:
+        postgres_server.resume()
+    assert {task.result().code for task in reads + writes} == {"store_unavailable"}
+    assert {str(task.result()) for task in reads + writes} == {"the database does not answer"}
+    assert len(threads) <= 2 * READERS
+    await database.write(named("after"))
+    assert await database.read(names) == ["after", *(f"warm {number}" for number in range(READERS))]
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+async def test_a_server_that_is_paused_within_a_statement_is_left(
+    hasty: Database, postgres_server: PostgresServer, kind: str
+) -> None:
+    begun = threading.Event()
+
+    def ask(session: Session) -> None:
+        session.execute(text("SELECT 1"))
+        begun.set()
+        assert paused.wait(BOUND_SECONDS)
+        session.execute(text("SELECT 2"))
+
+    paused = threading.Event()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(BOUND_SECONDS), asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(failure(hasty.read(ask) if kind == "read" else hasty.write(ask)))
+        await loop.run_in_executor(None, begun.wait, BOUND_SECONDS)
+        postgres_server.pause()
+        try:
+            paused.set()
+            error = await asked
+        finally:
+            postgres_server.resume()
+    assert (error.code, str(error)) == ("store_unavailable", "the database does not answer")
+    await hasty.write(named("after"))
+    assert await hasty.read(names) == ["after"]
+
+
+async def test_a_statement_without_end_is_cancelled_at_the_server(
+    hasty: Database, url: str, postgres_server: PostgresServer
+) -> None:
+    error = await failure(hasty.read(lambda session: session.execute(text("SELECT pg_sleep(600)")).all()))
+    assert error.code == "store_unavailable"
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
+    assert postgres_server.execute(asleep, name_of(url)) == [(0,)]
+    assert await hasty.read(names) == []
+
+
+async def test_a_migration_may_take_any_time(hasty: Database) -> None:
+    def slow(session: Session) -> None:
+        take_time(session)
+        session.execute(text("SELECT pg_sleep(1.5)"))
+        put(session, "slow")
+
+    await hasty.write(slow)
+    assert await hasty.read(names) == ["slow"]
+
+
+async def test_a_commit_that_waits_for_a_standby_is_left_and_not_cancelled(
+    hasty: Database, postgres_server: PostgresServer
+) -> None:
+    """Cancelled, it would be seen here, and signed, before any standby has it."""
+    server = postgres_server
+    await hasty.write(named("before"))
+    server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    server.execute("SELECT pg_reload_conf()")
+    try:
+        async with asyncio.timeout(BOUND_SECONDS):
+            with pytest.raises(StoreUnknownError):
+                await hasty.write(named("waits"))
+        assert await hasty.read(names) == ["before"]
+    finally:
+        server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        server.execute("SELECT pg_reload_conf()")
+    for _ in range(500):
+        if await hasty.read(names) == ["before", "waits"]:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(await hasty.read(names))
+
+
+async def test_another_life_of_the_server_is_refused_until_it_is_vetted(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    assert await database.vet(names) == []
+    unvetted = [database.is_unvetted]
+    await database.write(named("a"))
+    postgres_server.restart()
+    assert "compared with our published logs" in str(await failure(database.read(names)))
+    assert "compared with our published logs" in str(await failure(database.write(named("b"))))
+    unvetted.append(database.is_unvetted)
+    assert unvetted == [False, True]
+
+    def object_to(_: Session) -> None:
+        raise ValueError("behind")
+
+    with pytest.raises(ValueError, match="behind"):
+        await database.vet(object_to)
+    assert (await failure(database.write(named("c")))).code == "store_unavailable"
+    assert await database.vet(names) == ["a"]
+    await database.write(named("d"))
+    assert await database.read(names) == ["a", "d"]
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        ("127.0.0.1", "127.0.0.1:1,127.0.0.1"),
+        ("127.0.0.1", "localhost:1,127.0.0.1"),
+        ("/test_", ",[::1]:1/test_"),
+        ("postgresql:", "postgres:"),
+        ("postgresql:", "postgresql+psycopg:"),
+    ],
+)
+async def test_the_first_server_of_a_url_that_answers_is_used(url: str, part: str, instead: str) -> None:
+    more = "?target_session_attrs=read-write&connect_timeout=5&options=-c%20work_mem%3D5MB"
+    with closing(Database(url.replace(part, instead) + more)) as database:
+        show = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN "
+        named = "('lock_timeout', 'statement_timeout', 'work_mem')"
+        found = await database.read(lambda session: session.execute(text(show + named)).scalar_one())
+    assert found == "1500 7000 5120"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("nobody@127.0.0.1:PORT/postgres", "check user and password"),
+        ("gateway@127.0.0.1:PORT/nowhere", "no such database"),
+        ("gateway@127.0.0.1:1,127.0.0.1:2/postgres", "cannot be reached"),
+        ("gateway@127.0.0.1:PORT/postgres?target_session_attrs=standby", "cannot be reached"),
+    ],
+)
+async def test_what_cannot_be_reached_says_how_to_mend_it(
+    postgres_server: PostgresServer, wrong: str, words: str
+) -> None:
+    with closing(Database(f"postgresql://{wrong.replace('PORT', str(postgres_server.port))}")) as database:
+        error = await failure(database.read(names))
+    assert error.code == "store_unavailable"
+    assert words in str(error)
+
+
 async def test_a_server_without_free_connections_is_unavailable_and_passes(
     url: str, postgres_server: PostgresServer
 ) -> None:
@@ -155,6 +328,8 @@ async def test_a_server_without_free_connections_is_unavailable_and_passes(
         with pytest.raises(StoreError) as caught:
             await database.write(named("a"))
         assert caught.value.code == "store_unavailable"
+        assert "raise its max_connections" in str(caught.value)
+        assert f"processes times {POOL}" in str(caught.value)
         postgres_server.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
         await database.write(named("b"))
         assert await database.read(names) == ["b"]
