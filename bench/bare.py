@@ -1,11 +1,10 @@
 """The baseline of ingest, a process: the gateway's own server and TLS with one route that only appends.
 
 The route reads the body and hands its lines to the broker, each as a record; it answers once all are
-durable. It knows no partners, keys, schemas, claims, receipts or logs. For Kafka it uses librdkafka
-with the settings of the gateway and nothing of its adapter; the embedded broker is the gateway's own, since there
-is no other.
+durable. It knows no partners, keys, schemas, claims, receipts or logs. For Kafka it uses librdkafka with the
+gateway's settings, and nothing of its adapter; the embedded broker is the gateway's own: there is no other.
 
-`python -m bench.bare JSON`: says `{"pid": ...}` on standard output once it listens, and runs until SIGTERM.
+`python -m bench.bare JSON`: says `{}` on standard output once it listens, and runs until SIGTERM.
 """
 
 import asyncio

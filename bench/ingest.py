@@ -16,12 +16,17 @@ from bench.measures import peak_bytes, reset_peak
 from bench.meter import Meter
 from bench.orders import EVENT_TYPE
 from bench.outcome import Case, Half, Sample
+from bench.profiling import profiled
 from bench.programs import ROOT, Program, ProgramError
 from gateway.bootstrap.ground import entropy
 from tests.acceptance.running import free_port
 
+CONNECTIONS: Final = (64, 16)
+"""For single events, and for batches: more batches at once would only wait, and meet the cap on answers."""
+
 _WARM_SECONDS: Final = 2.0
 _HALF_SECONDS: Final = 8.0
+_PROFILE_SECONDS: Final = 6.0
 
 
 @dataclass(slots=True)
@@ -46,9 +51,9 @@ class _Side:
             self.installation.drain()
         lag = time.monotonic() - ended
         events = (loaded.requests - loaded.refused) * self.target.events
-        if loaded.broken or loaded.refused or not events:
+        if loaded.broken or not events:
             raise ProgramError(f"{self.name}: {loaded}")
-        self._verify(events, self._end() - before)
+        self._verify(events, self._end() - before, loaded.refused)
         return Sample(
             rate=events / loaded.seconds,
             cpu_ms=meter.used(self.name) * 1000 / events,
@@ -58,6 +63,7 @@ class _Side:
             p50_ms=loaded.p50_ms,
             p99_ms=loaded.p99_ms,
             generator_busy=loaded.busy,
+            refused=loaded.refused,
         )
 
     def pace(self, rate: float, seconds: float) -> Half:
@@ -66,7 +72,7 @@ class _Side:
         words |= {
             "rate": rate / self.target.events,
             "run": entropy(4).hex(),
-            "connections": wrk.CONNECTIONS,
+            "connections": self.target.connections,
         }
         ran = subprocess.run(  # noqa: S603 - this interpreter, and a module of this repository
             [sys.executable, "-m", "bench.paced", json.dumps(words)],
@@ -87,9 +93,9 @@ class _Side:
             lag = client.get("/v1/status").raise_for_status().json()["lag"]
         return sum(one["end"] for one in lag if one["topic"].endswith(".inbound"))
 
-    def _verify(self, events: int, stored: int) -> None:
+    def _verify(self, events: int, stored: int, refused: int) -> None:
         """What was answered with 201 is in the broker; what was cut off at the end may be too."""
-        most = events + wrk.CONNECTIONS * self.target.events
+        most = events + (self.target.connections + refused) * self.target.events
         if self.installation is not None and not events <= stored <= most:
             raise ProgramError(f"{events} events were accepted, but {stored} records are on the topics")
 
@@ -98,7 +104,9 @@ def measure_ingest(
     ground: Ground, installation: Installation, *, events: int, rounds: int, seconds: float, with_half: bool
 ) -> Case:
     """Pairs of baseline and gateway; `events`: in each request. The installation runs."""
-    target = wrk.Target(installation.url, f"/v1/events/{EVENT_TYPE}", installation.key_file, events)
+    target = wrk.Target(
+        installation.url, f"/v1/events/{EVENT_TYPE}", installation.key_file, events, CONNECTIONS[events > 1]
+    )
     ours = _Side("gateway", target, installation.pids(), ground, installation)
     name = "single" if events == 1 else "batch"
     with _bare(ground, installation) as program:
@@ -115,7 +123,13 @@ def measure_ingest(
             gateway=[own for _, own in pairs],
             bare=[one for one, _ in pairs],
         )
-        return _with_halves(case, ours, plain) if with_half else case
+        if not with_half:
+            return case
+        case = _with_halves(case, ours, plain)
+        roles = {role: one.pid for role, one in installation.programs.items() if role != "relay"}
+        with profiled(name, ground.kind, roles) as profiles:
+            ours.run(_PROFILE_SECONDS)
+        return replace(case, profiles=profiles)
 
 
 def _with_halves(case: Case, ours: _Side, plain: _Side) -> Case:

@@ -13,6 +13,7 @@ class Sample:
 
     `shares`: of all CPU of the machine while it ran, by who used it. `cpu_ms`: CPU of the side's own
     processes for each event, until it had caught up. `lag_seconds`: how long that took after the load's end.
+    `refused`: requests answered with an error, most likely 503; their events are not counted.
     """
 
     rate: float
@@ -23,6 +24,7 @@ class Sample:
     p50_ms: float | None = None
     p99_ms: float | None = None
     generator_busy: float | None = None
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,17 @@ class Half:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """Where a process of the gateway spent its time in one case: shares of the samples, by area."""
+
+    case: str
+    kind: str
+    role: str
+    samples: int
+    areas: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One thing measured beside its baseline. `before`: events in the database at its start."""
 
@@ -50,6 +63,7 @@ class Case:
     half_gateway: Half | None = None
     half_bare: Half | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    profiles: Sequence[Profile] = ()
 
     def ratios(self) -> list[float]:
         """Gateway to baseline, of each pair."""
@@ -61,15 +75,23 @@ def middle(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
-def dump(machine: Mapping[str, Any], cases: Sequence[Case]) -> str:
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All of a run. `machine`: what `bench.machine` says of it."""
+
+    machine: Mapping[str, Any]
+    cases: Sequence[Case]
+
+
+def dump(results: Results) -> str:
     """As JSON."""
-    return json.dumps({"machine": machine, "cases": [asdict(one) for one in cases]}, indent=1) + "\n"
+    return json.dumps(asdict(results), indent=1) + "\n"
 
 
-def load(text: str) -> tuple[dict[str, Any], list[Case]]:
+def load(text: str) -> Results:
     """What `dump` wrote."""
     found = json.loads(text)
-    return found["machine"], [_case(one) for one in found["cases"]]
+    return Results(found["machine"], [_case(one) for one in found["cases"]])
 
 
 def _case(found: dict[str, Any]) -> Case:
@@ -77,4 +99,5 @@ def _case(found: dict[str, Any]) -> Case:
         name: None if found[name] is None else Half(**found[name]) for name in ("half_gateway", "half_bare")
     }
     sides = {name: [Sample(**one) for one in found[name]] for name in ("gateway", "bare")}
-    return Case(**{**found, **halves, **sides})
+    profiles = [Profile(**one) for one in found["profiles"]]
+    return Case(**{**found, **halves, **sides, "profiles": profiles})

@@ -112,4 +112,4 @@ def wait_until(look: Any, seconds: float, what: str) -> None:
     while not look():
         if time.monotonic() > deadline:
             raise ProgramError(f"after {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(0.05)

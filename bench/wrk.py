@@ -11,7 +11,6 @@ from typing import Final
 from bench.measures import cpu_seconds
 from bench.programs import ProgramError
 
-CONNECTIONS: Final = 64
 _SCRIPT: Final = Path(__file__).with_name("post.lua")
 _MARK: Final = "RESULT "
 _GRACE_SECONDS: Final = 60
@@ -19,12 +18,16 @@ _GRACE_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go. `key_file`: an Authorization value a line. `events`: in each request."""
+    """Where requests go, and on how many connections.
+
+    `key_file`: an Authorization value a line. `events`: in each request.
+    """
 
     url: str
     path: str
     key_file: Path
     events: int
+    connections: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,13 @@ def why_wrk_is_missing() -> str | None:
     return None
 
 
-def run(target: Target, *, seconds: float, run_name: str, connections: int = CONNECTIONS) -> Loaded:
+def run(target: Target, *, seconds: float, run_name: str) -> Loaded:
     """Load the target for so long, as fast as it answers. `run_name`: makes the ids of this run its own.
 
     Raises:
         ProgramError: wrk failed.
     """
-    order = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    order = ["wrk", "-t1", f"-c{target.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
     order += ["-s", str(_SCRIPT), target.url, "--", target.path, run_name, str(target.events)]
     with subprocess.Popen(  # noqa: S603 - a program of this machine, found by its name
         [*order, str(target.key_file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,0 +1,105 @@
+"""A database in which much has happened already: rows of the usual size, made by SQL from one real event.
+
+The claims, entries and nodes of so many events, in the log of one partner, with the indexes that they have in
+use. Their hashes are filler and prove nothing; size and order of the rows are what matters here. A million
+events through the front door would take an hour.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlmodel import Session, SQLModel, col, select
+
+from audit.rows import EntryRow, HeadRow
+from gateway.database import Database
+from gateway.rows import ClaimRow
+
+_CHUNK: Final = 50_000
+_NUMBERS: Final = (
+    "WITH RECURSIVE g(n) AS (SELECT CAST(:low AS BIGINT) UNION ALL SELECT n + 1 FROM g WHERE n < :high)"
+)
+_HASH: Final = b"\x5a" * 32
+_SHA256: Final = {
+    "sqlite": "sha256('old-' || g.n)",
+    "postgresql": "sha256(convert_to('old-' || g.n, 'UTF8'))",
+}
+
+
+def fill(database: Database, events: int) -> None:
+    """Put so many events behind what is there: at least one event, sequenced.
+
+    Nothing else may use the database meanwhile.
+    """
+    with database.begin() as session:
+        entry = session.exec(select(EntryRow).where(col(EntryRow.kind) == "accepted").limit(1)).one()
+        head = session.exec(select(HeadRow).where(col(HeadRow.log) == entry.log)).one()
+        known = {"ref": entry.ref, "log": entry.log, "at": entry.index, "hash": _HASH}
+        first = head.size
+    for start in range(0, events, _CHUNK):
+        span = {"low": first + start, "high": first + min(start + _CHUNK, events)}
+        with database.begin() as session:
+            _lend_sha256(session)
+            _claims(session, known | span)
+            _entries(session, known | span)
+            _nodes(session, known | span)
+    with database.begin() as session:
+        _head(session, entry.log, first + events)
+
+
+def _claims(session: Session, values: Mapping[str, Any]) -> None:
+    changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "leaf_index": "g.n"}
+    _copy(session, ClaimRow, changed, "t.ref = :ref", values)
+
+
+def _entries(session: Session, values: Mapping[str, Any]) -> None:
+    changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "index": "g.n"}
+    _copy(session, EntryRow, changed, 't.log = :log AND t."index" = :at', values)
+
+
+def _nodes(session: Session, values: Mapping[str, Any]) -> None:
+    """Every node that is complete with `high` leaves, and was not with `low`."""
+    statement = (
+        f'{_NUMBERS} INSERT INTO audit_node (log, epoch, level, "index", hash) '  # noqa: S608 - fixed text
+        "SELECT :log, 1, :level, g.n, :hash FROM g WHERE g.n < :high"
+    )
+    for level in range(values["high"].bit_length()):
+        span = {"level": level, "low": values["low"] >> level, "high": values["high"] >> level}
+        session.execute(text(statement), {**_only(statement, values), **span})
+
+
+def _head(session: Session, log: str, size: int) -> None:
+    row = session.exec(select(HeadRow).where(col(HeadRow.log) == log)).one()
+    row.size, row.edge = size, _HASH * size.bit_count()
+    session.add(row)
+
+
+def _copy(
+    session: Session, row: type[SQLModel], changed: Mapping[str, str], where: str, values: Mapping[str, Any]
+) -> None:
+    """Copy one row again and again, with other values in some columns."""
+    table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
+    names = [column.name for column in table.columns]
+    listed = ", ".join(f'"{name}"' for name in names)
+    taken = ", ".join(changed.get(name, f't."{name}"') for name in names)
+    statement = (
+        f"{_NUMBERS} INSERT INTO {table.name} ({listed}) "  # noqa: S608 - names of our own tables
+        f"SELECT {taken} FROM {table.name} AS t, g WHERE {where} AND g.n < :high"
+    )
+    session.execute(text(statement), _only(statement, values))
+
+
+def _only(statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f":{name}" in statement}
+
+
+def _sha256(session: Session) -> str:
+    return _SHA256[session.get_bind().dialect.name]
+
+
+def _lend_sha256(session: Session) -> None:
+    """SQLite has no such function of its own."""
+    if session.get_bind().dialect.name == "sqlite":
+        driver: Any = session.connection().connection.driver_connection
+        driver.create_function("sha256", 1, lambda name: hashlib.sha256(name.encode()).digest())

@@ -1,0 +1,115 @@
+/* A receiver of webhooks that is never the limit: one thread, epoll, keep-alive, 204 to every POST.
+ *
+ * GET answers {"posts": N, "seconds": from the first to the last, "bytes": of bodies}; GET /reset begins anew.
+ * Reads heads that arrive in any number of pieces; bodies by Content-Length only, which is what our client sends.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST = 1024, ROOM = 65536 };
+
+struct peer {
+  size_t filled;
+  size_t body_left;
+  char head[ROOM + 1];
+};
+
+static struct peer *peers[MOST];
+static long posts, bytes;
+static double first, last;
+
+static double now(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+static int say(int fd, const char *text, size_t length) { return write(fd, text, length) == (ssize_t)length; }
+
+static int answer(int fd, int is_get, int is_reset) {
+  static const char done[] = "HTTP/1.1 204 No Content\r\n\r\n";
+  char body[128], whole[256];
+  if (!is_get) {
+    last = now();
+    if (!posts++) first = last;
+    return say(fd, done, sizeof done - 1);
+  }
+  int length = snprintf(body, sizeof body, "{\"posts\":%ld,\"seconds\":%.6f,\"bytes\":%ld}", posts, last - first, bytes);
+  int all = snprintf(whole, sizeof whole,
+                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", length, body);
+  if (is_reset) {
+    posts = bytes = 0;
+    first = last = 0;
+  }
+  return say(fd, whole, (size_t)all);
+}
+
+/* Takes what has arrived; 0 where the connection is to be closed. */
+static int take(int fd, struct peer *one) {
+  ssize_t got = read(fd, one->head + one->filled, ROOM - one->filled);
+  if (got <= 0) return got < 0 && (errno == EAGAIN || errno == EINTR);
+  one->filled += (size_t)got;
+  one->head[one->filled] = 0;
+  for (;;) {
+    char *end = strstr(one->head, "\r\n\r\n");
+    if (!end) return one->filled < ROOM;
+    size_t head = (size_t)(end - one->head) + 4, length = 0;
+    for (char *line = one->head; line && line < end; line = strstr(line, "\r\n")) {
+      if (*line == '\r') line += 2;
+      if (!strncasecmp(line, "content-length:", 15)) length = strtoul(line + 15, NULL, 10);
+    }
+    if (head + length > ROOM) return 0;
+    if (one->filled < head + length) return 1;
+    int is_get = !strncmp(one->head, "GET ", 4);
+    if (!is_get) bytes += (long)length;
+    if (!answer(fd, is_get, !strncmp(one->head, "GET /reset", 10))) return 0;
+    memmove(one->head, one->head + head + length, one->filled - head - length + 1);
+    one->filled -= head + length;
+    if (!one->filled) return 1;
+  }
+}
+
+int main(void) {
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof at;
+  int door = socket(AF_INET, SOCK_STREAM, 0), one = 1, poll = epoll_create1(0);
+  struct epoll_event event = {.events = EPOLLIN, .data.fd = door}, events[64];
+  if (door < 0 || bind(door, (struct sockaddr *)&at, size) || listen(door, 256) ||
+      getsockname(door, (struct sockaddr *)&at, &size) || epoll_ctl(poll, EPOLL_CTL_ADD, door, &event)) {
+    perror("receiver");
+    return 1;
+  }
+  printf("{\"port\": %d}\n", ntohs(at.sin_port));
+  fflush(stdout);
+  for (;;) {
+    int ready = epoll_wait(poll, events, 64, -1);
+    for (int n = 0; n < ready; n++) {
+      int fd = events[n].data.fd;
+      if (fd == door) {
+        int peer = accept4(door, NULL, NULL, SOCK_NONBLOCK);
+        if (peer < 0) continue;
+        if (peer >= MOST) {
+          close(peer);
+          continue;
+        }
+        setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        peers[peer] = calloc(1, sizeof *peers[peer]);
+        event = (struct epoll_event){.events = EPOLLIN, .data.fd = peer};
+        if (!peers[peer] || epoll_ctl(poll, EPOLL_CTL_ADD, peer, &event)) return 1;
+      } else if (!take(fd, peers[fd])) {
+        free(peers[fd]);
+        close(fd);
+      }
+    }
+  }
+}

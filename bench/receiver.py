@@ -1,0 +1,116 @@
+"""The receiver of webhooks: `receiver.c`, compiled when needed; without a C compiler, the same in Python."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import httpx
+import uvloop
+
+from bench.programs import ROOT
+
+_SOURCE: Final = Path(__file__).with_name("receiver.c")
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A running receiver. `language`: what it is written in."""
+
+    language: str
+    port: int
+    pid: int
+    client: httpx.Client
+
+    @property
+    def url(self) -> str:
+        """Where webhooks go."""
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def seen(self, *, reset: bool = False) -> dict[str, Any]:
+        """Number of POSTs, seconds from the first to the last, bytes of bodies; `reset`: and begin anew."""
+        found: dict[str, Any] = self.client.get("/reset" if reset else "/seen").json()
+        return found
+
+
+@contextmanager
+def receiving(folder: Path) -> Iterator[Receiver]:
+    """A receiver that listens until the block ends."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    order = [sys.executable, "-m", "bench.receiver"]
+    if compiler is not None:
+        program = folder / "receiver"
+        subprocess.run([compiler, "-O2", "-o", program, _SOURCE], check=True)  # noqa: S603 - this machine's compiler
+        order = [str(program)]
+    with subprocess.Popen(order, cwd=ROOT, stdout=subprocess.PIPE) as running:  # noqa: S603 - as above
+        try:
+            if running.stdout is None:
+                raise RuntimeError("the receiver has no output")
+            port = json.loads(running.stdout.readline())["port"]
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                yield Receiver("C" if compiler else "Python", port, running.pid, client)
+        finally:
+            running.terminate()
+
+
+class _Peer(asyncio.Protocol):
+    """What `receiver.c` does, for machines without a compiler."""
+
+    posts = 0
+    length = 0
+    first = 0.0
+    last = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while True:
+            head, mark, rest = self._buffer.partition(b"\r\n\r\n")
+            if not mark:
+                return
+            _, named, value = head.lower().partition(b"content-length:")
+            length = int(value.split(b"\r\n", 1)[0]) if named else 0
+            if len(rest) < length:
+                return
+            self._buffer = rest[length:]
+            self._transport.write(self._get(head) if head.startswith(b"GET ") else self._post(length))
+
+    @classmethod
+    def _post(cls, length: int) -> bytes:
+        cls.last = time.monotonic()
+        cls.first = cls.first if cls.posts else cls.last
+        cls.posts += 1
+        cls.length += length
+        return b"HTTP/1.1 204 No Content\r\n\r\n"
+
+    @classmethod
+    def _get(cls, head: bytes) -> bytes:
+        seen = {"posts": cls.posts, "seconds": cls.last - cls.first, "bytes": cls.length}
+        body = json.dumps(seen).encode()
+        if head.startswith(b"GET /reset"):
+            cls.posts = cls.length = 0
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+            len(body),
+            body,
+        )
+
+
+async def _serve() -> None:
+    server = await asyncio.get_running_loop().create_server(_Peer, "127.0.0.1", 0)
+    sys.stdout.write(json.dumps({"port": server.sockets[0].getsockname()[1]}) + "\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve())

@@ -1,0 +1,211 @@
+"""Sequencing without the doors, a process: accepts events, sequences them, and writes the same rows bare.
+
+The baseline inserts the very `audit_entry` rows that the sequencer has just written, in transactions of the
+same sizes, under the name of another log: no topic is read, no receipt compared, nothing hashed, no node of a
+proof written, no claim marked, no position stored. It deletes them again before the next round.
+
+`python -m bench.sequencing JSON`: answers one line of JSON to each line on standard input, until that ends.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+from sqlalchemy import delete, insert
+from sqlmodel import Session, col, select
+
+from audit.log import heads
+from audit.rows import EntryRow
+from bench.history import fill
+from bench.orders import EVENT_TYPE, order_json
+from bench.publishing import publish
+from gateway.bootstrap.ground import Ground, open_broker, prepare
+from gateway.bootstrap.parts import Parts, wire
+from gateway.bootstrap.program import SWITCH_SECONDS
+from gateway.broker.port import Broker
+from gateway.event import Content
+from gateway.ingress.accept import Submission
+from gateway.ingress.draft import Draft
+from gateway.ingress.outcome import Accepted
+from gateway.metrics import Metrics
+from gateway.settings_sources import load
+
+_BATCH: Final = 200
+_BARE: Final = "+bare"
+
+
+@dataclass(slots=True)
+class _Clock:
+    """When entries were made: time, CPU of this process, and how many, of each round."""
+
+    wanted: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    rounds: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def note(self, word: str, count: int) -> None:
+        if word != "entry" or not count:
+            return
+        self.rounds.append((time.monotonic(), _used(), count))
+        if sum(one for _, _, one in self.rounds) >= self.wanted:
+            self.done.set()
+
+    def result(self) -> dict[str, Any]:
+        """From the end of the first round to the end of the last."""
+        first, last = self.rounds[0], self.rounds[-1]
+        entries = sum(one for _, _, one in self.rounds[1:])
+        return {
+            "entries": entries,
+            "seconds": last[0] - first[0],
+            "cpu": last[1] - first[1],
+            "rounds": [one for _, _, one in self.rounds],
+        }
+
+
+class Bench:
+    """What the process can be asked to do."""
+
+    def __init__(self, ground: Ground, broker: Broker) -> None:
+        self._ground = ground
+        self._broker = broker
+        self._made = 0
+        self._sizes: dict[str, int] = {}
+        self._rounds: list[int] = []
+
+    async def accept(self, events: int, run: str) -> dict[str, Any]:
+        """Accept so many events, spread over all partners; no sequencer runs meanwhile."""
+        parts = await self._parts(_Clock(0))
+        slugs = [one.slug for one in parts.catalog.current.directory.partners()]
+        share = -(-events // len(slugs))
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(parts.ingress.run(stop))
+            await asyncio.sleep(0)
+            for slug in slugs:
+                for start in range(0, share, _BATCH):
+                    numbers = range(start, min(start + _BATCH, share))
+                    await _accept(parts, slug, [order_json(run, number) for number in numbers])
+            stop.set()
+        await parts.writes.close()
+        return {"events": share * len(slugs)}
+
+    async def publish(self, events: int, run: str) -> dict[str, Any]:
+        """Put so many events on the outbound topic of the first partner, as a stock producer does."""
+        parts = await self._parts(_Clock(0))
+        await publish(parts, events, run)
+        return {"events": events}
+
+    async def sequence(self, entries: int) -> dict[str, Any]:
+        """Run the sequencer until it has made so many entries."""
+        with self._ground.database.begin() as session:
+            self._sizes = _sizes(session)
+        clock = _Clock(entries)
+        parts = await self._parts(clock)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(parts.sequencer.run(stop))
+            await clock.done.wait()
+            stop.set()
+        await parts.writes.close()
+        found = clock.result()
+        self._rounds = found["rounds"]
+        return found
+
+    async def insert(self) -> dict[str, Any]:
+        """Insert the rows of the last `sequence` again, bare."""
+        with self._ground.database.begin() as session:
+            rows = _new_rows(session, self._sizes)
+        begun, used, place = time.monotonic(), _used(), 0
+        for size in self._rounds:
+            some = rows[place : place + size]
+            place += size
+            if some:
+                await self._ground.database.write(partial(_insert, some))
+        seconds, cpu = time.monotonic() - begun, _used() - used
+        with self._ground.database.begin() as session:
+            session.execute(delete(EntryRow).where(col(EntryRow.log).endswith(_BARE)))
+        return {"entries": len(rows), "seconds": seconds, "cpu": cpu}
+
+    async def fill(self, events: int) -> dict[str, Any]:
+        """Put a history into the database."""
+        begun = time.monotonic()
+        fill(self._ground.database, events)
+        return {"seconds": time.monotonic() - begun}
+
+    async def _parts(self, clock: _Clock) -> Parts:
+        parts = wire(self._ground, self._broker, step=lambda _: None, metrics=Metrics(), report=clock.note)
+        await parts.catalog.refresh()
+        return parts
+
+
+async def _accept(parts: Parts, slug: str, bodies: Sequence[bytes]) -> None:
+    drafts = tuple(
+        Draft(EVENT_TYPE, None, None, {}, body, Content(body, "application/json")) for body in bodies
+    )
+    submission = Submission(
+        slug,
+        "inbound",
+        drafts,
+        strict=False,
+        dry_run=False,
+        method="api_key",
+        credential="crd_1",
+        idempotency_key=None,
+    )
+    outcomes = await parts.ingress.accept(submission)
+    if not all(isinstance(one, Accepted) for one in outcomes):
+        raise RuntimeError(f"not accepted: {outcomes[0]}")
+
+
+def _sizes(session: Session) -> dict[str, int]:
+    return {one.head.origin: one.head.size for one in heads(session)}
+
+
+def _new_rows(session: Session, before: dict[str, int]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for origin in _sizes(session):
+        log, _, epoch = origin.rpartition("/")
+        table = EntryRow.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
+        query = select(*table.columns).where(
+            table.c.log == log, table.c.epoch == int(epoch), table.c.index >= before.get(origin, 0)
+        )
+        found += [{**row._mapping, "log": log + _BARE} for row in session.exec(query)]  # noqa: SLF001 - its public name
+    return found
+
+
+def _insert(rows: Sequence[dict[str, Any]], session: Session) -> None:
+    session.execute(insert(EntryRow), rows)
+
+
+def _used() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def serve(config: Path) -> None:
+    """Do what is asked, line by line."""
+    ground = prepare(load(flags={}, environ={}, file=config).settings, "up")
+    broker = open_broker(ground.settings)
+    bench = Bench(ground, broker)
+    loop = asyncio.get_running_loop()
+    try:
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            asked = json.loads(line)
+            answer = await getattr(bench, asked.pop("do"))(**asked)
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+    finally:
+        await broker.close()
+        ground.database.close()
+
+
+if __name__ == "__main__":
+    sys.setswitchinterval(SWITCH_SECONDS)
+    uvloop.run(serve(Path(sys.argv[1])))
