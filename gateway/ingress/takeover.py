@@ -69,9 +69,12 @@ class TakeOvers:
         refs = [claim.ref for claim in claims]
         partitions = sorted({(claim.topic, claim.partition) for claim in claims})
         try:
-            ends = await self.broker.bounds(partitions)
-        except BrokerError as error:
-            return {ref: Failed("broker_unavailable", str(error)) for ref in refs}
+            async with asyncio.timeout_at(deadline):
+                ends = await self.broker.bounds(partitions)
+        except (BrokerError, TimeoutError):
+            # Whoever asked may be a partner: names of hosts and files are for the operator.
+            away = Failed("broker_unavailable", "The broker does not answer; repeat the same request.")
+            return dict.fromkeys(refs, away)
         for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
             if not await self._sequenced(topic, partition, end, deadline):
                 return {ref: _in_flight() for ref in refs}
