@@ -4,9 +4,10 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,8 @@ def send_alone(servers: str, topic: str) -> float:
 
 async def test_one_broker_dies_and_comes_back(cluster: KafkaCluster, tmp_path: Path) -> None:
     async with loaded(cluster, tmp_path) as load:
-        for victim in (lambda: cluster.leader(load.world.inbound), cluster.controller):
+        victims: list[Callable[[], int]] = [partial(cluster.leader, load.world.inbound), cluster.controller]
+        for victim in victims:
             number = victim()
             cluster.nodes[number].kill()
             try:
