@@ -1,5 +1,6 @@
 """How the gateway is doing, for an operator: roles, logs, lag, broker, what waits, what to worry about."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,13 @@ from gateway.rows import BacklogRow, ClaimRow, DeliveryRow
 
 ROLES = ("relay", "sequence")
 _INBOUND_ROLES = ("sequence",)
-_MOST_WARNINGS = 20
-"""Topics of one kind of trouble that are named."""
+_MOST_WARNINGS = 50
+"""Troubles of topics that are named."""
+
+_MOST_ASKED = 500
+"""Topics that are asked for one by one, where one request for all of them fails."""
+
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,57 +102,68 @@ class Status:
     ) -> _Topics:
         places = _places(snapshot)
         ready = [place for place in places if snapshot.is_ready(place.topic)]
+        topics = _Topics({"state": "up", "away_ms": 0})
+        topics.warnings += _missing([place for place in places if place.is_open and place not in ready])
         try:
-            there, bounds = await self._there(ready)
+            there = await self._bounds(ready, topics.warnings)
         except BrokerError as error:
             state = "refuses" if error.code == "broker_refused" else "away"
             return _Topics({"state": state, "away_ms": self.broker.away_for_ms(), "reason": str(error)})
         away = self.broker.away_for_ms()
-        if away and not there:
+        if away and not ready:
             # Without a topic there is nothing to ask for; what the broker's connection knows must do.
             return _Topics({"state": "away", "away_ms": away, "reason": "the broker has not answered yet"})
-        topics = _Topics({"state": "up", "away_ms": 0})
-        topics.warnings += _missing([place for place in places if place.is_open and place not in there])
-        odd: list[str] = []
-        for place, (first, end) in zip(there, bounds, strict=True):
+        for place, (first, end) in there.items():
             spot = (snapshot.topic_ids[place.topic], place.partition)
             behind = {}
             for role in place.roles:
                 done = progress[role].get(spot)
                 reached = first if done is None else done.next
                 behind[role] = end - max(first, reached)
-                odd += _oddity(place, role, reached, (first, end))
+                topics.warnings += _oddity(place, role, reached, (first, end))
             named = {"partner": place.partner, "topic": place.topic, "partition": place.partition}
             topics.lag.append({**named, "end": end, **behind})
-        topics.warnings += odd[:_MOST_WARNINGS]
+        del topics.warnings[_MOST_WARNINGS:]
         return topics
 
-    async def _there(self, places: Sequence[_Place]) -> tuple[Sequence[_Place], list[tuple[int, int]]]:
-        """Those of these places that the broker has, and their bounds; a topic can go away at any time."""
-        if not places and self.own_topic is not None:
-            await self.broker.describe([self.own_topic])
+    async def _bounds(self, places: Sequence[_Place], warnings: list[str]) -> dict[_Place, tuple[int, int]]:
+        """Of those places that have bounds; words on the others go to `warnings`."""
+        if not places:
+            if self.own_topic is not None:
+                await self.broker.describe([self.own_topic])
+            return {}
         try:
-            return places, await self.broker.bounds([(place.topic, place.partition) for place in places])
+            found = await self.broker.bounds([(place.topic, place.partition) for place in places])
+            return dict(zip(places, found, strict=True))
         except BrokerError as error:
-            if error.code != "topic_unknown":
+            if error.code == "broker_refused" or self.broker.away_for_ms():
                 raise
-        there = await self.broker.describe([place.topic for place in places])
-        left: list[_Place] = []
-        bounds: list[tuple[int, int]] = []
-        for place in places:
-            if place.topic in there and (found := await self._bounds_of(place)):
-                left.append(place)
-                bounds += found
-        return left, bounds
+        # One topic of many is in trouble: the others are told of all the same.
+        turns = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            asked = {place: tasks.create_task(self._ask(place, turns)) for place in places[:_MOST_ASKED]}
+        told: dict[_Place, tuple[int, int]] = {}
+        silent: dict[_Place, BrokerError] = {}
+        for place, task in asked.items():
+            answer = task.result()
+            if not isinstance(answer, BrokerError):
+                told[place] = answer
+            elif answer.code == "topic_unknown":
+                warnings += _missing([place])
+            else:
+                silent[place] = answer
+        if silent and not told:
+            # None answers: the broker is away, and nobody has noticed yet.
+            raise next(iter(silent.values()))
+        warnings += [_leaderless(place, error) for place, error in silent.items()]
+        return told
 
-    async def _bounds_of(self, place: _Place) -> list[tuple[int, int]]:
-        """One pair, or none where the topic has no such partition."""
-        try:
-            return await self.broker.bounds([(place.topic, place.partition)])
-        except BrokerError as error:
-            if error.code != "topic_unknown":
-                raise
-            return []
+    async def _ask(self, place: _Place, turns: asyncio.Semaphore) -> tuple[int, int] | BrokerError:
+        async with turns:
+            try:
+                return (await self.broker.bounds([(place.topic, place.partition)]))[0]
+            except BrokerError as error:
+                return error
 
 
 def _places(snapshot: Snapshot) -> list[_Place]:
@@ -165,8 +182,16 @@ def _missing(places: Sequence[_Place]) -> list[str]:
         f"{place.topic} [{place.partition}]: the broker has no such topic, or no such partition of it: "
         f"events of {place.partner} get 503 until it is there. The gateway makes missing topics by itself, "
         "where it may; has somebody deleted it, or was it made elsewhere with fewer partitions?"
-        for place in places[:_MOST_WARNINGS]
+        for place in places
     ]
+
+
+def _leaderless(place: _Place, error: BrokerError) -> str:
+    return (
+        f"{place.topic} [{place.partition}]: {error}: while the partition has no leader, events of "
+        f"{place.partner} get 503, and nothing of it is delivered or logged. Start the broker that has its "
+        "replica, and look whether that broker's disk failed or is full"
+    )
 
 
 def _oddity(place: _Place, role: str, reached: int, bounds: tuple[int, int]) -> list[str]:
