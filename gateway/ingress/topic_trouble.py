@@ -81,7 +81,7 @@ class TopicTrouble:
         key, size = (record.topic, refused.code), record_bytes(record)
         known = self._found.get(key)
         counted = size if refused.code == "too_large" else 0
-        if known is not None and known.size <= counted:
+        if known is not None and known.size >= counted:
             return
         words = _WORDS[refused.code].format(
             topic=record.topic, size=size, partition=record.partition, needed=self._needed

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.bootstrap.ground import clock
+from gateway.broker.port import BrokerError
 from gateway.status import Status
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import World, running
@@ -65,3 +66,55 @@ async def test_a_lost_event_is_an_unconfirmed_claim(tmp_path: Path, database_url
         broker.fates = ["lose"]
         await world.send(A)
         assert (await status(world).look())["claims"] == {"unconfirmed": 1}
+
+
+async def test_a_hole_that_a_role_will_find_is_told_before_it_does(tmp_path: Path, database_url: str) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        await world.send(*({**A, "order_id": f"B-{n}"} for n in range(3)))
+        await world.settled(FIRST + 3)
+        broker.first_ahead = 5
+        broker.end_ahead = 5
+        (told,) = (await status(world).look())["warnings"]
+        assert f"{TOPIC} [0]: retention took 2 records, from offset 3 to 5, before sequence read them" in told
+
+
+async def test_records_that_the_broker_lost_are_told(tmp_path: Path, database_url: str) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        await world.send(*({**A, "order_id": f"B-{n}"} for n in range(3)))
+        await world.settled(FIRST + 3)
+        broker.end_ahead = -1
+        told = (await status(world).look())["warnings"]
+        assert any(f"{TOPIC} [0] ends at 2, and sequence has read up to 3" in words for words in told)
+
+
+async def test_one_topic_that_does_not_answer_hides_no_other(tmp_path: Path, database_url: str) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        broker.silent = {TOPIC: BrokerError("broker_unavailable", "no leader, says the test")}
+        found = await status(world).look()
+        assert lag(found).keys() == {"partners.acme.outbound"}
+        assert found["broker"]["state"] == "up"
+        (told,) = found["warnings"]
+        assert told.startswith(f"{TOPIC} [0]: no leader, says the test: while the partition has no leader")
+        broker.silent = {TOPIC: BrokerError("topic_unknown", "there is none")}
+        (told,) = (await status(world).look())["warnings"]
+        assert "has somebody deleted it" in told
+
+
+async def test_where_no_topic_answers_the_broker_counts_as_away(tmp_path: Path, database_url: str) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        error = BrokerError("broker_unavailable", "gone, says the test")
+        broker.silent = dict.fromkeys((TOPIC, "partners.acme.outbound"), error)
+        assert (await status(world).look())["broker"]["reason"] == "gone, says the test"
+        error = BrokerError("broker_refused", "not allowed, says the test")
+        broker.silent = {TOPIC: error}
+        assert (await status(world).look())["broker"]["state"] == "refuses"

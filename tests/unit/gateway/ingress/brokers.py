@@ -13,7 +13,8 @@ TOPIC = "partners.acme.inbound"
 class WilfulBroker(EmbeddedBroker):
     """`refusal`: the answer to every append of an event. `fates`: of the next events, one each.
 
-    `end_ahead`: how much further the end of a topic is said to be. `is_away`: nothing is told.
+    `end_ahead`, `first_ahead`: how much further a topic is said to end and to begin. `away_ms`: nothing is
+    told. `silent`: what asking for the bounds of these topics ends in.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,7 +25,9 @@ class WilfulBroker(EmbeddedBroker):
         self.refusal: Refused | None = None
         self.fates: list[Fate] = []
         self.end_ahead = 0
+        self.first_ahead = 0
         self.away_ms = 0
+        self.silent: dict[str, BrokerError] = {}
 
     async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
         """As told."""
@@ -36,7 +39,11 @@ class WilfulBroker(EmbeddedBroker):
         """As told."""
         if self.away_ms:
             raise BrokerError("broker_unavailable", "the broker is away, says the test")
-        return [(first, end + self.end_ahead) for first, end in await super().bounds(partitions)]
+        for topic, _ in partitions:
+            if topic in self.silent:
+                raise self.silent[topic]
+        found = await super().bounds(partitions)
+        return [(first + self.first_ahead, end + self.end_ahead) for first, end in found]
 
     def away_for_ms(self) -> int:
         """As told."""

@@ -1,7 +1,9 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway.broker.port import Record, Stored, Unknown, record_bytes
 from gateway.broker.port import Refused as BrokerRefused
 from gateway.ingress.claims import Confirm
 from gateway.ingress.outcome import Accepted, Failed, Refused
@@ -115,3 +117,62 @@ async def test_a_full_disk_claims_and_publishes_nothing(tmp_path: Path) -> None:
         assert await world.parts.broker.bounds([(TOPIC, 0)]) == [(0, 0)]
         shrink(1_000_000)
         assert all(isinstance(one, Accepted) for one in await world.send(*big))
+
+
+class Narrow(WilfulBroker):
+    """As Kafka is: refuses all of a batch in which one record, or their sum, is too large for the topic."""
+
+    limit = 1 << 30
+
+    async def append(self, records: Sequence[Record]) -> list[Stored | BrokerRefused | Unknown]:
+        """Refuse the batch as a whole."""
+        if sum(record_bytes(one) for one in records) > self.limit:
+            return [BrokerRefused("too_large", "as a batch")] * len(records)
+        return await super().append(records)
+
+
+async def test_only_what_is_too_large_by_itself_is_refused(tmp_path: Path, database_url: str) -> None:
+    broker = Narrow(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        broker.limit = 10_000
+        large = {**A, "order_id": "C-1", "customer": "x" * 10_000}
+        outcomes = await world.send(A, large, B, strict=False)
+        assert [type(one) for one in outcomes] == [Accepted, Refused, Accepted]
+        many = [{**A, "order_id": f"D-{n}", "customer": "x" * 900} for n in range(20)]
+        assert {type(one) for one in await world.send(*many)} == {Accepted}
+        (told,) = world.parts.ingress.publisher.trouble.warnings()
+        assert "max.message.bytes" in told
+        broker.limit = 1 << 30
+        (again,) = await world.send(large)
+        assert isinstance(again, Accepted)
+        assert not again.duplicate
+        assert world.parts.ingress.publisher.trouble.warnings() == []
+
+
+async def test_a_topic_that_is_gone_is_made_again_and_used(tmp_path: Path, database_url: str) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        old = world.parts.catalog.current.topic_ids[TOPIC]
+        await broker.delete_topic(TOPIC)
+        (one,) = await world.send(A)
+        assert isinstance(one, Failed)
+        assert one.code == "broker_unavailable"
+        assert await claims(world) == 0
+        await world.parts.catalog.refresh()
+        (one,) = await world.send(A)
+        assert isinstance(one, Accepted)
+        assert not one.duplicate
+        assert world.parts.catalog.current.topic_ids[TOPIC] != old
+
+
+async def test_a_clock_that_is_not_the_brokers_is_said_to_be_untrusted(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        broker.refusal = BrokerRefused("clock", "a test said so")
+        (one,) = await world.send(A)
+        assert isinstance(one, Failed)
+        assert one.code == "clock_untrusted"
+        assert await claims(world) == 0

@@ -109,3 +109,19 @@ async def test_nothing_to_show_asks_nobody(tmp_path: Path, database: Database) -
     assert await checkpoints.publish([]) == set()
     assert (broker.seen, steps) == ([], [])
     await broker.close()
+
+
+async def test_a_topic_that_went_or_is_another_must_show_everything_again(
+    tmp_path: Path, database: Database
+) -> None:
+    broker = WilfulBroker(tmp_path)
+    checkpoints = await made(database, broker, [])
+    assert [await checkpoints.is_renewed() for _ in range(2)] == [False, False]
+    await broker.delete_topic(TOPIC)
+    assert await checkpoints.is_renewed()
+    await broker.ensure([TopicSpec(TOPIC, compacted=True)])
+    assert not await checkpoints.is_renewed()
+    await broker.delete_topic(TOPIC)
+    await broker.ensure([TopicSpec(TOPIC, compacted=True)])
+    assert [await checkpoints.is_renewed() for _ in range(2)] == [True, False]
+    await broker.close()
