@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from tests.acceptance.running import Gateway
 from tests.kafka_server import KafkaServer
@@ -59,6 +60,19 @@ class Fleet:
                     one.launch(role)
         for number in range(1, serve + 1):
             assert self.members[f"serve-{number}"].wait_ready(), self.said()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on the database, past the gateway."""
+        with psycopg.connect(str(self.flags["database.url"]), autocommit=True) as connection:
+            return list(connection.execute(query.encode()).fetchall())
+
+    def owners(self, role: str) -> dict[str, set[int]]:
+        """Who holds which shards, as the leases say; `role` as there: `relay`, `sequence`."""
+        found: dict[str, set[int]] = {}
+        for owner, shard in self.rows(f"SELECT owner, shard FROM gateway_lease WHERE role = '{role}'"):  # noqa: S608 - a word of this file
+            if owner:
+                found.setdefault(owner, set()).add(shard)
+        return found
 
     def until(self, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
         """The first answer that is not empty."""
