@@ -5,17 +5,19 @@ is away leaves yesterday's topics usable and new ones waiting; the next refresh 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from sqlmodel import Session
 
-from gateway.broker.port import Broker, BrokerError, TopicSpec
+from gateway.broker.port import Broker, BrokerError, Topic, TopicSpec
 from gateway.channels import Channel, Version, make_channel
 from gateway.database import Database
 from gateway.errors import AwayError, BugError
 from gateway.event import Direction
+from gateway.logs import logger
 from partners import store
 from partners.contract import Line
 from partners.directory import Directory
@@ -34,6 +36,7 @@ class Snapshot:
     by_type: Mapping[tuple[str, Direction, str], Channel] = field(repr=False)
     by_partner: Mapping[tuple[str, Direction], tuple[Channel, ...]] = field(repr=False)
     topic_ids: Mapping[str, str] = field(repr=False)
+    partitions: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def channel(self, partner: str, event_type: str, direction: Direction) -> Channel | None:
         """The channel of an event type; None where the contract has no such line."""
@@ -51,10 +54,23 @@ class Snapshot:
         """Whether the topic is known to exist."""
         return topic in self.topic_ids
 
+    def partitions_of(self, topic: str, own: int) -> Sequence[int]:
+        """All partitions of a partner's outbound topic, its `own` among them.
+
+        The gateway writes to that one alone; teams that give a key reach them all.
+        """
+        return sorted({own, *range(self.partitions.get(topic, 0))})
+
 
 EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
 _Key = tuple[str, Direction, str]
+
+_COMPARE_SECONDS: Final = 30.0
+"""How often topics are compared with what they should be; while there is something to mend, sooner."""
+
+_SOON_SECONDS: Final = 3.0
+_MOST_WARNINGS: Final = 50
 
 
 class Catalog:
@@ -83,7 +99,15 @@ class Catalog:
         self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
         self._schemas: dict[int, Schema] = {}
         self._versions: dict[tuple[int, JsonFlavour], Version] = {}
+        self._mismatches: dict[str, tuple[str, ...]] = {}
+        self._compare_at = 0.0
+        self.problem = ""
         self.current = EMPTY
+
+    def warnings(self) -> list[str]:
+        """How topics differ from what they should be, in words for an operator, and what Kafka refuses."""
+        differ = [words for _, found in sorted(self._mismatches.items()) for words in found]
+        return [*([self.problem] if self.problem else []), *differ[:_MOST_WARNINGS]]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the tables until `stop`; a dependency that is away is tried again."""
@@ -115,22 +139,72 @@ class Catalog:
             revision = await self._database.read(store.revision)
             if revision != self.current.directory.revision:
                 made = await self._database.read(self._build)
-                self.current = replace(made, topic_ids=self.current.topic_ids)
+                known = self.current
+                self.current = replace(made, topic_ids=known.topic_ids, partitions=known.partitions)
 
     async def _make_topics(self) -> None:
         # A turn of its own: a broker that takes seconds to say no must not hold up a revoked key.
         async with self._topic_turn:
-            missing = [
+            now = asyncio.get_running_loop().time()
+            is_due = now >= self._compare_at
+            specs = [
                 spec
                 for partner in self.current.directory.partners()
                 if partner.state != "closed"
                 for spec in self._topics(partner)
-                if spec.name not in self.current.topic_ids
             ]
-            if missing:
-                there = await self._broker.ensure(missing)
-                ids = {**self.current.topic_ids, **{name: topic.id for name, topic in there.items()}}
-                self.current = replace(self.current, topic_ids=ids)
+            asked = [spec for spec in specs if is_due or spec.name not in self.current.topic_ids]
+            if not asked:
+                return
+            if is_due:
+                self._compare_at = now + (_SOON_SECONDS if self.warnings() else _COMPARE_SECONDS)
+            try:
+                there = await self._ensure(asked)
+            except BrokerError as error:
+                self._note_refusal(error)
+                raise
+            if is_due:
+                self.problem = ""
+            self._take_over(there)
+
+    async def _ensure(self, specs: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """All at once; where one is refused, one by one, so that it holds up no other partner's."""
+        try:
+            return await self._broker.ensure(specs)
+        except BrokerError as error:
+            if error.code != "broker_refused" or len(specs) == 1:
+                raise
+        refusal: BrokerError | None = None
+        for spec in specs:
+            try:
+                self._take_over(await self._broker.ensure([spec]))
+            except BrokerError as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
+        return {}
+
+    def _take_over(self, there: Mapping[str, Topic]) -> None:
+        """Note what there is; an id that is known changes by `topic_changed` alone, in step with readers."""
+        if not there:
+            return
+        for name, topic in there.items():
+            for words in set(topic.mismatches).difference(self._mismatches.get(name, ())):
+                logger(__name__).warning("a topic is not as it should be", reason=words)
+        self._mismatches.update({name: topic.mismatches for name, topic in there.items()})
+        counts = {name: topic.partitions for name, topic in there.items()}
+        ids = {**{name: topic.id for name, topic in there.items()}, **self.current.topic_ids}
+        partitions = {**self.current.partitions, **counts}
+        if ids != self.current.topic_ids or partitions != self.current.partitions:
+            self.current = replace(self.current, topic_ids=ids, partitions=partitions)
+
+    def _note_refusal(self, error: BrokerError) -> None:
+        if error.code != "broker_refused":
+            return
+        self._compare_at = 0.0
+        if self.problem != str(error):
+            self.problem = str(error)
+            logger(__name__).error("a topic cannot be made or looked at", reason=str(error))
 
     def topic_changed(self, topic: str, topic_id: str | None) -> None:
         """Take note that a topic was deleted or made again, as a reader found."""

@@ -38,8 +38,13 @@ def make_doors(
             "guard": parts.guard.problem,
             "clock": parts.clock_watch.problem,
             "sequencer": parts.sequencer.problem,
+            # One topic that cannot be made is one partner's trouble; without any, nothing can be taken.
+            "topics": "" if parts.catalog.current.topic_ids else parts.catalog.problem,
         },
         warnings=lambda: [
+            *parts.broker.warnings(),
+            *parts.catalog.warnings(),
+            *([f"relay: {parts.relay.problem}"] if parts.relay.problem else []),
             *parts.sequencer.lost.values(),
             *parts.sequencer.strangers.values(),
             *parts.sequencer.told.words.values(),

@@ -36,7 +36,8 @@ from gateway.bootstrap.parts import Parts, Step, make_guard, wire
 from gateway.bootstrap.posting import Postings
 from gateway.bootstrap.workers import Seat, Workers
 from gateway.broker.gated import GatedBroker
-from gateway.broker.port import BrokerError
+from gateway.broker.guest import GuestBroker
+from gateway.broker.port import Broker, BrokerError
 from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
 from gateway.http.server import bind
@@ -177,11 +178,13 @@ async def _run(settings: Settings, options: Options) -> None:
         for address in {settings.listen.public, settings.listen.private}:
             bind(address.host, address.port).close()
     ground = prepare(settings, options.mode, options.clock)
-    broker = None
+    broker: Broker | None = None
     try:
         if options.mode == "up":
             _end_leases(ground)
         broker = open_broker(settings)
+        if "serve" not in options.roles:
+            broker = GuestBroker(broker)
         if is_embedded(settings):
             await verify_belongs(ground.database, broker)
         metrics = Metrics()

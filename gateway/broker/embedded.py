@@ -108,7 +108,7 @@ class EmbeddedBroker:
     async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
         """The topics among `names` that exist."""
         there = await self._work(EmbeddedFile.topics)
-        return {name: Topic(there[name][0]) for name in names if name in there}
+        return {name: Topic(there[name][0], (), there[name][1].partitions) for name in names if name in there}
 
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append; answered after the commit."""

@@ -82,7 +82,9 @@ class EmbeddedFile:
                     there[spec.name] = (self._create(spec, make_id()), spec)
         self._load()
         return {
-            spec.name: Topic(there[spec.name][0], _mismatches(spec, there[spec.name][1])) for spec in specs
+            spec.name: Topic(topic_id, _mismatches(spec, found), found.partitions)
+            for spec in specs
+            for topic_id, found in (there[spec.name],)
         }
 
     def drop(self, name: str) -> list[tuple[str, int]]:

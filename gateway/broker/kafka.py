@@ -16,7 +16,15 @@ from weakref import WeakSet
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from gateway.broker.kafka_errors import Local, broker_error, delivery_outcome, error_of, local_refusal
+from gateway.broker.kafka_errors import (
+    DENIED,
+    Local,
+    broker_error,
+    delivery_outcome,
+    error_of,
+    grant,
+    local_refusal,
+)
 from gateway.broker.kafka_pulse import MANY_AWAY, KafkaPulse, Place
 from gateway.broker.kafka_reader import KafkaReader
 from gateway.broker.kafka_settings import admin_settings, producer_settings, reader_settings
@@ -182,7 +190,7 @@ class KafkaBroker:
         """The topics among `names` that exist."""
         with self._explained():
             found = await self._topics.describe(names)
-        return {name: Topic(topic.id) for name, topic in found.items()}
+        return {name: Topic(topic.id, (), topic.partitions) for name, topic in found.items()}
 
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append; answered by the broker's acknowledgements, or after the message timeout."""
@@ -321,9 +329,8 @@ class KafkaBroker:
             if error.code() == Local.MSG_TIMED_OUT:
                 self._watch.note_silence()
             outcome = delivery_outcome(error)
-            self._pulse.failed(
-                sent.place, f"{outcome.reason}; {MANY_AWAY}", counts=isinstance(outcome, Unknown)
-            )
+            mend = grant("Write", sent.place[0]) if error.code() in DENIED else MANY_AWAY
+            self._pulse.failed(sent.place, f"{outcome.reason}; {mend}", counts=isinstance(outcome, Unknown))
             batch.settle(index, outcome)
             return
         self._watch.note_answer()

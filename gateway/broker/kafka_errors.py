@@ -67,10 +67,11 @@ LEADER_MOVED: Final = frozenset(
 )
 """A partition's leader changed, or is about to: asking again soon may help."""
 
-_OPERATOR: Final = frozenset(
+DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+"""Our user lacks a right."""
+
+_OPERATOR: Final = DENIED | frozenset(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.SASL_AUTHENTICATION_FAILED,
         Local.AUTHENTICATION,
@@ -98,8 +99,21 @@ def local_refusal(error: KafkaError) -> Refused:
     return Refused(_LOCAL.get(error.code(), "unavailable"), _words(error))
 
 
-def broker_error(error: KafkaError, doing: str) -> BrokerError:
-    """Translate what an administrative request or a read met. `doing`: what we were at, for the reader."""
+def grant(operation: str, topic: str) -> str:
+    """How an operator gives our user a right on a topic."""
+    return (
+        f"our user may not {operation} there; grant it: kafka-acls.sh --add --allow-principal User:NAME "
+        f"--operation {operation} --topic {topic}, with the name of broker.properties_file"
+    )
+
+
+def broker_error(error: KafkaError, doing: str, *, needs: str = "") -> BrokerError:
+    """Translate what an administrative request or a read met. `doing`: what we were at, for the reader.
+
+    `needs`: how to mend it where our user lacks a right; see `grant`.
+    """
+    if error.code() in DENIED and needs:
+        return BrokerError("broker_refused", f"{doing}: Kafka refuses ({_words(error)}): {needs}")
     if error.code() in UNKNOWN_TOPIC:
         return BrokerError("topic_unknown", f"{doing}: {_words(error)}")
     if is_for_operator(error):

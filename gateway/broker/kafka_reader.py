@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from gateway.broker.kafka_errors import Local, broker_error, error_of, is_for_operator
+from gateway.broker.kafka_errors import Local, broker_error, error_of, grant, is_for_operator
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
     UNREADABLE_HEADERS,
+    BrokerError,
     Position,
     Read,
     ReadEvent,
@@ -33,6 +34,8 @@ Key = tuple[str, int]
 
 _SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop waiting
 _BOUNDS_SECONDS: Final = 1.0
+_REST_SECONDS: Final = 1.0
+"""Before a partition is asked for again that our user may not read."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,8 @@ class KafkaReader:
         self._is_hurried = False
         self._is_closed = False
         # Of the reader's thread alone:
+        self._denied: dict[Key, tuple[_Place, float]] = {}
+        self._refusal: BrokerError | None = None
         self._applied: dict[Key, _Place] = {}
         self._puzzling: set[Key] = set()
         watch.join(self)
@@ -124,7 +129,11 @@ class KafkaReader:
         except Exception:
             self._start_over()
             raise
-        return self._take(limit)
+        events = self._take(limit)
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None and not events:
+            raise refusal
+        return events
 
     async def close(self) -> None:
         """Release everything."""
@@ -198,13 +207,16 @@ class KafkaReader:
         try:
             self._apply(orders)
             while True:
+                self._try_again()
                 fetched = [*self._fetch(limit, until), *self._solve()]
-                if fetched or self._changes or self._is_hurried or time.monotonic() >= until:
+                if fetched or self._refusal or self._changes or self._is_hurried or time.monotonic() >= until:
                     return fetched
         except KafkaException as error:
             raise broker_error(error_of(error), "reading") from error
 
     def _apply(self, orders: Mapping[Key, _Place | None]) -> None:
+        for key in orders:
+            self._denied.pop(key, None)
         self._unassign(key for key in orders if key in self._applied)
         added = {key: place for key, place in orders.items() if place is not None}
         if added:
@@ -250,9 +262,25 @@ class KafkaReader:
             Local.LOG_TRUNCATION,
         }:
             self._puzzling.add(key)
+        elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._deny(key, error)
         elif is_for_operator(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             raise KafkaException(error)
         # All else passes: librdkafka tries again by itself, and the watch sees topics that are gone.
+
+    def _deny(self, key: Key, error: KafkaError) -> None:
+        """Rest from what our user may not read, and read the others on; a poll without events says so."""
+        for other in [each for each in self._applied if each[0] == key[0] and key[1] in {-1, each[1]}]:
+            self._denied[other] = (self._applied[other], time.monotonic() + _REST_SECONDS)
+            self._unassign([other])
+            self._refusal = broker_error(error, f"reading the topic {key[0]}", needs=grant("Read", key[0]))
+
+    def _try_again(self) -> None:
+        """Ask once more for what our user was not allowed to read."""
+        now = time.monotonic()
+        for key, (place, at) in list(self._denied.items()):
+            if now >= at:
+                self._apply({key: place})
 
     def _solve(self) -> list[_Fetched]:
         """Find out why a position was refused, and stop there; where Kafka is away, try again later."""

@@ -9,7 +9,15 @@ import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from gateway.broker.kafka_errors import LEADER_MOVED, UNKNOWN_TOPIC, Local, broker_error, error_of
+from gateway.broker.kafka_errors import (
+    DENIED,
+    LEADER_MOVED,
+    UNKNOWN_TOPIC,
+    Local,
+    broker_error,
+    error_of,
+    grant,
+)
 from gateway.broker.kafka_settings import HEADROOM_BYTES
 from gateway.broker.port import BrokerError, Topic, TopicSpec
 
@@ -56,6 +64,8 @@ class KafkaTopics:
     async def compare(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
         """How those of `specs` that exist differ; makes none.
 
+        Settings that our user may not read are words of their own, and hinder nothing else.
+
         Raises:
             BrokerError: Kafka is away or refuses.
         """
@@ -66,7 +76,9 @@ class KafkaTopics:
         settings = await self._settings([spec.name for spec in specs])
         return {
             spec.name: Topic(
-                there[spec.name].id, self._mismatches(spec, there[spec.name], settings[spec.name])
+                there[spec.name].id,
+                self._mismatches(spec, there[spec.name], settings.get(spec.name)),
+                there[spec.name].partitions,
             )
             for spec in specs
         }
@@ -85,7 +97,10 @@ class KafkaTopics:
                 found[name] = _found_topic(await asyncio.wrap_future(future))
             except KafkaException as error:
                 if error_of(error).code() not in UNKNOWN_TOPIC:
-                    raise broker_error(error_of(error), f"describing the topic {name}") from error
+                    needs = grant("Describe", name)
+                    raise broker_error(
+                        error_of(error), f"describing the topic {name}", needs=needs
+                    ) from error
         return found
 
     async def first_offsets(self, partitions: Sequence[tuple[str, int]]) -> list[int]:
@@ -164,7 +179,8 @@ class KafkaTopics:
             except KafkaException as error:
                 # Another instance of ours was faster.
                 if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise broker_error(error_of(error), f"making the topic {name}") from error
+                    needs = grant("Create", name)
+                    raise broker_error(error_of(error), f"making the topic {name}", needs=needs) from error
 
     async def _wait_for(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """Wait until every partition has a leader: a topic is made before all brokers know it."""
@@ -190,6 +206,8 @@ class KafkaTopics:
             try:
                 entries = await asyncio.wrap_future(future)
             except KafkaException as error:
+                if error_of(error).code() in DENIED:
+                    continue
                 raise broker_error(error_of(error), f"reading the settings of {resource.name}") from error
             found[resource.name] = {name: entry.value for name, entry in entries.items()}
         return found
@@ -206,12 +224,17 @@ class KafkaTopics:
             wanted["min.insync.replicas"] = str(self._replication - 1)
         return wanted
 
-    def _mismatches(self, spec: TopicSpec, found: FoundTopic, settings: Mapping[str, str]) -> tuple[str, ...]:
+    def _mismatches(
+        self, spec: TopicSpec, found: FoundTopic, settings: Mapping[str, str] | None
+    ) -> tuple[str, ...]:
         words = []
         if found.partitions != spec.partitions:
             words.append(f"{spec.name} has {found.partitions} partitions, {spec.partitions} are wanted")
         if found.replicas < self._replication:
             words.append(f"{spec.name} has {found.replicas} replicas, {self._replication} are wanted")
+        if settings is None:
+            needs = grant("DescribeConfigs", spec.name)
+            return (*words, f"{spec.name}: whether its settings are right cannot be told: {needs}")
         for name, wanted in self._wanted(spec).items():
             actual = settings.get(name)
             if actual is not None and not _suffices(name, actual, wanted):

@@ -28,6 +28,7 @@ class Topic:
 
     id: str
     mismatches: tuple[str, ...] = ()
+    partitions: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.broker.port import Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import BrokerError, Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
 from gateway.egress.backlog import Backlog
 from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
@@ -56,7 +56,11 @@ class Drain:
     async def _read(self, shard: Shard, backlog: Backlog) -> None:
         topic, _, partition = backlog.place
         owner = shard.lanes[backlog.endpoint].endpoint.partner
-        events = await self._reader.poll(max(1, shard.room(backlog, self._clock())), _POLL_MS)
+        try:
+            events = await self._reader.poll(max(1, shard.room(backlog, self._clock())), _POLL_MS)
+        except BrokerError:
+            # The live reader meets the same refusal, and tells of it.
+            return
         for number, event in enumerate(events, 1):
             match event:
                 case Read():

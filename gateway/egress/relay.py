@@ -20,7 +20,17 @@ from typing import Final
 
 import structlog
 
-from gateway.broker.port import Broker, Read, Reader, ReadEvent, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    Broker,
+    BrokerError,
+    Read,
+    Reader,
+    ReadEvent,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
 from gateway.catalog import Snapshot
 from gateway.database import Database
 from gateway.egress.courier import Courier, Work
@@ -42,6 +52,8 @@ _POLL_MS: Final = 50
 _SLICE: Final = 10
 _AGAIN_MS: Final = 200
 _GRACE_SECONDS: Final = 3.0
+_QUIET_MS: Final = 5_000
+"""A refusal to read is repeated every second or two; one that is older holds no more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +108,7 @@ _NEVER: Final = _Moment(0, 0)
 
 
 class Relay:
-    """A role; run one a process."""
+    """A role; run one a process. `problem`: what keeps it from reading a topic, in words; empty: nothing."""
 
     def __init__(self, parts: Parts, terms: Terms) -> None:
         self._parts = parts
@@ -107,6 +119,8 @@ class Relay:
         self._held_until = _NEVER
         self._is_stopping = False
         self._running: Reader | None = None
+        self._refused_at = 0
+        self.problem = ""
         poster = Poster(
             parts.sender,
             parts.unseal,
@@ -212,17 +226,20 @@ class Relay:
     def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
         starts = []
         for partner in partners:
-            topic, number = partner.topics.outbound, partner.topics.outbound_partition
+            topic, number_of_partner = partner.topics.outbound, partner.topics.outbound_partition
             topic_id = snapshot.topic_ids.get(topic)
             if topic_id is not None:
                 # Somebody else may have told the catalog first that the topic was made again.
                 for spot, each in list(work.shard.partitions.items()):
                     if each.topic == topic and spot[0] != topic_id:
                         self._leave(spot, topic_id)
-            start = None if topic_id is None else work.shard.watch(topic, topic_id, number, partner.slug)
-            if start is not None:
-                self._spots[start.position.topic_id, number] = work
-                starts.append(start)
+            if topic_id is None:
+                continue
+            for number in snapshot.partitions_of(topic, number_of_partner):
+                start = work.shard.watch(topic, topic_id, number, partner.slug)
+                if start is not None:
+                    self._spots[topic_id, number] = work
+                    starts.append(start)
         return starts
 
     # Records in
@@ -232,7 +249,15 @@ class Relay:
             if any(work.shard.outbox.is_full for work in self._works.values()):
                 await asyncio.sleep(self._terms.tick_ms / 1000)
                 continue
-            events = await self._reader.poll(_POLL, _POLL_MS)
+            try:
+                events = await self._reader.poll(_POLL, _POLL_MS)
+            except BrokerError as error:
+                if self.problem != str(error):
+                    _log.error("relay.reading_refused", reason=str(error))
+                self.problem, self._refused_at = str(error), self._now()
+                continue
+            if self.problem and (events or self._now() - self._refused_at > _QUIET_MS):
+                self.problem = ""
             for number, event in enumerate(events, 1):
                 self._take_in(event)
                 if number % _SLICE == 0:

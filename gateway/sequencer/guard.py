@@ -134,6 +134,8 @@ async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown
         BrokerError: the broker is away or refuses.
     """
     made = await broker.ensure([TopicSpec(topic, compacted=True)])
+    if topic not in made:
+        raise BrokerError("broker_unavailable", f"there is no topic {topic} yet: `gateway serve` makes it")
     topic_id = made[topic].id
     ((first, end),) = await broker.bounds([(topic, 0)])
     reader = broker.reader()

@@ -46,9 +46,10 @@ def survey(
             continue
         logs.add(f"{host}/log/{partner.log}")
         topics = partner.topics
+        numbers = snapshot.partitions_of(topics.outbound, topics.outbound_partition)
         wanted: list[tuple[Direction, str, int]] = [
             ("inbound", topics.inbound, topics.inbound_partition),
-            ("outbound", topics.outbound, topics.outbound_partition),
+            *(("outbound", topics.outbound, number) for number in numbers),
         ]
         for direction, topic, partition in wanted:
             topic_id = snapshot.topic_ids.get(topic)
