@@ -77,11 +77,11 @@ def renewed_plots(session: Session, role: str, plots: Iterable[Plot]) -> list[Pl
     wanted = list(plots)
     if not wanted:
         return []
-    rows = select(col(PositionRow.topic), col(PositionRow.topic_id)).where(col(PositionRow.role) == role)
-    ids: dict[str, set[str]] = {}
-    for topic, topic_id in session.execute(rows):
-        ids.setdefault(topic, set()).add(topic_id)
-    return [plot for plot in wanted if ids.get(plot.topic, set()) - {plot.topic_id}]
+    columns = (col(PositionRow.topic), col(PositionRow.partition), col(PositionRow.topic_id))
+    ids: dict[tuple[str, int], set[str]] = {}
+    for topic, partition, topic_id in session.execute(select(*columns).where(col(PositionRow.role) == role)):
+        ids.setdefault((topic, partition), set()).add(topic_id)
+    return [plot for plot in wanted if ids.get((plot.topic, plot.partition), set()) - {plot.topic_id}]
 
 
 def forget_former(session: Session, role: str, plots: Sequence[Plot]) -> None:
@@ -91,6 +91,7 @@ def forget_former(session: Session, role: str, plots: Sequence[Plot]) -> None:
             delete(PositionRow).where(
                 col(PositionRow.role) == role,
                 col(PositionRow.topic) == plot.topic,
+                col(PositionRow.partition) == plot.partition,
                 col(PositionRow.topic_id) != plot.topic_id,
             )
         )

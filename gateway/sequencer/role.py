@@ -192,6 +192,7 @@ class Sequencer:
         suspects: list[Suspect] = []
         evidence: list[Evidence] = []
         lows: list[TooLow] = []
+        highs: list[TooHigh] = []
         for number, event in enumerate(events, 1):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
@@ -199,14 +200,17 @@ class Sequencer:
                 self._look(event, sightings, suspects)
             elif isinstance(event, TooLow):
                 lows.append(event)
+            elif isinstance(event, TooHigh):
+                highs.append(event)
             else:
                 self._changed(event)
         losses = await look_for(self.database, self._gone(reader, lows))
-        holes = losses.holes()
+        leaps = losses.holes()
         for low in lows:
-            if (low.topic, low.wanted.partition) in holes:
+            if (low.topic, low.wanted.partition) in leaps:
                 evidence += self._hole(low)
-        moves = losses.under_leases(self._moves(reader, holes))
+        leaps |= await self._rewind(highs)
+        moves = losses.under_leases(self._moves(reader, leaps))
         if not moves and not evidence and not await self._has_pending():
             return Written()
         todo = Round(
@@ -225,6 +229,7 @@ class Sequencer:
             for move in steps:
                 self._state.progress[move.topic_id, move.partition] = move.after
         stopped = {(low.topic, low.wanted.partition) for low in lows}
+        stopped |= {(high.topic, high.wanted.partition) for high in highs}
         reader.assign(
             [self._start(plot) for place, plot in self._state.territory.plots.items() if place in stopped]
         )
@@ -278,28 +283,42 @@ class Sequencer:
         at, salt = self.clock(), self.entropy(32)
         return [make_evidence(Kind.RETENTION_HOLE, members, iss=self.terms.origin, log=log, at=at, salt=salt)]
 
-    def _changed(self, event: TooHigh | TopicChanged) -> None:
-        if isinstance(event, TopicChanged):
-            # The new topic is read from its start at the next turn; refs tell apart what repeats.
-            self.catalog.topic_changed(event.topic, event.new_id)
-            self.lost = {place: words for place, words in self.lost.items() if place[0] != event.topic}
-            self.report("topic_changed", 1)
-        else:
-            # Never reset by itself: the topic lost records that we have seen. Reported until somebody acts.
-            wanted = event.wanted
-            self.lost[event.topic, wanted.partition] = (
-                f"{event.topic} [{wanted.partition}] ends at {event.end} and was read up to {wanted.offset}: "
-                "it has lost records, and nothing of it is logged until an operator acts"
+    def _changed(self, event: TopicChanged) -> None:
+        # The new topic is read from its start at the next turn; refs tell apart what repeats.
+        self.catalog.topic_changed(event.topic, event.new_id)
+        self.lost = {place: words for place, words in self.lost.items() if place[0] != event.topic}
+        self.report("topic_changed", 1)
+
+    async def _rewind(self, highs: Sequence[TooHigh]) -> dict[tuple[str, int], int]:
+        """Where to read partitions from that have lost records which we have seen: from their first one.
+
+        Nobody knows from where on the topic's records are others than those that we read; refs tell apart
+        what repeats.
+        """
+        starts: dict[tuple[str, int], int] = {}
+        for high in highs:
+            place = (high.topic, high.wanted.partition)
+            ((starts[place], _),) = await self.broker.bounds([place])
+            self.lost[place] = (
+                f"{high.topic} [{high.wanted.partition}] ends at {high.end} and was read up to "
+                f"{high.wanted.offset}: the broker has lost records that it had acknowledged. Their log "
+                "entries stay, and the topic is read again from its first record; whoever reads it gets the "
+                "lost ones from the sender alone. Are there three replicas, min.insync.replicas=2, and no "
+                "unclean leader election?"
             )
             self.report("topic_truncated", 1)
+        return starts
 
-    def _moves(self, reader: Reader, holes: dict[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
+    def _moves(self, reader: Reader, leaps: dict[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
+        """Steps to where the reader has come; `leaps`: steps to elsewhere."""
         by_lease: dict[Lease, list[Move]] = {}
         for place, plot in self._state.territory.plots.items():
-            reached = holes.get(place, reader.reached(*place))
             before = self._state.progress.get((plot.topic_id, plot.partition))
-            if reached is None or reached <= (0 if before is None else before.next):
-                continue
+            reached = leaps.get(place)
+            if reached is None:
+                reached = reader.reached(*place)
+                if reached is None or reached <= (0 if before is None else before.next):
+                    continue
             move = Move(plot.topic, plot.topic_id, plot.partition, before, Progress(reached))
             by_lease.setdefault(plot.lease, []).append(move)
         return list(by_lease.items())

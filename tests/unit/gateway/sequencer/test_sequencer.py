@@ -219,3 +219,24 @@ async def test_a_hole_made_by_retention_is_evidence(tmp_path: Path, database_url
             origin = f"{partner_log(world)}/1"
             size = audit_log.state(session, origin).head.size
             assert audit_log.entry(session, origin, size - 1).kind is Kind.RETENTION_HOLE
+
+
+async def test_a_topic_that_lost_records_is_read_again_and_nothing_is_entered_twice(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(*map(body, range(3)))
+        await world.settled(FIRST + 3)
+    database = Database(database_url)
+    with database.begin() as session:
+        session.execute(update(PositionRow).where(col(PositionRow.topic) == TOPIC).values(next=9))
+    database.close()
+    async with running(tmp_path, url=database_url) as world:
+        await until(world, "topic_truncated", 1)
+        await until(world, "repeat", 3)
+        await world.send(body(7))
+        await world.settled(1)
+        assert world.counts["entry"] == 1
+        (told,) = world.parts.sequencer.lost.values()
+        assert f"{TOPIC} [0] ends at 3 and was read up to 9" in told
