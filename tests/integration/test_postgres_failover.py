@@ -24,9 +24,10 @@ from tests.faults.workload import Sender
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresPair
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(400)]
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 90.0
+PARTNERS = {"acme": "none", "bolt": "key"}
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def under_load(sender: Sender, watcher: Watcher) -> AsyncIterator[None]:
         while not is_over.is_set():
             await sender.send_new()
             await watcher.look(sender.doors[0])
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(send())
@@ -89,7 +90,7 @@ async def test_a_failover_under_load_loses_and_doubles_nothing_and_an_old_primar
     old, new = synchronous, synchronous.standby
     with receiving() as receiver:
         fleet.start()
-        keys = onboard(fleet, receiver, {"acme": "none", "bolt": "key"})
+        keys = onboard(fleet, receiver, PARTNERS)
         sender = Sender([fleet.first], keys, fleet.first.operator_key())
         watcher = Watcher()
         async with sender.connected():
@@ -111,11 +112,11 @@ async def test_a_failover_under_load_loses_and_doubles_nothing_and_an_old_primar
             "SELECT count(*) FROM pg_stat_user_tables WHERE n_tup_ins > 0", database="test"
         ) == [(0,)]
         old.stop()
-        await come_to_rest(fleet, receiver, sender)
+        await come_to_rest(fleet, receiver, sender.told)
         await watcher.look(fleet.first)
         for name, one in fleet.members.items():
             assert one.stop() == 0, f"{name}: {one.said()}"
-        verify_whole(fleet, receiver, sender, watcher)
+        verify_whole(fleet, receiver, sender, watcher, PARTNERS)
 
 
 def refused_old_primary(gateway: Gateway) -> bool:
