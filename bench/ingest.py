@@ -66,6 +66,12 @@ class _Side:
             refused=loaded.refused,
         )
 
+    def warm_up(self) -> None:
+        """Load it for a moment: connections, caches, compiled statements."""
+        wrk.run(self.target, seconds=_WARM_SECONDS, run_name=entropy(4).hex())
+        if self.installation is not None:
+            self.installation.drain()
+
     def pace(self, rate: float, seconds: float) -> Half:
         """Send so many events a second, evenly."""
         words = {**asdict(self.target), "key_file": str(self.target.key_file), "seconds": seconds}
@@ -113,7 +119,7 @@ def measure_ingest(
         place = replace(target, url=json.loads(program.command[1])["url"], path=bare.PATH)
         plain = _Side("baseline", place, [program.pid], ground)
         for side in (plain, ours):
-            side.run(_WARM_SECONDS)
+            side.warm_up()
         pairs = [(plain.run(seconds), ours.run(seconds)) for _ in range(rounds)]
         case = Case(
             name,
