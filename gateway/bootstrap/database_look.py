@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 from sqlmodel import Session
 
 from gateway import facts, keys
-from gateway.bootstrap.ground import ORIGIN, clock
+from gateway.bootstrap.ground import HOUSE_LOG, ORIGIN, clock
 from gateway.broker.embedded_inspection import open_untouched
 from gateway.database import Database
 from gateway.database import clock as database_clock
@@ -40,6 +40,7 @@ class Inside:
     revision: RevisionSeen
     clocks: tuple[int, int, int]
     origin: str | None = None
+    house_log: str | None = None
     keys: str = ""
     partners: tuple[Partner, ...] = ()
     reached: tuple[Reached, ...] = ()
@@ -66,6 +67,7 @@ def look_inside(session: Session, vault: Vault | None) -> Inside:
         revision,
         clocks,
         origin=facts.load(session, ORIGIN),
+        house_log=facts.load(session, HOUSE_LOG),
         keys=_try_keys(session, vault),
         partners=tuple(one for one in store.load(session).partners() if one.state != "closed"),
         reached=load_reached(session),

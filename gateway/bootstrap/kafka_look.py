@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from gateway.bootstrap.database_look import Inside
 from gateway.bootstrap.ground import clock
 from gateway.bootstrap.parts import topic_specs
+from gateway.broker.guest import GuestBroker
 from gateway.broker.inspection import Inspection
+from gateway.broker.kafka import KafkaBroker
 from gateway.broker.kafka_inspection import KafkaInspection
 from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
 from gateway.broker.port import BrokerError, TopicSpec
@@ -24,6 +27,8 @@ from gateway.doctor.broker import (
 from gateway.doctor.broker import judge_keeping as judge_terms
 from gateway.doctor.finding import Finding
 from gateway.errors import SettingsError
+from gateway.sequencer.guard import NamesakeError, read_shown, verify_owner
+from gateway.sequencer.mark import Installation
 from gateway.settings import Settings
 from gateway.units import format_duration, parse_address
 
@@ -59,6 +64,7 @@ async def examine_kafka(settings: Settings, inside: Inside | None) -> list[Findi
         return [*found, BROKER.fault(words, "mend broker.url or broker.properties_file")]
     try:
         found += await _ask(inspection, settings, inside, servers)
+        found += await _owner(settings, inside, servers, properties)
     except BrokerError as error:
         found.append(judge_silence(servers, str(error)))
     finally:
@@ -94,6 +100,38 @@ async def _ask(
         found.append(judge_denied(topics.denied))
     missing = [name for name in asked if name not in topics.found]
     return [*found, *judge_rights(cluster, topics.found, missing)]
+
+
+async def _owner(
+    settings: Settings, inside: Inside | None, servers: str, properties: KafkaProperties | None
+) -> Iterable[Finding]:
+    """Whose mark is in the checkpoint topic, where there is one; leaves none."""
+    if inside is None or inside.house_log is None or inside.origin is None:
+        return []
+    broker = KafkaBroker.open(
+        servers,
+        clock=clock,
+        properties=properties.settings if properties else {},
+        replication=settings.broker.replication,
+    )
+    topic = settings.broker.checkpoint_topic
+    try:
+        shown = await read_shown(GuestBroker(broker), topic)
+    except BrokerError as error:
+        return [BROKER.not_asked(f"whose topics these are is not known: {error}")]
+    finally:
+        await broker.close()
+    if shown.owner is None:
+        return [
+            BROKER.not_asked(f"no gateway has marked {topic} as its own yet: one does at its first start")
+        ]
+    us = Installation(f"{urlsplit(inside.origin).netloc}/log/{inside.house_log}", inside.origin)
+    try:
+        verify_owner(shown.owner, us, topic)
+    except NamesakeError as error:
+        mend = "give this one names of its own: broker.topic_prefix and broker.checkpoint_topic"
+        return [BROKER.fault(error.text, mend)]
+    return [BROKER.ok(f"the mark in {topic} is ours")]
 
 
 def _is_loopback(server: str) -> bool:

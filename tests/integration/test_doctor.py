@@ -1,8 +1,13 @@
 """The doctor's round on real parts: what it finds, and that it leaves all as it was."""
 
 import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types say nothing of what it re-exports
@@ -16,9 +21,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types s
 )
 
 from gateway.bootstrap.examination import examine
-from gateway.bootstrap.ground import prepare
+from gateway.bootstrap.ground import FolderLock, clock, entropy, prepare
+from gateway.bootstrap.host_look import filesystem_of, look_folder, look_port
+from gateway.broker.kafka import KafkaBroker
+from gateway.database import Database
 from gateway.doctor.finding import Finding, Level
+from gateway.migrations import history
+from gateway.sequencer.guard import Guard
+from gateway.sequencer.mark import Installation
 from gateway.settings import Settings
+from gateway.units import Address
 from tests.contract.broker_stands import fresh_name
 from tests.kafka_security import SaslListener, make_listener
 from tests.kafka_server import KafkaServer
@@ -29,7 +41,7 @@ PASSWORD = "horse battery staple"
 
 
 def settings_of(folder: Path, flags: Flags | None = None, url: str | None = None) -> Settings:
-    return make_settings(folder, {"listen.public": "127.0.0.1:1", **(flags or {})}, url)
+    return make_settings(folder, flags, url)
 
 
 async def found(settings: Settings, area: str, environ: dict[str, str] | None = None) -> list[Finding]:
@@ -136,6 +148,63 @@ async def test_each_harm_has_its_finding_and_hides_no_other(
     assert {"settings", "clock", "tls", "disk", "ports", "egress"} <= {one.area for one in findings}
 
 
+class Live(BaseHTTPRequestHandler):
+    """Answers as a gateway does."""
+
+    def do_GET(self) -> None:
+        body = b'{"status":"live"}' if self.path == "/livez" else b"{}"
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class Other(Live):
+    """Another program."""
+
+    def do_GET(self) -> None:
+        self.path = "/"
+        super().do_GET()
+
+
+@contextmanager
+def answering(kind: type[Live]) -> Iterator[Address]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield Address("127.0.0.1", server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_port_is_free_ours_or_anothers() -> None:
+    with answering(Live) as ours:
+        assert look_port("listen.public", ours, tls=False).state == "ours"
+    assert look_port("listen.public", ours, tls=False).state == "free"
+    with answering(Other) as others:
+        assert look_port("listen.public", others, tls=False).state == "taken"
+    assert look_port("listen.public", Address("192.0.2.1", 8443), tls=False).state == "elsewhere"
+
+
+def test_the_kind_of_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    assert filesystem_of(Path("/proc/self")) == "proc"
+    assert filesystem_of(tmp_path) not in {"", "proc"}
+
+
+def test_who_holds_a_folder_is_seen_without_trying_to_hold_it(tmp_path: Path) -> None:
+    assert look_folder(tmp_path).holder == ""
+    lock = FolderLock(tmp_path)
+    assert look_folder(tmp_path).holder == f"process {os.getpid()}"
+    lock.release()
+    assert look_folder(tmp_path).holder == ""
+
+
 @pytest.fixture
 def on_servers(
     kafka_server: KafkaServer, postgres_server: PostgresServer, tmp_path: Path
@@ -179,6 +248,30 @@ async def test_kafka_and_postgresql_are_asked_and_topics_made_elsewhere_are_comp
     assert levels["fsync is off: a loss of power can destroy the database"] is Level.FAULT
     assert levels["the master key is this user's alone, and opens our signing keys"] is Level.OK
     assert not any(PASSWORD[:5] in f"{one.what}{one.mend}" for one in findings)
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+async def test_topics_that_another_gateway_has_marked_are_a_fault(
+    kafka_server: KafkaServer, on_servers: Settings, tmp_path: Path
+) -> None:
+    broker = KafkaBroker.open(kafka_server.servers, clock=clock, properties={}, replication=1)
+    database = Database(f"sqlite:///{tmp_path}/other.db")
+    with database.begin() as session:
+        history.upgrade(session)
+    other = Guard(
+        broker=broker,
+        database=database,
+        us=Installation("other.example/log/x", "https://other.example"),
+        topic=on_servers.broker.checkpoint_topic,
+        clock=clock,
+        entropy=entropy,
+    )
+    await other.verify()
+    await broker.close()
+    database.close()
+    (told,) = faults(await found(on_servers, "broker"))
+    assert "belongs to the gateway https://other.example" in told
 
 
 @pytest.mark.kafka
