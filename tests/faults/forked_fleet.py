@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import get_args
@@ -16,7 +17,8 @@ import httpx
 
 from gateway.bootstrap.program import RoleName
 from tests.acceptance.running import ORDER, Gateway
-from tests.faults.inspection import Findings, inspect, look_at_deliveries
+from tests.faults.acknowledged import Acknowledged
+from tests.faults.inspection import Findings, inspect, look_at_deliveries, look_at_order
 from tests.faults.program import Fault, Forked
 from tests.faults.receiver import Receiver
 from tests.faults.remains import OnServers
@@ -72,10 +74,6 @@ class ForkedFleet(Fleet):
         self.members[self._name(made)] = _as_member(made)
         return self.members[self._name(_as_member(made))]
 
-    def doors(self) -> Sequence[Gateway]:
-        """Every `serve`."""
-        return [one for name, one in self.members.items() if name.startswith("serve-")]
-
     async def kill_in_turn(self, name: str, kills: Sequence[tuple[str, int]]) -> None:
         """Let one member kill itself at each of these steps, one after the other, and go on after that."""
         member, role = self.members[name], name.split("-", maxsplit=1)[0]
@@ -89,30 +87,50 @@ class ForkedFleet(Fleet):
             self.kills[kill[0]] += 1
         member.launch(role)
 
-    def remains(self) -> OnServers:
-        """What it leaves, by its settings."""
-        flags = {name: str(value) for name, value in self.flags.items()}
-        return OnServers(
-            flags["database.url"],
-            flags["broker.url"].removeprefix("kafka://"),
-            flags["broker.topic_prefix"],
-            flags["broker.checkpoint_topic"],
-        )
-
     def _name(self, member: Gateway) -> str:
         return member.folder.name
 
 
 def _as_member(one: Gateway) -> Member:
-    return one if isinstance(one, Member) else Member(one.folder, one.flags, one.port)
+    return one if isinstance(one, Member) else Member(folder=one.folder, flags=one.flags, port=one.port)
+
+
+def doors_of(fleet: Fleet) -> Sequence[Gateway]:
+    """Every `serve`."""
+    return [one for name, one in fleet.members.items() if name.startswith("serve-")]
+
+
+def remains_of(fleet: Fleet) -> OnServers:
+    """What it leaves, by its settings."""
+    flags = {name: str(value) for name, value in fleet.flags.items()}
+    return OnServers(
+        flags["database.url"],
+        flags["broker.url"].removeprefix("kafka://"),
+        flags["broker.topic_prefix"],
+        flags["broker.checkpoint_topic"],
+    )
+
+
+async def stop_all(fleet: Fleet) -> None:
+    """SIGTERM to all of them, one by one; each must be there, and end well."""
+    for name, one in fleet.members.items():
+        assert one.process is not None
+        assert one.process.poll() is None, f"{name} has ended by itself: {one.said()}"
+        assert await asyncio.to_thread(one.stop) == 0, f"{name}: {one.said()}"
 
 
 @contextmanager
 def forked_fleet_on(
-    folder: Path, kafka: KafkaServer, postgres: PostgresServer, flags: Mapping[str, str | int] | None = None
+    folder: Path,
+    kafka: KafkaServer,
+    postgres: PostgresServer,
+    flags: Mapping[str, str | int] | None = None,
+    *,
+    has_haste: bool = True,
 ) -> Iterator[ForkedFleet]:
-    """As `fleet_on`, with short times."""
-    with fleet_on(folder, kafka, postgres, {**HASTE, "audit.tick": "20ms", **(flags or {})}) as plain:
+    """As `fleet_on`; in haste with short leases and ticks, else with the defaults."""
+    times = {**HASTE, "audit.tick": "20ms"} if has_haste else {}
+    with fleet_on(folder, kafka, postgres, {**times, **(flags or {})}) as plain:
         members: dict[str, Gateway] = {name: _as_member(one) for name, one in plain.members.items()}
         made = ForkedFleet(plain.folder, plain.flags, members)
         try:
@@ -122,7 +140,10 @@ def forked_fleet_on(
 
 
 def onboard(fleet: Fleet, receiver: Receiver, orders: Mapping[str, str]) -> dict[str, str]:
-    """Bring a contract of each partner into force, with an endpoint in this order; their API keys."""
+    """Bring a contract of each partner into force, with an endpoint in this order; their API keys.
+
+    Waits until every `serve` that runs knows of them.
+    """
     keys = {}
     with fleet.first.operator() as client:
         for slug, order in orders.items():
@@ -135,7 +156,15 @@ def onboard(fleet: Fleet, receiver: Receiver, orders: Mapping[str, str]) -> dict
             assert put.status_code == 201, put.text
             made = client.post(f"/v1/partners/{slug}/credentials", json={"role": "partner"})
             keys[slug] = str(made.raise_for_status().json()["secret"])
+    for door in doors_of(fleet):
+        for key in keys.values():
+            with door.client(key) as partner:
+                fleet.until(partial(_is_known, partner))
     return keys
+
+
+def _is_known(partner: httpx.Client) -> bool:
+    return partner.get("/v1/me").status_code == 200
 
 
 @dataclass
@@ -165,7 +194,7 @@ class Watcher:
             self.seen.setdefault(origin, set()).add(answer.content)
 
 
-async def come_to_rest(fleet: Fleet, receiver: Receiver, sender: Sender, seconds: float = 90.0) -> None:
+async def come_to_rest(fleet: Fleet, receiver: Receiver, told: Acknowledged, seconds: float = 90.0) -> None:
     """Wait until everything is sequenced, published and delivered."""
     waits = "nothing was seen yet"
     with fleet.first.operator() as client:
@@ -174,17 +203,20 @@ async def come_to_rest(fleet: Fleet, receiver: Receiver, sender: Sender, seconds
                 while waits:
                     await asyncio.sleep(0.1)
                     waits = await asyncio.to_thread(waiting, client)
-                    if not receiver.taken >= sender.told.of("outbound"):
+                    if not receiver.taken >= told.of("outbound"):
                         waits += ", deliveries that have not arrived"
         except TimeoutError as error:
             raise AssertionError(f"still waits: {waits}; {fleet.said()}") from error
 
 
-def verify_whole(fleet: ForkedFleet, receiver: Receiver, sender: Sender, watcher: Watcher) -> Findings:
+def verify_whole(
+    fleet: Fleet, receiver: Receiver, sender: Sender, watcher: Watcher, orders: Mapping[str, str]
+) -> Findings:
     """Nothing was lost and nothing doubled; what was counted on the way."""
-    remains = fleet.remains()
+    remains = remains_of(fleet)
     found = inspect(remains, sender.told, watcher.seen, watcher.keys)
     look_at_deliveries(found, remains, receiver, sender.told)
+    look_at_order(found, remains, receiver, orders)
     assert found.words() == []
     assert found.counts["accepted entries"] == sender.events == len(sender.told.events)
     return found

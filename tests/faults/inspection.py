@@ -241,3 +241,24 @@ def look_at_deliveries(found: Findings, remains: Remains, receiver: Receiver, to
         found.add("a delivery that the log does not know of", ref)
     for ref in delivered - wanted:
         found.add("the log knows of a delivery that nobody asked for", ref)
+
+
+def look_at_order(found: Findings, remains: Remains, receiver: Receiver, orders: Mapping[str, str]) -> None:
+    """Where an endpoint is in order, events arrive first in the order of their topic, for each key or all.
+
+    `orders`: by partner, what its contract says; its endpoint's path ends in its name.
+    """
+    for partner, order in orders.items():
+        if order == "none":
+            continue
+        places: dict[str, tuple[int, bytes]] = {}
+        for record in remains.topic(f"{remains.topic_prefix}{partner}.outbound"):
+            ref = json.loads(payload_of(record.headers["gateway_receipt"].decode()))["ref"]
+            places.setdefault(ref, (record.offset, b"" if order == "endpoint" else record.key or b""))
+        newest: dict[bytes, int] = {}
+        for ref in receiver.arrivals.get(f"/hook/{partner}", ()):
+            offset, key = places.get(ref, (-1, b""))
+            if offset < newest.get(key, -1):
+                found.add("an event that came before an earlier one", f"{partner} {ref}")
+            newest[key] = max(offset, newest.get(key, -1))
+            found.counts["arrivals in order"] += 1

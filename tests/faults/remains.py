@@ -21,6 +21,7 @@ READ_SECONDS = 20.0
 class Kept:
     """One record of a topic. `whole`: a digest of key, value, headers and time."""
 
+    key: bytes | None
     headers: dict[str, bytes]
     value: bytes
     offset: int
@@ -71,12 +72,13 @@ class Embedded:
         )
         found = rows(
             file,
-            "SELECT place, headers, value FROM record WHERE place BETWEEN ? AND ? ORDER BY place",
+            "SELECT place, key, headers, value FROM record WHERE place BETWEEN ? AND ? ORDER BY place",
             number << 40,
             (number + 1 << 40) - 1,
         )
-        for place, headers, value in found:
-            yield Kept(dict(decode_headers(headers)), value, place - (number << 40), digest(headers + value))
+        for place, key, headers, value in found:
+            whole = digest((key or b"") + headers + (value or b""))
+            yield Kept(key, dict(decode_headers(headers)), value or b"", place - (number << 40), whole)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _kept(message: Any) -> Kept:
     for name, value in headers:
         parts += [name.encode(), value]
     whole = b"".join(struct.pack(">I", len(part)) + part for part in parts)
-    return Kept(dict(headers), message.value() or b"", message.offset(), digest(whole))
+    return Kept(message.key(), dict(headers), message.value() or b"", message.offset(), digest(whole))
 
 
 def rows(file: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:

@@ -12,8 +12,10 @@ from tests.faults.forked_fleet import (
     ForkedFleet,
     Watcher,
     come_to_rest,
+    doors_of,
     forked_fleet_on,
     onboard,
+    stop_all,
     verify_whole,
 )
 from tests.faults.receiver import Receiver, receiving
@@ -96,18 +98,17 @@ async def run_kills(fleet: ForkedFleet, receiver: Receiver, kills: Plan) -> None
     fleet.kill()
     for name in kills.keys() - fleet.members.keys():
         fleet.add(name.split("-")[0])
-    sender.doors = fleet.doors()
+    sender.doors = doors_of(fleet)
     async with sender.connected():
         await load_while_killing(fleet, sender, watcher, kills)
-        for door in fleet.doors():
+        for door in doors_of(fleet):
             assert await asyncio.to_thread(door.wait_ready), fleet.said()
         await sender.finish(60)
         await sender.send_all_again()
-    await come_to_rest(fleet, receiver, sender)
+    await come_to_rest(fleet, receiver, sender.told)
     await watcher.look(fleet.first)
-    for name, one in fleet.members.items():
-        assert one.stop() == 0, f"{name}: {one.said()}"
-    found = verify_whole(fleet, receiver, sender, watcher)
+    await stop_all(fleet)
+    found = verify_whole(fleet, receiver, sender, watcher, PARTNERS)
     sys.stdout.write(f"kills {fleet.kills.total()}, answers {dict(sender.answers)}, {dict(found.counts)}\n")
 
 

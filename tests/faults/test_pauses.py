@@ -14,8 +14,11 @@ from tests.faults.forked_fleet import (
     ForkedFleet,
     Watcher,
     come_to_rest,
+    doors_of,
     forked_fleet_on,
     onboard,
+    remains_of,
+    stop_all,
     verify_whole,
 )
 from tests.faults.receiver import Receiver, receiving
@@ -100,7 +103,7 @@ async def under_load(
     await asyncio.to_thread(fleet.start, 2, 2, 2)
     with receiving() as receiver:
         keys = onboard(fleet, receiver, PARTNERS)
-        sender, watcher = Sender(fleet.doors(), keys, fleet.first.operator_key()), Watcher()
+        sender, watcher = Sender(doors_of(fleet), keys, fleet.first.operator_key()), Watcher()
         stop = asyncio.Event()
         async with sender.connected():
             async with asyncio.TaskGroup() as tasks:
@@ -112,11 +115,10 @@ async def under_load(
                     stop.set()
             await sender.finish(60)
             await sender.send_all_again()
-        await come_to_rest(fleet, receiver, sender)
+        await come_to_rest(fleet, receiver, sender.told)
         await watcher.look(fleet.first)
-        for name, one in fleet.members.items():
-            assert await asyncio.to_thread(one.stop) == 0, f"{name}: {one.said()}"
-        found = verify_whole(fleet, receiver, sender, watcher)
+        await stop_all(fleet)
+        found = verify_whole(fleet, receiver, sender, watcher, PARTNERS)
     sys.stdout.write(f"answers {dict(sender.answers)}, {dict(found.counts)}\n")
 
 
@@ -147,7 +149,7 @@ async def test_a_kafka_that_is_paused_or_killed_leaves_unknown_outcomes_and_no_l
 async def test_a_postgresql_that_is_paused_killed_or_cut_off_loses_and_doubles_nothing(
     fleet: ForkedFleet, kafka_server: KafkaServer, postgres_server: PostgresServer
 ) -> None:
-    name = fleet.remains().database_url.rpartition("/")[2]
+    name = remains_of(fleet).database_url.rpartition("/")[2]
     async with under_load(fleet, kafka_server, postgres_server) as stage:
         await stage.hears("201")
         await stage.pause(postgres_server, 1.0)
