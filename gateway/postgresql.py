@@ -31,7 +31,13 @@ _GRACE_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.1
 _TIMELINE_DIGITS: Final = 8
 
-_OPTIONS: Final = f"-c lock_timeout=1500 -c statement_timeout={_STATEMENT_MS}"
+_IDLE_IN_TRANSACTION_MS: Final = 5_000
+"""A process that is paused amid a transaction keeps its locks; others would pass over its shards for ever."""
+
+_OPTIONS: Final = (
+    f"-c lock_timeout=1500 -c statement_timeout={_STATEMENT_MS}"
+    f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+)
 _PARAMETERS: Final[Mapping[str, Any]] = {
     "application_name": "gateway",
     "connect_timeout": CONNECT_SECONDS,
