@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from audit.ref import format_ref
@@ -17,6 +19,7 @@ from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Position, Read, Start
 from gateway.ingress.outcome import Accepted, Failed, Outcome
+from tests.acceptance.running import Gateway
 from tests.faults.workload import payload_of
 from tests.postgres_server import PostgresServer
 from tests.world import World, running
@@ -26,6 +29,10 @@ pytestmark = pytest.mark.postgres
 TOPIC = "partners.acme.inbound"
 HASTE = {"lease.duration": "1s", "claims.lease": "1s", "claims.wait": "100ms"}
 ANSWER_SECONDS = 2.0
+PATH = "/v1/events/order.placed"
+READS = ("/v1/status", "/v1/partners/acme/history", "/readyz")
+AWAY = (503, "store_unavailable")
+FULL = "PostgreSQL has no connection left for us: raise its max_connections"
 DIE_ONCE = """
 CREATE SEQUENCE tries;
 CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -244,3 +251,68 @@ async def test_claims_that_were_stored_without_an_answer_are_published_once(grou
         assert len(ground.rows("SELECT ref FROM gateway_claim")) == 2
         await ground.insist(world, order(1))
         await ground.verify(world, 2)
+
+
+@pytest.fixture
+def plain(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, for somebody whom limits of connections hold for."""
+    postgres_server.execute("CREATE ROLE plain LOGIN")
+    try:
+        with postgres_server.database(is_empty=True) as url:
+            postgres_server.execute(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO plain")
+            yield url.replace("gateway@", "plain@")
+    finally:
+        postgres_server.execute("DROP ROLE plain")
+
+
+def limit(server: PostgresServer, url: str, connections: int) -> None:
+    """Let the database have so many, and end those that it has."""
+    name = url.rpartition("/")[2]
+    server.execute(f"ALTER DATABASE {name} CONNECTION LIMIT {connections}")
+    while server.cut(name) and not connections:
+        time.sleep(0.02)
+
+
+def test_a_process_tells_why_it_has_no_database_and_goes_on_by_itself(
+    tmp_path: Path, plain: str, postgres_server: PostgresServer
+) -> None:
+    gateway = Gateway(tmp_path / "data", {"database.url": plain, "claims.lease": "1s"})
+    limit(postgres_server, plain, 0)
+    assert FULL in gateway.refuses("init", code=8)
+    limit(postgres_server, plain, -1)
+    try:
+        assert gateway.launch("init").wait(60) == 0, gateway.said()
+        gateway.start()
+        assert gateway.apply().status_code == 201, gateway.said()
+        with gateway.client(gateway.partner_key()) as partner, gateway.operator() as operator:
+            partner.timeout = operator.timeout = httpx.Timeout(90)
+            first = partner.post(PATH, json=order(1))
+            postgres_server.pause()
+            try:
+                answers = [operator.get(path) for path in READS]
+            finally:
+                postgres_server.resume()
+            assert [(one.status_code, one.json()["code"]) for one in answers] == [AWAY] * len(READS)
+            until(lambda: operator.get("/v1/status"), 200)
+            limit(postgres_server, plain, 0)
+            refused = until(lambda: partner.post(PATH, json=order(2)), 503)
+            assert (refused.status_code, refused.json()["code"]) == AWAY
+            assert FULL in refused.json()["detail"]
+            limit(postgres_server, plain, -1)
+            until(lambda: partner.post(PATH, json=order(2)), 201)
+            again = until(lambda: partner.post(PATH, json=order(1)), 200)
+            assert again.json()["receipt"] == first.json()["receipt"]
+        assert gateway.stop() == 0, gateway.said()
+    finally:
+        gateway.kill()
+
+
+def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    """The first answer with this status; before it, only 503."""
+    for _ in range(600):
+        answer = ask()
+        if answer.status_code == status:
+            return answer
+        assert answer.status_code == 503, answer.text
+        time.sleep(0.1)
+    raise AssertionError(answer.text)
