@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := $(VENV)/.locked
 LINKED := $(VENV)/.linked
 
-.PHONY: help setup format check test demo lock clean
+.PHONY: help setup format check test demo demo-kafka soak bench lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.13 VENV=.venv-3.13] [ARGS=...]"
@@ -60,6 +60,15 @@ test: $(LINKED) ## run the tests: make test WORKERS=0 ARGS="tests/unit -k claim"
 
 demo: $(LINKED) ## two partners, real data, webhooks, proofs and a kill, in about a minute
 	$(BIN)/gateway demo $(ARGS)
+
+demo-kafka: $(LINKED) ## the same on a real Kafka and PostgreSQL, each role a process (needs Java 17, Maven, PostgreSQL)
+	$(BIN)/python -m tests.demo_on_kafka $(ARGS)
+
+soak: $(LINKED) ## 100,000 events through two of each role while parts are killed and paused; the report is in .cache/soak
+	$(BIN)/python -m tests.soak $(ARGS)
+
+bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (about half an hour; ARGS=--quick: three minutes)
+	$(BIN)/python -m bench $(ARGS)
 
 # The resolver runs for every platform and for the oldest supported Python, so that one lock serves all machines.
 # Neither the header nor an index address is written: the lock says what, the machine's own pip settings say from where.
