@@ -223,12 +223,13 @@ def insert_missing(session: Session, row: type[SQLModel], values: Sequence[Mappi
 
 
 def take_time(session: Session) -> None:
-    """Let the statements of this transaction take any time: a migration of large tables takes minutes.
+    """Let this transaction take any time: a migration of large tables takes minutes.
 
     Locks are still waited for briefly only, so that nobody queues behind us meanwhile.
     """
     if _dialect(session) == "postgresql":
         session.execute(text("SET LOCAL statement_timeout = 0"))
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         _driver(session).patience = None
 
 
