@@ -19,6 +19,8 @@ PAGE_BYTES: Final = 4_194_304
 MOST_READ: Final = 20_000
 _CHUNK: Final = 50
 _WAIT_MS: Final = 200
+_FETCH_SECONDS: Final = 2.0
+"""How long a page waits at least for what is there already: a first fetch takes some round trips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +81,22 @@ async def read_page(
 ) -> StreamPage:
     """Read from `start` until there are enough events, or no more and the wait is over.
 
+    The wait is for what is yet to come; what lies on the topic already is fetched without one, too.
+
     Raises:
         CallerError: `cursor_expired`: retention has passed the position, or the topic was made again.
         BrokerError: the broker is away, or refuses.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + bounds.wait_seconds
+    fetched_by = max(deadline, loop.time() + _FETCH_SECONDS)
     page = _Page(tap, snapshot, bounds.limit, start)
     reader = broker.reader()
     try:
         reader.assign([Start(tap.topic, start)])
+        ((_, end),) = await broker.bounds([(tap.topic, tap.partition)])
         while True:
-            left_ms = max(0, int((deadline - loop.time()) * 1000))
+            left_ms = max(0, int(((fetched_by if page.offset < end else deadline) - loop.time()) * 1000))
             patience = 0 if page.items else min(left_ms, _WAIT_MS)
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
             page.take(seen)
@@ -98,7 +104,8 @@ async def read_page(
             reached = reader.reached(tap.topic, tap.partition)
             page.offset = max(page.offset, reached or 0)
             is_caught_up = page.offset >= end
-            is_over = bounds.stop.is_set() or loop.time() >= deadline
+            is_owed = not page.items and not is_caught_up
+            is_over = bounds.stop.is_set() or loop.time() >= (fetched_by if is_owed else deadline)
             if page.is_full or (is_caught_up and (page.items or is_over)) or (not seen and is_over):
                 return StreamPage(tuple(page.items), page.position, is_caught_up, tuple(page.times))
     finally:

@@ -4,7 +4,17 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.broker.port import Broker, Position, ReadEvent, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    Broker,
+    Position,
+    Read,
+    ReadEvent,
+    Record,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
 from gateway.catalog import EMPTY
 from gateway.egress.stream import Bounds, Tap, find_start, read_page
 from gateway.errors import AwayError, CallerError
@@ -14,10 +24,12 @@ START = Position("topic-1", 0, 5)
 
 
 class OddReader:
-    """A reader that yields what it was given, then nothing."""
+    """A reader that yields nothing for some polls, then what it was given, then nothing."""
 
-    def __init__(self, events: Sequence[ReadEvent]) -> None:
+    def __init__(self, events: Sequence[ReadEvent], idle: int = 0) -> None:
         self._events = list(events)
+        self._idle = idle
+        self._next = START.offset
         self.is_closed = False
 
     def assign(self, starts: Sequence[Start]) -> None:
@@ -28,12 +40,16 @@ class OddReader:
 
     def reached(self, topic: str, partition: int) -> int | None:
         assert (topic, partition) == (TAP.topic, TAP.partition)
-        return START.offset
+        return self._next
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
         assert 0 < limit <= 50
         assert wait_ms >= 0
+        if self._idle > 0:
+            self._idle -= 1
+            return []
         events, self._events = self._events, []
+        self._next += sum(isinstance(one, Read) for one in events)
         return events
 
     async def close(self) -> None:
@@ -41,20 +57,21 @@ class OddReader:
 
 
 class OddBroker:
-    """A broker with one reader; its topic ends where the start is."""
+    """A broker with one reader; its topic ends where the start is, or so many records later."""
 
-    def __init__(self, reader: OddReader) -> None:
+    def __init__(self, reader: OddReader, records: int = 0) -> None:
         self._reader = reader
+        self._records = records
 
     def reader(self) -> OddReader:
         return self._reader
 
     async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
-        return [(0, START.offset) for _ in partitions]
+        return [(0, START.offset + self._records) for _ in partitions]
 
 
-def broker(reader: OddReader) -> Broker:
-    return cast("Any", OddBroker(reader))  # type: ignore[no-any-return]  # only what a page needs of a broker
+def broker(reader: OddReader, records: int = 0) -> Broker:
+    return cast("Any", OddBroker(reader, records))  # type: ignore[no-any-return]  # only what a page needs of a broker
 
 
 @pytest.mark.parametrize(
@@ -78,6 +95,12 @@ async def test_an_empty_page_keeps_the_position_and_says_caught_up() -> None:
     page = await read_page(broker(reader), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
     assert (page.items, page.next, page.caught_up) == ((), START, True)
     assert reader.is_closed
+
+
+async def test_what_lies_on_the_topic_is_fetched_although_the_caller_does_not_wait() -> None:
+    reader = OddReader([Read(START, Record(TAP.topic, 0, None, None, (), 0), 0)], idle=3)
+    page = await read_page(broker(reader, records=1), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
+    assert (page.next.offset, page.caught_up) == (START.offset + 1, True)
 
 
 async def test_a_topic_that_does_not_exist_yet_is_away_not_empty() -> None:
