@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import SetupError
-from gateway.http.server import Server, bind
+from gateway.http.server import Server, bind, reserve
 from gateway.http.tls import make_dev_certificate, server_context
 from gateway.units import Address
 
@@ -71,6 +71,39 @@ async def test_a_request_in_flight_is_answered_before_the_end() -> None:
         assert (await asked).text == "late"
     with pytest.raises(OSError, match=r"."):
         await asyncio.open_connection("127.0.0.1", server.port)
+
+
+def test_a_reserved_port_is_shared_by_those_who_say_so_and_refused_to_others() -> None:
+    port = bind("127.0.0.1", 0)
+    number = port.getsockname()[1]
+    with pytest.raises(SetupError, match="port in use"):
+        reserve("127.0.0.1", number)
+    port.close()
+    with (
+        reserve("127.0.0.1", number),
+        bind("127.0.0.1", number, is_shared=True),
+        bind("127.0.0.1", number, is_shared=True),
+        pytest.raises(SetupError, match="port in use"),
+    ):
+        bind("127.0.0.1", number)
+
+
+async def test_a_kept_connection_is_told_that_an_answer_is_the_last() -> None:
+    server, stop = Server(hello, LOOPBACK), asyncio.Event()
+    await server.listen()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(server.run(stop))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        heads: list[bytes] = []
+        while not heads or b"connection: close" not in heads[-1]:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+            assert await reader.readexactly(4) == b"http"
+            stop.set()
+        assert len(heads) > 1
+        assert await reader.read() == b""
+        writer.close()
+        await running
 
 
 async def test_tls_is_spoken_with_a_development_certificate(tmp_path: Path) -> None:
