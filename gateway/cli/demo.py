@@ -1,8 +1,8 @@
 """`gateway demo`: the whole story with two partners, real records, a kill and a count. Leaves nothing behind.
 
 The gateway and a partner's webhook receiver run as processes of their own; the demo speaks HTTP to both, as
-any client can. A number that is wrong at the end, or a step that goes otherwise, ends it with a non-zero
-status.
+any client can. On a Kafka and a PostgreSQL that it is told of, each role is a process. A number that is wrong
+at the end, or a step that goes otherwise, ends it with a non-zero status.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Final
 from rich.console import Console
 
 from audit.errors import VerificationError
+from gateway.bootstrap.ground import entropy
 from gateway.cli.demo_count import (
     ATTEMPTED_KIND,
     COLUMNS,
@@ -28,10 +29,11 @@ from gateway.cli.demo_http import Party
 from gateway.cli.demo_inbound import agree, make_mistakes, send_orders, send_prices
 from gateway.cli.demo_kill import kill_in_mid_batch
 from gateway.cli.demo_log import await_size
-from gateway.cli.demo_material import EXAMPLES, Sendable, read_material
+from gateway.cli.demo_material import EXAMPLES, Material, Sendable, read_material
 from gateway.cli.demo_outbound import FAILURES, deliver, receiver_counts, show_history
 from gateway.cli.demo_proofs import papers_of, pin, verify_offline, verify_only_grew
 from gateway.cli.demo_scene import PARTNERS, Scene
+from gateway.cli.demo_servers import Servers, Wanted
 from gateway.cli.demo_stage import Stage
 from gateway.cli.demo_words import Narrator
 from gateway.cli.exits import Exit
@@ -47,15 +49,22 @@ _SENT: Final = (
 )
 
 
-def run_demo(*, events: int | None = None, keep: bool = False, console: Console | None = None) -> int:
+def run_demo(
+    *,
+    events: int | None = None,
+    keep: bool = False,
+    wanted: Wanted | None = None,
+    console: Console | None = None,
+) -> int:
     """Tell the whole story; returns the exit status.
 
     `events`: so many prices, and at most as many shipments (None: thousands). `keep`: leave the folder with
-    the gateway's data and the papers. `console`: where to tell it; None: the terminal.
+    the gateway's data and the papers. `wanted`: the Kafka and PostgreSQL to run on; None: one process with
+    both inside. `console`: where to tell it; None: the terminal.
     """
     tell = Narrator(console or Console(highlight=False), time.monotonic)
     try:
-        asyncio.run(_interruptible(tell, events, keep=keep))
+        asyncio.run(_interruptible(tell, events, wanted, keep=keep))
     except VerificationError as error:
         tell.bad(f"verification failed: {error}")
         return int(Exit.NOT_PROVED)
@@ -68,37 +77,53 @@ def run_demo(*, events: int | None = None, keep: bool = False, console: Console 
     return int(Exit.DONE)
 
 
-async def _interruptible(tell: Narrator, events: int | None, *, keep: bool) -> None:
+async def _interruptible(tell: Narrator, events: int | None, wanted: Wanted | None, *, keep: bool) -> None:
     """Run until the end, or until a signal asks to stop: what was started is ended either way."""
     if (task := asyncio.current_task()) is not None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     material = read_material(EXAMPLES, events)
-    stage = Stage(environment(), keep=keep, ticks=tell.ticks)
+    servers = None if wanted is None else Servers(wanted, entropy)
+    if servers is not None:
+        servers.open()
+    stage = Stage(environment(), keep=keep, ticks=tell.ticks, servers=servers)
     try:
-        with tell.chapter("A gateway on this machine"):
-            tell.say(f"Everything of this run is in {stage.folder}.")
-            tell.command(f"gateway up --data {stage.data} --port {stage.port} --tls dev")
-            gateway = stage.start_gateway()
-            await stage.await_file(gateway, stage.data / "address")
-            operator = Party(stage.url, stage.ca_file, stage.operator_key)
-            scene = Scene(stage, tell, material, tell.ticks, gateway, operator)
-            await stage.ready(gateway, operator.is_ready)
-            tell.good(
-                f"it serves {stage.url}, SQLite and an embedded broker inside; its certificate is verified"
-            )
+        scene = await _open(tell, stage, material)
         try:
             await _tell_all(scene)
         except GatewayError:
             tell.say("What the gateway said last (--keep leaves everything in its folder):")
-            tell.block(scene.gateway.last_words() or "nothing")
+            tell.block(stage.last_words() or "nothing")
             raise
         finally:
             await scene.close()
     finally:
-        stage.close()
+        for words in stage.close():
+            tell.bad(words)
     if keep:
-        tell.say(f"Kept: {stage.folder}")
+        there = "" if servers is None else f"; and the database and the topics named {servers.name}"
+        tell.say(f"Kept: {stage.folder}{there}")
+
+
+async def _open(tell: Narrator, stage: Stage, material: Material) -> Scene:
+    """Start the gateway, and wait until it serves."""
+    servers = stage.servers
+    with tell.chapter(f"A gateway on {'this machine' if servers is None else 'Kafka and PostgreSQL'}"):
+        tell.say(f"Everything of this run is in {stage.folder}.")
+        if servers is not None:
+            tell.say(
+                f"But for its events, which are on the Kafka at {servers.kafka}, and its decisions, in the "
+                f"PostgreSQL at {servers.postgresql}: topics and a database named {servers.name}. Each role "
+                "is a process of its own."
+            )
+        tell.command(*stage.commands)
+        gateway = await stage.open_gateway()
+        await stage.await_file(gateway, stage.data / "address")
+        operator = Party(stage.url, stage.ca_file, stage.operator_key)
+        await stage.ready(gateway, operator.is_ready)
+        inside = ", SQLite and an embedded broker inside" if servers is None else ""
+        tell.good(f"it serves {stage.url}{inside}; its certificate is verified")
+    return Scene(stage, tell, material, tell.ticks, gateway, operator)
 
 
 async def _tell_all(scene: Scene) -> None:
@@ -140,6 +165,8 @@ async def _count(scene: Scene) -> None:
     tell.say(
         "None of this is the senders' word: topics, logs and receiver are read from the first to the last."
     )
+    if scene.stage.servers is not None:
+        tell.say("The topics are read by a consumer of Kafka that knows nothing of the gateway.")
     counts = await receiver_counts(scene)
     rows = [await _topic(scene, *one) for one in _SENT]
     for slug in PARTNERS:
@@ -154,7 +181,11 @@ def _sent(scene: Scene, what: str) -> tuple[Sendable, ...]:
 
 
 async def _topic(scene: Scene, slug: str, direction: str, what: str) -> Row:
-    records = await scene.operator.topic(f"/v1/partners/{slug}/stream", direction)
+    servers = scene.stage.servers
+    if servers is None:
+        records = await scene.operator.topic(f"/v1/partners/{slug}/stream", direction)
+    else:
+        records = servers.read_topic(slug, direction)  # it blocks, and nothing else has to be done meanwhile
     return topic_row(slug, what, [one.id for one in _sent(scene, what)], records)
 
 

@@ -37,8 +37,8 @@ async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
     size = max(1, min(BATCH, len(prices) // _FEWEST_BATCHES))
     burst = Burst(batches(prices, size))
     tell.say(
-        f"Globex sends another {len(prices)} prices, {AT_ONCE} batches at a time. While the gateway works on "
-        "them it is killed: no warning, no time to tidy up."
+        f"Globex sends another {len(prices)} prices, {AT_ONCE} batches at a time. While {_named(scene)} "
+        "works on them it is killed: no warning, no time to tidy up."
     )
     tell.command(f"kill -KILL {scene.gateway.pid}")
     cut = await _send_until_killed(scene, burst)
@@ -47,10 +47,13 @@ async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
         f"killed in the middle; batches answered: {len(burst.answered)}, under way: {len(cut)}, "
         f"never sent: {unsent}"
     )
+    if scene.stage.servers is not None:
+        tell.say("The other roles, processes of their own, have gone on working.")
+        scene.stage.verify_alive()
     tell.say("The same command starts it again, on the same data. Nobody repairs anything.")
-    tell.command(f"gateway up --data {scene.stage.data} --port {scene.stage.port} --tls dev")
+    tell.command(scene.stage.commands[-1])
     began = scene.ticks()
-    scene.gateway = scene.stage.start_gateway()
+    scene.gateway = scene.stage.start_door()
     await scene.stage.ready(scene.gateway, scene.operator.is_ready)
     tell.good(f"it serves again after {scene.ticks() - began:.1f} s")
     await _repeat(scene, burst)
@@ -124,6 +127,10 @@ def _verify_same(old: dict[tuple[str, str, str], str], new: dict[tuple[str, str,
     changed = [key for key, receipt in new.items() if old.get(key, receipt) != receipt]
     if changed:
         raise DemoError(f"{len(changed)} events got another receipt after the kill, first {changed[0][2]}")
+
+
+def _named(scene: Scene) -> str:
+    return "the gateway" if scene.stage.servers is None else "the process that serves HTTP"
 
 
 def _whole(reply: Reply) -> dict[str, Any]:

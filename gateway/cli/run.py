@@ -134,12 +134,28 @@ def run_demo(
         int | None, typer.Option("--events", min=1, help="Send at most so many.", show_default=False)
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the gateway's folder and the papers.")] = False,
+    broker: Annotated[
+        str, typer.Option("--broker", metavar="URL", help="Run on this Kafka.", show_default=False)
+    ] = "",
+    database: Annotated[
+        str, typer.Option("--database", metavar="URL", help="Run on this PostgreSQL.", show_default=False)
+    ] = "",
+    properties_file: Annotated[
+        Path | None,
+        typer.Option("--properties-file", metavar="FILE", help="Of that Kafka.", show_default=False),
+    ] = None,
 ) -> Exit | None:
     """See it all: two partners, real events, webhooks, proofs and a kill, in about a minute."""
+    if bool(broker) != bool(database) or (properties_file is not None and not broker):
+        raise UsageError(
+            "the demo runs on its own, or on both: --broker kafka://... --database postgresql://..."
+        )
     from gateway.cli import demo  # noqa: PLC0415 - it loads what no other command needs
+    from gateway.cli.demo_servers import Wanted  # noqa: PLC0415 - as above
 
     call.output.note("The demo starts a gateway of its own, on loopback, and ends it.")
-    return Exit(demo.run_demo(events=events, keep=keep))
+    wanted = Wanted(broker, database, properties_file) if broker else None
+    return Exit(demo.run_demo(events=events, keep=keep, wanted=wanted))
 
 
 def read_settings(call: Invocation, config: Path | None, flags: Flags) -> Loaded:
