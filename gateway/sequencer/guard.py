@@ -22,6 +22,8 @@ from gateway.logs import logger
 from gateway.sequencer.mark import KEY_BYTES, Installation, make_mark, read_mark
 
 _LOOK_SECONDS: Final = 0.5
+_PATIENCE: Final = 4
+"""Empty polls in a row before the topic counts as unreadable."""
 
 
 class LogBehindError(SetupError):
@@ -143,11 +145,12 @@ async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown
     owner: Installation | None = None
     try:
         reader.assign([Start(topic, Position(topic_id, 0, first))])
+        empty = 0
         while (reader.reached(topic, 0) or 0) < end:
             events = await reader.poll(1_000, wait_ms)
-            if not events:
-                if (reader.reached(topic, 0) or 0) >= end:
-                    break
+            empty = 0 if events else empty + 1
+            # A new reader on a busy machine may need more than one wait to connect.
+            if empty == _PATIENCE:
                 raise BrokerError("broker_unavailable", f"the checkpoint topic {topic} cannot be read")
             for event in events:
                 if isinstance(event, Read):

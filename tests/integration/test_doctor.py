@@ -1,7 +1,9 @@
 """The doctor's round on real parts: what it finds, and that it leaves all as it was."""
 
+import asyncio
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +69,27 @@ def close_to_others(folder: Path) -> None:
         file.chmod(0o600)
 
 
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a gateway has run, with one event."""
+    folder = tmp_path_factory.mktemp("lived")
+
+    async def live() -> None:
+        async with running(folder) as world:
+            await world.apply()
+            await world.send({"order_id": "A-1", "qty": 1})
+            await world.settled(5)
+
+    asyncio.run(live())
+    return folder
+
+
+@pytest.fixture
+def at_rest(lived: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be harmed."""
+    return Path(shutil.copytree(lived, tmp_path / "data"))
+
+
 async def test_before_init_all_is_well_and_says_what_to_do_first(tmp_path: Path) -> None:
     findings = await examine(settings_of(tmp_path / "none"), {})
     assert [one for one in findings if one.level is Level.FAULT and one.area != "ports"] == []
@@ -79,20 +102,15 @@ async def test_before_init_all_is_well_and_says_what_to_do_first(tmp_path: Path)
     assert not (tmp_path / "none").exists()
 
 
-async def test_a_folder_at_rest_is_found_good_and_left_as_it_was(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path)
-    async with running(tmp_path) as world:
-        await world.apply()
-        await world.send({"order_id": "A-1", "qty": 1})
-        await world.settled(5)
-    close_to_others(tmp_path)
-    before = digest(tmp_path)
-    findings = await examine(settings, {"HTTPS_PROXY": "http://u:geheim@proxy"})
-    assert digest(tmp_path) == before
+async def test_a_folder_at_rest_is_found_good_and_left_as_it_was(at_rest: Path) -> None:
+    close_to_others(at_rest)
+    before = digest(at_rest)
+    findings = await examine(settings_of(at_rest), {"HTTPS_PROXY": "http://u:geheim@proxy"})
+    assert digest(at_rest) == before
     told = {one.what for one in findings}
     assert "the broker's file belongs to this database" in told
     assert "the master key is this user's alone, and opens our signing keys" in told
-    assert f"{tmp_path}/gateway.db is sound (quick_check)" in told
+    assert f"{at_rest}/gateway.db is sound (quick_check)" in told
     assert "HTTPS_PROXY is set, and has no effect: deliveries are dialled directly" in told
     assert [one for one in findings if one.level is Level.FAULT and one.area != "ports"] == []
 
@@ -117,31 +135,27 @@ async def test_beside_a_running_gateway_all_is_well(tmp_path: Path) -> None:
     ],
 )
 async def test_each_harm_has_its_finding_and_hides_no_other(
-    tmp_path: Path, harm: str, area: str, words: str
+    at_rest: Path, tmp_path: Path, harm: str, area: str, words: str
 ) -> None:
-    async with running(tmp_path) as world:
-        await world.apply()
-        await world.send({"order_id": "A-1", "qty": 1})
-        await world.settled(5)
     flags: dict[str, str | int | bool] = {}
     if harm == "broker gone":
-        (tmp_path / "broker.db").unlink()
+        (at_rest / "broker.db").unlink()
     elif harm == "broker of another":
         async with running(tmp_path / "other"):
             pass
-        (tmp_path / "other/broker.db").replace(tmp_path / "broker.db")
+        (tmp_path / "other/broker.db").replace(at_rest / "broker.db")
     elif harm == "database damaged":
-        (tmp_path / "gateway.db").write_bytes(b"x" * 50_000)
+        (at_rest / "gateway.db").write_bytes(b"x" * 50_000)
     elif harm == "key gone":
-        (tmp_path / "master.key").unlink()
+        (at_rest / "master.key").unlink()
     elif harm == "key open":
-        (tmp_path / "master.key").chmod(0o644)
+        (at_rest / "master.key").chmod(0o644)
     elif harm == "other key":
         prepare(make_settings(tmp_path / "other"), "init").database.close()
-        (tmp_path / "other/master.key").replace(tmp_path / "master.key")
+        (tmp_path / "other/master.key").replace(at_rest / "master.key")
     else:
         flags["origin"] = "https://gw.example"
-    findings = await examine(settings_of(tmp_path, flags), {})
+    findings = await examine(settings_of(at_rest, flags), {})
     told = [one for one in findings if one.area == area and one.level is Level.FAULT and words in one.what]
     assert told, findings
     assert all(one.mend for one in told)
@@ -267,7 +281,8 @@ async def test_topics_that_another_gateway_has_marked_are_a_fault(
         clock=clock,
         entropy=entropy,
     )
-    await other.verify()
+    while not other.has_passed:
+        await other.settle()
     await broker.close()
     database.close()
     (told,) = faults(await found(on_servers, "broker"))
