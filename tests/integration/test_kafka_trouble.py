@@ -196,7 +196,7 @@ async def test_a_gateway_that_was_there_before_its_kafka_goes_on_when_it_comes(
             (one,) = await world.send(body(number))
             assert isinstance(one, Failed)
             assert one.code == "broker_unavailable"
-        own_server.start()
+        await asyncio.to_thread(own_server.start)
         for number in range(3):
             await world.accepted(number)
         await world.logged_as("A-0", "A-1", "A-2")
@@ -356,7 +356,7 @@ async def test_a_full_disk_under_kafka_is_503_and_nothing_that_was_taken_is_lost
             return any("the broker has been away" in words for words in await world.status.ready())
 
         await until(is_missing)
-        restart(own_server)
+        await asyncio.to_thread(restart, own_server)
         for number in range(6):
             again = await world.accepted(number)
             assert number > 2 or again.receipt == taken[number].receipt
@@ -392,7 +392,7 @@ async def test_a_partition_without_a_leader_stops_its_topic_alone_and_is_named(
         assert await world.status.ready() == []
         own_server.kill()
         lost.with_suffix(".gone").rename(lost)
-        own_server.start()
+        await asyncio.to_thread(own_server.start)
         for number in refused:
             await world.accepted(number)
         await world.logged_as("A-0", "A-100", "A-101", *(f"A-{number}" for number in refused))
