@@ -1,4 +1,4 @@
-"""A listener for SASL_SSL as cloud providers have it, for the Kafka of tests: an authority, and users.
+"""A listener for SASL_SSL as cloud providers have it, for the Kafka of tests: authority, users, rights.
 
 The certificate is made anew for each server and names 127.0.0.1 alone.
 """
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, Final
 
+import confluent_kafka.admin
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -90,3 +92,74 @@ def _certificate(
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
         draft = draft.add_extension(names, critical=False)
     return draft.sign(issuer[1] if issuer else key, hashes.SHA256())
+
+
+AUTHORIZER: Final = (
+    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found=false",
+    # Who comes by the listener without passwords: the nodes, and the operator of a test.
+    "super.users=User:ANONYMOUS",
+)
+"""Lines of server.properties with which each user may do what was granted, and nothing else."""
+
+_ADMIN: Final[Any] = confluent_kafka.admin
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A user's right to an operation (`WRITE`) on a topic, or on all whose names begin so."""
+
+    user: str
+    operation: str
+    topic: str
+    is_prefix: bool = False
+
+
+class Rights:
+    """An operator who grants and takes away; `servers` without passwords."""
+
+    def __init__(self, servers: str) -> None:
+        self._admin = _ADMIN.AdminClient({"bootstrap.servers": servers})
+
+    def grant(self, *rights: Right) -> None:
+        """Allow."""
+        self._wait(self._admin.create_acls([_binding(right, "ALLOW") for right in rights]))
+
+    def deny(self, right: Right) -> None:
+        """Forbid, whatever else allows it."""
+        self._wait(self._admin.create_acls([_binding(right, "DENY")]))
+
+    def mend(self, right: Right) -> None:
+        """End of `deny`."""
+        binding = _binding(right, "DENY")
+        names = ("restype", "name", "resource_pattern_type", "principal", "host", "operation")
+        parts = [getattr(binding, name) for name in (*names, "permission_type")]
+        self._wait(self._admin.delete_acls([_ADMIN.AclBindingFilter(*parts)]))
+
+    def _wait(self, futures: Mapping[Any, Any]) -> None:
+        for future in futures.values():
+            future.result(20)
+
+
+def _binding(right: Right, permission: str) -> Any:
+    return _ADMIN.AclBinding(
+        _ADMIN.ResourceType.TOPIC,
+        right.topic,
+        _ADMIN.ResourcePatternType.PREFIXED if right.is_prefix else _ADMIN.ResourcePatternType.LITERAL,
+        f"User:{right.user}",
+        "*",
+        _ADMIN.AclOperation[right.operation],
+        _ADMIN.AclPermissionType[permission],
+    )
+
+
+def password_file(folder: Path, listener: SaslListener, user: str) -> Path:
+    """A properties file of one of the listener's users."""
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    file = folder / f"{user}.properties"
+    file.write_text(
+        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n"
+        f'sasl.jaas.config={module} required username="{user}" password="{listener.users[user]}";\n'
+        f"ssl.truststore.type=PEM\nssl.truststore.location={listener.authority}\n"
+    )
+    return file

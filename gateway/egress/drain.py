@@ -1,15 +1,28 @@
 """Reads backlog ranges back into their lanes, one range at a time, with a reader of its own."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gateway.broker.port import BrokerError, Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    BrokerError,
+    Position,
+    Read,
+    Reader,
+    ReadEvent,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
 from gateway.egress.backlog import Backlog
 from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
 
 _POLL_MS: Final = 100
+_POLLS: Final = 50
+"""A broker that is far away or busy takes longer than one poll to send anything at all."""
+
 _IDLE_SECONDS: Final = 0.05
 _SLICE: Final = 10
 
@@ -56,11 +69,7 @@ class Drain:
     async def _read(self, shard: Shard, backlog: Backlog) -> None:
         topic, _, partition = backlog.place
         owner = shard.lanes[backlog.endpoint].endpoint.partner
-        try:
-            events = await self._reader.poll(max(1, shard.room(backlog, self._clock())), _POLL_MS)
-        except BrokerError:
-            # The live reader meets the same refusal, and tells of it.
-            return
+        events = await self._fetch(max(1, shard.room(backlog, self._clock())), backlog)
         for number, event in enumerate(events, 1):
             match event:
                 case Read():
@@ -76,6 +85,20 @@ class Drain:
         reached = self._reader.reached(topic, partition)
         if reached is not None:
             shard.pass_again(backlog, reached)
+
+    async def _fetch(self, room: int, backlog: Backlog) -> Sequence[ReadEvent]:
+        """What comes first of a range. To let go before it came would begin anew each time, for ever."""
+        topic, _, partition = backlog.place
+        events: Sequence[ReadEvent] = ()
+        for _ in range(_POLLS):
+            try:
+                events = await self._reader.poll(room, _POLL_MS)
+            except BrokerError:
+                # The live reader meets the same refusal, and tells of it.
+                break
+            if events or (self._reader.reached(topic, partition) or 0) > backlog.cursor:
+                break
+        return events
 
     async def close(self) -> None:
         """Let the reader go."""

@@ -132,7 +132,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 @asynccontextmanager
 async def loaded(cluster: KafkaCluster, folder: Path) -> AsyncIterator[Load]:
-    flags = {"broker.replication": "3", "broker.message_timeout": "5s"}
+    flags = {"broker.replication": "3", "broker.message_timeout": "5s", "lease.duration": "10s"}
     with receiving() as receiver:
         async with troubled(folder, cluster.servers, fresh_name(), flags=flags) as world:
             await world.contract(receiver.url)
