@@ -41,8 +41,8 @@ class Losses:
         return [*moves, *((lease, []) for lease in missing)]
 
 
-async def look_for(database: Database, gone: Sequence[Gone]) -> Losses:
-    """Find the accepted events among what is gone.
+async def look_for(database: Database, gone: Sequence[Gone], *, limit: int = ORPHANS_AT_ONCE) -> Losses:
+    """Find the accepted events among what is gone, `limit` at most of each.
 
     Raises:
         StoreError: the database is away.
@@ -50,8 +50,8 @@ async def look_for(database: Database, gone: Sequence[Gone]) -> Losses:
     losses = Losses(gone)
     for one in gone:
         place = (one.plot.topic, one.plot.partition)
-        losses.orphans[place] = await database.read(partial(find_orphans, gone=one))
-        if len(losses.orphans[place]) < ORPHANS_AT_ONCE:
+        losses.orphans[place] = await database.read(partial(find_orphans, gone=one, limit=limit))
+        if len(losses.orphans[place]) < limit:
             losses.complete[place] = one
     return losses
 

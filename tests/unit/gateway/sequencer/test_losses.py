@@ -1,0 +1,63 @@
+from pathlib import Path
+
+from gateway.broker.port import Position
+from gateway.database import Database
+from gateway.leases import Leases
+from gateway.positions import Move, Progress, advance, load_all
+from gateway.sequencer.losses import Told, ends_of, look_for
+from gateway.sequencer.orphans import Gone
+from gateway.sequencer.round import Round, write_round
+from gateway.sequencer.territory import Plot
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.unit.gateway.sequencer.test_orphans import ORIGINS, claimed
+from tests.world import running
+
+
+async def test_a_loss_with_many_events_is_logged_in_several_rounds_before_it_is_passed(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
+    plot = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
+    with database.begin() as session:
+        for number in range(5):
+            claimed(session, f"E-{number}", Position("now", 0, number))
+    told, entries, rounds = Told(), 0, 0
+    while not told.words:
+        losses = await look_for(database, [Gone(plot, (0, 9))], limit=2)
+        orphans = [one for each in losses.orphans.values() for one in each]
+        with database.begin() as session:
+            todo = Round(losses.under_leases([]), [], [], ORIGINS, {}, orphans=orphans)
+            entries += write_round(session, todo).entries
+        told.tell(losses)
+        rounds += 1
+        assert losses.holes() == ({(TOPIC, 0): 9} if told.words else {})
+    assert (entries, rounds) == (5, 3)
+    assert "5 accepted events among them" in told.words[TOPIC, 0]
+    database.close()
+
+
+async def test_former_topics_are_settled_with_the_last_of_their_events(database_url: str) -> None:
+    database = Database(database_url)
+    (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
+    plot = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
+    with database.begin() as session:
+        advance(session, lease, [Move(TOPIC, "former", 0, None, Progress(4))])
+    losses = await look_for(database, [Gone(plot, None)])
+    assert losses.renewed() == [plot]
+    assert losses.holes() == {}
+    with database.begin() as session:
+        write_round(session, Round(losses.under_leases([]), [], [], ORIGINS, {}, renewed=losses.renewed()))
+        assert load_all(session, "sequence") == {}
+    database.close()
+
+
+async def test_a_topic_that_went_again_has_no_end_and_stops_no_other(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        await world.settled(4)
+        (lease, *_) = world.parts.sequencer.leases.held
+        there = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
+        gone = Plot(lease, "acme", "outbound", "partners.gone.outbound", "now", 0)
+        assert await ends_of(broker, [gone, there]) == {there: 0}
