@@ -95,14 +95,14 @@ class Server:
     timeline: int
 
 
-class SilentError(psycopg.OperationalError):
+class _SilentError(psycopg.OperationalError):
     """The server did not answer in time; the connection is closed."""
 
     is_silence = True
     words = "the database does not answer"
 
 
-class UnreachedError(psycopg.OperationalError):
+class _UnreachedError(psycopg.OperationalError):
     """No server that may be used could be reached. `words`: what it means, and how to mend it."""
 
     def __init__(self, text: str, words: str, *, is_silence: bool) -> None:
@@ -130,7 +130,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Run one exchange with the server.
 
         Raises:
-            SilentError: no answer in time.
+            psycopg.OperationalError: no answer in time; it has `words`, and is closed.
         """
         try:
             return super().wait(gen, interval, self.patience if timeout is None else timeout)
@@ -160,7 +160,7 @@ class BoundedConnection(psycopg.Connection[Any]):
                 # It answers to nothing; told below.
                 pass
         self.close()
-        raise SilentError(f"no answer within {self.patience} s") from error
+        raise _SilentError(f"no answer within {self.patience} s") from error
 
 
 class Cluster:
@@ -199,7 +199,7 @@ class Cluster:
         """Connect to the first server that may be used, beginning with the one that was used last.
 
         Raises:
-            UnreachedError: there is none.
+            psycopg.OperationalError: there is none; `words` say why, and how to mend it.
         """
         failures: list[psycopg.Error] = []
         for number in self._order():
@@ -229,12 +229,12 @@ class Cluster:
             self._first = number
             self._newest = server
 
-    def _unreached(self, failures: list[psycopg.Error]) -> UnreachedError:
+    def _unreached(self, failures: list[psycopg.Error]) -> _UnreachedError:
         text = "; ".join(str(error) for error in failures)
-        is_silence = any(isinstance(error, ConnectionTimeout | SilentError) for error in failures)
-        own = [error.words for error in failures if isinstance(error, UnreachedError)]
+        is_silence = any(isinstance(error, ConnectionTimeout | _SilentError) for error in failures)
+        own = [error.words for error in failures if isinstance(error, _UnreachedError)]
         told = own or [words for sign, words in _WORDS if sign in text]
-        return UnreachedError(text, (told or [_REFUSED])[0].format(pool=self._pool), is_silence=is_silence)
+        return _UnreachedError(text, (told or [_REFUSED])[0].format(pool=self._pool), is_silence=is_silence)
 
 
 def _identity(connection: BoundedConnection) -> Server:
@@ -250,13 +250,13 @@ def _identity(connection: BoundedConnection) -> Server:
     return Server(int(row[0]), int(row[1][:_TIMELINE_DIGITS], 16))
 
 
-def _outdated(server: Server, newest: Server) -> UnreachedError:
+def _outdated(server: Server, newest: Server) -> _UnreachedError:
     words = (
         f"the only server of database.url that answers is of timeline {server.timeline}, and this process "
         f"has worked with timeline {newest.timeline}: it is a primary that was replaced, so stop it, and "
         "bring the new one back. If it is the right one after all, restart the gateway"
     )
-    return UnreachedError(words, words, is_silence=False)
+    return _UnreachedError(words, words, is_silence=False)
 
 
 def _split(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
