@@ -18,14 +18,13 @@ from gateway.doctor.broker import (
     Keeping,
     Wanted,
     judge_cluster,
-    judge_denied,
-    judge_rights,
     judge_silence,
     judge_sizes,
     judge_topics,
 )
 from gateway.doctor.broker import judge_keeping as judge_terms
 from gateway.doctor.finding import Finding
+from gateway.doctor.rights import judge_denied, judge_rights
 from gateway.errors import SettingsError
 from gateway.sequencer.guard import NamesakeError, read_shown, verify_owner
 from gateway.sequencer.mark import Installation
@@ -99,7 +98,7 @@ async def _ask(
     if topics.denied:
         found.append(judge_denied(topics.denied))
     missing = [name for name in asked if name not in topics.found]
-    return [*found, *judge_rights(cluster, topics.found, missing)]
+    return [*found, *judge_rights(cluster, topics.found, missing, wanted.checkpoint_topic)]
 
 
 async def _owner(

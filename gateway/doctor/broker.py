@@ -1,6 +1,6 @@
 """The broker: how many nodes, which topics, which rights, how large a record."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +10,6 @@ from gateway.doctor.finding import Area, Finding
 from gateway.positions import Reached
 
 BROKER: Final = Area("broker")
-RIGHTS: Final = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
-"""What all roles together need on each of our topics. `CREATE` is for those that are missing."""
-
 _SERIOUS: Final = ("max.message.bytes", "cleanup.policy", "unclean.leader.election")
 _SHOWN: Final = 5
 
@@ -85,7 +82,7 @@ def judge_topics(
             )
     if missing:
         yield BROKER.warning(
-            f"{len(missing)} topic(s) are missing: {_few(missing)}",
+            f"{len(missing)} topic(s) are missing: {few(missing)}",
             "a running gateway makes them, if its user may CREATE; else make them yourself",
         )
     if len(missing) < len(wanted):
@@ -96,38 +93,6 @@ def _mismatch(words: str) -> Finding:
     mend = "change the topic (kafka-configs, kafka-reassign-partitions), or the setting under [broker]"
     is_serious = any(name in words for name in _SERIOUS)
     return BROKER.fault(words, mend) if is_serious else BROKER.warning(words, mend)
-
-
-def judge_rights(
-    cluster: Cluster, found: Mapping[str, FoundTopic], missing: Collection[str]
-) -> Iterator[Finding]:
-    """Judge what this user may do, where Kafka tells it."""
-    told = {name: topic.rights for name, topic in found.items() if topic.rights is not None}
-    lacking: dict[frozenset[str], list[str]] = {}
-    for name, rights in told.items():
-        if lacks := RIGHTS - rights:
-            lacking.setdefault(frozenset(lacks), []).append(name)
-    for rights, names in lacking.items():
-        yield BROKER.fault(
-            f"this user may not {', '.join(sorted(rights))} on {_few(names)}",
-            f"kafka-acls --add --allow-principal User:NAME {_options(rights)} --topic {names[0]}",
-        )
-    if told and not lacking:
-        yield BROKER.ok("this user may READ, WRITE and DESCRIBE our topics")
-    may_create = "CREATE" in (cluster.rights or ()) or any("CREATE" in rights for rights in told.values())
-    if missing and not may_create and cluster.rights is not None:
-        yield BROKER.fault(
-            f"this user may not CREATE topics, and {len(missing)} are missing: {_few(sorted(missing))}",
-            "allow CREATE on topics of broker.topic_prefix (--resource-pattern-type prefixed), or make them",
-        )
-
-
-def judge_denied(names: Sequence[str]) -> Finding:
-    """Judge topics that this user may not even look at."""
-    return BROKER.fault(
-        f"this user may not DESCRIBE {_few(names)}",
-        f"kafka-acls --add --allow-principal User:NAME {_options(RIGHTS)} --topic {names[0]}",
-    )
 
 
 def judge_keeping(keeping: Keeping) -> Finding:
@@ -179,14 +144,11 @@ def judge_belonging(reached: Sequence[Reached], there: Mapping[tuple[str, int], 
         {one.topic for one in reached} - {one.topic for one in reached if ids[one.topic] == one.topic_id}
     )
     if strange:
-        return BROKER.fault(f"the broker's file is another database's: {_few(strange)}", mend)
+        return BROKER.fault(f"the broker's file is another database's: {few(strange)}", mend)
     return BROKER.ok("the broker's file belongs to this database")
 
 
-def _options(rights: Collection[str]) -> str:
-    return " ".join(f"--operation {right.title().replace('_', '')}" for right in sorted(rights))
-
-
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -5,15 +5,12 @@ import pytest
 from gateway.broker.embedded_inspection import Place
 from gateway.broker.inspection import Cluster, FoundTopic
 from gateway.doctor.broker import (
-    RIGHTS,
     Keeping,
     Wanted,
     judge_belonging,
     judge_cluster,
-    judge_denied,
     judge_embedded,
     judge_keeping,
-    judge_rights,
     judge_silence,
     judge_sizes,
     judge_topics,
@@ -23,7 +20,7 @@ from gateway.positions import Reached
 
 WANTED = Wanted("k:9092", 3, "gateway.checkpoints", has_properties=True, is_loopback=False)
 CLUSTER = Cluster(3, frozenset({"CREATE"}))
-TOPIC = FoundTopic("partners.acme.inbound", 1, 3, 3, RIGHTS)
+TOPIC = FoundTopic("partners.acme.inbound", 1, 3, 3, None)
 
 
 def bad(findings: object) -> list[Finding]:
@@ -68,32 +65,6 @@ def test_missing_topics_and_replicas_are_counted() -> None:
     lagging, missing = bad(list(judge_topics({TOPIC.name: behind}, [TOPIC.name, "other"], {})))
     assert "2 of 3 replicas in sync" in lagging.what
     assert "1 topic(s) are missing: other" in missing.what
-
-
-def test_a_missing_right_comes_with_the_command_that_gives_it() -> None:
-    seen = replace(TOPIC, rights=RIGHTS - {"WRITE", "DESCRIBE_CONFIGS"})
-    (one,) = list(judge_rights(CLUSTER, {TOPIC.name: seen}, []))
-    assert one.level is Level.FAULT
-    assert "may not DESCRIBE_CONFIGS, WRITE on partners.acme.inbound" in one.what
-    assert "--operation DescribeConfigs --operation Write --topic partners.acme.inbound" in one.mend
-
-
-def test_the_right_to_make_topics_is_missed_only_where_some_are_missing() -> None:
-    nothing = Cluster(3, frozenset())
-    assert bad(list(judge_rights(nothing, {TOPIC.name: TOPIC}, []))) == []
-    (one,) = bad(list(judge_rights(nothing, {TOPIC.name: TOPIC}, ["other"])))
-    assert "may not CREATE" in one.what
-    assert bad(list(judge_rights(CLUSTER, {TOPIC.name: TOPIC}, ["other"]))) == []
-    by_prefix = replace(TOPIC, rights=RIGHTS | {"CREATE"})
-    assert bad(list(judge_rights(nothing, {TOPIC.name: by_prefix}, ["other"]))) == []
-
-
-def test_a_kafka_that_tells_no_rights_is_not_accused() -> None:
-    assert list(judge_rights(Cluster(1, None), {TOPIC.name: replace(TOPIC, rights=None)}, ["other"])) == []
-
-
-def test_topics_that_may_not_be_looked_at_are_a_fault() -> None:
-    assert "partners.acme.inbound" in judge_denied([TOPIC.name]).what
 
 
 def test_silence_is_explained_by_the_adapters_words() -> None:
