@@ -80,7 +80,7 @@ class KafkaReader:
         self._denied: dict[Key, tuple[_Place, float]] = {}
         self._refusal: BrokerError | None = None
         self._applied: dict[Key, _Place] = {}
-        self._puzzling: set[Key] = set()
+        self._puzzling: dict[Key, int] = {}
         watch.join(self)
 
     def assign(self, starts: Sequence[Start]) -> None:
@@ -130,8 +130,8 @@ class KafkaReader:
             self._start_over()
             raise
         events = self._take(limit)
-        refusal, self._refusal = self._refusal, None
-        if refusal is not None and not events:
+        if self._refusal is not None and not events:
+            refusal, self._refusal = self._refusal, None
             raise refusal
         return events
 
@@ -231,7 +231,7 @@ class KafkaReader:
             self._consumer.incremental_unassign([TopicPartition(*key) for key in gone])
         for key in gone:
             del self._applied[key]
-            self._puzzling.discard(key)
+            self._puzzling.pop(key, None)
 
     def _fetch(self, limit: int, until: float) -> list[_Fetched]:
         left = max(0.0, min(until - time.monotonic(), _SLICE_SECONDS))
@@ -261,7 +261,7 @@ class KafkaReader:
             Local.AUTO_OFFSET_RESET,
             Local.LOG_TRUNCATION,
         }:
-            self._puzzling.add(key)
+            self._puzzling[key] = error.code()
         elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             self._deny(key, error)
         elif is_for_operator(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
@@ -285,10 +285,10 @@ class KafkaReader:
     def _solve(self) -> list[_Fetched]:
         """Find out why a position was refused, and stop there; where Kafka is away, try again later."""
         solved = []
-        for key in list(self._puzzling):
+        for key, code in list(self._puzzling.items()):
             place = self._applied[key]
             try:
-                event = self._why_refused(key, place)
+                event = self._why_refused(key, place, is_cut=code == Local.LOG_TRUNCATION)
             except KafkaException:
                 continue
             self._unassign([key])
@@ -298,8 +298,11 @@ class KafkaReader:
                 solved.append(_Fetched(key, place.generation, event))
         return solved
 
-    def _why_refused(self, key: Key, place: _Place) -> ReadEvent | None:
-        """Ask for the bounds; None where the position is good after all."""
+    def _why_refused(self, key: Key, place: _Place, *, is_cut: bool) -> ReadEvent | None:
+        """Ask for the bounds; None where the position is good after all.
+
+        `is_cut`: the partition is known to have lost records, whatever was appended since.
+        """
         ids = self._watch.ask([key[0]])
         if ids is None:
             raise KafkaException(KafkaError(Local.TIMED_OUT))
@@ -309,7 +312,7 @@ class KafkaReader:
         wanted = Position(place.topic_id, key[1], place.next)
         if place.next < first:
             return TooLow(key[0], wanted, first)
-        return TooHigh(key[0], wanted, end) if place.next > end else None
+        return TooHigh(key[0], wanted, end) if is_cut or place.next > end else None
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:

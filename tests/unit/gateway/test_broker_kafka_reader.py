@@ -110,7 +110,7 @@ def test_a_header_name_that_is_not_utf8_is_reported_not_raised() -> None:
 
 
 async def test_a_failure_in_mid_page_loses_none_of_the_page() -> None:
-    log: list[KafkaError | None] = [None, None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), None]
+    log: list[KafkaError | None] = [None, None, KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED), None]
     reader = open_reader(log)
     reader.assign([Start(TOPIC, Position("id", 0, 0))])
     with pytest.raises(BrokerError) as refused:
@@ -119,6 +119,23 @@ async def test_a_failure_in_mid_page_loses_none_of_the_page() -> None:
     assert reader._places[TOPIC, 0].next == 0
     log[2] = None
     assert offsets([*await reader.poll(10, 0)]) == [0, 1, 2, 3]
+    await reader.close()
+
+
+async def test_what_may_not_be_read_is_told_once_idle_and_read_from_there_once_it_may() -> None:
+    log: list[KafkaError | None] = [None, None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), None]
+    reader = open_reader(log)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert offsets([*await reader.poll(10, 0)]) == [0, 1]
+    with pytest.raises(BrokerError, match=f"--operation Read --topic {TOPIC}") as refused:
+        await reader.poll(10, 0)
+    assert refused.value.code == "broker_refused"
+    assert await reader.poll(10, 0) == []
+    log[2] = None
+    events: list[object] = []
+    while not events:
+        events += await reader.poll(10, 200)
+    assert offsets(events) == [2, 3]
     await reader.close()
 
 

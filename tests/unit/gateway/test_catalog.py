@@ -63,6 +63,54 @@ async def test_a_topic_exists_before_its_channel_is_used(tmp_path: Path, databas
         assert isinstance((await world.send(A))[0], Accepted)
 
 
+class Particular(WilfulBroker):
+    """A broker that refuses some topics, and finds fault with others."""
+
+    refused: frozenset[str] = frozenset()
+    faults: frozenset[str] = frozenset()
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        if bad := sorted(self.refused.intersection(spec.name for spec in topics)):
+            raise BrokerError("broker_refused", f"{bad[0]} is refused, says the test")
+        made = await super().ensure(topics)
+        words = "{} has 3 partitions, says the test"
+        return {
+            name: Topic(topic.id, (words.format(name),), 3) if name in self.faults else topic
+            for name, topic in made.items()
+        }
+
+
+async def test_one_topic_that_is_refused_holds_up_no_other(tmp_path: Path, database_url: str) -> None:
+    broker = Particular(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        catalog = world.parts.catalog
+        broker.refused = frozenset({TOPIC})
+        await world.apply()
+        assert not catalog.current.is_ready(TOPIC)
+        assert catalog.current.is_ready("partners.acme.outbound")
+        assert catalog.warnings() == [f"{TOPIC} is refused, says the test"]
+        broker.refused = frozenset()
+        await catalog.refresh()
+        assert catalog.warnings() == []
+        assert isinstance((await world.send(A))[0], Accepted)
+
+
+async def test_how_a_topic_differs_is_a_warning_and_all_its_partitions_are_known(
+    tmp_path: Path, database_url: str
+) -> None:
+    broker = Particular(tmp_path)
+    outbound = "partners.acme.outbound"
+    broker.faults = frozenset({outbound})
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        catalog = world.parts.catalog
+        assert catalog.warnings() == [f"{outbound} has 3 partitions, says the test"]
+        assert catalog.current.partitions_of(outbound, 0) == [0, 1, 2]
+        assert catalog.current.partitions_of(outbound, 7) == [0, 1, 2, 7]
+        assert catalog.current.partitions_of(TOPIC, 0) == [0]
+        assert catalog.current.partitions_of("not known yet", 0) == [0]
+
+
 async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(
     tmp_path: Path, database_url: str
 ) -> None:
