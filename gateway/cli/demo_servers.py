@@ -41,8 +41,10 @@ class Wanted:
 class Servers:
     """The demo's own corner of them; `open` makes it, `close` takes it away."""
 
-    def __init__(self, wanted: Wanted, entropy: Callable[[int], bytes]) -> None:
-        """Read the addresses; dial nobody.
+    def __init__(
+        self, wanted: Wanted, entropy: Callable[[int], bytes], *, patience_seconds: float = _ASK_SECONDS
+    ) -> None:
+        """Read the addresses; dial nobody. `patience_seconds`: how long Kafka may take for its first answer.
 
         Raises:
             SetupError: an address is none, or the properties file cannot be read.
@@ -56,6 +58,7 @@ class Servers:
                 "--database takes the address of a PostgreSQL: --database postgresql://USER@HOST:PORT/postgres"
             )
         self._wanted = wanted
+        self._patience_seconds = patience_seconds
         file = wanted.properties_file
         self._properties = {} if file is None else load_kafka_properties(file).settings
         self.name = f"gateway_demo_{entropy(_NAME_BYTES).hex()}"
@@ -80,7 +83,7 @@ class Servers:
         """
         try:
             there = AdminClient(admin_settings(self._kafka, self._properties)).list_topics(
-                timeout=_ASK_SECONDS
+                timeout=self._patience_seconds
             )
         except confluent_kafka.KafkaException as error:
             raise SetupError(

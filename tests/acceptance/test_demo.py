@@ -8,16 +8,30 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
-SCRIPT = "import sys; from gateway.cli.demo import run_demo; sys.exit(run_demo(events=int(sys.argv[1])))"
+from tests.acceptance.running import ROOT
+from tests.kafka_server import KafkaServer
+from tests.postgres_server import PostgresServer
+
+STORY = (
+    "/lines/0/line_item_quantity",
+    "one event, one receipt",
+    "event_conflict",
+    "2 answered 503 and came again",
+    "killed in the middle",
+    "all 10 counts are right",
+)
 
 
-def start(place: Path, events: int) -> "subprocess.Popen[str]":
+def start(place: Path, events: int, *more: str) -> "subprocess.Popen[str]":
     """Start the demo, with `place` for its folder."""
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(events)],
+        [sys.executable, "-m", "gateway", "demo", "--events", str(events), *more],
+        cwd=ROOT,
         env={**os.environ, "TMPDIR": str(place)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
 
@@ -26,24 +40,38 @@ def test_the_whole_story_ends_with_right_counts_and_leaves_nothing(tmp_path: Pat
     with start(tmp_path, 24) as child:
         told, _ = child.communicate()
     assert child.returncode == 0, told
-    for words in (
-        "/lines/0/line_item_quantity",
-        "one event, one receipt",
-        "event_conflict",
-        "2 answered 503 and came again",
-        "killed in the middle",
-        "all 10 counts are right",
-    ):
+    for words in STORY:
         assert words in told
     assert list(tmp_path.iterdir()) == []
     assert own_processes(tmp_path) == []
 
 
-def test_too_small_a_story_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with start(tmp_path, 1) as child:
+@pytest.mark.kafka
+@pytest.mark.postgres
+@pytest.mark.timeout(300)
+def test_the_same_story_on_servers_leaves_nothing_there(
+    tmp_path: Path, kafka_server: KafkaServer, postgres_server: PostgresServer
+) -> None:
+    servers = ("--broker", f"kafka://{kafka_server.servers}", "--database", postgres_server.url())
+    with start(tmp_path, 24, *servers) as child:
         told, _ = child.communicate()
-    assert child.returncode == 1
-    assert "at least 12 events" in told
+    assert child.returncode == 0, told
+    for words in (*STORY, "gateway sequence --data", "a consumer of Kafka that knows nothing"):
+        assert words in told
+    assert list(tmp_path.iterdir()) == []
+    assert own_processes(tmp_path) == []
+    topics = AdminClient({"bootstrap.servers": kafka_server.servers}).list_topics(timeout=30).topics
+    assert [name for name in topics if name.startswith("gateway_demo_")] == []
+    left = postgres_server.execute(
+        "SELECT datname FROM pg_database WHERE datname LIKE 'gateway!_demo!_%' ESCAPE '!'"
+    )
+    assert left == []
+
+
+def test_half_of_the_servers_is_a_wrong_command_line(tmp_path: Path) -> None:
+    with start(tmp_path, 24, "--broker", "kafka://127.0.0.1:1") as child:
+        told, _ = child.communicate()
+    assert (child.returncode, "--database" in told) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 
