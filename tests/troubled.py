@@ -179,7 +179,7 @@ async def troubled(
 
 def _of(parts: Parts, roles: Sequence[RoleName]) -> list[Role]:
     wanted: dict[RoleName, list[Role]] = {
-        "serve": [parts.ingress, parts.recovery],
+        "serve": [parts.ingress, parts.recovery, parts.administration],
         "relay": [parts.relay],
         "sequence": [parts.sequencer],
     }
