@@ -127,9 +127,10 @@ class TooLow:
 
 @dataclass(frozen=True, slots=True)
 class TooHigh:
-    """The wanted offset is beyond the end: the topic has lost records that we have seen.
+    """The wanted offset is beyond the end, or was: the topic has lost records that we have seen.
 
-    No longer read until assigned again.
+    `end` may have passed `wanted` again, by records that nobody has read yet. No longer read until assigned
+    again.
     """
 
     topic: str

@@ -78,6 +78,8 @@ class Drain:
                         return
                 case TooLow(_, _, first):
                     shard.lose_again(backlog, first, self._clock())
+                case TooHigh(_, wanted, end) if wanted.offset <= end:
+                    continue  # what was lost may be other records: the next round reads on
                 case TooHigh() | TopicChanged():
                     shard.lose_again(backlog, backlog.end, self._clock())
             if number % _SLICE == 0:

@@ -277,7 +277,9 @@ class Relay:
             case TooHigh(topic, wanted, end):
                 _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
                 spot = (wanted.topic_id, wanted.partition)
-                if spot in self._spots:
+                if spot in self._spots and wanted.offset <= end:
+                    self._reader.assign([Start(topic, wanted)])
+                elif spot in self._spots:
                     self._reader.assign(self._spots[spot].shard.restart(spot, end))
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError
 
+from gateway.broker.kafka import KafkaBroker
+from gateway.broker.port import Position, TooHigh
 from gateway.ingress.outcome import Accepted
 from gateway.sequencer.guard import read_shown
-from tests.contract.broker_stands import fresh_name
+from tests.contract.broker_stands import fresh_name, make_topic, now, read_until, record, start, values
 from tests.faults.receiver import Receiver, receiving
 from tests.kafka_server import KafkaServer
 from tests.troubled import Hands, Troubled, body, troubled, until
@@ -206,3 +209,24 @@ async def test_a_deleted_checkpoint_topic_is_made_again_and_shows_every_log(
         await world.calm()
         sizes = [(one["size"], one["published"]) for one in (await world.status.look())["logs"]]
         assert [one for one in sizes if one[0] != one[1]] == []
+
+
+async def test_records_that_were_lost_are_told_though_others_took_their_places(
+    kafka_server: KafkaServer,
+) -> None:
+    broker = KafkaBroker.open(kafka_server.servers, clock=now, properties={}, replication=1)
+    name = fresh_name()
+    topic = await make_topic(broker, name)
+    await broker.append([record(name, value) for value in (b"a", b"b", b"c")])
+    reader = broker.reader()
+    reader.assign([start(name, topic.id, 2)])
+    assert values(await read_until(reader, 1)) == [b"c"]
+    # What librdkafka says when a new leader's log was cut before our place and has grown past it since.
+    reader._note_error((name, 0), KafkaError(KafkaError._LOG_TRUNCATION))
+    assert await read_until(reader, 1) == [TooHigh(name, Position(topic.id, 0, 3), 3)]
+    assert reader.reached(name, 0) is None
+    reader.assign([start(name, topic.id, 3)])
+    await broker.append([record(name, b"d")])
+    assert values(await read_until(reader, 1)) == [b"d"]
+    await reader.close()
+    await broker.close()
