@@ -37,6 +37,9 @@ from gateway.vault import Vault, load_master
 AREA_SECONDS: Final = 12.0
 """An area that takes longer is given up; all are asked at once."""
 
+KAFKA_SECONDS: Final = 8.0
+"""Of these, since the database is asked first."""
+
 T = TypeVar("T")
 SETTINGS: Final = Area("settings")
 KEYS: Final = Area("keys")
@@ -65,11 +68,13 @@ def refusals(error: SettingsError) -> list[Finding]:
     return [_without_passwords(SETTINGS.fault(fault, mend)) for fault in error.faults]
 
 
-async def _bounded(area: Area, check: Callable[[], Awaitable[Iterable[Finding]]]) -> list[Finding]:
+async def _bounded(
+    area: Area, check: Callable[[], Awaitable[Iterable[Finding]]], *, seconds: float = AREA_SECONDS
+) -> list[Finding]:
     try:
-        return list(await asyncio.wait_for(check(), AREA_SECONDS))
+        return list(await asyncio.wait_for(check(), seconds))
     except TimeoutError:
-        return [area.fault(f"no answer within {AREA_SECONDS:.0f} s", "see whether what it asks hangs")]
+        return [area.fault(f"no answer within {seconds:.0f} s", "see whether what it asks hangs")]
     except (GatewayError, BrokerError, OSError) as error:
         return [area.fault(f"{error}", "mend what it names, and ask again")]
     except Exception as error:  # noqa: BLE001 - one check that fails must not hide what the others found
@@ -177,7 +182,8 @@ async def _stores(settings: Settings) -> list[Finding]:
     if is_embedded(settings):
         found += await _aside(lambda: _embedded(settings, inside))
     else:
-        found += await _bounded(broker.BROKER, lambda: examine_kafka(settings, inside))
+        asked = _bounded(broker.BROKER, lambda: examine_kafka(settings, inside), seconds=KAFKA_SECONDS)
+        found += await asked
     return found
 
 

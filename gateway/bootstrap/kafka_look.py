@@ -1,6 +1,7 @@
 """What the doctor asks of Kafka, and how it judges the answers."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Coroutine, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ from gateway.units import format_duration, parse_address
 RECORD_BYTES: Final = 1_000_000
 """The largest record that the adapter appends."""
 
+_OWNER_SECONDS: Final = 3.0
+
 
 async def examine_kafka(settings: Settings, inside: Inside | None) -> list[Finding]:
     """Ask Kafka. `inside` None: the database could not be read, and only our own topic is looked at."""
@@ -63,7 +66,7 @@ async def examine_kafka(settings: Settings, inside: Inside | None) -> list[Findi
         return [*found, BROKER.fault(words, "mend broker.url or broker.properties_file")]
     try:
         found += await _ask(inspection, settings, inside, servers)
-        found += await _owner(settings, inside, servers, properties)
+        found += await _in_time(_owner(settings, inside, servers, properties))
     except BrokerError as error:
         found.append(judge_silence(servers, str(error)))
     finally:
@@ -99,6 +102,14 @@ async def _ask(
         found.append(judge_denied(topics.denied))
     missing = [name for name in asked if name not in topics.found]
     return [*found, *judge_rights(cluster, topics.found, missing, wanted.checkpoint_topic)]
+
+
+async def _in_time(asked: Coroutine[None, None, Iterable[Finding]]) -> Iterable[Finding]:
+    """What comes last must not cost what was found before it."""
+    try:
+        return await asyncio.wait_for(asked, _OWNER_SECONDS)
+    except TimeoutError:
+        return [BROKER.not_asked("whose topics these are: Kafka took too long")]
 
 
 async def _owner(
