@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.broker.port import BrokerError
-from gateway.errors import AwayError, LeaseLostError, PositionMovedError, RoleStoppedError
+from gateway.errors import AwayError, LeaseLostError, PositionMovedError, RoleStoppedError, SetupError
 from gateway.logs import logger
 from gateway.metrics import Metrics
 
@@ -111,7 +111,11 @@ async def _keep_running(
             await named.role.run(stop)
         except Exception as error:
             if not _may_pass(error):
-                log.exception("role failed", role=named.name)
+                if isinstance(error, SetupError):
+                    # No bug of ours: the operator is told how to mend it; a place in the code does not help.
+                    log.error("role refuses", role=named.name, reason=str(error))  # noqa: TRY400 - as above
+                else:
+                    log.exception("role failed", role=named.name)
                 raise RoleStoppedError(f"{named.name} failed: {type(error).__name__}") from error
             if (monotonic() - started) * 1_000 >= STEADY_MS:
                 wait = limits.first_wait_ms

@@ -2,9 +2,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.broker.port import BrokerError
-from gateway.errors import AwayError, BugError, LeaseLostError, RoleStoppedError, StoreError
+from gateway.errors import AwayError, BugError, LeaseLostError, RoleStoppedError, SetupError, StoreError
 from gateway.metrics import Metrics
 from gateway.roles import Limits, Named, run_roles
 
@@ -102,6 +103,14 @@ async def test_role_that_fails_by_a_bug_ends_the_program_after_stopping_the_rest
         await run(asyncio.Event(), Scripted("server", seen), Scripted("relay", seen, error))
     assert caught.value.__cause__ is error
     assert seen == ["server starts", "relay starts", "server stops"]
+
+
+async def test_a_refusal_that_an_operator_mends_is_logged_without_a_trace_of_code() -> None:
+    error = SetupError("the topics belong to another gateway")
+    with capture_logs() as lines, pytest.raises(RoleStoppedError):
+        await run(asyncio.Event(), Scripted("guard", [], error))
+    (line,) = [one for one in lines if one["log_level"] == "error"]
+    assert (line["reason"], "exc_info" in line) == (str(error), False)
 
 
 async def test_role_that_ends_by_itself_ends_the_program() -> None:
