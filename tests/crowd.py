@@ -69,7 +69,7 @@ class Crowd:
         return all(set(ids) <= set(self.came.get(slug, ())) for slug, ids in self.sent.items())
 
     def verify_order(self) -> None:
-        """In each lane an arrival follows its predecessor, or goes back to repeat, in order, what came before.
+        """In each lane an arrival follows its predecessor, or goes back to repeat what came before, in order.
 
         Whoever drops what it has seen has everything in the order of acceptance, and nothing comes late.
         """
