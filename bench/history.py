@@ -12,11 +12,13 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlmodel import Session, SQLModel, col, select
 
+from audit.evidence import Kind
 from audit.rows import EntryRow, HeadRow
 from gateway.database import Database
 from gateway.rows import ClaimRow
 
-_CHUNK: Final = 50_000
+_CHUNK: Final = 2_000
+"""Rows of a transaction: the gateway's database ends statements that take some seconds."""
 _NUMBERS: Final = (
     "WITH RECURSIVE g(n) AS (SELECT CAST(:low AS BIGINT) UNION ALL SELECT n + 1 FROM g WHERE n < :high)"
 )
@@ -33,7 +35,7 @@ def fill(database: Database, events: int) -> None:
     Nothing else may use the database meanwhile.
     """
     with database.begin() as session:
-        entry = session.exec(select(EntryRow).where(col(EntryRow.kind) == "accepted").limit(1)).one()
+        entry = session.exec(select(EntryRow).where(col(EntryRow.kind) == Kind.ACCEPTED.value).limit(1)).one()
         head = session.exec(select(HeadRow).where(col(HeadRow.log) == entry.log)).one()
         known = {"ref": entry.ref, "log": entry.log, "at": entry.index, "hash": _HASH}
         first = head.size

@@ -15,7 +15,8 @@ from bench.installation import Installation
 from bench.measures import peak_bytes, reset_peak
 from bench.meter import Meter
 from bench.orders import EVENT_TYPE
-from bench.outcome import Case, Half, Sample
+from bench.outcome import Case, Half, Sample, middle
+from bench.plan import Plan
 from bench.profiling import profiled
 from bench.programs import ROOT, Program, ProgramError
 from gateway.bootstrap.ground import entropy
@@ -25,8 +26,7 @@ CONNECTIONS: Final = (64, 16)
 """For single events, and for batches: more batches at once would only wait, and meet the cap on answers."""
 
 _WARM_SECONDS: Final = 2.0
-_HALF_SECONDS: Final = 8.0
-_PROFILE_SECONDS: Final = 6.0
+_PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -51,8 +51,10 @@ class _Side:
             self.installation.drain()
         lag = time.monotonic() - ended
         events = (loaded.requests - loaded.refused) * self.target.events
-        if loaded.broken or not events:
+        if loaded.broken or seconds > _PATIENCE_SECONDS:
             raise ProgramError(f"{self.name}: {loaded}")
+        if not events:  # a machine that is busy with something else
+            return self.run(seconds * 2)
         self._verify(events, self._end() - before, loaded.refused)
         return Sample(
             rate=events / loaded.seconds,
@@ -107,44 +109,45 @@ class _Side:
 
 
 def measure_ingest(
-    ground: Ground, installation: Installation, *, events: int, rounds: int, seconds: float, with_half: bool
+    ground: Ground, installation: Installation, plan: Plan, *, events: int, is_whole: bool = True
 ) -> Case:
-    """Pairs of baseline and gateway; `events`: in each request. The installation runs."""
+    """Pairs of baseline and gateway; `events`: in each request. The installation runs.
+
+    `is_whole`: latency at half load and a profile, too.
+    """
     target = wrk.Target(
-        installation.url, f"/v1/events/{EVENT_TYPE}", installation.key_file, events, CONNECTIONS[events > 1]
+        installation.url,
+        f"/v1/events/{EVENT_TYPE}",
+        installation.key_file,
+        events,
+        CONNECTIONS[events > 1],
     )
     ours = _Side("gateway", target, installation.pids(), ground, installation)
-    name = "single" if events == 1 else "batch"
     with _bare(ground, installation) as program:
         place = replace(target, url=json.loads(program.command[1])["url"], path=bare.PATH)
         plain = _Side("baseline", place, [program.pid], ground)
         for side in (plain, ours):
             side.warm_up()
-        pairs = [(plain.run(seconds), ours.run(seconds)) for _ in range(rounds)]
+        pairs = [(plain.run(plan.seconds), ours.run(plan.seconds)) for _ in range(plan.rounds)]
         case = Case(
-            name,
+            "single" if events == 1 else "batch",
             ground.kind,
             len(installation.keys),
             0,
             gateway=[own for _, own in pairs],
             bare=[one for one, _ in pairs],
         )
-        if not with_half:
-            return case
-        case = _with_halves(case, ours, plain)
-        roles = {role: one.pid for role, one in installation.programs.items() if role != "relay"}
-        with profiled(name, ground.kind, roles) as profiles:
-            ours.run(_PROFILE_SECONDS)
-        return replace(case, profiles=profiles)
+        return _look_closer(case, ours, plain, plan) if is_whole else case
 
 
-def _with_halves(case: Case, ours: _Side, plain: _Side) -> Case:
-    rates = [sorted(one.rate for one in side)[len(side) // 2] for side in (case.gateway, case.bare)]
-    return replace(
-        case,
-        half_gateway=ours.pace(rates[0] / 2, _HALF_SECONDS),
-        half_bare=plain.pace(rates[1] / 2, _HALF_SECONDS),
-    )
+def _look_closer(case: Case, ours: _Side, plain: _Side, plan: Plan) -> Case:
+    rates = [middle([one.rate for one in side])[0] for side in (case.gateway, case.bare)]
+    halves = [side.pace(rate / 2, plan.half_seconds) for side, rate in zip((ours, plain), rates, strict=True)]
+    programs = {} if ours.installation is None else ours.installation.programs
+    roles = {role: one.pid for role, one in programs.items() if role != "relay"}
+    with profiled(case.name, case.kind, roles) as profiles:
+        ours.run(plan.seconds)
+    return replace(case, half_gateway=halves[0], half_bare=halves[1], profiles=profiles)
 
 
 @contextmanager

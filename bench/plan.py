@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rounds`: pairs of each case; `seconds`: of each load. The rest are numbers of events.
+    """`rounds`: pairs of each case; `seconds`: of each load, `half_seconds` of that at half the rate.
 
-    `growth`: numbers of partners beside one; `history`: events in the database for the last step of growth.
+    `deliveries`, `entries`: events of a round. `growth`: numbers of partners beside one; `history`: events in
+    the database for the last step of growth.
     """
 
     rounds: int
     seconds: float
+    half_seconds: float
     deliveries: int
     entries: int
     growth: tuple[int, ...]
@@ -22,10 +24,20 @@ class Plan:
 FULL = Plan(
     rounds=5,
     seconds=5,
+    half_seconds=8,
     deliveries=5_000,
     entries=20_000,
     growth=(100, 1_000),
     growth_rounds=3,
     history=1_000_000,
 )
-QUICK = Plan(rounds=1, seconds=2, deliveries=1_000, entries=4_000, growth=(), growth_rounds=1, history=0)
+QUICK = Plan(
+    rounds=1,
+    seconds=3,
+    half_seconds=3,
+    deliveries=1_000,
+    entries=4_000,
+    growth=(),
+    growth_rounds=1,
+    history=0,
+)

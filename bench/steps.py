@@ -25,9 +25,7 @@ def ingest(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Case]:
     installation.admit(1)
     for name in names:
         events = 1 if name == "single" else 100
-        yield measure_ingest(
-            ground, installation, events=events, rounds=plan.rounds, seconds=plan.seconds, with_half=True
-        )
+        yield measure_ingest(ground, installation, plan, events=events)
     installation.stop()
 
 
@@ -80,7 +78,7 @@ def _grown(ground: Ground, plan: Plan, partners: int, history: int) -> Iterator[
     )
     installation.start()
     case = measure_ingest(
-        ground, installation, events=1, rounds=plan.growth_rounds, seconds=plan.seconds, with_half=False
+        ground, installation, replace(plan, rounds=plan.growth_rounds), events=1, is_whole=False
     )
     yield replace(case, before=history)
     installation.stop()

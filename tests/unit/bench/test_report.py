@@ -1,0 +1,87 @@
+"""Figures survive the way to JSON and back, and the document says whether the targets were met."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from bench.outcome import Case, Half, Profile, Results, Sample, dump, load
+from bench.report import line_of, render
+
+MACHINE = {
+    "command": "make bench",
+    "took_seconds": 130,
+    "at": "2026-11-25",
+    "cpu": "a processor",
+    "cores": 2,
+    "memory_gib": 24,
+    "system": "Linux",
+    "versions": {"Python": "3.11.7", "Kafka": ""},
+}
+
+
+def samples(*rates: float) -> Sequence[Sample]:
+    shares = {"gateway": 0.5, "wrk": 0.25, "idle": 0.001}
+    return [Sample(rate, 0.5, 100 * 2**20, shares, p50_ms=6.0, p99_ms=15.0, refused=2) for rate in rates]
+
+
+def case(name: str, gateway: Sequence[float], bare: Sequence[float], partners: int = 1) -> Case:
+    return Case(
+        name,
+        "embedded",
+        partners,
+        0,
+        samples(*gateway),
+        samples(*bare),
+        half_gateway=Half(450.0, 3.0, 9.0, 20.0, 0.1, 1),
+        half_bare=Half(1500.0, 1.0, 2.0, 3.0, 0.2, 0),
+        notes={"receiver": "C"},
+        profiles=[Profile(name, "embedded", "up", 1000, {"COMMIT": 0.75, "all else": 0.25})],
+    )
+
+
+SINGLE = case("single", [800, 900, 1000], [3000, 3000, 2500])
+
+
+def test_ratios_are_those_of_pairs() -> None:
+    assert SINGLE.ratios() == pytest.approx([800 / 3000, 0.3, 0.4])
+
+
+def test_json_gives_back_what_was_found() -> None:
+    results = Results(MACHINE, [SINGLE])
+    assert load(dump(results)) == results
+
+
+def test_the_document_has_median_range_and_target() -> None:
+    text = render(Results(MACHINE, [SINGLE]))
+    assert "| single POSTs | embedded, SQLite | **900** | 3,000 | **30%** (27% to 40%) | 30%: met |" in text
+    assert "| 6.0 | 15.0 | 450 | 3.0 | 9.0 | 20.0 | 10% | 7 |" in text
+    assert "COMMIT 75%, all else 25%" in text
+    assert "gateway 50%, wrk 25% |" in text
+    assert "Median of 3 pairs" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "told"),
+    [
+        ("batch", 749, "25%: missed"),
+        ("batch", 750, "25%: met"),
+        ("deliveries", 499, "500/s: missed"),
+        ("deliveries", 500, "500/s: met"),
+        ("sequencing", 9_999, "10,000/s: missed"),
+        ("sequencing", 10_000, "10,000/s: met"),
+    ],
+)
+def test_each_case_has_its_target(name: str, rate: float, told: str) -> None:
+    assert told in render(Results(MACHINE, [case(name, [rate], [3_000])]))
+
+
+def test_growth_is_told_apart_from_the_first_installation() -> None:
+    text = render(Results(MACHINE, [SINGLE, case("single", [10], [100], partners=1_000)]))
+    assert "| single POSTs | embedded, SQLite | 1,000 | 0 | 10 | 100 | 10% |" in text
+    assert "**10** | 100" not in text
+
+
+def test_a_case_fits_in_one_line() -> None:
+    assert line_of(SINGLE) == (
+        "single on embedded, partners 1, before 0: 900/s beside 3,000/s: 30% (27% to 40%)"
+    )
