@@ -157,7 +157,7 @@ class Catalog:
             if not asked:
                 return
             if is_due:
-                self._compare_at = now + (_SOON_SECONDS if self.warnings() else _COMPARE_SECONDS)
+                self._compare_at = now + _COMPARE_SECONDS
             try:
                 there = await self._ensure(asked)
             except BrokerError as error:
@@ -166,6 +166,8 @@ class Catalog:
             if is_due:
                 self.problem = ""
             self._take_over(there)
+            if self.warnings():
+                self._compare_at = min(self._compare_at, now + _SOON_SECONDS)
 
     async def _ensure(self, specs: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """All at once; where one is refused, one by one, so that it holds up no other partner's."""
