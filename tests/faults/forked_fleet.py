@@ -111,12 +111,23 @@ def remains_of(fleet: Fleet) -> OnServers:
     )
 
 
+def _is_all_entered(fleet: Fleet) -> bool:
+    return list(remains_of(fleet).rows("SELECT count(*) FROM audit_pending")) == [(0,)]
+
+
 async def stop_all(fleet: Fleet) -> None:
-    """SIGTERM to all of them, one by one; each must be there, and end well."""
-    for name, one in fleet.members.items():
-        assert one.process is not None
-        assert one.process.poll() is None, f"{name} has ended by itself: {one.said()}"
-        assert await asyncio.to_thread(one.stop) == 0, f"{name}: {one.said()}"
+    """SIGTERM to all, doors first and the log last; each must be there, and end well.
+
+    A door writes down at its end what it has refused: the sequencers stop when that is in the log.
+    """
+    for role in ROLES:
+        if role == "sequence":
+            await asyncio.to_thread(fleet.until, partial(_is_all_entered, fleet))
+        for name, one in fleet.members.items():
+            if name.startswith(role):
+                assert one.process is not None
+                assert one.process.poll() is None, f"{name} has ended by itself: {one.said()}"
+                assert await asyncio.to_thread(one.stop) == 0, f"{name}: {one.said()}"
 
 
 @contextmanager

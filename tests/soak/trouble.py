@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,24 +51,32 @@ class Trouble:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make trouble until asked to stop; leaves everything running."""
+        begun = time.monotonic()
         while not await _is_set(stop, self.seconds * self.chance.uniform(0.5, 1.5)):
             kind = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             self.met[kind] += 1
-            match kind:
-                case "kill a role":
-                    await self._kill_a_role()
-                case "freeze a role":
-                    await self._freeze_a_role()
-                case "pause Kafka" | "pause PostgreSQL":
-                    await self._pause(self.kafka if kind == "pause Kafka" else self.postgres)
-                case "kill Kafka" | "kill PostgreSQL":
-                    part = self.kafka if kind == "kill Kafka" else self.postgres
-                    await asyncio.to_thread(part.kill)
-                    await asyncio.to_thread(part.start)
-                case _:
-                    self.receiver.is_out = True
-                    await asyncio.sleep(self.chance.uniform(1, 4))
-                    self.receiver.is_out = False
+            at = time.monotonic()
+            what = await self._make(kind)
+            sys.stderr.write(f"{at - begun:5.0f} s: {what}, {time.monotonic() - at:.1f} s\n")
+
+    async def _make(self, kind: str) -> str:
+        """One trouble from its beginning to its end; what it was, in words."""
+        match kind:
+            case "kill a role":
+                return await self._kill_a_role()
+            case "freeze a role":
+                return await self._freeze_a_role()
+            case "pause Kafka" | "pause PostgreSQL":
+                await self._pause(self.kafka if kind == "pause Kafka" else self.postgres)
+            case "kill Kafka" | "kill PostgreSQL":
+                part = self.kafka if kind == "kill Kafka" else self.postgres
+                await asyncio.to_thread(part.kill)
+                await asyncio.to_thread(part.start)
+            case _:
+                self.receiver.is_out = True
+                await asyncio.sleep(self.chance.uniform(1, 4))
+                self.receiver.is_out = False
+        return kind
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Look at every process each half second: its memory, and whether it ended by itself."""
@@ -84,23 +94,24 @@ class Trouble:
                     role = _role(name)
                     self.rss[role] = max(self.rss.get(role, 0), peak_bytes(one.process.pid))
 
-    async def _kill_a_role(self) -> None:
+    async def _kill_a_role(self) -> str:
         name, one = self._any_member()
         await asyncio.to_thread(one.kill)
         self.kills[_role(name)] += 1
         one.launch(_role(name))
+        return f"kill {name}"
 
-    async def _freeze_a_role(self) -> None:
+    async def _freeze_a_role(self) -> str:
         name, one = self._any_member()
         process = one.process
         if process is None or process.poll() is not None:
-            return
+            return "nothing"
         process.send_signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(self.chance.uniform(1, LONGEST_FREEZE))
         finally:
             process.send_signal(signal.SIGCONT)
-        self.met[f"freeze {_role(name)}"] += 1
+        return f"freeze {name}"
 
     async def _pause(self, part: KafkaServer | PostgresServer) -> None:
         await asyncio.to_thread(part.pause)
