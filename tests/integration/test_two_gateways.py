@@ -209,6 +209,6 @@ def test_doors_open_while_kafka_is_away_and_nothing_is_taken_before_its_topics_a
             assert partner.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 503
     finally:
         kafka_server.resume()
-    assert one.wait_ready()
+    assert one.wait_ready(), one.said()
     with one.client(one.partner_key()) as partner:
         until(lambda: partner.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 201)
