@@ -70,6 +70,7 @@ def test_with_the_smallest_set_of_rights_an_event_goes_each_way(
             rights.grant(*rights_of(role, role, f"{prefix}.", f"checkpoints-{prefix}"))
             member = fleet.first if role == "serve" else fleet.add(role)
             member.flags["broker.properties_file"] = str(password_file(tmp_path, listener, role))
+        fleet.start(relay=0, sequence=0)
         fleet.start()
         applied = fleet.first.apply(CONTRACT + ENDPOINTS.replace("URL", receiver.url))
         assert applied.status_code == 201, applied.text
