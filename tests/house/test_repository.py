@@ -92,12 +92,12 @@ def test_every_declared_dependency_is_locked(root: Path) -> None:
 
 
 def test_make_targets_named_in_the_documents_exist(root: Path, texts: Mapping[Path, str]) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
     named = {
         (str(path), target)
         for path, text in texts.items()
         if path.suffix == ".md" or path == Path(".ci/run")
-        for target in re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE)
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.MULTILINE)
     }
     assert named
     assert [name for name in named if name[1] not in targets] == []
