@@ -87,7 +87,7 @@ def is_logged(client: Any, ref: str) -> bool:
     """Whether the event is an entry of a log whose checkpoint is published."""
     entry = client.get(f"/v1/partners/acme/history/{ref}").json()
     logs = client.get("/v1/status").json()["logs"]
-    return entry.get("entries") != [] and all(log["size"] == log["published"] for log in logs)
+    return bool(entry.get("entries")) and all(log["size"] == log["published"] for log in logs)
 
 
 async def refused(world: Troubled, number: int) -> str:
