@@ -59,7 +59,7 @@ def run(target: Target, *, seconds: float, run_name: str) -> Loaded:
     Raises:
         ProgramError: wrk failed.
     """
-    order = ["wrk", "-t1", f"-c{target.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    order = ["wrk", "-t1", f"-c{target.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
     order += ["-s", str(_SCRIPT), target.url, "--", target.path, run_name, str(target.events)]
     with subprocess.Popen(  # noqa: S603 - a program of this machine, found by its name
         [*order, str(target.key_file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
