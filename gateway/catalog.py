@@ -38,6 +38,11 @@ class Snapshot:
     topic_ids: Mapping[str, str] = field(repr=False)
     partitions: Mapping[str, int] = field(default_factory=dict, repr=False)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is from the database: before that nobody is known, which says nothing of anybody."""
+        return self.directory.revision > 0
+
     def channel(self, partner: str, event_type: str, direction: Direction) -> Channel | None:
         """The channel of an event type; None where the contract has no such line."""
         return self.by_type.get((partner, direction, event_type))

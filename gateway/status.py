@@ -95,6 +95,8 @@ class Status:
         await self.database.read(lambda session: session.execute(select(1)).scalar_one())
         away = self.broker.away_for_ms()
         waits = [f"the broker has been away for {away} ms"] if away else []
+        if not self.catalog.current.is_read:
+            waits.append("the partners have not been read from the database yet")
         return waits + [f"{role}: {text}" for role, text in self.problems().items() if text]
 
     async def _look_at_topics(

@@ -14,7 +14,7 @@ from gateway.auth.caller import Caller
 from gateway.auth.identify import identify
 from gateway.auth.request import Shown
 from gateway.catalog import Snapshot
-from gateway.errors import BugError, CallerError
+from gateway.errors import BugError, CallerError, StoreError
 from gateway.http.doors import Doors
 from gateway.http.parameters import read_query
 from partners.credential import Role, Scope
@@ -89,11 +89,15 @@ def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
 
     Raises:
         CallerError: as `identify`, and `not_found`, `scope_missing`, `parameter_invalid`.
+        StoreError: the database was away since the start, so that nobody is known yet.
     """
     snapshot = doors.catalog.current
     raw_query = request.scope["query_string"]
     if gate.side in {"open", "private"}:
         return Call(doors, request, request_id, snapshot, read_query(raw_query, gate.offered))
+    if not snapshot.is_read:
+        # A good key must not hear that it is unknown.
+        raise StoreError("store_unavailable", "the partners have not been read from the database yet")
     # 1.
     shown = Shown(tuple(request.headers.getlist("authorization")))
     caller = identify(shown, snapshot.directory, doors.values.pepper, now=doors.clock())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class Generator:
         taken = [one for one in body.get("results", [body]) if "receipt" in one]
         if status not in {200, 201, 207} or len(taken) != request.events:
             self.faults.append(f"{request.path}: {status} {text[:300]}")
+            sys.stderr.write(f"an answer that should not be: {self.faults[-1]}\n")
             return True
         for one in taken:
             self.told.note(one["ref"], one["receipt"], partner=request.partner, direction=request.direction)

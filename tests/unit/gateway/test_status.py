@@ -3,6 +3,7 @@ from typing import Any
 
 from gateway.bootstrap.ground import clock
 from gateway.broker.port import BrokerError
+from gateway.catalog import Catalog
 from gateway.status import Status
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import World, running
@@ -118,3 +119,18 @@ async def test_where_no_topic_answers_the_broker_counts_as_away(tmp_path: Path, 
         error = BrokerError("broker_refused", "not allowed, says the test")
         broker.silent = {TOPIC: error}
         assert (await status(world).look())["broker"]["state"] == "refuses"
+
+
+async def test_who_has_not_read_the_partners_is_not_ready(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        unread = status(world)
+        unread.catalog = Catalog(
+            database=unread.database,
+            broker=unread.broker,
+            topics=lambda _: (),
+            event_bytes=1_000,
+            refresh_seconds=1.0,
+        )
+        assert await unread.ready() == ["the partners have not been read from the database yet"]
+        await unread.catalog.follow()
+        assert await unread.ready() == []

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
+from gateway.catalog import Catalog
 from gateway.http.catalogue import CATALOGUE
 from tests.builders import House, open_house
 
@@ -160,3 +161,21 @@ async def test_a_request_is_observed_by_its_route_not_its_path(house: House) -> 
         ("/v1/types/{type}", "other", 405),
         ("none", "other", 404),
     ]
+
+
+async def test_a_good_key_is_not_called_unknown_while_no_key_has_been_read_yet(house: House) -> None:
+    unread = Catalog(
+        database=house.doors.database,
+        broker=house.doors.broker,
+        topics=lambda _: (),
+        event_bytes=1_000,
+        refresh_seconds=1.0,
+    )
+    early = replace(house, doors=replace(house.doors, catalog=unread))
+    async with early.client("acme") as client:
+        before = await client.get("/v1/me")
+        await unread.follow()
+        after = await client.get("/v1/me")
+    assert (before.status_code, before.json()["code"]) == (503, "store_unavailable")
+    assert "retry-after" in before.headers
+    assert after.status_code == 200
