@@ -17,7 +17,7 @@ from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
 from tests.troubled import Troubled, body, troubled, until
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # nodes start slowly on a busy machine
 
 ROLES: Final = {
     "serve": (("CREATE", "DESCRIBE_CONFIGS", "WRITE"), ("CREATE", "DESCRIBE_CONFIGS", "READ", "WRITE")),

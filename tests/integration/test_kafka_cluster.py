@@ -22,7 +22,7 @@ from tests.faults.receiver import Receiver, receiving
 from tests.kafka_cluster import KafkaCluster
 from tests.troubled import Troubled, troubled
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # nodes start slowly on a busy machine
 
 AWAY = {"broker_unavailable", "outcome_unknown"}
 PAUSE_SECONDS = 0.05
