@@ -232,14 +232,22 @@ class EmbeddedFile:
 
 
 def _mismatches(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:
+    """How a topic differs, and how to mend it: nothing alters a topic here, so that the settings must."""
     words = []
     if found.partitions != wanted.partitions:
-        words.append(f"{wanted.name} has {found.partitions} partitions, {wanted.partitions} are wanted")
+        words.append(
+            f"{wanted.name} has {found.partitions} partitions, {wanted.partitions} are wanted: the embedded "
+            f"broker keeps a topic as it was made; set broker.partitions = {found.partitions}"
+        )
     if found.compacted != wanted.compacted:
         kinds = {True: "compacted", False: "not compacted"}
-        words.append(f"{wanted.name} is {kinds[found.compacted]}, wanted: {kinds[wanted.compacted]}")
+        words.append(
+            f"{wanted.name} is {kinds[found.compacted]}, wanted: {kinds[wanted.compacted]}: it was made for "
+            "something else; set another broker.topic_prefix or broker.checkpoint_topic"
+        )
     if found.retention_ms != wanted.retention_ms and not wanted.compacted:
         words.append(
-            f"{wanted.name} keeps {found.retention_ms} ms (None: for ever), wanted: {wanted.retention_ms}"
+            f"{wanted.name} keeps {found.retention_ms} ms (None: for ever), wanted: {wanted.retention_ms}: "
+            "the embedded broker keeps a topic as it was made; set broker.retention to that"
         )
     return tuple(words)

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from gateway.broker.kafka_differences import Demands, FoundTopic
 from gateway.broker.kafka_errors import (
     DENIED,
     LEADER_MOVED,
@@ -31,24 +31,13 @@ _PAUSES: Final = (0.1, 0.3)  # seconds before asking again while leaders move
 _NO_OFFSET: Final = -1  # there is no record of that time
 
 
-@dataclass(frozen=True, slots=True)
-class FoundTopic:
-    """A topic as Kafka describes it. `replicas`: of the partition with the fewest."""
-
-    id: str
-    partitions: int
-    replicas: int
-    is_led: bool
-
-
 class KafkaTopics:
     """Administrative requests, awaited on the event loop."""
 
     def __init__(self, admin: AdminClient, *, replication: int, max_record_bytes: int) -> None:
         """`replication`: replicas of a new topic. With three or more, a write needs all but one of them."""
         self._admin = admin
-        self._replication = replication
-        self._max_batch_bytes = max_record_bytes + HEADROOM_BYTES
+        self._demands = Demands(replication, max_record_bytes + HEADROOM_BYTES)
 
     async def ensure(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
         """Make what is missing, and wait until it can be written to; say how the rest differs."""
@@ -77,7 +66,7 @@ class KafkaTopics:
         return {
             spec.name: Topic(
                 there[spec.name].id,
-                self._mismatches(spec, there[spec.name], settings.get(spec.name)),
+                self._demands.mismatches(spec, there[spec.name], settings.get(spec.name)),
                 there[spec.name].partitions,
             )
             for spec in specs
@@ -170,7 +159,12 @@ class KafkaTopics:
 
     async def _create(self, specs: Sequence[TopicSpec]) -> None:
         made = [
-            _ADMIN.NewTopic(spec.name, spec.partitions, self._replication, config=self._wanted(spec))
+            _ADMIN.NewTopic(
+                spec.name,
+                spec.partitions,
+                self._demands.replication,
+                config=self._demands.settings(spec),
+            )
             for spec in specs
         ]
         for name, future in self._admin.create_topics(made, request_timeout=_CREATE_SECONDS).items():
@@ -212,39 +206,6 @@ class KafkaTopics:
             found[resource.name] = {name: entry.value for name, entry in entries.items()}
         return found
 
-    def _wanted(self, spec: TopicSpec) -> dict[str, str]:
-        """Settings of the topic, for making it and for comparing."""
-        wanted = {
-            "cleanup.policy": "compact" if spec.compacted else "delete",
-            "max.message.bytes": str(self._max_batch_bytes),
-        }
-        if not spec.compacted:
-            wanted["retention.ms"] = str(-1 if spec.retention_ms is None else spec.retention_ms)
-        if self._replication > 2:  # noqa: PLR2004  (with two, one broker that is away would stop all writing)
-            wanted["min.insync.replicas"] = str(self._replication - 1)
-        return wanted
-
-    def _mismatches(
-        self, spec: TopicSpec, found: FoundTopic, settings: Mapping[str, str] | None
-    ) -> tuple[str, ...]:
-        words = []
-        if found.partitions != spec.partitions:
-            words.append(f"{spec.name} has {found.partitions} partitions, {spec.partitions} are wanted")
-        if found.replicas < self._replication:
-            words.append(f"{spec.name} has {found.replicas} replicas, {self._replication} are wanted")
-        if settings is None:
-            needs = grant("DescribeConfigs", spec.name)
-            return (*words, f"{spec.name}: whether its settings are right cannot be told: {needs}")
-        for name, wanted in self._wanted(spec).items():
-            actual = settings.get(name)
-            if actual is not None and not _suffices(name, actual, wanted):
-                words.append(f"{spec.name} has {name}={actual}, wanted: {wanted}")
-        if settings.get("unclean.leader.election.enable") == "true":
-            words.append(
-                f"{spec.name} has unclean.leader.election.enable=true: it may lose acknowledged records"
-            )
-        return tuple(words)
-
 
 def _found_topic(described: Any) -> FoundTopic:
     return FoundTopic(
@@ -253,9 +214,3 @@ def _found_topic(described: Any) -> FoundTopic:
         replicas=min(len(partition.replicas) for partition in described.partitions),
         is_led=all(partition.leader is not None for partition in described.partitions),
     )
-
-
-def _suffices(name: str, actual: str, wanted: str) -> bool:
-    if name in {"max.message.bytes", "min.insync.replicas"}:
-        return int(actual) >= int(wanted)
-    return actual == wanted

@@ -1,0 +1,64 @@
+from typing import Final
+
+import pytest
+
+from gateway.broker.kafka_differences import Demands, FoundTopic
+from gateway.broker.port import TopicSpec
+
+SPEC: Final = TopicSpec("t", partitions=2, retention_ms=60_000)
+DEMANDS: Final = Demands(replication=3, batch_bytes=1_000)
+FOUND: Final = FoundTopic("id", partitions=2, replicas=3, is_led=True)
+ALTER: Final = "kafka-configs.sh --alter --entity-type topics --entity-name t --add-config "
+
+
+def test_a_topic_as_it_should_be_has_no_words() -> None:
+    assert DEMANDS.mismatches(SPEC, FOUND, DEMANDS.settings(SPEC)) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "actual", "mend"),
+    [
+        ("cleanup.policy", "compact", "cleanup.policy=delete"),
+        ("retention.ms", "1", "retention.ms=60000"),
+        ("max.message.bytes", "999", "max.message.bytes=1000"),
+        ("min.insync.replicas", "1", "min.insync.replicas=2"),
+        ("unclean.leader.election.enable", "true", "unclean.leader.election.enable=false"),
+    ],
+)
+def test_a_setting_comes_with_the_command_that_mends_it(name: str, actual: str, mend: str) -> None:
+    (words,) = DEMANDS.mismatches(SPEC, FOUND, DEMANDS.settings(SPEC) | {name: actual})
+    assert words.startswith(f"t has {name}={actual}")
+    assert words.endswith(f": {ALTER}{mend}")
+    assert "\n" not in words
+
+
+@pytest.mark.parametrize(("name", "actual"), [("max.message.bytes", "1001"), ("min.insync.replicas", "3")])
+def test_more_than_is_wanted_suffices(name: str, actual: str) -> None:
+    assert DEMANDS.mismatches(SPEC, FOUND, DEMANDS.settings(SPEC) | {name: actual}) == ()
+
+
+def test_missing_partitions_come_with_the_command_that_adds_them() -> None:
+    found = FoundTopic("id", partitions=1, replicas=3, is_led=True)
+    (words,) = DEMANDS.mismatches(SPEC, found, DEMANDS.settings(SPEC))
+    assert words == "t has 1 partitions, 2 are wanted: kafka-topics.sh --alter --topic t --partitions 2"
+
+
+def test_partitions_to_spare_are_left_or_asked_for() -> None:
+    found = FoundTopic("id", partitions=5, replicas=3, is_led=True)
+    (words,) = DEMANDS.mismatches(SPEC, found, DEMANDS.settings(SPEC))
+    assert words.endswith("leave them, or set broker.partitions = 5")
+    ours = TopicSpec("t", compacted=True)
+    (words,) = DEMANDS.mismatches(ours, found, DEMANDS.settings(ours))
+    assert words.endswith("leave them")
+
+
+def test_missing_replicas_come_with_the_command_that_adds_them() -> None:
+    found = FoundTopic("id", partitions=2, replicas=1, is_led=True)
+    (words,) = DEMANDS.mismatches(SPEC, found, DEMANDS.settings(SPEC))
+    assert words.startswith("t has 1 replicas, 3 are wanted: kafka-reassign-partitions.sh --execute")
+    assert "3 brokers for each partition of t" in words
+
+
+def test_settings_that_may_not_be_read_are_words_of_their_own() -> None:
+    (words,) = DEMANDS.mismatches(SPEC, FOUND, None)
+    assert "--operation DescribeConfigs --topic t" in words
