@@ -1,6 +1,7 @@
 """A running gateway: all roles in one process, or one role of many; started, announced, stopped."""
 
 import asyncio
+import faulthandler
 import logging
 import sys
 import time
@@ -146,6 +147,8 @@ def fan_out(settings: Settings, count: int, final: frozenset[int]) -> Seat | int
 
 def _begin(settings: Settings, now: Callable[[], int]) -> None:
     verify_offered(settings)
+    # A library that ends the process in C leaves at least the stacks of its threads.
+    faulthandler.enable()
     configure(settings.log.level, settings.log.format, now)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_SECONDS)
