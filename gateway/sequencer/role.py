@@ -15,11 +15,9 @@ from audit.evidence import Evidence, Kind, make_evidence
 from gateway.broker.port import (
     Broker,
     BrokerError,
-    Position,
     Read,
     Reader,
     ReadEvent,
-    Start,
     TooHigh,
     TooLow,
     TopicChanged,
@@ -28,15 +26,17 @@ from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreError
 from gateway.keys import KeyRing
-from gateway.leases import Lease, Leases
-from gateway.positions import Move, Progress, load_all
+from gateway.leases import Leases
+from gateway.positions import load_all
+from gateway.sequencer.belief import Belief
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.guard import Guard
 from gateway.sequencer.losses import Told, ends_of, look_for
-from gateway.sequencer.orphans import Gone, renewed_plots
+from gateway.sequencer.orphans import renewed_plots
+from gateway.sequencer.refusal import Refusal
 from gateway.sequencer.round import ROLE, Round, Written, write_round
-from gateway.sequencer.sighting import Sighting, Suspect, sight
-from gateway.sequencer.territory import Plot, Territory, survey
+from gateway.sequencer.sighting import Sighting, Suspect
+from gateway.sequencer.territory import survey
 
 _BATCH = 1_000
 _SLICE = 20
@@ -52,22 +52,6 @@ class Terms:
     house_log: str
     shards: int
     tick_ms: int
-
-
-@dataclass(slots=True)
-class _State:
-    """What this process believes between two rounds; thrown away whenever a round fails.
-
-    `renewed`: plots whose name stood for another topic before, and where they ended when that was found.
-    """
-
-    territory: Territory = field(default_factory=lambda: Territory({}, frozenset()))
-    progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    unpublished: set[str] = field(default_factory=set)
-    renewed: dict[Plot, int] = field(default_factory=dict)
-    is_guarded: bool = False
-    is_loaded: bool = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -93,7 +77,8 @@ class Sequencer:
     lost: dict[tuple[str, int], str] = field(default_factory=dict, init=False)
     strangers: dict[str, str] = field(default_factory=dict, init=False)
     told: Told = field(default_factory=Told, init=False)
-    _state: _State = field(default_factory=_State, init=False)
+    _state: Belief = field(default_factory=Belief, init=False)
+    _refusal: Refusal = field(default_factory=Refusal, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sequence until `stop`; what is away is waited for.
@@ -114,19 +99,19 @@ class Sequencer:
                     if asyncio.get_running_loop().time() >= renew_at:
                         await self.leases.hold()
                         if await self.checkpoints.is_renewed():
-                            self._state = _State()
+                            self._state = Belief()
                         renew_at = asyncio.get_running_loop().time() + self.leases.renew_after_ms / 1000
                     await self._turn(reader)
-                    self.problem = ""
+                    self.problem = self._refusal.words(now=_ticks())
                 except (AwayError, BrokerError) as error:
                     self.problem = f"{error}"
-                    self._state = _State()
+                    self._state = Belief()
                     # A head whose COMMIT is unknown may be visible before a standby has it. The next renewal
                     # waits for the standby, and so for that head; only then may it be signed.
                     renew_at = 0.0
                     await _sleep(stop, 0.2)
                 except (LeaseLostError, PositionMovedError, StaleHeadError):
-                    self._state = _State(is_guarded=True)
+                    self._state = Belief(is_guarded=True)
                     renew_at = 0.0
         finally:
             await reader.close()
@@ -137,10 +122,21 @@ class Sequencer:
             await self.guard.verify()
             self._state.is_guarded = True
         await self._settle_in(reader)
-        events = await reader.poll(_BATCH, self.terms.tick_ms)
+        events = await self._poll(reader)
         written = await self._write(reader, events)
         self._state.unpublished |= written.origins
         self._state.unpublished = await self.checkpoints.publish(self._state.unpublished)
+
+    async def _poll(self, reader: Reader) -> list[ReadEvent]:
+        """Read; what we may not read costs nothing that was read or believed, and holds up nothing else."""
+        try:
+            return await reader.poll(_BATCH, self.terms.tick_ms)
+        except BrokerError as error:
+            if error.code != "broker_refused":
+                raise
+            self._refusal.note(error, now=_ticks())
+            await asyncio.sleep(self.terms.tick_ms / 1000)
+            return []
 
     async def _settle_in(self, reader: Reader) -> None:
         """Follow leases, partners and topics: read what is ours from stored positions, let the rest go."""
@@ -159,13 +155,8 @@ class Sequencer:
         new = [plot for place, plot in now.plots.items() if old.get(place) != plot]
         stored = await self.database.read(lambda session: load_all(session, ROLE))
         renewed = await self.database.read(lambda session: renewed_plots(session, ROLE, new))
-        for plot in new:
-            found = stored.get((plot.topic_id, plot.partition))
-            if found is None:
-                state.progress.pop((plot.topic_id, plot.partition), None)
-            else:
-                state.progress[plot.topic_id, plot.partition] = found
-        reader.assign([self._start(plot) for plot in new])
+        state.learn(new, stored)
+        reader.assign([state.start(plot) for plot in new])
         heads = await self.database.read(audit_log.heads)
         state.origins = {log: f"{log}/1" for log in now.logs}
         for head in heads:
@@ -182,11 +173,6 @@ class Sequencer:
         state.is_loaded = True
         self.step("proof.1.leased")
 
-    def _start(self, plot: Plot) -> Start:
-        progress = self._state.progress.get((plot.topic_id, plot.partition))
-        offset = 0 if progress is None else progress.next
-        return Start(plot.topic, Position(plot.topic_id, plot.partition, offset))
-
     async def _write(self, reader: Reader, events: Sequence[ReadEvent]) -> Written:
         sightings: list[Sighting] = []
         suspects: list[Suspect] = []
@@ -197,20 +183,20 @@ class Sequencer:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             if isinstance(event, Read):
-                self._look(event, sightings, suspects)
+                self._state.look(event, sightings, suspects)
             elif isinstance(event, TooLow):
                 lows.append(event)
             elif isinstance(event, TooHigh):
                 highs.append(event)
             else:
                 self._changed(event)
-        losses = await look_for(self.database, self._gone(reader, lows))
+        losses = await look_for(self.database, self._state.gone(reader, lows))
         leaps = losses.holes()
         for low in lows:
             if (low.topic, low.wanted.partition) in leaps:
                 evidence += self._hole(low)
         leaps |= await self._rewind(highs)
-        moves = losses.under_leases(self._moves(reader, leaps))
+        moves = losses.under_leases(self._state.moves(reader, leaps))
         if not moves and not evidence and not await self._has_pending():
             return Written()
         todo = Round(
@@ -231,39 +217,17 @@ class Sequencer:
         stopped = {(low.topic, low.wanted.partition) for low in lows}
         stopped |= {(high.topic, high.wanted.partition) for high in highs}
         reader.assign(
-            [self._start(plot) for place, plot in self._state.territory.plots.items() if place in stopped]
+            [
+                self._state.start(plot)
+                for place, plot in self._state.territory.plots.items()
+                if place in stopped
+            ]
         )
         for plot in todo.renewed:
             self._state.renewed.pop(plot, None)
         self.told.tell(losses)
         self._tell(written, suspects)
         return written
-
-    def _gone(self, reader: Reader, lows: Sequence[TooLow]) -> list[Gone]:
-        """Holes that retention made; and former topics, once the present one is read as far as it went."""
-        plots = self._state.territory.plots
-        gone = [
-            Gone(plots[place], (low.wanted.offset, low.first))
-            for low in lows
-            if (place := (low.topic, low.wanted.partition)) in plots
-            and plots[place].topic_id == low.wanted.topic_id
-        ]
-        taken = {one.plot for one in gone}
-        return gone + [
-            Gone(plot, None)
-            for plot, end in self._state.renewed.items()
-            if plot not in taken and (reader.reached(plot.topic, plot.partition) or 0) >= end
-        ]
-
-    def _look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
-        plot = self._state.territory.plots.get((read.record.topic, read.position.partition))
-        if plot is None or plot.topic_id != read.position.topic_id:
-            return
-        found = sight(read, partner=plot.partner, direction=plot.direction)
-        if isinstance(found, Sighting):
-            sightings.append(found)
-        elif isinstance(found, Suspect):
-            suspects.append(found)
 
     def _hole(self, event: TooLow) -> list[Evidence]:
         plot = self._state.territory.plots.get((event.topic, event.wanted.partition))
@@ -309,20 +273,6 @@ class Sequencer:
             self.report("topic_truncated", 1)
         return starts
 
-    def _moves(self, reader: Reader, leaps: dict[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
-        """Steps to where the reader has come; `leaps`: steps to elsewhere."""
-        by_lease: dict[Lease, list[Move]] = {}
-        for place, plot in self._state.territory.plots.items():
-            before = self._state.progress.get((plot.topic_id, plot.partition))
-            reached = leaps.get(place)
-            if reached is None:
-                reached = reader.reached(*place)
-                if reached is None or reached <= (0 if before is None else before.next):
-                    continue
-            move = Move(plot.topic, plot.topic_id, plot.partition, before, Progress(reached))
-            by_lease.setdefault(plot.lease, []).append(move)
-        return list(by_lease.items())
-
     async def _has_pending(self) -> bool:
         logs = await self.database.read(audit_log.pending_logs)
         return not self._state.origins.keys().isdisjoint(logs)
@@ -344,6 +294,11 @@ class Sequencer:
             await self.leases.release()
         except (StoreError, AwayError):
             return
+
+
+def _ticks() -> int:
+    """Milliseconds of a clock that nobody sets."""
+    return int(asyncio.get_running_loop().time() * 1000)
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

@@ -1,0 +1,86 @@
+"""What a sequencer believes between two rounds: where it reads, how far it came, which logs it writes to.
+
+Nothing here is stored, and nothing here asks anybody: it is thrown away whenever a round fails.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.broker.port import Position, Read, Reader, Start, TooLow
+from gateway.leases import Lease
+from gateway.positions import Move, Progress
+from gateway.sequencer.orphans import Gone
+from gateway.sequencer.sighting import Sighting, Suspect, sight
+from gateway.sequencer.territory import Plot, Territory
+
+
+@dataclass(slots=True)
+class Belief:
+    """See the module.
+
+    `renewed`: plots whose name stood for another topic before, and where they ended when that was found.
+    """
+
+    territory: Territory = field(default_factory=lambda: Territory({}, frozenset()))
+    progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    unpublished: set[str] = field(default_factory=set)
+    renewed: dict[Plot, int] = field(default_factory=dict)
+    is_guarded: bool = False
+    is_loaded: bool = False
+
+    def learn(self, plots: Sequence[Plot], stored: Mapping[tuple[str, int], Progress]) -> None:
+        """Take over what is stored of these plots, in place of what was believed."""
+        for plot in plots:
+            found = stored.get((plot.topic_id, plot.partition))
+            if found is None:
+                self.progress.pop((plot.topic_id, plot.partition), None)
+            else:
+                self.progress[plot.topic_id, plot.partition] = found
+
+    def start(self, plot: Plot) -> Start:
+        """Where reading a plot goes on."""
+        progress = self.progress.get((plot.topic_id, plot.partition))
+        offset = 0 if progress is None else progress.next
+        return Start(plot.topic, Position(plot.topic_id, plot.partition, offset))
+
+    def gone(self, reader: Reader, lows: Sequence[TooLow]) -> list[Gone]:
+        """Holes that retention made; and former topics, once the present one is read as far as it went."""
+        plots = self.territory.plots
+        gone = [
+            Gone(plots[place], (low.wanted.offset, low.first))
+            for low in lows
+            if (place := (low.topic, low.wanted.partition)) in plots
+            and plots[place].topic_id == low.wanted.topic_id
+        ]
+        taken = {one.plot for one in gone}
+        return gone + [
+            Gone(plot, None)
+            for plot, end in self.renewed.items()
+            if plot not in taken and (reader.reached(plot.topic, plot.partition) or 0) >= end
+        ]
+
+    def look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
+        """Sort a record in, where it is ours to judge."""
+        plot = self.territory.plots.get((read.record.topic, read.position.partition))
+        if plot is None or plot.topic_id != read.position.topic_id:
+            return
+        found = sight(read, partner=plot.partner, direction=plot.direction)
+        if isinstance(found, Sighting):
+            sightings.append(found)
+        elif isinstance(found, Suspect):
+            suspects.append(found)
+
+    def moves(self, reader: Reader, leaps: Mapping[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
+        """Steps to where the reader has come; `leaps`: steps to elsewhere."""
+        by_lease: dict[Lease, list[Move]] = {}
+        for place, plot in self.territory.plots.items():
+            before = self.progress.get((plot.topic_id, plot.partition))
+            reached = leaps.get(place)
+            if reached is None:
+                reached = reader.reached(*place)
+                if reached is None or reached <= (0 if before is None else before.next):
+                    continue
+            move = Move(plot.topic, plot.topic_id, plot.partition, before, Progress(reached))
+            by_lease.setdefault(plot.lease, []).append(move)
+        return list(by_lease.items())

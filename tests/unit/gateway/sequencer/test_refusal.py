@@ -1,0 +1,91 @@
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.broker.port import BrokerError, Reader, ReadEvent, Start
+from gateway.sequencer.refusal import QUIET_MS, Refusal
+from tests.unit.gateway.ingress.brokers import WilfulBroker
+from tests.world import running
+
+FIRST = 4
+"""Entries of a new gateway with one contract."""
+
+DENIED = BrokerError("broker_refused", "reading the topic t: Kafka refuses, says the test")
+
+
+class Denying:
+    """A reader that may not read something: every other poll without events says so."""
+
+    def __init__(self, reader: Reader, broker: "Strict") -> None:
+        self._reader = reader
+        self._broker = broker
+        self.release = reader.release
+        self.reached = reader.reached
+        self.close = reader.close
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        """Assign; how often is counted."""
+        self._broker.assigned += len(starts)
+        self._reader.assign(starts)
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        """Poll the other reader."""
+        events = await self._reader.poll(limit, wait_ms)
+        if self._broker.is_denying and not events:
+            self._broker.empty += 1
+            if self._broker.empty % 2:
+                raise DENIED
+        return events
+
+
+class Strict(WilfulBroker):
+    """A broker whose readers deny. `assigned`: starts given to them; `empty`: polls without events."""
+
+    is_denying = False
+    assigned = 0
+    empty = 0
+
+    def reader(self) -> Reader:  # type: ignore[override]
+        """A reader that denies."""
+        return Denying(super().reader(), self)
+
+
+async def until_polled(broker: Strict, times: int) -> None:
+    target = broker.empty + times
+    for _ in range(6_000):
+        if broker.empty >= target:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{broker.empty} polls, {target} awaited")
+
+
+async def test_what_may_not_be_read_is_told_without_a_flicker_and_holds_up_nothing_else(
+    tmp_path: Path,
+) -> None:
+    broker = Strict(tmp_path)
+    async with running(tmp_path, broker=broker, flags={"audit.tick": "20ms"}) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        sequencer = world.parts.sequencer
+        assert sequencer.problem == ""
+        before, broker.is_denying = broker.assigned, True
+        await until_polled(broker, 2)
+        told = set()
+        for _ in range(5):
+            await until_polled(broker, 1)
+            told.add(sequencer.problem)
+        assert told == {str(DENIED)}
+        await world.send({"order_id": "A-1", "qty": 1})
+        await world.settled(FIRST + 1)
+        assert broker.assigned == before
+
+
+def test_a_refusal_that_is_not_repeated_holds_no_more() -> None:
+    refusal = Refusal()
+    assert refusal.words(now=0) == ""
+    refusal.note(DENIED, now=1_000)
+    assert refusal.words(now=1_000 + QUIET_MS) == str(DENIED)
+    refusal.note(DENIED, now=2_000)
+    assert refusal.words(now=2_000 + QUIET_MS) == str(DENIED)
+    assert refusal.words(now=2_001 + QUIET_MS) == ""
+    assert refusal.words(now=2_002 + QUIET_MS) == ""
