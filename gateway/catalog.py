@@ -205,6 +205,20 @@ class Catalog:
         if ids != self.current.topic_ids or partitions != self.current.partitions:
             self.current = replace(self.current, topic_ids=ids, partitions=partitions)
 
+    async def compare(self, partner: Partner) -> tuple[str, ...]:
+        """How those of a partner's topics differ that are there already, whoever has made them.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        if self._broker.away_for_ms():
+            raise BrokerError("broker_unavailable", "the broker is away")
+        specs = list(self._topics(partner))
+        there = await self._broker.describe([spec.name for spec in specs])
+        asked = [spec for spec in specs if spec.name in there]
+        found = await self._broker.ensure(asked) if asked else {}
+        return tuple(words for spec in asked for words in found[spec.name].mismatches)
+
     def _note_refusal(self, error: BrokerError) -> None:
         if error.code != "broker_refused":
             return

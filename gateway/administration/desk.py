@@ -17,6 +17,7 @@ from gateway import facts
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.lines import resolve
+from gateway.administration.topics import topic_remarks
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
@@ -29,7 +30,7 @@ from partners.endpoint import Endpoint
 from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
 from partners.issuing import CredentialChange, WantedKey
 from partners.onboarding import ContractChange, Means
-from partners.partner import dedicated_topics
+from partners.partner import Partner, dedicated_topics
 from partners.plan import Difference, render_plan
 
 T = TypeVar("T")
@@ -57,8 +58,9 @@ class Wish:
 class ContractOutcome:
     """What an apply did, or would do.
 
-    `plan`: for a terminal. `blocked`: codes that refuse the apply unless allowed (told by a dry run only).
-    `secrets`: endpoint name and `whsec_` text, shown this once.
+    `plan`: for a terminal, `notes` among its lines. `blocked`: codes that refuse the apply unless allowed
+    (told by a dry run only). `partner`: as it is, or would be made. `secrets`: endpoint name and `whsec_`
+    text, shown this once.
     """
 
     created: bool
@@ -68,6 +70,8 @@ class ContractOutcome:
     plan: str
     differences: tuple[Difference, ...]
     blocked: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    partner: Partner | None = field(default=None, repr=False)
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
@@ -107,10 +111,21 @@ class Administration:
         outcome = await self._write(
             lambda session: self._apply(session, slug, sent, wish, by), dry_run=wish.dry_run
         )
-        if not wish.dry_run:
-            with suppress(AwayError):
-                await self._activate()
+        if wish.dry_run:
+            return await self._with_topics(outcome)
+        with suppress(AwayError):
+            await self._activate()
         return outcome
+
+    async def _with_topics(self, outcome: ContractOutcome) -> ContractOutcome:
+        """The outcome with what the broker says of the topics, asked once the transaction is over."""
+        if outcome.partner is None:
+            return outcome
+        told = await topic_remarks(self.catalog, outcome.partner)
+        notes = (*outcome.notes, *told)
+        slug, before = outcome.partner.slug, outcome.previous
+        plan = render_plan(slug, outcome.differences, revision=before, notes=notes)
+        return replace(outcome, notes=notes, plan=plan)
 
     async def create_credential(
         self, wanted: WantedKey, *, by: Author, dry_run: bool = False
@@ -269,6 +284,8 @@ def _outcome(
         plan=render_plan(contract.partner, change.differences, revision=previous, notes=notes),
         differences=change.differences,
         blocked=blocked,
+        notes=notes,
+        partner=change.partner,
         secrets=change.secrets,
     )
 
