@@ -30,6 +30,7 @@ from gateway.leases import Leases
 from gateway.positions import load_all
 from gateway.sequencer.belief import Belief
 from gateway.sequencer.checkpoints import Checkpoints
+from gateway.sequencer.gathering import gather
 from gateway.sequencer.guard import Guard
 from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import renewed_plots
@@ -130,7 +131,7 @@ class Sequencer:
     async def _poll(self, reader: Reader) -> list[ReadEvent]:
         """Read; what we may not read costs nothing that was read or believed, and holds up nothing else."""
         try:
-            return await reader.poll(_BATCH, self.terms.tick_ms)
+            return await gather(reader, limit=_BATCH, tick_ms=self.terms.tick_ms)
         except BrokerError as error:
             if error.code != "broker_refused":
                 raise

@@ -1,0 +1,33 @@
+"""What a round of the sequencer works on: all that comes within a tick, or as many records as a round takes.
+
+A round has a price of its own, one transaction, one signature and one checkpoint for each log, whether it
+holds one record or a thousand.
+"""
+
+import asyncio
+from typing import Final
+
+from gateway.broker.port import BrokerError, Reader, ReadEvent
+
+_PAUSE_SECONDS: Final = 0.02
+"""Between two looks within a tick; a backlog fills a round long before the tick is over."""
+
+
+async def gather(reader: Reader, *, limit: int, tick_ms: int) -> list[ReadEvent]:
+    """Up to `limit` events; returns when there are so many, or after the tick.
+
+    Trouble that comes after the first events waits for the next call: what was read is never dropped.
+
+    Raises:
+        BrokerError: as `Reader.poll`; nothing had been read yet.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + tick_ms / 1000
+    events = await reader.poll(limit, tick_ms)
+    while events and len(events) < limit and (left := until - loop.time()) > 0:
+        await asyncio.sleep(min(left, _PAUSE_SECONDS))
+        try:
+            events += await reader.poll(limit - len(events), 0)
+        except BrokerError:
+            break
+    return events

@@ -1,0 +1,70 @@
+"""A round gathers what a tick brings, and drops nothing of it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Record, Start
+from gateway.sequencer.gathering import gather
+
+
+def read(offset: int) -> Read:
+    return Read(Position("id", 0, offset), Record("t", 0, None, b"", (), 0), 0)
+
+
+class Pages:
+    """A reader that answers each poll with the next page, or raises it; then with nothing."""
+
+    def __init__(self, *pages: Sequence[int] | BrokerError) -> None:
+        self.pages = list(pages)
+        self.limits: list[int] = []
+        self.places: dict[tuple[str, int], int] = {}
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        self.limits.append(limit)
+        if not self.pages:
+            await asyncio.sleep(wait_ms / 1000)
+            return []
+        page = self.pages.pop(0)
+        if isinstance(page, BrokerError):
+            raise page
+        return [read(offset) for offset in page]
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        """Nothing is assigned."""
+
+    def release(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Nothing is released."""
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        return self.places.get((topic, partition))
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def offsets(events: Sequence[ReadEvent]) -> list[int]:
+    return [event.position.offset for event in events if isinstance(event, Read)]
+
+
+async def test_what_comes_within_a_tick_is_one_round() -> None:
+    reader = Pages([1], [2, 3], [], [4])
+    assert offsets(await gather(reader, limit=10, tick_ms=1_000)) == [1, 2, 3, 4]
+
+
+async def test_a_full_round_does_not_wait() -> None:
+    reader = Pages([1, 2], [3], [4])
+    assert offsets(await gather(reader, limit=3, tick_ms=60_000)) == [1, 2, 3]
+    assert reader.limits == [3, 1]
+
+
+async def test_nothing_within_a_tick_is_an_empty_round() -> None:
+    assert await gather(Pages(), limit=10, tick_ms=1) == []
+
+
+async def test_trouble_after_the_first_events_is_told_by_the_next_call() -> None:
+    reader = Pages([1], BrokerError("broker_unavailable", "away"), BrokerError("broker_unavailable", "away"))
+    assert offsets(await gather(reader, limit=10, tick_ms=1_000)) == [1]
+    with pytest.raises(BrokerError):
+        await gather(reader, limit=10, tick_ms=1_000)
