@@ -29,11 +29,14 @@ _AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class _Place:
+    """A partition that somebody reads. `is_own`: the gateway writes to it, too."""
+
     partner: str
     topic: str
     partition: int
     roles: tuple[str, ...]
     is_open: bool
+    is_own: bool
 
 
 @dataclass(slots=True)
@@ -169,14 +172,20 @@ class Status:
 
 
 def _places(snapshot: Snapshot) -> list[_Place]:
-    return [
-        _Place(partner.slug, topic, partition, roles, is_open=partner.state != "closed")
-        for partner in snapshot.directory.partners()
-        for topic, partition, roles in (
-            (partner.topics.inbound, partner.topics.inbound_partition, _INBOUND_ROLES),
-            (partner.topics.outbound, partner.topics.outbound_partition, ROLES),
+    places = []
+    for partner in snapshot.directory.partners():
+        topics, is_open = partner.topics, partner.state != "closed"
+        inbound = (partner.slug, topics.inbound, topics.inbound_partition, _INBOUND_ROLES)
+        places.append(_Place(*inbound, is_open=is_open, is_own=True))
+        own = topics.outbound_partition
+        numbers = (
+            snapshot.partitions_of(topics.outbound, own) if snapshot.is_ready(topics.outbound) else [own]
         )
-    ]
+        places += [
+            _Place(partner.slug, topics.outbound, number, ROLES, is_open=is_open, is_own=number == own)
+            for number in numbers
+        ]
+    return places
 
 
 def _missing(places: Sequence[_Place]) -> list[str]:
@@ -185,13 +194,15 @@ def _missing(places: Sequence[_Place]) -> list[str]:
         f"events of {place.partner} get 503 until it is there. The gateway makes missing topics by itself, "
         "where it may; has somebody deleted it, or was it made elsewhere with fewer partitions?"
         for place in places
+        if place.is_own
     ]
 
 
 def _leaderless(place: _Place, error: BrokerError) -> str:
+    failing = f"events of {place.partner} get 503, and " if place.is_own else ""
     return (
-        f"{place.topic} [{place.partition}]: {error}: while the partition has no leader, events of "
-        f"{place.partner} get 503, and nothing of it is delivered or logged. Start the broker that has its "
+        f"{place.topic} [{place.partition}]: {error}: while the partition has no leader, {failing}"
+        "nothing of it is delivered or logged. Start the broker that has its "
         "replica, and look whether that broker's disk failed or is full"
     )
 

@@ -1,8 +1,9 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.bootstrap.ground import clock
-from gateway.broker.port import BrokerError
+from gateway.broker.port import BrokerError, Record, TopicSpec
 from gateway.catalog import Catalog
 from gateway.status import Status
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
@@ -10,6 +11,18 @@ from tests.world import World, running
 
 A = {"order_id": "A-1", "qty": 1}
 FIRST = 4
+
+
+class HalfLed(WilfulBroker):
+    """A broker where one partition may have no leader."""
+
+    leaderless: tuple[str, int] | None = None
+
+    async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        """Of all but that partition."""
+        if self.leaderless in partitions:
+            raise BrokerError("broker_unavailable", "no leader, says the test")
+        return await super().bounds(partitions)
 
 
 def status(world: World, **problems: str) -> Status:
@@ -43,6 +56,29 @@ async def test_what_is_behind_is_told_by_topic_and_role(tmp_path: Path, database
         assert found["claims"] == {"unconfirmed": 0}
         assert found["warnings"] == ["relay: the database is away"]
         assert sorted(one["size"] for one in found["logs"]) == [3, 3]
+
+
+async def test_every_partition_of_an_outbound_topic_has_a_lag_of_its_own(
+    tmp_path: Path, database_url: str
+) -> None:
+    broker = HalfLed(tmp_path)
+    outbound = "partners.acme.outbound"
+    await broker.ensure([TopicSpec(outbound, partitions=3)])
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await broker.append([Record(outbound, 2, None, b"no event of the contract", (), clock())])
+        found = (await status(world).look())["lag"]
+        assert [(one["topic"], one["partition"], one["end"], one.get("relay")) for one in found] == [
+            (TOPIC, 0, 0, None),
+            (outbound, 0, 0, 0),
+            (outbound, 1, 0, 0),
+            (outbound, 2, 1, 1),
+        ]
+        broker.leaderless = (outbound, 2)
+        told = [one for one in (await status(world).look())["warnings"] if f"{outbound} [2]" in one]
+        assert len(told) == 1
+        assert "503" not in told[0]
 
 
 async def test_with_the_broker_away_the_rest_is_told(tmp_path: Path, database_url: str) -> None:
