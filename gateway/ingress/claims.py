@@ -4,23 +4,25 @@ First writer wins; later ones get the first receipt, a wait, a take-over or a co
 inside a group commit, or in a transaction of its own for a strict batch; nothing is published from here.
 
 Crash order: a claim is committed before its record is produced. A claim whose record's fate is unknown stays
-`unconfirmed` until the sequencer sees the record, or a repeat takes the claim over after its lease.
+`unconfirmed` until the sequencer sees the record, or a repeat takes the claim over after its lease. Who took
+one over and produced nothing gives the lease back; killed before that, the lease runs out.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Literal
 
-from sqlalchemy import CursorResult, Insert, bindparam
+from sqlalchemy import Insert, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, delete, select, update
+from sqlmodel import Session, col, select, update
 
 from audit.evidence import Evidence
 from audit.log import submit
 from gateway.broker.port import Position
 from gateway.database import clock
 from gateway.event import Content, Direction, EventKey
+from gateway.ingress.claim_leases import abandon, give_back, take_over
 from gateway.record import Framing
 from gateway.rows import ClaimRow
 
@@ -87,10 +89,20 @@ class Abandon:
 class TakeOver:
     """Take over a claim whose lease has run out: (ref, lease seen) of each.
 
-    Answers the refs that are ours now.
+    Answers, by ref, the lease of each that is ours now.
     """
 
     seen: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Nothing was produced for these since we took them over: (ref, receipt, our lease) of each.
+
+    Answers nothing. Only as long as the lease is ours: the next repeat may then take over at once.
+    """
+
+    held: tuple[tuple[bytes, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +112,7 @@ class Enter:
     entries: tuple[tuple[bytes, Evidence], ...]
 
 
-Write = Take | Confirm | Abandon | TakeOver | Enter
+Write = Take | Confirm | Abandon | TakeOver | GiveBack | Enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,7 @@ class Found:
     now: int
 
 
-Answer = tuple[Found, ...] | frozenset[bytes] | None
+Answer = tuple[Found, ...] | dict[bytes, int] | None
 
 
 def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[Answer]]:
@@ -141,17 +153,18 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
                     answers.append(None)
                 case Take(claims):
                     answers.append(tuple(taken[claim.receipt] for claim in claims))
-                case Confirm():
+                case Confirm() | GiveBack():
                     answers.append(None)
                 case Abandon(refused):
-                    _abandon(session, refused)
+                    abandon(session, refused)
                     answers.append(None)
                 case TakeOver(seen):
-                    answers.append(_take_over(session, seen, now, lease_ms))
+                    answers.append(take_over(session, seen, now, lease_ms))
                 case Enter(entries):
                     for row_id, evidence in entries:
                         submit(session, evidence, id=row_id)
                     answers.append(None)
+        give_back(session, [each for one in items if isinstance(one, GiveBack) for each in one.held])
         return answers
 
     return work
@@ -261,38 +274,6 @@ _CONFIRM = (
         datum=None,
     )
 )
-
-
-def _abandon(session: Session, refused: Sequence[tuple[bytes, str, int]]) -> None:
-    for ref, receipt, lease_until in sorted(refused):
-        session.execute(
-            delete(ClaimRow).where(
-                col(ClaimRow.ref) == ref,
-                col(ClaimRow.receipt) == receipt,
-                col(ClaimRow.lease_until) == lease_until,
-                col(ClaimRow.state) == "unconfirmed",
-            )
-        )
-
-
-def _take_over(
-    session: Session, seen: Sequence[tuple[bytes, int]], now: int, lease_ms: int
-) -> frozenset[bytes]:
-    ours = set()
-    for ref, lease_until in sorted(seen):
-        statement = (
-            update(ClaimRow)
-            .where(
-                col(ClaimRow.ref) == ref,
-                col(ClaimRow.lease_until) == lease_until,
-                col(ClaimRow.lease_until) < now,
-                col(ClaimRow.state) == "unconfirmed",
-            )
-            .values(lease_until=now + lease_ms)
-        )
-        if cast("CursorResult[Any]", session.execute(statement)).rowcount == 1:
-            ours.add(ref)
-    return frozenset(ours)
 
 
 def _insert_or_leave(session: Session) -> Insert:

@@ -1,12 +1,14 @@
 """Claims of others that are not confirmed: wait for the one that is fresh, take over the one that is not.
 
 A claim is published again only after its lease has run out, it was taken over by compare-and-swap, the
-partition's end was taken, the sequencer has read that far, and the claim is still unconfirmed.
+partition's end was taken, the sequencer has read that far, and the claim is still unconfirmed. Where it does
+not come to that, the lease is given back; once publishing has begun it never is.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlmodel import Session
@@ -14,8 +16,9 @@ from sqlmodel import Session
 from gateway.broker.port import Broker, BrokerError
 from gateway.catalog import Catalog
 from gateway.database import Database
+from gateway.errors import GatewayError
 from gateway.group_commit import GroupCommit
-from gateway.ingress.claims import Answer, Claim, Found, TakeOver, Write, read
+from gateway.ingress.claims import Answer, Claim, Found, GiveBack, TakeOver, Write, read
 from gateway.ingress.outcome import Failed
 from gateway.ingress.publish import Fate, Publisher
 from gateway.positions import load
@@ -46,45 +49,68 @@ class TakeOvers:
             StoreError: the database is away.
             OverloadedError: too many writes wait.
         """
-        late = [one for one in found if one.claim.lease_until < one.now]
-        ours = await self._take(late)
-        fates = await self._publish_again([one.claim for one in late if one.claim.ref in ours], deadline)
-        waiting = [one.claim.ref for one in found if one.claim.ref not in ours]
+        ours = await self._take([one for one in found if one.claim.lease_until < one.now])
+        fates = await self._publish_again(ours, deadline)
+        held = {claim.ref for claim in ours}
+        waiting = [one.claim.ref for one in found if one.claim.ref not in held]
         return {**fates, **await self._wait(waiting, deadline)}
 
-    async def _take(self, late: Sequence[Found]) -> frozenset[bytes]:
+    async def _take(self, late: Sequence[Found]) -> list[Claim]:
+        """Those that are ours now, with the lease that we set."""
         if not late:
-            return frozenset()
+            return []
         seen = tuple((one.claim.ref, one.claim.lease_until) for one in late)
         answer = await self.writes.submit(TakeOver(seen))
-        if not isinstance(answer, frozenset):
-            raise TypeError("a take-over answers the refs that are ours")
+        if not isinstance(answer, dict):
+            raise TypeError("a take-over answers the leases that are ours")
         if answer:
             self.step("inbound.3.taken_over")
-        return answer
+        claims = [one.claim for one in late if one.claim.ref in answer]
+        return [replace(claim, lease_until=answer[claim.ref]) for claim in claims]
 
-    async def _publish_again(self, claims: Sequence[Claim], deadline: float) -> dict[bytes, Fate]:
-        if not claims:
+    async def _publish_again(self, ours: Sequence[Claim], deadline: float) -> dict[bytes, Fate]:
+        if not ours:
             return {}
-        refs = [claim.ref for claim in claims]
-        partitions = sorted({(claim.topic, claim.partition) for claim in claims})
+        refs = [claim.ref for claim in ours]
+        now: Mapping[bytes, Claim] | Failed = _in_flight()
         try:
-            async with asyncio.timeout_at(deadline):
-                ends = await self.broker.bounds(partitions)
-        except (BrokerError, TimeoutError):
-            # Whoever asked may be a partner: names of hosts and files are for the operator.
-            away = Failed("broker_unavailable", "The broker does not answer; repeat the same request.")
-            return dict.fromkeys(refs, away)
-        for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
-            if not await self._sequenced(topic, partition, end, deadline):
-                return {ref: _in_flight() for ref in refs}
-        now = await self.database.read(lambda session: read(session, refs))
+            now = await self._look(ours, deadline)
+        finally:
+            # Also where the database failed, or the caller has gone: until here nothing was produced.
+            if isinstance(now, Failed):
+                self._give_back(ours)
+        if isinstance(now, Failed):
+            return dict.fromkeys(refs, now)
         fates: dict[bytes, Fate] = {
             ref: claim.position for ref, claim in now.items() if claim.position is not None
         }
         missing = [claim for ref, claim in now.items() if ref not in fates]
         fates |= {ref: _in_flight() for ref in refs if ref not in now}
         return {**fates, **await self.publisher.publish(missing, deadline, own=False)}
+
+    async def _look(self, ours: Sequence[Claim], deadline: float) -> Mapping[bytes, Claim] | Failed:
+        """The claims as they are once the sequencer has read all that was on their partitions."""
+        partitions = sorted({(claim.topic, claim.partition) for claim in ours})
+        try:
+            async with asyncio.timeout_at(deadline):
+                ends = await self.broker.bounds(partitions)
+        except (BrokerError, TimeoutError):
+            # Whoever asked may be a partner: names of hosts and files are for the operator.
+            return Failed("broker_unavailable", "The broker does not answer; repeat the same request.")
+        for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
+            if not await self._sequenced(topic, partition, end, deadline):
+                return _in_flight()
+        refs = tuple(claim.ref for claim in ours)
+        return await self.database.read(partial(_read_all, refs=refs))
+
+    def _give_back(self, ours: Sequence[Claim]) -> None:
+        """Let the next repeat take over at once. Nobody waits for it: a lease that is kept runs out."""
+        if self.publisher.spawn is not None:
+            self.publisher.spawn(self._end(tuple((one.ref, one.receipt, one.lease_until) for one in ours)))
+
+    async def _end(self, held: tuple[tuple[bytes, str, int], ...]) -> None:
+        with suppress(GatewayError):
+            await self.writes.submit(GiveBack(held))
 
     async def _sequenced(self, topic: str, partition: int, end: int, deadline: float) -> bool:
         topic_id = self.catalog.current.topic_ids.get(topic)
