@@ -89,16 +89,19 @@ class Catalog:
         topics: Callable[[Partner], Iterable[TopicSpec]],
         event_bytes: int,
         refresh_seconds: float,
+        ticks: Callable[[], float] | None = None,
     ) -> None:
         """`topics`: what a partner's topics should be like.
 
-        `event_bytes`: the largest event where a contract names no limit.
+        `event_bytes`: the largest event where a contract names no limit. `ticks`: seconds of a clock that
+        nobody sets; without one, the event loop's.
         """
         self._database = database
         self._broker = broker
         self._topics = topics
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
+        self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
         self._turn = asyncio.Lock()
         self._topic_turn = asyncio.Lock()
         self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
@@ -150,7 +153,7 @@ class Catalog:
     async def _make_topics(self) -> None:
         # A turn of its own: a broker that takes seconds to say no must not hold up a revoked key.
         async with self._topic_turn:
-            now = asyncio.get_running_loop().time()
+            now = self._ticks()
             is_due = now >= self._compare_at
             specs = [
                 spec

@@ -1,16 +1,20 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from gateway.bootstrap.parts import topic_specs
 from gateway.broker.port import BrokerError, Topic, TopicSpec
+from gateway.catalog import Catalog
 from gateway.errors import BugError
 from gateway.ingress.outcome import Accepted, Failed
 from partners import store
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
-from tests.world import CONTRACT, running
+from tests.world import CONTRACT, World, running
 
 A = {"order_id": "A-1", "qty": 1}
+OUTBOUND = "partners.acme.outbound"
 
 
 class NoTopics(WilfulBroker):
@@ -109,6 +113,77 @@ async def test_how_a_topic_differs_is_a_warning_and_all_its_partitions_are_known
         assert catalog.current.partitions_of(outbound, 7) == [0, 1, 2, 7]
         assert catalog.current.partitions_of(TOPIC, 0) == [0]
         assert catalog.current.partitions_of("not known yet", 0) == [0]
+
+
+@dataclass
+class Timed:
+    """A catalog of its own beside a world's, whose time is the test's."""
+
+    world: World
+    broker: "Counting"
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        settings = self.world.parts.ground.settings
+        self.catalog = Catalog(
+            database=self.world.parts.ground.database,
+            broker=self.broker,
+            topics=lambda partner: topic_specs(partner, settings),
+            event_bytes=1_000,
+            refresh_seconds=1.0,
+            ticks=lambda: self.seconds,
+        )
+
+    async def partitions_at(self, seconds: float) -> Sequence[int]:
+        """Which partitions of the outbound topic it knows after a refresh at that time."""
+        self.seconds = seconds
+        await self.catalog.refresh()
+        return self.catalog.current.partitions_of(OUTBOUND, 0)
+
+
+class Counting(WilfulBroker):
+    """A broker whose topics grow. `partitions`: of the outbound topic; `words`: how it differs."""
+
+    partitions = 1
+    words: tuple[str, ...] = ()
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        made = await super().ensure(topics)
+        grown = {OUTBOUND: Topic(made[OUTBOUND].id, self.words, self.partitions)} if OUTBOUND in made else {}
+        return {**made, **grown}
+
+
+async def test_partitions_that_were_added_later_are_found_within_half_a_minute(tmp_path: Path) -> None:
+    broker = Counting(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Timed(world, broker)
+        assert await timed.partitions_at(100.0) == [0]
+        broker.partitions = 3
+        assert await timed.partitions_at(129.9) == [0]
+        assert await timed.partitions_at(130.0) == [0, 1, 2]
+        broker.partitions = 4
+        assert await timed.partitions_at(159.9) == [0, 1, 2]
+        assert await timed.partitions_at(160.0) == [0, 1, 2, 3]
+
+
+async def test_while_a_topic_differs_it_is_looked_at_every_few_seconds(tmp_path: Path) -> None:
+    broker = Counting(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Timed(world, broker)
+        broker.words = ("it differs, says the test",)
+        assert await timed.partitions_at(100.0) == [0]
+        broker.partitions = 2
+        assert await timed.partitions_at(102.9) == [0]
+        assert await timed.partitions_at(103.0) == [0, 1]
+        assert timed.catalog.warnings() == ["it differs, says the test"]
+        broker.words = ()
+        await timed.partitions_at(106.0)
+        assert timed.catalog.warnings() == []
+        broker.partitions = 3
+        assert await timed.partitions_at(135.9) == [0, 1]
+        assert await timed.partitions_at(136.0) == [0, 1, 2]
 
 
 async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(
