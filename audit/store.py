@@ -136,7 +136,7 @@ def insert_nodes(session: Session, origin: str, nodes: Sequence[Node]) -> None:
         for node in nodes
     ]
     if rows:
-        session.execute(insert(NodeRow), rows)
+        session.connection().execute(insert(NodeRow), rows)
 
 
 def load_nodes(session: Session, origin: str, keys: Sequence[NodeKey]) -> Mapping[NodeKey, bytes]:
@@ -211,7 +211,7 @@ def insert_entries(
         if evidence.ref is not None:
             seen.add(evidence.ref)
     if rows:
-        session.execute(insert(EntryRow), rows)
+        session.connection().execute(insert(EntryRow), rows)
 
 
 def load_known_refs(session: Session, log: str, refs: Collection[bytes]) -> set[bytes]:
