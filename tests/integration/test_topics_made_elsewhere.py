@@ -40,7 +40,8 @@ async def test_what_differs_is_a_warning_until_it_is_mended(
     async with troubled(tmp_path, kafka_server.servers, prefix) as world:
         watch_topics(world)
         await world.contract()
-        await world.warned(inbound, "max.message.bytes=2000")
+        mend = f"kafka-configs.sh --alter --entity-type topics --entity-name {inbound} --add-config "
+        await world.warned("max.message.bytes=2000", f"{mend}max.message.bytes=")
         await world.warned(inbound, "retention.ms")
         await world.warned(inbound, "it may lose acknowledged records")
         await world.accepted(1)
@@ -66,8 +67,16 @@ async def test_every_partition_of_an_outbound_topic_is_read(
             producer.produce(outbound, b"no event of the contract", b"a key", partition)
         assert producer.flush(30) == 0
 
-        async def logged() -> bool:
+        async def logged(count: int) -> bool:
             kinds = [entry.kind for entry in await world.entries()]
-            return kinds.count(Kind.UNREADABLE) == 2
+            return kinds.count(Kind.UNREADABLE) == count
 
-        await until(logged)
+        await until(lambda: logged(2))
+        admin = _ADMIN.AdminClient({"bootstrap.servers": kafka_server.servers})
+        for future in admin.create_partitions([_ADMIN.NewPartitions(outbound, 4)]).values():
+            future.result(30)
+        await world.warned(outbound, "has 4 partitions, 1 are wanted")
+        later = Producer({"bootstrap.servers": kafka_server.servers})
+        later.produce(outbound, b"no event of the contract", b"a key", 3)
+        assert later.flush(30) == 0
+        await until(lambda: logged(3))
