@@ -4,11 +4,11 @@ Nothing is remembered here: the cursor is the position. What is no event of the 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from gateway.broker.port import Broker, Position, Read, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import Broker, Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
 from gateway.catalog import Snapshot
 from gateway.egress.intake import Carried, take_in
 from gateway.egress.webhook import encode_body
@@ -25,14 +25,28 @@ _FETCH_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """What is read: a partner's topic in one direction; `types` empty: all of them."""
+    """What is read: a partner's topic in one direction; `types` empty: all of them.
+
+    `partitions`: all that are read. Events of one keep their order, those of two have none.
+    """
 
     partner: str
     direction: Direction
     topic: str
-    partition: int
+    partitions: tuple[int, ...]
     types: frozenset[str]
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The next offset wanted of each partition; one that is not named is wanted from its first record on.
+
+    So a partition that was added since is read whole, and empty ones need no words.
+    """
+
+    topic_id: str
+    offsets: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +60,20 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class StreamPage:
-    """Events as CloudEvents JSON, the position after the last record seen, and whether that was the end.
+    """Events as CloudEvents JSON, where to go on in each partition, and whether that was the end of all.
 
     `times`: of each item's record, the broker's, Unix milliseconds.
     """
 
     items: tuple[bytes, ...] = field(repr=False)
-    next: Position
+    next: Places
     caught_up: bool
     times: tuple[int, ...] = ()
 
 
 async def find_start(
     broker: Broker, tap: Tap, snapshot: Snapshot, since: Literal["earliest", "now"] | int
-) -> Position:
+) -> Places:
     """Where a reader without a cursor begins; a number is a time, Unix milliseconds.
 
     Raises:
@@ -69,15 +83,18 @@ async def find_start(
     topic_id = snapshot.topic_ids.get(tap.topic)
     if topic_id is None:
         raise AwayError("broker_unavailable", "the topic is not ready yet; try again")
-    partition = (tap.topic, tap.partition)
-    if isinstance(since, int):
-        return Position(topic_id, tap.partition, await broker.offset_at(partition, since))
-    ((first, end),) = await broker.bounds([partition])
-    return Position(topic_id, tap.partition, first if since == "earliest" else end)
+    offsets: dict[int, int] = {}
+    places = [(tap.topic, number) for number in tap.partitions]
+    for place, (first, end) in zip(places, await broker.bounds(places), strict=True):
+        if isinstance(since, int) and first < end:
+            offsets[place[1]] = await broker.offset_at(place, since)
+        else:
+            offsets[place[1]] = first if since == "earliest" else end
+    return Places(topic_id, offsets)
 
 
 async def read_page(
-    broker: Broker, tap: Tap, snapshot: Snapshot, start: Position, bounds: Bounds
+    broker: Broker, tap: Tap, snapshot: Snapshot, start: Places, bounds: Bounds
 ) -> StreamPage:
     """Read from `start` until there are enough events, or no more and the wait is over.
 
@@ -93,21 +110,20 @@ async def read_page(
     page = _Page(tap, snapshot, bounds.limit, start)
     reader = broker.reader()
     try:
-        reader.assign([Start(tap.topic, start)])
-        ((_, end),) = await broker.bounds([(tap.topic, tap.partition)])
+        reader.assign(page.starts())
+        ends = await broker.bounds(page.places)
         while True:
-            left_ms = max(0, int(((fetched_by if page.offset < end else deadline) - loop.time()) * 1000))
+            left_ms = max(0, int(((deadline if page.has_reached(ends) else fetched_by) - loop.time()) * 1000))
             patience = 0 if page.items else min(left_ms, _WAIT_MS)
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
             page.take(seen)
-            ((_, end),) = await broker.bounds([(tap.topic, tap.partition)])
-            reached = reader.reached(tap.topic, tap.partition)
-            page.offset = max(page.offset, reached or 0)
-            is_caught_up = page.offset >= end
+            ends = await broker.bounds(page.places)
+            page.pass_over(reader)
+            is_caught_up = page.has_reached(ends)
             is_owed = not page.items and not is_caught_up
             is_over = bounds.stop.is_set() or loop.time() >= (fetched_by if is_owed else deadline)
             if page.is_full or (is_caught_up and (page.items or is_over)) or (not seen and is_over):
-                return StreamPage(tuple(page.items), page.position, is_caught_up, tuple(page.times))
+                return StreamPage(tuple(page.items), page.next, is_caught_up, tuple(page.times))
     finally:
         await reader.close()
 
@@ -115,24 +131,42 @@ async def read_page(
 class _Page:
     """Collects one page."""
 
-    def __init__(self, tap: Tap, snapshot: Snapshot, limit: int, start: Position) -> None:
+    def __init__(self, tap: Tap, snapshot: Snapshot, limit: int, start: Places) -> None:
         self._tap = tap
         self._snapshot = snapshot
         self._limit = limit
-        self._start = start
+        self._topic_id = start.topic_id
         self._bytes = 0
         self._read = 0
         self.items: list[bytes] = []
         self.times: list[int] = []
-        self.offset = start.offset
+        # What a cursor knows of is read on, though this process may not have heard of it yet.
+        numbers = sorted({*tap.partitions, *start.offsets})
+        self._offsets = {number: start.offsets.get(number, 0) for number in numbers}
+        self.places = [(tap.topic, number) for number in numbers]
 
     @property
     def is_full(self) -> bool:
         return len(self.items) >= self._limit or self._bytes >= PAGE_BYTES or self._read >= MOST_READ
 
     @property
-    def position(self) -> Position:
-        return Position(self._start.topic_id, self._start.partition, self.offset)
+    def next(self) -> Places:
+        return Places(self._topic_id, self._offsets)
+
+    def starts(self) -> list[Start]:
+        found = self._offsets.items()
+        return [Start(self._tap.topic, Position(self._topic_id, *each)) for each in found]
+
+    def has_reached(self, ends: Sequence[tuple[int, int]]) -> bool:
+        """Whether all was seen; `ends`: bounds of the places."""
+        return all(
+            self._offsets[number] >= end for (_, number), (_, end) in zip(self.places, ends, strict=True)
+        )
+
+    def pass_over(self, reader: Reader) -> None:
+        """Go on behind what holds no record."""
+        for topic, number in self.places:
+            self._offsets[number] = max(self._offsets[number], reader.reached(topic, number) or 0)
 
     def take(self, seen: Sequence[Read | TooLow | TooHigh | TopicChanged]) -> None:
         for one in seen:
@@ -140,7 +174,7 @@ class _Page:
                 text = "What lies at the cursor is gone; start again with from=earliest."
                 raise CallerError("cursor_expired", text)
             self._read += 1
-            self.offset = one.position.offset + 1
+            self._offsets[one.position.partition] = one.position.offset + 1
             item = self._item(one)
             if item is not None:
                 self.items.append(item)

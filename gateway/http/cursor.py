@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from gateway.errors import CallerError
 
 _TAG_BYTES = 16
-_MAX_CHARACTERS = 2_048
+_MAX_CHARACTERS = 8_192
+"""Enough for a stream of four hundred partitions."""
 
 
 def seal_cursor(key: bytes, bound: Sequence[str], state: Sequence[int | str]) -> str:

@@ -5,8 +5,7 @@ from typing import Final, Literal
 
 from starlette.responses import Response
 
-from gateway.broker.port import Position
-from gateway.egress.stream import Bounds, StreamPage, Tap, find_start, read_page
+from gateway.egress.stream import Bounds, Places, StreamPage, Tap, find_start, read_page
 from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.cursor import open_cursor, seal_cursor
@@ -21,12 +20,13 @@ NAMED_OFFERED: Final = OFFERED | {"direction"}
 async def read_stream(call: Call) -> Response:
     """A partner reads what we send it; our side reads either direction."""
     tap = _tap(call)
-    bound = ("stream", tap.partner, tap.direction, call.query.get("types", ""))
+    # The number is that of what a cursor holds; see `_state`.
+    bound = ("stream/2", tap.partner, tap.direction, call.query.get("types", ""))
     with call.doors.stream_turns.turn(_owner(call)):
         start = await _start(call, tap, bound)
         bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
         page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)
-    cursor = seal_cursor(call.doors.values.cursor_key, bound, (page.next.topic_id, page.next.offset))
+    cursor = seal_cursor(call.doors.values.cursor_key, bound, _state(page.next))
     return Response(_body(page, cursor), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
@@ -42,6 +42,7 @@ def _tap(call: Call) -> Tap:
         wanted = "inbound"
     topics = call.partner.topics
     inbound = wanted == "inbound"
+    outbound = call.snapshot.partitions_of(topics.outbound, topics.outbound_partition)
     types = frozenset(call.query["types"].split(",")) if "types" in call.query else frozenset[str]()
     known = set(call.snapshot.types(call.partner.slug, wanted))
     if types - known:
@@ -51,19 +52,20 @@ def _tap(call: Call) -> Tap:
         partner=call.partner.slug,
         direction=wanted,
         topic=topics.inbound if inbound else topics.outbound,
-        partition=topics.inbound_partition if inbound else topics.outbound_partition,
+        partitions=(topics.inbound_partition,) if inbound else tuple(outbound),
         types=types,
         origin=call.doors.values.origin,
     )
 
 
-async def _start(call: Call, tap: Tap, bound: tuple[str, ...]) -> Position:
+async def _start(call: Call, tap: Tap, bound: tuple[str, ...]) -> Places:
     token = call.query.get("cursor") or call.request.headers.get("last-event-id")
     if token is not None:
         if "from" in call.query:
             raise CallerError("parameter_invalid", "Give a cursor or from, not both.")
-        topic_id, offset = open_cursor(call.doors.values.cursor_key, bound, token)
-        return Position(str(topic_id), tap.partition, int(offset))
+        topic_id, *rest = open_cursor(call.doors.values.cursor_key, bound, token)
+        numbers = [int(one) for one in rest]
+        return Places(str(topic_id), dict(zip(numbers[::2], numbers[1::2], strict=True)))
     text = call.query.get("from", "earliest")
     since: Literal["earliest", "now"] | int
     match text:
@@ -74,6 +76,12 @@ async def _start(call: Call, tap: Tap, bound: tuple[str, ...]) -> Position:
         case _:
             since = parse_instant(text, "from", call.doors.clock())
     return await find_start(call.doors.broker, tap, call.snapshot, since)
+
+
+def _state(places: Places) -> list[int | str]:
+    """As a cursor holds it: topic, then partition and offset of each that is not wanted from its start."""
+    named = [number for pair in places.offsets.items() if pair[1] for number in pair]
+    return [places.topic_id, *named]
 
 
 def _body(page: StreamPage, cursor: str) -> bytes:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -16,11 +17,12 @@ from gateway.broker.port import (
     TopicChanged,
 )
 from gateway.catalog import EMPTY
-from gateway.egress.stream import Bounds, Tap, find_start, read_page
+from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page
 from gateway.errors import AwayError, CallerError
 
-TAP = Tap("acme", "outbound", "partners.acme.outbound", 0, frozenset(), "http://gw.example")
+TAP = Tap("acme", "outbound", "partners.acme.outbound", (0,), frozenset(), "http://gw.example")
 START = Position("topic-1", 0, 5)
+PLACES = Places("topic-1", {0: 5})
 
 
 class OddReader:
@@ -39,7 +41,7 @@ class OddReader:
         raise AssertionError(partitions)
 
     def reached(self, topic: str, partition: int) -> int | None:
-        assert (topic, partition) == (TAP.topic, TAP.partition)
+        assert (topic, partition) == (TAP.topic, 0)
         return self._next
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
@@ -54,6 +56,19 @@ class OddReader:
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+class Wide(OddReader):
+    """An odd reader of any partitions, which tells from where it was to read."""
+
+    starts: Sequence[Start] = ()
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        self.starts = starts
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        assert partition in {0, 1}
+        return super().reached(topic, 0)
 
 
 class OddBroker:
@@ -85,22 +100,38 @@ def broker(reader: OddReader, records: int = 0) -> Broker:
 async def test_a_cursor_into_what_is_gone_has_expired(event: ReadEvent) -> None:
     reader = OddReader([event])
     with pytest.raises(CallerError) as caught:
-        await read_page(broker(reader), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
+        await read_page(broker(reader), TAP, EMPTY, PLACES, Bounds(10, 0, asyncio.Event()))
     assert caught.value.code == "cursor_expired"
     assert reader.is_closed
 
 
 async def test_an_empty_page_keeps_the_position_and_says_caught_up() -> None:
     reader = OddReader([])
-    page = await read_page(broker(reader), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
-    assert (page.items, page.next, page.caught_up) == ((), START, True)
+    page = await read_page(broker(reader), TAP, EMPTY, PLACES, Bounds(10, 0, asyncio.Event()))
+    assert (page.items, page.next, page.caught_up) == ((), PLACES, True)
     assert reader.is_closed
 
 
 async def test_what_lies_on_the_topic_is_fetched_although_the_caller_does_not_wait() -> None:
     reader = OddReader([Read(START, Record(TAP.topic, 0, None, None, (), 0), 0)], idle=3)
-    page = await read_page(broker(reader, records=1), TAP, EMPTY, START, Bounds(10, 0, asyncio.Event()))
-    assert (page.next.offset, page.caught_up) == (START.offset + 1, True)
+    page = await read_page(broker(reader, records=1), TAP, EMPTY, PLACES, Bounds(10, 0, asyncio.Event()))
+    assert (page.next.offsets[0], page.caught_up) == (START.offset + 1, True)
+
+
+async def test_a_partition_that_a_cursor_does_not_name_is_read_from_its_start() -> None:
+    wide = replace(TAP, partitions=(0, 1))
+    reader = Wide([])
+    page = await read_page(broker(reader), wide, EMPTY, PLACES, Bounds(10, 0, asyncio.Event()))
+    assert reader.starts == [Start(TAP.topic, START), Start(TAP.topic, Position("topic-1", 1, 0))]
+    assert page.caught_up
+
+
+async def test_a_partition_that_only_the_cursor_knows_of_is_read_on() -> None:
+    reader = Wide([])
+    places = Places("topic-1", {0: 5, 1: 5})
+    page = await read_page(broker(reader), TAP, EMPTY, places, Bounds(10, 0, asyncio.Event()))
+    assert reader.starts == [Start(TAP.topic, START), Start(TAP.topic, Position("topic-1", 1, 5))]
+    assert page.next == places
 
 
 async def test_a_topic_that_does_not_exist_yet_is_away_not_empty() -> None:

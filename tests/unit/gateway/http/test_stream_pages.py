@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from gateway.broker.port import Position, Read, Start, TopicSpec
 from gateway.http.turns import Turns
 from tests.builders import House, open_house
+from tests.unit.gateway.ingress.brokers import WilfulBroker
 
+OUTBOUND = "partners.acme.outbound"
 SEND = "/v1/partners/acme/events/order.accepted"
 
 
@@ -49,6 +52,39 @@ async def test_pages_follow_one_another_by_cursor(house: House) -> None:
         "dataschema": "http://127.0.0.1:8080/v1/schemas/1",
         "data": {"order_id": "S-4", "customer": None, "qty": 4},
     }
+
+
+async def test_a_stream_holds_every_partition_of_the_topic(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    await broker.ensure([TopicSpec(OUTBOUND, partitions=3)])
+    async with open_house(tmp_path, broker=broker) as house:
+        await send(house, *range(4))
+        reader = broker.reader()
+        topic_id = (await broker.describe([OUTBOUND]))[OUTBOUND].id
+        reader.assign([Start(OUTBOUND, Position(topic_id, 0, 0))])
+        async with asyncio.timeout(30):
+            written = [one.record for one in await reader.poll(4, 20_000) if isinstance(one, Read)]
+        await reader.close()
+        assert len(written) == 4
+        # As a team with a stock producer and keys: the same events, in the other partitions.
+        await broker.append([replace(one, partition=1 + at % 2) for at, one in enumerate(written)])
+        seen: list[str] = []
+        async with house.client("acme") as client:
+            cursor: dict[str, str] = {}
+            for _ in range(8):
+                page = (await client.get("/v1/stream?limit=3", params=cursor)).json()
+                seen += ids(page)
+                cursor = {"limit": "3", "cursor": page["cursor"]}
+                if page["caught_up"]:
+                    break
+            assert sorted(seen) == sorted(f"S-{number}" for number in (*range(4), *range(4)))
+            now = (await client.get("/v1/stream?from=now")).json()
+            assert (ids(now), now["caught_up"]) == ([], True)
+            await broker.append([replace(written[0], partition=2)])
+            for known in (cursor["cursor"], now["cursor"]):
+                assert ids((await client.get("/v1/stream", params={"cursor": known})).json()) == ["S-0"]
+            since = (await client.get("/v1/stream?from=1h")).json()
+            assert len(since["items"]) == 9
 
 
 async def test_the_times_of_the_records_stand_beside_the_events(house: House) -> None:
