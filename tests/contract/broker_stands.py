@@ -28,6 +28,11 @@ class Stand(Protocol):
         """The adapter under test."""
         ...
 
+    @property
+    def host(self) -> Broker:
+        """Who makes the topics: the adapter, unless it is one that makes none."""
+        ...
+
     async def reopen(self) -> None:
         """Close the adapter, end the broker in order, start both again."""
         ...
@@ -71,6 +76,10 @@ class EmbeddedStand:
             fate=lambda _: self._fate,
         )
 
+    @property
+    def host(self) -> Broker:
+        return self.broker
+
     async def reopen(self) -> None:
         await self.broker.close()
         self.broker = self._open()
@@ -92,15 +101,21 @@ class EmbeddedStand:
         await self.broker.close()
 
 
-class GatedStand:
-    """The embedded adapter behind a gate that is open."""
+class WrappedStand:
+    """The embedded adapter behind another: a gate that is open, or a guest's eyes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wrap: Callable[[Broker], Broker], *, makes_topics: bool = True) -> None:
         self._inner = EmbeddedStand(folder)
+        self._wrap = wrap
+        self._makes_topics = makes_topics
 
     @property
     def broker(self) -> Broker:
-        return GatedBroker(self._inner.broker, closed_for_ms=lambda: 0)
+        return self._wrap(self._inner.broker)
+
+    @property
+    def host(self) -> Broker:
+        return self.broker if self._makes_topics else self._inner.broker
 
     async def reopen(self) -> None:
         await self._inner.reopen()
@@ -138,6 +153,10 @@ class KafkaStand:
             max_record_bytes=MAX_RECORD_BYTES,
         )
 
+    @property
+    def host(self) -> Broker:
+        return self.broker
+
     async def reopen(self) -> None:
         await self.broker.close()
         self._server.stop()
@@ -161,6 +180,11 @@ class KafkaStand:
     async def close(self) -> None:
         self._server.resume()
         await self.broker.close()
+
+
+def gated(inner: Broker) -> Broker:
+    """Behind a gate that is open."""
+    return GatedBroker(inner, closed_for_ms=lambda: 0)
 
 
 def now() -> int:

@@ -5,18 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.broker_stands import EmbeddedStand, GatedStand, KafkaStand, Stand
+from gateway.broker.guest import GuestBroker
+from tests.contract.broker_stands import EmbeddedStand, KafkaStand, Stand, WrappedStand, gated
 from tests.kafka_server import KafkaServer
 
 
-@pytest.fixture(params=["embedded", "gated", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["embedded", "gated", "guest", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
     """One adapter after the other."""
     made: Stand
     if request.param == "embedded":
         made = EmbeddedStand(tmp_path)
     elif request.param == "gated":
-        made = GatedStand(tmp_path)
+        made = WrappedStand(tmp_path, gated)
+    elif request.param == "guest":
+        made = WrappedStand(tmp_path, GuestBroker, makes_topics=False)
     else:
         server: KafkaServer = request.getfixturevalue("kafka_server")
         made = KafkaStand(server)

@@ -36,8 +36,8 @@ PROMISED_MS = 4_000
 
 async def test_ensure_makes_a_topic_once(stand: Stand) -> None:
     name = fresh_name()
-    first = await make_topic(stand.broker, name, 2)
-    again = await make_topic(stand.broker, name, 2)
+    first = await make_topic(stand.host, name, 2)
+    again = await make_topic(stand.host, name, 2)
     assert first.id
     assert again == first
     assert first.mismatches == ()
@@ -52,27 +52,27 @@ async def test_describe_leaves_out_what_is_not_there(stand: Stand) -> None:
 
 async def test_ensure_reports_differences_and_changes_nothing(stand: Stand) -> None:
     name = fresh_name()
-    made = await make_topic(stand.broker, name, 2, retention_ms=60_000)
+    made = await make_topic(stand.host, name, 2, retention_ms=60_000)
     other = TopicSpec(name, partitions=3, retention_ms=120_000)
     compacted = TopicSpec(name, partitions=2, compacted=True)
     for _ in range(2):
-        found = (await stand.broker.ensure([other]))[name]
+        found = (await stand.host.ensure([other]))[name]
         assert found.id == made.id
         assert len(found.mismatches) == 2
         assert all(name in words for words in found.mismatches)
-    assert len((await stand.broker.ensure([compacted]))[name].mismatches) == 1
+    assert len((await stand.host.ensure([compacted]))[name].mismatches) == 1
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "x" * 250])
 async def test_a_name_that_is_none_is_refused(stand: Stand, name: str) -> None:
     with pytest.raises(BrokerError) as refused:
-        await stand.broker.ensure([TopicSpec(name)])
+        await stand.host.ensure([TopicSpec(name)])
     assert refused.value.code == "broker_refused"
 
 
 async def test_records_keep_their_order_in_each_partition(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name, 2)
+    topic = await make_topic(stand.host, name, 2)
     records = [record(name, b"%d" % n, partition=n % 2) for n in range(600)]
     answers = await stand.broker.append(records)
     assert answers == [Stored(Position(topic.id, n % 2, n // 2)) for n in range(600)]
@@ -90,7 +90,7 @@ async def test_records_keep_their_order_in_each_partition(stand: Stand) -> None:
 
 async def test_a_record_comes_back_as_it_went(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     headers = (("a", b"1"), ("b", b""), ("a", b"2"), ("", b"nameless"), ("é", bytes(range(256))))
     sent = [
         record(name, b"both", key=b"key", headers=headers, at=now() - 12_345),
@@ -110,7 +110,7 @@ async def test_a_record_comes_back_as_it_went(stand: Stand) -> None:
 
 async def test_refusals_are_certain_and_spare_the_rest(stand: Stand) -> None:
     name, unknown = fresh_name(), fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     answers = await stand.broker.append(
         [
             record(name, b"first"),
@@ -142,7 +142,7 @@ async def test_refusals_are_certain_and_spare_the_rest(stand: Stand) -> None:
 
 async def test_the_largest_record_fits_and_one_byte_more_does_not(stand: Stand) -> None:
     name = fresh_name()
-    await make_topic(stand.broker, name)
+    await make_topic(stand.host, name)
     headers = (("ce_id", b"1"),) * 20
     empty = record(name, b"", headers=headers)
     room = stand.broker.max_record_bytes - record_bytes(empty)
@@ -155,7 +155,7 @@ async def test_the_largest_record_fits_and_one_byte_more_does_not(stand: Stand) 
 
 async def test_a_compacted_topic_wants_keys(stand: Stand) -> None:
     name = fresh_name()
-    await stand.broker.ensure([TopicSpec(name, compacted=True)])
+    await stand.host.ensure([TopicSpec(name, compacted=True)])
     first, refused, last = await stand.broker.append([record(name), record(name, key=None), record(name)])
     assert isinstance(first, Stored)
     assert isinstance(refused, Refused)
@@ -169,7 +169,7 @@ async def test_nothing_to_append_is_no_question(stand: Stand) -> None:
 
 async def test_bounds_tell_the_first_and_the_next_offset(stand: Stand) -> None:
     name = fresh_name()
-    await make_topic(stand.broker, name, 2)
+    await make_topic(stand.host, name, 2)
     await stand.broker.append([record(name, partition=1)] * 3)
     assert await stand.broker.bounds([(name, 1), (name, 0)]) == [(0, 3), (0, 0)]
     assert await stand.broker.bounds([]) == []
@@ -177,7 +177,7 @@ async def test_bounds_tell_the_first_and_the_next_offset(stand: Stand) -> None:
 
 async def test_bounds_of_an_unknown_partition_are_an_error(stand: Stand) -> None:
     name = fresh_name()
-    await make_topic(stand.broker, name)
+    await make_topic(stand.host, name)
     for partition in ((fresh_name(), 0), (name, 1)):
         with pytest.raises(BrokerError) as unknown:
             await stand.broker.bounds([(name, 0), partition])
@@ -189,7 +189,7 @@ async def test_bounds_of_an_unknown_partition_are_an_error(stand: Stand) -> None
 
 async def test_offset_at_finds_the_first_record_of_a_time(stand: Stand) -> None:
     name, base = fresh_name(), now() - 1_000_000
-    await make_topic(stand.broker, name)
+    await make_topic(stand.host, name)
     assert await stand.broker.offset_at((name, 0), base) == 0
     times = [base, base + 10, base + 5, base + 5, base + 30, base + 20]
     # Each in an append of its own: Kafka looks up times by batch.
@@ -203,7 +203,7 @@ async def test_offset_at_finds_the_first_record_of_a_time(stand: Stand) -> None:
 
 async def test_a_waiting_reader_is_woken_by_an_append(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id)])
     assert await reader.poll(10, 0) == []
@@ -223,7 +223,7 @@ async def test_a_poll_without_events_ends_after_its_wait(stand: Stand) -> None:
 
 async def test_a_poll_returns_no_more_than_its_limit(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     await stand.broker.append([record(name, b"%d" % n) for n in range(25)])
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id)])
@@ -238,7 +238,7 @@ async def test_a_poll_returns_no_more_than_its_limit(stand: Stand) -> None:
 
 async def test_every_partition_gets_its_turn(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name, 3)
+    topic = await make_topic(stand.host, name, 3)
     await stand.broker.append([record(name, partition=n) for n in (0, 1, 2) for _ in range(40)])
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id, partition=n) for n in range(3)])
@@ -252,7 +252,7 @@ async def test_every_partition_gets_its_turn(stand: Stand) -> None:
 
 async def test_readers_do_not_disturb_each_other(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     readers = [stand.broker.reader() for _ in range(3)]
     for n, reader in enumerate(readers):
         reader.assign([start(name, topic.id, n)])
@@ -264,7 +264,7 @@ async def test_readers_do_not_disturb_each_other(stand: Stand) -> None:
 
 async def test_partitions_are_added_moved_and_released_while_reading(stand: Stand) -> None:
     one, two = fresh_name(), fresh_name()
-    ids = {name: (await make_topic(stand.broker, name)).id for name in (one, two)}
+    ids = {name: (await make_topic(stand.host, name)).id for name in (one, two)}
     for name in (one, two):
         await stand.broker.append([record(name, name.encode() + b"%d" % n) for n in range(3)])
     reader = stand.broker.reader()
@@ -287,7 +287,7 @@ async def test_partitions_are_added_moved_and_released_while_reading(stand: Stan
 
 async def test_a_partition_moved_back_has_not_reached_what_it_read_before(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     await stand.broker.append([record(name, b"%d" % n) for n in range(50)])
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id)])
@@ -305,7 +305,7 @@ async def test_a_partition_moved_back_has_not_reached_what_it_read_before(stand:
 
 async def test_a_cancelled_poll_loses_nothing(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id)])
     seen: list[bytes | None] = []
@@ -325,7 +325,7 @@ async def test_a_cancelled_poll_loses_nothing(stand: Stand) -> None:
 
 async def test_what_retention_took_is_reported_as_a_hole(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name, retention_ms=3_600_000)
+    topic = await make_topic(stand.host, name, retention_ms=3_600_000)
     await stand.broker.append([record(name, at=now() - 2 * 3_600_000)] * 3 + [record(name, b"kept")])
     await stand.expire(name, 3)
     assert await stand.broker.bounds([(name, 0)]) == [(3, 4)]
@@ -341,7 +341,7 @@ async def test_what_retention_took_is_reported_as_a_hole(stand: Stand) -> None:
 
 async def test_a_position_beyond_the_end_is_reported(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     await stand.broker.append([record(name)] * 2)
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id, 9)])
@@ -355,7 +355,7 @@ async def test_a_position_beyond_the_end_is_reported(stand: Stand) -> None:
 
 async def test_a_deleted_topic_is_reported(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id)])
     assert await reader.poll(10, 0) == []
@@ -367,13 +367,13 @@ async def test_a_deleted_topic_is_reported(stand: Stand) -> None:
 
 async def test_a_topic_made_again_is_reported_once_for_all_its_partitions(stand: Stand) -> None:
     name = fresh_name()
-    old = await make_topic(stand.broker, name, 2)
+    old = await make_topic(stand.host, name, 2)
     await stand.broker.append([record(name, partition=n % 2) for n in range(10)])
     reader = stand.broker.reader()
     reader.assign([start(name, old.id, 5, 0), start(name, old.id, 5, 1)])
     assert await reader.poll(10, 0) == []
     await stand.delete(name)
-    new = await make_topic(stand.broker, name, 2)
+    new = await make_topic(stand.host, name, 2)
     assert new.id != old.id
     (changed,) = await reader.poll(10, PROMISED_MS)
     assert isinstance(changed, TopicChanged)
@@ -389,7 +389,7 @@ async def test_a_topic_made_again_is_reported_once_for_all_its_partitions(stand:
 
 async def test_a_position_in_a_topic_of_another_id_is_refused(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     reader = stand.broker.reader()
     reader.assign([start(name, "not-the-id", 0)])
     assert await read_until(reader, 1) == [TopicChanged(name, "not-the-id", topic.id)]
@@ -398,11 +398,11 @@ async def test_a_position_in_a_topic_of_another_id_is_refused(stand: Stand) -> N
 
 async def test_a_restart_keeps_everything(stand: Stand) -> None:
     name = fresh_name()
-    before = await make_topic(stand.broker, name)
+    before = await make_topic(stand.host, name)
     sent = [record(name, b"%d" % n, headers=(("h", b""),)) for n in range(5)]
     await stand.broker.append(sent)
     await stand.reopen()
-    assert (await make_topic(stand.broker, name)).id == before.id
+    assert (await make_topic(stand.host, name)).id == before.id
     (answer,) = await stand.broker.append([record(name, b"after")])
     assert answer == Stored(Position(before.id, 0, 5))
     reader = stand.broker.reader()
@@ -414,7 +414,7 @@ async def test_a_restart_keeps_everything(stand: Stand) -> None:
 
 async def test_a_silent_broker_leaves_appends_unknown_and_reading_goes_on_afterwards(stand: Stand) -> None:
     name = fresh_name()
-    topic = await make_topic(stand.broker, name)
+    topic = await make_topic(stand.host, name)
     reader = stand.broker.reader()
     reader.assign([start(name, topic.id)])
     await stand.broker.append([record(name, b"before")])
