@@ -45,7 +45,7 @@ class Strict(WilfulBroker):
     assigned = 0
     empty = 0
 
-    def reader(self) -> Reader:  # type: ignore[override]
+    def reader(self) -> Reader:  # type: ignore[override]  # the embedded one names its own class
         """A reader that denies."""
         return Denying(super().reader(), self)
 
