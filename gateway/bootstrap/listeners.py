@@ -45,6 +45,7 @@ def make_doors(
             *parts.broker.warnings(),
             *parts.catalog.warnings(),
             *([f"relay: {parts.relay.problem}"] if parts.relay.problem else []),
+            *([f"sequencer: {parts.sequencer.refused}"] if parts.sequencer.refused else []),
             *parts.sequencer.lost.values(),
             *parts.sequencer.strangers.values(),
             *parts.sequencer.told.words.values(),

@@ -90,9 +90,10 @@ def judge_topics(
 
 
 def _mismatch(words: str) -> Finding:
-    mend = "change the topic (kafka-configs, kafka-reassign-partitions), or the setting under [broker]"
+    what, _, command = words.partition(": kafka-")
+    mend = f"kafka-{command}" if command else "change the topic, or the setting under [broker]"
     is_serious = any(name in words for name in _SERIOUS)
-    return BROKER.fault(words, mend) if is_serious else BROKER.warning(words, mend)
+    return BROKER.fault(what, mend) if is_serious else BROKER.warning(what, mend)
 
 
 def judge_keeping(keeping: Keeping) -> Finding:

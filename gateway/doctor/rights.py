@@ -62,4 +62,4 @@ def _lacking(
 
 def _command(rights: Collection[str], topic: str) -> str:
     operations = " ".join(f"--operation {right.title().replace('_', '')}" for right in sorted(rights))
-    return f"kafka-acls --add --allow-principal User:NAME {operations} --topic {topic}"
+    return f"kafka-acls.sh --add --allow-principal User:NAME {operations} --topic {topic}"

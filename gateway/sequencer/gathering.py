@@ -5,6 +5,7 @@ holds one record or a thousand.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway.broker.port import BrokerError, Reader, ReadEvent
@@ -13,10 +14,13 @@ _PAUSE_SECONDS: Final = 0.02
 """Between two looks within a tick; a backlog fills a round long before the tick is over."""
 
 
-async def gather(reader: Reader, *, limit: int, tick_ms: int) -> list[ReadEvent]:
+async def gather(
+    reader: Reader, *, limit: int, tick_ms: int, told: Callable[[BrokerError], None]
+) -> list[ReadEvent]:
     """Up to `limit` events; returns when there are so many, or after the tick.
 
-    Trouble that comes after the first events waits for the next call: what was read is never dropped.
+    Trouble that comes after the first events ends the round and is only `told`: what was read is never
+    dropped.
 
     Raises:
         BrokerError: as `Reader.poll`; nothing had been read yet.
@@ -28,6 +32,7 @@ async def gather(reader: Reader, *, limit: int, tick_ms: int) -> list[ReadEvent]
         await asyncio.sleep(min(left, _PAUSE_SECONDS))
         try:
             events += await reader.poll(limit - len(events), 0)
-        except BrokerError:
+        except BrokerError as error:
+            told(error)
             break
     return events

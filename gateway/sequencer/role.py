@@ -75,6 +75,7 @@ class Sequencer:
     report: Callable[[str, int], None]
     step: Callable[[str], None]
     problem: str = field(default="", init=False)
+    refused: str = field(default="", init=False)
     lost: dict[tuple[str, int], str] = field(default_factory=dict, init=False)
     strangers: dict[str, str] = field(default_factory=dict, init=False)
     told: Told = field(default_factory=Told, init=False)
@@ -103,7 +104,7 @@ class Sequencer:
                             self._state = Belief()
                         renew_at = asyncio.get_running_loop().time() + self.leases.renew_after_ms / 1000
                     await self._turn(reader)
-                    self.problem = self._refusal.words(now=_ticks())
+                    self.problem, self.refused = "", self._refusal.words(now=_ticks())
                 except (AwayError, BrokerError) as error:
                     self.problem = f"{error}"
                     self._state = Belief()
@@ -130,12 +131,16 @@ class Sequencer:
 
     async def _poll(self, reader: Reader) -> list[ReadEvent]:
         """Read; what we may not read costs nothing that was read or believed, and holds up nothing else."""
+
+        def note(error: BrokerError) -> None:
+            self._refusal.note(error, now=_ticks())
+
         try:
-            return await gather(reader, limit=_BATCH, tick_ms=self.terms.tick_ms)
+            return await gather(reader, limit=_BATCH, tick_ms=self.terms.tick_ms, told=note)
         except BrokerError as error:
             if error.code != "broker_refused":
                 raise
-            self._refusal.note(error, now=_ticks())
+            note(error)
             await asyncio.sleep(self.terms.tick_ms / 1000)
             return []
 

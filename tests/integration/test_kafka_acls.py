@@ -122,6 +122,7 @@ async def test_each_right_that_is_missing_is_named_with_its_mend_and_heals_by_it
             *parts.catalog.warnings(),
             parts.relay.problem,
             parts.sequencer.problem,
+            parts.sequencer.refused,
         ]
         with receiving() as receiver:
             await world.contract(receiver.url)

@@ -44,27 +44,33 @@ class Pages:
         """Nothing is held."""
 
 
+def unexpected(error: BrokerError) -> None:
+    raise AssertionError from error
+
+
 def offsets(events: Sequence[ReadEvent]) -> list[int]:
     return [event.position.offset for event in events if isinstance(event, Read)]
 
 
 async def test_what_comes_within_a_tick_is_one_round() -> None:
     reader = Pages([1], [2, 3], [], [4])
-    assert offsets(await gather(reader, limit=10, tick_ms=1_000)) == [1, 2, 3, 4]
+    assert offsets(await gather(reader, limit=10, tick_ms=1_000, told=unexpected)) == [1, 2, 3, 4]
 
 
 async def test_a_full_round_does_not_wait() -> None:
     reader = Pages([1, 2], [3], [4])
-    assert offsets(await gather(reader, limit=3, tick_ms=60_000)) == [1, 2, 3]
+    assert offsets(await gather(reader, limit=3, tick_ms=60_000, told=unexpected)) == [1, 2, 3]
     assert reader.limits == [3, 1]
 
 
 async def test_nothing_within_a_tick_is_an_empty_round() -> None:
-    assert await gather(Pages(), limit=10, tick_ms=1) == []
+    assert await gather(Pages(), limit=10, tick_ms=1, told=unexpected) == []
 
 
-async def test_trouble_after_the_first_events_is_told_by_the_next_call() -> None:
-    reader = Pages([1], BrokerError("broker_unavailable", "away"), BrokerError("broker_unavailable", "away"))
-    assert offsets(await gather(reader, limit=10, tick_ms=1_000)) == [1]
+async def test_trouble_after_the_first_events_ends_the_round_and_is_told() -> None:
+    reader = Pages([1], BrokerError("broker_refused", "no"), BrokerError("broker_refused", "no"))
+    told: list[str] = []
+    events = await gather(reader, limit=10, tick_ms=1_000, told=lambda error: told.append(error.code))
+    assert (offsets(events), told) == ([1], ["broker_refused"])
     with pytest.raises(BrokerError):
-        await gather(reader, limit=10, tick_ms=1_000)
+        await gather(reader, limit=10, tick_ms=1_000, told=unexpected)

@@ -67,13 +67,13 @@ async def test_what_may_not_be_read_is_told_without_a_flicker_and_holds_up_nothi
         await world.apply()
         await world.settled(FIRST)
         sequencer = world.parts.sequencer
-        assert sequencer.problem == ""
+        assert sequencer.refused == ""
         before, broker.is_denying = broker.assigned, True
         await until_polled(broker, 2)
         told = set()
         for _ in range(5):
             await until_polled(broker, 1)
-            told.add(sequencer.problem)
+            told.add(sequencer.refused)
         assert told == {str(DENIED)}
         await world.send({"order_id": "A-1", "qty": 1})
         await world.settled(FIRST + 1)
