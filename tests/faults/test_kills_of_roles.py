@@ -43,13 +43,26 @@ STEPS = {
         "proof.4.served",
     ),
 }
+SELDOM = {"outbound.4.retried"}
+"""Only what an endpoint refused comes there, and only with whoever has that partner's shard at that time."""
+
 ONCE = {"outbound.1.leased", "proof.1.leased"}
 """What one process does only when it begins: always killed at the first time."""
 
 TAKEN_OVER = "inbound.3.taken_over"
 """Needs a claim without a record, hence the kill after a claim just before it, and no other `serve`."""
 
-PARTNERS = {"acme": "none", "bolt": "key", "cork": "endpoint", "dune": "none"}
+PARTNERS = {
+    "acme": "none",
+    "bolt": "key",
+    "cork": "endpoint",
+    "dune": "none",
+    "echo": "none",
+    "fern": "none",
+    "gale": "none",
+    "hill": "none",
+}
+"""So many that each of two members has the shard of some."""
 
 Plan = Mapping[str, Sequence[tuple[str, int]]]
 
@@ -62,7 +75,8 @@ def plan(seed: int, count: int) -> Plan:
         for number in range(1, count + 1):
             mine = kills.setdefault(f"{role}-{number}", [])
             for step in chance.sample(steps, len(steps)):
-                mine.append((step, 1 if seed == 0 or step in ONCE else chance.randint(2, 6)))
+                at = chance.randint(2, 2 if step in SELDOM else 6)
+                mine.append((step, 1 if seed == 0 or step in ONCE else at))
                 if step == "inbound.2.claimed" and count == 1:
                     mine.append((TAKEN_OVER, 1))
     return kills

@@ -1,5 +1,6 @@
 """A run on a machine without Java says what it did not run, and fails where CI asked for everything."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,5 +37,6 @@ def test_what_was_not_run_is_named_and_counted(tmp_path: Path, ci: str, status: 
     assert ran.returncode == status, ran.stdout + ran.stderr
     last = ran.stdout.strip().splitlines()[-2:]
     assert last[0].startswith("NOT RUN: 1 test that needs kafka: java is not installed")
-    assert "1 passed" in last[1]
+    assert re.search(r"\b[1-9]\d* passed\b", last[1])
+    assert "failed" not in last[1]
     assert ("failure" in last[0]) is (ci == "true")

@@ -265,7 +265,8 @@ def record(event_id: str, *, key: bytes | None = None, n: int = 1, headers: Any 
 @asynccontextmanager
 async def stage(folder: Path, url: str, *endpoints: Endpoint) -> AsyncIterator[Stage]:
     """`url`: of a migrated database."""
-    database = FlakyDatabase(url)
+    # The stage looks into the database beside the relay, and the machine may be busy.
+    database = FlakyDatabase(url, busy_ms=10_000)
     broker = EmbeddedBroker.open(folder / "broker.db", clock=now, entropy=os.urandom, limit_bytes=1 << 30)
     made = await broker.ensure([TopicSpec(TOPIC)])
     topic_id = made[TOPIC].id
