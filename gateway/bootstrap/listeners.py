@@ -28,31 +28,7 @@ def make_doors(
 ) -> Doors:
     """What the routes need. `render`: the text of `/metrics`."""
     settings = parts.ground.settings
-    status = Status(
-        database=parts.ground.database,
-        broker=parts.broker,
-        catalog=parts.catalog,
-        clock=parts.ground.clock,
-        roles=roles,
-        problems=lambda: {
-            "guard": parts.guard.problem,
-            "clock": parts.clock_watch.problem,
-            "sequencer": parts.sequencer.problem,
-            # One topic that cannot be made is one partner's trouble; without any, nothing can be taken.
-            "topics": "" if parts.catalog.current.topic_ids else parts.catalog.problem,
-        },
-        warnings=lambda: [
-            *parts.broker.warnings(),
-            *parts.catalog.warnings(),
-            *([f"relay: {parts.relay.problem}"] if parts.relay.problem else []),
-            *([f"sequencer: {parts.sequencer.refused}"] if parts.sequencer.refused else []),
-            *parts.sequencer.lost.values(),
-            *parts.sequencer.strangers.values(),
-            *parts.sequencer.told.words.values(),
-            *parts.ingress.publisher.trouble.warnings(),
-        ],
-        own_topic=settings.broker.checkpoint_topic,
-    )
+    status = _make_status(parts, roles)
     pepper = parts.ground.vault.pepper()
     return Doors(
         catalog=parts.catalog,
@@ -80,6 +56,39 @@ def make_doors(
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
         notice=notice,
     )
+
+
+def _make_status(parts: Parts, roles: Sequence[str]) -> Status:
+    return Status(
+        database=parts.ground.database,
+        broker=parts.broker,
+        catalog=parts.catalog,
+        clock=parts.ground.clock,
+        roles=roles,
+        problems=lambda: {
+            "guard": parts.guard.problem,
+            "clock": parts.clock_watch.problem,
+            "sequencer": parts.sequencer.problem,
+            # One topic that cannot be made is one partner's trouble; without any, nothing can be taken.
+            "topics": "" if parts.catalog.current.topic_ids else parts.catalog.problem,
+        },
+        warnings=lambda: _warnings(parts),
+        own_topic=parts.ground.settings.broker.checkpoint_topic,
+    )
+
+
+def _warnings(parts: Parts) -> Sequence[str]:
+    """What an operator has to see to, though requests are served."""
+    by_role = {"relay": parts.relay.problem, "sequencer": parts.sequencer.refused}
+    return [
+        *parts.broker.warnings(),
+        *parts.catalog.warnings(),
+        *(f"{role}: {words}" for role, words in by_role.items() if words),
+        *parts.sequencer.lost.values(),
+        *parts.sequencer.strangers.values(),
+        *parts.sequencer.told.words.values(),
+        *parts.ingress.publisher.trouble.warnings(),
+    ]
 
 
 def make_certificates(settings: Settings) -> Certificates | None:
