@@ -33,7 +33,13 @@ class Breaker:
         return Breaker()
 
     def failed(self, now: int) -> "Breaker":
-        """After a failure of the endpoint: one more in a row; once open, the wait for a probe doubles."""
+        """After a failure of the endpoint: one more in a row; once open, a probe that fails doubles the wait.
+
+        What fails before the next probe was under way when it opened, and says nothing new: one outage of
+        a second fails as many attempts as were sent at once.
+        """
+        if self.is_open and now < self.probe_at:
+            return self
         failures = self.failures + 1
         probe_at = self.probe_at
         if failures >= OPENS_AFTER:
