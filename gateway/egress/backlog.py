@@ -3,11 +3,15 @@
 One row, however long the range: a dead endpoint and a million events cost one row. The stored range covers
 every offset that is not settled, so a restart drains it again from its start; what the lane had delivered out
 of it since the last tick goes out a second time under the same webhook id.
+
+Events before the range went to the lane directly. Those that were not settled when their owner died are read
+again by the next one, together with the range and before it, so that an order is kept.
 """
 
 from dataclasses import dataclass
 
-from gateway.egress.ledger import Ledger
+from gateway.egress.ledger import Ledger, unflatten
+from gateway.positions import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,19 @@ class Span:
 class Backlog:
     """A range being drained: `cursor` is the next offset to read, the ledger knows what is settled."""
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, live: Progress | None = None) -> None:
+        """Take up a range.
+
+        `live`: of a range found in the database, how far its partition is settled. What is not, before the
+        range, went to the lane of a former owner and may have died with it: the range begins there.
+        """
         self._span = span
         self._end = span.end
-        self.cursor = span.start
-        self.ledger = Ledger(span.start)
+        self.cursor = span.start if live is None else min(span.start, live.next)
+        finished = () if live is None else unflatten(live.finished)
+        before = [(first, min(end, span.start)) for first, end in finished if first < span.start]
+        self.ledger = Ledger(self.cursor, before)
+        self.begins_earlier = self.cursor < span.start
 
     @property
     def place(self) -> tuple[str, str, int]:

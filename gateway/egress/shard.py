@@ -61,7 +61,10 @@ class Shard:
         """Take in what waits for partners that are new here; `update` and `watch` come next."""
         self._progress.update(stored.progress)
         for span in stored.spans:
-            self._backlogs[span.endpoint, span.topic_id, span.partition] = Backlog(span)
+            backlog = Backlog(span, self._progress.get((span.topic_id, span.partition)) or Progress(0))
+            self._backlogs[_key_of(backlog)] = backlog
+            if backlog.begins_earlier:  # the tick that passes over these events must say so
+                self._changed.add(_key_of(backlog))
         for delivery in stored.deliveries:
             self._waiting.setdefault(delivery.endpoint, []).append(delivery)
             self.outbox.note_row(delivery.endpoint, delivery.ref)
@@ -131,6 +134,9 @@ class Shard:
         if offset < backlog.cursor or offset >= backlog.end:
             return True
         self._changed.add(_key_of(backlog))
+        if backlog.ledger.is_known(offset):
+            backlog.pass_to(offset + 1)
+            return True
         lane = self.lanes[backlog.endpoint]
         if isinstance(reading, Routed) and lane.is_gone:
             return self._dismiss_again(backlog, delivery_of(read, reading, lane.endpoint), now)

@@ -1,9 +1,10 @@
 import os
 
 from gateway.broker.port import Position, Read
-from gateway.egress.backlog import Span
+from gateway.egress.backlog import Backlog, Span
 from gateway.egress.deliveries import Stored, Tick
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
+from gateway.egress.lane import CAPACITY
 from gateway.egress.reading import read_event
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
@@ -156,6 +157,61 @@ def test_an_event_that_a_stored_range_covers_is_not_sent_twice() -> None:
     receive(shard, 0, 1)
     assert shard.take(NOW)[0] == []
     assert ticked(shard).moves[0].after == Progress(2)
+
+
+def drain(shard: Shard, backlog: Backlog, *offsets: int) -> None:
+    """Read a range on as far as its lane has room."""
+    snapshot = contracts([lane.endpoint for lane in shard.lanes.values()], "id")
+    for offset in offsets:
+        reading = read_event(read(offset), "acme", snapshot, origin="https://gw.example")
+        if not shard.receive_again(backlog, read(offset), reading, NOW):
+            return
+
+
+def found(tick: Tick) -> Stored:
+    """What a tick leaves for the next owner."""
+    return Stored({SPOT: tick.moves[-1].after}, (), tick.spans)
+
+
+def sent(shard: Shard) -> list[int]:
+    """Deliver what the lanes hold, one after the other; the offsets."""
+    offsets = []
+    while taken := shard.take(NOW)[0]:
+        for each in taken:
+            shard.settle(attempt(each, Delivered()), NOW)
+            offsets.append(each.position.offset)
+    return offsets
+
+
+def test_what_a_full_lane_held_when_its_owner_died_is_sent_before_the_range_behind_it() -> None:
+    end = CAPACITY + 40
+    first = made(endpoint(order="endpoint"))
+    receive(first, *range(end))
+    tick = ticked(first)
+    assert [(span.start, span.end) for span in tick.spans] == [(CAPACITY, end)]
+
+    second = made(endpoint(order="endpoint"), stored=found(tick))
+    receive(second, *range(end))
+    tick = ticked(second)
+    assert tick.moves[-1].after == Progress(end)
+    assert [(span.start, span.end) for span in tick.spans] == [(0, end)]
+
+    third = made(endpoint(order="endpoint"), stored=found(tick))
+    offsets: list[int] = []
+    while (backlog := third.next_backlog(NOW)) is not None:
+        drain(third, backlog, *range(backlog.cursor, end))
+        offsets += sent(third)
+        ticked(third)
+    assert offsets == list(range(end))
+
+
+def test_what_was_settled_before_a_stored_range_is_not_sent_again() -> None:
+    stored = Stored({SPOT: Progress(2, (3, 5, 6, 12))}, (), (Span("ep_1", TOPIC, "id", 0, 8, 12),))
+    shard = made(endpoint(), stored=stored)
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    drain(shard, backlog, *range(2, 12))
+    assert sent(shard) == [2, 5, 8, 9, 10, 11]
 
 
 def test_a_lane_that_closes_saves_what_it_holds() -> None:
