@@ -30,6 +30,7 @@ later; it is not called away before `_ANSWER_SECONDS`."""
 _REST_SECONDS: Final = 0.1  # between rounds in any case, so that a slow Kafka is not asked without end
 _CHUNK: Final = 40  # topics in one request: its answer is turned into objects while nothing else can run
 _ANSWER_SECONDS: Final = 2.0
+_NOBODYS: Final = "gateway.nobodys-topic"
 
 _log = logging.getLogger(__name__)
 
@@ -166,8 +167,17 @@ class KafkaWatch:
         return found
 
     def _is_answering(self) -> bool:
+        """Whether Kafka answers anything at all; what is asked for need not be there.
+
+        Not by `describe_cluster`: where a broker that has just come back names neither brokers nor topics,
+        librdkafka 2.x ends the process ("Assertion `rko_result' failed"). A topic that was asked for is
+        always in the answer.
+        """
         try:
-            self._admin.describe_cluster(request_timeout=_ANSWER_SECONDS).result()
-        except KafkaException:
-            return False
+            for future in self._admin.describe_topics(
+                TopicCollection([_NOBODYS]), request_timeout=_ANSWER_SECONDS
+            ).values():
+                future.result()
+        except KafkaException as error:
+            return error_of(error).code() > 0  # librdkafka's own are below: nobody has answered
         return True

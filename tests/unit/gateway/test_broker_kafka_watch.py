@@ -44,11 +44,6 @@ class Kafka:
         self.is_silent = False
         self.asked: list[float] = []
 
-    def describe_cluster(self, **_: Any) -> "Future[Any]":
-        answer: Future[Any] = Future()
-        answer.set_result(None)
-        return answer
-
     def describe_topics(self, _: TopicCollection, **__: Any) -> dict[str, "Future[Any]"]:
         self.asked.append(self._time.now)
         topic_id = self._ids[max(at for at in self._ids if at <= self._time.now)]
@@ -165,3 +160,14 @@ def test_a_round_that_fails_does_not_end_the_watch() -> None:
     made.close()
     assert reader.has_failed
     assert [told for _, told in reader.told] == ["new"]
+
+
+@pytest.mark.parametrize("topic_id", [None, "somebody's"])
+def test_without_topics_any_answer_of_kafka_is_one(topic_id: str | None) -> None:
+    time = Time()
+    kafka = Kafka(time, 0.0, {0.0: topic_id})
+    watch = KafkaWatch(cast("AdminClient", kafka), monotonic=time.monotonic, pause=lambda _: True)
+    assert watch.ask([]) == {}
+    kafka.is_silent = True
+    assert watch.ask([]) is None
+    watch.close()
