@@ -108,7 +108,10 @@ async def test_a_failed_commit_neither_loses_nor_doubles(tmp_path: Path, name: s
         await at_rest(tmp_path, 10)
     assert trouble.left == 0
     assert len(caller.told.events) == 10
-    assert set(caller.codes) == ({"outcome_unknown"} if name == "claim" else set())
+    # A confirmation that is lost is made up for by the sequencer, which a repeat waits for a second.
+    passing = {"outcome_unknown"} if name in {"claim", "confirmation"} else set()
+    assert set(caller.codes) <= passing
+    assert name != "claim" or caller.codes
     verify_all(tmp_path, caller)
 
 
