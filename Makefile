@@ -72,7 +72,7 @@ bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (about half
 
 # The resolver runs for every platform and for the oldest supported Python, so that one lock serves all machines.
 # Neither the header nor an index address is written: the lock says what, the machine's own pip settings say from where.
-LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --extra build
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra build
 
 lock: ## write both requirements files anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; install it, or name it: make lock UV=/path/to/uv" >&2; exit 1; }
