@@ -67,7 +67,7 @@ demo-kafka: $(LINKED) ## the same on a real Kafka and PostgreSQL, each role a pr
 soak: $(LINKED) ## 100,000 events through two of each role while parts are killed and paused; the report is in .cache/soak
 	$(BIN)/python -m tests.soak $(ARGS)
 
-bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (about half an hour; ARGS=--quick: three minutes)
+bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (ARGS=--quick: smaller, to try it)
 	$(BIN)/python -m bench $(ARGS)
 
 # The resolver runs for every platform and for the oldest supported Python, so that one lock serves all machines.

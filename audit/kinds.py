@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from operator import call
 from typing import Any
 
 COUNT_LIMIT = 1 << 63
@@ -56,12 +57,8 @@ def _record(**members: Shape) -> Shape:
     names, tests = tuple(members), tuple(shape.accepts for shape in members.values())
 
     def accepts(value: Any) -> bool:
-        if not isinstance(value, dict) or tuple(value) != names:
-            return False
-        for accept, member in zip(tests, value.values(), strict=True):  # noqa: SIM110 - a generator costs as much as the tests
-            if not accept(member):
-                return False
-        return True
+        # In C from member to member: the sequencer checks every record that it reads.
+        return isinstance(value, dict) and tuple(value) == names and all(map(call, tests, value.values()))
 
     inside = ", ".join(f"{name}: {shape.text}" for name, shape in members.items())
     return Shape(f"an object {{{inside}}}", accepts)
