@@ -2,7 +2,7 @@
 
 import ast
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -39,12 +39,22 @@ def is_protocol(node: ast.ClassDef) -> bool:
     return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
 
 
-def adapters(wanted: frozenset[str], trees: Mapping[Path, ast.Module]) -> Iterator[str]:
-    """Classes that have everything a port asks for, the port itself left out."""
-    for tree in trees.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and not is_protocol(node) and wanted <= has(node):
-                yield node.name
+def adapters(wanted: frozenset[str], trees: Mapping[Path, ast.Module]) -> set[str]:
+    """Classes that have everything a port asks for, and those made of them; the port itself left out."""
+    classes = [
+        node
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and not is_protocol(node)
+    ]
+    found = {node.name for node in classes if wanted <= has(node)}
+    heirs = {
+        node.name
+        for node in classes
+        for base in node.bases
+        if isinstance(base, ast.Name) and base.id in found
+    }
+    return found | heirs
 
 
 @pytest.mark.parametrize(("port", "subject"), PORTS.items())
@@ -56,7 +66,7 @@ def test_every_adapter_of_a_port_is_in_its_contract_suite(
         for path, text in test_sources.items()
         if path.parts[:2] == ("tests", "contract") and (subject in path.name or path.name == "conftest.py")
     )
-    found = set(adapters(members(port), trees))
+    found = adapters(members(port), trees)
     assert found
     assert {name for name in found if name not in suite} == set()
 
@@ -74,5 +84,8 @@ class Sets:
     def send(self): ...
 class Lacks:
     limit: int
+class Heir(Fits):
+    limit = 2
 """
-    assert list(adapters(frozenset({"send", "limit"}), {Path("a.py"): ast.parse(source)})) == ["Fits", "Sets"]
+    found = adapters(frozenset({"send", "limit"}), {Path("a.py"): ast.parse(source)})
+    assert found == {"Fits", "Sets", "Heir"}
