@@ -2,16 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any
 
 import httpx
 
 from tests.acceptance.running import ORDER, Gateway
+from tests.post_server import NO_CONTENT, taking_posts
 
 SLUGS = tuple(f"partner-{number}" for number in range(8))
 ORDERS = ("none", "endpoint", "key")
@@ -128,27 +128,13 @@ def crowd() -> Iterator[Crowd]:
     """The partners' receiver, on a free port; it ends with the block."""
     made = Crowd()
 
-    class Post(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            made.take(self.path.rsplit("/", 1)[1], str(json.loads(body)["id"]))
-            self.send_response(204)
-            self.end_headers()
+    def take(path: str, _: Mapping[str, str], body: bytes) -> tuple[int, float]:
+        made.take(path.rsplit("/", 1)[1], str(json.loads(body)["id"]))
+        return NO_CONTENT, 0.0
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Post)
-    server.daemon_threads = True
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with taking_posts(take) as url:
+        made.url = url
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

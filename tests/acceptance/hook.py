@@ -1,12 +1,12 @@
 """A partner's receiver in the test's own process: it keeps every POST and answers 204."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from tests.post_server import NO_CONTENT, taking_posts
 
 
 @dataclass
@@ -28,24 +28,10 @@ def listening() -> Iterator[Hook]:
     """A receiver on a free port; it ends with the block."""
     hook = Hook()
 
-    class Post(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            hook.posts.append(({name.lower(): text for name, text in self.headers.items()}, body))
-            self.send_response(204)
-            self.end_headers()
+    def take(_: str, headers: Mapping[str, str], body: bytes) -> tuple[int, float]:
+        hook.posts.append((dict(headers), body))
+        return NO_CONTENT, 0.0
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Post)
-    server.daemon_threads = True
-    hook.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with taking_posts(take) as url:
+        hook.url = f"{url}/hook"
         yield hook
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

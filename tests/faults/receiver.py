@@ -1,15 +1,13 @@
 """Partners' receivers on loopback: keep what arrives, by webhook-id, and now and then say 503 first."""
 
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from typing import Any
+from threading import Lock
 
 from tests.faults.acknowledged import digest
+from tests.post_server import taking_posts
 
 OK, UNAVAILABLE = 204, 503
 
@@ -65,35 +63,9 @@ def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
     """A receiver that listens until the block ends."""
     made = receiver or Receiver()
 
-    class Post(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            status, seconds = made.take(self.path, self.headers["webhook-id"], body)
-            time.sleep(seconds)
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def take(path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, float]:
+        return made.take(path, headers["webhook-id"], body)
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = Listening(("127.0.0.1", 0), Post)
-    made.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with taking_posts(take) as url:
+        made.url = f"{url}/hook"
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class Listening(ThreadingHTTPServer):
-    """Takes many connections at once, and shrugs at a sender that was killed."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing: a killed relay leaves its connections broken."""
