@@ -3,9 +3,10 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
 
 import httpx
@@ -13,7 +14,10 @@ import httpx
 from tests.acceptance.running import ORDER, Gateway
 from tests.post_server import NO_CONTENT, taking_posts
 
-SLUGS = tuple(f"partner-{number}" for number in range(8))
+SHARDS = 8
+SLUGS = ("jade", "quay", "reed", "acme", "fern", "bolt", "cork", "umber")
+"""One in each shard, where there are `SHARDS`: whoever holds any has work."""
+
 ORDERS = ("none", "endpoint", "key")
 KEYS = 3
 ACCEPT_SECONDS = 40
@@ -51,14 +55,18 @@ class Crowd:
     broken: list[str] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def apply(self, gateway: Gateway) -> None:
-        """Make the partners."""
-        with gateway.operator() as client:
+    def apply(self, doors: Sequence[Gateway]) -> None:
+        """Make the partners through the first door, and wait until all doors know of them."""
+        key = doors[0].operator_key()
+        with doors[0].client(key) as client:
             for slug in SLUGS:
                 text = _CONTRACT.format(slug=slug, url=self.url, order=order_of(slug))
                 body = {"contract": text, "files": {"order.avsc": json.dumps(ORDER)}}
                 answer = client.put(f"/v1/partners/{slug}/contract", json=body)
                 assert answer.status_code == 201, answer.text
+        for door in doors[1:]:
+            with door.client(key) as client:
+                _wait_until_known(client)
 
     def take(self, slug: str, event_id: str) -> None:
         with self._lock:
@@ -85,20 +93,19 @@ class Crowd:
 
     def send(self, doors: Sequence[Gateway], key: str, stop: Event) -> None:
         """One event to each partner, round by round, until `stop`; each until one of the doors accepts it."""
-        clients = [one.client(key) for one in doors]
-        number = turn = 0
-        while not stop.is_set():
-            for slug in SLUGS:
-                event = {"order_id": f"{slug}-{number}", "customer": f"c{number % KEYS}", "qty": number}
-                deadline = time.monotonic() + ACCEPT_SECONDS
-                while not self._post(clients[turn % len(clients)], slug, event):
-                    assert time.monotonic() < deadline, f"{event} is never accepted"
-                    time.sleep(0.02)
-                    turn += 1
-            number += 1
-            turn += 1
-        for client in clients:
-            client.close()
+        with ExitStack() as stack:
+            clients = [stack.enter_context(one.client(key)) for one in doors]
+            number = turn = 0
+            while not stop.is_set():
+                for slug in SLUGS:
+                    event = {"order_id": f"{slug}-{number}", "customer": f"c{number % KEYS}", "qty": number}
+                    deadline = time.monotonic() + ACCEPT_SECONDS
+                    while not self._post(clients[turn % len(clients)], slug, event):
+                        assert time.monotonic() < deadline, f"{event} is never accepted"
+                        time.sleep(0.02)
+                        turn += 1
+                number += 1
+                turn += 1
 
     def _post(self, client: httpx.Client, slug: str, event: dict[str, Any]) -> bool:
         try:
@@ -112,6 +119,14 @@ class Crowd:
         if answer.status_code != 503:
             self.sent.setdefault(slug, []).append(event["order_id"])
         return answer.status_code != 503
+
+
+def _wait_until_known(client: httpx.Client) -> None:
+    deadline = time.monotonic() + ACCEPT_SECONDS
+    for slug in SLUGS:
+        while client.get(f"/v1/partners/{slug}").status_code != 200:
+            assert time.monotonic() < deadline, f"{slug} is never known at {client.base_url}"
+            time.sleep(0.05)
 
 
 def _lanes(order: str, ids: Sequence[str]) -> list[set[str]]:
@@ -139,12 +154,12 @@ def crowd() -> Iterator[Crowd]:
 
 @contextmanager
 def sending(made: Crowd, doors: Sequence[Gateway], key: str) -> Iterator[None]:
-    """Events flow while the block runs."""
+    """Events flow while the block runs; what stopped them is raised at its end."""
     stop = Event()
-    thread = Thread(target=made.send, args=(doors, key, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(made.send, doors, key, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+            running.result()

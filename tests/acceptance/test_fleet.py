@@ -18,7 +18,7 @@ import pytest
 from gateway.leases import shard_of
 from tests.acceptance.running import CONTRACT, ORDER, orders
 from tests.clock_program import Clocked
-from tests.crowd import SLUGS, Crowd, crowd, order_of, sending
+from tests.crowd import SHARDS, SLUGS, Crowd, crowd, order_of, sending
 from tests.faults.forked_fleet import ROLES, forked_fleet_on
 from tests.fleet import Fleet, children, waiting
 from tests.kafka_server import KafkaServer
@@ -26,7 +26,6 @@ from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(300)]
 
-SHARDS = 64
 MOVE_SECONDS = 25.0
 """Promised are 15 s of a machine that is not busy; here eight processes and a test share two cores."""
 
@@ -36,6 +35,7 @@ PATIENT: dict[str, str | int] = {
     "claims.lease": "1s",
     "audit.tick": "50ms",
     "egress.timeout": f"{ATTEMPT_SECONDS}s",
+    "lease.shards": SHARDS,
 }
 """The shards' leases last as they do by default."""
 
@@ -103,7 +103,6 @@ def first_work(
 ) -> dict[tuple[str, str], float]:
     """For each role and partner of the dead, seconds until somebody else has written work of theirs down."""
     wanted = {(role, slug) for role in firsts for slug in SLUGS if shard_of(slug, SHARDS) in held[role]}
-    # A role whose first partner went to the second member has nothing to move; eight partners make that rare.
     assert {role for role, _ in wanted} == set(firsts)
     found: dict[tuple[str, str], float] = {}
     before: dict[tuple[str, str], object] = {}
@@ -140,8 +139,8 @@ def test_the_work_of_those_who_are_killed_moves_and_nothing_is_lost_or_doubled(s
         assert children(stand.first.process.pid if stand.first.process else 0) == [], (
             "no parent for one worker"
         )
-        partners.apply(stand.first)
         doors = [stand.members["serve-1"], stand.members["serve-2"]]
+        partners.apply(doors)
         with sending(partners, doors, stand.first.operator_key()):
             stand.until(lambda: all(len(partners.came.get(slug, ())) > 1 for slug in SLUGS))
             held = {role: stand.owners(role)[owner] for role, owner in firsts.items()}
@@ -212,8 +211,8 @@ def test_the_same_events_at_two_doors_at_once_are_taken_once(hasty: Fleet) -> No
 def test_owners_that_sleep_and_owners_that_leave_do_no_harm(hasty: Fleet) -> None:
     with crowd() as partners:
         firsts = begin(hasty)
-        partners.apply(hasty.first)
         doors = [hasty.members["serve-1"], hasty.members["serve-2"]]
+        partners.apply(doors)
         with sending(partners, doors, hasty.first.operator_key()):
             hasty.until(lambda: all(len(partners.came.get(slug, ())) > 1 for slug in SLUGS))
             sleepers = [hasty.members[name].process for name in ("relay-1", "sequence-1")]

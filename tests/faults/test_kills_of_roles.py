@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+from gateway.leases import shard_of
+from tests.crowd import SHARDS, SLUGS
 from tests.faults.forked_fleet import (
     ForkedFleet,
     Watcher,
@@ -52,17 +54,7 @@ ONCE = {"outbound.1.leased", "proof.1.leased"}
 TAKEN_OVER = "inbound.3.taken_over"
 """Needs a claim without a record, hence the kill after a claim just before it, and no other `serve`."""
 
-PARTNERS = {
-    "acme": "none",
-    "bolt": "key",
-    "cork": "endpoint",
-    "dune": "none",
-    "echo": "none",
-    "fern": "none",
-    "gale": "none",
-    "hill": "none",
-}
-"""So many that each of two members has the shard of some."""
+PARTNERS = dict.fromkeys(SLUGS, "none") | {"bolt": "key", "cork": "endpoint"}
 
 Plan = Mapping[str, Sequence[tuple[str, int]]]
 
@@ -89,7 +81,8 @@ PLANS = {"first-times": plan(0, 1), "one-of-each": plan(1, 1), "two-of-each": pl
 def fleet(
     tmp_path: Path, kafka_server: KafkaServer, postgres_server: PostgresServer
 ) -> Iterator[ForkedFleet]:
-    with forked_fleet_on(tmp_path, kafka_server, postgres_server) as made:
+    flags = {"lease.shards": SHARDS}
+    with forked_fleet_on(tmp_path, kafka_server, postgres_server, flags) as made:
         yield made
 
 
@@ -132,6 +125,10 @@ async def test_kills_at_every_step_lose_nothing_and_double_nothing(fleet: Forked
     with receiving() as receiver:
         await run_kills(fleet, receiver, kills)
     assert fleet.kills.total() == sum(map(len, kills.values()))
+
+
+def test_every_shard_has_a_partner() -> None:
+    assert sorted(shard_of(slug, SHARDS) for slug in PARTNERS) == list(range(SHARDS))
 
 
 def test_the_plans_hold_every_step_and_fifty_kills() -> None:
