@@ -27,6 +27,7 @@ __all__ = [
     "Kind",
     "make_evidence",
     "parse_evidence",
+    "skim_evidence",
 ]
 
 EVIDENCE_BYTES = 16_384
@@ -135,6 +136,26 @@ def parse_evidence(raw: bytes) -> Evidence:
         )
     _check(whole, MalformedError)
     return _evidence(raw, whole, MalformedError)
+
+
+def skim_evidence(raw: bytes) -> Evidence:
+    """What a record says, read without checking its form: a tenth of the work of `parse_evidence`.
+
+    For bytes that are then compared with a record that was checked; trust nothing of it before.
+
+    Raises:
+        MalformedError: The bytes are no record; not all that are none are found.
+    """
+    try:
+        whole = json.loads(raw.decode("utf-8"))
+        is_placed = isinstance(whole["log"], str) and isinstance(whole["iss"], str)
+        is_dated = type(whole["at"]) is int
+        evidence = _evidence(raw, whole, MalformedError) if is_placed and is_dated else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise MalformedError("evidence: expected one JSON object in UTF-8") from error
+    if evidence is None:
+        raise MalformedError("evidence: iss and log must be texts, and at Unix milliseconds")
+    return evidence
 
 
 def _refuse(text: str) -> Never:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit.errors import EvidenceRuleError, MalformedError, UnpinnedKeyError, VerificationError
-from audit.evidence import Evidence, Kind, parse_evidence
+from audit.evidence import Evidence, Kind, parse_evidence, skim_evidence
 from audit.note import KEY_BYTES, Signer, thumbprint, verify_signature
 
 TOKEN_BYTES = 24_000
@@ -75,6 +75,25 @@ def parse_receipt(token: bytes) -> Receipt:
             f"receipt: holds evidence of kind {evidence.kind.value}, expected event.accepted"
         )
     return Receipt(text, match["kid"], evidence)
+
+
+def skim_receipt(text: str) -> Evidence:
+    """The evidence of a receipt whose form is not checked; see `skim_evidence`.
+
+    Raises:
+        MalformedError: The text is no receipt; not all that are none are found.
+    """
+    parts = text.split(".")
+    if len(text) > TOKEN_BYTES or len(parts) != _PARTS:
+        raise MalformedError("receipt: expected header.evidence.signature")
+    try:
+        raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+    except ValueError as error:
+        raise MalformedError("receipt: expected base64url") from error
+    evidence = skim_evidence(raw)
+    if evidence.kind is not Kind.ACCEPTED:
+        raise MalformedError(f"receipt: holds evidence of kind {evidence.kind.value}")
+    return evidence
 
 
 def verify_receipt(token: bytes, keys: Mapping[str, bytes]) -> Receipt:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, and_, delete, insert, or_, select, update
+from sqlalchemy import CursorResult, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
+from audit.bulk import insert_rows
 from audit.checkpoint import split_origin
 from audit.entry import Entry, code_of, direction_of, is_listed
 from audit.errors import NotInLogError
@@ -49,8 +50,7 @@ def insert_pending(session: Session, pending: Sequence[Pending]) -> None:
         {"id": each.id, "log": each.evidence.log, "at": each.evidence.at, "raw": each.evidence.raw}
         for each in pending
     ]
-    if rows:
-        session.execute(insert(PendingRow), rows)
+    insert_rows(session, PendingRow, rows)
 
 
 def load_pending(session: Session, log: str, limit: int) -> tuple[Pending, ...]:
@@ -135,8 +135,7 @@ def insert_nodes(session: Session, origin: str, nodes: Sequence[Node]) -> None:
         {"log": log, "epoch": epoch, "level": node.level, "index": node.index, "hash": node.hash}
         for node in nodes
     ]
-    if rows:
-        session.connection().execute(insert(NodeRow), rows)
+    insert_rows(session, NodeRow, rows)
 
 
 def load_nodes(session: Session, origin: str, keys: Sequence[NodeKey]) -> Mapping[NodeKey, bytes]:
@@ -210,8 +209,7 @@ def insert_entries(
         rows.append(place | _columns(evidence))
         if evidence.ref is not None:
             seen.add(evidence.ref)
-    if rows:
-        session.connection().execute(insert(EntryRow), rows)
+    insert_rows(session, EntryRow, rows)
 
 
 def load_known_refs(session: Session, log: str, refs: Collection[bytes]) -> set[bytes]:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sqlalchemy import Insert, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select, update
 
+from audit.bulk import Change, insert_new_rows, update_rows
 from audit.evidence import Evidence
 from audit.log import submit
 from gateway.broker.port import Position
@@ -187,7 +186,7 @@ def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> 
     if not claims:
         return []
     rows = [_to_row(claim, now + lease_ms) for claim in sorted(claims, key=lambda claim: claim.ref)]
-    session.connection().execute(_insert_or_leave(session), rows)
+    insert_new_rows(session, ClaimRow, rows)
     holders = _holders(session, [claim.ref for claim in claims])
     others = read(session, [claim.ref for claim in claims if holders[claim.ref] != claim.receipt])
     return [
@@ -245,41 +244,27 @@ def confirm(session: Session, stored: Sequence[tuple[bytes, str, Position]]) -> 
     A claim that is confirmed already is left alone. Rows are locked in order of their key, as by all that
     write many claims at once: PostgreSQL deadlocks otherwise.
     """
+    first: dict[tuple[bytes, str], Position] = {}
+    for ref, receipt, position in sorted(stored, key=lambda one: one[0]):
+        first.setdefault((ref, receipt), position)
     rows = [
         {
-            "at_ref": ref,
-            "at_receipt": receipt,
-            "at_topic_id": position.topic_id,
-            "at_partition": position.partition,
-            "at_offset": position.offset,
+            "ref": ref,
+            "receipt": receipt,
+            "topic_id": position.topic_id,
+            "partition": position.partition,
+            "offset": position.offset,
         }
-        for ref, receipt, position in sorted(stored, key=lambda one: one[0])
+        for (ref, receipt), position in first.items()
     ]
-    if rows:
-        session.connection().execute(_CONFIRM, rows)
+    update_rows(session, ClaimRow, rows, _CONFIRM)
 
 
-_CONFIRM = (
-    update(ClaimRow)
-    .where(
-        col(ClaimRow.ref) == bindparam("at_ref"),
-        col(ClaimRow.receipt) == bindparam("at_receipt"),
-        col(ClaimRow.state) == "unconfirmed",
-    )
-    .values(
-        state="confirmed",
-        topic_id=bindparam("at_topic_id"),
-        partition=bindparam("at_partition"),
-        offset=bindparam("at_offset"),
-        datum=None,
-    )
+_CONFIRM = Change(
+    match=("ref", "receipt"),
+    only=(("state", "unconfirmed"),),
+    same=(("state", "confirmed"), ("datum", None)),
 )
-
-
-def _insert_or_leave(session: Session) -> Insert:
-    if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(ClaimRow).on_conflict_do_nothing()
-    return sqlite.insert(ClaimRow).on_conflict_do_nothing()
 
 
 def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:

@@ -7,13 +7,13 @@ repeats; a second sequencer with an old lease fails the epoch check, or the comp
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, select
 
 from audit import log as audit_log
-from audit.errors import VerificationError
+from audit.bulk import Change, update_rows
+from audit.errors import MalformedError, VerificationError
 from audit.evidence import Evidence
-from audit.receipt import verify_receipt
+from audit.receipt import parse_receipt, verify_receipt
 from audit.search import timeline
 from gateway.leases import Lease
 from gateway.positions import Move, advance
@@ -109,9 +109,8 @@ def _fresh(session: Session, todo: Round, written: Written) -> list[Sighting]:
             written.repeats += 1
         elif claim is not None and claim.receipt == one.receipt:
             fresh[one.ref] = one
-        elif claim is not None or not _is_ours(one, todo.keys):
-            # A receipt beside another claim's is no repeat of ours: repeats carry the first receipt.
-            written.suspects.append(Suspect(one.read, "receipt_invalid"))
+        elif reason := _suspicion(one, todo.keys, is_claimed=claim is not None):
+            written.suspects.append(Suspect(one.read, reason))
         elif any(entry.raw == one.evidence.raw for entry in timeline(session, one.evidence.log, one.ref)):
             written.repeats += 1
         else:
@@ -124,12 +123,20 @@ def _forlorn(todo: Round, seen: set[bytes]) -> list[Orphan]:
     return [one for one in todo.orphans if one.ref not in seen and one.evidence.log in todo.origins]
 
 
-def _is_ours(one: Sighting, keys: Mapping[str, bytes]) -> bool:
+def _suspicion(one: Sighting, keys: Mapping[str, bytes], *, is_claimed: bool) -> str:
+    """Why a receipt that no claim vouches for is not ours; empty where it is."""
     try:
-        verify_receipt(one.receipt.encode(), keys)
+        receipt = parse_receipt(one.receipt.encode("ascii", "replace"))
+    except MalformedError:
+        return "receipt_malformed"
+    if is_claimed:
+        # A receipt beside another claim's is no repeat of ours: repeats carry the first receipt.
+        return "receipt_invalid"
+    try:
+        verify_receipt(receipt.token.encode(), keys)
     except VerificationError:
-        return False
-    return True
+        return "receipt_invalid"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,30 +158,19 @@ def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, _Held]:
     return found
 
 
-_MARK = (
-    update(ClaimRow)
-    .where(col(ClaimRow.ref) == bindparam("at_ref"), col(ClaimRow.receipt) == bindparam("at_receipt"))
-    .values(
-        state="confirmed",
-        topic_id=bindparam("at_topic_id"),
-        offset=bindparam("at_offset"),
-        leaf_index=bindparam("at_leaf"),
-        datum=None,
-    )
-)
+_MARK = Change(match=("ref", "receipt"), same=(("state", "confirmed"), ("datum", None)))
 
 
 def _mark(session: Session, entered: Sequence[tuple[Sighting | Orphan, int]]) -> None:
     """Give claims their leaf. Rows are locked in order of their key, as ingress does it."""
     rows = [
         {
-            "at_ref": one.ref,
-            "at_receipt": one.receipt,
-            "at_topic_id": one.position.topic_id,
-            "at_offset": one.position.offset,
-            "at_leaf": index,
+            "ref": one.ref,
+            "receipt": one.receipt,
+            "topic_id": one.position.topic_id,
+            "offset": one.position.offset,
+            "leaf_index": index,
         }
         for one, index in sorted(entered, key=lambda each: each[0].ref)
     ]
-    if rows:
-        session.connection().execute(_MARK, rows)
+    update_rows(session, ClaimRow, rows, _MARK)

@@ -1,6 +1,7 @@
 """A record with a receipt, as the sequencer sees it: which event it claims to be, and whether its bytes fit.
 
-No signature is verified here: where the receipt is byte-equal to its claim's, the claim vouches for it.
+Neither the receipt's form nor its signature is verified here: where it is byte-equal to its claim's, the
+claim vouches for both, and the round verifies the others.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 
 from audit.errors import MalformedError
 from audit.evidence import Evidence
-from audit.receipt import parse_receipt
+from audit.receipt import skim_receipt
 from gateway.broker.port import Position, Read
 from gateway.event import Direction
 from gateway.record import Unreadable, decode_record
@@ -16,7 +17,7 @@ from gateway.record import Unreadable, decode_record
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A record whose receipt is well-formed and speaks of this topic and datum."""
+    """A record whose receipt speaks of this topic and datum, as far as it can be read; it may not be ours."""
 
     read: Read
     ref: bytes
@@ -48,14 +49,16 @@ def sight(read: Read, *, partner: str, direction: Direction) -> Sighting | Suspe
     if envelope.receipt is None:
         return Suspect(read, "receipt_missing") if direction == "inbound" else None
     try:
-        evidence = parse_receipt(envelope.receipt.encode("ascii", "replace")).evidence
+        evidence = skim_receipt(envelope.receipt)
     except MalformedError:
         return Suspect(read, "receipt_malformed")
-    record = evidence.members["record"]
-    if record["sha256"] != hashlib.sha256(envelope.datum).hexdigest():
+    record = evidence.members.get("record")
+    if not isinstance(record, dict):
+        return Suspect(read, "receipt_malformed")
+    if record.get("sha256") != hashlib.sha256(envelope.datum).hexdigest():
         return Suspect(read, "record_altered")
-    is_here = record["topic"] == read.record.topic and record["partition"] == read.position.partition
-    names = (evidence.members["partner"], evidence.members["direction"])
+    is_here = (record.get("topic"), record.get("partition")) == (read.record.topic, read.position.partition)
+    names = (evidence.members.get("partner"), evidence.members.get("direction"))
     if not is_here or names != (partner, direction) or evidence.ref is None:
         return Suspect(read, "receipt_foreign")
     return Sighting(read, evidence.ref, envelope.receipt, evidence)

@@ -1,0 +1,140 @@
+"""Many rows in one statement, on both databases: inserted, passed over, changed, in an order that is safe."""
+
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+from sqlalchemy import BigInteger, Engine, LargeBinary, select
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Field, MetaData, Session, SQLModel, col
+
+from audit import bulk
+from audit.bulk import Change, insert_new_rows, insert_rows, update_rows
+
+
+class ParcelRow(SQLModel, table=True):
+    """Of these tests. `order`: a word of SQL's own, since column names are quoted."""
+
+    __tablename__ = "test_parcel"
+    metadata = MetaData()
+
+    key: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    owner: str
+    order: int | None = Field(default=None, sa_type=BigInteger)
+    is_open: bool
+    body: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    ParcelRow.metadata.create_all(engine)
+    with Session(engine) as made:
+        yield made
+    ParcelRow.metadata.drop_all(engine)
+
+
+def parcel(number: int, owner: str = "acme") -> dict[str, object]:
+    return {
+        "key": number.to_bytes(4),
+        "owner": owner,
+        "order": None if number % 2 else 1 << 40,
+        "is_open": number % 3 == 0,
+        "body": None if number % 5 == 0 else bytes([0, number % 256]),
+    }
+
+
+def stored(session: Session) -> list[dict[str, object]]:
+    rows = session.execute(select(ParcelRow).order_by(col(ParcelRow.key))).scalars()
+    return [one.model_dump() for one in rows]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, bulk._CHUNK_ROWS, bulk._CHUNK_ROWS + 1])
+def test_rows_are_stored_as_they_are(session: Session, count: int) -> None:
+    rows = [parcel(number) for number in range(count)]
+    insert_rows(session, ParcelRow, rows)
+    assert stored(session) == rows
+
+
+@pytest.mark.parametrize(
+    "owner", ["", "Zoë 🙂", 'a,b"c\\d{e}', "NULL", "'; DROP TABLE test_parcel; --", "%b"]
+)
+def test_texts_that_mean_something_elsewhere_are_texts(session: Session, owner: str) -> None:
+    insert_rows(session, ParcelRow, [parcel(1, owner)])
+    assert stored(session) == [parcel(1, owner)]
+
+
+def test_a_column_of_nothing_but_none_is_stored(session: Session) -> None:
+    rows = [{**parcel(number), "order": None, "body": None} for number in (1, 2)]
+    insert_rows(session, ParcelRow, rows)
+    assert stored(session) == rows
+
+
+def test_a_key_that_is_taken_fails_all_rows(session: Session) -> None:
+    insert_rows(session, ParcelRow, [parcel(2)])
+    session.commit()
+    with pytest.raises(DBAPIError):
+        insert_rows(session, ParcelRow, [parcel(1), parcel(2, "bolt"), parcel(3)])
+    session.rollback()
+    assert stored(session) == [parcel(2)]
+
+
+def test_the_first_row_of_a_key_stays_whoever_brings_the_second(session: Session) -> None:
+    insert_rows(session, ParcelRow, [parcel(2)])
+    insert_new_rows(session, ParcelRow, [parcel(1), parcel(1, "bolt"), parcel(2, "bolt"), parcel(3)])
+    assert stored(session) == [parcel(1), parcel(2), parcel(3)]
+
+
+def test_only_rows_that_match_in_everything_change(session: Session) -> None:
+    insert_rows(session, ParcelRow, [{**parcel(number), "is_open": number != 3} for number in range(6)])
+    change = Change(
+        match=("key", "owner"), only=(("is_open", True),), same=(("body", None), ("is_open", False))
+    )
+    wanted = [
+        {"key": parcel(5)["key"], "owner": "acme", "order": 55},
+        {"key": parcel(1)["key"], "owner": "acme", "order": 11},
+        {"key": parcel(2)["key"], "owner": "bolt", "order": 22},
+        {"key": parcel(3)["key"], "owner": "acme", "order": 33},
+        {"key": parcel(9)["key"], "owner": "acme", "order": 99},
+    ]
+    update_rows(session, ParcelRow, wanted, change)
+    changed = {1: 11, 5: 55}
+    assert stored(session) == [
+        {**parcel(number), "is_open": False, "body": None, "order": changed[number]}
+        if number in changed
+        else {**parcel(number), "is_open": number != 3}
+        for number in range(6)
+    ]
+
+
+def test_changes_of_the_same_rows_in_opposite_orders_wait_for_each_other(
+    session: Session, engine: Engine
+) -> None:
+    count = 400
+    insert_rows(session, ParcelRow, [parcel(number) for number in range(count)])
+    session.commit()
+    change = Change(match=("key",))
+    failed: list[Exception] = []
+
+    def work(step: int) -> None:
+        rows = [{"key": number.to_bytes(4), "order": step} for number in range(count)[::step]]
+        try:
+            for _ in range(10):
+                with Session(engine) as own, own.begin():
+                    update_rows(own, ParcelRow, rows, change)
+        except DBAPIError as error:
+            failed.append(error)
+
+    threads = [Thread(target=work, args=(step,)) for step in (1, -1)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert failed == []
+
+
+def test_large_rows_go_in_several_statements(session: Session) -> None:
+    size = bulk._CHUNK_BYTES // 2
+    rows = [{**parcel(number), "body": bytes(size)} for number in range(3)]
+    assert [len(some) for some in bulk._chunks(rows)] == [2, 1]
+    insert_new_rows(session, ParcelRow, rows[:1])
+    assert stored(session) == rows[:1]
