@@ -1,6 +1,8 @@
 """The text of API keys."""
 
+import base64
 import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -64,6 +66,15 @@ def test_every_single_mistyped_character_is_seen_without_a_look_up(place: int, l
     if wrong != text:
         with pytest.raises(CredentialError):
             parse_api_key(wrong)
+
+
+def test_a_secret_has_one_spelling() -> None:
+    text, _, _ = mint(entropy(b"1"))
+    last = text[71]
+    other = f"{text[:71]}{chr(ord(last) + 1)}"
+    checksum = base64.b32encode(zlib.crc32(other.encode()).to_bytes(4, "big")).decode().lower().rstrip("=")
+    with pytest.raises(CredentialError, match="canonical"):
+        parse_api_key(f"{other}_{checksum}")
 
 
 @given(st.text(max_size=100))
