@@ -9,11 +9,12 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from re import Pattern
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.doors import Doors
@@ -26,6 +27,8 @@ _HINTS: Final[Mapping[tuple[str, str], str]] = {
     ("GET", "/v1/events/{type}"): "What was sent is in GET /v1/history; the type is at GET /v1/types/{type}.",
 }
 _REQUEST_ID_BYTES: Final = 15
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
@@ -38,15 +41,32 @@ def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
 
 def make_app(doors: Doors, gates: Sequence[Gate]) -> ASGIApp:
     """An application of these gates and no others."""
-    routes = []
+    known = []
     for path, some in groupby(sorted(gates, key=_place), key=lambda gate: gate.path):
-        routes.append(Route(path, _Door(doors, path, {gate.method: gate for gate in some})))
-    return Router(routes, redirect_slashes=False, default=_Door(doors, "", {}))
+        known.append((compile_path(path)[0], _Door(doors, path, {gate.method: gate for gate in some})))
+    return _Paths(known, _Door(doors, "", {}))
 
 
 def _place(gate: Gate) -> tuple[bool, str]:
-    """The order of routes: those that events take first, since the router tries one after the other."""
+    """The order of paths: those that events take first, since one is tried after the other."""
     return not gate.path.startswith("/v1/events"), gate.path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Paths:
+    """The door of each path, in the order in which they are tried, and the one of all others."""
+
+    known: Sequence[tuple[Pattern[str], "_Door"]]
+    unknown: "_Door"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self.unknown
+        for pattern, one in self.known:
+            if found := pattern.match(scope["path"]):
+                scope["path_params"] = found.groupdict()
+                door = one
+                break
+        await door(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +90,9 @@ class _Door:
             response = await self._answer(request, request_id)
         except ClientDisconnect:
             return
-        response.headers["Request-Id"] = request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.raw_headers += [(b"request-id", request_id.encode()), _NO_SNIFFING]
         if scope["scheme"] == "https":
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+            response.raw_headers.append(_TLS_ONLY)
         await response(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
         method = scope["method"] if scope["method"] in self.gates else "other"
         self.doors.observe(self.path or "none", method, response.status_code, loop.time() - began)
