@@ -5,7 +5,7 @@ column, and one statement inserts or updates them all; SQLite prepares one state
 Values go to the driver as they are: bytes, texts, whole numbers, booleans and None.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -21,6 +21,9 @@ Same = tuple[tuple[str, Any], ...]
 """Columns, each with the one value that it has in all rows."""
 
 _CHUNK_ROWS: Final = 1_000
+_CHUNK_KEYS: Final = 500
+"""SQLite takes 32,766 parameters, and keeps the last 128 statements prepared: few texts are better."""
+
 _CHUNK_BYTES: Final = 64 * 2**20
 """PostgreSQL takes no array of a gigabyte."""
 
@@ -74,6 +77,30 @@ def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Chang
             connection.exec_driver_sql(_row_update(dialect, table, names, change), values)
 
 
+def find_rows(
+    session: Session,
+    row: type[SQLModel],
+    names: Sequence[str],
+    *,
+    key: str,
+    among: Collection[Any],
+    only: Same = (),
+) -> list[tuple[Any, ...]]:
+    """The columns `names` of the rows whose `key` is one of these and that have the values of `only`."""
+    dialect, table = _dialect(session), _table(row)
+    run = session.connection().exec_driver_sql
+    wanted, rest = list(among), [value for _, value in only]
+    found: list[tuple[Any, ...]] = []
+    if dialect.name == "postgresql":
+        query = _search(dialect, table, tuple(names), f"= ANY({_array(dialect, table, key)})", (key, only))
+        return [tuple(one) for one in run(query, (wanted, *rest))] if wanted else []
+    for start in range(0, len(wanted), _CHUNK_KEYS):
+        some = wanted[start : start + _CHUNK_KEYS]
+        query = _search(dialect, table, tuple(names), f"IN ({', '.join('?' * len(some))})", (key, only))
+        found += [tuple(one) for one in run(query, (*some, *rest))]
+    return found
+
+
 def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> None:
     dialect, names = _dialect(session), tuple(rows[0])
     statement = _insertion(dialect, _table(row), names, conflict)
@@ -113,6 +140,14 @@ def _row_update(dialect: Dialect, table: Table, names: Sequence[str], change: Ch
     sets = ", ".join(f"{quote(one)} = ?" for one in changed)
     tests = " AND ".join(f"{quote(one)} = ?" for one in (*change.match, *(one for one, _ in change.only)))
     return f"UPDATE {quote(table.name)} SET {sets} WHERE {tests}"  # noqa: S608 - names of our own tables; values are parameters
+
+
+@lru_cache
+def _search(dialect: Dialect, table: Table, names: Sequence[str], test: str, rule: tuple[str, Same]) -> str:
+    quote, (key, only) = dialect.identifier_preparer.quote, rule
+    mark = "%b" if dialect.name == "postgresql" else "?"
+    tests = [f"{quote(key)} {test}", *(f"{quote(one)} = {mark}" for one, _ in only)]
+    return f"SELECT {', '.join(map(quote, names))} FROM {quote(table.name)} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
 
 def _arrays(dialect: Dialect, table: Table, names: Sequence[str]) -> str:

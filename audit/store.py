@@ -11,7 +11,7 @@ from sqlalchemy import CursorResult, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
-from audit.bulk import insert_rows
+from audit.bulk import find_rows, insert_rows
 from audit.checkpoint import split_origin
 from audit.entry import Entry, code_of, direction_of, is_listed
 from audit.errors import NotInLogError
@@ -214,14 +214,8 @@ def insert_entries(
 
 def load_known_refs(session: Session, log: str, refs: Collection[bytes]) -> set[bytes]:
     """Those of `refs` that the log already has an entry of, in any epoch."""
-    found: set[bytes] = set()
-    wanted = sorted(refs)
-    for start in range(0, len(wanted), _CHUNK):
-        query = select(col(EntryRow.ref)).where(
-            col(EntryRow.log) == log, col(EntryRow.ref).in_(wanted[start : start + _CHUNK])
-        )
-        found.update(ref for ref in session.execute(query).scalars() if ref is not None)
-    return found
+    found = find_rows(session, EntryRow, ["ref"], key="ref", among=sorted(refs), only=(("log", log),))
+    return {ref for (ref,) in found}
 
 
 def load_entry(session: Session, origin: str, index: int) -> Entry | None:

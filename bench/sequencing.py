@@ -1,8 +1,9 @@
 """Sequencing without the doors, a process: accepts events, sequences them, and writes the same rows bare.
 
 The baseline inserts the very `audit_entry` rows that the sequencer has just written, in transactions of the
-same sizes, under the name of another log: no topic is read, no receipt compared, nothing hashed, no node of a
-proof written, no claim marked, no position stored. It deletes them again before the next round.
+same sizes and by the same means, under another log: no topic is read, no receipt compared, nothing
+hashed, no node of a proof written, no claim marked, no position stored. It deletes them again before the next
+round.
 
 `python -m bench.sequencing JSON`: answers one line of JSON to each line on standard input, until that ends.
 """
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
+from audit.bulk import insert_rows
 from audit.log import heads
 from audit.rows import EntryRow
 from bench.history import fill
@@ -181,7 +183,7 @@ def _new_rows(session: Session, before: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _insert(rows: Sequence[dict[str, Any]], session: Session) -> None:
-    session.execute(insert(EntryRow), rows)
+    insert_rows(session, EntryRow, rows)
 
 
 def _used() -> float:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from sqlmodel import Session, col, select, update
 
-from audit.bulk import Change, insert_new_rows, update_rows
+from audit.bulk import Change, find_rows, insert_new_rows, update_rows
 from audit.evidence import Evidence
 from audit.log import submit
 from gateway.broker.port import Position
@@ -198,12 +198,7 @@ def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> 
 
 
 def _holders(session: Session, refs: Sequence[bytes]) -> dict[bytes, str]:
-    found: dict[bytes, str] = {}
-    for start in range(0, len(refs), _CHUNK):
-        some = refs[start : start + _CHUNK]
-        rows = select(col(ClaimRow.ref), col(ClaimRow.receipt)).where(col(ClaimRow.ref).in_(some))
-        found.update((ref, receipt) for ref, receipt in session.exec(rows))
-    return found
+    return dict(find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=refs))
 
 
 def read(session: Session, refs: Sequence[bytes]) -> dict[bytes, Claim]:

@@ -7,10 +7,10 @@ repeats; a second sequencer with an old lease fails the epoch check, or the comp
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from audit import log as audit_log
-from audit.bulk import Change, update_rows
+from audit.bulk import Change, find_rows, update_rows
 from audit.errors import MalformedError, VerificationError
 from audit.evidence import Evidence
 from audit.receipt import parse_receipt, verify_receipt
@@ -24,7 +24,6 @@ from gateway.sequencer.territory import Plot
 
 ROLE = "sequence"
 PENDING_LIMIT = 1_000
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +145,9 @@ class _Held:
 
 
 def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, _Held]:
-    wanted = sorted(refs)
-    found: dict[bytes, _Held] = {}
-    for start in range(0, len(wanted), _CHUNK):
-        rows = session.exec(
-            select(ClaimRow.ref, ClaimRow.receipt, ClaimRow.leaf_index).where(
-                col(ClaimRow.ref).in_(wanted[start : start + _CHUNK])
-            )
-        )
-        found.update((ref, _Held(receipt, leaf_index)) for ref, receipt, leaf_index in rows)
-    return found
+    names = ["ref", "receipt", "leaf_index"]
+    found = find_rows(session, ClaimRow, names, key="ref", among=sorted(refs))
+    return {ref: _Held(receipt, leaf_index) for ref, receipt, leaf_index in found}
 
 
 _MARK = Change(match=("ref", "receipt"), same=(("state", "confirmed"), ("datum", None)))

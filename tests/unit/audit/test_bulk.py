@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, MetaData, Session, SQLModel, col
 
 from audit import bulk
-from audit.bulk import Change, insert_new_rows, insert_rows, update_rows
+from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, update_rows
 
 
 class ParcelRow(SQLModel, table=True):
@@ -130,6 +130,17 @@ def test_changes_of_the_same_rows_in_opposite_orders_wait_for_each_other(
     for one in threads:
         one.join()
     assert failed == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 700])
+def test_rows_are_found_by_their_keys(session: Session, count: int) -> None:
+    insert_rows(
+        session, ParcelRow, [parcel(number, "acme" if number % 2 else "bolt") for number in range(900)]
+    )
+    keys = [number.to_bytes(4) for number in range(500, 500 + count)]
+    found = find_rows(session, ParcelRow, ["order", "key"], key="key", among=keys, only=(("owner", "bolt"),))
+    there = [number for number in range(500, min(500 + count, 900)) if number % 2 == 0]
+    assert sorted(found, key=lambda one: one[1]) == [(1 << 40, number.to_bytes(4)) for number in there]
 
 
 def test_large_rows_go_in_several_statements(session: Session) -> None:
