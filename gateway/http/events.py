@@ -97,11 +97,12 @@ def _single(call: Call, outcome: Outcome, manner: Manner, headers: dict[str, str
     status = status_of(outcome, dry_run=manner.dry_run)
     match outcome:
         case Accepted():
-            headers["Location"] = f"{manner.base}/history/{format_ref(outcome.ref)}"
+            ref = format_ref(outcome.ref)
+            headers["Location"] = f"{manner.base}/history/{ref}"
             if manner.minimal:
                 headers |= {"Gateway-Receipt": outcome.receipt, "Cache-Control": "no-store"}
                 return Response(None, status, headers)
-            body = receipt_body(outcome, manner.base)
+            body = receipt_body(outcome, ref, manner.base)
             return json_response({**body, "dry_run": True} if manner.dry_run else body, status, headers)
         case Valid():
             return json_response(preview_body(outcome), status, headers)

@@ -32,9 +32,8 @@ class Summary:
     body: dict[str, object]
 
 
-def receipt_body(accepted: Accepted, base: str) -> dict[str, object]:
-    """The answer to an accepted or repeated event."""
-    ref = format_ref(accepted.ref)
+def receipt_body(accepted: Accepted, ref: str, base: str) -> dict[str, object]:
+    """The answer to an accepted or repeated event; `ref`: its reference as text."""
     subject, version, schema_id = accepted.schema
     record: dict[str, object] = {"topic": accepted.topic, "partition": accepted.partition}
     if accepted.position is not None:

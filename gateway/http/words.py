@@ -5,8 +5,11 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+# Nothing that we answer holds itself: looking for that would cost a third of the time.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
+
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer in JSON that no cache keeps, unless `headers` say otherwise."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    body = _ENCODER.encode(content).encode()
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
