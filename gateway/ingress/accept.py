@@ -7,7 +7,7 @@ claimed, and never is a 2xx given for what the broker does not have.
 
 import asyncio
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.turns import take_turns
 from gateway.ingress.twins import match_twins
-from gateway.ingress.wording import accepted, conflict
+from gateway.ingress.wording import accepted, conflict, newly_accepted
 from schemas.leaf import JsonFlavour
 
 _LARGE_BYTES = 8 * 1024
@@ -126,7 +126,7 @@ class Ingress:
         except (StoreError, OverloadedError) as error:
             failed = Failed(error.code, f"{error}; repeat the same request.")
             return [failed] * len(submission.items)
-        if not submission.dry_run:
+        if not submission.dry_run and any(isinstance(one, Refused) for one in outcomes):
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline + 0.1):
                     await self.refusals.note(submission, outcomes, self._now(submission))
@@ -213,7 +213,7 @@ class Ingress:
                 answers.append(one)
             elif one.claim.ref not in held:
                 answers.append(
-                    Valid(one.claim.ref, one.claim.key, one.claim.type, number in twins, _schema(one))
+                    Valid(one.claim.ref, one.claim.key, one.claim.type, number in twins, one.schema)
                 )
             else:
                 found, same = held[one.claim.ref]
@@ -243,7 +243,7 @@ class Ingress:
         if whole and any(isinstance(one, Refused) for one in taken):
             return _held_back(outcomes)
         claims = {number: one for number, one in enumerate(outcomes) if isinstance(one, Found)}
-        settled = await self._settle(claims, deadline)
+        settled = await self._settle(claims, prepared, deadline)
         for number, outcome in settled.items():
             outcomes[number] = outcome
         for number, first in twins.items():
@@ -253,7 +253,9 @@ class Ingress:
         final = [one for one in outcomes if not isinstance(one, Prepared | Found)]
         return [failed] * len(final) if failed is not None else final
 
-    async def _settle(self, claims: dict[int, Found], deadline: float) -> dict[int, Outcome]:
+    async def _settle(
+        self, claims: dict[int, Found], prepared: Mapping[int, Prepared], deadline: float
+    ) -> dict[int, Outcome]:
         mine = [one.claim for one in claims.values() if one.mine]
         waiting = [one for one in claims.values() if not one.mine and one.claim.state == "unconfirmed"]
         fates = {
@@ -267,8 +269,10 @@ class Ingress:
             fate = fates.get(one.claim.ref)
             if isinstance(fate, Failed | Refused):
                 outcomes[number] = fate
+            elif one.mine:
+                outcomes[number] = newly_accepted(prepared[number], fate)
             else:
-                outcomes[number] = accepted(_placed(one.claim, fate), duplicate=not one.mine)
+                outcomes[number] = accepted(_placed(one.claim, fate), duplicate=True)
         return outcomes
 
 
@@ -310,8 +314,3 @@ def _repeated(first: Outcome | Prepared | Found) -> Outcome:
 
 def _placed(claim: Claim, fate: Position | None) -> Claim:
     return claim if fate is None else replace(claim, position=fate)
-
-
-def _schema(prepared: Prepared) -> tuple[str, int, int]:
-    version = prepared.version
-    return (prepared.channel.line.subject, version.number, version.schema_id)

@@ -43,12 +43,17 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A signed claim that nobody holds yet, the draft it came from, and its schema for the answer."""
+    """A signed claim that nobody holds yet, the draft it came from, and what it was checked against."""
 
     claim: Claim
     draft: Draft
     channel: Channel
     version: Version
+
+    @property
+    def schema(self) -> tuple[str, int, int]:
+        """Its schema for the answer: subject, version and id."""
+        return (self.channel.line.subject, self.version.number, self.version.schema_id)
 
 
 def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Refused:

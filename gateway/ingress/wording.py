@@ -5,9 +5,28 @@ import json
 from typing import Any
 
 from audit.ref import format_ref
+from gateway.broker.port import Position
 from gateway.ingress.claims import Claim
 from gateway.ingress.outcome import Accepted, First, Refused
+from gateway.ingress.prepare import Prepared
 from gateway.instants import format_instant
+
+
+def newly_accepted(prepared: Prepared, position: Position | None) -> Accepted:
+    """The answer for an event that this very attempt claimed: what its receipt says is still at hand."""
+    return Accepted(
+        ref=prepared.claim.ref,
+        key=prepared.claim.key,
+        type=prepared.claim.type,
+        at=prepared.claim.at,
+        receipt=prepared.claim.receipt,
+        duplicate=False,
+        schema=prepared.schema,
+        contract=prepared.channel.contract,
+        topic=prepared.claim.topic,
+        partition=prepared.claim.partition,
+        position=position,
+    )
 
 
 def accepted(claim: Claim, *, duplicate: bool) -> Accepted:
