@@ -42,7 +42,7 @@ class Change:
 
 
 def insert_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
-    """Insert rows whose keys are free."""
+    """Insert rows whose keys are free; some kilobytes each at most."""
     for some in _chunks(rows):
         _insert(session, row, some, "")
 
@@ -50,9 +50,10 @@ def insert_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
 def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
     """Insert the rows whose keys are free, and pass over the others.
 
-    Hand rows in the order of their keys: overlapping ones deadlock on PostgreSQL otherwise.
+    Hand rows in the order of their keys: overlapping ones deadlock on PostgreSQL otherwise. They may hold
+    content of any size.
     """
-    for some in _chunks(rows):
+    for some in _light(rows):
         _insert(session, row, some, " ON CONFLICT DO NOTHING")
 
 
@@ -171,10 +172,16 @@ def _tuples(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def _chunks(rows: Rows) -> Iterator[Rows]:
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        yield rows[start : start + _CHUNK_ROWS]
+
+
+def _light(rows: Rows) -> Iterator[Rows]:
+    """Chunks that are no larger than a statement may be."""
     some: list[Mapping[str, Any]] = []
     size = 0
     for one in rows:
-        size += sum(len(value) for value in one.values() if isinstance(value, bytes | str))
+        size += sum(len(value) for value in one.values() if isinstance(value, bytes))
         some.append(one)
         if len(some) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
             yield some

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.broker.port import BrokerError, Reader, ReadEvent
 
 _PAUSE_SECONDS: Final = 0.02
-"""Between two looks within a tick; a backlog fills a round long before the tick is over."""
+"""After a look that found nothing more; a backlog fills a round long before the tick is over."""
 
 
 async def gather(
@@ -29,10 +29,12 @@ async def gather(
     until = loop.time() + tick_ms / 1000
     events = await reader.poll(limit, tick_ms)
     while events and len(events) < limit and (left := until - loop.time()) > 0:
-        await asyncio.sleep(min(left, _PAUSE_SECONDS))
         try:
-            events += await reader.poll(limit - len(events), 0)
+            more = await reader.poll(limit - len(events), 0)
         except BrokerError as error:
             told(error)
             break
+        events += more
+        if not more:
+            await asyncio.sleep(min(left, _PAUSE_SECONDS))
     return events

@@ -146,6 +146,6 @@ def test_rows_are_found_by_their_keys(session: Session, count: int) -> None:
 def test_large_rows_go_in_several_statements(session: Session) -> None:
     size = bulk._CHUNK_BYTES // 2
     rows = [{**parcel(number), "body": bytes(size)} for number in range(3)]
-    assert [len(some) for some in bulk._chunks(rows)] == [2, 1]
+    assert [len(some) for some in bulk._light(rows)] == [2, 1]
     insert_new_rows(session, ParcelRow, rows[:1])
     assert stored(session) == rows[:1]
