@@ -5,10 +5,20 @@ from typing import Any
 import pytest
 
 from audit.receipt import verify_receipt
+from gateway.broker.port import record_bytes
 from gateway.channels import Channel
-from gateway.ingress.draft import Draft, sort_attributes
+from gateway.event import MAX_ATTRIBUTES, MAX_BYTES
+from gateway.ingress.draft import MAX_ATTRIBUTES_BYTES, Draft, sort_attributes
 from gateway.ingress.outcome import Refused
-from gateway.ingress.prepare import Circumstances, Prepared, digest_under, make_record, prepare, raw_key
+from gateway.ingress.prepare import (
+    MOST_HEADER_BYTES,
+    Circumstances,
+    Prepared,
+    digest_under,
+    make_record,
+    prepare,
+    raw_key,
+)
 from partners.contract import IdRule
 from tests.unit.gateway.ingress.channels import channel, circumstances
 from tests.world import draft
@@ -165,3 +175,26 @@ def test_a_confirmed_claim_has_nothing_to_publish() -> None:
     found = taken(run({"id": "A"}))
     with pytest.raises(ValueError, match="no datum"):
         make_record(replace(found.claim, datum=None), found.version, "https://gw.example")
+
+
+def test_what_is_counted_roughly_is_never_more_than_thought() -> None:
+    names = [f"n{number:019}" for number in range(MAX_ATTRIBUTES)]
+    text = "x" * (MAX_ATTRIBUTES_BYTES // MAX_ATTRIBUTES)
+    sent = draft({"id": "i" * MAX_BYTES["id"], "at": "2026-11-22T13:05:00.123456789+01:00"})
+    sent = replace(sent, source="s" * MAX_BYTES["source"], attributes=dict.fromkeys(names, text))
+    on = replace(channel([ID, {"name": "at", "type": "string"}], time="/at"), framing="header")
+    at = circumstances()
+    found = taken(prepare(sent, on, at))
+    claim = replace(found.claim, type="t" * MAX_BYTES["type"])
+    assert claim.datum is not None
+    counted = len(claim.datum) + len(claim.receipt) + len(at.origin) + MOST_HEADER_BYTES
+    assert record_bytes(make_record(claim, replace(found.version, schema_id=2**31), at.origin)) <= counted
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_record_may_be_as_large_as_the_broker_takes_and_no_larger(over: int) -> None:
+    on = channel([ID])
+    found = taken(run({"id": "A"}, on))
+    size = record_bytes(make_record(found.claim, found.version, circumstances().origin))
+    again = run({"id": "A"}, on, circumstances(record_limit=size - over))
+    assert isinstance(again, Refused if over else Prepared)
