@@ -18,6 +18,7 @@ from gateway.broker.port import BrokerError, TopicSpec
 
 _SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.1
+_STARTING: Final = "Kafka names no broker yet: it is starting; ask again in some seconds"
 _DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
 
@@ -49,8 +50,13 @@ class KafkaInspection:
 
     async def cluster(self) -> Cluster:
         """The brokers that are up."""
-        asked = self._admin.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
         try:
+            # librdkafka ends the process where the answer to `describe_cluster` names no broker, as a broker's
+            # first answers do. This question blocks, which nobody minds in a command that waits for it anyway.
+            known = self._admin.list_topics(timeout=_SECONDS)
+            if not known.brokers:
+                raise self._trouble.explain(BrokerError("broker_unavailable", _STARTING), now=self._clock())
+            asked = self._admin.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
             found = await self._answer(asked)
         except KafkaException as error:
             away = broker_error(error_of(error), "asking for the cluster")
