@@ -51,8 +51,8 @@ class KafkaInspection:
     async def cluster(self) -> Cluster:
         """The brokers that are up."""
         try:
-            # librdkafka ends the process where the answer to `describe_cluster` names no broker, as a broker's
-            # first answers do. This question blocks, which nobody minds in a command that waits for it anyway.
+            # librdkafka ends the process where the answer to `describe_cluster` names no broker, as the first
+            # answers of a broker do. This question blocks; the command would only wait for it anyway.
             known = self._admin.list_topics(timeout=_SECONDS)
             if not known.brokers:
                 raise self._trouble.explain(BrokerError("broker_unavailable", _STARTING), now=self._clock())
