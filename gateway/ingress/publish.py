@@ -13,7 +13,7 @@ from gateway.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.group_commit import GroupCommit
 from gateway.ingress import outcome
-from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, Write
+from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, GiveBack, Write
 from gateway.ingress.outcome import Failed
 from gateway.ingress.prepare import make_record
 from gateway.ingress.topic_trouble import TopicTrouble
@@ -54,7 +54,8 @@ class Publisher:
         """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock).
 
         `own`: this attempt made the claims, so that one whose record is refused for certain is deleted. The
-        first attempt of a claim that was taken over may still appear on the topic: that claim stays.
+        first attempt of a claim that was taken over may still appear on the topic: that claim stays, and the
+        next repeat may take it over at once.
         """
         if not claims:
             return {}
@@ -129,11 +130,11 @@ class Publisher:
             fate = fates[claim.ref]
             if isinstance(fate, Position):
                 stored.append((claim.ref, claim.receipt, fate))
-            elif own and fate.code != "outcome_unknown":
+            elif fate.code != "outcome_unknown":
                 refused.append((claim.ref, claim.receipt, claim.lease_until))
         try:
             if refused:
-                await self.writes.submit(Abandon(tuple(refused)))
+                await self.writes.submit(Abandon(tuple(refused)) if own else GiveBack(tuple(refused)))
             if stored:
                 await self.writes.submit(Confirm(tuple(stored)))
                 self.step("inbound.4.confirmed")
