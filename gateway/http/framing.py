@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.http.catalogue import CATALOGUE
+from gateway.http.joined import JoinedWrites
 
 REQUEST_LINE_BYTES: Final = 8_192
 HEADERS: Final = 100
@@ -62,7 +63,8 @@ class StrictProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A silent connection is given as long as a slow header."""
-        super().connection_made(transport)
+        self._joined = JoinedWrites(transport, self.loop)
+        super().connection_made(self._joined)
         self._arm(self.header_seconds, "The header did not arrive in time.")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -153,6 +155,11 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is whole: a peer that ends its side now still gets it."""
+        self._joined.flush()
+        super().on_response_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: clients offer HTTP/2 as a matter of course."""

@@ -1,0 +1,52 @@
+"""Writes of one turn of the event loop as one.
+
+Head and body of an answer are written one after the other. Sent so, they are two system calls, two TLS
+records and mostly two packets: an eighth of the processor time of a small event.
+"""
+
+import asyncio
+from typing import Any
+
+
+class JoinedWrites(asyncio.Transport):
+    """A transport before another; what is written goes out with `flush`, else when the loop's turn ends."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """`transport`: who sends; nobody else writes to it, or closes it."""
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it for what may follow."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(bytes(data))
+
+    def close(self) -> None:
+        """Send what was written, and close."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        """Let nothing more come in."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`."""
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the other transport knows."""
+        return self._transport.get_extra_info(name, default)
+
+    def flush(self) -> None:
+        """Send what was written."""
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():  # by the peer: what it will not read is dropped
+            self._transport.write(b"".join(held))
