@@ -10,7 +10,13 @@ import pytest
 
 BANNED = {"manager", "helper", "util", "common", "data", "info", "process", "handler"}
 # Names that another library looks up, so that we cannot choose them.
-THEIRS = {"data_received", "process_bind_param", "process_result_value", "process_revision_directives"}
+THEIRS = {
+    "data_received",
+    "get_extra_info",
+    "process_bind_param",
+    "process_result_value",
+    "process_revision_directives",
+}
 
 
 def words(name: str) -> set[str]:
