@@ -1,39 +1,43 @@
 """Deliveries beside their baseline: from the outbound topic to a receiver on loopback."""
 
-import json
-import subprocess
-import sys
 import time
+from dataclasses import asdict
 from typing import Any, Final
 
 from bench.grounds import Ground
+from bench.half_load import half_of, pace, run_module
 from bench.installation import CONCURRENCY, Installation
 from bench.measures import peak_bytes, reset_peak
 from bench.meter import Meter
-from bench.outcome import Case, Profile, Sample
+from bench.orders import OUTBOUND_TYPE, slugs
+from bench.outcome import Case, Half, Profile, Sample, middle
+from bench.plan import Plan
 from bench.profiling import profiled
-from bench.programs import ROOT, ProgramError, wait_until
+from bench.programs import ProgramError, wait_until
 from bench.receiver import Receiver
 from bench.sequenced import lone_sequencer
+from bench.wrk import Target
 from gateway.bootstrap.ground import entropy
 
 _SECONDS: Final = 300.0
+_WARM_EVENTS: Final = 200
+_MOST_BY_HTTP: Final = 200.0
+"""Events a second of the half load where these come in by HTTP: accepting them shall not be the limit."""
 _RELAYS: Final = {"embedded": "up", "kafka": "relay"}
 
 
-def measure_deliveries(
-    ground: Ground, installation: Installation, receiver: Receiver, *, events: int, rounds: int
-) -> Case:
+def measure_deliveries(ground: Ground, installation: Installation, receiver: Receiver, plan: Plan) -> Case:
     """Pairs of relay and bare loop. The relay of the installation is stopped, and stopped again.
 
     Each round publishes while nothing delivers; then the relay starts, and the receiver's clock counts from
     the first POST to the last.
     """
-    pairs = []
-    for _ in range(rounds):
+    pairs, events = [], plan.deliveries
+    for _ in range(plan.rounds):
         ours, size, _ = _relayed(ground, installation, receiver, events)
         pairs.append((ours, _posted(ground, receiver, events, size)))
-    _, _, profiles = _relayed(ground, installation, receiver, events, with_profile=True)
+    _, size, profiles = _relayed(ground, installation, receiver, events, with_profile=True)
+    rates = [middle([pair[side].rate for pair in pairs])[0] for side in (0, 1)]
     return Case(
         "deliveries",
         ground.kind,
@@ -41,6 +45,8 @@ def measure_deliveries(
         0,
         gateway=[ours for ours, _ in pairs],
         bare=[bare for _, bare in pairs],
+        half_gateway=_relayed_evenly(ground, installation, receiver, rates[0] / 2, plan.half_seconds),
+        half_bare=_posted_evenly(receiver, rates[1] / 2, plan.half_seconds, size),
         notes={"receiver": receiver.language, "concurrency": str(CONCURRENCY)},
         profiles=profiles,
     )
@@ -61,7 +67,7 @@ def _relayed(
     meter = Meter({"gateway": pids, "receiver": [receiver.pid], **ground.parts()})
     watched = {relay: installation.programs[relay].pid} if with_profile else {}
     with profiled("deliveries", ground.kind, watched) as profiles:
-        wait_until(lambda: receiver.seen()["posts"] >= events, _SECONDS, "not everything was delivered")
+        _await_posts(receiver, events)
     shares, ended = meter.shares(), time.monotonic()
     seen = receiver.seen()
     installation.drain()
@@ -80,13 +86,7 @@ def _posted(ground: Ground, receiver: Receiver, events: int, size: int) -> Sampl
     receiver.seen(reset=True)
     words = {"url": receiver.url, "posts": events, "bytes": size, "concurrency": CONCURRENCY}
     meter = Meter({"receiver": [receiver.pid], **ground.parts()})
-    ran = subprocess.run(  # noqa: S603 - this interpreter, and a module of this repository
-        [sys.executable, "-m", "bench.poster", json.dumps(words)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    found = json.loads(ran.stdout)
+    found = run_module("bench.poster", words)
     shares = meter.shares({"baseline": found["cpu"]})
     return Sample(
         rate=_rate(receiver.seen()),
@@ -94,6 +94,49 @@ def _posted(ground: Ground, receiver: Receiver, events: int, size: int) -> Sampl
         peak_bytes=found["peak"],
         shares=shares,
     )
+
+
+def _relayed_evenly(
+    ground: Ground, installation: Installation, receiver: Receiver, rate: float, seconds: float
+) -> Half:
+    """Half of the relay's load, evenly: put on the topic, or, where the gateway's file holds it, by HTTP."""
+    relay = _RELAYS[ground.kind]
+    with lone_sequencer(installation) as program:
+        program.ask(do="publish", events=_WARM_EVENTS, run=entropy(4).hex())
+        receiver.seen(reset=True)
+        if ground.kind == "kafka":
+            installation.start(relay)
+            _await_posts(receiver, _WARM_EVENTS)
+            seen = program.ask(do="pace", rate=rate, seconds=seconds)
+    if ground.kind == "embedded":
+        rate = min(rate, _MOST_BY_HTTP)
+        installation.start(relay)
+        _await_posts(receiver, _WARM_EVENTS)
+        path = f"/v1/partners/{slugs(1)[0]}/events/{OUTBOUND_TYPE}"
+        target = Target(installation.url, path, installation.operator_file, 1, CONCURRENCY)
+        seen = asdict(pace(target, rate=rate, seconds=seconds)[0])
+    least = int(rate * seconds) - seen.get("refused", 0)
+    wait_until(lambda: receiver.latencies()["count"] >= least, _SECONDS, "not everything was delivered")
+    found = half_of(rate, _latency(receiver), seen)
+    installation.drain()
+    installation.stop(relay)
+    return found
+
+
+def _posted_evenly(receiver: Receiver, rate: float, seconds: float, size: int) -> Half:
+    receiver.seen(reset=True)
+    words = {"url": receiver.url, "bytes": size, "concurrency": CONCURRENCY, "rate": rate, "seconds": seconds}
+    seen = run_module("bench.poster", words)
+    return half_of(rate, _latency(receiver), seen)
+
+
+def _latency(receiver: Receiver) -> dict[str, float]:
+    found = receiver.latencies()
+    return {f"{name}_ms": found[f"{name}_us"] / 1000 for name in ("p50", "p99", "max")}
+
+
+def _await_posts(receiver: Receiver, events: int) -> None:
+    wait_until(lambda: receiver.seen()["posts"] >= events, _SECONDS, "not everything was delivered")
 
 
 def _rate(seen: dict[str, Any]) -> float:

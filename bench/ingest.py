@@ -1,16 +1,16 @@
 """Ingest beside its baseline: single POSTs and batches, over TLS, at 64 connections."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from bench import bare, wrk
 from bench.grounds import Ground
+from bench.half_load import pace
 from bench.installation import Installation
 from bench.measures import peak_bytes, reset_peak
 from bench.meter import Meter
@@ -18,7 +18,7 @@ from bench.orders import EVENT_TYPE
 from bench.outcome import Case, Half, Sample, middle
 from bench.plan import Plan
 from bench.profiling import profiled
-from bench.programs import ROOT, Program, ProgramError
+from bench.programs import Program, ProgramError
 from gateway.bootstrap.ground import entropy
 from tests.acceptance.running import free_port
 
@@ -74,24 +74,13 @@ class _Side:
         if self.installation is not None:
             self.installation.drain()
 
-    def pace(self, rate: float, seconds: float) -> Half:
-        """Send so many events a second, evenly."""
-        words = {**asdict(self.target), "key_file": str(self.target.key_file), "seconds": seconds}
-        words |= {
-            "rate": rate / self.target.events,
-            "run": entropy(4).hex(),
-            "connections": self.target.connections,
-        }
-        ran = subprocess.run(  # noqa: S603 - this interpreter, and a module of this repository
-            [sys.executable, "-m", "bench.paced", json.dumps(words)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        seen = json.loads(ran.stdout)
+    def pace(self, rate: float, seconds: float) -> tuple[Half, Half | None]:
+        """Send so many events a second, evenly: latency of answers, and of proofs of single events."""
+        path = "" if self.installation is None or self.target.events > 1 else _checkpoint(self.installation)
+        found = pace(self.target, rate=rate, seconds=seconds, checkpoint=path)
         if self.installation is not None:
             self.installation.drain()
-        return Half(rate, seen["p50_ms"], seen["p99_ms"], seen["max_ms"], seen["busy"], seen["refused"])
+        return found
 
     def _end(self) -> int:
         """Records on the inbound topics so far; 0 for the baseline."""
@@ -142,12 +131,22 @@ def measure_ingest(
 
 def _look_closer(case: Case, ours: _Side, plain: _Side, plan: Plan) -> Case:
     rates = [middle([one.rate for one in side])[0] for side in (case.gateway, case.bare)]
-    halves = [side.pace(rate / 2, plan.half_seconds) for side, rate in zip((ours, plain), rates, strict=True)]
+    (half, proof), (half_bare, _) = [
+        side.pace(rate / 2, plan.half_seconds) for side, rate in zip((ours, plain), rates, strict=True)
+    ]
     programs = {} if ours.installation is None else ours.installation.programs
     roles = {role: one.pid for role, one in programs.items() if role != "relay"}
     with profiled(case.name, case.kind, roles) as profiles:
         ours.run(plan.seconds)
-    return replace(case, half_gateway=halves[0], half_bare=halves[1], profiles=profiles)
+    return replace(case, half_gateway=half, half_bare=half_bare, half_proof=proof, profiles=profiles)
+
+
+def _checkpoint(installation: Installation) -> str:
+    """The path of the checkpoint of the first partner's log."""
+    with installation.client() as client:
+        key = {"Authorization": f"Bearer {installation.keys[0]}"}
+        found = client.get("/v1/me", headers=key).raise_for_status().json()
+    return f"{urlsplit(found['logs'][-1]['url']).path}/checkpoint"
 
 
 @contextmanager

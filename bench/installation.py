@@ -108,6 +108,14 @@ class Installation:
         """An Authorization value a line, one of each partner."""
         return self.folder / "keys"
 
+    @property
+    def operator_file(self) -> Path:
+        """The operator's Authorization value, for a generator that sends events to a partner."""
+        key = (self.folder / "data" / "operator.key").read_text().strip()
+        file = self.folder / "operator-key"
+        file.write_text(f"Bearer {key}\n")
+        return file
+
     def drain(self) -> None:
         """Wait until every record is in its log, every delivery made, and all of it published.
 

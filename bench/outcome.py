@@ -4,7 +4,9 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_HALVES: Final = ("half_gateway", "half_bare", "half_proof")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Latency at half of the rate that the side reached. `busy`: the generator's share of one core."""
+    """Latency at half of the rate that the side reached. `busy`: the generator's share of one core.
+
+    `rate`: events a second. `refused`: requests answered with an error.
+    """
 
     rate: float
     p50_ms: float
@@ -52,7 +57,11 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing measured beside its baseline. `before`: events in the database at its start."""
+    """One thing measured beside its baseline. `before`: events in the database at its start.
+
+    `half_proof`: from the answer to an event until a published checkpoint covers it, while `half_gateway`
+    was measured.
+    """
 
     name: str
     kind: str
@@ -62,6 +71,7 @@ class Case:
     bare: Sequence[Sample]
     half_gateway: Half | None = None
     half_bare: Half | None = None
+    half_proof: Half | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     profiles: Sequence[Profile] = ()
 
@@ -95,9 +105,7 @@ def load(text: str) -> Results:
 
 
 def _case(found: dict[str, Any]) -> Case:
-    halves = {
-        name: None if found[name] is None else Half(**found[name]) for name in ("half_gateway", "half_bare")
-    }
+    halves = {name: None if found[name] is None else Half(**found[name]) for name in _HALVES}
     sides = {name: [Sample(**one) for one in found[name]] for name in ("gateway", "bare")}
     profiles = [Profile(**one) for one in found["profiles"]]
     return Case(**{**found, **halves, **sides, "profiles": profiles})

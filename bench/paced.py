@@ -3,7 +3,11 @@
 wrk sends the next request once the last is answered: it waits together with a server that is slow, and sees
 less of the waiting than a partner would. Here the time of each request is fixed beforehand, and latency
 counts from that time: waiting for a free connection is latency. Python is fast enough for half a load; the
-process says how busy it was.
+process says how busy it was. The id of each event says when it was due.
+
+With the path of a checkpoint it also sees how long events take until a published checkpoint covers them: from
+the answer to the k-th accepted event until the checkpoint covers k entries more than at the start. So nothing
+else may write to that log meanwhile.
 
 `python -m bench.paced JSON`: one line of JSON with what it saw.
 """
@@ -11,8 +15,6 @@ process says how busy it was.
 import asyncio
 import gc
 import json
-import math
-import resource
 import ssl
 import sys
 import time
@@ -24,7 +26,9 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from bench.evenly import Busy, due_name, evenly, summary, waits
 from bench.orders import order_json
+from bench.watching import Watch, open_watch
 
 _LATE_SECONDS: Final = 20.0
 
@@ -69,11 +73,14 @@ class _Pacer:
 
     def __init__(self, words: dict[str, Any]) -> None:
         self._words = words
+        self.seconds: float = words["seconds"]
         self._idle: deque[_Connection] = deque()
         self._due: deque[float] = deque()
         self._number = 0
+        self.keys = Path(words["key_file"]).read_text().splitlines()
         self._heads = self._make_heads()
         self.latencies: list[float] = []
+        self.accepted_at: list[float] = []
         self._total = -1
         self._done = asyncio.Event()
         self.refused = 0
@@ -86,29 +93,30 @@ class _Pacer:
             self._idle.append(connection)
 
     def answered(self, status: int, due: float) -> None:
-        self.latencies.append(time.monotonic() - due)
-        self.refused += status >= 400  # noqa: PLR2004 - what HTTP calls an error
+        now = time.monotonic()
+        self.latencies.append(now - due)
+        if status >= 400:  # noqa: PLR2004 - what HTTP calls an error
+            self.refused += 1
+        else:
+            self.accepted_at += [now] * self._words["events"]
         self._look()
 
     async def run(self) -> None:
-        rate, total = self._words["rate"], int(self._words["rate"] * self._words["seconds"])
-        began = time.monotonic() + 0.05
-        made = 0
-        while made < total:
-            now = time.monotonic()
-            while made < total and began + made / rate <= now:
-                due = began + made / rate
-                made += 1
-                if self._idle:
-                    self._send(self._idle.popleft(), due)
-                else:
-                    self._due.append(due)
-            await asyncio.sleep(max(0.0, began + made / rate - time.monotonic()))
-        self._total = total
+        self._total = await evenly(self._words["rate"], self.seconds, self._fall_due)
         self._look()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LATE_SECONDS):
                 await self._done.wait()
+
+    def is_covered(self, entries: int) -> bool:
+        """Whether so many entries are all that will have been accepted."""
+        return self._done.is_set() and entries >= len(self.accepted_at)
+
+    def _fall_due(self, due: float) -> None:
+        if self._idle:
+            self._send(self._idle.popleft(), due)
+        else:
+            self._due.append(due)
 
     def _look(self) -> None:
         if len(self.latencies) == self._total:
@@ -118,7 +126,7 @@ class _Pacer:
         events = self._words["events"]
         first = self._number
         self._number += events
-        lines = [order_json(self._words["run"], number) for number in range(first, self._number)]
+        lines = [order_json(due_name(due), number) for number in range(first, self._number)]
         body = b"\n".join(lines)
         head = self._heads[self._number // events % len(self._heads)]
         connection.send(head + b"%d\r\n\r\n" % len(body) + body, due)
@@ -129,7 +137,7 @@ class _Pacer:
         return [
             f"POST {self._words['path']} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {key}\r\n"
             f"Content-Type: {kind}\r\nContent-Length: ".encode()
-            for key in Path(self._words["key_file"]).read_text().splitlines()
+            for key in self.keys
         ]
 
 
@@ -144,28 +152,32 @@ async def pace(words: dict[str, Any]) -> dict[str, Any]:
     for _ in range(words["connections"]):
         await loop.create_connection(lambda: _Connection(pacer), place.hostname, place.port, ssl=tls)
     gc.disable()
-    used, begun = _used(), time.monotonic()
+    if not words["checkpoint"]:
+        return await _load(pacer)
+    watch = await open_watch(words["url"], words["checkpoint"], pacer.keys[0], tls)
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(_follow(watch, pacer))
+        found = await _load(pacer)
+        await following
+    return found | {"proof": summary(list(waits(pacer.accepted_at, watch.sightings)))}
+
+
+async def _load(pacer: _Pacer) -> dict[str, Any]:
+    busy = Busy()
     await pacer.run()
-    seen = sorted(pacer.latencies)
     return {
-        "answered": len(seen),
+        "answered": len(pacer.latencies),
         "refused": pacer.refused,
         "lost": pacer.lost,
-        "busy": (_used() - used) / (time.monotonic() - begun),
-        "p50_ms": _percentile(seen, 50),
-        "p99_ms": _percentile(seen, 99),
-        "max_ms": _percentile(seen, 100),
+        "busy": busy.share(),
+        **summary(pacer.latencies),
     }
 
 
-def _percentile(ordered: list[float], percent: int) -> float:
-    at = max(0, math.ceil(len(ordered) * percent / 100) - 1)
-    return ordered[at] * 1000 if ordered else math.inf
-
-
-def _used() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+async def _follow(watch: Watch, pacer: _Pacer) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(pacer.seconds + 2 * _LATE_SECONDS):
+            await watch.follow(pacer.is_covered)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import httpx
 import uvloop
 
+from bench.evenly import percentile
 from bench.programs import ROOT
 
+_DUE: Final = re.compile(rb"due@([0-9]+)")
+_MOST_LATENCIES: Final = 1 << 20
 _SOURCE: Final = Path(__file__).with_name("receiver.c")
 
 
@@ -37,6 +41,11 @@ class Receiver:
     def seen(self, *, reset: bool = False) -> dict[str, Any]:
         """Number of POSTs, seconds from the first to the last, bytes of bodies; `reset`: and begin anew."""
         found: dict[str, Any] = self.client.get("/reset" if reset else "/seen").json()
+        return found
+
+    def latencies(self) -> dict[str, float]:
+        """Count, p50_us, p99_us and max_us of the events since the last reset that say when they were due."""
+        found: dict[str, float] = self.client.get("/latencies").json()
         return found
 
 
@@ -67,6 +76,7 @@ class _Peer(asyncio.Protocol):
     length = 0
     first = 0.0
     last = 0.0
+    late: ClassVar[list[float]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -83,26 +93,40 @@ class _Peer(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._buffer = rest[length:]
-            self._transport.write(self._get(head) if head.startswith(b"GET ") else self._post(length))
+            self._transport.write(self._get(head) if head.startswith(b"GET ") else self._post(rest[:length]))
 
     @classmethod
-    def _post(cls, length: int) -> bytes:
+    def _post(cls, body: bytes) -> bytes:
         cls.last = time.monotonic()
         cls.first = cls.first if cls.posts else cls.last
         cls.posts += 1
-        cls.length += length
+        cls.length += len(body)
+        if (due := _DUE.search(body)) and len(cls.late) < _MOST_LATENCIES:
+            cls.late.append(max(0.0, cls.last * 1e6 - int(due[1])))
         return b"HTTP/1.1 204 No Content\r\n\r\n"
 
     @classmethod
     def _get(cls, head: bytes) -> bytes:
-        seen = {"posts": cls.posts, "seconds": cls.last - cls.first, "bytes": cls.length}
-        body = json.dumps(seen).encode()
+        latencies = head.startswith(b"GET /latencies")
+        body = json.dumps(cls._latencies() if latencies else cls._seen()).encode()
         if head.startswith(b"GET /reset"):
             cls.posts = cls.length = 0
+            cls.late = []
         return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
             len(body),
             body,
         )
+
+    @classmethod
+    def _seen(cls) -> dict[str, float]:
+        return {"posts": cls.posts, "seconds": cls.last - cls.first, "bytes": cls.length}
+
+    @classmethod
+    def _latencies(cls) -> dict[str, float]:
+        cls.late.sort()
+        shown = {"p50_us": 50, "p99_us": 99, "max_us": 100}
+        ranks = {name: percentile(cls.late, rank) for name, rank in shown.items()} if cls.late else {}
+        return {"count": len(cls.late), **{name: round(ranks.get(name, 0)) for name in shown}}
 
 
 async def _serve() -> None:

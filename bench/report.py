@@ -1,6 +1,6 @@
 """RESULTS.md, rendered from the figures of a run; never written by hand."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,26 +96,38 @@ def _target(case: Case, rate: float, ratio: float) -> str:
 
 
 def _latency(cases: Iterable[Case]) -> str:
-    rows = []
-    for case in cases:
-        sides = (("gateway", case.gateway, case.half_gateway), ("baseline", case.bare, case.half_bare))
-        for name, samples, half in sides:
-            if half is not None:
-                rows.append((_TITLES[case.name], GROUNDS[case.kind], name, *_latencies(samples, half)))
+    rows = [row for case in cases for row in _latency_rows(case)]
     head = ("case", "on", "side", "full load: p50", "p99", "half load, events/s", "p50", "p99", "highest")
     return _table((*head, "generator's core", "answered 503"), rows)
 
 
+def _latency_rows(case: Case) -> Iterator[tuple[str, ...]]:
+    where = GROUNDS[case.kind]
+    if case.half_gateway is not None:
+        yield _TITLES[case.name], where, "gateway", *_latencies(case.gateway, case.half_gateway)
+    if case.half_proof is not None:
+        shown = _latencies((), case.half_proof)
+        yield _TITLES["sequencing"], where, "gateway, in a published checkpoint", *shown
+    if case.half_bare is not None:
+        yield _TITLES[case.name], where, "baseline", *_latencies(case.bare, case.half_bare)
+
+
 def _latencies(samples: Sequence[Sample], half: Half) -> tuple[str, ...]:
-    full = [_middle(samples, lambda one: one.p50_ms or 0.0), _middle(samples, lambda one: one.p99_ms or 0.0)]
     rest = (half.p50_ms, half.p99_ms, half.max_ms)
     return (
-        *(f"{ms:.1f}" for ms in full),
+        _full(one.p50_ms for one in samples),
+        _full(one.p99_ms for one in samples),
         f"{half.rate:,.0f}",
         *(f"{ms:.1f}" for ms in rest),
         f"{half.busy:.0%}",
         str(sum(one.refused for one in samples) + half.refused),
     )
+
+
+def _full(found: Iterable[float | None]) -> str:
+    """The median of what was measured at full load, where something was."""
+    known = [ms for ms in found if ms is not None]
+    return f"{middle(known)[0]:.1f}" if known else "-"
 
 
 def _growth(cases: Sequence[Case]) -> str:

@@ -10,7 +10,6 @@ round.
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -26,9 +25,10 @@ from sqlmodel import Session, col, select
 from audit.bulk import insert_rows
 from audit.log import heads
 from audit.rows import EntryRow
+from bench.evenly import cpu_used
 from bench.history import fill
 from bench.orders import EVENT_TYPE, order_json
-from bench.publishing import publish
+from bench.publishing import publish, publish_evenly
 from gateway.bootstrap.ground import Ground, open_broker, prepare
 from gateway.bootstrap.parts import Parts, wire
 from gateway.bootstrap.program import SWITCH_SECONDS
@@ -55,7 +55,7 @@ class _Clock:
     def note(self, word: str, count: int) -> None:
         if word != "entry" or not count:
             return
-        self.rounds.append((time.monotonic(), _used(), count))
+        self.rounds.append((time.monotonic(), cpu_used(), count))
         if sum(one for _, _, one in self.rounds) >= self.wanted:
             self.done.set()
 
@@ -104,6 +104,12 @@ class Bench:
         await publish(parts, events, run)
         return {"events": events}
 
+    async def pace(self, rate: float, seconds: float) -> dict[str, Any]:
+        """Put so many events a second on that topic, evenly, for so long."""
+        parts = await self._parts(_Clock(0))
+        await publish(parts, 1, "first")  # the producer learns where the topic is
+        return await publish_evenly(parts, rate, seconds)
+
     async def sequence(self, entries: int) -> dict[str, Any]:
         """Run the sequencer until it has made so many entries."""
         with self._ground.database.begin() as session:
@@ -124,13 +130,13 @@ class Bench:
         """Insert the rows of the last `sequence` again, bare."""
         with self._ground.database.begin() as session:
             rows = _new_rows(session, self._sizes)
-        begun, used, place = time.monotonic(), _used(), 0
+        begun, used, place = time.monotonic(), cpu_used(), 0
         for size in self._rounds:
             some = rows[place : place + size]
             place += size
             if some:
                 await self._ground.database.write(partial(_insert, some))
-        seconds, cpu = time.monotonic() - begun, _used() - used
+        seconds, cpu = time.monotonic() - begun, cpu_used() - used
         with self._ground.database.begin() as session:
             session.execute(delete(EntryRow).where(col(EntryRow.log).endswith(_BARE)))
         return {"entries": len(rows), "seconds": seconds, "cpu": cpu}
@@ -184,11 +190,6 @@ def _new_rows(session: Session, before: dict[str, int]) -> list[dict[str, Any]]:
 
 def _insert(rows: Sequence[dict[str, Any]], session: Session) -> None:
     insert_rows(session, EntryRow, rows)
-
-
-def _used() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 async def serve(config: Path) -> None:

@@ -39,7 +39,7 @@ def deliveries(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Ca
         installation.admit(1, webhook=receiver.url)
         installation.drain()
         installation.stop("up" if ground.kind == "embedded" else "relay")
-        yield measure_deliveries(ground, installation, receiver, events=plan.deliveries, rounds=plan.rounds)
+        yield measure_deliveries(ground, installation, receiver, plan)
         installation.stop()
 
 

@@ -1,6 +1,7 @@
 """Figures survive the way to JSON and back, and the document says whether the targets were met."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,7 @@ def case(name: str, gateway: Sequence[float], bare: Sequence[float], partners: i
         samples(*bare),
         half_gateway=Half(450.0, 3.0, 9.0, 20.0, 0.1, 1),
         half_bare=Half(1500.0, 1.0, 2.0, 3.0, 0.2, 0),
+        half_proof=Half(450.0, 40.0, 90.0, 120.0, 0.1, 1) if name == "single" else None,
         notes={"receiver": "C"},
         profiles=[Profile(name, "embedded", "up", 1000, {"COMMIT": 0.75, "all else": 0.25})],
     )
@@ -49,6 +51,8 @@ def test_ratios_are_those_of_pairs() -> None:
 def test_json_gives_back_what_was_found() -> None:
     results = Results(MACHINE, [SINGLE])
     assert load(dump(results)) == results
+    without = replace(SINGLE, half_gateway=None, half_bare=None, half_proof=None)
+    assert load(dump(Results(MACHINE, [without]))) == Results(MACHINE, [without])
 
 
 def test_the_document_has_median_range_and_target() -> None:
@@ -58,6 +62,23 @@ def test_the_document_has_median_range_and_target() -> None:
     assert "COMMIT 75%, all else 25%" in text
     assert "gateway 50%, wrk 25% |" in text
     assert "Median of 3 pairs" in text
+
+
+def test_proofs_are_a_row_of_sequencing_without_a_full_load() -> None:
+    text = render(Results(MACHINE, [SINGLE]))
+    row = "| sequencing | embedded, SQLite | gateway, in a published checkpoint | - | - | 450 |"
+    assert f"{row} 40.0 | 90.0 | 120.0 | 10% | 1 |" in text
+    assert "in a published checkpoint |" not in render(Results(MACHINE, [replace(SINGLE, half_proof=None)]))
+
+
+def test_what_has_no_latency_at_full_load_shows_none() -> None:
+    found = case("deliveries", [700], [3_000])
+    flat = [replace(one, p50_ms=None, p99_ms=None, refused=0) for one in found.gateway]
+    text = render(Results(MACHINE, [replace(found, gateway=flat)]))
+    assert (
+        "| webhook deliveries | embedded, SQLite | gateway | - | - | 450 | 3.0 | 9.0 | 20.0 | 10% | 1 |"
+        in text
+    )
 
 
 @pytest.mark.parametrize(
