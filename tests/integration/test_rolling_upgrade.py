@@ -44,6 +44,7 @@ LEAST_WAVES, MOST_WAVES = 3, 12
 PARTNERS = {"acme": "key"}
 PACKAGES = ("gateway", "partners", "schemas", "audit")
 LAST_COLUMN = "    leaf_index: int | None = Field(default=None, sa_type=BigInteger)\n"
+LAST_VALUE = '        "owner": "",\n'
 MIGRATION = '''"""Expand: a table and a column that the program before does not know."""
 
 import sqlalchemy as sa
@@ -76,8 +77,11 @@ class Tree:
         versions = self.folder / "gateway" / "migrations" / "versions"
         (versions / f"{self.revision:04}_extra.py").write_text(text)
         rows = self.folder / "gateway" / "rows.py"
-        more = f'    extra_{self.revision:04}: str | None = "new"\n'
+        more = f"    extra_{self.revision:04}: str | None = None\n"
         rows.write_text(rows.read_text().replace(LAST_COLUMN, LAST_COLUMN + more, 1))
+        claims = self.folder / "gateway" / "ingress" / "claims.py"
+        said = f'{LAST_VALUE}        "extra_{self.revision:04}": "new",\n'
+        claims.write_text(claims.read_text().replace(LAST_VALUE, said, 1))
 
 
 @dataclass

@@ -66,6 +66,7 @@ def _gateway_claim() -> None:
         sa.Column("owner", sa.String(), nullable=False),
         sa.Column("leaf_index", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("ref"),
+        postgresql_with={"fillfactor": 70},
     )
     op.create_index("ix_gateway_claim_at", "gateway_claim", ["at"])
     op.create_index("ix_gateway_claim_partner_at", "gateway_claim", ["partner", "at"])
