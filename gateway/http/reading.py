@@ -39,8 +39,9 @@ async def read_body(request: Request, *, cap: int, seconds: float) -> Body:
         CallerError: `body_too_large`, `content_encoding_unsupported`, `body_malformed`, `request_malformed`.
         ClientDisconnect: the sender went away.
     """
-    coding = _coding(request.headers.getlist("content-encoding"))
-    announced = request.headers.get("content-length", "")
+    headers = request.headers
+    coding = _coding(headers.getlist("content-encoding"))
+    announced = headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:19]) > cap:
         raise _too_large(cap)
     inflater = _Inflater(cap) if coding == "gzip" else None
