@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.event import MAX_ATTRIBUTES, MAX_BYTES, Content, has_control, is_time
 from gateway.ingress.outcome import Refused
-from schemas.fault import Fault, format_pointer
+from schemas.fault import Fault, FaultCode, format_pointer
 
 MAX_ATTRIBUTE_BYTES = 1024
 MAX_ATTRIBUTES_BYTES = 2048
@@ -58,21 +58,24 @@ _APART = {"id", "source", "type", "specversion", "datacontenttype", "dataschema"
 
 
 def _faults(name: str, text: str) -> list[Fault]:
-    pointer = pointer_of(name)
     limit = MAX_BYTES.get(name, MAX_ATTRIBUTE_BYTES)
     if not _NAME.match(name):
-        return [Fault(pointer, "unknown_field", "attribute names are 1 to 20 of a-z and 0-9", "a name")]
+        return _fault(name, "unknown_field", "attribute names are 1 to 20 of a-z and 0-9", "a name")
     if name == "specversion" and text != "1.0":
-        return [Fault(pointer, "enum", "this gateway speaks CloudEvents 1.0", "1.0")]
+        return _fault(name, "enum", "this gateway speaks CloudEvents 1.0", "1.0")
     if name == "data" or not text or len(text.encode()) > limit:
-        return [Fault(pointer, "length", f"must be 1 to {limit} bytes", f"1 to {limit} bytes")]
+        return _fault(name, "length", f"must be 1 to {limit} bytes", f"1 to {limit} bytes")
     if has_control(text):
-        return [Fault(pointer, "encoding", "holds a control character", "printable text")]
+        return _fault(name, "encoding", "holds a control character", "printable text")
     if name == "time" and not is_time(text):
-        return [Fault(pointer, "format", "is no RFC 3339 time with an offset", "2026-11-22T13:05:00Z")]
+        return _fault(name, "format", "is no RFC 3339 time with an offset", "2026-11-22T13:05:00Z")
     if name == "datacontenttype" and not is_json_type(text):
-        return [Fault(pointer, "enum", "data is taken as JSON", "application/json")]
+        return _fault(name, "enum", "data is taken as JSON", "application/json")
     return []
+
+
+def _fault(name: str, code: FaultCode, text: str, expected: str) -> list[Fault]:
+    return [Fault(pointer_of(name), code, text, expected)]
 
 
 def is_json_type(media_type: str) -> bool:

@@ -23,6 +23,8 @@ async def match_twins(
     Raises:
         StoreError: the database is away.
     """
+    if len(outcomes) == 1:
+        return {}
     groups: dict[bytes, list[int]] = {}
     for number, one in enumerate(outcomes):
         if isinstance(one, Prepared):
