@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from audit.errors import EvidenceRuleError, MalformedError, UnpinnedKeyError, VerificationError
@@ -43,9 +44,14 @@ def issue(evidence: Evidence, signer: Signer) -> Receipt:
     """
     if evidence.kind is not Kind.ACCEPTED:
         raise EvidenceRuleError(f"receipt: only accepted events have one, not {evidence.kind.value}")
-    header = f'{{"alg":"EdDSA","kid":"{signer.key_id}","typ":"gateway-receipt+json"}}'
-    signed = f"{_encode(header.encode())}.{_encode(evidence.raw)}"
+    signed = f"{_header(signer.key_id)}.{_encode(evidence.raw)}"
     return Receipt(f"{signed}.{_encode(signer.sign(signed.encode()))}", signer.key_id, evidence)
+
+
+@lru_cache(4)
+def _header(key_id: str) -> str:
+    # One key signs for months.
+    return _encode(f'{{"alg":"EdDSA","kid":"{key_id}","typ":"gateway-receipt+json"}}'.encode())
 
 
 def parse_receipt(token: bytes) -> Receipt:
