@@ -1,9 +1,10 @@
 """Deliveries beside their baseline: from the outbound topic to a receiver on loopback."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from bench import wrk
 from bench.grounds import Ground
 from bench.half_load import half_of, pace, run_module
 from bench.installation import CONCURRENCY, Installation
@@ -21,9 +22,17 @@ from gateway.bootstrap.ground import entropy
 
 _SECONDS: Final = 300.0
 _WARM_EVENTS: Final = 200
-_MOST_BY_HTTP: Final = 200.0
-"""Events a second of the half load where these come in by HTTP: accepting them shall not be the limit."""
+_PROBE_SECONDS: Final = 3.0
 _RELAYS: Final = {"embedded": "up", "kafka": "relay"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """What a generator of deliveries did, as `Half` has it."""
+
+    rate: float
+    busy: float
+    refused: int = 0
 
 
 def measure_deliveries(ground: Ground, installation: Installation, receiver: Receiver, plan: Plan) -> Case:
@@ -100,27 +109,37 @@ def _relayed_evenly(
     ground: Ground, installation: Installation, receiver: Receiver, rate: float, seconds: float
 ) -> Half:
     """Half of the relay's load, evenly: put on the topic, or, where the gateway's file holds it, by HTTP."""
-    relay = _RELAYS[ground.kind]
+    feed = _fed_by_http if ground.kind == "embedded" else _fed_by_topic
+    fed = feed(installation, receiver, rate, seconds)
+    least = int(fed.rate * seconds) - fed.refused
+    wait_until(lambda: receiver.latencies()["count"] >= least, _SECONDS, "not everything was delivered")
+    found = half_of(fed.rate, _latency(receiver), asdict(fed))
+    installation.drain()
+    installation.stop(_RELAYS[ground.kind])
+    return found
+
+
+def _fed_by_topic(installation: Installation, receiver: Receiver, rate: float, seconds: float) -> _Fed:
     with lone_sequencer(installation) as program:
         program.ask(do="publish", events=_WARM_EVENTS, run=entropy(4).hex())
         receiver.seen(reset=True)
-        if ground.kind == "kafka":
-            installation.start(relay)
-            _await_posts(receiver, _WARM_EVENTS)
-            seen = program.ask(do="pace", rate=rate, seconds=seconds)
-    if ground.kind == "embedded":
-        rate = min(rate, _MOST_BY_HTTP)
-        installation.start(relay)
+        installation.start("relay")
         _await_posts(receiver, _WARM_EVENTS)
-        path = f"/v1/partners/{slugs(1)[0]}/events/{OUTBOUND_TYPE}"
-        target = Target(installation.url, path, installation.operator_file, 1, CONCURRENCY)
-        seen = asdict(pace(target, rate=rate, seconds=seconds)[0])
-    least = int(rate * seconds) - seen.get("refused", 0)
-    wait_until(lambda: receiver.latencies()["count"] >= least, _SECONDS, "not everything was delivered")
-    found = half_of(rate, _latency(receiver), seen)
+        seen = program.ask(do="pace", rate=rate, seconds=seconds)
+    return _Fed(rate, seen["busy"])
+
+
+def _fed_by_http(installation: Installation, receiver: Receiver, rate: float, seconds: float) -> _Fed:
+    """At most half of what is accepted here, while the same process delivers it: wrk finds out."""
+    installation.start("up")
+    path = f"/v1/partners/{slugs(1)[0]}/events/{OUTBOUND_TYPE}"
+    target = Target(installation.url, path, installation.operator_file, 1, CONCURRENCY)
+    loaded = wrk.run(target, seconds=_PROBE_SECONDS, run_name=entropy(4).hex())
     installation.drain()
-    installation.stop(relay)
-    return found
+    receiver.seen(reset=True)
+    accepted = (loaded.requests - loaded.refused) / loaded.seconds
+    half, _ = pace(target, rate=max(1.0, min(rate, accepted / 2)), seconds=seconds)
+    return _Fed(half.rate, half.busy, half.refused)
 
 
 def _posted_evenly(receiver: Receiver, rate: float, seconds: float, size: int) -> Half:

@@ -9,6 +9,8 @@ import time
 import pytest
 
 from bench.evenly import due_name, evenly, percentile, summary, waits
+from bench.half_load import half_of
+from bench.outcome import Half
 from bench.watching import Watch, open_watch, size_of
 
 RATE = 1_000.0
@@ -116,3 +118,9 @@ async def test_an_error_is_no_sight_of_a_checkpoint() -> None:
     watch, asked = await watched(answers, 1)
     assert [entries for _, entries in watch.sightings] == [0, 1]
     assert len(asked) == 3
+
+
+def test_a_half_load_has_the_words_of_its_generator() -> None:
+    latency = {"p50_ms": 1.0, "p99_ms": 2.0, "max_ms": 3.0}
+    assert half_of(50.0, latency, {"busy": 0.25, "refused": 2}) == Half(50.0, 1.0, 2.0, 3.0, 0.25, 2)
+    assert half_of(50.0, latency, {"busy": 0.25}).refused == 0
