@@ -55,6 +55,7 @@ def parse_api_key(text: str) -> ApiKey:
         raise CredentialError("not an API key: one reads gw_<id>_<secret>_<checksum>, 80 characters in all")
     key_id, secret, checksum = found.groups()
     # 35 bits for the 32 of a CRC, 260 for the 256 of a secret: those that are left over must be zero.
+    # Whoever sends a key can work out its checksum: that comparison may take its time, unlike the digest's.
     if _bits(checksum) != _crc(f"gw_{key_id}_{secret}") << 3:
         raise CredentialError("this API key is mistyped or cut off: its checksum does not fit")
     bits = _bits(secret)
