@@ -85,7 +85,8 @@ class Metrics:
     def accepted(self, direction: str, *, repeats: int = 0, count: int = 1) -> None:
         """Count events answered 2xx, `repeats` of them with an earlier receipt."""
         self._accepted.labels(_known(direction, DIRECTIONS)).inc(count)
-        self._repeats.labels(_known(direction, DIRECTIONS)).inc(repeats)
+        if repeats:
+            self._repeats.labels(_known(direction, DIRECTIONS)).inc(repeats)
 
     def refused(self, code: str, count: int = 1) -> None:
         """Count events refused with a code of the error catalogue."""
