@@ -14,6 +14,7 @@ from gateway.broker.kafka_errors import UNKNOWN_TOPIC, broker_error, error_of
 from gateway.broker.kafka_settings import admin_settings
 from gateway.broker.kafka_topics import KafkaTopics
 from gateway.broker.kafka_trouble import KafkaTrouble
+from gateway.broker.kafka_watch import NOBODYS
 from gateway.broker.port import BrokerError, TopicSpec
 
 _SECONDS: Final = 3.0
@@ -51,8 +52,9 @@ class KafkaInspection:
     async def cluster(self) -> Cluster:
         """The brokers that are up."""
         try:
+            await self._greet()
             # librdkafka ends the process where the answer to `describe_cluster` names no broker, as the first
-            # answers of a broker do. This question blocks; the command would only wait for it anyway.
+            # answers of a broker do. This question blocks, and is asked of a Kafka that has just answered.
             known = self._admin.list_topics(timeout=_SECONDS)
             if not known.brokers:
                 raise self._trouble.explain(BrokerError("broker_unavailable", _STARTING), now=self._clock())
@@ -87,6 +89,20 @@ class KafkaInspection:
 
     async def close(self) -> None:
         """Nothing is held: the client ends with this object."""
+
+    async def _greet(self) -> None:
+        """Wait until Kafka answers anything at all, and hear why it does not.
+
+        Raises:
+            KafkaException: nobody has answered.
+        """
+        asked = self._admin.describe_topics(TopicCollection([NOBODYS]), request_timeout=_SECONDS)
+        try:
+            for future in asked.values():
+                await self._answer(future)
+        except KafkaException as error:
+            if error_of(error).code() < 0:  # librdkafka's own; that there is no such topic is an answer
+                raise
 
     async def _compare(self, specs: Sequence[TopicSpec]) -> dict[str, Sequence[str]]:
         try:

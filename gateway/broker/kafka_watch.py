@@ -27,10 +27,12 @@ PROMPT_SECONDS: Final = 0.3
 ROUND_SECONDS + PROMPT_SECONDS + CONFIRM_SECONDS + PROMPT_SECONDS. A slower Kafka is waited for, and told of
 later; it is not called away before `_ANSWER_SECONDS`."""
 
+NOBODYS: Final = "gateway.nobodys-topic"
+"""Asked for to hear whether Kafka answers; what it says of it is no matter."""
+
 _REST_SECONDS: Final = 0.1  # between rounds in any case, so that a slow Kafka is not asked without end
 _CHUNK: Final = 40  # topics in one request: its answer is turned into objects while nothing else can run
 _ANSWER_SECONDS: Final = 2.0
-_NOBODYS: Final = "gateway.nobodys-topic"
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +177,7 @@ class KafkaWatch:
         """
         try:
             for future in self._admin.describe_topics(
-                TopicCollection([_NOBODYS]), request_timeout=_ANSWER_SECONDS
+                TopicCollection([NOBODYS]), request_timeout=_ANSWER_SECONDS
             ).values():
                 future.result()
         except KafkaException as error:
