@@ -5,6 +5,7 @@ still acknowledges. So each wait for an answer ends after a while, and so does i
 never cancelled: one that waits for a standby would become visible here before the standby has it.
 """
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,7 +64,33 @@ _CREDENTIALS_WORDS: Final = (
 _STANDBY_WORDS: Final = (
     "every server of database.url that answers is a standby: promote one, or name the primary too"
 )
+_NO_AUTHORITY_WORDS: Final = (
+    "the file of the authority that PostgreSQL's certificate is checked by cannot be read: add "
+    "sslrootcert=/PATH/ca.pem to database.url, or sslrootcert=system for those that this system trusts; "
+    "without it libpq looks into ~/.postgresql/root.crt only"
+)
+_NO_TLS_WORDS: Final = (
+    "the server speaks no TLS, and sslmode in database.url asks for it: set ssl = on there, with a "
+    "certificate, or check host and port"
+)
+_CERTIFICATE_WORDS: Final = (
+    "PostgreSQL's certificate cannot be trusted: sslrootcert in database.url must name the authority that "
+    "signed it, and it must not have ended"
+)
+_HOST_WORDS: Final = (
+    "PostgreSQL's certificate is for another host: name the server in database.url as its certificate does"
+)
+_OWN_CERTIFICATE_WORDS: Final = (
+    "our own certificate for PostgreSQL cannot be used: sslcert and sslkey in database.url must be PEM files "
+    "that belong together, the key readable by this user alone"
+)
 _WORDS: Final = (
+    ('root certificate file "', _NO_AUTHORITY_WORDS),
+    ("server does not support SSL", _NO_TLS_WORDS),
+    ("certificate verify failed", _CERTIFICATE_WORDS),
+    ("does not match host name", _HOST_WORDS),
+    ('certificate file "', _OWN_CERTIFICATE_WORDS),
+    ('private key file "', _OWN_CERTIFICATE_WORDS),
     ("too many clients already", _FULL_WORDS),
     ("remaining connection slots are reserved", _FULL_WORDS),
     ("too many connections for", _FULL_WORDS),
@@ -71,12 +98,13 @@ _WORDS: Final = (
     ("no pg_hba.conf entry", _CREDENTIALS_WORDS),
     ("no password supplied", _CREDENTIALS_WORDS),
     ('role "', _CREDENTIALS_WORDS),
-    ("does not exist", "PostgreSQL has no such database: create it, or correct database.url"),
+    ('database ".*" does not exist', "PostgreSQL has no such database: create it, or correct database.url"),
     ("session is read-only", _STANDBY_WORDS),
     ("server is in hot standby mode", _STANDBY_WORDS),
     ("timeout expired", "the database does not answer"),
 )
-"""A refused connection has no code, only PostgreSQL's words; those of another language mean the last line."""
+"""A refused connection has no code, only PostgreSQL's words; those of another language mean the last line.
+Each sign is a regular expression; the first that is found counts."""
 
 _REFUSED: Final = (
     "the database cannot be reached: is it running, and does database.url name its host and port?"
@@ -233,7 +261,7 @@ class Cluster:
         text = "; ".join(str(error) for error in failures)
         is_silence = any(isinstance(error, ConnectionTimeout | _SilentError) for error in failures)
         own = [error.words for error in failures if isinstance(error, _UnreachedError)]
-        told = own or [words for sign, words in _WORDS if sign in text]
+        told = own or [words for sign, words in _WORDS if re.search(sign, text)]
         return _UnreachedError(text, (told or [_REFUSED])[0].format(pool=self._pool), is_silence=is_silence)
 
 
