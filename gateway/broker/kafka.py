@@ -6,7 +6,9 @@ here waits for Kafka on the event loop.
 
 import asyncio
 import contextlib
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +51,9 @@ Answer = Stored | Refused | Unknown
 
 _SLICE: Final = 200  # records queued before the event loop gets a turn: about a millisecond
 _GRACE_SECONDS: Final = 2.0  # after librdkafka's own timeout, which it looks at once a second
+_RENEW_SECONDS: Final = 1.0  # before a producer that could not be made is tried again
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,8 @@ class KafkaBroker:
         self._readers: WeakSet[KafkaReader] = WeakSet()
         self._compacted: set[str] = set()
         self._is_fatal = False
+        self._renew_at = 0.0
+        self._not_renewed = ""
         self._stop = threading.Event()
         # A daemon: a program that ends without close() must not hang.
         self._thread = threading.Thread(  # noqa: TID251  (the adapter owns its threads)
@@ -326,11 +333,13 @@ class KafkaBroker:
     ) -> None:
         """Take a delivery report, on the serving thread."""
         if error is not None:
-            if error.code() == Local.MSG_TIMED_OUT:
+            is_mute = error.code() == Local.MSG_TIMED_OUT
+            if is_mute:
                 self._watch.note_silence()
             outcome = delivery_outcome(error)
             mend = grant("Write", sent.place[0]) if error.code() in DENIED else MANY_AWAY
-            self._pulse.failed(sent.place, f"{outcome.reason}; {mend}", counts=isinstance(outcome, Unknown))
+            words, counts = f"{outcome.reason}; {mend}", isinstance(outcome, Unknown)
+            self._pulse.failed(sent.place, words, counts=counts, is_mute=is_mute)
             batch.settle(index, outcome)
             return
         self._watch.note_answer()
@@ -355,10 +364,22 @@ class KafkaBroker:
         """Serve delivery reports; make a new producer where the old one can never send again."""
         while not self._stop.is_set():
             self._producer.poll(0.1)
-            if self._is_fatal:
-                broken, self._producer, self._is_fatal = self._producer, self._make_producer(), False
-                broken.purge()
-                broken.flush(1.0)
+            if self._is_fatal and time.monotonic() >= self._renew_at:
+                self._renew()
         self._producer.flush(self._answer_seconds)
         self._producer.purge()
         self._producer.poll(0)
+
+    def _renew(self) -> None:
+        """Make a new producer, or try again later: a file that the settings name may have moved."""
+        try:
+            made = self._make_producer()
+        except (KafkaException, BrokerError, OSError) as error:
+            self._renew_at = time.monotonic() + _RENEW_SECONDS
+            if str(error) != self._not_renewed:
+                self._not_renewed = str(error)
+                _log.error("no new producer can be made, and nothing is sent to Kafka: %s", error)
+            return
+        broken, self._producer, self._is_fatal, self._not_renewed = self._producer, made, False, ""
+        broken.purge()
+        broken.flush(1.0)
