@@ -35,7 +35,7 @@ class _Partition:
     """`waiting`: records sent and not answered. `since`: when the oldest of them was sent, or one answered.
 
     `bad_since`: of failures without a success in between; 0: the last answer was a success. `words`: of the
-    last failure; `tried_at`: when it came.
+    last failure; `tried_at`: when it came; `is_mute`: there was not a word of Kafka's in it.
     """
 
     waiting: int = 0
@@ -43,6 +43,7 @@ class _Partition:
     bad_since: float = 0.0
     tried_at: float = 0.0
     words: str = ""
+    is_mute: bool = True
 
 
 class KafkaPulse:
@@ -69,12 +70,12 @@ class KafkaPulse:
             partition = self._partitions[place]
             partition.waiting -= 1
             partition.since = self._stored_at = self._monotonic()
-            partition.bad_since = 0.0
+            partition.bad_since, partition.is_mute = 0.0, True
 
-    def failed(self, place: Place, words: str, *, counts: bool) -> None:
+    def failed(self, place: Place, words: str, *, counts: bool, is_mute: bool = False) -> None:
         """One was not acknowledged; `words` for an operator.
 
-        `counts`: for a reason that the partition's next records would meet too.
+        `counts`: for a reason that its next records would meet too. `is_mute`: Kafka said nothing.
         """
         with self._lock:
             partition = self._partitions[place]
@@ -82,6 +83,7 @@ class KafkaPulse:
             if counts:
                 partition.bad_since = partition.bad_since or partition.since
                 partition.tried_at, partition.words = self._monotonic(), words
+                partition.is_mute = is_mute
             else:
                 partition.since = self._monotonic()
 
@@ -93,16 +95,22 @@ class KafkaPulse:
         return {place: words for place, words in found.items() if words}
 
     def silent_for_ms(self) -> int:
-        """How long no partition has acknowledged anything though something waits; 0 while one does."""
+        """How long Kafka has acknowledged nothing though records of several topics wait; 0 while it does.
+
+        A single topic that takes no record, or one that Kafka answers for with a refusal, says nothing of the
+        others: it is closed, and all else goes on.
+        """
         now = self._monotonic()
         with self._lock:
             waits = [
-                partition.bad_since or partition.since
-                for partition in self._partitions.values()
-                if partition.waiting or (partition.bad_since and now - partition.tried_at < REST_SECONDS)
+                (partition.bad_since or partition.since, topic)
+                for (topic, _), partition in self._partitions.items()
+                if partition.is_mute
+                and (partition.waiting or (partition.bad_since and now - partition.tried_at < REST_SECONDS))
             ]
-            begun = min(waits, default=now)
-            is_silent = begun >= self._stored_at and now - begun > PATIENCE_SECONDS
+            late = [(begun, topic) for begun, topic in waits if now - begun > PATIENCE_SECONDS]
+            begun = min((begun for begun, _ in late), default=now)
+            is_silent = len({topic for _, topic in late}) > 1 and begun >= self._stored_at
         return int((now - begun) * 1000) if is_silent else 0
 
     def warnings(self) -> list[str]:

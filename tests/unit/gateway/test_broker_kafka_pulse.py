@@ -2,7 +2,7 @@
 
 from gateway.broker.kafka_pulse import PATIENCE_SECONDS, REST_SECONDS, KafkaPulse
 
-A, B = ("partners.a.inbound", 0), ("partners.b.inbound", 0)
+A, B, C = (("partners.a.inbound", 0), ("partners.b.inbound", 0), ("partners.c.inbound", 0))
 LATE = PATIENCE_SECONDS + 0.5
 
 
@@ -72,27 +72,56 @@ def test_a_record_that_was_judged_bad_closes_nothing() -> None:
     assert (pulse.warnings(), pulse.silent_for_ms()) == ([], 0)
 
 
-def test_silence_is_that_of_all_partitions_and_ends_with_any_acknowledgement() -> None:
+def test_silence_is_that_of_several_topics_and_ends_with_any_acknowledgement() -> None:
     clock, pulse = make()
     pulse.sent(A)
     pulse.sent(B)
     clock.now += LATE
     assert pulse.silent_for_ms() == int(LATE * 1000)
-    pulse.failed(A, "timed out", counts=True)
+    pulse.failed(A, "timed out", counts=True, is_mute=True)
     assert pulse.silent_for_ms() == int(LATE * 1000)
     pulse.stored(B)
     assert pulse.silent_for_ms() == 0
 
 
-def test_silence_that_nobody_tries_any_more_gives_way_so_that_somebody_can() -> None:
+def test_one_topic_that_hangs_is_no_silence_however_quiet_the_others_are() -> None:
     clock, pulse = make()
     pulse.sent(A)
+    pulse.sent((A[0], 1))
     clock.now += LATE
-    pulse.failed(A, "timed out", counts=True)
+    assert pulse.silent_for_ms() == 0
+    pulse.failed(A, "timed out", counts=True, is_mute=True)
+    assert pulse.silent_for_ms() == 0
+    assert set(pulse.closed([A, B])) == {A}
+
+
+def test_topics_that_kafka_refuses_are_no_silence() -> None:
+    clock, pulse = make()
+    for place in (A, B):
+        pulse.sent(place)
+        pulse.failed(place, "TOPIC_AUTHORIZATION_FAILED", counts=True)
+    for _ in range(50):
+        clock.now += REST_SECONDS
+        for place in (A, B):
+            pulse.sent(place)
+            pulse.failed(place, "TOPIC_AUTHORIZATION_FAILED", counts=True)
+        assert pulse.silent_for_ms() == 0
+    pulse.sent(C)
+    pulse.stored(C)
+    assert set(pulse.closed([A, B, C])) == {A, B}
+
+
+def test_silence_that_nobody_tries_any_more_gives_way_so_that_somebody_can() -> None:
+    clock, pulse = make()
+    for place in (A, B):
+        pulse.sent(place)
+    clock.now += LATE
+    for place in (A, B):
+        pulse.failed(place, "timed out", counts=True, is_mute=True)
     assert pulse.silent_for_ms() > 0
     clock.now += REST_SECONDS
     assert pulse.silent_for_ms() == 0
-    assert len(pulse.warnings()) == 1
+    assert len(pulse.warnings()) == 2
 
 
 def test_an_old_failure_is_forgotten() -> None:
