@@ -16,7 +16,7 @@ from gateway.logs import logger
 
 LOOK_SECONDS: Final = 2.0
 
-_Seen = tuple[tuple[int, int, int], ...]
+_Seen = tuple[tuple[int, ...], ...]
 
 
 class Certificates:
@@ -61,12 +61,13 @@ class Certificates:
         return ""
 
     def _look(self) -> _Seen:
-        found = []
+        found: list[tuple[int, ...]] = []
         for path in self._files:
             try:
                 what = path.stat()
             except OSError:
-                found.append((0, 0, 0))
+                found.append(())
             else:
-                found.append((what.st_mtime_ns, what.st_size, what.st_ino))
+                # The last one changes with owner and rights too: a key that could not be read is tried again.
+                found.append((what.st_mtime_ns, what.st_size, what.st_ino, what.st_ctime_ns))
         return tuple(found)

@@ -62,6 +62,28 @@ def test_files_that_do_not_fit_leave_the_last_good_ones_in_use(tmp_path: Path, *
     assert shown(held.context) != first
 
 
+def overwrite(file: Path, content: bytes) -> None:
+    """As a change of rights does, leave name, size, place and time of the last write as they were."""
+    before = file.stat()
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_key_that_can_be_read_at_last_is_taken_without_a_newer_time(tmp_path: Path) -> None:
+    files, renewed = make(tmp_path / "a"), make(tmp_path / "b")
+    held = Certificates(*files)
+    first = shown(held.context)
+    for new, old in zip(renewed, files, strict=True):
+        shutil.copy(new, old)
+    key = files[1].read_bytes()
+    overwrite(files[1], b"x" * len(key))
+    held.follow()
+    assert shown(held.context) == first
+    overwrite(files[1], key)
+    held.follow()
+    assert shown(held.context) != first
+
+
 def test_a_start_without_good_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="cannot be used"):
         Certificates(tmp_path / "none", tmp_path / "none")
