@@ -66,12 +66,13 @@ class _Worker:
 
 @dataclass(slots=True, eq=False)
 class Workers:
-    """See the module. `final`: exit codes with which no restart is worth trying."""
+    """See the module. `final`: exit codes with which no restart is worth trying; `fork`: as `os.fork`."""
 
     addresses: Iterable[Address]
     count: int
     final: frozenset[int]
     monotonic: Callable[[], float] = time.monotonic
+    fork: Callable[[], int] = os.fork
     _seats: list[_Worker] = field(default_factory=list, init=False)
     _code: int | None = field(default=None, init=False)
     _kill_at: float | None = field(default=None, init=False)
@@ -133,10 +134,14 @@ class Workers:
             sys.stderr.flush()
             # Until the new process has handlers of its own: it must not miss a stop.
             signal.pthread_sigmask(signal.SIG_BLOCK, _ASKS_TO_STOP)
-            worker.pid = os.fork()
-            if worker.pid == 0:
-                is_quiet = worker.number > 0 or worker.starts > 1
-                return Seat(worker.number, is_quiet, alive, board, ready)
+            try:
+                worker.pid = self.fork()
+            except OSError as error:  # no process or no memory left for now: the others go on
+                self._not_forked(worker, error.strerror or type(error).__name__)
+            else:
+                if worker.pid == 0:
+                    is_quiet = worker.number > 0 or worker.starts > 1
+                    return Seat(worker.number, is_quiet, alive, board, ready)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKS_TO_STOP)
         return None
 
@@ -159,6 +164,7 @@ class Workers:
             self._stop()
         if self._kill_at is not None and self._kill_at <= self.monotonic():
             self._tell(signal.SIGKILL)
+            self._kill_at = None  # told once: one that the kernel cannot end yet is waited for
 
     def _take_signal(self, number: int, _frame: object) -> None:
         if number in _ASKS_TO_STOP:
@@ -202,16 +208,30 @@ class Workers:
                 log.error("worker did not stop in order", worker=worker.number, reason=_words(code))
                 self._code = self._code or 1
             return
-        is_first_start = worker.number == 0 and worker.starts == 1 and not worker.is_open
-        if code in self.final or (is_first_start and code):
+        if code in self.final or (code and _is_first_start(worker)):
             self._end(code if code > 0 else 1)
             return
+        self._restart(worker, _words(code))
+
+    def _not_forked(self, worker: _Worker, why: str) -> None:
+        """Take it for one more failed start."""
+        reason = f"no process can be made ({why}): see the limits of this user (ulimit -u) and of memory"
+        if _is_first_start(worker):
+            logger("gateway.workers").error("worker does not start", worker=worker.number, reason=reason)
+            self._end(1)
+            return
+        self._restart(worker, reason)
+
+    def _restart(self, worker: _Worker, reason: str) -> None:
+        """Start it again after a while, a longer one each time."""
         if (self.monotonic() - worker.started) * 1_000 >= STEADY_MS:
             worker.wait_ms = FIRST_WAIT_MS
         wait = worker.wait_ms
         worker.due = self.monotonic() + wait / 1_000
         worker.wait_ms = min(2 * wait, LONGEST_WAIT_MS)
-        log.warning("worker restarts", worker=worker.number, reason=_words(code), wait_ms=wait)
+        logger("gateway.workers").warning(
+            "worker restarts", worker=worker.number, reason=reason, wait_ms=wait
+        )
 
 
 def verify_possible(addresses: Iterable[Address]) -> None:
@@ -225,6 +245,11 @@ def verify_possible(addresses: Iterable[Address]) -> None:
     for address in addresses:
         if address.port == 0:
             raise SetupError(f"--workers needs a port that is known: give {address} another than 0")
+
+
+def _is_first_start(worker: _Worker) -> bool:
+    """Whether it shows what makes every start impossible."""
+    return worker.number == 0 and worker.starts == 1 and not worker.is_open
 
 
 def _words(code: int) -> str:
