@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection, event
 from sqlmodel import Session
 
 from audit.log import pending_logs
@@ -24,6 +25,7 @@ from gateway.ingress.claims import (
     write_group,
 )
 from gateway.ingress.prepare import Prepared, prepare
+from tests.postgres_server import PostgresServer
 from tests.unit.gateway.ingress.channels import channel, circumstances
 from tests.world import draft
 
@@ -168,3 +170,31 @@ def test_more_refs_than_a_statement_takes_are_read(session: Session) -> None:
     refs = [number.to_bytes(32) for number in range(1, 1_200)]
     assert set(read(session, [*refs, one.ref])) == {one.ref}
     assert pending_logs(session) == ()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("at", ["INSERT INTO gateway_claim", "SELECT ref, receipt FROM gateway_claim"])
+def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_ours(
+    postgres_server: PostgresServer, at: str
+) -> None:
+    with postgres_server.database() as url:
+        here, there = Database(url), Database(url)
+        with there.begin() as session:
+            theirs = claim(session)
+            (found,) = taken(*write(session, Take((theirs,))))
+        seen: list[str] = []
+
+        def abandon(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+            if statement.startswith(at) and not seen:
+                seen.append(statement)
+                with there.begin() as session:
+                    write(session, Abandon(((theirs.ref, theirs.receipt, found.claim.lease_until),)))
+
+        with here.begin() as session:
+            event.listen(session.get_bind(), "after_cursor_execute", abandon)
+            other = claim(session, "B")
+            mine, second = taken(*write(session, Take((claim(session, salt=b"\x01"), other))))
+        assert (mine.mine, second.mine) == (True, True)
+        here.close()
+        there.close()
+    assert len(seen) == 1
