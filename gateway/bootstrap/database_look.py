@@ -108,11 +108,13 @@ def check_sqlite(path: Path) -> tuple[str | None, str]:
         connection.close()
 
 
-async def read_server(url: str, work: Callable[[Session], T]) -> T:
-    """Run `work` in a read-only transaction. Raises StoreError, SetupError."""
+def read_server(url: str, work: Callable[[Session], T]) -> T:
+    """Run `work` in a read-only transaction, on this thread. Raises StoreError, SetupError."""
     database = Database(url)
     try:
-        return await database.read(work)
+        with database.begin() as session:
+            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            return work(session)
     finally:
         database.close()
 

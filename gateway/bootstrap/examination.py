@@ -7,12 +7,13 @@ becomes a finding, and keeps none of the others from being asked.
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.bootstrap import host_look
+from gateway.bootstrap.aside import aside
 from gateway.bootstrap.database_look import (
     Inside,
     check_sqlite,
@@ -34,31 +35,61 @@ from gateway.settings_sources import hide_password
 from gateway.sql_engines import sqlite_file
 from gateway.vault import Vault, load_master
 
-AREA_SECONDS: Final = 12.0
-"""An area that takes longer is given up; all are asked at once."""
 
-KAFKA_SECONDS: Final = 8.0
-"""Of these, since the database is asked first."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds until a question is given up. `area`: of each but the next three, asked one after another."""
 
-T = TypeVar("T")
+    area: float = 12.0
+    keys: float = 2.0
+    database: float = 10.0
+    kafka: float = 8.0
+
+    def of(self, area: Area) -> float:
+        """All that an area may take; the database's has keys and broker in it, each with its own bound."""
+        stores = self.keys + self.database + max(self.kafka, self.area) + 1
+        return stores if area is database.DATABASE else self.area
+
+
+PATIENT: Final = Patience()
 SETTINGS: Final = Area("settings")
 KEYS: Final = Area("keys")
 
 
-async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+@dataclass(slots=True)
+class _Seen:
+    """What the next questions need. `is_missing`: there is no file of the master key.
+
+    `why_no_master`: why there is no vault; empty without a vault: its file was not read in time.
+    `is_new`: the database was looked at, and was never set up.
+    """
+
+    vault: Vault | None = None
+    why_no_master: str = ""
+    is_missing: bool = False
+    inside: Inside | None = None
+    is_new: bool = False
+
+
+async def examine(
+    settings: Settings, environ: Mapping[str, str], patience: Patience = PATIENT
+) -> list[Finding]:
     """Every finding, area by area."""
     checks: dict[Area, Callable[[], Awaitable[Iterable[Finding]]]] = {
         SETTINGS: lambda: _aside(lambda: _settings(settings)),
         folder.FOLDER: lambda: _aside(lambda: _folder(settings)),
         clocks.CLOCK: lambda: _aside(_time_keeping),
         tls.TLS: lambda: _aside(lambda: _tls(settings)),
-        database.DATABASE: lambda: _stores(settings),
+        database.DATABASE: lambda: _stores(settings, patience),
         disk.DISK: lambda: _aside(lambda: _disks(settings)),
         network.PORTS: lambda: _aside(lambda: _ports(settings)),
         network.EGRESS: lambda: _aside(lambda: _egress(settings, environ)),
     }
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_bounded(area, check)) for area, check in checks.items()]
+        tasks = [
+            group.create_task(_bounded(area, check, seconds=patience.of(area)))
+            for area, check in checks.items()
+        ]
     return [_without_passwords(one) for task in tasks for one in task.result()]
 
 
@@ -69,12 +100,12 @@ def refusals(error: SettingsError) -> list[Finding]:
 
 
 async def _bounded(
-    area: Area, check: Callable[[], Awaitable[Iterable[Finding]]], *, seconds: float = AREA_SECONDS
+    area: Area, check: Callable[[], Awaitable[Iterable[Finding]]], *, seconds: float
 ) -> list[Finding]:
     try:
         return list(await asyncio.wait_for(check(), seconds))
     except TimeoutError:
-        return [area.fault(f"no answer within {seconds:.0f} s", "see whether what it asks hangs")]
+        return [area.fault(f"no answer within {seconds:g} s", "see whether what it asks hangs")]
     except (GatewayError, BrokerError, OSError) as error:
         return [area.fault(f"{error}", "mend what it names, and ask again")]
     except Exception as error:  # noqa: BLE001 - one check that fails must not hide what the others found
@@ -82,8 +113,8 @@ async def _bounded(
 
 
 async def _aside(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Run what may block on a thread."""
-    return await asyncio.get_running_loop().run_in_executor(None, lambda: list(look()))
+    """Run what may block for ever."""
+    return await aside(lambda: list(look()))
 
 
 def _without_passwords(finding: Finding) -> Finding:
@@ -166,76 +197,119 @@ def _disks(settings: Settings) -> Iterable[Finding]:
         yield from disk.judge_disk(seen)
 
 
-async def _stores(settings: Settings) -> list[Finding]:
-    """Database, keys and broker, in this order: the broker's topics are those of the database's partners."""
+async def _stores(settings: Settings, patience: Patience) -> list[Finding]:
+    """Database, keys and broker, in this order: the broker's topics are those of the database's partners.
+
+    Each has its own time, so that one that is slow hides nothing of the others.
+    """
+    seen = _Seen()
     found: list[Finding] = []
-    inside = None
-    vault, key_words = _vault(settings)
+    keys = await _bounded(KEYS, lambda: _read_master(settings, seen), seconds=patience.keys)
+    found += await _bounded(
+        database.DATABASE, lambda: _ask_database(settings, seen, found), seconds=patience.database
+    )
+    found += [*keys, *_judge_keys(seen)]
+    if is_embedded(settings):
+        look = _aside(lambda: _embedded(settings, seen.inside))
+        return found + await _bounded(broker.BROKER, lambda: look, seconds=patience.area)
+    asked = examine_kafka(settings, seen.inside)
+    return found + await _bounded(broker.BROKER, lambda: asked, seconds=patience.kafka)
+
+
+async def _read_master(settings: Settings, seen: _Seen) -> Iterable[Finding]:
+    file = settings.keys.master_file
+
+    def read() -> tuple[Vault | None, str, bool]:
+        try:
+            return Vault(load_master(file), entropy), "", False
+        except MasterKeyError as error:
+            return None, error.text, not file.exists()
+
+    seen.vault, seen.why_no_master, seen.is_missing = await aside(read)
+    return ()
+
+
+async def _ask_database(settings: Settings, seen: _Seen, found: list[Finding]) -> Iterable[Finding]:
+    """Add to `found` at once, so that a question without an answer costs none before it."""
+    file = sqlite_file(settings.database.url)
     try:
-        inside = await _look_database(settings, vault, found)
+        if file is None:
+            await _look_server(settings, seen, found)
+        else:
+            await _look_file(file, seen, found)
     except GatewayError as error:
         mend = (
-            "check database.url, and that the server is up" if not sqlite_file(settings.database.url) else ""
+            "restore a backup of the whole folder"
+            if file
+            else "check database.url, and that the server is up"
         )
-        found.append(database.DATABASE.fault(str(error), mend or "restore a backup of the whole folder"))
-    found += _judge_keys(settings, inside, key_words)
-    if is_embedded(settings):
-        found += await _aside(lambda: _embedded(settings, inside))
-    else:
-        asked = _bounded(broker.BROKER, lambda: examine_kafka(settings, inside), seconds=KAFKA_SECONDS)
-        found += await asked
-    return found
+        return [database.DATABASE.fault(str(error), mend)]
+    return _judge_inside(settings, seen.inside)
 
 
-def _vault(settings: Settings) -> tuple[Vault | None, str]:
-    try:
-        return Vault(load_master(settings.keys.master_file), entropy), ""
-    except MasterKeyError as error:
-        return None, error.text
+async def _look_server(settings: Settings, seen: _Seen, found: list[Finding]) -> None:
+    inside = await aside(lambda: read_server(settings.database.url, lambda one: look_inside(one, seen.vault)))
+    _take(inside, seen)
+    found.append(clocks.judge_difference(*inside.clocks, whose="the database"))
 
 
-async def _look_database(settings: Settings, vault: Vault | None, found: list[Finding]) -> Inside | None:
-    file = sqlite_file(settings.database.url)
-    if file is None:
-        inside = await read_server(settings.database.url, lambda session: look_inside(session, vault))
-        found.append(clocks.judge_difference(*inside.clocks, whose="the database"))
-    elif not file.exists():
+async def _look_file(file: Path, seen: _Seen, found: list[Finding]) -> None:
+    if not await aside(file.exists):
         found.append(database.judge_missing_file(str(file)))
-        return None
-    else:
-        inside = await _alone(lambda: read_sqlite(file, lambda session: look_inside(session, vault)))
-        check, journal = await _alone(lambda: check_sqlite(file))
-        kind = host_look.filesystem_of(file)
-        seen = database.SqliteSeen(str(file), check, journal, kind, folder.is_network(kind))
-        found += database.judge_sqlite(seen)
-    found.append(database.judge_revision(inside.revision))
+        seen.is_new = True
+        return
+    _take(await aside(lambda: read_sqlite(file, lambda one: look_inside(one, seen.vault))), seen)
+    check, journal = await aside(lambda: check_sqlite(file))
+    kind = await aside(lambda: host_look.filesystem_of(file))
+    found += database.judge_sqlite(
+        database.SqliteSeen(str(file), check, journal, kind, folder.is_network(kind))
+    )
+
+
+def _take(inside: Inside, seen: _Seen) -> None:
+    seen.inside = inside
+    seen.is_new = inside.origin is None and not inside.revision.why_not
+
+
+def _judge_inside(settings: Settings, inside: Inside | None) -> Iterable[Finding]:
+    if inside is None:
+        return
+    yield database.judge_revision(inside.revision)
     if inside.postgres is not None:
-        found += database.judge_postgres(inside.postgres)
+        yield from database.judge_postgres(inside.postgres)
     if inside.origin is not None and inside.origin != settings.origin:
-        found.append(
-            database.DATABASE.fault(
-                f"origin is {settings.origin}, and the logs are named after {inside.origin}, for ever",
-                f"set origin to {inside.origin}",
-            )
+        yield database.DATABASE.fault(
+            f"origin is {settings.origin}, and the logs are named after {inside.origin}, for ever",
+            f"set origin to {inside.origin}",
         )
-    return inside
 
 
-def _judge_keys(settings: Settings, inside: Inside | None, why_no_master: str) -> list[Finding]:
-    is_set_up = inside is not None and inside.origin is not None
-    if why_no_master and not is_set_up and not settings.keys.master_file.exists():
-        return [KEYS.warning("there is no master key yet: not set up yet", "run `gateway init`")]
-    if why_no_master:
-        what, _, mend = why_no_master.partition(": ")
-        return [KEYS.fault(what, mend or "restore it from a backup")]
+def _judge_keys(seen: _Seen) -> Iterable[Finding]:
+    inside = seen.inside
+    if seen.vault is None:
+        return _judge_no_master(seen)
     if inside is not None and inside.keys:
         what, _, mend = inside.keys.partition(": ")
         return [KEYS.fault(what, mend or "restore master key and database from one backup")]
-    if not is_set_up:
+    if inside is None or inside.origin is None:
         return [
             KEYS.not_asked("the master key can be read; what it seals is in a database that was not read")
         ]
     return [KEYS.ok("the master key is this user's alone, and opens our signing keys")]
+
+
+def _judge_no_master(seen: _Seen) -> Iterable[Finding]:
+    if not seen.why_no_master:
+        return []  # its file hangs, as was told
+    what, _, mend = seen.why_no_master.partition(": ")
+    if not seen.is_missing:
+        return [KEYS.fault(what, mend or "restore it from a backup")]
+    if seen.is_new:
+        return [KEYS.warning("there is no master key yet: not set up yet", "run `gateway init`")]
+    if seen.inside is None:
+        # To make one beside a database that has keys would be the end of them.
+        return [KEYS.not_asked(f"{what}; whether it ever was is not known, as the database was not read")]
+    return [KEYS.fault(what, "set keys.master_file, or restore the master key from a backup")]
 
 
 def _embedded(settings: Settings, inside: Inside | None) -> Iterable[Finding]:
@@ -258,7 +332,3 @@ def _embedded(settings: Settings, inside: Inside | None) -> Iterable[Finding]:
 def broker_file(settings: Settings) -> Path:
     """The embedded broker's file."""
     return Path(settings.broker.url.partition(":")[2])
-
-
-async def _alone(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.bootstrap.aside import aside
 from gateway.bootstrap.database_look import Inside
 from gateway.bootstrap.ground import clock
 from gateway.bootstrap.parts import topic_specs
@@ -49,7 +50,7 @@ async def examine_kafka(settings: Settings, inside: Inside | None) -> list[Findi
     properties: KafkaProperties | None = None
     if path is not None:
         try:
-            properties = load_kafka_properties(path)
+            properties = await aside(lambda: load_kafka_properties(path))
         except SettingsError as error:
             return [BROKER.fault(fault, "mend the file") for fault in error.faults]
         found += [BROKER.warning(words, "mend the file, or leave it so") for words in properties.warnings]
