@@ -8,10 +8,13 @@ Events before the range went to the lane directly. Those that were not settled w
 again by the next one, together with the range and before it, so that an order is kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.egress.ledger import Ledger, unflatten
 from gateway.positions import Progress
+
+SpanKey = tuple[str, str, int]
+"""Endpoint, topic id, partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class Backlog:
         return self._span.topic, self._span.topic_id, self._span.partition
 
     @property
+    def key(self) -> SpanKey:
+        """What tells it from the other ranges."""
+        return self._span.endpoint, self._span.topic_id, self._span.partition
+
+    @property
     def endpoint(self) -> str:
         """The endpoint's id."""
         return self._span.endpoint
@@ -72,6 +80,20 @@ class Backlog:
         """Read up to here."""
         self.cursor = max(self.cursor, cursor)
         self.ledger.pass_to(cursor)
+
+    def cut(self, offset: int) -> "Backlog | None":
+        """End here, since the topic lost its records from `offset` on; what of it is left, as another range.
+
+        Another one, so that whoever is reading this one adds nothing to what comes at these offsets next.
+        What this one has handed out is settled elsewhere.
+        """
+        left = None
+        if self.cursor < offset:
+            left = Backlog(replace(self._span, start=self.cursor, end=min(self._end, offset)))
+            finished = [(first, min(end, offset)) for first, end in self.ledger.finished() if first < offset]
+            left.ledger = Ledger(self.cursor, finished)
+        self.pass_to(self._end)
+        return left
 
     @property
     def end(self) -> int:

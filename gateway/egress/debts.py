@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from gateway.egress.backlog import Backlog
 from gateway.egress.delivery import Delivery
-from gateway.egress.ledger import Ledger
-from gateway.positions import Progress
+from gateway.egress.ledger import Ledger, flatten
+from gateway.positions import Move, Progress
 
 Spot = tuple[str, int]
 """Topic id and partition."""
@@ -20,6 +20,11 @@ class Partition:
     partner: str
     ledger: Ledger
     stored: Progress | None
+
+    def move(self) -> Move | None:
+        """What the database is to have instead of `stored`; None where it has that already."""
+        after = Progress(self.ledger.watermark, flatten(self.ledger.finished()))
+        return None if after == self.stored else Move(self.topic, *self.spot, self.stored, after)
 
 
 Owner = Partition | Backlog

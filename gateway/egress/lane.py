@@ -171,6 +171,10 @@ class Lane:
         busy = self._saved | self._flying
         return tuple(each for queue in self._groups.values() for each in queue if each.ref not in busy)
 
+    def held(self) -> tuple[Delivery, ...]:
+        """Everything that has no row, under way or not."""
+        return tuple(each for queue in self._groups.values() for each in queue if each.ref not in self._saved)
+
     @property
     def is_closed(self) -> bool:
         """Whether it takes nothing new for some time to come."""

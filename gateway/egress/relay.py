@@ -280,7 +280,7 @@ class Relay:
                 if spot in self._spots and wanted.offset <= end:
                     self._reader.assign([Start(topic, wanted)])
                 elif spot in self._spots:
-                    self._reader.assign(self._spots[spot].shard.restart(spot, end))
+                    self._reader.assign(self._spots[spot].shard.restart(spot, end, self._now()))
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)

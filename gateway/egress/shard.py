@@ -9,22 +9,19 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.broker.port import Position, Read, Start
-from gateway.egress.backlog import Backlog, Span
+from gateway.egress.backlog import Backlog, Span, SpanKey
 from gateway.egress.debts import Debts, Owner, Partition, Spot
 from gateway.egress.deliveries import Saved, State, Stored, Tick
 from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.lane import NEVER, Lane
-from gateway.egress.ledger import Ledger, flatten, unflatten
+from gateway.egress.ledger import Ledger, unflatten
 from gateway.egress.match import match
 from gateway.egress.outbox import Outbox
-from gateway.egress.reading import Reading, Refused, Routed, Unreadable, delivery_of
+from gateway.egress.reading import Reading, Routed, Unreadable, delivery_of
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
-from gateway.positions import Move, Progress
+from gateway.positions import Progress
 from partners.endpoint import Endpoint
-
-SpanKey = tuple[str, str, int]
-"""Endpoint, topic id, partition."""
 
 _STEP: Final = 100
 """What waits for an endpoint that is gone is parked so many at a time."""
@@ -62,9 +59,9 @@ class Shard:
         self._progress.update(stored.progress)
         for span in stored.spans:
             backlog = Backlog(span, self._progress.get((span.topic_id, span.partition)) or Progress(0))
-            self._backlogs[_key_of(backlog)] = backlog
+            self._backlogs[backlog.key] = backlog
             if backlog.begins_earlier:  # the tick that passes over these events must say so
-                self._changed.add(_key_of(backlog))
+                self._changed.add(backlog.key)
         for delivery in stored.deliveries:
             self._waiting.setdefault(delivery.endpoint, []).append(delivery)
             self.outbox.note_row(delivery.endpoint, delivery.ref)
@@ -119,7 +116,7 @@ class Shard:
             partition.ledger.pass_to(position.offset + 1)
             return
         if not isinstance(reading, Routed) or not reading.endpoints:
-            self._record(reading, Place(partition.topic, position), partition, now)
+            self._record(partition, read, reading, now)
             partition.ledger.pass_to(position.offset + 1)
             return
         partition.ledger.open(position.offset, len(reading.endpoints))
@@ -133,7 +130,7 @@ class Shard:
         partition = self.partitions.get((read.position.topic_id, read.position.partition))
         if offset < backlog.cursor or offset >= backlog.end:
             return True
-        self._changed.add(_key_of(backlog))
+        self._changed.add(backlog.key)
         if backlog.ledger.is_known(offset):
             backlog.pass_to(offset + 1)
             return True
@@ -147,7 +144,7 @@ class Shard:
                 return True
             return self._offer_again(backlog, delivery_of(read, reading, mine), now)
         if partition is not None and not isinstance(reading, Unreadable):
-            self._record(reading, Place(partition.topic, read.position), partition, now)
+            self._record(partition, read, reading, now)
         backlog.pass_to(offset + 1)
         return True
 
@@ -171,19 +168,36 @@ class Shard:
             voice = self._voices[lane.endpoint.partner]
             self.outbox.add(voice.hole(place, min(first, backlog.end), now))
         backlog.pass_to(min(first, backlog.end))
-        self._changed.add(_key_of(backlog))
+        self._changed.add(backlog.key)
 
     def pass_again(self, backlog: Backlog, reached: int) -> None:
         """A range was read up to here: what was not returned holds no record."""
         if backlog.cursor < min(reached, backlog.end):
             backlog.pass_to(min(reached, backlog.end))
-            self._changed.add(_key_of(backlog))
+            self._changed.add(backlog.key)
 
-    def restart(self, spot: Spot, offset: int) -> list[Start]:
-        """The topic ends before what we have seen: what it gets from now on is new, and read."""
+    def restart(self, spot: Spot, offset: int, now: int) -> list[Start]:
+        """The topic ends before what we have seen: what it gets from now on is new, and read.
+
+        What is lost and in memory is still sent, out of rows; what was yet to be read again gets evidence.
+        """
         partition = self.partitions.get(spot)
         if partition is None:
             return []
+        for lane in self.lanes.values():
+            here = [each for each in lane.held() if (each.position.topic_id, each.position.partition) == spot]
+            self._keep(here)
+        for backlog in [each for each in self._backlogs.values() if each.place[1:] == spot]:
+            first = max(backlog.cursor, offset)
+            if first < backlog.end:
+                place = Place(partition.topic, Position(*spot, first))
+                self.outbox.add(self._voices[partition.partner].hole(place, backlog.end, now))
+            left = backlog.cut(offset)
+            if left is None:
+                del self._backlogs[backlog.key]
+            else:
+                self._backlogs[backlog.key] = left
+            self._changed.add(backlog.key)
         partition.ledger = Ledger(offset)
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, offset))]
@@ -274,7 +288,8 @@ class Shard:
     def make_tick(self) -> Tick | None:
         """Everything decided since the last tick; None where nothing was. One tick at a time."""
         self._save_closed()
-        moves = [move for spot in sorted(self._moved) if (move := self._move(spot)) is not None]
+        moved = [self.partitions[spot] for spot in sorted(self._moved) if spot in self.partitions]
+        moves = [move for each in moved if (move := each.move()) is not None]
         spans: list[Span] = []
         drained: list[SpanKey] = []
         for key in sorted(self._changed):
@@ -357,7 +372,7 @@ class Shard:
     def _pay(self, delivery: Delivery) -> None:
         match self._debts.pay(delivery):
             case Backlog() as backlog:
-                self._changed.add(_key_of(backlog))
+                self._changed.add(backlog.key)
             case Partition() as partition:
                 self._moved.add(partition.spot)
 
@@ -368,31 +383,15 @@ class Shard:
         """What waits in a lane that has closed gets a row, so that its offset is settled."""
         for lane in self.lanes.values():
             if lane.is_closed:
-                for delivery in lane.unsaved():
-                    if not self.outbox.has_row(delivery.endpoint, delivery.ref):
-                        self._save(delivery, "pending", None)
-                        self._pay(delivery)
+                self._keep(lane.unsaved())
 
-    def _move(self, spot: Spot) -> Move | None:
-        partition = self.partitions.get(spot)
-        if partition is None:
-            return None
-        after = Progress(partition.ledger.watermark, flatten(partition.ledger.finished()))
-        if after == partition.stored:
-            return None
-        return Move(partition.topic, *spot, partition.stored, after)
+    def _keep(self, deliveries: Iterable[Delivery]) -> None:
+        """Each gets a row, where it has none, and its offset waits for it no longer."""
+        for delivery in deliveries:
+            if not self.outbox.has_row(delivery.endpoint, delivery.ref):
+                self._save(delivery, "pending", None)
+                self._pay(delivery)
 
-    def _record(self, reading: Reading, place: Place, partition: Partition, now: int) -> None:
-        voice = self._voices[partition.partner]
-        match reading:
-            case Unreadable():
-                self.outbox.add(voice.unreadable(reading, place, now))
-            case Refused():
-                self.outbox.add(voice.refused(reading, place, now))
-            case Routed():
-                self.outbox.add(voice.unrouted(reading, place, now))
-
-
-def _key_of(backlog: Backlog) -> SpanKey:
-    _, topic_id, partition = backlog.place
-    return backlog.endpoint, topic_id, partition
+    def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
+        place = Place(partition.topic, read.position)
+        self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))

@@ -9,7 +9,7 @@ from audit.ref import format_ref
 from audit.store import Pending
 from gateway.broker.port import Position
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
-from gateway.egress.reading import Refused, Routed, Unreadable
+from gateway.egress.reading import Reading, Refused, Routed, Unreadable
 from gateway.event import short_pointer
 
 _ID_BYTES: Final = 16
@@ -66,6 +66,16 @@ class Voice:
             "reason": reason,
         }
         return self._say(Kind.PARKED, members, at)
+
+    def unsent(self, reading: Reading, place: Place, at: int) -> Pending:
+        """A record that goes to no endpoint, for whichever reason."""
+        match reading:
+            case Unreadable():
+                return self.unreadable(reading, place, at)
+            case Refused():
+                return self.refused(reading, place, at)
+            case Routed():
+                return self.unrouted(reading, place, at)
 
     def unrouted(self, routed: Routed, place: Place, at: int) -> Pending:
         """No endpoint listens to the event."""

@@ -349,12 +349,105 @@ def test_a_topic_that_lost_records_is_read_on_from_its_end() -> None:
     shard = made(endpoint())
     receive(shard, 0, 1, 2)
     taken, _ = shard.take(NOW)
-    starts = shard.restart(SPOT, 1)
+    starts = shard.restart(SPOT, 1, NOW)
     assert [start.position.offset for start in starts] == [1]
     receive(shard, 1)
     for each in taken:
         shard.settle(attempt(each, Delivered()), NOW)
     assert ticked(shard).moves[0].after == Progress(2)
+
+
+def holes(tick: Tick) -> list[tuple[object, object]]:
+    found = [each.evidence for each in tick.evidence if each.evidence.kind.value == "retention.hole"]
+    return [(each.members["from"], each.members["to"]) for each in found]
+
+
+def half_drained() -> tuple[Shard, Backlog]:
+    """All is delivered up to 276, and the range goes on to 300; then the lane closes."""
+    shard = made(endpoint())
+    receive(shard, *range(300))
+    sent(shard)
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    drain(shard, backlog, *range(256, 276))
+    sent(shard)
+    ticked(shard)
+    shard.update({}, [endpoint(state="paused")])
+    return shard, backlog
+
+
+def receive_new(shard: Shard, *offsets: int) -> None:
+    """Other events at offsets that were read before."""
+    snapshot = contracts([lane.endpoint for lane in shard.lanes.values()], "id")
+    for offset in offsets:
+        new = Read(Position("id", 0, offset), record(f"new{offset}"), NOW)
+        shard.receive(new, read_event(new, "acme", snapshot, origin="https://gw.example"), NOW)
+
+
+def test_what_comes_after_a_topic_lost_records_is_no_part_of_a_range_from_before() -> None:
+    shard, before = half_drained()
+    shard.restart(SPOT, 260, NOW)
+    receive_new(shard, *range(260, 271))
+    shard.pass_again(before, 290)  # the reading of the old range was under way
+    shard.lose_again(before, before.end, NOW)
+    tick = ticked(shard)
+    assert holes(tick) == [(276, 300)]
+    assert tick.moves[-1].after == Progress(271)
+    assert tick.spans == (Span("ep_1", TOPIC, "id", 0, 260, 271),)
+    shard.update({}, [endpoint()])
+    after = shard.next_backlog(NOW)
+    assert after is not None
+    assert after.cursor == 260
+
+
+def test_a_range_that_is_over_covers_nothing_after_its_topic_lost_records() -> None:
+    shard, before = half_drained()
+    shard.lose_again(before, before.end, NOW)  # its reader was the first to see it
+    shard.restart(SPOT, 260, NOW)
+    receive_new(shard, 260)
+    tick = ticked(shard)
+    assert holes(tick) == [(276, 300)]
+    assert tick.spans == (Span("ep_1", TOPIC, "id", 0, 260, 261),)
+
+
+def test_a_range_keeps_what_its_topic_still_holds() -> None:
+    shard = made(endpoint(state="paused"))
+    receive(shard, *range(10))
+    ticked(shard)
+    shard.restart(SPOT, 6, NOW)
+    tick = ticked(shard)
+    assert (holes(tick), tick.spans) == ([(6, 10)], (Span("ep_1", TOPIC, "id", 0, 0, 6),))
+    shard.update({}, [endpoint()])
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    drain(shard, backlog, *range(10))
+    receive_new(shard, 6)
+    assert sent(shard) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_offsets_that_were_finished_in_a_range_are_not_passed_over_once_they_are_new() -> None:
+    stored = Stored({SPOT: Progress(0, (2, 8))}, (), (Span("ep_1", TOPIC, "id", 0, 9, 10),))
+    shard = made(endpoint(), stored=stored)
+    shard.restart(SPOT, 5, NOW)
+    receive_new(shard, *range(5, 8))
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    drain(shard, backlog, *range(8))
+    assert sent(shard) == [0, 1, 5, 6, 7]
+
+
+def test_what_a_topic_lost_and_a_lane_holds_gets_rows() -> None:
+    shard = made(endpoint(concurrency=1))
+    receive(shard, 0, 1)
+    flying = shard.take(NOW)[0]
+    shard.restart(SPOT, 0, NOW)
+    tick = ticked(shard)
+    assert [(saved.delivery.event_id, saved.state) for saved in tick.saved] == [
+        ("e0", "pending"),
+        ("e1", "pending"),
+    ]
+    shard.settle(attempt(flying[0], Delivered()), NOW)
+    assert ticked(shard).finished == (("ep_1", flying[0].ref),)
 
 
 def test_ordered_lanes_are_quiet_while_a_former_owners_posts_may_land() -> None:
