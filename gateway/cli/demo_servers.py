@@ -15,6 +15,7 @@ import confluent_kafka
 import psycopg
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from gateway.broker.kafka_properties import load_kafka_properties
 from gateway.broker.kafka_settings import admin_settings, reader_settings
@@ -52,7 +53,7 @@ class Servers:
         kind, _, self._kafka = wanted.broker.partition("://")
         if kind != "kafka" or not self._kafka:
             raise SetupError("--broker takes the address of a Kafka: --broker kafka://HOST:PORT")
-        self._database = urlsplit(wanted.database)
+        self._database = _read_address(wanted.database)
         if self._database.scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
             raise SetupError(
                 "--database takes the address of a PostgreSQL: --database postgresql://USER@HOST:PORT/postgres"
@@ -189,6 +190,20 @@ def _translated(topic: str) -> Iterator[None]:
         yield
     except confluent_kafka.KafkaException as error:
         raise SetupError(f"{topic} cannot be read: {error.args[0].str()}") from error
+
+
+def _read_address(url: str) -> SplitResult:
+    try:
+        read = urlsplit(url)
+        if read.scheme.startswith("postgres"):
+            conninfo_to_dict(_plain(read))
+    except (ValueError, psycopg.Error):
+        # Without its cause, whose words quote the URL, and it may hold a password.
+        raise SetupError(
+            "--database cannot be read: use postgresql://USER@HOST:PORT/postgres, and write special "
+            "characters of user and password as %XX"
+        ) from None
+    return read
 
 
 def _plain(url: SplitResult) -> str:

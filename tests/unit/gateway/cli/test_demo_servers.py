@@ -1,5 +1,6 @@
 """The demo's corner of servers: addresses are read before anything is dialled, and a password is not told."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,21 @@ def test_a_broker_that_is_no_kafka_is_refused(broker: str) -> None:
 def test_a_database_that_is_no_postgresql_is_refused(database: str) -> None:
     with pytest.raises(SetupError, match="--database postgresql://"):
         servers(database=database)
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        "postgresql://me:hid%den@db.example/postgres",
+        "postgresql://me:hidden word@db.example/postgres",
+        "postgresql://me:hidden@[::1/postgres",
+        "postgresql://me:hidden@db.example/postgres?no_such_option=1",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(database: str) -> None:
+    with pytest.raises(SetupError, match=r"--database cannot be read: .* as %XX") as told:
+        servers(database=database)
+    assert "hid" not in "".join(traceback.format_exception(told.value)).replace(database, "")
 
 
 def test_a_kafka_that_does_not_answer_is_told_and_nothing_is_made() -> None:
