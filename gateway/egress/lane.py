@@ -120,8 +120,18 @@ class Lane:
         self._pace = self._pace.spend(now)
         return delivery
 
-    def settle(self, delivery: Delivery, decision: Decision, now: int, failure: Reason | None) -> None:
+    def settle(
+        self,
+        delivery: Delivery,
+        decision: Decision,
+        now: int,
+        failure: Reason | None,
+        *,
+        url: str | None = None,
+    ) -> None:
         """What became of a delivery that was taken, and what its endpoint's answer says of the endpoint.
+
+        `url`: where it was sent to (None: the endpoint's); an answer from another URL says nothing of it.
 
         Raises:
             ValueError: it is not under way: our own bug.
@@ -129,7 +139,8 @@ class Lane:
         if delivery.ref not in self._flying:
             raise ValueError("only what was taken can be settled")
         self._flying.discard(delivery.ref)
-        self._learn(failure, now)
+        if url is None or url == self.endpoint.url:
+            self._learn(failure, now)
         key = self._known[delivery.ref]
         queue = self._groups[key]
         match decision:

@@ -246,7 +246,7 @@ class Shard:
         """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
         delivery, decision = attempt.delivery, attempt.decision
         lane = self.lanes[delivery.endpoint]
-        lane.settle(delivery, decision, now, attempt.answer.failure)
+        lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url)
         voice = self._voices[delivery.partner]
         self.outbox.add(voice.attempted(attempt))
         after = replace(delivery, attempts=attempt.number)

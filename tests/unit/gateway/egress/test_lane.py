@@ -4,7 +4,7 @@ import pytest
 
 from gateway.broker.port import Position
 from gateway.dialler import Reason
-from gateway.egress.breaker import FIRST_WAIT_MS, OPENS_AFTER
+from gateway.egress.breaker import FIRST_WAIT_MS, OPENS_AFTER, Breaker
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.lane import NEVER, Lane
 from tests.unit.gateway.egress.stage import endpoint
@@ -253,6 +253,22 @@ def test_another_url_closes_the_breaker_and_makes_all_that_waits_due() -> None:
     lane.update(replace(lane.endpoint, url="https://other.example/in", per_second=None))
     assert not lane.breaker.is_open
     assert sorted(taken(lane)) == [str(number) for number in range(OPENS_AFTER)]
+
+
+def test_what_was_under_way_to_another_url_says_nothing_of_this_one() -> None:
+    lane = Lane(endpoint(concurrency=OPENS_AFTER + 1))
+    for number in range(OPENS_AFTER + 1):
+        lane.offer(delivery(number), NOW)
+    taken(lane)
+    old = lane.endpoint.url
+    lane.update(replace(lane.endpoint, url="https://other.example/in"))
+    for number in range(OPENS_AFTER):
+        lane.settle(delivery(number), RetryAt(NOW), NOW, "timed_out", url=old)
+    assert (lane.breaker, len(taken(lane))) == (Breaker(), OPENS_AFTER)
+    settle(lane, 0, RetryAt(NOW + 1), "timed_out")
+    failing = lane.breaker
+    lane.settle(delivery(OPENS_AFTER), Delivered(), NOW, None, url=old)
+    assert lane.breaker == failing != Breaker()
 
 
 def test_another_url_keeps_the_order() -> None:

@@ -2,6 +2,7 @@ import os
 
 from gateway.broker.port import Position, Read
 from gateway.egress.backlog import Backlog, Span
+from gateway.egress.breaker import OPENS_AFTER
 from gateway.egress.deliveries import Stored, Tick
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
 from gateway.egress.lane import CAPACITY
@@ -42,7 +43,7 @@ def receive(shard: Shard, *offsets: int) -> None:
 def attempt(delivery: Delivery, decision: Decision) -> Attempt:
     reply = answer() if isinstance(decision, Delivered) else answer(503, "server_error")
     return Attempt(
-        "att_1", delivery, "https://a.example/", delivery.attempts + 1, NOW, b"\x22" * 32, 2, reply, decision
+        "att_1", delivery, endpoint().url, delivery.attempts + 1, NOW, b"\x22" * 32, 2, reply, decision
     )
 
 
@@ -355,6 +356,16 @@ def test_a_topic_that_lost_records_is_read_on_from_its_end() -> None:
     for each in taken:
         shard.settle(attempt(each, Delivered()), NOW)
     assert ticked(shard).moves[0].after == Progress(2)
+
+
+def test_failures_at_an_old_url_leave_the_new_one_open() -> None:
+    shard = made(endpoint(concurrency=OPENS_AFTER))
+    receive(shard, *range(OPENS_AFTER))
+    taken, _ = shard.take(NOW)
+    shard.update({}, [endpoint(concurrency=OPENS_AFTER, url="https://new.example/in")])
+    for each in taken:
+        shard.settle(attempt(each, RetryAt(NOW)), NOW)  # sent to the old one
+    assert len(shard.take(NOW)[0]) == OPENS_AFTER
 
 
 def holes(tick: Tick) -> list[tuple[object, object]]:
