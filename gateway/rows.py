@@ -25,8 +25,16 @@ class ClaimRow(SQLModel, table=True):
             sqlite_where=text("state = 'unconfirmed'"),
             postgresql_where=text("state = 'unconfirmed'"),
         ),
-        # A claim changes twice soon after it was made. With room on its page PostgreSQL does not touch the
-        # indexes again where none of their columns changed: half of the time of the sequencer's mark.
+        # Few rows are in it at any time; without it, the look for lost records reads every claim there is.
+        Index(
+            "ix_gateway_claim_unlogged",
+            "topic",
+            "partition",
+            "offset",
+            sqlite_where=text("state = 'confirmed' AND leaf_index IS NULL"),
+            postgresql_where=text("state = 'confirmed' AND leaf_index IS NULL"),
+        ),
+        # A claim changes twice soon after it was made: with room on the same page, in two thirds of the time.
         {"postgresql_with": {"fillfactor": 70}},
     )
 

@@ -71,6 +71,13 @@ def _gateway_claim() -> None:
     op.create_index("ix_gateway_claim_at", "gateway_claim", ["at"])
     op.create_index("ix_gateway_claim_partner_at", "gateway_claim", ["partner", "at"])
     op.create_index(
+        "ix_gateway_claim_unlogged",
+        "gateway_claim",
+        ["topic", "partition", "offset"],
+        sqlite_where=sa.text("state = 'confirmed' AND leaf_index IS NULL"),
+        postgresql_where=sa.text("state = 'confirmed' AND leaf_index IS NULL"),
+    )
+    op.create_index(
         "ix_gateway_claim_unconfirmed",
         "gateway_claim",
         ["lease_until"],
