@@ -30,6 +30,13 @@ CHECK_SECONDS: Final = 3.0
 _STEPS: Final = 20_000
 """Instructions of SQLite between two looks at the time."""
 
+_CLIENTS: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    # What others' connections are is hidden from most users; background processes are in no database.
+    " OR (backend_type IS NULL AND datid IS NOT NULL)"
+)
+"""Connections that count against max_connections."""
+
 T = TypeVar("T")
 
 
@@ -133,10 +140,7 @@ def _look_server(session: Session) -> PostgresSeen:
     names = ", ".join(f"'{name}'" for name in POSTGRES_SETTINGS)
     settings = session.execute(text(f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")).all()  # noqa: S608 - names of ours
     is_standby, connections, may_see = session.execute(
-        text(
-            "SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_activity),"
-            " pg_has_role('pg_monitor', 'USAGE')"
-        )
+        text(f"SELECT pg_is_in_recovery(), ({_CLIENTS}), pg_has_role('pg_monitor', 'USAGE')")
     ).one()
     counted = text("SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')")
     standbys = int(session.execute(counted).scalar_one()) if may_see else None

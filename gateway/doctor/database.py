@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.doctor.finding import Area, Finding
+from gateway.sql_engines import POOL
 
 DATABASE: Final = Area("database")
 POSTGRES_SETTINGS: Final = (
@@ -16,8 +17,6 @@ POSTGRES_SETTINGS: Final = (
     "superuser_reserved_connections",
     "server_version",
 )
-POOL: Final = 10
-"""Connections that one process of ours may open."""
 
 _NOT_SET_UP: Final = "run `gateway init` once (on one machine `gateway up` does it)"
 
@@ -33,7 +32,7 @@ class RevisionSeen:
 
 @dataclass(frozen=True, slots=True)
 class PostgresSeen:
-    """A PostgreSQL server: some settings, whether it is a standby, connections open now.
+    """A PostgreSQL server: some settings, whether it is a standby, connections of clients now.
 
     `standbys`: those that stream now and that a synchronous COMMIT waits for; None: we may not see them.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import psycopg
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types say nothing of what it re-exports
     AclBinding,
@@ -22,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types s
     ResourceType,
 )
 
+from gateway.bootstrap.database_look import _look_server, read_server
 from gateway.bootstrap.examination import examine
 from gateway.bootstrap.ground import FolderLock, clock, entropy, prepare
 from gateway.bootstrap.host_look import filesystem_of, look_folder, look_port
@@ -306,6 +308,25 @@ async def test_servers_that_are_silent_are_findings_and_not_a_wait(
     assert "Kafka does not answer at" in told["broker"].what
     assert "broker.url" in told["broker"].mend
     assert {"disk", "egress", "tls"} <= {one.area for one in findings}
+
+
+@pytest.mark.postgres
+def test_connections_are_those_of_clients_for_a_user_too_who_may_not_see_their_kind(
+    postgres_server: PostgresServer,
+) -> None:
+    with postgres_server.database(is_empty=True) as url, psycopg.connect(url, autocommit=True) as sees_all:
+        user = fresh_name().replace("-", "_")
+        sees_all.execute(f'CREATE ROLE "{user}" LOGIN'.encode())
+        counted = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        try:
+            for _ in range(100):  # connections of other tests may just be ending
+                before = sees_all.execute(counted).fetchone()
+                seen = read_server(url.replace("gateway@", f"{user}@"), _look_server)
+                if before == (seen.connections - 1,):
+                    return
+        finally:
+            sees_all.execute(f'DROP ROLE "{user}"'.encode())
+    pytest.fail(f"{before} and its own were open, and {seen.connections} were counted")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from gateway.doctor.database import (
     judge_sqlite,
 )
 from gateway.doctor.finding import Level
+from gateway.sql_engines import POOL
 
 GOOD = PostgresSeen(
     {
@@ -48,6 +49,14 @@ def test_what_weakens_a_commit_is_told(settings: dict[str, str], level: Level, w
     assert one.level is level
     assert words in one.what
     assert one.mend
+
+
+def test_there_is_room_while_one_more_process_of_ours_can_open_all_its_connections() -> None:
+    def levels(connections: int) -> set[Level]:
+        return {one.level for one in judge_postgres(replace(GOOD, connections=connections))}
+
+    assert levels(97 - POOL) == {Level.OK}
+    assert levels(97 - POOL + 1) == {Level.OK, Level.WARNING}
 
 
 def test_a_standby_that_is_named_and_absent_holds_up_every_commit() -> None:
