@@ -1,4 +1,4 @@
-"""What the doctor sees of the database. Reads only; beside SQLite's file nothing is made."""
+"""What the doctor sees of the database. Reads only; see `open_untouched` for SQLite's files."""
 
 import sqlite3
 import time

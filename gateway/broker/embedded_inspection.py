@@ -1,4 +1,4 @@
-"""The embedded broker's file, looked at from outside while its gateway may be running. Writes nothing."""
+"""The embedded broker's file, looked at from outside while its gateway may run. Writes nothing to it."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -27,9 +27,11 @@ class EmbeddedSeen:
 
 
 def open_untouched(path: Path) -> sqlite3.Connection:
-    """Open a SQLite file for reading so that nothing beside it is made.
+    """Open a SQLite file for reading, and make nothing beside it where that can be.
 
     Without a journal beside it nobody has it open, and it is taken as it stands: SQLite would make one.
+    Beside a journal without its index, as in a copy, SQLite makes the index (`-shm`): what the journal holds
+    can be read in no other way. It belongs to the file's owner, and holds nothing that is missed.
     """
     journal = path.with_name(path.name + "-wal")
     mode = "mode=ro" if journal.exists() else "immutable=1"
