@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import SetupError
-from gateway.http.tls import server_context
+from gateway.http.tls import load_files, server_context
 from gateway.logs import logger
 
 LOOK_SECONDS: Final = 2.0
@@ -55,8 +55,8 @@ class Certificates:
         """What is wrong with the files, in words; else they are in use now."""
         try:
             server_context(*self._files)  # a context of its own: a misfit would spoil the one in use
-            self.context.load_cert_chain(*self._files)
-        except (SetupError, OSError) as error:
+            load_files(self.context, *self._files)
+        except SetupError as error:
             return str(error)
         return ""
 

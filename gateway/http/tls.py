@@ -38,15 +38,29 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
+    load_files(context, certificate, key)
+    return context
+
+
+def load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Load a PEM chain and its key into a context.
+
+    Raises:
+        SetupError: a file is missing, unreadable, or they do not fit together; or the key is encrypted.
+    """
+
+    def refuse() -> str:
+        # Without this OpenSSL asks the terminal, and everything waits for somebody to type.
+        raise SetupError(f"TLS: the key {key} is encrypted: save it without a password, mode 0600")
+
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password=refuse)
     except (OSError, ssl.SSLError) as error:
         why = error.strerror or type(error).__name__
         raise SetupError(
             f"TLS: {certificate} and {key} cannot be used ({why}): "
             "tls.cert must be a PEM chain, leaf first, and tls.key its unencrypted PEM key"
         ) from error
-    return context
 
 
 def make_dev_certificate(folder: Path, *, now: int, entropy: Callable[[int], bytes]) -> tuple[Path, Path]:

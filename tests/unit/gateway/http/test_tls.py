@@ -5,6 +5,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from gateway.errors import SetupError
 from gateway.http.tls import DEV_DAYS, make_dev_certificate, server_context
@@ -49,6 +55,15 @@ def test_only_modern_tls_without_tickets_is_offered(tmp_path: Path) -> None:
     old = [one for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"]
     assert old
     assert all("ECDHE" in one["name"] and ("GCM" in one["name"] or "CHACHA" in one["name"]) for one in old)
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+    certificate, key = make_dev_certificate(tmp_path, now=NOW, entropy=os.urandom)
+    made = load_pem_private_key(key.read_bytes(), None)
+    sealed = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hidden"))
+    key.write_bytes(sealed)
+    with pytest.raises(SetupError, match=r"is encrypted: save it without a password"):
+        server_context(certificate, key)
 
 
 @pytest.mark.parametrize("content", [None, "no PEM"])
