@@ -31,6 +31,7 @@ from gateway.broker.port import (
     TooLow,
     TopicChanged,
 )
+from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.database import Database
 from gateway.egress.courier import Courier, Work
@@ -52,8 +53,6 @@ _POLL_MS: Final = 50
 _SLICE: Final = 10
 _AGAIN_MS: Final = 200
 _GRACE_SECONDS: Final = 3.0
-_QUIET_MS: Final = 5_000
-"""A refusal to read is repeated every second or two; one that is older holds no more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -119,7 +118,7 @@ class Relay:
         self._held_until = _NEVER
         self._is_stopping = False
         self._running: Reader | None = None
-        self._refused_at = 0
+        self._refusal = Refusal()
         self.problem = ""
         poster = Poster(
             parts.sender,
@@ -252,12 +251,10 @@ class Relay:
             try:
                 events = await self._reader.poll(_POLL, _POLL_MS)
             except BrokerError as error:
-                if self.problem != str(error):
-                    _log.error("relay.reading_refused", reason=str(error))
-                self.problem, self._refused_at = str(error), self._now()
-                continue
-            if self.problem and (events or self._now() - self._refused_at > _QUIET_MS):
-                self.problem = ""
+                self._refusal.note(error, now=self._moment().ticks)
+                events = []
+                await asyncio.sleep(self._terms.tick_ms / 1000)
+            self.problem = self._refusal.words(now=self._moment().ticks)
             for number, event in enumerate(events, 1):
                 self._take_in(event)
                 if number % _SLICE == 0:

@@ -22,6 +22,7 @@ from gateway.broker.port import (
     TooLow,
     TopicChanged,
 )
+from gateway.broker.refusal import Refusal
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreError
@@ -34,7 +35,6 @@ from gateway.sequencer.gathering import gather
 from gateway.sequencer.guard import Guard
 from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import renewed_plots
-from gateway.sequencer.refusal import Refusal
 from gateway.sequencer.round import ROLE, Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, Suspect
 from gateway.sequencer.territory import survey

@@ -1,12 +1,14 @@
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from audit.ref import format_ref
-from gateway.broker.port import TopicSpec
+from gateway.broker.port import BrokerError, Reader, ReadEvent, TopicSpec
 from gateway.dialler import Answer, Outgoing
 from gateway.event import EventKey
 from gateway.leases import Leases, expire_all
@@ -389,3 +391,46 @@ async def test_what_waits_is_tried_at_once_at_another_url(tmp_path: Path, databa
             on.have(endpoint(delays=(0, 3_600, 3_600), url="https://new.example/in"))
             await on.until(lambda: on.rows() == [] and on.position() == 8, "delivered")
         assert sorted(on.receiver.ids("https://new.example/in")) == [f"a{n}" for n in range(8)]
+
+
+DENIED = BrokerError("broker_refused", "reading the topic t: Kafka refuses, says the test")
+
+
+class Denying:
+    """A reader that may not read one topic: every other poll says so, and the others bring events."""
+
+    def __init__(self, reader: Reader, polled: Callable[[], None]) -> None:
+        self._reader = reader
+        self._polled = polled
+        self._polls = 0
+        self.assign = reader.assign
+        self.release = reader.release
+        self.reached = reader.reached
+        self.close = reader.close
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        self._polled()
+        self._polls += 1
+        if self._polls % 2:
+            await asyncio.sleep(0)
+            raise DENIED
+        return await self._reader.poll(limit, wait_ms)
+
+
+async def test_a_topic_that_may_not_be_read_is_told_without_a_flicker_while_others_are_busy(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        told: list[str] = []
+        reader = on.broker.reader
+        on.broker.reader = lambda: Denying(reader(), lambda: told.append(relay.problem))  # type: ignore[assignment, method-assign, return-value]
+        relay, stop = on.relay(), asyncio.Event()
+        with capture_logs() as lines:
+            running = asyncio.create_task(relay.run(stop))
+            for number in range(5):
+                await on.produce(f"a{number}")
+                await on.until(lambda: len(on.receiver.seen) == number + 1, "delivered")  # noqa: B023 - awaited here
+            stop.set()
+            await running
+        assert set(told[told.index(str(DENIED)) :]) == {str(DENIED)}
+        assert [line["reason"] for line in lines if "refused" in line["event"]] == [str(DENIED)]

@@ -2,8 +2,10 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from gateway.broker.port import BrokerError, Reader, ReadEvent, Start
-from gateway.sequencer.refusal import QUIET_MS, Refusal
+from gateway.broker.refusal import QUIET_MS, Refusal
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 from tests.world import running
 
@@ -102,3 +104,15 @@ def test_a_refusal_that_is_not_repeated_holds_no_more() -> None:
     assert refusal.words(now=2_000 + QUIET_MS) == str(DENIED)
     assert refusal.words(now=2_001 + QUIET_MS) == ""
     assert refusal.words(now=2_002 + QUIET_MS) == ""
+
+
+def test_refusals_that_take_turns_are_logged_once_each_and_told_by_the_first() -> None:
+    refusal = Refusal()
+    other = BrokerError("broker_refused", "reading the topic u: Kafka refuses, says the test")
+    with capture_logs() as lines:
+        for turn in range(5):
+            refusal.note(other if turn % 2 else DENIED, now=turn)
+            assert refusal.words(now=turn) == str(DENIED)
+    assert [line["reason"] for line in lines] == [str(DENIED), str(other)]
+    refusal.note(other, now=QUIET_MS)
+    assert refusal.words(now=QUIET_MS + 5) == str(other)

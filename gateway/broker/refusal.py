@@ -1,4 +1,4 @@
-"""What the broker does not let the sequencer read: told as long as it lasts, without a flicker.
+"""What the broker does not let a role read: told as long as it lasts, without a flicker.
 
 A reader says so every second or two and reads all else on meanwhile, so that silence is the only sign of
 a grant.
@@ -16,19 +16,17 @@ QUIET_MS: Final = 5_000
 
 @dataclass(slots=True)
 class Refusal:
-    """The newest refusal of a reader. Times: milliseconds of a clock that nobody sets."""
+    """What a reader was refused of late. Times: milliseconds of a clock that nobody sets."""
 
-    _words: str = field(default="", init=False)
-    _at: int = field(default=0, init=False)
+    _heard: dict[str, int] = field(default_factory=dict, init=False)
 
     def note(self, error: BrokerError, *, now: int) -> None:
         """Take note of a refusal; new words are an error in the log."""
-        if str(error) != self._words:
+        if str(error) not in self._heard:
             logger(__name__).error("reading is refused", reason=str(error))
-        self._words, self._at = str(error), now
+        self._heard[str(error)] = now
 
     def words(self, *, now: int) -> str:
-        """What is refused; empty where nothing is, or not any more."""
-        if now - self._at > QUIET_MS:
-            self._words = ""
-        return self._words
+        """What is refused, of several the one that was first; empty where nothing is, or not any more."""
+        self._heard = {words: at for words, at in self._heard.items() if now - at <= QUIET_MS}
+        return next(iter(self._heard), "")
