@@ -5,19 +5,21 @@ holds one record or a thousand.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway.broker.port import BrokerError, Reader, ReadEvent
+from gateway.broker.port import BrokerError, Read, Reader, ReadEvent
 
 _PAUSE_SECONDS: Final = 0.02
 """After a look that found nothing more; a backlog fills a round long before the tick is over."""
+
+_BYTES: Final = 8 * 2**20
 
 
 async def gather(
     reader: Reader, *, limit: int, tick_ms: int, told: Callable[[BrokerError], None]
 ) -> list[ReadEvent]:
-    """Up to `limit` events; returns when there are so many, or after the tick.
+    """Up to `limit` events; returns when there are so many, or some megabytes of them, or after the tick.
 
     Trouble that comes after the first events ends the round and is only `told`: what was read is never
     dropped.
@@ -28,13 +30,19 @@ async def gather(
     loop = asyncio.get_running_loop()
     until = loop.time() + tick_ms / 1000
     events = await reader.poll(limit, tick_ms)
-    while events and len(events) < limit and (left := until - loop.time()) > 0:
+    size = _size(events)
+    while events and len(events) < limit and size < _BYTES and (left := until - loop.time()) > 0:
         try:
             more = await reader.poll(limit - len(events), 0)
         except BrokerError as error:
             told(error)
             break
         events += more
+        size += _size(more)
         if not more:
             await asyncio.sleep(min(left, _PAUSE_SECONDS))
     return events
+
+
+def _size(events: Sequence[ReadEvent]) -> int:
+    return sum(len(event.record.value or b"") for event in events if isinstance(event, Read))

@@ -5,7 +5,7 @@ in a round, nothing of it was written: the reader is sent back to the stored pos
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audit import log as audit_log
@@ -37,7 +37,7 @@ from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import renewed_plots
 from gateway.sequencer.round import ROLE, Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, Suspect
-from gateway.sequencer.territory import survey
+from gateway.sequencer.territory import Plot, survey
 
 _BATCH = 1_000
 _SLICE = 20
@@ -81,6 +81,7 @@ class Sequencer:
     told: Told = field(default_factory=Told, init=False)
     _state: Belief = field(default_factory=Belief, init=False)
     _refusal: Refusal = field(default_factory=Refusal, init=False)
+    _read: Mapping[tuple[str, int], Plot] = field(default_factory=dict, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sequence until `stop`; what is away is waited for.
@@ -107,7 +108,8 @@ class Sequencer:
                     self.problem, self.refused = "", self._refusal.words(now=_ticks())
                 except (AwayError, BrokerError) as error:
                     self.problem = f"{error}"
-                    self._state = Belief()
+                    # A database that came back as another one has to be vetted first, in any case.
+                    self._state = Belief(is_guarded=isinstance(error, AwayError) and self._state.is_guarded)
                     # A head whose COMMIT is unknown may be visible before a standby has it. The next renewal
                     # waits for the standby, and so for that head; only then may it be signed.
                     renew_at = 0.0
@@ -157,12 +159,14 @@ class Sequencer:
         if state.is_loaded and now == state.territory:
             return
         old = state.territory.plots if state.is_loaded else {}
-        reader.release([place for place in old if now.plots.get(place) != old[place]])
+        # What a thrown-away belief had assigned is still read: another's by now, where leases ran out.
+        reader.release([place for place in self._read if now.plots.get(place) != self._read[place]])
         new = [plot for place, plot in now.plots.items() if old.get(place) != plot]
         stored = await self.database.read(lambda session: load_all(session, ROLE))
         renewed = await self.database.read(lambda session: renewed_plots(session, ROLE, new))
         state.learn(new, stored)
         reader.assign([state.start(plot) for plot in new])
+        self._read = now.plots
         heads = await self.database.read(audit_log.heads)
         state.origins = {log: f"{log}/1" for log in now.logs}
         for head in heads:

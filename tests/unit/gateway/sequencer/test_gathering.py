@@ -9,8 +9,8 @@ from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Record, 
 from gateway.sequencer.gathering import gather
 
 
-def read(offset: int) -> Read:
-    return Read(Position("id", 0, offset), Record("t", 0, None, b"", (), 0), 0)
+def read(offset: int, value: bytes = b"") -> Read:
+    return Read(Position("id", 0, offset), Record("t", 0, None, value, (), 0), 0)
 
 
 class Pages:
@@ -19,6 +19,7 @@ class Pages:
     def __init__(self, *pages: Sequence[int] | BrokerError) -> None:
         self.pages = list(pages)
         self.limits: list[int] = []
+        self.value = b""
         self.places: dict[tuple[str, int], int] = {}
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
@@ -29,7 +30,7 @@ class Pages:
         page = self.pages.pop(0)
         if isinstance(page, BrokerError):
             raise page
-        return [read(offset) for offset in page]
+        return [read(offset, self.value) for offset in page]
 
     def assign(self, starts: Sequence[Start]) -> None:
         """Nothing is assigned."""
@@ -55,6 +56,12 @@ def offsets(events: Sequence[ReadEvent]) -> list[int]:
 async def test_what_comes_within_a_tick_is_one_round() -> None:
     reader = Pages([1], [2, 3], [], [4])
     assert offsets(await gather(reader, limit=10, tick_ms=1_000, told=unexpected)) == [1, 2, 3, 4]
+
+
+async def test_a_round_holds_some_megabytes_and_no_more() -> None:
+    reader = Pages(*([number] for number in range(20)))
+    reader.value = bytes(3 * 2**20)
+    assert offsets(await gather(reader, limit=1_000, tick_ms=60_000, told=unexpected)) == [0, 1, 2]
 
 
 async def test_a_full_round_does_not_wait() -> None:

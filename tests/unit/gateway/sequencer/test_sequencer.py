@@ -1,7 +1,8 @@
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from audit.note import VerifierKey
 from audit.search import find
 from gateway.bootstrap.ground import open_broker
 from gateway.broker.embedded import EmbeddedBroker
-from gateway.broker.port import Position, Read, Record, Start
+from gateway.broker.port import Position, Read, ReadEvent, Record, Start
 from gateway.database import Database
 from gateway.ingress.outcome import Accepted
+from gateway.leases import Leases
 from gateway.rows import PositionRow
+from gateway.sequencer.belief import Belief
 from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
 from tests.postgres_server import PostgresServer
 from tests.world import World, make_settings, running
@@ -240,3 +243,39 @@ async def test_a_topic_that_lost_records_is_read_again_and_nothing_is_entered_tw
         assert world.counts["entry"] == 1
         (told,) = world.parts.sequencer.lost.values()
         assert f"{TOPIC} [0] ends at 3 and was read up to 9" in told
+
+
+class Places:
+    """A reader that knows what it was assigned, and reads nothing."""
+
+    def __init__(self) -> None:
+        self.assigned: set[tuple[str, int]] = set()
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        raise AssertionError((limit, wait_ms))
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        self.assigned |= {(start.topic, start.position.partition) for start in starts}
+
+    def release(self, partitions: Sequence[tuple[str, int]]) -> None:
+        self.assigned -= set(partitions)
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        return 0 if (topic, partition) in self.assigned else None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_what_went_to_another_while_a_round_failed_is_not_read_any_more(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        leases = Leases(world.parts.ground.database, "sequence", owner="other")
+        leases.held = world.parts.sequencer.leases.held
+        sequencer, reader = replace(world.parts.sequencer, leases=leases), Places()
+        await sequencer._settle_in(reader)
+        assert (TOPIC, 0) in reader.assigned
+        sequencer._state, leases.held = Belief(), frozenset()
+        await sequencer._settle_in(reader)
+        assert reader.assigned == set()
