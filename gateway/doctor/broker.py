@@ -1,6 +1,6 @@
 """The broker: how many nodes, which topics, which rights, how large a record."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from gateway.positions import Reached
 
 BROKER: Final = Area("broker")
 _SERIOUS: Final = ("max.message.bytes", "cleanup.policy", "unclean.leader.election")
+_LEAVE: Final = ": leave them"
 _SHOWN: Final = 5
 
 
@@ -72,14 +73,15 @@ def judge_topics(
 ) -> Iterator[Finding]:
     """Judge the topics: those of `wanted` that are there, and how they differ from what they should be."""
     missing = [name for name in wanted if name not in found]
-    for words in [words for name in wanted for words in mismatches.get(name, ())]:
-        yield _mismatch(words)
-    for topic in found.values():
-        if topic.in_sync < topic.replicas:
-            yield BROKER.warning(
-                f"{topic.name} has {topic.in_sync} of {topic.replicas} replicas in sync",
-                "see that all brokers are up",
-            )
+    differing = [(name, words) for name in dict.fromkeys(wanted) for words in mismatches.get(name, ())]
+    for words, others in _alike(differing):
+        yield _mismatch(words, others)
+    behind = [one for one in found.values() if one.in_sync < one.replicas]
+    lagging = [
+        (one.name, f"{one.name} has {one.in_sync} of {one.replicas} replicas in sync") for one in behind
+    ]
+    for words, others in _alike(lagging):
+        yield BROKER.warning(words + others, "see that all brokers are up")
     if missing:
         yield BROKER.warning(
             f"{len(missing)} topic(s) are missing: {few(missing)}",
@@ -89,11 +91,25 @@ def judge_topics(
         yield BROKER.ok(f"{len(wanted) - len(missing)} of our topics are there")
 
 
-def _mismatch(words: str) -> Finding:
-    what, _, command = words.partition(": kafka-")
-    mend = f"kafka-{command}" if command else "change the topic, or the setting under [broker]"
+def _alike(told: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Of topics and words, those whose words differ in the topic only, once: the first, and who else."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for name, words in told:
+        alike.setdefault(words.replace(name, "*"), []).append((name, words))
+    for (_, words), *others in alike.values():
+        yield words, f"; likewise {few([name for name, _ in others])}" if others else ""
+
+
+def _mismatch(words: str, others: str) -> Finding:
+    what, _, mend = words.rpartition(_LEAVE)
+    if what:
+        mend = _LEAVE.removeprefix(": ") + mend
+    else:
+        what, _, command = words.partition(": kafka-")
+        what = what.removesuffix("; grant it")
+        mend = f"kafka-{command}" if command else "change the topic, or the setting under [broker]"
     is_serious = any(name in words for name in _SERIOUS)
-    return BROKER.fault(what, mend) if is_serious else BROKER.warning(what, mend)
+    return BROKER.fault(what + others, mend) if is_serious else BROKER.warning(what + others, mend)
 
 
 def judge_keeping(keeping: Keeping) -> Finding:

@@ -2,8 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.broker import kafka_differences as differences
 from gateway.broker.embedded_inspection import Place
 from gateway.broker.inspection import Cluster, FoundTopic
+from gateway.broker.kafka_differences import Demands
+from gateway.broker.port import TopicSpec
 from gateway.doctor.broker import (
     Keeping,
     Wanted,
@@ -58,6 +61,42 @@ def test_a_topic_that_differs_is_a_fault_where_events_would_be_refused_or_lost(
 ) -> None:
     (one,) = bad(list(judge_topics({TOPIC.name: TOPIC}, [TOPIC.name], {TOPIC.name: [words]})))
     assert (one.level, one.what) == (level, words)
+
+
+def named(count: int) -> dict[str, FoundTopic]:
+    return {name: replace(TOPIC, name=name) for name in (f"partners.p{n}.inbound" for n in range(count))}
+
+
+def test_what_differs_alike_on_many_topics_is_told_once_with_some_of_their_names() -> None:
+    topics = named(200)
+    demands = Demands(3, 1_048_000)
+    found = differences.FoundTopic("id", 1, 3, is_led=True)
+    said = {name: demands.mismatches(TopicSpec(name), found, None) for name in topics}
+    (one,) = bad(list(judge_topics(topics, list(topics), said)))
+    assert one.what.startswith("partners.p0.inbound: whether its settings are right cannot be told")
+    assert one.what.endswith(
+        "; likewise partners.p1.inbound, partners.p2.inbound, partners.p3.inbound, "
+        "partners.p4.inbound, partners.p5.inbound and 194 more"
+    )
+    assert one.mend.startswith("kafka-acls.sh --add")
+    assert "grant it" not in one.what
+
+
+def test_replicas_out_of_sync_alike_are_told_once() -> None:
+    topics = {name: replace(one, in_sync=1) for name, one in named(3).items()}
+    topics["partners.p2.inbound"] = replace(topics["partners.p2.inbound"], in_sync=2)
+    assert [one.what for one in bad(list(judge_topics(topics, list(topics), {})))] == [
+        "partners.p0.inbound has 1 of 3 replicas in sync; likewise partners.p1.inbound",
+        "partners.p2.inbound has 2 of 3 replicas in sync",
+    ]
+
+
+def test_more_partitions_than_wanted_are_left_as_the_words_say() -> None:
+    found = differences.FoundTopic("id", 4, 3, is_led=True)
+    said = Demands(3, 1_048_000).mismatches(TopicSpec(TOPIC.name), found, {})
+    (one,) = bad(list(judge_topics({TOPIC.name: TOPIC}, [TOPIC.name], {TOPIC.name: said})))
+    assert one.what.endswith("Kafka takes none away, and they do no harm")
+    assert one.mend == "leave them, or set broker.partitions = 4"
 
 
 def test_missing_topics_and_replicas_are_counted() -> None:
