@@ -11,6 +11,9 @@ from gateway.broker.kafka_errors import grant
 from gateway.broker.port import TopicSpec
 
 _AT_LEAST: Final = frozenset({"max.message.bytes", "min.insync.replicas"})
+_AT_MOST: Final = frozenset({"segment.ms", "segment.bytes"})
+_SEGMENT_MS: Final = 3_600_000
+_SEGMENT_BYTES: Final = 16 * 2**20
 """Settings that may be larger than wanted."""
 
 _UNCLEAN: Final = "unclean.leader.election.enable"
@@ -39,7 +42,12 @@ class Demands:
             "cleanup.policy": "compact" if spec.compacted else "delete",
             "max.message.bytes": str(self.batch_bytes),
         }
-        if not spec.compacted:
+        if spec.compacted:
+            # Kafka compacts closed segments only; by default one is open for a week, and whoever starts would
+            # read all that came in it.
+            wanted["segment.ms"] = str(_SEGMENT_MS)
+            wanted["segment.bytes"] = str(max(_SEGMENT_BYTES, self.batch_bytes))
+        else:
             wanted["retention.ms"] = str(-1 if spec.retention_ms is None else spec.retention_ms)
         if self.replication > 2:  # noqa: PLR2004  (with two, one broker that is away would stop all writing)
             wanted["min.insync.replicas"] = str(self.replication - 1)
@@ -85,4 +93,6 @@ def _alter(topic: str, name: str, value: str) -> str:
 
 
 def _suffices(name: str, actual: str, wanted: str) -> bool:
+    if name in _AT_MOST:
+        return int(actual) <= int(wanted)
     return int(actual) >= int(wanted) if name in _AT_LEAST else actual == wanted

@@ -25,6 +25,9 @@ _LOOK_SECONDS: Final = 0.5
 _PATIENCE: Final = 4
 """Empty polls in a row before the topic counts as unreadable."""
 
+_SLICE: Final = 50
+"""Checkpoints parsed before the loop may do something else."""
+
 
 class LogBehindError(SetupError):
     """The database is behind, or apart from, a checkpoint that was published from it."""
@@ -152,7 +155,9 @@ async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown
             # A new reader on a busy machine may need more than one wait to connect.
             if empty == _PATIENCE:
                 raise BrokerError("broker_unavailable", f"the checkpoint topic {topic} cannot be read")
-            for event in events:
+            for number, event in enumerate(events, 1):
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
                 if isinstance(event, Read):
                     owner = owner or read_mark(event.record)
                     _note(newest, event)

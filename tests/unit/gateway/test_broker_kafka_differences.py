@@ -37,6 +37,17 @@ def test_more_than_is_wanted_suffices(name: str, actual: str) -> None:
     assert DEMANDS.mismatches(SPEC, FOUND, DEMANDS.settings(SPEC) | {name: actual}) == ()
 
 
+def test_a_compacted_topic_has_small_segments_and_smaller_ones_suffice() -> None:
+    ours = TopicSpec("t", compacted=True)
+    found = FoundTopic("id", partitions=1, replicas=3, is_led=True)
+    wanted = DEMANDS.settings(ours)
+    assert "segment.ms" not in DEMANDS.settings(SPEC)
+    assert DEMANDS.mismatches(ours, found, wanted | {"segment.ms": "1000", "segment.bytes": "1048576"}) == ()
+    (words,) = DEMANDS.mismatches(ours, found, wanted | {"segment.ms": "604800000"})
+    assert words.endswith(f"{ALTER}segment.ms=3600000")
+    assert Demands(replication=3, batch_bytes=20 * 2**20).settings(ours)["segment.bytes"] == str(20 * 2**20)
+
+
 def test_missing_partitions_come_with_the_command_that_adds_them() -> None:
     found = FoundTopic("id", partitions=1, replicas=3, is_led=True)
     (words,) = DEMANDS.mismatches(SPEC, found, DEMANDS.settings(SPEC))
