@@ -39,11 +39,12 @@ _OPTIONS: Final = (
     f"-c lock_timeout=1500 -c statement_timeout={_STATEMENT_MS}"
     f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
 )
+_READ_WRITE: Final = "read-write"
 _PARAMETERS: Final[Mapping[str, Any]] = {
     "application_name": "gateway",
     "connect_timeout": CONNECT_SECONDS,
     # A standby is no database to decide in, and the one that is none may change.
-    "target_session_attrs": "read-write",
+    "target_session_attrs": _READ_WRITE,
     # A host that went without a word is found in 10 s.
     "keepalives_idle": 4,
     "keepalives_interval": 2,
@@ -201,7 +202,7 @@ class Cluster:
         """Read the URL; connects to nothing.
 
         Raises:
-            SetupError: libpq cannot read it.
+            SetupError: libpq cannot read it, or it asks for a standby.
         """
         try:
             given = conninfo_to_dict(url)
@@ -211,6 +212,12 @@ class Cluster:
                 "database.url cannot be read: use postgresql://USER@HOST:PORT/NAME, several servers as "
                 "HOST:PORT,HOST:PORT, and write special characters of user and password as %XX"
             ) from None
+        sessions = given.get("target_session_attrs") or _READ_WRITE
+        if sessions != _READ_WRITE:
+            raise SetupError(
+                f"database.url has target_session_attrs={sessions}: take it out; {_READ_WRITE} is always "
+                "set, since a standby is never used"
+            )
         options = f"{_OPTIONS} {given.pop('options', None) or ''}".strip()
         self._pool = pool
         self._attempts = list(_split({**_PARAMETERS, **given, "options": options}))

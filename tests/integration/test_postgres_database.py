@@ -300,7 +300,6 @@ async def test_the_first_server_of_a_url_that_answers_is_used(url: str, part: st
         ("nobody@127.0.0.1:PORT/postgres", "check user and password"),
         ("gateway@127.0.0.1:PORT/nowhere", "no such database"),
         ("gateway@127.0.0.1:1,127.0.0.1:2/postgres", "cannot be reached"),
-        ("gateway@127.0.0.1:PORT/postgres?target_session_attrs=standby", "cannot be reached"),
     ],
 )
 async def test_what_cannot_be_reached_says_how_to_mend_it(

@@ -33,10 +33,17 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(url: str) -> 
     assert "geheim" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("sessions", ["any", "standby", "prefer-standby", "read-only", "primary"])
+def test_a_url_that_asks_for_other_servers_than_those_that_take_writes_is_refused(sessions: str) -> None:
+    with pytest.raises(SetupError, match=f"target_session_attrs={sessions}: take it out"):
+        Cluster(f"postgresql://one,two/name?target_session_attrs={sessions}", pool=8)
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "postgresql://",
+        "postgresql://one,two/name?target_session_attrs=read-write",
         "postgresql:///name",
         "postgresql://one,two,three/name",
         "postgresql://one:1,two:2/name",
