@@ -304,7 +304,7 @@ class KafkaReader:
         `is_cut`: the partition is known to have lost records, whatever was appended since.
         """
         ids = self._watch.ask([key[0]])
-        if ids is None:
+        if ids is None or key[0] not in ids:  # nobody answers, or refuses to
             raise KafkaException(KafkaError(Local.TIMED_OUT))
         if ids[key[0]] != place.topic_id:
             return TopicChanged(key[0], place.topic_id, ids[key[0]])

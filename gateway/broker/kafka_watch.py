@@ -106,13 +106,16 @@ class KafkaWatch:
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
     def ask(self, topics: Sequence[str]) -> Mapping[str, str | None] | None:
-        """Ask for these ids now; None where Kafka lets a request wait for two seconds. Blocks."""
+        """Ask for these ids now; None where Kafka lets a request wait for two seconds. Blocks.
+
+        A topic that Kafka says nothing of, as one that we may not see, is left out.
+        """
         if not topics:
             return {} if self._is_answering() else None
         found: dict[str, str | None] = {}
         for at in range(0, len(topics), _CHUNK):
             part = self._describe(topics[at : at + _CHUNK])
-            if not part:
+            if part is None:
                 return None
             found |= part
         return found
@@ -151,22 +154,24 @@ class KafkaWatch:
         for watcher in self._watchers:
             watcher.compare(changed)
 
-    def _describe(self, topics: Sequence[str]) -> dict[str, str | None]:
-        """Ids of those that were answered for."""
+    def _describe(self, topics: Sequence[str]) -> dict[str, str | None] | None:
+        """Ids of those that have one; None where Kafka answered nothing at all, not even with a refusal."""
         found: dict[str, str | None] = {}
+        is_silent = True
         try:
             futures = self._admin.describe_topics(
                 TopicCollection(list(topics)), request_timeout=_ANSWER_SECONDS
             )
         except KafkaException:
-            return found
+            return None
         for name, future in futures.items():
             try:
                 found[name] = str(future.result().topic_id)
             except KafkaException as error:
                 if error_of(error).code() in UNKNOWN_TOPIC:
                     found[name] = None
-        return found
+                is_silent = is_silent and not _is_answer(error)
+        return None if is_silent and not found else found
 
     def _is_answering(self) -> bool:
         """Whether Kafka answers anything at all; what is asked for need not be there.
@@ -181,5 +186,10 @@ class KafkaWatch:
             ).values():
                 future.result()
         except KafkaException as error:
-            return error_of(error).code() > 0  # librdkafka's own are below: nobody has answered
+            return _is_answer(error)
         return True
+
+
+def _is_answer(error: KafkaException) -> bool:
+    """Whether Kafka has said so; librdkafka's own codes are below, and mean that nobody has answered."""
+    return error_of(error).code() > 0

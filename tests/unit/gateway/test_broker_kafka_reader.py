@@ -20,13 +20,14 @@ class FakeWatch:
 
     def __init__(self) -> None:
         self.ids: dict[str, str | None] = {}
+        self.is_denied = False
 
     def join(self, watcher: object) -> None: ...
 
     def leave(self, watcher: object) -> None: ...
 
     def ask(self, topics: list[str]) -> Mapping[str, str | None]:
-        return {topic: self.ids.get(topic) for topic in topics}
+        return {} if self.is_denied else {topic: self.ids.get(topic) for topic in topics}
 
 
 class FakeMessage:
@@ -90,8 +91,8 @@ class FakeConsumer:
     def close(self) -> None: ...
 
 
-def open_reader(log: list[KafkaError | None]) -> KafkaReader:
-    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), cast("KafkaWatch", FakeWatch()))
+def open_reader(log: list[KafkaError | None], watch: FakeWatch | None = None) -> KafkaReader:
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), cast("KafkaWatch", watch or FakeWatch()))
     reader._consumer.close()
     reader._consumer = cast("Consumer", FakeConsumer(log))
     return reader
@@ -156,6 +157,22 @@ async def test_a_changed_topic_is_told_once_and_read_no_more() -> None:
     assert await reader.poll(2, 0) == [TopicChanged(TOPIC, "id", "new")]
     assert await reader.poll(2, 0) == []
     assert reader.reached(TOPIC, 0) is None
+    await reader.close()
+
+
+async def test_why_a_position_is_refused_is_asked_again_while_kafka_does_not_show_the_topic() -> None:
+    watch = FakeWatch()
+    watch.ids[TOPIC] = "new"
+    watch.is_denied = True
+    reader = open_reader([KafkaError(Local.AUTO_OFFSET_RESET)], watch)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert await reader.poll(10, 0) == []
+    assert await reader.poll(10, 0) == []
+    watch.is_denied = False
+    events: list[object] = []
+    while not events:
+        events += await reader.poll(10, 200)
+    assert events == [TopicChanged(TOPIC, "id", "new")]
     await reader.close()
 
 

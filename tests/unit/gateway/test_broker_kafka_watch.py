@@ -42,6 +42,7 @@ class Kafka:
         self._seconds = seconds
         self._ids = ids
         self.is_silent = False
+        self.is_denied = False
         self.asked: list[float] = []
 
     def describe_topics(self, _: TopicCollection, **__: Any) -> dict[str, "Future[Any]"]:
@@ -51,6 +52,8 @@ class Kafka:
         answer: Future[Any] = Future()
         if self.is_silent:
             answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        elif self.is_denied:
+            answer.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
         elif topic_id is None:
             answer.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
         else:
@@ -131,6 +134,15 @@ def test_a_silent_kafka_is_away_and_changes_nothing() -> None:
     kafka.is_silent = True
     made, reader = watch(time, kafka)
     assert made.away_for_ms() > 0
+    assert (reader.told, made.id_of(TOPIC)) == ([], "old")
+
+
+def test_a_kafka_that_lets_us_see_nothing_is_not_away_and_changes_nothing() -> None:
+    time = Time()
+    kafka = Kafka(time, 0.0, {0.0: "old"})
+    kafka.is_denied = True
+    made, reader = watch(time, kafka)
+    assert made.away_for_ms() == 0
     assert (reader.told, made.id_of(TOPIC)) == ([], "old")
 
 
