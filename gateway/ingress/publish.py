@@ -7,6 +7,7 @@ to see that a topic is not what it was: the catalog hears of it, and the operato
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.broker.port import Broker, Position, Record, Refused, Stored, Unknown
 from gateway.catalog import Catalog
@@ -25,6 +26,9 @@ Fate = Position | Failed | outcome.Refused
 Spawn = Callable[[Coroutine[None, None, None]], object]
 
 _Answer = Stored | Refused | Unknown
+
+_SORTING_SECONDS: Final = 1.0
+"""For finding out which of many records is too large."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -102,14 +106,26 @@ class Publisher:
     async def _sort_out(self, records: Sequence[Record], results: Sequence[_Answer]) -> list[_Answer]:
         """Find out which records are too large: Kafka refuses those sent beside one as if all of them were.
 
-        The refusals are certain, so that each can be sent again, by itself.
+        The refusals are certain, so that all can be sent again: in halves, the smallest a single record, and
+        never beside those of others. What this takes too long for is refused for now, well within its lease.
         """
         sorted_out = list(results)
         large = [number for number, one in enumerate(results) if _is_too_large(one)]
-        if large:
-            async with self._alone:
-                for number in large:
-                    (sorted_out[number],) = await self.broker.append([records[number]])
+        if not large:
+            return sorted_out
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _SORTING_SECONDS
+        async with self._alone:
+            waiting = _halves(large)
+            while waiting and loop.time() < until:
+                some = waiting.pop()
+                answers = await self.broker.append([records[number] for number in some])
+                for number, answer in zip(some, answers, strict=True):
+                    sorted_out[number] = answer
+                again = [number for number in some if _is_too_large(sorted_out[number])]
+                waiting += _halves(again) if len(some) > 1 else []
+        for number in (number for some in waiting for number in some):
+            sorted_out[number] = Refused("unavailable", "too many records were refused beside one too large")
         return sorted_out
 
     def _learn(self, records: Sequence[Record], results: Sequence[_Answer]) -> None:
@@ -141,6 +157,11 @@ class Publisher:
         except GatewayError:
             # Nothing is lost: the sequencer confirms from the topic, a repeat takes an abandoned claim over.
             return
+
+
+def _halves(numbers: Sequence[int]) -> list[Sequence[int]]:
+    middle = len(numbers) // 2
+    return [half for half in (numbers[middle:], numbers[:middle]) if half]
 
 
 def _is_too_large(result: _Answer) -> bool:

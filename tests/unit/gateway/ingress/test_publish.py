@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,9 +124,13 @@ class Narrow(WilfulBroker):
     """As Kafka is: refuses all of a batch in which one record, or their sum, is too large for the topic."""
 
     limit = 1 << 30
+    seconds = 0.0
+    appends = 0
 
     async def append(self, records: Sequence[Record]) -> list[Stored | BrokerRefused | Unknown]:
         """Refuse the batch as a whole."""
+        self.appends += 1
+        await asyncio.sleep(self.seconds)
         if sum(record_bytes(one) for one in records) > self.limit:
             return [BrokerRefused("too_large", "as a batch")] * len(records)
         return await super().append(records)
@@ -148,6 +153,33 @@ async def test_only_what_is_too_large_by_itself_is_refused(tmp_path: Path, datab
         assert isinstance(again, Accepted)
         assert not again.duplicate
         assert world.parts.ingress.publisher.trouble.warnings() == []
+
+
+async def test_among_many_a_record_that_is_too_large_is_found_by_halves(
+    tmp_path: Path, database_url: str
+) -> None:
+    broker = Narrow(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        broker.limit, before = 200_000, broker.appends
+        many = [{**A, "order_id": f"E-{n}"} for n in range(100)]
+        many[40] = {**A, "order_id": "E-40", "customer": "x" * 200_000}
+        outcomes = await world.send(*many, strict=False)
+        assert [type(one) for one in outcomes].count(Accepted) == 99
+        assert isinstance(outcomes[40], Refused)
+        assert broker.appends - before < 2 * 8
+
+
+async def test_what_takes_too_long_to_sort_out_is_refused_for_now(tmp_path: Path, database_url: str) -> None:
+    broker = Narrow(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        broker.limit, broker.seconds = 0, 0.3
+        outcomes = await world.send(*({**A, "order_id": f"F-{n}"} for n in range(16)), strict=False)
+        assert {one.code for one in outcomes if isinstance(one, Failed)} == {"broker_unavailable"}
+        broker.limit, broker.seconds = 1 << 30, 0.0
+        again = await world.send(*({**A, "order_id": f"F-{n}"} for n in range(16)), strict=False)
+        assert [one.duplicate for one in again if isinstance(one, Accepted)] == [False] * 16
 
 
 async def test_a_topic_that_is_gone_is_made_again_and_used(tmp_path: Path, database_url: str) -> None:
