@@ -60,7 +60,7 @@ class ClaimBook:
         """The claims that hold the refs of `prepared` already, and whether each is of the same event."""
         held = await self.database.read(lambda session: read(session, [one.claim.ref for one in prepared]))
         return {
-            one.claim.ref: (held[one.claim.ref], await self._is_same(one, held[one.claim.ref]))
+            one.claim.ref: (held[one.claim.ref], await self.is_same(one, held[one.claim.ref]))
             for one in prepared
             if one.claim.ref in held
         }
@@ -107,7 +107,7 @@ class ClaimBook:
                 found = await self.database.write(work)
             except _TakenError as error:
                 judged = {
-                    one.claim.ref: await self._is_same(one, error.held[one.claim.ref])
+                    one.claim.ref: await self.is_same(one, error.held[one.claim.ref])
                     for one in prepared
                     if one.claim.ref in error.held
                 }
@@ -127,11 +127,12 @@ class ClaimBook:
         return Failed("clock_untrusted", f"{words_of_difference(ahead)}.")
 
     async def _judge(self, prepared: Prepared, found: Found) -> Found | Refused:
-        if found.mine or await self._is_same(prepared, found.claim):
+        if found.mine or await self.is_same(prepared, found.claim):
             return found
         return conflict(found.claim)
 
-    async def _is_same(self, prepared: Prepared, held: Claim) -> bool:
+    async def is_same(self, prepared: Prepared, held: Claim) -> bool:
+        """Whether a claim is of this very event, under whichever schema it was made."""
         if prepared.claim.event_sha256 == held.event_sha256:
             return True
         if prepared.claim.schema_id == held.schema_id:

@@ -49,12 +49,11 @@ async def _choose(group: Sequence[Prepared], book: ClaimBook | None) -> tuple[in
     is_unlike = any(one.claim.event_sha256 != first.event_sha256 for one in group)
     if book is None or not is_unlike:
         return 0, first
-    holder = None
+    found = (await book.look(group[:1])).get(first.ref)
+    if found is None:
+        return 0, first
+    holder, _ = found
     for place, one in enumerate(group):
-        held = (await book.look([one])).get(one.claim.ref)
-        if held is None:
-            return 0, first
-        holder, is_same = held
-        if is_same:
+        if await book.is_same(one, holder):
             return place, one.claim
-    return None, holder or first
+    return None, holder
