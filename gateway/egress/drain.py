@@ -1,7 +1,13 @@
-"""Reads backlog ranges back into their lanes, one range at a time, with a reader of its own."""
+"""Reads backlog ranges back into their lanes, many at a time, with a reader of its own.
+
+A range stays with the reader until something of it came: a broker that is far away or busy takes longer than
+one turn to send anything, and to let go before would begin anew each time, for ever. Whatever sends nothing
+holds up no other range meanwhile.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.broker.port import (
@@ -20,8 +26,8 @@ from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
 
 _POLL_MS: Final = 100
-_POLLS: Final = 50
-"""A broker that is far away or busy takes longer than one poll to send anything at all."""
+_PATIENCE_SECONDS: Final = 5.0
+"""A range of which nothing came for so long makes room for another one of its partition."""
 
 _IDLE_SECONDS: Final = 0.05
 _SLICE: Final = 10
@@ -29,78 +35,137 @@ _SLICE: Final = 10
 Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
 """The shards at work, each with what tells it that its lanes hold something new."""
 
+_Place = tuple[str, str, int]
+"""Topic, topic id, partition."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A range that is being read. `before`: its cursor then; `is_over`: its lane took no more."""
+
+    shard: Shard
+    wake: Callable[[], None]
+    backlog: Backlog
+    owner: str
+    before: int
+    until: float
+    is_over: bool = False
+
 
 class Drain:
-    """One a relay: ranges take turns, so that a long one holds up no other."""
+    """One a relay: of each shard one more range a turn is read, and one range of each partition at a time."""
 
     def __init__(self, reader: Reader, catalog: Today, clock: Callable[[], int], origin: str) -> None:
         self._reader = reader
         self._catalog = catalog
         self._clock = clock
         self._origin = origin
+        self._open: dict[_Place, _Open] = {}
 
     async def run(self, shards: Shards) -> None:
         """Go on until cancelled."""
         while True:
-            has_moved = False
-            for shard, wake in list(shards()):
-                backlog = shard.next_backlog(self._clock())
-                if backlog is not None:
-                    has_moved |= await self.drain(shard, backlog)
-                    wake()
-            if not has_moved:
+            if not await self.turn(list(shards())):
                 await asyncio.sleep(_IDLE_SECONDS)
 
-    async def drain(self, shard: Shard, backlog: Backlog) -> bool:
-        """Read as much of one range as its lane has room for; whether that got anywhere."""
-        topic, topic_id, partition = backlog.place
-        before = backlog.cursor
-        current = self._catalog.current.topic_ids.get(topic)
-        if current is not None and current != topic_id:
-            shard.lose_again(backlog, backlog.end, self._clock())
-            return True
-        self._reader.assign([Start(topic, Position(topic_id, partition, before))])
-        try:
-            await self._read(shard, backlog)
-        finally:
-            self._reader.release([(topic, partition)])
-        return backlog.cursor > before
+    async def turn(self, at_work: Sequence[tuple[Shard, Callable[[], None]]]) -> bool:
+        """Read once, and wait no longer than one poll; whether any range got anywhere."""
+        self._let_go([shard for shard, _ in at_work])
+        has_moved = False
+        for shard, wake in at_work:
+            backlog = shard.next_backlog(self._clock(), besides=self._open)
+            if backlog is not None:
+                has_moved |= self._begin(shard, wake, backlog)
+        if not self._open:
+            return has_moved
+        await self._read()
+        for place, each in list(self._open.items()):
+            if each.is_over or each.backlog.cursor > each.before:
+                has_moved |= each.backlog.cursor > each.before
+                self._end(place)
+                each.wake()
+        return has_moved
 
-    async def _read(self, shard: Shard, backlog: Backlog) -> None:
-        topic, _, partition = backlog.place
+    def _let_go(self, shards: Sequence[Shard]) -> None:
+        """Read no more of what is not ours, not wanted or not there any longer."""
+        now, at = self._clock(), asyncio.get_running_loop().time()
+        for place, each in list(self._open.items()):
+            is_wanted = any(each.shard is shard for shard in shards) and not each.backlog.is_caught_up
+            if (
+                not is_wanted
+                or self._is_other(place)
+                or at > each.until
+                or not each.shard.room(each.backlog, now)
+            ):
+                self._end(place)
+
+    def _begin(self, shard: Shard, wake: Callable[[], None], backlog: Backlog) -> bool:
+        """Join a range to those that are read; whether it is over instead, its topic being no more."""
+        place, before = backlog.place, backlog.cursor
+        topic, topic_id, partition = place
+        if self._is_other(place):
+            shard.lose_again(backlog, backlog.end, self._clock())
+            wake()
+            return True
         owner = shard.lanes[backlog.endpoint].endpoint.partner
-        events = await self._fetch(max(1, shard.room(backlog, self._clock())), backlog)
+        until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        self._open[place] = _Open(shard, wake, backlog, owner, before, until)
+        self._reader.assign([Start(topic, Position(topic_id, partition, before))])
+        return False
+
+    def _end(self, place: _Place) -> None:
+        del self._open[place]
+        self._reader.release([(place[0], place[2])])
+
+    def _is_other(self, place: _Place) -> bool:
+        """Whether the topic is known to be another one now."""
+        return self._catalog.current.topic_ids.get(place[0], place[1]) != place[1]
+
+    async def _read(self) -> None:
+        room = max(each.shard.room(each.backlog, self._clock()) for each in self._open.values())
+        try:
+            events = await self._reader.poll(max(1, room), _POLL_MS)
+        except BrokerError:
+            # The live reader meets the same refusal, and tells of it.
+            return
+        reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
         for number, event in enumerate(events, 1):
-            match event:
-                case Read():
-                    reading = read_event(event, owner, self._catalog.current, origin=self._origin)
-                    if not shard.receive_again(backlog, event, reading, self._clock()):
-                        return
-                case TooLow(_, _, first):
-                    shard.lose_again(backlog, first, self._clock())
-                case TooHigh(_, wanted, end) if wanted.offset <= end:
-                    continue  # what was lost may be other records: the next round reads on
-                case TooHigh() | TopicChanged():
-                    shard.lose_again(backlog, backlog.end, self._clock())
+            for each in self._concerned(event):
+                self._take_in(each, event)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-        reached = self._reader.reached(topic, partition)
-        if reached is not None:
-            shard.pass_again(backlog, reached)
+        self._pass(reached)
 
-    async def _fetch(self, room: int, backlog: Backlog) -> Sequence[ReadEvent]:
-        """What comes first of a range. To let go before it came would begin anew each time, for ever."""
-        topic, _, partition = backlog.place
-        events: Sequence[ReadEvent] = ()
-        for _ in range(_POLLS):
-            try:
-                events = await self._reader.poll(room, _POLL_MS)
-            except BrokerError:
-                # The live reader meets the same refusal, and tells of it.
-                break
-            if events or (self._reader.reached(topic, partition) or 0) > backlog.cursor:
-                break
-        return events
+    def _concerned(self, event: ReadEvent) -> list[_Open]:
+        match event:
+            case Read(at):
+                place = (event.record.topic, at.topic_id, at.partition)
+            case TooLow(topic, at) | TooHigh(topic, at):
+                place = (topic, at.topic_id, at.partition)
+            case TopicChanged(topic, old_id):
+                return [each for place, each in self._open.items() if place[:2] == (topic, old_id)]
+        each = self._open.get(place)
+        return [] if each is None or each.is_over else [each]
+
+    def _take_in(self, each: _Open, event: ReadEvent) -> None:
+        shard, backlog = each.shard, each.backlog
+        match event:
+            case Read():
+                reading = read_event(event, each.owner, self._catalog.current, origin=self._origin)
+                each.is_over = not shard.receive_again(backlog, event, reading, self._clock())
+            case TooLow(_, _, first):
+                shard.lose_again(backlog, first, self._clock())
+            case TooHigh(_, wanted, end) if wanted.offset <= end:
+                each.is_over = True  # what was lost may be other records: the next turn reads on
+            case TooHigh() | TopicChanged():
+                shard.lose_again(backlog, backlog.end, self._clock())
+
+    def _pass(self, reached: Mapping[_Place, int | None]) -> None:
+        """Up to where a range was read, what did not come holds no record."""
+        for place, each in self._open.items():
+            offset = reached[place]
+            if offset is not None and not each.is_over:
+                each.shard.pass_again(each.backlog, offset)
 
     async def close(self) -> None:
         """Let the reader go."""

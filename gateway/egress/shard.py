@@ -4,7 +4,7 @@ No I/O. Its invariant: an offset is settled in a ledger only together with what 
 the next tick writes both. So a tick that is lost with the process loses the progress too, and all repeats.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -210,12 +210,13 @@ class Shard:
 
     # Deliveries go out
 
-    def next_backlog(self, now: int) -> Backlog | None:
-        """A range whose lane has room, each in its turn."""
+    def next_backlog(self, now: int, *, besides: Container[tuple[str, str, int]] = ()) -> Backlog | None:
+        """A range whose lane has room, each in its turn; none of the places `besides`."""
         wanted = [
             each
             for each in self._backlogs.values()
-            if not each.is_caught_up and each.endpoint in self.lanes and self.room(each, now)
+            if not each.is_caught_up and each.place not in besides
+            if each.endpoint in self.lanes and self.room(each, now)
         ]
         if not wanted or self.outbox.is_full:
             return None

@@ -1,0 +1,188 @@
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Start
+from gateway.egress.backlog import Span
+from gateway.egress.breaker import OPENS_AFTER, Breaker
+from gateway.egress.deliveries import Stored
+from gateway.egress.drain import Drain
+from gateway.egress.shard import Shard
+from gateway.leases import Lease
+from partners.endpoint import Endpoint
+from tests.unit.gateway.egress.stage import TOPIC, Contracts, contracts, endpoint, record
+from tests.unit.gateway.egress.test_shard import NOW, VOICE, ticked
+
+END = 5
+"""Each partition holds so many records."""
+
+
+@dataclass
+class Faraway:
+    """A reader for which a partition sends nothing for its first `late` polls; `gaps` hold no records."""
+
+    late: dict[int, int] = field(default_factory=dict)
+    gaps: set[int] = field(default_factory=set)
+    refuses: bool = False
+    polls: int = 0
+    most_polls: int = 1_000
+    begun: list[int] = field(default_factory=list)
+    _next: dict[int, int] = field(default_factory=dict)
+    _since: dict[int, int] = field(default_factory=dict)
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        for start in starts:
+            at = start.position
+            self.begun.append(at.partition)
+            self._next[at.partition], self._since[at.partition] = at.offset, self.polls
+
+    def release(self, partitions: Sequence[tuple[str, int]]) -> None:
+        for _, partition in partitions:
+            del self._next[partition]
+
+    @property
+    def assigned(self) -> set[int]:
+        return set(self._next)
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        assert topic == TOPIC
+        return self._next.get(partition)
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        assert wait_ms <= 100
+        await asyncio.sleep(0)
+        self.polls += 1
+        if self.polls > self.most_polls:
+            raise asyncio.CancelledError
+        if self.refuses:
+            raise BrokerError("broker_refused", "says the test")
+        events: list[ReadEvent] = []
+        for partition, offset in self._next.items():
+            if self.polls - self._since[partition] <= self.late.get(partition, 0):
+                continue
+            for at in range(offset, min(END, offset + limit - len(events))):
+                self._next[partition] = at + 1
+                if partition not in self.gaps:
+                    events.append(Read(Position("id", partition, at), record(f"{partition}-{at}"), NOW))
+        return events
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+
+
+def made(*partitions: int, of: Sequence[Endpoint] = (endpoint(),), end: int = END) -> Shard:
+    """A shard with a range of each endpoint in each partition."""
+    shard = Shard(Lease("relay", 0, 1, 0))
+    spans = [Span(each.id, TOPIC, "id", partition, 0, end) for each in of for partition in partitions]
+    shard.adopt(Stored({}, (), tuple(spans)))
+    shard.update({"acme": VOICE}, of)
+    for partition in partitions:
+        shard.watch(TOPIC, "id", partition, "acme")
+    return shard
+
+
+def draining(reader: Faraway, *of: Endpoint) -> Drain:
+    catalog = Contracts(contracts(of or [endpoint()], "id"))
+    return Drain(reader, catalog, lambda: NOW, "https://gw.example")
+
+
+def work(*shards: Shard) -> list[tuple[Shard, Callable[[], None]]]:
+    return [(shard, lambda: None) for shard in shards]
+
+
+async def test_a_range_that_sends_nothing_holds_up_no_other() -> None:
+    reader = Faraway(late={0: 1_000, 2: 1_000}, most_polls=10)
+    silent, busy = made(0), made(1, 2)
+    with contextlib.suppress(asyncio.CancelledError):
+        await draining(reader).run(lambda: work(silent, busy))
+    assert [each.event_id for each in silent.take(NOW)[0]] == []
+    assert [each.event_id for each in busy.take(NOW)[0]] == ["1-0", "1-1", "1-2", "1-3"]
+
+
+async def test_ranges_that_are_slow_to_come_are_not_begun_anew_each_turn() -> None:
+    reader = Faraway(late={0: 7, 1: 7, 2: 7})
+    shard = made(0, 1, 2)
+    drain = draining(reader)
+    for _ in range(12):
+        await drain.turn(work(shard))
+    assert sorted(reader.begun) == [0, 1, 2]
+    assert shard.next_backlog(NOW) is None
+
+
+async def test_a_turn_without_an_event_got_nowhere() -> None:
+    drain = draining(Faraway(late={0: 1}))
+    shard = made(0)
+    assert [await drain.turn(work(shard)) for _ in range(3)] == [False, True, False]
+
+
+async def test_two_ranges_of_a_partition_are_read_one_after_the_other() -> None:
+    both = (endpoint("ep_1", concurrency=9), endpoint("ep_2", concurrency=9))
+    reader, shard = Faraway(late={0: 3}), made(0, of=both)
+    drain = draining(reader, *both)
+    for _ in range(8):
+        await drain.turn(work(shard))
+    assert reader.begun == [0, 0]
+    taken = [(each.endpoint, each.event_id) for each in shard.take(NOW)[0]]
+    assert taken == [(each.id, f"0-{at}") for each in both for at in range(END)]
+
+
+async def test_a_range_whose_lane_closes_is_let_go_and_read_later() -> None:
+    first, second = endpoint("ep_1", concurrency=9), endpoint("ep_2", concurrency=9)
+    shard, reader = made(0, of=(first,)), Faraway(late={0: 1})
+    other = made(1, of=(second,))
+    drain = draining(reader, first, second)
+    await drain.turn(work(shard, other))
+    shard.update({}, [endpoint("ep_1", concurrency=9, state="paused")])
+    for _ in range(3):
+        await drain.turn(work(shard, other))
+    assert (reader.assigned, shard.take(NOW)[0]) == (set(), [])
+    shard.update({}, [first])
+    for _ in range(3):
+        await drain.turn(work(shard, other))
+    assert [each.event_id for each in shard.take(NOW)[0]] == [f"0-{at}" for at in range(END)]
+
+
+async def test_a_range_that_its_shard_lost_is_read_no_more() -> None:
+    reader, shard = Faraway(late={0: 9}), made(0)
+    drain = draining(reader)
+    await drain.turn(work(shard))
+    assert reader.assigned == {0}
+    await drain.turn([])
+    assert reader.assigned == set()
+
+
+async def test_a_range_that_ended_while_it_was_read_makes_room() -> None:
+    reader, shard = Faraway(late={0: 9}), made(0)
+    drain = draining(reader)
+    await drain.turn(work(shard))
+    shard.restart(("id", 0), 0, NOW)
+    await drain.turn(work(shard))
+    assert reader.assigned == set()
+
+
+async def test_what_the_reader_may_not_read_stays_and_moves_nothing() -> None:
+    reader, shard = Faraway(refuses=True), made(0)
+    drain = draining(reader)
+    assert [await drain.turn(work(shard)) for _ in range(2)] == [False, False]
+    reader.refuses = False
+    assert await drain.turn(work(shard))
+    assert reader.begun == [0]
+
+
+async def test_what_a_lane_refuses_of_a_batch_is_not_passed_over() -> None:
+    first, second = endpoint("ep_1", concurrency=9), endpoint("ep_2", concurrency=9)
+    probing, healthy, reader = made(0, of=(first,)), made(1, of=(second,)), Faraway()
+    probing.lanes["ep_1"].breaker = Breaker(failures=OPENS_AFTER, probe_at=NOW)
+    drain = draining(reader, first, second)
+    await drain.turn(work(probing, healthy))
+    assert [each.event_id for each in probing.take(NOW)[0]] == ["0-0"]
+    probing.lanes["ep_1"].breaker = Breaker()
+    await drain.turn(work(probing, healthy))
+    assert [each.event_id for each in probing.take(NOW)[0]] == [f"0-{at}" for at in range(1, END)]
+
+
+async def test_offsets_without_a_record_are_passed_over() -> None:
+    reader, shard = Faraway(gaps={0}), made(0)
+    assert await draining(reader).turn(work(shard))
+    assert (shard.take(NOW)[0], shard.next_backlog(NOW), ticked(shard).spans) == ([], None, ())
