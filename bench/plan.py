@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Plan:
     """`rounds`: pairs of each case; `seconds`: of each load, `half_seconds` of that at half the rate.
 
-    `deliveries`, `entries`: events of a round. `growth`: numbers of partners beside one; `history`: events in
-    the database for the last step of growth.
+    `deliveries`, `entries`: events of a round. `growth`: numbers of partners beside one; `growth_entries`:
+    entries of a round there; `history`: events in the database for the last step of growth.
     """
 
     rounds: int
@@ -18,6 +18,7 @@ class Plan:
     entries: int
     growth: tuple[int, ...]
     growth_rounds: int
+    growth_entries: int
     history: int
 
 
@@ -26,9 +27,10 @@ FULL = Plan(
     seconds=5,
     half_seconds=8,
     deliveries=5_000,
-    entries=20_000,
+    entries=10_000,
     growth=(100, 1_000),
     growth_rounds=3,
+    growth_entries=5_000,
     history=1_000_000,
 )
 QUICK = Plan(
@@ -39,5 +41,6 @@ QUICK = Plan(
     entries=4_000,
     growth=(),
     growth_rounds=1,
+    growth_entries=1_000,
     history=0,
 )

@@ -74,7 +74,7 @@ def _grown(ground: Ground, plan: Plan, partners: int, history: int) -> Iterator[
     if history:
         fill_history(installation, history)
     yield measure_sequencing(
-        ground, installation, entries=plan.entries, rounds=plan.growth_rounds, before=history
+        ground, installation, entries=plan.growth_entries, rounds=plan.growth_rounds, before=history
     )
     installation.start()
     case = measure_ingest(
