@@ -14,11 +14,11 @@ from sqlmodel import Session, SQLModel, col, select
 
 from audit.evidence import Kind
 from audit.rows import EntryRow, HeadRow
-from gateway.database import Database
+from gateway.database import Database, take_time
 from gateway.rows import ClaimRow
 
-_CHUNK: Final = 2_000
-"""Rows of a transaction: the gateway's database ends statements that take some seconds."""
+_CHUNK: Final = 20_000
+"""Rows of a transaction."""
 _NUMBERS: Final = (
     "WITH RECURSIVE g(n) AS (SELECT CAST(:low AS BIGINT) UNION ALL SELECT n + 1 FROM g WHERE n < :high)"
 )
@@ -42,7 +42,8 @@ def fill(database: Database, events: int) -> None:
     for start in range(0, events, _CHUNK):
         span = {"low": first + start, "high": first + min(start + _CHUNK, events)}
         with database.begin() as session:
-            _lend_sha256(session)
+            take_time(session)
+            _ready_sqlite(session)
             _claims(session, known | span)
             _entries(session, known | span)
             _nodes(session, known | span)
@@ -57,7 +58,7 @@ def _claims(session: Session, values: Mapping[str, Any]) -> None:
 
 def _entries(session: Session, values: Mapping[str, Any]) -> None:
     changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "index": "g.n"}
-    _copy(session, EntryRow, changed, 't.log = :log AND t."index" = :at', values)
+    _copy(session, EntryRow, changed, 't.log = :log AND t.epoch = 1 AND t."index" = :at', values)
 
 
 def _nodes(session: Session, values: Mapping[str, Any]) -> None:
@@ -80,14 +81,14 @@ def _head(session: Session, log: str, size: int) -> None:
 def _copy(
     session: Session, row: type[SQLModel], changed: Mapping[str, str], where: str, values: Mapping[str, Any]
 ) -> None:
-    """Copy one row again and again, with other values in some columns."""
+    """Copy one row again and again, with other values in some columns; it is looked up once (CROSS JOIN)."""
     table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
     names = [column.name for column in table.columns]
     listed = ", ".join(f'"{name}"' for name in names)
     taken = ", ".join(changed.get(name, f't."{name}"') for name in names)
     statement = (
         f"{_NUMBERS} INSERT INTO {table.name} ({listed}) "  # noqa: S608 - names of our own tables
-        f"SELECT {taken} FROM {table.name} AS t, g WHERE {where} AND g.n < :high"
+        f"SELECT {taken} FROM {table.name} AS t CROSS JOIN g WHERE {where} AND g.n < :high"
     )
     session.execute(text(statement), _only(statement, values))
 
@@ -100,8 +101,9 @@ def _sha256(session: Session) -> str:
     return _SHA256[session.get_bind().dialect.name]
 
 
-def _lend_sha256(session: Session) -> None:
-    """SQLite has no such function of its own."""
+def _ready_sqlite(session: Session) -> None:
+    """SQLite has no such function of its own, and a cache too small for rows in random places."""
     if session.get_bind().dialect.name == "sqlite":
         driver: Any = session.connection().connection.driver_connection
+        driver.execute("PRAGMA cache_size = -500000")
         driver.create_function("sha256", 1, lambda name: hashlib.sha256(name.encode()).digest())
