@@ -32,7 +32,7 @@ endpoints:
 """
 WRITES = {
     "claim": "INSERT INTO gateway_claim",
-    "confirmation": "UPDATE gateway_claim SET topic_id",
+    "confirmation": r"UPDATE gateway_claim SET .*\bpartition\b",
     "entries": "INSERT INTO audit_entry",
     "checkpoint": "UPDATE audit_head SET checkpoint",
 }
