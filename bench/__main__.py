@@ -21,6 +21,8 @@ from tests.postgres_server import why_postgres_is_missing
 
 FOLDER: Final = Path(__file__).parent
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+_SO_FAR: Final = FOLDER.parent / ".cache" / "bench"
+"""What a run has found before it ends."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,8 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     if any(reasons):
         return 2
     began = time.monotonic()
-    found = list(_run(QUICK if options.quick else FULL, options.on, options.only))
-    results = Results(describe(arguments, seconds=time.monotonic() - began), found)
+    found: list[Case] = []
+    for case in _run(QUICK if options.quick else FULL, options.on, options.only):
+        found.append(case)
+        results = Results(describe(arguments, seconds=time.monotonic() - began), found)
+        _SO_FAR.mkdir(parents=True, exist_ok=True)
+        (_SO_FAR / "results.json").write_text(dump(results))
     folder = FOLDER if _is_whole(options) else Path(tempfile.mkdtemp(prefix="gateway-bench-results-"))
     (folder / "results.json").write_text(dump(results))
     (folder / "RESULTS.md").write_text(render(results))
