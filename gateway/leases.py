@@ -8,6 +8,7 @@ it, so that a late owner's work is refused however late it comes. Never trusts a
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, func, select, update
@@ -45,6 +46,7 @@ class Lease:
     is_inherited: bool = field(default=False, compare=False)
 
 
+@lru_cache(65_536)
 def shard_of(slug: str, shards: int) -> int:
     """The shard of a partner: the same on every instance, for ever, for one number of shards."""
     return int.from_bytes(hashlib.sha256(b"gateway/shard/v1\x00" + slug.encode()).digest()[:8]) % shards
