@@ -64,7 +64,7 @@ def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Chang
     PostgreSQL they are locked in the order of their keys first, as by all that write many at once.
     """
     for some in _chunks(rows):
-        dialect, table, names = _dialect(session), _table(row), tuple(some[0])
+        dialect, table, names = _dialect(session), table_of(row), tuple(some[0])
         connection = session.connection()
         same, only = [value for _, value in change.same], [value for _, value in change.only]
         if dialect.name == "postgresql":
@@ -88,7 +88,7 @@ def find_rows(
     only: Same = (),
 ) -> list[tuple[Any, ...]]:
     """The columns `names` of the rows whose `key` is one of these and that have the values of `only`."""
-    dialect, table = _dialect(session), _table(row)
+    dialect, table = _dialect(session), table_of(row)
     run = session.connection().exec_driver_sql
     wanted, rest = list(among), [value for _, value in only]
     found: list[tuple[Any, ...]] = []
@@ -104,7 +104,7 @@ def find_rows(
 
 def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> None:
     dialect, names = _dialect(session), tuple(rows[0])
-    statement = _insertion(dialect, _table(row), names, conflict)
+    statement = _insertion(dialect, table_of(row), names, conflict)
     values: Any = _columns(rows, names) if dialect.name == "postgresql" else _tuples(rows, names)
     session.connection().exec_driver_sql(statement, values)
 
@@ -190,7 +190,8 @@ def _light(rows: Rows) -> Iterator[Rows]:
         yield some
 
 
-def _table(row: type[SQLModel]) -> Table:
+def table_of(row: type[SQLModel]) -> Table:
+    """The table of a row's class."""
     table: Table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
     return table
 

@@ -57,7 +57,7 @@ def _record(**members: Shape) -> Shape:
     names, tests = tuple(members), tuple(shape.accepts for shape in members.values())
 
     def accepts(value: Any) -> bool:
-        # In C from member to member: the sequencer checks every record that it reads.
+        # In C from member to member: one is checked for each event that is signed.
         return isinstance(value, dict) and tuple(value) == names and all(map(call, tests, value.values()))
 
     inside = ", ".join(f"{name}: {shape.text}" for name, shape in members.items())

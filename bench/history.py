@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlmodel import Session, SQLModel, col, select
 
+from audit.bulk import table_of
 from audit.evidence import Kind
 from audit.rows import EntryRow, HeadRow
 from gateway.database import Database, take_time
@@ -82,7 +83,7 @@ def _copy(
     session: Session, row: type[SQLModel], changed: Mapping[str, str], where: str, values: Mapping[str, Any]
 ) -> None:
     """Copy one row again and again, with other values in some columns; it is looked up once (CROSS JOIN)."""
-    table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
+    table = table_of(row)
     names = [column.name for column in table.columns]
     listed = ", ".join(f'"{name}"' for name in names)
     taken = ", ".join(changed.get(name, f't."{name}"') for name in names)

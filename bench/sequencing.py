@@ -22,7 +22,7 @@ import uvloop
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from audit.bulk import insert_rows
+from audit.bulk import insert_rows, table_of
 from audit.log import heads
 from audit.rows import EntryRow
 from bench.evenly import cpu_used
@@ -180,11 +180,11 @@ def _new_rows(session: Session, before: dict[str, int]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for origin in _sizes(session):
         log, _, epoch = origin.rpartition("/")
-        table = EntryRow.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
+        table = table_of(EntryRow)
         query = select(*table.columns).where(
             table.c.log == log, table.c.epoch == int(epoch), table.c.index >= before.get(origin, 0)
         )
-        found += [{**row._mapping, "log": log + _BARE} for row in session.exec(query)]  # noqa: SLF001 - its public name
+        found += [{**row, "log": log + _BARE} for row in session.execute(query).mappings()]
     return found
 
 

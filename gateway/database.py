@@ -11,15 +11,14 @@ Cancelling the task that awaits a write does not undo the write: once begun, it 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import literal_column, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from gateway.errors import OverloadedError, StoreError, StoreUnknownError
 from gateway.sql_engines import (
@@ -205,21 +204,6 @@ def clock(session: Session) -> int:
     """The database's clock, Unix milliseconds: the one clock that all instances share."""
     words = _SQLITE_CLOCK if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
     return int(session.execute(select(literal_column(words))).scalar_one())
-
-
-def insert_missing(session: Session, row: type[SQLModel], values: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, passing over those whose key is there already.
-
-    Row counts say nothing about which were inserted, on either database: read back what you need to know.
-    Callers that overlap must hand the rows in one order (PostgreSQL deadlocks otherwise).
-    """
-    if not values:
-        return
-    table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
-    if _dialect(session) == "sqlite":
-        session.execute(sqlite.insert(table).on_conflict_do_nothing(), [dict(each) for each in values])
-    else:
-        session.execute(postgresql.insert(table).on_conflict_do_nothing(), [dict(each) for each in values])
 
 
 def take_time(session: Session) -> None:

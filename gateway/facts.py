@@ -2,7 +2,7 @@
 
 from sqlmodel import Session, col, select
 
-from gateway.database import insert_missing
+from audit.bulk import insert_new_rows
 from gateway.rows import MetaRow
 
 
@@ -13,5 +13,5 @@ def load(session: Session, name: str) -> str | None:
 
 def keep(session: Session, name: str, value: str) -> str:
     """Keep a fact unless there is one of this name already; returns what is kept now."""
-    insert_missing(session, MetaRow, [{"name": name, "value": value}])
+    insert_new_rows(session, MetaRow, [{"name": name, "value": value}])
     return session.exec(select(MetaRow.value).where(col(MetaRow.name) == name)).one()

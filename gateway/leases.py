@@ -14,7 +14,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlmodel import Session, col
 
-from gateway.database import Database, clock, insert_missing
+from audit.bulk import insert_new_rows
+from gateway.database import Database, clock
 from gateway.errors import LeaseLostError, SetupError
 from gateway.facts import keep
 from gateway.rows import InstanceRow, LeaseRow, MetaRow
@@ -156,12 +157,12 @@ class Leases:
             {"role": self._role, "shard": shard, "owner": "", "epoch": 0, "until": RELEASED}
             for shard in range(self._shards)
         ]
-        insert_missing(session, LeaseRow, rows)
+        insert_new_rows(session, LeaseRow, rows)
 
     def _count_instances(self, session: Session, now: int) -> int:
         """Say that we live, and count who does."""
         mine = {"role": self._role, "owner": self._owner, "until": now + self._duration}
-        insert_missing(session, InstanceRow, [mine])
+        insert_new_rows(session, InstanceRow, [mine])
         role = col(InstanceRow.role) == self._role
         us = update(InstanceRow).where(role, col(InstanceRow.owner) == self._owner)
         session.execute(us.values(until=now + self._duration))

@@ -34,7 +34,7 @@ class ClaimRow(SQLModel, table=True):
             sqlite_where=text("state = 'confirmed' AND leaf_index IS NULL"),
             postgresql_where=text("state = 'confirmed' AND leaf_index IS NULL"),
         ),
-        # A claim changes twice soon after it was made: with room on the same page, in two thirds of the time.
+        # A claim changes twice soon after it was made: with room on its page the table stays a fifth smaller.
         {"postgresql_with": {"fillfactor": 70}},
     )
 

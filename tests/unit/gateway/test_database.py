@@ -10,7 +10,7 @@ from sqlalchemy import event, insert, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
-from gateway.database import Database, clock, insert_missing
+from gateway.database import Database, clock
 from gateway.errors import (
     BugError,
     OverloadedError,
@@ -314,15 +314,6 @@ def test_clock_goes_on_within_a_transaction(database: Database) -> None:
         while clock(session) == before:
             pass
         assert clock(session) > before
-
-
-def test_rows_that_are_there_already_are_passed_over(database: Database) -> None:
-    with database.begin() as session:
-        put(session, "a", "first")
-        insert_missing(session, MetaRow, [{"name": n, "value": "second"} for n in ("a", "b")])
-        insert_missing(session, MetaRow, [])
-        rows = {row.name: row.value for row in session.exec(select(MetaRow))}
-    assert rows == {"a": "first", "b": "second"}
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:", "mysql://h/x"])
