@@ -1,4 +1,6 @@
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
@@ -135,3 +137,71 @@ def test_what_another_transaction_is_changing_is_not_waited_for(postgres_server:
         with database.begin() as session:
             assert held(session, ours).state == "confirmed"
             assert held(session, other).lease_until == 0
+
+
+@pytest.mark.postgres
+def test_what_another_transaction_is_changing_is_neither_taken_over_nor_abandoned(
+    postgres_server: PostgresServer,
+) -> None:
+    with postgres_server.database() as url, closing(Database(url)) as database:
+        with database.begin() as session:
+            made = [make(session, event_id) for event_id in "ABCD"]
+            expire_leases(session)
+        first, second, third, fourth = (replace(one, lease_until=0) for one in made)
+        with database.begin() as theirs:
+            write(theirs, confirmed(first, third))
+            with database.begin() as session:
+                (answer,) = write(session, TakeOver(((first.ref, 0), (second.ref, 0))))
+                assert isinstance(answer, dict)
+                assert set(answer) == {second.ref}
+                write(session, abandoned(third, fourth))
+        with database.begin() as session:
+            assert [held(session, one).state for one in (first, third)] == ["confirmed"] * 2
+            assert read(session, [fourth.ref]) == {}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("kind", ["take over", "abandon", "give back"])
+def test_a_lease_that_changes_after_a_confirmation_is_in_no_deadlock(
+    postgres_server: PostgresServer, kind: str
+) -> None:
+    with postgres_server.database() as url, closing(Database(url)) as database:
+        with database.begin() as session:
+            made = [make(session, event_id) for event_id in "AB"]
+            expire_leases(session)
+        early, late = sorted((replace(one, lease_until=0) for one in made), key=lambda one: one.ref)
+        change = {
+            "take over": TakeOver(((early.ref, 0),)),
+            "abandon": abandoned(early),
+            "give back": given(early),
+        }[kind]
+        with ThreadPoolExecutor(1) as other, database.begin() as session:
+            write(session, confirmed(late))
+            begun = other.submit(change_in_another, database, confirmed(early, late))
+            wait_until_one_waits(postgres_server)
+            write(session, change)
+            session.commit()
+            begun.result(timeout=30)
+        with database.begin() as session:
+            assert [held(session, one).state for one in (early, late)] == ["confirmed"] * 2
+
+
+def abandoned(*claims: Claim) -> Abandon:
+    return Abandon(tuple((one.ref, one.receipt, one.lease_until) for one in claims))
+
+
+def confirmed(*claims: Claim) -> Confirm:
+    return Confirm(tuple((one.ref, one.receipt, PLACE) for one in claims))
+
+
+def change_in_another(database: Database, item: Write) -> None:
+    with database.begin() as session:
+        write(session, item)
+
+
+def wait_until_one_waits(server: PostgresServer) -> None:
+    for _ in range(1_000):
+        if server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
