@@ -20,7 +20,7 @@ from gateway.event import Direction
 from gateway.logs import logger
 from partners import store
 from partners.contract import Line
-from partners.directory import Directory
+from partners.directory import Account, Directory
 from partners.partner import Partner
 from schemas import registry
 from schemas.codec import Codec, compile_codec
@@ -109,6 +109,7 @@ class Catalog:
         self._versions: dict[tuple[int, JsonFlavour], Version] = {}
         self._mismatches: dict[str, tuple[str, ...]] = {}
         self._compare_at = 0.0
+        self._server: object = None
         self.problem = ""
         self.current = EMPTY
 
@@ -144,9 +145,8 @@ class Catalog:
             AwayError: the database is away; the last snapshot stays.
         """
         async with self._turn:
-            revision = await self._database.read(store.revision)
-            if revision != self.current.directory.revision:
-                made = await self._database.read(self._build)
+            made = await self._database.read(self._look)
+            if made is not None:
                 known = self.current
                 self.current = replace(made, topic_ids=known.topic_ids, partitions=known.partitions)
 
@@ -254,22 +254,41 @@ class Catalog:
             self._versions[schema_id, json] = known
         return known
 
-    def _build(self, session: Session) -> Snapshot:
-        """Load and compile, on an SQL thread: a large schema takes some hundred milliseconds."""
-        directory = store.load(session)
+    def _look(self, session: Session) -> Snapshot | None:
+        """What changed, loaded and compiled on an SQL thread: a large schema takes some hundred milliseconds.
+
+        None: nothing did. Another server, or a restored one, may hold other rows under the same number.
+        """
+        server = self._database.server(session)
+        known = self.current.directory if server == self._server else None
+        if known is not None and known.revision == store.revision(session):
+            return None
+        made = self._build(session, store.load(session, known))
+        self._server = server
+        return made
+
+    def _build(self, session: Session, directory: Directory) -> Snapshot:
         by_type: dict[_Key, Channel] = {}
         by_partner: dict[tuple[str, Direction], tuple[Channel, ...]] = {}
         for partner in directory.partners():
-            for line in directory.lines(partner.slug):
-                channel = self._channel(session, directory, partner, line)
-                key: tuple[str, Direction] = (partner.slug, line.terms.direction)
-                by_type[(*key, line.terms.event_type)] = channel
+            account = directory.account(partner.slug)
+            if account is None:
+                raise BugError(f"partner {partner.slug} has no account")
+            for channel in self._channels(session, account):
+                key: tuple[str, Direction] = (partner.slug, channel.direction)
+                by_type[(*key, channel.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
         return Snapshot(directory, by_type, by_partner, {})
 
-    def _channel(self, session: Session, directory: Directory, partner: Partner, line: Line) -> Channel:
+    def _channels(self, session: Session, account: Account) -> Iterable[Channel]:
+        slug = account.partner.slug
+        if self.current.directory.account(slug) is account:
+            return [*self.current.channels(slug, "inbound"), *self.current.channels(slug, "outbound")]
+        return [self._channel(session, account, line) for line in account.lines]
+
+    def _channel(self, session: Session, account: Account, line: Line) -> Channel:
+        partner, contract = account.partner, account.contract
         same = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
-        contract = directory.contract(partner.slug)
         if contract is None:
             raise BugError(f"partner {partner.slug} has lines but no contract")
         if same is not None and same.line == line and same.contract == contract.revision:

@@ -132,13 +132,29 @@ class Database:
         """
 
         def judge(session: Session) -> tuple[T, "Server | None"]:
-            return work(session), self._newest(session)
+            return work(session), self.server(session)
 
         result, server = await asyncio.wrap_future(
             self._queue(self._read_threads, lambda: self._look(judge, is_gated=False))
         )
         self._vetted = server
         return result
+
+    def server(self, session: Session) -> "Server | None":
+        """The life of the PostgreSQL that this transaction is on: what another one told may not be so there.
+
+        None on SQLite.
+
+        Raises:
+            StoreError: a newer one was met meanwhile; the connection is given up.
+        """
+        if self._cluster is None:
+            return None
+        server: Server = _driver(session).server
+        if server != self._cluster.newest:
+            session.invalidate()
+            raise StoreError("store_unavailable", _UNVETTED)
+        return server
 
     def close(self) -> None:
         """Wait for running and queued work, then let every connection go. Idempotent."""
@@ -163,18 +179,8 @@ class Database:
 
     def _verify_vetted(self, session: Session) -> None:
         """Refuse a server that was not vetted, once one was."""
-        if self._vetted is not None and self._newest(session) != self._vetted:
+        if self._vetted is not None and self.server(session) != self._vetted:
             raise StoreError("store_unavailable", _UNVETTED)
-
-    def _newest(self, session: Session) -> "Server | None":
-        """Whom this session reaches; a connection that is not to the newest server goes."""
-        if self._cluster is None:
-            return None
-        server: Server = _driver(session).server
-        if server != self._cluster.newest:
-            session.invalidate()
-            raise StoreError("store_unavailable", _UNVETTED)
-        return server
 
     def _queue(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> "Future[T]":
         if not self._places.acquire(blocking=False):

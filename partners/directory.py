@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from partners.contract import Contract, Direction, Line
+from partners.contract import Contract, Line
 from partners.credential import Credential, Method
 from partners.endpoint import Endpoint
 from partners.partner import Partner
@@ -20,9 +20,12 @@ class Account:
 
 
 class Directory:
-    """An index of accounts and credentials. Never changed; a later one takes its place."""
+    """An index of accounts and credentials. Never changed; a later one takes its place.
 
-    __slots__ = ("_accounts", "_credentials", "_lines", "revision")
+    What did not change between two of them is in both the same object.
+    """
+
+    __slots__ = ("_accounts", "_credentials", "_partners", "revision")
 
     def __init__(self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]) -> None:
         """Index what was loaded at this revision of the tables."""
@@ -31,11 +34,20 @@ class Directory:
         self._credentials: Mapping[tuple[Method, str], Credential] = {
             (credential.method, credential.match): credential for credential in credentials
         }
-        self._lines: Mapping[tuple[str, str, Direction], Line] = {
-            (slug, line.terms.event_type, line.terms.direction): line
-            for slug, account in self._accounts.items()
-            for line in account.lines
-        }
+        self._partners = tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
+
+    def after(
+        self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]
+    ) -> "Directory":
+        """The directory of a later revision: these are new or changed, all others are as they were."""
+        known = {**self._accounts, **{account.partner.slug: account for account in accounts}}
+        held = {credential.id: credential for credential in self._credentials.values()}
+        held.update((credential.id, credential) for credential in credentials)
+        return Directory(revision, known.values(), held.values())
+
+    def account(self, slug: str) -> Account | None:
+        """Find a partner with what belongs to it."""
+        return self._accounts.get(slug)
 
     def partner(self, slug: str) -> Partner | None:
         """Find a partner, whatever its state."""
@@ -44,15 +56,11 @@ class Directory:
 
     def partners(self) -> tuple[Partner, ...]:
         """List all partners, closed ones too, by slug."""
-        return tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
+        return self._partners
 
     def credential(self, method: Method, match: str) -> Credential | None:
         """Find a credential by what a request shows; revoked and expired ones too."""
         return self._credentials.get((method, match))
-
-    def line(self, partner: str, event_type: str, direction: Direction) -> Line | None:
-        """Find a partner's line for an event type."""
-        return self._lines.get((partner, event_type, direction))
 
     def lines(self, partner: str) -> tuple[Line, ...]:
         """List a partner's lines, in the order of its contract; none for an unknown partner."""

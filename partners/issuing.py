@@ -73,7 +73,7 @@ def create_credential(
             raise NotFoundError("there is no such partner")
         if found[0].state == "closed":
             raise StateConflictError(f"'{wanted.partner}' is closed")
-    _verify_room(store.credentials(session), wanted, now)
+    _verify_room(store.credentials(session, owner=wanted.partner), wanted, now)
     text, key_id, secret = api_key.mint(entropy)
     credential = Credential(
         id=new_id("crd_", entropy),
@@ -89,7 +89,7 @@ def create_credential(
         name=wanted.name,
     )
     store.insert_credential(session, credential, now=now)
-    store.bump(session)
+    store.bump_credential(session, credential.id)
     return CredentialChange("created", credential, text)
 
 
@@ -104,20 +104,20 @@ def revoke_credential(
         NotFoundError: there is none, or it is another's.
     """
     store.lock(session)
-    found = next((one for one in store.credentials(session) if one.id == credential_id), None)
+    found = store.credential(session, credential_id)
     if found is None or (owner is not None and found.partner != owner):
         raise NotFoundError("there is no such credential")
     if found.revoked_at is not None:
         return CredentialChange("unchanged", found)
     words = "".join(char for char in reason if char.isprintable())
     store.mark_revoked(session, credential_id, now=now, reason=words[:MAX_NAME])
-    store.bump(session)
+    store.bump_credential(session, credential_id)
     return CredentialChange("revoked", replace(found, revoked_at=now))
 
 
 def list_credentials(session: Session, *, owner: str | None) -> tuple[Credential, ...]:
     """List a partner's credentials; with `owner` None all there are. Revoked and expired ones too."""
-    return tuple(one for one in store.credentials(session) if owner is None or one.partner == owner)
+    return store.all_credentials(session) if owner is None else store.credentials(session, owner=owner)
 
 
 def _verify_wanted(wanted: WantedKey, now: int) -> tuple[frozenset[Scope], int]:
@@ -145,7 +145,7 @@ def _verify_room(existing: Sequence[Credential], wanted: WantedKey, now: int) ->
     alike = [
         one
         for one in existing
-        if (one.partner, one.role, one.method) == (wanted.partner, wanted.role, "api_key")
+        if (one.role, one.method) == (wanted.role, "api_key")
         and (wanted.partner is not None or one.name == wanted.name)
         and one.is_active(now)
     ]

@@ -148,7 +148,7 @@ def apply_contract(
     store.insert_contract(session, file, submission.lines, number=change.revision, now=now, by=by)
     store.update_partner(session, partner, revision=change.revision)
     secrets = _declare(session, file, now=now, means=means)
-    store.bump(session)
+    store.bump_partner(session, partner.slug)
     return replace(change, partner=partner, secrets=secrets)
 
 
@@ -170,7 +170,7 @@ def set_partner_state(session: Session, slug: str, state: PartnerState) -> Partn
         raise StateConflictError(f"'{slug}' is {partner.state}: it cannot become {state}")
     changed = replace(partner, state=state)
     store.update_partner(session, changed, revision=number)
-    store.bump(session)
+    store.bump_partner(session, slug)
     return PartnerChange(changed, partner.state)
 
 
@@ -190,7 +190,7 @@ def set_endpoint_state(
         return EndpointChange(endpoint, endpoint.state)
     changed = replace(endpoint, state=state)
     store.update_endpoint(session, changed)
-    store.bump(session)
+    store.bump_partner(session, partner)
     return EndpointChange(changed, endpoint.state)
 
 

@@ -9,7 +9,11 @@ from sqlmodel import Field, SQLModel, UniqueConstraint
 
 
 class CounterRow(SQLModel, table=True):
-    """One row: a number that grows with every change, so that readers know when to load again."""
+    """One row: a number that grows with every change, so that readers know when to load again.
+
+    Partners and credentials keep the number of their last change in `changed`: a reader has to load only what
+    is above the number that it knows.
+    """
 
     __tablename__ = "partners_counter"
 
@@ -31,6 +35,7 @@ class PartnerRow(SQLModel, table=True):
     outbound_partition: int
     state: str = Field(max_length=16)
     revision: int
+    changed: int = Field(sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger)
 
 
@@ -90,4 +95,5 @@ class CredentialRow(SQLModel, table=True):
     not_after: int = Field(sa_type=BigInteger)
     revoked_at: int | None = Field(sa_type=BigInteger)
     revoked_for: str | None = Field(max_length=200)
+    changed: int = Field(sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger)

@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 _LARGEST_REVISION: Final = (1 << 31) - 1
 """Of the column: PostgreSQL refuses to look for more."""
+
+_NEVER: Final = -1
+"""Before every change."""
+
 _CONTRACT: Final = TypeAdapter(Contract)
 _LINES: Final = TypeAdapter(tuple[Line, ...])
 _FILES: Final = TypeAdapter(tuple[tuple[str, str], ...])
@@ -41,24 +45,52 @@ def lock(session: Session) -> None:
     session.exec(select(CounterRow.value).where(CounterRow.id == 1).with_for_update()).one()
 
 
-def bump(session: Session) -> None:
-    """Count a change. To be called in the transaction that makes it, after `lock`."""
+def bump_partner(session: Session, slug: str) -> None:
+    """Count a change of a partner, its contract or its endpoints.
+
+    To be called in the transaction that makes it, after `lock`.
+    """
+    row = update(PartnerRow).where(col(PartnerRow.slug) == slug)
+    session.execute(row.values(changed=_bump(session)))
+
+
+def bump_credential(session: Session, credential_id: str) -> None:
+    """Count a change of a credential. To be called in the transaction that makes it, after `lock`."""
+    row = update(CredentialRow).where(col(CredentialRow.id) == credential_id)
+    session.execute(row.values(changed=_bump(session)))
+
+
+def _bump(session: Session) -> int:
     session.execute(update(CounterRow).where(col(CounterRow.id) == 1).values(value=CounterRow.value + 1))
+    return revision(session)
 
 
-def load(session: Session) -> Directory:
-    """Load everything, as of this transaction."""
+def load(session: Session, known: Directory | None = None) -> Directory:
+    """Load everything, as of this transaction.
+
+    `known`: a directory of an earlier revision of this database; only what changed since is loaded.
+    """
     number = revision(session)
-    current = select(ContractRow).join(
-        PartnerRow,
-        (col(PartnerRow.slug) == ContractRow.partner) & (col(PartnerRow.revision) == ContractRow.revision),
+    since = _NEVER
+    if known is not None and known.revision <= number:
+        since = known.revision
+    changed = select(col(PartnerRow.slug)).where(PartnerRow.changed > since)
+    current = (
+        select(ContractRow)
+        .join(
+            PartnerRow,
+            (col(PartnerRow.slug) == ContractRow.partner)
+            & (col(PartnerRow.revision) == ContractRow.revision),
+        )
+        .where(PartnerRow.changed > since)
     )
     contracts = {row.partner: row for row in session.exec(current)}
     endpoints: dict[str, list[Endpoint]] = {}
-    for endpoint_row in session.exec(select(EndpointRow).order_by(EndpointRow.id)):
+    hooks = select(EndpointRow).where(col(EndpointRow.partner).in_(changed)).order_by(EndpointRow.id)
+    for endpoint_row in session.exec(hooks):
         endpoints.setdefault(endpoint_row.partner, []).append(_endpoint(endpoint_row))
     accounts = []
-    for row in session.exec(select(PartnerRow)):
+    for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
         accounts.append(
             Account(
@@ -68,7 +100,10 @@ def load(session: Session) -> Directory:
                 tuple(endpoints.get(row.slug, ())),
             )
         )
-    return Directory(number, accounts, credentials(session))
+    shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
+    if known is None or since == _NEVER:
+        return Directory(number, accounts, map(_credential, shown))
+    return known.after(number, accounts, map(_credential, shown))
 
 
 def partner(session: Session, slug: str) -> tuple[Partner, int] | None:
@@ -90,6 +125,7 @@ def insert_partner(session: Session, new: Partner, *, now: int) -> None:
         "outbound_partition": topics.outbound_partition,
         "state": new.state,
         "revision": 0,
+        "changed": 0,
         "created_at": now,
     }
     session.execute(insert(PartnerRow), [row])
@@ -157,8 +193,20 @@ def delete_endpoints(session: Session, ids: Sequence[str]) -> None:
         session.execute(delete(EndpointRow).where(col(EndpointRow.id).in_(ids)))
 
 
-def credentials(session: Session) -> tuple[Credential, ...]:
-    """List all credentials, revoked and expired ones too, by id."""
+def credential(session: Session, credential_id: str) -> Credential | None:
+    """Find a credential."""
+    row = session.get(CredentialRow, credential_id)
+    return None if row is None else _credential(row)
+
+
+def credentials(session: Session, *, owner: str | None) -> tuple[Credential, ...]:
+    """List a partner's credentials, revoked and expired ones too, by id; with `owner` None, the house's."""
+    rows = select(CredentialRow).where(col(CredentialRow.partner) == owner)
+    return tuple(map(_credential, session.exec(rows.order_by(CredentialRow.id))))
+
+
+def all_credentials(session: Session) -> tuple[Credential, ...]:
+    """List everybody's credentials, revoked and expired ones too, by id."""
     return tuple(map(_credential, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
 
 
@@ -177,6 +225,7 @@ def insert_credential(session: Session, new: Credential, *, now: int) -> None:
         "not_after": new.not_after,
         "revoked_at": new.revoked_at,
         "revoked_for": None,
+        "changed": 0,
         "created_at": now,
     }
     session.execute(insert(CredentialRow), [row])

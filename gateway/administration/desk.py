@@ -337,7 +337,7 @@ def _keep_an_operator(session: Session, revoked: Credential, now: int) -> None:
     """Nobody could ever make another key once the last one of an operator is gone."""
     left = [
         one
-        for one in store.credentials(session)
+        for one in store.credentials(session, owner=None)
         if one.role == "operator" and one.is_active(now) and "manage" in one.scopes
     ]
     if revoked.role == "operator" and not left:

@@ -235,7 +235,7 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -
     author = Author("operator", None)
     for key in create_missing(session, vault, now=now, entropy=entropy):
         scribe.key(session, key, "created", author, now=now)
-    operators = [one for one in store.credentials(session) if one.role == "operator"]
+    operators = [one for one in store.credentials(session, owner=None) if one.role == "operator"]
     if any(one.is_active(now) and "manage" in one.scopes for one in operators):
         return None
     if operators:

@@ -13,7 +13,7 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -204,8 +204,9 @@ class Relay:
         snapshot = self._parts.catalog.current
         if snapshot is self._followed:
             return
+        everyone = self._by_shard(snapshot)
         for work in list(self._works.values()):
-            partners = self._partners(snapshot, work.shard.lease.shard)
+            partners = everyone.get(work.shard.lease.shard, [])
             new = [partner for partner in partners if not work.shard.knows(partner.slug)]
             if new:
                 topics = {partner.slug: partner.topics.outbound for partner in new}
@@ -353,9 +354,11 @@ class Relay:
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
         return [(work.shard, work.wake.set) for work in self._works.values()]
 
-    def _partners(self, snapshot: Snapshot, shard: int) -> list[Partner]:
-        everyone = snapshot.directory.partners()
-        return [each for each in everyone if shard_of(each.slug, self._terms.shards) == shard]
+    def _by_shard(self, snapshot: Snapshot) -> Mapping[int, list[Partner]]:
+        found: dict[int, list[Partner]] = {}
+        for partner in snapshot.directory.partners():
+            found.setdefault(shard_of(partner.slug, self._terms.shards), []).append(partner)
+        return found
 
     def _voice(self, partner: Partner) -> Voice:
         log = f"{self._terms.log_host}/log/{partner.log}"

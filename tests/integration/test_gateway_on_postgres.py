@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from audit.ref import format_ref
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Position, Read, Start
+from gateway.errors import AwayError
 from gateway.ingress.outcome import Accepted, Failed, Outcome
 from tests.acceptance.running import Gateway
 from tests.faults.workload import payload_of
@@ -205,6 +206,24 @@ async def test_a_database_that_is_away_is_told_in_time_and_found_again(ground: G
             for number in range(31):
                 tasks.create_task(ground.insist(world, order(number)))
         await ground.verify(world, 31)
+
+
+async def test_what_another_server_holds_is_loaded_as_a_whole(ground: Ground) -> None:
+    """A standby that was promoted may hold other rows under the numbers that we know."""
+    async with ground.running() as (world,):
+        catalog = world.parts.catalog
+        change = "UPDATE partners_partner SET name = 'Another' WHERE slug = 'acme'"
+        ground.server.execute(change, database=ground.name)
+        await catalog.follow()
+        assert catalog.current.directory.partners()[0].name != "Another"
+        ground.server.restart()
+        for _ in range(200):
+            with suppress(AwayError):
+                await catalog.follow()
+                if catalog.current.directory.partners()[0].name == "Another":
+                    break
+            await asyncio.sleep(0.05)
+        assert catalog.current.directory.partners()[0].name == "Another"
 
 
 async def in_time(asked: Awaitable[object]) -> None:

@@ -26,7 +26,6 @@ def test_what_was_loaded_is_found() -> None:
     assert found.partner("acme") == ACME
     assert [partner.slug for partner in found.partners()] == ["acme", "globex"]
     assert found.credential("api_key", "abc") is KEY
-    assert found.line("acme", "order.placed", "inbound") is LINE
     assert found.lines("acme") == (LINE,)
     assert found.endpoints("acme") == (HOOK,)
     assert found.contract("acme") is None
@@ -36,8 +35,21 @@ def test_what_is_unknown_or_anothers_is_not_found() -> None:
     found = directory()
     assert found.partner("initech") is None
     assert found.credential("mtls", "abc") is None
-    assert found.line("acme", "order.placed", "outbound") is None
-    assert found.line("globex", "order.placed", "inbound") is None
     assert found.lines("initech") == ()
     assert found.endpoints("globex") == ()
     assert found.contract("initech") is None
+
+
+def test_what_did_not_change_is_the_same_afterwards() -> None:
+    found = directory()
+    closed = Account(replace(ACME, slug="globex", log="log2", state="closed"), None, (), ())
+    initech = Account(replace(ACME, slug="initech", log="log3"), None, (), ())
+    revoked = replace(KEY, revoked_at=5)
+    later = found.after(8, [initech, closed], [revoked])
+    assert (found.revision, later.revision) == (7, 8)
+    assert later.account("acme") is found.account("acme") is not None
+    assert later.account("globex") is closed
+    assert [one.slug for one in later.partners()] == ["acme", "globex", "initech"]
+    assert later.credential("api_key", "abc") is revoked
+    assert found.credential("api_key", "abc") is KEY
+    assert found.account("initech") is None

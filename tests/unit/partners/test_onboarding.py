@@ -71,7 +71,7 @@ def test_the_same_contract_again_makes_no_revision(session: Session, apply: Appl
 def test_the_same_file_with_other_schema_ids_makes_a_revision(session: Session, apply: Apply) -> None:
     apply()
     assert apply(schema_id=2).revision == 2
-    line = store.load(session).line("acme", "order.placed", "inbound")
+    line = next(one for one in store.load(session).lines("acme") if one.terms.event_type == "order.placed")
     assert line is not None
     assert line.schema_ids == (2,)
 

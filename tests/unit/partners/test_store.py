@@ -1,14 +1,26 @@
 """Rows to values and back."""
 
+import os
+
 import pytest
 from sqlmodel import Session
 
 from partners import store
 from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
-from partners.onboarding import Means, Submission, apply_contract
+from partners.directory import Directory
+from partners.issuing import WantedKey, create_credential, revoke_credential
+from partners.onboarding import (
+    Means,
+    Submission,
+    apply_contract,
+    set_endpoint_state,
+    set_partner_state,
+)
 from tests.unit.partners.conftest import Apply, submission
 from tests.unit.partners.test_contract_file import FULL
+
+NOW = 1_800_000_000_000
 
 
 def test_an_empty_database_holds_an_empty_directory(session: Session) -> None:
@@ -58,8 +70,8 @@ def test_a_lock_counts_nothing(session: Session) -> None:
     store.lock(session)
     store.lock(session)
     assert store.revision(session) == 0
-    store.bump(session)
-    store.bump(session)
+    store.bump_partner(session, "acme")
+    store.bump_credential(session, "crd_1")
     assert store.revision(session) == 2
 
 
@@ -74,6 +86,62 @@ def test_partners_are_kept_apart(session: Session, apply: Apply) -> None:
     assert not mine & theirs
     first, second = directory.partners()
     assert first.log != second.log
+
+
+def test_only_what_changed_since_is_loaded_again(session: Session, apply: Apply) -> None:
+    apply()
+    apply(submission_text("globex"))
+    before = store.load(session)
+    assert store.load(session, before).account("acme") is before.account("acme")
+    set_partner_state(session, "acme", "active")
+    after = store.load(session, before)
+    assert after.revision == before.revision + 1
+    assert after.account("globex") is before.account("globex")
+    assert [one.state for one in after.partners()] == ["active", "provisioning"]
+    hook = after.endpoints("globex")[0]
+    set_endpoint_state(session, "globex", hook.id, "disabled")
+    last = store.load(session, after)
+    assert last.account("acme") is after.account("acme")
+    assert last.endpoints("globex")[0].state == "disabled"
+    assert last.contract("globex") == after.contract("globex")
+    assert last.lines("globex") == after.lines("globex")
+    assert same(last, store.load(session))
+
+
+def test_keys_that_are_made_and_revoked_are_loaded_again(session: Session, apply: Apply) -> None:
+    apply()
+    none = store.load(session)
+    kinds = [WantedKey("acme", "partner"), WantedKey(None, "operator")]
+    made = [
+        create_credential(session, kind, pepper=b"p" * 32, entropy=os.urandom, now=NOW).credential
+        for kind in kinds
+    ]
+    two = store.load(session, none)
+    assert [two.credential("api_key", one.match) for one in made] == made
+    assert two.account("acme") is none.account("acme")
+    revoke_credential(session, made[0].id, owner=None, now=NOW + 1)
+    one = store.load(session, two)
+    assert [each and each.revoked_at for each in (one.credential("api_key", x.match) for x in made)] == [
+        NOW + 1,
+        None,
+    ]
+    assert same(one, store.load(session))
+
+
+def test_a_directory_of_a_later_time_is_no_ground_to_build_on(session: Session, apply: Apply) -> None:
+    """A database may be a restored one: its numbers begin again."""
+    apply()
+    later = Directory(store.revision(session) + 1, [], [])
+    assert same(store.load(session, later), store.load(session))
+
+
+def same(one: Directory, other: Directory) -> bool:
+    slugs = [partner.slug for partner in one.partners()]
+    return (
+        one.revision == other.revision
+        and one.partners() == other.partners()
+        and all(one.account(slug) == other.account(slug) for slug in slugs)
+    )
 
 
 def submission_text(slug: str) -> str:

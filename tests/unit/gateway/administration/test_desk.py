@@ -132,14 +132,14 @@ async def test_a_dry_run_of_a_credential_is_the_real_one_rolled_back(
         await put(world, sent())
         desk, database = world.parts.administration, world.parts.ground.database
         made = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR)
-        before = await database.read(store.revision), await database.read(store.credentials)
+        before = await database.read(store.revision), await database.read(store.all_credentials)
         dry = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR, dry_run=True)
         gone = await desk.revoke_credential(
             made.credential.id, owner="acme", reason="", by=OPERATOR, dry_run=True
         )
         assert (dry.action, dry.text, dry.credential.name) == ("created", None, "n")
         assert (gone.action, gone.credential.revoked_at is None) == ("revoked", False)
-        assert (await database.read(store.revision), await database.read(store.credentials)) == before
+        assert (await database.read(store.revision), await database.read(store.all_credentials)) == before
 
 
 async def test_credentials_and_contracts_are_entries_with_their_author(
@@ -162,7 +162,7 @@ async def test_credentials_and_contracts_are_entries_with_their_author(
 async def test_the_last_operators_key_stays(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         desk = world.parts.administration
-        (first,) = (await world.parts.ground.database.read(store.credentials))[:1]
+        (first,) = (await world.parts.ground.database.read(store.all_credentials))[:1]
         with pytest.raises(CallerError, match="last operator's key"):
             await desk.revoke_credential(first.id, owner=None, reason="", by=OPERATOR)
         await desk.create_credential(WantedKey(None, "operator", "second"), by=OPERATOR)

@@ -170,16 +170,16 @@ def test_a_lease_that_changes_after_a_confirmation_is_in_no_deadlock(
             made = [make(session, event_id) for event_id in "AB"]
             expire_leases(session)
         early, late = sorted((replace(one, lease_until=0) for one in made), key=lambda one: one.ref)
-        change = {
+        changes: dict[str, Write] = {
             "take over": TakeOver(((early.ref, 0),)),
             "abandon": abandoned(early),
             "give back": given(early),
-        }[kind]
+        }
         with ThreadPoolExecutor(1) as other, database.begin() as session:
             write(session, confirmed(late))
             begun = other.submit(change_in_another, database, confirmed(early, late))
             wait_until_one_waits(postgres_server)
-            write(session, change)
+            write(session, changes[kind])
             session.commit()
             begun.result(timeout=30)
         with database.begin() as session:
