@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from sqlmodel import Session
@@ -76,6 +77,7 @@ _COMPARE_SECONDS: Final = 30.0
 
 _SOON_SECONDS: Final = 3.0
 _MOST_WARNINGS: Final = 50
+_KNOWN_SPECS: Final = 65_536
 
 
 class Catalog:
@@ -98,7 +100,7 @@ class Catalog:
         """
         self._database = database
         self._broker = broker
-        self._topics = topics
+        self._topics = lru_cache(_KNOWN_SPECS)(lambda partner: tuple(topics(partner)))
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
@@ -216,7 +218,7 @@ class Catalog:
         """
         if self._broker.away_for_ms():
             raise BrokerError("broker_unavailable", "the broker is away")
-        specs = list(self._topics(partner))
+        specs = self._topics(partner)
         there = await self._broker.describe([spec.name for spec in specs])
         asked = [spec for spec in specs if spec.name in there]
         found = await self._broker.ensure(asked) if asked else {}
