@@ -32,13 +32,21 @@ _CHUNK_BYTES: Final = 64 * 2**20
 class Change:
     """Which rows change, and how.
 
-    `match`: columns, the first of them the table's key, by whose values each row is found. `only`: what a row
-    must have besides to be changed. `same`: what every changed row gets.
+    `match`: columns, the first of them the table's key, by whose values each row is found.
+    `was`: columns that must still have a value that the row given holds under another name (that name first).
+    `only`: what a row must have besides to be changed. `same`: what every changed row gets.
+    `is_shared`: others may change the same rows at the same time.
     """
 
     match: tuple[str, ...]
+    was: tuple[tuple[str, str], ...] = ()
     only: Same = ()
     same: Same = ()
+    is_shared: bool = True
+
+    def found_by(self) -> tuple[tuple[str, str], ...]:
+        """What finds a row: a name in the rows given, and its column."""
+        return (*((name, name) for name in self.match), *self.was)
 
 
 def insert_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
@@ -57,12 +65,13 @@ def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
         _insert(session, row, some, " ON CONFLICT DO NOTHING")
 
 
-def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Change) -> None:
-    """Change rows; those that do not match are left alone.
+def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Change) -> int:
+    """Change rows; those that do not match are left alone. Returns how many were changed.
 
     Each of `rows` holds the columns of `change.match`, no two of them alike, and those that are to change. On
-    PostgreSQL they are locked in the order of their keys first, as by all that write many at once.
+    PostgreSQL shared ones are locked in the order of their keys first, as by all that write many at once.
     """
+    count = 0
     for some in _chunks(rows):
         dialect, table, names = _dialect(session), table_of(row), tuple(some[0])
         connection = session.connection()
@@ -70,12 +79,16 @@ def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Chang
         if dialect.name == "postgresql":
             lock, update = _array_update(dialect, table, names, change)
             columns = _columns(some, names)
-            connection.exec_driver_sql(lock, (columns[names.index(change.match[0])],))
-            connection.exec_driver_sql(update, (*same, *columns, *only))
+            if change.is_shared:
+                connection.exec_driver_sql(lock, (columns[names.index(change.match[0])],))
+            done = connection.exec_driver_sql(update, (*same, *columns, *only))
         else:
-            changed = [name for name in names if name not in change.match]
-            values = [(*same, *one, *only) for one in _tuples(some, (*changed, *change.match))]
-            connection.exec_driver_sql(_row_update(dialect, table, names, change), values)
+            finding = [name for name, _ in change.found_by()]
+            order = [*(name for name in names if name not in finding), *finding]
+            values = [(*same, *one, *only) for one in _tuples(some, order)]
+            done = connection.exec_driver_sql(_row_update(dialect, table, names, change), values)
+        count += done.rowcount
+    return count
 
 
 def find_rows(
@@ -125,11 +138,13 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
     name, key = quote(table.name), quote(change.match[0])
     array = _array(dialect, table, change.match[0])
     lock = f"SELECT 1 FROM {name} WHERE {key} = ANY({array}) ORDER BY {key} FOR UPDATE"  # noqa: S608 - names of our own tables; values are parameters
+    finding = dict(change.found_by())
     sets = [f"{quote(one)} = %b" for one, _ in change.same]
-    sets += [f"{quote(one)} = x.{quote(one)}" for one in names if one not in change.match]
-    tests = [f"{name}.{quote(one)} = x.{quote(one)}" for one in change.match]
+    sets += [f"{quote(one)} = x.{quote(one)}" for one in names if one not in finding]
+    tests = [f"{name}.{quote(column)} = x.{quote(one)}" for one, column in finding.items()]
     tests += [f"{name}.{quote(one)} = %b" for one, _ in change.only]
-    given = f"{_arrays(dialect, table, names)} AS x({', '.join(map(quote, names))})"
+    arrays = _arrays(dialect, table, [finding.get(one, one) for one in names])
+    given = f"{arrays} AS x({', '.join(map(quote, names))})"
     return lock, f"UPDATE {name} SET {', '.join(sets)} FROM {given} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
 
@@ -137,9 +152,11 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
 def _row_update(dialect: Dialect, table: Table, names: Sequence[str], change: Change) -> str:
     """Parameters: the same values of all, the changed columns, those that match, and those of `only`."""
     quote = dialect.identifier_preparer.quote
-    changed = [one for one, _ in change.same] + [one for one in names if one not in change.match]
+    finding = dict(change.found_by())
+    changed = [one for one, _ in change.same] + [one for one in names if one not in finding]
     sets = ", ".join(f"{quote(one)} = ?" for one in changed)
-    tests = " AND ".join(f"{quote(one)} = ?" for one in (*change.match, *(one for one, _ in change.only)))
+    tested = [*finding.values(), *(one for one, _ in change.only)]
+    tests = " AND ".join(f"{quote(one)} = ?" for one in tested)
     return f"UPDATE {quote(table.name)} SET {sets} WHERE {tests}"  # noqa: S608 - names of our own tables; values are parameters
 
 

@@ -8,7 +8,7 @@ guard, not the first. Order of a crash-safe round: append and commit, sign the h
 Source: docs/formats.md section 6.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlmodel import Session
 
@@ -20,12 +20,13 @@ from audit.evidence import Evidence
 from audit.proof import ConsistencyProof, InclusionProof, format_consistency, format_proof
 from audit.store import LogState, Pending
 from audit.tile import Tile, encode_bundle
-from audit.tree import Head, NodeKey, NodeReader, prove_consistency, prove_inclusion, root_at
+from audit.tree import Head, Node, NodeKey, NodeReader, prove_consistency, prove_inclusion, root_at
 
 __all__ = [
     "LogState",
     "Pending",
     "append",
+    "append_all",
     "check_published",
     "consistency",
     "consistency_text",
@@ -33,13 +34,16 @@ __all__ = [
     "entry",
     "heads",
     "open_log",
+    "open_logs",
     "pending",
     "pending_logs",
     "proof_text",
     "prove",
     "publish",
+    "publish_all",
     "settle",
     "state",
+    "states",
     "submit",
     "submit_all",
     "tile",
@@ -73,8 +77,17 @@ def settle(session: Session, ids: Sequence[bytes]) -> None:
 
 def open_log(session: Session, origin: str) -> Head:
     """The head of a log; a log that does not exist is made, empty."""
-    store.insert_head(session, origin)
-    return state(session, origin).head
+    return open_logs(session, [origin])[origin]
+
+
+def open_logs(session: Session, origins: Collection[str]) -> Mapping[str, Head]:
+    """The heads of logs, by origin; those that do not exist are made, empty."""
+    found = store.find_states(session, origins)
+    missing = set(origins) - found.keys()
+    if missing:
+        store.insert_heads(session, missing)
+        found = {**found, **store.find_states(session, missing)}
+    return {origin: one.head for origin, one in found.items()}
 
 
 def state(session: Session, origin: str) -> LogState:
@@ -83,10 +96,20 @@ def state(session: Session, origin: str) -> LogState:
     Raises:
         NotInLogError: There is no such log.
     """
-    found = store.load_states(session, origin=origin)
-    if not found:
-        raise NotInLogError(f"no log {origin}")
-    return found[0]
+    return states(session, [origin])[origin]
+
+
+def states(session: Session, origins: Collection[str]) -> Mapping[str, LogState]:
+    """Heads and published checkpoints of logs, by origin.
+
+    Raises:
+        NotInLogError: One of them does not exist.
+    """
+    found = store.find_states(session, origins)
+    missing = set(origins) - found.keys()
+    if missing:
+        raise NotInLogError(f"no log {min(missing)}")
+    return found
 
 
 def heads(session: Session) -> tuple[LogState, ...]:
@@ -95,56 +118,81 @@ def heads(session: Session) -> tuple[LogState, ...]:
 
 
 def append(session: Session, origin: str, batch: Sequence[Evidence]) -> Head:
-    """Append evidence, in the caller's transaction; the caller has checked its lease in it.
+    """Append to one log; see `append_all`. The first of the batch stands at index `size - len(batch)`."""
+    return append_all(session, {origin: batch})[origin]
+
+
+def append_all(session: Session, batches: Mapping[str, Sequence[Evidence]]) -> Mapping[str, Head]:
+    """Append evidence to logs, in the caller's transaction; the caller has checked its lease in it.
 
     Args:
         session: The caller's transaction.
-        origin: The log with its epoch; opened before.
-        batch: Evidence of this log, in order. An empty batch changes nothing.
+        batches: By log with its epoch, opened before: evidence of that log, in order. An empty batch changes
+            nothing.
 
     Returns:
-        The head after it; to be signed only once the transaction is committed. The first of the batch stands
-        at index `size - len(batch)`.
+        By log, the head after it; to be signed only once the transaction is committed.
 
     Raises:
         EvidenceRuleError: A record names another log.
         NotInLogError: There is no such log.
         StaleHeadError: Somebody else appended; roll back.
     """
-    log, _epoch = split_origin(origin)
-    old = state(session, origin).head
-    for evidence in batch:
-        if evidence.log != log:
-            raise EvidenceRuleError(f"evidence of {evidence.log} does not belong into {origin}")
-    if not batch:
-        return old
-    leaves = [evidence.leaf() for evidence in batch]
-    new, nodes = old.append(leaves)
-    # The comparison comes first: it locks the head's row, so that what follows sees all that was committed.
-    if not store.replace_head(session, old, new):
-        raise StaleHeadError(f"{origin} no longer has {old.size} entries")
-    store.insert_nodes(session, origin, nodes)
-    store.insert_entries(session, origin, batch, leaves, first=old.size)
-    return new
+    heads = {origin: one.head for origin, one in states(session, batches).items()}
+    grown: list[tuple[Head, Head]] = []
+    nodes: dict[str, Sequence[Node]] = {}
+    entered: list[store.Batch] = []
+    for origin, batch in batches.items():
+        log, _epoch = split_origin(origin)
+        for evidence in batch:
+            if evidence.log != log:
+                raise EvidenceRuleError(f"evidence of {evidence.log} does not belong into {origin}")
+        if batch:
+            old, leaves = heads[origin], [evidence.leaf() for evidence in batch]
+            heads[origin], nodes[origin] = old.append(leaves)
+            grown.append((old, heads[origin]))
+            entered.append(store.Batch(origin, old.size, batch, leaves))
+    # The comparison comes first: it locks the heads' rows, so that what follows sees all that was committed.
+    if not store.replace_heads(session, grown):
+        raise StaleHeadError(_moved(session, grown))
+    store.insert_nodes(session, nodes)
+    store.insert_entries(session, entered)
+    return heads
+
+
+def _moved(session: Session, grown: Sequence[tuple[Head, Head]]) -> str:
+    now = store.find_states(session, [old.origin for old, _ in grown])
+    moved = [old for old, new in grown if old.origin not in now or now[old.origin].head != new]
+    return ", ".join(f"{old.origin} no longer has {old.size} entries" for old in moved)
 
 
 def publish(session: Session, origin: str, checkpoint: bytes) -> Checkpoint:
-    """Remember the signed checkpoint that the world was shown, so that it can be served.
+    """Remember one checkpoint; see `publish_all`."""
+    return publish_all(session, {origin: checkpoint})[origin]
+
+
+def publish_all(session: Session, checkpoints: Mapping[str, bytes]) -> Mapping[str, Checkpoint]:
+    """Remember signed checkpoints, by log, that the world was shown, so that they can be served.
 
     Raises:
-        InconsistentError: It is not of this log at any of its sizes, or older than the one published before.
+        InconsistentError: One is not of its log at any of its sizes, or older than the one published before.
         NotInLogError: There is no such log, or it has fewer entries.
         MalformedError: The bytes are no checkpoint.
     """
-    shown, _note = read_checkpoint(checkpoint)
-    if shown.origin != origin:
-        raise InconsistentError(f"a checkpoint of {shown.origin} is none of {origin}")
-    if shown.size < state(session, origin).checkpoint_size:
-        raise InconsistentError(
-            f"{origin}: a checkpoint of {shown.size} entries is older than the published one"
-        )
-    check_published(session, shown)
-    store.save_checkpoint(session, origin, checkpoint.decode(), shown.size)
+    shown = {origin: read_checkpoint(note)[0] for origin, note in checkpoints.items()}
+    for origin, one in shown.items():
+        if one.origin != origin:
+            raise InconsistentError(f"a checkpoint of {one.origin} is none of {origin}")
+    known = states(session, shown)
+    for origin, one in shown.items():
+        if one.size < known[origin].checkpoint_size:
+            raise InconsistentError(
+                f"{origin}: a checkpoint of {one.size} entries is older than the published one"
+            )
+        if (one.size, one.root) != (known[origin].head.size, known[origin].head.root()):
+            check_published(session, one)
+    texts = [(origin, note.decode(), shown[origin].size) for origin, note in checkpoints.items()]
+    store.save_checkpoints(session, texts)
     return shown
 
 

@@ -57,7 +57,7 @@ class EntryRow(SQLModel, table=True):
 
     __tablename__ = "audit_entry"
     __table_args__ = (
-        Index("audit_entry_ref", "log", "ref"),
+        Index("audit_entry_ref", "ref", "log"),
         Index("audit_entry_id", "log", "event_id"),
         Index(
             "audit_entry_page",

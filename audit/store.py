@@ -5,13 +5,12 @@ Every function takes the caller's session and works in its transaction, on SQLit
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final
 
-from sqlalchemy import CursorResult, and_, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import and_, delete, or_, select
 from sqlmodel import Session, col
 
-from audit.bulk import find_rows, insert_rows
+from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, update_rows
 from audit.checkpoint import split_origin
 from audit.entry import Entry, code_of, direction_of, is_listed
 from audit.errors import NotInLogError
@@ -76,64 +75,67 @@ def delete_pending(session: Session, ids: Sequence[bytes]) -> None:
         session.execute(delete(PendingRow).where(col(PendingRow.id).in_(ids[start : start + _CHUNK])))
 
 
-def insert_head(session: Session, origin: str) -> None:
-    """Make an empty log, unless it exists."""
-    log, epoch = split_origin(origin)
-    values = {"log": log, "epoch": epoch, "size": 0, "edge": b"", "checkpoint_size": 0}
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(postgresql.insert(HeadRow).values(values).on_conflict_do_nothing())
-    else:
-        session.execute(sqlite.insert(HeadRow).values(values).on_conflict_do_nothing())
-
-
-def load_states(session: Session, *, origin: str | None = None) -> tuple[LogState, ...]:
-    """All logs in all epochs, or the one asked for."""
-    query = select(
-        col(HeadRow.log),
-        col(HeadRow.epoch),
-        col(HeadRow.size),
-        col(HeadRow.edge),
-        col(HeadRow.checkpoint),
-        col(HeadRow.checkpoint_size),
-    ).order_by(col(HeadRow.log), col(HeadRow.epoch))
-    if origin is not None:
-        log, epoch = split_origin(origin)
-        query = query.where(col(HeadRow.log) == log, col(HeadRow.epoch) == epoch)
-    return tuple(
-        LogState(Head(f"{log}/{epoch}", size, _split_edge(edge)), checkpoint, checkpoint_size)
-        for log, epoch, size, edge, checkpoint, checkpoint_size in session.execute(query)
-    )
-
-
-def replace_head(session: Session, old: Head, new: Head) -> bool:
-    """Compare and set: False, and nothing is changed, if the log no longer stands where `old` says."""
-    log, epoch = split_origin(old.origin)
-    result = session.execute(
-        update(HeadRow)
-        .where(col(HeadRow.log) == log, col(HeadRow.epoch) == epoch, col(HeadRow.size) == old.size)
-        .values(size=new.size, edge=b"".join(new.edge))
-        .execution_options(synchronize_session=False)
-    )
-    return cast("CursorResult[Any]", result).rowcount == 1
-
-
-def save_checkpoint(session: Session, origin: str, checkpoint: str, size: int) -> None:
-    """Keep the text of the last published checkpoint."""
-    log, epoch = split_origin(origin)
-    session.execute(
-        update(HeadRow)
-        .where(col(HeadRow.log) == log, col(HeadRow.epoch) == epoch)
-        .values(checkpoint=checkpoint, checkpoint_size=size)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def insert_nodes(session: Session, origin: str, nodes: Sequence[Node]) -> None:
-    """Write nodes; they never change."""
-    log, epoch = split_origin(origin)
+def insert_heads(session: Session, origins: Collection[str]) -> None:
+    """Make empty logs of those that do not exist."""
     rows = [
-        {"log": log, "epoch": epoch, "level": node.level, "index": node.index, "hash": node.hash}
-        for node in nodes
+        {"log": log, "epoch": epoch, "size": 0, "edge": b"", "checkpoint_size": 0}
+        for log, epoch in sorted(map(split_origin, origins))
+    ]
+    insert_new_rows(session, HeadRow, rows)
+
+
+def load_states(session: Session) -> tuple[LogState, ...]:
+    """All logs in all epochs, by name and epoch."""
+    columns = [getattr(HeadRow, name) for name in _STATE]
+    rows = session.execute(select(*columns).order_by(col(HeadRow.log), col(HeadRow.epoch)))
+    return tuple(_state(*row) for row in rows)
+
+
+def find_states(session: Session, origins: Collection[str]) -> Mapping[str, LogState]:
+    """Those of these logs that exist, by origin."""
+    names = sorted({split_origin(origin)[0] for origin in origins})
+    found = [_state(*row) for row in find_rows(session, HeadRow, _STATE, key="log", among=names)]
+    return {one.head.origin: one for one in found if one.head.origin in origins}
+
+
+_STATE: Final = ("log", "epoch", "size", "edge", "checkpoint", "checkpoint_size")
+
+
+def _state(
+    log: str, epoch: int, size: int, edge: bytes, checkpoint: str | None, checkpoint_size: int
+) -> LogState:
+    return LogState(Head(f"{log}/{epoch}", size, _split_edge(edge)), checkpoint, checkpoint_size)
+
+
+def replace_heads(session: Session, pairs: Sequence[tuple[Head, Head]]) -> bool:
+    """Compare and set, each as (old, new); False, to be rolled back, if a log no longer stands at `old`."""
+    rows = [
+        {**_key(old.origin), "old_size": old.size, "size": new.size, "edge": b"".join(new.edge)}
+        for old, new in pairs
+    ]
+    return update_rows(session, HeadRow, rows, _GROWTH) == len(pairs)
+
+
+def save_checkpoints(session: Session, shown: Sequence[tuple[str, str, int]]) -> None:
+    """Keep the texts of the last published checkpoints, each as (origin, text, size)."""
+    rows = [
+        {**_key(origin), "checkpoint": checkpoint, "checkpoint_size": size}
+        for origin, checkpoint, size in shown
+    ]
+    update_rows(session, HeadRow, rows, _PUBLICATION)
+
+
+# Rows of the one owner of the log's lease.
+_GROWTH: Final = Change(match=("log", "epoch"), was=(("old_size", "size"),), is_shared=False)
+_PUBLICATION: Final = Change(match=("log", "epoch"), is_shared=False)
+
+
+def insert_nodes(session: Session, nodes: Mapping[str, Sequence[Node]]) -> None:
+    """Write nodes, by origin; they never change."""
+    rows = [
+        {**key, "level": node.level, "index": node.index, "hash": node.hash}
+        for key, some in ((_key(origin), some) for origin, some in nodes.items())
+        for node in some
     ]
     insert_rows(session, NodeRow, rows)
 
@@ -196,26 +198,31 @@ def load_leaves(session: Session, origin: str, *, first: int, count: int) -> lis
     return list(session.execute(query).scalars())
 
 
-def insert_entries(
-    session: Session, origin: str, batch: Sequence[Evidence], leaves: Sequence[bytes], *, first: int
-) -> None:
-    """Write entries and leaves from index `first` on. The first entry of an event stands for it in lists."""
-    log, epoch = split_origin(origin)
-    seen = load_known_refs(session, log, {each.ref for each in batch if each.ref is not None})
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is appended to one log: evidence with its leaves, from index `first` on."""
+
+    origin: str
+    first: int
+    evidence: Sequence[Evidence]
+    leaves: Sequence[bytes]
+
+
+def insert_entries(session: Session, batches: Sequence[Batch]) -> None:
+    """Write entries and leaves. The first entry of an event stands for it in lists."""
+    refs = {each.ref for one in batches for each in one.evidence if each.ref is not None}
+    known = find_rows(session, EntryRow, ["log", "ref"], key="ref", among=sorted(refs))
+    seen = set(known)
     rows: list[dict[str, Any]] = []
-    for index, (evidence, leaf) in enumerate(zip(batch, leaves, strict=True), first):
-        is_first = is_listed(evidence) if evidence.ref is None else evidence.ref not in seen
-        place = {"log": log, "epoch": epoch, "index": index, "leaf": leaf, "is_first": is_first}
-        rows.append(place | _columns(evidence))
-        if evidence.ref is not None:
-            seen.add(evidence.ref)
+    for one in batches:
+        key = _key(one.origin)
+        log = key["log"]
+        for index, (evidence, leaf) in enumerate(zip(one.evidence, one.leaves, strict=True), one.first):
+            is_first = is_listed(evidence) if evidence.ref is None else (log, evidence.ref) not in seen
+            rows.append({**key, "index": index, "leaf": leaf, "is_first": is_first, **_columns(evidence)})
+            if evidence.ref is not None:
+                seen.add((log, evidence.ref))
     insert_rows(session, EntryRow, rows)
-
-
-def load_known_refs(session: Session, log: str, refs: Collection[bytes]) -> set[bytes]:
-    """Those of `refs` that the log already has an entry of, in any epoch."""
-    found = find_rows(session, EntryRow, ["ref"], key="ref", among=sorted(refs), only=(("log", log),))
-    return {ref for (ref,) in found}
 
 
 def load_entry(session: Session, origin: str, index: int) -> Entry | None:
@@ -245,6 +252,11 @@ def entry_from(row: EntryRow) -> Entry:
         endpoint=row.endpoint,
         code=row.code,
     )
+
+
+def _key(origin: str) -> dict[str, Any]:
+    log, epoch = split_origin(origin)
+    return {"log": log, "epoch": epoch}
 
 
 def _columns(evidence: Evidence) -> dict[str, Any]:

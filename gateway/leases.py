@@ -6,7 +6,7 @@ it, so that a late owner's work is refused however late it comes. Never trusts a
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
@@ -53,19 +53,27 @@ def shard_of(slug: str, shards: int) -> int:
     return int.from_bytes(hashlib.sha256(b"gateway/shard/v1\x00" + slug.encode()).digest()[:8]) % shards
 
 
-def check(session: Session, lease: Lease) -> None:
-    """Fail unless the lease is still ours, and keep it ours until the transaction ends.
+def check_all(session: Session, leases: Sequence[Lease]) -> None:
+    """Fail unless these leases of one role are still ours, and keep them ours until the transaction ends.
 
     Raises:
-        LeaseLostError: another owner has it, or it is gone: roll back and drop the work.
+        LeaseLostError: another owner has one, or it is gone: roll back and drop the work.
     """
-    row = select(col(LeaseRow.epoch)).where(
-        col(LeaseRow.role) == lease.role, col(LeaseRow.shard) == lease.shard
+    rows = (
+        select(col(LeaseRow.shard), col(LeaseRow.epoch))
+        .where(
+            col(LeaseRow.role).in_({lease.role for lease in leases}),
+            col(LeaseRow.shard).in_([lease.shard for lease in leases]),
+        )
+        .order_by(col(LeaseRow.shard))
     )
     # A key share lock stands in the way of a take-over (FOR UPDATE), not of a renewal (no key changes).
-    epoch = session.execute(row.with_for_update(read=True, key_share=True)).scalar_one_or_none()
-    if epoch != lease.epoch:
-        raise LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, now {epoch}")
+    rows = rows.with_for_update(read=True, key_share=True)
+    found = {int(shard): int(epoch) for shard, epoch in session.execute(rows)}
+    for lease in leases:
+        if found.get(lease.shard) != lease.epoch:
+            now = found.get(lease.shard)
+            raise LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, now {now}")
 
 
 def are_shared(session: Session) -> bool:

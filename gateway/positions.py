@@ -7,12 +7,14 @@ stores what was read, or not at all.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import bindparam, func, insert, select, tuple_, update
+from sqlalchemy import func, select, tuple_
 from sqlmodel import Session, col
 
+from audit.bulk import Change, insert_rows, update_rows
 from gateway.errors import PositionMovedError
-from gateway.leases import Lease, check
+from gateway.leases import Lease, check_all
 from gateway.rows import PositionRow
 
 
@@ -77,38 +79,35 @@ def load_reached(session: Session) -> tuple[Reached, ...]:
 
 
 def advance(session: Session, lease: Lease, moves: Sequence[Move]) -> None:
-    """Check the lease and every `before`, then store every `after`, under the lease's role.
+    """As `advance_all`, for one shard."""
+    advance_all(session, [(lease, moves)])
+
+
+def advance_all(session: Session, steps: Sequence[tuple[Lease, Sequence[Move]]]) -> None:
+    """Check the leases and every `before`, then store every `after`, under the leases' one role.
 
     Raises:
-        LeaseLostError: the shard is another's; nothing was changed.
+        LeaseLostError: a shard is another's; nothing was changed.
         PositionMovedError: a stored position differs from `before`; nothing was changed.
     """
-    check(session, lease)
-    stored = _load(session, lease.role, [(move.topic_id, move.partition) for move in moves])
+    if not steps:
+        return
+    check_all(session, [lease for lease, _ in steps])
+    role, moves = steps[0][0].role, [move for _, some in steps for move in some]
+    stored = _load(session, role, [(move.topic_id, move.partition) for move in moves])
     for move in moves:
         found = stored.get((move.topic_id, move.partition))
         if found != move.before:
             raise PositionMovedError(
-                f"{lease.role} at {move.topic} [{move.partition}]: stored {found}, expected {move.before}"
+                f"{role} at {move.topic} [{move.partition}]: stored {found}, expected {move.before}"
             )
-    new = [move for move in moves if move.before is None]
-    if new:
-        session.execute(insert(PositionRow), [_values(lease.role, move) for move in new])
-    known = [move for move in moves if move.before is not None]
-    if known:
-        keys = [{f"at_{name}": value for name, value in _values(lease.role, m).items()} for m in known]
-        session.connection().execute(_UPDATE, keys)
+    insert_rows(session, PositionRow, [_values(role, move) for move in moves if move.before is None])
+    known = [_values(role, move) for move in moves if move.before is not None]
+    update_rows(session, PositionRow, known, _ADVANCE)
 
 
-_UPDATE = (
-    update(PositionRow)
-    .where(
-        col(PositionRow.role) == bindparam("at_role"),
-        col(PositionRow.topic_id) == bindparam("at_topic_id"),
-        col(PositionRow.partition) == bindparam("at_partition"),
-    )
-    .values(next=bindparam("at_next"), finished=bindparam("at_finished"), topic=bindparam("at_topic"))
-)
+# Rows of the one owner of the shard.
+_ADVANCE: Final = Change(match=("topic_id", "role", "partition"), is_shared=False)
 
 
 def _load(session: Session, role: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Progress]:

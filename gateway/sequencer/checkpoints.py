@@ -7,8 +7,6 @@ same text is signed again. A head that is not committed is never signed.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from sqlmodel import Session
-
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.note import Signer
@@ -69,14 +67,12 @@ class Checkpoints:
         wanted = sorted(origins)
         if not wanted:
             return set()
-        states = await self.database.read(
-            lambda session: [audit_log.state(session, origin) for origin in wanted]
-        )
+        states = await self.database.read(lambda session: audit_log.states(session, wanted))
         notes = {
             one.head.origin: sign_checkpoint(
                 Checkpoint(one.head.origin, one.head.size, one.head.root()), self.signer()
             )
-            for one in states
+            for one in states.values()
         }
         now = self.clock()
         results = await self.broker.append(
@@ -89,11 +85,7 @@ class Checkpoints:
         }
         self.step("proof.4.published")
 
-        def store(session: Session) -> None:
-            for origin, note in shown.items():
-                audit_log.publish(session, origin, note)
-
         if shown:
-            await self.database.write(store)
+            await self.database.write(lambda session: audit_log.publish_all(session, shown))
             self.step("proof.4.served")
         return set(wanted) - shown.keys()

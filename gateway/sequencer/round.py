@@ -16,7 +16,7 @@ from audit.evidence import Evidence
 from audit.receipt import parse_receipt, verify_receipt
 from audit.search import timeline
 from gateway.leases import Lease
-from gateway.positions import Move, advance
+from gateway.positions import Move, advance_all
 from gateway.rows import ClaimRow
 from gateway.sequencer.orphans import Orphan, forget_former
 from gateway.sequencer.sighting import Sighting, Suspect
@@ -60,8 +60,7 @@ def write_round(session: Session, todo: Round) -> Written:
         LeaseLostError: a shard is another's; PositionMovedError, StaleHeadError: another has written.
     """
     written = Written()
-    for lease, moves in todo.moves:
-        advance(session, lease, moves)
+    advance_all(session, todo.moves)
     fresh = _fresh(session, todo, written)
     waiting = {
         log: audit_log.pending(session, log, PENDING_LIMIT)
@@ -75,25 +74,32 @@ def write_round(session: Session, todo: Round) -> Written:
     direct: dict[str, list[Evidence]] = {}
     for evidence in todo.evidence:
         direct.setdefault(evidence.log, []).append(evidence)
-    entered: list[tuple[Sighting | Orphan, int]] = []
+    batches: dict[str, list[Evidence]] = {}
     for log in sorted({*by_log, *waiting, *direct}):
         seen, pending = by_log.get(log, []), waiting.get(log, ())
         batch = [one.evidence for one in seen] + direct.get(log, []) + [one.evidence for one in pending]
-        first = _append(session, todo.origins[log], batch, written)
-        entered += [(one, index) for index, one in enumerate(seen, first)]
-        audit_log.settle(session, [one.id for one in pending])
+        batches[todo.origins[log]] = batch
+    before = _append(session, batches, written)
+    audit_log.settle(session, [one.id for pending in waiting.values() for one in pending])
+    entered = [
+        (one, index)
+        for log, seen in by_log.items()
+        for index, one in enumerate(seen, before[todo.origins[log]])
+    ]
     _mark(session, entered)
     forget_former(session, ROLE, todo.renewed)
     return written
 
 
-def _append(session: Session, origin: str, batch: Sequence[Evidence], written: Written) -> int:
-    before = audit_log.open_log(session, origin).size
-    if batch:
-        audit_log.append(session, origin, batch)
-        written.origins.add(origin)
-        written.entries += len(batch)
-    return before
+def _append(
+    session: Session, batches: Mapping[str, Sequence[Evidence]], written: Written
+) -> Mapping[str, int]:
+    """How many entries each log had before."""
+    heads = audit_log.open_logs(session, batches)
+    audit_log.append_all(session, batches)
+    written.origins |= {origin for origin, batch in batches.items() if batch}
+    written.entries += sum(map(len, batches.values()))
+    return {origin: head.size for origin, head in heads.items()}
 
 
 def _fresh(session: Session, todo: Round, written: Written) -> list[Sighting]:

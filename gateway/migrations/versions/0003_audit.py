@@ -46,7 +46,7 @@ def _audit_entry() -> None:
         sqlite_where=sa.text("is_first = 1"),
         postgresql_where=sa.text("is_first"),
     )
-    op.create_index("audit_entry_ref", "audit_entry", ["log", "ref"])
+    op.create_index("audit_entry_ref", "audit_entry", ["ref", "log"])
 
 
 def _audit_head() -> None:

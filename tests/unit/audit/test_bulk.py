@@ -1,6 +1,7 @@
 """Many rows in one statement, on both databases: inserted, passed over, changed, in an order that is safe."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -149,3 +150,30 @@ def test_large_rows_go_in_several_statements(session: Session) -> None:
     assert [len(some) for some in bulk._light(rows)] == [2, 1]
     insert_new_rows(session, ParcelRow, rows[:1])
     assert stored(session) == rows[:1]
+
+
+STILL = Change(("key", "owner"), was=(("old", "order"),), same=(("is_open", True),))
+
+
+@pytest.mark.parametrize("change", [STILL, replace(STILL, is_shared=False)], ids=["shared", "alone"])
+def test_rows_change_only_where_their_old_value_still_stands(session: Session, change: Change) -> None:
+    insert_rows(session, ParcelRow, [parcel(number) for number in range(4)])
+    rows = [
+        {"key": number.to_bytes(4), "owner": owner, "old": old, "order": 7}
+        for number, owner, old in (
+            (0, "acme", 1 << 40),
+            (1, "acme", 1),
+            (2, "globex", 1 << 40),
+            (9, "acme", 1),
+        )
+    ]
+    assert update_rows(session, ParcelRow, rows, change) == 1
+    assert stored(session) == [{**parcel(0), "order": 7, "is_open": True}, *map(parcel, range(1, 4))]
+
+
+def test_what_was_changed_is_counted_over_chunks(session: Session) -> None:
+    count = bulk._CHUNK_ROWS + 7
+    insert_rows(session, ParcelRow, [parcel(number) for number in range(count)])
+    rows = [{"key": number.to_bytes(4), "body": b"x"} for number in range(count + 5)]
+    assert update_rows(session, ParcelRow, rows, Change(("key",))) == count
+    assert update_rows(session, ParcelRow, [], Change(("key",))) == 0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from sqlalchemy import Engine, delete, text
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from audit import log
 from audit.bundle import Bundle, Keys
@@ -14,7 +14,7 @@ from audit.evidence import Evidence, Kind
 from audit.merkle import EMPTY_ROOT, hash_leaf, verify_consistency, verify_inclusion
 from audit.note import VerifierKey
 from audit.receipt import issue
-from audit.rows import NodeRow
+from audit.rows import EntryRow, NodeRow
 from audit.tile import Tile, decode_bundle
 from audit.tree import Head
 from audit.verify import Outcome, verify_growth, verify_receipt_and_proof
@@ -144,6 +144,79 @@ def test_loser_of_a_race_writes_nothing(engine: Engine, session: Session) -> Non
     assert log.entry(session, ORIGIN, 0).raw == evidence(1).raw
     with pytest.raises(NotInLogError):
         log.entry(session, ORIGIN, 1)
+
+
+def test_many_logs_grow_in_one_write_each_by_its_own(session: Session) -> None:
+    names = {f"gw.example/log/l{number}": number for number in range(40)}
+    origins = {f"{name}/1": count for name, count in names.items()}
+    log.open_logs(session, origins)
+    for turn in range(2):
+        batches = {
+            f"{name}/1": [evidence(1_000 * turn + 10 * count + each, log=name) for each in range(count % 4)]
+            for name, count in names.items()
+        }
+        heads = log.append_all(session, batches)
+        assert {origin: heads[origin].size for origin in origins} == {
+            origin: (turn + 1) * (count % 4) for origin, count in origins.items()
+        }
+    assert log.open_logs(session, origins) == heads
+    for name, count in names.items():
+        alone, _ = Head(f"{name}/1").append(
+            evidence(1_000 * turn + 10 * count + each, log=name).leaf()
+            for turn in range(2)
+            for each in range(count % 4)
+        )
+        assert heads[f"{name}/1"] == alone
+    notes = {origin: signed(head) for origin, head in heads.items() if head.size}
+    shown = log.publish_all(session, notes)
+    assert {origin: one.root for origin, one in shown.items()} == {
+        origin: heads[origin].root() for origin in notes
+    }
+    states = log.states(session, origins)
+    assert {one: text.encode() for one, state in states.items() if (text := state.checkpoint)} == notes
+    assert log.entry(session, "gw.example/log/l3/1", 5).raw == evidence(1_032, log="gw.example/log/l3").raw
+
+
+def test_one_log_that_moved_fails_the_write_of_all(engine: Engine, session: Session) -> None:
+    other = "gw.example/log/other/1"
+    log.open_logs(session, [ORIGIN, other])
+    session.commit()
+    batch = Racing(engine, [evidence(2)])
+    with pytest.raises(StaleHeadError, match=f"{ORIGIN} no longer has 0 entries$"):
+        log.append_all(session, {other: [evidence(3, log="gw.example/log/other")], ORIGIN: batch})
+    session.rollback()
+    assert log.state(session, other).head.size == 0
+    assert log.state(session, ORIGIN).head == batch.won
+
+
+def test_an_event_that_two_logs_know_is_listed_once_in_each(session: Session) -> None:
+    """Their refs are alike: the second log's first entry of it stands for it there."""
+    other = "gw.example/log/other"
+    log.open_logs(session, [ORIGIN, f"{other}/1"])
+    one, same = evidence(1), evidence(1, log=other)
+    assert one.ref == same.ref
+    log.append_all(session, {ORIGIN: [one, evidence(1, kind=Kind.ATTEMPTED)], f"{other}/1": [same]})
+    rows = session.exec(select(EntryRow).order_by(col(EntryRow.log), col(EntryRow.index))).all()
+    firsts = [(row.log, row.index, row.is_first) for row in rows]
+    assert firsts == sorted([(LOG, 0, True), (LOG, 1, False), (other, 0, True)])
+
+
+@pytest.mark.parametrize("wrong", ["another root", "unknown"])
+def test_one_checkpoint_that_is_wrong_fails_the_publication_of_all(session: Session, wrong: str) -> None:
+    head, _ = grow(session, [3])
+    other = f"{LOG}/2"
+    log.open_log(session, other)
+    second = log.append(session, other, [evidence(9)])
+    session.commit()
+    notes = {ORIGIN: signed(head), other: signed(second)}
+    if wrong == "unknown":
+        notes[f"{LOG}/3"] = signed(Head(f"{LOG}/3"))
+    else:
+        notes[other] = sign_checkpoint(Checkpoint(other, 1, bytes(32)), LOG_SIGNER)
+    with pytest.raises((InconsistentError, NotInLogError)):
+        log.publish_all(session, notes)
+    session.rollback()
+    assert log.state(session, other).checkpoint is None
 
 
 def test_evidence_of_another_log_is_refused(session: Session) -> None:

@@ -6,7 +6,7 @@ from sqlmodel import col, select
 
 from gateway.database import Database, clock
 from gateway.errors import LeaseLostError, SetupError
-from gateway.leases import Lease, Leases, are_shared, check, expire_all, shard_of
+from gateway.leases import Lease, Leases, are_shared, check_all, expire_all, shard_of
 from gateway.rows import InstanceRow, LeaseRow
 
 
@@ -95,10 +95,10 @@ async def test_check_refuses_the_work_of_a_former_owner(database: Database) -> N
     new = await leases(database, "b").hold()
     with database.begin() as session:
         for lease in new:
-            check(session, lease)
+            check_all(session, [lease])
         for lease in old:
             with pytest.raises(LeaseLostError) as caught:
-                check(session, lease)
+                check_all(session, [lease])
             assert caught.value.code == "lease_lost"
 
 
@@ -107,12 +107,12 @@ async def test_check_passes_while_nobody_took_over_an_expired_lease(database: Da
     let_run_out(database, "a")
     with database.begin() as session:
         for lease in held:
-            check(session, lease)
+            check_all(session, [lease])
 
 
 def test_check_refuses_a_shard_without_a_row(database: Database) -> None:
     with database.begin() as session, pytest.raises(LeaseLostError):
-        check(session, Lease("relay", 3, 1, 0))
+        check_all(session, [Lease("relay", 3, 1, 0)])
 
 
 async def test_released_shards_are_free_at_once(database: Database) -> None:
@@ -124,7 +124,7 @@ async def test_released_shards_are_free_at_once(database: Database) -> None:
     assert shards(taken) == set(range(8))
     assert {(lease.epoch, lease.is_inherited) for lease in taken} == {(2, False)}
     with database.begin() as session, pytest.raises(LeaseLostError):
-        check(session, min(held, key=lambda lease: lease.shard))
+        check_all(session, [min(held, key=lambda lease: lease.shard)])
 
 
 async def test_roles_do_not_share_shards(database: Database) -> None:
