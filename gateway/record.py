@@ -147,12 +147,15 @@ def _unframe(value: bytes, guid: bytes | None) -> tuple[int | UUID, bytes]:
 
 def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:
     found = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
-    if len(found) > _MAX_ATTRIBUTES or not all(_NAME.match(name) for name in found):
+    if len(found) > _MAX_ATTRIBUTES:
         return None
-    if any(len(text.encode()) > MAX_BYTES.get(name, _MAX_TEXT_BYTES) for name, text in found.items()):
-        return None
-    if any(has_control(text) for text in found.values()):
-        return None
+    for name, text in found.items():
+        if not _NAME.match(name) or has_control(text):
+            return None
+        most = MAX_BYTES.get(name, _MAX_TEXT_BYTES)
+        # A character is four bytes at most.
+        if len(text) * 4 > most and len(text.encode()) > most:
+            return None
     if found and any(name in found and not found[name] for name in _REQUIRED):
         return None
     return {name: text for name, text in found.items() if name not in {"specversion", "dataschema"}}
