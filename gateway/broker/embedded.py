@@ -95,6 +95,10 @@ class EmbeddedBroker:
         """Zero: the broker is this process."""
         return 0
 
+    def is_taking(self) -> bool:
+        """Always."""
+        return True
+
     def warnings(self) -> Sequence[str]:
         """None: what is wrong here refuses to start, or refuses records."""
         return ()

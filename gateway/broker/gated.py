@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway.broker.passing import PassingBroker
-from gateway.broker.port import Broker, BrokerError, Record, Refused, Stored, Topic, TopicSpec, Unknown
+from gateway.broker.port import (
+    AWAY_MS,
+    Broker,
+    BrokerError,
+    Record,
+    Refused,
+    Stored,
+    Topic,
+    TopicSpec,
+    Unknown,
+)
 
 _CLOSED: Final = "it is not known yet whether these topics belong to this gateway"
 
@@ -36,3 +46,7 @@ class GatedBroker(PassingBroker):
     def away_for_ms(self) -> int:
         """How long the broker, or the leave to use it, has been away; 0 while both are there."""
         return self._broker.away_for_ms() or self._closed_for_ms()
+
+    def is_taking(self) -> bool:
+        """Whether an append is worth a try."""
+        return self._closed_for_ms() <= AWAY_MS and self._broker.is_taking()

@@ -34,6 +34,7 @@ from gateway.broker.kafka_topics import KafkaTopics
 from gateway.broker.kafka_trouble import KafkaTrouble
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
+    AWAY_MS,
     MAX_AHEAD_MS,
     BrokerError,
     Position,
@@ -175,6 +176,10 @@ class KafkaBroker:
     def away_for_ms(self) -> int:
         """How long Kafka has not answered, or has acknowledged nothing that was sent; 0 while it does."""
         return max(self._watch.away_for_ms(), self._pulse.silent_for_ms())
+
+    def is_taking(self) -> bool:
+        """Whether Kafka answers and acknowledges, or it is time to see if it acknowledges again."""
+        return self._watch.away_for_ms() <= AWAY_MS and self._pulse.is_taking()
 
     def warnings(self) -> Sequence[str]:
         """Partitions that acknowledge nothing."""

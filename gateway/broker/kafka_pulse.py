@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.broker.port import AWAY_MS
+
 Place = tuple[str, int]
 """Topic and partition."""
 
@@ -55,6 +57,7 @@ class KafkaPulse:
         self._lock = threading.Lock()
         self._partitions: dict[Place, _Partition] = {}
         self._stored_at = monotonic()
+        self._probed_at = self._stored_at
 
     def sent(self, place: Place) -> None:
         """A record is on its way."""
@@ -112,6 +115,20 @@ class KafkaPulse:
             begun = min((begun for begun, _ in late), default=now)
             is_silent = len({topic for _, topic in late}) > 1 and begun >= self._stored_at
         return int((now - begun) * 1000) if is_silent else 0
+
+    def is_taking(self) -> bool:
+        """Whether one more record may be tried: always, but for once in a while where Kafka is silent.
+
+        Topics without a leader beside a quiet one that is well look just like it: somebody has to try.
+        """
+        if self.silent_for_ms() <= AWAY_MS:
+            return True
+        now = self._monotonic()
+        with self._lock:
+            is_due = now - self._probed_at >= REST_SECONDS
+            if is_due:
+                self._probed_at = now
+        return is_due
 
     def warnings(self) -> list[str]:
         """Partitions that do not acknowledge, each with how long, what was said and what to look at."""

@@ -40,6 +40,10 @@ class PassingBroker:
         """How long the broker has been away; 0 while it answers."""
         return self._broker.away_for_ms()
 
+    def is_taking(self) -> bool:
+        """Whether an append is worth a try."""
+        return self._broker.is_taking()
+
     def warnings(self) -> Sequence[str]:
         """The broker's."""
         return self._broker.warnings()

@@ -6,7 +6,7 @@ never reset a position by itself, and never acknowledge what would not survive a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +211,10 @@ class Reader(Protocol):
         ...
 
 
+AWAY_MS: Final = 1_000
+"""A broker that is away for no longer than this is waited for, not refused."""
+
+
 class Broker(Protocol):
     """Durable topics."""
 
@@ -260,9 +264,13 @@ class Broker(Protocol):
         ...
 
     def away_for_ms(self) -> int:
-        """How long the broker has been known to be away; 0 while it answers. Never blocks.
+        """How long the broker has been known to be away; 0 while it answers. Never blocks."""
+        ...
 
-        Admission asks it on every request.
+    def is_taking(self) -> bool:
+        """Whether an append is worth a try: the broker answers, or it is time to see if it does again.
+
+        Admission asks it on every request. Never blocks.
         """
         ...
 

@@ -39,8 +39,6 @@ _LARGE_BYTES = 8 * 1024
 _MOST_HINTS = 10
 """Unknown types of one request for which the nearest known one is looked for."""
 
-_BROKER_AWAY_MS = 1_000
-
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,7 +104,7 @@ class Ingress:
             return [Failed("overloaded", "The gateway is stopping; repeat the same request.")] * len(
                 submission.items
             )
-        if self.broker.away_for_ms() > _BROKER_AWAY_MS:
+        if not self.broker.is_taking():
             away = Failed("broker_unavailable", "The broker is away; repeat the same request later.")
             return [away] * len(submission.items)
         snapshot = self.catalog.current

@@ -437,6 +437,7 @@ async def test_a_silent_broker_leaves_appends_unknown_and_reading_goes_on_afterw
         seen += values(await reader.poll(10, 1_000))
     assert set(seen) <= {b"during", b"after"}
     assert stand.broker.away_for_ms() == 0
+    assert stand.broker.is_taking()
     await reader.close()
 
 

@@ -1,6 +1,7 @@
 """Partitions that acknowledge nothing: known soon, fed no further but for a probe, and well again by it."""
 
 from gateway.broker.kafka_pulse import PATIENCE_SECONDS, REST_SECONDS, KafkaPulse
+from gateway.broker.port import AWAY_MS
 
 A, B, C = (("partners.a.inbound", 0), ("partners.b.inbound", 0), ("partners.c.inbound", 0))
 LATE = PATIENCE_SECONDS + 0.5
@@ -131,3 +132,22 @@ def test_an_old_failure_is_forgotten() -> None:
     pulse.failed(A, "timed out", counts=True)
     clock.now += 601
     assert pulse.warnings() == []
+
+
+def test_where_kafka_is_silent_one_in_a_while_is_tried_and_its_success_lets_all_in() -> None:
+    """Two topics without a leader beside one that is well and was quiet."""
+    clock, pulse = make()
+    pulse.sent(A)
+    pulse.sent(B)
+    assert pulse.is_taking()
+    clock.now += LATE
+    assert pulse.silent_for_ms() > AWAY_MS
+    assert [pulse.is_taking() for _ in range(3)] == [True, False, False]
+    clock.now += REST_SECONDS - 0.1
+    assert not pulse.is_taking()
+    clock.now += 0.1
+    assert pulse.is_taking()
+    pulse.sent(C)
+    pulse.stored(C)
+    assert [pulse.is_taking() for _ in range(3)] == [True, True, True]
+    assert set(pulse.closed([A, B, C])) == {A, B}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker, Fate
-from gateway.broker.port import BrokerError, Record, Refused, Stored, Unknown
+from gateway.broker.port import AWAY_MS, BrokerError, Record, Refused, Stored, Unknown
 
 TOPIC = "partners.acme.inbound"
 
@@ -48,6 +48,10 @@ class WilfulBroker(EmbeddedBroker):
     def away_for_ms(self) -> int:
         """As told."""
         return self.away_ms
+
+    def is_taking(self) -> bool:
+        """As told."""
+        return self.away_ms <= AWAY_MS
 
     def _next_fate(self, record: Record) -> Fate:
         return self.fates.pop(0) if record.topic == TOPIC and self.fates else "store"
