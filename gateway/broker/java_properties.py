@@ -21,10 +21,10 @@ _CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+|acks|debug|log_level|partitioner|retries")
 """What every name of Kafka's clients looks like. Anything else may be the rest of somebody's password."""
 
+_BLANK: Final = re.compile(r"\s+|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TOKEN: Final = re.compile(
-    r"""\s*+(?://[^\n]*+\s*+|/\*(?:(?!\*/).)*+\*/\s*+)*+"""
     r"""(?:"(?P<double>(?:\\.|[^"\\\n])*)"|'(?P<single>(?:\\.|[^'\\\n])*)'"""
-    r"""|(?P<word>(?:[^\s"'=;/]|/(?![/*]))+)|(?P<sign>[=;])|(?P<end>\Z))""",
+    r"""|(?P<word>(?:[^\s"'=;/]|/(?![/*]))+)|(?P<sign>[=;]))""",
     re.DOTALL,
 )
 _QUOTED_ESCAPE: Final = re.compile(r"\\([0-3]?[0-7]{1,2}|.)", re.DOTALL)
@@ -148,15 +148,16 @@ def _unescape(text: str) -> str:
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
     at = 0
     while at < len(text):
+        if blank := _BLANK.match(text, at):
+            at = blank.end()
+            continue
         found = _TOKEN.match(text, at)
         if found is None:
             raise ValueError("has a quotation mark or a comment that does not end")
         at = found.end()
-        kind = found.lastgroup or "end"
-        if kind in {"double", "single"}:
-            yield "quoted", _QUOTED_ESCAPE.sub(_unquote, found[kind])
-        elif kind != "end":
-            yield kind, found[kind]
+        kind = str(found.lastgroup)
+        is_quoted = kind in {"double", "single"}
+        yield ("quoted", _QUOTED_ESCAPE.sub(_unquote, found[kind])) if is_quoted else (kind, found[kind])
 
 
 def _unquote(found: re.Match[str]) -> str:

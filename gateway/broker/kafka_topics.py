@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Final
 
 import confluent_kafka.admin
@@ -26,6 +27,7 @@ _ADMIN: Final[Any] = confluent_kafka.admin
 
 _REQUEST_SECONDS: Final = 3.0
 _CREATE_SECONDS: Final = 10.0
+_GRACE_SECONDS: Final = 2.0
 _VISIBLE_SECONDS: Final = 5.0
 _PAUSES: Final = (0.1, 0.3)  # seconds before asking again while leaders move
 _NO_OFFSET: Final = -1  # there is no record of that time
@@ -83,7 +85,7 @@ class KafkaTopics:
         found = {}
         for name, future in self._ask_topics(names).items():
             try:
-                found[name] = _found_topic(await asyncio.wrap_future(future))
+                found[name] = _found_topic(await _answer(future))
             except KafkaException as error:
                 if error_of(error).code() not in UNKNOWN_TOPIC:
                     needs = grant("Describe", name)
@@ -113,7 +115,7 @@ class KafkaTopics:
         """Delete topics; for tests."""
         for name, future in self._admin.delete_topics(list(names)).items():
             try:
-                await asyncio.wrap_future(future)
+                await _answer(future)
             except KafkaException as error:
                 raise broker_error(error_of(error), f"deleting the topic {name}") from error
 
@@ -136,7 +138,7 @@ class KafkaTopics:
         futures = self._admin.list_offsets(
             dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
         )
-        found = [(await asyncio.wrap_future(futures[asked[key]])).offset for key in partitions]
+        found = [(await _answer(futures[asked[key]])).offset for key in partitions]
         if min(found) < _NO_OFFSET:
             # librdkafka 2.16 answers so, without an error, when the request timed out.
             raise KafkaException(KafkaError(Local.TIMED_OUT))
@@ -169,7 +171,7 @@ class KafkaTopics:
         ]
         for name, future in self._admin.create_topics(made, request_timeout=_CREATE_SECONDS).items():
             try:
-                await asyncio.wrap_future(future)
+                await _answer(future, _CREATE_SECONDS)
             except KafkaException as error:
                 # Another instance of ours was faster.
                 if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -198,13 +200,28 @@ class KafkaTopics:
         futures = self._admin.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
         for resource, future in futures.items():
             try:
-                entries = await asyncio.wrap_future(future)
+                entries = await _answer(future)
             except KafkaException as error:
                 if error_of(error).code() in DENIED:
                     continue
                 raise broker_error(error_of(error), f"reading the settings of {resource.name}") from error
             found[resource.name] = {name: entry.value for name, entry in entries.items()}
         return found
+
+
+async def _answer(asked: "Future[Any]", seconds: float = _REQUEST_SECONDS) -> Any:
+    """What Kafka answers; librdkafka ends a request after `seconds` itself, but where it forgets one.
+
+    Raises:
+        KafkaException: as librdkafka says, or it said nothing.
+    """
+    waiting = asyncio.wrap_future(asked)
+    # Not cancelled: librdkafka may answer after all, to nobody.
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({waiting}, timeout=seconds + _GRACE_SECONDS)
+    if not waiting.done():
+        raise KafkaException(KafkaError(Local.TIMED_OUT))
+    return waiting.result()
 
 
 def _found_topic(described: Any) -> FoundTopic:

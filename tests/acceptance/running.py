@@ -123,17 +123,19 @@ class Gateway:
     def wait_ready(self) -> bool:
         """Whether it became ready before it ended."""
         assert self.process is not None
-        deadline = time.monotonic() + READY_SECONDS
+        deadline, answer = time.monotonic() + READY_SECONDS, ""
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 return False
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200:
+                ready = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+                if ready.status_code == 200:
                     return True
+                answer = ready.text
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"not ready after {READY_SECONDS} s: {self.said()}")
+        raise AssertionError(f"not ready after {READY_SECONDS} s: {answer}\n{self.said()}")
 
     def refuses(self, *command: str, code: int = 5) -> str:
         """Start where no start is possible: it ends by itself, with words for people and no trace of code."""

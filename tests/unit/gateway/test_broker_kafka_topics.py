@@ -1,0 +1,66 @@
+"""Administrative requests that librdkafka never answers."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from gateway.broker import kafka_topics
+from gateway.broker.kafka_topics import KafkaTopics
+from gateway.broker.port import BrokerError
+
+
+class Forgetful:
+    """An administrator that takes every request and answers none by itself."""
+
+    def __init__(self) -> None:
+        self.asked: list[Future[Any]] = []
+
+    def describe_topics(self, topics: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+        assert request_timeout > 0
+        return {name: self._future() for name in topics.topic_names}
+
+    def list_offsets(self, asked: Mapping[Any, Any], *, request_timeout: float) -> Mapping[Any, Future[Any]]:
+        assert request_timeout > 0
+        return {partition: self._future() for partition in asked}
+
+    def _future(self) -> Future[Any]:
+        self.asked.append(Future())
+        return self.asked[-1]
+
+
+@pytest.fixture
+def admin(monkeypatch: pytest.MonkeyPatch) -> Forgetful:
+    monkeypatch.setattr(kafka_topics, "_GRACE_SECONDS", 0.02 - kafka_topics._REQUEST_SECONDS)
+    return Forgetful()
+
+
+def topics_of(admin: Forgetful) -> KafkaTopics:
+    return KafkaTopics(cast("AdminClient", admin), replication=1, max_record_bytes=1_000)
+
+
+async def test_a_request_that_is_never_answered_is_a_broker_that_is_away(admin: Forgetful) -> None:
+    topics = topics_of(admin)
+    asks: Sequence[Callable[[], Any]] = (
+        lambda: topics.describe(["one"]),
+        lambda: topics.end_offsets([("one", 0)]),
+    )
+    for ask in asks:
+        with pytest.raises(BrokerError) as caught:
+            await ask()
+        assert caught.value.code == "broker_unavailable"
+
+
+async def test_an_answer_that_comes_too_late_disturbs_nobody(admin: Forgetful) -> None:
+    topics = topics_of(admin)
+    for _ in range(2):
+        with pytest.raises(BrokerError):
+            await topics.describe(["one"])
+    refused, answered = admin.asked
+    refused.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+    answered.set_result(None)
+    await asyncio.sleep(0)
