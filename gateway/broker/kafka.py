@@ -18,6 +18,7 @@ from weakref import WeakSet
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
+from gateway.broker.kafka_admin import KafkaAdmin
 from gateway.broker.kafka_errors import (
     DENIED,
     Local,
@@ -121,7 +122,7 @@ class KafkaBroker:
         self._reading = reader_settings(servers, properties)
         try:
             self._producer = self._make_producer()
-            admin = AdminClient(admin_settings(servers, properties))
+            admin = KafkaAdmin(lambda: AdminClient(admin_settings(servers, properties)))
         except KafkaException as error:
             raise broker_error(error_of(error), "reading the settings of Kafka") from error
         self._topics = KafkaTopics(admin, replication=replication, max_record_bytes=max_record_bytes)

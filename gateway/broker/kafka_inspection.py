@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker.inspection import Cluster, FoundTopic, Topics
+from gateway.broker.kafka_admin import KafkaAdmin
 from gateway.broker.kafka_errors import UNKNOWN_TOPIC, broker_error, error_of
 from gateway.broker.kafka_settings import admin_settings
 from gateway.broker.kafka_topics import KafkaTopics
@@ -47,7 +48,9 @@ class KafkaInspection:
             self._admin = AdminClient(settings)
         except KafkaException as error:
             raise broker_error(error_of(error), "reading the settings of Kafka") from error
-        self._topics = KafkaTopics(self._admin, replication=replication, max_record_bytes=max_record_bytes)
+        self._topics = KafkaTopics(
+            KafkaAdmin(lambda: self._admin), replication=replication, max_record_bytes=max_record_bytes
+        )
 
     async def cluster(self) -> Cluster:
         """The brokers that are up."""

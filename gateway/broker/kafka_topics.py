@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
 
+from gateway.broker.kafka_admin import KafkaAdmin
 from gateway.broker.kafka_differences import Demands, FoundTopic
 from gateway.broker.kafka_errors import (
     DENIED,
@@ -36,7 +36,7 @@ _NO_OFFSET: Final = -1  # there is no record of that time
 class KafkaTopics:
     """Administrative requests, awaited on the event loop."""
 
-    def __init__(self, admin: AdminClient, *, replication: int, max_record_bytes: int) -> None:
+    def __init__(self, admin: KafkaAdmin, *, replication: int, max_record_bytes: int) -> None:
         """`replication`: replicas of a new topic. With three or more, a write needs all but one of them."""
         self._admin = admin
         self._demands = Demands(replication, max_record_bytes + HEADROOM_BYTES)
@@ -113,7 +113,7 @@ class KafkaTopics:
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete topics; for tests."""
-        for name, future in self._admin.delete_topics(list(names)).items():
+        for name, future in self._admin.client.delete_topics(list(names)).items():
             try:
                 await _answer(future)
             except KafkaException as error:
@@ -135,7 +135,7 @@ class KafkaTopics:
 
     async def _ask_offsets(self, partitions: Sequence[tuple[str, int]], spec: Any) -> list[int]:
         asked = {key: TopicPartition(*key) for key in partitions}
-        futures = self._admin.list_offsets(
+        futures = self._admin.client.list_offsets(
             dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
         )
         found = [(await _answer(futures[asked[key]])).offset for key in partitions]
@@ -152,7 +152,7 @@ class KafkaTopics:
 
     def _ask_topics(self, names: Sequence[str]) -> Mapping[str, Any]:
         try:
-            asked: Mapping[str, Any] = self._admin.describe_topics(
+            asked: Mapping[str, Any] = self._admin.client.describe_topics(
                 TopicCollection(list(dict.fromkeys(names))), request_timeout=_REQUEST_SECONDS
             )
         except KafkaException as error:
@@ -169,7 +169,7 @@ class KafkaTopics:
             )
             for spec in specs
         ]
-        for name, future in self._admin.create_topics(made, request_timeout=_CREATE_SECONDS).items():
+        for name, future in self._admin.client.create_topics(made, request_timeout=_CREATE_SECONDS).items():
             try:
                 await _answer(future, _CREATE_SECONDS)
             except KafkaException as error:
@@ -197,7 +197,7 @@ class KafkaTopics:
             return {}
         resources = [_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, name) for name in dict.fromkeys(names)]
         found = {}
-        futures = self._admin.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
+        futures = self._admin.client.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
         for resource, future in futures.items():
             try:
                 entries = await _answer(future)

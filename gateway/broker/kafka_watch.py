@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
+from gateway.broker.kafka_admin import RENEW_SECONDS, KafkaAdmin
 from gateway.broker.kafka_errors import UNKNOWN_TOPIC, error_of
 
 ROUND_SECONDS: Final = 0.9
@@ -54,7 +54,7 @@ class KafkaWatch:
 
     def __init__(
         self,
-        admin: AdminClient,
+        admin: KafkaAdmin,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], bool] | None = None,
@@ -68,6 +68,7 @@ class KafkaWatch:
         self._ids: dict[str, str] = {}
         self._watchers: tuple[Watcher, ...] = ()
         self._silent_since: float | None = None
+        self._renewed_at = monotonic()
         self._stop = threading.Event()
         self._pause = self._stop.wait if pause is None else pause
         self._thread = threading.Thread(  # noqa: TID251  (the adapter owns its threads)
@@ -141,12 +142,21 @@ class KafkaWatch:
         found = self.ask(sorted({name for name, _ in known}))
         if found is None:
             self.note_silence()
+            self._renew()
             return
         self.note_answer()
         odd = sorted({name for name, topic_id in known if found.get(name, topic_id) != topic_id})
         if odd and not self._pause(CONFIRM_SECONDS):
             again = self.ask(odd) or {}
             self._tell({name: seen for name, seen in again.items() if seen == found[name]})
+
+    def _renew(self) -> None:
+        """Try another client where this one has heard nothing for long."""
+        now = self._monotonic()
+        begun = max(self._renewed_at, now if self._silent_since is None else self._silent_since)
+        if now - begun >= RENEW_SECONDS:
+            self._renewed_at = now
+            self._admin.renew()
 
     def _tell(self, changed: Mapping[str, str | None]) -> None:
         ids = {name: changed.get(name, old) for name, old in self._ids.items()}
@@ -159,7 +169,7 @@ class KafkaWatch:
         found: dict[str, str | None] = {}
         is_silent = True
         try:
-            futures = self._admin.describe_topics(
+            futures = self._admin.client.describe_topics(
                 TopicCollection(list(topics)), request_timeout=_ANSWER_SECONDS
             )
         except KafkaException:
@@ -181,7 +191,7 @@ class KafkaWatch:
         always in the answer.
         """
         try:
-            for future in self._admin.describe_topics(
+            for future in self._admin.client.describe_topics(
                 TopicCollection([NOBODYS]), request_timeout=_ANSWER_SECONDS
             ).values():
                 future.result()

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker import kafka_topics
+from gateway.broker.kafka_admin import KafkaAdmin
 from gateway.broker.kafka_topics import KafkaTopics
 from gateway.broker.port import BrokerError
 
@@ -40,7 +41,7 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> Forgetful:
 
 
 def topics_of(admin: Forgetful) -> KafkaTopics:
-    return KafkaTopics(cast("AdminClient", admin), replication=1, max_record_bytes=1_000)
+    return KafkaTopics(KafkaAdmin(lambda: cast("AdminClient", admin)), replication=1, max_record_bytes=1_000)
 
 
 async def test_a_request_that_is_never_answered_is_a_broker_that_is_away(admin: Forgetful) -> None:

@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from gateway.broker.kafka_admin import RENEW_SECONDS, KafkaAdmin
 from gateway.broker.kafka_reader import _SLICE_SECONDS
-from gateway.broker.kafka_watch import PROMPT_SECONDS, KafkaWatch
+from gateway.broker.kafka_watch import PROMPT_SECONDS, ROUND_SECONDS, KafkaWatch
 
 TOPIC = "partners.acme.inbound"
 PROMISED_SECONDS = 2.0
@@ -21,8 +22,9 @@ LONG_SECONDS = 12.0
 class Time:
     """Runs only while somebody waits; until `begin` is set, nobody does."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float = LONG_SECONDS) -> None:
         self.now = 0.0
+        self._until = until
         self.begin = threading.Event()
 
     def monotonic(self) -> float:
@@ -31,7 +33,7 @@ class Time:
     def pause(self, seconds: float) -> bool:
         assert self.begin.wait(30)
         self.now += seconds
-        return self.now > LONG_SECONDS
+        return self.now > self._until
 
 
 class Kafka:
@@ -75,9 +77,15 @@ class Reader:
         self.told += [(self._time.now, topic_id) for topic_id in ids.values()]
 
 
+def admin_of(*kafkas: Kafka) -> KafkaAdmin:
+    """One client after the other."""
+    left = iter(kafkas)
+    return KafkaAdmin(lambda: cast("AdminClient", next(left)))
+
+
 def watch(time: Time, kafka: Kafka) -> tuple[KafkaWatch, Reader]:
     """A watch that has run until the end of its time, and who was told."""
-    made = KafkaWatch(cast("AdminClient", kafka), monotonic=time.monotonic, pause=time.pause)
+    made = KafkaWatch(admin_of(kafka), monotonic=time.monotonic, pause=time.pause)
     reader = Reader(time)
     made.remember({TOPIC: "old"})
     made.join(reader)
@@ -137,6 +145,38 @@ def test_a_silent_kafka_is_away_and_changes_nothing() -> None:
     assert (reader.told, made.id_of(TOPIC)) == ([], "old")
 
 
+def test_a_client_that_hears_nothing_for_long_is_replaced_and_the_next_is_given_as_long() -> None:
+    time = Time(30.0)
+    deaf = [Kafka(time, 0.5, {0.0: "old"}) for _ in range(2)]
+    for one in deaf:
+        one.is_silent = True
+    well = Kafka(time, 0.5, {0.0: "new"})
+    made = KafkaWatch(admin_of(*deaf, well), monotonic=time.monotonic, pause=time.pause)
+    reader = Reader(time)
+    made.join(reader)
+    time.begin.set()
+    made.close()
+    begun, again, at_last = (one.asked[0] for one in (*deaf, well))
+    assert RENEW_SECONDS < again - begun < RENEW_SECONDS + 2 * ROUND_SECONDS
+    assert RENEW_SECONDS < at_last - again < RENEW_SECONDS + 2 * ROUND_SECONDS
+    assert [told for _, told in reader.told] == ["new"]
+    assert made.away_for_ms() == 0
+
+
+def test_a_client_that_cannot_be_made_leaves_the_old_one() -> None:
+    old = cast("AdminClient", object())
+
+    def make() -> AdminClient:
+        if made:
+            raise KafkaException(KafkaError(KafkaError._INVALID_ARG))
+        return old
+
+    made: list[KafkaAdmin] = []
+    made.append(KafkaAdmin(make))
+    made[0].renew()
+    assert made[0].client is old
+
+
 def test_a_kafka_that_lets_us_see_nothing_is_not_away_and_changes_nothing() -> None:
     time = Time()
     kafka = Kafka(time, 0.0, {0.0: "old"})
@@ -161,7 +201,7 @@ class Clumsy(Reader):
 def test_a_round_that_fails_does_not_end_the_watch() -> None:
     time = Time()
     made = KafkaWatch(
-        cast("AdminClient", Kafka(time, 0.0, {0.0: "old", 3.0: "new"})),
+        admin_of(Kafka(time, 0.0, {0.0: "old", 3.0: "new"})),
         monotonic=time.monotonic,
         pause=time.pause,
     )
@@ -178,7 +218,7 @@ def test_a_round_that_fails_does_not_end_the_watch() -> None:
 def test_without_topics_any_answer_of_kafka_is_one(topic_id: str | None) -> None:
     time = Time()
     kafka = Kafka(time, 0.0, {0.0: topic_id})
-    watch = KafkaWatch(cast("AdminClient", kafka), monotonic=time.monotonic, pause=lambda _: True)
+    watch = KafkaWatch(admin_of(kafka), monotonic=time.monotonic, pause=lambda _: True)
     assert watch.ask([]) == {}
     kafka.is_silent = True
     assert watch.ask([]) is None
