@@ -1,7 +1,7 @@
 """Deliveries beside their baseline: from the outbound topic to a receiver on loopback."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from bench import wrk
@@ -35,28 +35,35 @@ class _Fed:
     refused: int = 0
 
 
-def measure_deliveries(ground: Ground, installation: Installation, receiver: Receiver, plan: Plan) -> Case:
+def measure_deliveries(
+    ground: Ground, installation: Installation, receiver: Receiver, plan: Plan, *, is_whole: bool = True
+) -> Case:
     """Pairs of relay and bare loop. The relay of the installation is stopped, and stopped again.
 
     Each round publishes while nothing delivers; then the relay starts, and the receiver's clock counts from
-    the first POST to the last.
+    the first POST to the last. `is_whole`: latency at half load and a profile, too.
     """
     pairs, events = [], plan.deliveries
     for _ in range(plan.rounds):
         ours, size, _ = _relayed(ground, installation, receiver, events)
         pairs.append((ours, _posted(ground, receiver, events, size)))
-    _, size, profiles = _relayed(ground, installation, receiver, events, with_profile=True)
-    rates = [middle([pair[side].rate for pair in pairs])[0] for side in (0, 1)]
-    return Case(
+    case = Case(
         "deliveries",
         ground.kind,
         len(installation.keys),
         0,
         gateway=[ours for ours, _ in pairs],
         bare=[bare for _, bare in pairs],
+        notes={"receiver": receiver.language, "concurrency": str(CONCURRENCY)},
+    )
+    if not is_whole:
+        return case
+    _, size, profiles = _relayed(ground, installation, receiver, events, with_profile=True)
+    rates = [middle([pair[side].rate for pair in pairs])[0] for side in (0, 1)]
+    return replace(
+        case,
         half_gateway=_relayed_evenly(ground, installation, receiver, rates[0] / 2, plan.half_seconds),
         half_bare=_posted_evenly(receiver, rates[1] / 2, plan.half_seconds, size),
-        notes={"receiver": receiver.language, "concurrency": str(CONCURRENCY)},
         profiles=profiles,
     )
 

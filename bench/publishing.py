@@ -1,4 +1,4 @@
-"""Events for a partner, put on its outbound topic as a stock Kafka producer does: framed Avro, no headers."""
+"""Events for partners, put on their outbound topics as a stock producer of Kafka does: framed, no headers."""
 
 import asyncio
 import itertools
@@ -9,40 +9,45 @@ from bench.evenly import Busy, due_name, evenly
 from bench.orders import OUTBOUND_TYPE, order_json
 from gateway.bootstrap.ground import clock
 from gateway.bootstrap.parts import Parts
-from gateway.broker.port import Record, Stored
+from gateway.broker.port import Record, Refused, Stored
+from gateway.channels import Channel
 from schemas.framing import encode_prefix
 
 _BATCH: Final = 1_000
+_TRIES: Final = 10
+_PAUSE_SECONDS: Final = 0.5
 
 
 async def publish(parts: Parts, events: int, run: str) -> None:
-    """Append so many, for the first partner of the catalog."""
-    make = _maker(parts)
-    records = [make(order_json(run, number)) for number in range(events)]
+    """Append so many, for all partners in turn."""
+    makers = _makers(parts)
+    records = [makers[number % len(makers)](order_json(run, number)) for number in range(events)]
     for start in range(0, events, _BATCH):
         await _append(parts, records[start : start + _BATCH])
 
 
 async def publish_evenly(parts: Parts, rate: float, seconds: float) -> dict[str, Any]:
     """Append so many a second, for so long, each when it is due; their number, and how busy that was."""
-    make, numbers = _maker(parts), itertools.count()
+    makers, numbers = itertools.cycle(_makers(parts)), itertools.count()
     busy = Busy()
     async with asyncio.TaskGroup() as tasks:
 
         def each(due: float) -> None:
-            tasks.create_task(_append(parts, [make(order_json(due_name(due), next(numbers)))]))
+            record = next(makers)(order_json(due_name(due), next(numbers)))
+            tasks.create_task(_append(parts, [record]))
 
         events = await evenly(rate, seconds, each)
     return {"events": events, "busy": busy.share()}
 
 
-def _maker(parts: Parts) -> Callable[[bytes], Record]:
-    """Makes the record of an order, for the first partner of the catalog."""
+def _makers(parts: Parts) -> list[Callable[[bytes], Record]]:
+    """Of each partner, what makes the record of an order for it."""
     catalog = parts.catalog.current
-    slug = min(one.slug for one in catalog.directory.partners())
-    channel = catalog.channel(slug, OUTBOUND_TYPE, "outbound")
-    if channel is None:
-        raise LookupError(f"{slug} receives no {OUTBOUND_TYPE}")
+    channels = [catalog.channel(one.slug, OUTBOUND_TYPE, "outbound") for one in catalog.directory.partners()]
+    return [_maker(channel) for channel in channels if channel is not None]
+
+
+def _maker(channel: Channel) -> Callable[[bytes], Record]:
     topic, partition, version = channel.topic, channel.partition, channel.versions[0]
 
     def make(order: bytes) -> Record:
@@ -53,6 +58,15 @@ def _maker(parts: Parts) -> Callable[[bytes], Record]:
 
 
 async def _append(parts: Parts, records: Sequence[Record]) -> None:
-    answers = await parts.broker.append(records)
-    if not all(isinstance(one, Stored) for one in answers):
-        raise RuntimeError(f"not stored: {answers[0]}")
+    """As stock producers do, again what was refused for now."""
+    left = list(records)
+    for _ in range(_TRIES):
+        answers = await parts.broker.append(left)
+        lost = [one for one in answers if not isinstance(one, Stored | Refused)]
+        if lost:
+            raise RuntimeError(f"not stored: {lost[0]}")
+        left = [one for one, answer in zip(left, answers, strict=True) if isinstance(answer, Refused)]
+        if not left:
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
+    raise RuntimeError(f"not stored: {next(one for one in answers if isinstance(one, Refused))}")

@@ -131,7 +131,7 @@ def _full(found: Iterable[float | None]) -> str:
 
 
 def _growth(cases: Sequence[Case]) -> str:
-    wanted = [one for one in cases if one.name in {"single", "sequencing"}]
+    wanted = [one for one in cases if one.name in _TITLES]
     rows = [
         (
             _TITLES[one.name],

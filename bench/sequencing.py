@@ -99,13 +99,13 @@ class Bench:
         return {"events": share * len(slugs)}
 
     async def publish(self, events: int, run: str) -> dict[str, Any]:
-        """Put so many events on the outbound topic of the first partner, as a stock producer does."""
+        """Put so many events on the outbound topics, as a stock producer does."""
         parts = await self._parts(_Clock(0))
         await publish(parts, events, run)
         return {"events": events}
 
     async def pace(self, rate: float, seconds: float) -> dict[str, Any]:
-        """Put so many events a second on that topic, evenly, for so long."""
+        """Put so many events a second on those topics, evenly, for so long."""
         parts = await self._parts(_Clock(0))
         await publish(parts, 1, "first")  # the producer learns where the topic is
         return await publish_evenly(parts, rate, seconds)

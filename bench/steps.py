@@ -7,25 +7,30 @@ from typing import Final
 from bench.deliveries import measure_deliveries
 from bench.grounds import Ground
 from bench.ingest import measure_ingest
+from bench.installation import Installation
 from bench.outcome import Case
 from bench.plan import Plan
 from bench.receiver import receiving
 from bench.sequenced import fill_history, measure_sequencing
+
+_INGEST: Final = {"single": 1, "batch": 100}
+"""Events of a request."""
+
+_FIRST: Final = (*_INGEST, "deliveries", "sequencing")
 
 Step = Callable[[Ground, Plan, Sequence[str]], Iterator[Case]]
 
 
 def ingest(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Case]:
     """Single POSTs and batches, of one partner."""
-    names = [name for name in ("single", "batch") if name in wanted]
+    names = [name for name in _INGEST if name in wanted]
     if not names:
         return
     installation = ground.install()
     installation.start()
     installation.admit(1)
     for name in names:
-        events = 1 if name == "single" else 100
-        yield measure_ingest(ground, installation, plan, events=events)
+        yield measure_ingest(ground, installation, plan, events=_INGEST[name])
     installation.stop()
 
 
@@ -38,7 +43,7 @@ def deliveries(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Ca
         installation.start()
         installation.admit(1, webhook=receiver.url)
         installation.drain()
-        installation.stop("up" if ground.kind == "embedded" else "relay")
+        _stop_relay(installation)
         yield measure_deliveries(ground, installation, receiver, plan)
         installation.stop()
 
@@ -56,34 +61,47 @@ def sequencing(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Ca
 
 
 def growth(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Case]:
-    """Single POSTs and sequencing again, with more partners, and with a history."""
+    """The same again, without latency and profiles: with more partners, and with a history."""
     if "growth" not in wanted:
         return
+    names = [name for name in wanted if name != "growth"] or _FIRST
     for partners in plan.growth:
-        yield from _grown(ground, plan, partners, 0)
+        yield from _grown(ground, plan, names, partners=partners, before=0)
     if plan.history:
-        yield from _grown(ground, plan, 1, plan.history)
+        yield from _grown(ground, plan, names, partners=1, before=plan.history)
 
 
-def _grown(ground: Ground, plan: Plan, partners: int, history: int) -> Iterator[Case]:
-    installation = ground.install()
-    installation.start()
-    installation.admit(partners)
-    installation.drain()
-    installation.stop()
-    if history:
-        fill_history(installation, history)
-    yield measure_sequencing(
-        ground, installation, entries=plan.growth_entries, rounds=plan.growth_rounds, before=history
-    )
-    installation.start()
-    case = measure_ingest(
-        ground, installation, replace(plan, rounds=plan.growth_rounds), events=1, is_whole=False
-    )
-    yield replace(case, before=history)
-    installation.stop()
+def _grown(
+    ground: Ground, plan: Plan, wanted: Sequence[str], *, partners: int, before: int
+) -> Iterator[Case]:
+    installation, few = ground.install(), replace(plan, rounds=plan.growth_rounds)
+    with receiving(installation.folder) as receiver:
+        installation.start()
+        installation.admit(partners, webhook=receiver.url)
+        installation.drain()
+        installation.stop()
+        if before:
+            fill_history(installation, before)
+        if "sequencing" in wanted:
+            yield measure_sequencing(
+                ground, installation, entries=plan.growth_entries, rounds=few.rounds, before=before
+            )
+        installation.start()
+        for name, events in _INGEST.items():
+            if name in wanted:
+                case = measure_ingest(ground, installation, few, events=events, is_whole=False)
+                yield replace(case, before=before)
+        if "deliveries" in wanted:
+            _stop_relay(installation)
+            case = measure_deliveries(ground, installation, receiver, few, is_whole=False)
+            yield replace(case, before=before)
+        installation.stop()
+
+
+def _stop_relay(installation: Installation) -> None:
+    installation.stop("up" if installation.kind == "embedded" else "relay")
 
 
 STEPS: Final[Sequence[Step]] = (ingest, deliveries, sequencing, growth)
-CASES: Final = ("single", "batch", "deliveries", "sequencing", "growth")
+CASES: Final = (*_FIRST, "growth")
 """What `--only` can name, in the order in which it runs."""
