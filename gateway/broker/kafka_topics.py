@@ -1,9 +1,9 @@
 """Kafka's topics: made, described, compared with what they should be, and measured."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -22,12 +22,15 @@ from gateway.broker.kafka_errors import (
 from gateway.broker.kafka_settings import HEADROOM_BYTES
 from gateway.broker.port import BrokerError, Topic, TopicSpec
 
+T = TypeVar("T")
+
 # Its types say nothing of what it re-exports, nor of OffsetSpec's functions.
 _ADMIN: Final[Any] = confluent_kafka.admin
 
 _REQUEST_SECONDS: Final = 3.0
 _CREATE_SECONDS: Final = 10.0
 _GRACE_SECONDS: Final = 2.0
+_CHUNK: Final = 100
 _VISIBLE_SECONDS: Final = 5.0
 _PAUSES: Final = (0.1, 0.3)  # seconds before asking again while leaders move
 _NO_OFFSET: Final = -1  # there is no record of that time
@@ -80,18 +83,17 @@ class KafkaTopics:
         Raises:
             BrokerError: Kafka is away or refuses.
         """
-        if not names:
-            return {}
         found = {}
-        for name, future in self._ask_topics(names).items():
-            try:
-                found[name] = _found_topic(await _answer(future))
-            except KafkaException as error:
-                if error_of(error).code() not in UNKNOWN_TOPIC:
-                    needs = grant("Describe", name)
-                    raise broker_error(
-                        error_of(error), f"describing the topic {name}", needs=needs
-                    ) from error
+        for some in _chunks(list(dict.fromkeys(names))):
+            for name, future in self._ask_topics(some).items():
+                try:
+                    found[name] = _found_topic(await _answer(future))
+                except KafkaException as error:
+                    if error_of(error).code() not in UNKNOWN_TOPIC:
+                        needs = grant("Describe", name)
+                        raise broker_error(
+                            error_of(error), f"describing the topic {name}", needs=needs
+                        ) from error
         return found
 
     async def first_offsets(self, partitions: Sequence[tuple[str, int]]) -> list[int]:
@@ -134,11 +136,13 @@ class KafkaTopics:
             await asyncio.sleep(pauses.pop(0))
 
     async def _ask_offsets(self, partitions: Sequence[tuple[str, int]], spec: Any) -> list[int]:
-        asked = {key: TopicPartition(*key) for key in partitions}
-        futures = self._admin.client.list_offsets(
-            dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
-        )
-        found = [(await _answer(futures[asked[key]])).offset for key in partitions]
+        found: list[int] = []
+        for some in _chunks(partitions):
+            asked = {key: TopicPartition(*key) for key in some}
+            futures = self._admin.client.list_offsets(
+                dict.fromkeys(asked.values(), spec), request_timeout=_REQUEST_SECONDS
+            )
+            found += [(await _answer(futures[asked[key]])).offset for key in some]
         if min(found) < _NO_OFFSET:
             # librdkafka 2.16 answers so, without an error, when the request timed out.
             raise KafkaException(KafkaError(Local.TIMED_OUT))
@@ -153,7 +157,7 @@ class KafkaTopics:
     def _ask_topics(self, names: Sequence[str]) -> Mapping[str, Any]:
         try:
             asked: Mapping[str, Any] = self._admin.client.describe_topics(
-                TopicCollection(list(dict.fromkeys(names))), request_timeout=_REQUEST_SECONDS
+                TopicCollection(list(names)), request_timeout=_REQUEST_SECONDS
             )
         except KafkaException as error:
             raise broker_error(error_of(error), "describing topics") from error
@@ -169,14 +173,18 @@ class KafkaTopics:
             )
             for spec in specs
         ]
-        for name, future in self._admin.client.create_topics(made, request_timeout=_CREATE_SECONDS).items():
-            try:
-                await _answer(future, _CREATE_SECONDS)
-            except KafkaException as error:
-                # Another instance of ours was faster.
-                if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    needs = grant("Create", name)
-                    raise broker_error(error_of(error), f"making the topic {name}", needs=needs) from error
+        for some in _chunks(made):
+            asked = self._admin.client.create_topics(list(some), request_timeout=_CREATE_SECONDS)
+            for name, future in asked.items():
+                try:
+                    await _answer(future, _CREATE_SECONDS)
+                except KafkaException as error:
+                    # Another instance of ours was faster.
+                    if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                        needs = grant("Create", name)
+                        raise broker_error(
+                            error_of(error), f"making the topic {name}", needs=needs
+                        ) from error
 
     async def _wait_for(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """Wait until every partition has a leader: a topic is made before all brokers know it."""
@@ -193,20 +201,25 @@ class KafkaTopics:
             await asyncio.sleep(0.05)
 
     async def _settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        if not names:
-            return {}
-        resources = [_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, name) for name in dict.fromkeys(names)]
         found = {}
-        futures = self._admin.client.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
-        for resource, future in futures.items():
-            try:
-                entries = await _answer(future)
-            except KafkaException as error:
-                if error_of(error).code() in DENIED:
-                    continue
-                raise broker_error(error_of(error), f"reading the settings of {resource.name}") from error
-            found[resource.name] = {name: entry.value for name, entry in entries.items()}
+        for some in _chunks(list(dict.fromkeys(names))):
+            resources = [_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, name) for name in some]
+            futures = self._admin.client.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
+            for resource, future in futures.items():
+                try:
+                    entries = await _answer(future)
+                except KafkaException as error:
+                    if error_of(error).code() in DENIED:
+                        continue
+                    raise broker_error(error_of(error), f"reading the settings of {resource.name}") from error
+                found[resource.name] = {name: entry.value for name, entry in entries.items()}
         return found
+
+
+def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So few that one request of them is answered in time, however many partners there are."""
+    for start in range(0, len(things), _CHUNK):
+        yield things[start : start + _CHUNK]
 
 
 async def _answer(asked: "Future[Any]", seconds: float = _REQUEST_SECONDS) -> Any:

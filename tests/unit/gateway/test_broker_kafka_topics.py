@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -12,7 +13,9 @@ from confluent_kafka.admin import AdminClient
 from gateway.broker import kafka_topics
 from gateway.broker.kafka_admin import KafkaAdmin
 from gateway.broker.kafka_topics import KafkaTopics
-from gateway.broker.port import BrokerError
+from gateway.broker.port import BrokerError, TopicSpec
+
+K = TypeVar("K")
 
 
 class Forgetful:
@@ -65,3 +68,54 @@ async def test_an_answer_that_comes_too_late_disturbs_nobody(admin: Forgetful) -
     refused.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
     answered.set_result(None)
     await asyncio.sleep(0)
+
+
+class Obliging(Forgetful):
+    """Answers at once, and notes how much each request was about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[str, list[int]] = {}
+
+    def describe_topics(self, topics: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+        asked = super().describe_topics(topics, request_timeout=request_timeout)
+        partition = SimpleNamespace(replicas=[1], leader=1)
+        described = SimpleNamespace(topic_id="id", partitions=[partition])
+        return self._answered("describe", asked, described)
+
+    def describe_configs(self, resources: Any, *, request_timeout: float) -> Mapping[Any, Future[Any]]:
+        assert request_timeout > 0
+        return self._answered("configs", {one: self._future() for one in resources}, {})
+
+    def list_offsets(self, asked: Mapping[Any, Any], *, request_timeout: float) -> Mapping[Any, Future[Any]]:
+        found = super().list_offsets(asked, request_timeout=request_timeout)
+        return self._answered("offsets", found, SimpleNamespace(offset=7))
+
+    def create_topics(self, topics: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+        assert request_timeout > 0
+        return self._answered("create", {one.topic: self._future() for one in topics}, None)
+
+    def _answered(self, name: str, asked: Mapping[K, Future[Any]], answer: object) -> Mapping[K, Future[Any]]:
+        self.sizes.setdefault(name, []).append(len(asked))
+        for future in asked.values():
+            future.set_result(answer)
+        return asked
+
+
+async def test_topics_of_many_partners_are_asked_for_in_requests_of_a_bounded_size() -> None:
+    admin = Obliging()
+    topics = topics_of(admin)
+    names = [f"t{number}" for number in range(250)]
+    assert set(await topics.describe(names)) == set(names)
+    specs = [TopicSpec(name) for name in names]
+    assert set(await topics.compare(specs)) == set(names)
+    assert await topics.end_offsets([(name, 0) for name in names]) == [7] * 250
+    await topics._create(specs)
+    assert all(max(sizes) <= 100 for sizes in admin.sizes.values())
+    assert {name: sum(sizes) for name, sizes in admin.sizes.items()} == {
+        "describe": 500,
+        "configs": 250,
+        "offsets": 250,
+        "create": 250,
+    }
+    assert await topics.describe([]) == {}
