@@ -32,7 +32,7 @@ from bench.publishing import publish, publish_evenly
 from gateway.bootstrap.ground import Ground, open_broker, prepare
 from gateway.bootstrap.parts import Parts, wire
 from gateway.bootstrap.program import SWITCH_SECONDS
-from gateway.broker.port import Broker
+from gateway.broker.port import Broker, BrokerError
 from gateway.event import Content
 from gateway.ingress.accept import Submission
 from gateway.ingress.draft import Draft
@@ -41,6 +41,7 @@ from gateway.metrics import Metrics
 from gateway.settings_sources import load
 
 _BATCH: Final = 200
+_LOOKS: Final = 20
 _BARE: Final = "+bare"
 
 
@@ -149,8 +150,14 @@ class Bench:
 
     async def _parts(self, clock: _Clock) -> Parts:
         parts = wire(self._ground, self._broker, step=lambda _: None, metrics=Metrics(), report=clock.note)
-        await parts.catalog.refresh()
-        return parts
+        for _ in range(_LOOKS):
+            try:
+                await parts.catalog.refresh()
+            except BrokerError:  # a client that is new to a busy Kafka may have to ask again
+                await asyncio.sleep(1)
+            else:
+                return parts
+        raise RuntimeError("the topics cannot be looked at")
 
 
 async def _accept(parts: Parts, slug: str, bodies: Sequence[bytes]) -> None:
