@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from audit.evidence import Evidence, Kind, parse_evidence
+from audit.evidence import Evidence, Kind, leaf_of, parse_evidence
 
 _OUTBOUND = frozenset({Kind.UNROUTED, Kind.ATTEMPTED, Kind.PARKED, Kind.ACKNOWLEDGED})
 
@@ -35,22 +35,61 @@ class Entry:
         return None if self.raw is None else parse_evidence(self.raw)
 
 
-def direction_of(evidence: Evidence) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to become an entry of `log` (without its epoch); the other members as those of `Entry`."""
+
+    raw: bytes = field(repr=False)
+    log: str
+    kind: Kind
+    at: int
+    ref: bytes | None
+    partner: str | None
+    direction: str | None
+    source: str | None
+    event_id: str | None
+    event_type: str | None
+    endpoint: str | None = None
+    code: str | None = None
+
+    def leaf(self) -> bytes:
+        """What the log holds of it."""
+        return leaf_of(self.raw, self.kind, self.at)
+
+    def is_listed(self) -> bool:
+        """Whether a record that belongs to no event has a row of its own in the history.
+
+        A refused or unreadable event has; a change of a contract or key is no exchange.
+        """
+        return self.ref is None and self.kind in {Kind.REFUSED, Kind.UNREADABLE}
+
+
+def draft_entry(evidence: Evidence) -> Draft:
+    """The entry that evidence makes."""
+    return Draft(
+        raw=evidence.raw,
+        log=evidence.log,
+        kind=evidence.kind,
+        at=evidence.at,
+        ref=evidence.ref,
+        partner=evidence.text("partner"),
+        direction=_direction(evidence),
+        source=evidence.text("source"),
+        event_id=evidence.text("id"),
+        event_type=evidence.text("type"),
+        endpoint=evidence.text("endpoint"),
+        code=_code(evidence),
+    )
+
+
+def _direction(evidence: Evidence) -> str | None:
     """Which way the event went: deliveries do not say it, they all go out."""
     return "outbound" if evidence.kind in _OUTBOUND else evidence.text("direction")
 
 
-def code_of(evidence: Evidence) -> str | None:
+def _code(evidence: Evidence) -> str | None:
     """The one word that tells apart records of one kind: code, outcome, reason or action."""
     for name in ("code", "outcome", "reason", "action"):
         if name in evidence.members:
             return evidence.text(name)
     return None
-
-
-def is_listed(evidence: Evidence) -> bool:
-    """Whether a record that belongs to no event has a row of its own in the history.
-
-    A refused or unreadable event has; a change of a contract or key is no exchange.
-    """
-    return evidence.ref is None and evidence.kind in {Kind.REFUSED, Kind.UNREADABLE}

@@ -27,9 +27,10 @@ __all__ = [
     "SALT_BYTES",
     "Evidence",
     "Kind",
+    "commitment_of",
+    "leaf_of",
     "make_evidence",
     "parse_evidence",
-    "skim_evidence",
 ]
 
 EVIDENCE_BYTES = 16_384
@@ -69,13 +70,22 @@ class Evidence:
 
     def commitment(self) -> bytes:
         """SHA-256 over the record; the salt inside keeps it from being guessed."""
-        return hashlib.sha256(b"gateway-commit/v1\x00" + self.raw).digest()
+        return commitment_of(self.raw)
 
     def leaf(self) -> bytes:
-        """The entry of the Merkle log: kind, hour, commitment, nothing else."""
-        hour = _hour(self.at // _HOUR_MS)
-        commitment = base64.b64encode(self.commitment()).decode()
-        return f"gateway-leaf/v1\n{self.kind.value}\n{hour}\n{commitment}\n".encode()
+        """The entry of the Merkle log; see `leaf_of`."""
+        return leaf_of(self.raw, self.kind, self.at)
+
+
+def commitment_of(raw: bytes) -> bytes:
+    """SHA-256 over the bytes of a record."""
+    return hashlib.sha256(b"gateway-commit/v1\x00" + raw).digest()
+
+
+def leaf_of(raw: bytes, kind: Kind, at: int) -> bytes:
+    """The entry of the Merkle log: kind, hour, commitment, nothing else."""
+    commitment = base64.b64encode(commitment_of(raw)).decode()
+    return f"gateway-leaf/v1\n{kind.value}\n{_hour(at // _HOUR_MS)}\n{commitment}\n".encode()
 
 
 @lru_cache(1_024)
@@ -148,26 +158,6 @@ def parse_evidence(raw: bytes) -> Evidence:
         )
     _check(whole, MalformedError)
     return _evidence(raw, whole, MalformedError)
-
-
-def skim_evidence(raw: bytes) -> Evidence:
-    """What a record says, read without checking its form: half of the work of `parse_evidence`, or less.
-
-    For bytes that are then compared with a record that was checked; trust nothing of it before.
-
-    Raises:
-        MalformedError: The bytes are no record; not all that are none are found.
-    """
-    try:
-        whole = json.loads(raw.decode("utf-8"))
-        is_placed = isinstance(whole["log"], str) and isinstance(whole["iss"], str)
-        is_dated = type(whole["at"]) is int
-        evidence = _evidence(raw, whole, MalformedError) if is_placed and is_dated else None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise MalformedError("evidence: expected one JSON object in UTF-8") from error
-    if evidence is None:
-        raise MalformedError("evidence: iss and log must be texts, and at Unix milliseconds")
-    return evidence
 
 
 def _refuse(text: str) -> Never:

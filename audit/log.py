@@ -1,7 +1,7 @@
 """The Merkle log in SQL: evidence goes in, heads, proofs and tiles come out.
 
 `submit` belongs to whoever decides, in the transaction of the decision. Everything from `open_log` to
-`publish` belongs to the one sequencer that holds the log's lease; the comparison in `append` is the last
+`publish` belongs to the one sequencer that holds the log's lease; the comparison in `append_all` is the last
 guard, not the first. Order of a crash-safe round: append and commit, sign the head, publish the checkpoint,
 `publish` and commit, serve. A head that is not committed must never be signed.
 
@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from audit import store
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
-from audit.entry import Entry
+from audit.entry import Draft, Entry
 from audit.errors import EvidenceRuleError, InconsistentError, NotInLogError, StaleHeadError
 from audit.evidence import Evidence
 from audit.proof import ConsistencyProof, InclusionProof, format_consistency, format_proof
@@ -25,7 +25,6 @@ from audit.tree import Head, Node, NodeKey, NodeReader, prove_consistency, prove
 __all__ = [
     "LogState",
     "Pending",
-    "append",
     "append_all",
     "check_published",
     "consistency",
@@ -117,17 +116,12 @@ def heads(session: Session) -> tuple[LogState, ...]:
     return store.load_states(session)
 
 
-def append(session: Session, origin: str, batch: Sequence[Evidence]) -> Head:
-    """Append to one log; see `append_all`. The first of the batch stands at index `size - len(batch)`."""
-    return append_all(session, {origin: batch})[origin]
-
-
-def append_all(session: Session, batches: Mapping[str, Sequence[Evidence]]) -> Mapping[str, Head]:
-    """Append evidence to logs, in the caller's transaction; the caller has checked its lease in it.
+def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapping[str, Head]:
+    """Append entries to logs, in the caller's transaction; the caller has checked its lease in it.
 
     Args:
         session: The caller's transaction.
-        batches: By log with its epoch, opened before: evidence of that log, in order. An empty batch changes
+        batches: By log with its epoch, opened before: drafts of that log, in order. An empty batch changes
             nothing.
 
     Returns:
@@ -144,11 +138,11 @@ def append_all(session: Session, batches: Mapping[str, Sequence[Evidence]]) -> M
     entered: list[store.Batch] = []
     for origin, batch in batches.items():
         log, _epoch = split_origin(origin)
-        for evidence in batch:
-            if evidence.log != log:
-                raise EvidenceRuleError(f"evidence of {evidence.log} does not belong into {origin}")
+        for draft in batch:
+            if draft.log != log:
+                raise EvidenceRuleError(f"evidence of {draft.log} does not belong into {origin}")
         if batch:
-            old, leaves = heads[origin], [evidence.leaf() for evidence in batch]
+            old, leaves = heads[origin], [draft.leaf() for draft in batch]
             heads[origin], nodes[origin] = old.append(leaves)
             grown.append((old, heads[origin]))
             entered.append(store.Batch(origin, old.size, batch, leaves))

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from audit.errors import EvidenceRuleError, MalformedError, UnpinnedKeyError, VerificationError
-from audit.evidence import Evidence, Kind, parse_evidence, skim_evidence
+from audit.evidence import Evidence, Kind, parse_evidence
 from audit.note import KEY_BYTES, Signer, thumbprint, verify_signature
 
 TOKEN_BYTES = 24_000
@@ -83,23 +83,16 @@ def parse_receipt(token: bytes) -> Receipt:
     return Receipt(text, match["kid"], evidence)
 
 
-def skim_receipt(text: str) -> Evidence:
-    """The evidence of a receipt whose form is not checked; see `skim_evidence`.
+def payload_of(token: str) -> bytes:
+    """The bytes of the evidence in a receipt's text, not read and not verified.
 
     Raises:
-        MalformedError: The text is no receipt; not all that are none are found.
+        MalformedError: The text has not the form of a receipt.
     """
-    parts = text.split(".")
-    if len(text) > TOKEN_BYTES or len(parts) != _PARTS:
-        raise MalformedError("receipt: expected header.evidence.signature")
-    try:
-        raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-    except ValueError as error:
-        raise MalformedError("receipt: expected base64url") from error
-    evidence = skim_evidence(raw)
-    if evidence.kind is not Kind.ACCEPTED:
-        raise MalformedError(f"receipt: holds evidence of kind {evidence.kind.value}")
-    return evidence
+    parts = token.split(".")
+    if len(token) > TOKEN_BYTES or len(parts) != _PARTS:
+        raise MalformedError(f"receipt: expected header.evidence.signature, {TOKEN_BYTES} bytes at most")
+    return _decode(parts[1], "receipt: evidence")
 
 
 def verify_receipt(token: bytes, keys: Mapping[str, bytes]) -> Receipt:

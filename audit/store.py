@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 
 from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, update_rows
 from audit.checkpoint import split_origin
-from audit.entry import Entry, code_of, direction_of, is_listed
+from audit.entry import Draft, Entry
 from audit.errors import NotInLogError
 from audit.evidence import Evidence, Kind, parse_evidence
 from audit.merkle import HASH_BYTES
@@ -200,28 +200,28 @@ def load_leaves(session: Session, origin: str, *, first: int, count: int) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is appended to one log: evidence with its leaves, from index `first` on."""
+    """What is appended to one log: drafts with their leaves, from index `first` on."""
 
     origin: str
     first: int
-    evidence: Sequence[Evidence]
+    drafts: Sequence[Draft]
     leaves: Sequence[bytes]
 
 
 def insert_entries(session: Session, batches: Sequence[Batch]) -> None:
     """Write entries and leaves. The first entry of an event stands for it in lists."""
-    refs = {each.ref for one in batches for each in one.evidence if each.ref is not None}
+    refs = {each.ref for one in batches for each in one.drafts if each.ref is not None}
     known = find_rows(session, EntryRow, ["log", "ref"], key="ref", among=sorted(refs))
     seen = set(known)
     rows: list[dict[str, Any]] = []
     for one in batches:
         key = _key(one.origin)
         log = key["log"]
-        for index, (evidence, leaf) in enumerate(zip(one.evidence, one.leaves, strict=True), one.first):
-            is_first = is_listed(evidence) if evidence.ref is None else (log, evidence.ref) not in seen
-            rows.append({**key, "index": index, "leaf": leaf, "is_first": is_first, **_columns(evidence)})
-            if evidence.ref is not None:
-                seen.add((log, evidence.ref))
+        for index, (draft, leaf) in enumerate(zip(one.drafts, one.leaves, strict=True), one.first):
+            is_first = draft.is_listed() if draft.ref is None else (log, draft.ref) not in seen
+            rows.append({**key, "index": index, "leaf": leaf, "is_first": is_first, **_columns(draft)})
+            if draft.ref is not None:
+                seen.add((log, draft.ref))
     insert_rows(session, EntryRow, rows)
 
 
@@ -259,19 +259,19 @@ def _key(origin: str) -> dict[str, Any]:
     return {"log": log, "epoch": epoch}
 
 
-def _columns(evidence: Evidence) -> dict[str, Any]:
+def _columns(draft: Draft) -> dict[str, Any]:
     return {
-        "evidence": evidence.raw,
-        "kind": evidence.kind.value,
-        "at": evidence.at,
-        "ref": evidence.ref,
-        "partner": evidence.text("partner"),
-        "direction": direction_of(evidence),
-        "source": evidence.text("source"),
-        "event_id": evidence.text("id"),
-        "event_type": evidence.text("type"),
-        "endpoint": evidence.text("endpoint"),
-        "code": code_of(evidence),
+        "evidence": draft.raw,
+        "kind": draft.kind.value,
+        "at": draft.at,
+        "ref": draft.ref,
+        "partner": draft.partner,
+        "direction": draft.direction,
+        "source": draft.source,
+        "event_id": draft.event_id,
+        "event_type": draft.event_type,
+        "endpoint": draft.endpoint,
+        "code": draft.code,
     }
 
 

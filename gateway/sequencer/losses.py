@@ -9,7 +9,8 @@ from gateway.database import Database
 from gateway.leases import Lease
 from gateway.logs import logger
 from gateway.positions import Move
-from gateway.sequencer.orphans import ORPHANS_AT_ONCE, Gone, Orphan, find_orphans, words_of
+from gateway.sequencer.orphans import ORPHANS_AT_ONCE, Gone, find_orphans, words_of
+from gateway.sequencer.sighting import Accepted
 from gateway.sequencer.territory import Plot
 
 Place = tuple[str, int]
@@ -23,7 +24,7 @@ class Losses:
     """Losses of one round, one a place. `complete`: those whose last orphans are among `orphans`."""
 
     gone: Sequence[Gone] = ()
-    orphans: dict[Place, list[Orphan]] = field(default_factory=dict)
+    orphans: dict[Place, list[Accepted]] = field(default_factory=dict)
     complete: dict[Place, Gone] = field(default_factory=dict)
 
     def holes(self) -> dict[Place, int]:

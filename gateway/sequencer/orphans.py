@@ -5,17 +5,18 @@ the record, for whoever reads the topic; that is said, and nothing here brings i
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, delete, select, text
 from sqlmodel import Session, col
 
-from audit.evidence import Evidence
+from audit.entry import draft_entry
 from audit.receipt import parse_receipt
 from gateway.broker.port import Position
 from gateway.errors import BugError
 from gateway.rows import ClaimRow, PositionRow
+from gateway.sequencer.sighting import Accepted
 from gateway.sequencer.territory import Plot
 
 ORPHANS_AT_ONCE: Final = 5_000
@@ -37,17 +38,7 @@ class Gone:
     hole: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """An accepted event without an entry, and where its record was."""
-
-    ref: bytes
-    receipt: str = field(repr=False)
-    position: Position
-    evidence: Evidence
-
-
-def find_orphans(session: Session, gone: Gone, *, limit: int = ORPHANS_AT_ONCE) -> list[Orphan]:
+def find_orphans(session: Session, gone: Gone, *, limit: int = ORPHANS_AT_ONCE) -> list[Accepted]:
     """Acknowledged events among what is gone that have no entry yet, oldest first."""
     plot = gone.plot
     rows = session.execute(
@@ -68,7 +59,12 @@ def find_orphans(session: Session, gone: Gone, *, limit: int = ORPHANS_AT_ONCE) 
         .limit(limit)
     )
     return [
-        Orphan(ref, receipt, Position(topic_id, partition, offset), parse_receipt(receipt.encode()).evidence)
+        Accepted(
+            ref,
+            receipt,
+            Position(topic_id, partition, offset),
+            draft_entry(parse_receipt(receipt.encode()).evidence),
+        )
         for ref, receipt, topic_id, partition, offset in rows
     ]
 

@@ -11,15 +11,14 @@ from sqlmodel import Session
 
 from audit import log as audit_log
 from audit.bulk import Change, find_rows, update_rows
-from audit.errors import MalformedError, VerificationError
+from audit.entry import Draft, draft_entry
 from audit.evidence import Evidence
-from audit.receipt import parse_receipt, verify_receipt
 from audit.search import timeline
 from gateway.leases import Lease
 from gateway.positions import Move, advance_all
 from gateway.rows import ClaimRow
-from gateway.sequencer.orphans import Orphan, forget_former
-from gateway.sequencer.sighting import Sighting, Suspect
+from gateway.sequencer.orphans import forget_former
+from gateway.sequencer.sighting import Accepted, Held, Sighting, Suspect, is_signed, read_sighting, vouched
 from gateway.sequencer.territory import Plot
 
 ROLE = "sequence"
@@ -39,7 +38,7 @@ class Round:
     evidence: Sequence[Evidence]
     origins: Mapping[str, str]
     keys: Mapping[str, bytes]
-    orphans: Sequence[Orphan] = ()
+    orphans: Sequence[Accepted] = ()
     renewed: Sequence[Plot] = ()
 
 
@@ -67,18 +66,17 @@ def write_round(session: Session, todo: Round) -> Written:
         for log in audit_log.pending_logs(session)
         if log in todo.origins
     }
-    by_log: dict[str, list[Sighting | Orphan]] = {}
-    found: list[Sighting | Orphan] = [*fresh, *_forlorn(todo, {one.ref for one in fresh})]
-    for each in found:
-        by_log.setdefault(each.evidence.log, []).append(each)
+    by_log: dict[str, list[Accepted]] = {}
+    for each in [*fresh, *_forlorn(todo, {one.ref for one in fresh})]:
+        by_log.setdefault(each.draft.log, []).append(each)
     direct: dict[str, list[Evidence]] = {}
     for evidence in todo.evidence:
         direct.setdefault(evidence.log, []).append(evidence)
-    batches: dict[str, list[Evidence]] = {}
+    batches: dict[str, list[Draft]] = {}
     for log in sorted({*by_log, *waiting, *direct}):
-        seen, pending = by_log.get(log, []), waiting.get(log, ())
-        batch = [one.evidence for one in seen] + direct.get(log, []) + [one.evidence for one in pending]
-        batches[todo.origins[log]] = batch
+        others = [*direct.get(log, ()), *(one.evidence for one in waiting.get(log, ()))]
+        batch = [one.draft for one in by_log.get(log, ())]
+        batches[todo.origins[log]] = batch + [draft_entry(evidence) for evidence in others]
     before = _append(session, batches, written)
     audit_log.settle(session, [one.id for pending in waiting.values() for one in pending])
     entered = [
@@ -91,9 +89,7 @@ def write_round(session: Session, todo: Round) -> Written:
     return written
 
 
-def _append(
-    session: Session, batches: Mapping[str, Sequence[Evidence]], written: Written
-) -> Mapping[str, int]:
+def _append(session: Session, batches: Mapping[str, Sequence[Draft]], written: Written) -> Mapping[str, int]:
     """How many entries each log had before."""
     heads = audit_log.open_logs(session, batches)
     audit_log.append_all(session, batches)
@@ -102,64 +98,47 @@ def _append(
     return {origin: head.size for origin, head in heads.items()}
 
 
-def _fresh(session: Session, todo: Round, written: Written) -> list[Sighting]:
-    """The sightings that make entries: the first copy of each event whose receipt is good."""
+def _fresh(session: Session, todo: Round, written: Written) -> list[Accepted]:
+    """The records that make entries: the first copy of each event whose receipt is good."""
     claims = _claims(session, {one.ref for one in todo.sightings})
-    fresh: dict[bytes, Sighting] = {}
+    fresh: dict[bytes, Accepted] = {}
     for one in todo.sightings:
-        claim = claims.get(one.ref)
-        if one.evidence.log not in todo.origins:
+        held = claims.get(one.ref)
+        is_vouched = held is not None and held.receipt == one.receipt
+        found = (vouched(one, held) if held is not None and is_vouched else None) or read_sighting(one)
+        if isinstance(found, Suspect):
+            written.suspects.append(found)
+        elif found.draft.log not in todo.origins:
             written.suspects.append(Suspect(one.read, "log_unknown"))
-        elif one.ref in fresh or (claim is not None and claim.leaf_index is not None):
+        elif one.ref in fresh or (held is not None and held.leaf_index is not None):
             written.repeats += 1
-        elif claim is not None and claim.receipt == one.receipt:
-            fresh[one.ref] = one
-        elif reason := _suspicion(one, todo.keys, is_claimed=claim is not None):
-            written.suspects.append(Suspect(one.read, reason))
-        elif any(entry.raw == one.evidence.raw for entry in timeline(session, one.evidence.log, one.ref)):
+        elif is_vouched:
+            fresh[one.ref] = found
+        elif held is not None or not is_signed(found, todo.keys):
+            # Beside another claim's it is no repeat, whoever signed it: repeats carry the first receipt.
+            written.suspects.append(Suspect(one.read, "receipt_invalid"))
+        elif any(entry.raw == found.draft.raw for entry in timeline(session, found.draft.log, one.ref)):
             written.repeats += 1
         else:
-            fresh[one.ref] = one
+            fresh[one.ref] = found
     return list(fresh.values())
 
 
-def _forlorn(todo: Round, seen: set[bytes]) -> list[Orphan]:
+def _forlorn(todo: Round, seen: set[bytes]) -> list[Accepted]:
     """Orphans of our logs whose record did not turn up after all."""
-    return [one for one in todo.orphans if one.ref not in seen and one.evidence.log in todo.origins]
+    return [one for one in todo.orphans if one.ref not in seen and one.draft.log in todo.origins]
 
 
-def _suspicion(one: Sighting, keys: Mapping[str, bytes], *, is_claimed: bool) -> str:
-    """Why a receipt that no claim vouches for is not ours; empty where it is."""
-    try:
-        receipt = parse_receipt(one.receipt.encode("ascii", "replace"))
-    except MalformedError:
-        return "receipt_malformed"
-    if is_claimed:
-        # A receipt beside another claim's is no repeat of ours: repeats carry the first receipt.
-        return "receipt_invalid"
-    try:
-        verify_receipt(receipt.token.encode(), keys)
-    except VerificationError:
-        return "receipt_invalid"
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    receipt: str
-    leaf_index: int | None
-
-
-def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, _Held]:
-    names = ["ref", "receipt", "leaf_index"]
+def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, Held]:
+    names = ["ref", "receipt", "leaf_index", "log", "at", "event_type"]
     found = find_rows(session, ClaimRow, names, key="ref", among=sorted(refs))
-    return {ref: _Held(receipt, leaf_index) for ref, receipt, leaf_index in found}
+    return {ref: Held(*rest) for ref, *rest in found}
 
 
 _MARK = Change(match=("ref", "receipt"), same=(("state", "confirmed"), ("datum", None)))
 
 
-def _mark(session: Session, entered: Sequence[tuple[Sighting | Orphan, int]]) -> None:
+def _mark(session: Session, entered: Sequence[tuple[Accepted, int]]) -> None:
     """Give claims their leaf. Rows are locked in order of their key, as ingress does it."""
     rows = [
         {

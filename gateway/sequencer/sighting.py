@@ -1,28 +1,38 @@
-"""A record with a receipt, as the sequencer sees it: which event it claims to be, and whether its bytes fit.
+"""A record with a receipt, as the sequencer sees it: which event it says it is, and what its receipt says.
 
-Neither the receipt's form nor its signature is verified here: where it is byte-equal to its claim's, the
-claim vouches for both, and the round verifies the others.
+Where a receipt is byte-equal to its claim's, the claim vouches for its form, its signature and what it says
+of the event: only what it says of the record is looked for in it. The others are read, and verified.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from audit.errors import MalformedError
-from audit.evidence import Evidence
-from audit.receipt import skim_receipt
+from audit.entry import Draft, draft_entry
+from audit.errors import MalformedError, VerificationError
+from audit.evidence import Kind
+from audit.receipt import parse_receipt, payload_of, verify_receipt
 from gateway.broker.port import Position, Read
-from gateway.event import Direction
+from gateway.event import Direction, EventKey
 from gateway.record import Unreadable, decode_record
+
+_NAMES: Final = frozenset({"id", "source", "type"})
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A record whose receipt speaks of this topic and datum, as far as it can be read; it may not be ours."""
+    """A record of a partner's topic that carries a receipt; it may not be ours.
+
+    key, type, ref: the event as the record's headers name it. sha256: of the datum, in hex.
+    """
 
     read: Read
+    key: EventKey
+    type: str
     ref: bytes
     receipt: str = field(repr=False)
-    evidence: Evidence
+    sha256: str
 
     @property
     def position(self) -> Position:
@@ -38,6 +48,27 @@ class Suspect:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the claim of an event holds: its receipt, and what that says."""
+
+    receipt: str = field(repr=False)
+    leaf_index: int | None
+    log: str
+    at: int
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted event on its way into its log: its receipt, where its record is or was, and the entry."""
+
+    ref: bytes
+    receipt: str = field(repr=False)
+    position: Position
+    draft: Draft
+
+
 def sight(read: Read, *, partner: str, direction: Direction) -> Sighting | Suspect | None:
     """Look at one record of a partner's topic.
 
@@ -48,17 +79,64 @@ def sight(read: Read, *, partner: str, direction: Direction) -> Sighting | Suspe
         return Suspect(read, envelope.code) if direction == "inbound" else None
     if envelope.receipt is None:
         return Suspect(read, "receipt_missing") if direction == "inbound" else None
-    try:
-        evidence = skim_receipt(envelope.receipt)
-    except MalformedError:
-        return Suspect(read, "receipt_malformed")
-    record = evidence.members.get("record")
-    if not isinstance(record, dict):
-        return Suspect(read, "receipt_malformed")
-    if record.get("sha256") != hashlib.sha256(envelope.datum).hexdigest():
-        return Suspect(read, "record_altered")
-    is_here = (record.get("topic"), record.get("partition")) == (read.record.topic, read.position.partition)
-    names = (evidence.members.get("partner"), evidence.members.get("direction"))
-    if not is_here or names != (partner, direction) or evidence.ref is None:
+    named = envelope.attributes
+    if not named.keys() >= _NAMES:
         return Suspect(read, "receipt_foreign")
-    return Sighting(read, evidence.ref, envelope.receipt, evidence)
+    key = EventKey(partner, direction, named["source"], named["id"])
+    sha256 = hashlib.sha256(envelope.datum).hexdigest()
+    return Sighting(read, key, named["type"], key.ref(), envelope.receipt, sha256)
+
+
+def vouched(one: Sighting, held: Held) -> Accepted | None:
+    """The event of a record whose receipt is its claim's; None where that says something else of the record.
+
+    A text inside the evidence cannot pass for the member that is looked for: its quotation marks would stand
+    behind backslashes.
+    """
+    raw = payload_of(one.receipt)
+    record = one.read.record
+    place = (
+        f'"record":{{"sha256":"{one.sha256}","topic":"{record.topic}","partition":{one.position.partition}}}'
+    )
+    if one.type != held.event_type or place.encode() not in raw:
+        return None
+    draft = Draft(
+        raw=raw,
+        log=held.log,
+        kind=Kind.ACCEPTED,
+        at=held.at,
+        ref=one.ref,
+        partner=one.key.partner,
+        direction=one.key.direction,
+        source=one.key.source,
+        event_id=one.key.id,
+        event_type=one.type,
+    )
+    return Accepted(one.ref, one.receipt, one.position, draft)
+
+
+def read_sighting(one: Sighting) -> Accepted | Suspect:
+    """The event of a record by what its receipt says, whose signature is not verified."""
+    try:
+        receipt = parse_receipt(one.receipt.encode("ascii", "replace"))
+    except MalformedError:
+        return Suspect(one.read, "receipt_malformed")
+    evidence, record = receipt.evidence, receipt.evidence.members["record"]
+    if record["sha256"] != one.sha256:
+        return Suspect(one.read, "record_altered")
+    draft = draft_entry(evidence)
+    is_here = (record["topic"], record["partition"]) == (one.read.record.topic, one.position.partition)
+    said = (draft.partner, draft.direction, draft.source, draft.event_id, draft.event_type, draft.ref)
+    seen = (one.key.partner, one.key.direction, one.key.source, one.key.id, one.type, one.ref)
+    if not is_here or said != seen:
+        return Suspect(one.read, "receipt_foreign")
+    return Accepted(one.ref, one.receipt, one.position, draft)
+
+
+def is_signed(one: Accepted, keys: Mapping[str, bytes]) -> bool:
+    """Whether one of `keys`, by id, signed the receipt."""
+    try:
+        verify_receipt(one.receipt.encode(), keys)
+    except VerificationError:
+        return False
+    return True

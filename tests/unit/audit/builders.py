@@ -1,15 +1,19 @@
 """Signers, evidence and vectors for the tests of the audit log."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlmodel import Session
 
+from audit import log
 from audit.bundle import Keys
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.entry import Draft, draft_entry
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import VerifierKey, thumbprint
 from audit.proof import InclusionProof, format_proof
@@ -53,6 +57,19 @@ class SeedSigner:
 RECEIPT_SIGNER = SeedSigner(bytes(range(0x60, 0x80)))
 LOG_SIGNER = SeedSigner(bytes(range(32)))
 OTHER_SIGNER = SeedSigner(b"\x99" * 32)
+
+
+def drafts(batch: Sequence[Evidence]) -> list[Draft]:
+    return [draft_entry(one) for one in batch]
+
+
+def append_all(session: Session, batches: Mapping[str, Sequence[Evidence]]) -> Mapping[str, Head]:
+    """Append evidence to logs that were opened before."""
+    return log.append_all(session, {origin: drafts(batch) for origin, batch in batches.items()})
+
+
+def append(session: Session, origin: str, batch: Sequence[Evidence]) -> Head:
+    return append_all(session, {origin: batch})[origin]
 
 
 def members_of(kind: str) -> dict[str, Any]:

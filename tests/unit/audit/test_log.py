@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 from audit import log
 from audit.bundle import Bundle, Keys
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.entry import Draft
 from audit.errors import EvidenceRuleError, InconsistentError, MalformedError, NotInLogError, StaleHeadError
 from audit.evidence import Evidence, Kind
 from audit.merkle import EMPTY_ROOT, hash_leaf, verify_consistency, verify_inclusion
@@ -18,7 +19,16 @@ from audit.rows import EntryRow, NodeRow
 from audit.tile import Tile, decode_bundle
 from audit.tree import Head
 from audit.verify import Outcome, verify_growth, verify_receipt_and_proof
-from tests.unit.audit.builders import LOG, LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, evidence
+from tests.unit.audit.builders import (
+    LOG,
+    LOG_SIGNER,
+    ORIGIN,
+    RECEIPT_SIGNER,
+    append,
+    append_all,
+    drafts,
+    evidence,
+)
 
 KEYS = Keys({RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key}, (VerifierKey(ORIGIN, LOG_SIGNER.public_key),))
 
@@ -32,7 +42,7 @@ def grow(session: Session, widths: Sequence[int], *, origin: str = ORIGIN) -> tu
     head, everything = log.open_log(session, origin), list[Evidence]()
     for width in widths:
         batch = [evidence(len(everything) + number) for number in range(width)]
-        head = log.append(session, origin, batch)
+        head = append(session, origin, batch)
         everything += batch
         session.commit()
     log.publish(session, origin, signed(head))
@@ -42,7 +52,7 @@ def grow(session: Session, widths: Sequence[int], *, origin: str = ORIGIN) -> tu
 
 def test_new_log_is_empty_and_opening_it_again_changes_nothing(session: Session) -> None:
     assert log.open_log(session, ORIGIN) == Head(ORIGIN)
-    head = log.append(session, ORIGIN, [evidence(1)])
+    head = append(session, ORIGIN, [evidence(1)])
     assert log.open_log(session, ORIGIN) == head
     assert log.state(session, ORIGIN).checkpoint is None
 
@@ -83,7 +93,7 @@ def test_papers_from_the_log_are_proved_offline(session: Session) -> None:
 
 def test_growth_from_the_log_is_proved_offline(session: Session) -> None:
     head, everything = grow(session, [20])
-    log.append(session, ORIGIN, [evidence(100 + number) for number in range(5)])
+    append(session, ORIGIN, [evidence(100 + number) for number in range(5)])
     log.publish(session, ORIGIN, signed(log.state(session, ORIGIN).head))
     text = log.consistency_text(session, ORIGIN, 20)
     assert verify_growth(signed(head), text, KEYS).outcome is Outcome.PROVED
@@ -93,7 +103,7 @@ def test_growth_from_the_log_is_proved_offline(session: Session) -> None:
 def test_a_batch_costs_few_statements(session: Session, statements: list[str]) -> None:
     log.open_log(session, ORIGIN)
     statements.clear()
-    log.append(session, ORIGIN, [evidence(number) for number in range(400)])
+    append(session, ORIGIN, [evidence(number) for number in range(400)])
     assert len(statements) == 5  # head, compare-and-set, nodes, known references, entries
 
 
@@ -116,18 +126,18 @@ def test_nodes_are_found_by_their_key(session: Session, plan: Callable[[str], li
         assert all(name in line for name in ("log", "epoch", "level", "index")), line
 
 
-class Racing(list[Evidence]):
+class Racing(list[Draft]):
     """A batch during whose appending somebody else appends and commits."""
 
     def __init__(self, engine: Engine, batch: Sequence[Evidence]) -> None:
-        super().__init__(batch)
+        super().__init__(drafts(batch))
         self._engine = engine
         self.won = Head(ORIGIN)
 
-    def __iter__(self) -> Iterator[Evidence]:
+    def __iter__(self) -> Iterator[Draft]:
         if self.won.size == 0:
             with Session(self._engine) as other:
-                self.won = log.append(other, ORIGIN, [evidence(1)])
+                self.won = append(other, ORIGIN, [evidence(1)])
                 other.commit()
         return super().__iter__()
 
@@ -138,7 +148,7 @@ def test_loser_of_a_race_writes_nothing(engine: Engine, session: Session) -> Non
     session.commit()
     batch = Racing(engine, [evidence(2), evidence(3)])
     with pytest.raises(StaleHeadError, match="no longer has 0"):
-        log.append(session, ORIGIN, batch)
+        log.append_all(session, {ORIGIN: batch})
     session.commit()
     assert log.state(session, ORIGIN).head == batch.won
     assert log.entry(session, ORIGIN, 0).raw == evidence(1).raw
@@ -155,7 +165,7 @@ def test_many_logs_grow_in_one_write_each_by_its_own(session: Session) -> None:
             f"{name}/1": [evidence(1_000 * turn + 10 * count + each, log=name) for each in range(count % 4)]
             for name, count in names.items()
         }
-        heads = log.append_all(session, batches)
+        heads = append_all(session, batches)
         assert {origin: heads[origin].size for origin in origins} == {
             origin: (turn + 1) * (count % 4) for origin, count in origins.items()
         }
@@ -183,7 +193,7 @@ def test_one_log_that_moved_fails_the_write_of_all(engine: Engine, session: Sess
     session.commit()
     batch = Racing(engine, [evidence(2)])
     with pytest.raises(StaleHeadError, match=f"{ORIGIN} no longer has 0 entries$"):
-        log.append_all(session, {other: [evidence(3, log="gw.example/log/other")], ORIGIN: batch})
+        log.append_all(session, {other: drafts([evidence(3, log="gw.example/log/other")]), ORIGIN: batch})
     session.rollback()
     assert log.state(session, other).head.size == 0
     assert log.state(session, ORIGIN).head == batch.won
@@ -195,7 +205,7 @@ def test_an_event_that_two_logs_know_is_listed_once_in_each(session: Session) ->
     log.open_logs(session, [ORIGIN, f"{other}/1"])
     one, same = evidence(1), evidence(1, log=other)
     assert one.ref == same.ref
-    log.append_all(session, {ORIGIN: [one, evidence(1, kind=Kind.ATTEMPTED)], f"{other}/1": [same]})
+    append_all(session, {ORIGIN: [one, evidence(1, kind=Kind.ATTEMPTED)], f"{other}/1": [same]})
     rows = session.exec(select(EntryRow).order_by(col(EntryRow.log), col(EntryRow.index))).all()
     firsts = [(row.log, row.index, row.is_first) for row in rows]
     assert firsts == sorted([(LOG, 0, True), (LOG, 1, False), (other, 0, True)])
@@ -206,7 +216,7 @@ def test_one_checkpoint_that_is_wrong_fails_the_publication_of_all(session: Sess
     head, _ = grow(session, [3])
     other = f"{LOG}/2"
     log.open_log(session, other)
-    second = log.append(session, other, [evidence(9)])
+    second = append(session, other, [evidence(9)])
     session.commit()
     notes = {ORIGIN: signed(head), other: signed(second)}
     if wrong == "unknown":
@@ -223,18 +233,18 @@ def test_evidence_of_another_log_is_refused(session: Session) -> None:
     log.open_log(session, ORIGIN)
     for name in ("gw.example/log/other", "gw.example/log", f"{LOG}/1"):
         with pytest.raises(EvidenceRuleError, match="does not belong"):
-            log.append(session, ORIGIN, [evidence(1, log=name)])
+            append(session, ORIGIN, [evidence(1, log=name)])
     assert log.state(session, ORIGIN).head.size == 0
 
 
 def test_log_that_was_not_opened_takes_nothing(session: Session) -> None:
     with pytest.raises(NotInLogError, match="no log"):
-        log.append(session, ORIGIN, [evidence(1)])
+        append(session, ORIGIN, [evidence(1)])
 
 
 def test_rolled_back_batch_leaves_no_trace(session: Session) -> None:
     head, _ = grow(session, [3])
-    log.append(session, ORIGIN, [evidence(10)])
+    append(session, ORIGIN, [evidence(10)])
     session.rollback()
     assert log.state(session, ORIGIN).head == head
     with pytest.raises(NotInLogError):
@@ -257,7 +267,7 @@ def test_pending_evidence_waits_in_order_and_goes_when_settled(session: Session)
 def test_entry_keeps_evidence_and_search_columns(session: Session) -> None:
     attempted = evidence(1, kind=Kind.ATTEMPTED)
     log.open_log(session, ORIGIN)
-    log.append(session, ORIGIN, [attempted])
+    append(session, ORIGIN, [attempted])
     found = log.entry(session, ORIGIN, 0)
     assert found.evidence() == attempted
     assert found.leaf == attempted.leaf()
@@ -270,7 +280,7 @@ def test_epochs_are_logs_of_their_own(session: Session) -> None:
     grow(session, [3])
     second = f"{LOG}/2"
     log.open_log(session, second)
-    log.append(session, second, [evidence(9)])
+    append(session, second, [evidence(9)])
     assert [(each.head.origin, each.head.size) for each in log.heads(session)] == [(ORIGIN, 3), (second, 1)]
     assert log.entry(session, second, 0).raw == evidence(9).raw
     assert log.entry(session, ORIGIN, 0).raw == evidence(0).raw
@@ -292,7 +302,7 @@ def test_no_growth_between_sizes_that_never_were(session: Session, old: int, new
 
 def test_only_published_entries_are_served(session: Session) -> None:
     grow(session, [3])
-    log.append(session, ORIGIN, [evidence(3)])
+    append(session, ORIGIN, [evidence(3)])
     assert len(log.tile(session, ORIGIN, 0, 0, 3)) == 96
     for width in (4, 256):
         with pytest.raises(NotInLogError, match="3 published"):

@@ -8,13 +8,13 @@ from sqlmodel import Session
 from audit import log
 from audit.evidence import Evidence, Kind
 from audit.search import HistoryFilter, PageKey, find, timeline
-from tests.unit.audit.builders import AT, LOG, ORIGIN, evidence
+from tests.unit.audit.builders import AT, LOG, ORIGIN, append, evidence
 
 
 def fill(session: Session, *batches: list[Evidence], origin: str = ORIGIN) -> None:
     log.open_log(session, origin)
     for batch in batches:
-        log.append(session, origin, batch)
+        append(session, origin, batch)
 
 
 def ids(session: Session, wanted: HistoryFilter | None = None) -> list[str | None]:

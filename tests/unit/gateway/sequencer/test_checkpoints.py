@@ -10,7 +10,7 @@ from audit.note import VerifierKey
 from gateway.broker.port import Record, Refused, Stored, TopicSpec, Unknown
 from gateway.database import Database
 from gateway.sequencer.checkpoints import Checkpoints
-from tests.unit.audit.builders import LOG_SIGNER, members_of
+from tests.unit.audit.builders import LOG_SIGNER, append, members_of
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 
 TOPIC = "gateway.checkpoints"
@@ -52,7 +52,7 @@ def evidence(salt: int) -> Evidence:
 
 def grow(database: Database, salt: int) -> None:
     with database.begin() as session:
-        audit_log.append(session, ORIGIN, [evidence(salt)])
+        append(session, ORIGIN, [evidence(salt)])
 
 
 def served(database: Database) -> str | None:
