@@ -31,7 +31,7 @@ from bench.orders import EVENT_TYPE, order_json
 from bench.publishing import publish, publish_evenly
 from gateway.bootstrap.ground import Ground, open_broker, prepare
 from gateway.bootstrap.parts import Parts, wire
-from gateway.bootstrap.program import SWITCH_SECONDS
+from gateway.bootstrap.program import SWITCH_SECONDS, spare_the_collector
 from gateway.broker.port import Broker, BrokerError
 from gateway.event import Content
 from gateway.ingress.accept import Submission
@@ -150,14 +150,17 @@ class Bench:
 
     async def _parts(self, clock: _Clock) -> Parts:
         parts = wire(self._ground, self._broker, step=lambda _: None, metrics=Metrics(), report=clock.note)
-        for _ in range(_LOOKS):
+        for left in reversed(range(_LOOKS)):
             try:
                 await parts.catalog.refresh()
             except BrokerError:  # a client that is new to a busy Kafka may have to ask again
+                if not left:
+                    raise
                 await asyncio.sleep(1)
             else:
-                return parts
-        raise RuntimeError("the topics cannot be looked at")
+                break
+        spare_the_collector()  # as the program does once it has started
+        return parts
 
 
 async def _accept(parts: Parts, slug: str, bodies: Sequence[bytes]) -> None:

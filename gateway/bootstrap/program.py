@@ -221,7 +221,7 @@ async def _guard(guard: Guard) -> None:
         raise guard.refusal
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What was made for the start lives as long as the process: nothing of it is looked at again."""
     gc.collect()
     gc.freeze()
@@ -238,7 +238,7 @@ async def _serve(parts: Parts, options: Options, metrics: Metrics) -> None:
     listen_for_the_end(stop, parent=None if options.seat is None else options.seat.parent)
     async with parts.dialler:
         roles = await _roles(parts, options, metrics, stop)
-        _spare_the_collector()
+        spare_the_collector()
         try:
             await run_roles(roles, stop, metrics=metrics, monotonic=time.monotonic)
         except RoleStoppedError as error:
