@@ -25,27 +25,19 @@ _DOUBLE = struct.Struct("<d").unpack_from
 
 Read: TypeAlias = Callable[[Input, Path], Any]
 ReadAvro: TypeAlias = Callable[[bytes], Any]
-ReadPrefix: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
-"""Bytes, and where a datum starts in them; gives it and where it ends. What is none raises DatumError."""
 
 
-def compile_prefix_reader(kind: AvroType) -> ReadPrefix:
-    """As `compile_reader`, for one of several data that stand one behind the other."""
-    read = _Compiler().compile(kind)
+def compile_read(kind: AvroType) -> Read:
+    """A function that reads one datum where an input stands, and leaves the input behind it.
 
-    def read_prefix(raw: bytes, start: int) -> tuple[Any, int]:
-        findings = Findings()
-        source = Input(raw, findings, start)
-        datum = read(source, None)
-        findings.verify()
-        return datum, source.at
-
-    return read_prefix
+    Lighter faults are left in the input's findings; those that end the reading raise DatumError.
+    """
+    return _Compiler().compile(kind)
 
 
 def compile_reader(kind: AvroType) -> ReadAvro:
     """A function from the Avro bytes of a type to plain form; what is none of it raises DatumError."""
-    read = _Compiler().compile(kind)
+    read = compile_read(kind)
 
     def read_avro(raw: bytes) -> Any:
         findings = Findings()

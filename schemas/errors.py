@@ -5,6 +5,7 @@ SchemasError
 ├── PayloadError                           bytes from outside that were refused
 │   ├── JsonTextError   body_malformed     no JSON text at all
 │   ├── DatumError      event_invalid      JSON or Avro, but with faults
+│   ├── ContainerError  container_invalid  no Avro object container file, or beyond a limit
 │   └── FramingError    framing_invalid    no schema id where one must stand
 ├── SubjectError        subject_invalid    a text that can be no subject
 └── MisfitError         misfit             one value does not fit one type; never leaves the package
@@ -65,6 +66,17 @@ class DatumError(PayloadError):
         super().__init__(f"{total} faults, the first at {first.pointer or 'the top'}: {first.text}")
         self.faults = faults
         self.total = total
+
+
+class ContainerError(PayloadError):
+    """Bytes that are no Avro object container file, or one beyond a limit; `offset` counts bytes from 0."""
+
+    code = "container_invalid"
+
+    def __init__(self, text: str, *, offset: int) -> None:
+        super().__init__(f"{text} (byte {offset})")
+        self.text = text
+        self.offset = offset
 
 
 class FramingError(PayloadError):
