@@ -28,7 +28,10 @@ MAX_ATTRIBUTES: Final = 32
 
 MAX_POINTER_BYTES: Final = 300
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
+    f"{chr(plane | 0xFFFE)}{chr(plane | 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
+_CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f{_NONCHARACTERS}]")
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII
 )
@@ -78,7 +81,9 @@ def default_source(partner: str, direction: Direction) -> str:
 
 
 def has_control(text: str) -> bool:
-    """Whether a text holds control characters, which no attribute may (PostgreSQL would refuse NUL, too).
+    """Whether a text holds control characters or noncharacters, which no attribute may.
+
+    PostgreSQL would refuse NUL, too.
 
     Source: CloudEvents 1.0.2, section 3.1, "String".
     """

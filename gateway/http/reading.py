@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from starlette.requests import Request
 
+from gateway.attributes import is_utf8
 from gateway.errors import CallerError
-from gateway.ingress.content import NOT_UTF8, is_utf8
+from gateway.ingress.content import NOT_UTF8
 from schemas.json_reader import read_json
 
 Coding = Literal["identity", "gzip"]

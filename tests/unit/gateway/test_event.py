@@ -84,7 +84,7 @@ def test_other_texts_are_no_times(text: str) -> None:
 
 
 def test_control_characters_are_found_anywhere() -> None:
-    assert all(has_control(f"a{char}b") for char in "\x00\n\x1f\x7f\x85\x9f")
+    assert all(has_control(f"a{char}b") for char in "\x00\n\x1f\x7f\x85\x9f\ufdd0\ufffe\U0001ffff\U0010fffe")
     assert not has_control("côte 東京 🚚")
 
 
