@@ -6,6 +6,7 @@ count what is only named, since a chain of named types nests deeply in a flat te
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ MOST_BRANCHES = 32
 MOST_FIXED_BYTES = 64 * 1024
 MOST_DECIMAL_DIGITS = 38
 MOST_DECIMAL_BYTES = 16
+MOST_VERSION = (1 << 31) - 1
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -49,8 +51,7 @@ def admit_text(text: str) -> Any:
         raw = text.encode()
     except UnicodeEncodeError as error:
         raise SchemaError("syntax", "holds a lone surrogate; send UTF-8 text") from error
-    if len(raw) > MOST_TEXT_BYTES:
-        raise SchemaError("size", f"is {len(raw)} bytes long; at most {MOST_TEXT_BYTES} are taken")
+    _admit_bytes(len(raw))
     try:
         return read_json(raw)
     except JsonTextError as error:
@@ -59,6 +60,35 @@ def admit_text(text: str) -> Any:
         fault = error.faults[0]
         rule = fault.code if fault.code in {"depth", "duplicate_key"} else "syntax"
         raise SchemaError(rule, fault.text, fault.pointer) from error
+
+
+def admit_texts(texts: Sequence[str]) -> None:
+    """A text and those that it leans on, admitted each, that are not too large together.
+
+    Raises:
+        SchemaError: they are.
+    """
+    _admit_bytes(sum(len(text.encode()) for text in texts))
+
+
+def admit_reference(name: Any, subject: Any, version: Any, pointer: str) -> None:
+    """A reference to a type of another schema: a full name, a subject, a number.
+
+    Raises:
+        SchemaError: one of them is none.
+    """
+    admit_full_name(name, f"{pointer}/name")
+    if not isinstance(subject, str) or not subject:
+        raise SchemaError("reference", "needs a subject", f"{pointer}/subject")
+    if type(version) is not int or not 1 <= version <= MOST_VERSION:
+        raise SchemaError(
+            "reference", f"a version is an integer from 1 to {MOST_VERSION}", f"{pointer}/version"
+        )
+
+
+def _admit_bytes(count: int) -> None:
+    if count > MOST_TEXT_BYTES:
+        raise SchemaError("size", f"is {count} bytes long; at most {MOST_TEXT_BYTES} are taken")
 
 
 def admit_name(name: Any, pointer: str) -> str:

@@ -4,7 +4,7 @@ Data in their *plain form*, shared by reader, checker, encoder and writer of thi
 outside it: null None, boolean bool, int and long int, float and double float, string str, bytes and fixed
 bytes, enum its symbol, array list, map dict, record list of values in field order, union `(branch index,
 value)`. Logical types: decimal the unscaled int, date, time and timestamp their int, uuid str (on string) or
-bytes (on fixed).
+bytes (on fixed), duration its 12 bytes (months, days, milliseconds, each 32 bits, least significant first).
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,11 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True, slots=True)
 class Logical:
-    """A logical type; `precision` and `scale` (digits) belong to decimal alone."""
+    """A logical type; `precision` and `scale` (digits) belong to decimal alone.
+
+    `name`: decimal, uuid, date, time-millis, time-micros, duration, or timestamp- or local-timestamp- with
+    millis, micros or nanos.
+    """
 
     name: str
     precision: int = 0
@@ -47,6 +51,7 @@ class Fixed:
     size: int
     logical: Logical | None = None
     aliases: tuple[str, ...] = ()
+    doc: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Enumeration:
     symbols: tuple[str, ...]
     default: str | None = None
     aliases: tuple[str, ...] = ()
+    doc: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class Field:
     type: "AvroType"
     default: Any = field(default=ABSENT, compare=False)
     aliases: tuple[str, ...] = ()
+    doc: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,7 @@ class Record:
     name: str
     fields: tuple[Field, ...]
     aliases: tuple[str, ...] = ()
+    doc: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from schemas.avro_type import Enumeration, Fixed, Logical, Primitive, Scalar
 from schemas.decimal_text import encode_unscaled, format_decimal, parse_decimal, verify_decimal
+from schemas.duration import format_duration, parse_duration
 from schemas.errors import MisfitError
 from schemas.temporal import (
     format_date,
@@ -40,7 +41,7 @@ _INT64: Final = 1 << 63
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 quote: Final[Callable[[str], str]] = json.JSONEncoder(ensure_ascii=False).encode
 """A JSON string."""
-_UNITS: Final = {"millis": 3, "micros": 6}
+_UNITS: Final = {"millis": 3, "micros": 6, "nanos": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,10 @@ def verifier(kind: Scalar) -> Callable[[Any], Any]:
         return lambda value: verify_decimal(value, logical.precision, logical.scale)
     if logical.name == "date":
         return verify_date
+    if logical.name == "duration" or (logical.name == "uuid" and isinstance(kind, Fixed)):
+        return _same
     if logical.name == "uuid":
-        return _same if isinstance(kind, Fixed) else _parse_uuid
+        return _parse_uuid
     digits = _UNITS[logical.name.rpartition("-")[2]]
     if logical.name.startswith("time-"):
         return lambda value: verify_time(value, digits)
@@ -128,6 +131,8 @@ def _logical(kind: Primitive | Fixed, logical: Logical) -> Leaf:
                 is_quoted=True,
             )
         return Leaf(_STR, _parse_uuid, str, is_quoted=True)
+    if logical.name == "duration":
+        return Leaf(_STR, parse_duration, format_duration, is_quoted=True)
     digits = _UNITS[logical.name.rpartition("-")[2]]
     if logical.name.startswith("time-"):
         return _temporal(

@@ -15,10 +15,14 @@ _CARRIERS: Mapping[str, frozenset[str]] = {
     "time-micros": frozenset({"long"}),
     "timestamp-millis": frozenset({"long"}),
     "timestamp-micros": frozenset({"long"}),
+    "timestamp-nanos": frozenset({"long"}),
     "local-timestamp-millis": frozenset({"long"}),
     "local-timestamp-micros": frozenset({"long"}),
+    "local-timestamp-nanos": frozenset({"long"}),
+    "duration": frozenset({"fixed"}),
 }
-_UUID_BYTES = 16
+_SIZES: Mapping[str, int] = {"uuid": 16, "duration": 12}
+"""Bytes of the fixed that a logical type stands on."""
 
 
 def parse_logical(document: Mapping[str, Any], carrier: str, size: int, pointer: str) -> Logical | None:
@@ -38,8 +42,8 @@ def parse_logical(document: Mapping[str, Any], carrier: str, size: int, pointer:
         raise SchemaError("logical_type", f"{name} stands on {wanted}, not on {carrier}", at)
     if name == "decimal":
         return _parse_decimal(document, size, pointer)
-    if name == "uuid" and carrier == "fixed" and size != _UUID_BYTES:
-        raise SchemaError("logical_type", f"uuid stands on string or on a fixed of {_UUID_BYTES} bytes", at)
+    if carrier == "fixed" and size != _SIZES[name]:
+        raise SchemaError("logical_type", f"{name} stands on a fixed of {_SIZES[name]} bytes", at)
     return Logical(name)
 
 

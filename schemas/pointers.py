@@ -13,7 +13,7 @@ Pick: TypeAlias = Callable[[Any], str | None]
 _UNSTABLE = frozenset({"float", "double"})
 
 
-def compile_pointers(root: Record, pointers: Sequence[str]) -> tuple[tuple[str, Pick], ...]:
+def compile_pointers(root: AvroType, pointers: Sequence[str]) -> tuple[tuple[str, Pick], ...]:
     """Each pointer with its getter.
 
     A pointer leads through records, and through unions of a record and null, to a string, boolean, int,
@@ -25,7 +25,7 @@ def compile_pointers(root: Record, pointers: Sequence[str]) -> tuple[tuple[str, 
     return tuple((pointer, _compile(root, pointer)) for pointer in pointers)
 
 
-def _compile(root: Record, pointer: str) -> Pick:
+def _compile(root: AvroType, pointer: str) -> Pick:
     if not pointer.startswith("/"):
         raise SchemaError("pointer", f"{pointer!r} is no JSON Pointer; it starts with `/`")
     tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/")]

@@ -1,4 +1,6 @@
-"""Dates, times and timestamps: text to exact integers and back, years 1 to 9999. No clock, no float.
+"""Dates, times, timestamps and durations: text to exact integers and back. No clock, no float, no rounding.
+
+Dates and timestamps lie in the years 1 to 9999, those in nanoseconds where 64 bits hold them (1677 to 2262).
 
 Source: RFC 3339, section 5.6 (leap seconds are refused: no Avro timestamp can hold one).
 """
@@ -13,9 +15,14 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_DAY: Final = 1 - _EPOCH
 _LAST_DAY: Final = date(9999, 12, 31).toordinal() - _EPOCH
 _DAY_SECONDS: Final = 86_400
+_INT64: Final = 1 << 63
+_BEYOND_NANOS: Final = (
+    "is beyond what 64 bits of nanoseconds hold: "
+    "1677-09-21T00:12:43.145224192 to 2262-04-11T23:47:16.854775807"
+)
 
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
-_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,12}))?")
+_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?")
 _ZONE = re.compile(r"[Zz]|([+-])([0-9]{2}):([0-9]{2})")
 
 
@@ -107,12 +114,14 @@ def format_timestamp(units: int, digits: int, *, zoned: bool) -> str:
 
 
 def verify_timestamp(units: int, digits: int) -> int:
-    """Units within the years 1 to 9999.
+    """Units within the years 1 to 9999, and within 64 bits: nanoseconds reach from 1677 to 2262 alone.
 
     Raises:
         MisfitError: beyond them.
     """
     verify_date(units // (_DAY_SECONDS * 10**digits))
+    if not -_INT64 <= units < _INT64:
+        raise MisfitError("range", _BEYOND_NANOS)
     return units
 
 

@@ -49,22 +49,26 @@ class Built(NamedTuple):
     measure: Measure
 
 
-def build_type(document: Any) -> AvroType:
-    """The type that an admitted schema document describes.
+class TypeBuilder:
+    """Builds the types of one schema document after another; what one defines, the next may name.
 
-    Raises:
-        SchemaError: it breaks a rule; the error names rule and place.
+    `named`: by full name, None while a definition is still open; `used`: the names that were looked up.
     """
-    return _Builder().build(document, "", "").type
 
-
-class _Builder:
     def __init__(self) -> None:
         self.named: dict[str, Built | None] = {}
-        """By full name; None while the definition is still open."""
+        self.used: set[str] = set()
         self.definitions = 0
 
-    def build(self, document: Any, namespace: str, pointer: str) -> Built:
+    def build_root(self, document: Any) -> AvroType:
+        """The type that an admitted schema document describes.
+
+        Raises:
+            SchemaError: it breaks a rule; the error names rule and place.
+        """
+        return self._build(document, "", "").type
+
+    def _build(self, document: Any, namespace: str, pointer: str) -> Built:
         match document:
             case str():
                 return self._named_or_primitive(document, namespace, pointer)
@@ -90,6 +94,7 @@ class _Builder:
             raise SchemaError(
                 "unknown_name", f"{full} is neither a primitive type nor defined before this place", pointer
             )
+        self.used.add(full)
         return built
 
     def _object(self, document: dict[str, Any], namespace: str, pointer: str) -> Built:
@@ -129,7 +134,7 @@ class _Builder:
         _refuse_logical(document, pointer)
         if member not in document:
             raise SchemaError("shape", f"needs `{member}`", pointer)
-        built = self.build(document[member], namespace, f"{pointer}/{member}")
+        built = self._build(document[member], namespace, f"{pointer}/{member}")
         admit_items(built.measure, f"{pointer}/{member}")
         return built
 
@@ -139,7 +144,7 @@ class _Builder:
         names: set[str] = set()
         for index, item in enumerate(document):
             at = f"{pointer}/{index}"
-            built = self.build(item, namespace, at)
+            built = self._build(item, namespace, at)
             name = branch_name(built.type)
             if isinstance(built.type, Union):
                 raise SchemaError("union", "a union may not stand directly in a union; merge the two", at)
@@ -170,8 +175,10 @@ class _Builder:
             found[field.name] = field
             parts.append(built)
         width = sum(part.measure.width for part in parts)
-        aliases = _aliases(document, space, pointer)
-        return self._close(name, _around(Record(name, tuple(found.values()), aliases), parts, width, pointer))
+        kind = Record(
+            name, tuple(found.values()), _aliases(document, space, pointer), _doc(document, pointer)
+        )
+        return self._close(name, _around(kind, parts, width, pointer))
 
     def _field(self, document: Any, namespace: str, pointer: str) -> tuple[Field, Built]:
         self._count(pointer)
@@ -183,11 +190,12 @@ class _Builder:
             raise SchemaError("logical_type", text, f"{pointer}/logicalType")
         if document.get("order", "ascending") not in _ORDERS:
             raise SchemaError("shape", "is none of ascending, descending, ignore", f"{pointer}/order")
-        built = self.build(document["type"], namespace, f"{pointer}/type")
+        built = self._build(document["type"], namespace, f"{pointer}/type")
         default: Any = ABSENT
         if "default" in document:
             default = parse_default(built.type, document["default"], f"{pointer}/default")
-        return Field(name, built.type, default, _aliases(document, "", pointer)), built
+        aliases = _aliases(document, "", pointer)
+        return Field(name, built.type, default, aliases, _doc(document, pointer)), built
 
     def _enumeration(self, document: dict[str, Any], namespace: str, pointer: str) -> Built:
         name = self._open(document, namespace, pointer)
@@ -206,14 +214,15 @@ class _Builder:
         if default is not None and (not isinstance(default, str) or default not in found):
             raise SchemaError("default", "is none of the symbols", f"{pointer}/default")
         aliases = _aliases(document, name.rpartition(".")[0], pointer)
-        return self._close(name, _scalar(Enumeration(name, tuple(found), default, aliases), 1))
+        kind = Enumeration(name, tuple(found), default, aliases, _doc(document, pointer))
+        return self._close(name, _scalar(kind, 1))
 
     def _fixed(self, document: dict[str, Any], namespace: str, pointer: str) -> Built:
         name = self._open(document, namespace, pointer)
         size = admit_size(document.get("size"), f"{pointer}/size")
         logical = parse_logical(document, "fixed", size, pointer)
         aliases = _aliases(document, name.rpartition(".")[0], pointer)
-        return self._close(name, _scalar(Fixed(name, size, logical, aliases), size))
+        return self._close(name, _scalar(Fixed(name, size, logical, aliases, _doc(document, pointer)), size))
 
     def _open(self, document: dict[str, Any], namespace: str, pointer: str) -> str:
         """The full name of a definition, from here on known as open."""
@@ -264,6 +273,13 @@ def _aliases(document: dict[str, Any], namespace: str, pointer: str) -> tuple[st
         raise SchemaError("shape", "is a list of names", f"{pointer}/aliases")
     found = [admit_full_name(name, f"{pointer}/aliases/{index}") for index, name in enumerate(names)]
     return tuple(name if "." in name or not namespace else f"{namespace}.{name}" for name in found)
+
+
+def _doc(document: dict[str, Any], pointer: str) -> str:
+    doc = document.get("doc", "")
+    if not isinstance(doc, str):
+        raise SchemaError("shape", "is a text", f"{pointer}/doc")
+    return doc
 
 
 def _scalar(kind: AvroType, width: int) -> Built:

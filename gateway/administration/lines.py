@@ -16,7 +16,7 @@ from schemas import registry
 from schemas.codec import compile_codec
 from schemas.compatibility import check_levels
 from schemas.errors import SchemaError
-from schemas.schema import Schema, parse_schema
+from schemas.schema import Schema, parse_schema, verify_event_schema
 from schemas.subject import topic_record_subject
 
 
@@ -69,7 +69,9 @@ def _parse_all(file: ContractFile) -> dict[str, Schema]:
     for terms in file.contract.terms:
         where = pointer_to(SECTIONS[terms.direction], terms.event_type)
         try:
-            schema = schemas.get(terms.schema_path) or parse_schema(texts[terms.schema_path])
+            schema = schemas.get(terms.schema_path) or verify_event_schema(
+                parse_schema(texts[terms.schema_path])
+            )
         except SchemaError as error:
             place = Problem(terms.schema_path, 1, error.pointer, error.rule, error.text)
             if place not in problems:
