@@ -152,7 +152,6 @@ class TypeBuilder:
                 raise SchemaError("union", f"{name} is already a branch; a union may have each only once", at)
             names.add(name)
             parts.append(built)
-        _refuse_blurred(parts, pointer)
         width = 1 + min(part.measure.width for part in parts)
         return _around(Union(tuple(part.type for part in parts)), parts, width, pointer)
 
@@ -248,18 +247,6 @@ class TypeBuilder:
         self.definitions += 1
         if self.definitions > MOST_DEFINITIONS:
             raise SchemaError("count", f"has more than {MOST_DEFINITIONS} named types and fields", pointer)
-
-
-def _refuse_blurred(parts: list[Built], pointer: str) -> None:
-    """Refuse an approximate number behind an exact one: read as the one, it would be written as the other."""
-    exact = False
-    for index, part in enumerate(parts):
-        kind = part.type
-        if exact and isinstance(kind, Primitive) and kind.name in {"float", "double"}:
-            text = f"{kind.name} may not follow a decimal in a union; put it first, or leave it out"
-            raise SchemaError("union", text, f"{pointer}/{index}")
-        logical = kind.logical if isinstance(kind, Primitive | Fixed) else None
-        exact = exact or (logical is not None and logical.name == "decimal")
 
 
 def _refuse_logical(document: dict[str, Any], pointer: str) -> None:
