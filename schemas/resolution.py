@@ -1,0 +1,275 @@
+"""Data written with one schema, in the form of another: renamed, reordered, promoted, filled with defaults.
+
+Compiled once per pair of schemas. What can never be read is refused then; what depends on the datum (a union
+branch or an enum symbol that the reader lacks) is a fault of the datum that has it. Differences are told in
+the words of `schemas.compatibility`: where that finds none, a resolution compiles, and fails on no datum but
+one whose bytes, read as a string, are no UTF-8, or whose defaults would make it huge.
+
+Two choices that the specification leaves to its readers: of a reader's union, a branch of the writer's own
+type is taken before one that it could be promoted to, as in Java, so that no number loses digits without
+need; and logical types must agree, since with another scale or unit the same bytes mean something else.
+Source: Apache Avro 1.12 specification, "Schema Resolution".
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from schemas.avro_reader import compile_reader
+from schemas.avro_type import (
+    ABSENT,
+    Array,
+    AvroType,
+    Enumeration,
+    Field,
+    Fixed,
+    Map,
+    Primitive,
+    Record,
+    Union,
+    describe,
+)
+from schemas.encoder import compile_encoder
+from schemas.errors import SchemaError
+from schemas.fault import Path
+from schemas.resolution_scalars import (
+    SAME,
+    Growth,
+    Resolved,
+    Run,
+    is_namesake,
+    may_read,
+    refuse,
+    resolve_enumeration,
+    resolve_fixed,
+    resolve_primitive,
+    unreadable,
+    verify_names,
+)
+
+Resolve: TypeAlias = Callable[[Any], Any]
+"""Plain form of the writer's type to plain form of the reader's; raises DatumError for what depends on it."""
+
+
+def compile_resolution(writer: AvroType, reader: AvroType) -> Resolve:
+    """A function from data of the writer's type to data of the reader's, both in plain form.
+
+    Its pointers lead into the datum as it was written.
+
+    Raises:
+        SchemaError: no datum of the writer can be read as the reader's type (rule `resolution`, pointer into
+            the reader's schema).
+    """
+    run = _Compiler().compile(writer, reader, None).run
+    if run is None:
+        return _same
+
+    def resolve(datum: Any) -> Any:
+        findings = Growth()
+        resolved = run(datum, None, findings)
+        findings.verify()
+        return resolved
+
+    return resolve
+
+
+def avro_reader_for(writer: AvroType, reader: AvroType) -> Callable[[bytes], bytes]:
+    """A function from the Avro bytes of a writer's datum to the reader's canonical ones.
+
+    It raises DatumError for bytes that are no datum of the writer, and for data that the reader cannot read.
+
+    Raises:
+        SchemaError: as `compile_resolution`.
+    """
+    read, resolve, encode = (
+        compile_reader(writer),
+        compile_resolution(writer, reader),
+        compile_encoder(reader),
+    )
+
+    def read_as(raw: bytes) -> bytes:
+        out = bytearray()
+        encode(resolve(read(raw)), out)
+        return bytes(out)
+
+    return read_as
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str], Resolved | SchemaError] = {}
+        """By full names of writer and reader: the work is that of the pairs, not of their uses."""
+
+    def compile(self, writer: AvroType, reader: AvroType, path: Path) -> Resolved:
+        if writer == reader:
+            return SAME
+        if isinstance(writer, Union):
+            return self._from_union(writer, reader, path)
+        if isinstance(reader, Union):
+            return self._into_union(writer, reader, path)
+        return self._matched(writer, reader, path)
+
+    def _matched(self, writer: AvroType, reader: AvroType, path: Path) -> Resolved:
+        """Of two types that are no unions."""
+        match reader:
+            case Record() if isinstance(writer, Record):
+                return self._record_once(writer, reader, path)
+            case Array() if isinstance(writer, Array):
+                return _array(self.compile(writer.items, reader.items, (path, "items")))
+            case Map() if isinstance(writer, Map):
+                return _map(self.compile(writer.values, reader.values, (path, "values")))
+            case Enumeration() if isinstance(writer, Enumeration):
+                return resolve_enumeration(writer, reader, path)
+            case Fixed() if isinstance(writer, Fixed):
+                return resolve_fixed(writer, reader, path)
+            case Primitive() if isinstance(writer, Primitive):
+                return resolve_primitive(writer, reader, path)
+            case _:
+                raise unreadable(writer, reader, path)
+
+    def _from_union(self, writer: Union, reader: AvroType, path: Path) -> Resolved:
+        found: list[Resolved | SchemaError] = []
+        for branch in writer.branches:
+            try:
+                found.append(self.compile(branch, reader, path))
+            except SchemaError as error:
+                found.append(error)
+        errors = [one for one in found if isinstance(one, SchemaError)]
+        if len(errors) == len(found):
+            raise errors[0]
+        wanted = describe(reader) if errors else ""
+        runs = [
+            _refusal(branch, wanted) if isinstance(one, SchemaError) else one.run
+            for branch, one in zip(writer.branches, found, strict=True)
+        ]
+
+        def run(datum: Any, path: Path, findings: Growth) -> Any:
+            index, value = datum
+            branch = runs[index]
+            return value if branch is None else branch(value, path, findings)
+
+        return Resolved(run, all(isinstance(one, Resolved) and one.is_total for one in found))
+
+    def _into_union(self, writer: AvroType, reader: Union, path: Path) -> Resolved:
+        """The best branch: one that reads every datum, then the one nearest to the writer's type."""
+        best: tuple[tuple[bool, int, int], Run | None] | None = None
+        namesake: SchemaError | None = None
+        for index, branch in enumerate(reader.branches):
+            if not may_read(writer, branch):
+                continue
+            try:
+                resolved = self.compile(writer, branch, (path, index))
+            except SchemaError as error:
+                if namesake is None and is_namesake(writer, branch):
+                    namesake = error
+                continue
+            rank = (not resolved.is_total, _distance(writer, branch), index)
+            if best is None or rank < best[0]:
+                best = rank, resolved.run
+        if best is None:
+            raise namesake or unreadable(writer, reader, path)
+        (is_partial, _, chosen), inner = best
+
+        def run(datum: Any, path: Path, findings: Growth) -> tuple[int, Any]:
+            return (chosen, datum if inner is None else inner(datum, path, findings))
+
+        return Resolved(run, not is_partial)
+
+    def _record_once(self, writer: Record, reader: Record, path: Path) -> Resolved:
+        names = (writer.name, reader.name)
+        if names not in self.records:
+            try:
+                self.records[names] = self._record(writer, reader, path)
+            except SchemaError as error:
+                self.records[names] = error
+        found = self.records[names]
+        if isinstance(found, SchemaError):
+            raise found
+        return found
+
+    def _record(self, writer: Record, reader: Record, path: Path) -> Resolved:
+        verify_names(writer, reader, path)
+        slots = {field.name: slot for slot, field in enumerate(writer.fields)}
+        defaults: list[Any] = []
+        gained = bytearray()
+        plan: list[tuple[int, Run | None, str]] = []
+        is_total = True
+        for index, field in enumerate(reader.fields):
+            at: Path = ((path, "fields"), index)
+            slot = _slot(field, slots)
+            if slot is not None:
+                source = writer.fields[slot]
+                resolved = self.compile(source.type, field.type, (at, "type"))
+                plan.append((slot, resolved.run, source.name))
+                is_total = is_total and resolved.is_total
+            elif field.default is ABSENT:
+                raise refuse(at, f"{field.name} is not in the writer, and has no default")
+            else:
+                compile_encoder(field.type)(field.default, gained)
+                plan.append((len(writer.fields) + len(defaults), None, field.name))
+                defaults.append(field.default)
+        return Resolved(_record_run(plan, defaults, len(gained)), is_total)
+
+
+def _record_run(plan: list[tuple[int, Run | None, str]], defaults: list[Any], gained: int) -> Run:
+    def run(datum: Any, path: Path, findings: Growth) -> list[Any]:
+        if gained:
+            findings.grow(path, gained)
+        pool = [*datum, *defaults]
+        return [
+            pool[slot] if resolve is None else resolve(pool[slot], (path, name), findings)
+            for slot, resolve, name in plan
+        ]
+
+    return run
+
+
+def _slot(field: Field, slots: Mapping[str, int]) -> int | None:
+    """Where the writer has the field of this name, or of one of the reader's aliases."""
+    return next((slots[name] for name in (field.name, *field.aliases) if name in slots), None)
+
+
+def _array(items: Resolved) -> Resolved:
+    resolve = items.run
+    if resolve is None:
+        return items
+
+    def run(datum: Any, path: Path, findings: Growth) -> list[Any]:
+        return [resolve(item, (path, index), findings) for index, item in enumerate(datum)]
+
+    return Resolved(run, items.is_total)
+
+
+def _map(values: Resolved) -> Resolved:
+    resolve = values.run
+    if resolve is None:
+        return values
+
+    def run(datum: Any, path: Path, findings: Growth) -> dict[str, Any]:
+        return {name: resolve(item, (path, name), findings) for name, item in datum.items()}
+
+    return Resolved(run, values.is_total)
+
+
+def _refusal(branch: AvroType, wanted: str) -> Run:
+    """What is run for a writer's branch that the reader cannot read."""
+    text = f"is {describe(branch)}, which cannot be read as {wanted}"
+
+    def run(_: Any, path: Path, findings: Growth) -> None:
+        findings.add(path, "union", text, wanted)
+
+    return run
+
+
+def _distance(writer: AvroType, reader: AvroType) -> int:
+    """How far a type is from one that reads it: same name, a name that stands for it, a promotion."""
+    if isinstance(writer, Array | Map | Union) or isinstance(reader, Array | Map | Union):
+        return 0
+    if writer.name == reader.name:
+        return 0
+    if isinstance(reader, Primitive):
+        return 3
+    return 1 if writer.name in reader.aliases else 2
+
+
+def _same(datum: Any) -> Any:
+    return datum

@@ -1,0 +1,192 @@
+"""The part of schema resolution that looks at one type alone: names, enums, fixed, primitives, logical types.
+
+Source: Apache Avro 1.12 specification, "Schema Resolution".
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from schemas.avro_type import AvroType, Enumeration, Fixed, Primitive, Record, describe
+from schemas.errors import SchemaError
+from schemas.fault import Path, format_pointer
+from schemas.findings import Findings
+
+MOST_DEFAULT_BYTES: Final = 8 * 1024 * 1024
+"""Encoded bytes of defaults that one datum may gain: many small records may each gain a large one."""
+
+_FLOAT: Final = struct.Struct("<f")
+_SHOWN_SYMBOLS: Final = 10
+
+Run: TypeAlias = "Callable[[Any, Path, Growth], Any]"
+"""Datum of the writer, where it stands, where faults go; gives the reader's, or None after a fault."""
+
+
+class Growth(Findings):
+    """Findings, and how many bytes of defaults the datum has gained."""
+
+    __slots__ = ("grown",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grown = 0
+
+    def grow(self, path: Path, size: int) -> None:
+        """Count bytes that the datum gains.
+
+        Raises:
+            DatumError: beyond `MOST_DEFAULT_BYTES`.
+        """
+        self.grown += size
+        if self.grown > MOST_DEFAULT_BYTES:
+            text = f"brings the defaults that the datum gains to more than {MOST_DEFAULT_BYTES} bytes"
+            self.stop(path, "length", text)
+
+
+class Resolved(NamedTuple):
+    """How a datum is resolved (None: it stays as it is), and whether that works for each."""
+
+    run: Run | None
+    is_total: bool
+
+
+SAME: Final = Resolved(None, is_total=True)
+
+
+def may_read(writer: AvroType, reader: AvroType) -> bool:
+    """Whether it is worth a try, for types that are no unions: cheap, for the many pairs of two unions."""
+    if isinstance(writer, Primitive) and isinstance(reader, Primitive):
+        return writer.name == reader.name or (writer.name, reader.name) in _PROMOTIONS
+    if isinstance(writer, Record | Enumeration | Fixed):
+        return is_namesake(writer, reader)
+    return type(writer) is type(reader)
+
+
+def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) -> Resolved:
+    """How symbols are resolved; one that the reader lacks is its default.
+
+    Raises:
+        SchemaError: other names, or no symbol of the writer can be read.
+    """
+    verify_names(writer, reader, path)
+    known, default = frozenset(reader.symbols), reader.default
+    missing = [symbol for symbol in writer.symbols if symbol not in known]
+    if not missing:
+        return SAME
+    if default is None and len(missing) == len(writer.symbols):
+        shown = ", ".join(missing[:_SHOWN_SYMBOLS])
+        text = f"the reader lacks {len(missing)} symbols and has no default: {shown}"
+        raise refuse((path, "symbols"), text)
+
+    def run(datum: Any, path: Path, findings: Growth) -> str | None:
+        if datum in known:
+            return str(datum)
+        if default is None:
+            findings.add(path, "enum", "is a symbol that the reader lacks", describe(reader))
+        return default
+
+    return Resolved(run, default is not None)
+
+
+def resolve_fixed(writer: Fixed, reader: Fixed, path: Path) -> Resolved:
+    """How bytes of a fixed size are resolved.
+
+    Raises:
+        SchemaError: other names, sizes or logical types.
+    """
+    verify_names(writer, reader, path)
+    if writer.size != reader.size:
+        raise refuse((path, "size"), f"the reader wants {reader.size} bytes, the writer has {writer.size}")
+    _verify_logical(writer, reader, path)
+    return SAME
+
+
+def resolve_primitive(writer: Primitive, reader: Primitive, path: Path) -> Resolved:
+    """How a value is resolved, promoted where the types differ.
+
+    Raises:
+        SchemaError: no promotion leads from the one type to the other, or the logical types differ.
+    """
+    if writer.name != reader.name and (writer.name, reader.name) not in _PROMOTIONS:
+        raise unreadable(writer, reader, path)
+    _verify_logical(writer, reader, path)
+    return Resolved(_PROMOTIONS.get((writer.name, reader.name)), is_total=True)
+
+
+def verify_names(
+    writer: Record | Enumeration | Fixed, reader: Record | Enumeration | Fixed, path: Path
+) -> None:
+    """Hold a reader to the writer's name, namespaces aside, or to its own aliases.
+
+    Raises:
+        SchemaError: it has neither.
+    """
+    if not is_namesake(writer, reader):
+        raise refuse((path, "name"), f"the reader is named {reader.name}, the writer {writer.name}")
+
+
+def is_namesake(writer: AvroType, reader: AvroType) -> bool:
+    """Whether both are of one kind and one name, namespaces aside, or the writer's is a reader's alias."""
+    if not isinstance(reader, Record | Enumeration | Fixed) or not isinstance(
+        writer, Record | Enumeration | Fixed
+    ):
+        return False
+    if type(writer) is not type(reader):
+        return False
+    return writer.name.rpartition(".")[2] == reader.name.rpartition(".")[2] or writer.name in reader.aliases
+
+
+def _verify_logical(writer: Primitive | Fixed, reader: Primitive | Fixed, path: Path) -> None:
+    """Refuse logical types that would turn the same bytes into another value. Precision may grow."""
+    ours, theirs = reader.logical, writer.logical
+    if ours is None and theirs is None:
+        return
+    if ours is not None and theirs is not None:
+        is_same = (ours.name, ours.scale) == (theirs.name, theirs.scale)
+        if is_same and ours.precision >= theirs.precision:
+            return
+    raise refuse((path, "logicalType"), f"{describe(writer)} would be read as {describe(reader)}")
+
+
+def unreadable(writer: AvroType, reader: AvroType, path: Path) -> SchemaError:
+    """The error for types that have nothing in common."""
+    return refuse(path, f"{describe(writer)} cannot be read as {describe(reader)}")
+
+
+def refuse(path: Path, text: str) -> SchemaError:
+    """The error for a place in the reader's schema."""
+    return SchemaError("resolution", text, format_pointer(path))
+
+
+def _to_float(datum: Any, _: Path, __: Growth) -> float:
+    """Rounded to the 32 bits that a float has: plain form is what its bytes give back."""
+    return float(_FLOAT.unpack(_FLOAT.pack(datum))[0])
+
+
+def _to_double(datum: Any, _: Path, __: Growth) -> float:
+    return float(datum)
+
+
+def _to_bytes(datum: Any, _: Path, __: Growth) -> bytes:
+    return bytes(datum.encode())
+
+
+def _to_string(datum: Any, path: Path, findings: Growth) -> str | None:
+    try:
+        return str(datum, "utf-8")
+    except UnicodeDecodeError:
+        findings.add(path, "encoding", "is not UTF-8", "string")
+        return None
+
+
+_PROMOTIONS: Final[Mapping[tuple[str, str], Run | None]] = {
+    ("int", "long"): None,
+    ("int", "float"): _to_float,
+    ("int", "double"): _to_double,
+    ("long", "float"): _to_float,
+    ("long", "double"): _to_double,
+    ("float", "double"): None,
+    ("string", "bytes"): _to_bytes,
+    ("bytes", "string"): _to_string,
+}
+"""Writer and reader; None: the plain form stays as it is."""
