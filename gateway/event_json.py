@@ -15,6 +15,11 @@ from schemas.errors import DatumError
 from schemas.fault import Fault
 from schemas.json_reader import members, read_json
 
+NO_DATA: Final = Fault(
+    "", "missing", "the event carries no data, and its type needs some", "the event's data"
+)
+"""The fault of an event without data: every type's schema is a record, which nothing cannot be."""
+
 _MOST_FAULTS = 100
 _INTEGERS: Final = range(-(2**31), 2**31)
 """Source: CloudEvents 1.0.2, section 3.1, "Integer"."""

@@ -1,29 +1,36 @@
 """Event to Kafka record and back: CloudEvents binding, framing, receipt header.
 
-Nothing here knows schemas: a record's datum is bytes. Source: docs/formats.md, section 7; CloudEvents Kafka
-binding 1.0, section 3 (headers with an underscore, no percent-encoding).
+Nothing here knows schemas: a record's data is bytes. What we write is binary mode with Avro data; what a
+stock producer writes may also be structured mode in JSON, or binary mode with JSON data.
+Source: docs/formats.md, section 7; CloudEvents Kafka protocol binding 1.0.2, section 3 (headers with an
+underscore, no percent-encoding).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from gateway.attributes import APART, SPEC_VERSION, attribute_faults, is_json_type, is_name, is_utf8
 from gateway.broker.port import UNREADABLE_HEADERS, Record
 from gateway.event import MAX_BYTES, EventKey, has_control
-from schemas.errors import SchemasError
+from gateway.event_json import read_event_json
+from schemas.errors import DatumError, JsonTextError, SchemasError
 from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
 
 RECEIPT_HEADER = "gateway_receipt"
 GUID_HEADER = "__value_schema_id"
 PREFIX_TYPE = "application/vnd.confluent.avro"
 DATUM_TYPE = "application/avro"
+STRUCTURED_TYPE = "application/cloudevents+json"
 
 Framing = Literal["prefix", "header"]
 
+_PREFIX = "application/cloudevents"
+"""Content types that begin so are structured mode, in whichever format."""
 _REQUIRED = ("specversion", "id", "source", "type")
-_NAME = re.compile(r"[a-z0-9]{1,20}\Z")
+_HOW = APART - {"id", "source", "type"}
+"""Attributes that say how the data stands, not which event it is."""
 _MAX_ATTRIBUTES = 40
 _MAX_TEXT_BYTES = 2048
 
@@ -50,13 +57,14 @@ class Place:
 class Envelope:
     """What a record says of itself, before any schema is asked.
 
-    `attributes`: the `ce_` headers by name, `type`, `id` and `source` among them where given. `schema`: the
-    registry id (prefix framing) or the GUID (header framing).
+    `attributes`: the `ce_` headers by name (in structured mode: the members), `type`, `id` and `source` among
+    them where given. `schema`: the registry id (prefix framing) or the GUID (header framing) of an Avro
+    datum; None: `data` is JSON text.
     """
 
     attributes: Mapping[str, str]
-    schema: int | UUID
-    datum: bytes = field(repr=False)
+    schema: int | UUID | None
+    data: bytes = field(repr=False)
     receipt: str | None
 
 
@@ -64,7 +72,14 @@ class Envelope:
 class Unreadable:
     """The record is no event; `code` is for evidence and metrics."""
 
-    code: Literal["no_value", "framing", "header_invalid", "structured_mode"]
+    code: Literal[
+        "no_value",
+        "framing",
+        "header_invalid",
+        "structured_mode",
+        "body_malformed",
+        "event_attribute_invalid",
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +126,38 @@ def decode_record(record: Record) -> Envelope | Unreadable:
     headers = _headers(record)
     if headers is None:
         return Unreadable("header_invalid")
-    if headers.get("content-type", "").lower().startswith("application/cloudevents"):
-        return Unreadable("structured_mode")
+    media_type = headers.get("content-type", "")
+    if media_type.lower().startswith(_PREFIX):
+        return _structured(record.value, media_type, headers.get(RECEIPT_HEADER))
     attributes = _attributes(headers)
     if attributes is None:
         return Unreadable("header_invalid")
     guid = next((value for name, value in record.headers if name == GUID_HEADER), None)
+    # A zero byte begins framed Avro, and no JSON text: a producer's wrong content type does no harm.
+    is_json = "ce_specversion" in headers and guid is None and not record.value.startswith(b"\x00")
+    if is_json and is_json_type(media_type) and is_utf8(media_type):
+        return Envelope(attributes, None, record.value, headers.get(RECEIPT_HEADER))
     try:
         schema, datum = _unframe(record.value, guid)
     except SchemasError:
         return Unreadable("framing")
     return Envelope(attributes, schema, datum, headers.get(RECEIPT_HEADER))
+
+
+def _structured(value: bytes, media_type: str, receipt: str | None) -> Envelope | Unreadable:
+    """An event that is the record's value; `ce_` headers beside it say nothing."""
+    if media_type.split(";", 1)[0].strip().lower() != STRUCTURED_TYPE or not is_utf8(media_type):
+        return Unreadable("structured_mode")
+    try:
+        event = read_event_json(value)
+    except JsonTextError:
+        return Unreadable("body_malformed")
+    except DatumError:
+        return Unreadable("event_attribute_invalid")
+    if attribute_faults(event.attributes):
+        return Unreadable("event_attribute_invalid")
+    attributes = {name: text for name, text in event.attributes.items() if name not in _HOW}
+    return Envelope(attributes, None, event.data, receipt)
 
 
 def _headers(record: Record) -> Mapping[str, str] | None:
@@ -150,12 +186,14 @@ def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:
     if len(found) > _MAX_ATTRIBUTES:
         return None
     for name, text in found.items():
-        if not _NAME.match(name) or has_control(text):
+        if not is_name(name) or name == "datacontenttype" or has_control(text):
             return None
         most = MAX_BYTES.get(name, _MAX_TEXT_BYTES)
         # A character is four bytes at most.
         if len(text) * 4 > most and len(text.encode()) > most:
             return None
-    if found and any(name in found and not found[name] for name in _REQUIRED):
+    if any(not found.get(name, SPEC_VERSION) for name in _REQUIRED):
         return None
-    return {name: text for name, text in found.items() if name not in {"specversion", "dataschema"}}
+    if found.get("specversion", SPEC_VERSION) != SPEC_VERSION:
+        return None
+    return {name: text for name, text in found.items() if name not in _HOW}

@@ -1,13 +1,14 @@
 """What event does a record carry? For records of ours and of stock producers alike.
 
 Type: `ce_type`, else the contract's type whose schema has the record's full name. Id: `ce_id`, else the
-contract's pointers, else topic/partition/offset. The datum is checked before anything else reads it.
+contract's pointers, else topic/partition/offset. The data is checked before anything else reads it: Avro
+under the version that the record names, JSON under the newest accepted one that takes it.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,16 +16,18 @@ from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version
 from gateway.event import MAX_BYTES, Direction, EventKey, has_control
+from gateway.event_json import NO_DATA
 from gateway.record import Envelope, Unreadable, decode_record
-from schemas.errors import DatumError
+from schemas.errors import DatumError, JsonTextError
 from schemas.fault import Fault
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An event read from a topic, its datum checked. `json`: its data as JSON text.
+    """An event read from a topic, its data checked.
 
-    A receipt, where there is one, is not verified.
+    `data` as the record holds it: an Avro datum, or a producer's JSON; `json`: as JSON text of ours. A
+    receipt, where there is one, is not verified.
     """
 
     key: EventKey
@@ -32,7 +35,7 @@ class Carried:
     attributes: Mapping[str, str]
     channel: Channel
     version: Version
-    datum: bytes = field(repr=False)
+    data: bytes = field(repr=False)
     json: bytes = field(repr=False)
     has_receipt: bool
 
@@ -52,29 +55,67 @@ class NoEvent:
 
 
 def take_in(read: Read, snapshot: Snapshot, partner: str, direction: Direction) -> Carried | NoEvent:
-    """Find the channel of a record and check its datum under the version it names."""
+    """Find the channel of a record and check its data, under the version it names if it is Avro."""
     envelope = decode_record(read.record)
     if isinstance(envelope, Unreadable):
         return NoEvent(envelope.code, is_refused=False)
     found = _channel(envelope, snapshot, partner, direction)
     if isinstance(found, NoEvent):
         return found
-    channel, version = found
-    try:
-        decoded = version.codec.decode(envelope.datum)
-    except DatumError as error:
-        key = _named(envelope, channel, read)
-        return NoEvent("event_invalid", key, channel.event_type, error.faults)
-    event_id = envelope.attributes.get("id") or channel.id_of(decoded.values) or _place(read)
+    channel, versions = found
+    key = _named(envelope, channel, read)
+    checked = _check(envelope, channel, versions, key)
+    if isinstance(checked, NoEvent):
+        return checked
+    event_id = envelope.attributes.get("id") or channel.id_of(checked.values) or _place(read)
     if len(event_id.encode()) > MAX_BYTES["id"] or has_control(event_id):
         return NoEvent("event_attribute_invalid", None, channel.event_type)
-    key = EventKey(partner, direction, envelope.attributes.get("source") or channel.source, event_id)
     rest = {name: text for name, text in envelope.attributes.items() if name not in {"id", "source", "type"}}
-    time = channel.time_of(decoded.values)
+    time = channel.time_of(checked.values)
     if "time" not in rest and time is not None:
         rest["time"] = time
-    has_receipt = envelope.receipt is not None
-    return Carried(key, channel.event_type, rest, channel, version, envelope.datum, decoded.json, has_receipt)
+    return Carried(
+        key=EventKey(partner, direction, key.source, event_id),
+        type=channel.event_type,
+        attributes=rest,
+        channel=channel,
+        version=checked.version,
+        data=envelope.data,
+        json=checked.json,
+        has_receipt=envelope.receipt is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    version: Version
+    json: bytes
+    values: Mapping[str, str | None]
+
+
+def _check(
+    envelope: Envelope, channel: Channel, versions: Sequence[Version], key: EventKey
+) -> _Checked | NoEvent:
+    """The data under the first version that takes it; faults are told against the first of all."""
+    named = channel.event_type
+    if envelope.schema is None and len(envelope.data) > channel.event_bytes:
+        return NoEvent("event_too_large", key, named)
+    if not envelope.data and envelope.schema is None:
+        return NoEvent("event_invalid", key, named, (NO_DATA,))
+    faults: tuple[Fault, ...] = ()
+    for version in versions:
+        try:
+            datum = envelope.data
+            if envelope.schema is None:
+                datum = version.codec.avro_from_json(datum).avro
+            decoded = version.codec.decode(datum)
+        except DatumError as error:
+            faults = faults or error.faults
+        except JsonTextError:
+            return NoEvent("body_malformed", key, named)
+        else:
+            return _Checked(version, decoded.json, decoded.values)
+    return NoEvent("event_invalid", key, named, faults)
 
 
 def value_digest(read: Read) -> str:
@@ -95,21 +136,23 @@ def receipt_ref(receipt: str) -> str | None:
 
 def _channel(
     envelope: Envelope, snapshot: Snapshot, partner: str, direction: Direction
-) -> tuple[Channel, Version] | NoEvent:
+) -> tuple[Channel, Sequence[Version]] | NoEvent:
     named = envelope.attributes.get("type")
     wanted = envelope.schema
     if named is not None:
         channel = snapshot.channel(partner, named, direction)
         if channel is None:
             return NoEvent("event_type_unknown", None, named)
+        if wanted is None:
+            return channel, channel.versions
         version = _version(channel, wanted)
-        if version is None:
-            return NoEvent("schema_version_unknown", None, named)
-        return channel, version
+        return NoEvent("schema_version_unknown", None, named) if version is None else (channel, (version,))
+    if wanted is None:
+        return NoEvent("event_type_missing")
     for channel in snapshot.channels(partner, direction):
         version = _version(channel, wanted)
         if version is not None:
-            return channel, version
+            return channel, (version,)
     return NoEvent("event_type_unknown")
 
 

@@ -44,7 +44,7 @@ class Refused:
 class Routed:
     """An event that the contract allows, and the endpoints that listen to it (none: unrouted).
 
-    `body` is what each of them gets; `sha256` is of the datum.
+    `body` is what each of them gets; `sha256` is of the data as the record holds it.
     """
 
     key: EventKey
@@ -111,7 +111,7 @@ def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> R
             data_schema=f"{origin}/v1/schemas/{schema_id}",
             data=carried.json,
         )
-    digest = hashlib.sha256(carried.datum).digest()
+    digest = hashlib.sha256(carried.data).digest()
     return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints)
 
 

@@ -83,7 +83,7 @@ def sight(read: Read, *, partner: str, direction: Direction) -> Sighting | Suspe
     if not named.keys() >= _NAMES:
         return Suspect(read, "receipt_foreign")
     key = EventKey(partner, direction, named["source"], named["id"])
-    sha256 = hashlib.sha256(envelope.datum).hexdigest()
+    sha256 = hashlib.sha256(envelope.data).hexdigest()
     return Sighting(read, key, named["type"], key.ref(), envelope.receipt, sha256)
 
 

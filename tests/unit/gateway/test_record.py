@@ -59,7 +59,7 @@ def test_a_record_of_ours_is_read_back(framing: Framing) -> None:
     found = decode_record(encoded(framing, subject="s"))
     assert isinstance(found, Envelope)
     assert found.schema == (41 if framing == "prefix" else GUID)
-    assert found.datum == b"\x02datum"
+    assert found.data == b"\x02datum"
     assert found.receipt == "a.b.c"
     names = {"id": "A-1", "source": "urn:globex:côte", "type": "order.placed", "subject": "s"}
     assert found.attributes == names
@@ -90,6 +90,10 @@ def test_a_foreign_binary_header_spoils_nothing() -> None:
         (("ce_source", b"x" * 513),),
         (("ce_subject", b"x" * 2_049),),
         (("ce_Subject", b"x"),),
+        (("ce_data", b"x"),),
+        (("ce_datacontenttype", b"application/avro"),),
+        (("ce_specversion", b"0.3"), ("ce_id", b"a")),
+        (("ce_subject", "a\ufffe".encode()),),
         tuple((f"ce_a{n}", b"x") for n in range(41)),
         (("gateway_receipt", b"\xff"),),
         (("gateway_receipt", b"a"), ("gateway_receipt", b"b")),
@@ -103,12 +107,89 @@ def test_headers_that_could_be_read_in_two_ways_or_not_at_all_are_refused(
 
 def test_what_is_no_event_says_why() -> None:
     record = encoded()
-    structured = changed(record, ("content-type", b"application/CloudEvents+json"))
     assert decode_record(replace(record, value=None)) == Unreadable("no_value")
     assert decode_record(replace(record, value=b"\x01\x00\x00\x00\x29x")) == Unreadable("framing")
     assert decode_record(replace(record, value=b"\x00\x00")) == Unreadable("framing")
     assert decode_record(changed(record, ("__value_schema_id", b"\x01short"))) == Unreadable("framing")
-    assert decode_record(structured) == Unreadable("structured_mode")
+
+
+EVENT = {"specversion": "1.0", "id": "A-1", "source": "/erp", "type": "order.placed"}
+
+
+def structured(members: object, media_type: str = "application/cloudevents+json") -> Envelope | Unreadable:
+    value = members if isinstance(members, bytes) else json.dumps(members).encode()
+    headers = (("ce_id", b"other"), ("content-type", media_type.encode()))
+    return decode_record(replace(encoded(), value=value, headers=headers))
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/cloudevents+json",
+        "Application/CloudEvents+JSON; charset=UTF-8",
+        "application/cloudevents+json;charset=utf-8",
+    ],
+)
+def test_in_structured_mode_the_value_is_the_event(media_type: str) -> None:
+    found = structured({**EVENT, "subject": "côte", "dataschema": "urn:x", "data": {"a": 1.50}}, media_type)
+    assert isinstance(found, Envelope)
+    names = {"id": "A-1", "source": "/erp", "type": "order.placed", "subject": "côte"}
+    assert (found.attributes, found.schema, found.data, found.receipt) == (names, None, b'{"a": 1.5}', None)
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/cloudevents",
+        "application/cloudevents+avro",
+        "application/cloudevents-batch+json",
+        "application/cloudevents+json; charset=utf-16",
+    ],
+)
+def test_structured_mode_is_taken_in_json_alone(media_type: str) -> None:
+    assert structured(EVENT, media_type) == Unreadable("structured_mode")
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        (b"", "body_malformed"),
+        (b"{", "body_malformed"),
+        (b"\x00\x00\x00\x00\x29\x02datum", "body_malformed"),
+        ([EVENT], "event_attribute_invalid"),
+        ({**EVENT, "specversion": "0.3"}, "event_attribute_invalid"),
+        ({"id": "A-1"}, "event_attribute_invalid"),
+        ({**EVENT, "id": ""}, "event_attribute_invalid"),
+        ({**EVENT, "Subject": "s"}, "event_attribute_invalid"),
+        ({**EVENT, "datacontenttype": "application/avro", "data_base64": "AA=="}, "event_attribute_invalid"),
+        ({**EVENT, "data": 1, "data_base64": "MQ=="}, "event_attribute_invalid"),
+    ],
+)
+def test_a_structured_record_that_is_no_event_says_why(members: object, code: str) -> None:
+    found = structured(members)
+    assert isinstance(found, Unreadable)
+    assert found.code == code
+
+
+def test_binary_mode_may_carry_json() -> None:
+    record = encoded(subject="s")
+    json_type = ("content-type", b"application/json; charset=utf-8")
+    found = decode_record(replace(changed(record, json_type), value=b'{"a":1}'))
+    assert isinstance(found, Envelope)
+    assert (found.schema, found.data, found.attributes["subject"]) == (None, b'{"a":1}', "s")
+
+
+def test_what_is_avro_stays_avro_whatever_its_content_type_says() -> None:
+    for framing, schema in (("prefix", 41), ("header", GUID)):
+        record = encoded("prefix" if framing == "prefix" else "header")
+        found = decode_record(changed(record, ("content-type", b"application/json")))
+        assert isinstance(found, Envelope)
+        assert (found.schema, found.data) == (schema, b"\x02datum")
+
+
+def test_json_that_does_not_say_to_be_a_cloudevent_is_none() -> None:
+    headers = (("content-type", b"application/json"),)
+    assert decode_record(replace(encoded(), value=b"{}", headers=headers)) == Unreadable("framing")
 
 
 @pytest.mark.parametrize("framing", ["prefix", "header"])

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -130,3 +131,80 @@ def test_a_former_version_is_read() -> None:
     both = replace(now, former=(replace(before.versions[0], schema_id=40),))
     datum = before.versions[0].codec.avro_from_json(b'{"id":"x"}').avro
     assert carried(take_raw(both, datum, schema=40)).version.schema_id == 40
+
+
+EVENT = {"specversion": "1.0", "id": "A-1", "source": "/erp", "type": "order.placed", "partitionkey": "C-7"}
+QTY = {"name": "qty", "type": "int"}
+
+
+def take_value(on: Channel, value: bytes, **headers: str) -> Carried | NoEvent:
+    named = tuple(
+        (name.replace("content_type", "content-type"), text.encode()) for name, text in headers.items()
+    )
+    snapshot = Snapshot(
+        Directory(1, (), ()),
+        {("acme", "inbound", "order.placed"): on},
+        {("acme", "inbound"): (on,)},
+        {TOPIC: "topic-1"},
+    )
+    record = Record(TOPIC, 0, None, value, named, 5)
+    return take_in(Read(Position("topic-1", 0, 9), record, 5), snapshot, "acme", "inbound")
+
+
+def take_structured(on: Channel, **members: object) -> Carried | NoEvent:
+    value = json.dumps({**EVENT, **members}).encode()
+    return take_value(on, value, content_type="application/cloudevents+json; charset=UTF-8")
+
+
+def test_a_structured_record_is_checked_like_a_request() -> None:
+    found = carried(take_structured(channel([ID]), data={"id": "x"}))
+    assert found.key == EventKey("acme", "inbound", "/erp", "A-1")
+    assert (found.type, found.attributes) == ("order.placed", {"partitionkey": "C-7"})
+    assert (found.data, found.json, found.has_receipt) == (b'{"id": "x"}', b'{"id":"x"}', False)
+
+
+def test_a_binary_record_may_carry_json() -> None:
+    found = carried(take_value(channel([ID]), b' {"id":"x"}', content_type="application/json", **HEADERS))
+    assert (found.key.id, found.attributes, found.json) == ("A-1", {}, b'{"id":"x"}')
+
+
+def test_json_is_of_the_newest_version_that_takes_it() -> None:
+    on = channel([ID, QTY], [ID])
+    assert carried(take_structured(on, data={"id": "x", "qty": 1})).version.number == 2
+    assert carried(take_structured(on, data={"id": "x"})).version.number == 1
+    found = take_structured(on, data={"id": 1})
+    assert isinstance(found, NoEvent)
+    assert [fault.pointer for fault in found.faults] == ["/id", "/qty"]
+
+
+def test_json_that_does_not_fit_is_refused_under_its_name() -> None:
+    on = channel([ID], event_bytes=20)
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"data": {"id": 1}}, "event_invalid"),
+        ({"data": {"id": "x" * 20}}, "event_too_large"),
+        ({"data_base64": "ew=="}, "body_malformed"),
+        ({}, "event_invalid"),
+    ]
+    for members, expected in cases:
+        found = take_structured(on, **members)
+        assert isinstance(found, NoEvent)
+        assert (found.code, found.is_refused, found.key) == (
+            expected,
+            True,
+            EventKey("acme", "inbound", "/erp", "A-1"),
+        )
+    assert code(take_structured(on, type="other", data={})) == "event_type_unknown"
+    assert code(take_structured(on, type=None, data={})) == "event_type_missing"
+
+
+def test_an_event_without_data_says_what_is_missing() -> None:
+    for members in ({}, {"data": None}):
+        found = take_structured(channel([ID]), **members)
+        assert isinstance(found, NoEvent)
+        assert [(fault.pointer, fault.code) for fault in found.faults] == [("", "missing")]
+
+
+def test_a_structured_record_in_another_format_is_unreadable() -> None:
+    found = take_value(channel([ID]), b"\x00", content_type="application/cloudevents+avro")
+    assert isinstance(found, NoEvent)
+    assert (found.code, found.is_refused) == ("structured_mode", False)
