@@ -69,7 +69,7 @@ class _Compiler:
 
     def _record(self, kind: Record) -> Check:
         fields = tuple(
-            (field.name, self.compile(field.type), _when_absent(field), describe(field.type))
+            (field.name, self.compile(field.type), when_absent(field), describe(field.type))
             for field in kind.fields
         )
         names = frozenset(field.name for field in kind.fields)
@@ -224,7 +224,7 @@ def _first_fit(
     return None
 
 
-def _when_absent(field: Field) -> Any:
+def when_absent(field: Field) -> Any:
     """The datum of a field that was not sent: its default, else null where it may be null, else ABSENT."""
     if field.default is not ABSENT:
         return field.default
