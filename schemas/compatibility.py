@@ -1,19 +1,15 @@
 """May a reader with one schema read what was written with another?
 
 The verdict is that of Apache Avro's own checker. Beside it our own walk names each difference, with a
-pointer into the reader's schema, and is stricter about logical types: with a changed scale or unit
-the same bytes read without an error, and wrong.
+pointer into the reader's schema, and is stricter about logical types unless told otherwise: with a changed
+scale or unit the same bytes read without an error, and wrong. Each pair of types is compared once, so that
+unions in unions cost no more than their product.
 Source: Apache Avro 1.12 specification, "Schema Resolution".
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
-
-from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
-from avro.name import Names
-from avro.schema import make_avsc_object
+from typing import Final, TypeAlias
 
 from schemas.avro_type import (
     ABSENT,
@@ -28,12 +24,14 @@ from schemas.avro_type import (
     Union,
     describe,
 )
+from schemas.avro_verdict import avro_accepts
+from schemas.difference import Difference, DifferenceKind
 from schemas.fault import Path, format_pointer
+from schemas.levels import Level
 from schemas.schema import Schema
 
-Level: TypeAlias = Literal[
-    "NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"
-]
+MOST_DIFFERENCES: Final = 100
+"""That are told of one pair of types."""
 
 _PROMOTIONS: Mapping[str, frozenset[str]] = {
     "long": frozenset({"int"}),
@@ -45,96 +43,123 @@ _PROMOTIONS: Mapping[str, frozenset[str]] = {
 """Reader to the other primitive types that it may read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One reason why a reader cannot read a writer.
+def check_levels(
+    new: Schema, earlier: Sequence[Schema], level: Level, *, is_strict: bool = True
+) -> tuple[Difference, ...]:
+    """Why a new schema breaks the level against earlier ones (newest first); empty where it does not.
 
-    `pointer`: into the reader's schema (`/fields/2/type`, what a name stands for is written out).
-    `direction`: `backward` where the new schema fails to read old data, `forward` where the old one fails to
-    read new data.
+    `is_strict`: changed logical types break it.
     """
-
-    pointer: str
-    text: str
-    direction: Literal["backward", "forward"] = "backward"
-
-    def __str__(self) -> str:
-        """One line for a plan."""
-        return f"{self.direction} {self.pointer or '/'}: {self.text}"
-
-
-def check_levels(new: Schema, earlier: Sequence[Schema], level: Level) -> tuple[Difference, ...]:
-    """Why a new schema breaks the level against earlier ones (newest first); empty where it does not."""
     compared = earlier if level.endswith("_TRANSITIVE") else earlier[:1]
     found: dict[Difference, None] = {}
     for old in compared if level != "NONE" else ():
         if level.startswith(("BACKWARD", "FULL")):
-            found.update(dict.fromkeys(find_differences(reader=new, writer=old)))
+            found.update(dict.fromkeys(find_differences(reader=new, writer=old, is_strict=is_strict)))
         if level.startswith(("FORWARD", "FULL")):
-            for one in find_differences(reader=old, writer=new):
-                found[Difference(one.pointer, one.text, "forward")] = None
+            for one in find_differences(reader=old, writer=new, is_strict=is_strict):
+                found[Difference(one.pointer, one.text, "forward", one.kind, one.subject)] = None
     return tuple(found)
 
 
-def find_differences(*, reader: Schema, writer: Schema) -> tuple[Difference, ...]:
+def find_differences(*, reader: Schema, writer: Schema, is_strict: bool = True) -> tuple[Difference, ...]:
     """Why the reader cannot read what the writer wrote, or would read it wrongly; empty where it can."""
-    found = tuple(dict.fromkeys(_Walk().compare(reader.root, writer.root, None)))
-    if found or _avro_accepts(reader, writer):
-        return found
+    found = _Walk(is_strict=is_strict).compare(reader.root, writer.root)
+    if found or avro_accepts(reader.root, writer.root):
+        return tuple(dict.fromkeys(one.difference() for one in found))
     return (Difference("", "Apache Avro's checker finds that the reader cannot read the writer"),)
 
 
-class _Walk:
-    def __init__(self) -> None:
-        self.seen: set[tuple[str, str]] = set()
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A difference, at a place that is told from the types compared inwards."""
 
-    def compare(self, reader: AvroType, writer: AvroType, path: Path) -> Iterator[Difference]:
+    tokens: tuple[str | int, ...]
+    kind: DifferenceKind
+    text: str
+    subject: str
+
+    def under(self, *outer: str | int) -> "_Found":
+        return _Found((*outer, *self.tokens), self.kind, self.text, self.subject)
+
+    def difference(self) -> Difference:
+        path: Path = None
+        for token in self.tokens:
+            path = (path, token)
+        return Difference(format_pointer(path), self.text, kind=self.kind, subject=self.subject)
+
+
+_Differences: TypeAlias = tuple[_Found, ...]
+
+
+class _Walk:
+    def __init__(self, *, is_strict: bool) -> None:
+        self.is_strict = is_strict
+        self.known: dict[tuple[str | int, str | int], _Differences] = {}
+
+    def compare(self, reader: AvroType, writer: AvroType) -> _Differences:
+        key = (_identity(reader), _identity(writer))
+        if key not in self.known:
+            self.known[key] = tuple(self._compare(reader, writer))[:MOST_DIFFERENCES]
+        return self.known[key]
+
+    def _compare(self, reader: AvroType, writer: AvroType) -> Iterator[_Found]:
         if isinstance(writer, Union):
             for branch in writer.branches:
-                yield from self.compare(reader, branch, path)
+                yield from self.compare(reader, branch)
             return
         match reader:
             case Union():
-                yield from self._into_union(reader, writer, path)
+                yield from self._into_union(reader, writer)
             case Record() if isinstance(writer, Record):
-                yield from self._records(reader, writer, path)
+                yield from self._records(reader, writer)
             case Array() if isinstance(writer, Array):
-                yield from self.compare(reader.items, writer.items, (path, "items"))
+                yield from (one.under("items") for one in self.compare(reader.items, writer.items))
             case Map() if isinstance(writer, Map):
-                yield from self.compare(reader.values, writer.values, (path, "values"))
+                yield from (one.under("values") for one in self.compare(reader.values, writer.values))
             case Enumeration() if isinstance(writer, Enumeration):
-                yield from _enumerations(reader, writer, path)
+                yield from _enumerations(reader, writer)
             case Fixed() if isinstance(writer, Fixed):
-                yield from _fixed(reader, writer, path)
-            case Primitive() if isinstance(writer, Primitive):
-                yield from _primitives(reader, writer, path)
+                yield from _fixed(reader, writer)
+                yield from self._logical(reader, writer)
+            case Primitive() if isinstance(writer, Primitive) and _reads(reader, writer):
+                yield from self._logical(reader, writer)
             case _:
-                yield _unreadable(reader, writer, path)
+                yield _unreadable(reader, writer)
 
-    def _into_union(self, reader: Union, writer: AvroType, path: Path) -> Iterator[Difference]:
-        """A writer's type needs one branch that reads it; a named type is compared with its namesake."""
+    def _into_union(self, reader: Union, writer: AvroType) -> Iterator[_Found]:
+        """A writer's type needs one branch that reads it; told is what keeps its namesake from it."""
+        near: list[_Found] = []
         for index, branch in enumerate(reader.branches):
-            differences = list(_Walk().compare(branch, writer, (path, index)))
+            differences = self.compare(branch, writer)
             if not differences:
                 return
-            if _is_namesake(branch, writer):
-                yield from differences
-                return
-        yield _unreadable(reader, writer, path)
+            if not near and _is_near(branch, writer):
+                near = [one.under(index) for one in differences]
+        lacking = f"no branch of {describe(reader)} reads {describe(writer)}"
+        yield from near or [_Found((), "MISSING_UNION_BRANCH", lacking, describe(writer))]
 
-    def _records(self, reader: Record, writer: Record, path: Path) -> Iterator[Difference]:
-        yield from _names(reader, writer, path)
-        if (reader.name, writer.name) in self.seen:
-            return
-        self.seen.add((reader.name, writer.name))
+    def _records(self, reader: Record, writer: Record) -> Iterator[_Found]:
+        yield from _names(reader, writer)
         written = {field.name: field for field in writer.fields}
         for index, field in enumerate(reader.fields):
-            at: Path = ((path, "fields"), index)
             source = _source(field, written)
             if source is not None:
-                yield from self.compare(field.type, source.type, (at, "type"))
+                found = self.compare(field.type, source.type)
+                yield from (one.under("fields", index, "type") for one in found)
             elif field.default is ABSENT:
-                yield _difference(at, f"{field.name} is not in the writer, and has no default")
+                text = f"{field.name} is not in the writer, and has no default"
+                yield _Found(("fields", index), "READER_FIELD_MISSING_DEFAULT_VALUE", text, field.name)
+
+    def _logical(self, reader: Primitive | Fixed, writer: Primitive | Fixed) -> Iterator[_Found]:
+        """Logical types that would turn the same bytes into another value."""
+        if self.is_strict and not _means_the_same(reader, writer):
+            text = f"{describe(writer)} would be read as {describe(reader)}"
+            yield _Found(("logicalType",), "LOGICAL_TYPE_MISMATCH", text, describe(writer))
+
+
+def _identity(kind: AvroType) -> str | int:
+    """What tells a type from the others of its schema, cheaply: its name, or which object it is."""
+    return kind.name if isinstance(kind, Record | Enumeration | Fixed) else id(kind)
 
 
 def _source(field: Field, written: Mapping[str, Field]) -> Field | None:
@@ -143,91 +168,60 @@ def _source(field: Field, written: Mapping[str, Field]) -> Field | None:
     return next((written[name] for name in names if name in written), None)
 
 
-def _enumerations(reader: Enumeration, writer: Enumeration, path: Path) -> Iterator[Difference]:
-    yield from _names(reader, writer, path)
+def _enumerations(reader: Enumeration, writer: Enumeration) -> Iterator[_Found]:
+    yield from _names(reader, writer)
     missing = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
     if missing and reader.default is None:
         shown = ", ".join(missing[:10])
-        yield _difference(
-            (path, "symbols"), f"the reader lacks {len(missing)} symbols and has no default: {shown}"
-        )
+        text = f"the reader lacks {len(missing)} symbols and has no default: {shown}"
+        yield _Found(("symbols",), "MISSING_ENUM_SYMBOLS", text, shown)
 
 
-def _fixed(reader: Fixed, writer: Fixed, path: Path) -> Iterator[Difference]:
-    yield from _names(reader, writer, path)
+def _fixed(reader: Fixed, writer: Fixed) -> Iterator[_Found]:
+    yield from _names(reader, writer)
     if reader.size != writer.size:
-        yield _difference(
-            (path, "size"), f"the reader wants {reader.size} bytes, the writer has {writer.size}"
-        )
-    yield from _logical(reader, writer, path)
+        text = f"the reader wants {reader.size} bytes, the writer has {writer.size}"
+        yield _Found(("size",), "FIXED_SIZE_MISMATCH", text, f"{writer.size}")
 
 
-def _primitives(reader: Primitive, writer: Primitive, path: Path) -> Iterator[Difference]:
-    if reader.name != writer.name and writer.name not in _PROMOTIONS.get(reader.name, frozenset()):
-        yield _unreadable(reader, writer, path)
-    else:
-        yield from _logical(reader, writer, path)
+def _reads(reader: Primitive, writer: Primitive) -> bool:
+    return reader.name == writer.name or writer.name in _PROMOTIONS.get(reader.name, frozenset())
 
 
-def _logical(reader: Primitive | Fixed, writer: Primitive | Fixed, path: Path) -> Iterator[Difference]:
-    """Logical types that would turn the same bytes into another value. Precision may grow, never shrink."""
+def _means_the_same(reader: Primitive | Fixed, writer: Primitive | Fixed) -> bool:
+    """Whether logical types agree. Precision may grow, never shrink."""
     ours, theirs = reader.logical, writer.logical
-    if ours is None and theirs is None:
-        return
-    is_same = (
-        ours is not None and theirs is not None and (ours.name, ours.scale) == (theirs.name, theirs.scale)
-    )
-    if not is_same or (ours and theirs and ours.precision < theirs.precision):
-        text = f"{describe(writer)} would be read as {describe(reader)}"
-        yield _difference((path, "logicalType"), text)
+    if ours is None or theirs is None:
+        return ours is theirs
+    is_same = (ours.name, ours.scale) == (theirs.name, theirs.scale)
+    return is_same and ours.precision >= theirs.precision
 
 
-def _names(
-    reader: Record | Enumeration | Fixed, writer: Record | Enumeration | Fixed, path: Path
-) -> Iterator[Difference]:
+def _names(reader: Record | Enumeration | Fixed, writer: Record | Enumeration | Fixed) -> Iterator[_Found]:
     if not _is_namesake(reader, writer):
-        yield _difference((path, "name"), f"the reader is named {reader.name}, the writer {writer.name}")
+        text = f"the reader is named {reader.name}, the writer {writer.name}"
+        yield _Found(("name",), "NAME_MISMATCH", text, writer.name)
 
 
-def _is_namesake(reader: AvroType, writer: AvroType) -> bool:
-    """Whether both are of one kind and one name, namespaces aside, or the writer's is a reader's alias."""
-    if not isinstance(reader, Record | Enumeration | Fixed) or not isinstance(
-        writer, Record | Enumeration | Fixed
-    ):
-        return False
-    if not isinstance(writer, type(reader)):
-        return False
+def _is_namesake(reader: Record | Enumeration | Fixed, writer: Record | Enumeration | Fixed) -> bool:
+    """Whether both have one name, namespaces aside, or the writer's is a reader's alias."""
     simple = reader.name.rpartition(".")[2] == writer.name.rpartition(".")[2]
     return simple or writer.name in reader.aliases
 
 
-def _unreadable(reader: AvroType, writer: AvroType, path: Path) -> Difference:
-    return _difference(path, f"{describe(writer)} cannot be read as {describe(reader)}")
+def _is_near(reader: AvroType, writer: AvroType) -> bool:
+    """Whether a branch is the one that a writer's type was meant for, though it does not read it."""
+    match reader:
+        case Record() | Enumeration() | Fixed():
+            return isinstance(writer, type(reader)) and _is_namesake(reader, writer)
+        case Primitive():
+            return isinstance(writer, Primitive) and _reads(reader, writer)
+        case _:
+            return isinstance(writer, type(reader))
 
 
-def _difference(path: Path, text: str) -> Difference:
-    return Difference(format_pointer(path), text)
-
-
-def _avro_accepts(reader: Schema, writer: Schema) -> bool:
-    """Apache Avro's verdict on the physical types."""
-    checker: Any = ReaderWriterCompatibilityChecker
-    result = checker().get_compatibility(_foreign(reader), _foreign(writer))
-    return bool(result.compatibility is SchemaCompatibilityType.compatible)
-
-
-def _foreign(schema: Schema) -> Any:
-    """The schema as Apache Avro's library has it; without logical types, of which its parser only warns."""
-    return make_avsc_object(_without_logical(json.loads(schema.text)), Names())
-
-
-def _without_logical(document: Any) -> Any:
-    if isinstance(document, list):
-        return [_without_logical(item) for item in document]
-    if isinstance(document, dict):
-        return {
-            name: value if name in {"default", "doc"} else _without_logical(value)
-            for name, value in document.items()
-            if name != "logicalType"
-        }
-    return document
+def _unreadable(reader: AvroType, writer: AvroType) -> _Found:
+    text = f"{describe(writer)} cannot be read as {describe(reader)}"
+    return _Found(
+        (), "TYPE_MISMATCH", text, f"reader type: {describe(reader)}, writer type: {describe(writer)}"
+    )

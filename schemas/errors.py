@@ -8,6 +8,7 @@ SchemasError
 │   ├── ContainerError  container_invalid  no Avro object container file, or beyond a limit
 │   └── FramingError    framing_invalid    no schema id where one must stand
 ├── SubjectError        subject_invalid    a text that can be no subject
+├── RegistryError       registry_refused   the registry does not do it (`schemas.refusal`)
 └── MisfitError         misfit             one value does not fit one type; never leaves the package
 """
 

@@ -1,16 +1,20 @@
-"""The registry: schema texts under subjects, one global id for each distinct text, versions never renumbered.
+"""The registry: schemas under subjects, one global id for each distinct schema, versions never renumbered.
 
-Works in the caller's transaction, never commits. Compatibility is asked before, in `schemas.compatibility`.
+Works in the caller's transaction, never commits. Here are its answers, and the registration of a contract's
+schemas, which nothing refuses; what anybody else registers passes `schemas.registration`.
 Source: Confluent Schema Registry API, semantics of registration and look-up.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlmodel import Session
 
 from schemas import store
-from schemas.schema import Schema, parse_schema
+from schemas.errors import SchemaError
+from schemas.schema import MOST_REFERENCES, Reference, Schema, parse_schema
+from schemas.store import Draft, Link, Stored
 from schemas.subject import verify_subject
 
 
@@ -36,47 +40,120 @@ class SubjectVersion:
 def register(session: Session, subject: str, text: str, *, now: int) -> Registered:
     """Make a text a version of a subject; the same text again gives the same version.
 
-    Of two callers that add versions to one subject at once, one gets the database's error for a doubled key.
-
     Raises:
         SubjectError: no subject.
         SchemaError: the text must not be used.
     """
     verify_subject(subject)
     schema = parse_schema(text)
-    schema_id = store.save_schema(session, schema, now=now)
-    known = store.load_number(session, subject, schema_id)
+    schema_id = store.save_schema(session, draft_of(schema), now=now)
+    store.lock_subject(session, subject)
+    known = _number_of(session, subject, schema_id)
     number = store.save_version(session, subject, schema_id, now=now) if known is None else known
     return Registered(schema_id, number, schema, known is None)
 
 
 def look_up(session: Session, subject: str, text: str) -> Registered | None:
     """The version of a subject that is exactly this text."""
-    schema_id = store.load_id(session, text)
-    number = None if schema_id is None else store.load_number(session, subject, schema_id)
-    if schema_id is None or number is None:
+    stored = store.load_schema_by_text(session, text)
+    number = None if stored is None else _number_of(session, subject, stored.id)
+    if stored is None or number is None:
         return None
-    return Registered(schema_id, number, parse_schema(text), is_new=False)
+    return Registered(stored.id, number, parse_stored(session, stored), is_new=False)
 
 
 def by_id(session: Session, schema_id: int) -> Schema | None:
-    """The schema of a global id."""
-    text = store.load_text(session, schema_id)
-    return None if text is None else parse_schema(text)
+    """The schema of a global id, whether or not it is still a version of any subject."""
+    stored = store.load_schema(session, schema_id)
+    return None if stored is None else parse_stored(session, stored)
 
 
 def by_guid(session: Session, guid: UUID) -> Schema | None:
-    """The schema of a GUID."""
-    text = store.load_text_by_guid(session, guid)
-    return None if text is None else parse_schema(text)
+    """The schema of a GUID, whether or not it is still a version of any subject."""
+    stored = store.load_schema_by_guid(session, guid)
+    return None if stored is None else parse_stored(session, stored)
 
 
 def versions(session: Session, subject: str) -> tuple[SubjectVersion, ...]:
-    """The versions of a subject, newest first; none for a subject that nobody has used."""
-    found = store.load_versions(session, subject)
-    return tuple(SubjectVersion(number, schema_id, parse_schema(text)) for number, schema_id, text in found)
+    """The versions of a subject that are not deleted, newest first; none for one that nobody has used."""
+    return tuple(
+        SubjectVersion(place.number, place.schema_id, _parsed(session, place.schema_id))
+        for place in store.load_places(session, subject)
+    )
 
 
 def uses(session: Session, schema_id: int) -> tuple[tuple[str, int], ...]:
-    """Subject and version number of each use of a schema."""
-    return tuple(store.load_uses(session, schema_id))
+    """Subject and version number of each use of a schema, those that were deleted softly too."""
+    return tuple((place.subject, place.number) for place in store.load_uses(session, schema_id))
+
+
+def parse_stored(session: Session, stored: Stored) -> Schema:
+    """The schema of what is stored, with what it refers to."""
+    return parse_schema(stored.text, resolve(session, stored.links, deleted=True))
+
+
+def resolve(session: Session, links: Sequence[Link], *, deleted: bool = False) -> tuple[Reference, ...]:
+    """The schemas that links lead to, with all that those refer to in turn.
+
+    `deleted`: versions that were deleted softly may be named too, as schemas registered before then do.
+
+    Raises:
+        SchemaError: rule `reference`: there is no such version, or one schema leans on too many.
+    """
+    resolver = _Resolver(session)
+    return tuple(
+        Reference(one.name, one.subject, one.number, resolver.schema(one, at, deleted=deleted))
+        for at, one in enumerate(links)
+    )
+
+
+def draft_of(schema: Schema) -> Draft:
+    """What is stored of a schema."""
+    links = tuple(Link(one.name, one.subject, one.version) for one in schema.references)
+    return Draft(schema.text, links, schema.guid, schema.name[:255], schema.fingerprint)
+
+
+class _Resolver:
+    """Reads each version once, however many refer to it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[tuple[str, int], Schema] = {}
+
+    def schema(self, link: Link, at: int, *, deleted: bool) -> Schema:
+        """The schema that a link leads to. `at`: the place of the reference that began it."""
+        key = (link.subject, link.number)
+        if key not in self._known:
+            if len(self._known) >= MOST_REFERENCES:
+                text = f"leans on more than {MOST_REFERENCES} schemas; keep more types in one"
+                raise SchemaError("reference", text, f"/references/{at}")
+            stored = self._stored(link, at, deleted=deleted)
+            references = tuple(
+                Reference(one.name, one.subject, one.number, self.schema(one, at, deleted=True))
+                for one in stored.links
+            )
+            self._known[key] = parse_schema(stored.text, references)
+        return self._known[key]
+
+    def _stored(self, link: Link, at: int, *, deleted: bool) -> Stored:
+        places = store.load_places(self._session, link.subject, deleted=deleted, number=link.number)
+        stored = store.load_schema(self._session, places[0].schema_id) if places else None
+        if stored is None:
+            text = f"{link.subject} has no version {link.number}; register what is referred to first"
+            raise SchemaError("reference", text, f"/references/{at}")
+        return stored
+
+
+def _parsed(session: Session, schema_id: int) -> Schema:
+    schema = by_id(session, schema_id)
+    if schema is None:
+        raise SchemaError("reference", f"the registry has lost schema {schema_id}; restore a backup")
+    return schema
+
+
+def _number_of(session: Session, subject: str, schema_id: int) -> int | None:
+    """The version of a subject that a schema is, if it is one that is not deleted."""
+    places: Mapping[int, int] = {
+        place.schema_id: place.number for place in store.load_places(session, subject)
+    }
+    return places.get(schema_id)

@@ -4,99 +4,291 @@ Every function takes the caller's session and works in its transaction, on SQLit
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col
+from sqlmodel import Session, SQLModel, col
 
-from schemas.rows import SchemaRow, VersionRow
-from schemas.schema import Schema
+from schemas.rows import ReferenceRow, SchemaRow, SubjectRow, VersionRow
 
-_LARGEST_ID = (1 << 31) - 1
+_LARGEST_ID: Final = (1 << 31) - 1
 """Of the column. On the wire an id has 32 bits: PostgreSQL refuses to look for the larger half."""
 
 
-def load_text(session: Session, schema_id: int) -> str | None:
-    """The text of a schema id."""
-    if schema_id > _LARGEST_ID:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A schema that another one's text names, as it was registered."""
+
+    name: str
+    subject: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A schema as it is stored: not parsed yet."""
+
+    id: int
+    guid: UUID
+    text: str = field(repr=False)
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is stored of a schema that may be new."""
+
+    text: str = field(repr=False)
+    links: tuple[Link, ...]
+    guid: UUID
+    name: str
+    fingerprint: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A version of a subject: which schema it is, and when it was deleted softly, if it was."""
+
+    subject: str
+    number: int
+    schema_id: int
+    deleted_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectTerms:
+    """Level and mode of a subject, or of the whole registry; None where nothing is set."""
+
+    level: str | None = None
+    mode: str | None = None
+
+
+def load_schema(session: Session, schema_id: int) -> Stored | None:
+    """The schema of a global id."""
+    if not 0 < schema_id <= _LARGEST_ID:
         return None
-    return session.execute(select(col(SchemaRow.text)).where(col(SchemaRow.id) == schema_id)).scalar()
+    return _load_schema(session, col(SchemaRow.id) == schema_id)
 
 
-def load_text_by_guid(session: Session, guid: UUID) -> str | None:
-    """The text whose GUID this is; of several with one GUID (MD5 can be forged) the first registered."""
-    query = select(col(SchemaRow.text)).where(col(SchemaRow.guid) == str(guid))
-    return session.execute(query.order_by(col(SchemaRow.id)).limit(1)).scalar()
+def load_schema_by_guid(session: Session, guid: UUID) -> Stored | None:
+    """The schema whose GUID this is; of several with one GUID (MD5 can be forged) the first registered."""
+    return _load_schema(session, col(SchemaRow.guid) == str(guid))
 
 
-def load_id(session: Session, text: str) -> int | None:
-    """The id of exactly this text."""
-    query = select(col(SchemaRow.id)).where(col(SchemaRow.text_sha256) == _digest(text))
-    return session.execute(query).scalar()
+def load_schema_by_text(session: Session, schema_text: str, links: Sequence[Link] = ()) -> Stored | None:
+    """The schema of exactly this text and these references."""
+    return _load_schema(session, col(SchemaRow.text_sha256) == _digest(schema_text, links))
 
 
-def save_schema(session: Session, schema: Schema, *, now: int) -> int:
-    """The id of a schema text, new or as it was; two writers at once get the same one."""
-    values = {
-        "text_sha256": _digest(schema.text),
+def save_schema(session: Session, schema: Draft, *, now: int, schema_id: int | None = None) -> int:
+    """The id of a schema, new or as it was; two writers at once get the same one.
+
+    `schema_id`: the id that it is to have where it is new; the caller compares. 0: its id is another's.
+    """
+    known = _load_id(session, schema)
+    if known is not None:
+        return known
+    values: dict[str, Any] = {
+        "text_sha256": _digest(schema.text, schema.links),
         "guid": str(schema.guid),
         "name": schema.name,
         "fingerprint": schema.fingerprint,
         "text": schema.text,
         "created_at": now,
     }
-    known = load_id(session, schema.text)
-    if known is not None:
-        return known
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(postgresql.insert(SchemaRow).on_conflict_do_nothing(), [values])
-    else:
-        session.execute(sqlite.insert(SchemaRow).on_conflict_do_nothing(), [values])
-    query = select(col(SchemaRow.id)).where(col(SchemaRow.text_sha256) == values["text_sha256"])
-    return int(session.execute(query).scalar_one() or 0)
+    if schema_id is not None:
+        values["id"] = schema_id
+    _insert_new(session, SchemaRow, values)
+    made = _load_id(session, schema)
+    if made is None:
+        return 0
+    if schema_id is not None:
+        _pass_over(session, schema_id)
+    for position, link in enumerate(schema.links):
+        row = {"schema_id": made, "position": position, "name": link.name, "subject": link.subject}
+        _insert_new(session, ReferenceRow, {**row, "number": link.number})
+    return made
 
 
-def load_versions(session: Session, subject: str) -> Sequence[tuple[int, int, str]]:
-    """Number, schema id and text of each version of a subject, newest first."""
+def load_places(
+    session: Session, subject: str, *, deleted: bool = False, number: int | None = None
+) -> tuple[Place, ...]:
+    """The versions of a subject, newest first; `deleted`: those that were deleted softly too."""
+    query = select(
+        col(VersionRow.subject),
+        col(VersionRow.number),
+        col(VersionRow.schema_id),
+        col(VersionRow.deleted_at),
+    ).where(col(VersionRow.subject) == subject)
+    if not deleted:
+        query = query.where(col(VersionRow.deleted_at).is_(None))
+    if number is not None:
+        query = query.where(col(VersionRow.number) == number)
+    found = session.execute(query.order_by(col(VersionRow.number).desc()))
+    return tuple(Place(*row) for row in found)
+
+
+def load_uses(session: Session, schema_id: int, *, deleted: bool = True) -> tuple[Place, ...]:
+    """Each version that has this schema, by subject and number; `deleted`: softly deleted ones too."""
+    if not 0 < schema_id <= _LARGEST_ID:
+        return ()
+    query = select(
+        col(VersionRow.subject),
+        col(VersionRow.number),
+        col(VersionRow.schema_id),
+        col(VersionRow.deleted_at),
+    ).where(col(VersionRow.schema_id) == schema_id)
+    if not deleted:
+        query = query.where(col(VersionRow.deleted_at).is_(None))
+    found = session.execute(query.order_by(col(VersionRow.subject), col(VersionRow.number)))
+    return tuple(Place(*row) for row in found)
+
+
+def load_largest_id(session: Session) -> int:
+    """The largest id that a schema has; 0 where there is none."""
+    return int(session.execute(select(func.max(col(SchemaRow.id)))).scalar() or 0)
+
+
+def load_subjects(session: Session, prefix: str = "", *, deleted: bool = False) -> tuple[str, ...]:
+    """Subjects with a version, by name; `deleted`: those too of which every version was deleted softly."""
+    query = select(col(VersionRow.subject)).distinct().order_by(col(VersionRow.subject))
+    if not deleted:
+        query = query.where(col(VersionRow.deleted_at).is_(None))
+    found = session.execute(query).scalars()
+    # Filtered here: LIKE differs in letter case between databases, and a prefix may hold its wildcards.
+    return tuple(one for one in found if one.startswith(prefix))
+
+
+def load_referrers(session: Session, subject: str, number: int, *, deleted: bool = False) -> tuple[int, ...]:
+    """Ids of the schemas that name this version and are in use, smallest first.
+
+    `deleted`: those too that are versions of subjects only where they were deleted softly.
+    """
     query = (
-        select(col(VersionRow.number), col(VersionRow.schema_id), col(SchemaRow.text))
-        .join(SchemaRow, col(SchemaRow.id) == col(VersionRow.schema_id))
-        .where(col(VersionRow.subject) == subject)
-        .order_by(col(VersionRow.number).desc())
+        select(col(ReferenceRow.schema_id))
+        .join(VersionRow, col(VersionRow.schema_id) == col(ReferenceRow.schema_id))
+        .where(col(ReferenceRow.subject) == subject, col(ReferenceRow.number) == number)
     )
-    return [(number, schema_id, text) for number, schema_id, text in session.execute(query)]
+    if not deleted:
+        query = query.where(col(VersionRow.deleted_at).is_(None))
+    return tuple(session.execute(query.distinct().order_by(col(ReferenceRow.schema_id))).scalars())
 
 
-def load_number(session: Session, subject: str, schema_id: int) -> int | None:
-    """The version number of a schema under a subject."""
-    query = select(col(VersionRow.number)).where(
-        col(VersionRow.subject) == subject, col(VersionRow.schema_id) == schema_id
-    )
-    return session.execute(query).scalar()
+def lock_subject(session: Session, subject: str) -> None:
+    """Make other changes of a subject wait until this transaction ends.
+
+    PostgreSQL locks its row; SQLite knows one writer at a time anyway.
+    """
+    _insert_new(session, SubjectRow, {"subject": subject, "highest": 0})
+    query = select(col(SubjectRow.highest)).where(col(SubjectRow.subject) == subject)
+    session.execute(query.with_for_update()).scalar_one()
 
 
-def save_version(session: Session, subject: str, schema_id: int, *, now: int) -> int:
-    """The number of a new version, one more than the highest so far."""
-    query = select(func.max(col(VersionRow.number))).where(col(VersionRow.subject) == subject)
-    number = int(session.execute(query).scalar() or 0) + 1
+def save_version(
+    session: Session, subject: str, schema_id: int, *, now: int, number: int | None = None
+) -> int:
+    """Add a version; returns its number: the one given, or one more than the highest that there ever was."""
+    if number is None:
+        number = _load_highest(session, subject) + 1
     row = {"subject": subject, "number": number, "schema_id": schema_id, "created_at": now}
     session.execute(insert(VersionRow), [row])
     return number
 
 
-def load_uses(session: Session, schema_id: int) -> Sequence[tuple[str, int]]:
-    """Subject and number of each version that has this schema, by subject."""
-    if schema_id > _LARGEST_ID:
-        return []
+def mark_deleted(session: Session, subject: str, numbers: Iterable[int], *, now: int) -> None:
+    """Delete versions softly."""
+    chosen = (col(VersionRow.subject) == subject) & col(VersionRow.number).in_(tuple(numbers))
+    session.execute(update(VersionRow).where(chosen).values(deleted_at=now))
+
+
+def remove_versions(session: Session, subject: str, numbers: Sequence[int]) -> None:
+    """Delete versions for good; their numbers stay used."""
+    highest = _load_highest(session, subject)
+    _save_terms(session, subject, {"highest": highest})
+    chosen = (col(VersionRow.subject) == subject) & col(VersionRow.number).in_(tuple(numbers))
+    session.execute(delete(VersionRow).where(chosen))
+
+
+def load_terms(session: Session, subject: str) -> SubjectTerms:
+    """Level and mode of a subject; of the whole registry for the empty one."""
+    query = select(col(SubjectRow.level), col(SubjectRow.mode)).where(col(SubjectRow.subject) == subject)
+    row = session.execute(query).one_or_none()
+    return SubjectTerms() if row is None else SubjectTerms(*row)
+
+
+def save_level(session: Session, subject: str, level: str | None) -> None:
+    """Set the level of a subject, or of the whole registry; None: nothing is set any more."""
+    _save_terms(session, subject, {"level": level})
+
+
+def save_mode(session: Session, subject: str, mode: str | None) -> None:
+    """Set the mode of a subject, or of the whole registry; None: nothing is set any more."""
+    _save_terms(session, subject, {"mode": mode})
+
+
+def _load_schema(session: Session, condition: ColumnElement[bool]) -> Stored | None:
+    query = select(col(SchemaRow.id), col(SchemaRow.guid), col(SchemaRow.text)).where(condition)
+    row = session.execute(query.order_by(col(SchemaRow.id)).limit(1)).one_or_none()
+    if row is None or row.id is None:
+        return None
+    return Stored(row.id, UUID(row.guid), row.text, _load_links(session, row.id))
+
+
+def _load_links(session: Session, schema_id: int) -> tuple[Link, ...]:
     query = (
-        select(col(VersionRow.subject), col(VersionRow.number))
-        .where(col(VersionRow.schema_id) == schema_id)
-        .order_by(col(VersionRow.subject), col(VersionRow.number))
+        select(col(ReferenceRow.name), col(ReferenceRow.subject), col(ReferenceRow.number))
+        .where(col(ReferenceRow.schema_id) == schema_id)
+        .order_by(col(ReferenceRow.position))
     )
-    return [(subject, number) for subject, number in session.execute(query)]
+    return tuple(Link(*row) for row in session.execute(query))
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _load_id(session: Session, schema: Draft) -> int | None:
+    query = select(col(SchemaRow.id)).where(col(SchemaRow.text_sha256) == _digest(schema.text, schema.links))
+    return session.execute(query).scalar()
+
+
+def _load_highest(session: Session, subject: str) -> int:
+    """The highest version number that a subject ever had; 0 for one that never had any."""
+    there = select(func.max(col(VersionRow.number))).where(col(VersionRow.subject) == subject)
+    gone = select(col(SubjectRow.highest)).where(col(SubjectRow.subject) == subject)
+    return max(int(session.execute(query).scalar() or 0) for query in (there, gone))
+
+
+def _save_terms(session: Session, subject: str, values: Mapping[str, Any]) -> None:
+    _insert_new(session, SubjectRow, {"subject": subject, "highest": 0})
+    session.execute(update(SubjectRow).where(col(SubjectRow.subject) == subject).values(**values))
+
+
+def _insert_new(session: Session, row: type[SQLModel], values: Mapping[str, Any]) -> None:
+    """Insert a row, unless another stands in its way."""
+    if _is_postgresql(session):
+        session.execute(postgresql.insert(row).on_conflict_do_nothing(), [values])
+    else:
+        session.execute(sqlite.insert(row).on_conflict_do_nothing(), [values])
+
+
+def _pass_over(session: Session, schema_id: int) -> None:
+    """Let ids that the database gives go on behind one that it did not give; SQLite does so by itself."""
+    if _is_postgresql(session):
+        sequence = "pg_get_serial_sequence('schemas_schema', 'id')"
+        query = f"SELECT setval({sequence}, :id) WHERE :id > COALESCE(pg_sequence_last_value({sequence}), 0)"
+        session.execute(text(query), {"id": schema_id})
+
+
+def _is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def _digest(schema_text: str, links: Sequence[Link]) -> bytes:
+    """SHA-256 of the text alone where it has no references: so the rows of earlier programs have it."""
+    digest = hashlib.sha256(schema_text.encode())
+    if links:
+        listed = [[link.name, link.subject, link.number] for link in links]
+        digest.update(b"\x00" + json.dumps(listed, separators=(",", ":")).encode())
+    return digest.digest()

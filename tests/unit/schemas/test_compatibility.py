@@ -3,7 +3,8 @@ from typing import Any, get_args
 
 import pytest
 
-from schemas.compatibility import Level, check_levels, find_differences
+from schemas.compatibility import check_levels, find_differences
+from schemas.levels import Level
 from schemas.schema import Schema, parse_schema
 
 

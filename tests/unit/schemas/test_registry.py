@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from schemas import registry
 from schemas.errors import SchemaError, SubjectError
-from schemas.rows import SchemaRow, VersionRow
+from schemas.rows import ReferenceRow, SchemaRow, SubjectRow, VersionRow
 
 _ONE = '{"type":"record","name":"R","fields":[]}'
 _TWO = '{"type":"record","name":"R","fields":[{"name":"a","type":"int","default":0}]}'
@@ -83,7 +83,7 @@ def test_versions_come_newest_first(session: Session) -> None:
 
 def test_a_schema_that_must_not_be_used_leaves_nothing_behind(session: Session) -> None:
     with pytest.raises(SchemaError):
-        registry.register(session, "s", '"string"', now=1)
+        registry.register(session, "s", '{"type":"record","name":"R"}', now=1)
     with pytest.raises(SubjectError):
         registry.register(session, "", _ONE, now=1)
     assert registry.versions(session, "s") == ()
@@ -97,4 +97,5 @@ def test_the_registry_never_commits(session: Session) -> None:
 
 
 def test_tables_bear_the_name_of_the_package() -> None:
-    assert [row.__tablename__ for row in (SchemaRow, VersionRow)] == ["schemas_schema", "schemas_version"]
+    rows = (SchemaRow, ReferenceRow, VersionRow, SubjectRow)
+    assert all(str(row.__tablename__).startswith("schemas_") for row in rows)
