@@ -7,7 +7,7 @@ for what JSON Schema cannot say; that is refused by the gateway alone:
   100,000 items that all arrays and maps of one event may have together;
 * names that stand twice in an object, and lone surrogates;
 * how a number is written: `1.0` is a number for JSON Schema and no `int` for Avro; integers beyond 64 bits;
-* digits after the point of a decimal that is sent as a number, not as text;
+* the last digits of a decimal that is sent as a number, not as text;
 * instants that an offset moves out of the years 1 to 9999, or that 64 bits of nanoseconds do not hold, and
   durations beyond 32 bits in a part;
 * in the Avro JSON encoding, the value of a decimal's bytes.

@@ -19,6 +19,9 @@ _FLOAT_END: Final = (1 << 128) - (1 << 103)
 """The first number that rounds to no finite float of 32 bits."""
 _DOUBLE_MAX: Final = 1.7976931348623157e308
 _LONGEST_DECIMAL: Final = 1_000
+_DECIMAL_BYTES: Final = 16
+_EXACT_DIGITS: Final = 15
+"""So many digits a tool keeps that reads numbers as doubles."""
 _FIRST_DAY: Final = date.min.toordinal() - date(1970, 1, 1).toordinal()
 _DAYS_END: Final = date.max.toordinal() - date(1970, 1, 1).toordinal() + 1
 _DAY_SECONDS: Final = 86_400
@@ -92,7 +95,8 @@ def _latin(kind: Primitive | Fixed, least: int = 0, most: int = LONGEST_TEXT) ->
 def _logical(kind: Primitive | Fixed, logical: Logical, flavour: JsonFlavour) -> dict[str, Any]:
     is_opaque = isinstance(kind, Fixed) or kind.name == "bytes"
     if flavour == "avro" and is_opaque:
-        return _latin(kind, 1, logical.precision + 2) if logical.name == "decimal" else _latin(kind)
+        most = max(logical.precision, _DECIMAL_BYTES) + 2
+        return _latin(kind, 1, most) if logical.name == "decimal" else _latin(kind)
     if logical.name == "decimal":
         return _decimal(logical.precision, logical.scale)
     if logical.name == "uuid":
@@ -106,15 +110,19 @@ def _logical(kind: Primitive | Fixed, logical: Logical, flavour: JsonFlavour) ->
 
 
 def _decimal(precision: int, scale: int) -> dict[str, Any]:
-    """Exact as text; of a number its digits after the point are left to the gateway.
+    """Exact as text; of a number its last digits are left to the gateway.
 
-    `multipleOf` would say them, and tools that divide doubles would refuse 0.07.
+    `multipleOf` would say them, and tools that divide doubles would refuse 0.07. Where a double rounds the
+    largest decimal up, the bound lets it pass.
     """
     whole = precision - scale
     before = f"(?:0|[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
     after = f"(?:\\.[0-9]{{1,{scale}}}0*)?" if scale else "(?:\\.0+)?"
     end = 10**whole
-    number = {"type": "number" if scale else "integer", "exclusiveMinimum": -end, "exclusiveMaximum": end}
+    least, most = (
+        ("exclusiveMinimum", "exclusiveMaximum") if precision <= _EXACT_DIGITS else ("minimum", "maximum")
+    )
+    number = {"type": "number" if scale else "integer", least: -end, most: end}
     return {"anyOf": [{**_text(f"-?{before}{after}"), "maxLength": _LONGEST_DECIMAL}, number]}
 
 

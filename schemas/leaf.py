@@ -42,6 +42,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 quote: Final[Callable[[str], str]] = json.JSONEncoder(ensure_ascii=False).encode
 """A JSON string."""
 _UNITS: Final = {"millis": 3, "micros": 6, "nanos": 9}
+_DECIMAL_BYTES: Final = 16
+"""A fixed decimal may be so long, however few its digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def _avro_bytes(kind: Primitive | Fixed) -> Leaf:
 
     def parse(text: str) -> int:
         raw = _sized(_parse_latin(text), length)
-        verify_decimal_bytes(raw, logical.precision)
+        verify_decimal_bytes(raw, max(logical.precision, _DECIMAL_BYTES))
         return verify_decimal(int.from_bytes(raw, "big", signed=True), logical.precision, logical.scale)
 
     def text(unscaled: int) -> str:
@@ -265,10 +267,14 @@ def _parse_uuid(text: str) -> str:
 
 
 def _parse_base64(text: str) -> bytes:
+    wrong = "is no base64 (standard alphabet, with padding)"
     try:
-        return base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise MisfitError("format", "is no base64 (standard alphabet, with padding)") from error
+        raise MisfitError("format", wrong) from error
+    if len(text) != (len(raw) + 2) // 3 * 4:
+        raise MisfitError("format", wrong)  # more padding than there is to pad, which the library lets pass
+    return raw
 
 
 def _format_base64(raw: bytes) -> str:
