@@ -22,6 +22,7 @@ from schemas.avro_type import (
     branch_name,
     describe,
 )
+from schemas.branches import is_ambiguous, json_kinds
 from schemas.errors import MisfitError
 from schemas.fault import FaultCode, Path
 from schemas.findings import Findings, Trial
@@ -100,7 +101,7 @@ class _Compiler:
         checks = [self.compile(branch) for branch in kind.branches]
         by_type: dict[type, list[tuple[int, Check]]] = {}
         for index, branch in enumerate(kind.branches):
-            for python_type in self._kinds(branch):
+            for python_type in json_kinds(branch, self.flavour):
                 by_type.setdefault(python_type, []).append((index, checks[index]))
         expected = describe(kind)
         is_nullable_one = len(checks) <= 2 and kind.null_branch() is not None  # noqa: PLR2004 - null and one type
@@ -120,7 +121,7 @@ class _Compiler:
                 findings.add(path, "union", text, expected)
             return found
 
-        return check
+        return _nameable(check, kind, checks, by_type.get(dict, [])) if is_ambiguous(kind) else check
 
     def _wrapped_union(self, kind: Union) -> Check:
         """Null, or an object with one member named after its branch."""
@@ -149,18 +150,6 @@ class _Compiler:
             return (index, check_branch(value[name], (path, name), findings))
 
         return check
-
-    def _kinds(self, branch: AvroType) -> frozenset[type]:
-        """The Python types of JSON values that a branch may take."""
-        match branch:
-            case Record() | Map():
-                return frozenset({dict})
-            case Array():
-                return frozenset({list})
-            case Union():
-                return frozenset()  # admission lets no union stand in a union
-            case Primitive() | Fixed() | Enumeration():
-                return leaf_of(branch, self.flavour).kinds
 
 
 def _scalar(kind: Scalar, flavour: JsonFlavour) -> Check:
@@ -204,6 +193,24 @@ def _map(check_value: Check, expected: str) -> Check:
             if len(name) > LONGEST_TEXT // 4 and len(name.encode()) > LONGEST_TEXT:
                 findings.add((path, name), "length", f"the name is longer than {LONGEST_TEXT} bytes")
         return {name: check_value(item, (path, name), findings) for name, item in value.items()}
+
+    return check
+
+
+def _nameable(bare: Check, kind: Union, checks: list[Check], objects: list[tuple[int, Check]]) -> Check:
+    """The check of a union whose values may name their branch, before it is asked what they look like."""
+    named = {branch_name(branch): (index, checks[index]) for index, branch in enumerate(kind.branches)}
+    named.pop("null", None)
+
+    def check(value: Any, path: Path, findings: Findings) -> Any:
+        if type(value) is not dict or len(value) != 1 or next(iter(value)) not in named:
+            return bare(value, path, findings)
+        ((name, item),) = value.items()
+        at: Path = (path, name)
+        found = _first_fit(item, [named[name]], at, findings) or _first_fit(value, objects, path, findings)
+        if found is None:
+            named[name][1](item, at, findings)
+        return found
 
     return check
 

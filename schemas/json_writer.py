@@ -1,25 +1,19 @@
 """Plain form to JSON text: the exact inverse of the checker.
 
-Decimals stand as strings, bytes in base64, times in RFC 3339; in a union where an earlier branch would
-swallow that string, the number that means the same. Members stand in the schema's order, null ones too,
-without white space.
+Decimals stand as strings, bytes in base64, times in RFC 3339; in a union where the bare value would be read
+as another branch, as the number that means the same, or under the name of the branch. Members stand in the
+schema's order, null ones too, without white space.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from schemas.avro_type import (
-    Array,
-    AvroType,
-    Enumeration,
-    Fixed,
-    Map,
-    Primitive,
-    Record,
-    Scalar,
-    Union,
-    branch_name,
-)
+from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union, branch_name
+from schemas.branches import is_ambiguous, json_kinds
+from schemas.check import compile_check
+from schemas.errors import MisfitError
+from schemas.findings import Trial
+from schemas.json_reader import read_json
 from schemas.leaf import JsonFlavour, leaf_of, quote
 
 Write: TypeAlias = Callable[[Any], str]
@@ -63,31 +57,64 @@ class _Compiler:
         return write
 
     def _union(self, kind: Union) -> Write:
-        writers = [self._branch(kind, index) for index in range(len(kind.branches))]
+        named = [_named(branch, self.compile(branch)) for branch in kind.branches]
+        writers = named if self.flavour == "avro" else self._bare(kind, named)
         return lambda datum: writers[datum[0]](datum[1])
 
-    def _branch(self, kind: Union, index: int) -> Write:
-        branch = kind.branches[index]
-        write = self.compile(branch)
-        if self.flavour == "avro":
-            name = branch_name(branch)
-            return write if name == "null" else lambda datum: f"{{{quote(name)}:{write(datum)}}}"
-        if isinstance(branch, Primitive | Fixed) and any(map(_takes_any_text, kind.branches[:index])):
-            return leaf_of(branch, self.flavour).number or write
-        return write
+    def _bare(self, kind: Union, named: list[Write]) -> list[Write]:
+        """A writer for each branch that names it only where it must."""
+        doubtful = [index for index in range(len(kind.branches)) if _is_doubtful(kind, index)]
+        reads_back = _reads_back(kind) if doubtful else None
+        writers: list[Write] = []
+        for index, branch in enumerate(kind.branches):
+            ways = [self.compile(branch)]
+            if index in doubtful and reads_back is not None:
+                number = leaf_of(branch, "plain").number if isinstance(branch, Primitive | Fixed) else None
+                ways += [number] if number else []
+                writers.append(_first_way(index, ways, named[index], reads_back))
+            else:
+                writers += ways
+        return writers
 
 
-def _takes_any_text(kind: AvroType) -> bool:
-    """Whether a branch might take the text of a decimal or a time for its own."""
-    return isinstance(kind, Primitive | Fixed) and kind.name not in _NO_TEXT and _is_open(kind)
+def _named(branch: AvroType, write: Write) -> Write:
+    name = branch_name(branch)
+    return write if name == "null" else lambda datum: f"{{{quote(name)}:{write(datum)}}}"
 
 
-def _is_open(kind: Scalar) -> bool:
-    logical = None if isinstance(kind, Enumeration) else kind.logical
-    return logical is None
+def _is_doubtful(kind: Union, index: int) -> bool:
+    """Whether the bare value of a branch might be read as another, or as one that names a branch."""
+    branch = kind.branches[index]
+    earlier = frozenset[type]().union(*(json_kinds(one, "plain") for one in kind.branches[:index]))
+    if not earlier.isdisjoint(json_kinds(branch, "plain")):
+        return True
+    return is_ambiguous(kind) and isinstance(branch, Record | Map)
 
 
-_NO_TEXT = frozenset({"null", "boolean", "int", "long", "float", "double"})
+def _reads_back(kind: Union) -> Callable[[str, tuple[int, Any]], bool]:
+    """Whether the checker takes a text for exactly this datum of a union."""
+    check = compile_check(kind, "plain")
+
+    def reads_back(text: str, datum: tuple[int, Any]) -> bool:
+        try:
+            return bool(check(read_json(text.encode()), None, Trial()) == datum)
+        except MisfitError:
+            return False
+
+    return reads_back
+
+
+def _first_way(
+    index: int, ways: list[Write], named: Write, reads_back: Callable[[str, tuple[int, Any]], bool]
+) -> Write:
+    def write(datum: Any) -> str:
+        for way in ways:
+            text = way(datum)
+            if reads_back(text, (index, datum)):
+                return text
+        return named(datum)
+
+    return write
 
 
 def _array(write_item: Write) -> Write:
