@@ -17,9 +17,10 @@ from gateway.http.words import json_response
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import TYPED, UNTYPED, Reading, Received
 from gateway.ingress.draft import Unread
+from gateway.ingress.form import NAMES, read_form
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 
-OFFERED = frozenset({"dry_run"})
+OFFERED = frozenset({"dry_run"}) | NAMES
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
 MAX_KEY_BYTES = 256
 _KEY_RULE = f"An Idempotency-Key has 1 to {MAX_KEY_BYTES} printable ASCII characters."
@@ -48,11 +49,21 @@ async def _post(call: Call, event_type: str | None) -> Response:
     media_type = headers.get("content-type", "")
     prefer = _prefer(call.request.headers.getlist("prefer"))
     essence = media_type.split(";", 1)[0].strip().lower()
+    form = read_form(essence, call.query)
+    if isinstance(form, Refused):
+        raise CallerError(form.code, form.detail)
     values = call.doors.values
     cap = values.batch_bytes if essence in BATCH_TYPES else values.body_bytes
     body = await read_body(call.request, cap=cap, seconds=values.body_seconds)
     received = Received(
-        event_type, media_type, headers, body.plain, body.sent, body.coding, most=values.batch_events
+        event_type,
+        media_type,
+        headers,
+        body.plain,
+        body.sent,
+        body.coding,
+        most=values.batch_events,
+        form=form,
     )
     reading = await call.doors.ingress.read(received)
     if isinstance(reading, Refused):

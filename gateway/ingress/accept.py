@@ -24,7 +24,7 @@ from gateway.ingress.claims import Claim, Found
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
-from gateway.ingress.prepare import Circumstances, Prepared, prepare, raw_key
+from gateway.ingress.prepare import Circumstances, Prepared, pin, prepare, raw_key
 from gateway.ingress.publish import Publisher
 from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
@@ -47,7 +47,9 @@ _Checked = Prepared | Refused | Found
 _Unfit = dict[int, tuple[bytes, Draft, JsonFlavour]]
 """By place in the request: ref, draft and JSON flavour of an event that today's contract refuses."""
 
-_LOOKED_BACK: Final = frozenset({"event_invalid", "event_too_large", "event_type_unknown"})
+_LOOKED_BACK: Final = frozenset(
+    {"event_invalid", "event_too_large", "event_type_unknown", "schema_version_unknown"}
+)
 """Refusals that an event may meet though it was accepted once, under an earlier contract."""
 
 
@@ -160,7 +162,8 @@ class Ingress:
                 key = await self._compute(len(item.data), find)
                 if key is not None:
                     one = replace(one, key=key)
-                    unfit[number] = (key.ref(), item, known.line.terms.json if known else "plain")
+                    fixed = item if known is None else pin(item, known)
+                    unfit[number] = (key.ref(), fixed, known.line.terms.json if known else "plain")
             checked.append(one)
         self.step("inbound.1.signed")
         return checked, unfit

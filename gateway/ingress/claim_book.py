@@ -13,7 +13,8 @@ from gateway.ingress.claims import Answer, Claim, Found, Take, Write, is_timely,
 from gateway.ingress.clocks import words_of_difference
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Failed, Refused
-from gateway.ingress.prepare import Prepared, digest_under
+from gateway.ingress.prepare import Prepared
+from gateway.ingress.sameness import Written, is_under
 from gateway.ingress.wording import conflict
 from schemas.leaf import JsonFlavour
 
@@ -137,11 +138,15 @@ class ClaimBook:
             return True
         if prepared.claim.schema_id == held.schema_id:
             return False
-        return await self._fits(prepared.draft, prepared.channel.line.terms.json, held)
+        flavour = prepared.channel.line.terms.json
+        datum = prepared.claim.datum or b""
+        return await self._fits(prepared.draft, flavour, held, written=(prepared.version, datum))
 
-    async def _fits(self, draft: Draft, flavour: JsonFlavour, held: Claim) -> bool:
+    async def _fits(
+        self, draft: Draft, flavour: JsonFlavour, held: Claim, *, written: Written | None = None
+    ) -> bool:
         version = await self.catalog.version(held.schema_id, flavour)
         if len(draft.data) <= _LARGE_BYTES:
-            return digest_under(version, draft) == held.event_sha256
+            return is_under(version, draft, held.event_sha256, written)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, digest_under, version, draft) == held.event_sha256
+        return await loop.run_in_executor(None, is_under, version, draft, held.event_sha256, written)
