@@ -296,8 +296,7 @@ class Catalog:
         if same is not None and same.line == line and same.contract == contract.revision:
             return same
         known = {one.id: (one.number, one.schema) for one in registry.versions(session, line.subject)}
-        if not known.keys() >= set(line.schema_ids):
-            raise BugError(f"a schema of {line.subject} is missing from the registry")
+        known |= {one: _earlier(session, one, line) for one in line.schema_ids if one not in known}
         self._schemas.update((schema_id, schema) for schema_id, (_, schema) in known.items())
         return make_channel(
             partner, line, known, self._codec, contract=contract, event_bytes=self._event_bytes
@@ -311,6 +310,18 @@ class Catalog:
             codec = compile_codec(schema, pointers, json)
             self._codecs[key] = codec
         return codec
+
+
+def _earlier(session: Session, schema_id: int, line: Line) -> tuple[int, Schema]:
+    """Number and schema of a version that is still accepted, of the time when its record had another name."""
+    schema = registry.by_id(session, schema_id)
+    if schema is None:
+        raise BugError(f"schema {schema_id} of {line.subject} is missing from the registry")
+    topic = line.subject.rpartition("-")[0]
+    numbers = [
+        number for subject, number in registry.uses(session, schema_id) if subject.startswith(f"{topic}-")
+    ]
+    return (numbers[0] if numbers else 0, schema)
 
 
 def _compile(session: Session, schema_id: int, json: JsonFlavour) -> Version:

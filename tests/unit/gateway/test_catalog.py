@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from gateway.errors import BugError
 from gateway.ingress.outcome import Accepted, Failed
 from partners import store
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
-from tests.world import CONTRACT, World, running
+from tests.world import CONTRACT, ORDER, World, running
 
 A = {"order_id": "A-1", "qty": 1}
 OUTBOUND = "partners.acme.outbound"
@@ -226,3 +227,21 @@ async def test_a_provisioned_partner_becomes_active_once_its_topics_exist(
         partner = await world.parts.ground.database.read(lambda session: store.partner(session, "acme"))
         assert partner is not None
         assert partner[0].state == "active"
+
+
+async def test_a_record_that_was_renamed_takes_its_former_versions_along(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Its subject is another one since; what is still accepted of the former subject stays accepted."""
+    renamed = {"order.avsc": json.dumps({**ORDER, "name": "Purchase"})}
+    text = CONTRACT.replace("key: /customer}", "key: /customer, accept_versions: 2}", 1)
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply(text)
+        await world.apply(text, renamed, allow=frozenset({"incompatible"}))
+        channel = world.parts.catalog.current.channel("acme", "order.placed", "inbound")
+        assert channel is not None
+        assert channel.line.subject == "partners.acme.inbound-com.acme.Purchase"
+        assert [one.schema.name for one in channel.versions] == ["com.acme.Purchase", "com.acme.Order"]
+        assert [one.number for one in channel.versions] == [1, 1]
+        (one,) = await world.send(A)
+        assert isinstance(one, Accepted)
