@@ -3,30 +3,30 @@
 With a type in the path the body is the data; without it the request is a CloudEvent.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from gateway.attributes import is_json_type, is_utf8
 from gateway.event import Content
-from gateway.ingress.cloudevents import binary_attributes, no_specversion, read_structured
-from gateway.ingress.draft import Draft, Unread, is_json_type, sort_attributes
+from gateway.ingress.cloudevents import PREFIX, binary_attributes, no_specversion, read_structured
+from gateway.ingress.draft import Draft, Unread, sort_attributes
+from gateway.ingress.form import AVRO, CONFLUENT, JSON, Form, unframe
 from gateway.ingress.outcome import Refused
 from schemas.errors import DatumError, JsonTextError
 from schemas.json_reader import split_array
 
-TYPED = ("application/json", "application/x-ndjson")
+TYPED = ("application/json", "application/x-ndjson", AVRO, CONFLUENT)
 UNTYPED = (
     "application/json",
+    AVRO,
+    CONFLUENT,
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
     "application/x-ndjson",
 )
 
 NOT_UTF8 = "The body must be UTF-8: send it so, with charset=utf-8 in its Content-Type or without a charset."
-_CHARSET = re.compile(r";\s*charset\s*=\s*(\"[^\"]*\"|[^;\s]*)", re.IGNORECASE)
-_UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
-"""Charsets, in lower case, whose every text is UTF-8 as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Received:
     """A request's parts that make events.
 
     `event_type`: from the path, else None. `headers`: lower-case names. `body`: content decoding undone;
-    `sent`: the bytes as received. `most`: how many events a batch may hold; None: as many as it does.
+    `sent`: the bytes as received. `most`: how many events a batch may hold; None: as many as it does. `form`:
+    of a body that is one event's data.
     """
 
     event_type: str | None
@@ -44,6 +45,7 @@ class Received:
     sent: bytes = field(repr=False)
     encoding: Literal["identity", "gzip"] = "identity"
     most: int | None = None
+    form: Form = JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,18 @@ def read_events(received: Received) -> Reading | Refused:
         return Refused("body_malformed", unreadable("The body", error))
     except DatumError as error:
         return Refused("body_malformed", "The body is not as announced.", error.faults, error.total)
-    is_data = is_json_type(essence) and not essence.startswith("application/cloudevents")
-    if essence and not is_data:
-        return Refused("media_type_unsupported", f"The media type {essence[:80]} is not taken here.")
+    is_taken = is_json_type(essence) or received.form.kind == "avro" or not essence
+    if essence.startswith(PREFIX) or not is_taken:
+        return Refused("media_type_unsupported", _not_taken(essence, received.event_type))
     return _binary(received)
 
 
-def is_utf8(media_type: str) -> bool:
-    """Whether a media type says that its text is UTF-8, or says nothing about it."""
-    return all(name.strip('"').lower() in _UTF8 for name in _CHARSET.findall(media_type))
+def _not_taken(essence: str, event_type: str | None) -> str:
+    if not essence.startswith(PREFIX):
+        return f"The media type {essence[:80]} is not taken here."
+    if event_type is not None:
+        return "With a type in the path the body is the data; CloudEvents go to the path without a type."
+    return "CloudEvents are taken in JSON: application/cloudevents+json, application/cloudevents-batch+json."
 
 
 def unreadable(subject: str, error: JsonTextError) -> str:
@@ -100,12 +105,21 @@ def _binary(received: Received) -> Reading | Refused:
     if isinstance(found, Refused):
         return found
     if received.event_type is not None:
+        if not received.body and received.form.kind == "json":
+            return Refused(
+                "body_malformed", "The body is empty; with a type in the path it is the event's data."
+            )
         if found.get("type", received.event_type) != received.event_type:
             return Refused("event_attribute_invalid", "The ce-type header and the type in the path differ.")
         found["type"] = received.event_type
     elif "specversion" not in found and any(name.startswith("ce-") for name in received.headers):
-        return no_specversion("ce-specversion")
-    return Reading((sort_attributes(found, received.body, _content(received)),), batch=False)
+        return no_specversion()
+    unframed = unframe(received.body, received.media_type.split(";", 1)[0].strip().lower(), received.form)
+    if isinstance(unframed, Refused):
+        return Reading((Unread(unframed, _content(received)),), batch=False)
+    form, data = unframed
+    item = sort_attributes(found, data, _content(received))
+    return Reading((replace(item, form=form) if isinstance(item, Draft) else item,), batch=False)
 
 
 def _elements(received: Received) -> Reading | Refused:

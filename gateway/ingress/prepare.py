@@ -5,7 +5,7 @@ Nothing durable happens here: a process killed at this point leaves no trace, an
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from audit.errors import EvidenceRuleError
@@ -16,12 +16,14 @@ from audit.ref import format_ref
 from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
 from gateway.event import MAX_BYTES, Direction, EventKey, default_source, event_digest, has_control
+from gateway.event_json import NO_DATA
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
 from gateway.ingress.content import unreadable
+from gateway.ingress.data_schema import bind_form
 from gateway.ingress.draft import Draft
+from gateway.ingress.form import Form, encode, versions_of
 from gateway.ingress.outcome import Refused
 from gateway.record import Encoded, Place, encode_record
-from partners.contract import IdRule
 from schemas import codec
 from schemas.errors import DatumError, JsonTextError
 from schemas.json_reader import read_json
@@ -62,7 +64,10 @@ class Prepared:
 
 def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Refused:
     """Check a draft against its channel and sign for it."""
-    encoded = encode_newest(draft, channel)
+    form = bind_form(draft.form, draft.data_schema, at.origin)
+    if isinstance(form, Refused):
+        return form
+    encoded = encode_draft(draft, form, channel)
     if isinstance(encoded, Refused):
         return encoded
     version, datum = encoded
@@ -86,17 +91,26 @@ def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Ref
     return Prepared(claim, draft, channel, version)
 
 
-def encode_newest(draft: Draft, channel: Channel) -> tuple[Version, codec.Encoded] | Refused:
-    """Encode under the newest accepted version that takes the data; faults are told against the newest."""
+def encode_draft(draft: Draft, form: Form, channel: Channel) -> tuple[Version, codec.Encoded] | Refused:
+    """Encode under the newest accepted version that takes the data; faults are told against the newest.
+
+    Data that names its version is of that one; Avro that names none, of the newest. `form`: with the schema
+    that `dataschema` names.
+    """
     if len(draft.data) > channel.event_bytes:
         limit = channel.event_bytes
         return Refused(
             "event_too_large", f"The event has {len(draft.data)} bytes; the contract allows {limit}."
         )
     refused: Refused | None = None
-    for version in channel.versions:
+    versions = versions_of(form, channel)
+    if isinstance(versions, Refused):
+        return versions
+    for version in versions:
+        if not draft.data and form.kind == "json":
+            return _invalid(DatumError((NO_DATA,), 1), channel, version)
         try:
-            return version, version.codec.avro_from_json(draft.data)
+            return version, encode(form, draft.data, version)
         except DatumError as error:
             refused = refused or _invalid(error, channel, version)
         except JsonTextError as error:
@@ -140,13 +154,16 @@ def raw_key(
     """
     event_id = draft.id
     if event_id is None and channel is not None and channel.line.terms.id.mode == "pointers":
-        event_id = _id_in(draft, channel.line.terms.id)
+        event_id = _id_in(draft, channel)
     event_id = at.idempotency_key if event_id is None else event_id
     source = draft.source or default_source(partner, direction)
     return None if event_id is None else EventKey(partner, direction, source, event_id)
 
 
-def _id_in(draft: Draft, rule: IdRule) -> str | None:
+def _id_in(draft: Draft, channel: Channel) -> str | None:
+    rule = channel.line.terms.id
+    if draft.form.kind == "avro":
+        return _id_in_avro(draft, channel)
     try:
         data = read_json(draft.data)
     except (DatumError, JsonTextError):
@@ -154,13 +171,20 @@ def _id_in(draft: Draft, rule: IdRule) -> str | None:
     return id_from(rule, {pointer: _scalar_at(data, pointer) for pointer in rule.pointers})
 
 
-def digest_under(version: Version, draft: Draft) -> bytes | None:
-    """The event digest of a draft under an earlier version; None where it does not fit that version."""
+def pin(draft: Draft, channel: Channel) -> Draft:
+    """The draft with the global id of the schema that its data names, though it may no longer be accepted."""
+    if draft.form.kind == "json" or not draft.form.is_named:
+        return draft
+    named = next((one for one in channel.readable() if draft.form.fits(one)), None)
+    return draft if named is None else replace(draft, form=Form("avro", schema_id=named.schema_id))
+
+
+def _id_in_avro(draft: Draft, channel: Channel) -> str | None:
+    version = next((one for one in channel.readable() if draft.form.fits(one)), None)
     try:
-        encoded = version.codec.avro_from_json(draft.data)
-    except (DatumError, JsonTextError):
+        return None if version is None else channel.id_of(version.codec.normalised_avro(draft.data).values)
+    except DatumError:
         return None
-    return event_digest(version.schema.fingerprint, draft.type or "", draft.attributes, encoded.avro)
 
 
 def make_record(claim: Claim, version: Version, origin: str) -> Record:
@@ -188,13 +212,13 @@ def _invalid(error: DatumError, channel: Channel, version: Version) -> Refused:
         error.faults,
         error.total,
         (channel.line.subject, version.number, version.schema_id),
-        f"GET {_schema_path(channel)} shows what is expected.",
+        f"GET {_sample_path(channel)} shows what is expected.",
     )
 
 
-def _schema_path(channel: Channel) -> str:
-    """Where the sender finds the schema: a partner by its own path, our side by the partner's."""
-    rest = f"types/{channel.event_type}/schema"
+def _sample_path(channel: Channel) -> str:
+    """Where the sender finds a valid sample: a partner by its own path, our side by the partner's."""
+    rest = f"types/{channel.event_type}/sample"
     if channel.direction == "inbound":
         return f"/v1/{rest}"
     return f"/v1/partners/{channel.partner}/{rest}?direction=outbound"
@@ -248,10 +272,21 @@ def _sign(
         framing=channel.framing,
         topic=channel.topic,
         partition=channel.partition,
-        record_key=channel.key_of(datum.values),
+        record_key=_record_key(draft, channel, datum),
         at=at.now,
         datum=datum.avro,
     )
+
+
+def _record_key(draft: Draft, channel: Channel, datum: codec.Encoded) -> bytes | None:
+    """The key at the contract's pointer; only where it names none, the sender's `partitionkey`.
+
+    Source: CloudEvents Kafka protocol binding 1.0.2, section 3.1; the attribute stays where it is.
+    """
+    if channel.line.terms.key_pointer is not None:
+        return channel.key_of(datum.values)
+    text = draft.attributes.get("partitionkey")
+    return None if text is None else text.encode()
 
 
 def _what_was_received(draft: Draft, content_sha256: bytes) -> dict[str, object]:

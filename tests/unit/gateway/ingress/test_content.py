@@ -50,7 +50,8 @@ def test_the_types_of_path_and_header_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["", "application/json; charset=utf-8", "APPLICATION/JSON", "application/x+json"]
+    "media_type",
+    ["", "application/json; charset=utf-8", "APPLICATION/JSON", "application/x+json", "text/json"],
 )
 def test_data_may_be_any_json(media_type: str) -> None:
     assert len(items(read(b"{}", media_type))) == 1
@@ -76,6 +77,39 @@ def test_without_a_type_the_request_is_a_cloudevent() -> None:
     )
     assert isinstance(binary, Draft)
     assert (binary.type, binary.source) == ("t", None)
+
+
+def test_without_a_body_an_event_has_no_data_and_a_typed_request_no_event() -> None:
+    headers = {"ce-specversion": "1.0", "ce-type": "t", "ce-id": "1", "ce-source": "/s"}
+    for media_type in ("", "application/json"):
+        (one,) = items(read(b"", media_type, event_type=None, headers=headers))
+        assert isinstance(one, Draft)
+        assert one.data == b""
+        assert code(read(b"", media_type, headers=headers)) == "body_malformed"
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/cloudevents",
+        "application/cloudevents+avro",
+        "APPLICATION/CLOUDEVENTS+XML; charset=utf-8",
+        "application/cloudevents-batch",
+        "application/cloudevents-batch+avro",
+        "application/cloudevents+jsonx",
+    ],
+)
+def test_cloudevents_in_another_format_are_told_which_is_taken(media_type: str) -> None:
+    found = read(b"{}", media_type, event_type=None, headers={"ce-specversion": "1.0", "ce-type": "t"})
+    assert isinstance(found, Refused)
+    assert found.code == "media_type_unsupported"
+    assert "application/cloudevents+json" in found.detail
+
+
+def test_cloudevents_do_not_go_to_the_path_of_a_type() -> None:
+    found = read(json.dumps(EVENT).encode(), "application/cloudevents+json")
+    assert isinstance(found, Refused)
+    assert "the path without a type" in found.detail
 
 
 CHARSETS = ["iso-8859-1", "UTF-16", '"latin1"', "", "utf-8-sig"]

@@ -5,20 +5,22 @@ from typing import Any
 import pytest
 
 from audit.receipt import verify_receipt
+from gateway.attributes import MAX_ATTRIBUTES_BYTES
 from gateway.broker.port import record_bytes
 from gateway.channels import Channel
 from gateway.event import MAX_ATTRIBUTES, MAX_BYTES
-from gateway.ingress.draft import MAX_ATTRIBUTES_BYTES, Draft, sort_attributes
+from gateway.ingress.draft import Draft, sort_attributes
+from gateway.ingress.form import Form
 from gateway.ingress.outcome import Refused
 from gateway.ingress.prepare import (
     MOST_HEADER_BYTES,
     Circumstances,
     Prepared,
-    digest_under,
     make_record,
     prepare,
     raw_key,
 )
+from gateway.ingress.sameness import is_under
 from partners.contract import IdRule
 from tests.unit.gateway.ingress.channels import channel, circumstances
 from tests.world import draft
@@ -117,9 +119,80 @@ def test_sizes_are_bounded_by_contract_and_broker() -> None:
 
 
 def test_what_is_no_json_is_said_so() -> None:
-    assert code(run(b"")) == "body_malformed"
+    assert code(run(b" ")) == "body_malformed"
     assert code(run(b"\xef\xbb\xbf{}")) == "body_malformed"
     assert code(run(b"null")) == "event_invalid"
+
+
+def test_an_event_without_data_is_told_that_its_type_needs_some() -> None:
+    found = run(b"")
+    assert isinstance(found, Refused)
+    assert (found.code, [(fault.pointer, fault.code) for fault in found.faults]) == (
+        "event_invalid",
+        [("", "missing")],
+    )
+    assert found.schema is not None
+
+
+ORIGIN = "https://gw.example"
+
+
+def of_schema(data: object, uri: str) -> Draft:
+    return replace(draft(data), data_schema=uri)
+
+
+def test_a_dataschema_of_ours_names_the_version() -> None:
+    on = channel([ID, {**QTY, "default": 0}], [ID])
+    assert taken(run({"id": "A"}, on)).version.number == 2
+    pinned = of_schema({"id": "A"}, f"{ORIGIN}/v1/schemas/41")
+    made = taken(prepare(pinned, on, circumstances()))
+    assert made.version.number == 1
+    headers = dict(make_record(made.claim, made.version, ORIGIN).headers)
+    assert headers["ce_dataschema"] == f"{ORIGIN}/v1/schemas/41".encode()
+    told = prepare(of_schema({"id": "A", "qty": 1}, f"{ORIGIN}/v1/schemas/41"), on, circumstances())
+    assert isinstance(told, Refused)
+    assert (told.code, told.faults[0].pointer) == ("event_invalid", "/qty")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"{ORIGIN}/v1/schemas/99",
+        f"{ORIGIN}/v1/schemas/041",
+        f"{ORIGIN}/v1/schemas/",
+        f"{ORIGIN}/registry/schemas/ids/41",
+        f"{ORIGIN}/v1/schemas/41?as=jsonschema",
+    ],
+)
+def test_a_dataschema_of_ours_that_is_not_in_force_is_refused(uri: str) -> None:
+    assert (
+        code(prepare(of_schema({"id": "A"}, uri), channel([ID]), circumstances())) == "schema_version_unknown"
+    )
+
+
+@pytest.mark.parametrize(
+    "uri", ["urn:acme:order:3", "https://acme.example/v1/schemas/99", f"{ORIGIN}.evil/v1"]
+)
+def test_a_dataschema_of_the_senders_own_binds_nobody(uri: str) -> None:
+    made = taken(prepare(of_schema({"id": "A"}, uri), channel([ID]), circumstances()))
+    assert "dataschema" not in made.claim.attributes
+
+
+def test_avro_may_be_named_by_dataschema_and_not_by_two_names() -> None:
+    on = channel([ID, {**QTY, "default": 0}], [ID])
+    datum = on.versions[1].codec.avro_from_json(b'{"id":"A"}').avro
+    sent = replace(draft(datum), form=Form("avro"), data_schema=f"{ORIGIN}/v1/schemas/41")
+    assert taken(prepare(sent, on, circumstances())).version.number == 1
+    twice = replace(sent, form=Form("avro", schema_id=42))
+    assert code(prepare(twice, on, circumstances())) == "event_attribute_invalid"
+
+
+def test_partitionkey_is_the_record_key_where_the_contract_names_none() -> None:
+    made = taken(run({"id": "A"}, partitionkey="C-é")).claim
+    assert (made.record_key, made.attributes) == ("C-é".encode(), {"partitionkey": "C-é"})
+    keyed = channel([ID], key="/id")
+    assert taken(run({"id": "A"}, keyed, partitionkey="C")).claim.record_key == b"A"
+    assert taken(run({"id": "A"})).claim.record_key is None
 
 
 def test_attributes_at_their_limits_fit_the_evidence() -> None:
@@ -147,8 +220,8 @@ def test_the_order_of_members_and_trace_attributes_make_no_other_event() -> None
     two = taken(run(b'{ "qty": 1, "id": "A" }', on))
     three = taken(run(b'{"id":"A","qty":1}', on, subject="s"))
     assert one.claim.event_sha256 == two.claim.event_sha256 != three.claim.event_sha256
-    assert digest_under(on.versions[0], one.draft) == one.claim.event_sha256
-    assert digest_under(on.versions[0], draft({"id": 5})) is None
+    assert is_under(on.versions[0], one.draft, one.claim.event_sha256)
+    assert not is_under(on.versions[0], draft({"id": 5}), one.claim.event_sha256)
 
 
 def test_the_id_of_an_event_that_does_not_validate_is_found_where_it_stands() -> None:
