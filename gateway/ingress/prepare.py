@@ -107,7 +107,7 @@ def encode_draft(draft: Draft, form: Form, channel: Channel) -> tuple[Version, c
     if isinstance(versions, Refused):
         return versions
     for version in versions:
-        if not draft.data and form.kind == "json":
+        if not draft.data:
             return _invalid(DatumError((NO_DATA,), 1), channel, version)
         try:
             return version, encode(form, draft.data, version)
