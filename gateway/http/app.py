@@ -17,9 +17,10 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.doors import Doors
-from gateway.http.gates import GATES, PUBLIC_SIDES
+from gateway.http.gates import GATES, is_public
 from gateway.http.guard import Gate, admit
 from gateway.http.problems import Trouble, trouble_of
+from gateway.http.registry import shape as registry
 
 _HINTS: Final[Mapping[tuple[str, str], str]] = {
     ("GET", "/v1/events"): "What was sent is in GET /v1/history; what is to be received in GET /v1/stream.",
@@ -35,17 +36,18 @@ _TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
     """The public application, and the private one, which has every route."""
     return (
-        make_app(doors, [gate for gate in GATES if gate.side in PUBLIC_SIDES]),
+        make_app(doors, [gate for gate in GATES if is_public(gate)]),
         make_app(doors, GATES),
     )
 
 
 def make_app(doors: Doors, gates: Sequence[Gate]) -> ASGIApp:
     """An application of these gates and no others."""
-    known = []
+    known: dict[bool, list[tuple[Pattern[str], _Door]]] = {True: [], False: []}
     for path, some in groupby(sorted(gates, key=_place), key=lambda gate: gate.path):
-        known.append((compile_path(path)[0], _Door(doors, path, {gate.method: gate for gate in some})))
-    return _Paths(known, _Door(doors, "", {}))
+        door = _Door(doors, path, {gate.method: gate for gate in some})
+        known[path.startswith(registry.PREFIX)].append((compile_path(path)[0], door))
+    return _Paths(known[False], known[True], _Door(doors, "", {}))
 
 
 def _place(gate: Gate) -> tuple[bool, str]:
@@ -55,15 +57,21 @@ def _place(gate: Gate) -> tuple[bool, str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Paths:
-    """The door of each path, in the order in which they are tried, and the one of all others."""
+    """The door of each path, in the order in which they are tried, and the one of all others.
+
+    `registry`: of paths that are matched as they were sent, since a subject may hold a slash.
+    """
 
     known: Sequence[tuple[Pattern[str], "_Door"]]
+    registry: Sequence[tuple[Pattern[str], "_Door"]]
     unknown: "_Door"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = self.unknown
-        for pattern, one in self.known:
-            if found := pattern.match(scope["path"]):
+        door, path, doors = self.unknown, scope["path"], self.known
+        if path.startswith(registry.PREFIX):
+            path, doors = scope["raw_path"].decode("ascii", "replace"), self.registry
+        for pattern, one in doors:
+            if found := pattern.match(path):
                 scope["path_params"] = found.groupdict()
                 door = one
                 break
@@ -99,19 +107,24 @@ class _Door:
         self.doors.observe(self.path or "none", method, response.status_code, loop.time() - began)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        origin = self.doors.values.origin
         try:
             gate = self.gates.get("GET" if request.method == "HEAD" else request.method)
             if gate is None:
-                return self._no_gate(request).response(origin, request_id)
+                return self._refusal(request, self._no_gate(request), request_id)
             return await gate.answer(admit(gate, self.doors, request, request_id))
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the caller gets an answer
-            trouble = trouble_of(error)
-            if trouble.status >= 500:  # noqa: PLR2004 - ours to look at
+            response = self._refusal(request, error, request_id)
+            if response.status_code >= 500:  # noqa: PLR2004 - ours to look at
                 self.doors.notice(request_id, error)
-            return trouble.response(origin, request_id)
+            return response
+
+    def _refusal(self, request: Request, error: Exception | Trouble, request_id: str) -> Response:
+        if request.scope["path"].startswith(registry.PREFIX):
+            return registry.refusal(request, error, request_id)
+        trouble = error if isinstance(error, Trouble) else trouble_of(error)
+        return trouble.response(self.doors.values.origin, request_id)
 
     def _no_gate(self, request: Request) -> Trouble:
         if not self.gates:

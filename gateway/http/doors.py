@@ -43,6 +43,7 @@ class Values:
     batch_bytes: int = 8_388_608
     batch_events: int = 1_000
     body_seconds: float = 30.0
+    strict_logical_types: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gateway.http import (
     types,
 )
 from gateway.http.guard import Answer, Gate, Side
+from gateway.http.registry import gates as registry
 from partners.credential import Role, Scope
 
 P: Final[Role] = "partner"
@@ -78,6 +79,7 @@ GATES: Final[Sequence[Gate]] = (
     *_both("GET /v1/types", "P", types.list_types, None, pages.OFFERED),
     *_both("GET /v1/types/{type}", "P", types.show_type),
     *_both("GET /v1/types/{type}/schema", "P", types.show_type_schema, None, types.SCHEMA_OFFERED),
+    *_both("GET /v1/types/{type}/sample", "P", types.show_type_sample, None, types.SAMPLE_OFFERED),
     _gate("GET /v1/schemas/{id}", "own", frozenset({P, T, O}), types.show_schema),
     _gate("GET /v1/partners/{p}/schemas/{id}", "named", HOUSE, types.show_schema),
     *_both("GET /v1/log/consistency", "PA", log.show_consistency, "audit", log.GROWTH_OFFERED, OPERATOR),
@@ -112,6 +114,7 @@ GATES: Final[Sequence[Gate]] = (
         operator.PUT_OFFERED,
     ),
     _gate("GET /v1/status", "house", OPERATOR, operator.show_status),
+    *registry.GATES,
     _gate("GET /.well-known/jwks.json", "open", NOBODY, service.show_jwks),
     _gate("GET /.well-known/partner-gateway", "open", NOBODY, service.show_discovery),
     _gate("GET /errors/{code}", "open", NOBODY, service.show_error),
@@ -121,4 +124,8 @@ GATES: Final[Sequence[Gate]] = (
 )
 
 PUBLIC_SIDES: Final[frozenset[Side]] = frozenset({"open", "own", "log"})
-"""What the public listener serves where there is a private one: our own side comes in by the other."""
+
+
+def is_public(gate: Gate) -> bool:
+    """Whether the public listener serves it where there is a private one, where our own side comes in."""
+    return gate.side in PUBLIC_SIDES or (gate.side == "registry" and P in gate.who)

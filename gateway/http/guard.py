@@ -20,11 +20,12 @@ from gateway.http.parameters import read_query
 from partners.credential import Role, Scope
 from partners.partner import Partner
 
-Side = Literal["open", "own", "named", "new", "house", "log", "private"]
+Side = Literal["open", "own", "named", "new", "house", "log", "registry", "private"]
 """Whose resource a path names.
 
 Nobody's; the caller's own partner's; the partner's in the path; the same, which need not exist yet; ours; a
-log's, whose endpoint compares the name; nobody's, on the private listener.
+log's, whose endpoint compares the name; the registry's, whose endpoint asks whose a subject is; nobody's, on
+the private listener.
 """
 
 
@@ -117,7 +118,8 @@ def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
     if gate.scope is not None and gate.scope not in caller.scopes:
         raise CallerError("scope_missing", f"This needs a credential with the scope {gate.scope}.")
     # 6.
-    query = read_query(raw_query, gate.offered)
+    # The registry's clients send what newer registries know: it reads its own.
+    query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
     return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
 
 

@@ -9,6 +9,7 @@ SELF = {
     "GET /v1/types",
     "GET /v1/types/{type}",
     "GET /v1/types/{type}/schema",
+    "GET /v1/types/{type}/sample",
     "GET /v1/schemas/{id}",
 }
 # The same of a partner, for our side; and what an operator watches.
@@ -17,6 +18,7 @@ OURS = {
     "GET /v1/partners/{p}/types",
     "GET /v1/partners/{p}/types/{type}",
     "GET /v1/partners/{p}/types/{type}/schema",
+    "GET /v1/partners/{p}/types/{type}/sample",
     "GET /v1/partners/{p}/schemas/{id}",
     "GET /v1/partners",
     "GET /v1/partners/{p}",
@@ -28,9 +30,15 @@ def test_every_other_route_demands_a_scope() -> None:
     scopeless = {
         f"{gate.method} {gate.path}"
         for gate in GATES
-        if gate.scope is None and gate.side not in {"open", "private"}
+        if gate.scope is None and gate.side not in {"open", "private", "registry"}
     }
     assert scopeless == SELF | OURS
+
+
+def test_the_registry_is_read_without_a_scope_and_changed_with_one() -> None:
+    gates = [gate for gate in GATES if gate.side == "registry"]
+    assert {gate.scope for gate in gates if gate.method == "GET"} == {None}
+    assert {gate.scope for gate in gates if gate.method != "GET"} == {"send"}
 
 
 def test_routes_without_credentials_are_these() -> None:
