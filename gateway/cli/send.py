@@ -8,6 +8,7 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
+from gateway.attributes import encode_header
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import ProblemError, UnwritableError, UsageError
@@ -98,7 +99,7 @@ def send(
 def _send_one(call: Invocation, client: Client, route: str, body: bytes, event_id: str | None) -> Exit | None:
     if len(body) > LINE_BYTES:
         raise UsageError("this is more than one event may have: send a file of lines with --batch")
-    headers = {} if event_id is None else {"ce-id": event_id}
+    headers = {} if event_id is None else {"ce-id": encode_header(event_id)}
     answer = client.post(route, body, params=_dry(call), headers=headers)
     document = answer.document()
     is_repeat = bool(document.get("duplicate"))

@@ -99,10 +99,13 @@ def test_a_batch_that_breaks_off_tells_how_far_it_came(shell: Shell) -> None:
 
 
 def test_the_id_travels_in_the_header(shell: Shell) -> None:
-    canned = Canned(httpx.Response(201, json={"ref": "evt_1", "id": "X"}))
+    answer = httpx.Response(201, json={"ref": "evt_1", "id": "X"})
+    canned = Canned(answer, answer)
     shell.transport = canned
     assert shell.run("send", "t", "-", "--id", "X", stdin=b"{}").code == 0
     assert canned.asked[0].headers["ce-id"] == "X"
+    assert shell.run("send", "t", "-", "--id", "100% é", stdin=b"{}").code == 0
+    assert canned.asked[1].headers["ce-id"] == "100%25%20%C3%A9"
 
 
 def test_a_partner_or_type_cannot_leave_its_place_in_the_path(shell: Shell) -> None:
