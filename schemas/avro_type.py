@@ -7,6 +7,7 @@ value)`. Logical types: decimal the unscaled int, date, time and timestamp their
 bytes (on fixed), duration its 12 bytes (months, days, milliseconds, each 32 bits, least significant first).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,8 +16,10 @@ class _Absent:
     __slots__ = ()
 
 
-_SHOWN_SYMBOLS = 10
+_SHOWN_NAMES = 10
 """Enough to recognise the list."""
+_SHOWN_LEVELS = 4
+_SHOWN_CHARACTERS = 300
 
 ABSENT = _Absent()
 """No default: stands apart from a default of null."""
@@ -81,13 +84,14 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a record; `default` in plain form, or `ABSENT`."""
+    """A field of a record; `default` in plain form, or `ABSENT`; `default_size` in bytes of Avro."""
 
     name: str
     type: "AvroType"
     default: Any = field(default=ABSENT, compare=False)
     aliases: tuple[str, ...] = ()
     doc: str = field(default="", compare=False)
+    default_size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +140,33 @@ def branch_name(kind: AvroType) -> str:
 
 def describe(kind: AvroType) -> str:
     """A type in a few words, for a fault's `expected`."""
+    text = _describe(kind, _SHOWN_LEVELS)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def describe_choice(names: Sequence[str], separator: str = ", ") -> str:
+    """The first names of a list, and how many more there are."""
+    shown = separator.join(names[:_SHOWN_NAMES])
+    rest = len(names) - _SHOWN_NAMES
+    return shown + (f" (and {rest} more)" if rest > 0 else "")
+
+
+def _describe(kind: AvroType, levels: int) -> str:
+    if levels == 0:
+        return "…"
     match kind:
         case Array():
-            return f"array of {describe(kind.items)}"
+            return f"array of {_describe(kind.items, levels - 1)}"
         case Map():
-            return f"map of {describe(kind.values)}"
+            return f"map of {_describe(kind.values, levels - 1)}"
         case Union():
-            return " | ".join(describe(branch) for branch in kind.branches)
+            return describe_choice([_describe(one, levels - 1) for one in kind.branches], " | ")
         case Record():
             return f"record {kind.name.rpartition('.')[2]}"
         case Enumeration():
-            return _describe_enumeration(kind)
+            return f"one of {describe_choice(kind.symbols)}"
         case _:
             return _describe_scalar(kind)
-
-
-def _describe_enumeration(kind: Enumeration) -> str:
-    shown = ", ".join(kind.symbols[:_SHOWN_SYMBOLS])
-    rest = len(kind.symbols) - _SHOWN_SYMBOLS
-    return f"one of {shown}" + (f" (and {rest} more)" if rest > 0 else "")
 
 
 def _describe_scalar(kind: Primitive | Fixed) -> str:

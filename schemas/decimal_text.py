@@ -1,15 +1,13 @@
 """Decimals as exact unscaled integers: from JSON text or number, to text, to and from two's complement."""
 
 import re
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final
 
 from schemas.errors import MisfitError
 
 _TEXT = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?")
 _LONGEST_TEXT: Final = 1_000
-_EXACT = Context(prec=2_000, traps=[])
-"""Wide enough that no number that the JSON reader takes is ever rounded."""
 
 
 def parse_decimal(value: str | int | Decimal, precision: int, scale: int) -> int:
@@ -58,10 +56,15 @@ def encode_unscaled(unscaled: int) -> bytes:
 
 
 def _from_number(value: Decimal, precision: int, scale: int) -> int:
-    if value and value.adjusted() >= precision - scale:
+    if not value:
+        return 0
+    if value.adjusted() >= precision - scale:
         raise MisfitError("precision", f"has more than {precision - scale} digits before the point")
-    shifted = _EXACT.scaleb(value, scale)
-    unscaled = int(shifted)
-    if shifted != unscaled:
+    sign, digits, exponent = value.as_tuple()
+    shift = int(exponent) + scale
+    whole = int("".join(map(str, digits)))
+    # A shift further left than there are digits drops them all: no power of ten need be made for that.
+    unscaled, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10 ** min(-shift, len(digits)))
+    if rest:
         raise MisfitError("precision", f"has more than {scale} digits after the point")
-    return unscaled
+    return -unscaled if sign else unscaled

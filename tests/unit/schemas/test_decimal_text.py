@@ -25,6 +25,23 @@ def test_unscaled_bytes_are_the_shortest_that_keep_the_sign(unscaled: int) -> No
             unscaled.to_bytes(len(raw) - 1, "big", signed=True)
 
 
+@pytest.mark.parametrize(
+    "text", ["1e-3", "1e-1002500", "1e-999999999999999999", "1.001", "-100000000e-11", "1e7", "1e999999"]
+)
+def test_no_digit_is_dropped_however_small_or_large(text: str) -> None:
+    with pytest.raises(MisfitError) as caught:
+        parse_decimal(Decimal(text), 9, 2)
+    assert caught.value.fault_code == "precision"
+
+
+@pytest.mark.parametrize(
+    ("text", "unscaled"),
+    [("0e999999999", 0), ("-0.000", 0), ("1.2500e1", 1250), ("125000e-4", 1250), ("-1e2", -10_000)],
+)
+def test_an_exponent_that_moves_the_point_only_is_exact(text: str, unscaled: int) -> None:
+    assert parse_decimal(Decimal(text), 9, 2) == unscaled
+
+
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_a_number_is_taken_exactly_or_refused(value: Decimal) -> None:
     try:
