@@ -7,13 +7,16 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.attributes import decode_header, encode_header
+from gateway.broker.port import Record
 from gateway.event import Content, EventKey
 from gateway.ingress.cloudevents import binary_attributes, read_structured
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Refused
-from gateway.record import Encoded, Envelope, Place, SchemaRef, decode_record, encode_record
+from gateway.record import Encoded, Envelope, Place, SchemaRef, Unreadable, decode_record, encode_record
 from schemas.errors import JsonTextError
+from schemas.fault import Fault
 
 NAMES = st.one_of(
     st.sampled_from(["ce-id", "ce-type", "ce-time", "ce-specversion", "traceparent", "tracestate", "accept"]),
@@ -29,6 +32,7 @@ MEDIA_TYPES = st.sampled_from(
         "application/json",
         "application/cloudevents+json",
         "application/cloudevents-batch+json; charset=utf-8",
+        "application/cloudevents+avro",
         "application/x-ndjson",
         "text/plain",
     ]
@@ -108,3 +112,39 @@ def test_what_is_taken_is_read_back_from_its_record(
 
 def content(raw: bytes) -> Content:
     return Content(raw, "application/cloudevents+json")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_header_says_what_was_put_into_it(text: str) -> None:
+    encoded = encode_header(text)
+    assert encoded.isascii()
+    assert encoded == "" or encoded.isprintable()
+    assert decode_header("subject", encoded) == text
+
+
+@given(st.text() | st.text('%4aF"\\ '))
+def test_any_header_is_read_or_a_fault(text: str) -> None:
+    found = decode_header("subject", text)
+    assert isinstance(found, str | Fault)
+    if isinstance(found, Fault):
+        assert (found.pointer, found.code) == ("/subject", "encoding")
+
+
+RECORD_HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["ce_specversion", "ce_id", "ce_type", "ce_data", "__value_schema_id", "gateway_receipt"]
+        )
+        | st.text(max_size=4).map(lambda text: f"ce_{text}"),
+        st.binary(max_size=20) | st.just(b"1.0"),
+    ),
+    max_size=5,
+)
+
+
+@given(MEDIA_TYPES.map(str.encode) | st.binary(max_size=8), RECORD_HEADERS, BODIES | st.binary(max_size=30))
+def test_any_record_is_an_envelope_or_says_why_not(
+    media_type: bytes, headers: list[tuple[str, bytes]], value: bytes
+) -> None:
+    record = Record("t", 0, None, value, (("content-type", media_type), *headers), 0)
+    assert isinstance(decode_record(record), Envelope | Unreadable)
