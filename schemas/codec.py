@@ -1,23 +1,24 @@
 """All that happens to a datum under one schema: bytes in, bytes out. Nothing else decoded leaves the package.
 
-Compiled once per schema, set of pointers and JSON flavour; immutable, and safe to use from several threads.
+One set of functions decides what is right: the reference (check, encoder, reader, writer). Beside it stand
+paths compiled for the schema, which are asked first and say what the reference would say, or nothing. Both
+are compiled when they are first needed. A codec is immutable, and safe to use from several threads.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from schemas.avro_reader import ReadAvro, compile_reader
-from schemas.check import Check, compile_check
-from schemas.encoder import Encode, compile_encoder
+from schemas.compiled import MOST_TEXT, Parts, Place, Shelf
 from schemas.errors import DatumError
 from schemas.fault import Fault
 from schemas.findings import Findings
 from schemas.json_reader import read_with_findings
-from schemas.json_writer import Write, compile_writer
 from schemas.leaf import JsonFlavour
-from schemas.pointers import Pick, compile_pointers
+from schemas.pointers import compile_pointers
 from schemas.schema import Schema
+
+_SHELF: Final = Shelf(MOST_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,10 @@ class Codec:
     """One schema, ready to use."""
 
     schema: Schema
-    _check: Check = field(repr=False)
-    _encode: Encode = field(repr=False)
-    _read: ReadAvro = field(repr=False)
-    _write: Write = field(repr=False)
-    _picks: tuple[tuple[str, Pick], ...] = field(repr=False)
+    pointers: tuple[str, ...]
+    json: JsonFlavour
+    _shelf: Shelf = field(repr=False, compare=False)
+    _place: Place = field(repr=False, compare=False)
 
     def avro_from_json(self, raw: bytes) -> Encoded:
         """Validate a JSON text and encode it.
@@ -54,12 +54,15 @@ class Codec:
             JsonTextError: no JSON text.
             DatumError: it has faults; all of them, up to a hundred.
         """
+        parts = self._parts()
+        encode_json = parts.encode_json
+        found = None if encode_json is None else encode_json(raw)
+        if found is not None:
+            return Encoded(found[0], _values(parts, found[1]))
         findings = Findings()
-        datum = self._check(read_with_findings(raw, findings), None, findings)
+        datum = parts.check(read_with_findings(raw, findings), None, findings)
         findings.verify()
-        out = bytearray()
-        self._encode(datum, out)
-        return Encoded(bytes(out), self._values(datum))
+        return Encoded(_encoded(parts, datum), _values(parts, datum))
 
     def checked_avro(self, raw: bytes) -> Encoded:
         """Accept an Avro datum from outside, if it is exactly what this codec would write for it.
@@ -67,13 +70,22 @@ class Codec:
         Raises:
             DatumError: it is no datum of the schema, breaks a logical type, or is not canonical.
         """
-        datum = self._read(raw)
-        out = bytearray()
-        self._encode(datum, out)
-        if out != raw:
+        parts = self._parts()
+        datum = parts.read(raw)
+        if _encoded(parts, datum) != raw:
             text = "is not canonical Avro: one block an array or map, decimals in their shortest form"
             raise DatumError((Fault("", "encoding", text),), 1)
-        return Encoded(raw, self._values(datum))
+        return Encoded(raw, _values(parts, datum))
+
+    def normalised_avro(self, raw: bytes) -> Encoded:
+        """The canonical bytes of a legal Avro datum: what this codec writes for it.
+
+        Raises:
+            DatumError: it is no datum of the schema, or breaks a logical type.
+        """
+        parts = self._parts()
+        datum = parts.read(raw)
+        return Encoded(_encoded(parts, datum), _values(parts, datum))
 
     def json_from_avro(self, raw: bytes) -> bytes:
         """The JSON text of an Avro datum; `avro_from_json` gives the same datum back.
@@ -92,25 +104,38 @@ class Codec:
         Raises:
             DatumError: it is no datum of the schema, or breaks a logical type.
         """
-        datum = self._read(raw)
-        return Decoded(self._write(datum).encode(), self._values(datum))
+        parts = self._parts()
+        datum = parts.read(raw)
+        return Decoded(parts.write(datum).encode(), _values(parts, datum))
 
-    def _values(self, datum: Any) -> dict[str, str | None]:
-        return {pointer: pick(datum) for pointer, pick in self._picks}
+    def _parts(self) -> Parts:
+        place = self._place
+        place.is_used = True
+        parts = place.parts
+        if parts is None:
+            parts = self._shelf.fill(place, Parts(self.schema.root, self.json, self.pointers))
+        return parts
 
 
-def compile_codec(schema: Schema, pointers: Sequence[str], json: JsonFlavour) -> Codec:
-    """Compile a schema for one JSON flavour, with the pointers whose text is wanted.
+def _encoded(parts: Parts, datum: Any) -> bytes:
+    out = bytearray()
+    parts.encode(datum, out)
+    return bytes(out)
+
+
+def _values(parts: Parts, datum: Any) -> dict[str, str | None]:
+    return {pointer: pick(datum) for pointer, pick in parts.picks}
+
+
+def compile_codec(
+    schema: Schema, pointers: Sequence[str], json: JsonFlavour, *, shelf: Shelf = _SHELF
+) -> Codec:
+    """A codec of a schema for one JSON flavour, with the pointers whose text is wanted.
+
+    `shelf`: where its compiled parts are kept, bounded; by default with those of all others of the process.
 
     Raises:
         SchemaError: a pointer leads nowhere, or to something without a stable text.
     """
-    root = schema.root
-    return Codec(
-        schema=schema,
-        _check=compile_check(root, json),
-        _encode=compile_encoder(root),
-        _read=compile_reader(root),
-        _write=compile_writer(root, json),
-        _picks=compile_pointers(root, pointers),
-    )
+    compile_pointers(schema.root, pointers)
+    return Codec(schema, tuple(pointers), json, shelf, Place(len(schema.text)))

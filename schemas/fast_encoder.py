@@ -1,18 +1,21 @@
 """The source of an encoder: what msgspec decoded, to Avro bytes, checked on the way, in one function.
 
-Each node knows the type that msgspec decodes for it and writes the lines that turn a value of that type into
-pieces of Avro. Every record counts its members, so that the caller can tell whether a name stood twice.
+Each node knows the type that msgspec decodes for it, and writes the lines that turn a value of that type into
+pieces of Avro. On the way the JSON strings that were decoded are counted, names among them, so that the
+caller can tell whether any was dropped.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from msgspec import UnsetType
+from msgspec import Raw, UnsetType
 
 from schemas.fast_leaf import FastLeaf
 from schemas.fast_source import Piece, Source, Wants
 from schemas.fast_varint import LEAST_LARGE
+
+_QUOTE = ord('"')
 
 
 class Emitted(NamedTuple):
@@ -29,8 +32,22 @@ class Node(Protocol):
     def annotation(self) -> Any:
         """The type that msgspec decodes."""
 
+    @property
+    def texts(self) -> int:
+        """How many JSON strings each value takes; the lines that it writes count what differs."""
+
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """Write the lines for a value that stands in the variable `value`."""
+
+
+def count_quotes(raw: bytes) -> int:
+    """The quotes of a JSON text that open or close a string: those that no backslash stands before.
+
+    Of a row of backslashes every second one is itself escaped.
+    """
+    if b"\\" not in raw:
+        return raw.count(b'"')
+    return raw.count(b'"') - raw.replace(rb"\\", b"").count(rb"\"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,7 @@ class Text:
     """A string."""
 
     annotation: Any = str
+    texts: int = 1
 
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """Encode; its length is bounded by that of the event."""
@@ -53,6 +71,7 @@ class Integer:
 
     bound: int
     annotation: Any = int
+    texts: int = 0
 
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """Hold it to its range."""
@@ -72,6 +91,7 @@ class Nothing:
     """Null."""
 
     annotation: Any = None
+    texts: int = 0
 
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """It takes no bytes."""
@@ -91,10 +111,20 @@ class Scalar:
         """The leaf's."""
         return self.leaf.annotation
 
+    @property
+    def texts(self) -> int:
+        """One where it is always a string."""
+        return int(self.annotation is str)
+
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """Call the leaf."""
         del wants
         datum = value
+        if self.annotation is Raw:
+            source.line(f"{value} = bytes({value})")
+            source.line(f"if {value}[0] == {_QUOTE}: texts += 1")
+        elif self.annotation == str | int:
+            source.line(f"if {value}.__class__ is str: texts += 1")
         if self.is_number:
             with source.block(f"if {value}.__class__ is int:"):
                 source.line(f"{value} = {source.constant('parse', self.leaf.parse)}({value})")
@@ -118,18 +148,19 @@ class Scalar:
 class Opaque:
     """What msgspec cannot tell apart: left as JSON text, which the reference reads.
 
-    `encode`: the text to plain form, Avro bytes and the number of names in it.
+    `encode`: the text to plain form, Avro bytes and the number of strings in it.
     """
 
     encode: Any
-    annotation: Any
+    annotation: Any = Raw
+    texts: int = 0
 
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """Call the reference."""
         del wants
-        datum, raw, names = source.fresh("d"), source.fresh("s"), source.fresh("c")
-        source.line(f"{datum}, {raw}, {names} = {source.constant('reference', self.encode)}({value})")
-        source.line(f"members += {names}")
+        datum, raw, texts = source.fresh("d"), source.fresh("s"), source.fresh("c")
+        source.line(f"{datum}, {raw}, {texts} = {source.constant('reference', self.encode)}({value})")
+        source.line(f"texts += {texts}")
         return Emitted([raw], datum)
 
 
@@ -138,6 +169,7 @@ class Items:
     """An array."""
 
     item: Node
+    texts: int = 0
 
     @property
     def annotation(self) -> Any:
@@ -148,6 +180,8 @@ class Items:
         """One block."""
         del wants
         block, item = source.fresh("b"), source.fresh("i")
+        if self.item.texts:
+            source.line(f"texts += {self.item.texts} * len({value})")
         source.line(f"{block} = [long_bytes(len({value}))]")
         with source.block(f"for {item} in {value}:"):
             emitted = self.item.emit(source, item, None)
@@ -157,9 +191,10 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """A map; a name that stands twice is told by the number of names."""
+    """A map."""
 
     item: Node
+    texts: int = 0
 
     @property
     def annotation(self) -> Any:
@@ -170,7 +205,7 @@ class Entries:
         """One block."""
         del wants
         block, name, item = source.fresh("b"), source.fresh("s"), source.fresh("i")
-        source.line(f"members += len({value})")
+        source.line(f"texts += {1 + self.item.texts} * len({value})")
         source.line(f"{block} = [long_bytes(len({value}))]")
         with source.block(f"for {name}, {item} in {value}.items():"):
             source.line(f"{name} = {name}.encode()")
@@ -201,7 +236,7 @@ def _closed(source: Source, block: str, value: str) -> list[Piece]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A field of a record; `absent`: Avro bytes and plain form of one that was not sent, if it may be absent."""
+    """A field of a record; `absent`: Avro bytes and plain form where it was not sent, if it may be absent."""
 
     name: str
     attribute: str
@@ -221,10 +256,13 @@ class Object:
     annotation: Any
     members: tuple[Member, ...]
 
+    @property
+    def texts(self) -> int:
+        """Its names, and what its fields always take; of fields that may be absent, their lines count."""
+        return sum(1 + member.node.texts for member in self.members if member.absent is None)
+
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """Field by field."""
-        if self.members:
-            source.line(f"members += {len(self.members)}")
         pieces: list[Piece] = []
         parts: list[str] = []
         for member in self.members:
@@ -234,29 +272,26 @@ class Object:
             if member.absent is None:
                 emitted = member.node.emit(source, variable, wanted)
             else:
-                emitted = _optional(source, variable, member, wanted)
+                emitted = _optional(source, variable, member.absent, member.node, wanted)
             pieces += emitted.pieces
             parts.append("None" if wanted is None else emitted.datum)
         return Emitted(pieces, f"[{', '.join(parts)}]")
 
 
-def _optional(source: Source, value: str, member: Member, wants: Wants) -> Emitted:
+def _optional(source: Source, value: str, absent: tuple[bytes, Any], node: Node, wants: Wants) -> Emitted:
+    """A field that may be absent."""
     raw, datum = source.fresh("x"), source.fresh("d")
-    assert member.absent is not None  # noqa: S101 - TODO
-    default, plain = member.absent
+    default, plain = absent
     with source.block(f"if {value} is UNSET:"):
-        source.line("members -= 1")
         source.line(f"{raw} = {default!r}")
         if wants is not None:
             source.line(f"{datum} = {source.constant('default', plain)}")
-    if isinstance(member.node, Choice):
-        member.node.branches_into(source, value, wants, raw, datum, "elif")
-    else:
-        with source.block("else:"):
-            emitted = member.node.emit(source, value, wants)
-            source.line(f"{raw} = {source.joined(emitted.pieces)}")
-            if wants is not None:
-                source.line(f"{datum} = {emitted.datum}")
+    with source.block("else:"):
+        source.line(f"texts += {1 + node.texts}")
+        emitted = node.emit(source, value, wants)
+        source.line(f"{raw} = {source.joined(emitted.pieces)}")
+        if wants is not None:
+            source.line(f"{datum} = {emitted.datum}")
     return Emitted([raw], datum)
 
 
@@ -264,23 +299,21 @@ def _optional(source: Source, value: str, member: Member, wants: Wants) -> Emitt
 class Choice:
     """A union whose branches msgspec and Python tell apart by their type.
 
-    `branches`: index, how the type is asked for (an expression of `{}`), and node.
+    `branches`: index, how the type is asked for (an expression of `{0}`), and node.
     """
 
     annotation: Any
     branches: tuple[tuple[int, str, Node], ...]
+    texts: int = 0
 
     def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
         """The index, and the branch."""
         raw, datum = source.fresh("x"), source.fresh("d")
-        self.branches_into(source, value, wants, raw, datum, "if")
-        return Emitted([raw], datum)
-
-    def branches_into(
-        self, source: Source, value: str, wants: Wants, raw: str, datum: str, keyword: str
-    ) -> None:
+        keyword = "if"
         for index, test, node in self.branches:
             with source.block(f"{keyword} {test.format(value)}:"):
+                if node.texts:
+                    source.line(f"texts += {node.texts}")
                 emitted = node.emit(source, value, wants)
                 source.line(f"{raw} = {source.joined([bytes([2 * index]), *emitted.pieces])}")
                 if wants is not None:
@@ -288,3 +321,4 @@ class Choice:
             keyword = "elif"
         with source.block("else:"):
             source.line("raise NotMineError")
+        return Emitted([raw], datum)

@@ -1,7 +1,7 @@
 """Scalars on the compiled path: from what msgspec made of them to plain form, and on to Avro bytes.
 
-The frequent shapes are read by short cuts, each of which proves the text to be one that the reference takes with
-the same meaning; anything else goes to the reference's own leaf, which takes it or raises MisfitError.
+The frequent shapes are read by short cuts, each of which proves the text to be one that the reference takes
+with the same meaning; anything else goes to the reference's own leaf, which takes it or raises MisfitError.
 """
 
 import struct
@@ -19,10 +19,8 @@ from schemas.fast_varint import long_bytes
 from schemas.json_reader import read_json
 from schemas.leaf import JsonFlavour, Leaf, leaf_of
 
-_MOMENTS: Final = {"timestamp-millis": 3, "timestamp-micros": 6}
 _BOUND: Final = 1 << 63
 _MOST_DAYS: Final = 4_096
-_POINT: Final = ord(".")
 _ZERO: Final = ord("0")
 _QUOTE: Final = ord('"')
 pack_double: Final = struct.Struct("<d").pack
@@ -65,8 +63,8 @@ def _parser(kind: Primitive | Fixed, leaf: Leaf, flavour: JsonFlavour) -> Callab
         return leaf.parse
     if leaf.kinds == _EXACT:
         return _parse_token(leaf, logical.precision, logical.scale)
-    if logical.name in _MOMENTS:
-        return _parse_moment(leaf, _MOMENTS[logical.name])
+    if logical.name in _CLOCKS:
+        return _parse_moment(leaf, _CLOCKS[logical.name])
     return leaf.parse
 
 
@@ -81,22 +79,22 @@ def _encoder(kind: Primitive | Fixed) -> tuple[Callable[[Any], bytes], bool]:
     return _PRIMITIVES[kind.name], kind.name in {"bytes", "string"}
 
 
-def _parse_token(leaf: Leaf, precision: int, scale: int) -> Callable[[Raw], Any]:
+def _parse_token(leaf: Leaf, precision: int, scale: int) -> Callable[[bytes], Any]:
     """A decimal from the token itself: a number's digits are not lost in a float on the way."""
     parse = leaf.parse
-    point = -2 - scale if scale else 0
-    last = -1 - scale
+    point, last, least = -2 - scale, -1 - scale, scale + 1
 
-    def parse_token(raw: Raw) -> Any:
-        token = bytes(raw)
+    def parse_token(token: bytes) -> Any:
         # Digits alone, all of the fraction there, no zero in front: the text spells its unscaled integer.
-        digits = token[1:-1] if not scale else token[1:point] + token[last:-1] if token[point] == _POINT else b""
+        if scale:
+            digits = token[1:point] + token[last:-1] if token[point:last] == b"." else b""
+        else:
+            digits = token[1:-1]
         if (
             digits.isdigit()
+            and least <= len(digits) <= precision
+            and (digits[0] != _ZERO or len(digits) == least)
             and token[0] == _QUOTE
-            and 0 < len(digits) - scale
-            and len(digits) <= precision
-            and (digits[0] != _ZERO or len(digits) == scale + 1)
         ):
             return int(digits)
         value = read_json(token)
@@ -107,33 +105,55 @@ def _parse_token(leaf: Leaf, precision: int, scale: int) -> Callable[[Raw], Any]
     return parse_token
 
 
-def _parse_moment(leaf: Leaf, digits: int) -> Callable[[str | int], int]:
-    """A timestamp as most write it, put together from its parts: YYYY-MM-DDTHH:MM:SS, the fraction in full, Z."""
+class _Clock:
+    """The parts of timestamps in one unit, by text; a date is learnt from the reference when it comes."""
+
+    def __init__(self, digits: int) -> None:
+        unit = 10**digits
+        self.days: dict[str, int] = {}
+        self.minutes: dict[str, int] = {
+            f"T{hour:02}:{minute:02}": (hour * 60 + minute) * 60 * unit
+            for hour in range(24)
+            for minute in range(60)
+        }
+        self.seconds: dict[str, int] = {f":{second:02}": second * unit for second in range(60)}
+        self.ends: dict[str, int] = {"Z": 0} | {
+            f".{thousandth:03}Z": thousandth * unit // 1000 for thousandth in range(1000)
+        }
+        self.offsets = {
+            f"{sign}{text[1:]}": units * factor
+            for text, units in self.minutes.items()
+            for sign, factor in (("+", 1), ("-", -1))
+        }
+
+
+_CLOCKS: Final = {name: _Clock(digits) for name, digits in (("timestamp-millis", 3), ("timestamp-micros", 6))}
+
+
+def _parse_moment(leaf: Leaf, clock: _Clock) -> Callable[[str | int], int]:
+    """A timestamp as most write it, put together from its parts."""
     parse = leaf.parse
-    unit = 10**digits
-    hours, minutes, seconds = (
-        {f"{value:02}": value * size * unit for value in range(most)}
-        for most, size in ((24, 3600), (60, 60), (60, 1))
-    )
-    days: dict[str, int] = {}
-    ends = {20: "Z", 21 + digits: "."}
+    days, minutes, seconds, ends = clock.days, clock.minutes, clock.seconds, clock.ends
 
     def parse_moment(value: str | int) -> int:
-        if not isinstance(value, str) or value[10:19:3] != "T::" or value[-1] != "Z" or not value.isascii():
+        if not isinstance(value, str):
             return int(parse(value))
-        if value[19] != ends.get(len(value)):
-            return int(parse(value))
-        fraction = value[20:-1]
-        if fraction and not fraction.isdigit():
-            raise NotMineError
-        day = days.get(value[:10])
-        if day is None:
-            day = parse(value[:10] + "T00:00:00Z")
+        try:
+            return days[value[:10]] + minutes[value[10:16]] + seconds[value[16:19]] + ends[value[19:]]
+        except KeyError:
+            return parse_other(value)
+
+    def parse_other(value: str) -> int:
+        day = value[:10]
+        if day not in days:
             if len(days) >= _MOST_DAYS:
                 days.clear()
-            days[value[:10]] = day
-        clock = hours[value[11:13]] + minutes[value[14:16]] + seconds[value[17:19]]
-        return day + clock + int(fraction) if fraction else day + clock
+            days[day] = int(parse(f"{day}T00:00:00Z"))
+        offset = clock.offsets.get(value[-6:])
+        end = ends.get(f"{value[19:-6]}Z")
+        if offset is None or end is None:
+            return int(parse(value))
+        return int(parse(days[day] + minutes[value[10:16]] + seconds[value[16:19]] + end - offset))
 
     return parse_moment
 

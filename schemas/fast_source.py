@@ -1,8 +1,8 @@
 """Python source written line by line, and the functions made from it: what the compiled paths have in common.
 
-The source holds the schema's structure alone. Names that stand in it are made here and numbered; whatever comes
-from the schema's text (field names, symbols, defaults) reaches the code as a constant object, never as text of
-the program. The source stays with its functions, so that a traceback shows it.
+The source holds the schema's structure alone. Names that stand in it are made here and numbered; whatever
+comes from the schema's text (field names, symbols, defaults) reaches the code as a constant object or as the
+`repr` of bytes, never as text of the program. The source stays with its functions: a traceback shows it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,7 +63,11 @@ class Source:
         parts = self.merged(pieces)
         if not parts:
             return "b''"
-        return " + ".join(f"({part})" if " if " in part else part for part in parts) if len(parts) <= _FEW_PIECES else f"join(({', '.join(parts)}))"
+        return (
+            " + ".join(f"({part})" if " if " in part else part for part in parts)
+            if len(parts) <= _FEW_PIECES
+            else f"join(({', '.join(parts)}))"
+        )
 
     def merged(self, pieces: Sequence[Piece]) -> list[str]:
         """The expressions of pieces; those that are always the same become one."""

@@ -44,5 +44,8 @@ def long_bytes(value: int) -> bytes:
     return first + second + _plain(rest)
 
 
-SHORT: Final = [*(long_bytes(value) for value in range(LEAST_LARGE)), *(long_bytes(value) for value in range(-64, 0))]
+SHORT: Final = [
+    *(long_bytes(value) for value in range(LEAST_LARGE)),
+    *(long_bytes(value) for value in range(-64, 0)),
+]
 """By integer from -64 to `LEAST_LARGE` less one (Python counts from the end below zero): its varint."""

@@ -1,0 +1,116 @@
+"""What is compiled from a schema, each part when it is first asked for, and a shelf that bounds what is kept.
+
+Ten thousand partners have thirty thousand codecs, few of which are busy at a time. A codec keeps its parts
+while there is room; when there is none, those go that were not asked for since the shelf was last full. They
+are compiled again when they are asked for again, in a few milliseconds.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final
+
+from schemas.avro_reader import ReadAvro, compile_reader
+from schemas.avro_type import AvroType
+from schemas.check import Check, compile_check
+from schemas.encoder import Encode, compile_encoder
+from schemas.fast_json import EncodeJson, compile_json_path
+from schemas.json_writer import Write, compile_writer
+from schemas.leaf import JsonFlavour
+from schemas.pointers import Pick, compile_pointers
+
+MOST_TEXT: Final = 4 * 1024 * 1024
+"""Bytes of schema texts whose parts are kept, per process: about 70 times as much memory at the most."""
+
+
+class Parts:
+    """The reference's functions for one schema, and the compiled paths where it has them (else None)."""
+
+    def __init__(self, root: AvroType, flavour: JsonFlavour, pointers: Sequence[str]) -> None:
+        self._root = root
+        self._flavour: JsonFlavour = flavour
+        self._pointers = tuple(pointers)
+
+    @cached_property
+    def check(self) -> Check:
+        """JSON value to plain form: the judge."""
+        return compile_check(self._root, self._flavour)
+
+    @cached_property
+    def encode(self) -> Encode:
+        """Plain form to Avro."""
+        return compile_encoder(self._root)
+
+    @cached_property
+    def read(self) -> ReadAvro:
+        """Avro to plain form."""
+        return compile_reader(self._root)
+
+    @cached_property
+    def write(self) -> Write:
+        """Plain form to JSON."""
+        return compile_writer(self._root, self._flavour)
+
+    @cached_property
+    def picks(self) -> tuple[tuple[str, Pick], ...]:
+        """The text at each pointer of a datum in plain form."""
+        return compile_pointers(self._root, self._pointers)
+
+    @cached_property
+    def encode_json(self) -> EncodeJson | None:
+        """JSON to Avro in one go."""
+        return compile_json_path(self._root, self._flavour, self._pointers)
+
+
+class Place:
+    """Where a codec finds its parts, if they are kept."""
+
+    __slots__ = ("is_used", "parts", "weight")
+
+    def __init__(self, weight: int) -> None:
+        """`weight`: bytes of the schema's text."""
+        self.weight = weight
+        self.parts: Parts | None = None
+        self.is_used = True
+
+
+class Shelf:
+    """The places that are filled; safe to use from several threads.
+
+    No step leaves it in a state that harms: a place that two threads fill at once stands here twice, and is
+    cleared once too often.
+    """
+
+    def __init__(self, most_text: int) -> None:
+        """`most_text`: how much the schema texts of all filled places may weigh, in bytes."""
+        self._most = most_text
+        self._filled: deque[Place] = deque()
+
+    def filled(self) -> int:
+        """How many places are filled."""
+        return len(self._filled)
+
+    def fill(self, place: Place, parts: Parts) -> Parts:
+        """Keep the parts of a place, and clear others where that is too much."""
+        place.parts = parts
+        self._filled.append(place)
+        self._clear()
+        return parts
+
+    def _clear(self) -> None:
+        """Clear the oldest places that were not used since they were last looked at."""
+        filled = list(self._filled)
+        excess = sum(place.weight for place in filled) - self._most
+        for _ in range(2 * len(filled)):
+            if excess <= 0 or len(self._filled) <= 1:
+                return
+            try:
+                place = self._filled.popleft()
+            except IndexError:
+                return
+            if place.is_used:
+                place.is_used = False
+                self._filled.append(place)
+            else:
+                place.parts = None
+                excess -= place.weight
