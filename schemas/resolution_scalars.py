@@ -18,9 +18,6 @@ MOST_DEFAULT_BYTES: Final = 8 * 1024 * 1024
 _FLOAT: Final = struct.Struct("<f")
 _SHOWN_SYMBOLS: Final = 10
 
-Run: TypeAlias = "Callable[[Any, Path, Growth], Any]"
-"""Datum of the writer, where it stands, where faults go; gives the reader's, or None after a fault."""
-
 
 class Growth(Findings):
     """Findings, and how many bytes of defaults the datum has gained."""
@@ -41,6 +38,10 @@ class Growth(Findings):
         if self.grown > MOST_DEFAULT_BYTES:
             text = f"brings the defaults that the datum gains to more than {MOST_DEFAULT_BYTES} bytes"
             self.stop(path, "length", text)
+
+
+Run: TypeAlias = Callable[[Any, Path, Growth], Any]
+"""Datum of the writer, where it stands, where faults go; gives the reader's, or None after a fault."""
 
 
 class Resolved(NamedTuple):
