@@ -150,6 +150,7 @@ class Registry(Section):
     """The schema registry."""
 
     url: str = _key("own", "not offered yet: the URL of a Confluent-compatible one", json_schema_extra=SECRET)
+    strict_logical_types: bool = _key("true", "a changed scale, unit or uuid of a type is incompatible")
 
 
 class Keys(Section):

@@ -91,6 +91,7 @@ class Administration:
     clock: Callable[[], int]
     allow_insecure_loopback: bool
     told: Callable[[], Awaitable[None]]
+    strict_logical_types: bool = True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make partners active once their topics exist, until `stop`."""
@@ -206,7 +207,7 @@ class Administration:
         topics = found[0].topics if found else dedicated_topics(self.means.topic_prefix, slug)
         there = {one.name: one for one in store.endpoints(session, slug)}
         now = self.clock()
-        resolved = resolve(session, file, topics, before, now=now)
+        resolved = resolve(session, file, topics, before, now=now, is_strict=self.strict_logical_types)
         submission = onboarding.Submission(
             file, resolved.lines, wish.if_match, wish.dry_run or "destructive" in wish.allow
         )

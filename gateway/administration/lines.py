@@ -35,10 +35,11 @@ def resolve(
     before: Mapping[tuple[Direction, str], Line],
     *,
     now: int,
+    is_strict: bool = True,
 ) -> Resolved:
     """Register the schemas of a contract and make its lines.
 
-    `before`: the lines in force, by direction and event type.
+    `before`: the lines in force, by direction and event type. `is_strict`: changed logical types are breaks.
 
     Raises:
         ContractFileError: a schema may not be used, or a pointer leads nowhere in it.
@@ -55,7 +56,7 @@ def resolve(
         earlier = () if old is None else tuple(one for one in old.schema_ids if one != registered.id)
         if old is None or registered.id != old.schema_ids[0]:
             # A schema that is in force was judged, and perhaps allowed, when it came.
-            broken += _breaks(session, terms, schema, subject, earlier)
+            broken += _breaks(session, terms, schema, subject, earlier, is_strict=is_strict)
         ids = (registered.id, *earlier)[: terms.accept_versions]
         lines.append(Line(terms, subject, ids))
     return Resolved(tuple(lines), tuple(broken))
@@ -91,13 +92,21 @@ def _parse_all(file: ContractFile) -> dict[str, Schema]:
     return schemas
 
 
-def _breaks(session: Session, terms: Terms, new: Schema, subject: str, earlier: tuple[int, ...]) -> list[str]:
+def _breaks(
+    session: Session,
+    terms: Terms,
+    new: Schema,
+    subject: str,
+    earlier: tuple[int, ...],
+    *,
+    is_strict: bool,
+) -> list[str]:
     if terms.compatibility.endswith("_TRANSITIVE") and earlier:
         # Against all that was ever in force, not only what is still accepted.
         old = [one.schema for one in registry.versions(session, subject) if one.schema.text != new.text]
     else:
         old = [one for one in (registry.by_id(session, each) for each in earlier) if one is not None]
-    found = check_levels(new, old, terms.compatibility)
+    found = check_levels(new, old, terms.compatibility, is_strict=is_strict)
     section = SECTIONS[terms.direction]
     return [
         f"! {section} {terms.event_type}  {terms.compatibility} broken: {one.pointer or '/'}  {one.text}"

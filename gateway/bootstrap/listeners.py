@@ -46,6 +46,7 @@ def make_doors(
             body_bytes=settings.ingress.body_bytes,
             batch_bytes=settings.ingress.batch_bytes,
             batch_events=settings.ingress.batch_events,
+            strict_logical_types=settings.registry.strict_logical_types,
         ),
         keys=lambda: parts.keys,
         metrics=render,

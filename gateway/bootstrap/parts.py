@@ -274,6 +274,7 @@ def _administration(ground: Ground, broker: Broker, catalog: Catalog) -> Adminis
         clock=ground.clock,
         allow_insecure_loopback=settings.listen.public.is_loopback,
         told=told,
+        strict_logical_types=settings.registry.strict_logical_types,
     )
 
 
