@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := $(VENV)/.locked
 LINKED := $(VENV)/.linked
 
-.PHONY: help setup format check test demo demo-kafka soak bench lock clean
+.PHONY: help setup format check test demo demo-kafka soak fuzz bench lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.13 VENV=.venv-3.13] [ARGS=...]"
@@ -66,6 +66,9 @@ demo-kafka: $(LINKED) ## the same on a real Kafka and PostgreSQL, each role a pr
 
 soak: $(LINKED) ## 100,000 events through two of each role while parts are killed and paused; the report is in .cache/soak
 	$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: $(LINKED) ## feed every reader of bytes from outside for ten minutes: make fuzz ARGS="--seconds 60 --only json"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (ARGS=--quick: smaller, to try it)
 	$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,271 @@
+"""What is fuzzed: every reader of bytes from outside, seeds that it takes, and the errors that it documents.
+
+A target that raises anything else, takes longer than a second and a half a KiB-sized input, or grows beyond
+the memory it is given, has a fault.
+"""
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import avro.datafile
+import avro.io
+import avro.schema
+
+from audit.bundle import Bundle, format_bundle, parse_bundle
+from audit.checkpoint import read_checkpoint
+from audit.errors import MalformedError
+from audit.evidence import parse_evidence
+from audit.proof import parse_consistency, parse_proof
+from audit.receipt import format_jwk, parse_jwks, parse_receipt
+from audit.tile import decode_bundle, parse_tile_path
+from gateway.broker.java_properties import parse_login, parse_properties
+from gateway.broker.port import Record
+from gateway.errors import SettingsError
+from gateway.event import Content
+from gateway.ingress.content import Received, read_events
+from gateway.ingress.form import CONFLUENT, read_form
+from gateway.ingress.outcome import Refused
+from gateway.record import GUID_HEADER, decode_record
+from partners.api_key import mint, parse_api_key
+from partners.contract_file import read_contract
+from partners.errors import ContractFileError, CredentialError
+from schemas.codec import Codec, compile_codec
+from schemas.container import ContainerLimits, read_container
+from schemas.errors import DatumError, JsonTextError, PayloadError, SchemaError
+from schemas.json_reader import members, read_json, split_array
+from schemas.schema import parse_schema
+from tests.unit.audit.builders import RECEIPT_SIGNER, load_vectors, papers
+
+Read = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A reader. `documented`: what it may raise; `seeds`: inputs that lead deep into it."""
+
+    name: str
+    read: Read
+    documented: tuple[type[Exception], ...]
+    seeds: tuple[bytes, ...] = field(repr=False)
+
+
+WIDE: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Wide",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "n", "type": "int", "default": 7},
+        {"name": "l", "type": "long"},
+        {"name": "f", "type": "float"},
+        {"name": "d", "type": "double"},
+        {"name": "b", "type": "boolean"},
+        {"name": "raw", "type": "bytes"},
+        {"name": "fix", "type": {"type": "fixed", "name": "Fix", "size": 3}},
+        {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}},
+        {"name": "dec", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "uuid", "type": {"type": "string", "logicalType": "uuid"}},
+        {"name": "maybe", "type": ["null", "string", "long"], "default": None},
+        {"name": "list", "type": {"type": "array", "items": ["null", "int"]}},
+        {"name": "map", "type": {"type": "map", "values": "Fix"}},
+    ],
+}
+PLAIN: Final[dict[str, Any]] = {
+    "id": "A-1",
+    "n": 1,
+    "l": -(2**40),
+    "f": 1.5,
+    "d": -0.1,
+    "b": True,
+    "raw": "aGk=",
+    "fix": "AAEC",
+    "e": "B",
+    "dec": "12.34",
+    "day": "2026-11-26",
+    "at": "2026-11-26T02:00:00.000001Z",
+    "uuid": "6f1c3f0e-7a54-4c1b-9a57-0d6a3b1f2c3d",
+    "maybe": "x",
+    "list": [1, None],
+    "map": {"k": "AAEC"},
+}
+
+
+def _codec() -> Codec:
+    return compile_codec(parse_schema(json.dumps(WIDE)), ("/id", "/maybe"), "plain")
+
+
+_CODEC: Final = _codec()
+_JSON: Final = json.dumps(PLAIN).encode()
+_AVRO: Final = _CODEC.avro_from_json(_JSON).avro
+
+
+def _agreeing_json(raw: bytes) -> None:
+    """What is taken goes to Avro and back, and comes to the same bytes."""
+    encoded = _CODEC.avro_from_json(raw)
+    again = _CODEC.avro_from_json(_CODEC.json_from_avro(encoded.avro))
+    assert again == encoded, "JSON out is no inverse"
+    assert _CODEC.checked_avro(encoded.avro).values == encoded.values
+
+
+def _agreeing_avro(raw: bytes) -> None:
+    """What is legal is normalised once, and then stays; what is canonical is taken as it is."""
+    normal = _CODEC.normalised_avro(raw).avro
+    assert _CODEC.checked_avro(normal).avro == normal
+    with suppress(DatumError):
+        assert _CODEC.checked_avro(raw).avro == normal == raw
+
+
+def _schema(raw: bytes) -> None:
+    schema = parse_schema(raw.decode())
+    assert parse_schema(schema.text) == schema
+
+
+def _container(raw: bytes) -> None:
+    for _ in read_container(raw, ContainerLimits()).data:
+        pass
+
+
+def _container_seed(codec: str) -> bytes:
+    out = io.BytesIO()
+    schema = avro.schema.parse('{"type":"record","name":"R","fields":[{"name":"x","type":"string"}]}')
+    with avro.datafile.DataFileWriter(out, avro.io.DatumWriter(), schema, codec=codec) as file:
+        for _ in range(5):
+            file.append({"x": "a" * 20})
+        file.flush()
+        return out.getvalue()
+
+
+def _post(media_type: str, event_type: str | None) -> Read:
+    essence = media_type.split(";", 1)[0]
+
+    def read(raw: bytes) -> None:
+        form = read_form(essence, {})
+        assert not isinstance(form, Refused)
+        headers = {"content-type": media_type}
+        if event_type is None and "cloudevents" not in media_type:
+            headers |= {"ce-specversion": "1.0", "ce-id": "1", "ce-type": "t", "ce-source": "/s"}
+        read_events(Received(event_type, media_type, headers, raw, raw, most=100, form=form))
+
+    return read
+
+
+def _headers(raw: bytes) -> None:
+    """Names and values of `ce-` headers, as lines."""
+    headers = {"content-type": "application/json"}
+    for line in raw.decode("latin-1").split("\n")[:50]:
+        name, _, value = line.partition(":")
+        headers[f"ce-{name.lower()}"] = value
+    read_events(Received(None, "application/json", headers, b"{}", b"{}"))
+
+
+def _record(raw: bytes) -> None:
+    """A record of anybody: a byte for the framing, a value, and header values cut out of it."""
+    cut = raw[0] if raw else 0
+    value, rest = raw[1 : 1 + cut], raw[1 + cut :]
+    names = ("ce_id", "ce_type", "ce_source", "content-type", "gateway_receipt", GUID_HEADER, "ce_x")
+    parts = rest.split(b"\xff", len(names))
+    record = Record("t", 0, None, value, tuple(zip(names, parts, strict=False)), 1)
+    decode_record(record)
+    structured = (("content-type", b"application/cloudevents+json"),)
+    decode_record(Record("t", 0, None, raw, structured, 1))
+
+
+def _content(raw: bytes) -> None:
+    assert Content(raw, "application/json").raw == raw
+    split_array(raw, most=50)
+
+
+_LOG: Final[Any] = load_vectors("log.json")["v3"]
+_PAPERS: Final = papers()
+_CHECKPOINT: Final[bytes] = _LOG["checkpoint_70000"].encode()
+_PROOF: Final[bytes] = _LOG["proof_299_of_300"].encode()
+
+_EVENT: Final = (
+    b'{"specversion":"1.0","id":"1","source":"/s","type":"t",'
+    b'"time":"2026-11-26T00:00:00Z","x":1,"data":{"a":[1]}}'
+)
+_JSON_ERRORS: Final = (JsonTextError, DatumError)
+
+TARGETS: Final[tuple[Target, ...]] = (
+    Target("json", read_json, _JSON_ERRORS, (_JSON, b'{"a":1,"a":2}', b'"\\ud800"', b"[1e999]")),
+    Target("json-members", members, _JSON_ERRORS, (_JSON, _EVENT)),
+    Target("json-elements", _content, _JSON_ERRORS, (b"[" + _EVENT + b"]", b"[[],{}]")),
+    Target("json-to-avro", _agreeing_json, _JSON_ERRORS, (_JSON,)),
+    Target("avro", _agreeing_avro, (DatumError,), (_AVRO,)),
+    Target("schema", _schema, (SchemaError, UnicodeDecodeError), (json.dumps(WIDE).encode(),)),
+    Target(
+        "container",
+        _container,
+        (PayloadError, SchemaError),
+        tuple(_container_seed(codec) for codec in ("null", "deflate", "zstandard")),
+    ),
+    Target("event-json", _post("application/cloudevents+json", None), (), (_EVENT,)),
+    Target("event-batch", _post("application/cloudevents-batch+json", None), (), (b"[" + _EVENT + b"]",)),
+    Target("event-lines", _post("application/x-ndjson", "t"), (), (_JSON + b"\n" + _JSON + b"\r\n",)),
+    Target("event-framed", _post(CONFLUENT, "t"), (), (b"\x00\x00\x00\x00\x01" + _AVRO,)),
+    Target("event-headers", _headers, (), (b"id:1\nsource:/s\ntype:t\nspecversion:1.0\nx:%E2%82%AC",)),
+    Target(
+        "kafka-record",
+        _record,
+        (),
+        (b"\x06\x00\x00\x00\x00\x01x" + b"1\xfft\xff/s\xffapplication/json\xffa.b.c",),
+    ),
+    Target("receipt", parse_receipt, (MalformedError,), (_PAPERS.receipt,)),
+    Target("evidence", parse_evidence, (MalformedError,), (_PAPERS.evidence.raw,)),
+    Target("checkpoint", read_checkpoint, (MalformedError,), (_CHECKPOINT,)),
+    Target("proof", parse_proof, (MalformedError,), (_PROOF,)),
+    Target(
+        "consistency",
+        parse_consistency,
+        (MalformedError,),
+        (b"old 300\n" + b"A" * 43 + b"=\n\n" + _CHECKPOINT,),
+    ),
+    Target(
+        "bundle",
+        parse_bundle,
+        (MalformedError,),
+        (format_bundle(Bundle(_PAPERS.receipt, _PAPERS.proof, _PAPERS.keys)),),
+    ),
+    Target(
+        "key-set",
+        parse_jwks,
+        (MalformedError,),
+        (json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}).encode(),),
+    ),
+    Target("tile", decode_bundle, (MalformedError,), (b"\x00\x02ab\x00\x00",)),
+    Target(
+        "tile-path",
+        lambda raw: parse_tile_path(raw.decode("latin-1")),
+        (MalformedError,),
+        (b"tile/0/x001/234.p/7", b"tile/entries/000"),
+    ),
+    Target(
+        "api-key",
+        lambda raw: parse_api_key(raw.decode("latin-1")),
+        (CredentialError,),
+        (mint(lambda count: b"k" * count)[0].encode(),),
+    ),
+    Target(
+        "contract",
+        lambda raw: read_contract(raw.decode("utf-8", "replace"), name="c.yaml"),
+        (ContractFileError,),
+        (b"gateway: v1\npartner: acme\nname: A\nsends:\n  t.x: {schema: a.avsc, id: [/a, /b]}\n",),
+    ),
+    Target(
+        "properties",
+        lambda raw: parse_properties(raw.decode("utf-8", "replace"), path="p"),
+        (SettingsError,),
+        (b"bootstrap.servers=a:1\\\n ,b:2\nsasl.jaas.config=x \\u0041 required;\n",),
+    ),
+    Target(
+        "login",
+        lambda raw: parse_login(raw.decode("utf-8", "replace")),
+        (ValueError,),
+        (b'org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";',),
+    ),
+)
