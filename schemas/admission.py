@@ -25,6 +25,8 @@ MOST_FULL_NAME = 255
 MOST_SYMBOLS = 1_000
 MOST_BRANCHES = 32
 MOST_FIXED_BYTES = 64 * 1024
+MOST_HOLLOW = 16
+"""Values of no bytes in an item, to each byte that it takes at least: bounds memory against input."""
 MOST_DECIMAL_DIGITS = 38
 MOST_DECIMAL_BYTES = 16
 MOST_VERSION = (1 << 31) - 1
@@ -34,11 +36,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a type costs: `nesting` levels, `expanded` types, `width` bytes that its shortest datum takes."""
+    """What a type costs: `nesting` levels, `expanded` types, `width` bytes that its shortest datum takes.
+
+    `hollow`: how many of its types take no bytes at all, yet a place in memory.
+    """
 
     nesting: int
     expanded: int
     width: int
+    hollow: int
 
 
 def admit_text(text: str) -> Any:
@@ -143,6 +149,9 @@ def admit_items(measure: Measure, pointer: str) -> None:
     """
     if measure.width == 0:
         text = "items take no bytes (null, an empty record); five bytes could stand for billions of them"
+        raise SchemaError("zero_width", text, pointer)
+    if measure.hollow > MOST_HOLLOW * measure.width:
+        text = f"items hold more than {MOST_HOLLOW} values of no bytes (null, empty records) to each byte"
         raise SchemaError("zero_width", text, pointer)
 
 

@@ -21,6 +21,7 @@ from schemas.avro_type import (
     Union,
     branch_name,
     describe,
+    describe_choice,
 )
 from schemas.branches import is_ambiguous, json_kinds
 from schemas.errors import MisfitError
@@ -70,10 +71,10 @@ class _Compiler:
 
     def _record(self, kind: Record) -> Check:
         fields = tuple(
-            (field.name, self.compile(field.type), when_absent(field), describe(field.type))
-            for field in kind.fields
+            (one.name, self.compile(one.type), when_absent(one), max(one.default_size, 1), describe(one.type))
+            for one in kind.fields
         )
-        names = frozenset(field.name for field in kind.fields)
+        names = dict.fromkeys(field.name for field in kind.fields)
         expected = describe(kind)
 
         def check(value: Any, path: Path, findings: Findings) -> list[Any] | None:
@@ -81,16 +82,19 @@ class _Compiler:
                 _mismatch(value, path, findings, expected)
                 return None
             datum: list[Any] = []
-            known = 0
-            for name, check_field, absent, wanted in fields:
+            known = filled = 0
+            for name, check_field, absent, size, wanted in fields:
                 item = value.get(name, _MISSING)
                 if item is not _MISSING:
                     known += 1
                     datum.append(check_field(item, (path, name), findings))
                 elif absent is not ABSENT:
+                    filled += size
                     datum.append(absent)
                 else:
                     findings.add((path, name), "missing", "is missing", wanted)
+            if filled:
+                findings.fill(path, filled)
             if known != len(value):
                 _report_unknown(value, names, path, findings)
             return datum
@@ -142,7 +146,7 @@ class _Compiler:
                 findings.add(
                     path,
                     "union",
-                    f"must be an object with one member, named as one of {', '.join(branches)}",
+                    f"must be an object with one member, named as one of {describe_choice(tuple(branches))}",
                     expected,
                 )
                 return None
@@ -221,12 +225,12 @@ def _first_fit(
     """The first branch, in the schema's order, that takes the value without a fault."""
     for index, check_branch in candidates:
         trial = Trial()
-        trial.items = findings.items
+        trial.items, trial.filled = findings.items, findings.filled
         try:
             datum = check_branch(value, path, trial)
         except MisfitError:
             continue
-        findings.items = trial.items
+        findings.items, findings.filled = trial.items, trial.filled
         return (index, datum)
     return None
 
@@ -241,11 +245,10 @@ def when_absent(field: Field) -> Any:
     return None if field.type == Primitive("null") else ABSENT
 
 
-def _report_unknown(value: dict[str, Any], names: frozenset[str], path: Path, findings: Findings) -> None:
-    absent = [name for name in sorted(names) if name not in value]
+def _report_unknown(value: dict[str, Any], names: dict[str, None], path: Path, findings: Findings) -> None:
     for name, item in value.items():
         if name not in names and not isinstance(item, Broken):
-            findings.unknown(path, name, absent)
+            findings.unknown(path, name, (one for one in names if one not in value))
 
 
 def _mismatch(value: Any, path: Path, findings: Findings, expected: str, code: FaultCode = "type") -> None:

@@ -1,34 +1,46 @@
 """Gathers the faults of one datum. Bounded: a hostile datum costs neither memory nor time here."""
 
-import difflib
 from collections.abc import Iterable
+from itertools import islice
 from typing import NoReturn
 
 from schemas.errors import DatumError, MisfitError
 from schemas.fault import Fault, FaultCode, Path, format_pointer
+from schemas.suggestion import suggest
 
 MOST_FAULTS = 100
+MOST_COUNTED = 10_000
+"""Faults, after which a datum is not looked at further."""
 MOST_ITEMS = 100_000
-_MOST_SUGGESTIONS = 10
-_LONGEST_GUESSED = 64
+MOST_FILLED_BYTES = 1024 * 1024
+"""Avro that may stand for what an event leaves out: a short text could otherwise make a huge record."""
+_MOST_COMPARED = 500
+"""Names that are held against names that nobody knows, in one datum: each comparison costs microseconds."""
 
 
 class Findings:
-    """The faults of one datum, and how many array and map items it holds so far."""
+    """The faults of one datum; its array and map items so far, and bytes filled in for absent fields."""
 
-    __slots__ = ("faults", "items", "suggestions", "total")
+    __slots__ = ("compared", "faults", "filled", "items", "total")
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.total = 0
         self.items = 0
-        self.suggestions = 0
+        self.filled = 0
+        self.compared = 0
 
     def add(self, path: Path, code: FaultCode, text: str, expected: str | None = None) -> None:
-        """Note a fault; beyond the first hundred they are only counted."""
+        """Note a fault; beyond the first hundred they are only counted.
+
+        Raises:
+            DatumError: there are ten thousand; nobody counts further.
+        """
         self.total += 1
         if len(self.faults) < MOST_FAULTS:
             self.faults.append(Fault(format_pointer(path), code, text, expected))
+        elif self.total == MOST_COUNTED:
+            self.verify()
 
     def count(self, path: Path, items: int) -> bool:
         """Count items of an array or map; False (and a fault) where a datum holds too many."""
@@ -38,14 +50,31 @@ class Findings:
             return False
         return True
 
+    def fill(self, path: Path, size: int) -> None:
+        """Count the Avro bytes that stand for absent fields.
+
+        Raises:
+            DatumError: an event leaves out too much.
+        """
+        self.filled += size
+        if self.filled > MOST_FILLED_BYTES:
+            text = (
+                f"brings what is filled in for absent fields to more than {MOST_FILLED_BYTES} bytes of Avro"
+            )
+            self.stop(path, "length", text)
+
     def unknown(self, path: Path, name: str, known: Iterable[str]) -> None:
-        """Note a field that the schema does not have, with the nearest one that it has."""
+        """Note a field that the schema does not have, with the nearest of those that were not sent.
+
+        `known`: the fields that were not sent; looked at only while there is patience left.
+        """
         text = "is not a field of the schema"
-        if len(name) <= _LONGEST_GUESSED and self.suggestions < _MOST_SUGGESTIONS:
-            self.suggestions += 1
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-            if near:
-                text = f"did you mean {format_pointer((path, near[0]))}?"
+        if self.compared < _MOST_COMPARED:
+            names = list(islice(known, _MOST_COMPARED - self.compared))
+            self.compared += len(names)
+            near = suggest(name, names)
+            if near is not None:
+                text = f"did you mean {format_pointer((path, near))}?"
         self.add((path, name), "unknown_field", text)
 
     def stop(self, path: Path, code: FaultCode, text: str, expected: str | None = None) -> NoReturn:

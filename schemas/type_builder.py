@@ -5,7 +5,7 @@ refused.
 Source: Apache Avro 1.12 specification, "Schema Declaration".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from schemas.admission import (
@@ -34,7 +34,7 @@ from schemas.avro_type import (
     Union,
     branch_name,
 )
-from schemas.defaults import parse_default
+from schemas.defaults import Default, parse_default
 from schemas.errors import SchemaError
 from schemas.logical import parse_logical
 
@@ -59,6 +59,9 @@ class TypeBuilder:
         self.named: dict[str, Built | None] = {}
         self.used: set[str] = set()
         self.definitions = 0
+        self.default_bytes = 0
+        self.aliases: dict[str, tuple[str, str]] = {}
+        """Alias to the full name that it stands for, and where it stands."""
 
     def build_root(self, document: Any) -> AvroType:
         """The type that an admitted schema document describes.
@@ -66,7 +69,13 @@ class TypeBuilder:
         Raises:
             SchemaError: it breaks a rule; the error names rule and place.
         """
-        return self._build(document, "", "").type
+        root = self._build(document, "", "").type
+        for alias, (name, pointer) in self.aliases.items():
+            if alias in self.named and alias != name:
+                text = f"{alias} is the name of another type; {name} may not have it as an alias"
+                raise SchemaError("duplicate", text, pointer)
+        self.aliases.clear()
+        return root
 
     def _build(self, document: Any, namespace: str, pointer: str) -> Built:
         match document:
@@ -173,9 +182,10 @@ class TypeBuilder:
                 )
             found[field.name] = field
             parts.append(built)
+        _refuse_shared_aliases(found.values(), pointer)
         width = sum(part.measure.width for part in parts)
         kind = Record(
-            name, tuple(found.values()), _aliases(document, space, pointer), _doc(document, pointer)
+            name, tuple(found.values()), self._aliases(document, name, pointer), _doc(document, pointer)
         )
         return self._close(name, _around(kind, parts, width, pointer))
 
@@ -190,11 +200,13 @@ class TypeBuilder:
         if document.get("order", "ascending") not in _ORDERS:
             raise SchemaError("shape", "is none of ascending, descending, ignore", f"{pointer}/order")
         built = self._build(document["type"], namespace, f"{pointer}/type")
-        default: Any = ABSENT
+        default, size = Default(ABSENT, 0)
         if "default" in document:
-            default = parse_default(built.type, document["default"], f"{pointer}/default")
-        aliases = _aliases(document, "", pointer)
-        return Field(name, built.type, default, aliases, _doc(document, pointer)), built
+            at = f"{pointer}/default"
+            default, size = parse_default(built.type, document["default"], at, before=self.default_bytes)
+            self.default_bytes += size
+        aliases = _aliases(document, pointer, admit_name)
+        return Field(name, built.type, default, aliases, _doc(document, pointer), size), built
 
     def _enumeration(self, document: dict[str, Any], namespace: str, pointer: str) -> Built:
         name = self._open(document, namespace, pointer)
@@ -210,9 +222,9 @@ class TypeBuilder:
                 raise SchemaError("duplicate", "this symbol stands twice", at)
             found[symbol] = None
         default = document.get("default")
-        if default is not None and (not isinstance(default, str) or default not in found):
+        if "default" in document and (not isinstance(default, str) or default not in found):
             raise SchemaError("default", "is none of the symbols", f"{pointer}/default")
-        aliases = _aliases(document, name.rpartition(".")[0], pointer)
+        aliases = self._aliases(document, name, pointer)
         kind = Enumeration(name, tuple(found), default, aliases, _doc(document, pointer))
         return self._close(name, _scalar(kind, 1))
 
@@ -220,7 +232,7 @@ class TypeBuilder:
         name = self._open(document, namespace, pointer)
         size = admit_size(document.get("size"), f"{pointer}/size")
         logical = parse_logical(document, "fixed", size, pointer)
-        aliases = _aliases(document, name.rpartition(".")[0], pointer)
+        aliases = self._aliases(document, name, pointer)
         return self._close(name, _scalar(Fixed(name, size, logical, aliases, _doc(document, pointer)), size))
 
     def _open(self, document: dict[str, Any], namespace: str, pointer: str) -> str:
@@ -239,6 +251,18 @@ class TypeBuilder:
         self.named[name] = None
         return name
 
+    def _aliases(self, document: dict[str, Any], name: str, pointer: str) -> tuple[str, ...]:
+        """The full names of a type's aliases; none stands for two types."""
+        space = name.rpartition(".")[0]
+        found = _aliases(document, pointer, admit_full_name)
+        aliases = tuple(one if "." in one or not space else f"{space}.{one}" for one in found)
+        for index, alias in enumerate(aliases):
+            at = f"{pointer}/aliases/{index}"
+            other, _ = self.aliases.setdefault(alias, (name, at))
+            if other != name:
+                raise SchemaError("duplicate", f"{alias} is already an alias of {other}", at)
+        return aliases
+
     def _close(self, name: str, built: Built) -> Built:
         self.named[name] = built
         return built
@@ -254,12 +278,27 @@ def _refuse_logical(document: dict[str, Any], pointer: str) -> None:
         raise SchemaError("logical_type", f"none may stand on {document['type']}", f"{pointer}/logicalType")
 
 
-def _aliases(document: dict[str, Any], namespace: str, pointer: str) -> tuple[str, ...]:
+def _aliases(document: dict[str, Any], pointer: str, admit: Callable[[Any, str], str]) -> tuple[str, ...]:
     names = document.get("aliases", [])
     if not isinstance(names, list):
         raise SchemaError("shape", "is a list of names", f"{pointer}/aliases")
-    found = [admit_full_name(name, f"{pointer}/aliases/{index}") for index, name in enumerate(names)]
-    return tuple(name if "." in name or not namespace else f"{namespace}.{name}" for name in found)
+    found: dict[str, None] = {}
+    for index, name in enumerate(names):
+        at = f"{pointer}/aliases/{index}"
+        if admit(name, at) in found:
+            raise SchemaError("duplicate", "this alias stands twice", at)
+        found[name] = None
+    return tuple(found)
+
+
+def _refuse_shared_aliases(fields: Iterable[Field], pointer: str) -> None:
+    """Refuse an alias that is the name or an alias of another field: a reader would have the choice."""
+    owners = {field.name: field.name for field in fields}
+    for index, field in enumerate(fields):
+        for place, alias in enumerate(field.aliases):
+            if owners.setdefault(alias, field.name) != field.name:
+                text = f"{alias} already stands for the field {owners[alias]}"
+                raise SchemaError("duplicate", text, f"{pointer}/fields/{index}/aliases/{place}")
 
 
 def _doc(document: dict[str, Any], pointer: str) -> str:
@@ -270,10 +309,11 @@ def _doc(document: dict[str, Any], pointer: str) -> str:
 
 
 def _scalar(kind: AvroType, width: int) -> Built:
-    return Built(kind, Measure(0, 1, width))
+    return Built(kind, Measure(nesting=0, expanded=1, width=width, hollow=int(width == 0)))
 
 
 def _around(kind: AvroType, parts: list[Built], width: int, pointer: str) -> Built:
     nesting = 1 + max((part.measure.nesting for part in parts), default=0)
     expanded = 1 + sum(part.measure.expanded for part in parts)
-    return Built(kind, admit_measure(Measure(nesting, expanded, width), pointer))
+    hollow = int(width == 0) + sum(part.measure.hollow for part in parts)
+    return Built(kind, admit_measure(Measure(nesting, expanded, width, hollow), pointer))
