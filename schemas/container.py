@@ -109,8 +109,10 @@ def write_container(
     can guess, or data could be made that look like the end of a block.
 
     Raises:
-        ValueError: `sync` has another length, or a datum is empty.
+        ValueError: `sync` has another length, a datum is empty, or the schema leans on others.
     """
+    if schema.references:
+        raise ValueError("the schema in a file has to stand alone; write out what it refers to")
     if len(sync) != SYNC_BYTES:
         raise ValueError(f"a sync marker has {SYNC_BYTES} bytes, not {len(sync)}")
     yield _header(schema, codec, sync)
