@@ -29,6 +29,12 @@ def _pattern(
 _Validator = extend(Draft202012Validator, {"pattern": _pattern})
 
 
+def accepts(schema: Any, raw: bytes) -> bool:
+    """Whether a JSON Schema, itself sound, lets a JSON text pass."""
+    Draft202012Validator.check_schema(schema)
+    return bool(_Validator(schema).is_valid(json.loads(raw)))
+
+
 class Verdicts:
     """Ours and theirs on the JSON text of one type."""
 

@@ -31,7 +31,7 @@ _PARAMETER: Final = re.compile(r"^The (?:query parameter|member) ([a-z_]+) (must
 _OPTIONS: Final[Mapping[str, str]] = {"expires_at": "--expires", "old": "--old"} | {
     name: f"--{name}"
     for name in (
-        "allow", "direction", "from", "id", "limit", "name", "ref", "role", "scopes", "since", "source",
+        "allow", "as", "direction", "from", "id", "limit", "name", "ref", "role", "scopes", "since", "source",
         "state", "type", "types", "until",
     )
 }  # fmt: skip
@@ -44,10 +44,10 @@ def hint_for(code: str, hint: str, path: str) -> str:
     if code == "scope_missing" and partner is None and hint:
         return _NAME_THE_PARTNER.get(parts[0] if parts else "", "Name the partner: --partner NAME")
     if code == "event_invalid":
-        shown = re.search(r"/types/([^/ ]+)/schema", hint)
+        shown = re.search(r"/types/([^/ ]+)/sample", hint)
         if shown is not None:
             whose = "" if partner is None else f" --partner {partner} --direction outbound"
-            return f"gateway types schema {unquote(shown[1])}{whose} shows what is expected."
+            return f"gateway types sample {unquote(shown[1])}{whose} shows what is expected."
     return _BY_CODE.get(code, hint)
 
 

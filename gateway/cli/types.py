@@ -1,21 +1,36 @@
-"""Event types of a contract, and the schemas that their data must match."""
+"""Event types of a contract: what was agreed of each, how its data must look, and data that fits."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import under
+from gateway.cli.client import Params, under
 from gateway.cli.command import Invocation, OfPartner, command
 from gateway.cli.exits import Exit
+from gateway.cli.verify import write_paper
 
-_COLUMNS = ("type", "direction", "id", "key", "compatibility", "version")
+Type = Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as order.placed.")]
+Direction = Annotated[
+    str | None,
+    typer.Option("--direction", help="inbound or outbound, if the type has both.", show_default=False),
+]
+File = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; else to stdout.")
+]
+
+_COLUMNS: Final = ("type", "direction", "id", "key", "compatibility", "version")
+_LEFT_OUT: Final = ("type", "links")
+"""Of one direction, where people read it: said above, and for programs."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the group types."""
     group = typer.Typer(help="What may be sent and received.", no_args_is_help=True)
     command(group, "list")(list_types)
+    command(group, "show")(show_type)
     command(group, "schema")(show_schema)
+    command(group, "sample")(show_sample)
     app.add_typer(group, name="types")
 
 
@@ -30,21 +45,58 @@ def list_types(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     return None
 
 
+def show_type(call: Invocation, event_type: Type, *, partner: OfPartner = None) -> Exit | None:
+    """Show what the contract says of a type, in each direction that has it."""
+    with call.client() as client:
+        document = client.get(under(partner, "types", event_type)).document()
+    if call.output.as_json:
+        call.output.document(document)
+        return None
+    call.output.line(str(document["type"]))
+    for one in document["directions"]:
+        call.output.line()
+        call.output.pairs(one, *(name for name in one if name not in _LEFT_OUT))
+    return None
+
+
 def show_schema(
     call: Invocation,
-    event_type: Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as order.placed.")],
+    event_type: Type,
+    *,
+    form: Annotated[
+        str, typer.Option("--as", metavar="avro|jsonschema", help="As its author wrote it, or JSON Schema.")
+    ] = "avro",
+    partner: OfPartner = None,
+    direction: Direction = None,
+    file: File = None,
+) -> Exit | None:
+    """Print the newest schema of a type: Avro as its author wrote it, or JSON Schema of its data in JSON."""
+    _print(call, under(partner, "types", event_type, "schema"), {"as": form, "direction": direction}, file)
+    return None
+
+
+def show_sample(
+    call: Invocation,
+    event_type: Type,
     *,
     partner: OfPartner = None,
-    direction: Annotated[
-        str | None,
-        typer.Option("--direction", help="inbound or outbound, if the type has both.", show_default=False),
-    ] = None,
+    direction: Direction = None,
+    file: File = None,
 ) -> Exit | None:
-    """Print the newest Avro schema of a type, as its author wrote it."""
-    with call.client() as client:
-        text = client.get(under(partner, "types", event_type, "schema"), {"direction": direction}).content
-    call.output.out.write(text.decode().rstrip("\n") + "\n")
+    """Print data of a type that is valid as it stands: gateway types sample TYPE | gateway send TYPE -."""
+    _print(call, under(partner, "types", event_type, "sample"), {"direction": direction}, file)
     return None
+
+
+def _print(call: Invocation, path: str, params: Params, file: Path | None) -> None:
+    """Print or save a text as the gateway gives it: it is JSON, whatever was asked for."""
+    with call.client() as client:
+        text = client.get(path, params, accept="application/schema+json, application/json").content
+    raw = text.rstrip(b"\n") + b"\n"
+    if file is None:
+        call.output.out.write(raw.decode())
+    else:
+        write_paper(file, raw)
 
 
 def _row(item: dict[str, Any]) -> list[object]:

@@ -12,11 +12,15 @@ from gateway.http.pages import page_response
 from gateway.http.parameters import choice
 from gateway.http.words import json_response
 from schemas import registry
+from schemas.json_schema import json_schema
+from schemas.sample import sample
 from schemas.schema import Schema
 
 SCHEMA_OFFERED: Final = frozenset({"as", "direction"})
+SAMPLE_OFFERED: Final = frozenset({"direction"})
 _DIRECTIONS: Final[tuple[Direction, ...]] = ("inbound", "outbound")
 _ID: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
 _IMMUTABLE: Final = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
@@ -42,15 +46,29 @@ async def show_type(call: Call) -> Response:
 
 
 async def show_type_schema(call: Call) -> Response:
-    """The newest accepted schema of a type, as its text."""
-    choice(call.query, "as", ("avro",), "avro")
-    wanted = choice(call.query, "direction", _DIRECTIONS, None)
-    newest = _channels(call, wanted)[0].versions[0]
-    headers = {
-        "Link": f"<{call.base}/schemas/{newest.schema_id}>; rel=canonical",
-        "Cache-Control": "no-store",
-    }
-    return Response(newest.schema.text, 200, headers, "application/json")
+    """The newest accepted schema of a type: its text, or as JSON Schema of its data in JSON."""
+    form = choice(call.query, "as", ("avro", "jsonschema"), "avro")
+    channel = _channel(call)
+    newest = channel.versions[0]
+    if form == "jsonschema":
+        path = _path(call, channel, "schema")
+        text = json_schema(
+            newest.schema.root,
+            flavour=channel.line.terms.json,
+            address=f"{call.doors.values.origin}{path}&as=jsonschema",
+            title=channel.event_type,
+        )
+        return Response(text, 200, _NOT_KEPT, "application/schema+json")
+    link = {"Link": f"<{call.base}/schemas/{newest.schema_id}>; rel=canonical"}
+    return Response(newest.schema.text, 200, _NOT_KEPT | link, "application/json")
+
+
+async def show_type_sample(call: Call) -> Response:
+    """Data of a type as its sender may write it: valid, always the same, made from the newest schema."""
+    channel = _channel(call)
+    text = sample(channel.versions[0].schema.root, flavour=channel.line.terms.json)
+    link = {"Link": f"<{_path(call, channel, 'schema')}&as=jsonschema>; rel=describedby"}
+    return Response(text, 200, _NOT_KEPT | link, "application/json")
 
 
 async def show_schema(call: Call) -> Response:
@@ -79,6 +97,15 @@ async def show_schema(call: Call) -> Response:
     return Response(schema.text, 200, _IMMUTABLE, "application/json")
 
 
+def _channel(call: Call) -> Channel:
+    """The channel of the direction that is asked for, else the inbound one if there is one."""
+    return _channels(call, choice(call.query, "direction", _DIRECTIONS, None))[0]
+
+
+def _path(call: Call, channel: Channel, what: str) -> str:
+    return f"{call.base}/types/{channel.event_type}/{what}?direction={channel.direction}"
+
+
 def _channels(call: Call, direction: str | None) -> list[Channel]:
     slug, event_type = call.partner.slug, call.part("type")
     found = [
@@ -103,5 +130,5 @@ def _item(call: Call, channel: Channel) -> dict[str, object]:
         "compatibility": terms.compatibility,
         "subject": channel.line.subject,
         "versions": [{"version": one.number, "id": one.schema_id} for one in channel.versions],
-        "links": {"schema": f"{call.base}/types/{channel.event_type}/schema?direction={channel.direction}"},
+        "links": {what: _path(call, channel, what) for what in ("schema", "sample")},
     }

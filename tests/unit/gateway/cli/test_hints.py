@@ -6,7 +6,7 @@ from gateway.cli.hints import detail_in_words, hint_for
 from gateway.http.catalogue import CATALOGUE
 from tests.unit.gateway.cli.conftest import Desk
 
-SCHEMA = "GET /v1/types/order.placed/schema shows what is expected."
+SAMPLE = "GET /v1/types/order.placed/sample shows what is expected."
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ SCHEMA = "GET /v1/types/order.placed/schema shows what is expected."
         ("scope_missing", "Name the partner: x", "/v1/events/a", "gateway send PARTNER TYPE @FILE"),
         ("scope_missing", "Name the partner: x", "/v1/stream", "gateway stream PARTNER"),
         ("scope_missing", "", "/v1/status", ""),
-        ("event_invalid", SCHEMA, "/v1/events/order.placed", "gateway types schema order.placed shows"),
+        ("event_invalid", SAMPLE, "/v1/events/order.placed", "gateway types sample order.placed shows"),
         (
             "event_invalid",
-            SCHEMA,
+            SAMPLE,
             "/v1/partners/acme/events/order.placed",
-            "gateway types schema order.placed --partner acme --direction outbound shows",
+            "gateway types sample order.placed --partner acme --direction outbound shows",
         ),
         ("change_destructive", "Say allow=destructive.", "/v1/partners/acme/contract", "--allow destructive"),
         ("event_conflict", "As it came.", "/v1/events", "As it came."),
@@ -58,7 +58,7 @@ def test_what_is_wrong_is_told_of_the_option(detail: str, words: str) -> None:
         (("send", "order.placed", "-"), "gateway send PARTNER TYPE @FILE"),
         (("history", "list", "-p", "acme", "--since", "x"), "--since must be"),
         (("stream", "acme", "--from", "x"), "--from must be"),
-        (("send", "acme", "order.accepted", "-"), "gateway types schema order.accepted --partner acme"),
+        (("send", "acme", "order.accepted", "-"), "gateway types sample order.accepted --partner acme"),
     ],
 )
 async def test_no_route_is_named_where_commands_are_typed(
@@ -77,4 +77,4 @@ async def test_scripts_get_the_problem_as_the_gateway_gave_it(desk: Desk) -> Non
 
 async def test_lines_of_a_batch_are_told_of_commands_too(desk: Desk) -> None:
     ended = await desk.run("send", "order.placed", "-", "--batch", stdin=b"{}\n", by="acme")
-    assert "gateway types schema order.placed shows what is expected." in ended.err
+    assert "gateway types sample order.placed shows what is expected." in ended.err

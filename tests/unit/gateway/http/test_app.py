@@ -108,7 +108,7 @@ async def test_types_and_schemas_are_shown(house: House) -> None:
         one = (await client.get("/v1/types/order.placed")).json()
         schema = await client.get("/v1/types/order.placed/schema?as=avro")
         by_id = await client.get(f"/v1/schemas/{types[0]['versions'][0]['id']}")
-        other = await client.get("/v1/types/order.placed/schema?as=jsonschema")
+        other = await client.get("/v1/types/order.placed/schema?as=xsd")
     assert [(item["type"], item["direction"]) for item in types] == [
         ("order.accepted", "outbound"),
         ("order.placed", "inbound"),
