@@ -61,7 +61,7 @@ def main() -> int:
     if unknown := set(names) - set(known):
         parser.error(f"no reader is called {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
     start = asked.seed or secrets.randbelow(2**31 - 1) + 1
-    way = "atheris" if has_atheris() else "Hypothesis (atheris is not installed)"
+    way = "atheris" if has_atheris() else "Hypothesis and chance (atheris is not installed)"
     _say(f"{len(names)} readers, {asked.seconds:.0f} s each, by {way}, seed {start}")
     begun, failed = time.monotonic(), 0
     with ThreadPoolExecutor(asked.workers) as threads:
