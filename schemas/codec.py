@@ -71,6 +71,10 @@ class Codec:
             DatumError: it is no datum of the schema, breaks a logical type, or is not canonical.
         """
         parts = self._parts()
+        check_avro = parts.check_avro
+        found = None if check_avro is None else check_avro(raw)
+        if found is not None:
+            return Encoded(raw, _values(parts, found[0]))
         datum = parts.read(raw)
         if _encoded(parts, datum) != raw:
             text = "is not canonical Avro: one block an array or map, decimals in their shortest form"

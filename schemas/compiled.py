@@ -14,6 +14,7 @@ from schemas.avro_reader import ReadAvro, compile_reader
 from schemas.avro_type import AvroType
 from schemas.check import Check, compile_check
 from schemas.encoder import Encode, compile_encoder
+from schemas.fast_avro import CheckAvro, compile_avro_path
 from schemas.fast_json import EncodeJson, compile_json_path
 from schemas.json_writer import Write, compile_writer
 from schemas.leaf import JsonFlavour
@@ -60,6 +61,11 @@ class Parts:
     def encode_json(self) -> EncodeJson | None:
         """JSON to Avro in one go."""
         return compile_json_path(self._root, self._flavour, self._pointers)
+
+    @cached_property
+    def check_avro(self) -> CheckAvro | None:
+        """Whether a datum is canonical, in one go."""
+        return compile_avro_path(self._root, self._pointers)
 
 
 class Place:

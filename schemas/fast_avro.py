@@ -1,0 +1,54 @@
+"""The compiled path for Avro from outside: one generated function walks a datum and checks all of it.
+
+It takes a datum only if the reference would take it and write it in the same bytes: numbers in their shortest
+form and within the bounds of their logical type, indexes and booleans in range, UTF-8, no NaN, map names once
+each, one block an array or map, decimals in their shortest form, and nothing behind. What it does not take is
+left to the reference, which finds out why.
+
+A datum of at most 100,000 bytes has no more items than an event may have, and no string or bytes longer than
+they may be. Places behind the end are noticed at the latest at the end: each step goes forward, and the last
+must end where the datum ends.
+
+Left to the reference, where they stand: logical types that are not known here (durations), and what nests
+deeper than eight arrays, maps and unions. Left to it as a whole: schemas of more than `MOST_NODES` types,
+counted where they are used, larger data, and what the reference refuses.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from schemas.avro_type import AvroType
+from schemas.errors import SchemasError
+from schemas.fast_source import NotMineError, wants_of
+from schemas.fast_walk import MOST_NODES, Walk
+
+_MOST_BYTES: Final = 100_000
+
+CheckAvro: TypeAlias = Callable[[bytes], tuple[Any] | None]
+"""The plain form of a canonical datum as far as pointers lead; None leaves it to the reference."""
+
+UNSURE: Final = (NotMineError, SchemasError, ValueError, LookupError, ArithmeticError)
+"""What the path raises for what it does not take."""
+
+
+def compile_avro_path(root: AvroType, pointers: Sequence[str]) -> CheckAvro | None:
+    """The compiled check of a type; None where the schema is too large for one."""
+    walk = Walk()
+    source = walk.source
+    with source.block("def check_avro(raw):"):
+        source.line("size = len(raw)")
+        with source.block(f"if size > {_MOST_BYTES}:"):
+            source.line("return None")
+        source.line("at = 0")
+        with source.block("try:"):
+            datum = walk.emit(root, wants_of(pointers), 0)
+            with source.block("if at != size:"):
+                source.line("return None")
+            source.line(f"return ({datum},)")
+        with source.block("except UNSURE:"):
+            source.line("return None")
+    if walk.nodes > MOST_NODES:
+        return None
+    source.constants["UNSURE"] = UNSURE
+    check: CheckAvro = source.functions("avro_check")["check_avro"]
+    return check

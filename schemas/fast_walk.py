@@ -1,0 +1,228 @@
+"""The source of a walk over an Avro datum that checks all that the reference checks, step by step.
+
+Bytes behind the end need no check at each step: a slice that is too short is followed by a place behind the
+end, where no byte is found, or where the datum does not end.
+"""
+
+import re
+from typing import Any, Final
+
+from schemas.avro_input import Input
+from schemas.avro_reader import compile_read
+from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union
+from schemas.encoder import compile_encoder
+from schemas.fast_numbers import bounds, reader, skipper
+from schemas.fast_source import NotMineError, Source, Wants
+from schemas.findings import Findings
+
+MOST_NODES: Final = 500
+_DEEPEST: Final = 8
+"""Arrays, maps and unions inside each other; Python nests no more than 20 loops."""
+_LONGEST: Final = 1 << 20
+_ONE_BYTE: Final = 64
+"""Numbers from zero up that take one byte, and how far below zero they do."""
+_UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID_BYTES: Final = 36
+_KNOWN: Final = re.compile(r"decimal|uuid|date|time-\w+|(local-)?timestamp-\w+")
+"""Logical types whose check is written here, or asked from the reference as bounds."""
+
+
+class Walk:
+    """Writes the lines; `at` is the place of the next byte, `size` that of the end."""
+
+    def __init__(self) -> None:
+        self.source = Source()
+        self.nodes = 0
+        self.source.constants.update(
+            read_size=reader(0, _LONGEST), is_uuid=_UUID.match, from_bytes=int.from_bytes, range=range
+        )
+
+    def emit(self, kind: AvroType, wants: Wants, depth: int) -> str:
+        """The lines for a type; gives an expression for its plain form, where that is wanted."""
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            return "None"  # nobody will use it
+        match kind:
+            case Record():
+                return self._record(kind, wants, depth)
+            case Array() | Map() | Union():
+                return self._reference(kind) if depth >= _DEEPEST else self._around(kind, wants, depth + 1)
+            case Enumeration():
+                return self._enumeration(kind, is_wanted=wants is not None)
+            case Fixed() | Primitive():
+                return self._scalar(kind, is_wanted=wants is not None)
+
+    def _record(self, kind: Record, wants: Wants, depth: int) -> str:
+        parts: list[str] = []
+        for field in kind.fields:
+            wanted = None if wants is None else wants.get(field.name)
+            part = self.emit(field.type, wanted, depth)
+            parts.append("None" if wanted is None else part)
+        return f"[{', '.join(parts)}]"
+
+    def _around(self, kind: Array | Map | Union, wants: Wants, depth: int) -> str:
+        if isinstance(kind, Union):
+            return self._union(kind, wants, depth)
+        line, block = self.source.line, self.source.block
+        count = self.source.fresh("n")
+        self._size(count)
+        with block(f"if {count}:"):
+            with block(f"if {count} > size - at:"):
+                line("raise NotMineError")
+            names = self.source.fresh("s")
+            if isinstance(kind, Map):
+                line(f"{names} = set()")
+            with block(f"for _ in range({count}):"):
+                if isinstance(kind, Map):
+                    line(f"{names}.add({self._bytes(is_text=True)})")
+                self.emit(kind.values if isinstance(kind, Map) else kind.items, None, depth)
+            with block(f"if raw[at]{f' or len({names}) != {count}' if isinstance(kind, Map) else ''}:"):
+                line("raise NotMineError")
+            line("at += 1")
+        return "None"
+
+    def _union(self, kind: Union, wants: Wants, depth: int) -> str:
+        line, block = self.source.line, self.source.block
+        index, datum = self.source.fresh("b"), self.source.fresh("d")
+        line(f"{index} = raw[at]")
+        line("at += 1")
+        for number, branch in enumerate(kind.branches):
+            with block(f"{'elif' if number else 'if'} {index} == {2 * number}:"):
+                inner = self.emit(branch, wants, depth)
+                line(f"{datum} = ({number}, {inner})" if wants is not None else "pass")
+        with block("else:"):
+            line("raise NotMineError")
+        return datum
+
+    def _size(self, name: str) -> None:
+        """A length or count from zero up."""
+        line, block = self.source.line, self.source.block
+        line(f"{name} = raw[at]")
+        with block(f"if {name} & 129:"):
+            line(f"{name}, at = read_size(raw, at)")
+        with block("else:"):
+            line(f"{name} >>= 1")
+            line("at += 1")
+
+    def _bytes(self, *, is_text: bool) -> str:
+        """A length and as many bytes; gives the variable that holds them."""
+        line = self.source.line
+        size, value = self.source.fresh("n"), self.source.fresh("s")
+        self._size(size)
+        line(f"{value} = raw[at:at + {size}]")
+        line(f"at += {size}")
+        if is_text:
+            with self.source.block(f"if not {value}.isascii():"):
+                line(f"{value}.decode()")
+        return value
+
+    def _enumeration(self, kind: Enumeration, *, is_wanted: bool) -> str:
+        index = self.source.fresh("b")
+        if len(kind.symbols) <= _ONE_BYTE:
+            self.source.line(f"{index} = raw[at]")
+            with self.source.block(f"if {index} & 1 or {index} > {2 * len(kind.symbols) - 2}:"):
+                self.source.line("raise NotMineError")
+            self.source.line(f"{index} >>= 1" if is_wanted else "pass")
+            self.source.line("at += 1")
+        else:
+            read = self.source.constant("read", reader(0, len(kind.symbols) - 1))
+            self.source.line(f"{index}, at = {read}(raw, at)")
+        return f"{self.source.constant('symbols', kind.symbols)}[{index}]"
+
+    def _scalar(self, kind: Fixed | Primitive, *, is_wanted: bool) -> str:
+        logical = "" if kind.logical is None else kind.logical.name
+        if logical and not _KNOWN.fullmatch(logical):
+            return self._reference(kind)
+        if kind.logical is not None and logical == "decimal":
+            return self._decimal(kind, kind.logical.precision)
+        if isinstance(kind, Fixed):
+            value = self.source.fresh("s")
+            self.source.line(f"{value} = raw[at:at + {kind.size}]" if is_wanted else "pass")
+            self.source.line(f"at += {kind.size}")
+            return value
+        match kind.name:
+            case "int" | "long":
+                return self._number(kind, is_wanted=is_wanted)
+            case "string" if logical == "uuid":
+                return self._uuid()
+            case "string":
+                return f"{self._bytes(is_text=True)}.decode()"
+            case "bytes":
+                return self._bytes(is_text=False)
+            case _:
+                return self._plain(kind.name, is_wanted=is_wanted)
+
+    def _number(self, kind: Primitive, *, is_wanted: bool) -> str:
+        least, most = bounds(kind)
+        value = self.source.fresh("v")
+        if is_wanted or least > -_ONE_BYTE or most < _ONE_BYTE - 1:
+            self.source.line(f"{value}, at = {self.source.constant('read', reader(least, most))}(raw, at)")
+            return value
+        self.source.line("at += 1")
+        with self.source.block("if raw[at - 1] > 127:"):
+            self.source.line(f"at = {self.source.constant('skip', skipper(least, most))}(raw, at)")
+        return "None"
+
+    def _uuid(self) -> str:
+        value = self.source.fresh("s")
+        with self.source.block(f"if raw[at] != {2 * _UUID_BYTES} or not is_uuid(raw, at + 1):"):
+            self.source.line("raise NotMineError")
+        self.source.line(f"{value} = at + 1")
+        self.source.line(f"at += {1 + _UUID_BYTES}")
+        return f"raw[{value}:{value} + {_UUID_BYTES}].decode()"
+
+    def _decimal(self, kind: Fixed | Primitive, precision: int) -> str:
+        line = self.source.line
+        value, size = self.source.fresh("d"), self.source.fresh("n")
+        bound = 10**precision
+        wrong = f"not {-bound} < {value} < {bound}"
+        if isinstance(kind, Fixed):
+            line(f"{size} = {kind.size}")
+        else:
+            self._size(size)
+            # Shortest: as many bytes as the number and its sign need.
+            wrong += f" or {size} != ({value} if {value} >= 0 else ~{value}).bit_length() // 8 + 1"
+        with self.source.block(f"if {size} > 20:"):
+            line("raise NotMineError")
+        line(f"{value} = from_bytes(raw[at:at + {size}], 'big', signed=True)")
+        line(f"at += {size}")
+        with self.source.block(f"if {wrong}:"):
+            line("raise NotMineError")
+        return value
+
+    def _plain(self, name: str, *, is_wanted: bool) -> str:
+        """Null, a boolean, a finite float or double; the last two have no text, so nobody wants them."""
+        value = self.source.fresh("v")
+        match name:
+            case "boolean":
+                self.source.line(f"{value} = raw[at] == 1" if is_wanted else "pass")
+                wrong, size = "raw[at] > 1", 1
+            case "float":
+                wrong, size = "raw[at + 3] & 127 == 127 and raw[at + 2] > 127", 4
+            case "double":
+                wrong, size = "raw[at + 7] & 127 == 127 and raw[at + 6] > 239", 8
+            case _:
+                return "None"
+        with self.source.block(f"if {wrong}:"):
+            self.source.line("raise NotMineError")
+        self.source.line(f"at += {size}")
+        return value
+
+    def _reference(self, kind: AvroType) -> str:
+        """One part as the reference reads it, if it would write it so."""
+        read, encode = compile_read(kind), compile_encoder(kind)
+
+        def read_part(raw: bytes, at: int) -> tuple[Any, int]:
+            findings = Findings()
+            source = Input(raw, findings, at)
+            datum = read(source, None)
+            findings.verify()
+            out = bytearray()
+            encode(datum, out)
+            if out != raw[at : source.at]:
+                raise NotMineError
+            return datum, source.at
+
+        value = self.source.fresh("d")
+        self.source.line(f"{value}, at = {self.source.constant('reference', read_part)}(raw, at)")
+        return value
