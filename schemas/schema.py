@@ -158,7 +158,7 @@ def _refuse_unused(
     references: Sequence[Reference], defined: dict[tuple[str, int], frozenset[str]], used: set[str]
 ) -> None:
     for index, reference in enumerate(references):
-        if used.isdisjoint(*(defined[_key(one)] for one in _reach(reference))):
+        if all(used.isdisjoint(defined[_key(one)]) for one in _reach(reference)):
             text = f"nothing of {reference.subject} version {reference.version} is used; leave it out"
             raise SchemaError("reference", text, f"/references/{index}")
 
