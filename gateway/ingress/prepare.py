@@ -19,9 +19,9 @@ from gateway.event import MAX_BYTES, Direction, EventKey, default_source, event_
 from gateway.event_json import NO_DATA
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
 from gateway.ingress.content import unreadable
-from gateway.ingress.data_schema import bind_form
 from gateway.ingress.draft import Draft
 from gateway.ingress.form import Form, encode, versions_of
+from gateway.ingress.named_schema import bind_form
 from gateway.ingress.outcome import Refused
 from gateway.record import Encoded, Place, encode_record
 from schemas import codec

@@ -10,8 +10,8 @@ import pytest
 from audit.receipt import format_jwk
 from examples.consumer.check_receipts import check
 from gateway.record import Framing
+from tests.acceptance.messages import Message, accepted
 from tests.unit.audit.builders import OTHER_SIGNER, SeedSigner
-from tests.unit.examples.messages import Message, accepted
 
 SIGNER = SeedSigner(b"s" * 32)
 
