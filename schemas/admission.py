@@ -120,10 +120,10 @@ def admit_full_name(name: Any, pointer: str) -> str:
     """
     if not isinstance(name, str):
         raise SchemaError("name", "must be a string", pointer)
-    for part in name.split("."):
-        admit_name(part, pointer)
     if len(name) > MOST_FULL_NAME:
         raise SchemaError("name", f"is longer than {MOST_FULL_NAME} characters", pointer)
+    for part in name.split("."):
+        admit_name(part, pointer)
     return name
 
 

@@ -68,7 +68,7 @@ class _Compiler:
             case Map():
                 return _map(self.compile(kind.values))
             case Union():
-                return _union([self.compile(branch) for branch in kind.branches])
+                return _union([self.compile(branch) for branch in kind.branches], kind.null_branch())
             case Enumeration():
                 return _enumeration(kind)
             case Fixed() | Primitive():
@@ -110,11 +110,15 @@ def _map(read_value: Read) -> Read:
     return read
 
 
-def _union(readers: list[Read]) -> Read:
+def _union(readers: list[Read], null: int | None) -> Read:
+    nothing = (null or 0, None)  # one for all: a byte of input must not cost a tuple of memory
+
     def read(source: Input, path: Path) -> tuple[int, Any]:
         index = source.long(path)
         if not 0 <= index < len(readers):
             source.findings.stop(path, "union", f"has a branch index outside 0 to {len(readers) - 1}")
+        if index == null:
+            return nothing
         return (index, readers[index](source, path))
 
     return read

@@ -24,7 +24,9 @@ def json_kinds(branch: AvroType, flavour: JsonFlavour) -> frozenset[type]:
             return frozenset({dict})
         case Array():
             return frozenset({list})
+        case Enumeration():
+            return frozenset({str})
         case Union():
             return frozenset()  # admission lets no union stand in a union
-        case Primitive() | Fixed() | Enumeration():
+        case Primitive() | Fixed():
             return leaf_of(branch, flavour).kinds

@@ -52,21 +52,23 @@ def compile_check(kind: AvroType, flavour: JsonFlavour) -> Check:
 class _Compiler:
     def __init__(self, flavour: JsonFlavour) -> None:
         self.flavour: JsonFlavour = flavour
-        self.records: dict[str, Check] = {}
+        self.named: dict[str, Check] = {}
 
     def compile(self, kind: AvroType) -> Check:
         match kind:
-            case Record():
-                if kind.name not in self.records:
-                    self.records[kind.name] = self._record(kind)
-                return self.records[kind.name]
+            case Record() | Fixed() | Enumeration():
+                if kind.name not in self.named:
+                    self.named[kind.name] = (
+                        self._record(kind) if isinstance(kind, Record) else _scalar(kind, self.flavour)
+                    )
+                return self.named[kind.name]
             case Array():
                 return _array(self.compile(kind.items), describe(kind))
             case Map():
                 return _map(self.compile(kind.values), describe(kind))
             case Union():
                 return self._union(kind) if self.flavour == "plain" else self._wrapped_union(kind)
-            case Primitive() | Fixed() | Enumeration():
+            case Primitive():
                 return _scalar(kind, self.flavour)
 
     def _record(self, kind: Record) -> Check:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union
+from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Named, Primitive, Record, Union
 from schemas.decimal_text import encode_unscaled
 
 Encode: TypeAlias = Callable[[Any, bytearray], None]
@@ -33,26 +33,31 @@ def append_long(value: int, out: bytearray) -> None:
 
 class _Compiler:
     def __init__(self) -> None:
-        self.records: dict[str, Encode] = {}
+        self.named: dict[str, Encode] = {}
 
     def compile(self, kind: AvroType) -> Encode:
         match kind:
-            case Record():
-                if kind.name not in self.records:
-                    self.records[kind.name] = _record([self.compile(field.type) for field in kind.fields])
-                return self.records[kind.name]
+            case Record() | Enumeration() | Fixed():
+                if kind.name not in self.named:
+                    self.named[kind.name] = self._named(kind)
+                return self.named[kind.name]
             case Array():
                 return _array(self.compile(kind.items))
             case Map():
                 return _map(self.compile(kind.values))
             case Union():
                 return _union([self.compile(branch) for branch in kind.branches])
+            case Primitive():
+                return _primitive(kind)
+
+    def _named(self, kind: Named) -> Encode:
+        match kind:
+            case Record():
+                return _record([self.compile(field.type) for field in kind.fields])
             case Enumeration():
                 return _enumeration(kind)
             case Fixed():
                 return _fixed(kind)
-            case Primitive():
-                return _primitive(kind)
 
 
 def _record(encoders: list[Encode]) -> Encode:

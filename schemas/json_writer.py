@@ -28,21 +28,23 @@ def compile_writer(kind: AvroType, flavour: JsonFlavour) -> Write:
 class _Compiler:
     def __init__(self, flavour: JsonFlavour) -> None:
         self.flavour: JsonFlavour = flavour
-        self.records: dict[str, Write] = {}
+        self.named: dict[str, Write] = {}
 
     def compile(self, kind: AvroType) -> Write:
         match kind:
-            case Record():
-                if kind.name not in self.records:
-                    self.records[kind.name] = self._record(kind)
-                return self.records[kind.name]
+            case Record() | Fixed() | Enumeration():
+                if kind.name not in self.named:
+                    self.named[kind.name] = (
+                        self._record(kind) if isinstance(kind, Record) else leaf_of(kind, self.flavour).json
+                    )
+                return self.named[kind.name]
             case Array():
                 return _array(self.compile(kind.items))
             case Map():
                 return _map(self.compile(kind.values))
             case Union():
                 return self._union(kind)
-            case Primitive() | Fixed() | Enumeration():
+            case Primitive():
                 return leaf_of(kind, self.flavour).json
 
     def _record(self, kind: Record) -> Write:
