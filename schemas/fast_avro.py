@@ -41,10 +41,11 @@ def compile_avro_path(root: AvroType, pointers: Sequence[str]) -> CheckAvro | No
             source.line("return None")
         source.line("at = 0")
         with source.block("try:"):
-            datum = walk.emit(root, wants_of(pointers), 0)
+            wants = wants_of(pointers)
+            datum = walk.emit(root, wants, 0)
             with source.block("if at != size:"):
                 source.line("return None")
-            source.line(f"return ({datum},)")
+            source.line("return (None,)" if wants is None else f"return ({datum},)")
         with source.block("except UNSURE:"):
             source.line("return None")
     if walk.nodes > MOST_NODES:
