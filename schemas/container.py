@@ -97,7 +97,7 @@ def read_container(source: bytes | ReadableFile, limits: ContainerLimits) -> Con
     schema, codec = _schema(metadata), _codec(metadata)
     sync = file.take(SYNC_BYTES)
     blocks = _read_blocks(file, sync, codec, limits)
-    return Container(schema, codec, metadata, _read_data(compile_read(schema.root), blocks, limits))
+    return Container(schema, codec, metadata, _read_each(compile_read(schema.root), blocks, limits))
 
 
 def write_container(
@@ -204,7 +204,7 @@ def _read_blocks(file: Source, sync: bytes, codec: CodecName, limits: ContainerL
         number += 1
 
 
-def _read_data(read: Read, blocks: Iterator[_Block], limits: ContainerLimits) -> Iterator[ContainedDatum]:
+def _read_each(read: Read, blocks: Iterator[_Block], limits: ContainerLimits) -> Iterator[ContainedDatum]:
     index = 0
     for block in blocks:
         at = 0
