@@ -16,7 +16,8 @@ from schemas.store import Place
 async def show_schema(call: Call) -> Response:
     """A schema by its id.
 
-    `subject` is a hint: where the schema stands under it, that version is told too.
+    `subject` is a hint: where the schema stands under it, that version is told too, and then the id again:
+    the Python client takes such an answer for a whole version, and would go on without an id.
     """
     ask = Ask(call)
     schema_id, subject = ask.schema_id(), plain_subject(ask.text("subject"))
@@ -26,7 +27,7 @@ async def show_schema(call: Call) -> Response:
         members = schema_members(found)
         there = [one for one in shelf.places(session, subject, deleted=True) if one.schema_id == schema_id]
         if there:
-            members |= {"subject": subject, "version": there[0].number}
+            members |= {"subject": subject, "version": there[0].number, "id": schema_id}
         if ask.flag("fetchMaxId"):
             members["maxId"] = store.load_largest_id(session) if shelf.partner is None else schema_id
         return members
