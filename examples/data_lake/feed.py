@@ -174,7 +174,8 @@ class Lake:
         for record in records:
             headers = dict(record.headers() or [])
             is_there = record.offset() < starts.get(record.partition(), 0)
-            if is_there or headers.get("ce_type") != self.event_type.encode():
+            is_ours = "gateway_receipt" in headers and headers["ce_type"] == self.event_type.encode()
+            if is_there or not is_ours:
                 continue
             schema_id = int(headers["ce_dataschema"].rsplit(b"/", 1)[1])
             day = datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC).date().isoformat()
