@@ -5,12 +5,14 @@ Source: Confluent Schema Registry API, parameter `normalize`.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
-_ORDER: Final = (
-    "type", "name", "namespace", "doc", "aliases", "fields", "items", "values", "symbols", "size", "default",
-    "order", "logicalType", "precision", "scale",
+_TYPE: Final = (
+    "type", "name", "namespace", "doc", "fields", "symbols", "size", "items", "values", "default", "aliases",
+    "logicalType", "precision", "scale",
 )  # fmt: skip
+_FIELD: Final = ("name", "type", "doc", "default", "order", "aliases")
 
 
 def normal_text(text: str) -> str:
@@ -25,8 +27,16 @@ def _normal(document: Any) -> Any:
         return document
     if set(document) == {"type"} and isinstance(document["type"], str):
         return document["type"]
-    order = {name: index for index, name in enumerate(_ORDER)}
+    whole = {name: value if name == "default" else _normal(value) for name, value in document.items()}
+    if isinstance(whole.get("fields"), list):
+        whole["fields"] = [_ordered(one, _FIELD) for one in whole["fields"]]
+    return _ordered(whole, _TYPE)
+
+
+def _ordered(document: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """The members in this order, others behind them by name."""
+    places = {name: at for at, name in enumerate(order)}
     return {
-        name: document[name] if name == "default" else _normal(document[name])
-        for name in sorted(document, key=lambda name: (order.get(name, len(_ORDER)), name))
+        name: document[name]
+        for name in sorted(document, key=lambda name: (places.get(name, len(order)), name))
     }
