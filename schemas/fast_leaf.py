@@ -133,7 +133,8 @@ _CLOCKS: Final = {name: _Clock(digits) for name, digits in (("timestamp-millis",
 def _parse_moment(leaf: Leaf, clock: _Clock) -> Callable[[str | int], int]:
     """A timestamp as most write it, put together from its parts."""
     parse = leaf.parse
-    days, minutes, seconds, ends = clock.days, clock.minutes, clock.seconds, clock.ends
+    days, minutes, seconds = clock.days, clock.minutes, clock.seconds
+    ends, offsets = clock.ends, clock.offsets
 
     def parse_moment(value: str | int) -> int:
         if not isinstance(value, str):
@@ -149,11 +150,11 @@ def _parse_moment(leaf: Leaf, clock: _Clock) -> Callable[[str | int], int]:
             if len(days) >= _MOST_DAYS:
                 days.clear()
             days[day] = int(parse(f"{day}T00:00:00Z"))
-        offset = clock.offsets.get(value[-6:])
-        end = ends.get(f"{value[19:-6]}Z")
-        if offset is None or end is None:
+        try:
+            clock = minutes[value[10:16]] + seconds[value[16:19]] + ends[f"{value[19:-6]}Z"]
+            return int(parse(days[day] + clock - offsets[value[-6:]]))
+        except KeyError:
             return int(parse(value))
-        return int(parse(days[day] + minutes[value[10:16]] + seconds[value[16:19]] + end - offset))
 
     return parse_moment
 
