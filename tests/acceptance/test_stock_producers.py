@@ -3,6 +3,8 @@
 import io
 import json
 import struct
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +15,12 @@ import confluent_kafka
 import fastavro
 import httpx
 import pytest
+from cloudevents.core.bindings import kafka
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 
 from tests.acceptance.hook import Hook, listening
-from tests.acceptance.running import ORDER, Gateway
+from tests.acceptance.running import ORDER, ROOT, Gateway
 from tests.acceptance.stacks import Servers, servers_of
 from tests.acceptance.waiting import until
 from tests.faults.program import Fault
@@ -311,3 +316,56 @@ def test_the_attempts_are_in_the_log_and_nothing_of_the_body_is(team: Team) -> N
     (one,) = until(look, team.gateway.said)
     assert json.loads(one)["outcome"] == "delivered"
     assert b"a-customer-that-is-a-secret" not in one
+
+
+def test_cloudevents_of_the_usual_library_are_delivered_in_either_mode(team: Team) -> None:
+    def event(event_id: str, data: dict[str, Any] | None) -> CloudEvent:
+        attributes = {"id": event_id, "source": "/erp/côte", "type": "order.accepted", "partitionkey": "c1"}
+        return CloudEvent({**attributes, "datacontenttype": "application/json"}, data)
+
+    def send(message: kafka.KafkaMessage) -> int:
+        told: list[int] = []
+        producer = team.producer()
+        headers = list(message.headers.items())
+        producer.produce(
+            team.topic,
+            message.value,
+            message.key,
+            headers=headers,
+            on_delivery=lambda _, made: told.append(made.offset()),
+        )
+        assert producer.flush(30) == 0
+        return told[0]
+
+    for name, mode in (("binary", kafka.to_binary), ("structured", kafka.to_structured)):
+        refused = send(mode(event(f"bad {name}", {"order_id": 1}), JSONFormat()))
+        lacking = send(mode(event(f"empty {name}", None), JSONFormat()))
+        send(mode(event(name, {"order_id": f"CE-{name}", "qty": 1}), JSONFormat()))
+        taken = team.received(name)
+        assert (taken["source"], taken["partitionkey"]) == ("/erp/côte", "c1")
+        assert taken["dataschema"] == f"{team.gateway.url}/v1/schemas/{team.ids['order.accepted']}"
+        assert taken["data"] == {"order_id": f"CE-{name}", "customer": None, "qty": 1}
+        for offset, pointers in ((refused, ["/order_id", "/qty"]), (lacking, [""])):
+            evidence = team.evidence(offset)
+            assert (evidence["kind"], evidence["code"]) == ("event.refused", "event_invalid")
+            assert [fault["pointer"] for fault in evidence["faults"]] == pointers
+
+
+def test_the_example_feed_takes_what_the_gateway_wrote_once(team: Team, tmp_path: Path) -> None:
+    with team.gateway.operator() as client:
+        path = "/v1/partners/acme/events/order.accepted"
+        for number in range(3):
+            order = {"order_id": f"lake-{number}", "qty": number}
+            assert client.post(path, json=order).status_code == 201
+    (tmp_path / "gateway.key").write_text(team.gateway.operator_key())
+    words = [team.stack.kafka.servers, team.topic, "order.accepted", team.gateway.url]
+    program = ROOT / "examples" / "data_lake" / "feed.py"
+    command = [sys.executable, str(program), *words, "gateway.key", "lake"]
+
+    def run() -> str:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # What stock producers wrote here carries no receipt, and is left out.
+    assert [run(), run()] == ["3 records\n", "0 records\n"]
