@@ -70,16 +70,11 @@ class Codec:
         Raises:
             DatumError: it is no datum of the schema, breaks a logical type, or is not canonical.
         """
-        parts = self._parts()
-        check_avro = parts.check_avro
-        found = None if check_avro is None else check_avro(raw)
-        if found is not None:
-            return Encoded(raw, _values(parts, found[0]))
-        datum = parts.read(raw)
-        if _encoded(parts, datum) != raw:
+        found = self.normalised_avro(raw)
+        if found.avro != raw:
             text = "is not canonical Avro: one block an array or map, decimals in their shortest form"
             raise DatumError((Fault("", "encoding", text),), 1)
-        return Encoded(raw, _values(parts, datum))
+        return found
 
     def normalised_avro(self, raw: bytes) -> Encoded:
         """The canonical bytes of a legal Avro datum: what this codec writes for it.
@@ -88,6 +83,10 @@ class Codec:
             DatumError: it is no datum of the schema, or breaks a logical type.
         """
         parts = self._parts()
+        check_avro = parts.check_avro
+        found = None if check_avro is None else check_avro(raw)
+        if found is not None:
+            return Encoded(raw, _values(parts, found[0]))
         datum = parts.read(raw)
         return Encoded(_encoded(parts, datum), _values(parts, datum))
 
