@@ -77,7 +77,7 @@ class Place:
         """`weight`: bytes of the schema's text."""
         self.weight = weight
         self.parts: Parts | None = None
-        self.is_used = True
+        self.is_used = False
 
 
 class Shelf:
@@ -99,6 +99,7 @@ class Shelf:
     def fill(self, place: Place, parts: Parts) -> Parts:
         """Keep the parts of a place, and clear others where that is too much."""
         place.parts = parts
+        place.is_used = False  # it has yet to be asked for again, unlike those that are busy
         self._filled.append(place)
         self._clear()
         return parts
