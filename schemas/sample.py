@@ -14,7 +14,6 @@ from schemas.avro_type import (
     Array,
     AvroType,
     Enumeration,
-    Field,
     Fixed,
     Logical,
     Map,
@@ -24,6 +23,7 @@ from schemas.avro_type import (
     Union,
     branch_name,
 )
+from schemas.check import when_absent
 from schemas.errors import SchemaError
 from schemas.leaf import JsonFlavour, leaf_of
 
@@ -95,7 +95,7 @@ class _Maker:
                 return {
                     field.name: self.value(field.type, field.name)
                     for field in kind.fields
-                    if not (self.is_lean and _may_be_absent(field)) and self._spend(field.name)
+                    if (not self.is_lean or when_absent(field) is ABSENT) and self._spend(field.name)
                 }
             case Array():
                 return [] if self.is_lean else [self.value(kind.items, name)]
@@ -122,11 +122,6 @@ class _Maker:
         if self.left < 0:
             raise _TooLargeError
         return True
-
-
-def _may_be_absent(field: Field) -> bool:
-    is_nullable = isinstance(field.type, Union) and field.type.null_branch() is not None
-    return field.default is not ABSENT or is_nullable
 
 
 def _datum(kind: Scalar, name: str) -> Any:

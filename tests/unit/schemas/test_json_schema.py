@@ -115,6 +115,7 @@ def test_every_default_passes(flavour: JsonFlavour) -> None:
 def test_a_union_of_several_says_that_order_counts() -> None:
     fields = described(ORDER)["properties"]
     assert fields["note"]["$comment"] == "The first that fits, in this order."
+    assert len(fields["note"]["anyOf"]) == 3
     assert "$comment" not in fields["gift"]
     assert "$comment" not in described(ORDER, "avro")["properties"]["note"]
 
@@ -123,6 +124,47 @@ def test_a_wrapped_union_names_its_branch() -> None:
     gift = described(ORDER, "avro")["properties"]["gift"]["anyOf"]
     assert gift[0] == {"type": "null"}
     assert gift[1]["required"] == ["com.acme.Line"]
+
+
+CAT = {"type": "record", "name": "Cat", "fields": [{"name": "name", "type": "string"}]}
+DOG = {"type": "record", "name": "Dog", "fields": [{"name": "name", "type": "string", "default": ""}]}
+LISTS = {"type": "array", "items": ["int", "long"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken", "refused"),
+    [
+        (
+            ["null", CAT, DOG],
+            [None, {}, {"name": "x"}, {"Cat": {"name": "x"}}, {"Dog": {}}],
+            [{"Cat": {}}, {"null": None}, {"Cat": {"name": "x"}, "Dog": {}}, {"Dog": None}, "x"],
+        ),
+        (["int", "long"], [1, 1 << 40, {"int": 1}, {"long": 1}], [{"int": 1 << 40}, {}, {"string": 1}, 1.5]),
+        (
+            [LISTS, {"type": "map", "values": LISTS}, CAT],
+            [[], [1 << 40, {"long": 1}], {"array": [1]}, {"map": [1]}, {"Cat": {"name": ""}}],
+            [{"x": 1}, [[1]], {"array": 1}, {"map": {"x": [1.5]}}],
+        ),
+        (["string", {"type": "enum", "name": "E", "symbols": ["A"]}], ["A", "B", {"E": "A"}], [{"E": "B"}]),
+    ],
+    ids=lambda one: json.dumps(one)[:30],
+)
+def test_where_branches_look_alike_a_value_may_name_its_own(
+    kind: Any, taken: list[Any], refused: list[Any]
+) -> None:
+    document = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
+    whole = Verdicts(parse_schema(json.dumps(document)).root, "plain")
+    assert [one for one in taken if whole.both({"f": one}) != (True, True)] == []
+    assert [one for one in refused if whole.both({"f": one}) != (False, False)] == []
+
+
+def test_unions_in_unions_do_not_double_at_every_level() -> None:
+    kind: Any = "long"
+    for level in range(14):
+        record = {"type": "record", "name": f"R{level}", "fields": [{"name": "x", "type": "int"}]}
+        kind = [{"type": "map", "values": kind}, record]
+    document = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
+    assert len(json_schema(parse_schema(json.dumps(document)).root, flavour="plain")) < 40_000
 
 
 @pytest.mark.parametrize(
