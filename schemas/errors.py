@@ -9,7 +9,8 @@ SchemasError
 │   └── FramingError    framing_invalid    no schema id where one must stand
 ├── SubjectError        subject_invalid    a text that can be no subject
 ├── RegistryError       registry_refused   the registry does not do it (`schemas.refusal`)
-└── MisfitError         misfit             one value does not fit one type; never leaves the package
+├── MisfitError         misfit             one value does not fit one type; never leaves the package
+└── NotMineError        not_mine           a compiled path leaves a datum to the reference; likewise
 """
 
 from typing import ClassVar
@@ -101,3 +102,9 @@ class MisfitError(SchemasError):
         super().__init__(text)
         self.fault_code: FaultCode = fault_code
         self.text = text
+
+
+class NotMineError(SchemasError):
+    """A compiled path leaves a datum to the reference; never leaves the package."""
+
+    code = "not_mine"

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from schemas.avro_type import AvroType
 from schemas.errors import SchemasError
-from schemas.fast_source import NotMineError, wants_of
+from schemas.fast_source import wants_of
 from schemas.fast_walk import MOST_NODES, Walk
 
 _MOST_BYTES: Final = 100_000
@@ -27,7 +27,7 @@ _MOST_BYTES: Final = 100_000
 CheckAvro: TypeAlias = Callable[[bytes], tuple[Any] | None]
 """The plain form of a canonical datum as far as pointers lead; None leaves it to the reference."""
 
-UNSURE: Final = (NotMineError, SchemasError, ValueError, LookupError, ArithmeticError)
+UNSURE: Final = (SchemasError, ValueError, LookupError, ArithmeticError)
 """What the path raises for what it does not take."""
 
 

@@ -30,7 +30,7 @@ from schemas.avro_type import AvroType
 from schemas.errors import SchemasError
 from schemas.fast_encoder import Node, count_quotes
 from schemas.fast_shape import MOST_NODES, Builder
-from schemas.fast_source import NotMineError, Source, Wants, wants_of
+from schemas.fast_source import Source, Wants, wants_of
 from schemas.fast_varint import SHORT, long_bytes
 from schemas.leaf import JsonFlavour
 
@@ -45,7 +45,6 @@ EncodeJson: TypeAlias = Callable[[bytes], tuple[bytes, Any] | None]
 
 UNSURE: Final = (
     MsgspecError,
-    NotMineError,
     SchemasError,
     ValueError,
     LookupError,

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from schemas.avro_type import Enumeration, Fixed, Primitive, Scalar
 from schemas.decimal_text import encode_unscaled
-from schemas.fast_source import NotMineError
+from schemas.errors import NotMineError
 from schemas.fast_varint import long_bytes
 from schemas.json_reader import read_json
 from schemas.leaf import JsonFlavour, Leaf, leaf_of

@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.avro_type import Primitive
-from schemas.errors import MisfitError
-from schemas.fast_source import NotMineError
+from schemas.errors import MisfitError, NotMineError
 from schemas.leaf import verifier
 
 Skip = Callable[[bytes, int], int]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from schemas.errors import NotMineError
+
 Piece: TypeAlias = bytes | str
 """Bytes that are always the same, or an expression that gives bytes."""
 
@@ -17,10 +19,6 @@ Wants: TypeAlias = "Mapping[str, Wants] | None"
 
 _FEW_PIECES = 3
 _INDENT = "    "
-
-
-class NotMineError(Exception):
-    """A compiled path leaves a datum to the reference; never leaves the package."""
 
 
 class Source:

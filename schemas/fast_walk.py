@@ -11,8 +11,9 @@ from schemas.avro_input import Input
 from schemas.avro_reader import compile_read
 from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union
 from schemas.encoder import compile_encoder
+from schemas.errors import NotMineError
 from schemas.fast_numbers import bounds, reader, skipper
-from schemas.fast_source import NotMineError, Source, Wants
+from schemas.fast_source import Source, Wants
 from schemas.findings import Findings
 
 MOST_NODES: Final = 500

@@ -2,8 +2,8 @@ import pytest
 
 from schemas.avro_type import Logical, Primitive
 from schemas.encoder import append_long
+from schemas.errors import NotMineError
 from schemas.fast_numbers import bounds, reader, skipper
-from schemas.fast_source import NotMineError
 from schemas.fast_varint import LEAST_LARGE, SHORT, long_bytes
 
 
