@@ -13,7 +13,7 @@ from uuid import UUID
 
 from gateway.attributes import APART, SPEC_VERSION, attribute_faults, is_json_type, is_name, is_utf8
 from gateway.broker.port import UNREADABLE_HEADERS, Record
-from gateway.event import MAX_BYTES, EventKey, has_control
+from gateway.event import MAX_BYTES, EventKey, has_control, is_time
 from gateway.event_json import read_event_json
 from schemas.errors import DatumError, JsonTextError, SchemasError
 from schemas.framing import decode_guid, decode_prefix, encode_guid, encode_prefix
@@ -28,7 +28,7 @@ Framing = Literal["prefix", "header"]
 
 _PREFIX = "application/cloudevents"
 """Content types that begin so are structured mode, in whichever format."""
-_REQUIRED = ("specversion", "id", "source", "type")
+_NEVER_EMPTY = frozenset({"id", "source", "type", "subject"})
 _HOW = APART - {"id", "source", "type"}
 """Attributes that say how the data stands, not which event it is."""
 _MAX_ATTRIBUTES = 40
@@ -134,8 +134,9 @@ def decode_record(record: Record) -> Envelope | Unreadable:
         return Unreadable("header_invalid")
     guid = next((value for name, value in record.headers if name == GUID_HEADER), None)
     # A zero byte begins framed Avro, and no JSON text: a producer's wrong content type does no harm.
-    is_json = "ce_specversion" in headers and guid is None and not record.value.startswith(b"\x00")
-    if is_json and is_json_type(media_type) and is_utf8(media_type):
+    is_said = not media_type or (is_json_type(media_type) and is_utf8(media_type))
+    is_bare = "ce_specversion" in headers and guid is None and not record.value.startswith(b"\x00")
+    if is_said and is_bare:
         return Envelope(attributes, None, record.value, headers.get(RECEIPT_HEADER))
     try:
         schema, datum = _unframe(record.value, guid)
@@ -183,17 +184,20 @@ def _unframe(value: bytes, guid: bytes | None) -> tuple[int | UUID, bytes]:
 
 def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:
     found = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
-    if len(found) > _MAX_ATTRIBUTES:
-        return None
-    for name, text in found.items():
-        if not is_name(name) or name == "datacontenttype" or has_control(text):
-            return None
-        most = MAX_BYTES.get(name, _MAX_TEXT_BYTES)
-        # A character is four bytes at most.
-        if len(text) * 4 > most and len(text.encode()) > most:
-            return None
-    if any(not found.get(name, SPEC_VERSION) for name in _REQUIRED):
-        return None
-    if found.get("specversion", SPEC_VERSION) != SPEC_VERSION:
+    if len(found) > _MAX_ATTRIBUTES or not all(_is_attribute(name, text) for name, text in found.items()):
         return None
     return {name: text for name, text in found.items() if name not in _HOW}
+
+
+def _is_attribute(name: str, text: str) -> bool:
+    """Whether a `ce_` header may be so. Foreign ones may be longer than what a request may bring."""
+    if not is_name(name) or name == "datacontenttype" or has_control(text):
+        return False
+    if name == "specversion":
+        return text == SPEC_VERSION
+    if name == "time":
+        return is_time(text)
+    most = MAX_BYTES.get(name, _MAX_TEXT_BYTES)
+    # A character is four bytes at most.
+    is_short = len(text) * 4 <= most or len(text.encode()) <= most
+    return is_short and (bool(text) or name not in _NEVER_EMPTY)

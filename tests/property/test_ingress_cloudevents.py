@@ -80,6 +80,7 @@ def test_any_bytes_are_an_event_a_refusal_or_no_json(body: bytes) -> None:
     assert isinstance(found, Draft | Unread)
 
 
+TIME = "2026-11-22T13:05:00Z"
 ATTRIBUTES = st.dictionaries(
     st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True), st.text(min_size=1, max_size=30), max_size=40
 )
@@ -98,12 +99,12 @@ def test_what_is_taken_is_read_back_from_its_record(
     assert draft.source is not None
     key = EventKey("acme", "inbound", draft.source, draft.id)
     schema = SchemaRef(41, UUID(int=1))
-    made = Encoded("t", key, {**draft.attributes, "time": "x"}, b"datum", schema, "prefix", "a.b.c")
+    made = Encoded("t", key, {**draft.attributes, "time": TIME}, b"datum", schema, "prefix", "a.b.c")
     found = decode_record(encode_record(made, Place("partners.acme.inbound", 0, None, 0), origin="https://g"))
     assert isinstance(found, Envelope)
     assert found.attributes == {
         **draft.attributes,
-        "time": "x",
+        "time": TIME,
         "id": draft.id,
         "source": draft.source,
         "type": "t",

@@ -91,6 +91,11 @@ def test_a_foreign_binary_header_spoils_nothing() -> None:
         (("ce_subject", b"x" * 2_049),),
         (("ce_Subject", b"x"),),
         (("ce_data", b"x"),),
+        (("ce_time", b"yesterday"),),
+        (("ce_time", b"2026-11-22T13:05:00"),),
+        (("ce_time", b""),),
+        (("ce_subject", b""),),
+        (("ce_specversion", b""),),
         (("ce_datacontenttype", b"application/avro"),),
         (("ce_specversion", b"0.3"), ("ce_id", b"a")),
         (("ce_subject", "a\ufffe".encode()),),
@@ -171,12 +176,20 @@ def test_a_structured_record_that_is_no_event_says_why(members: object, code: st
     assert found.code == code
 
 
-def test_binary_mode_may_carry_json() -> None:
-    record = encoded(subject="s")
-    json_type = ("content-type", b"application/json; charset=utf-8")
-    found = decode_record(replace(changed(record, json_type), value=b'{"a":1}'))
+@pytest.mark.parametrize("media_type", [b"application/json; charset=utf-8", b"application/x+json", b""])
+def test_binary_mode_may_carry_json(media_type: bytes) -> None:
+    record = encoded(subject="s", tenant="")
+    found = decode_record(replace(changed(record, ("content-type", media_type)), value=b'{"a":1}'))
     assert isinstance(found, Envelope)
     assert (found.schema, found.data, found.attributes["subject"]) == (None, b'{"a":1}', "s")
+
+
+@pytest.mark.parametrize(
+    "media_type", [b"application/avro", b"text/plain", b"application/json; charset=utf-16"]
+)
+def test_what_says_to_be_something_else_is_not_taken_as_json(media_type: bytes) -> None:
+    record = replace(changed(encoded(), ("content-type", media_type)), value=b'{"a":1}')
+    assert decode_record(record) == Unreadable("framing")
 
 
 def test_what_is_avro_stays_avro_whatever_its_content_type_says() -> None:
