@@ -29,7 +29,7 @@ def _normal(document: Any) -> Any:
         return document["type"]
     whole = {name: value if name == "default" else _normal(value) for name, value in document.items()}
     if isinstance(whole.get("fields"), list):
-        whole["fields"] = [_ordered(one, _FIELD) for one in whole["fields"]]
+        whole["fields"] = [_ordered(one, _FIELD) if isinstance(one, dict) else one for one in whole["fields"]]
     return _ordered(whole, _TYPE)
 
 
