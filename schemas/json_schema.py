@@ -53,7 +53,7 @@ _LARGEST_DEFAULT: Final = 4_096
 
 
 def json_schema(root: AvroType, *, flavour: JsonFlavour, address: str = "", title: str = "") -> str:
-    """The text of the JSON Schema of a type in one JSON flavour.
+    """The text of the JSON Schema of a type in one JSON flavour, without white space.
 
     A type that is used more than once stands in `$defs`, under its full name. `address`: becomes `$id`, an
     absolute URI; `title`: of the whole.
@@ -69,7 +69,7 @@ def json_schema(root: AvroType, *, flavour: JsonFlavour, address: str = "", titl
     whole |= described
     if describer.shared:
         whole["$defs"] = describer.shared
-    return json.dumps(whole, ensure_ascii=False, indent=2)
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
 class _Describer:
@@ -125,8 +125,14 @@ class _Describer:
             described["description"] = field.doc
         absent = when_absent(field)
         if absent is not ABSENT and field.default_size <= _LARGEST_DEFAULT:
-            described["default"] = json.loads(compile_writer(field.type, self.flavour)(absent))
+            described["default"] = self._default(field.type, absent)
         return described
+
+    def _default(self, kind: AvroType, datum: Any) -> Any:
+        """A datum as people write it."""
+        if isinstance(kind, Union) and datum[0] == kind.null_branch():
+            return None
+        return json.loads(compile_writer(kind, self.flavour)(datum))
 
     def _union(self, kind: Union) -> dict[str, Any]:
         if self.flavour == "avro":

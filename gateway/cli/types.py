@@ -1,11 +1,12 @@
 """Event types of a contract: what was agreed of each, how its data must look, and data that fits."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import Params, under
+from gateway.cli.client import Answer, Params, under
 from gateway.cli.command import Invocation, OfPartner, command
 from gateway.cli.exits import Exit
 from gateway.cli.verify import write_paper
@@ -71,7 +72,12 @@ def show_schema(
     file: File = None,
 ) -> Exit | None:
     """Print the newest schema of a type: Avro as its author wrote it, or JSON Schema of its data in JSON."""
-    _print(call, under(partner, "types", event_type, "schema"), {"as": form, "direction": direction}, file)
+    path = under(partner, "types", event_type, "schema")
+    answer = _fetch(call, path, {"as": form, "direction": direction})
+    if form == "avro":
+        _put(call, answer.content, file)
+    else:
+        _put(call, json.dumps(answer.document(), ensure_ascii=False, indent=2).encode(), file)
     return None
 
 
@@ -84,14 +90,18 @@ def show_sample(
     file: File = None,
 ) -> Exit | None:
     """Print data of a type that is valid as it stands: gateway types sample TYPE | gateway send TYPE -."""
-    _print(call, under(partner, "types", event_type, "sample"), {"direction": direction}, file)
+    answer = _fetch(call, under(partner, "types", event_type, "sample"), {"direction": direction})
+    _put(call, answer.content, file)
     return None
 
 
-def _print(call: Invocation, path: str, params: Params, file: Path | None) -> None:
-    """Print or save a text as the gateway gives it: it is JSON, whatever was asked for."""
+def _fetch(call: Invocation, path: str, params: Params) -> Answer:
     with call.client() as client:
-        text = client.get(path, params, accept="application/schema+json, application/json").content
+        return client.get(path, params, accept="application/schema+json, application/json")
+
+
+def _put(call: Invocation, text: bytes, file: Path | None) -> None:
+    """Print or save a text that is JSON whatever was asked for."""
     raw = text.rstrip(b"\n") + b"\n"
     if file is None:
         call.output.out.write(raw.decode())
