@@ -8,8 +8,6 @@ from typing import NoReturn, Protocol
 
 from schemas.errors import ContainerError
 
-_MOST_AT_ONCE = 1024 * 1024
-
 
 class ReadableFile(Protocol):
     """A file opened for reading bytes; its `read` may give fewer than asked for, and none at the end."""
@@ -57,7 +55,7 @@ class Source:
         pieces, missing = [self._ahead[:size]], size - len(self._ahead[:size])
         self._ahead = self._ahead[size:]
         while missing:
-            piece = self._file.read(min(missing, _MOST_AT_ONCE))
+            piece = self._file.read(missing)
             if not piece:
                 self.refuse(f"the file ends {missing} bytes too early")
             pieces.append(piece)

@@ -92,11 +92,12 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     "a value of 2 MiB": (header(more={"k": b"v" * 2 * MIB}), "at most"),
     "two values of 600 KiB": (header(more={"k": b"v" * 600_000, "l": b"v" * 600_000}), "at most"),
     "a name of 2 MiB": (header(more={"k" * 2 * MIB: b""}), "at most"),
+    "names of 40 KB each": (header(more={f"{one:040000}": b"" for one in range(30)}), "at most"),
     "a value of 2^62 bytes": (raw_header(number(1) + sized(b"k") + number(2**62)), "at most"),
     "a value of -1 bytes": (raw_header(number(1) + sized(b"k") + number(-1)), "claims -1 bytes"),
     "a count that is padded": (raw_header(b"\x82\x00" + entry("k", "v") + number(0)), "shortest form"),
     "a count of eleven bytes": (raw_header(b"\x80" * 10 + b"\x01"), "shortest form"),
-    "a count beyond 64 bits": (raw_header(b"\xff" * 9 + b"\x7f"), "shortest form"),
+    "a count beyond 64 bits": (raw_header(b"\xfe" + b"\xff" * 8 + b"\x7f"), "shortest form"),
     "a block longer than it says": (
         raw_header(number(-1) + number(1) + entry("avro.schema", TEXT) + number(0)),
         "not as long as it says",

@@ -167,6 +167,7 @@ def test_named_types_meet_by_their_last_name_or_by_an_alias(
 def test_a_symbol_that_the_reader_lacks_becomes_its_default() -> None:
     resolve = resolver(enum("A", "B", "C"), enum("C", "X", default="X"))
     assert [resolve(symbol) for symbol in "ABC"] == ["X", "X", "C"]
+    assert resolver(enum("A", "B"), enum("X", default="X"))("A") == "X"
 
 
 def test_a_symbol_that_the_reader_lacks_is_a_fault_without_a_default() -> None:
@@ -229,6 +230,42 @@ def test_a_branch_that_reads_every_datum_comes_before_one_that_may_fail() -> Non
     partial, whole = enum("A", name="a.E"), enum("A", "B", name="b.E")
     assert resolver(enum("A", "B", name="a.E"), [partial, whole])("B") == (1, "B")
     assert resolver(enum("A", "B", name="a.E"), [partial, "string"])("A") == (0, "A")
+
+
+def _array(kind: Any) -> Any:
+    return {"type": "array", "items": kind}
+
+
+def _map(kind: Any) -> Any:
+    return {"type": "map", "values": kind}
+
+
+def _nullable(kind: Any) -> Any:
+    return ["null", kind]
+
+
+def _bare(kind: Any) -> Any:
+    return kind
+
+
+@pytest.mark.parametrize(
+    ("written", "wrapped", "datum"),
+    [
+        (_bare, _bare, "B"),
+        (_array, _array, ["B"]),
+        (_map, _map, {"x": "B"}),
+        (_nullable, _nullable, (1, "B")),
+        (_bare, _nullable, "B"),
+    ],
+)
+def test_what_may_fail_within_a_branch_counts_for_the_branch(
+    written: Callable[[Any], Any], wrapped: Callable[[Any], Any], datum: Any
+) -> None:
+    partial = record(("x", wrapped(enum("A", name="E"))), name="a.R")
+    whole = record(("x", wrapped(enum("A", "B", name="E"))), name="b.R")
+    writer = record(("x", written(enum("A", "B", name="E"))), name="a.R")
+    assert resolver(writer, [partial, whole])([datum])[0] == 1
+    assert resolver(writer, [whole, partial])([datum])[0] == 0
 
 
 def test_the_refusal_of_a_union_names_what_its_namesake_lacks() -> None:
