@@ -131,7 +131,7 @@ class Ask:
             RegistryError: 42201, the body is none, or of a kind that is not held here; 42210.
         """
         body = await self.members(42201, "Invalid schema")
-        if body.get("schemaType") not in {None, "", _AVRO}:
+        if body.get("schemaType") not in (None, "", _AVRO):
             raise RegistryError(42201, "Invalid schema: schemaType is AVRO here, no other kind is held")
         if body.get("ruleSet"):
             raise RegistryError(42210, "Invalid ruleset: no rules are held here, leave ruleSet out")
@@ -228,7 +228,7 @@ def _is_version(number: Any) -> TypeGuard[int]:
 def _given(body: Mapping[str, Any], name: str) -> int | None:
     """A number that an import gives; absent, null, 0 and -1 give none."""
     number = body.get(name)
-    if number in {None, 0, -1}:
+    if number is None or (type(number) is int and number in {0, -1}):
         return None
     if type(number) is not int or not 0 < number <= LARGEST:
         raise RegistryError(42201, f"Invalid schema: the member {name} must be a number from 1 to {LARGEST}")
