@@ -8,11 +8,48 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.running import CONTRACT, ORDER, ROOT, Gateway, orders
 from tests.acceptance.stacks import only_files
+from tests.json_schema_oracle import accepts
+
+FULL: dict[str, Any] = {
+    "type": "record",
+    "name": "Full",
+    "namespace": "com.acme",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "customer_id", "type": "long"},
+        {"name": "placed_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "due", "type": ["null", {"type": "int", "logicalType": "date"}], "default": None},
+        {"name": "total", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+        {"name": "cart", "type": {"type": "string", "logicalType": "uuid"}},
+        {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["NEW", "PAID"]}},
+        {
+            "name": "lines",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "Line",
+                    "fields": [{"name": "sku", "type": "string"}, {"name": "qty", "type": "int"}],
+                },
+            },
+        },
+        {"name": "tags", "type": {"type": "map", "values": ["null", "string"]}},
+    ],
+}
+PARTNER_CONTRACT = """\
+gateway: v1
+partner: acme
+sends:
+  order.placed: {schema: full.avsc, id: /order_id, key: /customer_id, time: /placed_at, search: [/state]}
+receives:
+  order.accepted: {schema: full.avsc, id: [/order_id, /cart], json: avro}
+"""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -70,6 +107,33 @@ def test_the_readme_s_way_from_a_contract_to_a_verified_proof(
     verified = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (verified.returncode, verified.stdout.splitlines()[0]) == (0, "proved")
     assert run("status").returncode == 8
+
+
+# What a sample is made of is in the process; the broker has a part only in what is sent, as in any event.
+@only_files
+def test_a_partner_s_first_day_from_a_sample_to_a_receipt(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    gateway.start()
+    assert gateway.apply(PARTNER_CONTRACT, {"full.avsc": json.dumps(FULL)}).status_code == 201
+    key = gateway.partner_key()
+    (tmp_path / "acme.key").write_text(key)
+    mine = ("--key", str(tmp_path / "acme.key"))
+    sample, schema = tmp_path / "o.json", tmp_path / "o.schema.json"
+    told = run("types", "schema", "order.placed", "--as", "jsonschema", "-o", str(schema), *mine)
+    assert told.returncode == 0, told.stderr
+    assert run("types", "sample", "order.placed", "-o", str(sample), *mine).returncode == 0
+    assert accepts(json.loads(schema.read_text()), sample.read_bytes())
+    tried = run("send", "order.placed", f"@{sample}", "--dry-run", *mine)
+    assert tried.returncode == 0, tried.stderr
+    with gateway.client(key) as client:
+        client.headers["Content-Type"] = "application/json"
+        data, path = sample.read_bytes(), "/v1/events/order.placed"
+        checked = client.post(f"{path}?dry_run=true", content=data)
+        sent = [client.post(path, content=data) for _ in range(2)]
+        refused = client.post(path, content=b'{"order_id":1}')
+        shown = client.get(refused.json()["hint"].split(" ")[1])
+    assert [one.status_code for one in (checked, *sent, refused)] == [200, 201, 200, 422]
+    assert sent[0].json()["receipt"] == sent[1].json()["receipt"]
+    assert shown.content == data
 
 
 # A pipe of the command: no broker and no database has a part in it.
