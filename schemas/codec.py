@@ -108,6 +108,10 @@ class Codec:
             DatumError: it is no datum of the schema, or breaks a logical type.
         """
         parts = self._parts()
+        print_avro = parts.print_avro
+        found = None if print_avro is None else print_avro(raw)
+        if found is not None:
+            return Decoded(found[0], _values(parts, found[1]))
         datum = parts.read(raw)
         return Decoded(parts.write(datum).encode(), _values(parts, datum))
 

@@ -16,6 +16,7 @@ from schemas.check import Check, compile_check
 from schemas.encoder import Encode, compile_encoder
 from schemas.fast_avro import CheckAvro, compile_avro_path
 from schemas.fast_json import EncodeJson, compile_json_path
+from schemas.fast_text import PrintAvro, compile_text_path
 from schemas.json_writer import Write, compile_writer
 from schemas.leaf import JsonFlavour
 from schemas.pointers import Pick, compile_pointers
@@ -66,6 +67,11 @@ class Parts:
     def check_avro(self) -> CheckAvro | None:
         """Whether a datum is canonical, in one go."""
         return compile_avro_path(self._root, self._pointers)
+
+    @cached_property
+    def print_avro(self) -> PrintAvro | None:
+        """Avro to JSON in one go."""
+        return compile_text_path(self._root, self._flavour, self._pointers)
 
 
 class Place:

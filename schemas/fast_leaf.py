@@ -15,12 +15,12 @@ from msgspec import Raw
 from schemas.avro_type import Enumeration, Fixed, Primitive, Scalar
 from schemas.decimal_text import encode_unscaled
 from schemas.errors import NotMineError
+from schemas.fast_clock import CLOCKS
 from schemas.fast_varint import long_bytes
 from schemas.json_reader import read_json
 from schemas.leaf import JsonFlavour, Leaf, leaf_of
 
 _BOUND: Final = 1 << 63
-_MOST_DAYS: Final = 4_096
 _ZERO: Final = ord("0")
 _QUOTE: Final = ord('"')
 pack_double: Final = struct.Struct("<d").pack
@@ -63,8 +63,8 @@ def _parser(kind: Primitive | Fixed, leaf: Leaf, flavour: JsonFlavour) -> Callab
         return leaf.parse
     if leaf.kinds == _EXACT:
         return _parse_token(leaf, logical.precision, logical.scale)
-    if logical.name in _CLOCKS:
-        return _parse_moment(leaf, _CLOCKS[logical.name])
+    if logical.name in CLOCKS:
+        return CLOCKS[logical.name].parser(leaf)
     return leaf.parse
 
 
@@ -103,60 +103,6 @@ def _parse_token(leaf: Leaf, precision: int, scale: int) -> Callable[[bytes], An
         return parse(value)
 
     return parse_token
-
-
-class _Clock:
-    """The parts of timestamps in one unit, by text; a date is learnt from the reference when it comes."""
-
-    def __init__(self, digits: int) -> None:
-        unit = 10**digits
-        self.days: dict[str, int] = {}
-        self.minutes: dict[str, int] = {
-            f"T{hour:02}:{minute:02}": (hour * 60 + minute) * 60 * unit
-            for hour in range(24)
-            for minute in range(60)
-        }
-        self.seconds: dict[str, int] = {f":{second:02}": second * unit for second in range(60)}
-        self.ends: dict[str, int] = {"Z": 0} | {
-            f".{thousandth:03}Z": thousandth * unit // 1000 for thousandth in range(1000)
-        }
-        self.offsets = {
-            f"{sign}{text[1:]}": units * factor
-            for text, units in self.minutes.items()
-            for sign, factor in (("+", 1), ("-", -1))
-        }
-
-
-_CLOCKS: Final = {name: _Clock(digits) for name, digits in (("timestamp-millis", 3), ("timestamp-micros", 6))}
-
-
-def _parse_moment(leaf: Leaf, clock: _Clock) -> Callable[[str | int], int]:
-    """A timestamp as most write it, put together from its parts."""
-    parse = leaf.parse
-    days, minutes, seconds = clock.days, clock.minutes, clock.seconds
-    ends, offsets = clock.ends, clock.offsets
-
-    def parse_moment(value: str | int) -> int:
-        if not isinstance(value, str):
-            return int(parse(value))
-        try:
-            return days[value[:10]] + minutes[value[10:16]] + seconds[value[16:19]] + ends[value[19:]]
-        except KeyError:
-            return parse_other(value)
-
-    def parse_other(value: str) -> int:
-        day = value[:10]
-        if day not in days:
-            if len(days) >= _MOST_DAYS:
-                days.clear()
-            days[day] = int(parse(f"{day}T00:00:00Z"))
-        try:
-            clock = minutes[value[10:16]] + seconds[value[16:19]] + ends[f"{value[19:-6]}Z"]
-            return int(parse(days[day] + clock - offsets[value[-6:]]))
-        except KeyError:
-            return int(parse(value))
-
-    return parse_moment
 
 
 def _parse_number(leaf: Leaf) -> Callable[[int | float], float]:

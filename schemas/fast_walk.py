@@ -5,6 +5,9 @@ end, where no byte is found, or where the datum does not end.
 """
 
 import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from schemas.avro_input import Input
@@ -17,7 +20,7 @@ from schemas.fast_source import Source, Wants
 from schemas.findings import Findings
 
 MOST_NODES: Final = 500
-_DEEPEST: Final = 8
+DEEPEST: Final = 8
 """Arrays, maps and unions inside each other; Python nests no more than 20 loops."""
 _LONGEST: Final = 1 << 20
 _ONE_BYTE: Final = 64
@@ -26,6 +29,12 @@ _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12
 _UUID_BYTES: Final = 36
 _KNOWN: Final = re.compile(r"decimal|uuid|date|time-\w+|(local-)?timestamp-\w+")
 """Logical types whose check is written here, or asked from the reference as bounds."""
+_PLAIN: Final = {
+    "boolean": ("raw[at] > 1", 1, "raw[at] == 1"),
+    "float": ("raw[at + 3] & 127 == 127 and raw[at + 2] > 127", 4, "unpack_float(raw, at)[0]"),
+    "double": ("raw[at + 7] & 127 == 127 and raw[at + 6] > 239", 8, "unpack_double(raw, at)[0]"),
+}
+"""When a value is wrong (not finite), its bytes, and how it is read."""
 
 
 class Walk:
@@ -35,7 +44,11 @@ class Walk:
         self.source = Source()
         self.nodes = 0
         self.source.constants.update(
-            read_size=reader(0, _LONGEST), is_uuid=_UUID.match, from_bytes=int.from_bytes, range=range
+            read_size=reader(0, _LONGEST),
+            is_uuid=_UUID.match,
+            from_bytes=int.from_bytes,
+            unpack_float=struct.Struct("<f").unpack_from,
+            unpack_double=struct.Struct("<d").unpack_from,
         )
 
     def emit(self, kind: AvroType, wants: Wants, depth: int) -> str:
@@ -47,11 +60,13 @@ class Walk:
             case Record():
                 return self._record(kind, wants, depth)
             case Array() | Map() | Union():
-                return self._reference(kind) if depth >= _DEEPEST else self._around(kind, wants, depth + 1)
+                return (
+                    self.read_by_reference(kind) if depth >= DEEPEST else self._around(kind, wants, depth + 1)
+                )
             case Enumeration():
-                return self._enumeration(kind, is_wanted=wants is not None)
+                return self.read_enumeration(kind, is_wanted=wants is not None)
             case Fixed() | Primitive():
-                return self._scalar(kind, is_wanted=wants is not None)
+                return self.read_scalar(kind, is_wanted=wants is not None)
 
     def _record(self, kind: Record, wants: Wants, depth: int) -> str:
         parts: list[str] = []
@@ -64,38 +79,54 @@ class Walk:
     def _around(self, kind: Array | Map | Union, wants: Wants, depth: int) -> str:
         if isinstance(kind, Union):
             return self._union(kind, wants, depth)
+        with self.items(kind):
+            self.emit(kind.values if isinstance(kind, Map) else kind.items, None, depth)
+        return "None"
+
+    @contextmanager
+    def items(self, kind: Array | Map) -> Iterator[str]:
+        """The lines around those for an item of an array or map; gives the variable of a map's name."""
         line, block = self.source.line, self.source.block
-        count = self.source.fresh("n")
-        self._size(count)
+        count, names = self.source.fresh("n"), self.source.fresh("s")
+        self.read_size(count)
         with block(f"if {count}:"):
             with block(f"if {count} > size - at:"):
                 line("raise NotMineError")
-            names = self.source.fresh("s")
+            wrong = "raw[at]"
             if isinstance(kind, Map):
                 line(f"{names} = set()")
+                wrong += f" or len({names}) != {count}"
             with block(f"for _ in range({count}):"):
-                if isinstance(kind, Map):
-                    line(f"{names}.add({self._bytes(is_text=True)})")
-                self.emit(kind.values if isinstance(kind, Map) else kind.items, None, depth)
-            with block(f"if raw[at]{f' or len({names}) != {count}' if isinstance(kind, Map) else ''}:"):
+                name = self.read_bytes(is_text=True) if isinstance(kind, Map) else ""
+                if name:
+                    line(f"{names}.add({name})")
+                yield name
+            with block(f"if {wrong}:"):
                 line("raise NotMineError")
             line("at += 1")
-        return "None"
 
     def _union(self, kind: Union, wants: Wants, depth: int) -> str:
-        line, block = self.source.line, self.source.block
-        index, datum = self.source.fresh("b"), self.source.fresh("d")
-        line(f"{index} = raw[at]")
-        line("at += 1")
-        for number, branch in enumerate(kind.branches):
-            with block(f"{'elif' if number else 'if'} {index} == {2 * number}:"):
-                inner = self.emit(branch, wants, depth)
-                line(f"{datum} = ({number}, {inner})" if wants is not None else "pass")
-        with block("else:"):
-            line("raise NotMineError")
+        datum = self.source.fresh("d")
+
+        def branch(number: int, one: AvroType) -> None:
+            inner = self.emit(one, wants, depth)
+            self.source.line("pass" if wants is None else f"{datum} = ({number}, {inner})")
+
+        self.branches(kind, branch)
         return datum
 
-    def _size(self, name: str) -> None:
+    def branches(self, kind: Union, branch: Callable[[int, AvroType], None]) -> None:
+        """The lines around those for each branch of a union, which `branch` writes."""
+        index = self.source.fresh("b")
+        self.source.line(f"{index} = raw[at]")
+        self.source.line("at += 1")
+        for number, one in enumerate(kind.branches):
+            with self.source.block(f"{'elif' if number else 'if'} {index} == {2 * number}:"):
+                branch(number, one)
+        with self.source.block("else:"):
+            self.source.line("raise NotMineError")
+
+    def read_size(self, name: str) -> None:
         """A length or count from zero up."""
         line, block = self.source.line, self.source.block
         line(f"{name} = raw[at]")
@@ -105,11 +136,11 @@ class Walk:
             line(f"{name} >>= 1")
             line("at += 1")
 
-    def _bytes(self, *, is_text: bool) -> str:
+    def read_bytes(self, *, is_text: bool) -> str:
         """A length and as many bytes; gives the variable that holds them."""
         line = self.source.line
         size, value = self.source.fresh("n"), self.source.fresh("s")
-        self._size(size)
+        self.read_size(size)
         line(f"{value} = raw[at:at + {size}]")
         line(f"at += {size}")
         if is_text:
@@ -117,28 +148,32 @@ class Walk:
                 line(f"{value}.decode()")
         return value
 
-    def _enumeration(self, kind: Enumeration, *, is_wanted: bool) -> str:
+    def read_enumeration(self, kind: Enumeration, *, is_wanted: bool) -> str:
+        """The lines for an enum; gives its symbol."""
         index = self.source.fresh("b")
         if len(kind.symbols) <= _ONE_BYTE:
             self.source.line(f"{index} = raw[at]")
             with self.source.block(f"if {index} & 1 or {index} > {2 * len(kind.symbols) - 2}:"):
                 self.source.line("raise NotMineError")
-            self.source.line(f"{index} >>= 1" if is_wanted else "pass")
+            if is_wanted:
+                self.source.line(f"{index} >>= 1")
             self.source.line("at += 1")
         else:
             read = self.source.constant("read", reader(0, len(kind.symbols) - 1))
             self.source.line(f"{index}, at = {read}(raw, at)")
         return f"{self.source.constant('symbols', kind.symbols)}[{index}]"
 
-    def _scalar(self, kind: Fixed | Primitive, *, is_wanted: bool) -> str:
+    def read_scalar(self, kind: Fixed | Primitive, *, is_wanted: bool) -> str:
+        """The lines for any other scalar; gives its plain form."""
         logical = "" if kind.logical is None else kind.logical.name
         if logical and not _KNOWN.fullmatch(logical):
-            return self._reference(kind)
+            return self.read_by_reference(kind)
         if kind.logical is not None and logical == "decimal":
             return self._decimal(kind, kind.logical.precision)
         if isinstance(kind, Fixed):
             value = self.source.fresh("s")
-            self.source.line(f"{value} = raw[at:at + {kind.size}]" if is_wanted else "pass")
+            if is_wanted:
+                self.source.line(f"{value} = raw[at:at + {kind.size}]")
             self.source.line(f"at += {kind.size}")
             return value
         match kind.name:
@@ -147,9 +182,9 @@ class Walk:
             case "string" if logical == "uuid":
                 return self._uuid()
             case "string":
-                return f"{self._bytes(is_text=True)}.decode()"
+                return f"{self.read_bytes(is_text=True)}.decode()"
             case "bytes":
-                return self._bytes(is_text=False)
+                return self.read_bytes(is_text=False)
             case _:
                 return self._plain(kind.name, is_wanted=is_wanted)
 
@@ -180,7 +215,7 @@ class Walk:
         if isinstance(kind, Fixed):
             line(f"{size} = {kind.size}")
         else:
-            self._size(size)
+            self.read_size(size)
             # Shortest: as many bytes as the number and its sign need.
             wrong += f" or {size} != ({value} if {value} >= 0 else ~{value}).bit_length() // 8 + 1"
         with self.source.block(f"if {size} > 20:"):
@@ -192,24 +227,19 @@ class Walk:
         return value
 
     def _plain(self, name: str, *, is_wanted: bool) -> str:
-        """Null, a boolean, a finite float or double; the last two have no text, so nobody wants them."""
+        """Null, a boolean, a finite float or double."""
+        if name not in _PLAIN:
+            return "None"
+        wrong, size, read = _PLAIN[name]
         value = self.source.fresh("v")
-        match name:
-            case "boolean":
-                self.source.line(f"{value} = raw[at] == 1" if is_wanted else "pass")
-                wrong, size = "raw[at] > 1", 1
-            case "float":
-                wrong, size = "raw[at + 3] & 127 == 127 and raw[at + 2] > 127", 4
-            case "double":
-                wrong, size = "raw[at + 7] & 127 == 127 and raw[at + 6] > 239", 8
-            case _:
-                return "None"
         with self.source.block(f"if {wrong}:"):
             self.source.line("raise NotMineError")
+        if is_wanted:
+            self.source.line(f"{value} = {read}")
         self.source.line(f"at += {size}")
         return value
 
-    def _reference(self, kind: AvroType) -> str:
+    def read_by_reference(self, kind: AvroType) -> str:
         """One part as the reference reads it, if it would write it so."""
         read, encode = compile_read(kind), compile_encoder(kind)
 
