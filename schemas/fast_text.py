@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union, branch_name
 from schemas.branches import is_ambiguous
+from schemas.decimal_text import format_decimal
 from schemas.errors import SchemasError
 from schemas.fast_clock import CLOCKS
 from schemas.fast_source import Source, Wants, wants_of
@@ -165,9 +166,24 @@ class _Printer:
         if self.flavour == "plain" and kind.logical is not None and kind.logical.name in CLOCKS:
             write = CLOCKS[kind.logical.name].writer(leaf)
             return f"{self.source.constant('write', write)}({datum})"
+        if self.flavour == "plain" and kind.logical is not None and kind.logical.name == "decimal":
+            write = _decimal_writer(kind.logical.scale)
+            return f"{self.source.constant('write', write)}({datum})"
         return f"{self.source.constant('write', leaf.json)}({datum})"
 
     def _reference(self, kind: AvroType) -> _Printed:
         datum = self.walk.read_by_reference(kind)
         write = self.source.constant("write", compile_writer(kind, self.flavour))
         return _Printed([f"{write}({datum})"], datum)
+
+
+def _decimal_writer(scale: int) -> Callable[[int], str]:
+    """The JSON text of a decimal."""
+
+    def write(unscaled: int) -> str:
+        digits = str(unscaled)
+        if len(digits) <= scale or unscaled < 0 or not scale:
+            return f'"{format_decimal(unscaled, scale)}"'
+        return f'"{digits[:-scale]}.{digits[-scale:]}"'
+
+    return write

@@ -191,13 +191,21 @@ class Walk:
     def _number(self, kind: Primitive, *, is_wanted: bool) -> str:
         least, most = bounds(kind)
         value = self.source.fresh("v")
-        if is_wanted or least > -_ONE_BYTE or most < _ONE_BYTE - 1:
-            self.source.line(f"{value}, at = {self.source.constant('read', reader(least, most))}(raw, at)")
-            return value
-        self.source.line("at += 1")
-        with self.source.block("if raw[at - 1] > 127:"):
-            self.source.line(f"at = {self.source.constant('skip', skipper(least, most))}(raw, at)")
-        return "None"
+        read = self.source.constant("read", reader(least, most))
+        if least > -_ONE_BYTE or most < _ONE_BYTE - 1:
+            self.source.line(f"{value}, at = {read}(raw, at)")
+        elif is_wanted:
+            self.source.line(f"{value} = raw[at]")
+            with self.source.block(f"if {value} > 127:"):
+                self.source.line(f"{value}, at = {read}(raw, at)")
+            with self.source.block("else:"):
+                self.source.line(f"{value} = ({value} >> 1) ^ -({value} & 1)")
+                self.source.line("at += 1")
+        else:
+            self.source.line("at += 1")
+            with self.source.block("if raw[at - 1] > 127:"):
+                self.source.line(f"at = {self.source.constant('skip', skipper(least, most))}(raw, at)")
+        return value
 
     def _uuid(self) -> str:
         value = self.source.fresh("s")

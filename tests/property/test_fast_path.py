@@ -122,6 +122,26 @@ def test_the_compiled_path_takes_exactly_the_avro_that_the_reference_takes(
             assert fast == _reference_avro(parts, other)
 
 
+@_SLOW
+@given(schemas_and_data(any_root=True), _FLAVOURS, st.data())
+def test_the_compiled_path_prints_the_reference_text(
+    case: tuple[str, list[Any]], flavour: JsonFlavour, draw: st.DataObject
+) -> None:
+    parts = _parts(case[0], flavour)
+    assert parts.print_avro is not None
+    for datum in case[1]:
+        raw = _encoded(parts, datum)
+        printed = parts.print_avro(raw)
+        assert printed is not None
+        assert printed[0] == parts.write(datum).encode()
+        assert _picked(parts, printed[1]) == _picked(parts, datum)
+        at = draw.draw(st.integers(0, len(raw)))
+        other = raw[:at] + draw.draw(_BYTES) + raw[at + draw.draw(st.integers(0, 2)) :]
+        printed = parts.print_avro(other)
+        if printed is not None:
+            assert printed[0] == parts.write(parts.read(other)).encode()
+
+
 _BYTES = st.binary(max_size=3) | st.sampled_from(
     [b"\x80", b"\xff", b"\x00", b"\x01", b"\x03", b"\x80\x00", b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01"]
 )
