@@ -23,6 +23,7 @@ from schemas.avro_type import (
     Field,
     Fixed,
     Map,
+    Named,
     Primitive,
     Record,
     Union,
@@ -30,20 +31,19 @@ from schemas.avro_type import (
 )
 from schemas.encoder import compile_encoder
 from schemas.errors import SchemaError
-from schemas.fault import Path
+from schemas.fault import Path, format_pointer
 from schemas.resolution_scalars import (
     SAME,
     Growth,
+    Never,
+    Outcome,
     Resolved,
     Run,
     is_namesake,
-    may_read,
-    refuse,
     resolve_enumeration,
     resolve_fixed,
     resolve_primitive,
     unreadable,
-    verify_names,
 )
 
 Resolve: TypeAlias = Callable[[Any], Any]
@@ -59,7 +59,10 @@ def compile_resolution(writer: AvroType, reader: AvroType) -> Resolve:
         SchemaError: no datum of the writer can be read as the reader's type (rule `resolution`, pointer into
             the reader's schema).
     """
-    run = _Compiler().compile(writer, reader, None).run
+    found = _Compiler().compile(writer, reader, None)
+    if isinstance(found, Never):
+        raise SchemaError("resolution", found.text, format_pointer(found.path))
+    run = found.run
     if run is None:
         return _same
 
@@ -96,49 +99,59 @@ def avro_reader_for(writer: AvroType, reader: AvroType) -> Callable[[bytes], byt
 
 class _Compiler:
     def __init__(self) -> None:
-        self.records: dict[tuple[str, str], Resolved | SchemaError] = {}
+        self.named: dict[tuple[str, str], Outcome] = {}
         """By full names of writer and reader: the work is that of the pairs, not of their uses."""
 
-    def compile(self, writer: AvroType, reader: AvroType, path: Path) -> Resolved:
-        if writer == reader:
-            return SAME
+    def compile(self, writer: AvroType, reader: AvroType, path: Path) -> Outcome:
         if isinstance(writer, Union):
-            return self._from_union(writer, reader, path)
+            return SAME if writer == reader else self._from_union(writer, reader, path)
         if isinstance(reader, Union):
             return self._into_union(writer, reader, path)
-        return self._matched(writer, reader, path)
+        return self._pair(writer, reader, path)
 
-    def _matched(self, writer: AvroType, reader: AvroType, path: Path) -> Resolved:
+    def _pair(self, writer: AvroType, reader: AvroType, path: Path) -> Outcome:
         """Of two types that are no unions."""
-        match reader:
-            case Record() if isinstance(writer, Record):
-                return self._record_once(writer, reader, path)
-            case Array() if isinstance(writer, Array):
-                return _array(self.compile(writer.items, reader.items, (path, "items")))
-            case Map() if isinstance(writer, Map):
-                return _map(self.compile(writer.values, reader.values, (path, "values")))
-            case Enumeration() if isinstance(writer, Enumeration):
-                return resolve_enumeration(writer, reader, path)
-            case Fixed() if isinstance(writer, Fixed):
-                return resolve_fixed(writer, reader, path)
-            case Primitive() if isinstance(writer, Primitive):
-                return resolve_primitive(writer, reader, path)
-            case _:
-                raise unreadable(writer, reader, path)
+        if isinstance(writer, Named) and isinstance(reader, Named):
+            names = (writer.name, reader.name)
+            if names not in self.named:
+                self.named[names] = self._namesakes(writer, reader, path)
+            return self.named[names]
+        if isinstance(writer, Array) and isinstance(reader, Array):
+            return _array(self.compile(writer.items, reader.items, (path, "items")))
+        if isinstance(writer, Map) and isinstance(reader, Map):
+            return _map(self.compile(writer.values, reader.values, (path, "values")))
+        if isinstance(writer, Primitive) and isinstance(reader, Primitive):
+            return resolve_primitive(writer, reader, path)
+        return unreadable(writer, reader, path)
 
-    def _from_union(self, writer: Union, reader: AvroType, path: Path) -> Resolved:
-        found: list[Resolved | SchemaError] = []
-        for branch in writer.branches:
-            try:
-                found.append(self.compile(branch, reader, path))
-            except SchemaError as error:
-                found.append(error)
-        errors = [one for one in found if isinstance(one, SchemaError)]
-        if len(errors) == len(found):
-            raise errors[0]
-        wanted = describe(reader) if errors else ""
+    def _namesakes(self, writer: Named, reader: Named, path: Path) -> Outcome:
+        if writer == reader:
+            return SAME
+        if type(writer) is not type(reader):
+            return unreadable(writer, reader, path)
+        if not is_namesake(writer, reader):
+            text = f"the reader is named {reader.name}, the writer {writer.name}"
+            return Never((path, "name"), text)
+        found = self._same_kind(writer, reader, path)
+        return found._replace(is_namesake=True) if isinstance(found, Never) else found
+
+    def _same_kind(self, writer: Named, reader: Named, path: Path) -> Outcome:
+        if isinstance(writer, Record) and isinstance(reader, Record):
+            return self._record(writer, reader, path)
+        if isinstance(writer, Enumeration) and isinstance(reader, Enumeration):
+            return resolve_enumeration(writer, reader, path)
+        if isinstance(writer, Fixed) and isinstance(reader, Fixed):
+            return resolve_fixed(writer, reader, path)
+        return unreadable(writer, reader, path)
+
+    def _from_union(self, writer: Union, reader: AvroType, path: Path) -> Outcome:
+        found = [self.compile(branch, reader, path) for branch in writer.branches]
+        refused = [one for one in found if isinstance(one, Never)]
+        if len(refused) == len(found):
+            return refused[0]
+        wanted = describe(reader) if refused else ""
         runs = [
-            _refusal(branch, wanted) if isinstance(one, SchemaError) else one.run
+            _refusal(branch, wanted) if isinstance(one, Never) else one.run
             for branch, one in zip(writer.branches, found, strict=True)
         ]
 
@@ -149,24 +162,20 @@ class _Compiler:
 
         return Resolved(run, all(isinstance(one, Resolved) and one.is_total for one in found))
 
-    def _into_union(self, writer: AvroType, reader: Union, path: Path) -> Resolved:
+    def _into_union(self, writer: AvroType, reader: Union, path: Path) -> Outcome:
         """The best branch: one that reads every datum, then the one nearest to the writer's type."""
         best: tuple[tuple[bool, int, int], Run | None] | None = None
-        namesake: SchemaError | None = None
+        namesake: Never | None = None
         for index, branch in enumerate(reader.branches):
-            if not may_read(writer, branch):
+            found = self._pair(writer, branch, (path, index))
+            if isinstance(found, Never):
+                namesake = namesake or (found if found.is_namesake else None)
                 continue
-            try:
-                resolved = self.compile(writer, branch, (path, index))
-            except SchemaError as error:
-                if namesake is None and is_namesake(writer, branch):
-                    namesake = error
-                continue
-            rank = (not resolved.is_total, _distance(writer, branch), index)
+            rank = (not found.is_total, _distance(writer, branch), index)
             if best is None or rank < best[0]:
-                best = rank, resolved.run
+                best = rank, found.run
         if best is None:
-            raise namesake or unreadable(writer, reader, path)
+            return namesake or unreadable(writer, reader, path)
         (is_partial, _, chosen), inner = best
 
         def run(datum: Any, path: Path, findings: Growth) -> tuple[int, Any]:
@@ -174,20 +183,7 @@ class _Compiler:
 
         return Resolved(run, not is_partial)
 
-    def _record_once(self, writer: Record, reader: Record, path: Path) -> Resolved:
-        names = (writer.name, reader.name)
-        if names not in self.records:
-            try:
-                self.records[names] = self._record(writer, reader, path)
-            except SchemaError as error:
-                self.records[names] = error
-        found = self.records[names]
-        if isinstance(found, SchemaError):
-            raise found
-        return found
-
-    def _record(self, writer: Record, reader: Record, path: Path) -> Resolved:
-        verify_names(writer, reader, path)
+    def _record(self, writer: Record, reader: Record, path: Path) -> Outcome:
         slots = {field.name: slot for slot, field in enumerate(writer.fields)}
         defaults: list[Any] = []
         gained = bytearray()
@@ -198,11 +194,13 @@ class _Compiler:
             slot = _slot(field, slots)
             if slot is not None:
                 source = writer.fields[slot]
-                resolved = self.compile(source.type, field.type, (at, "type"))
-                plan.append((slot, resolved.run, source.name))
-                is_total = is_total and resolved.is_total
+                found = self.compile(source.type, field.type, (at, "type"))
+                if isinstance(found, Never):
+                    return found
+                plan.append((slot, found.run, source.name))
+                is_total = is_total and found.is_total
             elif field.default is ABSENT:
-                raise refuse(at, f"{field.name} is not in the writer, and has no default")
+                return Never(at, f"{field.name} is not in the writer, and has no default")
             else:
                 compile_encoder(field.type)(field.default, gained)
                 plan.append((len(writer.fields) + len(defaults), None, field.name))
@@ -228,10 +226,10 @@ def _slot(field: Field, slots: Mapping[str, int]) -> int | None:
     return next((slots[name] for name in (field.name, *field.aliases) if name in slots), None)
 
 
-def _array(items: Resolved) -> Resolved:
-    resolve = items.run
-    if resolve is None:
+def _array(items: Outcome) -> Outcome:
+    if isinstance(items, Never) or items.run is None:
         return items
+    resolve = items.run
 
     def run(datum: Any, path: Path, findings: Growth) -> list[Any]:
         return [resolve(item, (path, index), findings) for index, item in enumerate(datum)]
@@ -239,10 +237,10 @@ def _array(items: Resolved) -> Resolved:
     return Resolved(run, items.is_total)
 
 
-def _map(values: Resolved) -> Resolved:
-    resolve = values.run
-    if resolve is None:
+def _map(values: Outcome) -> Outcome:
+    if isinstance(values, Never) or values.run is None:
         return values
+    resolve = values.run
 
     def run(datum: Any, path: Path, findings: Growth) -> dict[str, Any]:
         return {name: resolve(item, (path, name), findings) for name, item in datum.items()}

@@ -7,9 +7,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from schemas.avro_type import AvroType, Enumeration, Fixed, Primitive, Record, describe
-from schemas.errors import SchemaError
-from schemas.fault import Path, format_pointer
+from schemas.avro_type import AvroType, Enumeration, Fixed, Named, Primitive, describe
+from schemas.fault import Path
 from schemas.findings import Findings
 
 MOST_DEFAULT_BYTES: Final = 8 * 1024 * 1024
@@ -51,25 +50,24 @@ class Resolved(NamedTuple):
     is_total: bool
 
 
+class Never(NamedTuple):
+    """Why no datum can be resolved: where in the reader's schema, what is wrong, and whether the names met.
+
+    A value and not an error: of two unions most pairs of branches have nothing in common.
+    """
+
+    path: Path
+    text: str
+    is_namesake: bool = False
+
+
+Outcome: TypeAlias = Resolved | Never
+
 SAME: Final = Resolved(None, is_total=True)
 
 
-def may_read(writer: AvroType, reader: AvroType) -> bool:
-    """Whether it is worth a try, for types that are no unions: cheap, for the many pairs of two unions."""
-    if isinstance(writer, Primitive) and isinstance(reader, Primitive):
-        return writer.name == reader.name or (writer.name, reader.name) in _PROMOTIONS
-    if isinstance(writer, Record | Enumeration | Fixed):
-        return is_namesake(writer, reader)
-    return type(writer) is type(reader)
-
-
-def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) -> Resolved:
-    """How symbols are resolved; one that the reader lacks is its default.
-
-    Raises:
-        SchemaError: other names, or no symbol of the writer can be read.
-    """
-    verify_names(writer, reader, path)
+def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) -> Outcome:
+    """How symbols are resolved; one that the reader lacks is its default."""
     known, default = frozenset(reader.symbols), reader.default
     missing = [symbol for symbol in writer.symbols if symbol not in known]
     if not missing:
@@ -77,7 +75,7 @@ def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) ->
     if default is None and len(missing) == len(writer.symbols):
         shown = ", ".join(missing[:_SHOWN_SYMBOLS])
         text = f"the reader lacks {len(missing)} symbols and has no default: {shown}"
-        raise refuse((path, "symbols"), text)
+        return Never((path, "symbols"), text)
 
     def run(datum: Any, path: Path, findings: Growth) -> str | None:
         if datum in known:
@@ -89,74 +87,44 @@ def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) ->
     return Resolved(run, default is not None)
 
 
-def resolve_fixed(writer: Fixed, reader: Fixed, path: Path) -> Resolved:
-    """How bytes of a fixed size are resolved.
-
-    Raises:
-        SchemaError: other names, sizes or logical types.
-    """
-    verify_names(writer, reader, path)
+def resolve_fixed(writer: Fixed, reader: Fixed, path: Path) -> Outcome:
+    """How bytes of a fixed size are resolved."""
     if writer.size != reader.size:
-        raise refuse((path, "size"), f"the reader wants {reader.size} bytes, the writer has {writer.size}")
-    _verify_logical(writer, reader, path)
-    return SAME
+        text = f"the reader wants {reader.size} bytes, the writer has {writer.size}"
+        return Never((path, "size"), text)
+    return _other_meaning(writer, reader, path) or SAME
 
 
-def resolve_primitive(writer: Primitive, reader: Primitive, path: Path) -> Resolved:
-    """How a value is resolved, promoted where the types differ.
-
-    Raises:
-        SchemaError: no promotion leads from the one type to the other, or the logical types differ.
-    """
+def resolve_primitive(writer: Primitive, reader: Primitive, path: Path) -> Outcome:
+    """How a value is resolved, promoted where the types differ."""
     if writer.name != reader.name and (writer.name, reader.name) not in _PROMOTIONS:
-        raise unreadable(writer, reader, path)
-    _verify_logical(writer, reader, path)
-    return Resolved(_PROMOTIONS.get((writer.name, reader.name)), is_total=True)
+        return unreadable(writer, reader, path)
+    found = Resolved(_PROMOTIONS.get((writer.name, reader.name)), is_total=True)
+    return _other_meaning(writer, reader, path) or found
 
 
-def verify_names(
-    writer: Record | Enumeration | Fixed, reader: Record | Enumeration | Fixed, path: Path
-) -> None:
-    """Hold a reader to the writer's name, namespaces aside, or to its own aliases.
-
-    Raises:
-        SchemaError: it has neither.
-    """
-    if not is_namesake(writer, reader):
-        raise refuse((path, "name"), f"the reader is named {reader.name}, the writer {writer.name}")
-
-
-def is_namesake(writer: AvroType, reader: AvroType) -> bool:
+def is_namesake(writer: Named, reader: Named) -> bool:
     """Whether both are of one kind and one name, namespaces aside, or the writer's is a reader's alias."""
-    if not isinstance(reader, Record | Enumeration | Fixed) or not isinstance(
-        writer, Record | Enumeration | Fixed
-    ):
-        return False
     if type(writer) is not type(reader):
         return False
     return writer.name.rpartition(".")[2] == reader.name.rpartition(".")[2] or writer.name in reader.aliases
 
 
-def _verify_logical(writer: Primitive | Fixed, reader: Primitive | Fixed, path: Path) -> None:
-    """Refuse logical types that would turn the same bytes into another value. Precision may grow."""
+def _other_meaning(writer: Primitive | Fixed, reader: Primitive | Fixed, path: Path) -> Never | None:
+    """Logical types that would turn the same bytes into another value. Precision may grow."""
     ours, theirs = reader.logical, writer.logical
     if ours is None and theirs is None:
-        return
+        return None
     if ours is not None and theirs is not None:
         is_same = (ours.name, ours.scale) == (theirs.name, theirs.scale)
         if is_same and ours.precision >= theirs.precision:
-            return
-    raise refuse((path, "logicalType"), f"{describe(writer)} would be read as {describe(reader)}")
+            return None
+    return Never((path, "logicalType"), f"{describe(writer)} would be read as {describe(reader)}")
 
 
-def unreadable(writer: AvroType, reader: AvroType, path: Path) -> SchemaError:
-    """The error for types that have nothing in common."""
-    return refuse(path, f"{describe(writer)} cannot be read as {describe(reader)}")
-
-
-def refuse(path: Path, text: str) -> SchemaError:
-    """The error for a place in the reader's schema."""
-    return SchemaError("resolution", text, format_pointer(path))
+def unreadable(writer: AvroType, reader: AvroType, path: Path) -> Never:
+    """The outcome for types that have nothing in common."""
+    return Never(path, f"{describe(writer)} cannot be read as {describe(reader)}")
 
 
 def _to_float(datum: Any, _: Path, __: Growth) -> float:
