@@ -15,6 +15,7 @@ import httpx
 
 from gateway.cli.errors import AnswerError, ProblemError, UnreachableError, UsageError
 from gateway.cli.place import Place
+from gateway.cli.registry_answers import registry_problem
 
 Params = Mapping[str, str | int | bool | None]
 
@@ -164,6 +165,9 @@ class Client:
             raise _unreachable(self.url, error) from error
         if response.headers.get("content-type", "").startswith(_PROBLEM):
             raise _problem(response)
+        refused = registry_problem(response) if response.status_code >= _REFUSED else None
+        if refused is not None:
+            raise refused
         if response.status_code >= _REFUSED or response.is_redirect:
             raise _strange(response.status_code)
         return Answer(response.status_code, dict(response.headers), response.content)

@@ -47,7 +47,7 @@ async def compare_with_subject(call: Call) -> Response:
         rule = shelf.rule(subject)
         if not shelf.sees(subject):
             raise refusal.subject_unknown(subject)
-        if rule is not None and rule.is_shared:
+        if rule is not None and (rule.is_shared or rule.channels):
             return _compare_with_line(ask, session, rule, schema)
         return _compare(ask, session, shelf, schema, shelf.places(session, subject), wanted)
 
@@ -65,12 +65,15 @@ def _compare(
 
 
 def _compare_with_line(ask: Ask, session: Session, rule: Rule, schema: Schema) -> tuple[str, ...]:
-    """With the versions of the contract's line whose schema has this name; no other would be let in."""
-    channel = rule.like(schema)
+    """With the versions of the contract's line, as a plan does: those that are accepted go first.
+
+    Of several lines it is the one whose schema has this name; no other would be let in.
+    """
+    channel = rule.like(schema) if rule.is_shared else rule.channels[0]
     if channel is None:
         return (f"the contract of partner {rule.partner} has no type whose schema is named {schema.name}",)
     line = Rule(channel.line.subject, rule.partner, rule.direction, schema.name, (channel,))
-    places = tuple(place for place, _ in line.versions(deleted=False))
+    places = tuple(place for place, _ in line.versions(deleted=True))
     level = effective_level(channel.line.terms.compatibility, None)
     return registration.compare(session, schema, places, level, is_strict=_is_strict(ask))
 
