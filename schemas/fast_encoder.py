@@ -1,147 +1,16 @@
 """The source of an encoder: what msgspec decoded, to Avro bytes, checked on the way, in one function.
 
-Each node knows the type that msgspec decodes for it, and writes the lines that turn a value of that type into
-pieces of Avro. On the way the JSON strings that were decoded are counted, names among them, so that the
-caller can tell whether any was dropped.
+Here are the nodes that hold others; `fast_scalars` has the rest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from msgspec import Raw, UnsetType
 
-from schemas.fast_leaf import FastLeaf
+from schemas.fast_node import Emitted, Node, sized
 from schemas.fast_source import Piece, Source, Wants
-from schemas.fast_varint import LEAST_LARGE
-
-_QUOTE = ord('"')
-
-
-class Emitted(NamedTuple):
-    """Pieces of Avro in their order, and an expression for the plain form where it is wanted."""
-
-    pieces: list[Piece]
-    datum: str
-
-
-class Node(Protocol):
-    """A type on the compiled path."""
-
-    @property
-    def annotation(self) -> Any:
-        """The type that msgspec decodes."""
-
-    @property
-    def texts(self) -> int:
-        """How many JSON strings each value takes; the lines that it writes count what differs."""
-
-    def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
-        """Write the lines for a value that stands in the variable `value`."""
-
-
-def count_quotes(raw: bytes) -> int:
-    """The quotes of a JSON text that open or close a string: those that no backslash stands before.
-
-    Of a row of backslashes every second one is itself escaped.
-    """
-    if b"\\" not in raw:
-        return raw.count(b'"')
-    return raw.count(b'"') - raw.replace(rb"\\", b"").count(rb"\"")
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A string."""
-
-    annotation: Any = str
-    texts: int = 1
-
-    def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
-        """Encode; its length is bounded by that of the event."""
-        del wants
-        raw = source.fresh("s")
-        source.line(f"{raw} = {value}.encode()")
-        return Emitted(_sized(source, raw), value)
-
-
-@dataclass(frozen=True, slots=True)
-class Integer:
-    """An int or long without logical type; `bound`: 2 to the power of its bits less one."""
-
-    bound: int
-    annotation: Any = int
-    texts: int = 0
-
-    def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
-        """Hold it to its range."""
-        del wants
-        raw = source.fresh("s")
-        with source.block(f"if -64 <= {value} < {LEAST_LARGE}:"):
-            source.line(f"{raw} = short[{value}]")
-        with source.block(f"elif {-self.bound} <= {value} < {self.bound}:"):
-            source.line(f"{raw} = long_bytes({value})")
-        with source.block("else:"):
-            source.line("raise NotMineError")
-        return Emitted([raw], value)
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Null."""
-
-    annotation: Any = None
-    texts: int = 0
-
-    def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
-        """It takes no bytes."""
-        del source, wants
-        return Emitted([], value)
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """Any other scalar. `is_number`: a float, whose zero may stand for a number that nobody can hold."""
-
-    leaf: FastLeaf
-    is_number: bool
-
-    @property
-    def annotation(self) -> Any:
-        """The leaf's."""
-        return self.leaf.annotation
-
-    @property
-    def texts(self) -> int:
-        """One where it is always a string."""
-        return int(self.annotation is str)
-
-    def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
-        """Call the leaf."""
-        del wants
-        datum = value
-        if self.annotation is Raw:
-            source.line(f"{value} = bytes({value})")
-            source.line(f"if {value}[0] == {_QUOTE}: texts += 1")
-        elif self.annotation == str | int:
-            source.line(f"if {value}.__class__ is str: texts += 1")
-        if self.is_number:
-            with source.block(f"if {value}.__class__ is int:"):
-                source.line(f"{value} = {source.constant('parse', self.leaf.parse)}({value})")
-            with source.block(f"elif not {value} and has_wild_exponent(raw):"):
-                source.line("raise NotMineError")
-        elif self.leaf.parse is not None:
-            datum = source.fresh("d")
-            source.line(f"{datum} = {source.constant('parse', self.leaf.parse)}({value})")
-        raw = source.fresh("s")
-        encode = self.leaf.encode
-        if encode is str.encode:
-            source.line(f"{raw} = {datum}.encode()")
-        elif isinstance(encode, Mapping):
-            source.line(f"{raw} = {source.constant('table', encode)}[{datum}]")
-        else:
-            source.line(f"{raw} = {source.constant('encode', encode)}({datum})")
-        return Emitted(_sized(source, raw) if self.leaf.is_sized else [raw], datum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +79,8 @@ class Entries:
         with source.block(f"for {name}, {item} in {value}.items():"):
             source.line(f"{name} = {name}.encode()")
             emitted = self.item.emit(source, item, None)
-            _append(source, block, [*_sized(source, name), *emitted.pieces])
+            _append(source, block, [*sized(source, name), *emitted.pieces])
         return Emitted(_closed(source, block, value), value)
-
-
-def _sized(source: Source, raw: str) -> list[Piece]:
-    """Bytes with their length before them."""
-    size = source.fresh("n")
-    source.line(f"{size} = len({raw})")
-    return [f"short[{size}] if {size} < {LEAST_LARGE} else long_bytes({size})", raw]
 
 
 def _append(source: Source, block: str, pieces: Sequence[Piece]) -> None:

@@ -28,10 +28,10 @@ from msgspec.json import Decoder
 
 from schemas.avro_type import AvroType
 from schemas.errors import SchemasError
-from schemas.fast_encoder import Node, count_quotes
+from schemas.fast_node import Node, count_quotes
 from schemas.fast_shape import MOST_NODES, Builder
 from schemas.fast_source import Source, Wants, wants_of
-from schemas.fast_varint import SHORT, long_bytes
+from schemas.fast_varint import LAST, PAIRS, SHORT, long_bytes
 from schemas.leaf import JsonFlavour
 
 _MOST_BYTES: Final = 200_000
@@ -64,6 +64,8 @@ def compile_json_path(root: AvroType, flavour: JsonFlavour, pointers: Sequence[s
     source.constants.update(
         decode=Decoder(node.annotation).decode,
         short=SHORT,
+        pairs=PAIRS,
+        last=LAST,
         long_bytes=long_bytes,
         UNSET=UNSET,
         UNSURE=UNSURE,

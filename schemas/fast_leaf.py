@@ -21,8 +21,6 @@ from schemas.json_reader import read_json
 from schemas.leaf import JsonFlavour, Leaf, leaf_of
 
 _BOUND: Final = 1 << 63
-_ZERO: Final = ord("0")
-_QUOTE: Final = ord('"')
 pack_double: Final = struct.Struct("<d").pack
 pack_float: Final = struct.Struct("<f").pack
 
@@ -62,7 +60,7 @@ def _parser(kind: Primitive | Fixed, leaf: Leaf, flavour: JsonFlavour) -> Callab
     if logical is None or flavour != "plain":
         return leaf.parse
     if leaf.kinds == _EXACT:
-        return _parse_token(leaf, logical.precision, logical.scale)
+        return _parse_token(leaf)
     if logical.name in CLOCKS:
         return CLOCKS[logical.name].parser(leaf)
     return leaf.parse
@@ -79,24 +77,11 @@ def _encoder(kind: Primitive | Fixed) -> tuple[Callable[[Any], bytes], bool]:
     return _PRIMITIVES[kind.name], kind.name in {"bytes", "string"}
 
 
-def _parse_token(leaf: Leaf, precision: int, scale: int) -> Callable[[bytes], Any]:
-    """A decimal from the token itself: a number's digits are not lost in a float on the way."""
+def _parse_token(leaf: Leaf) -> Callable[[bytes], Any]:
+    """A decimal from the bytes of its JSON."""
     parse = leaf.parse
-    point, last, least = -2 - scale, -1 - scale, scale + 1
 
     def parse_token(token: bytes) -> Any:
-        # Digits alone, all of the fraction there, no zero in front: the text spells its unscaled integer.
-        if scale:
-            digits = token[1:point] + token[last:-1] if token[point:last] == b"." else b""
-        else:
-            digits = token[1:-1]
-        if (
-            digits.isdigit()
-            and least <= len(digits) <= precision
-            and (digits[0] != _ZERO or len(digits) == least)
-            and token[0] == _QUOTE
-        ):
-            return int(digits)
         value = read_json(token)
         if type(value) not in _EXACT:
             raise NotMineError

@@ -26,21 +26,10 @@ from schemas.avro_type import (
 from schemas.branches import is_ambiguous
 from schemas.check import compile_check, when_absent
 from schemas.encoder import compile_encoder
-from schemas.fast_encoder import (
-    Choice,
-    Entries,
-    Integer,
-    Items,
-    Member,
-    Node,
-    Nothing,
-    Object,
-    Opaque,
-    Scalar,
-    Text,
-    count_quotes,
-)
+from schemas.fast_encoder import Choice, Entries, Items, Member, Object, Opaque
 from schemas.fast_leaf import NUMBERS, fast_leaf
+from schemas.fast_node import Node, count_quotes
+from schemas.fast_scalars import Digits, Integer, Nothing, Number, Scalar, Text
 from schemas.findings import Findings
 from schemas.json_reader import read_with_findings
 from schemas.leaf import JsonFlavour, leaf_of
@@ -102,9 +91,12 @@ class Builder:
         leaf = fast_leaf(kind, self.flavour)
         if leaf is None:
             return self._opaque(kind)
-        is_number = leaf_of(kind, self.flavour).kinds == NUMBERS
-        self.has_numbers = self.has_numbers or is_number
-        return Scalar(leaf, is_number)
+        if leaf_of(kind, self.flavour).kinds == NUMBERS:
+            self.has_numbers = True
+            return Number(leaf)
+        if leaf.annotation is Raw and isinstance(kind, Primitive) and kind.logical and leaf.parse:
+            return Digits(leaf.parse, kind.logical.precision, kind.logical.scale)
+        return Scalar(leaf)
 
     def _record(self, kind: Record, depth: int) -> Object:
         members = tuple(self._member(field, index, depth) for index, field in enumerate(kind.fields))

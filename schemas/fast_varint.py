@@ -7,6 +7,10 @@ from typing import Final
 
 LEAST_LARGE: Final = 8_192
 """The first integer from zero up that is not in the table."""
+LEAST_MIDDLE: Final = 1 << 27
+"""The first number from zero up whose zig-zag takes more than twice 14 bits."""
+LEAST_LONG: Final = 1 << 41
+"""The first whose zig-zag takes more than three times 14 bits."""
 _PAIR: Final = 1 << 14
 _PAIR_BITS: Final = 14
 _PAIR_MASK: Final = _PAIR - 1
@@ -22,9 +26,9 @@ def _plain(rest: int) -> bytes:
     return bytes(out)
 
 
-_PAIRS: Final = [bytes((bits & 0x7F | 0x80, bits >> 7 | 0x80)) for bits in range(_PAIR)]
+PAIRS: Final = [bytes((bits & 0x7F | 0x80, bits >> 7 | 0x80)) for bits in range(_PAIR)]
 """Fourteen bits with more to come."""
-_LAST: Final = [_plain(bits) for bits in range(_PAIR)]
+LAST: Final = [_plain(bits) for bits in range(_PAIR)]
 """The last one to fourteen bits."""
 
 
@@ -32,15 +36,15 @@ def long_bytes(value: int) -> bytes:
     """The varint of a 64-bit integer in zig-zag."""
     rest = (value << 1) ^ (value >> 63)
     if rest < _PAIR:
-        return _LAST[rest]
-    first = _PAIRS[rest & _PAIR_MASK]
+        return LAST[rest]
+    first = PAIRS[rest & _PAIR_MASK]
     rest >>= _PAIR_BITS
     if rest < _PAIR:
-        return first + _LAST[rest]
-    second = _PAIRS[rest & _PAIR_MASK]
+        return first + LAST[rest]
+    second = PAIRS[rest & _PAIR_MASK]
     rest >>= _PAIR_BITS
     if rest < _PAIR:
-        return first + second + _LAST[rest]
+        return first + second + LAST[rest]
     return first + second + _plain(rest)
 
 

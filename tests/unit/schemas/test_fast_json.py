@@ -8,8 +8,8 @@ import pytest
 
 from schemas.check import compile_check
 from schemas.encoder import compile_encoder
-from schemas.fast_encoder import count_quotes
 from schemas.fast_json import EncodeJson, compile_json_path
+from schemas.fast_node import count_quotes
 from schemas.fast_source import source_of
 from schemas.findings import Findings
 from schemas.json_reader import read_with_findings
