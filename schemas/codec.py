@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from schemas.compiled import MOST_TEXT, Parts, Place, Shelf
+from schemas.compiled import MOST_TEXT, PATIENCE, Parts, Place, Shelf
 from schemas.errors import DatumError
 from schemas.fault import Fault
 from schemas.findings import Findings
@@ -120,7 +120,8 @@ class Codec:
         place.is_used = True
         parts = place.parts
         if parts is None:
-            parts = self._shelf.fill(place, Parts(self.schema.root, self.json, self.pointers))
+            made = Parts(self.schema.root, self.json, self.pointers, patience=PATIENCE)
+            parts = self._shelf.fill(place, made)
         return parts
 
 

@@ -1,12 +1,13 @@
 """What is compiled from a schema, each part when it is first asked for, and a shelf that bounds what is kept.
 
 Ten thousand partners have thirty thousand codecs, few of which are busy at a time. A codec keeps its parts
-while there is room; when there is none, those go that were not asked for since the shelf was last full. They
-are compiled again when they are asked for again, in a few milliseconds.
+while there is room; when there is none, those go that were not asked for since the shelf was last full, and
+are compiled again when they are asked for again. The reference takes half a millisecond for that, a compiled
+path several: so the first events of a codec go by the reference, and one that is seldom used stays with it.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -25,14 +26,35 @@ from schemas.pointers import Pick
 MOST_TEXT: Final = 4 * 1024 * 1024
 """Bytes of schema texts whose parts are kept, per process: about 70 times as much memory at the most."""
 
+PATIENCE: Final = 16
+"""Data of one codec, each way, before a path is compiled for it; that costs as much as some forty save."""
+
 
 class Parts:
     """The reference's functions for one schema, and the compiled paths where it has them (else None)."""
 
-    def __init__(self, root: AvroType, flavour: JsonFlavour, pointers: Sequence[str]) -> None:
+    def __init__(
+        self, root: AvroType, flavour: JsonFlavour, pointers: Sequence[str], *, patience: int = 0
+    ) -> None:
+        """`patience`: how many data each compiled path leaves to the reference before it is compiled."""
         self._root = root
         self._flavour: JsonFlavour = flavour
         self._pointers = tuple(pointers)
+        if patience:
+            for path in ("encode_json", "check_avro", "print_avro"):
+                self.__dict__[path] = self._not_yet(path, patience)
+
+    def _not_yet(self, path: str, patience: int) -> Callable[[bytes], None]:
+        """Stands for a path until it is worth its making."""
+        left = patience
+
+        def leave(_: bytes) -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                self.__dict__.pop(path, None)  # made when it is next asked for
+
+        return leave
 
     @cached_property
     def check(self) -> Check:

@@ -10,46 +10,28 @@ they may be. Places behind the end are noticed at the latest at the end: each st
 must end where the datum ends.
 
 Left to the reference, where they stand: logical types that are not known here (durations), and what nests
-deeper than eight arrays, maps and unions. Left to it as a whole: schemas of more than `MOST_NODES` types,
+deeper than eight arrays, maps and unions. Left to it as a whole: schemas of more than 500 types,
 counted where they are used, larger data, and what the reference refuses.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from schemas.avro_type import AvroType
-from schemas.errors import SchemasError
 from schemas.fast_source import wants_of
-from schemas.fast_walk import MOST_NODES, Walk
-
-_MOST_BYTES: Final = 100_000
+from schemas.fast_walk import Walk, walk_function
 
 CheckAvro: TypeAlias = Callable[[bytes], tuple[Any] | None]
 """The plain form of a canonical datum as far as pointers lead; None leaves it to the reference."""
 
-UNSURE: Final = (SchemasError, ValueError, LookupError, ArithmeticError)
-"""What the path raises for what it does not take."""
-
 
 def compile_avro_path(root: AvroType, pointers: Sequence[str]) -> CheckAvro | None:
     """The compiled check of a type; None where the schema is too large for one."""
-    walk = Walk()
-    source = walk.source
-    with source.block("def check_avro(raw):"):
-        source.line("size = len(raw)")
-        with source.block(f"if size > {_MOST_BYTES}:"):
-            source.line("return None")
-        source.line("at = 0")
-        with source.block("try:"):
-            wants = wants_of(pointers)
-            datum = walk.emit(root, wants, 0)
-            with source.block("if at != size:"):
-                source.line("return None")
-            source.line("return (None,)" if wants is None else f"return ({datum},)")
-        with source.block("except UNSURE:"):
-            source.line("return None")
-    if walk.nodes > MOST_NODES:
-        return None
-    source.constants["UNSURE"] = UNSURE
-    check: CheckAvro = source.functions("avro_check")["check_avro"]
+    walk, wants = Walk(), wants_of(pointers)
+
+    def body() -> str:
+        datum = walk.emit(root, wants, 0)
+        return "(None,)" if wants is None else f"({datum},)"
+
+    check: CheckAvro | None = walk_function(walk.source, "avro_check", body)
     return check

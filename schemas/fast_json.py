@@ -13,10 +13,9 @@ reference, which alone names faults. What makes it sure:
   numbers longer or with larger exponents than the reference takes.
 
 Left to the reference, as text, are unions in which two branches take one kind of JSON value (two strings, two
-records, record and map, integer and double) or one beside null is a decimal; all unions of the Avro JSON
-encoding; what nests deeper than eight arrays, maps and unions. Left to it as a whole are schemas of more than
-`MOST_NODES` types, counted where they are used, and events that hold something unusual: a fault, an escaped
-name, more than 200,000 bytes.
+records, record and map, integer and double) or a decimal stands beside more than null; all unions of the Avro
+JSON encoding; what nests deeper than eight arrays, maps and unions. Left to it as a whole are schemas of more
+than 500 types, counted where they are used, and events with a fault or of more than 200,000 bytes.
 """
 
 import re
@@ -27,9 +26,9 @@ from msgspec import UNSET, MsgspecError, Struct
 from msgspec.json import Decoder
 
 from schemas.avro_type import AvroType
-from schemas.errors import SchemasError
+from schemas.errors import NotMineError, SchemasError
 from schemas.fast_node import Node, count_quotes
-from schemas.fast_shape import MOST_NODES, Builder
+from schemas.fast_shape import Builder
 from schemas.fast_source import Source, Wants, wants_of
 from schemas.fast_varint import LAST, PAIRS, SHORT, long_bytes
 from schemas.leaf import JsonFlavour
@@ -57,8 +56,9 @@ UNSURE: Final = (
 def compile_json_path(root: AvroType, flavour: JsonFlavour, pointers: Sequence[str]) -> EncodeJson | None:
     """The compiled encoder of a type; None where the schema is too large for one."""
     builder = Builder(flavour)
-    node = builder.build(root, 0)
-    if builder.nodes > MOST_NODES:
+    try:
+        node = builder.build(root, 0)
+    except NotMineError:
         return None
     source = Source()
     source.constants.update(

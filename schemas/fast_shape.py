@@ -26,6 +26,7 @@ from schemas.avro_type import (
 from schemas.branches import is_ambiguous
 from schemas.check import compile_check, when_absent
 from schemas.encoder import compile_encoder
+from schemas.errors import NotMineError
 from schemas.fast_encoder import Choice, Entries, Items, Member, Object, Opaque
 from schemas.fast_leaf import NUMBERS, fast_leaf
 from schemas.fast_node import Node, count_quotes
@@ -49,10 +50,12 @@ class Builder:
         self.records: dict[tuple[str, int], tuple[Object, int]] = {}
 
     def build(self, kind: AvroType, depth: int) -> Node:
-        """The node of a type; `depth`: how many arrays, maps and unions are around it."""
-        self.nodes += 1
-        if self.nodes > MOST_NODES:
-            return Nothing()  # nobody will use it
+        """The node of a type; `depth`: how many arrays, maps and unions are around it.
+
+        Raises:
+            NotMineError: the schema is too large for generated code.
+        """
+        self._count(1)
         match kind:
             case Record():
                 return self._shared_record(kind, depth)
@@ -84,8 +87,13 @@ class Builder:
             self.records[key] = (node, self.nodes - before)
             return node
         node, nodes = self.records[key]
-        self.nodes += nodes  # its code is written where it is used
+        self._count(nodes)  # its code is written where it is used
         return node
+
+    def _count(self, nodes: int) -> None:
+        self.nodes += nodes
+        if self.nodes > MOST_NODES:
+            raise NotMineError
 
     def _scalar(self, kind: Primitive | Fixed | Enumeration) -> Node:
         leaf = fast_leaf(kind, self.flavour)

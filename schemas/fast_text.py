@@ -7,24 +7,19 @@ apart are printed by the reference where they stand: there a value may have to n
 
 from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union, branch_name
 from schemas.branches import is_ambiguous
 from schemas.decimal_text import format_decimal
-from schemas.errors import SchemasError
 from schemas.fast_clock import CLOCKS
 from schemas.fast_source import Source, Wants, wants_of
-from schemas.fast_walk import DEEPEST, MOST_NODES, Walk
+from schemas.fast_walk import DEEPEST, Walk, walk_function
 from schemas.json_writer import compile_writer
 from schemas.leaf import JsonFlavour, leaf_of
 
-_MOST_BYTES: Final = 100_000
-
 PrintAvro: TypeAlias = Callable[[bytes], tuple[bytes, Any] | None]
 """The JSON text of a datum and its plain form as far as pointers lead; None leaves it to the reference."""
-
-_UNSURE: Final = (SchemasError, ValueError, LookupError, ArithmeticError)
 
 
 class _Constant(str):
@@ -42,25 +37,15 @@ class _Printed(NamedTuple):
 
 def compile_text_path(root: AvroType, flavour: JsonFlavour, pointers: Sequence[str]) -> PrintAvro | None:
     """The compiled printer of a type; None where the schema is too large for one."""
-    printer = _Printer(flavour)
-    source, wants = printer.source, wants_of(pointers)
-    with source.block("def print_avro(raw):"):
-        source.line("size = len(raw)")
-        with source.block(f"if size > {_MOST_BYTES}:"):
-            source.line("return None")
-        source.line("at = 0")
-        with source.block("try:"):
-            printed = printer.emit(root, wants, 0)
-            with source.block("if at != size:"):
-                source.line("return None")
-            datum = "None" if wants is None else printed.datum
-            source.line(f"return {printer.joined(printed.pieces)}.encode(), {datum}")
-        with source.block("except UNSURE:"):
-            source.line("return None")
-    if printer.walk.nodes > MOST_NODES:
-        return None
-    source.constants.update(UNSURE=_UNSURE, quote=encode_basestring, join="".join, comma=",".join)
-    path: PrintAvro = source.functions("avro_to_json")["print_avro"]
+    printer, wants = _Printer(flavour), wants_of(pointers)
+    printer.source.constants.update(quote=encode_basestring, join="".join, comma=",".join)
+
+    def body() -> str:
+        printed = printer.emit(root, wants, 0)
+        datum = "None" if wants is None else printed.datum
+        return f"({printer.joined(printed.pieces)}.encode(), {datum})"
+
+    path: PrintAvro | None = walk_function(printer.source, "avro_to_json", body)
     return path
 
 
@@ -71,9 +56,7 @@ class _Printer:
         self.source: Source = self.walk.source
 
     def emit(self, kind: AvroType, wants: Wants, depth: int) -> _Printed:
-        self.walk.nodes += 1
-        if self.walk.nodes > MOST_NODES:
-            return _Printed([], "None")  # nobody will use it
+        self.walk.count()
         match kind:
             case Record():
                 return self._record(kind, wants, depth)

@@ -14,7 +14,7 @@ from schemas.avro_input import Input
 from schemas.avro_reader import compile_read
 from schemas.avro_type import Array, AvroType, Enumeration, Fixed, Map, Primitive, Record, Union
 from schemas.encoder import compile_encoder
-from schemas.errors import NotMineError
+from schemas.errors import NotMineError, SchemasError
 from schemas.fast_numbers import bounds, reader, skipper
 from schemas.fast_source import Source, Wants
 from schemas.findings import Findings
@@ -37,6 +37,36 @@ _PLAIN: Final = {
 """When a value is wrong (not finite), its bytes, and how it is read."""
 
 
+_MOST_BYTES: Final = 100_000
+"""No array or map in so few bytes has more items than an event may have."""
+_UNSURE: Final = (SchemasError, ValueError, LookupError, ArithmeticError)
+"""What a walk raises for what it does not take."""
+
+
+def walk_function(source: Source, title: str, body: Callable[[], str]) -> Any:
+    """The function from Avro bytes whose lines `body` writes; None where they would be too many.
+
+    `body` gives an expression for the function's result. It returns None for what it does not take.
+    """
+    with source.block("def walk(raw):"):
+        source.line("size = len(raw)")
+        with source.block(f"if size > {_MOST_BYTES}:"):
+            source.line("return None")
+        source.line("at = 0")
+        with source.block("try:"):
+            try:
+                result = body()
+            except NotMineError:
+                return None
+            with source.block("if at != size:"):
+                source.line("return None")
+            source.line(f"return {result}")
+        with source.block("except UNSURE:"):
+            source.line("return None")
+    source.constants["UNSURE"] = _UNSURE
+    return source.functions(title)["walk"]
+
+
 class Walk:
     """Writes the lines; `at` is the place of the next byte, `size` that of the end."""
 
@@ -52,10 +82,12 @@ class Walk:
         )
 
     def emit(self, kind: AvroType, wants: Wants, depth: int) -> str:
-        """The lines for a type; gives an expression for its plain form, where that is wanted."""
-        self.nodes += 1
-        if self.nodes > MOST_NODES:
-            return "None"  # nobody will use it
+        """The lines for a type; gives an expression for its plain form, where that is wanted.
+
+        Raises:
+            NotMineError: the schema is too large for generated code.
+        """
+        self.count()
         match kind:
             case Record():
                 return self._record(kind, wants, depth)
@@ -67,6 +99,16 @@ class Walk:
                 return self.read_enumeration(kind, is_wanted=wants is not None)
             case Fixed() | Primitive():
                 return self.read_scalar(kind, is_wanted=wants is not None)
+
+    def count(self) -> None:
+        """Count a type where it is used.
+
+        Raises:
+            NotMineError: there are too many.
+        """
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise NotMineError
 
     def _record(self, kind: Record, wants: Wants, depth: int) -> str:
         parts: list[str] = []

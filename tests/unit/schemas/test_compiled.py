@@ -1,12 +1,14 @@
 import json
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from schemas.codec import Codec, compile_codec
-from schemas.compiled import Shelf
+from schemas.compiled import PATIENCE, Shelf
 from schemas.errors import DatumError, SchemaError
+from schemas.fast_source import source_of
 from schemas.schema import Schema, parse_schema
 
 
@@ -44,6 +46,23 @@ def test_no_more_is_kept_than_the_shelf_holds_and_what_is_gone_comes_back() -> N
     assert [codec.avro_from_json(_EVENT) for codec in codecs] == first
     assert [codec.checked_avro(one.avro) for codec, one in zip(codecs, first, strict=True)] == first
     assert shelf.filled() == 3
+
+
+def test_a_path_is_compiled_for_a_codec_that_is_used_again_and_again() -> None:
+    codec = compile_codec(_schema(0), ("/id",), "plain", shelf=Shelf(1 << 20))
+    first = codec.avro_from_json(_EVENT)
+    parts = codec._place.parts
+    assert parts is not None
+    ways: list[tuple[str, Callable[[], object]]] = [
+        ("encode_json", lambda: codec.avro_from_json(_EVENT)),
+        ("check_avro", lambda: codec.checked_avro(first.avro)),
+        ("print_avro", lambda: codec.decode(first.avro)),
+    ]
+    for path, work in ways:
+        before = [work() for _ in range(PATIENCE)]
+        after = work()
+        assert before == [after] * PATIENCE
+        assert source_of(parts.__dict__[path])
 
 
 def test_what_is_busy_stays_while_what_is_idle_goes() -> None:
@@ -92,6 +111,8 @@ def test_threads_that_drive_each_other_off_the_shelf_get_right_answers_all_the_s
 @pytest.mark.parametrize("text", ['{"v":"x","id":"x"}', '{"v":1,"v":1,"id":"x"}'])
 def test_faults_come_from_the_reference_whatever_the_compiled_path_met(text: str) -> None:
     codec = compile_codec(_schema(0), (), "plain")
+    for _ in range(PATIENCE + 1):
+        codec.avro_from_json(_EVENT)
     with pytest.raises(DatumError) as caught:
         codec.avro_from_json(text.encode())
     assert [fault.pointer for fault in caught.value.faults] == ["/v"]
