@@ -18,6 +18,9 @@ SPEC_VERSION: Final = "1.0"
 APART: Final = frozenset({"id", "source", "type", "specversion", "datacontenttype", "dataschema"})
 """Attributes that say who the event is, or how its data stands; the others travel with it as they are."""
 
+NEVER_EMPTY: Final = APART | {"subject", "time", "partitionkey"}
+"""Attributes that say something where they stand; other extensions may be empty texts."""
+
 _LONGEST_NAME = 40
 _RESERVED = frozenset({"data", "data_base64"})
 """Names of the data itself in the JSON event format."""
@@ -102,8 +105,9 @@ def _faults(name: str, text: str) -> list[Fault]:
         return _fault(name, "unknown_field", told, "a name")
     if name == "specversion" and text != SPEC_VERSION:
         return _fault(name, "enum", "this gateway speaks CloudEvents 1.0", SPEC_VERSION)
-    if not text or len(text.encode()) > limit:
-        return _fault(name, "length", f"must be 1 to {limit} bytes", f"1 to {limit} bytes")
+    least = 1 if name in NEVER_EMPTY else 0
+    if not least <= len(text.encode()) <= limit:
+        return _fault(name, "length", f"must be {least} to {limit} bytes", f"{least} to {limit} bytes")
     if has_control(text):
         return _fault(name, "encoding", "holds a control character or a noncharacter", "printable text")
     return _meaning_faults(name, text)

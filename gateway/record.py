@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-from gateway.attributes import APART, SPEC_VERSION, attribute_faults, is_json_type, is_name, is_utf8
+from gateway.attributes import (
+    APART,
+    NEVER_EMPTY,
+    SPEC_VERSION,
+    attribute_faults,
+    is_json_type,
+    is_name,
+    is_utf8,
+)
 from gateway.broker.port import UNREADABLE_HEADERS, Record
 from gateway.event import MAX_BYTES, EventKey, has_control, is_time
 from gateway.event_json import read_event_json
@@ -28,7 +36,6 @@ Framing = Literal["prefix", "header"]
 
 _PREFIX = "application/cloudevents"
 """Content types that begin so are structured mode, in whichever format."""
-_NEVER_EMPTY = frozenset({"id", "source", "type", "subject"})
 _HOW = APART - {"id", "source", "type"}
 """Attributes that say how the data stands, not which event it is."""
 _MAX_ATTRIBUTES = 40
@@ -200,4 +207,4 @@ def _is_attribute(name: str, text: str) -> bool:
     most = MAX_BYTES.get(name, _MAX_TEXT_BYTES)
     # A character is four bytes at most.
     is_short = len(text) * 4 <= most or len(text.encode()) <= most
-    return is_short and (bool(text) or name not in _NEVER_EMPTY)
+    return is_short and (bool(text) or name not in NEVER_EMPTY)

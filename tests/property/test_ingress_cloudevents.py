@@ -7,9 +7,11 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.attributes import decode_header, encode_header
+from gateway.attributes import attribute_faults, decode_header, encode_header
 from gateway.broker.port import Record
+from gateway.egress.webhook import encode_body
 from gateway.event import Content, EventKey
+from gateway.event_json import read_event_json
 from gateway.ingress.cloudevents import binary_attributes, read_structured
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.draft import Draft, Unread
@@ -149,3 +151,25 @@ def test_any_record_is_an_envelope_or_says_why_not(
 ) -> None:
     record = Record("t", 0, None, value, (("content-type", media_type), *headers), 0)
     assert isinstance(decode_record(record), Envelope | Unreadable)
+
+
+FOREIGN = st.dictionaries(
+    st.sampled_from(["id", "source", "type", "subject", "time", "specversion", "dataschema", "traceparent"])
+    | st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True),
+    st.text(max_size=30) | st.just(TIME) | st.just("1.0"),
+    max_size=6,
+)
+
+
+@given(FOREIGN)
+def test_a_webhook_says_of_an_event_what_its_record_said(found: dict[str, str]) -> None:
+    headers = tuple((f"ce_{name}", text.encode()) for name, text in found.items())
+    envelope = decode_record(Record("t", 0, None, b"\x00\x00\x00\x00\x01\x00", headers, 0))
+    if isinstance(envelope, Unreadable):
+        return
+    named = envelope.attributes
+    who = (named.get("id", "A-1"), named.get("source", "/house"), named.get("type", "t"))
+    body = encode_body(named, who, data_schema="https://gw.example/v1/schemas/1", data=b"{}")
+    event = read_event_json(body)
+    assert attribute_faults(event.attributes) == []
+    assert {name: event.attributes[name] for name in named} == named

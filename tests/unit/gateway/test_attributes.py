@@ -25,6 +25,11 @@ def test_attributes_end_at_their_limits(name: str, most: int) -> None:
     assert faults(**{name: ""}) == [(f"/{name}", "length")]
 
 
+@pytest.mark.parametrize("name", ["dataschema", "time", "partitionkey", "datacontenttype"])
+def test_an_attribute_that_must_say_something_is_not_empty(name: str) -> None:
+    assert faults(**{name: ""}) == [(f"/{name}", "length")]
+
+
 def test_all_attributes_together_have_a_limit() -> None:
     rest = 2_048 - sum(map(len, WHOLE.values()))
     assert faults(a="x" * 1_024, b="x" * (rest - 1_024)) == []
@@ -78,6 +83,7 @@ def test_a_bad_attribute_is_named(name: str, text: str, pointer: str, code: str)
         ("datacontenttype", "text/json"),
         ("comexampleextension1", "%"),
         ("source", "urn:acme:côte"),
+        ("tenant", ""),
     ],
 )
 def test_what_the_specification_allows_is_taken(name: str, text: str) -> None:
