@@ -95,6 +95,7 @@ class _Walk:
     def __init__(self, *, is_strict: bool) -> None:
         self.is_strict = is_strict
         self.known: dict[tuple[str | int, str | int], _Differences] = {}
+        self.words: dict[int, str] = {}
 
     def compare(self, reader: AvroType, writer: AvroType) -> _Differences:
         key = (_identity(reader), _identity(writer))
@@ -135,8 +136,10 @@ class _Walk:
                 return
             if not near and _is_near(branch, writer):
                 near = [one.under(index) for one in differences]
-        lacking = f"no branch of {describe(reader)} reads {describe(writer)}"
-        yield from near or [_Found((), "MISSING_UNION_BRANCH", lacking, describe(writer))]
+        if not near:
+            lacking = f"no branch of {self._describe(reader)} reads {self._describe(writer)}"
+            near = [_Found((), "MISSING_UNION_BRANCH", lacking, self._describe(writer))]
+        yield from near
 
     def _records(self, reader: Record, writer: Record) -> Iterator[_Found]:
         yield from _names(reader, writer)
@@ -149,6 +152,12 @@ class _Walk:
             elif field.default is ABSENT:
                 text = f"{field.name} is not in the writer, and has no default"
                 yield _Found(("fields", index), "READER_FIELD_MISSING_DEFAULT_VALUE", text, field.name)
+
+    def _describe(self, kind: AvroType) -> str:
+        """A type in words, made once: a union is compared with each branch of another."""
+        if id(kind) not in self.words:
+            self.words[id(kind)] = describe(kind)
+        return self.words[id(kind)]
 
     def _logical(self, reader: Primitive | Fixed, writer: Primitive | Fixed) -> Iterator[_Found]:
         """Logical types that would turn the same bytes into another value."""
@@ -170,7 +179,8 @@ def _source(field: Field, written: Mapping[str, Field]) -> Field | None:
 
 def _enumerations(reader: Enumeration, writer: Enumeration) -> Iterator[_Found]:
     yield from _names(reader, writer)
-    missing = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
+    held = frozenset(reader.symbols)
+    missing = [symbol for symbol in writer.symbols if symbol not in held]
     if missing and reader.default is None:
         shown = ", ".join(missing[:10])
         text = f"the reader lacks {len(missing)} symbols and has no default: {shown}"
