@@ -32,9 +32,9 @@ from schemas.avro_type import (
 from schemas.encoder import compile_encoder
 from schemas.errors import SchemaError
 from schemas.fault import Path, format_pointer
+from schemas.findings import Findings
 from schemas.resolution_scalars import (
     SAME,
-    Growth,
     Never,
     Outcome,
     Resolved,
@@ -67,7 +67,7 @@ def compile_resolution(writer: AvroType, reader: AvroType) -> Resolve:
         return _same
 
     def resolve(datum: Any) -> Any:
-        findings = Growth()
+        findings = Findings()
         resolved = run(datum, None, findings)
         findings.verify()
         return resolved
@@ -155,7 +155,7 @@ class _Compiler:
             for branch, one in zip(writer.branches, found, strict=True)
         ]
 
-        def run(datum: Any, path: Path, findings: Growth) -> Any:
+        def run(datum: Any, path: Path, findings: Findings) -> Any:
             index, value = datum
             branch = runs[index]
             return value if branch is None else branch(value, path, findings)
@@ -178,7 +178,7 @@ class _Compiler:
             return namesake or unreadable(writer, reader, path)
         (is_partial, _, chosen), inner = best
 
-        def run(datum: Any, path: Path, findings: Growth) -> tuple[int, Any]:
+        def run(datum: Any, path: Path, findings: Findings) -> tuple[int, Any]:
             return (chosen, datum if inner is None else inner(datum, path, findings))
 
         return Resolved(run, not is_partial)
@@ -209,9 +209,9 @@ class _Compiler:
 
 
 def _record_run(plan: list[tuple[int, Run | None, str]], defaults: list[Any], gained: int) -> Run:
-    def run(datum: Any, path: Path, findings: Growth) -> list[Any]:
+    def run(datum: Any, path: Path, findings: Findings) -> list[Any]:
         if gained:
-            findings.grow(path, gained)
+            findings.fill(path, gained)
         pool = [*datum, *defaults]
         return [
             pool[slot] if resolve is None else resolve(pool[slot], (path, name), findings)
@@ -231,7 +231,7 @@ def _array(items: Outcome) -> Outcome:
         return items
     resolve = items.run
 
-    def run(datum: Any, path: Path, findings: Growth) -> list[Any]:
+    def run(datum: Any, path: Path, findings: Findings) -> list[Any]:
         return [resolve(item, (path, index), findings) for index, item in enumerate(datum)]
 
     return Resolved(run, items.is_total)
@@ -242,7 +242,7 @@ def _map(values: Outcome) -> Outcome:
         return values
     resolve = values.run
 
-    def run(datum: Any, path: Path, findings: Growth) -> dict[str, Any]:
+    def run(datum: Any, path: Path, findings: Findings) -> dict[str, Any]:
         return {name: resolve(item, (path, name), findings) for name, item in datum.items()}
 
     return Resolved(run, values.is_total)
@@ -252,7 +252,7 @@ def _refusal(branch: AvroType, wanted: str) -> Run:
     """What is run for a writer's branch that the reader cannot read."""
     text = f"is {describe(branch)}, which cannot be read as {wanted}"
 
-    def run(_: Any, path: Path, findings: Growth) -> None:
+    def run(_: Any, path: Path, findings: Findings) -> None:
         findings.add(path, "union", text, wanted)
 
     return run

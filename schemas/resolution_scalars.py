@@ -11,35 +11,11 @@ from schemas.avro_type import AvroType, Enumeration, Fixed, Named, Primitive, de
 from schemas.fault import Path
 from schemas.findings import Findings
 
-MOST_DEFAULT_BYTES: Final = 8 * 1024 * 1024
-"""Encoded bytes of defaults that one datum may gain: many small records may each gain a large one."""
-
 _FLOAT: Final = struct.Struct("<f")
 _SHOWN_SYMBOLS: Final = 10
 
 
-class Growth(Findings):
-    """Findings, and how many bytes of defaults the datum has gained."""
-
-    __slots__ = ("grown",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.grown = 0
-
-    def grow(self, path: Path, size: int) -> None:
-        """Count bytes that the datum gains.
-
-        Raises:
-            DatumError: beyond `MOST_DEFAULT_BYTES`.
-        """
-        self.grown += size
-        if self.grown > MOST_DEFAULT_BYTES:
-            text = f"brings the defaults that the datum gains to more than {MOST_DEFAULT_BYTES} bytes"
-            self.stop(path, "length", text)
-
-
-Run: TypeAlias = Callable[[Any, Path, Growth], Any]
+Run: TypeAlias = Callable[[Any, Path, Findings], Any]
 """Datum of the writer, where it stands, where faults go; gives the reader's, or None after a fault."""
 
 
@@ -77,7 +53,7 @@ def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) ->
         text = f"the reader lacks {len(missing)} symbols and has no default: {shown}"
         return Never((path, "symbols"), text)
 
-    def run(datum: Any, path: Path, findings: Growth) -> str | None:
+    def run(datum: Any, path: Path, findings: Findings) -> str | None:
         if datum in known:
             return str(datum)
         if default is None:
@@ -127,20 +103,20 @@ def unreadable(writer: AvroType, reader: AvroType, path: Path) -> Never:
     return Never(path, f"{describe(writer)} cannot be read as {describe(reader)}")
 
 
-def _to_float(datum: Any, _: Path, __: Growth) -> float:
+def _to_float(datum: Any, _: Path, __: Findings) -> float:
     """Rounded to the 32 bits that a float has: plain form is what its bytes give back."""
     return float(_FLOAT.unpack(_FLOAT.pack(datum))[0])
 
 
-def _to_double(datum: Any, _: Path, __: Growth) -> float:
+def _to_double(datum: Any, _: Path, __: Findings) -> float:
     return float(datum)
 
 
-def _to_bytes(datum: Any, _: Path, __: Growth) -> bytes:
+def _to_bytes(datum: Any, _: Path, __: Findings) -> bytes:
     return bytes(datum.encode())
 
 
-def _to_string(datum: Any, path: Path, findings: Growth) -> str | None:
+def _to_string(datum: Any, path: Path, findings: Findings) -> str | None:
     try:
         return str(datum, "utf-8")
     except UnicodeDecodeError:
