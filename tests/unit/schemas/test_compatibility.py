@@ -5,7 +5,7 @@ import pytest
 
 from schemas.compatibility import check_levels, find_differences
 from schemas.levels import Level
-from schemas.schema import Schema, parse_schema
+from schemas.schema import Reference, Schema, parse_schema
 
 
 def _schema(*fields: Any, name: str = "R") -> Schema:
@@ -128,3 +128,85 @@ def test_the_first_version_breaks_no_level(level: Level) -> None:
 
 def test_level_none_allows_everything() -> None:
     assert check_levels(_schema("int"), [_schema("string")], "NONE") == ()
+
+
+def test_a_new_field_whose_enum_has_a_default_lacks_one_of_its_own() -> None:
+    new = _schema({"name": "e", "type": _enum("A", default="A")})
+    (difference,) = find_differences(reader=new, writer=_schema())
+    assert (difference.pointer, difference.kind) == ("/fields/0", "READER_FIELD_MISSING_DEFAULT_VALUE")
+    assert difference.subject == "e"
+
+
+def test_a_branch_is_named_with_all_that_stands_around_it() -> None:
+    inner = _record("I", {"name": "n", "type": "int"})
+    reader = _schema({"type": "array", "items": ["null", inner]})
+    writer = _schema({"type": "array", "items": ["null", _record("I", {"name": "n", "type": "string"})]})
+    (difference,) = find_differences(reader=reader, writer=writer)
+    assert difference.pointer == "/fields/0/type/items/1/fields/0/type"
+    (lacking,) = find_differences(reader=_schema(["null", "boolean"]), writer=_schema(["null", "string"]))
+    assert (lacking.pointer, lacking.kind, lacking.subject) == (
+        "/fields/0/type",
+        "MISSING_UNION_BRANCH",
+        "string",
+    )
+
+
+def test_an_alias_without_a_namespace_is_of_the_namespace_of_its_type() -> None:
+    reader = _schema(_record("a.New", aliases=["Old"]))
+    assert find_differences(reader=reader, writer=_schema(_record("a.Old"))) == ()
+    assert find_differences(reader=reader, writer=_schema(_record("b.Old"))) != ()
+
+
+def test_messages_say_more_than_a_name() -> None:
+    (difference,) = find_differences(reader=_schema({"name": "b", "type": "int"}), writer=_schema())
+    assert difference.text == "b is not in the writer, and has no default"
+
+
+@pytest.mark.parametrize(
+    ("reader", "writer"),
+    [
+        (_decimal(6, 2), _decimal(6, 3)),
+        (_long("timestamp-millis"), _long("timestamp-micros")),
+        ({"type": "string", "logicalType": "uuid"}, "string"),
+        (["null", _long("timestamp-millis")], ["null", _long("timestamp-micros")]),
+    ],
+)
+def test_logical_types_count_unless_that_is_switched_off(reader: Any, writer: Any) -> None:
+    strict = find_differences(reader=_schema(reader), writer=_schema(writer))
+    assert [one.kind for one in strict] == ["LOGICAL_TYPE_MISMATCH"]
+    assert find_differences(reader=_schema(reader), writer=_schema(writer), is_strict=False) == ()
+
+
+def test_each_pair_of_types_is_compared_once_however_often_it_stands_there() -> None:
+    """Without that, unions of records in unions of records cost more than this machine has time for."""
+
+    def nest(letter: str, kind: str) -> Schema:
+        known: set[str] = set()
+
+        def level(depth: int, index: int) -> Any:
+            name = f"{letter}{depth}_{index}"
+            if name in known:
+                return name
+            known.add(name)
+            fields: list[Any] = [{"name": "x", "type": kind}]
+            if depth < 9:
+                fields.append({"name": "u", "type": [level(depth + 1, one) for one in range(2)]})
+            return {"type": "record", "name": name, "fields": fields}
+
+        return parse_schema(json.dumps(level(0, 0)))
+
+    found = find_differences(reader=nest("A", "int"), writer=nest("B", "string"))
+    assert 0 < len(found) <= 100
+
+
+def test_any_type_may_stand_at_the_top() -> None:
+    assert find_differences(reader=parse_schema('"long"'), writer=parse_schema('"int"')) == ()
+    (difference,) = find_differences(reader=parse_schema('"int"'), writer=parse_schema('"long"'))
+    assert difference.pointer == ""
+
+
+def test_types_of_references_are_compared_as_if_they_stood_there() -> None:
+    text = json.dumps(_record("S", {"name": "x", "type": "R"}))
+    old, new = (parse_schema(text, [Reference("R", "r", 1, _schema(kind))]) for kind in ("int", "string"))
+    (difference,) = find_differences(reader=new, writer=old)
+    assert difference.pointer == "/fields/0/type/fields/0/type"
