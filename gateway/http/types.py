@@ -1,5 +1,6 @@
 """Event types and schemas of a contract."""
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -52,7 +53,9 @@ async def show_type_schema(call: Call) -> Response:
     newest = channel.versions[0]
     if form == "jsonschema":
         path = _path(call, channel, "schema")
-        text = json_schema(
+        # On a thread: the largest schema that is taken keeps one busy for half a second.
+        text = await asyncio.to_thread(
+            json_schema,
             newest.schema.root,
             flavour=channel.line.terms.json,
             address=f"{call.doors.values.origin}{path}&as=jsonschema",
@@ -66,7 +69,8 @@ async def show_type_schema(call: Call) -> Response:
 async def show_type_sample(call: Call) -> Response:
     """Data of a type as its sender may write it: valid, always the same, made from the newest schema."""
     channel = _channel(call)
-    text = sample(channel.versions[0].schema.root, flavour=channel.line.terms.json)
+    root = channel.versions[0].schema.root
+    text = await asyncio.to_thread(sample, root, flavour=channel.line.terms.json)
     link = {"Link": f"<{_path(call, channel, 'schema')}&as=jsonschema>; rel=describedby"}
     return Response(text, 200, _NOT_KEPT | link, "application/json")
 
