@@ -59,9 +59,9 @@ def compile_resolution(writer: AvroType, reader: AvroType) -> Resolve:
         SchemaError: no datum of the writer can be read as the reader's type (rule `resolution`, pointer into
             the reader's schema).
     """
-    found = _Compiler().compile(writer, reader, None)
+    found = _Compiler().compile(writer, reader)
     if isinstance(found, Never):
-        raise SchemaError("resolution", found.text, format_pointer(found.path))
+        raise SchemaError("resolution", found.text, _pointer(found))
     run = found.run
     if run is None:
         return _same
@@ -101,55 +101,56 @@ class _Compiler:
     def __init__(self) -> None:
         self.named: dict[tuple[str, str], Outcome] = {}
         """By full names of writer and reader: the work is that of the pairs, not of their uses."""
+        self.words: dict[int, str] = {}
 
-    def compile(self, writer: AvroType, reader: AvroType, path: Path) -> Outcome:
+    def compile(self, writer: AvroType, reader: AvroType) -> Outcome:
         if isinstance(writer, Union):
-            return SAME if writer == reader else self._from_union(writer, reader, path)
+            return SAME if writer == reader else self._from_union(writer, reader)
         if isinstance(reader, Union):
-            return self._into_union(writer, reader, path)
-        return self._pair(writer, reader, path)
+            return self._into_union(writer, reader)
+        return self._pair(writer, reader)
 
-    def _pair(self, writer: AvroType, reader: AvroType, path: Path) -> Outcome:
+    def _pair(self, writer: AvroType, reader: AvroType) -> Outcome:
         """Of two types that are no unions."""
         if isinstance(writer, Named) and isinstance(reader, Named):
             names = (writer.name, reader.name)
             if names not in self.named:
-                self.named[names] = self._namesakes(writer, reader, path)
+                self.named[names] = self._namesakes(writer, reader)
             return self.named[names]
         if isinstance(writer, Array) and isinstance(reader, Array):
-            return _array(self.compile(writer.items, reader.items, (path, "items")))
+            return _array(self.compile(writer.items, reader.items))
         if isinstance(writer, Map) and isinstance(reader, Map):
-            return _map(self.compile(writer.values, reader.values, (path, "values")))
+            return _map(self.compile(writer.values, reader.values))
         if isinstance(writer, Primitive) and isinstance(reader, Primitive):
-            return resolve_primitive(writer, reader, path)
-        return unreadable(writer, reader, path)
+            return resolve_primitive(writer, reader)
+        return unreadable(writer, reader)
 
-    def _namesakes(self, writer: Named, reader: Named, path: Path) -> Outcome:
+    def _namesakes(self, writer: Named, reader: Named) -> Outcome:
         if writer == reader:
             return SAME
         if type(writer) is not type(reader):
-            return unreadable(writer, reader, path)
+            return unreadable(writer, reader)
         if not is_namesake(writer, reader):
             text = f"the reader is named {reader.name}, the writer {writer.name}"
-            return Never((path, "name"), text)
-        found = self._same_kind(writer, reader, path)
-        return found._replace(is_namesake=True) if isinstance(found, Never) else found
+            return Never(("name",), text)
+        found = self._same_kind(writer, reader)
+        return found.under() if isinstance(found, Never) else found
 
-    def _same_kind(self, writer: Named, reader: Named, path: Path) -> Outcome:
+    def _same_kind(self, writer: Named, reader: Named) -> Outcome:
         if isinstance(writer, Record) and isinstance(reader, Record):
-            return self._record(writer, reader, path)
+            return self._record(writer, reader)
         if isinstance(writer, Enumeration) and isinstance(reader, Enumeration):
-            return resolve_enumeration(writer, reader, path)
+            return resolve_enumeration(writer, reader)
         if isinstance(writer, Fixed) and isinstance(reader, Fixed):
-            return resolve_fixed(writer, reader, path)
-        return unreadable(writer, reader, path)
+            return resolve_fixed(writer, reader)
+        return unreadable(writer, reader)
 
-    def _from_union(self, writer: Union, reader: AvroType, path: Path) -> Outcome:
-        found = [self.compile(branch, reader, path) for branch in writer.branches]
+    def _from_union(self, writer: Union, reader: AvroType) -> Outcome:
+        found = [self.compile(branch, reader) for branch in writer.branches]
         refused = [one for one in found if isinstance(one, Never)]
         if len(refused) == len(found):
             return refused[0]
-        wanted = describe(reader) if refused else ""
+        wanted = self._describe(reader) if refused else ""
         runs = [
             _refusal(branch, wanted) if isinstance(one, Never) else one.run
             for branch, one in zip(writer.branches, found, strict=True)
@@ -162,20 +163,20 @@ class _Compiler:
 
         return Resolved(run, all(isinstance(one, Resolved) and one.is_total for one in found))
 
-    def _into_union(self, writer: AvroType, reader: Union, path: Path) -> Outcome:
+    def _into_union(self, writer: AvroType, reader: Union) -> Outcome:
         """The best branch: one that reads every datum, then the one nearest to the writer's type."""
         best: tuple[tuple[bool, int, int], Run | None] | None = None
-        namesake: Never | None = None
+        near: Never | None = None
         for index, branch in enumerate(reader.branches):
-            found = self._pair(writer, branch, (path, index))
+            found = self._pair(writer, branch)
             if isinstance(found, Never):
-                namesake = namesake or (found if found.is_namesake else None)
+                near = near or (found.under(index) if found.is_near else None)
                 continue
             rank = (not found.is_total, _distance(writer, branch), index)
             if best is None or rank < best[0]:
                 best = rank, found.run
         if best is None:
-            return namesake or unreadable(writer, reader, path)
+            return near or Never((), f"no branch of {self._describe(reader)} reads {self._describe(writer)}")
         (is_partial, _, chosen), inner = best
 
         def run(datum: Any, path: Path, findings: Findings) -> tuple[int, Any]:
@@ -183,29 +184,41 @@ class _Compiler:
 
         return Resolved(run, not is_partial)
 
-    def _record(self, writer: Record, reader: Record, path: Path) -> Outcome:
+    def _record(self, writer: Record, reader: Record) -> Outcome:
         slots = {field.name: slot for slot, field in enumerate(writer.fields)}
         defaults: list[Any] = []
         gained = bytearray()
         plan: list[tuple[int, Run | None, str]] = []
         is_total = True
         for index, field in enumerate(reader.fields):
-            at: Path = ((path, "fields"), index)
             slot = _slot(field, slots)
             if slot is not None:
                 source = writer.fields[slot]
-                found = self.compile(source.type, field.type, (at, "type"))
+                found = self.compile(source.type, field.type)
                 if isinstance(found, Never):
-                    return found
+                    return found.under("fields", index, "type")
                 plan.append((slot, found.run, source.name))
                 is_total = is_total and found.is_total
             elif field.default is ABSENT:
-                return Never(at, f"{field.name} is not in the writer, and has no default")
+                return Never(("fields", index), f"{field.name} is not in the writer, and has no default")
             else:
                 compile_encoder(field.type)(field.default, gained)
                 plan.append((len(writer.fields) + len(defaults), None, field.name))
                 defaults.append(field.default)
         return Resolved(_record_run(plan, defaults, len(gained)), is_total)
+
+    def _describe(self, kind: AvroType) -> str:
+        """A type in words, made once: a union is compared with each branch of another."""
+        if id(kind) not in self.words:
+            self.words[id(kind)] = describe(kind)
+        return self.words[id(kind)]
+
+
+def _pointer(never: Never) -> str:
+    path: Path = None
+    for token in never.tokens:
+        path = (path, token)
+    return format_pointer(path)
 
 
 def _record_run(plan: list[tuple[int, Run | None, str]], defaults: list[Any], gained: int) -> Run:
@@ -227,7 +240,9 @@ def _slot(field: Field, slots: Mapping[str, int]) -> int | None:
 
 
 def _array(items: Outcome) -> Outcome:
-    if isinstance(items, Never) or items.run is None:
+    if isinstance(items, Never):
+        return items.under("items")
+    if items.run is None:
         return items
     resolve = items.run
 
@@ -238,7 +253,9 @@ def _array(items: Outcome) -> Outcome:
 
 
 def _map(values: Outcome) -> Outcome:
-    if isinstance(values, Never) or values.run is None:
+    if isinstance(values, Never):
+        return values.under("values")
+    if values.run is None:
         return values
     resolve = values.run
 

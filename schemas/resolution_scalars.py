@@ -27,14 +27,19 @@ class Resolved(NamedTuple):
 
 
 class Never(NamedTuple):
-    """Why no datum can be resolved: where in the reader's schema, what is wrong, and whether the names met.
+    """Why no datum can be resolved: where in the reader's schema, told from the types compared inwards.
 
-    A value and not an error: of two unions most pairs of branches have nothing in common.
+    `is_near`: the types are of one kind and name, and meant for each other. A value and not an error: of two
+    unions most pairs of branches have nothing in common.
     """
 
-    path: Path
+    tokens: tuple[str | int, ...]
     text: str
-    is_namesake: bool = False
+    is_near: bool = False
+
+    def under(self, *outer: str | int) -> "Never":
+        """The same, told from the types around."""
+        return Never((*outer, *self.tokens), self.text, is_near=True)
 
 
 Outcome: TypeAlias = Resolved | Never
@@ -42,7 +47,7 @@ Outcome: TypeAlias = Resolved | Never
 SAME: Final = Resolved(None, is_total=True)
 
 
-def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) -> Outcome:
+def resolve_enumeration(writer: Enumeration, reader: Enumeration) -> Outcome:
     """How symbols are resolved; one that the reader lacks is its default."""
     known, default = frozenset(reader.symbols), reader.default
     missing = [symbol for symbol in writer.symbols if symbol not in known]
@@ -51,7 +56,7 @@ def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) ->
     if default is None and len(missing) == len(writer.symbols):
         shown = ", ".join(missing[:_SHOWN_SYMBOLS])
         text = f"the reader lacks {len(missing)} symbols and has no default: {shown}"
-        return Never((path, "symbols"), text)
+        return Never(("symbols",), text)
 
     def run(datum: Any, path: Path, findings: Findings) -> str | None:
         if datum in known:
@@ -63,20 +68,20 @@ def resolve_enumeration(writer: Enumeration, reader: Enumeration, path: Path) ->
     return Resolved(run, default is not None)
 
 
-def resolve_fixed(writer: Fixed, reader: Fixed, path: Path) -> Outcome:
+def resolve_fixed(writer: Fixed, reader: Fixed) -> Outcome:
     """How bytes of a fixed size are resolved."""
     if writer.size != reader.size:
         text = f"the reader wants {reader.size} bytes, the writer has {writer.size}"
-        return Never((path, "size"), text)
-    return _other_meaning(writer, reader, path) or SAME
+        return Never(("size",), text)
+    return _other_meaning(writer, reader) or SAME
 
 
-def resolve_primitive(writer: Primitive, reader: Primitive, path: Path) -> Outcome:
+def resolve_primitive(writer: Primitive, reader: Primitive) -> Outcome:
     """How a value is resolved, promoted where the types differ."""
     if writer.name != reader.name and (writer.name, reader.name) not in _PROMOTIONS:
-        return unreadable(writer, reader, path)
+        return unreadable(writer, reader)
     found = Resolved(_PROMOTIONS.get((writer.name, reader.name)), is_total=True)
-    return _other_meaning(writer, reader, path) or found
+    return _other_meaning(writer, reader) or found
 
 
 def is_namesake(writer: Named, reader: Named) -> bool:
@@ -86,7 +91,7 @@ def is_namesake(writer: Named, reader: Named) -> bool:
     return writer.name.rpartition(".")[2] == reader.name.rpartition(".")[2] or writer.name in reader.aliases
 
 
-def _other_meaning(writer: Primitive | Fixed, reader: Primitive | Fixed, path: Path) -> Never | None:
+def _other_meaning(writer: Primitive | Fixed, reader: Primitive | Fixed) -> Never | None:
     """Logical types that would turn the same bytes into another value. Precision may grow."""
     ours, theirs = reader.logical, writer.logical
     if ours is None and theirs is None:
@@ -95,12 +100,13 @@ def _other_meaning(writer: Primitive | Fixed, reader: Primitive | Fixed, path: P
         is_same = (ours.name, ours.scale) == (theirs.name, theirs.scale)
         if is_same and ours.precision >= theirs.precision:
             return None
-    return Never((path, "logicalType"), f"{describe(writer)} would be read as {describe(reader)}")
+    text = f"{describe(writer)} would be read as {describe(reader)}"
+    return Never(("logicalType",), text, is_near=True)
 
 
-def unreadable(writer: AvroType, reader: AvroType, path: Path) -> Never:
+def unreadable(writer: AvroType, reader: AvroType) -> Never:
     """The outcome for types that have nothing in common."""
-    return Never(path, f"{describe(writer)} cannot be read as {describe(reader)}")
+    return Never((), f"{describe(writer)} cannot be read as {describe(reader)}")
 
 
 def _to_float(datum: Any, _: Path, __: Findings) -> float:

@@ -208,7 +208,7 @@ def test_a_branch_that_the_reader_lacks_is_a_fault_of_the_datum_that_has_it() ->
 
 
 def test_a_union_of_which_nothing_can_be_read_is_refused() -> None:
-    assert refused(["boolean", "string"], ["int", "null"]) == ("", "boolean cannot be read as int | null")
+    assert refused(["boolean", "string"], ["int", "null"]) == ("", "no branch of int | null reads boolean")
 
 
 def test_a_branch_of_the_same_type_comes_before_a_promotion() -> None:
@@ -356,6 +356,38 @@ def test_defaults_cannot_swell_a_datum_without_bound() -> None:
     assert len(resolve([[1]] * 10)) == 10
     (fault,) = faults(resolve, [[1]] * 100_000)
     assert (fault.pointer, fault.code) == (f"/{MOST_FILLED_BYTES // 100_003}", "length")
+
+
+def test_a_refusal_stands_where_the_type_is_needed_not_where_it_was_first_met() -> None:
+    inner = record(("x", "int"), name="I")
+    writer = record(("a", inner), ("b", "I"))
+    spare = record(("x", "int"), name="n.I")
+    reader = record(("a", [record(("y", "int"), name="I"), spare]), ("b", "I"))
+    assert refused(writer, reader)[0] == "/fields/1/type/fields/0"
+
+
+@pytest.mark.parametrize(
+    ("branch", "pointer"),
+    [
+        ({"type": "long", "logicalType": "timestamp-micros"}, "/1/logicalType"),
+        ({"type": "array", "items": "string"}, "/1/items"),
+        ({"type": "map", "values": "string"}, "/1/values"),
+        (fixed(3), "/1/size"),
+        (enum("B"), "/1/symbols"),
+        (fixed(3, "Other"), ""),
+        ("boolean", ""),
+    ],
+)
+def test_of_a_union_the_branch_is_named_that_was_meant(branch: Any, pointer: str) -> None:
+    written = {
+        "long": {"type": "long", "logicalType": "timestamp-millis"},
+        "array": {"type": "array", "items": "int"},
+        "map": {"type": "map", "values": "int"},
+        "fixed": fixed(2),
+        "enum": enum("A"),
+    }
+    writer = written.get(branch["type"] if isinstance(branch, dict) else branch, "string")
+    assert refused(writer, ["null", branch])[0] == pointer
 
 
 def test_all_faults_of_a_datum_are_told() -> None:
