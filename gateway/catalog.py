@@ -18,6 +18,7 @@ from gateway.channels import Channel, Version, make_channel
 from gateway.database import Database
 from gateway.errors import AwayError, BugError
 from gateway.event import Direction
+from gateway.external_registry import ExternalRegistry
 from gateway.logs import logger
 from partners import store
 from partners.contract import Line
@@ -31,13 +32,17 @@ from schemas.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything about partners, contracts and schemas as of one revision; immutable."""
+    """Everything about partners, contracts and schemas as of one revision; immutable.
+
+    `outside`: who knows schemas that are not in here; None: nobody, the registry is our own.
+    """
 
     directory: Directory
     by_type: Mapping[tuple[str, Direction, str], Channel] = field(repr=False)
     by_partner: Mapping[tuple[str, Direction], tuple[Channel, ...]] = field(repr=False)
     topic_ids: Mapping[str, str] = field(repr=False)
     partitions: Mapping[str, int] = field(default_factory=dict, repr=False)
+    outside: ExternalRegistry | None = field(default=None, repr=False)
 
     @property
     def is_read(self) -> bool:
@@ -81,7 +86,10 @@ _KNOWN_SPECS: Final = 65_536
 
 
 class Catalog:
-    """Holds today's snapshot and replaces it; see the module."""
+    """Holds today's snapshot and replaces it; see the module.
+
+    `outside`: the registry where it is not our own; to be set before anything is read.
+    """
 
     def __init__(
         self,
@@ -113,6 +121,7 @@ class Catalog:
         self._compare_at = 0.0
         self._server: object = None
         self.problem = ""
+        self.outside: ExternalRegistry | None = None
         self.current = EMPTY
 
     def warnings(self) -> list[str]:
@@ -280,7 +289,7 @@ class Catalog:
                 key: tuple[str, Direction] = (partner.slug, channel.direction)
                 by_type[(*key, channel.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
-        return Snapshot(directory, by_type, by_partner, {})
+        return Snapshot(directory, by_type, by_partner, {}, outside=self.outside)
 
     def _channels(self, session: Session, account: Account) -> Iterable[Channel]:
         slug = account.partner.slug

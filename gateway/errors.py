@@ -82,6 +82,7 @@ AWAY_CODES: Final = frozenset(
     {
         "overloaded",
         "broker_unavailable",
+        "registry_unavailable",
         "store_unavailable",
         "storage_full",
         "clock_untrusted",

@@ -26,6 +26,9 @@ from gateway.units import (
 )
 from partners.endpoint import SCHEDULES
 
+OWN_REGISTRY: Final = "own"
+"""Of `registry.url`: the registry is this program."""
+
 Network = IPv4Network | IPv6Network
 
 
@@ -69,6 +72,16 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
+def _registry_url(text: str) -> str:
+    urls = [] if text == OWN_REGISTRY else [part.strip() for part in text.split(",")]
+    for url in urls:
+        parts = urlsplit(url)
+        is_plain = not (parts.query or parts.fragment) and parts.path.isprintable() and " " not in url
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not is_plain:
+            raise ValueError("write `own`, or URLs such as https://registry.example with commas between")
+    return ",".join(urls) or OWN_REGISTRY
+
+
 Milliseconds = Annotated[
     int, _read(parse_duration), PlainSerializer(format_duration), Field(strict=True, ge=1)
 ]
@@ -79,6 +92,7 @@ Networks = Annotated[
 ]
 Schedule = Annotated[tuple[int, ...], _read(_schedule), PlainSerializer(_schedule_words)]
 Origin = Annotated[str, _read(_origin)]
+RegistryUrl = Annotated[str, _read(_registry_url)]
 Maybe = BeforeValidator(lambda given: None if given == "" else given)
 OptionalPath = Annotated[Path | None, Maybe, PlainSerializer(lambda path: str(path or ""))]
 OptionalRate = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, Maybe]
@@ -149,7 +163,14 @@ class BrokerSettings(Section):
 class Registry(Section):
     """The schema registry."""
 
-    url: str = _key("own", "not offered yet: the URL of a Confluent-compatible one", json_schema_extra=SECRET)
+    url: RegistryUrl = _key(
+        "own",
+        "or the URL of a Confluent-compatible one; several with commas between",
+        json_schema_extra=SECRET,
+    )
+    properties_file: OptionalPath = _key(
+        "", "client.properties as a provider hands it out, for login and TLS of that registry"
+    )
     strict_logical_types: bool = _key("true", "a changed scale, unit or uuid of a type is incompatible")
 
 

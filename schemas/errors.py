@@ -9,6 +9,7 @@ SchemasError
 │   └── FramingError    framing_invalid    no schema id where one must stand
 ├── SubjectError        subject_invalid    a text that can be no subject
 ├── RegistryError       registry_refused   the registry does not do it (`schemas.refusal`)
+├── RemoteError         remote_registry    another registry did not (`schemas.remote_answers` has its tree)
 ├── MisfitError         misfit             one value does not fit one type; never leaves the package
 └── NotMineError        not_mine           a compiled path leaves a datum to the reference; likewise
 """

@@ -60,7 +60,7 @@ class House:
         )
 
 
-def make_doors(world: World, **values: int) -> Doors:
+def make_doors(world: World, **values: Any) -> Doors:
     """The doors of a world; `values`: limits in place of the usual ones."""
     parts = world.parts
     metrics = Metrics()

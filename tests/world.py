@@ -119,7 +119,7 @@ async def running(
     flags: Flags | None = None,
     url: str | None = None,
 ) -> AsyncIterator[World]:
-    """A gateway whose ingress, catalog, recovery and sequencer run until the block ends.
+    """A gateway whose ingress, catalog, recovery, sequencer and outside run until the block ends.
 
     `url`: of its database; without one, SQLite in the folder.
     """
@@ -136,7 +136,8 @@ async def running(
     stop = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:
-            for role in (parts.ingress, parts.recovery, parts.sequencer, parts.catalog):
+            outside = () if parts.outside is None else (parts.outside,)
+            for role in (parts.ingress, parts.recovery, parts.sequencer, parts.catalog, *outside):
                 tasks.create_task(role.run(stop))
             await asyncio.sleep(0)
             try:
@@ -146,4 +147,6 @@ async def running(
     finally:
         await parts.writes.close()
         await used.close()
+        if parts.outside is not None:
+            parts.outside.close()
         ground.database.close()

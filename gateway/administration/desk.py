@@ -14,23 +14,26 @@ from typing import TypeVar
 from sqlmodel import Session, col, func, select
 
 from gateway import facts
+from gateway.administration import agreement
+from gateway.administration.agreement import Agreement
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
-from gateway.administration.lines import resolve
+from gateway.administration.lines import Rules, resolve
 from gateway.administration.topics import topic_remarks
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
+from gateway.external_registry import ExternalRegistry
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import issuing, onboarding, store
-from partners.contract import SECTIONS, Contract
+from partners.contract import SECTIONS, Contract, ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.credential import Credential
 from partners.endpoint import Endpoint
 from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
 from partners.issuing import CredentialChange, WantedKey
 from partners.onboarding import ContractChange, Means
-from partners.partner import Partner, dedicated_topics
+from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
 
 T = TypeVar("T")
@@ -81,7 +84,10 @@ class _DryRunError(Exception):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Administration:
-    """Changes the registry. `told`: is called after each change, so that this process follows at once."""
+    """Changes the registry. `told`: is called after each change, so that this process follows at once.
+
+    `registry`: where schemas are registered; None: here.
+    """
 
     database: Database
     catalog: Catalog
@@ -92,6 +98,7 @@ class Administration:
     allow_insecure_loopback: bool
     told: Callable[[], Awaitable[None]]
     strict_logical_types: bool = True
+    registry: ExternalRegistry | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make partners active once their topics exist, until `stop`."""
@@ -107,16 +114,40 @@ class Administration:
         Raises:
             CallerError: `contract_invalid` (with every problem), `change_destructive`, `schema_incompatible`,
                 `precondition_failed`, `state_conflict`.
-            AwayError: the database is away; nothing is known to be changed.
+            AwayError: the database is away, or the external registry: nothing is known to be changed.
         """
+        agreed = await self._agree(slug, sent, wish, by)
         outcome = await self._write(
-            lambda session: self._apply(session, slug, sent, wish, by), dry_run=wish.dry_run
+            lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
         if wish.dry_run:
             return await self._with_topics(outcome)
         with suppress(AwayError):
             await self._activate()
         return outcome
+
+    async def _agree(self, slug: str, sent: ContractText, wish: Wish, by: Author) -> Agreement | None:
+        """What the external registry says of the contract's schemas; but for a dry run, all are in it then.
+
+        A schema that is new there is registered once the whole apply was tried out: a contract that is
+        refused leaves nothing behind.
+        """
+        if self.registry is None:
+            return None
+        wanted = await self.database.read(lambda session: self._wanted(session, slug, sent))
+        agreed = await agreement.look(self.registry, wanted)
+        if wish.dry_run or agreed.is_final:
+            return agreed
+        await self._write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
+        return await agreement.register(self.registry, agreed, wanted)
+
+    def _wanted(self, session: Session, slug: str, sent: ContractText) -> tuple[agreement.Wanted, ...]:
+        """What of a contract is to be in the external registry; nothing of one that cannot be read."""
+        try:
+            file = self._read(slug, sent)
+        except PartnersError as error:
+            raise refused(error) from error
+        return agreement.wanted_of(file, self._topics(slug, store.partner(session, slug)))
 
     async def _with_topics(self, outcome: ContractOutcome) -> ContractOutcome:
         """The outcome with what the broker says of the topics, asked once the transaction is over."""
@@ -187,16 +218,28 @@ class Administration:
             raise refused(error) from error
         return done[-1]
 
-    def _apply(
-        self, session: Session, slug: str, sent: ContractText, wish: Wish, by: Author
-    ) -> ContractOutcome:
+    def _read(self, slug: str, sent: ContractText) -> ContractFile:
         file = read_contract(
             sent.text, name=sent.file_name, allow_insecure_loopback=self.allow_insecure_loopback
         )
         if file.contract.partner != slug:
             text = f"the file is of '{file.contract.partner}', not of '{slug}'"
             raise ContractFileError([file.problem("/partner", "reference", text)])
-        file = attach_files(file, sent.files)
+        return attach_files(file, sent.files)
+
+    def _topics(self, slug: str, found: tuple[Partner, int] | None) -> Topics:
+        return found[0].topics if found else dedicated_topics(self.means.topic_prefix, slug)
+
+    def _apply(
+        self,
+        session: Session,
+        slug: str,
+        sent: ContractText,
+        wish: Wish,
+        by: Author,
+        agreed: Agreement | None = None,
+    ) -> ContractOutcome:
+        file = self._read(slug, sent)
         store.lock(session)
         found = store.partner(session, slug)
         previous = 0 if found is None else found[1]
@@ -204,10 +247,10 @@ class Administration:
         before = {
             (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
         }
-        topics = found[0].topics if found else dedicated_topics(self.means.topic_prefix, slug)
+        topics = self._topics(slug, found)
         there = {one.name: one for one in store.endpoints(session, slug)}
         now = self.clock()
-        resolved = resolve(session, file, topics, before, now=now, is_strict=self.strict_logical_types)
+        resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
         submission = onboarding.Submission(
             file, resolved.lines, wish.if_match, wish.dry_run or "destructive" in wish.allow
         )

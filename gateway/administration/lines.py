@@ -8,16 +8,34 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
+from gateway.administration.agreement import Agreement
 from gateway.channels import pointers_of
+from gateway.errors import CallerError
 from partners.contract import SECTIONS, ContractFile, Direction, Line, Terms, pointer_to
 from partners.errors import ContractFileError, Problem
 from partners.partner import Topics
 from schemas import registry
 from schemas.codec import compile_codec
 from schemas.compatibility import check_levels
+from schemas.copying import keep_copy
 from schemas.errors import SchemaError
+from schemas.refusal import RegistryError
+from schemas.registry import Registered
 from schemas.schema import Schema, parse_schema, verify_event_schema
 from schemas.subject import topic_record_subject
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How schemas come in.
+
+    `now`: Unix milliseconds. `is_strict`: changed logical types are breaks. `agreement`: what the external
+    registry says; None: the registry is our own.
+    """
+
+    now: int
+    is_strict: bool = True
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +51,16 @@ def resolve(
     file: ContractFile,
     topics: Topics,
     before: Mapping[tuple[Direction, str], Line],
-    *,
-    now: int,
-    is_strict: bool = True,
+    rules: Rules,
 ) -> Resolved:
     """Register the schemas of a contract and make its lines.
 
-    `before`: the lines in force, by direction and event type. `is_strict`: changed logical types are breaks.
+    `before`: the lines in force, by direction and event type.
 
     Raises:
         ContractFileError: a schema may not be used, or a pointer leads nowhere in it.
+        CallerError: `state_conflict`: our tables hold another schema under an id of the external registry.
+        AwayError: `registry_unavailable`: a schema was not asked for there.
     """
     schemas = _parse_all(file)
     lines: list[Line] = []
@@ -52,14 +70,35 @@ def resolve(
         topic = topics.inbound if terms.direction == "inbound" else topics.outbound
         subject = topic_record_subject(topic, schema.name)
         old = before.get((terms.direction, terms.event_type))
-        registered = registry.register(session, subject, schema.text, now=now)
+        registered = _register(session, subject, schema, rules)
         earlier = () if old is None else tuple(one for one in old.schema_ids if one != registered.id)
         if old is None or registered.id != old.schema_ids[0]:
             # A schema that is in force was judged, and perhaps allowed, when it came.
-            broken += _breaks(session, terms, schema, subject, earlier, is_strict=is_strict)
+            broken += _breaks(session, terms, schema, subject, earlier, is_strict=rules.is_strict)
+            broken += _refusals(terms, schema, subject, rules.agreement)
         ids = (registered.id, *earlier)[: terms.accept_versions]
         lines.append(Line(terms, subject, ids))
     return Resolved(tuple(lines), tuple(broken))
+
+
+def _register(session: Session, subject: str, schema: Schema, rules: Rules) -> Registered:
+    """A copy of what is agreed elsewhere; of what is new there, as if it were ours, for a dry run."""
+    agreed = None if rules.agreement is None else rules.agreement.find(subject, schema)
+    if agreed is None:
+        return registry.register(session, subject, schema.text, now=rules.now)
+    try:
+        return keep_copy(
+            session, subject, agreed.schema, schema_id=agreed.id, number=agreed.number, now=rules.now
+        )
+    except RegistryError as error:
+        raise CallerError("state_conflict", error.text) from error
+
+
+def _refusals(terms: Terms, schema: Schema, subject: str, agreement: Agreement | None) -> list[str]:
+    """What the external registry says against a schema that is new there."""
+    words = () if agreement is None else agreement.words(subject, schema)
+    section = SECTIONS[terms.direction]
+    return [f"! {section} {terms.event_type}  the schema registry refuses it: {one}" for one in words]
 
 
 def _parse_all(file: ContractFile) -> dict[str, Schema]:

@@ -47,6 +47,7 @@ def make_doors(
             batch_bytes=settings.ingress.batch_bytes,
             batch_events=settings.ingress.batch_events,
             strict_logical_types=settings.registry.strict_logical_types,
+            external_registry="" if parts.outside is None else parts.outside.url,
         ),
         keys=lambda: parts.keys,
         metrics=render,
@@ -70,6 +71,7 @@ def _make_status(parts: Parts, roles: Sequence[str]) -> Status:
             "guard": parts.guard.problem,
             "clock": parts.clock_watch.problem,
             "sequencer": parts.sequencer.problem,
+            "registry": "" if parts.outside is None else parts.outside.problem,
             # One topic that cannot be made is one partner's trouble; without any, nothing can be taken.
             "topics": "" if parts.catalog.current.topic_ids else parts.catalog.problem,
         },

@@ -23,7 +23,6 @@ def verify_offered(settings: Settings) -> None:
         "tls.client_ca": settings.tls.client_ca is not None,
         "proxy.trusted": bool(settings.proxy.trusted),
         "proxy.client_cert": settings.proxy.client_cert != "off",
-        "registry.url": settings.registry.url != "own",
         "egress.retry": settings.egress.retry != STANDARD_75H,
         "egress.concurrency": settings.egress.concurrency != DEFAULT_CONCURRENCY,
         "egress.rate": settings.egress.rate is not None,

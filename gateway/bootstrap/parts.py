@@ -10,6 +10,7 @@ from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
+from gateway.bootstrap.registry_access import open_registry
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
 from gateway.dialler import Dialler
@@ -20,6 +21,7 @@ from gateway.egress.relay import Parts as RelayParts
 from gateway.egress.relay import Relay
 from gateway.egress.relay import Terms as RelayTerms
 from gateway.errors import AwayError
+from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
 from gateway.ingress.accept import Ingress
 from gateway.ingress.claim_book import ClaimBook
@@ -49,7 +51,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A wired gateway; nothing runs yet."""
+    """A wired gateway; nothing runs yet. `outside`: the schema registry, where it is another program."""
 
     ground: Ground
     broker: Broker
@@ -65,6 +67,7 @@ class Parts:
     relay: Relay
     retention: Retention
     clock_watch: ClockWatch
+    outside: ExternalRegistry | None = None
 
 
 def wire(
@@ -81,8 +84,10 @@ def wire(
     Raises:
         KeysMissingError, SealError: our signing keys cannot be used.
         StoreError: the database is away.
+        SetupError: the schema registry cannot be asked as the settings say.
     """
     settings = ground.settings
+    outside = open_registry(settings)
     with ground.database.begin() as session:
         keys = load(session, ground.vault)
     catalog = Catalog(
@@ -92,6 +97,7 @@ def wire(
         event_bytes=settings.ingress.body_bytes,
         refresh_seconds=settings.catalog.refresh / 1000,
     )
+    catalog.outside = outside
     writes = GroupCommit(ground.database, write_group(settings.claims.lease))
     dialler = _dialler(settings)
     guard = guard or make_guard(ground, broker)
@@ -102,7 +108,7 @@ def wire(
         keys=keys,
         catalog=catalog,
         writes=writes,
-        administration=_administration(ground, broker, catalog),
+        administration=_administration(ground, broker, catalog, outside),
         ingress=ingress,
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
@@ -117,6 +123,7 @@ def wire(
             parked_ms=settings.retention.content,
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
+        outside=outside,
     )
 
 
@@ -259,7 +266,9 @@ def _leases(ground: Ground, role: str) -> Leases:
     )
 
 
-def _administration(ground: Ground, broker: Broker, catalog: Catalog) -> Administration:
+def _administration(
+    ground: Ground, broker: Broker, catalog: Catalog, outside: ExternalRegistry | None
+) -> Administration:
     async def told() -> None:
         with suppress(AwayError, BrokerError):
             await (catalog.follow() if broker.away_for_ms() else catalog.refresh())
@@ -275,6 +284,7 @@ def _administration(ground: Ground, broker: Broker, catalog: Catalog) -> Adminis
         allow_insecure_loopback=settings.listen.public.is_loopback,
         told=told,
         strict_logical_types=settings.registry.strict_logical_types,
+        registry=outside,
     )
 
 

@@ -154,7 +154,8 @@ def _begin(settings: Settings, now: Callable[[], int]) -> None:
     # A library that ends the process in C leaves at least the stacks of its threads.
     faulthandler.enable()
     configure(settings.log.level, settings.log.format, now)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("alembic", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_private()
 
@@ -247,6 +248,8 @@ async def _serve(parts: Parts, options: Options, metrics: Metrics) -> None:
             raise
         finally:
             await parts.writes.close()
+            if parts.outside is not None:
+                parts.outside.close()
 
 
 async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio.Event) -> Sequence[Named]:
@@ -268,6 +271,8 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     if "sequence" in options.roles:
         roles.append(Named("sequencer", parts.sequencer))
     roles.append(Named("clock", parts.clock_watch))
+    if parts.outside is not None:
+        roles.append(Named("registry", parts.outside))
     roles.append(Named("catalog", parts.catalog))
     roles.append(Named("guard", parts.guard))
     return roles

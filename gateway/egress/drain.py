@@ -22,6 +22,7 @@ from gateway.broker.port import (
     TopicChanged,
 )
 from gateway.egress.backlog import Backlog
+from gateway.egress.intake import Unasked
 from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
 
@@ -152,7 +153,10 @@ class Drain:
         match event:
             case Read():
                 reading = read_event(event, each.owner, self._catalog.current, origin=self._origin)
-                each.is_over = not shard.receive_again(backlog, event, reading, self._clock())
+                # What cannot be read yet is read again in a later turn.
+                each.is_over = isinstance(reading, Unasked) or not shard.receive_again(
+                    backlog, event, reading, self._clock()
+                )
             case TooLow(_, _, first):
                 shard.lose_again(backlog, first, self._clock())
             case TooHigh(_, wanted, end) if wanted.offset <= end:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from uuid import UUID
 
 from gateway.broker.port import Read
@@ -20,6 +21,8 @@ from gateway.event_json import NO_DATA
 from gateway.record import Envelope, Unreadable, decode_record
 from schemas.errors import DatumError, JsonTextError
 from schemas.fault import Fault
+from schemas.likeness import likeness
+from schemas.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,25 @@ class NoEvent:
     is_refused: bool = True
 
 
-def take_in(read: Read, snapshot: Snapshot, partner: str, direction: Direction) -> Carried | NoEvent:
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """The record names a schema that only the external registry knows, and it has not answered yet.
+
+    To be taken in again, and nothing behind it before: it may be an event or none.
+    """
+
+    schema: int | UUID
+
+
+def take_in(
+    read: Read, snapshot: Snapshot, partner: str, direction: Direction
+) -> Carried | NoEvent | Unasked:
     """Find the channel of a record and check its data, under the version it names if it is Avro."""
     envelope = decode_record(read.record)
     if isinstance(envelope, Unreadable):
         return NoEvent(envelope.code, is_refused=False)
     found = _channel(envelope, snapshot, partner, direction)
-    if isinstance(found, NoEvent):
+    if isinstance(found, NoEvent | Unasked):
         return found
     channel, versions = found
     key = _named(envelope, channel, read)
@@ -136,7 +151,7 @@ def receipt_ref(receipt: str) -> str | None:
 
 def _channel(
     envelope: Envelope, snapshot: Snapshot, partner: str, direction: Direction
-) -> tuple[Channel, Sequence[Version]] | NoEvent:
+) -> tuple[Channel, Sequence[Version]] | NoEvent | Unasked:
     named = envelope.attributes.get("type")
     wanted = envelope.schema
     if named is not None:
@@ -145,21 +160,42 @@ def _channel(
             return NoEvent("event_type_unknown", None, named)
         if wanted is None:
             return channel, channel.versions
-        version = _version(channel, wanted)
-        return NoEvent("schema_version_unknown", None, named) if version is None else (channel, (version,))
+        found = _version([channel], wanted, snapshot)
+        return found or NoEvent("schema_version_unknown", None, named)
     if wanted is None:
         return NoEvent("event_type_missing")
-    for channel in snapshot.channels(partner, direction):
-        version = _version(channel, wanted)
-        if version is not None:
-            return channel, (version,)
-    return NoEvent("event_type_unknown")
+    return _version(snapshot.channels(partner, direction), wanted, snapshot) or NoEvent("event_type_unknown")
 
 
-def _version(channel: Channel, wanted: int | UUID) -> Version | None:
-    if isinstance(wanted, UUID):
-        return next((one for one in channel.readable() if one.schema.guid == wanted), None)
-    return next((one for one in channel.readable() if one.schema_id == wanted), None)
+def _version(
+    channels: Sequence[Channel], wanted: int | UUID, snapshot: Snapshot
+) -> tuple[Channel, Sequence[Version]] | Unasked | None:
+    """The version that a record names; of a name that is not ours, the one that means the same."""
+    for channel in channels:
+        for one in channel.readable():
+            if wanted == (one.schema.guid if isinstance(wanted, UUID) else one.schema_id):
+                return channel, (one,)
+    if snapshot.outside is None:
+        return None
+    found = snapshot.outside.find(wanted)
+    if found is None:
+        return Unasked(wanted)
+    if found.schema is None:
+        return None
+    for channel in channels:
+        for one in channel.readable():
+            if _is_alike(one.schema, found.schema):
+                return channel, (one,)
+    return None
+
+
+def _is_alike(one: Schema, other: Schema) -> bool:
+    return one.fingerprint == other.fingerprint and _likeness(one) == _likeness(other)
+
+
+@lru_cache(1_024)
+def _likeness(schema: Schema) -> str:
+    return likeness(schema.root)
 
 
 def _named(envelope: Envelope, channel: Channel, read: Read) -> EventKey:

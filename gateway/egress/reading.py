@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.egress.delivery import Delivery
-from gateway.egress.intake import Carried, NoEvent, take_in
+from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
 from gateway.egress.webhook import encode_body
 from gateway.event import EventKey
@@ -69,9 +69,14 @@ class Today(Protocol):
         ...
 
 
-def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> Reading:
-    """Read one record of a partner's outbound topic: check it, write its body, find its endpoints."""
+def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> Reading | Unasked:
+    """Read one record of a partner's outbound topic: check it, write its body, find its endpoints.
+
+    `Unasked`: nothing can be said of it yet, and nothing behind it may be read before.
+    """
     found = take_in(read, snapshot, partner, "outbound")
+    if isinstance(found, Unasked):
+        return found
     if isinstance(found, NoEvent):
         digest = hashlib.sha256(read.record.value or b"").digest()
         if not found.is_refused:

@@ -38,6 +38,7 @@ from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load, load_gone
 from gateway.egress.delivery import Attempt, Sender
 from gateway.egress.drain import Drain
+from gateway.egress.intake import Unasked
 from gateway.egress.posting import Chance, Poster
 from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
@@ -114,6 +115,7 @@ class Relay:
         self._terms = terms
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
+        self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
         self._followed: Snapshot | None = None
         self._held_until = _NEVER
         self._is_stopping = False
@@ -195,6 +197,7 @@ class Relay:
         if self._works.get(work.shard.lease.shard) is work:
             del self._works[work.shard.lease.shard]
         self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
+        self._held = {spot: each for spot, each in self._held.items() if spot in self._spots}
         self._reader.release([(each.topic, each.spot[1]) for each in work.shard.partitions.values()])
         if work.task is not None:
             work.task.cancel()
@@ -249,6 +252,7 @@ class Relay:
             if any(work.shard.outbox.is_full for work in self._works.values()):
                 await asyncio.sleep(self._terms.tick_ms / 1000)
                 continue
+            self._go_on()
             try:
                 events = await self._reader.poll(_POLL, _POLL_MS)
             except BrokerError as error:
@@ -264,8 +268,9 @@ class Relay:
     def _take_in(self, event: ReadEvent) -> None:
         match event:
             case Read(position):
-                work = self._spots.get((position.topic_id, position.partition))
-                if work is not None:
+                spot = (position.topic_id, position.partition)
+                work = self._spots.get(spot)
+                if work is not None and spot not in self._held:
                     self._match(work, event)
             case TooLow(topic, wanted, first):
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
@@ -287,6 +292,7 @@ class Relay:
     def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:
         """Read no more of a topic that is another one now, or gone."""
         work = self._spots.pop(spot, None)
+        self._held.pop(spot, None)
         if work is None or spot not in work.shard.partitions:
             return
         left = work.shard.partitions[spot]
@@ -306,9 +312,26 @@ class Relay:
         partition = work.shard.partitions[position.topic_id, position.partition]
         snapshot = self._parts.catalog.current
         reading = read_event(read, partition.partner, snapshot, origin=self._terms.origin)
+        if isinstance(reading, Unasked):
+            self._hold_back(read, reading)
+            return
         work.shard.receive(read, reading, self._now())
         self._parts.step("outbound.2.matched")
         work.wake.set()
+
+    def _hold_back(self, read: Read, why: Unasked) -> None:
+        """Read no more of a partition until it is known what this record is; its offset stays unsettled."""
+        topic, at = read.record.topic, read.position
+        self._held[at.topic_id, at.partition] = (Start(topic, at), why)
+        self._reader.release([(topic, at.partition)])
+
+    def _go_on(self) -> None:
+        """Read on where the external registry has answered."""
+        outside = self._parts.catalog.current.outside
+        for spot, (start, why) in list(self._held.items()):
+            if outside is None or outside.find(why.schema) is not None:
+                del self._held[spot]
+                self._reader.assign([start])
 
     # The end
 

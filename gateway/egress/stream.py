@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from gateway.broker.port import Broker, Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
 from gateway.catalog import Snapshot
-from gateway.egress.intake import Carried, take_in
+from gateway.egress.intake import Carried, Unasked, take_in
 from gateway.egress.webhook import encode_body
 from gateway.errors import AwayError, CallerError
 from gateway.event import Direction
@@ -21,6 +21,8 @@ _CHUNK: Final = 50
 _WAIT_MS: Final = 200
 _FETCH_SECONDS: Final = 2.0
 """How long a page waits at least for what is there already: a first fetch takes some round trips."""
+_TOLD_SECONDS: Final = 3.0
+"""How long a page waits for the external registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ async def read_page(
     The wait is for what is yet to come; what lies on the topic already is fetched without one, too.
 
     Raises:
+        AwayError: `registry_unavailable`: what the first event is, only the external registry knows.
         CallerError: `cursor_expired`: retention has passed the position, or the topic was made again.
         BrokerError: the broker is away, or refuses.
     """
@@ -117,6 +120,12 @@ async def read_page(
             patience = 0 if page.items else min(left_ms, _WAIT_MS)
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
             page.take(seen)
+            if page.is_stuck:
+                if await _is_told(page, snapshot):
+                    reader.assign(page.starts())
+                    page.is_stuck = False
+                    continue
+                return StreamPage(tuple(page.items), page.next, caught_up=False, times=tuple(page.times))
             ends = await broker.bounds(page.places)
             page.pass_over(reader)
             is_caught_up = page.has_reached(ends)
@@ -128,8 +137,22 @@ async def read_page(
         await reader.close()
 
 
+async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
+    """Whether the external registry has answered soon; False: the page ends before the event that it knows.
+
+    Raises:
+        AwayError: it has not, and the page is empty.
+    """
+    if snapshot.outside is not None and await snapshot.outside.told(_TOLD_SECONDS):
+        return True
+    if page.items:
+        return False
+    text = "The next event names a schema that only the schema registry knows, and that is away."
+    raise AwayError("registry_unavailable", text)
+
+
 class _Page:
-    """Collects one page."""
+    """Collects one page. `is_stuck`: an event came of which nothing can be said yet."""
 
     def __init__(self, tap: Tap, snapshot: Snapshot, limit: int, start: Places) -> None:
         self._tap = tap
@@ -140,6 +163,7 @@ class _Page:
         self._read = 0
         self.items: list[bytes] = []
         self.times: list[int] = []
+        self.is_stuck = False
         # What a cursor knows of is read on, though this process may not have heard of it yet.
         numbers = sorted({*tap.partitions, *start.offsets})
         self._offsets = {number: start.offsets.get(number, 0) for number in numbers}
@@ -174,15 +198,20 @@ class _Page:
                 text = "What lies at the cursor is gone; start again with from=earliest."
                 raise CallerError("cursor_expired", text)
             self._read += 1
-            self._offsets[one.position.partition] = one.position.offset + 1
             item = self._item(one)
+            if isinstance(item, Unasked):
+                self.is_stuck = True
+                return
+            self._offsets[one.position.partition] = one.position.offset + 1
             if item is not None:
                 self.items.append(item)
                 self.times.append(one.at)
                 self._bytes += len(item)
 
-    def _item(self, read: Read) -> bytes | None:
+    def _item(self, read: Read) -> bytes | Unasked | None:
         carried = take_in(read, self._snapshot, self._tap.partner, self._tap.direction)
+        if isinstance(carried, Unasked):
+            return carried
         if not isinstance(carried, Carried) or (self._tap.types and carried.type not in self._tap.types):
             return None
         return encode_body(

@@ -21,6 +21,7 @@ from gateway.http.gates import GATES, is_public
 from gateway.http.guard import Gate, admit
 from gateway.http.problems import Trouble, trouble_of
 from gateway.http.registry import shape as registry
+from gateway.http.registry.elsewhere import moved
 
 _HINTS: Final[Mapping[tuple[str, str], str]] = {
     ("GET", "/v1/events"): "What was sent is in GET /v1/history; what is to be received in GET /v1/stream.",
@@ -44,7 +45,8 @@ def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
 def make_app(doors: Doors, gates: Sequence[Gate]) -> ASGIApp:
     """An application of these gates and no others."""
     known: dict[bool, list[tuple[Pattern[str], _Door]]] = {True: [], False: []}
-    for path, some in groupby(sorted(gates, key=_place), key=lambda gate: gate.path):
+    offered = moved(gates, doors.values.external_registry)
+    for path, some in groupby(sorted(offered, key=_place), key=lambda gate: gate.path):
         door = _Door(doors, path, {gate.method: gate for gate in some})
         known[path.startswith(registry.PREFIX)].append((compile_path(path)[0], door))
     return _Paths(known[False], known[True], _Door(doors, "", {}))

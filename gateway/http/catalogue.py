@@ -155,6 +155,9 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
     "broker_unavailable": _row(
         503, "The broker is away", "Repeat the same request later; nothing was taken.", "later"
     ),
+    "registry_unavailable": _row(
+        503, "The schema registry is away", "Repeat the same request later; nothing was changed.", "later"
+    ),
     "store_unavailable": _row(
         503, "The database is away", "Repeat the same request later; nothing was taken.", "later"
     ),
@@ -186,6 +189,7 @@ RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
     "quota_exceeded": 1,
     "overloaded": 1,
     "broker_unavailable": 2,
+    "registry_unavailable": 2,
     "store_unavailable": 2,
     "storage_full": 30,
     "clock_untrusted": 30,

@@ -33,7 +33,10 @@ class Accepts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Settings and secrets of the routes. Sizes in bytes, times in seconds."""
+    """Settings and secrets of the routes. Sizes in bytes, times in seconds.
+
+    `external_registry`: its URL; empty where the registry is our own.
+    """
 
     origin: str
     log_host: str
@@ -44,6 +47,7 @@ class Values:
     batch_events: int = 1_000
     body_seconds: float = 30.0
     strict_logical_types: bool = True
+    external_registry: str = ""
 
 
 @dataclass(frozen=True, slots=True)

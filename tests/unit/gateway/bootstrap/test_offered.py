@@ -8,7 +8,6 @@ LATER = {
     "tls.client_ca": "ca.pem",
     "proxy.trusted": "10.0.0.0/8",
     "proxy.client_cert": "xfcc",
-    "registry.url": "https://registry.example",
     "egress.retry": "0s,5s",
     "egress.concurrency": "9",
     "egress.rate": "10",

@@ -12,14 +12,14 @@ def test_settings_that_cannot_be_loaded_are_faults_and_end_with_5(shell: Shell) 
 
 
 def test_findings_are_a_document_for_scripts(shell: Shell) -> None:
-    shell.environ["GATEWAY_REGISTRY__URL"] = "https://registry.example"
+    shell.environ["GATEWAY_EGRESS__RATE"] = "10"
     ended = shell.run("doctor", "--json", "--data", str(shell.folder / "none"))
     document = ended.document()
     (told,) = [one for one in document["findings"] if one["area"] == "settings"]
     assert told == {
         "level": "fault",
         "area": "settings",
-        "what": "registry.url is not offered by this version: take it out",
+        "what": "egress.rate is not offered by this version: take it out",
         "mend": "take it out",
     }
     assert (ended.code, document["faults"] >= 1) == (5, True)

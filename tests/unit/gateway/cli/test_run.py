@@ -28,9 +28,9 @@ def test_good_settings_end_with_0(shell: Shell) -> None:
 
 
 def test_a_setting_that_refuses_a_start_is_no_good_setting(shell: Shell) -> None:
-    shell.environ["GATEWAY_REGISTRY__URL"] = "https://registry.example"
+    shell.environ["GATEWAY_EGRESS__RATE"] = "10"
     ended = shell.run("config", "check")
-    assert (ended.code, "registry.url is not offered" in ended.err) == (2, True)
+    assert (ended.code, "egress.rate is not offered" in ended.err) == (2, True)
 
 
 def test_init_sets_up_once_and_shows_the_key_once(shell: Shell) -> None:

@@ -8,7 +8,7 @@ import pytest
 from gateway.broker.port import Position, Read, Record
 from gateway.catalog import Snapshot
 from gateway.channels import Channel
-from gateway.egress.intake import Carried, NoEvent, take_in
+from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.event import EventKey
 from partners.contract import IdRule
 from partners.directory import Directory
@@ -43,7 +43,12 @@ def take_raw(
         {("acme", "inbound"): (on,)},
         {TOPIC: "topic-1"},
     )
-    return take_in(Read(Position("topic-1", 0, 9), record, 5), snapshot, "acme", "inbound")
+    return known(take_in(Read(Position("topic-1", 0, 9), record, 5), snapshot, "acme", "inbound"))
+
+
+def known(found: Carried | NoEvent | Unasked) -> Carried | NoEvent:
+    assert not isinstance(found, Unasked)
+    return found
 
 
 def carried(found: Carried | NoEvent) -> Carried:
@@ -148,7 +153,7 @@ def take_value(on: Channel, value: bytes, **headers: str) -> Carried | NoEvent:
         {TOPIC: "topic-1"},
     )
     record = Record(TOPIC, 0, None, value, named, 5)
-    return take_in(Read(Position("topic-1", 0, 9), record, 5), snapshot, "acme", "inbound")
+    return known(take_in(Read(Position("topic-1", 0, 9), record, 5), snapshot, "acme", "inbound"))
 
 
 def take_structured(on: Channel, **members: object) -> Carried | NoEvent:

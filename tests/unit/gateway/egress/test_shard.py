@@ -1,12 +1,14 @@
 import os
 
 from gateway.broker.port import Position, Read
+from gateway.catalog import Snapshot
 from gateway.egress.backlog import Backlog, Span
 from gateway.egress.breaker import OPENS_AFTER
 from gateway.egress.deliveries import Stored, Tick
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
+from gateway.egress.intake import Unasked
 from gateway.egress.lane import CAPACITY
-from gateway.egress.reading import read_event
+from gateway.egress.reading import Reading, read_event
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.leases import Lease
@@ -32,12 +34,16 @@ def read(offset: int) -> Read:
     return Read(Position("id", 0, offset), record(f"e{offset}"), NOW)
 
 
+def seen(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> Reading:
+    reading = read_event(read, partner, snapshot, origin=origin)
+    assert not isinstance(reading, Unasked)
+    return reading
+
+
 def receive(shard: Shard, *offsets: int) -> None:
     snapshot = contracts([lane.endpoint for lane in shard.lanes.values()], "id")
     for offset in offsets:
-        shard.receive(
-            read(offset), read_event(read(offset), "acme", snapshot, origin="https://gw.example"), NOW
-        )
+        shard.receive(read(offset), seen(read(offset), "acme", snapshot, origin="https://gw.example"), NOW)
 
 
 def attempt(delivery: Delivery, decision: Decision) -> Attempt:
@@ -56,7 +62,7 @@ def read_again(shard: Shard, *offsets: int) -> bool:
         shard.receive_again(
             backlog,
             read(offset),
-            read_event(read(offset), "acme", snapshot, origin="https://gw.example"),
+            seen(read(offset), "acme", snapshot, origin="https://gw.example"),
             NOW,
         )
         for offset in offsets
@@ -164,7 +170,7 @@ def drain(shard: Shard, backlog: Backlog, *offsets: int) -> None:
     """Read a range on as far as its lane has room."""
     snapshot = contracts([lane.endpoint for lane in shard.lanes.values()], "id")
     for offset in offsets:
-        reading = read_event(read(offset), "acme", snapshot, origin="https://gw.example")
+        reading = seen(read(offset), "acme", snapshot, origin="https://gw.example")
         if not shard.receive_again(backlog, read(offset), reading, NOW):
             return
 
@@ -392,7 +398,7 @@ def receive_new(shard: Shard, *offsets: int) -> None:
     snapshot = contracts([lane.endpoint for lane in shard.lanes.values()], "id")
     for offset in offsets:
         new = Read(Position("id", 0, offset), record(f"new{offset}"), NOW)
-        shard.receive(new, read_event(new, "acme", snapshot, origin="https://gw.example"), NOW)
+        shard.receive(new, seen(new, "acme", snapshot, origin="https://gw.example"), NOW)
 
 
 def test_what_comes_after_a_topic_lost_records_is_no_part_of_a_range_from_before() -> None:
