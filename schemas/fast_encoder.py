@@ -184,3 +184,42 @@ class Choice:
         with source.block("else:"):
             source.line("raise NotMineError")
         return Emitted([raw], datum)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A union of the Avro JSON encoding: null, or an object with one member named as the branch.
+
+    `annotation`: a Struct of all branches but null, each of which may be absent, beside null where that is
+    one; `null`: its index.
+    """
+
+    annotation: Any
+    members: tuple[tuple[int, Member], ...]
+    null: int | None
+    texts: int = 0
+
+    def emit(self, source: Source, value: str, wants: Wants) -> Emitted:
+        """The index, and the one branch that is there."""
+        raw, datum = source.fresh("x"), source.fresh("d")
+
+        def give(index: int, emitted: Emitted) -> None:
+            source.line(f"{raw} = {source.joined([bytes([2 * index]), *emitted.pieces])}")
+            if wants is not None:
+                source.line(f"{datum} = ({index}, {emitted.datum})")
+
+        with source.block(f"if {value} is None:"):
+            if self.null is None:
+                source.line("raise NotMineError")
+            else:
+                give(self.null, Emitted([], "None"))
+        present = " + ".join(f"({value}.{one.attribute} is not UNSET)" for _, one in self.members)
+        with source.block(f"elif {present or 0} != 1:"):
+            source.line("raise NotMineError")
+        for index, one in self.members:
+            branch = source.fresh("v")
+            with source.block(f"elif {value}.{one.attribute} is not UNSET:"):
+                source.line(f"texts += {1 + one.node.texts}")
+                source.line(f"{branch} = {value}.{one.attribute}")
+                give(index, one.node.emit(source, branch, wants))
+        return Emitted([raw], datum)

@@ -13,9 +13,9 @@ reference, which alone names faults. What makes it sure:
   numbers longer or with larger exponents than the reference takes.
 
 Left to the reference, as text, are unions in which two branches take one kind of JSON value (two strings, two
-records, record and map, integer and double) or a decimal stands beside more than null; all unions of the Avro
-JSON encoding; what nests deeper than eight arrays, maps and unions. Left to it as a whole are schemas of more
-than 500 types, counted where they are used, and events with a fault or of more than 200,000 bytes.
+records, record and map, integer and double) or a decimal stands beside more than null; and what nests deeper
+than eight arrays, maps and unions. Left to it as a whole are schemas of more than 500 types, counted where
+they are used, and events with a fault or of more than 200,000 bytes.
 """
 
 import re

@@ -22,12 +22,13 @@ from schemas.avro_type import (
     Primitive,
     Record,
     Union,
+    branch_name,
 )
 from schemas.branches import is_ambiguous
 from schemas.check import compile_check, when_absent
 from schemas.encoder import compile_encoder
 from schemas.errors import NotMineError
-from schemas.fast_encoder import Choice, Entries, Items, Member, Object, Opaque
+from schemas.fast_encoder import Choice, Entries, Items, Member, Object, Opaque, Tagged
 from schemas.fast_leaf import NUMBERS, fast_leaf
 from schemas.fast_node import Node, count_quotes
 from schemas.fast_scalars import Digits, Integer, Nothing, Number, Scalar, Text
@@ -108,16 +109,7 @@ class Builder:
 
     def _record(self, kind: Record, depth: int) -> Object:
         members = tuple(self._member(field, index, depth) for index, field in enumerate(kind.fields))
-        struct = defstruct(
-            "Record",
-            [(one.attribute, one.annotation, *([] if one.absent is None else [UNSET])) for one in members],
-            rename={one.attribute: one.name for one in members},
-            forbid_unknown_fields=True,
-            kw_only=True,
-            gc=False,
-            eq=False,
-        )
-        return Object(struct, members)
+        return Object(_struct(members), members)
 
     def _member(self, field: Field, index: int, depth: int) -> Member:
         datum = when_absent(field)
@@ -129,7 +121,9 @@ class Builder:
         return Member(field.name, f"f{index}", self.build(field.type, depth), absent)
 
     def _union(self, kind: Union, depth: int) -> Node:
-        if self.flavour == "avro" or is_ambiguous(kind):
+        if self.flavour == "avro":
+            return self._tagged(kind, depth)
+        if is_ambiguous(kind):
             return self._opaque(kind)
         nodes = [self.build(branch, depth) for branch in kind.branches]
         token = _nullable_token(nodes)
@@ -139,6 +133,16 @@ class Builder:
             return self._opaque(kind)
         branches = tuple((index, _test(node), node) for index, node in enumerate(nodes))
         return Choice(reduce(or_, [node.annotation for node in nodes]), branches)
+
+    def _tagged(self, kind: Union, depth: int) -> Node:
+        null = kind.null_branch()
+        members = [
+            (index, Member(branch_name(branch), f"f{index}", self.build(branch, depth), (b"", None)))
+            for index, branch in enumerate(kind.branches)
+            if index != null
+        ]
+        struct = _struct([one for _, one in members])
+        return Tagged(struct if null is None else struct | None, tuple(members), null)
 
     def _opaque(self, kind: AvroType) -> Node:
         check, encode = compile_check(kind, self.flavour), compile_encoder(kind)
@@ -153,6 +157,19 @@ class Builder:
             return datum, bytes(out), count_quotes(text) // 2
 
         return Opaque(encode_text)
+
+
+def _struct(members: Sequence[Member]) -> Any:
+    """The type that msgspec decodes a record into: no name but these, UNSET where one may be absent."""
+    return defstruct(
+        "Record",
+        [(one.attribute, one.annotation, *([] if one.absent is None else [UNSET])) for one in members],
+        rename={one.attribute: one.name for one in members},
+        forbid_unknown_fields=True,
+        kw_only=True,
+        gc=False,
+        eq=False,
+    )
 
 
 def _nullable_token(nodes: Sequence[Node]) -> Choice | None:

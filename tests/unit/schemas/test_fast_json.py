@@ -385,3 +385,49 @@ def test_a_bug_in_generated_code_shows_its_line() -> None:
     with pytest.raises(TypeError) as caught:
         path(None)  # type: ignore[arg-type]  # what no caller does
     assert "if len(raw) >" in "".join(traceback.format_exception(caught.value))
+
+
+_TAGGED = ["null", _MONEY, _REF, {"type": "array", "items": "int"}, "string"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null",
+        '{"bytes":"\\u0001T"}',
+        '{"Ref":{"see":"x"}}',
+        '{"array":[1,2]}',
+        '{ "string" : "\\"" }',
+        '{"\\u0073tring":""}',
+    ],
+)
+def test_unions_of_the_avro_json_encoding_are_taken(value: str) -> None:
+    root, raw = _schema(_TAGGED), f'{{"v":{value}}}'.encode()
+    findings = Findings()
+    datum = compile_check(root, "avro")(read_with_findings(raw, findings), None, findings)
+    out = bytearray()
+    compile_encoder(root)(datum, out)
+    assert _path(root, "avro")(raw) == (bytes(out), None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"x"',
+        "{}",
+        '{"null":null}',
+        '{"int":1}',
+        '{"string":null}',
+        '{"string":1}',
+        '{"string":"x","string":"x"}',
+        '{"string":"x","Ref":{"see":"x"}}',
+        '{"string":"x","other":1}',
+        '{"Ref":{"see":"x","see":"x"}}',
+        '{"bytes":"\\u0100"}',
+        "[]",
+    ],
+)
+def test_faulty_unions_of_the_avro_json_encoding_are_left_to_the_reference(value: str) -> None:
+    assert _path(_schema(_TAGGED), "avro")(f'{{"v":{value}}}'.encode()) is None
+    assert _path(_schema(["string", "int"]), "avro")(b'{"v":null}') is None
+    assert _path(_schema(["null"]), "avro")(f'{{"v":{value}}}'.encode()) is None
