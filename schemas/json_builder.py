@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from schemas.errors import JsonTextError
 from schemas.fault import FaultCode, Path
-from schemas.findings import Findings
+from schemas.findings import MOST_FAULTS, Findings
 from schemas.json_text import deep_spans
 
 DEEPEST: Final = 64
@@ -22,8 +22,8 @@ DEEPEST: Final = 64
 _INT64: Final = 1 << 63
 _LONGEST_NUMBER: Final = 1_000
 _LONE = re.compile("[\ud800-\udfff]")
-_CUT: Final = "-" + "1" * 2_000
-"""Stands in the text for what was cut out; sent by anyone else, it is a fault too."""
+_CUT: Final = "-" + "9" * 20
+"""Stands in the text for what was cut out, and is hardly longer; sent by anyone else, it is a fault too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,19 @@ Doubled = dict[int, list[tuple[str, Any]]]
 """By identity of an object: its members whose name stood there before."""
 
 
-def build_json(raw: bytes, findings: Findings) -> Any:
+def build_json(raw: bytes, findings: Findings, deep: list[tuple[int, int]] | None = None) -> Any:
     """The value of UTF-8 bytes; `Broken` stands for each value that has a fault.
+
+    `deep`: where the text nests too deep, if that is known.
 
     Raises:
         JsonTextError: no JSON text.
+        DatumError: it nests too deep in more than a hundred places; nothing else is looked at.
     """
-    text = raw.decode()
-    spans = deep_spans(text, DEEPEST)
+    spans = deep_spans(raw, DEEPEST) if deep is None else deep
+    if len(spans) > MOST_FAULTS:
+        findings.stop(None, "depth", f"{_DEEP.text}, in {len(spans)} places")
+    text = _cut(raw, spans).decode()
     doubled: Doubled = {}
     decoder = json.JSONDecoder(
         object_pairs_hook=lambda pairs: _first_members(pairs, doubled),
@@ -60,13 +65,11 @@ def build_json(raw: bytes, findings: Findings) -> Any:
         parse_constant=lambda _: _NOT_FINITE,
     )
     try:
-        value = decoder.decode(_cut(text, spans))
+        value = decoder.decode(text)
     except json.JSONDecodeError as error:
-        at = _uncut(error.pos, spans)
-        offset, line = len(text[:at].encode()), 1 + text.count("\n", 0, at)
-        raise JsonTextError(
-            f"is no JSON: {error.msg.rstrip(': ').lower()}", offset=offset, line=line
-        ) from error
+        offset = _uncut(len(text[: error.pos].encode()), spans)
+        said = f"is no JSON: {error.msg.rstrip(': ').lower()}"
+        raise JsonTextError(said, offset=offset, line=1 + raw.count(b"\n", 0, offset)) from error
     return _report(value, doubled, findings)
 
 
@@ -80,13 +83,13 @@ def parse_integer(text: str) -> int | None:
 
 def parse_fraction(text: str) -> Decimal | None:
     """The exact number; None where it is beyond a double, or absurdly long."""
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > _LONGEST_NUMBER or not math.isfinite(float(text)):
         return None
     try:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() and math.isfinite(float(value)) else None
+    return value if value.is_finite() else None
 
 
 def is_printable(text: str) -> bool:
@@ -125,13 +128,13 @@ def _first_members(pairs: list[tuple[str, Any]], doubled: Doubled) -> dict[str, 
     return value
 
 
-def _cut(text: str, spans: list[tuple[int, int]]) -> str:
-    parts: list[str] = []
+def _cut(raw: bytes, spans: list[tuple[int, int]]) -> bytes:
+    parts: list[bytes] = []
     at = 0
     for start, end in spans:
-        parts += (text[at:start], _CUT)
+        parts += (raw[at:start], _CUT.encode())
         at = end
-    return "".join(parts) + text[at:] if parts else text
+    return b"".join([*parts, raw[at:]]) if parts else raw
 
 
 def _uncut(position: int, spans: list[tuple[int, int]]) -> int:

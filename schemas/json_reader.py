@@ -15,6 +15,7 @@ from schemas.findings import Findings
 from schemas.json_builder import DEEPEST, build_json, is_printable, mend, parse_fraction, parse_integer
 from schemas.json_text import deep_spans, end_of_brackets, refuse, refuse_rest, skip_space, view_of
 
+_LONG_OR_EXPONENT = re.compile(r"[0-9]{18}|(?:\A|[\[,:\s])-?+[0-9]++(?:\.[0-9]++)?+[eE]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -42,12 +43,14 @@ def read_with_findings(raw: bytes, findings: Findings) -> Any:
         JsonTextError: no JSON text.
     """
     view = view_of(raw)
-    if not deep_spans(view, DEEPEST) and not _SURROGATE.search(view):
+    deep = deep_spans(raw, DEEPEST)
+    if not deep and not _SURROGATE.search(view):
+        decoder = _CAREFUL if _LONG_OR_EXPONENT.search(view) else _SWIFT
         try:
-            return _DECODER.decode(view if raw.isascii() else raw.decode())
+            return decoder.decode(view if raw.isascii() else raw.decode())
         except (_OddError, ValueError, RecursionError):
             pass  # judged below, with pointers
-    return build_json(raw, findings)
+    return build_json(raw, findings, deep)
 
 
 def split_array(raw: bytes, *, most: int | None = None) -> list[bytes]:
@@ -73,19 +76,26 @@ def split_array(raw: bytes, *, most: int | None = None) -> list[bytes]:
     return parts
 
 
-def members(raw: bytes) -> list[tuple[str, bytes]]:
+def members(raw: bytes, *, most: int | None = None) -> list[tuple[str, bytes]]:
     """Name and exact bytes of each member of a top-level object; faults in values are left to their reader.
+
+    `most`: how many are taken; the rest is not looked at, so that a hostile object costs no more.
 
     Raises:
         JsonTextError: no JSON text.
-        DatumError: the top is not an object; a name stands twice, or holds a lone surrogate.
+        DatumError: the top is not an object, or has more than `most` members; a name stands twice, or holds
+            a lone surrogate.
     """
     view, at = _opened(raw, "{", "object")
     findings = Findings()
     found: dict[str, bytes] = {}
     mark = "}" if view[at : at + 1] == "}" else ","
     is_empty = mark == "}"
+    count = 0
     while mark == ",":
+        count += 1
+        if most is not None and count > most:
+            findings.stop(None, "length", f"has more than {most} members")
         start = skip_space(view, at)
         if view[start : start + 1] != '"':
             refuse(view, start, "a member's name must be a string")
@@ -136,12 +146,10 @@ def _end_of_value(view: str, at: int) -> int:
 
     Such a value is left to its own reader, which will refuse it: it does not spoil its neighbours.
     """
-    if view[at : at + 1] in {"[", "{"}:
-        end = end_of_brackets(view, at)
-        if deep_spans(view[at:end], DEEPEST):
-            return end
     try:
         return int(_SKIPPER.raw_decode(view, at)[1])
+    except RecursionError:
+        return end_of_brackets(view.encode("latin-1"), at)
     except json.JSONDecodeError as error:
         return refuse(view, error.pos, f"is no JSON: {error.msg.rstrip(': ').lower()}")
 
@@ -171,7 +179,9 @@ def _constant(_: str) -> NoReturn:
     raise _OddError
 
 
-_DECODER = json.JSONDecoder(
+_CAREFUL = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )
+_SWIFT = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=Decimal, parse_constant=_constant)
+"""For texts whose numbers are all short and without exponent: no number need be asked whether it fits."""
 _SKIPPER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
