@@ -21,6 +21,8 @@ NO_DATA: Final = Fault(
 """The fault of an event without data: every type's schema is a record, which nothing cannot be."""
 
 _MOST_FAULTS = 100
+_MOST_MEMBERS = 128
+"""More than an event may have; a hostile object ends here."""
 _INTEGERS: Final = range(-(2**31), 2**31)
 """Source: CloudEvents 1.0.2, section 3.1, "Integer"."""
 _TEXTS = frozenset(
@@ -47,7 +49,7 @@ def read_event_json(raw: bytes) -> JsonEvent:
     found: dict[str, str] = {}
     data: bytes | None = None
     faults: list[Fault] = []
-    for name, value in members(raw):
+    for name, value in members(raw, most=_MOST_MEMBERS):
         if value == b"null":
             continue
         taken = value if name == "data" else _taken(name, value)
@@ -72,6 +74,8 @@ def _taken(name: str, raw: bytes) -> str | bytes | Fault:
 
 def _attribute_text(name: str, raw: bytes) -> str | Fault:
     """The text of an attribute: integers and booleans in the form that the specification gives them."""
+    if raw.startswith((b"{", b"[")):
+        return Fault(pointer_of(name), "type", "is no text, integer or boolean", "string")
     try:
         value = read_json(raw)
     except DatumError as error:
