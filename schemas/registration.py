@@ -97,7 +97,7 @@ def complete(session: Session, prepared: Prepared, *, now: int) -> Registered | 
         reason = "another schema has this id" if not schema_id else f"this schema has the id {schema_id}"
         raise refusal.id_taken(wanted.schema_id, reason)
     if schema_id == 0:
-        return None  # the id that the database gave was taken by an import: it gives the next one
+        return None
     if wanted.number is not None and store.load_places(
         session, wanted.subject, deleted=True, number=wanted.number
     ):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from schemas import store
+from schemas import refusal, store
 from schemas.errors import SchemaError
 from schemas.schema import MOST_REFERENCES, Reference, Schema, parse_schema
 from schemas.store import Draft, Link, Stored
@@ -47,6 +47,8 @@ def register(session: Session, subject: str, text: str, *, now: int) -> Register
     verify_subject(subject)
     schema = parse_schema(text)
     schema_id = store.save_schema(session, draft_of(schema), now=now)
+    if schema_id == 0:
+        raise refusal.id_taken(0, "an import takes all ids just now; try again")
     store.lock_subject(session, subject)
     known = _number_of(session, subject, schema_id)
     number = store.save_version(session, subject, schema_id, now=now) if known is None else known

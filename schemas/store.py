@@ -16,6 +16,9 @@ from sqlmodel import Session, SQLModel, col
 
 from schemas.rows import ReferenceRow, SchemaRow, SubjectRow, VersionRow
 
+_TRIES: Final = 100
+"""How many ids may be taken by imports that run at the same time before a registration gives up."""
+
 _LARGEST_ID: Final = (1 << 31) - 1
 """Of the column. On the wire an id has 32 bits: PostgreSQL refuses to look for the larger half."""
 
@@ -88,7 +91,8 @@ def load_schema_by_text(session: Session, schema_text: str, links: Sequence[Link
 def save_schema(session: Session, schema: Draft, *, now: int, schema_id: int | None = None) -> int:
     """The id of a schema, new or as it was; two writers at once get the same one.
 
-    `schema_id`: the id that it is to have where it is new; the caller compares. 0: its id is another's.
+    `schema_id`: the id that it is to have where it is new; the caller compares. 0: the id is another's, or
+    all ids that the database gave were.
     """
     known = _load_id(session, schema)
     if known is not None:
@@ -103,8 +107,12 @@ def save_schema(session: Session, schema: Draft, *, now: int, schema_id: int | N
     }
     if schema_id is not None:
         values["id"] = schema_id
-    _insert_new(session, SchemaRow, values)
-    made = _load_id(session, schema)
+    made = None
+    for _ in range(_TRIES if schema_id is None else 1):
+        _insert_new(session, SchemaRow, values)
+        made = _load_id(session, schema)
+        if made is not None:
+            break
     if made is None:
         return 0
     if schema_id is not None:

@@ -95,10 +95,14 @@ def guid_of(one: Found) -> str:
 
 
 def _in_order(found: Sequence[Found]) -> Iterator[Found]:
-    """Each version behind those that it refers to, else by subject and number."""
+    """Each version behind those that it refers to, else by subject and number, but the largest id first.
+
+    The ids that the registry gives by itself then go on behind all of them, whoever registers meanwhile.
+    """
     by_place = {(one.subject, one.number): one for one in found}
     done: set[tuple[str, int]] = set()
-    for start in sorted(by_place):
+    largest = max(by_place, key=lambda place: by_place[place].id, default=None)
+    for start in sorted(by_place, key=lambda place: (place != largest, place)):
         stack = [start]
         while stack:
             place = stack[-1]

@@ -333,3 +333,16 @@ def test_an_earlier_program_reads_and_writes_beside_this_one(session: Session) -
     session.execute(text(row), {"id": first.id})
     assert [one.number for one in store.load_places(session, "t")] == [1]
     assert register(session, "t", record(A, OPTIONAL)).version == 2
+
+
+def test_an_id_that_an_import_has_just_taken_is_passed_over(session: Session) -> None:
+    """As while an import writes ids one after the other, on a database that counts by itself."""
+    first = register(session, "s", ONE)
+    row = (
+        "INSERT INTO schemas_schema (id, text_sha256, guid, name, fingerprint, text, created_at) "
+        "SELECT :id, :digest, guid, name, fingerprint, 'other', 1 FROM schemas_schema WHERE id = :first"
+    )
+    for number in (1, 2):
+        values = {"id": first.id + number, "digest": bytes([number]) * 32, "first": first.id}
+        session.execute(text(row), values)
+    assert register(session, "t", record(B)).id == first.id + 3
