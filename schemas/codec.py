@@ -146,4 +146,16 @@ def compile_codec(
         SchemaError: a pointer leads nowhere, or to something without a stable text.
     """
     compile_pointers(schema.root, pointers)
-    return Codec(schema, tuple(pointers), json, shelf, Place(len(schema.text)))
+    return Codec(schema, tuple(pointers), json, shelf, Place(_weight(schema)))
+
+
+def _weight(schema: Schema) -> int:
+    """Bytes of its text and of all texts that it leans on."""
+    texts = {schema.guid: len(schema.text)}
+    waiting = [schema]
+    while waiting:
+        for reference in waiting.pop().references:
+            if reference.schema.guid not in texts:
+                texts[reference.schema.guid] = len(reference.schema.text)
+                waiting.append(reference.schema)
+    return sum(texts.values())

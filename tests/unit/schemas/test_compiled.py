@@ -9,7 +9,7 @@ from schemas.codec import Codec, compile_codec
 from schemas.compiled import PATIENCE, Shelf
 from schemas.errors import DatumError, SchemaError
 from schemas.fast_source import source_of
-from schemas.schema import Schema, parse_schema
+from schemas.schema import Reference, Schema, parse_schema
 
 
 def _schema(number: int) -> Schema:
@@ -84,6 +84,15 @@ def test_a_schema_heavier_than_the_shelf_is_kept_alone() -> None:
         codec.avro_from_json(_EVENT)
     assert shelf.filled() == 1
     assert codecs[1]._place.parts is not None
+
+
+def test_a_schema_weighs_as_much_as_all_texts_that_it_leans_on() -> None:
+    base = _schema(0)
+    middle = parse_schema('{"type":"array","items":"R000"}', [Reference("R000", "base", 1, base)])
+    text = '{"type":"record","name":"Top","fields":[{"name":"v","type":"R000"}]}'
+    top = parse_schema(text, [Reference("R000", "base", 1, base)])
+    weights = [compile_codec(one, (), "plain")._place.weight for one in (base, middle, top)]
+    assert weights == [_WEIGHT, _WEIGHT + len(middle.text), _WEIGHT + len(text)]
 
 
 def test_threads_that_drive_each_other_off_the_shelf_get_right_answers_all_the_same() -> None:
