@@ -79,8 +79,8 @@ def by_guid(session: Session, guid: UUID) -> Schema | None:
 def versions(session: Session, subject: str) -> tuple[SubjectVersion, ...]:
     """The versions of a subject that are not deleted, newest first; none for one that nobody has used."""
     return tuple(
-        SubjectVersion(place.number, place.schema_id, _parsed(session, place.schema_id))
-        for place in store.load_places(session, subject)
+        SubjectVersion(place.number, place.schema_id, parse_stored(session, stored))
+        for place, stored in store.load_versions(session, subject)
     )
 
 
@@ -144,13 +144,6 @@ class _Resolver:
             text = f"{link.subject} has no version {link.number}; register what is referred to first"
             raise SchemaError("reference", text, f"/references/{at}")
         return stored
-
-
-def _parsed(session: Session, schema_id: int) -> Schema:
-    schema = by_id(session, schema_id)
-    if schema is None:
-        raise SchemaError("reference", f"the registry has lost schema {schema_id}; restore a backup")
-    return schema
 
 
 def _number_of(session: Session, subject: str, schema_id: int) -> int | None:

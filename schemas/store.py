@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
@@ -139,6 +139,24 @@ def load_places(
         query = query.where(col(VersionRow.number) == number)
     found = session.execute(query.order_by(col(VersionRow.number).desc()))
     return tuple(Place(*row) for row in found)
+
+
+def load_versions(session: Session, subject: str) -> tuple[tuple[Place, Stored], ...]:
+    """The versions of a subject that are not deleted, newest first, with their schemas."""
+    has_links = exists().where(col(ReferenceRow.schema_id) == col(SchemaRow.id))
+    query = (
+        select(col(VersionRow.number), col(SchemaRow.id), col(SchemaRow.guid), col(SchemaRow.text), has_links)
+        .join(SchemaRow, col(SchemaRow.id) == col(VersionRow.schema_id))
+        .where(col(VersionRow.subject) == subject, col(VersionRow.deleted_at).is_(None))
+        .order_by(col(VersionRow.number).desc())
+    )
+    return tuple(
+        (
+            Place(subject, number, schema_id, None),
+            Stored(schema_id, UUID(guid), schema_text, _load_links(session, schema_id) if is_linked else ()),
+        )
+        for number, schema_id, guid, schema_text, is_linked in session.execute(query).all()
+    )
 
 
 def load_uses(session: Session, schema_id: int, *, deleted: bool = True) -> tuple[Place, ...]:
