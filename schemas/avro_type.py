@@ -84,7 +84,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a record; `default` in plain form, or `ABSENT`; `default_size` in bytes of Avro."""
+    """A field of a record; `default` in plain form, or `ABSENT`; `default_size`: its bytes, at most."""
 
     name: str
     type: "AvroType"

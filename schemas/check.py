@@ -24,6 +24,7 @@ from schemas.avro_type import (
     describe_choice,
 )
 from schemas.branches import is_ambiguous, json_kinds
+from schemas.encoder import compile_encoder
 from schemas.errors import MisfitError
 from schemas.fault import FaultCode, Path
 from schemas.findings import Findings, Trial
@@ -73,7 +74,7 @@ class _Compiler:
 
     def _record(self, kind: Record) -> Check:
         fields = tuple(
-            (one.name, self.compile(one.type), when_absent(one), max(one.default_size, 1), describe(one.type))
+            (one.name, self.compile(one.type), when_absent(one), _absent_size(one), describe(one.type))
             for one in kind.fields
         )
         names = dict.fromkeys(field.name for field in kind.fields)
@@ -245,6 +246,18 @@ def when_absent(field: Field) -> Any:
         index = field.type.null_branch()
         return ABSENT if index is None else (index, None)
     return None if field.type == Primitive("null") else ABSENT
+
+
+def _absent_size(field: Field) -> int:
+    """The bytes of Avro that stand for a field that was not sent. Exact: an event's Avro is never less."""
+    datum = when_absent(field)
+    if datum is ABSENT:
+        return 0
+    if isinstance(datum, tuple) and datum[1] is None:
+        return 1  # null in a union, as most often: no encoder need be made for that
+    out = bytearray()
+    compile_encoder(field.type)(datum, out)
+    return len(out)
 
 
 def _report_unknown(value: dict[str, Any], names: dict[str, None], path: Path, findings: Findings) -> None:

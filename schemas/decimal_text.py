@@ -67,4 +67,4 @@ def _from_number(value: Decimal, precision: int, scale: int) -> int:
     unscaled, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10 ** min(-shift, len(digits)))
     if rest:
         raise MisfitError("precision", f"has more than {scale} digits after the point")
-    return -unscaled if sign else unscaled
+    return int(-unscaled if sign else unscaled)

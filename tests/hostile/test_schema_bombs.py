@@ -217,9 +217,7 @@ def test_references_that_fan_out_and_meet_again_are_not_followed_twice() -> None
     assert work.calls < _MOST_CALLS
 
 
-_LEFT_OUT = _record(
-    "R", lines=_array({**_record("Line", **{f"f{n}": ["null", "int"] for n in range(300)})})
-)
+_LEFT_OUT = _record("R", lines=_array({**_record("Line", **{f"f{n}": ["null", "int"] for n in range(300)})}))
 _REQUIRED = _record("R", lines=_array(_WIDE))
 _DEFAULTED = _record("R", lines=_array(_with_default("Line", "string", "x" * 10_000)))
 

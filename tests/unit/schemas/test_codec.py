@@ -10,6 +10,7 @@ from schemas.schema import parse_schema
 
 _MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
 _REF = {"type": "record", "name": "Ref", "fields": [{"name": "see", "type": "string"}]}
+_DURATION = {"type": "fixed", "name": "D", "size": 12, "logicalType": "duration"}
 _NOTE = {"type": "enum", "name": "Note", "symbols": ["SEPARATE", "INCLUDED"]}
 
 
@@ -54,6 +55,22 @@ def _faults(codec: Codec, text: str) -> list[tuple[str, str]]:
         (_logical("long", "timestamp-millis"), "-1", "01"),
         (_logical("long", "timestamp-micros"), '"1970-01-01t00:00:00.000001z"', "02"),
         (_logical("long", "local-timestamp-millis"), '"1970-01-01T00:00:00.001"', "02"),
+        (_logical("long", "timestamp-nanos"), '"1970-01-01T00:00:00.000000001Z"', "02"),
+        (_logical("long", "timestamp-nanos"), '"1969-12-31T23:59:59.999999999Z"', "01"),
+        (_logical("long", "timestamp-nanos"), '"1970-01-01T02:00:01+02:00"', "80a8d6b907"),
+        (_logical("long", "timestamp-nanos"), '"2262-04-11T23:47:16.854775807Z"', "feffffffffffffffff01"),
+        (_logical("long", "timestamp-nanos"), '"1677-09-21T00:12:43.145224192Z"', "ffffffffffffffffff01"),
+        (_logical("long", "timestamp-nanos"), "-1", "01"),
+        (_logical("long", "local-timestamp-nanos"), '"1970-01-01T00:00:00.000000001"', "02"),
+        (_logical("long", "local-timestamp-micros"), '"1970-01-01T00:00:00.000001000"', "02"),
+        (_logical("long", "time-micros"), '"00:00:00.000001"', "02"),
+        (_DURATION, '"P1M2DT3.004S"', "0100000002000000bc0b0000"),
+        (_DURATION, '"PT0S"', "00" * 12),
+        (
+            {"type": "fixed", "name": "F", "size": 16, "logicalType": "uuid"},
+            '"123E4567-e89b-12d3-a456-426614174000"',
+            "123e4567e89b12d3a456426614174000",
+        ),
         (_logical("int", "time-millis"), '"00:00:01"', "d00f"),
         (_MONEY, '"3.40"', "04" + "0154"),
         (_MONEY, "3.4", "04" + "0154"),
@@ -110,6 +127,34 @@ def test_each_type_encodes_to_known_bytes(kind: Any, value: str, avro: str) -> N
         (_logical("long", "timestamp-millis"), '"0001-01-01T00:00:00+01:00"', "range"),
         (_logical("long", "timestamp-millis"), "9223372036854775807", "range"),
         (_logical("int", "time-millis"), "86400000", "range"),
+        (_logical("int", "time-millis"), '"00:00:00.0001"', "precision"),
+        (_logical("long", "time-micros"), '"00:00:00.0000001"', "precision"),
+        (_logical("long", "timestamp-micros"), '"2026-01-01T00:00:00.0000001Z"', "precision"),
+        (_logical("long", "timestamp-nanos"), '"2026-01-01T00:00:00.0000000001Z"', "precision"),
+        (_logical("long", "timestamp-nanos"), '"2026-01-01T00:00:00.00000000000000001Z"', "precision"),
+        (_logical("long", "timestamp-nanos"), '"2262-04-11T23:47:16.854775808Z"', "range"),
+        (_logical("long", "timestamp-nanos"), '"1677-09-21T00:12:43.145224191Z"', "range"),
+        (_logical("long", "timestamp-nanos"), '"2262-04-11T23:47:16.854775807-00:01"', "range"),
+        (_logical("long", "timestamp-nanos"), '"9999-12-31T00:00:00Z"', "range"),
+        (_logical("long", "timestamp-nanos"), "1.5", "type"),
+        (_logical("long", "local-timestamp-nanos"), '"2026-01-01T00:00:00Z"', "format"),
+        (_logical("long", "local-timestamp-nanos"), '"2026-01-01T00:00:00.0000000001"', "precision"),
+        (_DURATION, '"PT0.0005S"', "precision"),
+        (_DURATION, '"P1.5D"', "format"),
+        (_DURATION, '"P4294967296D"', "range"),
+        (_DURATION, "1", "type"),
+        (_DURATION, "[1,2,3]", "type"),
+        ({"type": "fixed", "name": "F", "size": 16, "logicalType": "uuid"}, '"{123E4567}"', "format"),
+        (_MONEY, "1e-1002500", "precision"),
+        (_MONEY, "NaN", "range"),
+        (_MONEY, "1e999", "range"),
+        (_MONEY, '"Infinity"', "format"),
+        ("double", "-Infinity", "range"),
+        ("double", "1e999", "range"),
+        ("float", "9223372036854775808", "range"),
+        ("long", "9223372036854775808", "range"),
+        ("long", "1e2", "type"),
+        ("string", '"\\ud800"', "encoding"),
         (_logical("string", "uuid"), '"123e4567"', "format"),
         (_MONEY, '"10000"', "precision"),
         (_MONEY, '"1.005"', "precision"),
@@ -198,6 +243,20 @@ def test_a_text_longer_than_a_string_may_be_is_a_fault() -> None:
     assert _faults(codec, json.dumps({"v": "é" * (limit // 2 + 1)})) == [("/v", "length")]
 
 
+def test_what_stands_for_absent_fields_is_bounded() -> None:
+    line = {
+        "type": "record",
+        "name": "Line",
+        "fields": [
+            {"name": "note", "type": "string", "default": "x" * 1021},
+            {"name": "n", "type": ["null", "int"]},
+        ],
+    }
+    codec = _codec({"type": "array", "items": line})
+    codec.avro_from_json(json.dumps({"v": [{}] * 1024}).encode())
+    assert _faults(codec, json.dumps({"v": [{}] * 1025})) == [("/v/1024", "length")]
+
+
 def test_text_that_is_no_json_is_told_from_a_faulty_event() -> None:
     with pytest.raises(JsonTextError):
         _codec("int").avro_from_json(b'{"v":1')
@@ -272,6 +331,54 @@ def test_avro_json_wraps_unions_and_keeps_physical_values() -> None:
     ):
         datum = codec.avro_from_json(value.encode()).avro
         assert json.loads(codec.json_from_avro(datum)) == json.loads(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "avro"),
+    [
+        (_logical("int", "date"), "1", "02"),
+        (_logical("int", "time-millis"), "1000", "d00f"),
+        (_logical("long", "timestamp-millis"), "-1", "01"),
+        (_logical("long", "timestamp-nanos"), "1", "02"),
+        (_logical("long", "local-timestamp-nanos"), "-9223372036854775808", "ffffffffffffffffff01"),
+        (_DURATION, '"\\u0001\\u0000\\u0000\\u0000' + "\\u0000" * 7 + '\u00ff"', "01" + "00" * 10 + "ff"),
+        ({"type": "fixed", "name": "F", "size": 2}, '"\\u0001\u00ff"', "01ff"),
+        ({**_MONEY, "type": "fixed", "name": "F", "size": 4}, '"\u00ff\u00ff\u00ff\u0080"', "ffffff80"),
+        (
+            _logical("string", "uuid"),
+            '"123e4567-e89b-12d3-a456-426614174000"',
+            "48" + b"123e4567-e89b-12d3-a456-426614174000".hex(),
+        ),
+        (["null", "string", "bytes"], '{"bytes":"a"}', "04" + "0261"),
+        ([_NOTE, "string"], '{"Note":"SEPARATE"}', "0000"),
+        (["string", _NOTE], '{"Note":"SEPARATE"}', "0200"),
+    ],
+)
+def test_the_avro_json_encoding_holds_what_avro_holds(kind: Any, value: str, avro: str) -> None:
+    codec = _codec(kind, "avro")
+    encoded = codec.avro_from_json(f'{{"v":{value}}}'.encode())
+    assert encoded.avro.hex() == avro
+    assert json.loads(codec.json_from_avro(encoded.avro)) == json.loads(f'{{"v":{value}}}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "code"),
+    [
+        (_logical("int", "date"), '"1970-01-01"', "type"),
+        (_logical("int", "date"), "2932897", "range"),
+        (_logical("int", "time-millis"), "86400000", "range"),
+        (_logical("long", "timestamp-nanos"), '"1970-01-01T00:00:00Z"', "type"),
+        (_logical("long", "timestamp-millis"), "253402300800000", "range"),
+        (_DURATION, '"P1D"', "length"),
+        (_DURATION, '"' + "\u0100" * 12 + '"', "format"),
+        (_logical("string", "uuid"), '"x"', "format"),
+        ("double", '"NaN"', "type"),
+        (["null", "int"], "1", "type"),
+        (["int", "string"], '{"long":1}', "union"),
+    ],
+)
+def test_the_avro_json_encoding_has_faults_of_its_own(kind: Any, value: str, code: str) -> None:
+    assert _faults(_codec(kind, "avro"), f'{{"v":{value}}}') == [("/v", code)]
 
 
 @pytest.mark.parametrize(
