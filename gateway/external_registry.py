@@ -35,6 +35,7 @@ _AGAIN_SECONDS: Final = 1.0
 _MOST_AT_ONCE: Final = 4
 _MOST_KNOWN: Final = 1_024
 _MOST_WANTED: Final = 256
+_MOST_WARNINGS: Final = 10
 
 
 class Remote(Protocol):
@@ -98,7 +99,7 @@ class ExternalRegistry:
         self._ticks = ticks
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._found: dict[int | UUID, Found] = {}
-        self._wanted: dict[int | UUID, None] = {}
+        self._wanted: dict[int | UUID, float] = {}
         self._work = asyncio.Event()
         self._told = asyncio.Event()
         self._away_since: float | None = None
@@ -113,6 +114,18 @@ class ExternalRegistry:
         if seconds < GRACE_SECONDS:
             return ""
         return f"the schema registry {self.url} has been away for {int(seconds)} s ({self._why})"
+
+    def warnings(self) -> list[str]:
+        """What records wait for, longer than it should take to be told."""
+        now = self._ticks()
+        late = [
+            (wanted, now - since) for wanted, since in self._wanted.items() if now - since > GRACE_SECONDS
+        ]
+        return [
+            f"records wait for schema {wanted}, which the schema registry {self.url} has not told for "
+            f"{int(seconds)} s"
+            for wanted, seconds in late[:_MOST_WARNINGS]
+        ]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every few seconds whether it is there, and look up what is wanted, until `stop`."""
@@ -140,8 +153,8 @@ class ExternalRegistry:
                 self._work.set()
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def ask(self, work: Callable[[Remote], T]) -> T:
-        """Do what blocks, on a thread of its own.
+    async def ask(self, work: Callable[[Remote], T], *, seconds: float = _WHOLE_SECONDS) -> T:
+        """Do what blocks, on a thread of its own, and wait for it no longer than so many seconds.
 
         Raises:
             AwayError: `registry_unavailable`: it is away, does not know us, or makes no sense.
@@ -149,7 +162,7 @@ class ExternalRegistry:
         """
         try:
             async with self._turns:
-                result = await asyncio.wait_for(self._aside(lambda: work(self._remote)), _WHOLE_SECONDS)
+                result = await asyncio.wait_for(self._aside(lambda: work(self._remote)), seconds)
         except TimeoutError as error:
             raise self._away("no answer in time") from error
         except RemoteRefusedError as error:
@@ -168,7 +181,7 @@ class ExternalRegistry:
         if found is not None and self._ticks() < found.until:
             return found
         if len(self._wanted) < _MOST_WANTED:
-            self._wanted[wanted] = None
+            self._wanted.setdefault(wanted, self._ticks())
             self._work.set()
         return None
 
@@ -185,6 +198,8 @@ class ExternalRegistry:
             try:
                 schema = await self.ask(partial(_look_up, wanted=wanted))
             except (AwayError, RemoteRefusedError):
+                # The next round begins with another: one that is never answered holds up none of them.
+                self._wanted[wanted] = self._wanted.pop(wanted)
                 return False
             self._keep(wanted, schema)
         return True

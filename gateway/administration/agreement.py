@@ -6,6 +6,7 @@ compared, then registered, and only once everything else of the contract was fou
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry, Remote
@@ -16,6 +17,9 @@ from schemas.remote import Agreed
 from schemas.remote_answers import RemoteRefusedError
 from schemas.schema import Schema, parse_schema
 from schemas.subject import topic_record_subject
+
+_SECONDS: Final = 15.0
+_SECONDS_EACH: Final = 1.0
 
 Wanted = tuple[str, Schema]
 """A subject, and the schema that is to be a version of it."""
@@ -75,7 +79,7 @@ async def look(registry: ExternalRegistry, wanted: tuple[Wanted, ...]) -> Agreem
                 refused[subject, schema] = words
         return Agreement(known, refused, is_final=len(known) == len(wanted))
 
-    return await _ask(registry, work)
+    return await _ask(registry, work, len(wanted))
 
 
 async def register(registry: ExternalRegistry, agreement: Agreement, wanted: tuple[Wanted, ...]) -> Agreement:
@@ -93,12 +97,12 @@ async def register(registry: ExternalRegistry, agreement: Agreement, wanted: tup
                 known[subject, schema] = remote.register(subject, schema)
         return Agreement(known, {}, is_final=True)
 
-    return await _ask(registry, work)
+    return await _ask(registry, work, len(wanted))
 
 
-async def _ask(registry: ExternalRegistry, work: Callable[[Remote], Agreement]) -> Agreement:
+async def _ask(registry: ExternalRegistry, work: Callable[[Remote], Agreement], count: int) -> Agreement:
     try:
-        return await registry.ask(work)
+        return await registry.ask(work, seconds=_SECONDS + count * _SECONDS_EACH)
     except RemoteRefusedError as error:
         code = "schema_incompatible" if error.is_incompatible else "schema_invalid"
         said = f"the schema registry {registry.url} says {error.number}: {error.text}"

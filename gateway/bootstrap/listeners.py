@@ -85,6 +85,7 @@ def _warnings(parts: Parts) -> Sequence[str]:
     by_role = {"relay": parts.relay.problem, "sequencer": parts.sequencer.refused}
     return [
         *parts.broker.warnings(),
+        *(() if parts.outside is None else parts.outside.warnings()),
         *parts.catalog.warnings(),
         *(f"{role}: {words}" for role, words in by_role.items() if words),
         *parts.sequencer.lost.values(),
