@@ -14,6 +14,8 @@ from gateway.cli.client import Client, path_of
 from gateway.cli.errors import ProblemError, UsageError
 from gateway.cli.registry_answers import registry_number
 from gateway.cli.registry_source import Found
+from schemas.errors import SchemaError
+from schemas.schema import Reference, Schema, parse_schema
 
 _UNKNOWN: Final = {40401, 40402, 40403}
 _NO_MODE: Final = 40409
@@ -39,10 +41,11 @@ def plan_import(client: Client, found: Sequence[Found]) -> Plan:
     Raises:
         CommandError: as the client.
     """
-    plan = Plan()
+    plan, parsed = Plan(), dict[tuple[str, int], Schema]()
     for one in _in_order(found):
-        if one.kind != "AVRO":
-            plan.clashes.append(f"{one} is {one.kind}: only AVRO is held here; --prefix chooses others")
+        trouble = _trouble(one, parsed)
+        if trouble:
+            plan.clashes.append(f"{one} {trouble}")
             continue
         ours = _ask(client, "subjects", one.subject, "versions", str(one.number), deleted=True)
         clash = "" if ours is not None and _is_same(ours, one) else _clash(client, one, ours)
@@ -118,6 +121,24 @@ def _in_order(found: Sequence[Found]) -> Iterator[Found]:
             if place not in done:
                 done.add(place)
                 yield by_place[place]
+
+
+def _trouble(one: Found, parsed: dict[tuple[str, int], Schema]) -> str:
+    """Why a schema is not held here, in words; empty: it is. `parsed`: those before it, it is added."""
+    if one.kind != "AVRO":
+        return f"is {one.kind}: only AVRO is held here; --prefix chooses others"
+    places = [(subject, number) for _, subject, number in one.references]
+    if any(place not in parsed for place in places):
+        return ""  # refers to what is here already, or not at all: for the registry to say
+    try:
+        references = [
+            Reference(name, subject, number, parsed[subject, number])
+            for name, subject, number in one.references
+        ]
+        parsed[one.subject, one.number] = parse_schema(one.text, references)
+    except SchemaError as error:
+        return f"is not admitted here: {error}"
+    return ""
 
 
 def _clash(client: Client, one: Found, ours: dict[str, Any] | None) -> str:

@@ -1,6 +1,7 @@
 """Subjects and their versions: register, look up, list, show, delete."""
 
 from functools import partial
+from typing import Final
 
 from sqlmodel import Session
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from schemas import deletion, refusal, registration, store
 from schemas.registration import Submission
 from schemas.registry import Registered
 
-_TURNS = 8
+_TURNS: Final = 20
 """How often a registration begins again because others changed its subject meanwhile."""
 
 

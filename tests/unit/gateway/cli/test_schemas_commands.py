@@ -233,23 +233,27 @@ async def test_a_registry_that_cannot_be_read_says_why(move: Move, tmp_path: Pat
         assert "secret@" not in ended.err
 
 
-async def test_other_kinds_of_schemas_are_refused_by_name(desk: Desk) -> None:
-    answers = {
+async def test_schemas_that_are_not_held_here_are_refused_by_name(desk: Desk) -> None:
+    recursive = '{"type":"record","name":"R","fields":[{"name":"r","type":["null","R"]}]}'
+    answers: dict[str, object] = {
         "/subjects": ["s"],
-        "/subjects/s/versions": [1],
+        "/subjects/s/versions": [1, 2],
         "/subjects/s/versions/1": {
             "subject": "s",
             "version": 1,
             "id": 9,
             "schemaType": "PROTOBUF",
-            "schema": "syntax",
+            "schema": "x",
         },
+        "/subjects/s/versions/2": {"subject": "s", "version": 2, "id": 8, "schema": recursive},
     }
     desk.shell.transport = Pair(
         desk.bridge, httpx.MockTransport(lambda request: httpx.Response(200, json=answers[request.url.path]))
     )
     ended = await desk.run("schemas", "import", "http://source.example")
-    assert (ended.code, "s version 1 (id 9) is PROTOBUF" in ended.err) == (5, True)
+    assert ended.code == 5
+    assert "s version 1 (id 9) is PROTOBUF" in ended.err
+    assert "s version 2 (id 8) is not admitted here: /fields/0/type/1" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -221,6 +222,19 @@ async def test_ids_are_given_in_import_mode(asker: Asker, subject: str) -> None:
     other = {"schema": record(name="Other"), "id": 4_000}
     assert (await asker.refused(f"POST /subjects/{subject}/versions", other))[:2] == (422, 42207)
     assert (await asker.refused(f"POST /subjects/{subject}/versions", {"schema": ONE}))[:2] == (422, 42205)
+
+
+async def test_what_is_registered_at_once_gets_one_id_and_numbers_without_gaps(
+    asker: Asker, subject: str
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        same = [tasks.create_task(asker.register(subject, ONE)) for _ in range(8)]
+    assert len({json.dumps(one.result()) for one in same}) == 1
+    schemas = [record(A, {"name": f"f{n}", "type": "int", "default": n}) for n in range(5)]
+    async with asyncio.TaskGroup() as tasks:
+        several = [tasks.create_task(asker.register(subject, schema)) for schema in schemas]
+    assert sorted(one.result()["version"] for one in several) == [2, 3, 4, 5, 6]
+    assert len({one.result()["id"] for one in several}) == 5
 
 
 async def test_who_changed_what_is_told_and_nothing_of_the_schema(
