@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, false, func, insert, or_, select, text, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
@@ -159,8 +159,13 @@ def load_versions(session: Session, subject: str) -> tuple[tuple[Place, Stored],
     )
 
 
-def load_uses(session: Session, schema_id: int, *, deleted: bool = True) -> tuple[Place, ...]:
-    """Each version that has this schema, by subject and number; `deleted`: softly deleted ones too."""
+def load_uses(
+    session: Session, schema_id: int, prefixes: Sequence[str] = ("",), *, most: int | None = None
+) -> tuple[Place, ...]:
+    """Each version that has this schema, softly deleted ones too, by subject and number.
+
+    `prefixes`: only of subjects that begin with one of them. `most`: no more than so many, if there are none.
+    """
     if not 0 < schema_id <= _LARGEST_ID:
         return ()
     query = select(
@@ -168,11 +173,9 @@ def load_uses(session: Session, schema_id: int, *, deleted: bool = True) -> tupl
         col(VersionRow.number),
         col(VersionRow.schema_id),
         col(VersionRow.deleted_at),
-    ).where(col(VersionRow.schema_id) == schema_id)
-    if not deleted:
-        query = query.where(col(VersionRow.deleted_at).is_(None))
-    found = session.execute(query.order_by(col(VersionRow.subject), col(VersionRow.number)))
-    return tuple(Place(*row) for row in found)
+    ).where(col(VersionRow.schema_id) == schema_id, _begins(prefixes))
+    found = session.execute(query.order_by(col(VersionRow.subject), col(VersionRow.number)).limit(most))
+    return tuple(Place(*row) for row in found if row.subject.startswith(tuple(prefixes)))
 
 
 def load_largest_id(session: Session) -> int:
@@ -182,12 +185,11 @@ def load_largest_id(session: Session) -> int:
 
 def load_subjects(session: Session, prefix: str = "", *, deleted: bool = False) -> tuple[str, ...]:
     """Subjects with a version, by name; `deleted`: those too of which every version was deleted softly."""
-    query = select(col(VersionRow.subject)).distinct().order_by(col(VersionRow.subject))
+    query = select(col(VersionRow.subject)).distinct().where(_begins((prefix,)))
     if not deleted:
         query = query.where(col(VersionRow.deleted_at).is_(None))
     found = session.execute(query).scalars()
-    # Filtered here: LIKE differs in letter case between databases, and a prefix may hold its wildcards.
-    return tuple(one for one in found if one.startswith(prefix))
+    return tuple(sorted(one for one in found if one.startswith(prefix)))
 
 
 def load_referrers(session: Session, subject: str, number: int, *, deleted: bool = False) -> tuple[int, ...]:
@@ -255,6 +257,13 @@ def save_level(session: Session, subject: str, level: str | None) -> None:
 def save_mode(session: Session, subject: str, mode: str | None) -> None:
     """Set the mode of a subject, or of the whole registry; None: nothing is set any more."""
     _save_terms(session, subject, {"mode": mode})
+
+
+def _begins(prefixes: Sequence[str]) -> ColumnElement[bool]:
+    """Subjects that begin with one of these, and some more: LIKE of SQLite does not tell A from a."""
+    if "" in prefixes:
+        return true()
+    return or_(false(), *(col(VersionRow.subject).startswith(one, autoescape=True) for one in prefixes))
 
 
 def _load_schema(session: Session, condition: ColumnElement[bool]) -> Stored | None:

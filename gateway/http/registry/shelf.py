@@ -3,7 +3,7 @@
 What is another's is answered as what does not exist.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -40,13 +40,12 @@ class Shelf:
         self, session: Session, prefix: str, *, deleted: bool, only_deleted: bool
     ) -> tuple[str, ...]:
         """The subjects with a version, by name."""
-        active = set(store.load_subjects(session, prefix))
         shared = {one for one in shared_subjects(self.snapshot, self.partner) if one.startswith(prefix)}
-        found = active | shared
-        if deleted or only_deleted:
-            every = set(store.load_subjects(session, prefix, deleted=True))
-            found = every - active - shared if only_deleted else every | shared
-        return tuple(one for one in sorted(found) if self.sees(one))
+        active = {*shared, *self._load(session, prefix, deleted=False)}
+        if not deleted and not only_deleted:
+            return tuple(sorted(active))
+        every = set(self._load(session, prefix, deleted=True))
+        return tuple(sorted(every - active if only_deleted else every | active))
 
     def places(self, session: Session, subject: str, *, deleted: bool = False) -> tuple[Place, ...]:
         """The versions of a subject, newest first; none where it is not the caller's."""
@@ -81,7 +80,7 @@ class Shelf:
         Raises:
             RegistryError: 40403, nowhere that the caller may see, not even deleted softly.
         """
-        there = [one for one in store.load_uses(session, schema_id) if self.sees(one.subject)]
+        there = store.load_uses(session, schema_id, self._prefixes())
         if not there:
             raise refusal.schema_unknown()
         return tuple(one for one in there if deleted or one.deleted_at is None)
@@ -92,8 +91,27 @@ class Shelf:
         Raises:
             RegistryError: 40403.
         """
-        self.uses(session, schema_id, deleted=True)
+        if not self.holds(session, schema_id):
+            raise refusal.schema_unknown()
         return stored(session, schema_id)
+
+    def holds(self, session: Session, schema_id: int) -> bool:
+        """Whether a schema is a version anywhere that the caller may see: for our side any one will do."""
+        most = 1 if self.partner is None else None
+        return bool(store.load_uses(session, schema_id, self._prefixes(), most=most))
+
+    def _load(self, session: Session, prefix: str, *, deleted: bool) -> Iterator[str]:
+        for own in self._prefixes():
+            if own.startswith(prefix) or prefix.startswith(own):
+                yield from store.load_subjects(session, max(own, prefix, key=len), deleted=deleted)
+
+    def _prefixes(self) -> tuple[str, ...]:
+        """What the names of the subjects that the caller sees begin with."""
+        if self.partner is None:
+            return ("",)
+        partner = self.snapshot.directory.partner(self.partner)
+        topics = () if partner is None else (partner.topics.inbound, partner.topics.outbound)
+        return tuple(f"{topic}-" for topic in dict.fromkeys(topics))
 
 
 async def look(call: Call, work: Callable[[Session, Shelf], T]) -> T:

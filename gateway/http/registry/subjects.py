@@ -81,8 +81,7 @@ async def show_referrers(call: Call) -> Response:
     def work(session: Session, shelf: Shelf) -> tuple[int, ...]:
         place = shelf.place(session, subject, number, deleted=True)
         found = store.load_referrers(session, subject, place.number, deleted=ask.flag("deleted"))
-        seen = [one for one in found if shelf.partner is None or _is_seen(session, shelf, one)]
-        return tuple(seen)
+        return tuple(one for one in found if shelf.holds(session, one))
 
     return answer(call.request, ask.page(await look(call, work)))
 
@@ -207,10 +206,6 @@ def _verify_ungoverned(call: Call, subject: str, what: str) -> None:
     rule = shelf_of(call).rule(subject)
     if rule is not None:
         raise rule.refuse(what)
-
-
-def _is_seen(session: Session, shelf: Shelf, schema_id: int) -> bool:
-    return any(shelf.sees(one.subject) for one in store.load_uses(session, schema_id))
 
 
 def _note(call: Call, event: str, **fields: object) -> None:
