@@ -232,7 +232,7 @@ class RemoteRegistry:
 
     def _agreed(self, subject: str, place: RemotePlace, wanted: Schema) -> Agreed:
         held = self._held(place.id)
-        if held is None or not is_same(held, wanted):
+        if held is None or held.references != wanted.references or not is_same(held, wanted):
             text = f"{subject}: id {place.id} stands for another schema than the one that was sent"
             raise RemoteAnswerError(text)
         return Agreed(place.id, place.number, held)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -14,14 +13,12 @@ from gateway.administration.desk import ContractText, Wish
 from gateway.broker.port import Record, Stored
 from gateway.egress.stream import Bounds, Tap, find_start, read_page
 from gateway.errors import AwayError, CallerError
-from gateway.http.app import make_app
-from gateway.http.gates import GATES
 from gateway.ingress.outcome import Accepted
 from schemas import registry
 from schemas.codec import compile_codec
 from schemas.framing import encode_guid, encode_prefix
 from schemas.schema import parse_schema
-from tests.builders import make_doors
+from tests.builders import House, make_doors
 from tests.external_registry import Library, open_library
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
@@ -145,19 +142,25 @@ async def test_a_database_of_another_registry_is_refused_clearly(library: Librar
         assert "used with another registry before" in caught.value.text
 
 
-async def test_our_own_routes_name_the_registry_that_is_asked(library: Library, tmp_path: Path) -> None:
+async def test_our_own_routes_name_the_registry_to_those_who_may_ask(
+    library: Library, tmp_path: Path
+) -> None:
     async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
         await put(one)
-        outside = one.parts.outside
-        assert outside is not None
-        doors = make_doors(one, external_registry=outside.url)
-        app: Any = make_app(doors, GATES)
-        with one.parts.ground.database.begin() as session:
-            assert session is not None
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gw") as client:
-            refused = await client.get("/registry/subjects")
+        assert one.parts.outside is not None
+        house = House(one, make_doors(one, external_registry=one.parts.outside.url))
+        await house.issue("team", "team")
+        schema_id = (await ids(one))[INBOUND][0][1]
+        async with house.client("team") as team, house.client() as nobody:
+            told = await team.get(f"/registry/schemas/ids/{schema_id}")
+            asked = await team.post(f"/registry/subjects/{INBOUND}/versions", json={"schema": "{}"})
+            refused = await nobody.get("/registry/subjects")
+            kept = await team.get(f"/v1/schemas/{schema_id}")
+        assert [told.status_code, asked.status_code, told.json()["error_code"]] == [404, 404, 404]
+        assert told.json() == asked.json()
+        assert library.url in told.json()["message"]
         assert (refused.status_code, library.url in refused.text) == (401, False)
+        assert kept.json() == ORDER
 
 
 class Reader:
