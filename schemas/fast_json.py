@@ -89,9 +89,14 @@ def _write(source: Source, node: Node, wants: Wants, *, has_numbers: bool) -> No
         with source.block("try:"):
             source.line("value = decode(raw)")
             source.line(f"texts = {node.texts}")
+            if has_numbers:
+                source.line("has_zero = False")
             emitted = node.emit(source, "value", wants)
             with source.block("if 2 * texts != count_quotes(raw):"):
                 source.line("return None")
+            if has_numbers:
+                with source.block("if has_zero and has_wild_exponent(raw):"):
+                    source.line("return None")
             datum = "None" if wants is None else emitted.datum
             source.line(f"return {source.joined(emitted.pieces)}, {datum}")
         with source.block("except UNSURE:"):

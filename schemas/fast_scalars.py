@@ -86,8 +86,8 @@ class Number:
         del wants
         with source.block(f"if {value}.__class__ is int:"):
             source.line(f"{value} = {source.constant('parse', self.leaf.parse)}({value})")
-        with source.block(f"elif not {value} and has_wild_exponent(raw):"):
-            source.line("raise NotMineError")
+        with source.block(f"elif not {value}:"):
+            source.line("has_zero = True")
         raw = source.fresh("s")
         source.line(f"{raw} = {source.constant('encode', self.leaf.encode)}({value})")
         return Emitted([raw], value)

@@ -115,6 +115,10 @@ def test_canonical_data_are_taken_to_their_last_byte_and_no_other(kind: Any, avr
         ({"type": "array", "items": "int"}, "02020202" + "00"),
         ({"type": "array", "items": "int"}, "01020200"),
         ({"type": "array", "items": "int"}, "8000"),
+        ({"type": "array", "items": "int"}, "020202"),
+        ({"type": "array", "items": "int"}, "0100"),
+        ({"type": "map", "values": "int"}, "0202610202"),
+        ({"type": "map", "values": "int"}, "0100"),
         ({"type": "array", "items": {"type": "fixed", "name": "F", "size": 60_000}}, "feffffffffffffffff01"),
         ({"type": "array", "items": {"type": "fixed", "name": "F", "size": 60_000}}, "d00f"),
         ({"type": "map", "values": "int"}, "0402610202610400"),
@@ -138,6 +142,8 @@ def test_canonical_data_are_taken_to_their_last_byte_and_no_other(kind: Any, avr
         (_UUID, "48" + _UUID_TEXT.replace(b"-", b"_").hex()),
         (_UUID, "4a" + _UUID_TEXT.hex() + "30"),
         (_UUID, "46" + _UUID_TEXT.hex()[:-2]),
+        (_UUID, "46" + _UUID_TEXT.hex()),
+        (_UUID, "4a" + _UUID_TEXT.hex()),
     ],
 )
 def test_what_is_no_canonical_datum_is_left_to_the_reference(kind: Any, avro: str) -> None:

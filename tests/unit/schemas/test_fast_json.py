@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -56,6 +57,9 @@ def _by_reference(root: Any, raw: bytes) -> bytes:
         ("int", "-65"),
         ("long", "9223372036854775807"),
         ("long", "-9223372036854775808"),
+        ("long", "134217727"),
+        ("long", "134217728"),
+        ("int", "134217728"),
         ("double", "1"),
         ("double", "-0"),
         ("double", "-0.0"),
@@ -93,6 +97,10 @@ def _by_reference(root: Any, raw: bytes) -> bytes:
         (_WHEN, '"2026-11-22t13:05:00-00:00"'),
         (_WHEN, '"0001-01-01T00:00:00Z"'),
         (_WHEN, "-1"),
+        (_WHEN, "134217727"),
+        (_WHEN, "134217728"),
+        (_WHEN, "2199023255551"),
+        (_WHEN, "2199023255552"),
         ({"type": "long", "logicalType": "timestamp-micros"}, '"2026-11-22T13:05:00.123456Z"'),
         ({"type": "long", "logicalType": "timestamp-nanos"}, '"2026-11-22T13:05:00.123456789Z"'),
         ({"type": "string", "logicalType": "uuid"}, '"123E4567-e89b-12d3-a456-426614174000"'),
@@ -381,6 +389,17 @@ def test_what_nests_deeper_than_generated_code_may_is_read_by_the_reference_in_i
     assert path(raw) == (_by_reference(root, raw), None)
     assert path(raw.replace(b"7", b"7,x")) is None
     assert path(raw.replace(b"7", b'"7"')) is None
+
+
+def test_a_text_is_searched_for_wild_exponents_once_however_many_zeros_it_holds() -> None:
+    path = _path(_schema({"type": "array", "items": "double"}))
+    searches: list[bytes] = []
+    names = {**path.__globals__, "has_wild_exponent": searches.append}
+    again = FunctionType(path.__code__, names)
+    raw = b'{"v":[' + b"0.0," * 1_000 + b"0]}"
+    assert again(raw) == path(raw)
+    assert path(raw) is not None
+    assert searches == [raw]
 
 
 def test_a_bug_in_generated_code_shows_its_line() -> None:
