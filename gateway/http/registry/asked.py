@@ -52,6 +52,12 @@ class Ask:
         """A parameter, by any of its names, in any letter case: true or not."""
         return any(self.parameters.get(name, "").lower() == "true" for name in names)
 
+    @property
+    def takes_news(self) -> bool:
+        """Whether the client passes over members that it does not know; older ones end at them."""
+        header = self.call.request.headers.get("confluent-accept-unknown-properties", "")
+        return header.lower() == "true"
+
     def text(self, *names: str) -> str:
         """A parameter, by any of its names; empty where there is none, or what is no name of anything."""
         found = next((self.parameters[name] for name in names if name in self.parameters), "")

@@ -119,25 +119,26 @@ async def look_up(call: Call) -> Response:
 
 
 async def register(call: Call) -> Response:
-    """Make a schema a version of a subject."""
+    """Make a schema a version of a subject. Clients that take no news are told the id and nothing else."""
     ask = Ask(call)
     subject = ask.subject_to_write()
     wanted = await ask.submission(subject)
     rule = shelf_of(call).rule(subject)
     if rule is not None:
-        return answer(call.request, await look(call, partial(_register_governed, rule=rule, wanted=wanted)))
+        found = await look(call, partial(_register_governed, rule=rule, wanted=wanted))
+        return answer(call.request, found if ask.takes_news else {"id": found["id"]})
     is_strict = call.doors.values.strict_logical_types
     for _ in range(_TURNS):
         prepared = await call.doors.database.read(
             lambda session: registration.prepare(session, wanted, is_strict=is_strict)
         )
         if isinstance(prepared, Registered):
-            return answer(call.request, _registered(prepared))
+            return answer(call.request, _registered(ask, prepared))
         now = call.doors.clock()
         made = await call.doors.database.write(partial(registration.complete, prepared=prepared, now=now))
         if made is not None:
             _note(call, "schema registered", subject=subject, version=made.version, schema_id=made.id)
-            return answer(call.request, _registered(made))
+            return answer(call.request, _registered(ask, made))
     raise OverloadedError(f"others register under {subject} all the time; try again")
 
 
@@ -167,7 +168,9 @@ async def delete_version(call: Call) -> Response:
     return answer(call.request, gone)
 
 
-def _registered(made: Registered) -> dict[str, object]:
+def _registered(ask: Ask, made: Registered) -> dict[str, object]:
+    if not ask.takes_news:
+        return {"id": made.id}
     found = stored_of(made.id, made.schema)
     return {"id": made.id, "version": made.version, **schema_members(found)}
 

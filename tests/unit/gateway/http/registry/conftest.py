@@ -31,6 +31,7 @@ class Asker:
         method, path = line.split(" ", 1)
         content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         async with self.house.client(by) as client:
+            client.headers["Confluent-Accept-Unknown-Properties"] = "true"
             return await client.request(method, f"/registry{path}", content=content, **more)
 
     async def good(self, line: str, body: object = None, *, by: str = "team") -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.gateway.http.registry.conftest import Asker, record
+from tests.world import ORDER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -20,6 +21,20 @@ async def test_a_registration_answers_id_version_and_guid(asker: Asker, subject:
     assert set(made) == {"id", "version", "guid", "schema"}
     assert (made["version"], made["schema"]) == (1, ONE)
     assert await asker.register(subject, ONE) == made
+
+
+@pytest.mark.parametrize("subject", ["of-a-team-value", "partners.acme.outbound-value"])
+async def test_a_client_that_takes_no_news_is_told_the_id_and_nothing_else(
+    asker: Asker, subject: str
+) -> None:
+    schema = json.dumps(ORDER)
+    made = await asker.register(subject, schema)
+    for header in (
+        {"Confluent-Accept-Unknown-Properties": "false"},
+        {"Confluent-Accept-Unknown-Properties": ""},
+    ):
+        answer = await asker.ask(f"POST /subjects/{subject}/versions", {"schema": schema}, headers=header)
+        assert answer.json() == {"id": made["id"]}
 
 
 async def test_a_version_is_shown_with_its_schema_and_without_empty_members(
