@@ -7,15 +7,15 @@ reference, which alone names faults. What makes it sure:
   from numbers with fraction or exponent, no unknown names. Nothing is skipped, so depth is the schema's.
 * Of a name that stands twice msgspec silently drops one. So strings are counted: those that were decoded,
   names among them, account for each quote in the text that is not escaped, or something was dropped.
-* The text has at most 200,000 bytes: no string is longer than a string may be, and there are no more items
+* The text has at most 100,000 bytes: no string is longer than a string may be, and there are no more items
   in arrays and maps than an event may have.
 * Decimals stay text until their digits are read; floats are asked for integers beyond 64 bits, and for
   numbers longer or with larger exponents than the reference takes.
 
 Left to the reference, as text, are unions in which two branches take one kind of JSON value (two strings, two
-records, record and map, integer and double) or a decimal stands beside more than null; and what nests deeper
-than eight arrays, maps and unions. Left to it as a whole are schemas of more than 500 types, counted where
-they are used, and events with a fault or of more than 200,000 bytes.
+records, record and map, integer and double) or a decimal stands beside more than null, arrays and maps that
+hold such unions, and what nests deeper than eight arrays, maps and unions. Left to it as a whole are schemas
+of more than 500 types, counted where they are used, and events with a fault or of more than 100,000 bytes.
 """
 
 import re
@@ -33,7 +33,7 @@ from schemas.fast_source import Source, Wants, wants_of
 from schemas.fast_varint import LAST, PAIRS, SHORT, long_bytes
 from schemas.leaf import JsonFlavour
 
-_MOST_BYTES: Final = 200_000
+_MOST_BYTES: Final = 100_000
 _NUMBER_BYTES: Final = 1_000
 """Numbers up to here are the reference's, too."""
 _WILD: Final = re.compile(rb"[eE][+-]?[0-9]{17}")

@@ -17,10 +17,12 @@ from schemas.decimal_text import encode_unscaled
 from schemas.errors import NotMineError
 from schemas.fast_clock import CLOCKS
 from schemas.fast_varint import long_bytes
+from schemas.json_builder import parse_fraction, parse_integer
 from schemas.json_reader import read_json
 from schemas.leaf import JsonFlavour, Leaf, leaf_of
 
 _BOUND: Final = 1 << 63
+_QUOTE: Final = ord('"')
 pack_double: Final = struct.Struct("<d").pack
 pack_float: Final = struct.Struct("<f").pack
 
@@ -78,12 +80,20 @@ def _encoder(kind: Primitive | Fixed) -> tuple[Callable[[Any], bytes], bool]:
 
 
 def _parse_token(leaf: Leaf) -> Callable[[bytes], Any]:
-    """A decimal from the bytes of its JSON."""
+    """A decimal from the bytes of its JSON, which is known to be JSON."""
     parse = leaf.parse
 
     def parse_token(token: bytes) -> Any:
-        value = read_json(token)
-        if type(value) not in _EXACT:
+        value: str | int | Decimal | None
+        if b"\\" in token:
+            value = read_json(token)
+        elif token[0] == _QUOTE:
+            value = token[1:-1].decode()
+        elif b"." in token or b"e" in token or b"E" in token:
+            value = parse_fraction(token.decode())
+        else:
+            value = parse_integer(token.decode())
+        if value is None or type(value) not in _EXACT:
             raise NotMineError
         return parse(value)
 

@@ -73,12 +73,19 @@ class Builder:
 
     def _around(self, kind: Array | Map | Union, depth: int) -> Node:
         match kind:
-            case Array():
-                return Items(self.build(kind.items, depth))
-            case Map():
-                return Entries(self.build(kind.values, depth))
             case Union():
                 return self._union(kind, depth)
+            case Array():
+                return self._items(kind, kind.items, depth)
+            case Map():
+                return self._items(kind, kind.values, depth)
+
+    def _items(self, kind: Array | Map, item: AvroType, depth: int) -> Node:
+        """An array or map; one with opaque parts is read by the reference at once, not part by part."""
+        node = self.build(item, depth)
+        if _has_opaque(node):
+            return self._opaque(kind)
+        return Items(node) if isinstance(kind, Array) else Entries(node)
 
     def _shared_record(self, kind: Record, depth: int) -> Node:
         key = (kind.name, depth)
@@ -180,6 +187,18 @@ def _nullable_token(nodes: Sequence[Node]) -> Choice | None:
                 branches = ((null, "bytes({}) == b'null'", nodes[null]), (other, "True", nodes[other]))
                 return Choice(Raw, branches)
     return None
+
+
+def _has_opaque(node: Node) -> bool:
+    match node:
+        case Object():
+            return any(_has_opaque(one.node) for one in node.members)
+        case Choice():
+            return any(_has_opaque(one) for _, _, one in node.branches)
+        case Tagged():
+            return any(_has_opaque(one.node) for _, one in node.members)
+        case _:  # an array or map with opaque parts is opaque itself
+            return isinstance(node, Opaque)
 
 
 def _test(node: Node) -> str:
