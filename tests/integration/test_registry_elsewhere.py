@@ -1,0 +1,224 @@
+"""Gateways whose schemas are registered elsewhere: in the registry of another gateway, over HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gateway.administration.desk import ContractText, Wish
+from gateway.broker.port import Record, Stored
+from gateway.egress.stream import Bounds, Tap, find_start, read_page
+from gateway.errors import AwayError, CallerError
+from gateway.ingress.outcome import Accepted
+from schemas import registry
+from schemas.codec import compile_codec
+from schemas.framing import encode_guid, encode_prefix
+from schemas.schema import parse_schema
+from tests.builders import House, make_doors
+from tests.external_registry import Library, open_library
+from tests.world import CONTRACT, OPERATOR, ORDER, World, running
+
+INBOUND = "partners.acme.inbound-com.acme.Order"
+OUTBOUND = "partners.acme.outbound-com.acme.Order"
+GROWN = {**ORDER, "fields": [*ORDER["fields"], {"name": "note", "type": ["null", "string"], "default": None}]}
+BROKEN = {**ORDER, "fields": [*ORDER["fields"], {"name": "must", "type": "string"}]}
+ALIKE = {**ORDER, "doc": "as the team writes it"}
+A = {"order_id": "A-1", "customer": None, "qty": 1}
+
+
+@pytest_asyncio.fixture
+async def library(tmp_path: Path) -> AsyncIterator[Library]:
+    async with open_library(tmp_path / "library") as opened:
+        yield opened
+
+
+async def put(world: World, schema: dict[str, Any] = ORDER, wish: Wish = Wish()) -> Any:  # noqa: B008 - immutable
+    sent = ContractText(CONTRACT, "acme.yaml", {"order.avsc": json.dumps(schema)})
+    return await world.parts.administration.put_contract("acme", sent, wish, by=OPERATOR)
+
+
+async def ids(world: World) -> dict[str, list[tuple[int, int]]]:
+    """Number and id of each version that the gateway's own tables hold."""
+
+    def look(session: Any) -> dict[str, list[tuple[int, int]]]:
+        return {
+            subject: [(one.number, one.id) for one in registry.versions(session, subject)]
+            for subject in (INBOUND, OUTBOUND)
+        }
+
+    return await world.parts.ground.database.read(look)
+
+
+async def until(holds: Callable[[], object], what: str) -> None:
+    for _ in range(1_500):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"never: {what}")
+
+
+async def test_two_gateways_that_share_a_registry_have_the_same_ids(library: Library, tmp_path: Path) -> None:
+    await library.register("somebody-value", {**ORDER, "name": "First"})
+    async with (
+        running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one,
+        running(tmp_path / "two", flags=library.flags(tmp_path / "two")) as two,
+    ):
+        await put(one)
+        await put(two)
+        await put(one, GROWN)
+        first = (await library.ask(f"GET /subjects/{INBOUND}/versions/1"))["id"]
+        second = (await library.ask(f"GET /subjects/{INBOUND}/versions/2"))["id"]
+        assert (await ids(one))[INBOUND] == [(2, second), (1, first)]
+        assert (await ids(two))[INBOUND] == [(1, first)]
+        (sent,) = await two.send(A)
+        assert isinstance(sent, Accepted)
+        assert sent.schema[2] == first
+
+
+async def test_a_dry_run_registers_nothing_and_tells_what_the_registry_would(
+    library: Library, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        await put(one, ORDER, Wish(dry_run=True))
+        assert await library.ask("GET /subjects") == []
+        await put(one)
+        blocked = await put(one, BROKEN, Wish(dry_run=True))
+        assert "the schema registry refuses it" in blocked.plan
+        assert blocked.blocked == ("incompatible",)
+        assert await library.ask(f"GET /subjects/{INBOUND}/versions") == [1]
+
+
+async def test_what_is_refused_here_leaves_nothing_there(library: Library, tmp_path: Path) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        with pytest.raises(CallerError) as caught:
+            await put(one, ORDER, Wish(if_match=7))
+        assert caught.value.code == "precondition_failed"
+        assert await library.ask("GET /subjects") == []
+
+
+async def test_what_the_registry_calls_incompatible_is_refused_in_its_words(
+    library: Library, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        await put(one)
+        with pytest.raises(CallerError) as caught:
+            await put(one, BROKEN, Wish(allow=frozenset({"incompatible"})))
+        assert caught.value.code == "schema_incompatible"
+        assert "incompatible with an earlier schema" in caught.value.text
+        assert (await ids(one))[INBOUND] == [(1, 1)]
+
+
+async def test_while_it_is_away_contracts_wait_and_events_go_on(library: Library, tmp_path: Path) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        await put(one)
+        library.is_away = True
+        with pytest.raises(AwayError) as caught:
+            await put(one, GROWN)
+        assert caught.value.code == "registry_unavailable"
+        assert "Traceback" not in caught.value.text
+        assert isinstance((await one.send(A))[0], Accepted)
+        library.is_away = False
+        assert (await put(one, GROWN)).revision == 2
+
+
+async def test_credentials_that_it_refuses_are_an_operators_matter(library: Library, tmp_path: Path) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one", "gw_wrong")) as one:
+        with pytest.raises(AwayError, match="401") as caught:
+            await put(one)
+        assert "gw_wrong" not in caught.value.text
+
+
+async def test_a_database_of_another_registry_is_refused_clearly(library: Library, tmp_path: Path) -> None:
+    async with running(tmp_path / "one") as one:
+        await put(one, GROWN)
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "flags")) as one:
+        with pytest.raises(CallerError) as caught:
+            await put(one)
+        assert caught.value.code == "state_conflict"
+        assert "used with another registry before" in caught.value.text
+
+
+async def test_our_own_routes_name_the_registry_to_those_who_may_ask(
+    library: Library, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        await put(one)
+        assert one.parts.outside is not None
+        house = House(one, make_doors(one, external_registry=one.parts.outside.url))
+        await house.issue("team", "team")
+        schema_id = (await ids(one))[INBOUND][0][1]
+        async with house.client("team") as team, house.client() as nobody:
+            told = await team.get(f"/registry/schemas/ids/{schema_id}")
+            asked = await team.post(f"/registry/subjects/{INBOUND}/versions", json={"schema": "{}"})
+            refused = await nobody.get("/registry/subjects")
+            kept = await team.get(f"/v1/schemas/{schema_id}")
+        assert [told.status_code, asked.status_code, told.json()["error_code"]] == [404, 404, 404]
+        assert told.json() == asked.json()
+        assert library.url in told.json()["message"]
+        assert (refused.status_code, library.url in refused.text) == (401, False)
+        assert kept.json() == ORDER
+
+
+class Reader:
+    """A partner that pulls what is on the outbound topic."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def page(self) -> list[str]:
+        catalog, broker = self.world.parts.catalog, self.world.parts.broker
+        topic = "partners.acme.outbound"
+        tap = Tap("acme", "outbound", topic, (0,), frozenset(), "http://gw")
+        start = await find_start(broker, tap, catalog.current, "earliest")
+        bounds = Bounds(10, 0.0, asyncio.Event())
+        page = await read_page(broker, tap, catalog.current, start, bounds)
+        return [json.loads(item)["id"] for item in page.items]
+
+
+async def produce(world: World, schema: dict[str, Any], order: str, *, schema_id: int | None) -> None:
+    """A record of a stock producer: framed by id, or by GUID, without any header of ours."""
+    parsed = parse_schema(json.dumps(schema))
+    body = {"order_id": order, "customer": None, "qty": 1}
+    datum = compile_codec(parsed, (), "plain").avro_from_json(json.dumps(body).encode()).avro
+    framing = () if schema_id else (("__value_schema_id", encode_guid(parsed.guid)),)
+    value = encode_prefix(schema_id, datum) if schema_id else datum
+    made = await world.parts.broker.append([Record("partners.acme.outbound", 0, None, value, framing, 5)])
+    assert all(isinstance(one, Stored) for one in made)
+
+
+async def test_a_record_under_an_id_that_is_not_ours_is_the_contracts_where_it_means_the_same(
+    library: Library, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        await put(one)
+        stranger = await library.register("partners.acme.outbound-value", ALIKE)
+        other = await library.register("other-value", {**ORDER, "name": "Other"})
+        assert stranger not in {number for versions in (await ids(one)).values() for _, number in versions}
+        await produce(one, ORDER, "own", schema_id=(await ids(one))[OUTBOUND][0][1])
+        await produce(one, ALIKE, "alike", schema_id=stranger)
+        await produce(one, ALIKE, "by guid", schema_id=None)
+        await produce(one, ORDER, "other", schema_id=other)
+        await produce(one, ORDER, "unknown", schema_id=999)
+        await produce(one, ORDER, "last", schema_id=stranger)
+        assert await Reader(one).page() == ["own", "alike", "by guid", "last"]
+        assert library.asked.count(f"GET /schemas/ids/{stranger}") == 1
+
+
+async def test_a_record_under_an_unknown_id_waits_while_the_registry_is_away(
+    library: Library, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "one", flags=library.flags(tmp_path / "one")) as one:
+        await put(one)
+        stranger = await library.register("partners.acme.outbound-value", ALIKE)
+        library.is_away = True
+        await produce(one, ALIKE, "first", schema_id=stranger)
+        with pytest.raises(AwayError) as caught:
+            await Reader(one).page()
+        assert caught.value.code == "registry_unavailable"
+        library.is_away = False
+        await until(lambda: one.parts.outside and not one.parts.outside.problem, "back")
+        assert await Reader(one).page() == ["first"]
