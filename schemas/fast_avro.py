@@ -9,9 +9,8 @@ A datum of at most 100,000 bytes has no more items than an event may have, and n
 they may be. Places behind the end are noticed at the latest at the end: each step goes forward, and the last
 must end where the datum ends.
 
-Left to the reference, where they stand: logical types that are not known here (durations), and what nests
-deeper than eight arrays, maps and unions. Left to it as a whole: schemas of more than 500 types,
-counted where they are used, larger data, and what the reference refuses.
+Left to the reference, where they stand: what nests deeper than eight arrays, maps and unions. Left to it as a
+whole: schemas of more than 500 types, counted where they are used, larger data, and what is not canonical.
 """
 
 from collections.abc import Callable, Sequence

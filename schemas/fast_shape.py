@@ -120,11 +120,7 @@ class Builder:
 
     def _member(self, field: Field, index: int, depth: int) -> Member:
         datum = when_absent(field)
-        absent = None
-        if datum is not ABSENT:
-            out = bytearray()
-            compile_encoder(field.type)(datum, out)
-            absent = (bytes(out), datum)
+        absent = None if datum is ABSENT else (_encoded(field.type, datum), datum)
         return Member(field.name, f"f{index}", self.build(field.type, depth), absent)
 
     def _union(self, kind: Union, depth: int) -> Node:
@@ -164,6 +160,14 @@ class Builder:
             return datum, bytes(out), count_quotes(text) // 2
 
         return Opaque(encode_text)
+
+
+def _encoded(kind: AvroType, datum: Any) -> bytes:
+    if isinstance(kind, Union) and datum[1] is None:
+        return bytes([2 * datum[0]])  # null, as most that may be absent
+    out = bytearray()
+    compile_encoder(kind)(datum, out)
+    return bytes(out)
 
 
 def _struct(members: Sequence[Member]) -> Any:

@@ -2,7 +2,8 @@
 
 It gives the reference's text or leaves the datum to it, as `fast_avro` does; so data that are legal but not
 canonical (several blocks, padded decimals) are printed by the reference. Unions that plain JSON cannot tell
-apart are printed by the reference where they stand: there a value may have to name its branch.
+apart, and arrays and maps that hold them, are printed by the reference where they stand: there a value may
+have to name its branch.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ class _Printer:
         self.flavour: JsonFlavour = flavour
         self.walk = Walk()
         self.source: Source = self.walk.source
+        self.blurred: dict[str, bool] = {}
 
     def emit(self, kind: AvroType, wants: Wants, depth: int) -> _Printed:
         self.walk.count()
@@ -65,11 +67,28 @@ class _Printer:
             case Union() if self.flavour == "plain" and is_ambiguous(kind):
                 return self._reference(kind)
             case Array() | Map():
-                return self._items(kind, depth + 1)
+                return self._reference(kind) if self._is_blurred(kind) else self._items(kind, depth + 1)
             case Union():
                 return self._union(kind, wants, depth + 1)
             case Enumeration() | Fixed() | Primitive():
                 return self._scalar(kind)
+
+    def _is_blurred(self, kind: AvroType) -> bool:
+        """Whether a part of it is left to the reference, so that an array of it is better left as a whole."""
+        match kind:
+            case Record():
+                if kind.name not in self.blurred:
+                    self.blurred[kind.name] = any(self._is_blurred(field.type) for field in kind.fields)
+                return self.blurred[kind.name]
+            case Array():
+                return self._is_blurred(kind.items)
+            case Map():
+                return self._is_blurred(kind.values)
+            case Union():
+                is_blurred = self.flavour == "plain" and is_ambiguous(kind)
+                return is_blurred or any(map(self._is_blurred, kind.branches))
+            case _:
+                return False
 
     def joined(self, pieces: Sequence[str]) -> str:
         """One expression for pieces in a row."""

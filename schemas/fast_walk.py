@@ -27,7 +27,7 @@ _ONE_BYTE: Final = 64
 """Numbers from zero up that take one byte, and how far below zero they do."""
 _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _UUID_BYTES: Final = 36
-_KNOWN: Final = re.compile(r"decimal|uuid|date|time-\w+|(local-)?timestamp-\w+")
+_KNOWN: Final = re.compile(r"decimal|duration|uuid|date|time-\w+|(local-)?timestamp-\w+")
 """Logical types whose check is written here, or asked from the reference as bounds."""
 _PLAIN: Final = {
     "boolean": ("raw[at] > 1", 1, "raw[at] == 1"),

@@ -127,3 +127,30 @@ def test_no_text_of_a_schema_stands_in_the_program() -> None:
     )
     assert path(b"\x02\x02") == (b'{"v":{"CANARY5":"CANARY3"}}', None)
     assert "CANARY" not in source_of(path)
+
+
+def test_an_array_with_parts_for_the_reference_is_printed_by_it_at_once_not_part_by_part() -> None:
+    blurred = {"type": "record", "name": "B", "fields": [{"name": "x", "type": ["string", "bytes"]}]}
+    fields = [
+        {"name": "one", "type": blurred},
+        {"name": "many", "type": {"type": "array", "items": {"type": "map", "values": ["null", "B"]}}},
+        {"name": "plain", "type": {"type": "array", "items": ["null", _NOTE]}},
+    ]
+    root = parse_schema(json.dumps({"type": "record", "name": "R", "fields": fields})).root
+    path = _path(root)
+    assert source_of(path).count("REFERENCE") == 2
+    assert source_of(path).count("for ") == 1
+    raw = bytes.fromhex("020261" + "02" + "02026b0202026200" + "00" + "0402020000")
+    wanted = compile_writer(root, "plain")(compile_reader(root)(raw)).encode()
+    assert path(raw) == (wanted, None)
+
+
+def test_a_chain_of_names_is_looked_through_once_for_each_name() -> None:
+    kind: Any = {"type": "record", "name": "R0", "fields": [{"name": "a", "type": "int"}]}
+    for level in range(1, 12):
+        fields = [
+            {"name": "a", "type": {"type": "array", "items": kind}},
+            {"name": "b", "type": f"R{level - 1}"},
+        ]
+        kind = {"type": "record", "name": f"R{level}", "fields": fields}
+    assert compile_text_path(parse_schema(json.dumps(kind)).root, "plain", ()) is None
