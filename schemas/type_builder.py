@@ -39,7 +39,8 @@ from schemas.errors import SchemaError
 from schemas.logical import parse_logical
 
 _WIDTHS: Mapping[str, int] = {"null": 0, "float": 4, "double": 8}
-_ORDERS = frozenset({"ascending", "descending", "ignore"})
+_ORDERS = ("ascending", "descending", "ignore")
+"""No set: what is asked for may be a list."""
 
 
 class Built(NamedTuple):

@@ -40,10 +40,8 @@ _ATOMS = (
     | st.sampled_from(["decimal", "uuid", "date", "duration", "timestamp-nanos", "ascending", ""])
 )
 _MEMBERS = st.sampled_from(
-    (
-        "type name namespace fields symbols size items values default aliases doc order logicalType precision scale"
-    ).split()
-)
+    ["type", "name", "namespace", "fields", "symbols", "size", "items", "values"]
+) | st.sampled_from(["default", "aliases", "doc", "order", "logicalType", "precision", "scale"])
 _LOOSE = st.recursive(
     _ATOMS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_MEMBERS, inner, max_size=5),

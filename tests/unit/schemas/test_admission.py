@@ -191,6 +191,7 @@ _REFUSALS: list[tuple[str, Any, str, str]] = [
     ("type in a type", _record({"type": {"type": "string"}}), "shape", "/fields/0/type"),
     ("a number", _record(5), "shape", "/fields/0/type"),
     ("bad order", _field(type="int", order="up"), "shape", "/fields/0/order"),
+    ("order that is a list", _field(type="int", order=["ignore"]), "shape", "/fields/0/order"),
     ("bad alias", _field(type="int", aliases=["1"]), "name", "/fields/0/aliases/0"),
     ("alias of a field in a namespace", _field(type="int", aliases=["a.b"]), "name", "/fields/0/aliases/0"),
     ("aliases that are no list", _field(type="int", aliases="g"), "shape", "/fields/0/aliases"),
