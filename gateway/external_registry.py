@@ -180,8 +180,9 @@ class ExternalRegistry:
         found = self._found.get(wanted)
         if found is not None and self._ticks() < found.until:
             return found
-        if len(self._wanted) < _MOST_WANTED:
-            self._wanted.setdefault(wanted, self._ticks())
+        if wanted not in self._wanted and len(self._wanted) < _MOST_WANTED:
+            logger(__name__).info("a schema is asked for at the schema registry", schema=str(wanted))
+            self._wanted[wanted] = self._ticks()
             self._work.set()
         return None
 

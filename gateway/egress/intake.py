@@ -18,6 +18,7 @@ from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version
 from gateway.event import MAX_BYTES, Direction, EventKey, has_control
 from gateway.event_json import NO_DATA
+from gateway.external_registry import ExternalRegistry
 from gateway.record import Envelope, Unreadable, decode_record
 from schemas.errors import DatumError, JsonTextError
 from schemas.fault import Fault
@@ -154,30 +155,32 @@ def _channel(
 ) -> tuple[Channel, Sequence[Version]] | NoEvent | Unasked:
     named = envelope.attributes.get("type")
     wanted = envelope.schema
+    # What is inbound the gateway itself has written, under schemas that it holds.
+    outside = snapshot.outside if direction == "outbound" else None
     if named is not None:
         channel = snapshot.channel(partner, named, direction)
         if channel is None:
             return NoEvent("event_type_unknown", None, named)
         if wanted is None:
             return channel, channel.versions
-        found = _version([channel], wanted, snapshot)
+        found = _version([channel], wanted, outside)
         return found or NoEvent("schema_version_unknown", None, named)
     if wanted is None:
         return NoEvent("event_type_missing")
-    return _version(snapshot.channels(partner, direction), wanted, snapshot) or NoEvent("event_type_unknown")
+    return _version(snapshot.channels(partner, direction), wanted, outside) or NoEvent("event_type_unknown")
 
 
 def _version(
-    channels: Sequence[Channel], wanted: int | UUID, snapshot: Snapshot
+    channels: Sequence[Channel], wanted: int | UUID, outside: ExternalRegistry | None
 ) -> tuple[Channel, Sequence[Version]] | Unasked | None:
     """The version that a record names; of a name that is not ours, the one that means the same."""
     for channel in channels:
         for one in channel.readable():
             if wanted == (one.schema.guid if isinstance(wanted, UUID) else one.schema_id):
                 return channel, (one,)
-    if snapshot.outside is None:
+    if outside is None or not channels:
         return None
-    found = snapshot.outside.find(wanted)
+    found = outside.find(wanted)
     if found is None:
         return Unasked(wanted)
     if found.schema is None:
