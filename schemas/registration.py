@@ -127,11 +127,13 @@ def look_up(session: Session, wanted: Submission, *, deleted: bool = False) -> t
 def parse_submitted(session: Session, wanted: Submission) -> Schema:
     """The schema of a submission, with what it refers to; in normal form where that is asked for.
 
+    An import may refer to what was deleted softly, as the registry that it comes from does.
+
     Raises:
         SchemaError: it must not be used, or refers to what is not there.
     """
     links = tuple(_numbered(session, link) for link in wanted.links)
-    references = resolve(session, links)
+    references = resolve(session, links, deleted=wanted.schema_id is not None)
     schema = parse_schema(wanted.text, references)
     return parse_schema(normal_text(schema.text), references) if wanted.normalize else schema
 

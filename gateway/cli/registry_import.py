@@ -5,6 +5,7 @@ Ids, version numbers and texts stay, and with the text its GUID: records of ther
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -83,6 +84,8 @@ def write_import(client: Client, plan: Plan, told: Callable[[Found], None]) -> N
             }
             path = path_of("registry", "subjects", one.subject, "versions")
             client.post(path, json.dumps(body).encode())
+            if one.is_deleted:
+                client.delete(f"{path}/{one.number}")
             told(one)
     finally:
         for subject, mode in modes.items():
@@ -104,7 +107,10 @@ def _in_order(found: Sequence[Found]) -> Iterator[Found]:
     """
     by_place = {(one.subject, one.number): one for one in found}
     done: set[tuple[str, int]] = set()
-    largest = max(by_place, key=lambda place: by_place[place].id, default=None)
+    uses = Counter((one.subject, one.id) for one in found)
+    once = [place for place, one in by_place.items() if uses[one.subject, one.id] == 1]
+    # A schema that was deleted and came back is two versions: the first goes before the second.
+    largest = max(once, key=lambda place: by_place[place].id, default=None)
     for start in sorted(by_place, key=lambda place: (place != largest, place)):
         stack = [start]
         while stack:

@@ -30,6 +30,7 @@ class Found:
     text: str = field(repr=False)
     references: tuple[tuple[str, str, int], ...] = ()
     guid: str = ""
+    is_deleted: bool = False
 
     def __str__(self) -> str:
         """As messages name it."""
@@ -69,19 +70,23 @@ class Source:
         """Close the connections."""
         self._http.close()
 
-    def versions(self, prefix: str) -> Iterator[Found]:
-        """Every version of every subject that begins with the prefix.
+    def versions(self, prefix: str, *, deleted: bool = False) -> Iterator[Found]:
+        """Every version of every subject that begins with the prefix; `deleted`: softly deleted ones too.
 
         Raises:
             ProblemError: the registry refuses.
             UnreachableError: nobody answers.
             AnswerError: it answers as no registry does.
         """
-        for subject in self._get("/subjects", list):
+        query = "?deleted=true" if deleted else ""
+        active = set(self._get("/subjects", list))
+        for subject in self._get(f"/subjects{query}", list):
             if isinstance(subject, str) and subject.startswith(prefix):
                 path = f"/subjects/{quote(subject, safe='')}/versions"
-                for number in self._get(path, list):
-                    yield _found(self._get(f"{path}/{number}", dict))
+                kept = set(self._get(path, list)) if subject in active else set()
+                for number in self._get(f"{path}{query}", list) if deleted else sorted(kept):
+                    document = self._get(f"{path}/{number}{query}", dict)
+                    yield _found(document, is_deleted=number not in kept)
 
     def _get(self, path: str, kind: type[Any]) -> Any:
         try:
@@ -100,7 +105,7 @@ class Source:
         return document
 
 
-def _found(document: dict[str, Any]) -> Found:
+def _found(document: dict[str, Any], *, is_deleted: bool) -> Found:
     try:
         listed = tuple(
             (str(one["name"]), str(one["subject"]), int(one["version"]))
@@ -114,6 +119,7 @@ def _found(document: dict[str, Any]) -> Found:
             text=str(document["schema"]),
             references=listed,
             guid=str(document.get("guid") or ""),
+            is_deleted=is_deleted,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise AnswerError("the other registry answers as no registry does", status=200) from error

@@ -71,6 +71,9 @@ def import_schemas(
     source: Annotated[str, typer.Argument(metavar="URL", help="Base address of the other registry.")],
     *,
     prefix: Annotated[str, typer.Option("--prefix", help="Only subjects that begin so.")] = "",
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="Softly deleted versions too: they are deleted here as well.")
+    ] = False,
     credentials: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +83,7 @@ def import_schemas(
 ) -> Exit | None:
     """Bring the schemas of another registry here; ids, versions and GUIDs stay. Repeating adds nothing."""
     with Source(source, _user(credentials), call.around.transport) as other:
-        found = list(other.versions(prefix))
+        found = list(other.versions(prefix, deleted=deleted))
     with call.client() as client:
         plan = plan_import(client, found)
         if plan.clashes:

@@ -187,6 +187,22 @@ async def test_an_import_keeps_ids_numbers_texts_references_and_guids_and_repeat
     }
 
 
+async def test_softly_deleted_versions_come_along_where_that_is_asked_for(move: Move) -> None:
+    async with move.source.client("operator") as source, move.desk.house.client("operator") as here:
+        for path in ("a%2Fperson", "z.address/versions/1"):
+            assert (await source.delete(f"/registry/subjects/{path}")).status_code == 200
+        await move.register("z.address", ADDRESS, id=500, version=9)
+        assert (await move.run("--dry-run")).out == "2 versions of 1 subject would be imported.\n"
+        assert (await move.run("--deleted")).out == "4 versions of 2 subjects imported.\n"
+        for path in ("z.address", "a%2Fperson"):
+            for query in ("", "?deleted=true"):
+                there = await source.get(f"/registry/subjects/{path}/versions{query}")
+                copied = await here.get(f"/registry/subjects/{path}/versions{query}")
+                assert (copied.status_code, copied.json()) == (there.status_code, there.json())
+        assert (await here.get("/registry/schemas/ids/300")).json()["schema"] == PERSON
+    assert (await move.run("--deleted")).out == "0 versions of 0 subjects imported; 4 there already.\n"
+
+
 async def test_what_clashes_is_named_and_nothing_is_imported(move: Move) -> None:
     house = move.desk.house
     first = await _post(house, "/registry/subjects/here/versions", {"schema": ADDRESS})
