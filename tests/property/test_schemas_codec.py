@@ -28,6 +28,7 @@ _SLOW = settings(max_examples=80, deadline=None, suppress_health_check=list(Heal
 _FLAVOURS = st.sampled_from(["plain", "avro"])
 _CANARY = "c4n4ry"
 _ODD = 7_135_791_317.135791
+_LONG, _STRING, _BYTES = Primitive("long"), Primitive("string"), Primitive("bytes")
 _Case = tuple[str, list[Any]]
 
 
@@ -73,6 +74,59 @@ def test_the_reader_gives_what_the_encoder_took(case: _Case) -> None:
     root = parse_schema(text).root
     read = compile_reader(root)
     assert [read(_encoded(root, datum)) for datum in data] == data
+
+
+@_SLOW
+@given(schemas_and_data(most=1), st.data())
+def test_legal_avro_of_any_shape_is_the_same_datum_and_is_written_anew_as_one(
+    case: _Case, data: st.DataObject
+) -> None:
+    text, (datum,) = case
+    codec = _codec(text)
+    root, canonical = codec.schema.root, _encoded(codec.schema.root, datum)
+    raw = data.draw(_loose(root, datum))
+    assert compile_reader(root)(raw) == datum
+    assert codec.normalised_avro(raw).avro == canonical
+    assert codec.json_from_avro(raw) == codec.json_from_avro(canonical)
+    theirs = avro.schema.make_avsc_object(_physical(json.loads(text)))
+    seen = avro.io.DatumReader(theirs).read(avro.io.BinaryDecoder(io.BytesIO(raw)))
+    assert raw != canonical or seen == _foreign(root, datum)
+
+
+@st.composite
+def _loose(draw: st.DrawFn, kind: AvroType, datum: Any) -> bytes:
+    """A legal encoding of a datum: arrays and maps in any blocks, decimals with any sign extension."""
+    match kind:
+        case Record():
+            parts = zip(kind.fields, datum, strict=True)
+            return b"".join([draw(_loose(one.type, value)) for one, value in parts])
+        case Union():
+            return _encoded(_LONG, datum[0]) + draw(_loose(kind.branches[datum[0]], datum[1]))
+        case Array():
+            return draw(_blocks([draw(_loose(kind.items, item)) for item in datum]))
+        case Map():
+            named = [
+                _encoded(_STRING, name) + draw(_loose(kind.values, item)) for name, item in datum.items()
+            ]
+            return draw(_blocks(named))
+        case Primitive(name="bytes", logical=logical) if logical is not None:
+            raw = _encoded(kind, datum)[1:]
+            raw = (b"\xff" if datum < 0 else b"\x00") * draw(st.integers(0, 16 - len(raw))) + raw
+            return _encoded(_BYTES, raw)
+        case _:
+            return _encoded(kind, datum)
+
+
+@st.composite
+def _blocks(draw: st.DrawFn, items: list[bytes]) -> bytes:
+    out, rest = b"", items
+    while rest:
+        count = draw(st.integers(1, len(rest)))
+        body = b"".join(rest[:count])
+        sizes = [-count, len(body)] if draw(st.booleans()) else [count]
+        out += b"".join(_encoded(_LONG, size) for size in sizes) + body
+        rest = rest[count:]
+    return out + b"\x00"
 
 
 @_SLOW
