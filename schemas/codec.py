@@ -58,7 +58,7 @@ class Codec:
         encode_json = parts.encode_json
         found = None if encode_json is None else encode_json(raw)
         if found is not None:
-            return Encoded(found[0], _values(parts, found[1]))
+            return Encoded(found[0], parts.pick_all(found[1]))
         findings = Findings()
         datum = parts.check(read_with_findings(raw, findings), None, findings)
         findings.verify()
@@ -86,7 +86,7 @@ class Codec:
         check_avro = parts.check_avro
         found = None if check_avro is None else check_avro(raw)
         if found is not None:
-            return Encoded(raw, _values(parts, found[0]))
+            return Encoded(raw, parts.pick_all(found[0]))
         datum = parts.read(raw)
         return Encoded(_encoded(parts, datum), _values(parts, datum))
 
@@ -111,7 +111,7 @@ class Codec:
         print_avro = parts.print_avro
         found = None if print_avro is None else print_avro(raw)
         if found is not None:
-            return Decoded(found[0], _values(parts, found[1]))
+            return Decoded(found[0], parts.pick_all(found[1]))
         datum = parts.read(raw)
         return Decoded(parts.write(datum).encode(), _values(parts, datum))
 

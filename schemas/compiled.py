@@ -17,11 +17,11 @@ from schemas.check import Check, compile_check
 from schemas.encoder import Encode, compile_encoder
 from schemas.fast_avro import CheckAvro, compile_avro_path
 from schemas.fast_json import EncodeJson, compile_json_path
-from schemas.fast_pick import compile_picks
+from schemas.fast_pick import PickAll, compile_pick_all
 from schemas.fast_text import PrintAvro, compile_text_path
 from schemas.json_writer import Write, compile_writer
 from schemas.leaf import JsonFlavour
-from schemas.pointers import Pick
+from schemas.pointers import Pick, compile_pointers
 
 MOST_TEXT: Final = 4 * 1024 * 1024
 """Bytes of schema texts whose parts are kept, per process: about 70 times as much memory at the most."""
@@ -79,7 +79,12 @@ class Parts:
     @cached_property
     def picks(self) -> tuple[tuple[str, Pick], ...]:
         """The text at each pointer of a datum in plain form."""
-        return compile_picks(self._root, self._pointers)
+        return compile_pointers(self._root, self._pointers)
+
+    @cached_property
+    def pick_all(self) -> PickAll:
+        """The same, for what took a compiled path."""
+        return compile_pick_all(self._root, self._pointers)
 
     @cached_property
     def encode_json(self) -> EncodeJson | None:

@@ -11,6 +11,7 @@ from msgspec import Raw, UnsetType
 
 from schemas.fast_node import Emitted, Node, sized
 from schemas.fast_source import Piece, Source, Wants
+from schemas.fast_varint import LEAST_LARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Items:
         block, item = source.fresh("b"), source.fresh("i")
         if self.item.texts:
             source.line(f"texts += {self.item.texts} * len({value})")
-        source.line(f"{block} = [long_bytes(len({value}))]")
+        source.line(f"{block} = [{_count(source, value)}]")
         with source.block(f"for {item} in {value}:"):
             emitted = self.item.emit(source, item, None)
             _append(source, block, emitted.pieces)
@@ -75,12 +76,19 @@ class Entries:
         del wants
         block, name, item = source.fresh("b"), source.fresh("s"), source.fresh("i")
         source.line(f"texts += {1 + self.item.texts} * len({value})")
-        source.line(f"{block} = [long_bytes(len({value}))]")
+        source.line(f"{block} = [{_count(source, value)}]")
         with source.block(f"for {name}, {item} in {value}.items():"):
             source.line(f"{name} = {name}.encode()")
             emitted = self.item.emit(source, item, None)
             _append(source, block, [*sized(source, name), *emitted.pieces])
         return Emitted(_closed(source, block, value), value)
+
+
+def _count(source: Source, value: str) -> str:
+    """The number of items, which is 0 and the end at once where there are none."""
+    size = source.fresh("n")
+    source.line(f"{size} = len({value})")
+    return f"short[{size}] if {size} < {LEAST_LARGE} else long_bytes({size})"
 
 
 def _append(source: Source, block: str, pieces: Sequence[Piece]) -> None:
