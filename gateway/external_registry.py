@@ -102,6 +102,7 @@ class ExternalRegistry:
         self._wanted: dict[int | UUID, float] = {}
         self._work = asyncio.Event()
         self._told = asyncio.Event()
+        self._has_failed = False
         self._away_since: float | None = None
         self._why = ""
 
@@ -187,11 +188,12 @@ class ExternalRegistry:
         return None
 
     async def told(self, seconds: float) -> bool:
-        """Wait until something that was wanted is known, at most so long; whether it is."""
+        """Wait until something that was wanted is known or cannot be, at most so long; whether it is."""
         try:
-            return await asyncio.wait_for(self._told.wait(), seconds)
+            await asyncio.wait_for(self._told.wait(), seconds)
         except TimeoutError:
             return False
+        return not self._has_failed
 
     async def _look_up_wanted(self) -> bool:
         """Ask for all that is wanted; whether everything was answered."""
@@ -201,6 +203,7 @@ class ExternalRegistry:
             except (AwayError, RemoteRefusedError):
                 # The next round begins with another: one that is never answered holds up none of them.
                 self._wanted[wanted] = self._wanted.pop(wanted)
+                self._tell(has_failed=True)
                 return False
             self._keep(wanted, schema)
         return True
@@ -212,6 +215,10 @@ class ExternalRegistry:
         until = self._ticks() + ABSENT_SECONDS if schema is None else float("inf")
         self._found[wanted] = Found(schema, until)
         del self._wanted[wanted]
+        self._tell(has_failed=False)
+
+    def _tell(self, *, has_failed: bool) -> None:
+        self._has_failed = has_failed
         self._told.set()
         self._told = asyncio.Event()
 
