@@ -14,20 +14,26 @@ MOST_COUNTED = 10_000
 MOST_ITEMS = 100_000
 MOST_FILLED_BYTES = 1024 * 1024
 """Avro that may stand for what an event leaves out: a short text could otherwise make a huge record."""
+MOST_TRIES = 30_000
+"""Of branches, in all unions of one datum: a try may cost as much as the whole schema."""
 _MOST_COMPARED = 500
 """Names that are held against names that nobody knows, in one datum: each comparison costs microseconds."""
 
 
 class Findings:
-    """The faults of one datum; its array and map items so far, and bytes filled in for absent fields."""
+    """The faults of one datum, and how much work and memory it has taken so far.
 
-    __slots__ = ("compared", "faults", "filled", "items", "total")
+    `items`: of arrays and maps; `filled`: bytes for absent fields; `tries`: of branches.
+    """
+
+    __slots__ = ("compared", "faults", "filled", "items", "total", "tries")
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.total = 0
         self.items = 0
         self.filled = 0
+        self.tries = 0
         self.compared = 0
 
     def add(self, path: Path, code: FaultCode, text: str, expected: str | None = None) -> None:
@@ -62,6 +68,17 @@ class Findings:
                 f"brings what is filled in for absent fields to more than {MOST_FILLED_BYTES} bytes of Avro"
             )
             self.stop(path, "length", text)
+
+    def count_try(self, path: Path) -> None:
+        """Count a branch that is tried.
+
+        Raises:
+            DatumError: it would be one too many, whatever else is wrong with the datum.
+        """
+        self.tries += 1
+        if self.tries > MOST_TRIES:
+            text = f"takes more than {MOST_TRIES} tries to find the branches of the event's unions; name them"
+            raise DatumError((Fault(format_pointer(path), "union", text),), 1)
 
     def unknown(self, path: Path, name: str, known: Iterable[str]) -> None:
         """Note a field that the schema does not have, with the nearest of those that were not sent.

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.codec import Codec, compile_codec
 from schemas.errors import DatumError, JsonTextError
+from schemas.findings import MOST_TRIES
 from schemas.schema import parse_schema
 
 _MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
@@ -255,6 +256,28 @@ def test_what_stands_for_absent_fields_is_bounded() -> None:
     codec = _codec({"type": "array", "items": line})
     codec.avro_from_json(json.dumps({"v": [{}] * 1024}).encode())
     assert _faults(codec, json.dumps({"v": [{}] * 1025})) == [("/v/1024", "length")]
+
+
+def test_branches_are_not_tried_without_end() -> None:
+    """Thirty records with the same names, told apart by their last field alone."""
+    branches = [
+        {
+            "type": "record",
+            "name": f"R{number}",
+            "fields": [
+                {"name": "a", "type": "int"},
+                {"name": "z", "type": {"type": "enum", "name": f"E{number}", "symbols": [f"S{number}"]}},
+            ],
+        }
+        for number in range(30)
+    ]
+    codec = _codec({"type": "array", "items": branches})
+    most = MOST_TRIES // 30
+    codec.avro_from_json(json.dumps({"v": [{"a": 1, "z": "S29"}] * most}).encode())
+    late = {"v": [{"a": 1, "z": "S29"}] * (most + 1)}
+    assert _faults(codec, json.dumps(late)) == [(f"/v/{most}", "union")]
+    named = {"v": [{"R29": {"a": 1, "z": "S29"}}] * (most + 1)}
+    codec.avro_from_json(json.dumps(named).encode())
 
 
 def test_text_that_is_no_json_is_told_from_a_faulty_event() -> None:
