@@ -246,12 +246,15 @@ def _first_fit(
             or ((one in branch.known or not value) and branch.needed <= names <= branch.known)
         ]
     for branch in candidates:
+        findings.count_try(path)
         trial = Trial()
-        trial.items, trial.filled = findings.items, findings.filled
+        trial.items, trial.filled, trial.tries = findings.items, findings.filled, findings.tries
         try:
             datum = branch.check(value, path, trial)
         except MisfitError:
             continue
+        finally:
+            findings.tries = trial.tries
         findings.items, findings.filled = trial.items, trial.filled
         return (branch.number, datum)
     return None
