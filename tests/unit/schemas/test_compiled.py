@@ -87,12 +87,30 @@ def test_a_schema_heavier_than_the_shelf_is_kept_alone() -> None:
 
 
 def test_a_schema_weighs_as_much_as_all_texts_that_it_leans_on() -> None:
+    def around(name: str, inner: Schema) -> Schema:
+        text = json.dumps({"type": "record", "name": name, "fields": [{"name": "v", "type": inner.name}]})
+        return parse_schema(text, [Reference(inner.name, inner.name, 1, inner)])
+
     base = _schema(0)
-    middle = parse_schema('{"type":"array","items":"R000"}', [Reference("R000", "base", 1, base)])
-    text = '{"type":"record","name":"Top","fields":[{"name":"v","type":"R000"}]}'
-    top = parse_schema(text, [Reference("R000", "base", 1, base)])
+    middle = around("Middle", base)
+    top = around("Top", middle)
     weights = [compile_codec(one, (), "plain")._place.weight for one in (base, middle, top)]
-    assert weights == [_WEIGHT, _WEIGHT + len(middle.text), _WEIGHT + len(text)]
+    assert weights == [_WEIGHT, _WEIGHT + len(middle.text), _WEIGHT + len(middle.text) + len(top.text)]
+
+
+def test_what_a_compiled_path_takes_the_reference_does_not_see() -> None:
+    codec = compile_codec(_schema(0), ("/id",), "plain", shelf=Shelf(1 << 20))
+
+    def work() -> tuple[object, ...]:
+        raw = b"\x02\x02x"
+        return codec.avro_from_json(_EVENT), codec.checked_avro(raw), codec.decode(raw)
+
+    wanted = [work() for _ in range(PATIENCE + 1)]
+    parts = codec._place.parts
+    assert parts is not None
+    for part in ("check", "encode", "read", "write", "picks"):
+        parts.__dict__[part] = None
+    assert wanted == [work()] * len(wanted)
 
 
 def test_threads_that_drive_each_other_off_the_shelf_get_right_answers_all_the_same() -> None:

@@ -204,6 +204,8 @@ def test_what_is_odd_about_an_event_is_left_to_the_reference(text: str) -> None:
         (_MONEY, "12.505"),
         (_MONEY, "1.00000000000000000001"),
         (_MONEY, "1e300"),
+        (_MONEY, "1e400"),
+        (_MONEY, "99999999999999999999"),
         (_MONEY, '"1e2"'),
         (_MONEY, '"NaN"'),
         (_MONEY, '" 1.00"'),
