@@ -105,8 +105,9 @@ async def test_two_gateways_that_share_a_registry_have_the_same_ids(own: Own) ->
         own.running() as one,
         own.running("two") as two,
     ):
-        await put(one)
-        await put(two)
+        async with asyncio.TaskGroup() as at_once:
+            for each in (one, two):
+                at_once.create_task(put(each))
         await put(one, GROWN)
         first = (await own.library.ask(f"GET /subjects/{own.inbound}/versions/1"))["id"]
         second = (await own.library.ask(f"GET /subjects/{own.inbound}/versions/2"))["id"]
