@@ -1,14 +1,15 @@
 """Run the benchmarks: figures go to bench/results.json, and from there to bench/RESULTS.md."""
 
 import argparse
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
-from bench import wrk
+from bench import schemas, wrk
 from bench.grounds import ground_of
 from bench.installation import Kind
 from bench.machine import describe
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for."""
     options = _parser().parse_args(arguments)
     if options.render:
-        (FOLDER / "RESULTS.md").write_text(render(load((FOLDER / "results.json").read_text())))
+        (FOLDER / "RESULTS.md").write_text(render(load((FOLDER / "results.json").read_text()), _validation()))
         return 0
     reasons = [wrk.why_wrk_is_missing()]
     if "kafka" in options.on:
@@ -47,9 +48,16 @@ def main(arguments: Sequence[str]) -> int:
         (_SO_FAR / "results.json").write_text(dump(results))
     folder = FOLDER if _is_whole(options) else Path(tempfile.mkdtemp(prefix="gateway-bench-results-"))
     (folder / "results.json").write_text(dump(results))
-    (folder / "RESULTS.md").write_text(render(results))
+    if _is_whole(options):
+        schemas.main([])
+    (folder / "RESULTS.md").write_text(render(results, _validation()))
     sys.stdout.write(f"{folder / 'RESULTS.md'}\n")
     return 0
+
+
+def _validation() -> Mapping[str, Any]:
+    found: dict[str, Any] = json.loads(schemas.RESULTS.read_text())
+    return found
 
 
 def _run(plan: Plan, kinds: Sequence[Kind], wanted: Sequence[str]) -> Iterator[Case]:

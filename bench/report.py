@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.outcome import Case, Half, Profile, Results, Sample, middle
+from bench.schemas_report import render_validation
 
 GROUNDS: Final = {"kafka": "Kafka, PostgreSQL", "embedded": "embedded, SQLite"}
 _TITLES: Final = {
@@ -20,8 +21,8 @@ _TEMPLATE: Final = Path(__file__).with_name("template.md")
 _SMALL: Final = 0.005
 
 
-def render(results: Results) -> str:
-    """The document."""
+def render(results: Results, validation: Mapping[str, Any]) -> str:
+    """The document. `validation`: what `bench.schemas` found."""
     machine, cases = results.machine, results.cases
     first = [one for one in cases if one.partners == 1 and not one.before]
     return _TEMPLATE.read_text().format(
@@ -32,6 +33,7 @@ def render(results: Results) -> str:
         against=_against(first),
         latency=_latency(first),
         growth=_growth(cases),
+        validation=render_validation(validation),
         profiles=_profiles([one for case in cases for one in case.profiles]),
         shares=_shares(first),
     )

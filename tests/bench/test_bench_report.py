@@ -1,12 +1,16 @@
 """Figures survive the way to JSON and back, and the document says whether the targets were met."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bench.outcome import Case, Half, Profile, Results, Sample, dump, load
 from bench.report import line_of, render
+from bench.schemas import RESULTS
+from bench.schemas_report import render_validation
 
 MACHINE = {
     "command": "make bench",
@@ -18,6 +22,9 @@ MACHINE = {
     "system": "Linux",
     "versions": {"Python": "3.11.7", "Kafka": ""},
 }
+
+
+VALIDATION: dict[str, Any] = json.loads(RESULTS.read_text())
 
 
 def samples(*rates: float) -> Sequence[Sample]:
@@ -56,7 +63,7 @@ def test_json_gives_back_what_was_found() -> None:
 
 
 def test_the_document_has_median_range_and_target() -> None:
-    text = render(Results(MACHINE, [SINGLE]))
+    text = render(Results(MACHINE, [SINGLE]), VALIDATION)
     assert "| single POSTs | embedded, SQLite | **900** | 3,000 | **30%** (27% to 40%) | 30%: met |" in text
     assert "| 6.0 | 15.0 | 450 | 3.0 | 9.0 | 20.0 | 10% | 7 |" in text
     assert "COMMIT 75%, all else 25%" in text
@@ -65,16 +72,18 @@ def test_the_document_has_median_range_and_target() -> None:
 
 
 def test_proofs_are_a_row_of_sequencing_without_a_full_load() -> None:
-    text = render(Results(MACHINE, [SINGLE]))
+    text = render(Results(MACHINE, [SINGLE]), VALIDATION)
     row = "| sequencing | embedded, SQLite | gateway, in a published checkpoint | - | - | 450 |"
     assert f"{row} 40.0 | 90.0 | 120.0 | 10% | 1 |" in text
-    assert "in a published checkpoint |" not in render(Results(MACHINE, [replace(SINGLE, half_proof=None)]))
+    assert "in a published checkpoint |" not in render(
+        Results(MACHINE, [replace(SINGLE, half_proof=None)]), VALIDATION
+    )
 
 
 def test_what_has_no_latency_at_full_load_shows_none() -> None:
     found = case("deliveries", [700], [3_000])
     flat = [replace(one, p50_ms=None, p99_ms=None, refused=0) for one in found.gateway]
-    text = render(Results(MACHINE, [replace(found, gateway=flat)]))
+    text = render(Results(MACHINE, [replace(found, gateway=flat)]), VALIDATION)
     assert (
         "| webhook deliveries | embedded, SQLite | gateway | - | - | 450 | 3.0 | 9.0 | 20.0 | 10% | 1 |"
         in text
@@ -93,11 +102,11 @@ def test_what_has_no_latency_at_full_load_shows_none() -> None:
     ],
 )
 def test_each_case_has_its_target(name: str, rate: float, told: str) -> None:
-    assert told in render(Results(MACHINE, [case(name, [rate], [3_000])]))
+    assert told in render(Results(MACHINE, [case(name, [rate], [3_000])]), VALIDATION)
 
 
 def test_growth_is_told_apart_from_the_first_installation() -> None:
-    text = render(Results(MACHINE, [SINGLE, case("single", [10], [100], partners=1_000)]))
+    text = render(Results(MACHINE, [SINGLE, case("single", [10], [100], partners=1_000)]), VALIDATION)
     assert "| single POSTs | embedded, SQLite | 1,000 | 0 | 10 | 100 | 10% |" in text
     assert "**10** | 100" not in text
 
@@ -106,3 +115,12 @@ def test_a_case_fits_in_one_line() -> None:
     assert line_of(SINGLE) == (
         "single on embedded, partners 1, before 0: 900/s beside 3,000/s: 30% (27% to 40%)"
     )
+
+
+def test_validation_stands_beside_its_targets() -> None:
+    text = render_validation(VALIDATION)
+    slower = {**VALIDATION["events"]["ratios"], "fastavro validate and write / json to checked avro": 3.94}
+    other = render_validation({**VALIDATION, "events": {**VALIDATION["events"], "ratios": slower}})
+    assert "| JSON to Avro, beside fastavro | 3.9 times as fast | at least 4: missed |" in other
+    assert text.count("\n| ") == other.count("\n| ")
+    assert VALIDATION["memory"]["codecs"] == 30_000
