@@ -17,7 +17,7 @@ from schemas.pointers import compile_pointers
 from schemas.schema import parse_schema
 from tests.property.avro_schemas import schemas_and_data
 
-_SLOW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+_SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 _FLAVOURS: st.SearchStrategy[JsonFlavour] = st.sampled_from(["plain", "avro"])
 Verdict = tuple[bytes, dict[str, str | None]] | None
 """Avro and the texts at the pointers; None: refused, or left to the reference."""
