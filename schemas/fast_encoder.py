@@ -12,6 +12,7 @@ from msgspec import Raw, UnsetType
 from schemas.fast_node import Emitted, Node, sized
 from schemas.fast_source import Piece, Source, Wants
 from schemas.fast_varint import LEAST_LARGE
+from schemas.findings import MOST_FILLED_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,9 @@ def _append(source: Source, block: str, pieces: Sequence[Piece]) -> None:
 
 
 def _closed(source: Source, block: str, value: str) -> list[Piece]:
-    """The pieces of a block; an empty one is its end alone."""
+    """The pieces of a block; an empty one is its end alone. Before they take memory they are counted."""
+    with source.block(f"if filled > {MOST_FILLED_BYTES}:"):
+        source.line("return None")
     with source.block(f"if {value}:"):
         source.line(f"{block}.append(b'\\0')")
     source.line(f"{block} = join({block})")
@@ -154,6 +157,7 @@ def _optional(source: Source, value: str, absent: tuple[bytes, Any], node: Node,
     default, plain = absent
     with source.block(f"if {value} is UNSET:"):
         source.line(f"{raw} = {default!r}")
+        source.line(f"filled += {len(default)}")
         if wants is not None:
             source.line(f"{datum} = {source.constant('default', plain)}")
     with source.block("else:"):

@@ -9,6 +9,7 @@ wrong on the way, it leaves to the reference, which alone names faults. What mak
   names among them, account for each quote in the text that is not escaped, or something was dropped.
 * The text has at most 100,000 bytes: no string is longer than a string may be, and there are no more items
   in arrays and maps than an event may have.
+* What stands for absent fields is counted, and is not put together where it is too much.
 * Decimals stay text until their digits are read; floats are asked for integers beyond 64 bits, and for
   numbers longer or with larger exponents than the reference takes.
 
@@ -31,6 +32,7 @@ from schemas.fast_node import Node, count_quotes
 from schemas.fast_shape import Builder
 from schemas.fast_source import Source, Wants, wants_of
 from schemas.fast_varint import LAST, PAIRS, SHORT, long_bytes
+from schemas.findings import MOST_FILLED_BYTES
 from schemas.leaf import JsonFlavour
 
 _MOST_BYTES: Final = 100_000
@@ -78,10 +80,11 @@ def _write(source: Source, node: Node, wants: Wants, *, has_numbers: bool) -> No
         with source.block("try:"):
             source.line("value = decode(raw)")
             source.line(f"texts = {node.texts}")
+            source.line("filled = 0")
             if has_numbers:
                 source.line("has_zero = False")
             emitted = node.emit(source, "value", wants)
-            with source.block("if 2 * texts != count_quotes(raw):"):
+            with source.block(f"if 2 * texts != count_quotes(raw) or filled > {MOST_FILLED_BYTES}:"):
                 source.line("return None")
             if has_numbers:
                 with source.block("if has_zero and has_wild_exponent(raw):"):

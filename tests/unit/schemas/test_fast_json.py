@@ -2,6 +2,7 @@
 
 import json
 import traceback
+import tracemalloc
 from types import FunctionType
 from typing import Any
 
@@ -471,3 +472,23 @@ def test_an_array_with_parts_for_the_reference_is_read_by_it_at_once_not_part_by
     raw = b'{"one":{"x":"a"},"many":[{"k":{"x":"b"}},{}],"plain":[{"see":"c"},null]}'
     assert path(raw) == (_by_reference(root, raw), None)
     assert path(raw.replace(b'"b"', b'"b","x":"b"')) is None
+
+
+def test_what_stands_for_absent_fields_is_counted_before_it_takes_memory() -> None:
+    fields = [
+        {"name": "note", "type": "string", "default": "x" * 1021},
+        {"name": "n", "type": ["null", "int"]},
+    ]
+    root = _schema({"type": "array", "items": {"type": "record", "name": "Line", "fields": fields}})
+    encode = _path(root)
+    most = json.dumps({"v": [{}] * 1024}).encode()
+    found = encode(most)
+    assert found is not None
+    assert found[0] == _by_reference(root, most)
+    assert encode(json.dumps({"v": [{}] * 1025}).encode()) is None
+    tracemalloc.start()
+    try:
+        assert encode(json.dumps({"v": [{}] * 24_000}, separators=(",", ":")).encode()) is None
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
