@@ -5,12 +5,12 @@ form and within the bounds of their logical type, indexes and booleans in range,
 each, one block an array or map, decimals in their shortest form, and nothing behind. What it does not take is
 left to the reference, which finds out why.
 
-A datum of at most 100,000 bytes has no more items than an event may have, and no string or bytes longer than
-they may be. Places behind the end are noticed at the latest at the end: each step goes forward, and the last
-must end where the datum ends.
+Items and lengths are held to the reference's bounds. Places behind the end are noticed at the latest at the
+end: each step goes forward, and the last must end where the datum ends.
 
 Left to the reference, where they stand: what nests deeper than eight arrays, maps and unions. Left to it as a
-whole: schemas of more than 500 types, counted where they are used, larger data, and what is not canonical.
+whole: schemas of more than 500 types, counted where they are used, data of more than 4 MiB, and what is not
+canonical.
 """
 
 from collections.abc import Callable, Sequence

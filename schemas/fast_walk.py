@@ -17,12 +17,12 @@ from schemas.encoder import compile_encoder
 from schemas.errors import NotMineError
 from schemas.fast_numbers import bounds, reader, skipper
 from schemas.fast_source import Source, Wants
-from schemas.findings import Findings
+from schemas.findings import MOST_ITEMS, Findings
+from schemas.leaf import LONGEST_TEXT
 
 MOST_NODES: Final = 500
 DEEPEST: Final = 8
 """Arrays, maps and unions inside each other; Python nests no more than 20 loops."""
-_LONGEST: Final = 1 << 20
 _ONE_BYTE: Final = 64
 """Numbers from zero up that take one byte, and how far below zero they do."""
 _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -37,8 +37,7 @@ _PLAIN: Final = {
 """When a value is wrong (not finite), its bytes, and how it is read."""
 
 
-_MOST_BYTES: Final = 100_000
-"""No array or map in so few bytes has more items than an event may have."""
+_MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 def walk_function(source: Source, title: str, body: Callable[[], str]) -> Any:
@@ -51,7 +50,7 @@ def walk_function(source: Source, title: str, body: Callable[[], str]) -> Any:
         source.line("size = len(raw)")
         with source.block(f"if size > {_MOST_BYTES}:"):
             source.line("return None")
-        source.line("at = 0")
+        source.line("at = items = 0")
         with source.block("try:"):
             try:
                 result = body()
@@ -72,7 +71,7 @@ class Walk:
         self.source = Source()
         self.nodes = 0
         self.source.constants.update(
-            read_size=reader(0, _LONGEST),
+            read_size=reader(0, LONGEST_TEXT),
             is_uuid=_UUID.match,
             from_bytes=int.from_bytes,
             unpack_float=struct.Struct("<f").unpack_from,
@@ -130,7 +129,8 @@ class Walk:
         count, names = self.source.fresh("n"), self.source.fresh("s")
         self.read_size(count)
         with block(f"if {count}:"):
-            with block(f"if {count} > size - at:"):
+            line(f"items += {count}")
+            with block(f"if {count} > size - at or items > {MOST_ITEMS}:"):
                 line("raise NotMineError")
             wrong = "raw[at]"
             if isinstance(kind, Map):
@@ -167,7 +167,7 @@ class Walk:
             self.source.line("raise NotMineError")
 
     def read_size(self, name: str) -> None:
-        """A length or count from zero up."""
+        """A length or count from zero up; no more than the bytes of the longest text."""
         line, block = self.source.line, self.source.block
         line(f"{name} = raw[at]")
         with block(f"if {name} & 129:"):
@@ -296,8 +296,9 @@ class Walk:
         """One part as the reference reads it, if it would write it so."""
         read, encode = compile_read(kind), compile_encoder(kind)
 
-        def read_part(raw: bytes, at: int) -> tuple[Any, int]:
+        def read_part(raw: bytes, at: int, items: int) -> tuple[Any, int, int]:
             findings = Findings()
+            findings.items = items
             source = Input(raw, findings, at)
             datum = read(source, None)
             findings.verify()
@@ -305,8 +306,10 @@ class Walk:
             encode(datum, out)
             if out != raw[at : source.at]:
                 raise NotMineError
-            return datum, source.at
+            return datum, source.at, findings.items
 
         value = self.source.fresh("d")
-        self.source.line(f"{value}, at = {self.source.constant('reference', read_part)}(raw, at)")
+        self.source.line(
+            f"{value}, at, items = {self.source.constant('reference', read_part)}(raw, at, items)"
+        )
         return value

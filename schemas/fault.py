@@ -24,6 +24,7 @@ Path: TypeAlias = "tuple[Path, str | int] | None"
 """A place in a datum, linked from the inside out: cheap to extend, made into text only for a fault."""
 
 _TOKEN_CHARACTERS = 100
+_POINTER_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Fault:
 
 
 def format_pointer(path: Path) -> str:
-    """The JSON Pointer of a path; a name from outside is cut at 100 characters.
+    """The JSON Pointer of a path; a name from outside is cut at 100 characters, the whole at 1,000.
 
     Source: RFC 6901, section 3.
     """
@@ -51,4 +52,5 @@ def format_pointer(path: Path) -> str:
         if len(text) > _TOKEN_CHARACTERS:
             text = text[:_TOKEN_CHARACTERS] + "…"
         tokens.append("/" + text.replace("~", "~0").replace("/", "~1"))
-    return "".join(reversed(tokens))
+    pointer = "".join(reversed(tokens))
+    return pointer if len(pointer) <= _POINTER_CHARACTERS else pointer[:_POINTER_CHARACTERS] + "…"

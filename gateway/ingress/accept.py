@@ -19,7 +19,7 @@ from gateway.catalog import Catalog, Snapshot
 from gateway.channels import Channel
 from gateway.errors import OverloadedError, StoreError
 from gateway.event import Direction
-from gateway.ingress.claim_book import ClaimBook
+from gateway.ingress.claim_book import ClaimBook, Unfit
 from gateway.ingress.claims import Claim, Found
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.draft import Draft, Unread
@@ -31,7 +31,6 @@ from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.turns import take_turns
 from gateway.ingress.twins import match_twins
 from gateway.ingress.wording import accepted, conflict, newly_accepted
-from schemas.leaf import JsonFlavour
 
 _LARGE_BYTES = 8 * 1024
 """What is larger is read and prepared on a thread: it takes 0.1 to 1 ms a kilobyte."""
@@ -44,8 +43,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _Checked = Prepared | Refused | Found
-_Unfit = dict[int, tuple[bytes, Draft, JsonFlavour]]
-"""By place in the request: ref, draft and JSON flavour of an event that today's contract refuses."""
+_Unfit = dict[int, Unfit]
+"""By place in the request: events that today's contract refuses."""
 
 _LOOKED_BACK: Final = frozenset(
     {"event_invalid", "event_too_large", "event_type_unknown", "schema_version_unknown"}
@@ -162,8 +161,7 @@ class Ingress:
                 key = await self._compute(len(item.data), find)
                 if key is not None:
                     one = replace(one, key=key)
-                    fixed = item if known is None else pin(item, known)
-                    unfit[number] = (key.ref(), fixed, known.line.terms.json if known else "plain")
+                    unfit[number] = _unfit(key.ref(), item, known, one)
             checked.append(one)
         self.step("inbound.1.signed")
         return checked, unfit
@@ -292,6 +290,16 @@ def _channel(
     return Refused(
         "event_type_unknown", f"The contract knows no such type; the types are: {listed}.", hint=hint
     )
+
+
+def _unfit(ref: bytes, draft: Draft, channel: Channel | None, refused: Refused) -> Unfit:
+    if channel is None:
+        return Unfit(ref, draft, "plain", frozenset())
+    tried = {one.schema_id for one in channel.versions if draft.form.kind == "json"}
+    if refused.schema is not None:
+        tried.add(refused.schema[2])
+    is_tried = refused.code == "event_invalid"
+    return Unfit(ref, pin(draft, channel), channel.line.terms.json, frozenset(tried if is_tried else ()))
 
 
 def _held_back(outcomes: Sequence[Outcome | Prepared | Found]) -> list[Outcome]:

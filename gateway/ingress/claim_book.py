@@ -22,6 +22,19 @@ _LARGE_BYTES = 8 * 1024
 """What is larger is encoded on a thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An event that today's contract refuses; it may have been accepted under an earlier one.
+
+    `refused_by`: ids of the schemas that it was tried against.
+    """
+
+    ref: bytes
+    draft: Draft
+    flavour: JsonFlavour
+    refused_by: frozenset[int]
+
+
 class _TakenError(Exception):
     """A strict batch met claims that may be of other events: the transaction is rolled back."""
 
@@ -42,18 +55,20 @@ class ClaimBook:
     catalog: Catalog
     lease_ms: Callable[[], int]
 
-    async def find_same(self, wanted: Sequence[tuple[bytes, Draft, JsonFlavour]]) -> list[Found | None]:
-        """For each ref, the claim on it, where the draft is the same event under the claim's schema."""
-        refs = list({ref for ref, _, _ in wanted})
+    async def find_same(self, wanted: Sequence[Unfit]) -> list[Found | None]:
+        """For each, the claim on its ref, where the draft is the same event under the claim's schema."""
+        refs = list({one.ref for one in wanted})
 
         def work(session: Session) -> tuple[Mapping[bytes, Claim], int]:
             return read(session, refs), clock(session)
 
         held, now = await self.database.read(work)
         found: list[Found | None] = []
-        for ref, draft, flavour in wanted:
-            claim = held.get(ref)
-            is_same = claim is not None and await self._fits(draft, flavour, claim)
+        for one in wanted:
+            claim = held.get(one.ref)
+            # What a schema has refused just now it refuses again: a costly event is not read twice.
+            is_open = claim is not None and claim.schema_id not in one.refused_by
+            is_same = claim is not None and is_open and await self._fits(one.draft, one.flavour, claim)
             found.append(Found(claim, mine=False, now=now) if claim is not None and is_same else None)
         return found
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from schemas.encoder import append_long
 from schemas.fast_avro import CheckAvro, compile_avro_path
 from schemas.fast_source import source_of
 from schemas.fast_varint import long_bytes
+from schemas.fast_walk import DEEPEST
+from schemas.findings import MOST_ITEMS
+from schemas.leaf import LONGEST_TEXT
 from schemas.schema import parse_schema
 
 _MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
@@ -188,11 +192,36 @@ def test_only_what_pointers_lead_to_is_given() -> None:
     assert path(b"\x02a\x00\x02") == ([None, (0, None), None],)
 
 
-def test_data_larger_than_an_event_can_be_counted_in_are_left_to_the_reference() -> None:
+def _long(value: int) -> bytes:
+    out = bytearray()
+    append_long(value, out)
+    return bytes(out)
+
+
+def test_items_and_lengths_have_the_references_bounds() -> None:
     path = _path("bytes")
-    size = 100_000 - 3
-    assert path(b"\xba\x9a\x0c" + b"x" * size) == (None,)
-    assert path(b"\xbc\x9a\x0c" + b"x" * (size + 1)) is None
+    assert path(_long(LONGEST_TEXT) + b"x" * LONGEST_TEXT) == (None,)
+    assert path(_long(LONGEST_TEXT + 1) + b"x" * (LONGEST_TEXT + 1)) is None
+    numbers = {"type": "array", "items": "int"}
+    path = _path({"type": "array", "items": numbers})
+    half = _long(MOST_ITEMS // 2 - 1) + b"\x02" * (MOST_ITEMS // 2 - 1) + b"\x00"
+    assert path(b"\x04" + half + half + b"\x00") == (None,)
+    assert path(b"\x06" + half + half + b"\x02\x02\x00" + b"\x00") is None
+
+
+def test_items_that_the_reference_reads_count_among_the_others() -> None:
+    kind: Any = "int"
+    for _ in range(DEEPEST + 2):
+        kind = {"type": "array", "items": kind}
+    path = _path(kind)
+
+    def nested(items: int) -> bytes:
+        inner = _long(items) + b"\x02" * items + b"\x00"
+        return b"\x02" * (DEEPEST + 1) + inner + b"\x00" * (DEEPEST + 1)
+
+    around = DEEPEST + 1
+    assert path(nested(MOST_ITEMS - around)) == (None,)
+    assert path(nested(MOST_ITEMS - around + 1)) is None
 
 
 def test_a_hostile_count_ends_the_walk_at_once() -> None:

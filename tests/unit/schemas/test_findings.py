@@ -2,7 +2,7 @@ import pytest
 
 from schemas.avro_type import Array, AvroType, Enumeration, Map, Primitive, Record, Union, describe
 from schemas.errors import DatumError, MisfitError
-from schemas.fault import Path
+from schemas.fault import Path, format_pointer
 from schemas.findings import MOST_COUNTED, MOST_FAULTS, MOST_FILLED_BYTES, MOST_ITEMS, Findings, Trial
 
 _AT: Path = (None, "lines")
@@ -70,3 +70,12 @@ def test_types_of_any_size_are_described_in_few_words() -> None:
         )
     assert len(describe(kind)) <= 301
     assert describe(Map(Array(Map(Array(Primitive("int")))))) == "map of array of map of array of …"
+
+
+def test_a_pointer_is_cut_as_a_whole_too() -> None:
+    path: Path = None
+    for _ in range(64):
+        path = (path, "é" * 200)
+    pointer = format_pointer(path)
+    assert len(pointer) == 1_001
+    assert pointer.endswith("…")

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gateway.ingress.claim_book import Unfit
 from gateway.ingress.outcome import Accepted, Refused
 from tests.world import CONTRACT, ORDER, World, draft, running
 
@@ -95,3 +96,20 @@ async def test_a_dry_run_of_a_strict_batch_tells_what_the_run_would(
         real = await world.submit(batch)
         codes = [[one.code for one in outcomes if isinstance(one, Refused)] for outcomes in (dry, real)]
         assert codes == [["event_conflict", "batch_refused"]] * 2
+
+
+async def test_what_the_claims_own_schema_refused_is_not_read_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        (first,) = await world.send(A)
+        assert isinstance(first, Accepted)
+        channel = world.parts.catalog.current.channel("acme", "order.placed", "inbound")
+        assert channel is not None
+        book, schema_id = world.parts.ingress.book, channel.versions[0].schema_id
+        seen = [
+            await book.find_same([Unfit(first.ref, draft(A), "plain", frozenset(tried))])
+            for tried in ((), (schema_id + 1,), (schema_id,))
+        ]
+        assert [found is not None for (found,) in seen] == [True, True, False]
