@@ -7,7 +7,13 @@ from typing import Any
 
 import confluent_kafka
 import pytest
-from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
+from confluent_kafka.schema_registry import (
+    Schema,
+    SchemaReference,
+    SchemaRegistryClient,
+    header_schema_id_serializer,
+    topic_record_subject_name_strategy,
+)
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -31,6 +37,7 @@ sends:
   order.placed: {{schema: order.avsc, id: /order_id, key: /customer}}
 receives:
   order.accepted: {{schema: order.avsc, id: /order_id, key: /customer}}
+  order.shipped: {{schema: shipment.avsc, id: /order_id}}
 topics: {{framing: {framing}}}
 endpoints:
   verification: none
@@ -38,13 +45,30 @@ endpoints:
     - {{name: hook, url: "{url}"}}
 """
 TEXT = json.dumps(ORDER)
+ADDRESS = {
+    "type": "record",
+    "name": "Address",
+    "namespace": "com.acme",
+    "fields": [{"name": "city", "type": "string"}],
+}
+
+
+def shipment(address: Any) -> str:
+    fields = [{"name": "order_id", "type": "string"}, {"name": "to", "type": address}]
+    return json.dumps({"type": "record", "name": "Shipment", "namespace": "com.acme", "fields": fields})
+
+
 ODD = json.dumps({"doc": "as a team wrote it down", **dict(reversed(ORDER.items()))}, indent=2)
 """The same schema in another spelling."""
 MODES: dict[str, dict[str, Any]] = {
     "registers by itself": {},
     "registers nothing": {"auto.register.schemas": False},
     "normalises": {"normalize.schemas": True},
-    "takes the latest version": {"auto.register.schemas": False, "use.latest.version": True},
+    "takes the latest version": {
+        "auto.register.schemas": False,
+        "use.latest.version": True,
+        "subject.name.strategy": topic_record_subject_name_strategy,  # several types share the topic
+    },
     "frames in a header": {"schema.id.serializer": header_schema_id_serializer},
 }
 
@@ -110,7 +134,8 @@ def stand(
             with gateway.operator() as client:
                 for partner, framing in (("acme", "prefix"), ("globex", "header")):
                     text = CONTRACT.format(partner=partner, framing=framing, url=hook.url)
-                    body = {"contract": text, "files": {"order.avsc": TEXT}}
+                    files = {"order.avsc": TEXT, "shipment.avsc": shipment(ADDRESS)}
+                    body = {"contract": text, "files": files}
                     client.put(f"/v1/partners/{partner}/contract", json=body).raise_for_status()
                     key = client.post(f"/v1/partners/{partner}/credentials", json={}).raise_for_status()
                     made.keys[partner] = key.json()["secret"]
@@ -138,6 +163,39 @@ def test_a_stock_serializers_record_reaches_the_webhook(
     stand.produce(topic, value, headers or None)
     event = stand.received(order_id)
     assert (event["type"], event["data"]["qty"]) == ("order.accepted", 3)
+
+
+@pytest.mark.parametrize("partner", ["acme", "globex"])
+def test_a_serializer_that_is_told_the_id_reaches_the_webhook(stand: Stand, partner: str) -> None:
+    topic, order_id = stand.stack.topic(partner, "outbound"), f"{partner}-by-id"
+    with stand.client() as registry:
+        known = registry.lookup_schema(f"{topic}-value", Schema(TEXT, "AVRO")).schema_id
+        conf = {"auto.register.schemas": False, "use.schema.id": known}
+        serialize = AvroSerializer(registry, conf=conf)
+        context = SerializationContext(topic, MessageField.VALUE)
+        value = serialize({"order_id": order_id, "customer": None, "qty": 3}, context)
+    assert value is not None
+    stand.produce(topic, value)
+    assert stand.received(order_id)["type"] == "order.accepted"
+
+
+@pytest.mark.parametrize("partner", ["acme", "globex"])
+def test_a_schema_with_references_is_the_contracts_where_it_means_the_same(
+    stand: Stand, partner: str
+) -> None:
+    """The team keeps the address under a subject of its own; the contract has it written out."""
+    topic, order_id = stand.stack.topic(partner, "outbound"), f"{partner}-referring"
+    with stand.client() as registry:
+        registry.register_schema("team.address", Schema(json.dumps(ADDRESS), "AVRO"))
+        reference = SchemaReference("com.acme.Address", "team.address", 1)
+        referring = Schema(shipment("com.acme.Address"), "AVRO", [reference])
+        serialize = AvroSerializer(registry, referring)
+        context = SerializationContext(topic, MessageField.VALUE)
+        value = serialize({"order_id": order_id, "to": {"city": "Bonn"}}, context)
+    assert value is not None
+    stand.produce(topic, value)
+    event = stand.received(order_id)
+    assert (event["type"], event["data"]["to"]) == ("order.shipped", {"city": "Bonn"})
 
 
 def test_a_schema_that_the_contract_does_not_have_is_registered_on_no_governed_subject(stand: Stand) -> None:
