@@ -45,7 +45,10 @@ def fuzz(name: str, *, seconds: float, start: int, folder: Path) -> Ended:
     except subprocess.TimeoutExpired:
         return Ended(name, 1, f"did not end; its last input is {place / name}.latest")
     lines = (done.stdout + done.stderr).strip().splitlines()
-    return Ended(name, done.returncode, "\n".join(lines[-30 if done.returncode else -1 :]))
+    if done.returncode:
+        return Ended(name, done.returncode, "\n".join(lines[-30:]))
+    units = [one for one in lines if one.endswith(" inputs") or "executed_units" in one]
+    return Ended(name, 0, units[-1] if units else "no word of how many inputs")
 
 
 def main() -> int:
