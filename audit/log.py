@@ -169,7 +169,8 @@ def publish_all(session: Session, checkpoints: Mapping[str, bytes]) -> Mapping[s
     """Remember signed checkpoints, by log, that the world was shown, so that they can be served.
 
     Raises:
-        InconsistentError: One is not of its log at any of its sizes, or older than the one published before.
+        InconsistentError: One is not of its log at any of its sizes.
+        StaleHeadError: Somebody else published a newer one.
         NotInLogError: There is no such log, or it has fewer entries.
         MalformedError: The bytes are no checkpoint.
     """
@@ -180,7 +181,7 @@ def publish_all(session: Session, checkpoints: Mapping[str, bytes]) -> Mapping[s
     known = states(session, shown)
     for origin, one in shown.items():
         if one.size < known[origin].checkpoint_size:
-            raise InconsistentError(
+            raise StaleHeadError(
                 f"{origin}: a checkpoint of {one.size} entries is older than the published one"
             )
         if (one.size, one.root) != (known[origin].head.size, known[origin].head.root()):

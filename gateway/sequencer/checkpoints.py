@@ -4,11 +4,12 @@ Crash order: commit the head; sign; append to the checkpoint topic; store as pub
 same text is signed again. A head that is not committed is never signed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.errors import StaleHeadError
 from audit.note import Signer
 from gateway.broker.port import Broker, Record, Stored
 from gateway.database import Database
@@ -63,6 +64,7 @@ class Checkpoints:
 
         Raises:
             StoreError: the database is away; what was shown is shown again later, the same text.
+            StaleHeadError: another process publishes these logs by now.
         """
         wanted = sorted(origins)
         if not wanted:
@@ -86,6 +88,25 @@ class Checkpoints:
         self.step("proof.4.published")
 
         if shown:
-            await self.database.write(lambda session: audit_log.publish_all(session, shown))
+            try:
+                await self.database.write(lambda session: audit_log.publish_all(session, shown))
+            except StaleHeadError:
+                await self._show_again({origin: states[origin].head.size for origin in shown})
+                raise
             self.step("proof.4.served")
         return set(wanted) - shown.keys()
+
+    async def _show_again(self, sizes: Mapping[str, int]) -> None:
+        """Put newer checkpoints behind those of these sizes, which were put there by a process that had slept.
+
+        Compaction keeps the last one of each log: it must be the newest that the world was shown.
+        """
+        now = self.clock()
+        states = await self.database.read(lambda session: audit_log.states(session, sizes))
+        await self.broker.append(
+            [
+                Record(self.topic, 0, origin.encode(), one.checkpoint.encode(), (), now)
+                for origin, one in states.items()
+                if one.checkpoint is not None and one.checkpoint_size > sizes[origin]
+            ]
+        )

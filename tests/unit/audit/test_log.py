@@ -330,7 +330,7 @@ def test_published_checkpoint_is_served_as_it_was(session: Session) -> None:
     ("checkpoint", "error"),
     [
         (Checkpoint(ORIGIN, 3, bytes(32)), InconsistentError),
-        (Checkpoint(ORIGIN, 0, EMPTY_ROOT), InconsistentError),
+        (Checkpoint(ORIGIN, 0, EMPTY_ROOT), StaleHeadError),
         (Checkpoint(ORIGIN, 4, bytes(32)), NotInLogError),
         (Checkpoint(f"{LOG}/2", 3, bytes(32)), InconsistentError),
     ],

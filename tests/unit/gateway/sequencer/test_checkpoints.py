@@ -5,6 +5,7 @@ import pytest
 
 from audit import log as audit_log
 from audit.checkpoint import verify_checkpoint
+from audit.errors import StaleHeadError
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import VerifierKey
 from gateway.broker.port import Record, Refused, Stored, TopicSpec, Unknown
@@ -100,6 +101,42 @@ async def test_what_may_not_have_been_shown_is_not_served_and_shown_again_the_sa
     assert await checkpoints.publish([ORIGIN]) == set()
     assert len(broker.seen) == 2
     assert broker.seen[0] == broker.seen[1] == (served(database) or "").encode()
+    await broker.close()
+
+
+class Sleepy(Deaf):
+    """While it stores the first checkpoint, another process goes on with the log and publishes."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        """Wide awake, to begin with."""
+        super().__init__(folder)
+        self.database = database
+        self.is_asleep = False
+
+    async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
+        """Sleep once, for as long as another needs to publish."""
+        answers = await super().append(records)
+        if self.is_asleep:
+            self.is_asleep = False
+            grow(self.database, 2)
+            await (await made(self.database, self, [])).publish([ORIGIN])
+        return answers
+
+
+async def test_who_wakes_up_late_publishes_nothing_and_the_newest_stays_the_last_that_is_shown(
+    tmp_path: Path, database: Database
+) -> None:
+    broker = Sleepy(tmp_path, database)
+    checkpoints = await made(database, broker, [])
+    grow(database, 1)
+    broker.is_asleep = True
+    with pytest.raises(StaleHeadError):
+        await checkpoints.publish([ORIGIN])
+    newest = served(database)
+    assert newest is not None
+    assert newest.splitlines()[1] == "2"
+    assert len(broker.seen) == 3
+    assert broker.seen[-1] == newest.encode()
     await broker.close()
 
 
