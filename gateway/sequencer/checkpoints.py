@@ -97,7 +97,7 @@ class Checkpoints:
         return set(wanted) - shown.keys()
 
     async def _show_again(self, sizes: Mapping[str, int]) -> None:
-        """Put newer checkpoints behind those of these sizes, which were put there by a process that had slept.
+        """Put newer checkpoints behind those of these sizes, which a process put there that had been asleep.
 
         Compaction keeps the last one of each log: it must be the newest that the world was shown.
         """
