@@ -1,9 +1,9 @@
 """The Merkle log in SQL: evidence goes in, heads, proofs and tiles come out.
 
 `submit` belongs to whoever decides, in the transaction of the decision. Everything from `open_log` to
-`publish` belongs to the one sequencer that holds the log's lease; the comparison in `append_all` is the last
-guard, not the first. Order of a crash-safe round: append and commit, sign the head, publish the checkpoint,
-`publish` and commit, serve. A head that is not committed must never be signed.
+`publish_all` belongs to the one sequencer that holds the log's lease; the comparison in `append_all` is the
+last guard, not the first. Order of a crash-safe round: append and commit, sign the head, publish the
+checkpoint, `publish_all` and commit, serve. A head that is not committed must never be signed.
 
 Source: docs/formats.md section 6.
 """
@@ -38,7 +38,6 @@ __all__ = [
     "pending_logs",
     "proof_text",
     "prove",
-    "publish",
     "publish_all",
     "settle",
     "state",
@@ -158,11 +157,6 @@ def _moved(session: Session, grown: Sequence[tuple[Head, Head]]) -> str:
     now = store.find_states(session, [old.origin for old, _ in grown])
     moved = [old for old, new in grown if old.origin not in now or now[old.origin].head != new]
     return ", ".join(f"{old.origin} no longer has {old.size} entries" for old in moved)
-
-
-def publish(session: Session, origin: str, checkpoint: bytes) -> Checkpoint:
-    """Remember one checkpoint; see `publish_all`."""
-    return publish_all(session, {origin: checkpoint})[origin]
 
 
 def publish_all(session: Session, checkpoints: Mapping[str, bytes]) -> Mapping[str, Checkpoint]:

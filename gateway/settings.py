@@ -78,7 +78,7 @@ def _registry_url(text: str) -> str:
         parts = urlsplit(url)
         is_plain = not (parts.query or parts.fragment) and parts.path.isprintable() and " " not in url
         if parts.scheme not in {"http", "https"} or not parts.hostname or not is_plain:
-            raise ValueError("write `own`, or URLs such as https://registry.example with commas between")
+            raise ValueError("write `own`, or URLs such as https://schemas.example with commas between")
     return ",".join(urls) or OWN_REGISTRY
 
 

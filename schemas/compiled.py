@@ -9,7 +9,7 @@ path several: so the first events of a codec go by the reference, and one that i
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from schemas.avro_reader import ReadAvro, compile_reader
 from schemas.avro_type import AvroType
@@ -29,6 +29,9 @@ MOST_TEXT: Final = 4 * 1024 * 1024
 PATIENCE: Final = 16
 """Data of one codec, each way, before a path is compiled for it; that costs as much as some forty save."""
 
+_LIKE_ONE: Final = 1_024
+"""Bytes that count as another datum."""
+
 
 class Parts:
     """The reference's functions for one schema, and the compiled paths where it has them (else None)."""
@@ -44,15 +47,18 @@ class Parts:
             for path in ("encode_json", "check_avro", "print_avro"):
                 self.__dict__[path] = self._not_yet(path, patience)
 
-    def _not_yet(self, path: str, patience: int) -> Callable[[bytes], None]:
-        """Stands for a path until it is worth its making."""
+    def _not_yet(self, path: str, patience: int) -> Callable[[bytes], Any]:
+        """Stands for a path until it is worth its making; a large datum is worth it at once."""
         left = patience
 
-        def leave(_: bytes) -> None:
+        def leave(raw: bytes) -> Any:
             nonlocal left
-            left -= 1
-            if left <= 0:
-                self.__dict__.pop(path, None)  # made when it is next asked for
+            left -= 1 + len(raw) // _LIKE_ONE
+            if left > 0:
+                return None
+            self.__dict__.pop(path, None)  # made when it is next asked for
+            compiled = getattr(self, path) if left < 0 else None
+            return None if compiled is None else compiled(raw)
 
         return leave
 

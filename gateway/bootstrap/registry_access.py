@@ -77,7 +77,7 @@ def _split(text: str) -> tuple[tuple[str, ...], tuple[str, str] | None]:
     for each in text.split(","):
         parts = urlsplit(each.strip())
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SettingsError(("schema.registry.url is no URL such as https://registry.example",))
+            raise SettingsError(("schema.registry.url is no URL such as https://schemas.example",))
         if parts.username is not None:
             user = user or (unquote(parts.username), unquote(parts.password or ""))
         bare = parts.netloc.rpartition("@")[2]

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gateway.broker.java_properties import Entry, parse_properties
+from gateway.broker.java_properties import Entry, parse_properties, read_properties_file
 from gateway.broker.kafka_keystores import format_pem, truststore_words
 from gateway.errors import SettingsError
 
-LONGEST_BYTES: Final = 1_048_576
 PREFIX: Final = "schema.registry."
 
 _KAFKAS: Final = "bootstrap.servers"
@@ -59,19 +58,7 @@ def load_registry_properties(path: Path) -> RegistryProperties:
     Raises:
         SettingsError: every fault, with file and line.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LONGEST_BYTES + 1)
-    except OSError as error:
-        raise SettingsError(
-            (f"registry.properties_file {path} cannot be read ({error.strerror}): check path and rights",)
-        ) from error
-    if len(raw) > LONGEST_BYTES:
-        raise SettingsError((f"{path} has over {LONGEST_BYTES} bytes: is it a client.properties?",))
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError((f"{path}: is not UTF-8: save the file as UTF-8",)) from error
+    text = read_properties_file(path, setting="registry.properties_file")
     return parse_registry_properties(text, path=str(path))
 
 

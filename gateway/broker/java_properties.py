@@ -1,6 +1,6 @@
 """Two forms that Java programs read: a file of properties, and the value of `sasl.jaas.config`.
 
-Pure. Neither an error nor a repr holds any part of a value: most values here are secrets, and so may be the
+Neither an error nor a repr holds any part of a value: most values here are secrets, and so may be the
 start of a line that was broken by mistake.
 
 Source: java.util.Properties.load(Reader); javax.security.auth.login.Configuration, and the part of it that
@@ -10,10 +10,12 @@ Kafka's JaasConfig accepts (one login module).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from gateway.errors import SettingsError
 
+LONGEST_BYTES: Final = 1_048_576
 _ENDS: Final = re.compile(r"\r\n|\r|\n")
 _PAIR: Final = re.compile(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
@@ -47,6 +49,30 @@ class Login:
 
     module: str
     options: dict[str, str] = field(repr=False)
+
+
+def read_properties_file(path: Path, *, setting: str) -> str:
+    """The text of a file that a provider hands out. `setting`: the one that names it.
+
+    Raises:
+        SettingsError: it cannot be read, is too large, or is no UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LONGEST_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(
+            (f"{setting} {path} cannot be read ({error.strerror}): check path and rights",)
+        ) from error
+    if len(raw) > LONGEST_BYTES:
+        raise SettingsError((f"{path} has over {LONGEST_BYTES} bytes: is it a client.properties?",))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise SettingsError(
+            (f"{path}:{line}: is not UTF-8: save the file as UTF-8, or write the character as \\uXXXX",)
+        ) from error
 
 
 def parse_properties(text: str, *, path: str) -> tuple[Entry, ...]:

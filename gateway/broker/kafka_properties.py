@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gateway.broker.java_properties import Entry, parse_login, parse_properties
+from gateway.broker.java_properties import Entry, parse_login, parse_properties, read_properties_file
 from gateway.broker.kafka_keystores import (
     KEYSTORE_FILE,
     file_faults,
@@ -23,8 +23,6 @@ from gateway.broker.kafka_keystores import (
 )
 from gateway.broker.kafka_settings import ALIASES, GATEWAYS
 from gateway.errors import SettingsError
-
-LONGEST_BYTES: Final = 1_048_576
 
 _PASSWORD_MODULES: Final = {
     "PlainLoginModule": frozenset({"PLAIN"}),
@@ -78,22 +76,7 @@ def load_kafka_properties(path: Path) -> KafkaProperties:
     Raises:
         SettingsError: every fault, with file and line.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LONGEST_BYTES + 1)
-    except OSError as error:
-        raise SettingsError(
-            (f"broker.properties_file {path} cannot be read ({error.strerror}): check path and rights",)
-        ) from error
-    if len(raw) > LONGEST_BYTES:
-        raise SettingsError((f"{path} has over {LONGEST_BYTES} bytes: is it a client.properties?",))
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise SettingsError(
-            (f"{path}:{line}: is not UTF-8: save the file as UTF-8, or write the character as \\uXXXX",)
-        ) from error
+    text = read_properties_file(path, setting="broker.properties_file")
     found = parse_kafka_properties(text, path=str(path))
     faults = []
     for name, words in file_faults(found.settings):

@@ -45,7 +45,7 @@ def grow(session: Session, widths: Sequence[int], *, origin: str = ORIGIN) -> tu
         head = append(session, origin, batch)
         everything += batch
         session.commit()
-    log.publish(session, origin, signed(head))
+    log.publish_all(session, {origin: signed(head)})
     session.commit()
     return head, everything
 
@@ -94,7 +94,7 @@ def test_papers_from_the_log_are_proved_offline(session: Session) -> None:
 def test_growth_from_the_log_is_proved_offline(session: Session) -> None:
     head, everything = grow(session, [20])
     append(session, ORIGIN, [evidence(100 + number) for number in range(5)])
-    log.publish(session, ORIGIN, signed(log.state(session, ORIGIN).head))
+    log.publish_all(session, {ORIGIN: signed(log.state(session, ORIGIN).head)})
     text = log.consistency_text(session, ORIGIN, 20)
     assert verify_growth(signed(head), text, KEYS).outcome is Outcome.PROVED
     assert len(everything) == 20
@@ -322,7 +322,7 @@ def test_published_checkpoint_is_served_as_it_was(session: Session) -> None:
     state = log.state(session, ORIGIN)
     assert state.checkpoint == signed(head).decode()
     assert state.checkpoint_size == 3
-    log.publish(session, ORIGIN, signed(head))
+    log.publish_all(session, {ORIGIN: signed(head)})
     assert log.state(session, ORIGIN) == state
 
 
@@ -342,7 +342,7 @@ def test_checkpoint_that_the_log_cannot_stand_by_is_not_published(
     grow(session, [3])
     before = log.state(session, ORIGIN)
     with pytest.raises(error):
-        log.publish(session, ORIGIN, sign_checkpoint(checkpoint, LOG_SIGNER))
+        log.publish_all(session, {ORIGIN: sign_checkpoint(checkpoint, LOG_SIGNER)})
     assert log.state(session, ORIGIN) == before
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from schemas.codec import Codec, compile_codec
-from schemas.compiled import PATIENCE, Shelf
+from schemas.compiled import PATIENCE, Parts, Shelf
 from schemas.errors import DatumError, SchemaError
 from schemas.fast_source import source_of
 from schemas.schema import Reference, Schema, parse_schema
@@ -151,3 +151,16 @@ def test_codecs_of_the_same_schema_pointers_and_flavour_are_equal() -> None:
     assert one == other
     assert one != compile_codec(_schema(7), ("/id",), "avro", shelf=shelf)
     assert one != compile_codec(_schema(7), (), "plain", shelf=shelf)
+
+
+def test_a_large_datum_goes_by_the_compiled_path_at_once() -> None:
+    fields = [{"name": "v", "type": "string"}]
+    root = parse_schema(json.dumps({"type": "record", "name": "R", "fields": fields})).root
+    small, large = b'{"v":"x"}', b'{"v":"' + b"x" * 20_000 + b'"}'
+    parts = Parts(root, "plain", (), patience=3)
+    encode = parts.encode_json
+    assert encode is not None
+    assert encode(small) is None
+    found = encode(large)
+    assert found is not None
+    assert found[0].endswith(b"x" * 20_000)
