@@ -30,6 +30,7 @@ class ClaimRow(SQLModel, table=True):
             "ix_gateway_claim_unlogged",
             "topic",
             "partition",
+            "topic_id",
             "offset",
             sqlite_where=text("state = 'confirmed' AND leaf_index IS NULL"),
             postgresql_where=text("state = 'confirmed' AND leaf_index IS NULL"),

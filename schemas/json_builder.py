@@ -44,18 +44,23 @@ Doubled = dict[int, list[tuple[str, Any]]]
 """By identity of an object: its members whose name stood there before."""
 
 
+def find_deep(raw: bytes) -> list[tuple[int, int]]:
+    """Start and end of what nests too deep; of one more than can be told at most."""
+    return deep_spans(raw, DEEPEST, MOST_FAULTS + 1)
+
+
 def build_json(raw: bytes, findings: Findings, deep: list[tuple[int, int]] | None = None) -> Any:
     """The value of UTF-8 bytes; `Broken` stands for each value that has a fault.
 
-    `deep`: where the text nests too deep, if that is known.
+    `deep`: what `find_deep` found, if it was asked.
 
     Raises:
         JsonTextError: no JSON text.
         DatumError: it nests too deep in more than a hundred places; nothing else is looked at.
     """
-    spans = deep_spans(raw, DEEPEST) if deep is None else deep
+    spans = find_deep(raw) if deep is None else deep
     if len(spans) > MOST_FAULTS:
-        findings.stop(None, "depth", f"{_DEEP.text}, in {len(spans)} places")
+        findings.stop(None, "depth", f"{_DEEP.text}, in more than {MOST_FAULTS} places")
     text = _cut(raw, spans).decode()
     doubled: Doubled = {}
     decoder = json.JSONDecoder(

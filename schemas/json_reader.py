@@ -8,15 +8,18 @@ Source: RFC 8259; RFC 7493 (no duplicate names, no lone surrogates).
 import json
 import re
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from schemas.fault import Path
 from schemas.findings import Findings
-from schemas.json_builder import DEEPEST, build_json, is_printable, mend, parse_fraction, parse_integer
-from schemas.json_text import deep_spans, end_of_brackets, refuse, refuse_rest, skip_space, view_of
+from schemas.json_builder import build_json, find_deep, is_printable, mend, parse_fraction, parse_integer
+from schemas.json_text import end_of_brackets, refuse, refuse_rest, skip_space, view_of
 
 _LONG_OR_EXPONENT = re.compile(r"[0-9]{18}|(?:\A|[\[,:\s])-?+[0-9]++(?:\.[0-9]++)?+[eE]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+MOST_MEMBERS: Final = 1_000
+"""Of an object that is taken apart member by member; data are read whole and have no such bound."""
 
 
 class _OddError(Exception):
@@ -43,7 +46,7 @@ def read_with_findings(raw: bytes, findings: Findings) -> Any:
         JsonTextError: no JSON text.
     """
     view = view_of(raw)
-    deep = deep_spans(raw, DEEPEST)
+    deep = find_deep(raw)
     if not deep and not _SURROGATE.search(view):
         decoder = _CAREFUL if _LONG_OR_EXPONENT.search(view) else _SWIFT
         try:
@@ -76,7 +79,7 @@ def split_array(raw: bytes, *, most: int | None = None) -> list[bytes]:
     return parts
 
 
-def members(raw: bytes, *, most: int | None = None) -> list[tuple[str, bytes]]:
+def members(raw: bytes, *, most: int = MOST_MEMBERS) -> list[tuple[str, bytes]]:
     """Name and exact bytes of each member of a top-level object; faults in values are left to their reader.
 
     `most`: how many are taken; the rest is not looked at, so that a hostile object costs no more.
@@ -94,7 +97,7 @@ def members(raw: bytes, *, most: int | None = None) -> list[tuple[str, bytes]]:
     count = 0
     while mark == ",":
         count += 1
-        if most is not None and count > most:
+        if count > most:
             findings.stop(None, "length", f"has more than {most} members")
         start = skip_space(view, at)
         if view[start : start + 1] != '"':
@@ -149,7 +152,7 @@ def _end_of_value(view: str, at: int) -> int:
     try:
         return int(_SKIPPER.raw_decode(view, at)[1])
     except RecursionError:
-        return end_of_brackets(view.encode("latin-1"), at)
+        return end_of_brackets(view, at)
     except json.JSONDecodeError as error:
         return refuse(view, error.pos, f"is no JSON: {error.msg.rstrip(': ').lower()}")
 

@@ -5,7 +5,8 @@ Source: RFC 8259.
 
 import re
 from array import array
-from itertools import accumulate, compress, count
+from itertools import accumulate, compress, count, islice
+from operator import not_
 from typing import NoReturn
 
 from schemas.errors import JsonTextError
@@ -17,6 +18,8 @@ _STEPS = bytes({91: 1, 123: 1, 93: 255, 125: 255}.get(byte, 0) for byte in range
 """Each byte to how far it leads down: 1 for an opening bracket, 255 (-1 in eight bits) for a closing one."""
 _NO_BRACKET = bytes(byte for byte in range(256) if not _STEPS[byte])
 _TOO_DEEP = re.compile(rb"\x01+")
+_WINDOW = 16 * 1024
+"""Bytes that are looked at first for the end of a value that nests too deep."""
 
 
 def view_of(raw: bytes) -> str:
@@ -36,39 +39,42 @@ def view_of(raw: bytes) -> str:
     return raw.decode("latin-1")
 
 
-def deep_spans(raw: bytes, limit: int) -> list[tuple[int, int]]:
+def deep_spans(raw: bytes, limit: int, most: int) -> list[tuple[int, int]]:
     """Start and end of each array or object nested deeper than `limit`; an unclosed one runs to the end.
 
-    In step with any parser up to where that parser would fail. No loop runs over the text in Python: texts of
-    nothing but brackets are as quick as others.
+    `most`: how many are looked for. In step with any parser up to where that parser would fail. No loop runs
+    over the text in Python: texts of nothing but brackets are as quick as others.
     """
     if raw.count(b"{") + raw.count(b"[") <= limit:
         return []
     steps = array("b", _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKET))
     if max(accumulate(steps), default=0) <= limit:
         return []
-    places, depths = _brackets(raw)
-    too_deep = bytes(map(limit.__lt__, depths))
-    spans: list[tuple[int, int]] = []
-    for run in _TOO_DEEP.finditer(too_deep):
-        first, after = run.span()
-        spans.append((places[first], places[after] + 1 if after < len(places) else len(raw)))
-    return spans
+    too_deep = bytes(map(limit.__lt__, accumulate(_steps(raw))))
+    runs = islice(_TOO_DEEP.finditer(too_deep), most)
+    return [(run.start(), min(run.end() + 1, len(raw))) for run in runs]
 
 
-def end_of_brackets(raw: bytes, at: int) -> int:
-    """The offset after the bracket that closes the one at `at`; the end of the text where none does."""
-    places, depths = _brackets(raw[at:])
-    return at + places[depths.index(0)] + 1 if 0 in depths else len(raw)
+def end_of_brackets(view: str, at: int) -> int:
+    """The offset after the bracket that closes the one at `at`; the end of the text where none does.
+
+    Looks at no more than twice what it passes over: a text of many such values is not read once for each.
+    """
+    size = _WINDOW
+    while True:
+        depths = accumulate(_steps(view[at : at + size].encode("latin-1")))
+        end = next(compress(count(at + 1), map(not_, depths)), None)
+        if end is not None:
+            return end
+        if at + size >= len(view):
+            return len(view)
+        size *= 2
 
 
-def _brackets(raw: bytes) -> tuple["array[int]", "array[int]"]:
-    """The offset of each bracket outside strings, and how deep one is after it."""
+def _steps(raw: bytes) -> "array[int]":
+    """How far each byte leads down; those in strings lead nowhere."""
     blank = _STRING.sub(lambda found: b" " * len(found[0]), raw)
-    mask = blank.translate(_STEPS)
-    places = array("I", compress(count(), mask))
-    depths = array("i", accumulate(array("b", mask.translate(None, b"\0"))))
-    return places, depths
+    return array("b", blank.translate(_STEPS))
 
 
 def skip_space(view: str, at: int) -> int:

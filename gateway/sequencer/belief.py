@@ -60,6 +60,15 @@ class Belief:
             if plot not in taken and (reader.reached(plot.topic, plot.partition) or 0) >= end
         ]
 
+    def reached(self) -> dict[Plot, int]:
+        """How far each plot was read, as stored; without those whose former topics are still settled."""
+        spots = {plot: (plot.topic_id, plot.partition) for plot in self.territory.plots.values()}
+        return {
+            plot: self.progress[spot].next if spot in self.progress else 0
+            for plot, spot in spots.items()
+            if plot not in self.renewed
+        }
+
     def look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
         """Sort a record in, where it is ours to judge."""
         plot = self.territory.plots.get((read.record.topic, read.position.partition))

@@ -1,6 +1,6 @@
 """What the sequencer found to be gone in this round: which records, whose events, and what is said of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,7 +9,14 @@ from gateway.database import Database
 from gateway.leases import Lease
 from gateway.logs import logger
 from gateway.positions import Move
-from gateway.sequencer.orphans import ORPHANS_AT_ONCE, Gone, find_orphans, words_of
+from gateway.sequencer.orphans import (
+    ORPHANS_AT_ONCE,
+    Gone,
+    find_orphans,
+    find_strays,
+    words_of,
+    words_of_strays,
+)
 from gateway.sequencer.sighting import Accepted
 from gateway.sequencer.territory import Plot
 
@@ -21,11 +28,20 @@ Moves = list[tuple[Lease, list[Move]]]
 
 @dataclass(slots=True)
 class Losses:
-    """Losses of one round, one a place. `complete`: those whose last orphans are among `orphans`."""
+    """Losses of one round, one a place. `complete`: those whose last orphans are among `orphans`.
+
+    `strays`: accepted events that no known loss accounts for.
+    """
 
     gone: Sequence[Gone] = ()
     orphans: dict[Place, list[Accepted]] = field(default_factory=dict)
     complete: dict[Place, Gone] = field(default_factory=dict)
+    strays: Mapping[Plot, Sequence[Accepted]] = field(default_factory=dict)
+
+    def events(self) -> list[Accepted]:
+        """All that were found, each once."""
+        found = [*self.orphans.values(), *self.strays.values()]
+        return list({one.ref: one for some in found for one in some}.values())
 
     def holes(self) -> dict[Place, int]:
         """Where to read on behind each complete hole."""
@@ -38,12 +54,19 @@ class Losses:
     def under_leases(self, moves: Moves) -> Moves:
         """`moves`, with every lease that the losses need to be checked."""
         held = {lease for lease, _ in moves}
-        missing = {gone.plot.lease: None for gone in self.gone if gone.plot.lease not in held}
+        plots = [*(gone.plot for gone in self.gone), *self.strays]
+        missing = {plot.lease: None for plot in plots if plot.lease not in held}
         return [*moves, *((lease, []) for lease in missing)]
 
 
-async def look_for(database: Database, gone: Sequence[Gone], *, limit: int = ORPHANS_AT_ONCE) -> Losses:
-    """Find the accepted events among what is gone, `limit` at most of each.
+async def look_for(
+    database: Database,
+    gone: Sequence[Gone],
+    reached: Mapping[Plot, int] | None = None,
+    *,
+    limit: int = ORPHANS_AT_ONCE,
+) -> Losses:
+    """Find the accepted events among what is gone, `limit` at most of each, and those behind `reached`.
 
     Raises:
         StoreError: the database is away.
@@ -54,6 +77,8 @@ async def look_for(database: Database, gone: Sequence[Gone], *, limit: int = ORP
         losses.orphans[place] = await database.read(partial(find_orphans, gone=one, limit=limit))
         if len(losses.orphans[place]) < limit:
             losses.complete[place] = one
+    if reached:
+        losses.strays = await database.read(partial(find_strays, reached=reached, limit=limit))
     return losses
 
 
@@ -84,6 +109,10 @@ class Told:
         """Count the orphans of a round that is written; a loss that is complete goes to the log."""
         for place, orphans in losses.orphans.items():
             self._counts[place] = self._counts.get(place, 0) + len(orphans)
+        for plot, found in losses.strays.items():
+            words = words_of_strays(plot, len(found))
+            self.words.setdefault((plot.topic, plot.partition), words)
+            logger("gateway.sequencer").error("records were lost", reason=words)
         for place, one in losses.complete.items():
             self.words[place] = words_of(one, self._counts.pop(place, 0))
             logger("gateway.sequencer").error("records were lost", reason=self.words[place])

@@ -2,13 +2,32 @@
 
 A receipt was given for each, and its claim still holds it: the log gets its entry from there. What is lost is
 the record, for whoever reads the topic; that is said, and nothing here brings it back.
+
+Two looks find them. One goes for what is known to be gone: a hole, or a former topic. The other goes round
+all the time and takes the rule by its other end: the sequencer moves over a record and marks its claim in one
+transaction, so a confirmed claim without an entry lies ahead of where it reads, or its record will never be
+read. That one finds what is confirmed after its topic was settled, however late.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, select, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    String,
+    and_,
+    column,
+    delete,
+    select,
+    text,
+    union_all,
+    values,
+)
 from sqlmodel import Session, col
 
 from audit.entry import draft_entry
@@ -24,6 +43,18 @@ ORPHANS_AT_ONCE: Final = 5_000
 
 _UNLOGGED: Final = text("state = 'confirmed' AND leaf_index IS NULL")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
+
+_PLOTS_AT_ONCE: Final = 1_000
+"""Four parameters each; SQLite takes 32,766."""
+
+_COLUMNS: Final = (
+    col(ClaimRow.ref),
+    col(ClaimRow.receipt),
+    col(ClaimRow.topic),
+    col(ClaimRow.topic_id),
+    col(ClaimRow.partition),
+    col(ClaimRow.offset),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +73,7 @@ def find_orphans(session: Session, gone: Gone, *, limit: int = ORPHANS_AT_ONCE) 
     """Acknowledged events among what is gone that have no entry yet, oldest first."""
     plot = gone.plot
     rows = session.execute(
-        select(
-            col(ClaimRow.ref),
-            col(ClaimRow.receipt),
-            col(ClaimRow.topic_id),
-            col(ClaimRow.partition),
-            col(ClaimRow.offset),
-        )
+        select(*_COLUMNS)
         .where(
             col(ClaimRow.topic) == plot.topic,
             col(ClaimRow.partition) == plot.partition,
@@ -58,15 +83,57 @@ def find_orphans(session: Session, gone: Gone, *, limit: int = ORPHANS_AT_ONCE) 
         .order_by(col(ClaimRow.at), col(ClaimRow.ref))
         .limit(limit)
     )
-    return [
-        Accepted(
-            ref,
-            receipt,
-            Position(topic_id, partition, offset),
-            draft_entry(parse_receipt(receipt.encode()).evidence),
-        )
-        for ref, receipt, topic_id, partition, offset in rows
-    ]
+    return list(map(_accepted, rows))
+
+
+def find_strays(
+    session: Session, reached: Mapping[Plot, int], *, limit: int = ORPHANS_AT_ONCE
+) -> dict[Plot, list[Accepted]]:
+    """Acknowledged events of these plots without an entry whose records will not be read any more.
+
+    `reached`: how far each was read, as it is stored. Those of a former topic are among them: where the
+    present one holds their records after all, they will be found to have their entries. `limit`: about how
+    many, in all.
+    """
+    plots = {(plot.topic, plot.partition): plot for plot in reached}
+    given = [(plot.topic, plot.partition, plot.topic_id, offset) for plot, offset in reached.items()]
+    found: dict[Plot, list[Accepted]] = {}
+    for start in range(0, len(given), _PLOTS_AT_ONCE):
+        rows = session.execute(_strays(given[start : start + _PLOTS_AT_ONCE]).limit(limit)).all()
+        for row in rows:
+            found.setdefault(plots[row.topic, row.partition], []).append(_accepted(row))
+        limit -= len(rows)
+        if limit <= 0:
+            break
+    return found
+
+
+def _strays(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
+    """Three ranges of one index for each plot: whatever waits to be read lies in none of them."""
+    plots = values(
+        column("topic", String),
+        column("partition", Integer),
+        column("topic_id", String),
+        column("next", BigInteger),
+        name="reached",
+    )
+    reach = plots.data(reached).cte("reached").c
+    topic_id = col(ClaimRow.topic_id)
+    ranges = (
+        topic_id < reach.topic_id,
+        topic_id > reach.topic_id,
+        and_(topic_id == reach.topic_id, col(ClaimRow.offset) < reach.next),
+    )
+    there = and_(col(ClaimRow.topic) == reach.topic, col(ClaimRow.partition) == reach.partition, _UNLOGGED)
+    parts = [select(*_COLUMNS, col(ClaimRow.at)).where(there, within) for within in ranges]
+    strays = union_all(*parts).subquery()
+    return select(strays).order_by(strays.c.at, strays.c.ref)
+
+
+def _accepted(row: Row[Any]) -> Accepted:
+    position = Position(row.topic_id, row.partition, row.offset)
+    draft = draft_entry(parse_receipt(row.receipt.encode()).evidence)
+    return Accepted(row.ref, row.receipt, position, draft)
 
 
 def renewed_plots(session: Session, role: str, plots: Iterable[Plot]) -> list[Plot]:
@@ -111,6 +178,15 @@ def words_of(gone: Gone, count: int) -> str:
     return (
         f"{where}: retention took the records from offset {first} to {end} before they were logged; {kept}. "
         "Raise broker.retention, and the topic's retention.ms and retention.bytes"
+    )
+
+
+def words_of_strays(plot: Plot, count: int) -> str:
+    """What an operator should know of accepted events that were found later than what they were lost with."""
+    return (
+        f"{plot.topic} [{plot.partition}]: {count} accepted events had no log entry, and their records can "
+        "not be read any more: the topic was deleted, or cut, while they were being accepted. They have "
+        "their entries now, made from their claims; whoever reads the topic has to get them from the sender"
     )
 
 

@@ -43,6 +43,9 @@ _BATCH = 1_000
 _SLICE = 20
 """Records looked at before the loop has a turn: about 2 ms."""
 
+_STRAYS_SECONDS = 10.0
+"""Between two looks for accepted events that lost their records unseen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -82,6 +85,7 @@ class Sequencer:
     _state: Belief = field(default_factory=Belief, init=False)
     _refusal: Refusal = field(default_factory=Refusal, init=False)
     _read: Mapping[tuple[str, int], Plot] = field(default_factory=dict, init=False)
+    _strays_at: float = field(default=0.0, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sequence until `stop`; what is away is waited for.
@@ -200,7 +204,7 @@ class Sequencer:
                 highs.append(event)
             else:
                 self._changed(event)
-        losses = await look_for(self.database, self._state.gone(reader, lows))
+        losses = await look_for(self.database, self._state.gone(reader, lows), self._due_for_strays())
         leaps = losses.holes()
         for low in lows:
             if (low.topic, low.wanted.partition) in leaps:
@@ -215,7 +219,7 @@ class Sequencer:
             evidence,
             dict(self._state.origins),
             self.keys().public_keys("receipt"),
-            orphans=[orphan for each in losses.orphans.values() for orphan in each],
+            orphans=losses.events(),
             renewed=losses.renewed(),
         )
         self.step("proof.2.checked")
@@ -238,6 +242,14 @@ class Sequencer:
         self.told.tell(losses)
         self._tell(written, suspects)
         return written
+
+    def _due_for_strays(self) -> dict[Plot, int]:
+        """What to search for accepted events whose records will never be read; nothing most of the time."""
+        now = asyncio.get_running_loop().time()
+        if now < self._strays_at:
+            return {}
+        self._strays_at = now + _STRAYS_SECONDS
+        return self._state.reached()
 
     def _hole(self, event: TooLow) -> list[Evidence]:
         plot = self._state.territory.plots.get((event.topic, event.wanted.partition))

@@ -73,7 +73,7 @@ def _gateway_claim() -> None:
     op.create_index(
         "ix_gateway_claim_unlogged",
         "gateway_claim",
-        ["topic", "partition", "offset"],
+        ["topic", "partition", "topic_id", "offset"],
         sqlite_where=sa.text("state = 'confirmed' AND leaf_index IS NULL"),
         postgresql_where=sa.text("state = 'confirmed' AND leaf_index IS NULL"),
     )

@@ -105,6 +105,12 @@ def test_a_faulty_element_does_not_spoil_its_neighbours() -> None:
     assert split_array(b'[{"a":1,"a":2},NaN,' + deep + b",1]") == [b'{"a":1,"a":2}', b"NaN", deep, b"1"]
 
 
+def test_many_elements_that_nest_too_deep_are_taken_apart_in_one_pass() -> None:
+    deep = b'["]",' * 20_000 + b"0" + b"]" * 20_000
+    elements = split_array(b"[" + b",".join([deep] * 20) + b"]")
+    assert elements == [deep] * 20
+
+
 @pytest.mark.parametrize("raw", [b"[1,]", b"[,1]", b"[1 2]", b"[1", b"[", b"[1]x", b"nul", b"[{]"])
 def test_an_array_that_is_no_json_is_refused(raw: bytes) -> None:
     with pytest.raises(JsonTextError):

@@ -1,9 +1,13 @@
 from pathlib import Path
 
+import pytest
+
+from audit.search import find
 from gateway.broker.port import Position
 from gateway.database import Database
 from gateway.leases import Leases
 from gateway.positions import Move, Progress, advance, load_all
+from gateway.sequencer import role
 from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import Gone
 from gateway.sequencer.round import Round, write_round
@@ -61,3 +65,25 @@ async def test_a_topic_that_went_again_has_no_end_and_stops_no_other(tmp_path: P
         there = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
         gone = Plot(lease, "acme", "outbound", "partners.gone.outbound", "now", 0)
         assert await ends_of(broker, [gone, there]) == {there: 0}
+
+
+async def test_what_is_confirmed_after_its_topic_was_settled_gets_its_entry(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(role, "_STRAYS_SECONDS", 0.1)
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send({"order_id": "A-1", "qty": 1}, {"order_id": "A-2", "qty": 2})
+        await world.settled(6)
+        partner = world.parts.catalog.current.directory.partner("acme")
+        assert partner is not None
+        log = f"{world.parts.ground.host}/log/{partner.log}"
+        late = [Position("former", 0, 7), Position(world.parts.catalog.current.topic_ids[TOPIC], 0, 1)]
+        with world.parts.ground.database.begin() as session:
+            for number, position in enumerate(late):
+                claimed(session, f"late-{number}", position, log=log)
+        await world.settled(8)
+        assert "2 accepted events had no log entry" in world.parts.sequencer.told.words[TOPIC, 0]
+        with world.parts.ground.database.begin() as session:
+            found = {row.first.event_id for row in find(session, log).rows}
+        assert found == {"A-1", "A-2", "late-0", "late-1"}

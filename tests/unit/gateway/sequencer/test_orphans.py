@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from gateway.ingress.claims import Claim, confirm, read, take
 from gateway.ingress.prepare import Prepared, prepare
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, advance, load_all
-from gateway.sequencer.orphans import Gone, find_orphans, forget_former, renewed_plots, words_of
+from gateway.sequencer.orphans import Gone, find_orphans, find_strays, forget_former, renewed_plots, words_of
 from gateway.sequencer.round import Round, write_round
 from gateway.sequencer.territory import Plot
 from tests.unit.gateway.ingress.channels import channel, circumstances
@@ -36,9 +37,10 @@ def session(database_url: str) -> Iterator[Session]:
     database.close()
 
 
-def claimed(session: Session, event_id: str, position: Position | None) -> Claim:
+def claimed(session: Session, event_id: str, position: Position | None, log: str = LOG) -> Claim:
     """A claim, acknowledged at a position."""
-    found = prepare(draft({"id": event_id}), ON, AT)
+    host, _, name = log.split("/")
+    found = prepare(draft({"id": event_id}), replace(ON, log=name), replace(AT, log_host=host))
     assert isinstance(found, Prepared)
     take(session, [found.claim], AT.now, 15_000)
     if position is not None:
@@ -84,6 +86,32 @@ def test_an_orphan_of_a_log_that_is_not_ours_waits(session: Session) -> None:
     assert len(find_orphans(session, Gone(PLOT, None))) == 1
 
 
+def test_strays_are_what_is_confirmed_behind_where_its_topic_was_read_or_in_another_one(
+    session: Session,
+) -> None:
+    strays = [
+        claimed(session, "other-1", Position("a former one", 0, 9)).ref,
+        claimed(session, "other-2", Position("zz former one", 0, 1)).ref,
+        claimed(session, "behind", Position("now", 0, 4)).ref,
+    ]
+    claimed(session, "ahead", Position("now", 0, 5))
+    claimed(session, "unknown", None)
+    elsewhere = replace(PLOT, topic="partners.other.inbound")
+    found = find_strays(session, {elsewhere: 9, PLOT: 5})
+    assert found.keys() == {PLOT}
+    assert {one.ref for one in found[PLOT]} == set(strays)
+    assert sum(map(len, find_strays(session, {PLOT: 5}, limit=2).values())) == 2
+    write_round(session, Round([], [], [], ORIGINS, {}, orphans=found[PLOT]))
+    assert find_strays(session, {PLOT: 5}) == {}
+
+
+def test_strays_are_found_among_thousands_of_plots(session: Session) -> None:
+    stray = claimed(session, "other", Position("former", 0, 9)).ref
+    others = {replace(PLOT, topic=f"partners.p{number}.inbound"): 3 for number in range(2_500)}
+    found = find_strays(session, {**others, PLOT: 0})
+    assert [one.ref for one in found[PLOT]] == [stray]
+
+
 async def test_a_plot_whose_name_stood_for_another_topic_is_known_until_that_is_settled(
     database_url: str,
 ) -> None:
@@ -120,8 +148,13 @@ def test_the_look_for_lost_records_reads_none_that_are_logged(session: Session) 
 
     engine = session.get_bind()
     event.listen(engine, "before_cursor_execute", see)
-    for gone in (Gone(PLOT, (3, 5)), Gone(PLOT, None)):
-        orphans(session, gone)
+    looks: list[Callable[[], object]] = [
+        lambda: orphans(session, Gone(PLOT, (3, 5))),
+        lambda: orphans(session, Gone(PLOT, None)),
+        lambda: find_strays(session, {PLOT: 5}),
+    ]
+    for look in looks:
+        look()
         query, values = seen[-1]
         run = session.connection().exec_driver_sql
         if engine.dialect.name == "postgresql":
@@ -129,4 +162,6 @@ def test_the_look_for_lost_records_reads_none_that_are_logged(session: Session) 
             plan = [str(row[0]) for row in run(f"EXPLAIN {query}", values)]
         else:
             plan = [str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {query}", values)]
-        assert any("ix_gateway_claim_unlogged" in line for line in plan), plan
+        reads = [line for line in plan if re.search(r"\b(on|SCAN|SEARCH) gateway_claim\b", line)]
+        assert reads, plan
+        assert all("ix_gateway_claim_unlogged" in line for line in reads), plan
