@@ -1,4 +1,4 @@
-"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, instances, keys, facts.
+"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, instances, keys, nonces, uses, facts.
 
 Rows only: they validate nothing (SQLModel classes with `table=True` never do). Each table has one writing
 role, named in its docstring. Times are Unix milliseconds.
@@ -158,6 +158,26 @@ class KeyRow(SQLModel, table=True):
     public_key: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
     retired_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class NonceRow(SQLModel, table=True):
+    """A nonce of a signed request, so that nobody sends it twice; whoever serves writes."""
+
+    __tablename__ = "gateway_nonce"
+    __table_args__ = (Index("ix_gateway_nonce_until", "until"),)
+
+    credential: str = Field(primary_key=True)
+    nonce: str = Field(primary_key=True)
+    until: int = Field(sa_type=BigInteger)
+
+
+class CredentialUseRow(SQLModel, table=True):
+    """When a credential was used last, to within a minute; whoever serves writes."""
+
+    __tablename__ = "gateway_credential_use"
+
+    credential: str = Field(primary_key=True)
+    used_at: int = Field(sa_type=BigInteger)
 
 
 class MetaRow(SQLModel, table=True):

@@ -83,10 +83,10 @@ def make_doors(world: World, **values: Any) -> Doors:
         values=Values(
             origin=parts.ground.settings.origin,
             log_host=parts.ground.host,
-            pepper=parts.ground.vault.pepper(),
             cursor_key=secrets.token_bytes(32),
             **values,
         ),
+        callers=parts.callers,
         keys=lambda: parts.keys,
         metrics=metrics.render,
         status=status.look,

@@ -1,72 +1,89 @@
 """From a request to exactly one caller, or to an error that says which step failed and no more."""
 
-import base64
-import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from gateway.auth.caller import Caller
+from gateway.auth.key import HOW
+from gateway.auth.proof import Owed, Proof, Way
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
-from partners.api_key import verify_api_key
-from partners.credential import Credential
+from partners.credential import Credential, Method
 from partners.directory import Directory
-from partners.errors import CredentialError
 from partners.partner import Partner
 
-MAX_HEADER_CHARACTERS = 1_024
-_HOW = "Send Authorization: Bearer KEY, or Basic with the key as user name and no password."
+_STRENGTH: Final[Sequence[Method]] = ("message_signature", "hmac", "mtls", "jwt", "api_key")
+"""Which proof a receipt names where a request has several: the first of these."""
 
 
-def identify(shown: Shown, directory: Directory, pepper: bytes, *, now: int) -> Caller:
-    """Return who calls.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A caller as the head of the request has it.
 
-    Steps, each of which refuses: 1. exactly one Authorization header; 2. a scheme that we know, with a key in
-    it; 3. the key is known, right, in force (constant time, unknown ids too); 4. its partner exists, and is
-    neither suspended nor closed; 5. the contract accepts API keys. What the caller may do is not asked here.
-
-    Raises:
-        CallerError: `credential_missing`, `credential_invalid`, `credential_expired`, `credential_revoked`,
-            `partner_suspended`.
+    `owed`: checks of the body that have to pass before it is one. Nobody may act on a candidate that owes.
     """
-    # 1. Two credentials could name two partners: nobody chooses between them.
-    if not shown.authorization:
-        raise CallerError("credential_missing", "The request has no Authorization header.", hint=_HOW)
-    if len(shown.authorization) > 1:
-        raise CallerError(
-            "credential_invalid", "The request has more than one Authorization header.", hint=_HOW
-        )
-    # 2.
-    text = _key_text(shown.authorization[0])
-    # 3.
-    try:
-        credential = verify_api_key(text, directory, pepper, now=now)
-    except CredentialError as error:
-        raise CallerError(error.code, f"{error}.") from error
-    # 4.
-    partner = _partner(credential, directory)
-    # 5.
-    if partner is not None and credential.role == "partner":
-        _verify_method(partner, directory)
-    return Caller(credential, partner, "api_key")
+
+    caller: Caller
+    owed: tuple[Owed, ...] = ()
+
+    def confirm(self, body: bytes) -> Caller:
+        """The caller, once the body is what was signed. `body`: as it was sent.
+
+        Raises:
+            CallerError: it is another.
+        """
+        for check in self.owed:
+            check(body)
+        return self.caller
 
 
-def _key_text(header: str) -> str:
-    if len(header) > MAX_HEADER_CHARACTERS:
-        raise CallerError("credential_invalid", "The Authorization header is too long for a key.", hint=_HOW)
-    scheme, _, rest = header.strip().partition(" ")
-    rest = rest.strip()
-    if scheme.lower() == "bearer" and rest:
-        return rest
-    if scheme.lower() != "basic":
-        raise CallerError("credential_invalid", "This authorization scheme is not taken.", hint=_HOW)
-    try:
-        user, colon, password = base64.b64decode(rest, validate=True).decode("ascii").partition(":")
-    except (binascii.Error, ValueError) as error:
-        raise CallerError("credential_invalid", "The Basic credentials are not base64.", hint=_HOW) from error
-    if not colon or password:
-        raise CallerError(
-            "credential_invalid", "Basic takes the key as user name, and an empty password.", hint=_HOW
-        )
-    return user
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """Knows the ways in which requests prove their caller."""
+
+    ways: Sequence[Way]
+
+    async def identify(self, shown: Shown, directory: Directory, *, now: int) -> Candidate:
+        """Return who calls. What the caller may do is not asked here.
+
+        Steps, each of which refuses: 1. at least one credential is shown; 2. each that is shown is right and
+        in force; 3. all of them are of one party and one role; 4. its partner exists, and is neither
+        suspended nor closed; 5. the contract accepts each way.
+
+        Raises:
+            CallerError: `credential_missing`, `credential_invalid`, `credential_expired`,
+                `credential_revoked`, `signature_invalid`, `signature_stale`, `signature_replayed`,
+                `partner_suspended`.
+            StoreError: what has to be asked for is away.
+        """
+        # 1.
+        ways = [way for way in self.ways if way.is_shown(shown)]
+        if not ways:
+            raise CallerError("credential_missing", "The request shows no credential.", hint=HOW)
+        # 2.
+        proofs = [await way.prove(shown, directory, now=now) for way in ways]
+        # 3.
+        first, *others = (proof.credential for proof in proofs)
+        if any((one.partner, one.role) != (first.partner, first.role) for one in others):
+            text = "The credentials of the request are not of one caller; show those of one."
+            raise CallerError("credential_invalid", text)
+        # 4.
+        partner = _partner(first, directory)
+        # 5.
+        if partner is not None and first.role == "partner":
+            for proof in proofs:
+                _verify_method(proof.credential.method, partner, directory)
+        return Candidate(_caller(proofs, partner), tuple(one.owed for one in proofs if one.owed is not None))
+
+
+def _caller(proofs: Sequence[Proof], partner: Partner | None) -> Caller:
+    strongest = min(proofs, key=lambda one: _STRENGTH.index(one.credential.method))
+    scopes = strongest.credential.scopes
+    for one in proofs:
+        scopes &= one.credential.scopes
+    origin = next((one.origin for one in proofs if one.origin is not None), None)
+    return Caller(strongest.credential, partner, strongest.credential.method, scopes, origin)
 
 
 def _partner(credential: Credential, directory: Directory) -> Partner | None:
@@ -74,14 +91,14 @@ def _partner(credential: Credential, directory: Directory) -> Partner | None:
         return None
     partner = directory.partner(credential.partner)
     if partner is None:
-        raise CallerError("credential_invalid", "This API key is not known.")
+        raise CallerError("credential_invalid", "This credential is not known.")
     if partner.state in {"suspended", "closed"}:
         raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
     return partner
 
 
-def _verify_method(partner: Partner, directory: Directory) -> None:
+def _verify_method(method: Method, partner: Partner, directory: Directory) -> None:
     contract = directory.contract(partner.slug)
-    if contract is not None and "api_key" not in contract.authentication.accept:
-        ways = ", ".join(contract.authentication.accept)
-        raise CallerError("credential_invalid", f"The contract takes no API keys; it takes {ways}.")
+    if contract is not None and method not in contract.authentication.accept:
+        taken = ", ".join(contract.authentication.accept)
+        raise CallerError("credential_invalid", f"The contract does not take {method}; it takes {taken}.")

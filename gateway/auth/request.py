@@ -1,10 +1,27 @@
-"""What authentication may see of a request: nothing of the body, nothing of the path."""
+"""What authentication may see of a request: its head, and who is at the other end. Nothing of the body."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The credentials that a request shows. `authorization`: every value of that header."""
+    """The head of a request, as it was sent.
 
-    authorization: tuple[str, ...] = field(default=(), repr=False)
+    `target`: the path, in its escaped form; `query`: what follows the question mark, without it. `headers`:
+    names in lower case. `certificate`: of the client by our own TLS, DER. `peer`: the address of the other
+    end of the connection; empty where there is none. `is_event`: it brings events, whose claims are guard
+    enough against replays.
+    """
+
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    method: str = "GET"
+    scheme: str = "http"
+    target: str = "/"
+    query: str = ""
+    certificate: bytes | None = field(default=None, repr=False)
+    peer: str = ""
+    is_event: bool = False
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Every value of a header, in order. `name`: in lower case."""
+        return tuple(value for one, value in self.headers if one == name)

@@ -41,7 +41,6 @@ def make_doors(
         values=Values(
             origin=settings.origin,
             log_host=parts.ground.host,
-            pepper=pepper,
             cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
             body_bytes=settings.ingress.body_bytes,
             batch_bytes=settings.ingress.batch_bytes,
@@ -49,6 +48,7 @@ def make_doors(
             strict_logical_types=settings.registry.strict_logical_types,
             external_registry="" if parts.outside is None else parts.outside.url,
         ),
+        callers=parts.callers,
         keys=lambda: parts.keys,
         metrics=render,
         status=status.look,

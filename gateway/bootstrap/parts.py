@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.auth.identify import Identifier
+from gateway.auth.key import ApiKeys
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.registry_access import open_registry
@@ -23,7 +25,7 @@ from gateway.egress.relay import Terms as RelayTerms
 from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
-from gateway.ingress.accept import Ingress
+from gateway.ingress.accept import Ingress, Submission
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
 from gateway.ingress.prepare import Circumstances
@@ -67,6 +69,7 @@ class Parts:
     relay: Relay
     retention: Retention
     clock_watch: ClockWatch
+    callers: Identifier
     outside: ExternalRegistry | None = None
 
 
@@ -123,6 +126,7 @@ def wire(
             parked_ms=settings.retention.content,
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
+        callers=Identifier((ApiKeys(ground.vault.pepper()),)),
         outside=outside,
     )
 
@@ -170,19 +174,6 @@ def _ingress(
         step=step,
     )
 
-    def circumstances(method: str, credential: str | None, idempotency_key: str | None) -> Circumstances:
-        return Circumstances(
-            method=method,
-            credential=credential,
-            idempotency_key=idempotency_key,
-            now=ground.clock(),
-            origin=settings.origin,
-            log_host=ground.host,
-            signer=keys.receipt,
-            entropy=entropy,
-            record_limit=broker.max_record_bytes,
-        )
-
     def log_of(slug: str) -> str | None:
         partner = catalog.current.directory.partner(slug)
         return None if partner is None else f"{ground.host}/log/{partner.log}"
@@ -205,11 +196,29 @@ def _ingress(
             entropy=entropy,
             log_of=log_of,
         ),
-        circumstances=circumstances,
+        circumstances=_circumstances(ground, keys, broker.max_record_bytes),
         answer_seconds=settings.ingress.publish_timeout / 1000,
         step=step,
     )
     return ingress, takeovers
+
+
+def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable[[Submission], Circumstances]:
+    def circumstances(submission: Submission) -> Circumstances:
+        return Circumstances(
+            method=submission.method,
+            credential=submission.credential,
+            idempotency_key=submission.idempotency_key,
+            signed=submission.signed,
+            now=ground.clock(),
+            origin=ground.settings.origin,
+            log_host=ground.host,
+            signer=keys.receipt,
+            entropy=entropy,
+            record_limit=record_limit,
+        )
+
+    return circumstances
 
 
 def _dialler(settings: Settings) -> Dialler:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
-from gateway.auth.identify import identify
 from gateway.auth.request import Shown
 from gateway.bootstrap.announcing import operator_url
 from gateway.bootstrap.ground import OPERATOR_KEY, clock
@@ -126,9 +125,9 @@ class DemoPartner:
         """Make Acme's key, unless the one that was kept is still in force."""
         path, directory = folder / KEY, parts.catalog.current.directory
         if path.is_file():
-            shown = Shown((f"Bearer {path.read_text().strip()}",))
+            shown = Shown((("authorization", f"Bearer {path.read_text().strip()}"),))
             try:
-                identify(shown, directory, parts.ground.vault.pepper(), now=clock())
+                await parts.callers.identify(shown, directory, now=clock())
             except CallerError:
                 pass  # revoked, or past its year: another one
             else:

@@ -113,7 +113,7 @@ class _Door:
             gate = self.gates.get("GET" if request.method == "HEAD" else request.method)
             if gate is None:
                 return self._refusal(request, self._no_gate(request), request_id)
-            return await gate.answer(admit(gate, self.doors, request, request_id))
+            return await gate.answer(await admit(gate, self.doors, request, request_id))
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the caller gets an answer

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.administration.desk import Administration
+from gateway.auth.identify import Identifier
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -40,7 +41,6 @@ class Values:
 
     origin: str
     log_host: str
-    pepper: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
     body_bytes: int = 1_048_576
     batch_bytes: int = 8_388_608
@@ -54,9 +54,10 @@ class Values:
 class Doors:
     """Everything behind the routes.
 
-    `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all is.
-    `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends, so
-    that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
+    `callers`: finds out who calls. `keys`: our signing keys as of now. `ready`: what is not ready yet, in
+    words; empty when all is. `observe`: told route, method, status and seconds of each request. `stop`: set
+    when the program ends, so that nobody waits longer. `stream_turns`: how many streams may be read at once,
+    and by one caller.
     """
 
     catalog: Catalog
@@ -67,6 +68,7 @@ class Doors:
     clock: Clock
     entropy: Entropy
     values: Values
+    callers: Identifier
     keys: Callable[[], KeyRing]
     metrics: Callable[[], bytes]
     status: Callable[[], Awaitable[Mapping[str, object]]]

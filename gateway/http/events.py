@@ -86,6 +86,7 @@ def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
         credential=call.known.credential.id,
         # A key names one request; the events of a batch name themselves.
         idempotency_key=None if reading.batch else _idempotency_key(call),
+        signed=call.known.origin,
     )
 
 
@@ -139,6 +140,11 @@ def _verify_sendable(call: Call) -> None:
     if call.partner.state in {"suspended", "closed"}:
         text = f"The partner is {call.partner.state}; nothing is taken for it."
         raise CallerError("partner_suspended", text)
+    contract = call.snapshot.directory.contract(call.partner.slug)
+    is_due = contract is not None and contract.authentication.require_signature and not call.named
+    if is_due and call.known.origin is None:
+        text = "The contract takes events only with the sender's own signature: RFC 9421, or webhooks' v1a."
+        raise CallerError("signature_invalid", text, hint="Sign the request with a registered public key.")
 
 
 def _headers(call: Call) -> dict[str, str]:

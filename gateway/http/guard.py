@@ -9,14 +9,16 @@ from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from gateway.auth.caller import Caller
-from gateway.auth.identify import identify
+from gateway.auth.identify import Candidate
 from gateway.auth.request import Shown
 from gateway.catalog import Snapshot
 from gateway.errors import BugError, CallerError, StoreError
 from gateway.http.doors import Doors
 from gateway.http.parameters import read_query
+from gateway.http.reading import JSON_BYTES, read_sent
 from partners.credential import Role, Scope
 from partners.partner import Partner
 
@@ -82,14 +84,16 @@ class Gate:
     offered: frozenset[str] = frozenset()
 
 
-def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
+async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
     """Let a request in, or refuse it.
 
-    Steps: 1. who calls; 2. a partner's credential finds nothing under names; 3. the role; 4. the partner in
-    the path; 5. the scope; 6. the query.
+    Steps: 1. who calls, as the head has it; 2. a partner's credential finds nothing under names; 3. the role;
+    4. the partner in the path; 5. the scope; 6. the query; 7. the body, where the proof of who calls is not
+    whole without it: then it is read here, and handed on.
 
     Raises:
-        CallerError: as `identify`, and `not_found`, `scope_missing`, `parameter_invalid`.
+        CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
+            `parameter_invalid`.
         StoreError: the database was away since the start, so that nobody is known yet.
     """
     snapshot = doors.catalog.current
@@ -100,8 +104,9 @@ def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
         # A good key must not hear that it is unknown.
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
     # 1.
-    shown = Shown(tuple(request.headers.getlist("authorization")))
-    caller = identify(shown, snapshot.directory, doors.values.pepper, now=doors.clock())
+    shown = _shown(request, is_event=gate.scope == "send")
+    candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
+    caller = candidate.caller
     # 2. Not even its own name: the answer must not tell which names exist.
     if gate.side in {"named", "new"} and caller.partner is not None:
         raise not_found()
@@ -120,12 +125,44 @@ def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
     # 6.
     # The registry's clients send what newer registries know: it reads its own.
     query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
+    # 7.
+    if candidate.owed:
+        request = await _confirmed(candidate, doors, request, is_event=shown.is_event)
     return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
 
 
 def not_found() -> CallerError:
     """The one answer for what is foreign, unknown or malformed."""
     return CallerError("not_found", "There is no such thing, or it is not yours.")
+
+
+def _shown(request: Request, *, is_event: bool) -> Shown:
+    scope = request.scope
+    tls = scope.get("extensions", {}).get("tls", {})
+    client = scope.get("client")
+    return Shown(
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        method=scope["method"],
+        scheme=scope["scheme"],
+        target=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        certificate=tls.get("client_certificate"),
+        peer="" if client is None else str(client[0]),
+        is_event=is_event,
+    )
+
+
+async def _confirmed(candidate: Candidate, doors: Doors, request: Request, *, is_event: bool) -> Request:
+    """The request with its body read and found to be the one that was signed."""
+    cap = doors.values.batch_bytes if is_event else JSON_BYTES
+    sent = await read_sent(request, cap=cap, seconds=doors.values.body_seconds)
+    candidate.confirm(sent)
+    messages: list[Message] = [{"type": "http.request", "body": sent, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else await request.receive()
+
+    return Request(request.scope, receive)
 
 
 def _wrong_role(gate: Gate, caller: Caller) -> CallerError:

@@ -5,7 +5,7 @@ A body is refused as soon as it is known to be too large: by its announced lengt
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,10 @@ class Body:
     coding: Coding
 
 
+def _pass(_: bytes) -> None:
+    """Do nothing with a piece of a body."""
+
+
 async def read_body(request: Request, *, cap: int, seconds: float) -> Body:
     """Read the body, at most `cap` bytes before and after decoding, within `seconds`.
 
@@ -40,12 +44,25 @@ async def read_body(request: Request, *, cap: int, seconds: float) -> Body:
         CallerError: `body_too_large`, `content_encoding_unsupported`, `body_malformed`, `request_malformed`.
         ClientDisconnect: the sender went away.
     """
-    headers = request.headers
-    coding = _coding(headers.getlist("content-encoding"))
-    announced = headers.get("content-length", "")
+    coding = _coding(request.headers.getlist("content-encoding"))
+    inflater = _Inflater(cap) if coding == "gzip" else None
+    feed = _pass if inflater is None else inflater.feed
+    raw = await read_sent(request, cap=cap, seconds=seconds, feed=feed)
+    return Body(raw, raw if inflater is None else inflater.finish(), coding)
+
+
+async def read_sent(
+    request: Request, *, cap: int, seconds: float, feed: Callable[[bytes], None] = _pass
+) -> bytes:
+    """Read the body as it was sent. `feed` is given each piece as it arrives.
+
+    Raises:
+        CallerError: `body_too_large`, `request_malformed`, and whatever `feed` raises.
+        ClientDisconnect: the sender went away.
+    """
+    announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:19]) > cap:
         raise _too_large(cap)
-    inflater = _Inflater(cap) if coding == "gzip" else None
     sent = bytearray()
     try:
         async with asyncio.timeout(seconds):
@@ -53,13 +70,11 @@ async def read_body(request: Request, *, cap: int, seconds: float) -> Body:
                 sent += chunk
                 if len(sent) > cap:
                     raise _too_large(cap)
-                if inflater is not None:
-                    inflater.feed(chunk)
+                feed(chunk)
     except TimeoutError as error:
         text = f"The body did not arrive within {seconds:g} s."
         raise CallerError("request_malformed", text, members=_CLOSE) from error
-    raw = bytes(sent)
-    return Body(raw, raw if inflater is None else inflater.finish(), coding)
+    return bytes(sent)
 
 
 async def read_members(request: Request, offered: Sequence[str], *, seconds: float) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.turns import take_turns
 from gateway.ingress.twins import match_twins
 from gateway.ingress.wording import accepted, conflict, newly_accepted
+from gateway.origin_evidence import Origin
 
 _LARGE_BYTES = 8 * 1024
 """What is larger is read and prepared on a thread: it takes 0.1 to 1 ms a kilobyte."""
@@ -54,7 +55,10 @@ _LOOKED_BACK: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request asks for. `strict`: any fault refuses the whole batch."""
+    """What one request asks for.
+
+    `strict`: any fault refuses the whole batch. `signed`: the sender's own signature over the request.
+    """
 
     partner: str
     direction: Direction
@@ -64,13 +68,14 @@ class Submission:
     method: str
     credential: str | None
     idempotency_key: str | None
+    signed: Origin | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Ingress:
     """Takes submissions while it runs; see the module for the order of things.
 
-    `circumstances`: method, credential and idempotency key to what a request adds; `answer_seconds`: cap.
+    `circumstances`: what a request adds to its events; `answer_seconds`: cap.
     """
 
     catalog: Catalog
@@ -79,7 +84,7 @@ class Ingress:
     publisher: Publisher
     takeovers: TakeOvers
     refusals: Refusals
-    circumstances: Callable[[str, str | None, str | None], Circumstances]
+    circumstances: Callable[[Submission], Circumstances]
     answer_seconds: float
     step: Callable[[str], None]
     _threads: ThreadPoolExecutor = field(
@@ -128,22 +133,19 @@ class Ingress:
         if not submission.dry_run and any(isinstance(one, Refused) for one in outcomes):
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline + 0.1):
-                    await self.refusals.note(submission, outcomes, self._now(submission))
+                    await self.refusals.note(submission, outcomes, self.circumstances(submission))
         return outcomes
-
-    def _now(self, submission: Submission) -> Circumstances:
-        return self.circumstances(submission.method, submission.credential, submission.idempotency_key)
 
     async def _check(self, submission: Submission, snapshot: Snapshot) -> tuple[list[_Checked], _Unfit]:
         """Prepare each item; beside that, those that are refused but have an id: they may have a claim."""
         loop = asyncio.get_running_loop()
-        begun, circumstances = loop.time(), self._now(submission)
+        begun, circumstances = loop.time(), self.circumstances(submission)
         checked: list[_Checked] = []
         unfit: _Unfit = {}
         unknown = 0
         for number, item in enumerate(submission.items):
             if begun != (begun := await take_turns(begun)):
-                circumstances = self._now(submission)
+                circumstances = self.circumstances(submission)
             if isinstance(item, Unread):
                 checked.append(item.refusal)
                 continue

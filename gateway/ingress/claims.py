@@ -35,7 +35,8 @@ _TRIES = 10
 class Claim:
     """What was decided about one event id.
 
-    `datum` is kept until confirmed, so that a take-over can publish.
+    `datum` is kept until confirmed, so that a take-over can publish. `origin_signature`: the sender's own, as
+    `Origin.to_json` has it.
     """
 
     ref: bytes
@@ -57,6 +58,7 @@ class Claim:
     state: Literal["unconfirmed", "confirmed"] = "unconfirmed"
     lease_until: int = 0
     position: Position | None = None
+    origin_signature: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,7 @@ def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:
         "key": claim.record_key,
         "at": claim.at,
         "datum": claim.datum,
+        "origin_signature": claim.origin_signature,
         "state": "unconfirmed",
         "lease_until": lease_until,
         "topic_id": "",
@@ -336,4 +339,5 @@ def _from_row(row: ClaimRow) -> Claim:
         state="confirmed" if row.state == "confirmed" else "unconfirmed",
         lease_until=row.lease_until,
         position=position,
+        origin_signature=row.origin_signature,
     )

@@ -23,6 +23,7 @@ from gateway.ingress.draft import Draft
 from gateway.ingress.form import Form, encode, versions_of
 from gateway.ingress.named_schema import bind_form
 from gateway.ingress.outcome import Refused
+from gateway.origin_evidence import Origin
 from gateway.record import Encoded, Place, encode_record
 from schemas import codec
 from schemas.errors import DatumError, JsonTextError
@@ -34,11 +35,15 @@ MOST_HEADER_BYTES: Final = 6_000
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What one request adds to its events: who sent it and how proven, when, and what signs for us."""
+    """What one request adds to its events: who sent it and how proven, when, and what signs for us.
+
+    `signed`: the sender's own signature over the request.
+    """
 
     method: str
     credential: str | None
     idempotency_key: str | None
+    signed: Origin | None
     now: int
     origin: str
     log_host: str
@@ -275,6 +280,7 @@ def _sign(
         record_key=_record_key(draft, channel, datum),
         at=at.now,
         datum=datum.avro,
+        origin_signature=None if at.signed is None else at.signed.to_json(),
     )
 
 
@@ -321,7 +327,7 @@ def _what_was_made(
 
 def _terms(channel: Channel, at: Circumstances) -> dict[str, object]:
     return {
-        "origin": "none",
+        "origin": "none" if at.signed is None else at.signed.sha256(),
         "auth": {"method": at.method, "credential": at.credential},
         "contract": channel.contract,
         "clock": {"source": "host", "within_ms": MAX_CLOCK_DIFFERENCE_MS},

@@ -1,14 +1,23 @@
+import asyncio
 import base64
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from gateway.auth.caller import Caller
-from gateway.auth.identify import identify
+from gateway.auth.identify import Candidate, Identifier
+from gateway.auth.key import ApiKeys
+from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
+from gateway.origin_evidence import Origin
 from partners.api_key import ApiKey, keyed_digest, mint
-from partners.credential import Credential, Role
+from partners.contract import Authentication
+from partners.contract_file import read_contract
+from partners.credential import Credential, Method, Role
 from partners.directory import Account, Directory
 from partners.partner import Partner, PartnerState, dedicated_topics
 
@@ -53,7 +62,9 @@ def basic(user: str, password: str = "") -> str:
 
 
 def called(headers: Sequence[str], known: Directory | None = None) -> Caller:
-    return identify(Shown(tuple(headers)), known or directory(), PEPPER, now=NOW)
+    shown = Shown(tuple(("authorization", value) for value in headers))
+    found = Identifier((ApiKeys(PEPPER),)).identify(shown, known or directory(), now=NOW)
+    return asyncio.run(found).confirm(b"")
 
 
 def code_of(headers: Sequence[str], known: Directory | None = None) -> str:
@@ -134,4 +145,89 @@ def test_a_key_whose_partner_is_unknown_opens_nothing() -> None:
 
 
 def test_what_was_shown_is_in_no_repr() -> None:
-    assert TEXT not in repr(Shown((f"Bearer {TEXT}",)))
+    assert TEXT not in repr(Shown((("authorization", f"Bearer {TEXT}"),)))
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A way that proves what it was told to."""
+
+    method: Method
+    proof: Proof
+
+    def is_shown(self, _shown: Shown) -> bool:
+        return True
+
+    async def prove(self, _shown: Shown, _directory: Directory, *, now: int) -> Proof:
+        assert now == NOW
+        return self.proof
+
+
+def credential(
+    method: Method, *, partner: str = "acme", role: Role = "partner", scopes: str = ""
+) -> Credential:
+    allowed: frozenset[Any] = frozenset(scopes.split()) or frozenset({"send", "audit"})
+    return Credential(f"crd_{method}", partner, role, method, "", b"", allowed, 0, NOW + 1, None, "")
+
+
+def identified(
+    *proofs: Proof, accept: tuple[Method, ...] = ("api_key", "mtls", "message_signature")
+) -> Candidate:
+    acme = Partner("acme", "log", "Acme", dedicated_topics("partners.", "acme"), "active")
+    contract = replace(read_contract("gateway: v1\npartner: acme\n", name="c").contract)
+    contract = replace(contract, authentication=Authentication(accept))
+    known = Directory(1, [Account(acme, contract, (), ())], [])
+    ways = [Stub(one.credential.method, one) for one in proofs]
+    return asyncio.run(Identifier(ways).identify(Shown(), known, now=NOW))
+
+
+def test_of_several_proofs_the_strongest_is_named_and_only_what_all_allow_is_allowed() -> None:
+    origin = Origin("ed25519", "crd_1", b"base", b"signature")
+    caller = identified(
+        Proof(credential("api_key", scopes="send receive")),
+        Proof(credential("message_signature", scopes="send audit"), origin),
+        Proof(credential("mtls")),
+    ).confirm(b"")
+    assert (caller.method, caller.credential.id) == ("message_signature", "crd_message_signature")
+    assert caller.scopes == frozenset({"send"})
+    assert caller.origin == origin
+
+
+@pytest.mark.parametrize(
+    "other",
+    [credential("mtls", partner="globex"), credential("mtls", role="auditor")],
+    ids=["partner", "role"],
+)
+def test_credentials_of_two_callers_are_those_of_none(other: Credential) -> None:
+    with pytest.raises(CallerError) as caught:
+        identified(Proof(credential("api_key")), Proof(other))
+    assert caught.value.code == "credential_invalid"
+    assert "globex" not in caught.value.text
+
+
+def test_each_way_has_to_be_one_that_the_contract_takes() -> None:
+    with pytest.raises(CallerError, match="does not take mtls"):
+        identified(Proof(credential("api_key")), Proof(credential("mtls")), accept=("api_key",))
+
+
+def test_a_candidate_that_owes_its_body_is_no_caller_before() -> None:
+    def check(body: bytes) -> None:
+        if body != b"good":
+            raise CallerError("signature_invalid", "content-digest")
+
+    found = identified(Proof(credential("api_key"), owed=check))
+    assert found.confirm(b"good").credential.id == "crd_api_key"
+    with pytest.raises(CallerError):
+        found.confirm(b"bad")
+
+
+def test_an_origin_is_one_digest_over_all_its_parts() -> None:
+    origins = [Origin("a", "k", b"ab", b"c"), Origin("a", "k", b"a", b"bc"), Origin("a", "kc", b"ab", b"")]
+    assert len({one.sha256() for one in origins}) == 3
+    assert json.loads(origins[0].to_json()) == {
+        "algorithm": "a",
+        "key_id": "k",
+        "base": "YWI=",
+        "signature": "Yw==",
+    }
+    assert "ab" not in repr(origins[0])

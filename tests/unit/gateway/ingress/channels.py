@@ -59,6 +59,7 @@ def circumstances(idempotency_key: str | None = None, *, record_limit: int = 1_0
         method="api_key",
         credential="crd_1",
         idempotency_key=idempotency_key,
+        signed=None,
         now=NOW,
         origin="https://gw.example",
         log_host="gw.example",

@@ -1,0 +1,76 @@
+"""API keys in the Authorization header: Bearer, or Basic with the key as user name."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.auth.proof import Proof
+from gateway.auth.request import Shown
+from gateway.errors import CallerError
+from partners.api_key import verify_api_key
+from partners.credential import Method
+from partners.directory import Directory
+from partners.errors import CredentialError
+
+MAX_HEADER_CHARACTERS: Final = 1_024
+HOW: Final = "Send Authorization: Bearer KEY, or Basic with the key as user name and no password."
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeys:
+    """The way of API keys: known, right (constant time, unknown ids too) and in force."""
+
+    pepper: bytes = field(repr=False)
+
+    @property
+    def method(self) -> Method:
+        """The kind."""
+        return "api_key"
+
+    def is_shown(self, shown: Shown) -> bool:
+        """Every Authorization header but a bearer token of three parts."""
+        return any(not is_token(value) for value in shown.values("authorization"))
+
+    async def prove(self, shown: Shown, directory: Directory, *, now: int) -> Proof:
+        """Check the key.
+
+        Raises:
+            CallerError: `credential_invalid`, `credential_expired`, `credential_revoked`.
+        """
+        headers = shown.values("authorization")
+        if len(headers) > 1:
+            # Two credentials could name two partners: nobody chooses between them.
+            text = "The request has more than one Authorization header."
+            raise CallerError("credential_invalid", text, hint=HOW)
+        text = _key_text(headers[0])
+        try:
+            return Proof(verify_api_key(text, directory, self.pepper, now=now))
+        except CredentialError as error:
+            raise CallerError(error.code, f"{error}.") from error
+
+
+def is_token(header: str) -> bool:
+    """Whether an Authorization header holds a JSON Web Token rather than a key."""
+    scheme, _, rest = header.strip().partition(" ")
+    return scheme.lower() == "bearer" and rest.count(".") == 2  # noqa: PLR2004 - header, payload, signature
+
+
+def _key_text(header: str) -> str:
+    if len(header) > MAX_HEADER_CHARACTERS:
+        raise CallerError("credential_invalid", "The Authorization header is too long for a key.", hint=HOW)
+    scheme, _, rest = header.strip().partition(" ")
+    rest = rest.strip()
+    if scheme.lower() == "bearer" and rest:
+        return rest
+    if scheme.lower() != "basic":
+        raise CallerError("credential_invalid", "This authorization scheme is not taken.", hint=HOW)
+    try:
+        user, colon, password = base64.b64decode(rest, validate=True).decode("ascii").partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise CallerError("credential_invalid", "The Basic credentials are not base64.", hint=HOW) from error
+    if not colon or password:
+        raise CallerError(
+            "credential_invalid", "Basic takes the key as user name, and an empty password.", hint=HOW
+        )
+    return user
