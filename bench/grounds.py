@@ -68,6 +68,7 @@ def ground_of(kind: Kind, folder: Path) -> Iterator[Ground]:
             place = folder / "kafka"
             place.mkdir()
             ground.kafka = KafkaServer(place)
+            ground.kafka.heap = "1g"
             stack.callback(ground.kafka.kill)
             ground.kafka.start()
             ground.kafka_pid = child_with(str(place / "server.properties"))

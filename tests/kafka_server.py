@@ -59,8 +59,11 @@ def fetch_jars() -> Path:
 class KafkaNode:
     """One process of Kafka, broker and controller in one.
 
-    `servers`: the address that clients take.
+    `servers`: the address that clients take. `heap`: Java's; of 2,000 topics half a gigabyte is too little,
+    and then Kafka still answers those whom it knows, and nobody else.
     """
+
+    heap = "512m"
 
     def __init__(self, folder: Path, port: int, properties: Sequence[str]) -> None:
         """Keep its server.properties in `folder`; the last line of a name counts."""
@@ -93,7 +96,7 @@ class KafkaNode:
     def launch(self) -> None:
         """Start it, and do not wait."""
         command = (
-            *_java("512m"),
+            *_java(self.heap),
             f"-Dlog4j2.configurationFile={_LOG4J}",
             "-cp",
             self._classes,
