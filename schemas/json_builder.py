@@ -40,6 +40,11 @@ _BEYOND = Broken("range", f"is beyond a double, or longer than {_LONGEST_NUMBER}
 _NOT_FINITE = Broken("range", "is not a finite number")
 _SURROGATE = Broken("encoding", "holds a lone surrogate")
 
+
+class _ManyDoubledError(Exception):
+    """Ends the parser early; never leaves this module."""
+
+
 Doubled = dict[int, list[tuple[str, Any]]]
 """By identity of an object: its members whose name stood there before."""
 
@@ -56,7 +61,8 @@ def build_json(raw: bytes, findings: Findings, deep: list[tuple[int, int]] | Non
 
     Raises:
         JsonTextError: no JSON text.
-        DatumError: it nests too deep in more than a hundred places; nothing else is looked at.
+        DatumError: it nests too deep in more than a hundred places, or as many objects have a name twice;
+            nothing else is looked at.
     """
     spans = find_deep(raw) if deep is None else deep
     if len(spans) > MOST_FAULTS:
@@ -71,6 +77,8 @@ def build_json(raw: bytes, findings: Findings, deep: list[tuple[int, int]] | Non
     )
     try:
         value = decoder.decode(text)
+    except _ManyDoubledError:
+        findings.stop(None, "duplicate_key", f"names stand twice in more than {MOST_FAULTS} objects")
     except json.JSONDecodeError as error:
         offset = _uncut(len(text[: error.pos].encode()), spans)
         said = f"is no JSON: {error.msg.rstrip(': ').lower()}"
@@ -130,6 +138,8 @@ def _first_members(pairs: list[tuple[str, Any]], doubled: Doubled) -> dict[str, 
             value[name] = item
     if later:
         doubled[id(value)] = later
+        if len(doubled) > MOST_FAULTS:
+            raise _ManyDoubledError
     return value
 
 

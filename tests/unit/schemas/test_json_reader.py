@@ -100,6 +100,14 @@ def test_errors_after_what_is_too_deep_keep_their_offset() -> None:
     assert (caught.value.offset, caught.value.line) == (203, 2)
 
 
+def test_names_that_stand_twice_in_very_many_objects_are_one_fault() -> None:
+    for count, told in ((100, 100), (101, 1)):
+        with pytest.raises(DatumError) as caught:
+            read_json(b"[" + b",".join([b'{"a":0,"a":1}'] * count) + b"]")
+        assert caught.value.total == told
+        assert {fault.code for fault in caught.value.faults} == {"duplicate_key"}
+
+
 def test_a_faulty_element_does_not_spoil_its_neighbours() -> None:
     deep = b"[" * 200 + b"]" * 200
     assert split_array(b'[{"a":1,"a":2},NaN,' + deep + b",1]") == [b'{"a":1,"a":2}', b"NaN", deep, b"1"]
