@@ -15,7 +15,10 @@ _Value = TypeVar("_Value")
 _MOST_DAYS: Final = 4_096
 _MINUTES: Final = [f"T{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)]
 _SECONDS: Final = [f":{second:02}" for second in range(60)]
+_DAY_SECONDS: Final = 86_400
 _THOUSANDTHS: Final = [f".{thousandth:03}" for thousandth in range(1_000)]
+_MILLIS: Final = 3
+_ENDS: Final = [f'{thousandth}Z"' for thousandth in _THOUSANDTHS]
 
 
 class Clock:
@@ -68,17 +71,21 @@ class Clock:
     def writer(self, leaf: Leaf) -> Callable[[int], str]:
         """The JSON text of a timestamp with `leaf`, faster."""
         dates, unit, digits = self._dates, self._unit, self._digits
-        a_day, a_minute = 86_400 * unit, 60 * unit
+        ends = _ENDS if digits == _MILLIS else ()
 
         def write_moment(units: int) -> str:
-            day, rest = divmod(units, a_day)
-            date = dates.get(day)
-            if date is None:
-                date = leaf.json(day * a_day)[:11]
-                _keep(dates, day, date)
-            minute, rest = divmod(rest, a_minute)
-            second, part = divmod(rest, unit)
-            return f'{date}{_MINUTES[minute]}{_SECONDS[second]}.{part:0{digits}}Z"'
+            second, part = divmod(units, unit)
+            day, second = divmod(second, _DAY_SECONDS)
+            try:
+                return f"{dates[day]}{_MINUTES[second // 60]}{_SECONDS[second % 60]}{ends[part]}"
+            except (KeyError, IndexError):
+                return write_other(day, second, part)
+
+        def write_other(day: int, second: int, part: int) -> str:
+            if day not in dates:
+                _keep(dates, day, leaf.json(day * _DAY_SECONDS * unit)[:11])
+            clock = _MINUTES[second // 60] + _SECONDS[second % 60]
+            return f'{dates[day]}{clock}.{part:0{digits}}Z"'
 
         return write_moment
 

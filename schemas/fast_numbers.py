@@ -19,6 +19,7 @@ ReadNumber = Callable[[bytes, int], tuple[int, int]]
 _MORE: Final = 0x7F
 _SEVEN: Final = 7
 _LONGEST: Final = 10
+_SHIFTS: Final = tuple(range(_SEVEN, _SEVEN * _LONGEST, _SEVEN))
 
 
 @lru_cache(1_024)
@@ -26,19 +27,20 @@ def reader(least: int, most: int) -> ReadNumber:
     """Reads a number from `least` to `most`."""
 
     def read(raw: bytes, at: int) -> tuple[int, int]:
-        rest = shift = 0
-        start = at
-        while True:
-            byte = raw[at]
-            at += 1
-            rest |= (byte & _MORE) << shift
-            if byte <= _MORE:
-                break
-            shift += _SEVEN
-            if at - start >= _LONGEST:
+        rest = byte = raw[at]
+        at += 1
+        if byte > _MORE:
+            for shift in _SHIFTS:
+                byte = raw[at]
+                at += 1
+                # Less one: that takes away the bit by which the byte before said that there is more.
+                rest += (byte - 1) << shift
+                if byte <= _MORE:
+                    break
+            if byte > _MORE or not byte:
                 raise NotMineError
         value = (rest >> 1) ^ -(rest & 1)
-        if (byte == 0 and shift) or not least <= value <= most:
+        if not least <= value <= most:
             raise NotMineError
         return value, at
 
