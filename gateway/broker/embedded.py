@@ -148,8 +148,9 @@ class EmbeddedBroker:
         offset = await self._read(lambda sql: find_offset(sql, found.number, at))
         return found.next if offset is None else offset
 
-    def reader(self) -> EmbeddedReader:
-        """A new reader with nothing assigned."""
+    def reader(self, *, patience_ms: int = 0) -> EmbeddedReader:
+        """A new reader with nothing assigned; patience would save nothing here."""
+        del patience_ms
         reader = EmbeddedReader(self._read, self._forget)
         self._readers = (*self._readers, reader)
         return reader

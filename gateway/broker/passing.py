@@ -32,9 +32,9 @@ class PassingBroker:
         """The first offset whose record time is `at` or later; the end where there is none."""
         return await self._broker.offset_at(partition, at)
 
-    def reader(self) -> Reader:
+    def reader(self, *, patience_ms: int = 0) -> Reader:
         """A new reader with nothing assigned."""
-        return self._broker.reader()
+        return self._broker.reader(patience_ms=patience_ms)
 
     def away_for_ms(self) -> int:
         """How long the broker has been away; 0 while it answers."""

@@ -259,8 +259,12 @@ class Broker(Protocol):
         """
         ...
 
-    def reader(self) -> Reader:
-        """A new reader with nothing assigned."""
+    def reader(self, *, patience_ms: int = 0) -> Reader:
+        """A new reader with nothing assigned.
+
+        `patience_ms`: how long a record may wait at the broker for others, so that they come together. A
+        reader that wants each at once asks the broker once a record, and over all its partitions every time.
+        """
         ...
 
     def away_for_ms(self) -> int:

@@ -94,7 +94,7 @@ class Sequencer:
             LogBehindError: the database is behind what was published from it.
             NamesakeError: the topics are another gateway's.
         """
-        reader = self.broker.reader()
+        reader = self.broker.reader(patience_ms=self.terms.tick_ms // 2)
         renew_at = 0.0
         try:
             while not stop.is_set():

@@ -90,6 +90,17 @@ async def test_records_keep_their_order_in_each_partition(stand: Stand) -> None:
     await reader.close()
 
 
+async def test_a_patient_reader_gets_a_lone_record_too(stand: Stand) -> None:
+    name = fresh_name()
+    topic = await make_topic(stand.host, name)
+    reader = stand.broker.reader(patience_ms=200)
+    reader.assign([start(name, topic.id)])
+    for number in range(3):
+        await stand.broker.append([record(name, b"%d" % number)])
+        assert values(await read_until(reader, 1)) == [b"%d" % number]
+    await reader.close()
+
+
 async def test_a_record_comes_back_as_it_went(stand: Stand) -> None:
     name = fresh_name()
     topic = await make_topic(stand.host, name)

@@ -50,9 +50,11 @@ class Strict(WilfulBroker):
     assigned = 0
     empty = 0
 
-    def reader(self) -> Reader:  # type: ignore[override]  # the embedded one names its own class
+    def reader(  # type: ignore[override]  # the embedded one names its own class
+        self, *, patience_ms: int = 0
+    ) -> Reader:
         """A reader that denies."""
-        return Denying(super().reader(), self)
+        return Denying(super().reader(patience_ms=patience_ms), self)
 
 
 async def until_assigned(broker: Strict) -> None:

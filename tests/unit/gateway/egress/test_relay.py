@@ -427,8 +427,10 @@ class DenyingBroker(EmbeddedBroker):
         self.append = broker.append  # type: ignore[method-assign]  # the other one does it
         self.close = broker.close  # type: ignore[method-assign]  # the other one does it
 
-    def reader(self) -> Reader:  # type: ignore[override]  # the embedded one names its own class
-        return Denying(self._broker.reader(), self._polled)
+    def reader(  # type: ignore[override]  # the embedded one names its own class
+        self, *, patience_ms: int = 0
+    ) -> Reader:
+        return Denying(self._broker.reader(patience_ms=patience_ms), self._polled)
 
 
 async def test_a_topic_that_may_not_be_read_is_told_without_a_flicker_while_others_are_busy(
