@@ -1,4 +1,4 @@
-"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, instances, keys, nonces, uses, facts.
+"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, nonces, uses, quotas, facts.
 
 Rows only: they validate nothing (SQLModel classes with `table=True` never do). Each table has one writing
 role, named in its docstring. Times are Unix milliseconds.
@@ -178,6 +178,30 @@ class CredentialUseRow(SQLModel, table=True):
 
     credential: str = Field(primary_key=True)
     used_at: int = Field(sa_type=BigInteger)
+
+
+class DemandRow(SQLModel, table=True):
+    """Events a second that a process is asked to take of a partner, and `until` when that is believed.
+
+    That process writes.
+    """
+
+    __tablename__ = "gateway_demand"
+
+    partner: str = Field(primary_key=True)
+    owner: str = Field(primary_key=True)
+    wanted: float
+    until: int = Field(sa_type=BigInteger)
+
+
+class UsageRow(SQLModel, table=True):
+    """Bytes that a partner has sent on a day of UTC (days since 1970-01-01); whoever serves adds."""
+
+    __tablename__ = "gateway_usage"
+
+    partner: str = Field(primary_key=True)
+    day: int = Field(primary_key=True)
+    bytes: int = Field(sa_type=BigInteger)
 
 
 class MetaRow(SQLModel, table=True):

@@ -75,6 +75,7 @@ def make_doors(world: World, **values: Any) -> Doors:
     return Doors(
         catalog=parts.catalog,
         ingress=parts.ingress,
+        quotas=parts.quotas,
         administration=parts.administration,
         database=parts.ground.database,
         broker=parts.broker,

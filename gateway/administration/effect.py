@@ -10,28 +10,14 @@ from partners.contract import SECTIONS, Contract, Keep
 
 def without_effect(contract: Contract) -> tuple[str, ...]:
     """One line for each thing in a contract that has no effect yet, or that leaves something without use."""
-    return tuple(f"? {line}" for line in (*_authentication(contract), *_limits(contract), *_lines(contract)))
+    return tuple(f"? {line}" for line in (*_authentication(contract), *_lines(contract)))
 
 
 def _authentication(contract: Contract) -> Iterator[str]:
     terms = contract.authentication
-    if terms.require_signature:
-        yield "authentication.require_signature is kept, not enforced: origin is not proved"
     others = [method for method in terms.accept if method != "api_key"]
     if others:
         yield f"authentication.accept: {', '.join(others)} kept; only api_key is taken"
-
-
-def _limits(contract: Contract) -> Iterator[str]:
-    limits = contract.limits
-    named = {
-        "events_per_second": limits.events_per_second,
-        "bytes_per_day": limits.bytes_per_day,
-        "streams": limits.streams,
-    }
-    kept = [name for name, value in named.items() if value is not None]
-    if kept:
-        yield f"limits: {', '.join(kept)} kept, not enforced"
 
 
 def _lines(contract: Contract) -> Iterator[str]:

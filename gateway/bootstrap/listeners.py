@@ -33,6 +33,7 @@ def make_doors(
     return Doors(
         catalog=parts.catalog,
         ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
+        quotas=parts.quotas,
         administration=parts.administration,
         database=parts.ground.database,
         broker=parts.broker,

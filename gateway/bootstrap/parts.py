@@ -30,6 +30,7 @@ from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
 from gateway.ingress.prepare import Circumstances
 from gateway.ingress.publish import Publisher
+from gateway.ingress.quotas import Quotas
 from gateway.ingress.recovery import Recovery
 from gateway.ingress.refusal_fold import RefusalFold
 from gateway.ingress.refusals import Refusals
@@ -70,6 +71,7 @@ class Parts:
     retention: Retention
     clock_watch: ClockWatch
     callers: Identifier
+    quotas: Quotas
     outside: ExternalRegistry | None = None
 
 
@@ -126,6 +128,7 @@ def wire(
             parked_ms=settings.retention.content,
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
+        quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
         callers=Identifier((ApiKeys(ground.vault.pepper()),)),
         outside=outside,
     )

@@ -81,9 +81,13 @@ def _log(call: Call, origin: str) -> dict[str, object]:
 
 def _limits(call: Call, limits: Limits) -> dict[str, Any]:
     values = call.doors.values
+    standing = call.doors.quotas.left(call.partner.slug, limits)
     return {
+        "left": {one.name: {"left": one.left, "reset_seconds": one.reset} for one in standing},
         "events_per_second": limits.events_per_second,
         "bytes_per_day": limits.bytes_per_day,
+        "streams": limits.streams,
+        "endpoints": limits.endpoints,
         "event_bytes": limits.event_bytes or values.body_bytes,
         "batch_events": values.batch_events,
         "batch_bytes": values.batch_bytes,

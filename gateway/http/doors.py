@@ -14,6 +14,7 @@ from gateway.http.turns import Turns
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import Reading, Received
 from gateway.ingress.outcome import Outcome, Refused
+from gateway.ingress.quotas import Quotas
 from gateway.keys import KeyRing
 
 Clock = Callable[[], int]
@@ -62,6 +63,7 @@ class Doors:
 
     catalog: Catalog
     ingress: Accepts
+    quotas: Quotas
     administration: Administration
     database: Database
     broker: Broker

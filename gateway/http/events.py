@@ -1,6 +1,6 @@
 """POST events: from a request to a submission, from outcomes to an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -44,7 +44,23 @@ async def post_event(call: Call) -> Response:
 
 
 async def _post(call: Call, event_type: str | None) -> Response:
+    """Take events within the partner's quota; our own side has none."""
     _verify_sendable(call)
+    contract = call.snapshot.directory.contract(call.partner.slug)
+    if call.named or contract is None:
+        return await _take(call, event_type, lambda _events, _size: {})
+    quotas, partner, limits = call.doors.quotas, call.partner.slug, contract.limits
+    rates = quotas.enter(partner, limits)
+
+    def spend(events: int, size: int) -> None:
+        rates.update(quotas.spend(partner, limits, events=events, size=size))
+
+    response = await _take(call, event_type, spend)
+    response.headers.update(rates)
+    return response
+
+
+async def _take(call: Call, event_type: str | None, spend: Callable[[int, int], object]) -> Response:
     headers = _headers(call)
     media_type = headers.get("content-type", "")
     prefer = _prefer(call.request.headers.getlist("prefer"))
@@ -66,6 +82,7 @@ async def _post(call: Call, event_type: str | None) -> Response:
         form=form,
     )
     reading = await call.doors.ingress.read(received)
+    spend(1 if isinstance(reading, Refused) else len(reading.items), len(body.sent))
     if isinstance(reading, Refused):
         return await _refuse_whole(call, reading, received, body)
     if not reading.items:

@@ -22,7 +22,9 @@ async def read_stream(call: Call) -> Response:
     tap = _tap(call)
     # The number is that of what a cursor holds; see `_state`.
     bound = ("stream/2", tap.partner, tap.direction, call.query.get("types", ""))
-    with call.doors.stream_turns.turn(_owner(call)):
+    contract = None if call.named else call.snapshot.directory.contract(call.partner.slug)
+    agreed = None if contract is None else contract.limits.streams
+    with call.doors.stream_turns.turn(_owner(call), agreed):
         start = await _start(call, tap, bound)
         bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
         page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from gateway.errors import AwayError
+from gateway.errors import AwayError, CallerError
 
 
 class Turns:
@@ -17,13 +17,17 @@ class Turns:
         self._held: Counter[Hashable] = Counter()
 
     @contextmanager
-    def turn(self, owner: Hashable) -> Iterator[None]:
-        """Have one turn until the block ends.
+    def turn(self, owner: Hashable, agreed: int | None = None) -> Iterator[None]:
+        """Have one turn until the block ends. `agreed`: how many this owner may have by its contract.
 
         Raises:
-            AwayError: `overloaded`: this owner has as many as it may, or all together have. Nobody waits.
+            CallerError: `quota_exceeded`: this owner has as many as were agreed.
+            AwayError: `overloaded`: this owner has as many as anybody, or all together have. Nobody waits.
         """
-        if self._held[owner] >= self._each:
+        if agreed is not None and self._held[owner] >= agreed:
+            text = f"The contract allows {agreed} streams at a time; end one, or try again."
+            raise CallerError("quota_exceeded", text)
+        if agreed is None and self._held[owner] >= self._each:
             text = f"{self._each} streams are read with your credentials, as many as may be; end one"
             raise AwayError("overloaded", f"{text}, or try again")
         if self._held.total() >= self._most:

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.errors import AwayError
+from gateway.errors import AwayError, CallerError
 from gateway.http.turns import Turns
 
 
@@ -23,3 +23,11 @@ def test_only_who_is_over_is_refused() -> None:
             pass
     with turns.turn("a"):
         pass
+
+
+def test_what_was_agreed_goes_before_what_anybody_may() -> None:
+    turns = Turns(most=64, each=1)
+    with turns.turn("a", 2), turns.turn("a", 2):
+        with pytest.raises(CallerError, match="2 streams") as caught, turns.turn("a", 2):
+            pytest.fail("two were agreed")
+        assert caught.value.code == "quota_exceeded"

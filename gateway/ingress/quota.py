@@ -1,0 +1,73 @@
+"""What a partner may send, as values that take the time: a rate of events, and bytes a day.
+
+A bucket holds one second's worth. Whoever finds anything in it may send, a whole batch too: it is then
+overdrawn, and filled up again before the next. So a batch may be larger than a second's worth, and the rate
+holds all the same.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+DAY_MS: Final = 86_400_000
+_SECOND_MS: Final = 1_000
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Events that may be sent now; below zero it is overdrawn. `at`: of the last look, Unix milliseconds."""
+
+    level: float
+    at: int
+
+    def fill(self, rate: float, now: int) -> None:
+        """Add what came in since the last look, one second's worth at most. `rate`: events a second."""
+        gained = rate * max(0, now - self.at) / _SECOND_MS
+        self.level = min(rate, self.level + gained)
+        self.at = max(self.at, now)
+
+    def wait_seconds(self, rate: float) -> int:
+        """Whole seconds until there is one event in it; 0: there is."""
+        return 0 if self.level >= 1 else max(1, ceil((1 - self.level) / rate))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit and how it stands: `most` in `window` seconds, `left` of it, `reset` seconds until more."""
+
+    name: str
+    most: int
+    window: int
+    left: int
+    reset: int
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left."""
+        return self.left <= 0
+
+
+def event_limit(bucket: Bucket, most: int, rate: float) -> Limit:
+    """The limit of events a second. `rate`: this process's part of `most`."""
+    wait = bucket.wait_seconds(rate)
+    return Limit("events", most, 1, 0 if wait else int(bucket.level), wait or 1)
+
+
+def byte_limit(most: int, used: int, now: int) -> Limit:
+    """The limit of bytes a day of UTC."""
+    return Limit(
+        "bytes", most, DAY_MS // _SECOND_MS, max(0, most - used), ceil((DAY_MS - now % DAY_MS) / 1_000)
+    )
+
+
+def rate_headers(limits: tuple[Limit, ...]) -> dict[str, str]:
+    """The header fields that tell a sender; none where there is no limit.
+
+    Source: draft-ietf-httpapi-ratelimit-headers, sections 3 and 4.
+    """
+    if not limits:
+        return {}
+    return {
+        "RateLimit-Policy": ", ".join(f'"{one.name}";q={one.most};w={one.window}' for one in limits),
+        "RateLimit": ", ".join(f'"{one.name}";r={one.left};t={one.reset}' for one in limits),
+    }

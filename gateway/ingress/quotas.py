@@ -1,0 +1,164 @@
+"""Keeps partners to what was agreed: events a second, and bytes a day, over all processes.
+
+Requests are judged by what this process knows; nothing is asked on their path. Once a second each process
+tells the others, in SQL, what it was asked to take of each partner, and takes its part of the rate by its
+part of the demand. So a partner whose connections all lead to one process has the whole rate there, and a
+second after the demand has moved, the parts have followed. Bytes are added up the same way: what others took
+in the last second is not counted yet.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from gateway.database import Database
+from gateway.errors import AwayError, CallerError
+from gateway.ingress.quota import DAY_MS, Bucket, Limit, byte_limit, event_limit, rate_headers
+from gateway.ingress.quota_shares import Heard, Told, exchange, sweep
+from partners.contract import Limits
+
+_ROUND_SECONDS: Final = 1.0
+_SWEEP_ROUNDS: Final = 3_600
+_IDLE_MS: Final = 10_000
+"""After which a partner that sends nothing is told of no more, and its bucket is full in any case."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """What this process knows of a partner today.
+
+    `share`: its part of the rate. `wanted`: events since it told last. `taken`: bytes not told yet; `used`:
+    bytes of all processes, as heard last. `day`: of UTC, of both.
+    """
+
+    bucket: Bucket
+    day: int
+    share: float = 1.0
+    wanted: int = 0
+    taken: int = 0
+    used: int = 0
+    seen_at: int = 0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Quotas:
+    """See the module. `owner`: this process, for the others. `clock`: Unix milliseconds."""
+
+    database: Database
+    clock: Callable[[], int]
+    owner: str
+    _accounts: dict[str, _Account] = field(default_factory=dict, init=False)
+
+    def enter(self, partner: str, limits: Limits) -> dict[str, str]:
+        """Let one more request of a partner in, counted as one event; the header fields for its answer.
+
+        Raises:
+            CallerError: `quota_exceeded`, with the header fields and how long to wait.
+        """
+        standing = self._standing(partner, limits)
+        if not standing:
+            return {}
+        account = self._accounts[partner]
+        account.wanted += 1
+        used_up = next((one for one in standing if one.is_used_up), None)
+        if used_up is not None:
+            raise _refusal(used_up, standing)
+        account.bucket.level -= 1
+        return rate_headers(self._standing(partner, limits))
+
+    def spend(self, partner: str, limits: Limits, *, events: int, size: int) -> dict[str, str]:
+        """Count what a request brought, once it is read; the header fields for its answer.
+
+        `events`: in all, of which one is counted already. `size`: bytes of the body.
+        """
+        if not self._standing(partner, limits):
+            return {}
+        account = self._accounts[partner]
+        account.wanted += max(0, events - 1)
+        account.bucket.level -= max(0, events - 1)
+        account.taken += size
+        return rate_headers(self._standing(partner, limits))
+
+    def left(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
+        """How a partner stands now."""
+        return self._standing(partner, limits)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tell and hear once a second until `stop`, and tell a last time."""
+        rounds = 0
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
+            with suppress(AwayError):
+                await self.exchange()
+                if rounds % _SWEEP_ROUNDS == 0:
+                    await self.database.write(partial(sweep, now=self.clock()))
+                rounds += 1
+
+    async def exchange(self) -> None:
+        """Tell the others, and hear from them. Nothing is asked where nobody sends.
+
+        Raises:
+            StoreError: the database is away; what was to be told is told with the next round.
+        """
+        now = self.clock()
+        for partner, account in list(self._accounts.items()):
+            if now - account.seen_at > _IDLE_MS and not account.taken:
+                del self._accounts[partner]
+        if not self._accounts:
+            return
+        told = Told(
+            {partner: one.wanted / _ROUND_SECONDS for partner, one in self._accounts.items()},
+            {partner: one.taken for partner, one in self._accounts.items()},
+        )
+        heard = await self.database.write(lambda session: exchange(session, self.owner, told, now=now))
+        self._learn(told, heard, now // DAY_MS)
+
+    def _learn(self, told: Told, heard: Heard, day: int) -> None:
+        for partner, taken in told.taken.items():
+            account = self._accounts[partner]
+            wanted = told.wanted[partner]
+            account.share = _share(wanted, *heard.others.get(partner, (0.0, 0)))
+            account.wanted -= round(wanted * _ROUND_SECONDS)
+            if account.day == day:
+                account.taken -= taken
+                account.used = heard.used.get(partner, 0)
+
+    def _standing(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
+        most, size = limits.events_per_second, limits.bytes_per_day
+        if most is None and size is None:
+            return ()
+        now = self.clock()
+        account = self._accounts.get(partner)
+        if account is None:
+            account = self._accounts[partner] = _Account(Bucket(float(most or 0), now), now // DAY_MS)
+        if account.day != now // DAY_MS:
+            account.day, account.taken, account.used = now // DAY_MS, 0, 0
+        account.seen_at = now
+        found = []
+        if most is not None:
+            rate = most * account.share
+            account.bucket.fill(rate, now)
+            found.append(event_limit(account.bucket, most, rate))
+        if size is not None:
+            found.append(byte_limit(size, account.used + account.taken, now))
+        return tuple(found)
+
+
+def _share(wanted: float, others: float, count: int) -> float:
+    """The part of the rate that a process has; one that nobody asks keeps enough for a beginning."""
+    if not count:
+        return 1.0
+    least = 1 / (count + 1) ** 2
+    total = wanted + others
+    return max(least, wanted / total) if total else 1 / (count + 1)
+
+
+def _refusal(limit: Limit, standing: tuple[Limit, ...]) -> CallerError:
+    window = "a second" if limit.window == 1 else "a day"
+    text = f"The contract allows {limit.most} {limit.name} {window}; wait {limit.reset} s."
+    headers = {**rate_headers(standing), "Retry-After": str(limit.reset)}
+    return CallerError("quota_exceeded", text, members={"headers": headers})

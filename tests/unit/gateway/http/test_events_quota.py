@@ -1,0 +1,69 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import House, open_house
+from tests.world import CONTRACT
+
+PATH = "/v1/events/order.placed"
+NOW = 1_795_353_600_000
+LIMITED = CONTRACT + "limits: {events_per_second: 3, bytes_per_day: 1MiB, streams: 1, event_bytes: 200B}\n"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        await opened.world.apply(LIMITED)
+        # It stands still: how fast this machine answers must not matter.
+        opened.world.parts.quotas.clock = lambda: NOW
+        yield opened
+
+
+def order(number: int) -> dict[str, object]:
+    return {"order_id": f"A-{number}", "qty": 1}
+
+
+async def test_each_answer_says_what_is_left_and_the_one_too_many_when_to_come_again(house: House) -> None:
+    async with house.client("acme") as client:
+        first = await client.post(PATH, json=order(0))
+        answers = [await client.post(PATH, json=order(number)) for number in range(1, 12)]
+        me = (await client.get("/v1/me")).json()
+    assert first.status_code == 201
+    policy = '"events";q=3;w=1, "bytes";q=1048576;w=86400'
+    assert first.headers["ratelimit-policy"] == policy
+    assert first.headers["ratelimit"].startswith('"events";r=2;t=1, "bytes";r=10')
+    assert [one.status_code for one in answers] == [201, 201] + [429] * 9
+    refused = answers[2:]
+    body = refused[0].json()
+    assert (body["code"], body["retry"]) == ("quota_exceeded", "later")
+    assert "3 events a second" in body["detail"]
+    assert refused[0].headers["retry-after"] == "1"
+    assert refused[0].headers["ratelimit-policy"] == policy
+    assert me["limits"]["left"]["bytes"]["left"] < 1_048_576
+
+
+async def test_refused_requests_are_read_no_further_and_our_own_side_has_no_quota(house: House) -> None:
+    async with house.client("acme") as client:
+        for _ in range(3):
+            await client.post(PATH, content=b"?" * 100)
+        assert (await client.post(PATH, json=order(1))).status_code == 429
+    async with house.client("operator") as client:
+        path = "/v1/partners/acme/events/order.accepted"
+        answers = [await client.post(path, json=order(number)) for number in range(10)]
+    assert {one.status_code for one in answers} == {201}
+    assert "ratelimit" not in answers[0].headers
+
+
+async def test_a_partner_without_limits_hears_of_none(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "other") as opened, opened.client("acme") as client:
+        answer = await client.post(PATH, json=order(1))
+    assert answer.status_code == 201
+    assert "ratelimit-policy" not in answer.headers
+
+
+async def test_an_event_larger_than_agreed_is_413_and_says_whose_limit_it_is(house: House) -> None:
+    async with house.client("acme") as client:
+        answer = await client.post(PATH, json={**order(1), "customer": "c" * 300})
+    assert (answer.status_code, answer.json()["code"]) == (413, "event_too_large")
+    assert "allows 200" in answer.json()["detail"]

@@ -1,0 +1,145 @@
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.database import Database
+from gateway.errors import CallerError
+from gateway.ingress.quota import DAY_MS
+from gateway.ingress.quota_shares import FRESH_MS, Heard, Told, exchange, sweep
+from gateway.ingress.quotas import Quotas
+from partners.contract import Limits
+
+RATE = Limits(events_per_second=100)
+BYTES = Limits(bytes_per_day=1_000)
+START = 20_000 * DAY_MS
+
+
+@dataclass
+class Clock:
+    now: int = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def quotas(database: Database, clock: Clock, owner: str = "one") -> Quotas:
+    return Quotas(database=database, clock=clock, owner=owner)
+
+
+def entered(some: Quotas, limits: Limits, times: int, partner: str = "acme") -> int:
+    """How many of so many requests got in."""
+    count = 0
+    for _ in range(times):
+        with suppress(CallerError):
+            some.enter(partner, limits)
+            count += 1
+    return count
+
+
+async def test_a_partner_without_limits_is_never_asked(database: Database) -> None:
+    some = quotas(database, Clock())
+    assert entered(some, Limits(), 1_000) == 1_000
+    assert some.enter("acme", Limits()) == {}
+    await some.exchange()
+
+
+async def test_what_is_beyond_the_rate_is_refused_with_when_to_come_again(database: Database) -> None:
+    clock = Clock()
+    some = quotas(database, clock)
+    assert entered(some, RATE, 150) == 100
+    with pytest.raises(CallerError) as caught:
+        some.enter("acme", RATE)
+    assert caught.value.code == "quota_exceeded"
+    headers = caught.value.members["headers"]
+    assert isinstance(headers, dict)
+    assert (headers["Retry-After"], headers["RateLimit"]) == ("1", '"events";r=0;t=1')
+    assert entered(some, RATE, 1, "globex") == 1
+    clock.now += 500
+    assert entered(some, RATE, 150) == 50
+
+
+async def test_the_events_of_a_batch_count_each(database: Database) -> None:
+    clock = Clock()
+    some = quotas(database, clock)
+    some.enter("acme", RATE)
+    headers = some.spend("acme", RATE, events=300, size=1)
+    assert headers["RateLimit"] == '"events";r=0;t=3'
+    clock.now += 1_900
+    assert entered(some, RATE, 1) == 0
+    clock.now += 200
+    assert entered(some, RATE, 1) == 1
+
+
+async def test_two_processes_share_the_rate_by_what_each_is_asked(database: Database) -> None:
+    clock = Clock()
+    one, two = quotas(database, clock), quotas(database, clock, "two")
+    passed = 0
+    for second in range(20):
+        got = entered(one, RATE, 300) + entered(two, RATE, 100)
+        await one.exchange()
+        await two.exchange()
+        clock.now += 1_000
+        if second >= 3:
+            passed += got
+    assert passed == pytest.approx(17 * 100, rel=0.1)
+    assert entered(one, RATE, 300) > 2 * entered(two, RATE, 100)
+
+
+async def test_the_rate_follows_when_all_comes_to_one_process(database: Database) -> None:
+    clock = Clock()
+    one, two = quotas(database, clock), quotas(database, clock, "two")
+    for each in (one, two):
+        entered(each, RATE, 200)
+        await each.exchange()
+    last = 0
+    for _ in range(2 + FRESH_MS // 1_000):
+        clock.now += 1_000
+        last = entered(one, RATE, 200)
+        await one.exchange()
+    assert last == 100
+
+
+async def test_bytes_of_a_day_are_counted_over_processes_and_restarts(database: Database) -> None:
+    clock = Clock()
+    one, two = quotas(database, clock), quotas(database, clock, "two")
+    one.enter("acme", BYTES)
+    one.spend("acme", BYTES, events=1, size=600)
+    two.enter("acme", BYTES)
+    two.spend("acme", BYTES, events=1, size=300)
+    await one.exchange()
+    await two.exchange()
+    await one.exchange()
+    assert [limit.left for limit in one.left("acme", BYTES)] == [100]
+    later = quotas(database, clock, "three")
+    later.enter("acme", BYTES)
+    await later.exchange()
+    assert later.spend("acme", BYTES, events=1, size=100)["RateLimit"] == '"bytes";r=0;t=86400'
+    with pytest.raises(CallerError, match="1000 bytes a day; wait 86400 s"):
+        later.enter("acme", BYTES)
+    clock.now += DAY_MS
+    assert entered(later, BYTES, 1) == 1
+
+
+async def test_a_partner_that_sends_nothing_is_forgotten_and_so_is_the_past(database: Database) -> None:
+    clock = Clock()
+    some = quotas(database, clock)
+    some.enter("acme", RATE)
+    some.spend("acme", RATE, events=1, size=7)
+    await some.exchange()
+    with database.begin() as session:
+        heard = exchange(session, "another", Told({"acme": 1.0}, {"acme": 0}), now=clock.now)
+    assert heard == Heard({"acme": (1.0, 1)}, {"acme": 7})
+    clock.now += 40 * DAY_MS
+    await some.exchange()
+    with database.begin() as session:
+        sweep(session, now=clock.now)
+        assert exchange(session, "x", Told({"acme": 1.0}, {}), now=START) == Heard({}, {})
