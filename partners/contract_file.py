@@ -4,7 +4,6 @@ The text is an outsider's: nothing in it is executed or constructed, sizes and d
 error that leaves this module is `ContractFileError`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -36,7 +35,6 @@ from partners.yaml_tree import Items, is_clean, read_tree, walk
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_FILES_BYTES: Final = 8 * 1024 * 1024
 
-_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.[a-z0-9][a-z0-9_]*)*")
 _DEFAULT_LEVEL: Final[dict[Direction, Compatibility]] = {"inbound": "BACKWARD", "outbound": "FORWARD"}
 
 
@@ -143,7 +141,7 @@ def _lines(slot: Slot, *, direction: Direction, partner: str) -> tuple[Terms, ..
 
 def _terms(slot: Slot, *, event_type: str, direction: Direction, partner: str) -> Terms:
     line = slot.form()
-    pointers = each(form.pointer, limit=16)
+    pointers = each(form.pointer, limit=sections.MAX_SEARCH)
     forward: Forward | None = None
     if direction == "inbound":
         forward = line.take("forward", partial(_forward, partner=partner, event_type=event_type), None)
@@ -168,7 +166,7 @@ def _terms(slot: Slot, *, event_type: str, direction: Direction, partner: str) -
 
 def _id_rule(slot: Slot) -> IdRule:
     if isinstance(slot.node, Items):
-        pointers = each(form.pointer, limit=8)(slot)
+        pointers = each(form.pointer, limit=sections.MAX_ID_POINTERS)(slot)
         if not slot.node.items:
             raise SlotError("length", "is an empty list; name a pointer, or write 'required' or 'generated'")
         return IdRule("pointers", pointers)
@@ -199,7 +197,7 @@ def _type_named(name: str, _: Slot) -> str:
 
 
 def _verify_type(name: str) -> str:
-    if len(name) > 128 or _TYPE.fullmatch(name) is None:  # noqa: PLR2004 - as the message says
+    if len(name) > sections.MAX_TYPE or sections.TYPE.fullmatch(name) is None:
         raise SlotError(
             "format",
             "an event type is words of a-z, 0-9 and '_' joined by dots, at most 128 characters: order.placed",

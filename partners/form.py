@@ -18,14 +18,15 @@ from partners.yaml_tree import Items, Members, Node, Scalar
 T = TypeVar("T")
 U = TypeVar("U")
 
-_DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})(s|m|h|d|w|y)")
+DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})(s|m|h|d|w|y)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 365 * 86_400}
-_SIZE: Final = re.compile(r"(0|[1-9][0-9]{0,11})(B|KiB|MiB|GiB|TiB)")
+SIZE: Final = re.compile(r"(0|[1-9][0-9]{0,11})(B|KiB|MiB|GiB|TiB)")
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
-_PATH: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
-_MAX_POINTER: Final = 512
-_MAX_PATH: Final = 200
+POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
+PATH: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
+MAX_TEXT: Final = 200
+MAX_POINTER: Final = 512
+MAX_PATH: Final = 200
 _MAX_GUESSED: Final = 64
 
 
@@ -151,7 +152,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; one of: {', '.join(sorted(known))}" if known else ""
 
 
-def text(slot: Slot, *, limit: int = 200) -> str:
+def text(slot: Slot, *, limit: int = MAX_TEXT) -> str:
     """Read a text of one line."""
     value = slot.node.value if isinstance(slot.node, Scalar) else None
     if not isinstance(value, str):
@@ -204,7 +205,7 @@ def duration(low: int, high: int) -> Callable[[Slot], int]:
     """Make a reader of durations (`15s`, `5m`, `24h`, `90d`, `2w`, `7y`), in seconds."""
 
     def read(slot: Slot) -> int:
-        found = _DURATION.fullmatch(_plain(slot))
+        found = DURATION.fullmatch(_plain(slot))
         if found is None:
             raise SlotError("format", "write a duration as a number and a unit: 15s, 5m, 24h, 90d, 2w or 7y")
         return _within(int(found[1]) * _SECONDS[found[2]], low, high, _duration_words)
@@ -216,7 +217,7 @@ def size(low: int, high: int) -> Callable[[Slot], int]:
     """Make a reader of sizes (`256KiB`, `5GiB`), in bytes."""
 
     def read(slot: Slot) -> int:
-        found = _SIZE.fullmatch(_plain(slot))
+        found = SIZE.fullmatch(_plain(slot))
         if found is None:
             raise SlotError("format", "write a size as a number and a unit: 512B, 256KiB, 8MiB, 5GiB or 1TiB")
         return _within(int(found[1]) * _BYTES[found[2]], low, high, lambda number: f"{number}B")
@@ -226,8 +227,8 @@ def size(low: int, high: int) -> Callable[[Slot], int]:
 
 def pointer(slot: Slot) -> str:
     """Read a JSON Pointer to a value inside the event. Source: RFC 6901, section 3."""
-    value = text(slot, limit=_MAX_POINTER)
-    if _POINTER.fullmatch(value) is None:
+    value = text(slot, limit=MAX_POINTER)
+    if POINTER.fullmatch(value) is None:
         raise SlotError(
             "format", "write a JSON Pointer: /order_id, or /lines/0/id ('~' is ~0, '/' in a name is ~1)"
         )
@@ -236,9 +237,9 @@ def pointer(slot: Slot) -> str:
 
 def path(slot: Slot) -> str:
     """Read the path of a file beside this one: relative, downwards, of plain characters."""
-    value = text(slot, limit=_MAX_PATH)
+    value = text(slot, limit=MAX_PATH)
     steps = value.split("/")
-    if _PATH.fullmatch(value) is None or any(step in {".", ".."} for step in steps):
+    if PATH.fullmatch(value) is None or any(step in {".", ".."} for step in steps):
         raise SlotError(
             "format",
             "write a path relative to this file, such as schemas/order.avsc: no leading '/', no '.' or '..', "

@@ -17,7 +17,7 @@ PartnerState = Literal["provisioning", "active", "suspended", "closed"]
 RESERVED_SLUGS: Final = frozenset({"house"})
 """Names of parties that are no partners."""
 
-_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def verify_slug(text: str) -> str:
@@ -26,7 +26,7 @@ def verify_slug(text: str) -> str:
     Raises:
         SlugError: it is not; says which rule it breaks.
     """
-    if _SLUG.fullmatch(text) is None:
+    if SLUG.fullmatch(text) is None:
         raise SlugError(
             "a partner's slug is 1 to 63 characters of a-z, 0-9 and '-', "
             "beginning and ending in a letter or a digit"

@@ -24,26 +24,33 @@ from partners.form import Slot, did_you_mean, each, shown
 from partners.yaml_tree import Items, Scalar
 
 MAX_TYPES: Final = 500
+MAX_TYPE: Final = 128
+MAX_CERTIFICATES: Final = 16
+MAX_HOSTS: Final = 64
+MAX_ATTEMPTS: Final = 32
+MAX_ID_POINTERS: Final = 8
+MAX_SEARCH: Final = 16
 VERIFICATIONS: Final[tuple[Literal["required", "none"], ...]] = ("required", "none")
 
 _DAY: Final = 86_400
 _CENTURY: Final = 36_500 * _DAY
-_MAX_CONTACTS: Final = 16
+MAX_CONTACTS: Final = 16
 _MAX_EVENT_BYTES: Final = 16 * 2**20
-_MAX_DECLARED: Final = 100
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_RATE: Final = re.compile(r"([1-9][0-9]{0,5})(?:/s)?")
+MAX_DECLARED: Final = 100
+TYPE: Final = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.[a-z0-9][a-z0-9_]*)*")
+NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+RATE: Final = re.compile(r"([1-9][0-9]{0,5})(?:/s)?")
 
 
 def contacts(slot: Slot) -> tuple[tuple[str, str], ...]:
     """Read `contacts`: role and e-mail address, in the order of the file."""
     slots = slot.form().slots()
-    if len(slots) > _MAX_CONTACTS:
-        raise SlotError("length", f"names {len(slots)} contacts; at most {_MAX_CONTACTS} are allowed")
+    if len(slots) > MAX_CONTACTS:
+        raise SlotError("length", f"names {len(slots)} contacts; at most {MAX_CONTACTS} are allowed")
     found = []
     for role, one in slots:
         address = one.read(_email, None)
-        if _NAME.fullmatch(role.replace("_", "-")) is None:
+        if NAME.fullmatch(role.replace("_", "-")) is None:
             detail = "a contact's role is a-z, 0-9, '-' and '_', such as technical"
             one.sink.add(one.line, one.pointer, "format", detail)
         elif address is not None:
@@ -66,7 +73,7 @@ def authentication(slot: Slot) -> Authentication:
     value = Authentication(
         accept=section.take("accept", each(form.choice(methods), limit=len(methods)), ("api_key",)),
         require_signature=section.take("require_signature", form.flag, False),  # noqa: FBT003 - the default
-        certificates=section.take("certificates", each(form.path, limit=16), ()),
+        certificates=section.take("certificates", each(form.path, limit=MAX_CERTIFICATES), ()),
         oauth=section.take("oauth", _oauth, None),
     )
     section.close()
@@ -118,7 +125,7 @@ def _delays(slot: Slot) -> tuple[int, ...]:
     """Read a schedule by name, or as a list of the waits before each attempt."""
     if isinstance(slot.node, Items):
         wait = form.duration(0, 30 * _DAY)
-        delays = [item.read(wait, 0) for item in slot.items(32)]
+        delays = [item.read(wait, 0) for item in slot.items(MAX_ATTEMPTS)]
         if not delays or delays[0] != 0:
             raise SlotError("range", "the first attempt is made at once: begin the list with 0s")
         return tuple(delays)
@@ -134,7 +141,7 @@ def endpoints(
     `is_exempt`: plain HTTP to loopback is allowed.
     """
     section = slot.form()
-    hosts = section.take("hosts", each(_host, limit=64), ())
+    hosts = section.take("hosts", each(_host, limit=MAX_HOSTS), ())
     usual = EndpointRules()
     verification = section.take("verification", form.choice(VERIFICATIONS), usual.verification)
 
@@ -155,7 +162,7 @@ def _all_declared(
     slot: Slot, *, read: Callable[[Slot], DeclaredEndpoint], limit: int | None
 ) -> tuple[DeclaredEndpoint, ...]:
     found: dict[str, DeclaredEndpoint] = {}
-    slots = slot.items(_MAX_DECLARED)
+    slots = slot.items(MAX_DECLARED)
     if limit is not None and len(slots) > limit:
         raise SlotError(
             "range", f"declares {len(slots)} endpoints, but limits.endpoints is {limit}: raise it"
@@ -191,7 +198,7 @@ def _declared(
 
 def _endpoint_name(slot: Slot) -> str:
     name = form.text(slot)
-    if _NAME.fullmatch(name) is None:
+    if NAME.fullmatch(name) is None:
         raise SlotError("format", "a name is 1 to 63 characters of a-z, 0-9 and '-', such as orders-hook")
     return name
 
@@ -208,7 +215,7 @@ def _received(slot: Slot, *, received: frozenset[str]) -> str:
 
 def _rate(slot: Slot) -> int:
     value = slot.node.value if isinstance(slot.node, Scalar) else None
-    found = _RATE.fullmatch(str(value))
+    found = RATE.fullmatch(str(value))
     if found is None:
         raise SlotError("format", "write a rate as a number of events per second: 50/s")
     return int(found[1])

@@ -3,11 +3,12 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar, cast
 
 from pydantic import TypeAdapter
 from sqlalchemy import delete, insert, text, update
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from partners.contract import Contract, ContractFile, Line
@@ -146,6 +147,37 @@ def contract_file(session: Session, slug: str, number: int) -> tuple[ContractFil
         return None
     file = ContractFile(row.file, row.text, _contract(row), _FILES.validate_json(row.files))
     return file, _LINES.validate_json(row.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One contract that was in force.
+
+    `applied_at`: Unix milliseconds. `applied_by`: the id of a credential, or a role.
+    """
+
+    number: int
+    file_name: str
+    sha256: bytes
+    applied_at: int
+    applied_by: str
+
+
+def contract_revisions(session: Session, slug: str) -> list[Revision]:
+    """List the revisions of a partner's contract, newest first, without their texts."""
+    columns = (
+        col(ContractRow.revision),
+        col(ContractRow.file),
+        col(ContractRow.sha256),
+        col(ContractRow.applied_at),
+        col(ContractRow.applied_by),
+    )
+    rows = session.execute(
+        select_columns(*columns)
+        .where(col(ContractRow.partner) == slug)
+        .order_by(col(ContractRow.revision).desc())
+    )
+    return [Revision(*row) for row in rows]
 
 
 def insert_contract(

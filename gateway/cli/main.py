@@ -10,6 +10,7 @@ import typer
 from gateway.cli import (
     account,
     configuration,
+    contract,
     contracts,
     database,
     doctor,
@@ -34,6 +35,7 @@ _GROUPS = (
     database,
     doctor,
     configuration,
+    contract,
     contracts,
     partners,
     types,

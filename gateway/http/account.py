@@ -1,17 +1,22 @@
 """Who I am, and what was agreed: `/v1/me` and the contract."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from audit import log
 from audit.note import VerifierKey
 from gateway.http.guard import Call, not_found
+from gateway.http.pages import page_response
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import store
-from partners.contract import Limits
+from partners.contract import ContractFile, Limits
 from partners.partner import Partner
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+_NEWEST: Final = 9_999_999_999
 
 
 async def show_me(call: Call) -> Response:
@@ -44,8 +49,46 @@ async def show_contract(call: Call) -> Response:
     found = await call.doors.database.read(lambda session: store.contract_file(session, slug, revision))
     if found is None:
         raise not_found()
-    file = found[0]
-    body = {
+    body = _whole(slug, revision, found[0])
+    return json_response(body, headers={"ETag": f'"{revision}"'})
+
+
+async def list_revisions(call: Call) -> Response:
+    """Every contract that was in force, newest first."""
+    slug = call.partner.slug
+    rows = await call.doors.database.read(lambda session: store.contract_revisions(session, slug))
+    return page_response(
+        call,
+        rows,
+        # Newest first, though pages go by growing keys.
+        key=lambda one: f"{_NEWEST - one.number:010}",
+        item=_revision,
+        bound=("revisions", slug),
+    )
+
+
+async def show_revision(call: Call) -> Response:
+    """One contract that was in force, with its files."""
+    text, slug = call.part("revision"), call.partner.slug
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    found = await call.doors.database.read(lambda session: store.contract_file(session, slug, number))
+    if found is None:
+        raise not_found()
+    return json_response(_whole(slug, number, found[0]))
+
+
+def _revision(one: store.Revision) -> dict[str, object]:
+    return {
+        "revision": one.number,
+        "applied_at": format_instant(one.applied_at),
+        "applied_by": one.applied_by,
+        "file_name": one.file_name,
+        "sha256": one.sha256.hex(),
+    }
+
+
+def _whole(slug: str, revision: int, file: ContractFile) -> dict[str, object]:
+    return {
         "partner": slug,
         "revision": revision,
         "file_name": file.name,
@@ -53,7 +96,6 @@ async def show_contract(call: Call) -> Response:
         "files": dict(file.files),
         "sha256": file.sha256().hex(),
     }
-    return json_response(body, headers={"ETag": f'"{revision}"'})
 
 
 async def _partner(call: Call, partner: Partner) -> dict[str, object]:

@@ -76,6 +76,8 @@ GATES: Final[Sequence[Gate]] = (
     *_both("GET /v1/history/{ref}/proof", "PA", history.show_proof, "audit", history.ONE_OFFERED),
     _gate("GET /v1/me", "own", ME, account.show_me),
     *_both("GET /v1/contract", "PA", account.show_contract),
+    *_both("GET /v1/contract/revisions", "PA", account.list_revisions, None, pages.OFFERED),
+    *_both("GET /v1/contract/revisions/{revision}", "PA", account.show_revision),
     *_both("GET /v1/types", "P", types.list_types, None, pages.OFFERED),
     *_both("GET /v1/types/{type}", "P", types.show_type),
     *_both("GET /v1/types/{type}/schema", "P", types.show_type_schema, None, types.SCHEMA_OFFERED),

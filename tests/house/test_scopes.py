@@ -6,6 +6,8 @@ from gateway.http.gates import GATES
 SELF = {
     "GET /v1/me",
     "GET /v1/contract",
+    "GET /v1/contract/revisions",
+    "GET /v1/contract/revisions/{revision}",
     "GET /v1/types",
     "GET /v1/types/{type}",
     "GET /v1/types/{type}/schema",
@@ -15,6 +17,8 @@ SELF = {
 # The same of a partner, for our side; and what an operator watches.
 OURS = {
     "GET /v1/partners/{p}/contract",
+    "GET /v1/partners/{p}/contract/revisions",
+    "GET /v1/partners/{p}/contract/revisions/{revision}",
     "GET /v1/partners/{p}/types",
     "GET /v1/partners/{p}/types/{type}",
     "GET /v1/partners/{p}/types/{type}/schema",

@@ -1,0 +1,71 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.unit.gateway.cli.conftest import Desk, Shell
+
+
+def test_a_new_contract_explains_itself_and_has_no_problem(shell: Shell, tmp_path: Path) -> None:
+    begun = shell.run("contract", "init", "acme", "--dir", str(tmp_path))
+    assert begun.code == 0
+    assert sorted(begun.out.splitlines()) == sorted(
+        str(tmp_path / name) for name in ("acme.yaml", "schemas/order_placed.avsc", "contract.schema.json")
+    )
+    looked = shell.run("contract", "lint", str(tmp_path / "acme.yaml"))
+    assert (looked.code, looked.out) == (0, "acme.yaml: acme, 1 files: no problem found\n")
+    again = shell.run("contract", "init", "acme", "--dir", str(tmp_path))
+    assert again.code == 2
+    assert "nothing was written" in again.err
+
+
+def test_a_slug_that_is_none_makes_no_file(shell: Shell, tmp_path: Path) -> None:
+    ended = shell.run("contract", "init", "../acme", "--dir", str(tmp_path))
+    assert ended.code != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lint_tells_of_every_problem_of_contracts_and_of_their_schemas(shell: Shell, tmp_path: Path) -> None:
+    shell.run("contract", "init", "acme", "--dir", str(tmp_path))
+    (tmp_path / "schemas/order_placed.avsc").write_text(
+        '{"type":"record","name":"R","fields":[{"name":"x"}]}'
+    )
+    ended = shell.run("contract", "lint", str(tmp_path))
+    assert ended.code == 6
+    assert "schemas/order_placed.avsc" in ended.err
+    assert "/fields/0" in ended.err
+
+
+async def test_what_is_in_force_is_pulled_linted_and_no_change(desk: Desk, tmp_path: Path) -> None:
+    await desk.run("apply", "-f", desk.contract(), "--yes")
+    folder = tmp_path / "pulled"
+    pulled = await desk.run("contract", "pull", "bolt", "--dir", str(folder))
+    assert pulled.code == 0
+    assert (await desk.run("contract", "lint", str(folder))).code == 0
+    assert (await desk.run("diff", "-f", str(folder))).code == 0
+    await asyncio.to_thread((folder / "order.avsc").write_text, "mine")
+    asked = await desk.run("contract", "pull", "bolt", "--dir", str(folder))
+    assert asked.code == 2
+    assert await asyncio.to_thread((folder / "order.avsc").read_text) == "mine"
+    assert (await desk.run("contract", "pull", "bolt", "--dir", str(folder), "--yes")).code == 0
+    assert await asyncio.to_thread((folder / "order.avsc").read_text) != "mine"
+
+
+async def test_every_revision_can_be_listed_and_shown(desk: Desk) -> None:
+    path = desk.contract()
+    first = await asyncio.to_thread(Path(path).read_text)
+    await desk.run("apply", "-f", path, "--yes")
+    await asyncio.to_thread(Path(path).write_text, first + "limits: {streams: 3}\n")
+    await desk.run("apply", "-f", path, "--yes")
+    listed = (await desk.run("contract", "revisions", "bolt", "--json")).document()["items"]
+    assert [one["revision"] for one in listed] == [2, 1]
+    assert all(one["applied_by"].startswith("crd_") for one in listed)
+    assert (await desk.run("contract", "show", "bolt", "--revision", "1")).out == first
+    assert "streams: 3" in (await desk.run("contract", "show", "bolt")).out
+    assert (await desk.run("contract", "show", "bolt", "--revision", "9")).code == 4
+
+
+@pytest.mark.parametrize("revision", ["0", "-1", "9" * 12, "x"])
+async def test_a_revision_that_cannot_be_is_not_found_or_refused(desk: Desk, revision: str) -> None:
+    await desk.run("apply", "-f", desk.contract(), "--yes")
+    assert (await desk.run("contract", "show", "bolt", "--revision", revision)).code in {2, 4}
