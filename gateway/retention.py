@@ -1,9 +1,9 @@
 """Nothing grows for ever: claims and content are dropped once their time is over.
 
-A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It also
-stays as long as the content as received, which it holds and its receipt promises to keep. Parked deliveries go
-with the content they hold, nonces with the signatures that bore them. Topics are cut by the broker itself; log
-entries stay.
+A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It
+also stays as long as the content as received, which it holds and its receipt promises to keep. Parked
+deliveries go with the content they hold, nonces with the signatures that bore them. Topics are cut by the
+broker itself; log entries stay.
 """
 
 import asyncio
