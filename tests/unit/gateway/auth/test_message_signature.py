@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth.message_signature import MessageSignatures, required
+from gateway.auth.message_signature import MessageSignatures
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.auth.signature_base import Site
+from gateway.auth.signature_policy import required
 from gateway.errors import CallerError
 from partners.credential import Credential
 from partners.directory import Directory
