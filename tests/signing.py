@@ -53,7 +53,7 @@ def credential_of(
     role: Role = "partner",
     scopes: frozenset[Scope] = ALL,
     not_before: int = 0,
-    not_after: int = 1 << 50,
+    not_after: int = 4_000_000_000_000,
     revoked_at: int | None = None,
 ) -> Credential:
     """A credential whose `match` is its own id."""
