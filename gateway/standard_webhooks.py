@@ -32,8 +32,8 @@ _MAX_SIGNATURES = 20
 _MAX_HEADER = 4096
 _WORDS = {
     "credential_missing": "webhook-id, webhook-timestamp and webhook-signature must all be there",
-    "signature_invalid": "webhook-signature: none fits webhook-id, webhook-timestamp and body",
-    "signature_stale": "webhook-timestamp is too far from now: check the sender's clock",
+    "signature_invalid": '"webhook-signature": none fits webhook-id, webhook-timestamp and body',
+    "signature_stale": '"webhook-timestamp" is too far from now: check the sender\'s clock',
 }
 _SECONDS = re.compile(r"[0-9]{1,12}\Z")
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}\Z")

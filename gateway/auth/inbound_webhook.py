@@ -126,7 +126,7 @@ def _verify_nothing_beside(shown: Shown) -> None:
         if name.startswith("ce-") or name == "idempotency-key":
             raise CallerError(
                 "signature_invalid",
-                f"{name[:128]}: a webhook's signature covers no such header; leave it out.",
+                f'"{name[:128]}": a webhook signature covers no such header; leave it out.',
                 hint="What the event is belongs in the body: its data, or a CloudEvent in JSON.",
                 members={"component": name[:128]},
             )

@@ -99,9 +99,7 @@ class MessageSignatures:
     def _credential(self, described: Described, directory: Directory) -> Credential:
         credential = directory.credential("message_signature", described.string("keyid") or "")
         if credential is None:
-            text = (
-                "keyid: there is no such key; it is the id of the credential that your public key has here."
-            )
+            text = '"keyid": there is no such key; it is the id of the credential with your public key.'
             raise CallerError("credential_invalid", text, members={"component": "keyid"})
         return credential
 
@@ -127,7 +125,7 @@ def _key(credential: Credential) -> PublicKey:
     try:
         return load_key(credential.secret)
     except CallerError as error:
-        text = "keyid: the public key of this credential cannot be used; register another."
+        text = '"keyid": the public key of this credential cannot be used; register another.'
         raise CallerError("credential_invalid", text, members={"component": "keyid"}) from error
 
 

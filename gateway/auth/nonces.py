@@ -53,7 +53,7 @@ class Nonces:
         if not await self._writes.submit(Use(credential, nonce, now + KEPT_MS)):
             raise CallerError(
                 "signature_replayed",
-                "nonce: a request was signed with it before.",
+                '"nonce": a request was signed with it before.',
                 hint="Sign each request anew, with a new nonce of 128 random bits.",
                 members={"component": "nonce"},
             )

@@ -89,9 +89,8 @@ class Described:
 
 def refused(component: str, text: str, **members: object) -> CallerError:
     """The refusal that names the component which failed."""
-    hint = "See docs/signing.md: what has to be signed, and how."
     return CallerError(
-        "signature_invalid", f"{component}: {text}.", hint=hint, members={"component": component, **members}
+        "signature_invalid", f'"{component}": {text}.', members={"component": component, **members}
     )
 
 

@@ -157,5 +157,5 @@ def whole_field(shown: Shown, name: str) -> str:
 def _stale(component: str, text: str) -> CallerError:
     hint = "Set the clock right, and sign each request anew; GET /v1/me says what our clock says."
     return CallerError(
-        "signature_stale", f"{component}: {text}.", hint=hint, members={"component": component}
+        "signature_stale", f'"{component}": {text}.', hint=hint, members={"component": component}
     )

@@ -15,7 +15,7 @@ HELLO_256 = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
 
 def test_the_digest_of_the_rfc_is_that_of_its_body() -> None:
     verify_digests(read_digests(HELLO_256), HELLO)
-    with pytest.raises(CallerError, match=r"content-digest: the sha-256 digest") as caught:
+    with pytest.raises(CallerError, match=r'"content-digest": the sha-256 digest') as caught:
         verify_digests(read_digests(HELLO_256), HELLO[:-1])
     assert caught.value.members["component"] == "content-digest"
 

@@ -140,7 +140,7 @@ def test_what_could_be_changed_on_the_way_must_be_covered(draft: Draft, missing:
     whole += [name for name in (*(["@query"] if draft.query else []), *draft.fields()) if name != missing]
     error = failure(signed(replace(draft, covered=whole)))
     assert (error.code, error.members["component"]) == ("signature_invalid", missing)
-    assert error.text.startswith(f"{missing}: ")
+    assert error.text.startswith(f'"{missing}": ')
 
 
 def test_what_is_required_follows_from_what_is_sent() -> None:
