@@ -133,13 +133,7 @@ def wire(
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
-        callers=Identifier(
-            (
-                ApiKeys(ground.vault.pepper()),
-                MessageSignatures(site_of(settings.origin), Nonces(ground.database)),
-                InboundWebhooks(ground.vault.open),
-            )
-        ),
+        callers=_callers(ground),
         outside=outside,
     )
 
@@ -165,6 +159,16 @@ def make_guard(ground: Ground, broker: Broker) -> Guard:
 def owner() -> str:
     """A random id of this process, for leases."""
     return secrets.token_hex(8)
+
+
+def _callers(ground: Ground) -> Identifier:
+    return Identifier(
+        (
+            ApiKeys(ground.vault.pepper()),
+            MessageSignatures(site_of(ground.settings.origin), Nonces(ground.database)),
+            InboundWebhooks(ground.vault.open),
+        )
+    )
 
 
 def _ingress(
