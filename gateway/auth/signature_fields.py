@@ -32,6 +32,7 @@ _LABEL: Final = re.compile(rf"({_KEY})=")
 _ITEM: Final = re.compile(_BARE)
 _PARAMETER: Final = re.compile(rf"; *({_KEY})(?:=({_BARE}))?")
 _BYTES: Final = re.compile(r":([A-Za-z0-9+/=]*):")
+_ESCAPE: Final = re.compile(r"\\(.)")
 _COMMA: Final = re.compile(r"[ \t]*,[ \t]*")
 
 
@@ -71,7 +72,8 @@ class Described:
             return None
         if not raw.startswith('"'):
             raise refused(name, f"the parameter {name} must be a string in double quotes")
-        return re.sub(r"\\(.)", r"\1", raw[1:-1])
+        text = raw[1:-1]
+        return _ESCAPE.sub(r"\1", text) if "\\" in text else text
 
     def integer(self, name: str) -> int | None:
         """A parameter that is a whole number of seconds; None where it is not there.

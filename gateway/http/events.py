@@ -103,7 +103,8 @@ def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
         credential=call.known.credential.id,
         # A key names one request; the events of a batch name themselves.
         idempotency_key=None if reading.batch else _idempotency_key(call),
-        signed=call.known.origin,
+        # What our own side sends has our receipt; only a partner's signature proves something against it.
+        signed=None if call.named else call.known.origin,
         message_id=None if reading.batch else call.known.message_id,
     )
 

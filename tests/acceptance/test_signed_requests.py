@@ -382,6 +382,14 @@ async def test_a_contract_that_requires_a_signature_gets_one_or_no_event(site: S
     assert (await post(site, path, other, headers)).status_code == 201
 
 
+async def test_our_own_sides_signature_proves_the_caller_and_claims_no_origin(site: Site) -> None:
+    draft = order("T-1", path="/v1/partners/strict/events/order.accepted")
+    answer = await site.ask(draft, draft.signed(private_key(ED25519), "crd_team"))
+    assert answer.status_code == 201, answer.text
+    members = evidence_of(answer)
+    assert (members["origin"], members["auth"]["method"]) == ("none", "message_signature")
+
+
 async def test_a_shared_secret_alone_is_no_signature_of_the_senders(site: Site) -> None:
     sealed = site.house.world.parts.ground.vault.seal(SECRET, place_of_secret("crd_strict_hook"))
     await insert(site.house, credential_of("crd_strict_hook", "hmac", SHARED + sealed, partner="strict"))
