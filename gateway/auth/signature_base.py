@@ -17,6 +17,9 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _TOKEN: Final = re.compile(r"[a-z0-9!#$%&'*+\-.^_`|~]{1,128}")
 _FIELD: Final = re.compile(r"[\t -~]*")
 _CIRCULAR: Final = frozenset({"signature", "signature-input"})
+_SECRETS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
+"""What is signed is kept and shown as evidence: a secret among it would be too."""
+
 _DIGEST_DIGITS: Final = 16
 
 
@@ -86,6 +89,8 @@ def _value(name: str, shown: Shown, site: Site) -> str:
         raise refused(
             "signature-input", "a signature covers header fields by name, in lower case, but not itself"
         )
+    if name in _SECRETS:
+        raise refused(name, "what is signed is kept and shown as evidence, so no secret may be covered")
     values = [value.strip(" \t") for value in shown.values(name)]
     if not values:
         raise refused(name, "the signature covers it, and it is not in the request")

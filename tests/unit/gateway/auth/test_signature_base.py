@@ -133,6 +133,8 @@ def test_the_authority_is_the_origins_as_a_host_header_has_it(origin: str, site:
         ("date", "signature-input"),
         (":ZGF0ZQ==:", "signature-input"),
         ("1", "signature-input"),
+        ('"authorization"', "authorization"),
+        ('"cookie"', "cookie"),
         ('"signature"', "signature-input"),
         ('"signature-input"', "signature-input"),
         ('"@signature-params"', "@signature-params"),
@@ -141,12 +143,20 @@ def test_the_authority_is_the_origins_as_a_host_header_has_it(origin: str, site:
     ],
 )
 def test_a_component_that_cannot_be_signed_here_is_named(components: str, named: str) -> None:
-    headers = (("date", "today"), ("x-latin", "caf\xe9"), ("x-control", "a\x01b"), ("signature", "s=:YQ==:"))
+    headers = (
+        ("date", "today"),
+        ("x-latin", "caf\xe9"),
+        ("x-control", "a\x01b"),
+        ("signature", "s=:YQ==:"),
+        ("authorization", "Bearer sesame"),
+        ("cookie", "sesame"),
+    )
     described = read_descriptions(f"s=({components})")["s"]
     with pytest.raises(CallerError) as caught:
         build_base(Shown(headers), described, SITE)
     assert caught.value.code == "signature_invalid"
     assert caught.value.members["component"] == named
+    assert "sesame" not in caught.value.text
 
 
 @dataclass
