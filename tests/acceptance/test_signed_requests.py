@@ -18,8 +18,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from audit.receipt import parse_receipt
+from audit.sender import verify_sender
 from gateway.auth.inbound_webhook import PUBLIC, SHARED, place_of_secret
 from gateway.bootstrap.ground import clock, entropy
 from gateway.http.app import make_apps
@@ -157,6 +159,11 @@ def fresh() -> str:
     return base64.urlsafe_b64encode(entropy(16)).decode()
 
 
+def pem_of(key: Any) -> bytes:
+    pem: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem
+
+
 def evidence_of(answer: httpx.Response) -> Mapping[str, Any]:
     members: Mapping[str, Any] = parse_receipt(answer.json()["receipt"].encode()).evidence.members
     return members
@@ -173,7 +180,8 @@ async def test_a_signed_event_is_taken_and_its_receipt_claims_the_origin(site: S
     assert members["auth"] == {"method": "message_signature", "credential": f"crd_{kind}"}
     async with site.client() as client:
         key = {"Authorization": f"Bearer {site.house.keys['acme']}"}
-        timeline = (await client.get(first.json()["links"]["self"], headers=key)).json()
+        answer = await client.get(first.json()["links"]["self"], headers=key)
+    timeline = answer.json()
     told = {name: timeline["origin"][name] for name in ("algorithm", "key_id")}
     assert told == {"algorithm": kind, "key_id": f"crd_{kind}"}
     kept = Origin(
@@ -184,6 +192,8 @@ async def test_a_signed_event_is_taken_and_its_receipt_claims_the_origin(site: S
     )
     assert kept.base == draft.base(f"crd_{kind}")
     assert kept.sha256() == members["origin"]
+    evidence = parse_receipt(first.json()["receipt"].encode()).evidence
+    assert len(verify_sender(answer.content, pem_of(private_key(kind)), evidence)) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -336,12 +346,15 @@ async def test_a_webhook_by_the_senders_own_key_claims_the_origin(site: Site) ->
     assert answer.status_code == 201, answer.text
     async with site.client() as client:
         key = {"Authorization": f"Bearer {site.house.keys['acme']}"}
-        told = (await client.get(answer.json()["links"]["self"], headers=key)).json()["origin"]
+        timeline = await client.get(answer.json()["links"]["self"], headers=key)
+    told = timeline.json()["origin"]
     assert (told["algorithm"], told["base_ends_in"]) == ("v1a", "content")
     base = base64.b64decode(told["base"]) + body
     signature = base64.b64decode(told["signature"])
     HOOK_KEY.public_key().verify(signature, base)
     assert Origin("v1a", "crd_own", base, signature).sha256() == evidence_of(answer)["origin"]
+    evidence = parse_receipt(answer.json()["receipt"].encode()).evidence
+    assert len(verify_sender(timeline.content, pem_of(HOOK_KEY), evidence, content=body)) == 2
 
 
 async def test_webhooks_that_prove_nothing_are_refused(site: Site) -> None:
