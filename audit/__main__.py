@@ -13,7 +13,6 @@ from audit.receipt import parse_jwks
 from audit.sender import verify_sender
 from audit.verify import (
     CONTENT_MISPLACED,
-    Outcome,
     Verdict,
     format_failure,
     format_verdict,
@@ -111,10 +110,7 @@ def _verdicts(options: argparse.Namespace, papers: dict[Path, bytes], pinned: Ke
         evidence = verdicts[0].evidence
         if options.sender is not None and evidence is not None:
             sender, key = papers[options.sender], papers[options.sender_key]
-            found = verify_sender(sender, key, evidence, content=content)
-            verdicts.append(
-                Verdict(Outcome.PROVED, tuple(found), ("whose key it is: that was agreed elsewhere",))
-            )
+            verdicts.append(verify_sender(sender, key, evidence, content=content))
     if options.old is not None:
         verdicts.append(verify_growth(papers[options.old], papers[options.consistency], pinned))
     return verdicts

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from audit.errors import MalformedError, VerificationError
 from audit.evidence import Evidence
+from audit.verify import Outcome, Verdict
 
 _COORDINATE_BYTES: Final = 32
 _PSS_SALT: Final = 64
@@ -74,8 +75,8 @@ def parse_sender(raw: bytes) -> SenderSignature:
         raise MalformedError("sender's signature: base and signature must be base64") from error
 
 
-def verify_sender(raw: bytes, key: bytes, evidence: Evidence, *, content: bytes | None = None) -> list[str]:
-    """Check a sender's signature against a verified receipt; what that proves, in words.
+def verify_sender(raw: bytes, key: bytes, evidence: Evidence, *, content: bytes | None = None) -> Verdict:
+    """Check a sender's signature against a verified receipt.
 
     1. Take the papers apart. 2. The digest must be the receipt's: this signature came with this event. 3. The
     signature must fit the base, by the key given. 4. Whether the base names the content as received.
@@ -100,7 +101,7 @@ def verify_sender(raw: bytes, key: bytes, evidence: Evidence, *, content: bytes 
     found = [f"the holder of the {algorithm} key that you gave signed it, as {sender.key_id}"]
     if _names_content(sender, evidence, content):  # 4
         found.append("what was signed names this content")
-    return found
+    return Verdict(Outcome.PROVED, tuple(found), ("whose key it is: that was agreed elsewhere",), evidence)
 
 
 def _names_content(sender: SenderSignature, evidence: Evidence, content: bytes | None) -> bool:

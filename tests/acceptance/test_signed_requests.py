@@ -193,7 +193,7 @@ async def test_a_signed_event_is_taken_and_its_receipt_claims_the_origin(site: S
     assert kept.base == draft.base(f"crd_{kind}")
     assert kept.sha256() == members["origin"]
     evidence = parse_receipt(first.json()["receipt"].encode()).evidence
-    assert len(verify_sender(answer.content, pem_of(private_key(kind)), evidence)) == 2
+    assert len(verify_sender(answer.content, pem_of(private_key(kind)), evidence).proved) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -354,7 +354,7 @@ async def test_a_webhook_by_the_senders_own_key_claims_the_origin(site: Site) ->
     HOOK_KEY.public_key().verify(signature, base)
     assert Origin("v1a", "crd_own", base, signature).sha256() == evidence_of(answer)["origin"]
     evidence = parse_receipt(answer.json()["receipt"].encode()).evidence
-    assert len(verify_sender(timeline.content, pem_of(HOOK_KEY), evidence, content=body)) == 2
+    assert len(verify_sender(timeline.content, pem_of(HOOK_KEY), evidence, content=body).proved) == 2
 
 
 async def test_webhooks_that_prove_nothing_are_refused(site: Site) -> None:

@@ -54,7 +54,7 @@ def test_a_senders_signature_is_proved_by_its_key_alone(kind: str) -> None:
     origin = signed(kind)
     key = pem(private_key(kind))
     for papers in (origin.to_json(), b'{"ref":"evt_","origin":' + origin.to_json() + b"}"):
-        first, second = verify_sender(papers, key, receipted(origin))
+        first, second = verify_sender(papers, key, receipted(origin)).proved
         assert first == f"the holder of the {kind} key that you gave signed it, as {KEYID}"
         assert second == "what was signed names this content"
     for other in KINDS:
@@ -79,7 +79,7 @@ def test_a_signed_webhook_is_proved_with_the_content_and_not_without() -> None:
     base = b"msg_1.1800000000." + BODY
     origin = Origin("v1a", KEYID, base, key.sign(base), len(BODY))
     known = receipted(origin)
-    assert len(verify_sender(origin.to_json(), pem(key), known, content=BODY)) == 2
+    assert len(verify_sender(origin.to_json(), pem(key), known, content=BODY).proved) == 2
     with pytest.raises(VerificationError, match="give your copy"):
         verify_sender(origin.to_json(), pem(key), known)
     with pytest.raises(VerificationError, match="whose digest"):
@@ -88,14 +88,14 @@ def test_a_signed_webhook_is_proved_with_the_content_and_not_without() -> None:
 
 def test_of_an_event_in_a_batch_it_is_not_said_that_its_content_was_named() -> None:
     origin = signed(body=b"[" + BODY + b"]")
-    assert len(verify_sender(origin.to_json(), pem(private_key("ed25519")), receipted(origin))) == 1
+    assert len(verify_sender(origin.to_json(), pem(private_key("ed25519")), receipted(origin)).proved) == 1
 
 
 def test_a_longer_digest_names_the_content_where_there_is_a_copy() -> None:
     long = f"sha-512=:{base64.b64encode(hashlib.sha512(BODY).digest()).decode()}:"
     origin, key = signed(content_digest=long), pem(private_key("ed25519"))
-    assert len(verify_sender(origin.to_json(), key, receipted(origin))) == 1
-    assert len(verify_sender(origin.to_json(), key, receipted(origin), content=BODY)) == 2
+    assert len(verify_sender(origin.to_json(), key, receipted(origin)).proved) == 1
+    assert len(verify_sender(origin.to_json(), key, receipted(origin), content=BODY).proved) == 2
 
 
 def test_papers_that_are_none_are_refused_by_one_family() -> None:
