@@ -10,6 +10,7 @@ from audit.bundle import Keys
 from audit.errors import MalformedError, VerificationError
 from audit.note import VerifierKey, parse_verifier_key
 from audit.receipt import parse_jwks
+from audit.sender import verify_sender
 from audit.verify import (
     CONTENT_MISPLACED,
     Verdict,
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
     options = parser.parse_args(arguments)
     if bool(options.old) != bool(options.consistency):
         parser.error("--old and --consistency go together")
+    if bool(options.sender) != bool(options.sender_key) or (options.sender and not options.files):
+        parser.error("--sender and --sender-key go together, and with a receipt")
     if not options.files and not options.old:
         parser.error("give a FILE, or --old and --consistency")
     try:
@@ -40,8 +43,12 @@ def main(arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
     except MalformedError as error:
         err.write(f"a pinned key is not usable: {error}\n")
         return USAGE
-    if options.content is not None and not has_receipt([papers[path] for path in options.files]):
+    is_of_one_event = has_receipt([papers[path] for path in options.files])
+    if options.content is not None and not is_of_one_event:
         err.write(f"{CONTENT_MISPLACED}\n")
+        return USAGE
+    if options.sender is not None and not is_of_one_event:
+        err.write("--sender goes with a receipt or a bundle\n")
         return USAGE
     try:
         out.writelines(format_verdict(verdict) for verdict in _verdicts(options, papers, pinned))
@@ -71,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         help="key of a log that you trust: name+id+base64",
     )
     verify.add_argument("--content", type=Path, metavar="FILE", help="your copy of the content")
+    verify.add_argument(
+        "--sender",
+        type=Path,
+        metavar="FILE",
+        help="the sender's signature: `origin` of GET /v1/history/{ref}",
+    )
+    verify.add_argument("--sender-key", type=Path, metavar="FILE", help="the sender's public key, PEM")
     verify.add_argument("--old", type=Path, metavar="FILE", help="a checkpoint that you kept")
     verify.add_argument(
         "--consistency", type=Path, metavar="FILE", help="proof from it to a newer checkpoint"
@@ -84,7 +98,7 @@ def _pinned(keys: Path | None, log_keys: Sequence[str]) -> Keys:
 
 
 def _paths(options: argparse.Namespace) -> list[Path]:
-    named = (options.content, options.old, options.consistency)
+    named = (options.content, options.old, options.consistency, options.sender, options.sender_key)
     return [*options.files, *(path for path in named if path is not None)]
 
 
@@ -93,6 +107,10 @@ def _verdicts(options: argparse.Namespace, papers: dict[Path, bytes], pinned: Ke
     if options.files:
         content = papers[options.content] if options.content is not None else None
         verdicts.append(verify_files([papers[path] for path in options.files], pinned, content=content))
+        evidence = verdicts[0].evidence
+        if options.sender is not None and evidence is not None:
+            sender, key = papers[options.sender], papers[options.sender_key]
+            verdicts.append(verify_sender(sender, key, evidence, content=content))
     if options.old is not None:
         verdicts.append(verify_growth(papers[options.old], papers[options.consistency], pinned))
     return verdicts

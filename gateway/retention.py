@@ -1,8 +1,9 @@
 """Nothing grows for ever: claims and content are dropped once their time is over.
 
-A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It also
-stays as long as the content as received, which it holds and its receipt promises to keep. Parked
-deliveries go with the content they hold. Topics are cut by the broker itself; log entries stay.
+A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It
+also stays as long as the content as received, which it holds and its receipt promises to keep. Parked
+deliveries go with the content they hold, nonces with the signatures that bore them. Topics are cut by the
+broker itself; log entries stay.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
+from gateway.auth.nonces import drop_nonces
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.egress.deliveries import purge
@@ -63,7 +65,8 @@ class Retention:
 
         def work(session: Session) -> int:
             purge(session, before=now - self.parked_ms)
-            dropped = drop_content(session, days, now=now)
+            dropped = drop_nonces(session, now=now, limit=_LIMIT)
+            dropped += drop_content(session, days, now=now)
             return dropped + drop_claims(session, days, now=now, claims_ms=self.claims_ms)
 
         return await self.database.write(work) > 0

@@ -1,6 +1,7 @@
-"""Standard Webhooks 1.0.0, signature version v1: sign exactly the bytes that are sent, and verify them.
+"""Standard Webhooks 1.0.0: sign exactly the bytes that are sent (v1), and verify them (v1 and v1a).
 
-Never re-encodes a body. Source: Standard Webhooks 1.0.0; docs/formats.md, section 8.
+v1 is HMAC-SHA256 by a shared secret, v1a Ed25519 by the sender's own key. Never re-encodes a body.
+Source: Standard Webhooks 1.0.0; docs/formats.md, section 8.
 """
 
 import base64
@@ -9,7 +10,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.errors import CallerError
 
@@ -17,7 +22,9 @@ ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the public prefix of a secret, not one
+PUBLIC_KEY_PREFIX = "whpk_"
 SECRET_BYTES = 32
+PUBLIC_KEY_BYTES = 32
 TOLERANCE_SECONDS = 300
 
 _SHORTEST, _LONGEST = 24, 64
@@ -25,8 +32,8 @@ _MAX_SIGNATURES = 20
 _MAX_HEADER = 4096
 _WORDS = {
     "credential_missing": "webhook-id, webhook-timestamp and webhook-signature must all be there",
-    "signature_invalid": "no v1 signature over webhook-id, webhook-timestamp and body matches a secret",
-    "signature_stale": "webhook-timestamp is too far from now: check the sender's clock",
+    "signature_invalid": '"webhook-signature": none fits webhook-id, webhook-timestamp and body',
+    "signature_stale": '"webhook-timestamp" is too far from now: check the sender\'s clock',
 }
 _SECONDS = re.compile(r"[0-9]{1,12}\Z")
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}\Z")
@@ -40,7 +47,8 @@ class WebhookSignatureError(CallerError):
 
     def __init__(self, code: Literal["credential_missing", "signature_invalid", "signature_stale"]) -> None:
         """Take the words from the code: nothing of the message is repeated."""
-        super().__init__(code, _WORDS[code])
+        component = TIMESTAMP_HEADER if code == "signature_stale" else SIGNATURE_HEADER
+        super().__init__(code, _WORDS[code], members={"component": component})
 
 
 class WebhookSecretError(CallerError):
@@ -90,6 +98,87 @@ def sign(secrets: Sequence[bytes], message_id: str, at_seconds: int, body: bytes
     return " ".join("v1," + base64.b64encode(_mac(secret, signed)).decode("ascii") for secret in secrets)
 
 
+def parse_public_key(text: str) -> bytes:
+    """The 32 bytes of an Ed25519 public key as shown: `whpk_` and base64.
+
+    Raises:
+        WebhookSecretError: no such prefix, no base64, or no 32 bytes.
+    """
+    try:
+        raw = base64.b64decode(text.removeprefix(PUBLIC_KEY_PREFIX), validate=True)
+    except ValueError as error:
+        raise WebhookSecretError("a webhook public key is base64 after its prefix") from error
+    if not text.startswith(PUBLIC_KEY_PREFIX) or len(raw) != PUBLIC_KEY_BYTES:
+        text = f"a webhook public key is {PUBLIC_KEY_PREFIX} and base64 of {PUBLIC_KEY_BYTES} bytes"
+        raise WebhookSecretError(text)
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The head of a signed message. `at`: as it stands there, Unix seconds."""
+
+    id: str
+    at: str
+    v1: tuple[bytes, ...] = field(repr=False)
+    v1a: tuple[bytes, ...] = field(repr=False)
+
+    def signed(self, body: bytes) -> bytes:
+        """The exact bytes that were signed."""
+        return _signed(self.id, self.at, body)
+
+    def verify_v1(self, body: bytes, secrets: Sequence[bytes]) -> bytes:
+        """Return the signature that one of the secrets made; compared in constant time.
+
+        Raises:
+            WebhookSignatureError: `signature_invalid`.
+        """
+        made = [_mac(secret, self.signed(body)) for secret in secrets]
+        fits = [hmac.compare_digest(one, offered) for one in made for offered in self.v1]
+        if not any(fits):
+            raise WebhookSignatureError("signature_invalid")
+        return made[fits.index(True) // len(self.v1)]
+
+    def verify_v1a(self, body: bytes, public_key: bytes) -> bytes:
+        """Return the signature that the holder of an Ed25519 key made. `public_key`: its 32 bytes.
+
+        Raises:
+            WebhookSignatureError: `signature_invalid`.
+        """
+        key, signed = Ed25519PublicKey.from_public_bytes(public_key), self.signed(body)
+        for offered in self.v1a:
+            try:
+                key.verify(offered, signed)
+            except InvalidSignature:
+                continue
+            return offered
+        raise WebhookSignatureError("signature_invalid")
+
+    def verify_time(self, *, now_seconds: int, tolerance_seconds: int = TOLERANCE_SECONDS) -> None:
+        """Compare with our clock.
+
+        Raises:
+            WebhookSignatureError: `signature_stale`.
+        """
+        if abs(now_seconds - int(self.at)) > tolerance_seconds:
+            raise WebhookSignatureError("signature_stale")
+
+
+def read_message(headers: Mapping[str, str]) -> Message:
+    """Read the three headers, in any case.
+
+    Raises:
+        WebhookSignatureError: one is not there, or not of its form.
+    """
+    found = {name.lower(): text for name, text in headers.items()}
+    message_id, at, listed = (found.get(n, "") for n in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
+    if not (message_id and at and listed):
+        raise WebhookSignatureError("credential_missing")
+    if not (_ID.match(message_id) and _SECONDS.match(at)) or len(listed) > _MAX_HEADER:
+        raise WebhookSignatureError("signature_invalid")
+    return Message(message_id, at, _offered(listed, "v1"), _offered(listed, "v1a"))
+
+
 def verify_message(
     headers: Mapping[str, str],
     body: bytes,
@@ -100,43 +189,31 @@ def verify_message(
 ) -> str:
     """Verify a message and return its id, which the caller checks for repeats.
 
-    `headers` may be in any case. Checked in order: 1. all three headers are there; 2. their form; 3. one
-    signature of version v1 matches one secret, compared in constant time; 4. the timestamp is within the
-    tolerance (last, so that `signature_stale` is only told to who holds the secret).
+    `headers` may be in any case. Checked in order: 1. all three headers are there, and of their form; 2. one
+    signature of version v1 matches one secret; 3. the timestamp is within the tolerance (last, so that
+    `signature_stale` is only told to who holds the secret).
 
     Raises:
         WebhookSignatureError: any of these fails.
     """
-    found = {name.lower(): text for name, text in headers.items()}
-    message_id, at, listed = (found.get(n, "") for n in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
-    if not (message_id and at and listed):  # 1
-        raise WebhookSignatureError("credential_missing")
-    if not (_ID.match(message_id) and _SECONDS.match(at)) or len(listed) > _MAX_HEADER:  # 2
-        raise WebhookSignatureError("signature_invalid")
-    offered = _offered(listed)
-    signed = _signed(message_id, at, body)
-    matches = [
-        hmac.compare_digest(_mac(secret, signed), candidate) for secret in secrets for candidate in offered
-    ]
-    if not any(matches):  # 3
-        raise WebhookSignatureError("signature_invalid")
-    if abs(now_seconds - int(at)) > tolerance_seconds:  # 4
-        raise WebhookSignatureError("signature_stale")
-    return message_id
+    message = read_message(headers)  # 1
+    message.verify_v1(body, secrets)  # 2
+    message.verify_time(now_seconds=now_seconds, tolerance_seconds=tolerance_seconds)  # 3
+    return message.id
 
 
-def _offered(listed: str) -> list[bytes]:
-    """The v1 signatures of the list; other versions and broken items are passed over."""
+def _offered(listed: str, wanted: str) -> tuple[bytes, ...]:
+    """The signatures of one version in the list; other versions and broken items are passed over."""
     offered = []
     for item in listed.split(" ")[:_MAX_SIGNATURES]:
         version, _, text = item.partition(",")
-        if version != "v1":
+        if version != wanted:
             continue
         try:
             offered.append(base64.b64decode(text.encode("ascii", "replace"), validate=True))
         except binascii.Error:
             continue
-    return offered
+    return tuple(offered)
 
 
 def _signed(message_id: str, at: str, body: bytes) -> bytes:

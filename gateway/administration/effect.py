@@ -4,8 +4,13 @@ A partner must not believe in a promise that nobody keeps.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from partners.contract import SECTIONS, Contract, Keep
+from partners.credential import Method
+
+TAKEN: Final[tuple[Method, ...]] = ("api_key", "message_signature", "hmac")
+"""Ways to prove a caller that this version knows."""
 
 
 def without_effect(contract: Contract) -> tuple[str, ...]:
@@ -14,10 +19,9 @@ def without_effect(contract: Contract) -> tuple[str, ...]:
 
 
 def _authentication(contract: Contract) -> Iterator[str]:
-    terms = contract.authentication
-    others = [method for method in terms.accept if method != "api_key"]
+    others = [method for method in contract.authentication.accept if method not in TAKEN]
     if others:
-        yield f"authentication.accept: {', '.join(others)} kept; only api_key is taken"
+        yield f"authentication.accept: {', '.join(others)} kept; taken are {', '.join(TAKEN)}"
 
 
 def _lines(contract: Contract) -> Iterator[str]:

@@ -14,7 +14,8 @@ class Caller:
 
     `credential`: the strongest that the request showed; `method`: of that. `partner`: whose it is; None for
     our own side (operators and teams). `scopes`: what all credentials of the request allow together.
-    `origin`: the caller's own signature, where there is one.
+    `origin`: the caller's own signature, where there is one. `message_id`: what a signed webhook is called by
+    its sender.
     """
 
     credential: Credential
@@ -22,6 +23,7 @@ class Caller:
     method: Method
     scopes: frozenset[Scope]
     origin: Origin | None = field(default=None, repr=False)
+    message_id: str | None = None
 
     @property
     def role(self) -> Role:

@@ -1,7 +1,7 @@
 """From a request to exactly one caller, or to an error that says which step failed and no more."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.auth.caller import Caller
@@ -33,9 +33,12 @@ class Candidate:
         Raises:
             CallerError: it is another.
         """
+        caller = self.caller
         for check in self.owed:
-            check(body)
-        return self.caller
+            origin = check(body)
+            if origin is not None and caller.origin is None:
+                caller = replace(caller, origin=origin)
+        return caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def _caller(proofs: Sequence[Proof], partner: Partner | None) -> Caller:
     for one in proofs:
         scopes &= one.credential.scopes
     origin = next((one.origin for one in proofs if one.origin is not None), None)
-    return Caller(strongest.credential, partner, strongest.credential.method, scopes, origin)
+    message_id = next((one.message_id for one in proofs if one.message_id is not None), None)
+    return Caller(strongest.credential, partner, strongest.credential.method, scopes, origin, message_id)
 
 
 def _partner(credential: Credential, directory: Directory) -> Partner | None:

@@ -9,8 +9,11 @@ from gateway.origin_evidence import Origin
 from partners.credential import Credential, Method
 from partners.directory import Directory
 
-Owed = Callable[[bytes], None]
-"""Checks the body, as it was sent; raises `CallerError` where it is not the one that was signed."""
+Owed = Callable[[bytes], Origin | None]
+"""Checks the body, as it was sent; raises `CallerError` where it is not the one that was signed.
+
+Returns the caller's own signature where it was made over the body itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,14 @@ class Proof:
     """A credential that a request has shown rightly, as far as its head can tell.
 
     `owed`: what is still to be checked on the body before anybody may act on this. `origin`: only from a
-    signature that nobody but the caller can have made.
+    signature that nobody but the caller can have made. `message_id`: what the signature calls the message; a
+    repeat has the same.
     """
 
     credential: Credential
     origin: Origin | None = None
     owed: Owed | None = field(default=None, repr=False)
+    message_id: str | None = None
 
 
 class Way(Protocol):

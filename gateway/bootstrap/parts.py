@@ -9,7 +9,11 @@ from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
 from gateway.auth.identify import Identifier
+from gateway.auth.inbound_webhook import InboundWebhooks
 from gateway.auth.key import ApiKeys
+from gateway.auth.message_signature import MessageSignatures
+from gateway.auth.nonces import Nonces
+from gateway.auth.signature_base import site_of
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.registry_access import open_registry
@@ -129,7 +133,7 @@ def wire(
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
-        callers=Identifier((ApiKeys(ground.vault.pepper()),)),
+        callers=_callers(ground),
         outside=outside,
     )
 
@@ -155,6 +159,16 @@ def make_guard(ground: Ground, broker: Broker) -> Guard:
 def owner() -> str:
     """A random id of this process, for leases."""
     return secrets.token_hex(8)
+
+
+def _callers(ground: Ground) -> Identifier:
+    return Identifier(
+        (
+            ApiKeys(ground.vault.pepper()),
+            MessageSignatures(site_of(ground.settings.origin), Nonces(ground.database)),
+            InboundWebhooks(ground.vault.open),
+        )
+    )
 
 
 def _ingress(
@@ -219,6 +233,7 @@ def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable
             signer=keys.receipt,
             entropy=entropy,
             record_limit=record_limit,
+            message_id=submission.message_id,
         )
 
     return circumstances

@@ -11,6 +11,7 @@ from audit.bundle import Keys
 from audit.errors import MalformedError, VerificationError
 from audit.note import parse_verifier_key
 from audit.receipt import parse_jwks
+from audit.sender import verify_sender
 from audit.verify import (
     CONTENT_MISPLACED,
     Verdict,
@@ -60,6 +61,29 @@ class Growth:
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The sender's own signature, and the key that it should be by."""
+
+    sender: Annotated[
+        Path | None,
+        typer.Option(
+            "--sender", metavar="FILE", help="The sender's signature: `origin` of GET /v1/history/{ref}."
+        ),
+    ] = None
+    sender_key: Annotated[
+        Path | None, typer.Option("--sender-key", metavar="FILE", help="The sender's public key, PEM.")
+    ] = None
+
+    def read(self) -> tuple[bytes, bytes] | None:
+        """Both papers, or None. Raises UsageError: one without the other, or a file cannot be read."""
+        if (self.sender is None) != (self.sender_key is None):
+            raise UsageError("--sender and --sender-key go together")
+        if self.sender is None or self.sender_key is None:
+            return None
+        return read_paper(self.sender), read_paper(self.sender_key)
+
+
 def register(app: typer.Typer) -> None:
     """Add verify."""
     command(app, "verify", is_local=True)(verify)
@@ -74,6 +98,7 @@ def verify(
     *,
     pins: Pins,
     growth: Growth,
+    signer: Sender,
     content: Annotated[
         Path | None, typer.Option("--content", metavar="FILE", help="Your copy of what was sent.")
     ] = None,
@@ -90,10 +115,15 @@ def verify(
     papers = [read_paper(path) for path in files or ()]
     if content is not None and not has_receipt(papers):
         raise UsageError(CONTENT_MISPLACED)
+    signed = signer.read()
+    if signed is not None and not has_receipt(papers):
+        raise UsageError("--sender goes with a receipt or a bundle")
     copy = None if content is None else read_paper(content)
     old, grown = (None if path is None else read_paper(path) for path in (growth.old, growth.consistency))
     try:
         verdicts = [verify_files(papers, pinned, content=copy)] if papers else []
+        if signed is not None and verdicts and verdicts[0].evidence is not None:
+            verdicts.append(verify_sender(*signed, verdicts[0].evidence, content=copy))
         if old is not None and grown is not None:
             verdicts.append(verify_growth(old, grown, pinned))
     except VerificationError as error:

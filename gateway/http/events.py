@@ -20,7 +20,7 @@ from gateway.ingress.draft import Unread
 from gateway.ingress.form import NAMES, read_form
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 
-OFFERED = frozenset({"dry_run"}) | NAMES
+OFFERED = frozenset({"dry_run", "credential"}) | NAMES
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
 MAX_KEY_BYTES = 256
 _KEY_RULE = f"An Idempotency-Key has 1 to {MAX_KEY_BYTES} printable ASCII characters."
@@ -103,7 +103,9 @@ def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
         credential=call.known.credential.id,
         # A key names one request; the events of a batch name themselves.
         idempotency_key=None if reading.batch else _idempotency_key(call),
-        signed=call.known.origin,
+        # What our own side sends has our receipt; only a partner's signature proves something against it.
+        signed=None if call.named else call.known.origin,
+        message_id=None if reading.batch else call.known.message_id,
     )
 
 

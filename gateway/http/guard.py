@@ -104,7 +104,8 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
         # A good key must not hear that it is unknown.
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
     # 1.
-    shown = _shown(request, is_event=gate.scope == "send")
+    # The registry's routes have that scope too, and no claims that would guard them against replays.
+    shown = _shown(request, is_event=gate.scope == "send" and gate.side != "registry")
     candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
     caller = candidate.caller
     # 2. Not even its own name: the answer must not tell which names exist.
@@ -127,7 +128,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
     # 7.
     if candidate.owed:
-        request = await _confirmed(candidate, doors, request, is_event=shown.is_event)
+        caller, request = await _confirmed(candidate, doors, request, is_event=shown.is_event)
     return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
 
 
@@ -152,17 +153,19 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
     )
 
 
-async def _confirmed(candidate: Candidate, doors: Doors, request: Request, *, is_event: bool) -> Request:
-    """The request with its body read and found to be the one that was signed."""
+async def _confirmed(
+    candidate: Candidate, doors: Doors, request: Request, *, is_event: bool
+) -> tuple[Caller, Request]:
+    """The caller, and the request with its body read and found to be the one that was signed."""
     cap = doors.values.batch_bytes if is_event else JSON_BYTES
     sent = await read_sent(request, cap=cap, seconds=doors.values.body_seconds)
-    candidate.confirm(sent)
+    caller = candidate.confirm(sent)
     messages: list[Message] = [{"type": "http.request", "body": sent, "more_body": False}]
 
     async def receive() -> Message:
         return messages.pop() if messages else await request.receive()
 
-    return Request(request.scope, receive)
+    return caller, Request(request.scope, receive)
 
 
 def _wrong_role(gate: Gate, caller: Caller) -> CallerError:

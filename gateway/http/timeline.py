@@ -1,5 +1,6 @@
 """Rows of the history as JSON values: allow-lists, one function a shape."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -95,6 +96,7 @@ def _claimed(claim: Claim) -> dict[str, object]:
         "schema": {"subject": subject, "version": version, "id": schema_id},
         "contract": known.contract,
         "record": record,
+        **({} if claim.origin_signature is None else {"origin": json.loads(claim.origin_signature)}),
     }
 
 

@@ -58,6 +58,7 @@ class Submission:
     """What one request asks for.
 
     `strict`: any fault refuses the whole batch. `signed`: the sender's own signature over the request.
+    `message_id`: what a signed webhook is called by its sender.
     """
 
     partner: str
@@ -69,6 +70,7 @@ class Submission:
     credential: str | None
     idempotency_key: str | None
     signed: Origin | None = None
+    message_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

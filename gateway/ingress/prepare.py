@@ -37,7 +37,7 @@ MOST_HEADER_BYTES: Final = 6_000
 class Circumstances:
     """What one request adds to its events: who sent it and how proven, when, and what signs for us.
 
-    `signed`: the sender's own signature over the request.
+    `signed`: the sender's own signature over the request. `message_id`: the id of an event that has no other.
     """
 
     method: str
@@ -50,6 +50,7 @@ class Circumstances:
     signer: Signer
     entropy: Callable[[int], bytes]
     record_limit: int
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,14 @@ def identify(
 ) -> str | Refused:
     """The event id: `ce-id`, else the contract's pointers, else `Idempotency-Key`, else made if so agreed.
 
-    Two sources that disagree are refused: a silent choice would make two events of one.
+    Two sources that disagree are refused: a silent choice would make two events of one. What a webhook is
+    called by its sender counts where there is none of them: senders give every message a name of its own.
     """
     rule = channel.line.terms.id
     given = (draft.id, id_from(rule, values), at.idempotency_key)
     named = [one for one in given if one is not None]
+    if not named and at.message_id is not None:
+        named = [at.message_id]
     if len(set(named)) > 1:
         return Refused(
             "event_id_mismatch",
@@ -161,6 +165,7 @@ def raw_key(
     if event_id is None and channel is not None and channel.line.terms.id.mode == "pointers":
         event_id = _id_in(draft, channel)
     event_id = at.idempotency_key if event_id is None else event_id
+    event_id = at.message_id if event_id is None else event_id
     source = draft.source or default_source(partner, direction)
     return None if event_id is None else EventKey(partner, direction, source, event_id)
 

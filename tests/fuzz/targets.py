@@ -22,14 +22,18 @@ from audit.evidence import parse_evidence
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import format_jwk, parse_jwks, parse_receipt
 from audit.tile import decode_bundle, parse_tile_path
+from gateway.auth.content_digest import read_digests
+from gateway.auth.public_key import load_key
+from gateway.auth.signature_fields import read_descriptions
 from gateway.broker.java_properties import parse_login, parse_properties
 from gateway.broker.port import Record
-from gateway.errors import SettingsError
+from gateway.errors import CallerError, SettingsError
 from gateway.event import Content
 from gateway.ingress.content import Received, read_events
 from gateway.ingress.form import CONFLUENT, read_form
 from gateway.ingress.outcome import Refused
 from gateway.record import GUID_HEADER, decode_record
+from gateway.standard_webhooks import read_message
 from partners.api_key import mint, parse_api_key
 from partners.contract_file import read_contract
 from partners.errors import ContractFileError, CredentialError
@@ -175,6 +179,12 @@ def _record(raw: bytes) -> None:
     decode_record(Record("t", 0, None, raw, structured, 1))
 
 
+def _webhook(raw: bytes) -> None:
+    """The three headers of a signed webhook, as lines."""
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    read_message(dict(zip(names, raw.decode("latin-1").split("\n"), strict=False)))
+
+
 def _content(raw: bytes) -> None:
     assert Content(raw, "application/json").raw == raw
     split_array(raw, most=50)
@@ -249,6 +259,25 @@ TARGETS: Final[tuple[Target, ...]] = (
         lambda raw: parse_api_key(raw.decode("latin-1")),
         (CredentialError,),
         (mint(lambda count: b"k" * count)[0].encode(),),
+    ),
+    Target(
+        "signature-input",
+        lambda raw: [one.text() for one in read_descriptions(raw.decode("latin-1")).values()],
+        (CallerError,),
+        (b'sig1=("@method" "@path" "ce-id";sf);created=1;keyid="a\\"b";tag="gateway", s2=();a;b=1.5',),
+    ),
+    Target(
+        "content-digest",
+        lambda raw: read_digests(raw.decode("latin-1")),
+        (CallerError,),
+        (b"sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:, md5=:YWJj:",),
+    ),
+    Target("webhook", _webhook, (CallerError,), (b"msg_1\n1800000000\nv1,YQ== v1a,YQ== v2,x",)),
+    Target(
+        "public-key",
+        load_key,
+        (CallerError,),
+        (bytes.fromhex("302a300506032b6570032100") + b"k" * 32,),
     ),
     Target(
         "contract",

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gateway.auth.nonces import Nonces
 from gateway.bootstrap.ground import clock
 from gateway.ingress.outcome import Accepted
 from gateway.retention import DAY_MS, Retention
@@ -43,6 +44,16 @@ async def test_content_goes_with_its_time_and_the_claim_with_its_own(
         assert again.duplicate
         assert await after(world, 30.1).round()
         assert await claims(world) == []
+
+
+async def test_nonces_go_when_no_signature_with_them_can_be_played_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await Nonces(world.parts.ground.database).take("crd_1", "nonce", now=clock())
+        assert not await after(world, 0).round()
+        assert await after(world, 0.01).round()
+        assert not await after(world, 0.01).round()
 
 
 async def test_content_that_the_receipt_promises_to_keep_outlives_the_window_of_claims(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -13,7 +14,9 @@ from gateway.standard_webhooks import (
     WebhookSecretError,
     WebhookSignatureError,
     format_secret,
+    parse_public_key,
     parse_secret,
+    read_message,
     sign,
     verify_message,
 )
@@ -122,3 +125,25 @@ def test_nothing_is_signed_without_a_secret_or_under_an_id_with_a_dot() -> None:
         sign([], "evt_1", AT, b"")
     with pytest.raises(ValueError, match="dots"):
         sign([OLD], "evt.1", AT, b"")
+
+
+def test_a_public_key_as_shown_is_its_32_bytes_or_refused_by_one_family() -> None:
+    assert parse_public_key("whpk_" + base64.b64encode(b"p" * 32).decode()) == b"p" * 32
+    for text in ("", "whpk_", "p" * 32, base64.b64encode(b"p" * 32).decode(), "whpk_%%", "whpk_caf\xe9"):
+        with pytest.raises(WebhookSecretError):
+            parse_public_key(text)
+    for length in (31, 33):
+        with pytest.raises(WebhookSecretError):
+            parse_public_key("whpk_" + base64.b64encode(b"p" * length).decode())
+
+
+def test_the_signature_that_fits_is_returned_for_either_version() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    mine = key.sign(f"evt_1.{AT}.body".encode())
+    listed = f"{sign([NEW, OLD], 'evt_1', AT, b'body')} v1a,AAAA v1a,{base64.b64encode(mine).decode()}"
+    message = read_message(headers_of(listed))
+    assert message.verify_v1a(b"body", key.public_key().public_bytes_raw()) == mine
+    assert "v1," + base64.b64encode(message.verify_v1(b"body", [OLD])).decode() == listed.split(" ")[1]
+    with pytest.raises(WebhookSignatureError):
+        message.verify_v1a(b"bodY", key.public_key().public_bytes_raw())
+    assert base64.b64encode(mine).decode() not in repr(message)

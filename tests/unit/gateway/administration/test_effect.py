@@ -16,11 +16,13 @@ def lines(more: str) -> str:
 
 def test_a_contract_that_takes_effect_as_it_stands_has_no_remarks() -> None:
     assert lines("") == ""
+    signed = "authentication: {accept: [message_signature, hmac], require_signature: true}\n"
+    assert lines(signed) == ""
 
 
 def test_what_is_only_kept_is_said() -> None:
     said = lines(
-        "authentication: {accept: [api_key, mtls], require_signature: true}\n"
+        "authentication: {accept: [api_key, mtls]}\n"
         "limits: {events_per_second: 5, endpoints: 3}\n"
         "keep: {content: 30d, evidence: 1y}\n"
         "endpoints:\n  declared:\n    - {name: hook, url: 'https://hooks.acme.example/in'}\n"

@@ -221,6 +221,20 @@ def test_a_candidate_that_owes_its_body_is_no_caller_before() -> None:
         found.confirm(b"bad")
 
 
+def test_a_signature_over_the_body_itself_is_the_callers_once_the_body_is_there() -> None:
+    origin = Origin("v1a", "crd_hmac", b"1.2.body", b"signature", 4)
+    proof = Proof(credential("hmac"), owed=lambda _: origin, message_id="1")
+    found = identified(proof, accept=("hmac",))
+    assert (found.caller.origin, found.caller.message_id) == (None, "1")
+    assert found.confirm(b"body").origin == origin
+    # What was made over more of the request comes first.
+    whole = Origin("ed25519", "crd_message_signature", b"base", b"signature")
+    both = identified(
+        proof, Proof(credential("message_signature"), whole), accept=("hmac", "message_signature")
+    )
+    assert both.confirm(b"body").origin == whole
+
+
 def test_an_origin_is_one_digest_over_all_its_parts() -> None:
     origins = [Origin("a", "k", b"ab", b"c"), Origin("a", "k", b"a", b"bc"), Origin("a", "kc", b"ab", b"")]
     assert len({one.sha256() for one in origins}) == 3

@@ -1,10 +1,14 @@
 import json
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.merkle import EMPTY_ROOT
-from tests.unit.audit.builders import LOG_SIGNER, ORIGIN
+from audit.receipt import format_jwk, issue
+from gateway.origin_evidence import Origin
+from tests.signing import Draft, private_key
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, evidence
 from tests.unit.gateway.cli.conftest import Shell
 
 
@@ -32,6 +36,9 @@ def test_a_failure_in_json_has_a_code(shell: Shell) -> None:
         ["paper", "--content", "nowhere"],
         ["--old", "paper"],
         ["paper", "--nonsense"],
+        ["paper", "--sender", "paper"],
+        ["paper", "--sender-key", "paper"],
+        ["paper", "--sender", "nowhere", "--sender-key", "paper"],
     ],
 )
 def test_a_wrong_command_line_is_no_failed_verification(shell: Shell, arguments: list[str]) -> None:
@@ -46,6 +53,29 @@ def test_a_content_beside_a_checkpoint_is_wrong_usage(shell: Shell) -> None:
     ended = shell.run("verify", checkpoint, "--content", copy)
     assert (ended.code, ended.out) == (2, "")
     assert "--content goes with a receipt or a bundle" in ended.err
+
+
+def test_the_senders_signature_is_proved_beside_the_receipt(shell: Shell) -> None:
+    key = private_key("ed25519")
+    base = Draft(body=b"{}").base("crd_1")
+    origin = Origin("ed25519", "crd_1", base, key.sign(base))
+    receipt = issue(evidence(1, origin=origin.sha256()), RECEIPT_SIGNER).token
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    keys = json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]})
+    words = [
+        *("verify", str(shell.write("receipt", receipt)), "--keys", str(shell.write("jwks", keys))),
+        *(
+            "--sender",
+            str(shell.write("event", origin.to_json())),
+            "--sender-key",
+            str(shell.write("pem", pem)),
+        ),
+    ]
+    ended = shell.run(*words)
+    assert (ended.code, ended.err) == (0, "")
+    assert "the holder of the ed25519 key that you gave signed it, as crd_1" in ended.out
+    shell.write("event", Origin("ed25519", "crd_2", base, key.sign(base)).to_json())
+    assert shell.run(*words).code == 9
 
 
 def test_it_asks_nobody(shell: Shell) -> None:
