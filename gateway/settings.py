@@ -126,15 +126,17 @@ class Tls(Section):
 
     cert: OptionalPath = _key("", "certificate chain, PEM")
     key: OptionalPath = _key("", "its private key, PEM")
-    client_ca: OptionalPath = _key("", "not offered yet: authorities of client certificates, PEM")
+    client_ca: OptionalPath = _key("", "more authorities whose client certificates a handshake accepts, PEM")
 
 
 class Proxy(Section):
     """Which proxies are believed, and how they hand over a client certificate."""
 
-    trusted: Networks = _key("", "not offered yet: networks of proxies whose headers are believed")
+    trusted: Networks = _key(
+        "", "networks of the proxies whose headers are believed, `10.1.0.0/16,10.2.0.7/32`"
+    )
     client_cert: Literal["off", "rfc9440", "xfcc", "aws_alb", "nginx"] = _key(
-        "off", "not offered yet: the header that carries the client certificate"
+        "off", "how they hand on a client's certificate: `rfc9440`, `xfcc` (Envoy), `aws_alb`, `nginx`"
     )
 
 
@@ -274,9 +276,15 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _is_safe(self) -> "Settings":
-        """Plain HTTP stays on loopback, unless a proxy in front ends TLS."""
+        """Plain HTTP stays on loopback, unless a proxy in front ends TLS; nothing is set in vain."""
         if (self.tls.cert is None) != (self.tls.key is None):
             raise ValueError("tls.cert and tls.key belong together: set both or none")
+        if self.tls.client_ca is not None and self.tls.cert is None:
+            raise ValueError("tls.client_ca does nothing without TLS of our own: set tls.cert and tls.key")
+        if any(network.prefixlen == 0 for network in self.proxy.trusted):
+            raise ValueError("proxy.trusted would believe everybody: name the networks of the proxies")
+        if self.proxy.client_cert != "off" and not self.proxy.trusted:
+            raise ValueError("proxy.client_cert believes nobody: name the proxies in proxy.trusted")
         if self.tls.cert is None and not self.listen.behind_proxy:
             for name in ("public", "private"):
                 address = cast("Address", getattr(self.listen, name))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.auth.certificate import ClientCertificates
 from gateway.auth.identify import Identifier
 from gateway.auth.key import ApiKeys
 from gateway.bootstrap.clock_watch import ClockWatch
@@ -129,7 +130,7 @@ def wire(
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
-        callers=Identifier((ApiKeys(ground.vault.pepper()),)),
+        callers=Identifier((ClientCertificates(), ApiKeys(ground.vault.pepper()))),
         outside=outside,
     )
 
