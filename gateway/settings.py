@@ -8,6 +8,7 @@ takes its value as an argument.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -31,6 +32,8 @@ OWN_REGISTRY: Final = "own"
 
 Network = IPv4Network | IPv6Network
 
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
 
 def environment() -> Mapping[str, str]:
     """The process's environment; nothing else in the program reads it."""
@@ -48,6 +51,13 @@ def _read(parse: Callable[[str], object]) -> BeforeValidator:
 
 def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not all(_HOST.fullmatch(name) for name in names):
+        raise ValueError("write names of hosts, such as keys.example, with commas between")
+    return names
 
 
 def _schedule(text: str) -> tuple[int, ...]:
@@ -91,6 +101,7 @@ Networks = Annotated[
     tuple[Network, ...], _read(_networks), PlainSerializer(lambda nets: ",".join(map(str, nets)))
 ]
 Schedule = Annotated[tuple[int, ...], _read(_schedule), PlainSerializer(_schedule_words)]
+Hosts = Annotated[tuple[str, ...], _read(_hosts), PlainSerializer(",".join)]
 Origin = Annotated[str, _read(_origin)]
 RegistryUrl = Annotated[str, _read(_registry_url)]
 Maybe = BeforeValidator(lambda given: None if given == "" else given)
@@ -137,6 +148,14 @@ class Proxy(Section):
     )
     client_cert: Literal["off", "rfc9440", "xfcc", "aws_alb", "nginx"] = _key(
         "off", "how they hand on a client's certificate: `rfc9440`, `xfcc` (Envoy), `aws_alb`, `nginx`"
+    )
+
+
+class Oauth(Section):
+    """Tokens of OAuth2 issuers."""
+
+    key_hosts: Hosts = _key(
+        "", "hosts, beside an issuer's own, that its keys are fetched from, `www.googleapis.com`"
     )
 
 
@@ -261,6 +280,7 @@ class Settings(Section):
     listen: Listen
     tls: Tls
     proxy: Proxy
+    oauth: Oauth
     database: DatabaseSettings
     broker: BrokerSettings
     registry: Registry

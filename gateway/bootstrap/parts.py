@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.auth.bearer import Tokens
 from gateway.auth.certificate import ClientCertificates
 from gateway.auth.identify import Identifier
 from gateway.auth.key import ApiKeys
+from gateway.auth.key_sets import KeySets
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.registry_access import open_registry
@@ -130,7 +132,7 @@ def wire(
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
-        callers=Identifier((ClientCertificates(), ApiKeys(ground.vault.pepper()))),
+        callers=_callers(ground, dialler),
         outside=outside,
     )
 
@@ -223,6 +225,12 @@ def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable
         )
 
     return circumstances
+
+
+def _callers(ground: Ground, dialler: Dialler) -> Identifier:
+    """Every way in which requests prove their caller, the strongest first."""
+    key_sets = KeySets(dialler, hosts=ground.settings.oauth.key_hosts)
+    return Identifier((ClientCertificates(), Tokens(key_sets), ApiKeys(ground.vault.pepper())))
 
 
 def _dialler(settings: Settings) -> Dialler:
