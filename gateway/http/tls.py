@@ -94,7 +94,7 @@ def client_of(transport: BaseTransport) -> dict[object, object] | None:
 
 def _sent_with(connection: Any) -> Iterable[bytes]:
     if hasattr(connection, "get_unverified_chain"):  # Python 3.13; it has it inside for longer
-        return connection.get_unverified_chain()[1:]  # type: ignore[no-any-return]
+        return connection.get_unverified_chain()[1:]  # type: ignore[no-any-return]  # Python 3.11 does not know it
     sent = connection._sslobj.get_unverified_chain() or ()  # noqa: SLF001 - see above
     return (one.public_bytes(_ssl.ENCODING_DER) for one in sent[1:])
 
