@@ -18,7 +18,7 @@ from gateway.auth.key_sets import KeySets
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.auth.token import Token, read_token, refusal
-from gateway.auth.web_keys import KNOWN, stranger
+from gateway.auth.web_keys import KNOWN, WebKey, stranger
 from gateway.errors import BugError, CallerError
 from partners.credential import DAY_MS, Credential, Method, verify_in_force
 from partners.directory import Directory
@@ -28,6 +28,7 @@ SLACK_MS: Final = 30_000
 """By how much an issuer's clock may be ahead of ours."""
 
 MAX_LIFE_MS: Final = DAY_MS
+_KNOWN: Final = 4_096
 _UNKNOWN: Final = "is of no caller known here, or its signature is wrong"
 """One answer for both: who calls in vain must not learn whose subjects are known."""
 
@@ -37,6 +38,11 @@ class Tokens:
     """The way `jwt`; see the module."""
 
     key_sets: KeySets = field(repr=False)
+    _verified: dict[bytes, tuple[Token, WebKey]] = field(default_factory=dict, repr=False)
+    """By the digest of its text, a token whose signature was verified, and by which key.
+
+    Senders show one token for minutes. Whether the key still counts is asked each time.
+    """
 
     @property
     def method(self) -> Method:
@@ -63,7 +69,9 @@ class Tokens:
         headers = shown.values("authorization")
         if len(headers) > 1:
             raise CallerError("credential_invalid", "The request has more than one Authorization header.")
-        token = read_token(headers[0].strip().partition(" ")[2].strip())
+        text = headers[0].strip().partition(" ")[2].strip()
+        digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
+        token, verified_by = self._verified.get(digest) or (read_token(text), None)
         # 2.
         if token.algorithm not in KNOWN:
             raise refusal(f"has an alg that is not taken; taken are {', '.join(sorted(KNOWN))}")
@@ -72,10 +80,11 @@ class Tokens:
         key = None
         if credential is not None:
             key = await self.key_sets.find(token.issuer, token.kid, token.algorithm, now=now)
-        checked = key or stranger(token.algorithm)
-        is_signed = checked is not None and checked.is_signed(token.algorithm, token.signed, token.signature)
-        if credential is None or key is None or not is_signed:
+        if key is None or key is not verified_by:
+            _verify_signature(token, key)
+        if credential is None or key is None:
             raise refusal(_UNKNOWN)
+        self._remember(digest, token, key)
         # 5.
         if _audience(credential) not in token.audience:
             raise refusal("is for another audience than the one that was agreed")
@@ -89,6 +98,18 @@ class Tokens:
             return Proof(verify_in_force(credential, now=now))
         except CredentialError as error:
             raise CallerError(error.code, f"{error}.") from error
+
+    def _remember(self, digest: bytes, token: Token, key: WebKey) -> None:
+        if len(self._verified) >= _KNOWN and digest not in self._verified:
+            self._verified.clear()
+        self._verified[digest] = (token, key)
+
+
+def _verify_signature(token: Token, key: WebKey | None) -> None:
+    """With no key, take as long as with one."""
+    checked = key or stranger(token.algorithm)
+    if checked is None or not checked.is_signed(token.algorithm, token.signed, token.signature):
+        raise refusal(_UNKNOWN)
 
 
 def _audience(credential: Credential) -> str:

@@ -16,7 +16,7 @@ from gateway.address import AddressPolicy
 from gateway.auth.bearer import MAX_LIFE_MS, SLACK_MS, Tokens
 from gateway.auth.identify import Identifier
 from gateway.auth.key import ApiKeys, is_token
-from gateway.auth.key_sets import KeySets
+from gateway.auth.key_sets import KEEP_MS, KeySets
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.dialler import Dialler
@@ -258,6 +258,30 @@ async def test_a_rotated_key_is_fetched_and_an_issuer_that_is_away_is_no_refusal
         issuer.answers = {}
         with pytest.raises(AwayError):
             await own.prove(own.token(ec_signer("next")), now=later + 30_000)
+
+
+async def test_a_token_ends_with_the_key_that_signed_it(scene: Scene) -> None:
+    async with issuing() as issuer:
+        issuer.has(EC)
+        own = Scene(issuer, scene.way)
+        own.credential = replace(own.credential, not_after=NOW + 10**9)
+        token = own.token(exp=SECONDS + 3_600)
+        for second in (0, 1, 599):
+            assert await own.prove(token, now=NOW + second * 1_000) == Proof(own.credential)
+        issuer.has(replace(ec_signer("e"), kid=EC.kid))
+        assert WRONG in (await own.refused(token, now=NOW + KEEP_MS)).text
+        issuer.has(ec_signer("other"))
+        assert WRONG in (await own.refused(token, now=NOW + 2 * KEEP_MS)).text
+
+
+async def test_a_token_that_was_taken_once_is_judged_anew(scene: Scene) -> None:
+    token = scene.token(exp=SECONDS + 5)
+    assert await scene.prove(token) == Proof(scene.credential)
+    assert (await scene.refused(token, now=NOW + 5_000)).code == "credential_expired"
+    scene.credential = replace(scene.credential, secret=b'{"audience":"changed"}')
+    assert "audience" in (await scene.refused(token)).text
+    scene.credential = replace(scene.credential, match="elsewhere")
+    assert WRONG in (await scene.refused(token)).text
 
 
 async def test_keys_and_tokens_are_told_apart_by_their_dots(scene: Scene) -> None:
