@@ -189,7 +189,7 @@ def test_certificate_without_its_key_is_refused(toml: Path) -> None:
 def test_what_would_do_nothing_or_too_much_is_refused(
     toml: Path, given: dict[str, str], expected: str
 ) -> None:
-    assert expected in faults(toml, **given)
+    assert expected in faults(toml, environ=None, text="", **given)
 
 
 def test_password_in_file_or_flag_is_refused_without_being_shown(toml: Path) -> None:
