@@ -1,4 +1,4 @@
-"""Send one POST to an address that somebody else chose; the only module that does.
+"""Send one POST or GET to an address that somebody else chose; the only module that does.
 
 The whole exchange stands under one deadline, and under caps of headers and body. The address policy stands in
 two places: the resolver judges all answers (one denied, all refused: a mixed answer is a sign of rebinding),
@@ -86,12 +86,21 @@ class Answer:
     ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a GET brought. `failure` None: a 2xx, and `body` is the whole of it; else `body` is empty."""
+
+    status: int
+    failure: Reason | None
+    body: bytes = field(repr=False)
+
+
 class _DeniedError(OSError):
     """The policy refuses the address. An OSError, since aiohttp wraps these on the way out."""
 
 
 class Dialler:
-    """Sends POSTs, each within `timeout_ms` from name to last byte. Use as an async context manager.
+    """Sends requests, each within `timeout_ms` from name to last byte. Use as an async context manager.
 
     `ports`: the ports that may be dialled; None: any, since the operator's contract file names each endpoint.
     `lookup` and `tls` are for tests and private authorities; the defaults are the system's.
@@ -159,30 +168,51 @@ class Dialler:
         Raises:
             RuntimeError: not entered.
         """
-        if self._session is None:
-            raise RuntimeError("enter the dialler before sending")
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        exchange = _Exchange()
+        exchange = _Exchange(BODY_BYTES, EXCERPT_BYTES)
+        failure = await self._failure("POST", outgoing, exchange)
+        return exchange.answer(failure, round((loop.time() - begun) * 1000))
+
+    async def fetch(self, url: str, *, most: int) -> Fetched:
+        """GET once, under the same rules as `send`. `most`: bytes; a larger body is `response_invalid`.
+
+        Raises:
+            RuntimeError: not entered.
+        """
+        exchange = _Exchange(most + 1, most + 1)
+        failure = await self._failure("GET", Outgoing(url, (("Accept", "application/json"),), b""), exchange)
+        answer = exchange.answer(failure, 0)
+        failure = answer.failure
+        if failure is None and exchange.length > most:
+            failure = "response_invalid"
+        return Fetched(answer.status, failure, b"" if failure else answer.excerpt)
+
+    async def _failure(self, method: str, outgoing: Outgoing, exchange: "_Exchange") -> Reason | None:
+        if self._session is None:
+            raise RuntimeError("enter the dialler before sending")
         failure = self._refuse_url(outgoing.url)
         if failure is None:
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._exchange(self._session, outgoing, exchange)
+                    await self._exchange(self._session, method, outgoing, exchange)
             except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
                 failure = _reason_of(error)
-        return exchange.answer(failure, round((loop.time() - begun) * 1000))
+        return failure
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, outgoing: Outgoing, exchange: "_Exchange"
+        self, session: aiohttp.ClientSession, method: str, outgoing: Outgoing, exchange: "_Exchange"
     ) -> None:
         url = URL(outgoing.url, encoded=True)
         # In pieces where it is large: one write of megabytes would hold up the loop.
         body = outgoing.body if len(outgoing.body) <= _WHOLE_BYTES else io.BytesIO(outgoing.body)
-        async with session.post(url, data=body, headers=outgoing.headers, allow_redirects=False) as response:
+        sent = body if method == "POST" else None
+        async with session.request(
+            method, url, data=sent, headers=outgoing.headers, allow_redirects=False
+        ) as response:
             exchange.begin(response)
             while exchange.wants_more:
-                piece = await response.content.read(BODY_BYTES + 1 - exchange.length)
+                piece = await response.content.read(exchange.most + 1 - exchange.length)
                 if not piece:
                     break
                 exchange.take(piece)
@@ -252,19 +282,21 @@ class _GuardedResolver(AbstractResolver):
 
 
 class _Exchange:
-    """The answer as far as it has come."""
+    """The answer as far as it has come. `most`: bytes of the body that are read; `kept`: of these, kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, kept: int) -> None:
+        self.most = most
+        self._kept = kept
         self._status = 0
         self._retry_after: int | None = None
         self._is_oversized = False
         self._digest = hashlib.sha256()
-        self._excerpt = b""
+        self._excerpt = bytearray()
         self.length = 0
 
     @property
     def wants_more(self) -> bool:
-        return self.length < BODY_BYTES and not self._is_oversized
+        return self.length < self.most and not self._is_oversized
 
     def begin(self, response: aiohttp.ClientResponse) -> None:
         self._status = response.status
@@ -273,17 +305,16 @@ class _Exchange:
         self._retry_after = int(text) if _RETRY_AFTER.match(text) else None
 
     def take(self, piece: bytes) -> None:
-        piece = piece[: BODY_BYTES - self.length]
+        piece = piece[: self.most - self.length]
         self.length += len(piece)
         self._digest.update(piece)
-        if len(self._excerpt) < EXCERPT_BYTES:
-            self._excerpt = (self._excerpt + piece)[:EXCERPT_BYTES]
+        self._excerpt += piece[: self._kept - len(self._excerpt)]
 
     def answer(self, failure: Reason | None, ms: int) -> Answer:
         if failure is None:
             failure = "response_invalid" if self._is_oversized else _reason_of_status(self._status)
         digest = self._digest.digest() if self._status else b""
-        return Answer(self._status, failure, self._retry_after, digest, self._excerpt, ms)
+        return Answer(self._status, failure, self._retry_after, digest, bytes(self._excerpt), ms)
 
 
 def _reason_of_status(status: int) -> Reason | None:

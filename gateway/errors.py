@@ -83,6 +83,7 @@ AWAY_CODES: Final = frozenset(
         "overloaded",
         "broker_unavailable",
         "registry_unavailable",
+        "issuer_unavailable",
         "store_unavailable",
         "storage_full",
         "clock_untrusted",

@@ -65,6 +65,9 @@ class Metrics:
         self._repeats = self._counter("events_repeated", "Of these, repeats", direction=DIRECTIONS)
         self._refused = self._counter("events_refused", "Events refused, by code", code=REFUSALS)
         self._request = self._histogram("request_seconds", "From head read to answer, event routes")
+        self._ignored = self._counter(
+            "proxy_certificates_ignored", "Requests with a certificate header of nobody who is believed"
+        )
         self._claims = self._counter("claims", "Claims, by what became of them", outcome=CLAIMS)
         self._commit = self._histogram("group_commit_seconds", "One group commit")
         self._group = self._counter("group_commit_items", "Items written by group commits")
@@ -95,6 +98,10 @@ class Metrics:
     def request(self, ms: float) -> None:
         """Time one request of an event route."""
         self._request.observe(ms / 1_000)
+
+    def proxy_certificate_ignored(self) -> None:
+        """Count a request whose header of a client certificate was passed over: no believed proxy sent it."""
+        self._ignored.inc()
 
     def claim(self, outcome: str, count: int = 1) -> None:
         """Count claims by what became of them."""

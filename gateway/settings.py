@@ -8,6 +8,7 @@ takes its value as an argument.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -31,6 +32,8 @@ OWN_REGISTRY: Final = "own"
 
 Network = IPv4Network | IPv6Network
 
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
 
 def environment() -> Mapping[str, str]:
     """The process's environment; nothing else in the program reads it."""
@@ -48,6 +51,13 @@ def _read(parse: Callable[[str], object]) -> BeforeValidator:
 
 def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not all(_HOST.fullmatch(name) for name in names):
+        raise ValueError("write names of hosts, such as keys.example, with commas between")
+    return names
 
 
 def _schedule(text: str) -> tuple[int, ...]:
@@ -91,6 +101,7 @@ Networks = Annotated[
     tuple[Network, ...], _read(_networks), PlainSerializer(lambda nets: ",".join(map(str, nets)))
 ]
 Schedule = Annotated[tuple[int, ...], _read(_schedule), PlainSerializer(_schedule_words)]
+Hosts = Annotated[tuple[str, ...], _read(_hosts), PlainSerializer(",".join)]
 Origin = Annotated[str, _read(_origin)]
 RegistryUrl = Annotated[str, _read(_registry_url)]
 Maybe = BeforeValidator(lambda given: None if given == "" else given)
@@ -126,15 +137,25 @@ class Tls(Section):
 
     cert: OptionalPath = _key("", "certificate chain, PEM")
     key: OptionalPath = _key("", "its private key, PEM")
-    client_ca: OptionalPath = _key("", "not offered yet: authorities of client certificates, PEM")
+    client_ca: OptionalPath = _key("", "more authorities whose client certificates a handshake accepts, PEM")
 
 
 class Proxy(Section):
     """Which proxies are believed, and how they hand over a client certificate."""
 
-    trusted: Networks = _key("", "not offered yet: networks of proxies whose headers are believed")
+    trusted: Networks = _key(
+        "", "networks of the proxies whose headers are believed, `10.1.0.0/16,10.2.0.7/32`"
+    )
     client_cert: Literal["off", "rfc9440", "xfcc", "aws_alb", "nginx"] = _key(
-        "off", "not offered yet: the header that carries the client certificate"
+        "off", "how they hand on a client's certificate: `rfc9440`, `xfcc` (Envoy), `aws_alb`, `nginx`"
+    )
+
+
+class Oauth(Section):
+    """Tokens of OAuth2 issuers."""
+
+    key_hosts: Hosts = _key(
+        "", "hosts, beside an issuer's own, that its keys are fetched from, `www.googleapis.com`"
     )
 
 
@@ -259,6 +280,7 @@ class Settings(Section):
     listen: Listen
     tls: Tls
     proxy: Proxy
+    oauth: Oauth
     database: DatabaseSettings
     broker: BrokerSettings
     registry: Registry
@@ -274,9 +296,15 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _is_safe(self) -> "Settings":
-        """Plain HTTP stays on loopback, unless a proxy in front ends TLS."""
+        """Plain HTTP stays on loopback, unless a proxy in front ends TLS; nothing is set in vain."""
         if (self.tls.cert is None) != (self.tls.key is None):
             raise ValueError("tls.cert and tls.key belong together: set both or none")
+        if self.tls.client_ca is not None and self.tls.cert is None:
+            raise ValueError("tls.client_ca does nothing without TLS of our own: set tls.cert and tls.key")
+        if any(network.prefixlen == 0 for network in self.proxy.trusted):
+            raise ValueError("proxy.trusted would believe everybody: name the networks of the proxies")
+        if self.proxy.client_cert != "off" and not self.proxy.trusted:
+            raise ValueError("proxy.client_cert believes nobody: name the proxies in proxy.trusted")
         if self.tls.cert is None and not self.listen.behind_proxy:
             for name in ("public", "private"):
                 address = cast("Address", getattr(self.listen, name))

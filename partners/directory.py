@@ -62,6 +62,10 @@ class Directory:
         """Find a credential by what a request shows; revoked and expired ones too."""
         return self._credentials.get((method, match))
 
+    def credentials(self, method: Method) -> tuple[Credential, ...]:
+        """List everybody's credentials of a kind; revoked and expired ones too."""
+        return tuple(one for one in self._credentials.values() if one.method == method)
+
     def lines(self, partner: str) -> tuple[Line, ...]:
         """List a partner's lines, in the order of its contract; none for an unknown partner."""
         account = self._accounts.get(partner)

@@ -58,7 +58,7 @@ class Identifier:
             CallerError: `credential_missing`, `credential_invalid`, `credential_expired`,
                 `credential_revoked`, `signature_invalid`, `signature_stale`, `signature_replayed`,
                 `partner_suspended`.
-            StoreError: what has to be asked for is away.
+            AwayError: what has to be asked for is away: the database, an issuer of tokens.
         """
         # 1.
         ways = [way for way in self.ways if way.is_shown(shown)]

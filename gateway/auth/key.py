@@ -29,7 +29,7 @@ class ApiKeys:
         return "api_key"
 
     def is_shown(self, shown: Shown) -> bool:
-        """Every Authorization header but a bearer token of three parts."""
+        """Every Authorization header but a token."""
         return any(not is_token(value) for value in shown.values("authorization"))
 
     async def prove(self, shown: Shown, directory: Directory, *, now: int) -> Proof:
@@ -51,9 +51,9 @@ class ApiKeys:
 
 
 def is_token(header: str) -> bool:
-    """Whether an Authorization header holds a JSON Web Token rather than a key."""
+    """Whether an Authorization header holds a JSON Web Token, of any sort: no key has dots."""
     scheme, _, rest = header.strip().partition(" ")
-    return scheme.lower() == "bearer" and rest.count(".") == 2  # noqa: PLR2004 - header, payload, signature
+    return scheme.lower() == "bearer" and rest.count(".") >= 2  # noqa: PLR2004 - an encrypted one has more
 
 
 def _key_text(header: str) -> str:

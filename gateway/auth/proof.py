@@ -48,6 +48,6 @@ class Way(Protocol):
 
         Raises:
             CallerError: it proves nobody; says which step failed, and nothing of what was compared.
-            StoreError: what has to be asked for is away.
+            AwayError: what has to be asked for is away.
         """
         ...

@@ -8,9 +8,9 @@ class Shown:
     """The head of a request, as it was sent.
 
     `target`: the path, in its escaped form; `query`: what follows the question mark, without it. `headers`:
-    names in lower case. `certificate`: of the client by our own TLS, DER. `peer`: the address of the other
-    end of the connection; empty where there is none. `is_event`: it brings events, whose claims are guard
-    enough against replays.
+    names in lower case. `certificate`: of the client, DER, by our own TLS or as a proxy says that is
+    believed; `chain`: those that came with it. `peer`: the client's address; empty where it is not known.
+    `is_event`: it brings events, whose claims are guard enough against replays.
     """
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -19,6 +19,7 @@ class Shown:
     target: str = "/"
     query: str = ""
     certificate: bytes | None = field(default=None, repr=False)
+    chain: tuple[bytes, ...] = field(default=(), repr=False)
     peer: str = ""
     is_event: bool = False
 

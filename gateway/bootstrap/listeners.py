@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
-from gateway.bootstrap.certificates import Certificates
+from gateway.auth.proxy import Proxies
+from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
 from gateway.bootstrap.parts import Parts
@@ -14,7 +15,7 @@ from gateway.http.doors import Doors, Values
 from gateway.http.server import Server
 from gateway.logs import logger
 from gateway.metrics import Metrics
-from gateway.settings import Listen, Settings
+from gateway.settings import Listen
 from gateway.status import Status
 from gateway.version import VERSION
 
@@ -55,6 +56,9 @@ def make_doors(
         status=status.look,
         ready=status.ready,
         stop=stop,
+        proxies=Proxies(
+            settings.proxy.trusted, settings.proxy.client_cert, metrics.proxy_certificate_ignored
+        ),
         version=VERSION,
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
         notice=notice,
@@ -96,15 +100,17 @@ def _warnings(parts: Parts) -> Sequence[str]:
     ]
 
 
-def make_certificates(settings: Settings) -> Certificates | None:
-    """Our end of TLS; None where the settings name no certificate.
+def make_certificates(parts: Parts) -> Certificates | None:
+    """Our end of TLS, which accepts the clients of the moment; None where the settings name no certificate.
 
     Raises:
         SetupError: the files cannot be used.
     """
-    if settings.tls.cert is None or settings.tls.key is None:
+    tls = parts.ground.settings.tls
+    if tls.cert is None or tls.key is None:
         return None
-    return Certificates(settings.tls.cert, settings.tls.key)
+    clients = KnownClients(lambda: parts.catalog.current.directory, parts.ground.clock)
+    return Certificates(tls.cert, tls.key, client_ca=tls.client_ca, clients=clients)
 
 
 def make_servers(

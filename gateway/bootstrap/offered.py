@@ -20,9 +20,6 @@ def verify_offered(settings: Settings) -> None:
         SettingsError: names each of them.
     """
     asked = {
-        "tls.client_ca": settings.tls.client_ca is not None,
-        "proxy.trusted": bool(settings.proxy.trusted),
-        "proxy.client_cert": settings.proxy.client_cert != "off",
         "egress.retry": settings.egress.retry != STANDARD_75H,
         "egress.concurrency": settings.egress.concurrency != DEFAULT_CONCURRENCY,
         "egress.rate": settings.egress.rate is not None,

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.auth.bearer import Tokens
+from gateway.auth.certificate import ClientCertificates
 from gateway.auth.identify import Identifier
 from gateway.auth.inbound_webhook import InboundWebhooks
 from gateway.auth.key import ApiKeys
+from gateway.auth.key_sets import KeySets
 from gateway.auth.message_signature import MessageSignatures
 from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
@@ -133,7 +136,7 @@ def wire(
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
-        callers=_callers(ground),
+        callers=_callers(ground, dialler),
         outside=outside,
     )
 
@@ -159,16 +162,6 @@ def make_guard(ground: Ground, broker: Broker) -> Guard:
 def owner() -> str:
     """A random id of this process, for leases."""
     return secrets.token_hex(8)
-
-
-def _callers(ground: Ground) -> Identifier:
-    return Identifier(
-        (
-            ApiKeys(ground.vault.pepper()),
-            MessageSignatures(site_of(ground.settings.origin), Nonces(ground.database)),
-            InboundWebhooks(ground.vault.open),
-        )
-    )
 
 
 def _ingress(
@@ -237,6 +230,19 @@ def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable
         )
 
     return circumstances
+
+
+def _callers(ground: Ground, dialler: Dialler) -> Identifier:
+    """Every way in which requests prove their caller; last the one that remembers what it has seen."""
+    return Identifier(
+        (
+            ApiKeys(ground.vault.pepper()),
+            ClientCertificates(),
+            Tokens(KeySets(dialler, hosts=ground.settings.oauth.key_hosts)),
+            InboundWebhooks(ground.vault.open),
+            MessageSignatures(site_of(ground.settings.origin), Nonces(ground.database)),
+        )
+    )
 
 
 def _dialler(settings: Settings) -> Dialler:

@@ -286,7 +286,7 @@ async def _open_doors(
     settings, seat = parts.ground.settings, options.seat
     postings = Postings(metrics, seat)
     roles = [Named("postings", postings)]
-    certificates = make_certificates(settings)
+    certificates = make_certificates(parts)
     if certificates is not None:
         roles.append(Named("certificates", certificates))
     if seat is not None:

@@ -79,6 +79,7 @@ BY_CODE: Final[Mapping[str, Exit]] = {
     "overloaded": Exit.AWAY,
     "broker_unavailable": Exit.AWAY,
     "registry_unavailable": Exit.AWAY,
+    "issuer_unavailable": Exit.AWAY,
     "store_unavailable": Exit.AWAY,
     "storage_full": Exit.AWAY,
     "clock_untrusted": Exit.AWAY,

@@ -158,6 +158,9 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
     "registry_unavailable": _row(
         503, "The schema registry is away", "Repeat the same request later; nothing was changed.", "later"
     ),
+    "issuer_unavailable": _row(
+        503, "The token's issuer is away", "Repeat the same request later; nothing was taken.", "later"
+    ),
     "store_unavailable": _row(
         503, "The database is away", "Repeat the same request later; nothing was taken.", "later"
     ),
@@ -190,6 +193,7 @@ RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
     "overloaded": 1,
     "broker_unavailable": 2,
     "registry_unavailable": 2,
+    "issuer_unavailable": 5,
     "store_unavailable": 2,
     "storage_full": 30,
     "clock_untrusted": 30,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gateway.administration.desk import Administration
 from gateway.auth.identify import Identifier
+from gateway.auth.proxy import Proxies
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -55,10 +56,10 @@ class Values:
 class Doors:
     """Everything behind the routes.
 
-    `callers`: finds out who calls. `keys`: our signing keys as of now. `ready`: what is not ready yet, in
-    words; empty when all is. `observe`: told route, method, status and seconds of each request. `stop`: set
-    when the program ends, so that nobody waits longer. `stream_turns`: how many streams may be read at once,
-    and by one caller.
+    `callers`: finds out who calls; `proxies`: whom to believe about that. `keys`: our signing keys as of now.
+    `ready`: what is not ready yet, in words; empty when all is. `observe`: told route, method, status and
+    seconds of each request. `stop`: set when the program ends, so that nobody waits longer. `stream_turns`:
+    how many streams may be read at once, and by one caller.
     """
 
     catalog: Catalog
@@ -76,6 +77,7 @@ class Doors:
     status: Callable[[], Awaitable[Mapping[str, object]]]
     ready: Callable[[], Awaitable[Sequence[str]]]
     stop: asyncio.Event = field(repr=False)
+    proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None
     notice: Callable[[str, Exception], None] = lambda *_: None

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from gateway.http.catalogue import CATALOGUE
 from gateway.http.joined import JoinedWrites
+from gateway.http.tls import client_of
 
 REQUEST_LINE_BYTES: Final = 8_192
 HEADERS: Final = 100
@@ -60,11 +61,13 @@ class StrictProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._field_bytes = 0
         self._frame_bytes = 0
+        self._client: dict[object, object] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A silent connection is given as long as a slow header."""
         self._joined = JoinedWrites(transport, self.loop)
         super().connection_made(self._joined)
+        self._client = client_of(transport)
         self._arm(self.header_seconds, "The header did not arrive in time.")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -94,6 +97,8 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: its header has a time of its own."""
         super().on_message_begin()
+        if self._client is not None:
+            self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
         self._in_head, self._in_body = True, False
         self._head_bytes = self._field_bytes = self._frame_bytes = 0

@@ -87,9 +87,9 @@ class Gate:
 async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
     """Let a request in, or refuse it.
 
-    Steps: 1. who calls, as the head has it; 2. a partner's credential finds nothing under names; 3. the role;
-    4. the partner in the path; 5. the scope; 6. the query; 7. the body, where the proof of who calls is not
-    whole without it: then it is read here, and handed on.
+    Steps: 1. who calls, as the head has it, and proxies that are believed; 2. a partner's credential finds
+    nothing under names; 3. the role; 4. the partner in the path; 5. the scope; 6. the query; 7. the body,
+    where the proof of who calls is not whole without it: then it is read here, and handed on.
 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
@@ -105,7 +105,8 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
     # 1.
     # The registry's routes have that scope too, and no claims that would guard them against replays.
-    shown = _shown(request, is_event=gate.scope == "send" and gate.side != "registry")
+    is_event = gate.scope == "send" and gate.side != "registry"
+    shown = doors.proxies.seen(_shown(request, is_event=is_event))
     candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
     caller = candidate.caller
     # 2. Not even its own name: the answer must not tell which names exist.
@@ -148,6 +149,7 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
         target=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         certificate=tls.get("client_certificate"),
+        chain=tls.get("client_chain", ()),
         peer="" if client is None else str(client[0]),
         is_event=is_event,
     )

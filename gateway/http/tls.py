@@ -1,15 +1,20 @@
 """The server's TLS: 1.2 at least, forward secrecy and AEAD only, no tickets; a certificate for trying it out.
 
-Tickets are off since a resumed session would skip the check of a client's certificate.
+Tickets are off since a resumed session skips the check of a client's certificate in the handshake. TLS 1.2
+can still resume by session id, for as long as a context is in use: what a client's certificate is worth is
+asked for every request, and never taken from the handshake.
 """
 
+import _ssl
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable
+from asyncio import BaseTransport
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidKey
@@ -22,12 +27,38 @@ from gateway.errors import SetupError
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 DEV_DAYS: Final = 90
+CHAIN: Final = 8
+"""Certificates beside a client's own that are looked at."""
 _RENEW_DAYS: Final = 7
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+class LiveContext(ssl.SSLContext):
+    """Stands for another context, which may be replaced while listeners use this one.
+
+    Replaced as a whole: certificate, whom a client's may be issued by, and whether one is asked for.
+    Connections that stand keep what they began with. Only for servers of asyncio and uvloop, which make each
+    connection by `wrap_bio`.
+    """
+
+    now: ssl.SSLContext
+
+    def __new__(cls, now: ssl.SSLContext) -> Self:
+        """`now`: the one to begin with."""
+        made = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        made.now = now
+        return made
+
+    def wrap_bio(self, *parts: Any, **more: Any) -> ssl.SSLObject:
+        """A connection of the context of the moment."""
+        return self.now.wrap_bio(*parts, **more)
+
+
+def server_context(certificate: Path, key: Path, clients: Iterable[bytes] = ()) -> ssl.SSLContext:
     """The context of a listener: a PEM chain, and its key.
+
+    `clients`: certificates, DER, that a client's may be, or be issued by. Where there are some, each client
+    is asked for one, may have none, and is not told whose are accepted.
 
     Raises:
         SetupError: a file is missing, unreadable, or they do not fit together.
@@ -38,17 +69,37 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
-    load_files(context, certificate, key)
+    _load_files(context, certificate, key)
+    for one in clients:
+        # Each alone: one that OpenSSL does not understand must not keep out all the others.
+        with suppress(ssl.SSLError, ValueError):
+            context.load_verify_locations(cadata=one)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    # A pinned certificate is trusted without the one that issued it, and so is an authority in the middle.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
-def load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Load a PEM chain and its key into a context.
+def client_of(transport: BaseTransport) -> dict[object, object] | None:
+    """What the client of a TLS connection has shown, DER; None where that is nothing.
 
-    Raises:
-        SetupError: a file is missing, unreadable, or they do not fit together; or the key is encrypted.
+    `client_certificate`, and `client_chain`: what it sent beside that.
     """
+    connection = transport.get_extra_info("ssl_object")
+    shown = None if connection is None else connection.getpeercert(binary_form=True)
+    if not shown:
+        return None
+    return {"client_certificate": shown, "client_chain": tuple(_sent_with(connection))[:CHAIN]}
 
+
+def _sent_with(connection: Any) -> Iterable[bytes]:
+    if hasattr(connection, "get_unverified_chain"):  # Python 3.13; it has it inside for longer
+        return connection.get_unverified_chain()[1:]  # type: ignore[no-any-return]  # Python 3.11 does not know it
+    sent = connection._sslobj.get_unverified_chain() or ()  # noqa: SLF001 - see above
+    return (one.public_bytes(_ssl.ENCODING_DER) for one in sent[1:])
+
+
+def _load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     def refuse() -> str:
         # Without this OpenSSL asks the terminal, and everything waits for somebody to type.
         raise SetupError(f"TLS: the key {key} is encrypted: save it without a password, mode 0600")

@@ -6,10 +6,12 @@ the memory it is given, has a fault.
 
 import io
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 import avro.datafile
 import avro.io
@@ -22,12 +24,17 @@ from audit.evidence import parse_evidence
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import format_jwk, parse_jwks, parse_receipt
 from audit.tile import decode_bundle, parse_tile_path
+from gateway.auth.certificate import read_leaf
 from gateway.auth.content_digest import read_digests
+from gateway.auth.proxy_certificate import CARRIERS, Notation, read_passed
 from gateway.auth.public_key import load_key
+from gateway.auth.request import Shown
 from gateway.auth.signature_fields import read_descriptions
+from gateway.auth.token import read_token
+from gateway.auth.web_keys import read_keys
 from gateway.broker.java_properties import parse_login, parse_properties
 from gateway.broker.port import Record
-from gateway.errors import CallerError, SettingsError
+from gateway.errors import AwayError, CallerError, SettingsError
 from gateway.event import Content
 from gateway.ingress.content import Received, read_events
 from gateway.ingress.form import CONFLUENT, read_form
@@ -42,6 +49,8 @@ from schemas.container import ContainerLimits, read_container
 from schemas.errors import DatumError, JsonTextError, PayloadError, SchemaError
 from schemas.json_reader import members, read_json, split_array
 from schemas.schema import parse_schema
+from tests.authorities import CLIENT, make, uris
+from tests.issuers import ec_signer, key_set
 from tests.unit.audit.builders import RECEIPT_SIGNER, load_vectors, papers
 
 Read = Callable[[bytes], object]
@@ -201,6 +210,19 @@ _EVENT: Final = (
 )
 _JSON_ERRORS: Final = (JsonTextError, DatumError)
 
+_SIGNER: Final = ec_signer("k")
+_TOKEN: Final = _SIGNER.token(
+    {"iss": "https://id.example", "sub": "acme", "aud": ["gw"], "exp": 1_800_000_000}
+)
+_LEAF: Final = make("leaf", at=1_800_000_000_000, extensions=(uris("urn:acme"), CLIENT))
+_XFCC: Final = f'By=x://gw;Hash={_LEAF.match[7:]};Cert="{quote(_LEAF.pem, safe="")}";Subject="CN=\\"a"'
+
+
+def _proxy(notation: Notation) -> Read:
+    """Any bytes in the first header of a notation."""
+    return lambda raw: read_passed(notation, Shown(((CARRIERS[notation][0], raw.decode("latin-1")),)))
+
+
 TARGETS: Final[tuple[Target, ...]] = (
     Target("json", read_json, _JSON_ERRORS, (_JSON, b'{"a":1,"a":2}', b'"\\ud800"', b"[1e999]")),
     Target("json-members", members, _JSON_ERRORS, (_JSON, _EVENT)),
@@ -297,4 +319,15 @@ TARGETS: Final[tuple[Target, ...]] = (
         (ValueError,),
         (b'org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";',),
     ),
+    Target("token", lambda raw: read_token(raw.decode("latin-1")), (CallerError,), (_TOKEN.encode(),)),
+    Target("web-keys", read_keys, (AwayError,), (key_set(_SIGNER.jwk(), _SIGNER.jwk(alg="ES256")),)),
+    Target("certificate", read_leaf, (CallerError,), (_LEAF.der,)),
+    Target("proxy-rfc9440", _proxy("rfc9440"), (CallerError,), (b":" + b64encode(_LEAF.der) + b":",)),
+    Target(
+        "proxy-xfcc",
+        _proxy("xfcc"),
+        (CallerError,),
+        (_XFCC.encode(),),
+    ),
+    Target("proxy-aws", _proxy("aws_alb"), (CallerError,), (quote(_LEAF.pem, safe="+=/").encode(),)),
 )

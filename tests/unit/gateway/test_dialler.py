@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from gateway.address import AddressPolicy
-from gateway.dialler import Answer, Dialler, Outgoing, Reason
+from gateway.dialler import Answer, Dialler, Fetched, Outgoing, Reason
+from tests.issuers import issuing
 
 SURFACE = (
     "dns_failed connect_failed tls_failed timed_out redirected client_error server_error throttled gone "
@@ -106,3 +107,19 @@ async def test_the_environments_proxy_is_not_used() -> None:
 
 async def test_the_deadline_is_what_was_given() -> None:
     assert Dialler(AddressPolicy(), timeout_ms=1_500).deadline_ms == 1_500
+
+
+async def test_a_get_brings_the_whole_body_up_to_what_was_said() -> None:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=5_000) as dialler:
+        issuer.answers = {"/10": (200, "", b"0123456789"), "/gone": (410, "", b"x")}
+        fetched = [await dialler.fetch(f"{issuer.url}/10", most=most) for most in (10, 9)]
+        assert fetched == [Fetched(200, None, b"0123456789"), Fetched(200, "response_invalid", b"")]
+        assert await dialler.fetch(f"{issuer.url}/gone", most=10) == Fetched(410, "gone", b"")
+        assert await dialler.fetch("http://10.0.0.1/", most=10) == Fetched(0, "address_denied", b"")
+    assert "0123" not in repr(fetched[0])
+
+
+async def test_a_get_that_is_too_slow_ends_with_its_deadline() -> None:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=200) as dialler:
+        issuer.gate.clear()
+        assert (await dialler.fetch(issuer.url, most=10)).failure == "timed_out"

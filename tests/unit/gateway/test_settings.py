@@ -178,6 +178,20 @@ def test_certificate_without_its_key_is_refused(toml: Path) -> None:
     assert "belong together" in faults(toml, tls__cert="/c.pem")
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"tls__client_ca": "/ca.pem"}, "set tls.cert and tls.key"),
+        ({"proxy__client_cert": "nginx"}, "name the proxies in proxy.trusted"),
+        ({"proxy__trusted": "10.0.0.0/8,::/0"}, "would believe everybody"),
+    ],
+)
+def test_what_would_do_nothing_or_too_much_is_refused(
+    toml: Path, given: dict[str, str], expected: str
+) -> None:
+    assert expected in faults(toml, environ=None, text="", **given)
+
+
 def test_password_in_file_or_flag_is_refused_without_being_shown(toml: Path) -> None:
     url = "postgresql://gw:hunter2@db/gw"
     in_file = faults(toml, f"[database]\nurl = '{url}'\n")

@@ -5,9 +5,6 @@ from gateway.errors import SettingsError
 from gateway.settings_sources import catalogue, load
 
 LATER = {
-    "tls.client_ca": "ca.pem",
-    "proxy.trusted": "10.0.0.0/8",
-    "proxy.client_cert": "xfcc",
     "egress.retry": "0s,5s",
     "egress.concurrency": "9",
     "egress.rate": "10",

@@ -1,0 +1,132 @@
+"""Tokens, and certificates behind a proxy, from the request to the receipt."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from gateway.auth.proxy import Proxies
+from gateway.bootstrap.ground import clock
+from gateway.http.app import make_apps
+from partners import store
+from partners.credential import DAY_MS, Credential, Method
+from tests.authorities import CLIENT, Made, make, uris
+from tests.builders import CONTRACTS, ORIGIN, House, open_house
+from tests.issuers import Issuer, ec_signer, issuing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOW = clock()
+CA = make("ca", at=NOW, is_ca=True)
+MIDDLE = make("middle", CA, at=NOW, is_ca=True)
+LEAF = make("leaf", MIDDLE, at=NOW, extensions=(uris("urn:acme"), CLIENT))
+SIGNER = ec_signer("k")
+PROXY, ANYBODY = "10.0.0.1", "203.0.113.9"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def issuer() -> AsyncIterator[Issuer]:
+    async with issuing() as made:
+        made.has(SIGNER)
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("callers")) as made, made.world.parts.dialler:
+        accept = "authentication: {accept: [api_key, mtls, jwt]}\n"
+        await made.world.apply(CONTRACTS.replace("{slug}", "acme") + accept)
+        with made.world.parts.ground.database.begin() as session:
+            store.lock(session)
+            for one in (
+                credential("mtls", "uri:urn:acme", CA.pem),
+                credential("jwt", f"{issuer.url}\nacme-prod", b'{"audience":"gw"}'),
+            ):
+                store.insert_credential(session, one, now=NOW)
+                store.bump_credential(session, one.id)
+            session.commit()
+        await made.world.parts.catalog.refresh()
+        made.doors = replace(made.doors, proxies=Proxies((ip_network("10.0.0.0/8"),), "rfc9440"))
+        yield made
+
+
+def credential(method: Method, match: str, secret: bytes) -> Credential:
+    scopes: Any = frozenset({"send", "audit"})
+    return Credential(
+        f"crd_{method}", "acme", "partner", method, match, secret, scopes, 0, NOW + DAY_MS, None, "test"
+    )
+
+
+def carried(*made: Made) -> dict[str, str]:
+    texts = [f":{base64.b64encode(one.der).decode()}:" for one in made]
+    return {"Client-Cert": texts[0], "Client-Cert-Chain": ", ".join(texts[1:])}
+
+
+def token(issuer: Issuer, **more: object) -> dict[str, str]:
+    claims = {"iss": issuer.url, "sub": "acme-prod", "aud": "gw", "exp": NOW // 1_000 + 900, **more}
+    return {"Authorization": f"Bearer {SIGNER.token(claims)}"}
+
+
+async def posted(
+    house: House, headers: dict[str, str], *, peer: str = ANYBODY, order: str = "1"
+) -> httpx.Response:
+    transport = httpx.ASGITransport(make_apps(house.doors)[0], client=(peer, 4_711))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        return await client.post(
+            "/v1/events/order.placed", json={"order_id": order, "qty": 1}, headers=headers
+        )
+
+
+def method_in(answer: httpx.Response) -> tuple[str, str]:
+    """How the receipt says that the caller was proven, and by which credential."""
+    assert answer.status_code == 201, answer.text
+    payload = answer.json()["receipt"].split(".")[1]
+    evidence = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return evidence["auth"]["method"], evidence["auth"]["credential"]
+
+
+async def test_an_event_by_token_says_so_in_its_receipt(house: House, issuer: Issuer) -> None:
+    assert method_in(await posted(house, token(issuer), order="token")) == ("jwt", "crd_jwt")
+
+
+async def test_an_event_by_a_proxys_certificate_says_so_in_its_receipt(house: House) -> None:
+    answer = await posted(house, carried(LEAF, MIDDLE), peer=PROXY, order="certificate")
+    assert method_in(answer) == ("mtls", "crd_mtls")
+
+
+async def test_of_both_the_certificate_is_named(house: House, issuer: Issuer) -> None:
+    headers = {**token(issuer), **carried(LEAF, MIDDLE)}
+    assert method_in(await posted(house, headers, peer=PROXY, order="both"))[0] == "mtls"
+
+
+async def test_a_certificate_header_of_anybody_else_is_as_if_it_were_not_there(
+    house: House, issuer: Issuer
+) -> None:
+    alone = await posted(house, carried(LEAF, MIDDLE))
+    assert (alone.status_code, alone.json()["code"]) == (401, "credential_missing")
+    assert (
+        method_in(await posted(house, {**token(issuer), **carried(LEAF, MIDDLE)}, order="beside"))[0] == "jwt"
+    )
+
+
+async def test_a_proxys_header_that_cannot_be_read_is_refused(house: House, issuer: Issuer) -> None:
+    answer = await posted(house, {**token(issuer), "Client-Cert": "junk"}, peer=PROXY)
+    assert (answer.status_code, answer.json()["code"]) == (401, "credential_invalid")
+
+
+async def test_an_issuer_that_is_away_is_503_and_no_refusal(house: House, issuer: Issuer) -> None:
+    signer = ec_signer("unknown")
+    claims = {"iss": issuer.url, "sub": "acme-prod", "aud": "gw", "exp": NOW // 1_000 + 900}
+    house.doors = replace(house.doors, clock=lambda: clock() + 60_000)
+    answers, issuer.answers = issuer.answers, {}
+    answer = await posted(house, {"Authorization": f"Bearer {signer.token(claims)}"})
+    issuer.answers = answers
+    assert (answer.status_code, answer.json()["code"]) == (503, "issuer_unavailable")
+    assert answer.headers["retry-after"] == "5"
+    assert issuer.url not in answer.text
