@@ -7,6 +7,8 @@ from starlette.responses import Response
 from audit import log
 from audit.note import VerifierKey
 from gateway.http.guard import Call, not_found
+from gateway.http.shapes import ref
+from gateway.http.told import shows, tells
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import store
@@ -14,6 +16,12 @@ from partners.contract import Limits
 from partners.partner import Partner
 
 
+@tells(
+    "showMe",
+    "Contract and types",
+    "Who am I",
+    shows(ref("Me"), "The caller, its partner and log, and the server's time."),
+)
 async def show_me(call: Call) -> Response:
     """The caller: role, scopes, partner, its log; and the server's time, so that clocks can be compared."""
     caller = call.known
@@ -35,6 +43,13 @@ async def show_me(call: Call) -> Response:
     return json_response(body)
 
 
+@tells(
+    "showContract",
+    "Contract and types",
+    "The contract in force",
+    shows(ref("ContractShown"), "The contract file, and the files that it names.", ETag="Its revision."),
+    errors=("not_found",),
+)
 async def show_contract(call: Call) -> Response:
     """The contract in force, with the files it names."""
     contract = call.snapshot.directory.contract(call.partner.slug)
