@@ -6,6 +6,7 @@ from gateway.http.gates import GATES
 SELF = {
     "GET /v1/me",
     "GET /v1/contract",
+    "GET /v1/openapi.json",
     "GET /v1/types",
     "GET /v1/types/{type}",
     "GET /v1/types/{type}/schema",
@@ -15,6 +16,7 @@ SELF = {
 # The same of a partner, for our side; and what an operator watches.
 OURS = {
     "GET /v1/partners/{p}/contract",
+    "GET /v1/partners/{p}/openapi.json",
     "GET /v1/partners/{p}/types",
     "GET /v1/partners/{p}/types/{type}",
     "GET /v1/partners/{p}/types/{type}/schema",
@@ -46,6 +48,9 @@ def test_routes_without_credentials_are_these() -> None:
     assert bare == {
         "GET /.well-known/jwks.json",
         "GET /.well-known/partner-gateway",
+        "GET /docs",
+        "GET /docs/page.css",
+        "GET /docs/page.js",
         "GET /errors/{code}",
         "GET /livez",
         "GET /readyz",
