@@ -22,7 +22,7 @@ def _authentication(contract: Contract) -> Iterator[str]:
     )
     for method, what, is_named in named:
         if is_named and method not in terms.accept:
-            yield f"authentication.{what} open nothing: authentication.accept does not name {method}"
+            yield f"authentication.{what}: of no use, since authentication.accept does not name {method}"
 
 
 def _lines(contract: Contract) -> Iterator[str]:
