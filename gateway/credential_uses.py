@@ -33,6 +33,10 @@ class CredentialUses:
         for one in ids:
             self._noted[one] = self._unwritten[one] = now
 
+    def unwritten(self) -> Mapping[str, int]:
+        """What is noted and not written yet."""
+        return dict(self._unwritten)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Write what was noted, now and then; what is left once `stop` is set, and return."""
         while not stop.is_set():
