@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from partners.credential import secret_place
+from partners.credential import Credential, secret_place
 from partners.credential_material import (
     Material,
     OauthClient,
@@ -17,6 +17,7 @@ from partners.credential_material import (
     read_certificate,
     read_public_key,
 )
+from partners.issuing import CredentialChange, WantedCredential
 from partners.minting import Fresh, Means, Minted, method_of, mint
 from tests.certificates import certified, public_pem
 
@@ -64,3 +65,20 @@ def test_of_an_api_key_its_digest_is_kept(minted: Callable[[Material | Fresh], M
     assert made.text is not None
     assert made.match == made.text.split("_")[1]
     assert len(made.secret) == hashlib.sha256().digest_size
+
+
+def test_no_repr_shows_a_secret_or_what_it_is_checked_by(
+    minted: Callable[[Material | Fresh], Minted],
+) -> None:
+    given = WebhookSecret(b"this-is-a-secret-of-a-sender")
+    made = [minted(one) for one in (given, "webhook_secret", "api_key")]
+    wanted = WantedCredential("acme", "partner", material=given)
+    kept = Credential(
+        ID, "acme", "partner", "hmac", ID, made[0].secret, frozenset({"send"}), 0, 1, None, "", "why"
+    )
+    change = CredentialChange("created", kept, made[1].text)
+    means = Means(b"this-is-the-pepper", bytes, lambda secret, _: secret)
+    shown = repr((given, made, wanted, kept, change, means))
+    texts = [one.text or "" for one in made[1:]]
+    assert all(text and text not in shown and text.split("_")[-1] not in shown for text in texts)
+    assert "this-is" not in shown
