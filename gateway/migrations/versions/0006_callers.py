@@ -32,7 +32,7 @@ def upgrade() -> None:
     op.create_index(
         "audit_entry_credential",
         "audit_entry",
-        ["credential", "at", "epoch", "index"],
+        ["credential", "at"],
         sqlite_where=sa.text("credential IS NOT NULL"),
         postgresql_where=sa.text("credential IS NOT NULL"),
     )
