@@ -60,8 +60,8 @@ class EntryRow(SQLModel, table=True):
     __table_args__ = (
         Index("audit_entry_ref", "ref", "log"),
         Index("audit_entry_id", "log", "event_id"),
-        # Inserts of entries are a twentieth (PostgreSQL) to a ninth (SQLite) slower with it: a hundredth or two
-        # of what an entry costs. With epoch and index in it, as for pages, it was twice that.
+        # Inserts of entries are a twentieth (PostgreSQL) to a ninth (SQLite) slower with it: a hundredth or
+        # two of what an entry costs. With epoch and index in it, as for pages, it was twice that.
         Index(
             "audit_entry_credential",
             "credential",
