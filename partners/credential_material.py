@@ -120,7 +120,7 @@ def read_certificate(text: str) -> PinnedCertificate:
     found = _certificates(text, "the certificate", most=1)[0]
     with reading("the certificate"):
         usages = _extension(found, x509.ExtendedKeyUsage)
-        if usages is not None and not set(usages) & _CLIENT_USAGES:
+        if usages is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
             raise CredentialMaterialError(
                 "the certificate is not for clients, since its extended key usage lacks clientAuth: "
                 "have one issued that has it"
@@ -222,9 +222,6 @@ def read_webhook_key(text: str) -> WebhookKey:
         if is_small(ed25519.Ed25519PublicKey.from_public_bytes(raw).public_bytes_raw()):
             raise CredentialMaterialError("the public key is one that anybody can sign for: make another")
     return WebhookKey(raw)
-
-
-_CLIENT_USAGES: Final = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
 def _certificates(text: str, what: str, *, most: int) -> list[x509.Certificate]:

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,6 +124,7 @@ HOSTILE: list[tuple[Read, str, str]] = [
     (read_certificate, LEAF.pem.replace("M", "\u00e9", 1), "ASCII"),
     (read_certificate, LEAF.pem + " " * 65_536, "characters"),
     (read_certificate, certified(usages=SERVER).pem, "clientAuth"),
+    (read_certificate, certified(usages=(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)).pem, "clientAuth"),
     (read_certificate, certified(key=WEAK).pem, "too weak"),
     (authorities, LEAF.pem, "may not issue others"),
     (authorities, ROOT.pem + LEAF.pem, "may not issue others"),
