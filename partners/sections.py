@@ -17,7 +17,7 @@ from partners.contract import (
     Oauth,
 )
 from partners.credential import Method
-from partners.credential_material import MAX_MATCH
+from partners.credential_material import MAX_MATCH, verify_issuer
 from partners.endpoint import (
     DEFAULT_CONCURRENCY,
     MAX_CONCURRENCY,
@@ -110,7 +110,7 @@ def _certificate(slot: Slot) -> str | Authority:
 def _oauth(slot: Slot) -> Oauth:
     section = slot.form()
     value = Oauth(
-        issuer=section.need("issuer", lambda one: verify_url(form.text(one, limit=MAX_URL_BYTES), ()), ""),
+        issuer=section.need("issuer", lambda one: verify_issuer(form.text(one, limit=MAX_MATCH)), ""),
         audience=section.need("audience", form.text, ""),
         subject=section.need("subject", form.text, ""),
     )

@@ -20,6 +20,7 @@ from partners.credential_material import (
     read_public_key,
     read_webhook_key,
     read_webhook_secret,
+    verify_issuer,
 )
 from partners.errors import CredentialMaterialError
 from tests.certificates import NOW, SERVER, Certified, certified, private_pem, public_pem
@@ -91,6 +92,36 @@ def test_clients_and_webhook_texts_are_read() -> None:
     assert read_webhook_secret("whsec_" + base64.b64encode(b"s" * 24).decode()).secret == b"s" * 24
     raw = ED.public_key().public_bytes_raw()
     assert read_webhook_key("whpk_" + base64.b64encode(raw).decode()).public_key == raw
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("https://id.acme.example", True),
+        ("https://id.acme.example:8443/realms/acme/", True),
+        ("https://login.example/3aa4a235-b6e2-48d5-9195-7fcf05b459b0/v2.0", True),
+        ("http://127.0.0.1:9000", True),
+        ("http://localhost/x", True),
+        ("http://[::1]:80", True),
+        ("http://id.acme.example", False),
+        ("http://127.0.0.1.example", False),
+        ("http://localhost.example", False),
+        ("https://", False),
+        ("https:///x", False),
+        ("https://user@id.example", False),
+        ("https://id.example?x=1", False),
+        ("https://id.example/#x", False),
+        ("https://id.example/ x", False),
+        ("ftp://id.example", False),
+        ("", False),
+    ],
+)
+def test_an_issuer_is_a_url_to_the_letter(text: str, is_one: bool) -> None:  # noqa: FBT001 - a column of the table
+    if is_one:
+        assert verify_issuer(text) == text
+        return
+    with pytest.raises(CredentialMaterialError, match="issuer"):
+        verify_issuer(text)
 
 
 def test_no_repr_shows_what_is_secret() -> None:
