@@ -57,10 +57,10 @@ class Values:
 class Doors:
     """Everything behind the routes.
 
-    `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials, when
-    last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all is.
-    `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends, so
-    that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
+    `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials,
+    when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
+    is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
+    so that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
     """
 
     catalog: Catalog
