@@ -33,9 +33,11 @@ MAX_MATCH: Final = 480
 """Characters of what a request shows; its column has some more."""
 
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
-_ISSUER: Final = re.compile(
+ISSUER: Final = re.compile(
     r"(?:https://[A-Za-z0-9._\[\]:-]+|http://(?:127\.[0-9.]+|localhost|\[::1\])(?::[0-9]+)?)(?:/[!$&-;=@-~]*)?"
 )
+"""The URL of an issuer."""
+
 _WEBHOOK_BYTES: Final = range(24, 65)
 _RSA_BITS: Final = range(2_048, 4_097)
 _MOST_EXPONENT: Final = 1 << 33
@@ -207,7 +209,7 @@ def verify_issuer(text: str) -> str:
     Raises:
         CredentialMaterialError: it is none.
     """
-    if _ISSUER.fullmatch(text) is None:
+    if ISSUER.fullmatch(text) is None:
         raise CredentialMaterialError(
             "the issuer must be an https:// URL without query and fragment, as tokens name it in iss"
         )
