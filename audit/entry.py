@@ -12,7 +12,8 @@ class Entry:
     """One committed record.
 
     origin, index: where it stands. leaf: what the log holds of it. raw: the evidence, None once erased.
-    code: why it was refused, or how the attempt ended; the other members as in the evidence.
+    code: why it was refused, or how the attempt ended; credential: by which the event was sent; the other
+    members as in the evidence.
     """
 
     origin: str
@@ -29,6 +30,7 @@ class Entry:
     event_type: str | None
     endpoint: str | None
     code: str | None
+    credential: str | None = None
 
     def evidence(self) -> Evidence | None:
         """The evidence record read again; None once erased."""
@@ -51,6 +53,7 @@ class Draft:
     event_type: str | None
     endpoint: str | None = None
     code: str | None = None
+    credential: str | None = None
 
     def leaf(self) -> bytes:
         """What the log holds of it."""
@@ -79,12 +82,20 @@ def draft_entry(evidence: Evidence) -> Draft:
         event_type=evidence.text("type"),
         endpoint=evidence.text("endpoint"),
         code=_code(evidence),
+        credential=_credential(evidence),
     )
 
 
 def _direction(evidence: Evidence) -> str | None:
     """Which way the event went: deliveries do not say it, they all go out."""
     return "outbound" if evidence.kind in _OUTBOUND else evidence.text("direction")
+
+
+def _credential(evidence: Evidence) -> str | None:
+    """By which credential the event came; changes of credentials are no events."""
+    auth = evidence.members.get("auth")
+    found = auth.get("credential") if isinstance(auth, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _code(evidence: Evidence) -> str | None:

@@ -18,7 +18,7 @@ from operator import call
 from typing import Any, Never
 
 from audit.errors import EvidenceRuleError, EvidenceTooLargeError, MalformedError
-from audit.kinds import MEMBERS, Kind
+from audit.kinds import EARLIER, MEMBERS, Kind, Shape
 from audit.note import decode_base64
 from audit.ref import parse_ref
 
@@ -38,6 +38,7 @@ SALT_BYTES = 32
 _PREAMBLE = ("v", "kind", "iss", "log", "at", "salt")
 _KINDS = {kind.value: kind for kind in Kind}
 _NAMES = {kind: (*_PREAMBLE, *shapes) for kind, shapes in MEMBERS.items()}
+_EARLIER_NAMES = {kind: (*_PREAMBLE, *shapes) for kind, shapes in EARLIER.items()}
 _TESTS = {kind: tuple(shape.accepts for shape in shapes.values()) for kind, shapes in MEMBERS.items()}
 # Neither what was checked nor what was read from JSON holds itself: to look for that takes a third more time.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
@@ -191,7 +192,11 @@ def _evidence(
 def _check(whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedError]) -> None:
     """Names, order and types of all members, or raise `error`."""
     _check_preamble(whole, error)
-    _check_members(_KINDS[whole["kind"]], tuple(whole), tuple(whole.values())[len(_PREAMBLE) :], error)
+    kind, names, values = _KINDS[whole["kind"]], tuple(whole), tuple(whole.values())[len(_PREAMBLE) :]
+    if names == _EARLIER_NAMES.get(kind):
+        _check_shapes(kind, EARLIER[kind], values, error)
+    else:
+        _check_members(kind, names, values, error)
 
 
 def _check_members(
@@ -203,9 +208,18 @@ def _check_members(
     """`names`: of the whole record; `values`: of what comes after the preamble."""
     if names != _NAMES[kind]:
         raise error(f"evidence: {kind.value} has the members {' '.join(_NAMES[kind])}, in this order")
-    if all(map(call, _TESTS[kind], values)):
-        return
-    for (name, shape), value in zip(MEMBERS[kind].items(), values, strict=True):
+    if not all(map(call, _TESTS[kind], values)):
+        _check_shapes(kind, MEMBERS[kind], values, error)
+
+
+def _check_shapes(
+    kind: Kind,
+    shapes: Mapping[str, Shape],
+    values: Collection[Any],
+    error: type[EvidenceRuleError | MalformedError],
+) -> None:
+    """Say which value is not what it must be, if one is."""
+    for (name, shape), value in zip(shapes.items(), values, strict=True):
         if not shape.accepts(value):
             raise error(f"evidence: {kind.value}: {name} must be {shape.text}")
 

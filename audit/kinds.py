@@ -169,10 +169,12 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.CREDENTIAL_CHANGED: {
         "partner": _nullable(TEXT),
         "credential": TEXT,
-        "action": _one_of("created", "revoked"),
+        "action": _one_of("created", "changed", "revoked"),
         "role": TEXT,
         "method": TEXT,
         "scopes": WORDS,
+        "not_after": COUNT,
+        "reason": _nullable(TEXT),
         "by": BY,
     },
     Kind.KEY_CHANGED: {
@@ -197,3 +199,16 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.CONTENT_READ: {"partner": TEXT, "ref": TEXT, "by": BY},
 }
 """Members of each kind after the preamble, in order."""
+
+EARLIER: Mapping[Kind, Mapping[str, Shape]] = {
+    Kind.CREDENTIAL_CHANGED: {
+        "partner": _nullable(TEXT),
+        "credential": TEXT,
+        "action": _one_of("created", "revoked"),
+        "role": TEXT,
+        "method": TEXT,
+        "scopes": WORDS,
+        "by": BY,
+    },
+}
+"""Members that a kind had before: read as they are, for ever, and not made any more."""

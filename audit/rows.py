@@ -52,13 +52,23 @@ class NodeRow(SQLModel, table=True):
 class EntryRow(SQLModel, table=True):
     """One committed record: its leaf, its evidence (null once erased), and what history is searched by.
 
-    `is_first`: the row that stands for its event in a list; at most one per event.
+    `is_first`: the row that stands for its event in a list; at most one per event. `credential`: by which an
+    event was sent, or refused; null in entries of before there was this column.
     """
 
     __tablename__ = "audit_entry"
     __table_args__ = (
         Index("audit_entry_ref", "ref", "log"),
         Index("audit_entry_id", "log", "event_id"),
+        # Inserts of entries are a twentieth (PostgreSQL) to a ninth (SQLite) slower with it: a hundredth or
+        # two of what an entry costs. With epoch and index in it, as for pages, it was twice that.
+        Index(
+            "audit_entry_credential",
+            "credential",
+            "at",
+            sqlite_where=text("credential IS NOT NULL"),
+            postgresql_where=text("credential IS NOT NULL"),
+        ),
         Index(
             "audit_entry_page",
             "log",
@@ -86,3 +96,4 @@ class EntryRow(SQLModel, table=True):
     endpoint: str | None = Field(default=None, sa_type=Text)
     code: str | None = Field(default=None, sa_type=Text)
     is_first: bool
+    credential: str | None = Field(default=None, sa_type=Text)

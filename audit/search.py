@@ -4,7 +4,7 @@ An answer is a hint; each entry carries its place in the log, so that it can be 
 sure whose log it asks for. Administrative entries (keys, contracts) are in the log and not in this list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ class HistoryFilter:
     """Which events; None does not restrict. `since` is included, `until` is not (Unix milliseconds).
 
     state: events that reached it at some time, a key of `STATES`. endpoint: events that concern it.
+    credential: every use of it to send an event, accepted or refused, is a row of its own.
     """
 
     id: str | None = None
@@ -50,12 +51,13 @@ class HistoryFilter:
     kind: Kind | None = None
     type: str | None = None
     endpoint: str | None = None
+    credential: str | None = None
     since: int | None = None
     until: int | None = None
 
     def is_void(self) -> bool:
         """Whether no event can fit: PostgreSQL keeps no NUL, and does not let itself be asked for one."""
-        texts = (self.id, self.source, self.direction, self.type, self.endpoint)
+        texts = (self.id, self.source, self.direction, self.type, self.endpoint, self.credential)
         return any("\x00" in text for text in texts if text is not None)
 
 
@@ -100,19 +102,17 @@ def find(
     if wanted is not None and wanted.is_void():
         return Page((), None)
     place = (col(EntryRow.at), col(EntryRow.epoch), col(EntryRow.index))
-    query = select(EntryRow).where(
-        col(EntryRow.log) == log, col(EntryRow.is_first), *_conditions(wanted or HistoryFilter())
-    )
+    chosen = wanted or HistoryFilter()
+    query = select(EntryRow).where(col(EntryRow.log) == log, _stands(chosen), *_conditions(chosen))
     if after is not None:
         query = query.where(tuple_(*place) < tuple_(*after))
     query = query.order_by(*(column.desc() for column in place)).limit(limit + 1)
     entries = [entry_from(row) for row in session.execute(query).scalars()]
     shown = entries[:limit]
+    # A use that was refused is told as such, whatever became of the event whose id it bore.
     states = _states(session, log, [entry.ref for entry in shown if entry.ref is not None])
     return Page(
-        rows=tuple(
-            Exchange(entry, states.get(entry.ref) or _state_of(entry.kind, entry.code)) for entry in shown
-        ),
+        rows=tuple(Exchange(entry, _newest(entry, states, chosen)) for entry in shown),
         next=_place(shown[-1]) if len(entries) > limit else None,
     )
 
@@ -125,6 +125,20 @@ def timeline(session: Session, log: str, ref: bytes) -> tuple[Entry, ...]:
         .order_by(col(EntryRow.epoch), col(EntryRow.index))
     )
     return tuple(entry_from(row) for row in session.execute(query).scalars())
+
+
+def _stands(wanted: HistoryFilter) -> ColumnElement[bool]:
+    """Which rows stand in the list: of each event its first, of a credential each of its uses."""
+    if wanted.credential is None:
+        return and_(col(EntryRow.is_first))
+    return col(EntryRow.credential) == wanted.credential
+
+
+def _newest(entry: Entry, states: Mapping[bytes | None, str], wanted: HistoryFilter) -> str:
+    own = _state_of(entry.kind, entry.code)
+    if wanted.credential is not None and entry.kind is Kind.REFUSED:
+        return own
+    return states.get(entry.ref) or own
 
 
 def _conditions(wanted: HistoryFilter) -> list[ColumnElement[bool]]:

@@ -251,6 +251,7 @@ def entry_from(row: EntryRow) -> Entry:
         event_type=row.event_type,
         endpoint=row.endpoint,
         code=row.code,
+        credential=row.credential,
     )
 
 
@@ -272,6 +273,7 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "event_type": draft.event_type,
         "endpoint": draft.endpoint,
         "code": draft.code,
+        "credential": draft.credential,
     }
 
 

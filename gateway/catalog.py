@@ -77,6 +77,9 @@ EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
 _Key = tuple[str, Direction, str]
 
+STALE_SECONDS: Final = 60.0
+"""A revoked credential opens nothing after this time, wherever it is shown, even if the database is away."""
+
 _COMPARE_SECONDS: Final = 30.0
 """How often topics are compared with what they should be; while there is something to mend, sooner."""
 
@@ -119,6 +122,7 @@ class Catalog:
         self._versions: dict[tuple[int, JsonFlavour], Version] = {}
         self._mismatches: dict[str, tuple[str, ...]] = {}
         self._compare_at = 0.0
+        self._followed_at = 0.0
         self._server: object = None
         self.problem = ""
         self.outside: ExternalRegistry | None = None
@@ -156,10 +160,16 @@ class Catalog:
             AwayError: the database is away; the last snapshot stays.
         """
         async with self._turn:
+            began = self._ticks()
             made = await self._database.read(self._look)
             if made is not None:
                 known = self.current
                 self.current = replace(made, topic_ids=known.topic_ids, partitions=known.partitions)
+            self._followed_at = began
+
+    def is_stale(self) -> bool:
+        """Whether the last look is so long ago that who was revoked since could still be let in."""
+        return self._ticks() - self._followed_at > STALE_SECONDS
 
     async def _make_topics(self) -> None:
         # A turn of its own: a broker that takes seconds to say no must not hold up a revoked key.

@@ -246,7 +246,7 @@ class Audit(Section):
 class CatalogSettings(Section):
     """The registry of partners and schemas in memory."""
 
-    refresh: Milliseconds = _key("1s", "how often another instance's change is looked for", le=60_000)
+    refresh: Milliseconds = _key("1s", "how often another instance's change is looked for", le=30_000)
 
 
 class LeaseSettings(Section):

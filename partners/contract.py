@@ -83,13 +83,26 @@ class Oauth:
 
 
 @dataclass(frozen=True, slots=True)
+class Authority:
+    """Whose certificates stand for the partner: a file of CA certificates, and the SAN URI that they sign."""
+
+    path: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Authentication:
-    """How the partner may identify itself. `certificates`: paths, relative to the file."""
+    """How the partner may identify itself.
+
+    `certificates`: paths, relative to the file, of certificates that are taken as they are. `authorities`:
+    those whose certificates are taken.
+    """
 
     accept: tuple[Method, ...] = ("api_key",)
     require_signature: bool = False
     certificates: tuple[str, ...] = ()
     oauth: Oauth | None = None
+    authorities: tuple[Authority, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +176,9 @@ class ContractFile:
     def paths(self) -> tuple[str, ...]:
         """List the files that the contract names, sorted."""
         named = {terms.schema_path for terms in self.contract.terms}
-        return tuple(sorted(named | set(self.contract.authentication.certificates)))
+        authentication = self.contract.authentication
+        named |= {*authentication.certificates, *(one.path for one in authentication.authorities)}
+        return tuple(sorted(named))
 
     def sha256(self) -> bytes:
         """Digest of this contract: SHA-256 over its text and its files, each behind its length.

@@ -27,6 +27,7 @@ from partners.contract import (
     Terms,
     pointer_to,
 )
+from partners.declarations import read_declarations
 from partners.errors import ContractFileError, Problem, SlotError
 from partners.form import Sink, Slot, each, shown
 from partners.partner import verify_slug
@@ -60,7 +61,7 @@ def attach_files(file: ContractFile, files: Mapping[str, str]) -> ContractFile:
     """Join a contract with the contents of the files that it names, by the paths that it names them by.
 
     Raises:
-        ContractFileError: one is missing, one is not named, or one is too large.
+        ContractFileError: one is missing, one is not named, or one is too large; a certificate is none.
     """
     problems = [_missing(file, path) for path in file.paths() if path not in files]
     problems += [
@@ -82,7 +83,9 @@ def attach_files(file: ContractFile, files: Mapping[str, str]) -> ContractFile:
         )
     if problems:
         raise ContractFileError(problems)
-    return replace(file, files=tuple(sorted(files.items())))
+    attached = replace(file, files=tuple(sorted(files.items())))
+    read_declarations(attached)
+    return attached
 
 
 def _missing(file: ContractFile, path: str) -> Problem:

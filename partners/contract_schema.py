@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 from partners import form, sections
 from partners.contract import Compatibility, Framing
 from partners.credential import Method
+from partners.credential_material import ISSUER, MAX_MATCH
 from partners.endpoint import MAX_CONCURRENCY, MAX_URL_BYTES, SCHEDULES, Order
 from partners.partner import RESERVED_SLUGS, SLUG
 
@@ -65,9 +66,13 @@ def _contacts() -> Schema:
 def _authentication() -> Schema:
     methods = {"items": {"enum": list(get_args(Method))}, "minItems": 1, "uniqueItems": True}
     oauth = {
-        "issuer": _url("The issuer of the partner's tokens."),
+        "issuer": {**_pattern(ISSUER.pattern, "The issuer of the partner's tokens."), "maxLength": MAX_MATCH},
         "audience": _text("What their `aud` has to name."),
         "subject": _text("What their `sub` has to be."),
+    }
+    issued = {
+        "ca": _path("A PEM file beside this one, of those who issue the certificates."),
+        "uri": {**_text("The URI among the alternative names of each."), "maxLength": MAX_MATCH},
     }
     return _object(
         {
@@ -78,7 +83,9 @@ def _authentication() -> Schema:
             },
             "certificates": {
                 "type": "array",
-                "items": _path("A PEM file beside this one."),
+                "items": {
+                    "anyOf": [_path("A PEM file beside this one."), _object(issued, needs=tuple(issued))]
+                },
                 "maxItems": sections.MAX_CERTIFICATES,
                 "uniqueItems": True,
             },

@@ -8,6 +8,18 @@ from partners.errors import CredentialError, CredentialExpiredError, CredentialR
 Scope = Literal["send", "receive", "audit", "manage"]
 Role = Literal["partner", "auditor", "team", "operator"]
 Method = Literal["api_key", "mtls", "jwt", "message_signature", "hmac"]
+Kind = Literal["api_key", "certificate", "public_key", "oauth_client", "webhook_secret"]
+
+METHODS: Final[dict[Kind, Method]] = {
+    "api_key": "api_key",
+    "certificate": "mtls",
+    "public_key": "message_signature",
+    "oauth_client": "jwt",
+    "webhook_secret": "hmac",
+}
+"""How requests prove a credential of each kind."""
+
+KINDS: Final[dict[Method, Kind]] = {method: kind for kind, method in METHODS.items()}
 
 DAY_MS: Final = 86_400_000
 DEFAULT_LIFE_MS: Final = 365 * DAY_MS
@@ -21,6 +33,15 @@ ROLE_SCOPES: Final[dict[Role, frozenset[Scope]]] = {
 }
 """The most that a credential of a role may be allowed, and what it is allowed where nothing else is said."""
 
+CONTRACT_NAME: Final = "contract"
+"""Of the credentials that stand in the contract's file; nobody else's may have it."""
+
+LEFT_OUT: Final = "no longer in the contract"
+"""Why an apply revokes one of them: should the file name it again, it comes back. None else does."""
+
+FOR_EVER: Final = 253_402_300_799_000
+"""The end of what has none: the year 9999."""
+
 HOUSE_ROLES: Final[frozenset[Role]] = frozenset({"team", "operator"})
 """Roles of our own side: their credentials belong to no partner."""
 
@@ -32,7 +53,7 @@ class Credential:
     `partner` is None for operators and teams. `match` is what a request shows: the key id, the SHA-256 of a
     certificate, issuer and subject. `secret` is what it is checked by: a keyed digest, a public key, a sealed
     HMAC secret; never the secret itself. Instants are Unix milliseconds; `not_after` is the first at which it
-    is no longer valid.
+    is no longer valid. `revoked_for`: why, in the words of who revoked it.
     """
 
     id: str
@@ -46,6 +67,17 @@ class Credential:
     not_after: int
     revoked_at: int | None
     name: str
+    revoked_for: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What it is, to those who make and list it."""
+        return KINDS[self.method]
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether it stands, or stood, in the contract's file."""
+        return self.name == CONTRACT_NAME and self.method in {"mtls", "jwt"}
 
     def is_active(self, now: int) -> bool:
         """Tell whether it is neither revoked nor expired. One that is valid only later counts as active."""
@@ -67,3 +99,8 @@ def verify_in_force(credential: Credential, *, now: int) -> Credential:
     if now < credential.not_before:
         raise CredentialError("this credential is not valid yet")
     return credential
+
+
+def secret_place(credential_id: str) -> str:
+    """Name the place of a credential's sealed secret: what `seal` and its counterpart bind it to."""
+    return f"partners_credential/{credential_id}/secret"

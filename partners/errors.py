@@ -6,11 +6,13 @@
     +-- SlugError            slug_invalid          no legal name of a partner
     +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
     +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
+    |   +-- CredentialMaterialError                what it is to be made of is none of that, or too weak
     +-- NotFoundError        not_found             no such partner, credential or endpoint
     +-- PreconditionError    precondition_failed   somebody else changed it first
     +-- DestructiveError     change_destructive    the change removes what is in use, and was not told it may
     +-- LimitReachedError    limit_reached         as many as there may be
     +-- StateConflictError   state_conflict        not in this state
+    |   +-- CredentialTakenError                   what a request would show stands for a credential already
     +-- CredentialError      credential_invalid    unknown, mistyped, wrong, or not valid yet
         +-- CredentialExpiredError   credential_expired    the secret was right
         +-- CredentialRevokedError   credential_revoked    the secret was right
@@ -91,6 +93,10 @@ class CredentialTermsError(PartnersError):
     code = "parameter_invalid"
 
 
+class CredentialMaterialError(CredentialTermsError):
+    """A certificate, key or secret that is not what it is given as, or too weak. Never repeats any of it."""
+
+
 class NotFoundError(PartnersError):
     """There is no such partner, credential or endpoint."""
 
@@ -132,6 +138,10 @@ class StateConflictError(PartnersError):
     """The thing is in a state in which this cannot be done."""
 
     code = "state_conflict"
+
+
+class CredentialTakenError(StateConflictError):
+    """Two credentials cannot be shown by the same certificate, URI or client. Says nothing of whose it is."""
 
 
 class CredentialError(PartnersError):

@@ -1,41 +1,57 @@
-"""Issue, revoke and list credentials.
+"""Issue, change, revoke and list credentials.
 
 As in `partners.onboarding`: in the caller's transaction, counted, never committed here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from sqlmodel import Session
 
-from partners import api_key, store
+from partners import store
 from partners.credential import (
+    CONTRACT_NAME,
     DEFAULT_LIFE_MS,
     HOUSE_ROLES,
+    LEFT_OUT,
     MAX_LIFE_MS,
     ROLE_SCOPES,
     Credential,
+    Method,
     Role,
     Scope,
 )
-from partners.errors import CredentialTermsError, LimitReachedError, NotFoundError, StateConflictError
+from partners.credential_material import IssuedCertificates, Material, PinnedCertificate
+from partners.errors import (
+    CredentialTakenError,
+    CredentialTermsError,
+    LimitReachedError,
+    NotFoundError,
+    StateConflictError,
+)
+from partners.minting import Fresh, Means, method_of, mint
 from partners.partner import new_id
 
-MAX_ACTIVE_KEYS: Final = 2
-"""Of a partner and role: the one in use, and its successor. House keys are counted by role and name."""
+MAX_ACTIVE: Final = 2
+"""Of a kind, partner and role: the one in use, and its successor. Of the house: of a kind, role and name."""
 
 MAX_NAME: Final = 200
 
 CLOCK_SLACK_MS: Final = 5_000
 """A new credential is valid this much earlier, for instances whose clock is a little behind."""
 
+_WEBHOOK_SCOPES: Final[frozenset[Scope]] = frozenset({"send"})
+_WEBHOOK_ROLES: Final[frozenset[Role]] = frozenset({"partner", "team"})
+
 
 @dataclass(frozen=True, slots=True)
-class WantedKey:
-    """An API key to be made.
+class WantedCredential:
+    """A credential to be made.
 
-    `scopes` None: all of the role. `not_after` None: in 365 days, the most there is.
+    `scopes` None: all that its role and kind may have. `not_after` None: in 365 days, the most there is, or
+    when its certificate ends. `material`: what it is made of, or the kind that is made of what is drawn here.
     """
 
     partner: str | None
@@ -43,29 +59,41 @@ class WantedKey:
     name: str = ""
     scopes: frozenset[Scope] | None = None
     not_after: int | None = None
+    material: Material | Fresh = "api_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """A change that takes away, but for the name. None: stays as it is."""
+
+    name: str | None = None
+    scopes: frozenset[Scope] | None = None
+    not_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialChange:
-    """A credential. `text`: of a new API key, to be shown once."""
+    """A credential. `text`: the new secret where it was made here, to be shown once."""
 
-    action: Literal["created", "revoked", "unchanged"]
+    action: Literal["created", "changed", "revoked", "unchanged"]
     credential: Credential
     text: str | None = field(default=None, repr=False)
 
 
 def create_credential(
-    session: Session, wanted: WantedKey, *, pepper: bytes, entropy: Callable[[int], bytes], now: int
+    session: Session, wanted: WantedCredential, *, means: Means, now: int
 ) -> CredentialChange:
-    """Make an API key; its text is in the change and nowhere else.
+    """Make a credential; a secret that is made with it is in the change and nowhere else.
 
     Raises:
-        CredentialTermsError: role, partner, scopes and time do not fit together.
+        CredentialTermsError: role, partner, scopes, time and material do not fit together.
         NotFoundError: there is no such partner.
         StateConflictError: the partner is closed.
+        CredentialTakenError: a request would show another credential by the same.
         LimitReachedError: there are two active ones already.
     """
-    scopes, not_after = _verify_wanted(wanted, now)
+    method = method_of(wanted.material)
+    scopes, not_after = _verify_wanted(wanted, method, now)
     store.lock(session)
     if wanted.partner is not None:
         found = store.partner(session, wanted.partner)
@@ -73,24 +101,80 @@ def create_credential(
             raise NotFoundError("there is no such partner")
         if found[0].state == "closed":
             raise StateConflictError(f"'{wanted.partner}' is closed")
-    _verify_room(store.credentials(session, owner=wanted.partner), wanted, now)
-    text, key_id, secret = api_key.mint(entropy)
+    _verify_room(store.credentials(session, owner=wanted.partner), wanted, method, now)
+    credential_id = new_id("crd_", means.entropy)
+    minted = mint(wanted.material, credential_id, means)
+    begins = wanted.material.not_before if isinstance(wanted.material, PinnedCertificate) else 0
     credential = Credential(
-        id=new_id("crd_", entropy),
+        id=credential_id,
         partner=wanted.partner,
         role=wanted.role,
-        method="api_key",
-        match=key_id,
-        secret=api_key.keyed_digest(pepper, api_key.ApiKey(key_id, secret)),
+        method=method,
+        match=minted.match,
+        secret=minted.secret,
         scopes=scopes,
-        not_before=now - CLOCK_SLACK_MS,
+        not_before=max(begins, now - CLOCK_SLACK_MS),
         not_after=not_after,
         revoked_at=None,
         name=wanted.name,
     )
+    enter(session, credential, now=now)
+    return CredentialChange("created", credential, minted.text)
+
+
+def enter(session: Session, credential: Credential, *, now: int) -> None:
+    """Insert a credential, and count it. To be called after `store.lock`.
+
+    What its owner's own expired credential was shown by it may be shown by, and what an apply left out.
+
+    Raises:
+        CredentialTakenError: a request would show another credential by the same.
+    """
+    there = store.credential_shown_as(session, credential.method, credential.match)
+    if there is not None:
+        is_over = not there.is_active(now) and there.revoked_for in {None, LEFT_OUT}
+        if there.partner != credential.partner or not is_over:
+            raise CredentialTakenError(
+                "this certificate, URI or client stands for a credential already, or for one that was "
+                "revoked and does not come back: use another"
+            )
+        store.release_match(session, there)
     store.insert_credential(session, credential, now=now)
     store.bump_credential(session, credential.id)
-    return CredentialChange("created", credential, text)
+
+
+def change_credential(
+    session: Session, credential_id: str, wanted: Narrowing, *, owner: str | None, now: int
+) -> CredentialChange:
+    """Rename a credential, take scopes from it, end it earlier. `owner` as in `revoke_credential`.
+
+    Raises:
+        NotFoundError: there is none, or it is another's.
+        StateConflictError: it is over, or the contract's.
+        CredentialTermsError: it would be allowed more, or for longer.
+    """
+    found = _own(session, credential_id, owner)
+    if found.is_declared:
+        raise StateConflictError("this credential stands in the contract: change it there")
+    if not found.is_active(now):
+        raise StateConflictError("this credential is over: make another one")
+    name = found.name if wanted.name is None else _verify_name(wanted.name)
+    scopes = found.scopes if wanted.scopes is None else wanted.scopes
+    not_after = found.not_after if wanted.not_after is None else wanted.not_after
+    if not scopes or not scopes <= found.scopes:
+        raise CredentialTermsError(
+            f"scopes can only be taken away, and one is left; it has {', '.join(sorted(found.scopes))}"
+        )
+    if not now < not_after <= found.not_after:
+        raise CredentialTermsError(
+            "its end can only be made earlier, and lies in the future: revoke it to end it now"
+        )
+    changed = replace(found, name=name, scopes=scopes, not_after=not_after)
+    if changed == found:
+        return CredentialChange("unchanged", found)
+    store.update_credential(session, changed)
+    store.bump_credential(session, credential_id)
+    return CredentialChange("changed", changed)
 
 
 def revoke_credential(
@@ -103,16 +187,19 @@ def revoke_credential(
     Raises:
         NotFoundError: there is none, or it is another's.
     """
-    store.lock(session)
-    found = store.credential(session, credential_id)
-    if found is None or (owner is not None and found.partner != owner):
-        raise NotFoundError("there is no such credential")
+    found = _own(session, credential_id, owner)
     if found.revoked_at is not None:
         return CredentialChange("unchanged", found)
-    words = "".join(char for char in reason if char.isprintable())
-    store.mark_revoked(session, credential_id, now=now, reason=words[:MAX_NAME])
-    store.bump_credential(session, credential_id)
-    return CredentialChange("revoked", replace(found, revoked_at=now))
+    # What an apply says of its own accord nobody else may say: it decides whether a certificate comes back.
+    words = "".join(char for char in reason if char.isprintable())[:MAX_NAME]
+    return end(session, found, now=now, reason="" if words == LEFT_OUT else words)
+
+
+def end(session: Session, found: Credential, *, now: int, reason: str) -> CredentialChange:
+    """Mark a credential as revoked, and count it. To be called after `store.lock`."""
+    store.mark_revoked(session, found.id, now=now, reason=reason)
+    store.bump_credential(session, found.id)
+    return CredentialChange("revoked", replace(found, revoked_at=now, revoked_for=reason))
 
 
 def list_credentials(session: Session, *, owner: str | None) -> tuple[Credential, ...]:
@@ -120,37 +207,78 @@ def list_credentials(session: Session, *, owner: str | None) -> tuple[Credential
     return store.all_credentials(session) if owner is None else store.credentials(session, owner=owner)
 
 
-def _verify_wanted(wanted: WantedKey, now: int) -> tuple[frozenset[Scope], int]:
-    """Return scopes and end of a wanted key, if there can be such a one."""
+def _own(session: Session, credential_id: str, owner: str | None) -> Credential:
+    store.lock(session)
+    found = store.credential(session, credential_id)
+    if found is None or (owner is not None and found.partner != owner):
+        raise NotFoundError("there is no such credential")
+    return found
+
+
+def _verify_wanted(wanted: WantedCredential, method: Method, now: int) -> tuple[frozenset[Scope], int]:
+    """Return scopes and end of a wanted credential, if there can be such a one."""
     if (wanted.partner is None) != (wanted.role in HOUSE_ROLES):
         rule = (
             "belongs to no partner: leave the partner out" if wanted.partner else "needs a partner: name it"
         )
         raise CredentialTermsError(f"a credential of the role '{wanted.role}' {rule}")
-    if len(wanted.name) > MAX_NAME or not wanted.name.isprintable():
-        raise CredentialTermsError(f"a credential's name is at most {MAX_NAME} printable characters")
+    _verify_name(wanted.name)
     most = ROLE_SCOPES[wanted.role]
+    if method == "hmac":
+        if wanted.role not in _WEBHOOK_ROLES:
+            raise CredentialTermsError("a webhook secret is for sending: its role is partner, or team")
+        most = _WEBHOOK_SCOPES
     scopes = most if wanted.scopes is None else wanted.scopes
     if not scopes or not scopes <= most:
         raise CredentialTermsError(
-            f"the role '{wanted.role}' has one or more of the scopes {', '.join(sorted(most))}"
+            f"this kind has in the role '{wanted.role}' one or more of the scopes {', '.join(sorted(most))}"
         )
-    not_after = now + DEFAULT_LIFE_MS if wanted.not_after is None else wanted.not_after
-    if not now < not_after <= now + MAX_LIFE_MS:
+    return scopes, _verify_end(wanted, now)
+
+
+def _verify_end(wanted: WantedCredential, now: int) -> int:
+    latest = now + MAX_LIFE_MS
+    material = wanted.material
+    if isinstance(material, PinnedCertificate | IssuedCertificates):
+        if material.not_after <= now:
+            raise CredentialTermsError(
+                f"the certificate ended at {_day(material.not_after)}: use its successor"
+            )
+        if material.not_after < latest:
+            latest = material.not_after
+            if wanted.not_after is not None and wanted.not_after > latest:
+                raise CredentialTermsError(
+                    f"the certificate ends at {_day(latest)}, and its credential not later: say less"
+                )
+    not_after = min(now + DEFAULT_LIFE_MS, latest) if wanted.not_after is None else wanted.not_after
+    if not now < not_after <= latest:
         raise CredentialTermsError("a credential expires in the future, within 365 days")
-    return scopes, not_after
+    return not_after
 
 
-def _verify_room(existing: Sequence[Credential], wanted: WantedKey, now: int) -> None:
+def _verify_name(name: str) -> str:
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise CredentialTermsError(f"a credential's name is at most {MAX_NAME} printable characters")
+    if name == CONTRACT_NAME:
+        raise CredentialTermsError(f"'{name}' names what stands in the contract: choose another name")
+    return name
+
+
+def _verify_room(existing: Sequence[Credential], wanted: WantedCredential, method: Method, now: int) -> None:
     alike = [
         one
         for one in existing
-        if (one.role, one.method) == (wanted.role, "api_key")
+        if (one.role, one.method) == (wanted.role, method)
         and (wanted.partner is not None or one.name == wanted.name)
+        and not one.is_declared
         and one.is_active(now)
     ]
-    if len(alike) >= MAX_ACTIVE_KEYS:
+    if len(alike) >= MAX_ACTIVE:
         ids = ", ".join(one.id for one in alike)
         raise LimitReachedError(
-            f"there are {len(alike)} active keys of this kind already ({ids}): revoke one first"
+            f"there are {len(alike)} active ones of this kind already ({ids}): revoke one first"
         )
+
+
+def _day(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / 1_000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -13,8 +13,10 @@ from sqlmodel import Session
 
 from partners import store
 from partners.contract import ContractFile, Line
+from partners.declared_credentials import Declaration, declare, plan_declaration
 from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place
 from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
+from partners.issuing import CredentialChange
 from partners.partner import Partner, PartnerState, dedicated_topics, new_id
 from partners.plan import Difference, diff
 
@@ -57,7 +59,8 @@ class ContractChange:
     """What an apply did, or (of a plan) would do.
 
     `partner` None: it does not exist yet. `before_sha256` None: there was no contract. `secrets`: endpoint
-    name and `whsec_` text of every secret that was made, to be shown once.
+    name and `whsec_` text of every secret that was made, to be shown once. `credentials`: those of the file
+    that were made or revoked. `notes`: what of them opens nothing, in words.
     """
 
     partner: Partner | None
@@ -68,6 +71,8 @@ class ContractChange:
     after_sha256: bytes
     differences: tuple[Difference, ...]
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    credentials: tuple[CredentialChange, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,18 @@ class EndpointChange:
     before: EndpointState
 
 
-def plan_contract(session: Session, submission: Submission) -> ContractChange:
+def plan_contract(session: Session, submission: Submission, *, now: int) -> ContractChange:
     """Find out what `apply_contract` would change; writes nothing. Destructive differences are only marked.
 
     Raises:
+        ContractFileError: a certificate that it names cannot be used.
         PreconditionError: the contract is at another revision.
         StateConflictError: the partner is closed.
     """
+    return _planned(session, submission, plan_declaration(session, submission.file, now=now))
+
+
+def _planned(session: Session, submission: Submission, declaration: Declaration) -> ContractChange:
     file = submission.file
     found = store.partner(session, file.contract.partner)
     partner, number = (None, 0) if found is None else found
@@ -106,6 +116,7 @@ def plan_contract(session: Session, submission: Submission) -> ContractChange:
     old, lines = (None, ()) if before is None else before
     before_sha256, after_sha256 = None if old is None else old.sha256(), file.sha256()
     is_unchanged = before_sha256 == after_sha256 and lines == submission.lines
+    is_unchanged = is_unchanged and not declaration.differences
     return ContractChange(
         partner=partner,
         is_new=partner is None,
@@ -113,7 +124,8 @@ def plan_contract(session: Session, submission: Submission) -> ContractChange:
         revision=number if is_unchanged else number + 1,
         before_sha256=before_sha256,
         after_sha256=after_sha256,
-        differences=() if is_unchanged else diff(old, file),
+        differences=() if is_unchanged else (*diff(old, file), *declaration.differences),
+        notes=declaration.notes,
     )
 
 
@@ -122,13 +134,15 @@ def apply_contract(
 ) -> ContractChange:
     """Bring a contract into force; makes the partner (state `provisioning`) where it is new.
 
-    Declared endpoints are made, changed and removed as the file says; those that a partner made are not
-    touched. The same contract again changes nothing and makes no revision.
+    Declared endpoints are made, changed and removed as the file says, and so are declared credentials; those
+    that a partner made are not touched. The same contract again changes nothing and makes no revision.
 
     Raises:
         PreconditionError: the contract is at another revision.
         StateConflictError: the partner is closed.
-        DestructiveError: it removes a type or an endpoint, and is not allowed to.
+        DestructiveError: it removes a type, an endpoint or a credential, and is not allowed to.
+        ContractFileError: a certificate that it names cannot be used.
+        CredentialTakenError: a certificate or client that it names stands for another credential.
         ValueError: the lines are not those of the file's terms, or its files are not attached.
     """
     file, contract = submission.file, submission.file.contract
@@ -137,7 +151,8 @@ def apply_contract(
     if tuple(path for path, _ in file.files) != file.paths():
         raise ValueError("the contract's files are not attached")
     store.lock(session)
-    change = plan_contract(session, submission)
+    declaration = plan_declaration(session, file, now=now)
+    change = _planned(session, submission, declaration)
     if change.is_unchanged:
         return change
     removed = [one.path for one in change.differences if one.is_destructive]
@@ -148,8 +163,9 @@ def apply_contract(
     store.insert_contract(session, file, submission.lines, number=change.revision, now=now, by=by)
     store.update_partner(session, partner, revision=change.revision)
     secrets = _declare(session, file, now=now, means=means)
+    credentials = declare(session, declaration, partner.slug, now=now, entropy=means.entropy)
     store.bump_partner(session, partner.slug)
-    return replace(change, partner=partner, secrets=secrets)
+    return replace(change, partner=partner, secrets=secrets, credentials=credentials)
 
 
 def set_partner_state(session: Session, slug: str, state: PartnerState) -> PartnerChange:

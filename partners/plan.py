@@ -128,7 +128,13 @@ def _sections(contract: Contract) -> dict[str, dict[str, str]]:
     return {
         "name": {"name": contract.name},
         "contacts": dict(contract.contacts),
-        "authentication": _words(asdict(contract.authentication)),
+        # Certificates and clients are credentials, compared with those that there are.
+        "authentication": _words(
+            {
+                "accept": contract.authentication.accept,
+                "require_signature": contract.authentication.require_signature,
+            }
+        ),
         "limits": _words(asdict(contract.limits)),
         "delivery": {
             "retry": _seconds(delivery.delays),

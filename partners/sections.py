@@ -6,8 +6,18 @@ from functools import partial
 from typing import Final, Literal, get_args
 
 from partners import form
-from partners.contract import Authentication, DeliveryTerms, EndpointRules, Framing, Keep, Limits, Oauth
+from partners.contract import (
+    Authentication,
+    Authority,
+    DeliveryTerms,
+    EndpointRules,
+    Framing,
+    Keep,
+    Limits,
+    Oauth,
+)
 from partners.credential import Method
+from partners.credential_material import MAX_MATCH, verify_issuer
 from partners.endpoint import (
     DEFAULT_CONCURRENCY,
     MAX_CONCURRENCY,
@@ -21,7 +31,7 @@ from partners.endpoint import (
 )
 from partners.errors import SlotError
 from partners.form import Slot, did_you_mean, each, shown
-from partners.yaml_tree import Items, Scalar
+from partners.yaml_tree import Items, Members, Scalar
 
 MAX_TYPES: Final = 500
 MAX_TYPE: Final = 128
@@ -70,11 +80,13 @@ def authentication(slot: Slot) -> Authentication:
     """Read `authentication`: how the partner may identify itself."""
     section = slot.form()
     methods: tuple[Method, ...] = get_args(Method)
+    certificates = section.take("certificates", each(_certificate, limit=MAX_CERTIFICATES), ())
     value = Authentication(
         accept=section.take("accept", each(form.choice(methods), limit=len(methods)), ("api_key",)),
         require_signature=section.take("require_signature", form.flag, False),  # noqa: FBT003 - the default
-        certificates=section.take("certificates", each(form.path, limit=MAX_CERTIFICATES), ()),
+        certificates=tuple(one for one in certificates if isinstance(one, str)),
         oauth=section.take("oauth", _oauth, None),
+        authorities=tuple(one for one in certificates if isinstance(one, Authority)),
     )
     section.close()
     if not value.accept and not slot.sink.problems:
@@ -82,10 +94,23 @@ def authentication(slot: Slot) -> Authentication:
     return value
 
 
+def _certificate(slot: Slot) -> str | Authority:
+    """Read the path of a certificate, or `{ca: path, uri: SAN URI}` for all that an authority issues."""
+    if not isinstance(slot.node, Members):
+        return form.path(slot)
+    section = slot.form()
+    value = Authority(
+        path=section.need("ca", form.path, ""),
+        uri=section.need("uri", lambda one: form.text(one, limit=MAX_MATCH), ""),
+    )
+    section.close()
+    return value
+
+
 def _oauth(slot: Slot) -> Oauth:
     section = slot.form()
     value = Oauth(
-        issuer=section.need("issuer", lambda one: verify_url(form.text(one, limit=MAX_URL_BYTES), ()), ""),
+        issuer=section.need("issuer", lambda one: verify_issuer(form.text(one, limit=MAX_MATCH)), ""),
         audience=section.need("audience", form.text, ""),
         subject=section.need("subject", form.text, ""),
     )

@@ -242,6 +242,31 @@ def all_credentials(session: Session) -> tuple[Credential, ...]:
     return tuple(map(_credential, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
 
 
+def credential_shown_as(session: Session, method: Method, match: str) -> Credential | None:
+    """Find a credential by what a request shows; revoked and expired ones too."""
+    rows = select(CredentialRow).where(CredentialRow.method == method, CredentialRow.shown_as == match)
+    row = session.exec(rows).first()
+    return None if row is None else _credential(row)
+
+
+def release_match(session: Session, ended: Credential) -> None:
+    """Let another credential be shown as this one was, which is over. Its id is added to its match."""
+    change = update(CredentialRow).where(col(CredentialRow.id) == ended.id)
+    session.execute(change.values(shown_as=f"{ended.match}\n{ended.id}"))
+    bump_credential(session, ended.id)
+
+
+def update_credential(session: Session, changed: Credential) -> None:
+    """Set what may change about a credential: name, scopes, end."""
+    change = update(CredentialRow).where(col(CredentialRow.id) == changed.id)
+    values = {
+        "name": changed.name,
+        "scopes": " ".join(sorted(changed.scopes)),
+        "not_after": changed.not_after,
+    }
+    session.execute(change.values(**values))
+
+
 def insert_credential(session: Session, new: Credential, *, now: int) -> None:
     """Insert a credential."""
     row = {
@@ -324,4 +349,5 @@ def _credential(row: CredentialRow) -> Credential:
         not_after=row.not_after,
         revoked_at=row.revoked_at,
         name=row.name,
+        revoked_for=row.revoked_for,
     )

@@ -17,7 +17,7 @@ from gateway.http.doors import Doors, Values
 from gateway.metrics import Metrics
 from gateway.status import Status
 from partners.credential import Credential, Role, Scope
-from partners.issuing import WantedKey
+from partners.issuing import WantedCredential
 from tests.world import OPERATOR, World, running
 
 ORIGIN = "http://127.0.0.1:8080"
@@ -45,7 +45,7 @@ class House:
         not_after: int | None = None,
     ) -> str:
         """Make an API key and remember it under a name."""
-        wanted = WantedKey(partner, role, name, scopes, not_after)
+        wanted = WantedCredential(partner, role, name, scopes, not_after)
         change = await self.world.parts.administration.create_credential(wanted, by=OPERATOR)
         assert change.text is not None
         self.keys[name] = change.text
@@ -92,6 +92,7 @@ def make_doors(world: World, **values: Any) -> Doors:
             **values,
         ),
         callers=parts.callers,
+        uses=parts.uses,
         keys=lambda: parts.keys,
         metrics=metrics.render,
         status=status.look,

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, func, select
 from gateway import facts
 from gateway.administration import agreement
 from gateway.administration.agreement import Agreement
+from gateway.administration.credentials import witnessed
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.lines import Rules, resolve
@@ -25,13 +26,12 @@ from gateway.database import Database
 from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
 from gateway.rows import BacklogRow, DeliveryRow
-from partners import issuing, onboarding, store
+from partners import issuing, minting, onboarding, store
 from partners.contract import SECTIONS, Contract, ContractFile
 from partners.contract_file import attach_files, read_contract
-from partners.credential import Credential
 from partners.endpoint import Endpoint
 from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
-from partners.issuing import CredentialChange, WantedKey
+from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
@@ -160,24 +160,45 @@ class Administration:
         return replace(outcome, notes=notes, plan=plan)
 
     async def create_credential(
-        self, wanted: WantedKey, *, by: Author, dry_run: bool = False
+        self, wanted: WantedCredential, *, by: Author, dry_run: bool = False
     ) -> CredentialChange:
-        """Make an API key; its text is in the answer and nowhere else. A dry run has none.
+        """Make a credential; a secret made with it is in the answer and nowhere else. A dry run has none.
 
         Raises:
             CallerError: `parameter_invalid`, `not_found`, `limit_reached`, `state_conflict`.
         """
 
         def work(session: Session) -> CredentialChange:
-            change = issuing.create_credential(
-                session, wanted, pepper=self.pepper, entropy=self.means.entropy, now=self.clock()
-            )
-            log = _log_of(session, change.credential)
-            self.scribe.credential(session, log, change.credential, "created", by, now=self.clock())
-            return change
+            now = self.clock()
+            means = minting.Means(self.pepper, self.means.entropy, self.means.seal)
+            change = issuing.create_credential(session, wanted, means=means, now=now)
+            return witnessed(session, self.scribe, change, by, now=now)
 
         change = await self._write(work, dry_run=dry_run)
         return replace(change, text=None) if dry_run else change
+
+    async def change_credential(
+        self,
+        credential_id: str,
+        wanted: Narrowing,
+        *,
+        owner: str | None,
+        by: Author,
+        dry_run: bool = False,
+    ) -> CredentialChange:
+        """Rename a credential, take scopes from it, end it earlier; `owner` as in `revoke_credential`.
+
+        Raises:
+            CallerError: `parameter_invalid`, `not_found`, `state_conflict`; the last also where nobody would
+                be left who may manage.
+        """
+
+        def work(session: Session) -> CredentialChange:
+            now = self.clock()
+            change = issuing.change_credential(session, credential_id, wanted, owner=owner, now=now)
+            return witnessed(session, self.scribe, change, by, now=now)
+
+        return await self._write(work, dry_run=dry_run)
 
     async def revoke_credential(
         self, credential_id: str, *, owner: str | None, reason: str, by: Author, dry_run: bool = False
@@ -191,11 +212,7 @@ class Administration:
         def work(session: Session) -> CredentialChange:
             now = self.clock()
             change = issuing.revoke_credential(session, credential_id, owner=owner, now=now, reason=reason)
-            if change.action == "revoked":
-                _keep_an_operator(session, change.credential, now)
-                log = _log_of(session, change.credential)
-                self.scribe.credential(session, log, change.credential, "revoked", by, now=now)
-            return change
+            return witnessed(session, self.scribe, change, by, now=now)
 
         return await self._write(work, dry_run=dry_run)
 
@@ -269,6 +286,8 @@ class Administration:
             )
         if not change.is_unchanged and change.partner is not None:
             self.scribe.contract(session, change.partner.log, change, by, now=now)
+            for each in change.credentials:
+                witnessed(session, self.scribe, each, by, now=now)
         for endpoint in _removed(change.differences, there):
             # The relay asks for them by this name: what it owes to an endpoint depends on its types.
             facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
@@ -319,7 +338,7 @@ def _outcome(
 ) -> ContractOutcome:
     destructive = any(one.is_destructive for one in change.differences)
     blocked = ("destructive",) * destructive + ("incompatible",) * bool(incompatible)
-    notes = (*incompatible, *without_effect(contract))
+    notes = (*incompatible, *(f"? {note}" for note in change.notes), *without_effect(contract))
     return ContractOutcome(
         created=change.is_new,
         changed=not change.is_unchanged,
@@ -375,22 +394,3 @@ def _activate(session: Session, slug: str) -> None:
     if found is None or found[0].state != "provisioning":
         return  # an operator was quicker
     onboarding.set_partner_state(session, slug, "active")
-
-
-def _keep_an_operator(session: Session, revoked: Credential, now: int) -> None:
-    """Nobody could ever make another key once the last one of an operator is gone."""
-    left = [
-        one
-        for one in store.credentials(session, owner=None)
-        if one.role == "operator" and one.is_active(now) and "manage" in one.scopes
-    ]
-    if revoked.role == "operator" and not left:
-        raise CallerError(
-            "state_conflict",
-            "This is the last operator's key that may manage: make another one first.",
-        )
-
-
-def _log_of(session: Session, credential: Credential) -> str | None:
-    found = None if credential.partner is None else store.partner(session, credential.partner)
-    return None if found is None else found[0].log

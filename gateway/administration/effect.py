@@ -4,13 +4,9 @@ A partner must not believe in a promise that nobody keeps.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from partners.contract import SECTIONS, Contract, Keep
 from partners.credential import Method
-
-TAKEN: Final[tuple[Method, ...]] = ("api_key", "message_signature", "hmac")
-"""Ways to prove a caller that this version knows."""
 
 
 def without_effect(contract: Contract) -> tuple[str, ...]:
@@ -19,9 +15,14 @@ def without_effect(contract: Contract) -> tuple[str, ...]:
 
 
 def _authentication(contract: Contract) -> Iterator[str]:
-    others = [method for method in contract.authentication.accept if method not in TAKEN]
-    if others:
-        yield f"authentication.accept: {', '.join(others)} kept; taken are {', '.join(TAKEN)}"
+    terms = contract.authentication
+    named: tuple[tuple[Method, str, bool], ...] = (
+        ("mtls", "certificates", bool(terms.certificates or terms.authorities)),
+        ("jwt", "oauth", terms.oauth is not None),
+    )
+    for method, what, is_named in named:
+        if is_named and method not in terms.accept:
+            yield f"authentication.{what}: of no use, since authentication.accept does not name {method}"
 
 
 def _lines(contract: Contract) -> Iterator[str]:

@@ -53,7 +53,7 @@ class Scribe:
     def credential(
         self, session: Session, log: str | None, credential: Credential, action: str, by: Author, *, now: int
     ) -> None:
-        """A credential was created or revoked; `log` None: one of our own side."""
+        """A credential was created, changed or revoked; `log` None: one of our own side."""
         members = {
             "partner": credential.partner,
             "credential": credential.id,
@@ -61,6 +61,8 @@ class Scribe:
             "role": credential.role,
             "method": credential.method,
             "scopes": sorted(credential.scopes),
+            "not_after": credential.not_after,
+            "reason": credential.revoked_for or None,
             "by": by.members(),
         }
         self._submit(session, Kind.CREDENTIAL_CHANGED, members, log or self.house_log, now)

@@ -1,7 +1,8 @@
 """From a request to exactly one caller, or to an error that says which step failed and no more."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from gateway.auth.caller import Caller
@@ -22,10 +23,12 @@ class Candidate:
     """A caller as the head of the request has it.
 
     `owed`: checks of the body that have to pass before it is one. Nobody may act on a candidate that owes.
+    `proved`: called once they have passed.
     """
 
     caller: Caller
     owed: tuple[Owed, ...] = ()
+    proved: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def confirm(self, body: bytes) -> Caller:
         """The caller, once the body is what was signed. `body`: as it was sent.
@@ -38,14 +41,19 @@ class Candidate:
             origin = check(body)
             if origin is not None and caller.origin is None:
                 caller = replace(caller, origin=origin)
+        self.proved()
         return caller
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """Knows the ways in which requests prove their caller."""
+    """Knows the ways in which requests prove their caller.
+
+    `used`: told the ids of all credentials that a request was proved by, and when.
+    """
 
     ways: Sequence[Way]
+    used: Callable[[Sequence[str], int], None] = field(default=lambda _ids, _now: None, repr=False)
 
     async def identify(self, shown: Shown, directory: Directory, *, now: int) -> Candidate:
         """Return who calls. What the caller may do is not asked here.
@@ -77,7 +85,11 @@ class Identifier:
         if partner is not None and first.role == "partner":
             for proof in proofs:
                 _verify_method(proof.credential.method, partner, directory)
-        return Candidate(_caller(proofs, partner), tuple(one.owed for one in proofs if one.owed is not None))
+        owed = tuple(one.owed for one in proofs if one.owed is not None)
+        tell = partial(self.used, [proof.credential.id for proof in proofs], now)
+        if not owed:
+            tell()
+        return Candidate(_caller(proofs, partner), owed, tell)
 
 
 def _caller(proofs: Sequence[Proof], partner: Partner | None) -> Caller:

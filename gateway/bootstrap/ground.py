@@ -27,7 +27,8 @@ from gateway.settings import Settings
 from gateway.sql_engines import sqlite_file
 from gateway.vault import MasterKey, Vault, load_master, make_master
 from partners import store
-from partners.issuing import WantedKey, create_credential
+from partners.issuing import WantedCredential, create_credential
+from partners.minting import Means
 
 ORIGIN: Final = "origin"
 HOUSE_LOG: Final = "house_log"
@@ -241,8 +242,9 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -
     if operators:
         # All expired: whoever holds this folder and its master key may have another one.
         _lay_aside(folder)
-    wanted = WantedKey(None, "operator", "first")
-    change = create_credential(session, wanted, pepper=vault.pepper(), entropy=entropy, now=now)
+    wanted = WantedCredential(None, "operator", "first")
+    means = Means(vault.pepper(), entropy, vault.seal)
+    change = create_credential(session, wanted, means=means, now=now)
     scribe.credential(session, None, change.credential, "created", author, now=now)
     return change.text
 

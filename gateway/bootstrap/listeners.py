@@ -51,6 +51,7 @@ def make_doors(
             external_registry="" if parts.outside is None else parts.outside.url,
         ),
         callers=parts.callers,
+        uses=parts.uses,
         keys=lambda: parts.keys,
         metrics=render,
         status=status.look,

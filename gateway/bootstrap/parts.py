@@ -22,6 +22,7 @@ from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.registry_access import open_registry
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
+from gateway.credential_uses import CredentialUses
 from gateway.dialler import Dialler
 from gateway.egress.deliveries import ROLE as RELAY
 from gateway.egress.delivery import Attempt
@@ -79,6 +80,7 @@ class Parts:
     clock_watch: ClockWatch
     callers: Identifier
     quotas: Quotas
+    uses: CredentialUses
     outside: ExternalRegistry | None = None
 
 
@@ -113,6 +115,7 @@ def wire(
     writes = GroupCommit(ground.database, write_group(settings.claims.lease))
     dialler = _dialler(settings)
     guard = guard or make_guard(ground, broker)
+    uses = CredentialUses(ground.database)
     ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
     return Parts(
         ground=ground,
@@ -136,7 +139,8 @@ def wire(
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
-        callers=_callers(ground, dialler),
+        callers=_callers(ground, dialler, uses),
+        uses=uses,
         outside=outside,
     )
 
@@ -232,7 +236,7 @@ def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable
     return circumstances
 
 
-def _callers(ground: Ground, dialler: Dialler) -> Identifier:
+def _callers(ground: Ground, dialler: Dialler, uses: CredentialUses) -> Identifier:
     """Every way in which requests prove their caller; last the one that remembers what it has seen."""
     return Identifier(
         (
@@ -241,7 +245,8 @@ def _callers(ground: Ground, dialler: Dialler) -> Identifier:
             Tokens(KeySets(dialler, hosts=ground.settings.oauth.key_hosts)),
             InboundWebhooks(ground.vault.open),
             MessageSignatures(site_of(ground.settings.origin), Nonces(ground.database)),
-        )
+        ),
+        uses.note,
     )
 
 

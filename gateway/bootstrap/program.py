@@ -260,6 +260,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("quotas", parts.quotas))
         roles.append(Named("administration", parts.administration))
+        roles.append(Named("uses", parts.uses))
         roles.append(Named("retention", parts.retention))
     else:
         options.announce(f"data       {parts.ground.settings.data.resolve()}")

@@ -115,6 +115,10 @@ class Client:
         """Replace. Raises as `get`."""
         return self._send("PUT", path, params, body, {"Content-Type": "application/json", **(headers or {})})
 
+    def patch(self, path: str, body: bytes, *, params: Params | None = None) -> Answer:
+        """Change a part, JSON. Raises as `get`."""
+        return self._send("PATCH", path, params, body, {"Content-Type": "application/json"})
+
     def delete(self, path: str, params: Params | None = None) -> Answer:
         """Take away. Raises as `get`."""
         return self._send("DELETE", path, params)

@@ -26,7 +26,7 @@ from gateway.contract_folder import load_contract
 from gateway.errors import CallerError, SetupError
 from gateway.settings import Settings
 from partners.endpoint import Endpoint
-from partners.issuing import WantedKey
+from partners.issuing import WantedCredential
 
 FOLDER: Final = "demo"
 KEY: Final = "acme.key"
@@ -134,7 +134,7 @@ class DemoPartner:
                 return
         try:
             made = await parts.administration.create_credential(
-                WantedKey(_PARTNER, "partner", "demo"), by=_OPERATOR
+                WantedCredential(_PARTNER, "partner", "demo"), by=_OPERATOR
             )
         except CallerError as error:
             raise SetupError(f"no key can be made for {_PARTNER}: {error}") from error

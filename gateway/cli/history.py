@@ -49,6 +49,9 @@ class Filters:
         ),
     ] = None
     type: Annotated[str | None, typer.Option("--type", help="Event type.", show_default=False)] = None
+    credential: Annotated[
+        str | None, typer.Option("--credential", help="Sent by it, each use a row.", show_default=False)
+    ] = None
     since: Annotated[
         str | None,
         typer.Option(

@@ -10,6 +10,7 @@ from gateway.auth.identify import Identifier
 from gateway.auth.proxy import Proxies
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
+from gateway.credential_uses import CredentialUses
 from gateway.database import Database
 from gateway.http.turns import Turns
 from gateway.ingress.accept import Submission
@@ -56,10 +57,10 @@ class Values:
 class Doors:
     """Everything behind the routes.
 
-    `callers`: finds out who calls; `proxies`: whom to believe about that. `keys`: our signing keys as of now.
-    `ready`: what is not ready yet, in words; empty when all is. `observe`: told route, method, status and
-    seconds of each request. `stop`: set when the program ends, so that nobody waits longer. `stream_turns`:
-    how many streams may be read at once, and by one caller.
+    `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials,
+    when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
+    is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
+    so that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
     """
 
     catalog: Catalog
@@ -72,6 +73,7 @@ class Doors:
     entropy: Entropy
     values: Values
     callers: Identifier
+    uses: CredentialUses
     keys: Callable[[], KeyRing]
     metrics: Callable[[], bytes]
     status: Callable[[], Awaitable[Mapping[str, object]]]

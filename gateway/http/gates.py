@@ -106,6 +106,14 @@ GATES: Final[Sequence[Gate]] = (
     ),
     *_both("GET /v1/credentials/{id}", "PO", credentials.show_credential, "manage", NONE, OPERATOR),
     *_both(
+        "PATCH /v1/credentials/{id}",
+        "PO",
+        credentials.change_credential,
+        "manage",
+        credentials.CHANGE_OFFERED,
+        OPERATOR,
+    ),
+    *_both(
         "DELETE /v1/credentials/{id}",
         "PO",
         credentials.revoke_credential,

@@ -100,7 +100,8 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
             `parameter_invalid`.
-        StoreError: the database was away since the start, so that nobody is known yet.
+        StoreError: the database was away since the start, so that nobody is known yet; or for so long that
+            who was revoked may still be known.
     """
     snapshot = doors.catalog.current
     raw_query = request.scope["query_string"]
@@ -109,6 +110,10 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     if not snapshot.is_read:
         # A good key must not hear that it is unknown.
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
+    if doors.catalog.is_stale():
+        # Who was revoked meanwhile must not come in.
+        text = "the database has not been heard from for too long to know whose credentials are in force"
+        raise StoreError("store_unavailable", text)
     # 1.
     # The registry's routes have that scope too, and no claims that would guard them against replays.
     is_event = gate.scope == "send" and gate.side != "registry"

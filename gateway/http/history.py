@@ -30,7 +30,7 @@ from gateway.ingress.unsequenced import Waiting, find_unsequenced
 
 T = TypeVar("T")
 
-_FILTERS: Final = ("id", "source", "ref", "direction", "state", "type", "since", "until")
+_FILTERS: Final = ("id", "source", "ref", "direction", "state", "type", "credential", "since", "until")
 LIST_OFFERED: Final = frozenset({*_FILTERS, "limit", "cursor"})
 ONE_OFFERED: Final = frozenset({"wait"})
 _START: Final = (1 << 62, 1 << 31, 1 << 62)
@@ -180,6 +180,7 @@ def _filter(call: Call) -> HistoryFilter:
         direction=choice(query, "direction", ("inbound", "outbound"), None),
         state=choice(query, "state", tuple(STATES), None),
         type=query.get("type"),
+        credential=query.get("credential"),
         since=instant(query, "since", now),
         until=instant(query, "until", now),
     )

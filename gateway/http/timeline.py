@@ -45,6 +45,8 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
         "at": format_instant(first.at),
         "log": {"origin": first.origin, "index": first.index},
     }
+    if first.credential is not None:
+        item["credential"] = first.credential
     if first.kind is Kind.REFUSED:
         item["code"] = first.code
         item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}

@@ -1,14 +1,18 @@
 """Events that were accepted and are not in the log yet: so that a sender finds at once what it has sent."""
 
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
+from typing import Any, Final, Literal
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit.search import HistoryFilter
 from gateway.event import Direction
+from gateway.ingress.wording import evidence_members
 from gateway.rows import ClaimRow
+
+_MOST_READ: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,11 @@ class Waiting:
 
 
 def find_unsequenced(session: Session, partner: str, wanted: HistoryFilter, limit: int) -> list[Waiting]:
-    """This partner's claims without a log entry, newest first. `state` and `endpoint` are not looked at."""
+    """This partner's claims without a log entry, newest first. `state` and `endpoint` are not looked at.
+
+    Which credential sent an event stands in its receipt alone: of those without an entry, of which there are
+    few while the sequencer keeps up, the newest `_MOST_READ` are looked at.
+    """
     if wanted.is_void():
         return []
     columns = (
@@ -50,16 +58,27 @@ def find_unsequenced(session: Session, partner: str, wanted: HistoryFilter, limi
         query = query.where(col(ClaimRow.at) >= wanted.since)
     if wanted.until is not None:
         query = query.where(col(ClaimRow.at) < wanted.until)
-    rows = session.execute(query.order_by(col(ClaimRow.at).desc()).limit(limit))
-    return [
-        Waiting(
-            ref,
-            source,
-            event_id,
-            event_type,
-            "inbound" if direction == "inbound" else "outbound",
-            at,
-            "accepted" if state == "confirmed" else "unconfirmed",
-        )
-        for ref, source, event_id, event_type, direction, at, state in rows
-    ]
+    query = query.order_by(col(ClaimRow.at).desc())
+    if wanted.credential is not None:
+        looked = session.execute(query.add_columns(col(ClaimRow.receipt)).limit(_MOST_READ))
+        own = (row[:-1] for row in looked if _sent_by(row[-1]) == wanted.credential)
+        return [_waiting(*row) for row in islice(own, limit)]
+    return [_waiting(*row) for row in session.execute(query.limit(limit))]
+
+
+def _sent_by(receipt: str) -> str | None:
+    credential: str | None = evidence_members(receipt)["auth"]["credential"]
+    return credential
+
+
+def _waiting(ref: bytes, source: str, event_id: str, event_type: str, *rest: Any) -> Waiting:
+    direction, at, state = rest
+    return Waiting(
+        ref,
+        source,
+        event_id,
+        event_type,
+        "inbound" if direction == "inbound" else "outbound",
+        at,
+        "accepted" if state == "confirmed" else "unconfirmed",
+    )

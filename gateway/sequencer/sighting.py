@@ -5,6 +5,7 @@ of the event: only what it says of the record is looked for in it. The others ar
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +19,8 @@ from gateway.event import Direction, EventKey
 from gateway.record import Unreadable, decode_record
 
 _NAMES: Final = frozenset({"id", "source", "type"})
+_AUTH_BEGINS: Final = b'"auth":{'
+_AUTH: Final = re.compile(rb'"auth":\{"method":"[^"\\]*","credential":(?:"([^"\\]*)"|null)\}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,15 @@ def vouched(one: Sighting, held: Held) -> Accepted | None:
         source=one.key.source,
         event_id=one.key.id,
         event_type=one.type,
+        credential=_credential(raw),
     )
     return Accepted(one.ref, one.receipt, one.position, draft)
+
+
+def _credential(raw: bytes) -> str | None:
+    """The credential that evidence names; found as the record is, from the end, where it stands."""
+    found = _AUTH.match(raw, max(0, raw.rfind(_AUTH_BEGINS)))
+    return None if found is None or found[1] is None else found[1].decode()
 
 
 def read_sighting(one: Sighting) -> Accepted | Suspect:

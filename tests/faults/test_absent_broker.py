@@ -8,7 +8,7 @@ from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Topic, TopicSpec
 from gateway.ingress.outcome import Accepted, Failed
-from partners.issuing import WantedKey
+from partners.issuing import WantedCredential
 from tests.world import OPERATOR, running
 
 
@@ -37,7 +37,7 @@ async def test_an_absent_broker_holds_up_no_change_of_contracts_and_keys(tmp_pat
         async with asyncio.timeout(10):
             await world.apply()
             await broker.asked.wait()
-            wanted = WantedKey("acme", "partner", "first")
+            wanted = WantedCredential("acme", "partner", "first")
             made = await world.parts.administration.create_credential(wanted, by=OPERATOR)
             known = world.parts.catalog.current.directory.credential(
                 made.credential.method, made.credential.match

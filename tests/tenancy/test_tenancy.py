@@ -102,7 +102,7 @@ async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str 
         return await client.request(
             gate.method,
             path_for(house, gate, owner),
-            content=content if gate.method in {"POST", "PUT"} else None,
+            content=content if gate.method in {"PATCH", "POST", "PUT"} else None,
             headers={"Content-Type": "application/json", **shown},
             params={"dry_run": "true"} if "dry_run" in gate.offered else None,
         )

@@ -1,4 +1,4 @@
-"""Nonces of signed requests, and when each credential was used last.
+"""Nonces of signed requests, when each credential was used last, and which entries each has made.
 
 Adds only: a program of the revision before works on beside it.
 """
@@ -27,4 +27,12 @@ def upgrade() -> None:
         sa.Column("credential", sa.String(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("credential"),
+    )
+    op.add_column("audit_entry", sa.Column("credential", sa.Text(), nullable=True))
+    op.create_index(
+        "audit_entry_credential",
+        "audit_entry",
+        ["credential", "at"],
+        sqlite_where=sa.text("credential IS NOT NULL"),
+        postgresql_where=sa.text("credential IS NOT NULL"),
     )

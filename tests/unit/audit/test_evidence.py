@@ -41,6 +41,17 @@ def test_each_kind_is_the_vectors_to_the_byte(case: dict[str, Any]) -> None:
     assert read.members == case["members"]
 
 
+@pytest.mark.parametrize("case", VECTORS["earlier"], ids=lambda case: str(case["kind"]))
+def test_what_was_written_before_a_kind_had_more_members_is_read_and_not_made(case: dict[str, Any]) -> None:
+    read = parse_evidence(case["evidence"].encode())
+    assert (read.members, read.commitment().hex()) == (case["members"], case["commitment"])
+    assert hash_leaf(read.leaf()).hex() == case["leaf_hash"]
+    with pytest.raises(EvidenceRuleError, match="reason"):
+        make_evidence(Kind(case["kind"]), case["members"], **FRAME)
+    with pytest.raises(MalformedError, match="action"):
+        parse_evidence(case["evidence"].replace('"created"', '"changed"').encode())
+
+
 def test_every_kind_has_a_vector() -> None:
     assert {case["kind"] for case in VECTORS["kinds"]} == {kind.value for kind in Kind}
 

@@ -174,7 +174,7 @@ def test_list_takes_two_statements(session: Session, statements: list[str]) -> N
     assert len(statements) == 2
 
 
-@pytest.mark.parametrize("name", ["id", "source", "direction", "type", "endpoint"])
+@pytest.mark.parametrize("name", ["id", "source", "direction", "type", "endpoint", "credential"])
 def test_text_that_no_event_can_have_finds_none(session: Session, name: str) -> None:
     story(session)
     assert find(session, LOG, HistoryFilter(**{name: "a\x00b"})).rows == ()  # type: ignore[arg-type]  # each of these is a text
@@ -187,3 +187,33 @@ def test_pages_are_read_from_an_index(session: Session, plan: Callable[[str], li
     assert "audit_entry_page" in details
     assert "TEMP B-TREE" not in details
     assert "Sort" not in details
+
+
+def sent_by(credential: str, number: int, *, kind: Kind = Kind.ACCEPTED, at: int | None = None) -> Evidence:
+    made = evidence(number, kind=kind)
+    members = {**made.members, "auth": {"method": "api_key", "credential": credential}}
+    return evidence(number, kind=kind, at=made.at if at is None else at, **members)
+
+
+def test_every_use_of_a_credential_is_a_row_newest_first(session: Session) -> None:
+    conflict = sent_by("crd_a", 2, kind=Kind.REFUSED, at=AT + 40)
+    fill(session, [sent_by("crd_a", 1), sent_by("crd_b", 2), evidence(3)], [conflict, sent_by("crd_a", 4)])
+    rows = find(session, LOG, HistoryFilter(credential="crd_a")).rows
+    assert [(one.first.event_id, one.state) for one in rows] == [
+        ("A-2", "refused"),
+        ("A-4", "accepted"),
+        ("A-1", "accepted"),
+    ]
+    first = find(session, LOG, HistoryFilter(credential="crd_a"), limit=2)
+    rest = find(session, LOG, HistoryFilter(credential="crd_a"), after=first.next, limit=2)
+    assert (*first.rows, *rest.rows) == rows
+    assert ids(session, HistoryFilter(credential="crd_a", since=AT + 4)) == ["A-2", "A-4"]
+    assert ids(session, HistoryFilter(credential="crd_a", state="refused")) == ["A-2"]
+    assert ids(session, HistoryFilter(credential="crd_none")) == []
+    assert find(session, "gw.example/log/other", HistoryFilter(credential="crd_a")).rows == ()
+
+
+def test_uses_are_read_from_an_index(session: Session, plan: Callable[[str], list[str]]) -> None:
+    fill(session, [sent_by("crd_a", 1)])
+    find(session, LOG, HistoryFilter(credential="crd_a", since=AT), after=(AT + 9, 1, 1))
+    assert "audit_entry_credential" in " ".join(plan("LIMIT"))

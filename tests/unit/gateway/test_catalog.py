@@ -1,21 +1,36 @@
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from gateway.bootstrap.parts import topic_specs
 from gateway.broker.port import BrokerError, Topic, TopicSpec
-from gateway.catalog import Catalog
-from gateway.errors import BugError
+from gateway.catalog import STALE_SECONDS, Catalog
+from gateway.errors import BugError, CallerError, StoreError
+from gateway.http.gates import GATES
+from gateway.http.guard import admit
 from gateway.ingress.outcome import Accepted, Failed
 from partners import store
+from tests.builders import make_doors
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import CONTRACT, ORDER, World, running
 
 A = {"order_id": "A-1", "qty": 1}
 OUTBOUND = "partners.acme.outbound"
+GATE = next(one for one in GATES if one.path == "/v1/me")
+ASKED = Request(
+    {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "raw_path": b"/v1/me",
+        "headers": [],
+        "query_string": b"",
+    }
+)
 
 
 class NoTopics(WilfulBroker):
@@ -245,3 +260,30 @@ async def test_a_record_that_was_renamed_takes_its_former_versions_along(
         assert [one.number for one in channel.versions] == [1, 1]
         (one,) = await world.send(A)
         assert isinstance(one, Accepted)
+
+
+async def test_a_look_that_is_too_long_ago_lets_nobody_in_until_the_next(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        parts, now = world.parts, [1_000.0]
+        catalog = Catalog(
+            database=parts.ground.database,
+            broker=parts.broker,
+            topics=lambda partner: topic_specs(partner, parts.ground.settings),
+            event_bytes=1_000,
+            refresh_seconds=1,
+            ticks=lambda: now[0],
+        )
+        await catalog.follow()
+        assert not catalog.is_stale()
+        now[0] += STALE_SECONDS
+        assert not catalog.is_stale()
+        now[0] += 1
+        assert catalog.is_stale()
+        with pytest.raises(StoreError, match="heard"):
+            await admit(GATE, replace(make_doors(world), catalog=catalog), ASKED, "req_1")
+        await catalog.follow()
+        assert not catalog.is_stale()
+        with pytest.raises(CallerError, match="shows no credential"):
+            await admit(GATE, replace(make_doors(world), catalog=catalog), ASKED, "req_1")

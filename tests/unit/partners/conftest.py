@@ -1,7 +1,7 @@
 """A session, and contracts to apply."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from sqlalchemy import Engine
@@ -10,6 +10,7 @@ from sqlmodel import Session
 from partners.contract import SECTIONS, Line
 from partners.contract_file import attach_files, read_contract
 from partners.onboarding import ContractChange, Means, Submission, apply_contract
+from tests.certificates import certified
 
 CONTRACT = """\
 gateway: v1
@@ -26,6 +27,8 @@ endpoints:
     - {name: orders, url: "https://hooks.acme.example/in", events: [order.accepted], rate: 5/s}
     - {name: all, url: "https://hooks.acme.example/all"}
 """
+
+CERTIFICATE = certified().pem
 
 
 @pytest.fixture
@@ -51,10 +54,17 @@ def means(entropy: Callable[[int], bytes]) -> Means:
 
 
 def submission(
-    text: str, *, expected: int | None = None, allow_destructive: bool = False, schema_id: int = 1
+    text: str,
+    *,
+    expected: int | None = None,
+    allow_destructive: bool = False,
+    schema_id: int = 1,
+    files: Mapping[str, str] | None = None,
 ) -> Submission:
     file = read_contract(text, name="acme.yaml")
-    file = attach_files(file, dict.fromkeys(file.paths(), "{}"))
+    named = file.contract.authentication.certificates
+    attached = dict.fromkeys(file.paths(), "{}") | dict.fromkeys(named, CERTIFICATE) | dict(files or {})
+    file = attach_files(file, attached)
     lines = tuple(
         Line(terms, f"{SECTIONS[terms.direction]}-{terms.event_type}", (schema_id,))
         for terms in file.contract.terms

@@ -4,6 +4,7 @@ import pytest
 
 from partners.contract import (
     Authentication,
+    Authority,
     Contract,
     ContractFile,
     DeliveryTerms,
@@ -18,7 +19,9 @@ from partners.contract import (
 from partners.contract_file import MAX_FILE_BYTES, attach_files, read_contract
 from partners.endpoint import STANDARD_75H, DeclaredEndpoint
 from partners.errors import ContractFileError
+from tests.certificates import certified
 
+CERTIFICATE = certified()
 FULL = """\
 gateway: v1
 partner: acme
@@ -200,6 +203,9 @@ def test_the_files_to_send_along_are_listed_once_and_sorted() -> None:
         (6, "  accept: [mtls, mtls]", "/authentication/accept/1", "duplicate_key"),
         (7, "  require_signature: yes", "/authentication/require_signature", "type"),
         (8, "  certificates: [../acme.pem]", "/authentication/certificates/0", "format"),
+        (8, "  certificates: [{ca: ca.pem}]", "/authentication/certificates/0/uri", "missing"),
+        (8, "  certificates: [{ca: /ca.pem, uri: x}]", "/authentication/certificates/0/ca", "format"),
+        (8, "  certificates: [{ca: a, uri: b, c: d}]", "/authentication/certificates/0/c", "unknown_field"),
         (9, "  oauth: {issuer: 'http://id.acme.example', audience: gw, subject: a}",
          "/authentication/oauth/issuer", "format"),
         (9, "  oauth: {issuer: 'https://id.acme.example', audience: gw}",
@@ -298,12 +304,38 @@ def test_plain_http_to_loopback_is_read_only_when_allowed() -> None:
 
 
 def contents() -> dict[str, str]:
-    return dict.fromkeys(read(FULL).paths(), "{}")
+    return dict.fromkeys(read(FULL).paths(), "{}") | {"certs/acme.pem": CERTIFICATE.pem}
 
 
 def test_attached_files_are_kept_by_path() -> None:
     file = attach_files(read(FULL), contents())
-    assert file.files == tuple((path, "{}") for path in file.paths())
+    assert file.files == tuple(sorted(contents().items()))
+
+
+def test_a_file_that_is_no_certificate_is_reported_as_its_own() -> None:
+    with pytest.raises(ContractFileError) as caught:
+        attach_files(read(FULL), contents() | {"certs/acme.pem": "{}"})
+    assert [(one.file, one.line, one.code) for one in caught.value.problems] == [
+        ("certs/acme.pem", 1, "format")
+    ]
+
+
+def test_authorities_stand_among_the_certificates() -> None:
+    text = FULL.replace("[certs/acme.pem]", "[certs/acme.pem, {ca: certs/ca.pem, uri: 'spiffe://acme/gw'}]")
+    file = read(text)
+    assert file.contract.authentication.certificates == ("certs/acme.pem",)
+    assert file.contract.authentication.authorities == (Authority("certs/ca.pem", "spiffe://acme/gw"),)
+    assert "certs/ca.pem" in file.paths()
+    files = contents() | {"certs/ca.pem": CERTIFICATE.pem}
+    with pytest.raises(ContractFileError, match="may not issue others"):
+        attach_files(file, files)
+    attach_files(file, files | {"certs/ca.pem": certified(is_authority=True, usages=()).pem})
+
+
+def test_a_certificate_that_is_named_twice_is_reported() -> None:
+    file = read(FULL.replace("[certs/acme.pem]", "[certs/acme.pem, certs/same.pem]"))
+    with pytest.raises(ContractFileError, match=r"the same as 'certs/acme\.pem'"):
+        attach_files(file, contents() | {"certs/same.pem": CERTIFICATE.pem})
 
 
 def test_a_missing_a_needless_and_a_bad_file_are_all_reported() -> None:

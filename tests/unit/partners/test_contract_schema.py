@@ -24,7 +24,7 @@ WHOLE: Final[dict[str, Any]] = {
     "authentication": {
         "accept": ["api_key", "mtls", "message_signature"],
         "require_signature": True,
-        "certificates": ["certs/acme.pem"],
+        "certificates": ["certs/acme.pem", {"ca": "certs/ca.pem", "uri": "spiffe://acme.example/gw"}],
         "oauth": {"issuer": "https://id.acme.example", "audience": "gw", "subject": "acme-prod"},
     },
     "sends": {

@@ -153,12 +153,12 @@ def test_an_apply_over_a_revision_not_seen_is_refused(apply: Apply, expected: in
 
 
 def test_a_plan_says_what_apply_would_do_and_writes_nothing(session: Session, apply: Apply) -> None:
-    assert plan_contract(session, submission(CONTRACT)).is_new
+    assert plan_contract(session, submission(CONTRACT), now=1).is_new
     assert store.revision(session) == 0
     assert store.partner(session, "acme") is None
     apply()
     number = store.revision(session)
-    planned = plan_contract(session, submission(SHORT))
+    planned = plan_contract(session, submission(SHORT), now=1)
     assert [one.path for one in planned.differences if one.is_destructive] == ["/endpoint/all"]
     assert (planned.revision, planned.secrets) == (2, ())
     assert store.revision(session) == number

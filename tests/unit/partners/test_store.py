@@ -9,7 +9,8 @@ from partners import store
 from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.directory import Directory
-from partners.issuing import WantedKey, create_credential, revoke_credential
+from partners.issuing import WantedCredential, create_credential, revoke_credential
+from partners.minting import Means as Mint
 from partners.onboarding import (
     Means,
     Submission,
@@ -21,6 +22,7 @@ from tests.unit.partners.conftest import Apply, submission
 from tests.unit.partners.test_contract_file import FULL
 
 NOW = 1_800_000_000_000
+MINT = Mint(b"p" * 32, os.urandom, lambda secret, _: secret)
 
 
 def test_an_empty_database_holds_an_empty_directory(session: Session) -> None:
@@ -111,11 +113,8 @@ def test_only_what_changed_since_is_loaded_again(session: Session, apply: Apply)
 def test_keys_that_are_made_and_revoked_are_loaded_again(session: Session, apply: Apply) -> None:
     apply()
     none = store.load(session)
-    kinds = [WantedKey("acme", "partner"), WantedKey(None, "operator")]
-    made = [
-        create_credential(session, kind, pepper=b"p" * 32, entropy=os.urandom, now=NOW).credential
-        for kind in kinds
-    ]
+    kinds = [WantedCredential("acme", "partner"), WantedCredential(None, "operator")]
+    made = [create_credential(session, kind, means=MINT, now=NOW).credential for kind in kinds]
     two = store.load(session, none)
     assert [two.credential("api_key", one.match) for one in made] == made
     assert two.account("acme") is none.account("acme")

@@ -8,7 +8,7 @@ from gateway.administration.desk import ContractText, Wish, _activate
 from gateway.errors import CallerError
 from gateway.ingress.outcome import Accepted
 from partners import onboarding, store
-from partners.issuing import WantedKey
+from partners.issuing import WantedCredential
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
 BROKEN = {**ORDER, "fields": [*ORDER["fields"], {"name": "must", "type": "string"}]}
@@ -131,9 +131,11 @@ async def test_a_dry_run_of_a_credential_is_the_real_one_rolled_back(
     async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
         desk, database = world.parts.administration, world.parts.ground.database
-        made = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR)
+        made = await desk.create_credential(WantedCredential("acme", "partner", "n"), by=OPERATOR)
         before = await database.read(store.revision), await database.read(store.all_credentials)
-        dry = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR, dry_run=True)
+        dry = await desk.create_credential(
+            WantedCredential("acme", "partner", "n"), by=OPERATOR, dry_run=True
+        )
         gone = await desk.revoke_credential(
             made.credential.id, owner="acme", reason="", by=OPERATOR, dry_run=True
         )
@@ -148,7 +150,7 @@ async def test_credentials_and_contracts_are_entries_with_their_author(
     async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
         desk = world.parts.administration
-        made = await desk.create_credential(WantedKey("acme", "partner", "n"), by=OPERATOR)
+        made = await desk.create_credential(WantedCredential("acme", "partner", "n"), by=OPERATOR)
         assert made.text is not None
         assert made.text not in repr(made)
         await desk.revoke_credential(made.credential.id, owner="acme", reason="leaked", by=OPERATOR)
@@ -165,6 +167,6 @@ async def test_the_last_operators_key_stays(tmp_path: Path) -> None:
         (first,) = (await world.parts.ground.database.read(store.all_credentials))[:1]
         with pytest.raises(CallerError, match="last operator's key"):
             await desk.revoke_credential(first.id, owner=None, reason="", by=OPERATOR)
-        await desk.create_credential(WantedKey(None, "operator", "second"), by=OPERATOR)
+        await desk.create_credential(WantedCredential(None, "operator", "second"), by=OPERATOR)
         gone = await desk.revoke_credential(first.id, owner=None, reason="", by=OPERATOR)
         assert gone.action == "revoked"

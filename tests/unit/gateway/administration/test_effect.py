@@ -28,10 +28,21 @@ def test_what_is_only_kept_is_said() -> None:
         "endpoints:\n  declared:\n    - {name: hook, url: 'https://hooks.acme.example/in'}\n"
     )
     for words in (
-        "mtls kept",
         "hook stays unverified",
         "keep.evidence",
     ):
         assert words in said
     assert "limits" not in said
     assert "require_signature" not in said
+    assert "mtls" not in said
+
+
+def test_certificates_and_clients_that_the_contract_does_not_accept_are_told() -> None:
+    section = (
+        "authentication:\n  accept: [api_key]\n  certificates: [a.pem]\n"
+        "  oauth: {issuer: https://id.acme.example, audience: gw, subject: acme}\n"
+    )
+    said = lines(section)
+    assert "certificates: of no use, since authentication.accept does not name mtls" in said
+    assert "oauth: of no use, since authentication.accept does not name jwt" in said
+    assert lines(section.replace("[api_key]", "[mtls, jwt]")) == ""

@@ -1,7 +1,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,14 +171,16 @@ def credential(
 
 
 def identified(
-    *proofs: Proof, accept: tuple[Method, ...] = ("api_key", "mtls", "message_signature")
+    *proofs: Proof,
+    accept: tuple[Method, ...] = ("api_key", "mtls", "message_signature"),
+    used: Callable[[Sequence[str], int], None] = lambda _ids, _now: None,
 ) -> Candidate:
     acme = Partner("acme", "log", "Acme", dedicated_topics("partners.", "acme"), "active")
     contract = replace(read_contract("gateway: v1\npartner: acme\n", name="c").contract)
     contract = replace(contract, authentication=Authentication(accept))
     known = Directory(1, [Account(acme, contract, (), ())], [])
     ways = [Stub(one.credential.method, one) for one in proofs]
-    return asyncio.run(Identifier(ways).identify(Shown(), known, now=NOW))
+    return asyncio.run(Identifier(ways, used).identify(Shown(), known, now=NOW))
 
 
 def test_of_several_proofs_the_strongest_is_named_and_only_what_all_allow_is_allowed() -> None:
@@ -233,6 +235,29 @@ def test_a_signature_over_the_body_itself_is_the_callers_once_the_body_is_there(
         proof, Proof(credential("message_signature"), whole), accept=("hmac", "message_signature")
     )
     assert both.confirm(b"body").origin == whole
+
+
+def test_all_that_proved_a_request_were_used_once_nothing_is_owed() -> None:
+    told: list[tuple[list[str], int]] = []
+
+    def used(ids: Sequence[str], now: int) -> None:
+        told.append((list(ids), now))
+
+    def check(body: bytes) -> None:
+        if body != b"good":
+            raise CallerError("signature_invalid", "content-digest")
+
+    identified(Proof(credential("api_key")), Proof(credential("mtls")), used=used)
+    assert told == [(["crd_api_key", "crd_mtls"], NOW)]
+    owing = identified(Proof(credential("message_signature"), owed=check), used=used)
+    with pytest.raises(CallerError):
+        owing.confirm(b"bad")
+    assert len(told) == 1
+    owing.confirm(b"good")
+    assert told[1:] == [(["crd_message_signature"], NOW)]
+    with pytest.raises(CallerError):
+        identified(Proof(credential("api_key")), Proof(credential("mtls", role="auditor")), used=used)
+    assert len(told) == 2
 
 
 def test_an_origin_is_one_digest_over_all_its_parts() -> None:

@@ -1,15 +1,23 @@
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.builders import House, open_house
+from tests.certificates import certified
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with open_house(tmp_path) as opened:
         yield opened
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    return [one["id"] for one in answer.json()["items"]]
 
 
 async def test_a_key_is_shown_once_works_and_ends_when_revoked(house: House) -> None:
@@ -71,9 +79,9 @@ async def test_a_role_that_shares_no_scope_with_the_caller_is_not_given(house: H
 
 async def test_a_dry_run_tells_what_would_be_made_and_makes_nothing(house: House) -> None:
     async with house.client("acme") as client:
-        before = (await client.get("/v1/credentials")).json()
+        before = ids(await client.get("/v1/credentials"))
         dry = await client.post("/v1/credentials?dry_run=true", json={"name": "next", "scopes": ["send"]})
-        after = (await client.get("/v1/credentials")).json()
+        after = ids(await client.get("/v1/credentials"))
     assert dry.status_code == 200
     assert {name: dry.json()[name] for name in ("name", "scopes", "state", "dry_run")} == {
         "name": "next",
@@ -121,6 +129,19 @@ async def test_scopes_restrict_routes(house: House) -> None:
 
 MISFITS: list[dict[str, object]] = [
     {"kind": "certificate"},
+    {"kind": "password"},
+    {"kind": ["api_key"]},
+    {"kind": "certificate", "certificate": 7},
+    {"kind": "certificate", "certificate": "x", "ca": "y", "uri": "z"},
+    {"kind": "certificate", "ca": "x"},
+    {"kind": "certificate", "public_key": "x"},
+    {"kind": "public_key"},
+    {"kind": "public_key", "public_key": []},
+    {"kind": "webhook_secret", "secret": "x"},
+    {"kind": "webhook_secret", "secret": "x", "public_key": "y"},
+    {"kind": "webhook_secret", "scopes": ["audit"]},
+    {"kind": "webhook_secret", "role": "auditor"},
+    {"kind": "api_key", "name": "contract"},
     {"role": "boss"},
     {"role": ["partner"]},
     {"name": "a\nb"},
@@ -171,3 +192,78 @@ async def test_a_body_in_another_charset_is_refused(house: House) -> None:
     assert (answer.status_code, answer.json()["code"]) == (415, "media_type_unsupported")
     assert answer.headers["accept-post"] == "application/json"
     assert "charset" in answer.json()["detail"]
+
+
+LEAF = certified(begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
+
+
+async def test_every_kind_is_made_and_shown_by_what_identifies_it(house: House) -> None:
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    wanted: list[dict[str, object]] = [
+        {"kind": "certificate", "certificate": LEAF.pem},
+        {"kind": "public_key", "public_key": jwk},
+        {"kind": "webhook_secret"},
+        {"kind": "webhook_secret", "secret": "whsec_c2VjcmV0LW9mLWEtc2VuZGVyLW9mLXdlYmhvb2tzLi4="},
+    ]
+    async with house.client("acme") as client:
+        made = [await client.post("/v1/credentials", json=body) for body in wanted]
+        shown = [(await client.get(one.headers["location"])).json() for one in made]
+    assert [one.status_code for one in made] == [201] * 4
+    assert [one.json().get("secret", "-")[:6] for one in made] == ["-", "-", "whsec_", "-"]
+    assert (shown[0]["sha256"], shown[0]["expires_at"] < "2028") == (LEAF.sha256, True)
+    assert (shown[1]["algorithm"], shown[1]["key_id"]) == ("ed25519", shown[1]["id"])
+    assert [(one["signature"], one["scopes"]) for one in shown[2:]] == [("v1", ["send"])] * 2
+    assert "secret" not in json.dumps(shown[0]) + json.dumps(shown[3]).replace("webhook_secret", "")
+
+
+async def test_whose_tokens_are_taken_an_operator_says(house: House) -> None:
+    body = {"kind": "oauth_client", "issuer": "https://id.example", "subject": "acme", "audience": "gw"}
+    async with house.client("acme") as client:
+        refused = await client.post("/v1/credentials", json=body)
+    async with house.client("operator") as client:
+        made = await client.post("/v1/partners/acme/credentials", json=body)
+        again = await client.post("/v1/partners/acme/credentials", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+    assert (made.status_code, made.json()["issuer"], made.json()["subject"]) == (201, body["issuer"], "acme")
+    assert (again.status_code, again.json()["code"]) == (409, "state_conflict")
+
+
+async def test_a_credential_is_narrowed_and_nothing_else(house: House) -> None:
+    path = f"/v1/credentials/{house.credentials['acme'].id}"
+    async with house.client("acme") as client:
+        dry = await client.patch(f"{path}?dry_run=true", json={"name": "dry"})
+        done = await client.patch(
+            path, json={"name": "new", "scopes": ["manage", "send"], "expires_at": "1h"}
+        )
+        wider = await client.patch(path, json={"scopes": ["manage", "audit"]})
+        longer = await client.patch(path, json={"expires_at": "30d"})
+        nothing = await client.patch(path, json={})
+        strange = await client.patch(path, json={"role": "auditor"})
+        foreign = await client.patch("/v1/credentials/crd_other", json={"name": "x"})
+        history = await client.get("/v1/history")
+    assert (dry.json()["dry_run"], dry.json()["name"]) == (True, "dry")
+    assert (done.json()["name"], done.json()["scopes"]) == ("new", ["manage", "send"])
+    codes = [one.json()["code"] for one in (wider, longer, nothing, strange, foreign, history)]
+    assert codes == [*["parameter_invalid"] * 4, "not_found", "scope_missing"]
+
+
+async def test_the_last_operator_may_not_disarm_itself(house: House) -> None:
+    async with house.client("operator") as client:
+        for one in (await client.get("/v1/credentials")).json()["items"]:
+            if one["role"] == "operator" and one["id"] != house.credentials["operator"].id:
+                assert (await client.delete(f"/v1/credentials/{one['id']}")).status_code == 200
+        path = f"/v1/credentials/{house.credentials['operator'].id}"
+        answers = [await client.patch(path, json={"scopes": ["send"]}), await client.delete(path)]
+    assert [(one.status_code, one.json()["code"]) for one in answers] == [(409, "state_conflict")] * 2
+
+
+async def test_when_a_credential_was_used_last_is_told_to_the_second(house: House) -> None:
+    path = f"/v1/credentials/{house.credentials['acme'].id}"
+    async with house.client("operator") as client:
+        before = await client.get(f"/v1/partners/acme{path.removeprefix('/v1')}")
+    async with house.client("acme") as client:
+        own = await client.get(path)
+    assert before.json()["last_used_at"] is None
+    used = own.json()["last_used_at"]
+    assert used.endswith(".000Z")
+    assert 0 <= datetime.now(UTC).timestamp() - datetime.fromisoformat(used).timestamp() < 60

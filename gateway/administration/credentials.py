@@ -1,0 +1,45 @@
+"""Changes of credentials into the log, and the one that is never made: to be left without an operator."""
+
+from sqlmodel import Session
+
+from gateway.administration.evidence import Author, Scribe
+from gateway.errors import CallerError
+from partners import store
+from partners.credential import Credential
+from partners.issuing import CredentialChange
+
+
+def witnessed(
+    session: Session, scribe: Scribe, change: CredentialChange, by: Author, *, now: int
+) -> CredentialChange:
+    """The change, with its evidence on the way to the log of whose credential it is.
+
+    Raises:
+        CallerError: `state_conflict`: nobody would be left who may manage.
+    """
+    if change.action == "unchanged":
+        return change
+    if change.action != "created":
+        _keep_an_operator(session, change.credential, now)
+    log = _log_of(session, change.credential)
+    scribe.credential(session, log, change.credential, change.action, by, now=now)
+    return change
+
+
+def _keep_an_operator(session: Session, changed: Credential, now: int) -> None:
+    """Nobody could ever make another key once the last one of an operator is gone."""
+    left = [
+        one
+        for one in store.credentials(session, owner=None)
+        if one.role == "operator" and one.is_active(now) and "manage" in one.scopes
+    ]
+    if changed.role == "operator" and not left:
+        raise CallerError(
+            "state_conflict",
+            "This is the last operator's key that may manage: make another one first.",
+        )
+
+
+def _log_of(session: Session, credential: Credential) -> str | None:
+    found = None if credential.partner is None else store.partner(session, credential.partner)
+    return None if found is None else found[0].log

@@ -1,0 +1,280 @@
+"""Credentials: what callers prove themselves with, from the first day to a leak."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.cli.client import Client, path_of, under
+from gateway.cli.command import Invocation, command
+from gateway.cli.credential_texts import Made
+from gateway.cli.errors import UsageError
+from gateway.cli.exits import Exit
+from gateway.cli.secret_file import claimed
+
+OfPartner = Annotated[
+    str | None,
+    typer.Option(
+        "--partner", "-p", help="For operators: the partner whose it is; none: ours.", show_default=False
+    ),
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the credential, crd_...")]
+Expires = Annotated[
+    str | None,
+    typer.Option("--expires", help="RFC 3339, or a span such as 30d or 1y, the most.", show_default=False),
+]
+Kept = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the new secret there (mode 0600)."),
+]
+
+_COLUMNS: Final = ("id", "kind", "role", "name", "scopes", "state", "expires_at", "last_used_at")
+_USES: Final = ("at", "type", "id", "state", "partner", "ref")
+_MOST_USES: Final = 10_000
+_NAMES: Final = {
+    "api_key": "an API key",
+    "certificate": "a certificate's credential",
+    "public_key": "a public key's credential",
+    "oauth_client": "an OAuth client's credential",
+    "webhook_secret": "a webhook secret",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCredential:
+    """What a new credential is to be."""
+
+    role: Annotated[
+        str | None,
+        typer.Option(
+            "--role", help="Of a partner: partner or auditor. Ours: team or operator.", show_default=False
+        ),
+    ] = None
+    name: Annotated[str, typer.Option("--name", help="What it is for.", show_default=False)] = ""
+    expires: Expires = None
+    scopes: Annotated[
+        str | None,
+        typer.Option(
+            "--scopes", help="Fewer than the role has: send,receive,audit,manage", show_default=False
+        ),
+    ] = None
+
+    def members(self) -> dict[str, Any]:
+        """Members of the request's body: only what was said."""
+        wanted: dict[str, Any] = {"name": self.name}
+        if self.role is not None:
+            wanted["role"] = self.role
+        if self.expires is not None:
+            wanted["expires_at"] = self.expires
+        if self.scopes is not None:
+            wanted["scopes"] = [word.strip() for word in self.scopes.split(",") if word.strip()]
+        return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """When the old one ends, and the new one."""
+
+    overlap: Annotated[
+        str | None,
+        typer.Option("--overlap", help="The old one ends so long from now: 24h, 7d.", show_default=False),
+    ] = None
+    expires: Expires = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group credentials."""
+    group = typer.Typer(help="Keys and what else callers prove themselves with.", no_args_is_help=True)
+    command(group, "list")(list_credentials)
+    command(group, "show")(show_credential)
+    command(group, "create", writes=True)(create_credential)
+    command(group, "rotate", writes=True)(rotate_credential)
+    command(group, "revoke", writes=True, asks=True)(revoke_credential)
+    app.add_typer(group, name="credentials")
+
+
+def list_credentials(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
+    """List credentials, revoked and expired ones too."""
+    with call.client() as client:
+        items = list(client.pages(under(partner, "credentials")))
+    if call.output.as_json:
+        call.output.document({"items": items, "next": None})
+        return None
+    call.output.table(_COLUMNS, ([item.get(name) for name in _COLUMNS] for item in items))
+    return None
+
+
+def show_credential(call: Invocation, credential: Id, *, partner: OfPartner = None) -> Exit | None:
+    """Show one credential; never its secret."""
+    with call.client() as client:
+        document = client.get(under(partner, "credentials", credential)).document()
+    if call.output.as_json:
+        call.output.document(document)
+    else:
+        call.output.pairs(document)
+    return None
+
+
+def create_credential(
+    call: Invocation,
+    *,
+    wanted: WantedCredential,
+    made: Made,
+    partner: OfPartner = None,
+    file: Kept = None,
+) -> Exit | None:
+    """Make a credential. A secret made with it is shown once, or written to a file."""
+    members = {**made.members(call.around.source), **wanted.members()}
+    with call.client() as client:
+        document = _post(call, client, partner, members, file)
+    if call.dry_run:
+        _show_dry(call, f"Would make {_NAMES[document['kind']]}", document)
+        return None
+    _tell(call, document, file)
+    return None
+
+
+def rotate_credential(
+    call: Invocation,
+    credential: Id,
+    *,
+    made: Made,
+    handover: Handover,
+    partner: OfPartner = None,
+    file: Kept = None,
+) -> Exit | None:
+    """Make a successor of the same kind, role, scopes and name, and say when the old one ends."""
+    path = under(partner, "credentials", credential)
+    with call.client() as client:
+        old = client.get(path).document()
+        members = {
+            **made.members(call.around.source, old["kind"]),
+            **{name: old[name] for name in ("role", "name", "scopes")},
+        }
+        if members["kind"] != old["kind"]:
+            raise UsageError(f"{credential} is of the kind {old['kind']}, and so is its successor")
+        if handover.expires is not None:
+            members["expires_at"] = handover.expires
+        overlap = handover.overlap
+        end = None if overlap is None else json.dumps({"expires_at": overlap}).encode()
+        if end is not None:
+            # Tried first: a successor whose predecessor cannot be ended as asked is not made.
+            client.patch(path, end, params={"dry_run": True})
+        new = _post(call, client, partner, members, file)
+        if end is not None:
+            old = client.patch(path, end, params={"dry_run": True} if call.dry_run else None).document()
+    if call.output.as_json:
+        call.output.document({"new": new, "old": old})
+        return None
+    if call.dry_run:
+        _show_dry(call, f"Would make {_NAMES[new['kind']]}, the successor of {credential}", new)
+    else:
+        _tell(call, new, file)
+    call.output.line(f"\nThe old one, {old['id']}, ends at {old['expires_at']}.")
+    if overlap is None:
+        call.output.note(
+            "Revoke it once last_used_at of the new one moves, and that of the old one does not."
+        )
+    return None
+
+
+def revoke_credential(
+    call: Invocation,
+    credential: Id,
+    *,
+    partner: OfPartner = None,
+    reason: Annotated[str, typer.Option("--reason", help="Kept in the log.", show_default=False)] = "",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Also list its uses since then: RFC 3339, or 24h.", show_default=False),
+    ] = None,
+) -> Exit | None:
+    """Revoke a credential, for ever; say when it opens nothing any more, and what it was used for."""
+    path = under(partner, "credentials", credential)
+    with call.client() as client:
+        found = client.get(path).document()
+        if call.dry_run:
+            document = client.delete(path, {"reason": reason or None, "dry_run": True}).document()
+            is_new = found["revoked_at"] is None
+            words = f"Would revoke {found['id']}" if is_new else f"{found['id']} is revoked already"
+            if not call.output.as_json or since is None:
+                _show_dry(call, words, document)
+        else:
+            call.confirm(f"Revoke {found['id']} ({found['role']} {found['name'] or 'without a name'})?")
+            document = client.delete(path, {"reason": reason or None}).document()
+        uses = None if since is None else _uses(client, document, partner, since)
+    if call.output.as_json:
+        if uses is not None or not call.dry_run:
+            call.output.document(document if uses is None else {**document, "uses": uses})
+        return None
+    if not call.dry_run:
+        call.output.pairs(document)
+        call.output.line(f"\nIt opens nothing after {document['effective_by']}, in any process.")
+    if uses is not None:
+        _tell_uses(call, uses, since)
+    return None
+
+
+def _post(
+    call: Invocation, client: Client, partner: str | None, members: dict[str, Any], file: Path | None
+) -> dict[str, Any]:
+    """Make a credential, its secret in the file where there is one, and then nowhere else."""
+    body = json.dumps(members, ensure_ascii=False).encode()
+    params = {"dry_run": True} if call.dry_run else None
+    with nullcontext() if file is None else claimed(file, "the secret") as keep:
+        document = client.post(under(partner, "credentials"), body, params=params).document()
+        secret = document.get("secret")
+        if keep is not None and secret:
+            keep(f"{secret}\n")
+            del document["secret"]
+    return document
+
+
+def _tell(call: Invocation, document: dict[str, Any], file: Path | None) -> None:
+    if call.output.as_json:
+        call.output.document(document)
+        return
+    word = "key" if document["kind"] == "api_key" else "secret"
+    secret = document.pop("secret", None)
+    shown = [name for name in document if name not in {"partner", "last_used_at", "revoked_at"}]
+    call.output.pairs(document, *shown)
+    if secret is not None:
+        call.output.line(f"\nThe {word}, shown this once:\n{secret}")
+    elif file is not None and file.exists():
+        call.output.note(f"The {word} is in {file}.")
+
+
+def _show_dry(call: Invocation, words: str, document: dict[str, Any]) -> None:
+    """What the gateway says that it would do."""
+    if call.output.as_json:
+        call.output.document(document)
+        return
+    whose = f" of {document['partner']}" if document["partner"] else ""
+    call.output.line(f"{words}: role {document['role']}{whose}. Nothing was changed.")
+    call.output.pairs(document, *_COLUMNS[3:])
+
+
+def _uses(client: Client, document: dict[str, Any], partner: str | None, since: str) -> list[dict[str, Any]]:
+    """Events that a credential sent, newest first; one of ours may have sent to any partner."""
+    params = {"credential": document["id"], "since": since}
+    if document["partner"] is not None:
+        owners = [partner]
+    else:
+        owners = [str(one["slug"]) for one in client.pages(path_of("v1", "partners"))]
+    found = [
+        {**one, "partner": owner or document["partner"]}
+        for owner in owners
+        for one in client.pages(under(owner, "history"), params, most=_MOST_USES)
+    ]
+    return sorted(found, key=lambda one: str(one["at"]), reverse=True)
+
+
+def _tell_uses(call: Invocation, uses: list[dict[str, Any]], since: str | None) -> None:
+    if not uses:
+        call.output.line(f"\nNo event was sent with it since {since}.")
+        return
+    call.output.line(f"\n{len(uses)} event{'' if len(uses) == 1 else 's'} sent with it since {since}:")
+    call.output.table(_USES, ([one.get(name) for name in _USES] for one in uses))

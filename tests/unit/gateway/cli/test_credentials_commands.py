@@ -1,0 +1,116 @@
+"""Credentials of every kind on the command line."""
+
+import json
+from datetime import UTC, datetime
+
+from tests.certificates import certified, public_pem
+from tests.unit.gateway.cli.conftest import Desk, Ended
+
+LEAF = certified(begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
+ROOT = certified("root", is_authority=True, usages=(), begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
+
+
+async def create(desk: Desk, *words: str, stdin: bytes = b"", by: str = "operator") -> Ended:
+    whose = () if by == "acme" else ("-p", "acme")
+    return await desk.run("credentials", "create", *whose, *words, "--json", stdin=stdin, by=by)
+
+
+async def test_the_kind_follows_from_what_is_given(desk: Desk) -> None:
+    pem, ca = desk.shell.write("a.pem", LEAF.pem), desk.shell.write("ca.pem", ROOT.pem)
+    key = desk.shell.write("key.pem", public_pem(LEAF.key))
+    whsec = b"whsec_" + b"c2VjcmV0LW9mLWEtc2VuZGVyLW9mLXdlYmhvb2tzLi4=" + b"\n"
+    made = [
+        await create(desk, "--certificate", str(pem)),
+        await create(desk, "--ca", str(ca), "--uri", "spiffe://acme/gw"),
+        await create(desk, "--public-key", str(key), "--name", "signs"),
+        await create(desk, "--issuer", "https://id.acme.example", "--subject", "s", "--audience", "gw"),
+        await create(desk, "--secret-file", "-", stdin=whsec),
+        await create(desk, "--kind", "webhook_secret"),
+    ]
+    shown = [one.document() for one in made]
+    assert [one["kind"] for one in shown] == [
+        "certificate",
+        "certificate",
+        "public_key",
+        "oauth_client",
+        "webhook_secret",
+        "webhook_secret",
+    ]
+    assert [("secret" in one) for one in shown] == [False] * 5 + [True]
+    assert shown[0]["sha256"] == LEAF.sha256
+    listed = await desk.run("credentials", "list", "-p", "acme")
+    assert all(word in listed.out for word in ("oauth_client", "last_used_at", "signs"))
+
+
+async def test_what_it_is_made_of_is_never_an_argument(desk: Desk) -> None:
+    for option, text in (("--secret-file", "whsec_c2VjcmV0"), ("--certificate", LEAF.pem)):
+        ended = await create(desk, option, text)
+        assert (ended.code, "other users can read a command line" in ended.err) == (2, True)
+        assert "c2VjcmV0" not in ended.err
+    missing = await create(desk, "--certificate", "/nowhere.pem")
+    assert (missing.code, "cannot be read" in missing.err) == (2, True)
+    mixed = await create(desk, "--kind", "api_key", "--certificate", str(desk.shell.write("a.pem", LEAF.pem)))
+    assert (mixed.code, "not of the kind api_key" in mixed.err) == (2, True)
+    empty = await create(desk, "--secret-file", "-")
+    assert (empty.code, "empty" in empty.err) == (2, True)
+
+
+async def test_a_key_is_rotated_with_an_overlap(desk: Desk) -> None:
+    old, file = desk.house.credentials["acme"].id, desk.shell.folder / "next.key"
+    dry = await desk.run("credentials", "rotate", old, "--overlap", "24h", "--dry-run", by="acme")
+    assert (dry.code, "Would make an API key, the successor of" in dry.out) == (0, True)
+    ended = await desk.run("credentials", "rotate", old, "--overlap", "24h", "-o", str(file), by="acme")
+    assert (ended.code, f"The old one, {old}, ends at 20" in ended.out) == (0, True)
+    desk.house.keys["next"] = file.read_text().strip()
+    assert desk.house.keys["next"] not in ended.out + ended.err
+    me = (await desk.run("me", "--json", by="next")).document()
+    shown = (await desk.run("credentials", "show", old, "--json", by="next")).document()
+    assert (me["scopes"], me["credential"]["name"]) == (shown["scopes"], shown["name"])
+    left = datetime.fromisoformat(shown["expires_at"]) - datetime.now(UTC)
+    assert 23 < left.total_seconds() / 3_600 <= 24
+    third = await desk.run("credentials", "rotate", old, by="acme")
+    assert (third.code, "limit_reached" in third.err) == (5, True)
+
+
+async def test_no_successor_is_made_whose_predecessor_cannot_be_ended_as_asked(desk: Desk) -> None:
+    old = desk.house.credentials["acme"].id
+    before = (await desk.run("credentials", "list", "--json", by="acme")).document()
+    ended = await desk.run("credentials", "rotate", old, "--overlap", "400d", by="acme")
+    after = (await desk.run("credentials", "list", "--json", by="acme")).document()
+    assert (ended.code, "earlier" in ended.err) == (2, True)
+    assert len(before["items"]) == len(after["items"])
+
+
+async def test_a_certificate_s_successor_is_another_certificate(desk: Desk) -> None:
+    pem = desk.shell.write("a.pem", LEAF.pem)
+    made = (await create(desk, "--certificate", str(pem), "--name", "tls")).document()
+    assert (await desk.run("credentials", "rotate", made["id"], "-p", "acme")).code == 2
+    other = certified(begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
+    path = str(desk.shell.write("b.pem", other.pem))
+    ended = await desk.run("credentials", "rotate", made["id"], "-p", "acme", "--certificate", path, "--json")
+    assert (ended.document()["new"]["sha256"], ended.document()["new"]["name"]) == (other.sha256, "tls")
+    key = str(desk.shell.write("key.pem", public_pem(LEAF.key)))
+    misfit = await desk.run("credentials", "rotate", made["id"], "-p", "acme", "--public-key", key)
+    assert (misfit.code, "is of the kind certificate" in misfit.err) == (2, True)
+
+
+async def test_a_leaked_key_s_uses_are_listed_as_it_is_revoked(desk: Desk) -> None:
+    event = json.dumps({"order_id": "L-1", "qty": 1}).encode()
+    assert (await desk.run("send", "order.placed", "-", stdin=event, by="acme")).code == 0
+    leaked = desk.house.credentials["acme"].id
+    told = ("credentials", "revoke", leaked, "-p", "acme", "--reason", "leaked", "--since", "1h", "--yes")
+    dry = await desk.run(*told, "--dry-run")
+    assert "1 event sent with it since 1h" in dry.out, dry
+    ended = await desk.run(*told)
+    assert ended.code == 0
+    for words in ("It opens nothing after 20", "reason", "leaked", "1 event sent", "L-1"):
+        assert words in ended.out
+    again = (await desk.run(*told, "--json")).document()
+    assert [(one["id"], one["partner"]) for one in again["uses"]] == [("L-1", "acme")]
+    listed = await desk.run("history", "list", "-p", "acme", "--credential", leaked)
+    assert "L-1" in listed.out
+    other = await desk.run("history", "list", "-p", "acme", "--credential", "crd_other")
+    assert "L-1" not in other.out
+    team = desk.house.credentials["team"].id
+    unused = await desk.run("credentials", "revoke", team, "--since", "1h", "--yes")
+    assert "No event was sent with it since 1h." in unused.out
