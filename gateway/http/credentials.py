@@ -92,6 +92,15 @@ async def create_credential(call: Call) -> Response:
     return json_response({**item, **secret}, 201, headers)
 
 
+@tells(
+    "changeCredential",
+    "Credentials",
+    "Rename a credential, or narrow it",
+    shows(ref("Credential"), "As it is now; or, of a dry run, as it would be."),
+    parameters=(CREDENTIAL_ID, DRY_RUN),
+    body=Body({JSON: ref("CredentialNarrowed")}),
+    errors=(*BODY_ERRORS, "state_conflict", "outcome_unknown"),
+)
 async def change_credential(call: Call) -> Response:
     """Rename a credential, take scopes from it, end it earlier. A dry run changes nothing."""
     doors, dry_run = call.doors, flag(call.query, "dry_run")

@@ -52,6 +52,7 @@ Found = tuple[Claim | None, tuple[Entry, ...]]
         Parameter("direction", "Which way it went.", DIRECTION),
         Parameter("state", "A state that it reached at some time.", word(*STATES)),
         Parameter("type", "Its type."),
+        Parameter("credential", "The credential that it came by."),
         told_instant("since", "Not before."),
         told_instant("until", "Before."),
         *PAGED,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from gateway.http.catalogue import CATALOGUE, Retry
-from gateway.http.openapi import registry_components
+from gateway.http.openapi import credential_components, registry_components
+from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
 from gateway.http.shapes import (
     ANY,
     DIGEST,
@@ -12,7 +13,6 @@ from gateway.http.shapes import (
     FLAG,
     INSTANT,
     REF,
-    SCOPES,
     TEXT,
     Shape,
     listed,
@@ -25,10 +25,7 @@ from gateway.http.shapes import (
     whole,
     word,
 )
-from partners.credential import Method, Role
 
-_ROLE: Final = word(*get_args(Role))
-_SCOPES: Final = listed(word(*SCOPES))
 _COUNT: Final = whole()
 
 _FAULT: Final = record(
@@ -51,6 +48,10 @@ _RECORD: Final = record({"topic": TEXT, "partition": _COUNT}, optional={"offset"
 _PLACE: Final = record({"origin": TEXT, "index": _COUNT})
 _LINKS: Final = record({"self": TEXT, "proof": TEXT})
 _EVENT: Final = {"ref": REF, "id": TEXT, "source": TEXT, "type": TEXT}
+
+_ORIGIN: Final = record(
+    {"algorithm": TEXT, "key_id": TEXT, "base": TEXT, "signature": TEXT}, optional={"base_ends_in": TEXT}
+)
 
 _SENDING: Final[Mapping[str, Shape]] = {
     "Problem": record(
@@ -135,7 +136,12 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "at": INSTANT,
             "log": maybe(ref("LogPlace")),
         },
-        optional={"code": maybe(TEXT), "count": _COUNT, "faults": listed(mapped(TEXT))},
+        optional={
+            "credential": TEXT,
+            "code": maybe(TEXT),
+            "count": _COUNT,
+            "faults": listed(mapped(TEXT)),
+        },
     ),
     "HistoryPage": page_of(ref("HistoryItem")),
     "Entry": record({"kind": TEXT, "at": INSTANT, "log": ref("LogPlace"), "evidence": {"type": "object"}}),
@@ -162,6 +168,7 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "schema": ref("SchemaName"),
             "contract": _COUNT,
             "record": ref("RecordPlace"),
+            "origin": _ORIGIN,
         },
     ),
 }
@@ -202,22 +209,11 @@ _LINE: Final = record(
         "links": record({"schema": TEXT, "sample": TEXT}),
     }
 )
-_CREDENTIAL: Final = {
-    "partner": maybe(TEXT),
-    "kind": word(*get_args(Method)),
-    "role": _ROLE,
-    "name": TEXT,
-    "scopes": _SCOPES,
-    "state": word("active", "expired", "revoked"),
-    "expires_at": INSTANT,
-    "revoked_at": maybe(INSTANT),
-}
-
 _ACCOUNT: Final[Mapping[str, Shape]] = {
     "Me": record(
         {
-            "role": _ROLE,
-            "scopes": _SCOPES,
+            "role": ROLE,
+            "scopes": SCOPE_LIST,
             "credential": record({"id": TEXT, "name": TEXT, "expires_at": INSTANT}),
             "server_time": INSTANT,
             "origin": TEXT,
@@ -240,23 +236,6 @@ _ACCOUNT: Final[Mapping[str, Shape]] = {
     "TypeLine": _LINE,
     "TypePage": page_of(ref("TypeLine")),
     "TypeShown": record({"type": TEXT, "directions": listed(ref("TypeLine"))}),
-    "Credential": record({"id": TEXT, **_CREDENTIAL}, optional={"dry_run": FLAG}),
-    "CredentialMade": record({"id": TEXT, **_CREDENTIAL, "secret": TEXT}),
-    "CredentialPreview": record({**_CREDENTIAL, "dry_run": FLAG}),
-    "CredentialPage": page_of(ref("Credential")),
-    "CredentialWanted": {
-        **record(
-            {},
-            optional={
-                "kind": word("api_key"),
-                "role": _ROLE,
-                "name": text(most=100),
-                "scopes": {**_SCOPES, "minItems": 1},
-                "expires_at": TEXT,
-            },
-        ),
-        "additionalProperties": False,
-    },
 }
 
 _PARTNER: Final = {
@@ -355,6 +334,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_ACCOUNT,
     **_OPERATOR,
     **_OPEN,
+    **credential_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }
 """By name."""

@@ -20,6 +20,7 @@ _GUARDED: Final = frozenset(
         "credential_invalid",
         "credential_missing",
         "credential_revoked",
+        "issuer_unavailable",
         "partner_suspended",
         "quota_exceeded",
         "scope_missing",

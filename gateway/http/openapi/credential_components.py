@@ -1,0 +1,78 @@
+"""The named schemas of credentials: as they are shown, asked for, narrowed."""
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+from gateway.http.shapes import (
+    DIGEST,
+    FLAG,
+    INSTANT,
+    SCOPES,
+    TEXT,
+    Shape,
+    any_of,
+    listed,
+    maybe,
+    page_of,
+    record,
+    ref,
+    text,
+    word,
+)
+from partners.credential import METHODS, Role
+
+ROLE: Final = word(*get_args(Role))
+SCOPE_LIST: Final = listed(word(*SCOPES))
+
+_SHOWN: Final = {
+    "partner": maybe(TEXT),
+    "kind": word(*METHODS),
+    "role": ROLE,
+    "name": TEXT,
+    "scopes": SCOPE_LIST,
+    "state": word("active", "expired", "revoked"),
+    "expires_at": maybe(INSTANT),
+    "last_used_at": maybe(INSTANT),
+    "revoked_at": maybe(INSTANT),
+}
+_OF_KINDS: Final = {
+    "reason": maybe(TEXT),
+    "effective_by": INSTANT,
+    "key_id": TEXT,
+    "algorithm": word("ed25519", "ecdsa-p256-sha256", "rsa-pss-sha512"),
+    "sha256": DIGEST,
+    "uri": TEXT,
+    "ca_sha256": listed(DIGEST),
+    "issuer": TEXT,
+    "subject": TEXT,
+    "signature": word("v1", "v1a"),
+    "dry_run": FLAG,
+}
+_NARROWED: Final = {"name": text(most=100), "scopes": {**SCOPE_LIST, "minItems": 1}, "expires_at": TEXT}
+_WANTED: Final = {
+    **_NARROWED,
+    "kind": word(*METHODS),
+    "role": ROLE,
+    "certificate": TEXT,
+    "ca": TEXT,
+    "uri": TEXT,
+    "public_key": any_of(TEXT, {"type": "object"}),
+    "issuer": TEXT,
+    "subject": TEXT,
+    "audience": TEXT,
+    "secret": TEXT,
+}
+
+
+def _closed(members: Mapping[str, Shape], **more: Any) -> Shape:
+    return {**record({}, optional=members), "additionalProperties": False, **more}
+
+
+COMPONENTS: Final[Mapping[str, Shape]] = {
+    "Credential": record({"id": TEXT, **_SHOWN}, optional=_OF_KINDS),
+    "CredentialMade": record({"id": TEXT, **_SHOWN}, optional={**_OF_KINDS, "secret": TEXT}),
+    "CredentialPreview": record({**_SHOWN, "dry_run": FLAG}, optional=_OF_KINDS),
+    "CredentialPage": page_of(ref("Credential")),
+    "CredentialWanted": _closed(_WANTED),
+    "CredentialNarrowed": _closed(_NARROWED, minProperties=1),
+}
