@@ -9,6 +9,8 @@ from audit import log
 from audit.note import VerifierKey
 from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
+from gateway.http.shapes import ref
+from gateway.http.told import shows, tells
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import store
@@ -19,6 +21,12 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _NEWEST: Final = 9_999_999_999
 
 
+@tells(
+    "showMe",
+    "Contract and types",
+    "Who am I",
+    shows(ref("Me"), "The caller, its partner and log, and the server's time."),
+)
 async def show_me(call: Call) -> Response:
     """The caller: role, scopes, partner, its log; and the server's time, so that clocks can be compared."""
     caller = call.known
@@ -40,6 +48,13 @@ async def show_me(call: Call) -> Response:
     return json_response(body)
 
 
+@tells(
+    "showContract",
+    "Contract and types",
+    "The contract in force",
+    shows(ref("ContractShown"), "The contract file, and the files that it names.", ETag="Its revision."),
+    errors=("not_found",),
+)
 async def show_contract(call: Call) -> Response:
     """The contract in force, with the files it names."""
     contract = call.snapshot.directory.contract(call.partner.slug)

@@ -12,6 +12,8 @@ from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
 from gateway.http.parameters import flag, parse_instant
 from gateway.http.reading import read_members
+from gateway.http.shapes import ref, text
+from gateway.http.told import BODY_ERRORS, CREDENTIAL_ID, DRY_RUN, JSON, PAGED, Body, Parameter, shows, tells
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import issuing
@@ -29,6 +31,14 @@ CREATE_OFFERED: Final = frozenset({"dry_run"})
 REVOKE_OFFERED: Final = frozenset({"dry_run", "reason"})
 
 
+@tells(
+    "listCredentials",
+    "Credentials",
+    "The credentials",
+    shows(ref("CredentialPage"), "Revoked and expired ones too; no secret.", Link="The next page."),
+    parameters=PAGED,
+    errors=("cursor_invalid",),
+)
 async def list_credentials(call: Call) -> Response:
     """The partner's credentials; without a partner those of our own side. Revoked and expired ones too."""
     owner = None if call.owner is None else call.owner.slug
@@ -43,11 +53,33 @@ async def list_credentials(call: Call) -> Response:
     )
 
 
+@tells(
+    "showCredential",
+    "Credentials",
+    "One credential",
+    shows(ref("Credential"), "What it may do, and for how long."),
+    parameters=(CREDENTIAL_ID,),
+)
 async def show_credential(call: Call) -> Response:
     """One credential."""
     return json_response(_item(await _find(call), call.doors.clock()))
 
 
+@tells(
+    "createCredential",
+    "Credentials",
+    "Make a credential",
+    shows(
+        ref("CredentialMade"),
+        "Made; its secret is in this answer, and nowhere else.",
+        status=201,
+        Location="It.",
+    ),
+    shows(ref("CredentialPreview"), "A dry run: what would be made."),
+    parameters=(DRY_RUN,),
+    body=Body({JSON: ref("CredentialWanted")}),
+    errors=(*BODY_ERRORS, "limit_reached", "state_conflict", "outcome_unknown"),
+)
 async def create_credential(call: Call) -> Response:
     """Make an API key. Nobody gives one that may do more than its own. A dry run makes none."""
     doors, dry_run = call.doors, flag(call.query, "dry_run")
@@ -64,6 +96,14 @@ async def create_credential(call: Call) -> Response:
     return json_response({**_item(change.credential, doors.clock()), "secret": change.text}, 201, headers)
 
 
+@tells(
+    "revokeCredential",
+    "Credentials",
+    "Revoke a credential",
+    shows(ref("Credential"), "Revoked, now or before."),
+    parameters=(CREDENTIAL_ID, DRY_RUN, Parameter("reason", "Why, in your words.", text(most=1_000))),
+    errors=("outcome_unknown",),
+)
 async def revoke_credential(call: Call) -> Response:
     """Revoke a credential; one that is revoked already stays as it is. A dry run revokes none."""
     found = await _find(call)

@@ -8,11 +8,13 @@ from starlette.responses import Response
 from audit.ref import format_ref
 from gateway.errors import CallerError
 from gateway.event import Content
+from gateway.http import events_told as telling
 from gateway.http.guard import Call
 from gateway.http.parameters import flag
 from gateway.http.problems import trouble_of_refusal
 from gateway.http.reading import Body, read_body
 from gateway.http.receipts import Manner, batch_trouble, preview_body, receipt_body, status_of, summarize
+from gateway.http.told import tells
 from gateway.http.words import json_response
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import TYPED, UNTYPED, Reading, Received
@@ -33,11 +35,31 @@ class _Prefer:
     minimal: bool
 
 
+@tells(
+    "sendEventOfType",
+    "Send",
+    "Send the data of events of one type",
+    *telling.REPLIES,
+    about=telling.OF_TYPE,
+    parameters=telling.OF_TYPE_PARAMETERS,
+    body=telling.OF_TYPE_BODY,
+    errors=telling.ERRORS,
+)
 async def post_event_of_type(call: Call) -> Response:
     """The type is in the path: the body is the data."""
     return await _post(call, call.part("type"))
 
 
+@tells(
+    "sendEvent",
+    "Send",
+    "Send CloudEvents",
+    *telling.REPLIES,
+    about=telling.CLOUDEVENTS,
+    parameters=telling.CLOUDEVENTS_PARAMETERS,
+    body=telling.CLOUDEVENTS_BODY,
+    errors=telling.ERRORS,
+)
 async def post_event(call: Call) -> Response:
     """No type in the path: the request is a CloudEvent."""
     return await _post(call, None)

@@ -19,6 +19,7 @@ from gateway.http import (
     types,
 )
 from gateway.http.guard import Answer, Gate, Side
+from gateway.http.openapi import answers as described
 from gateway.http.registry import gates as registry
 from partners.credential import Role, Scope
 
@@ -62,7 +63,12 @@ def _both(
     )
 
 
+def _all() -> Sequence[Gate]:
+    return GATES
+
+
 ME: Final = frozenset({P, A, T, O})
+DOCUMENT: Final = described.document_of(_all)
 OPERATOR: Final = frozenset({O})
 LOG: Final = frozenset({P, A, O})
 
@@ -75,6 +81,8 @@ GATES: Final[Sequence[Gate]] = (
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
     *_both("GET /v1/history/{ref}/proof", "PA", history.show_proof, "audit", history.ONE_OFFERED),
     _gate("GET /v1/me", "own", ME, account.show_me),
+    _gate("GET /v1/openapi.json", "own", ME, DOCUMENT),
+    _gate("GET /v1/partners/{p}/openapi.json", "named", HOUSE, DOCUMENT),
     *_both("GET /v1/contract", "PA", account.show_contract),
     *_both("GET /v1/contract/revisions", "PA", account.list_revisions, None, pages.OFFERED),
     *_both("GET /v1/contract/revisions/{revision}", "PA", account.show_revision),

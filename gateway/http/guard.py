@@ -19,6 +19,7 @@ from gateway.errors import BugError, CallerError, StoreError
 from gateway.http.doors import Doors
 from gateway.http.parameters import read_query
 from gateway.http.reading import JSON_BYTES, read_sent
+from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
 from partners.partner import Partner
 
@@ -82,6 +83,11 @@ class Gate:
     scope: Scope | None
     answer: Answer
     offered: frozenset[str] = frozenset()
+
+    @property
+    def told(self) -> Told | None:
+        """What it says of itself; a house test finds those that say nothing."""
+        return self.answer.told if isinstance(self.answer, Spoken) else None
 
 
 async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:

@@ -19,7 +19,10 @@ from gateway.errors import CallerError
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call, not_found
 from gateway.http.parameters import choice, instant, limit, wait_seconds
+from gateway.http.shapes import DIRECTION, TEXT, ref, word
 from gateway.http.timeline import exchange_item, timeline_body, waiting_item
+from gateway.http.told import PAGED, PLAIN, WAIT, Parameter, shows, tells
+from gateway.http.told import instant as told_instant
 from gateway.http.words import json_response
 from gateway.ingress import claims
 from gateway.ingress.claims import Claim
@@ -35,6 +38,26 @@ _LOOK_AGAIN_SECONDS: Final = 0.1
 Found = tuple[Claim | None, tuple[Entry, ...]]
 
 
+@tells(
+    "listHistory",
+    "History",
+    "What happened, newest first",
+    shows(
+        ref("HistoryPage"), "One row per event, in either direction, refusals included.", Link="Next page."
+    ),
+    parameters=(
+        Parameter("id", "The id of an event."),
+        Parameter("source", "Its source."),
+        Parameter("ref", "Its reference; one that can be none finds nothing."),
+        Parameter("direction", "Which way it went.", DIRECTION),
+        Parameter("state", "A state that it reached at some time.", word(*STATES)),
+        Parameter("type", "Its type."),
+        told_instant("since", "Not before."),
+        told_instant("until", "Before."),
+        *PAGED,
+    ),
+    errors=("cursor_invalid",),
+)
 async def list_history(call: Call) -> Response:
     """One row per event, newest first; those that the log has not got yet come before all others."""
     wanted = _filter(call)
@@ -65,6 +88,14 @@ async def list_history(call: Call) -> Response:
     return json_response({"items": items, "next": next_token}, headers=headers)
 
 
+@tells(
+    "showEvent",
+    "History",
+    "One event's timeline",
+    shows(ref("EventTimeline"), "Its receipt, record, deliveries and log entries."),
+    about="Found from the moment that its 201 was given. With `wait`: once the log has it.",
+    parameters=(WAIT,),
+)
 async def show_event(call: Call) -> Response:
     """The timeline of one event; with `wait`, once the log has it or the time is up."""
     ref = _ref(call)
@@ -75,6 +106,14 @@ async def show_event(call: Call) -> Response:
     return json_response(timeline_body(call.base, ref, claim, entries, names=names))
 
 
+@tells(
+    "showProof",
+    "History",
+    "The proof that the log has an event",
+    shows(TEXT, "A `.tlog-proof` file: checkpoint, entry and inclusion proof.", media=PLAIN),
+    parameters=(WAIT,),
+    errors=("proof_pending",),
+)
 async def show_proof(call: Call) -> Response:
     """The proof that the event's acceptance (else its first entry) is in the log."""
     ref = _ref(call)

@@ -15,6 +15,8 @@ from audit.tile import parse_tile_path
 from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
 from gateway.http.parameters import number
+from gateway.http.shapes import BINARY, TEXT, whole
+from gateway.http.told import PLAIN, Parameter, shows, tells
 
 GROWTH_OFFERED: Final = frozenset({"old"})
 _EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
@@ -22,6 +24,12 @@ _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 
 
+@tells(
+    "showCheckpoint",
+    "Log",
+    "The published checkpoint of a log",
+    shows(TEXT, "A signed note (C2SP tlog-checkpoint).", media=PLAIN),
+)
 async def show_checkpoint(call: Call) -> Response:
     """The published checkpoint."""
     origin = _origin(call)
@@ -34,6 +42,12 @@ async def show_checkpoint(call: Call) -> Response:
     return Response(state.checkpoint, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
 
 
+@tells(
+    "showTile",
+    "Log",
+    "A tile of hashes, or a bundle of entries",
+    shows(BINARY, "As C2SP tlog-tiles says; its bytes never change.", media="application/octet-stream"),
+)
 async def show_tile(call: Call) -> Response:
     """A tile of hashes, or a bundle of entries. Its bytes never change."""
     origin = _origin(call)
@@ -53,6 +67,16 @@ async def show_tile(call: Call) -> Response:
     return Response(content, 200, {"Cache-Control": _FOR_EVER}, "application/octet-stream")
 
 
+@tells(
+    "showConsistency",
+    "Log",
+    "The proof that the log only grew",
+    shows(TEXT, "The published checkpoint, and the consistency proof from `old` to it.", media=PLAIN),
+    parameters=(
+        Parameter("old", "The size of a checkpoint that you have.", whole(0, 999_999_999), required=True),
+    ),
+    errors=("not_found",),
+)
 async def show_consistency(call: Call) -> Response:
     """The proof that the newest published checkpoint continues the log as it was with `old` entries."""
     if "old" not in call.query:

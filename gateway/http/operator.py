@@ -13,6 +13,8 @@ from gateway.http.guard import Call
 from gateway.http.pages import page_response
 from gateway.http.parameters import flag
 from gateway.http.reading import read_members
+from gateway.http.shapes import ref, text
+from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Parameter, Reply, shows, tells
 from gateway.http.words import json_response
 from partners.partner import Partner
 from partners.plan import Difference
@@ -24,6 +26,14 @@ _ETAG: Final = re.compile(r'"([0-9]{1,9})"', re.ASCII)
 _MAX_FILES: Final = 500
 
 
+@tells(
+    "listPartners",
+    "Operator",
+    "All partners",
+    shows(ref("PartnerPage"), "By name, closed ones too.", Link="The next page."),
+    parameters=PAGED,
+    errors=("cursor_invalid",),
+)
 async def list_partners(call: Call) -> Response:
     """All partners, closed ones too."""
     return page_response(
@@ -35,6 +45,12 @@ async def list_partners(call: Call) -> Response:
     )
 
 
+@tells(
+    "showPartner",
+    "Operator",
+    "One partner",
+    shows(ref("PartnerShown"), "With its endpoints and their state."),
+)
 async def show_partner(call: Call) -> Response:
     """One partner, with its endpoints and their state."""
     endpoints = [
@@ -53,6 +69,37 @@ async def show_partner(call: Call) -> Response:
     return json_response({**_item(call, call.partner), "endpoints": endpoints})
 
 
+@tells(
+    "putContract",
+    "Operator",
+    "Bring a contract into force",
+    shows(ref("ContractApplied"), "What changed; with `dry_run` what would change.", ETag="The revision."),
+    Reply(201, "The partner's first contract.", {JSON: ref("ContractApplied")}, {"ETag": "The revision."}),
+    about="The whole contract is sent; what it no longer names goes. New signing secrets are in the answer.",
+    parameters=(
+        DRY_RUN,
+        Parameter(
+            "allow",
+            "What may be done that is otherwise refused, with commas between.",
+            text("(destructive|incompatible)(,(destructive|incompatible))*"),
+            example="destructive",
+        ),
+        Parameter("If-Match", "The `ETag` that you changed.", text('(\\*|"[0-9]{1,9}")'), place="header"),
+        Parameter("If-None-Match", "`*`: only if there is none yet.", text("\\*"), place="header"),
+    ),
+    body=Body({JSON: ref("ContractWanted")}),
+    errors=(
+        *BODY_ERRORS,
+        "change_destructive",
+        "contract_invalid",
+        "outcome_unknown",
+        "precondition_failed",
+        "registry_unavailable",
+        "schema_incompatible",
+        "schema_invalid",
+        "state_conflict",
+    ),
+)
 async def put_contract(call: Call) -> Response:
     """Bring a contract into force; with `dry_run` only say what that would do."""
     slug = call.part("p")
@@ -67,6 +114,13 @@ async def put_contract(call: Call) -> Response:
     return json_response(body, status, headers)
 
 
+@tells(
+    "showStatus",
+    "Operator",
+    "How the gateway is doing",
+    shows(ref("Status"), "Roles, broker, logs, lag, what waits, and what to worry about."),
+    errors=("broker_unavailable",),
+)
 async def show_status(call: Call) -> Response:
     """Roles, heads, lag, broker, warnings."""
     return json_response(await call.doors.status())

@@ -7,16 +7,30 @@ from starlette.responses import Response
 
 from gateway.http.catalogue import CATALOGUE
 from gateway.http.guard import Call, not_found
+from gateway.http.shapes import TEXT, ref, text
+from gateway.http.told import PLAIN, Parameter, shows, tells
 from gateway.http.words import json_response
 
 _CACHED: Final = {"Cache-Control": "public, max-age=300"}
 
 
+@tells(
+    "showKeys",
+    "Open",
+    "The keys that receipts are checked with",
+    shows(ref("Jwks"), "A JWK set (RFC 7517), retired keys too."),
+)
 async def show_jwks(call: Call) -> Response:
     """The keys that receipts are checked with, retired ones too."""
     return json_response(call.doors.keys().jwks(), headers=_CACHED)
 
 
+@tells(
+    "showDiscovery",
+    "Open",
+    "Where everything is",
+    shows(ref("Discovery"), "Addresses, and the keys of checkpoints."),
+)
 async def show_discovery(call: Call) -> Response:
     """Where everything is, for a client that knows the origin alone."""
     origin = call.doors.values.origin
@@ -33,6 +47,15 @@ async def show_discovery(call: Call) -> Response:
     return json_response(body, headers=_CACHED)
 
 
+@tells(
+    "showError",
+    "Open",
+    "What an error code means",
+    shows(ref("ErrorMeaning"), "Its status, whether to repeat, and how to mend it."),
+    parameters=(
+        Parameter("code", "An error code.", text("[a-z_]{1,40}"), place="path", example="event_invalid"),
+    ),
+)
 async def show_error(call: Call) -> Response:
     """What a code means, and how to mend it."""
     code = call.part("code")
@@ -49,11 +72,19 @@ async def show_error(call: Call) -> Response:
     return json_response(body, headers=_CACHED)
 
 
+@tells("showLive", "Machines", "Alive", shows(ref("Live"), "The program answers."))
 async def show_live(_call: Call) -> Response:
     """The event loop turns: that this is answered says it all."""
     return json_response({"status": "live"})
 
 
+@tells(
+    "showReady",
+    "Machines",
+    "Ready for requests",
+    shows(ref("Ready"), "Requests are served."),
+    shows(ref("Ready"), "Something is missing: which, in words.", status=503, Retry_After="Seconds."),
+)
 async def show_ready(call: Call) -> Response:
     """Whether requests can be served, and what is missing if not."""
     missing = list(await call.doors.ready())
@@ -62,6 +93,12 @@ async def show_ready(call: Call) -> Response:
     return json_response({"status": "ready", "missing": []})
 
 
+@tells(
+    "showMetrics",
+    "Machines",
+    "Metrics",
+    shows(TEXT, "Prometheus text.", media=PLAIN),
+)
 async def show_metrics(call: Call) -> Response:
     """Prometheus text."""
     return Response(call.doors.metrics(), 200, None, "text/plain; version=0.0.4; charset=utf-8")

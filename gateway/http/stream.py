@@ -11,12 +11,36 @@ from gateway.event import Direction
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call
 from gateway.http.parameters import choice, limit, parse_instant, wait_seconds
+from gateway.http.shapes import DIRECTION, ref, text
+from gateway.http.told import CURSOR, LIMIT, SPAN, TIME, WAIT, Parameter, shows, tells
 from gateway.instants import format_instant
 
 OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait"})
 NAMED_OFFERED: Final = OFFERED | {"direction"}
 
 
+@tells(
+    "readStream",
+    "Receive",
+    "Read the stream of events",
+    shows(ref("StreamPage"), "Events in the order of their records, and the cursor to go on with."),
+    about="A partner reads what is sent to it; our side reads either direction.",
+    parameters=(
+        CURSOR,
+        Parameter(
+            "from",
+            "Where to begin without a cursor: `earliest`, `now`, an RFC 3339 time, or a span before now.",
+            text(f"(earliest|now|{SPAN}|{TIME})"),
+            example="earliest",
+        ),
+        Parameter("types", "Only these event types, with commas between them.", text(most=4_096)),
+        LIMIT,
+        WAIT,
+        Parameter("direction", "Which way.", DIRECTION),
+        Parameter("Last-Event-ID", "A cursor, as a header.", text(most=8_192), place="header"),
+    ),
+    errors=("cursor_invalid", "cursor_expired", "broker_unavailable", "overloaded"),
+)
 async def read_stream(call: Call) -> Response:
     """A partner reads what we send it; our side reads either direction."""
     tap = _tap(call)

@@ -12,6 +12,8 @@ from gateway.event import Direction
 from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
 from gateway.http.parameters import choice
+from gateway.http.shapes import ANY, DIRECTION, ref, text, word
+from gateway.http.told import JSON, PAGED, Parameter, Reply, shows, tells
 from gateway.http.words import json_response
 from schemas import registry
 from schemas.json_schema import json_schema
@@ -23,9 +25,19 @@ SAMPLE_OFFERED: Final = frozenset({"direction"})
 _DIRECTIONS: Final[tuple[Direction, ...]] = ("inbound", "outbound")
 _ID: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
+_DIRECTION: Final = Parameter("direction", "Where a type goes both ways: which of them.", DIRECTION)
+_LINK: Final = "Where else this is told."
 _IMMUTABLE: Final = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
+@tells(
+    "listTypes",
+    "Contract and types",
+    "The event types of the contract",
+    shows(ref("TypePage"), "A page of types, by name.", Link="The next page."),
+    parameters=PAGED,
+    errors=("cursor_invalid",),
+)
 async def list_types(call: Call) -> Response:
     """The types of either direction."""
     slug = call.partner.slug
@@ -39,6 +51,12 @@ async def list_types(call: Call) -> Response:
     )
 
 
+@tells(
+    "showType",
+    "Contract and types",
+    "One event type",
+    shows(ref("TypeShown"), "The type in each direction that has it."),
+)
 async def show_type(call: Call) -> Response:
     """One type, in each direction that has it."""
     lines = _channels(call, None)
@@ -47,6 +65,21 @@ async def show_type(call: Call) -> Response:
     )
 
 
+@tells(
+    "showTypeSchema",
+    "Contract and types",
+    "The schema of an event type",
+    Reply(
+        200,
+        "The newest accepted schema: the text as it was agreed, or JSON Schema of the type's data in JSON.",
+        {JSON: ANY, "application/schema+json": {"type": "object"}},
+        {"Link": _LINK},
+    ),
+    parameters=(
+        Parameter("as", "Avro's own text, or JSON Schema.", word("avro", "jsonschema")),
+        _DIRECTION,
+    ),
+)
 async def show_type_schema(call: Call) -> Response:
     """The newest accepted schema of a type: its text, or as JSON Schema of its data in JSON."""
     form = choice(call.query, "as", ("avro", "jsonschema"), "avro")
@@ -68,6 +101,13 @@ async def show_type_schema(call: Call) -> Response:
     return Response(newest.schema.text, 200, _NOT_KEPT | link, "application/json")
 
 
+@tells(
+    "showTypeSample",
+    "Contract and types",
+    "A valid sample of an event type",
+    shows(ANY, "Data that the type's schema takes; always the same.", Link=_LINK),
+    parameters=(_DIRECTION,),
+)
 async def show_type_sample(call: Call) -> Response:
     """Data of a type as its sender may write it: valid, always the same, made from the newest schema."""
     channel = _channel(call)
@@ -78,6 +118,14 @@ async def show_type_sample(call: Call) -> Response:
     return Response(text, 200, _NOT_KEPT | link, "application/json")
 
 
+@tells(
+    "showSchema",
+    "Contract and types",
+    "A schema by its id",
+    shows(ANY, "The schema's text."),
+    about="The target of `dataschema` in events and records.",
+    parameters=(Parameter("id", "A schema id.", text("[1-9][0-9]{0,8}"), place="path", example="1"),),
+)
 async def show_schema(call: Call) -> Response:
     """A schema by its id: those of a partner's own types, whatever version; for our side, naming none, any.
 

@@ -7,11 +7,13 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from gateway.http.guard import Call
+from gateway.http.registry import told
 from gateway.http.registry.asked import Ask
 from gateway.http.registry.governed import Rule
 from gateway.http.registry.shape import answer
 from gateway.http.registry.shelf import Shelf, look
 from gateway.http.registry.terms import contract_level
+from gateway.http.shapes import ref
 from schemas import refusal, registration
 from schemas.levels import effective_level
 from schemas.registration import Submission
@@ -19,6 +21,13 @@ from schemas.schema import Schema
 from schemas.store import Place
 
 
+@told.tells(
+    "registryCompareWithVersion",
+    "Compare a schema with a version",
+    ref("RegistryVerdict"),
+    asks=("verbose",),
+    body=ref("RegistrySubmission"),
+)
 async def compare_with_version(call: Call) -> Response:
     """Compare a schema with one version of a subject, by the subject's level."""
     ask = Ask(call)
@@ -36,6 +45,13 @@ async def compare_with_version(call: Call) -> Response:
     return _verdict(ask, await look(call, work))
 
 
+@told.tells(
+    "registryCompareWithSubject",
+    "Compare a schema with a subject",
+    ref("RegistryVerdict"),
+    asks=("verbose",),
+    body=ref("RegistrySubmission"),
+)
 async def compare_with_subject(call: Call) -> Response:
     """Compare a schema with as many versions of a subject as its level asks for; none is compatible."""
     ask = Ask(call)

@@ -6,13 +6,16 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from gateway.http.guard import Call
+from gateway.http.registry import told
 from gateway.http.registry.asked import Ask, plain_subject
 from gateway.http.registry.shape import answer, answer_text, schema_members
 from gateway.http.registry.shelf import Shelf, look
+from gateway.http.shapes import ref
 from schemas import refusal, store
 from schemas.store import Place
 
 
+@told.tells("registryShowSchema", "A schema by its id", ref("RegistrySchema"), asks=("subject", "fetchMaxId"))
 async def show_schema(call: Call) -> Response:
     """A schema by its id.
 
@@ -35,6 +38,7 @@ async def show_schema(call: Call) -> Response:
     return answer(call.request, await look(call, work))
 
 
+@told.tells("registryShowSchemaText", "A schema text by its id", told.OBJECT)
 async def show_schema_text(call: Call) -> Response:
     """A schema text by its id."""
     schema_id = Ask(call).schema_id()
@@ -42,6 +46,12 @@ async def show_schema_text(call: Call) -> Response:
     return answer_text(call.request, found.text)
 
 
+@told.tells(
+    "registryListSchemaSubjects",
+    "The subjects of a schema",
+    told.TEXTS,
+    asks=("subject", "deleted", "offset", "limit"),
+)
 async def list_schema_subjects(call: Call) -> Response:
     """The subjects that a schema is a version of."""
     ask = Ask(call)
@@ -49,6 +59,12 @@ async def list_schema_subjects(call: Call) -> Response:
     return answer(call.request, ask.page(tuple(found)))
 
 
+@told.tells(
+    "registryListSchemaVersions",
+    "The versions that a schema is",
+    ref("RegistryUses"),
+    asks=("subject", "deleted", "offset", "limit"),
+)
 async def list_schema_versions(call: Call) -> Response:
     """The versions that a schema is."""
     ask = Ask(call)
@@ -56,6 +72,7 @@ async def list_schema_versions(call: Call) -> Response:
     return answer(call.request, ask.page(found))
 
 
+@told.tells("registryShowSchemaByGuid", "A schema by its GUID", ref("RegistrySchema"))
 async def show_schema_by_guid(call: Call) -> Response:
     """A schema by its GUID, which is the same on every registry that holds the same text."""
     guid = Ask(call).guid()
@@ -69,6 +86,7 @@ async def show_schema_by_guid(call: Call) -> Response:
     return answer(call.request, await look(call, work))
 
 
+@told.tells("registryListIdsOfGuid", "The ids of a GUID", told.NUMBERS)
 async def list_ids_of_guid(call: Call) -> Response:
     """The ids of a GUID."""
     guid = Ask(call).guid()
@@ -82,6 +100,7 @@ async def list_ids_of_guid(call: Call) -> Response:
     return answer(call.request, await look(call, work))
 
 
+@told.tells("registryListSchemaTypes", "The kinds of schemas that are held", told.TEXTS)
 async def list_schema_types(call: Call) -> Response:
     """The kinds of schemas that are held."""
     return answer(call.request, ["AVRO"])

@@ -8,10 +8,12 @@ from starlette.responses import Response
 
 from gateway.errors import OverloadedError
 from gateway.http.guard import Call
+from gateway.http.registry import told
 from gateway.http.registry.asked import Ask
 from gateway.http.registry.governed import Rule
 from gateway.http.registry.shape import answer, answer_text, schema_members, stored_of, version_members
 from gateway.http.registry.shelf import Shelf, look, shelf_of, stored
+from gateway.http.shapes import ref
 from gateway.logs import logger
 from schemas import deletion, refusal, registration, store
 from schemas.registration import Submission
@@ -21,6 +23,12 @@ _TURNS: Final = 20
 """How often a registration begins again because others changed its subject meanwhile."""
 
 
+@told.tells(
+    "registryListSubjects",
+    "The subjects",
+    told.TEXTS,
+    asks=("subjectPrefix", "deleted", "deletedOnly", "offset", "limit"),
+)
 async def list_subjects(call: Call) -> Response:
     """Names of subjects."""
     ask = Ask(call)
@@ -35,6 +43,12 @@ async def list_subjects(call: Call) -> Response:
     return answer(call.request, ask.page(await look(call, work)))
 
 
+@told.tells(
+    "registryListVersions",
+    "The versions of a subject",
+    told.NUMBERS,
+    asks=("deleted", "deletedOnly", "offset", "limit"),
+)
 async def list_versions(call: Call) -> Response:
     """Numbers of a subject's versions, smallest first."""
     ask = Ask(call)
@@ -50,6 +64,7 @@ async def list_versions(call: Call) -> Response:
     return answer(call.request, ask.page(await look(call, work)))
 
 
+@told.tells("registryShowVersion", "One version of a subject", ref("RegistryVersion"), asks=("deleted",))
 async def show_version(call: Call) -> Response:
     """One version of a subject with its schema."""
     ask = Ask(call)
@@ -62,6 +77,7 @@ async def show_version(call: Call) -> Response:
     return answer(call.request, await look(call, work))
 
 
+@told.tells("registryShowVersionText", "The schema text of a version", told.OBJECT, asks=("deleted",))
 async def show_version_text(call: Call) -> Response:
     """The schema text of one version of a subject."""
     ask = Ask(call)
@@ -73,6 +89,12 @@ async def show_version_text(call: Call) -> Response:
     return answer_text(call.request, await look(call, work))
 
 
+@told.tells(
+    "registryListReferrers",
+    "The ids of the schemas that refer to a version",
+    told.NUMBERS,
+    asks=("deleted", "offset", "limit"),
+)
 async def show_referrers(call: Call) -> Response:
     """Ids of the schemas that refer to one version of a subject."""
     ask = Ask(call)
@@ -86,6 +108,9 @@ async def show_referrers(call: Call) -> Response:
     return answer(call.request, ask.page(await look(call, work)))
 
 
+@told.tells(
+    "registryShowNewest", "The newest version of a subject", ref("RegistryVersion"), asks=("deleted",)
+)
 async def show_newest(call: Call) -> Response:
     """The newest version with all metadata asked for; since none is held, the newest, or nothing."""
     ask = Ask(call)
@@ -100,6 +125,13 @@ async def show_newest(call: Call) -> Response:
     return answer(call.request, await look(call, work))
 
 
+@told.tells(
+    "registryLookUp",
+    "The version of a subject that a schema is",
+    ref("RegistryVersion"),
+    asks=("deleted", "normalize"),
+    body=ref("RegistrySubmission"),
+)
 async def look_up(call: Call) -> Response:
     """The version of a subject that a schema is."""
     ask = Ask(call)
@@ -118,6 +150,13 @@ async def look_up(call: Call) -> Response:
     return answer(call.request, await look(call, work))
 
 
+@told.tells(
+    "registryRegister",
+    "Make a schema a version of a subject",
+    ref("RegistryRegistered"),
+    asks=("normalize",),
+    body=ref("RegistrySubmission"),
+)
 async def register(call: Call) -> Response:
     """Make a schema a version of a subject. Clients that take no news are told the id and nothing else."""
     ask = Ask(call)
@@ -142,6 +181,7 @@ async def register(call: Call) -> Response:
     raise OverloadedError(f"others register under {subject} all the time; try again")
 
 
+@told.tells("registryDeleteSubject", "Delete a subject", told.NUMBERS, asks=("permanent",))
 async def delete_subject(call: Call) -> Response:
     """Delete all versions of a subject, softly or for good."""
     ask = Ask(call)
@@ -155,6 +195,7 @@ async def delete_subject(call: Call) -> Response:
     return answer(call.request, list(gone))
 
 
+@told.tells("registryDeleteVersion", "Delete a version of a subject", told.NUMBER, asks=("permanent",))
 async def delete_version(call: Call) -> Response:
     """Delete one version of a subject, softly or for good."""
     ask = Ask(call)

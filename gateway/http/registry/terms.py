@@ -10,10 +10,12 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from gateway.http.guard import Call
+from gateway.http.registry import told
 from gateway.http.registry.asked import Ask
 from gateway.http.registry.governed import Rule
 from gateway.http.registry.shape import answer
 from gateway.http.registry.shelf import Shelf, look, shelf_of
+from gateway.http.shapes import ref
 from gateway.logs import logger
 from schemas import refusal, store
 from schemas.levels import (
@@ -40,12 +42,16 @@ _NOT_HELD: Final = (
 """Members of a configuration that change what clients get: refused rather than forgotten."""
 
 
+@told.tells("registryShowLevel", "The level of the registry", ref("RegistryLevel"))
 async def show_level(call: Call) -> Response:
     """The level of the whole registry."""
     found = await look(call, lambda session, _: store.load_terms(session, WHOLE).level)
     return answer(call.request, {"compatibilityLevel": found or DEFAULT_LEVEL})
 
 
+@told.tells(
+    "registryShowSubjectLevel", "The level of a subject", ref("RegistryLevel"), asks=("defaultToGlobal",)
+)
 async def show_subject_level(call: Call) -> Response:
     """The level of a subject; with `defaultToGlobal` that of the whole registry where it has none."""
     ask = Ask(call)
@@ -61,11 +67,23 @@ async def show_subject_level(call: Call) -> Response:
     return answer(call.request, {"compatibilityLevel": await look(call, work)})
 
 
+@told.tells(
+    "registrySetLevel",
+    "Set the level of the registry",
+    ref("RegistryLevelSet"),
+    body=ref("RegistryLevelWanted"),
+)
 async def set_level(call: Call) -> Response:
     """Set the level of the whole registry."""
     return await _set_level(call, WHOLE)
 
 
+@told.tells(
+    "registrySetSubjectLevel",
+    "Set the level of a subject",
+    ref("RegistryLevelSet"),
+    body=ref("RegistryLevelWanted"),
+)
 async def set_subject_level(call: Call) -> Response:
     """Set the level of a subject."""
     subject = Ask(call).subject_to_write()
@@ -73,6 +91,7 @@ async def set_subject_level(call: Call) -> Response:
     return await _set_level(call, subject)
 
 
+@told.tells("registryDeleteLevel", "Set the level of the registry back", ref("RegistryLevel"))
 async def delete_level(call: Call) -> Response:
     """Set the level of the whole registry back to the default; answers what it was."""
 
@@ -84,6 +103,7 @@ async def delete_level(call: Call) -> Response:
     return answer(call.request, {"compatibilityLevel": await _write(call, WHOLE, work, "level deleted")})
 
 
+@told.tells("registryDeleteSubjectLevel", "Take the level of a subject away", ref("RegistryLevel"))
 async def delete_subject_level(call: Call) -> Response:
     """Take the level of a subject away; answers what it was."""
     subject = Ask(call).subject()
@@ -99,12 +119,16 @@ async def delete_subject_level(call: Call) -> Response:
     return answer(call.request, {"compatibilityLevel": await _write(call, subject, work, "level deleted")})
 
 
+@told.tells("registryShowMode", "The mode of the registry", ref("RegistryMode"))
 async def show_mode(call: Call) -> Response:
     """The mode of the whole registry."""
     found = await look(call, lambda session, _: store.load_terms(session, WHOLE).mode)
     return answer(call.request, {"mode": found or DEFAULT_MODE})
 
 
+@told.tells(
+    "registryShowSubjectMode", "The mode of a subject", ref("RegistryMode"), asks=("defaultToGlobal",)
+)
 async def show_subject_mode(call: Call) -> Response:
     """The mode of a subject; with `defaultToGlobal` that of the whole registry where it has none."""
     ask = Ask(call)
@@ -119,11 +143,25 @@ async def show_subject_mode(call: Call) -> Response:
     return answer(call.request, {"mode": await look(call, work)})
 
 
+@told.tells(
+    "registrySetMode",
+    "Set the mode of the registry",
+    ref("RegistryMode"),
+    asks=("force",),
+    body=ref("RegistryMode"),
+)
 async def set_mode(call: Call) -> Response:
     """Set the mode of the whole registry."""
     return await _set_mode(call, WHOLE)
 
 
+@told.tells(
+    "registrySetSubjectMode",
+    "Set the mode of a subject",
+    ref("RegistryMode"),
+    asks=("force",),
+    body=ref("RegistryMode"),
+)
 async def set_subject_mode(call: Call) -> Response:
     """Set the mode of a subject."""
     subject = Ask(call).subject_to_write()
@@ -131,6 +169,7 @@ async def set_subject_mode(call: Call) -> Response:
     return await _set_mode(call, subject)
 
 
+@told.tells("registryDeleteMode", "Set the mode of the registry back", ref("RegistryMode"))
 async def delete_mode(call: Call) -> Response:
     """Set the mode of the whole registry back to the default; answers what it was."""
 
@@ -142,6 +181,7 @@ async def delete_mode(call: Call) -> Response:
     return answer(call.request, {"mode": await _write(call, WHOLE, work, "mode deleted")})
 
 
+@told.tells("registryDeleteSubjectMode", "Take the mode of a subject away", ref("RegistryMode"))
 async def delete_subject_mode(call: Call) -> Response:
     """Take the mode of a subject away; answers what it was."""
     subject = Ask(call).subject()

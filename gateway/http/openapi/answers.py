@@ -1,0 +1,60 @@
+"""The routes that describe all routes. They are given the table, since they stand in it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from starlette.responses import Response
+
+from gateway.event import Direction
+from gateway.http.guard import Answer, Call, Gate
+from gateway.http.openapi.document import Place, Reader, compose
+from gateway.http.told import shows, tells
+
+Table = Callable[[], Sequence[Gate]]
+"""The whole route table, asked for when it is complete."""
+
+
+def document_of(table: Table) -> Answer:
+    """What answers with the document of its caller."""
+
+    @tells(
+        "showApi",
+        "Contract and types",
+        "This document",
+        shows({"type": "object"}, "OpenAPI 3.1, typed from the contract."),
+        about="Only what the caller's role may call, with a path for each event type that may be sent.",
+    )
+    async def show_document(call: Call) -> Response:
+        make = partial(_written, table(), _place(call), _reader(call))
+        # On a thread: the schemas of a large contract take long.
+        text = await asyncio.get_running_loop().run_in_executor(None, make)
+        return Response(text, 200, {"Cache-Control": "no-store"}, "application/json")
+
+    return show_document
+
+
+def _written(gates: Sequence[Gate], place: Place, reader: Reader) -> bytes:
+    return json.dumps(compose(gates, place, reader), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _place(call: Call) -> Place:
+    values = call.doors.values
+    return Place(values.origin, call.doors.version, has_registry=not values.external_registry)
+
+
+def _reader(call: Call) -> Reader:
+    role = call.known.role
+    if call.owner is None:
+        return Reader(role)
+    slug = call.owner.slug
+    contract = call.snapshot.directory.contract(slug)
+    direction: Direction = "outbound" if call.named else "inbound"
+    return Reader(
+        role,
+        call.base,
+        slug,
+        None if contract is None else contract.revision,
+        call.snapshot.channels(slug, direction),
+    )

@@ -1,0 +1,346 @@
+"""The named schemas of the document: what our answers hold, and what bodies have to."""
+
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from gateway.http.catalogue import CATALOGUE, Retry
+from gateway.http.openapi import registry_components
+from gateway.http.shapes import (
+    ANY,
+    DIGEST,
+    DIRECTION,
+    FLAG,
+    INSTANT,
+    REF,
+    SCOPES,
+    TEXT,
+    Shape,
+    listed,
+    mapped,
+    maybe,
+    page_of,
+    record,
+    ref,
+    text,
+    whole,
+    word,
+)
+from partners.credential import Method, Role
+
+_ROLE: Final = word(*get_args(Role))
+_SCOPES: Final = listed(word(*SCOPES))
+_COUNT: Final = whole()
+
+_FAULT: Final = record(
+    {"pointer": TEXT, "code": TEXT, "detail": TEXT},
+    optional={"expected": TEXT, "file": TEXT, "line": _COUNT},
+)
+_RESULT: Final = record(
+    {"index": _COUNT, "status": whole(200, 599)},
+    optional={"ref": REF, "receipt": TEXT, "problem": ref("Problem")},
+)
+_BATCH: Final = {
+    "accepted": _COUNT,
+    "duplicates": _COUNT,
+    "refused": _COUNT,
+    "results": listed(ref("BatchResult")),
+}
+_FIRST: Final = record({"ref": REF, "received_at": INSTANT, "event_sha256": DIGEST, "content_sha256": DIGEST})
+_SCHEMA: Final = record({"subject": TEXT, "version": _COUNT, "id": _COUNT})
+_RECORD: Final = record({"topic": TEXT, "partition": _COUNT}, optional={"offset": _COUNT})
+_PLACE: Final = record({"origin": TEXT, "index": _COUNT})
+_LINKS: Final = record({"self": TEXT, "proof": TEXT})
+_EVENT: Final = {"ref": REF, "id": TEXT, "source": TEXT, "type": TEXT}
+
+_SENDING: Final[Mapping[str, Shape]] = {
+    "Problem": record(
+        {
+            "type": TEXT,
+            "title": TEXT,
+            "status": whole(400, 599),
+            "detail": TEXT,
+            "code": word(*CATALOGUE),
+            "retry": word(*get_args(Retry)),
+        },
+        optional={
+            "request_id": TEXT,
+            "hint": TEXT,
+            "errors": listed(ref("Fault"), most=100),
+            "errors_total": _COUNT,
+            "schema": ref("SchemaName"),
+            "first": ref("FirstEvent"),
+            "offset": _COUNT,
+            "line": _COUNT,
+            **_BATCH,
+            "dry_run": FLAG,
+        },
+    ),
+    "Fault": _FAULT,
+    "FirstEvent": _FIRST,
+    "SchemaName": _SCHEMA,
+    "RecordPlace": _RECORD,
+    "LogPlace": _PLACE,
+    "CloudEvent": {
+        "type": "object",
+        "properties": {
+            "specversion": word("1.0"),
+            "id": text(least=1),
+            "source": text(least=1),
+            "type": text(least=1),
+            "time": INSTANT,
+            "subject": text(least=1),
+            "datacontenttype": TEXT,
+            "dataschema": TEXT,
+            "data": ANY,
+            "data_base64": TEXT,
+        },
+        "required": ["specversion", "type"],
+        "additionalProperties": True,
+    },
+    "Receipt": record(
+        {
+            **_EVENT,
+            "received_at": INSTANT,
+            "duplicate": FLAG,
+            "receipt": TEXT,
+            "schema": ref("SchemaName"),
+            "contract": _COUNT,
+            "record": ref("RecordPlace"),
+            "links": _LINKS,
+        },
+        optional={"dry_run": FLAG},
+    ),
+    "Preview": record({**_EVENT, "duplicate": FLAG, "dry_run": FLAG, "schema": ref("SchemaName")}),
+    "BatchResult": _RESULT,
+    "BatchResults": record(_BATCH, optional={"dry_run": FLAG}),
+    "StreamPage": record(
+        {
+            "items": listed(ref("CloudEvent")),
+            "recorded_at": listed(INSTANT),
+            "cursor": TEXT,
+            "caught_up": FLAG,
+        }
+    ),
+}
+
+_HISTORY: Final[Mapping[str, Shape]] = {
+    "HistoryItem": record(
+        {
+            "ref": maybe(REF),
+            "id": maybe(TEXT),
+            "source": maybe(TEXT),
+            "type": maybe(TEXT),
+            "direction": maybe(DIRECTION),
+            "state": TEXT,
+            "at": INSTANT,
+            "log": maybe(ref("LogPlace")),
+        },
+        optional={"code": maybe(TEXT), "count": _COUNT, "faults": listed(mapped(TEXT))},
+    ),
+    "HistoryPage": page_of(ref("HistoryItem")),
+    "Entry": record({"kind": TEXT, "at": INSTANT, "log": ref("LogPlace"), "evidence": {"type": "object"}}),
+    "DeliverySummary": record(
+        {"endpoint": TEXT, "name": maybe(TEXT), "attempts": _COUNT},
+        optional={"state": maybe(TEXT), "reason": maybe(TEXT), "at": INSTANT},
+    ),
+    "EventTimeline": record(
+        {
+            "ref": REF,
+            "id": maybe(TEXT),
+            "source": maybe(TEXT),
+            "type": maybe(TEXT),
+            "direction": maybe(DIRECTION),
+            "received_at": INSTANT,
+            "state": TEXT,
+            "entries": listed(ref("Entry")),
+            "deliveries": listed(ref("DeliverySummary")),
+            "proof": word("logged", "pending"),
+            "links": _LINKS,
+        },
+        optional={
+            "receipt": TEXT,
+            "schema": ref("SchemaName"),
+            "contract": _COUNT,
+            "record": ref("RecordPlace"),
+        },
+    ),
+}
+
+_LOG: Final = record({"origin": TEXT, "url": TEXT, "keys": listed(TEXT)})
+_LIMITS: Final = record(
+    {
+        "events_per_second": maybe(_COUNT),
+        "bytes_per_day": maybe(_COUNT),
+        "event_bytes": _COUNT,
+        "batch_events": _COUNT,
+        "batch_bytes": _COUNT,
+    }
+)
+_LINE: Final = record(
+    {
+        "type": TEXT,
+        "direction": DIRECTION,
+        "id": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "key": maybe(TEXT),
+        "time": maybe(TEXT),
+        "json": word("plain", "avro"),
+        "compatibility": TEXT,
+        "subject": TEXT,
+        "versions": listed(record({"version": _COUNT, "id": _COUNT})),
+        "links": record({"schema": TEXT, "sample": TEXT}),
+    }
+)
+_CREDENTIAL: Final = {
+    "partner": maybe(TEXT),
+    "kind": word(*get_args(Method)),
+    "role": _ROLE,
+    "name": TEXT,
+    "scopes": _SCOPES,
+    "state": word("active", "expired", "revoked"),
+    "expires_at": INSTANT,
+    "revoked_at": maybe(INSTANT),
+}
+
+_ACCOUNT: Final[Mapping[str, Shape]] = {
+    "Me": record(
+        {
+            "role": _ROLE,
+            "scopes": _SCOPES,
+            "credential": record({"id": TEXT, "name": TEXT, "expires_at": INSTANT}),
+            "server_time": INSTANT,
+            "origin": TEXT,
+            "partner": maybe(record({"slug": TEXT, "name": TEXT, "state": TEXT})),
+        },
+        optional={"contract": maybe(_COUNT), "limits": maybe(_LIMITS), "logs": listed(_LOG)},
+    ),
+    "ContractShown": record(
+        {
+            "partner": TEXT,
+            "revision": _COUNT,
+            "file_name": TEXT,
+            "contract": TEXT,
+            "files": mapped(TEXT),
+            "sha256": DIGEST,
+        }
+    ),
+    "TypeLine": _LINE,
+    "TypePage": page_of(ref("TypeLine")),
+    "TypeShown": record({"type": TEXT, "directions": listed(ref("TypeLine"))}),
+    "Credential": record({"id": TEXT, **_CREDENTIAL}, optional={"dry_run": FLAG}),
+    "CredentialMade": record({"id": TEXT, **_CREDENTIAL, "secret": TEXT}),
+    "CredentialPreview": record({**_CREDENTIAL, "dry_run": FLAG}),
+    "CredentialPage": page_of(ref("Credential")),
+    "CredentialWanted": {
+        **record(
+            {},
+            optional={
+                "kind": word("api_key"),
+                "role": _ROLE,
+                "name": text(most=100),
+                "scopes": {**_SCOPES, "minItems": 1},
+                "expires_at": TEXT,
+            },
+        ),
+        "additionalProperties": False,
+    },
+}
+
+_PARTNER: Final = {
+    "slug": TEXT,
+    "name": TEXT,
+    "state": word("provisioning", "active", "suspended", "closed"),
+    "contract": maybe(_COUNT),
+    "log": TEXT,
+    "topics": record({"inbound": TEXT, "outbound": TEXT}),
+}
+_ENDPOINT: Final = record(
+    {
+        "id": TEXT,
+        "name": maybe(TEXT),
+        "url": TEXT,
+        "events": listed(TEXT),
+        "state": TEXT,
+        "order": TEXT,
+        "concurrency": _COUNT,
+        "rate": maybe({"type": "number"}),
+    }
+)
+_LAG: Final = record(
+    {"partner": TEXT, "topic": TEXT, "partition": _COUNT, "end": _COUNT},
+    optional={"relay": {"type": "integer"}, "sequence": {"type": "integer"}},
+)
+
+_OPERATOR: Final[Mapping[str, Shape]] = {
+    "Partner": record(_PARTNER),
+    "PartnerPage": page_of(ref("Partner")),
+    "PartnerShown": record({**_PARTNER, "endpoints": listed(_ENDPOINT)}),
+    "ContractWanted": {
+        **record({"contract": TEXT}, optional={"files": mapped(TEXT), "file_name": text(most=255, least=1)}),
+        "additionalProperties": False,
+    },
+    "Difference": record({"sign": TEXT, "section": TEXT, "name": TEXT, "words": TEXT, "destructive": FLAG}),
+    "ContractApplied": record(
+        {
+            "partner": TEXT,
+            "revision": _COUNT,
+            "previous": maybe(_COUNT),
+            "created": FLAG,
+            "changed": FLAG,
+            "dry_run": FLAG,
+            "blocked": listed(TEXT),
+            "plan": TEXT,
+            "differences": listed(ref("Difference")),
+            "secrets": listed(record({"endpoint": TEXT, "secret": TEXT})),
+        }
+    ),
+    "Status": record(
+        {
+            "at": INSTANT,
+            "revision": _COUNT,
+            "partners": _COUNT,
+            "roles": listed(TEXT),
+            "broker": record({"state": TEXT, "away_ms": _COUNT}, optional={"reason": TEXT}),
+            "logs": listed(record({"origin": TEXT, "size": _COUNT, "published": _COUNT})),
+            "lag": listed(_LAG),
+            "claims": record({"unconfirmed": _COUNT}),
+            "deliveries": record({"states": mapped(_COUNT), "oldest_at": maybe(INSTANT), "backlog": _COUNT}),
+            "warnings": listed(TEXT),
+        }
+    ),
+}
+
+_OPEN: Final[Mapping[str, Shape]] = {
+    "Jwks": record({"keys": listed({"type": "object", "additionalProperties": True})}),
+    "Discovery": record(
+        {
+            "issuer": TEXT,
+            "version": TEXT,
+            "api": TEXT,
+            "jwks_uri": TEXT,
+            "checkpoint_keys": listed(TEXT),
+            "receipt": record({"typ": TEXT, "alg": TEXT}),
+            "errors": TEXT,
+        }
+    ),
+    "ErrorMeaning": record(
+        {
+            "code": TEXT,
+            "status": whole(400, 599),
+            "title": TEXT,
+            "retry": word(*get_args(Retry)),
+            "mend": TEXT,
+        }
+    ),
+    "Live": record({"status": TEXT}),
+    "Ready": record({"status": TEXT, "missing": listed(TEXT)}),
+}
+
+SCHEMAS: Final[Mapping[str, Shape]] = {
+    **_SENDING,
+    **_HISTORY,
+    **_ACCOUNT,
+    **_OPERATOR,
+    **_OPEN,
+    **registry_components.SCHEMAS,
+}
+"""By name."""

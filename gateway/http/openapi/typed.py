@@ -1,0 +1,128 @@
+"""Event types of one contract as operations of their own: the schema of the data, and a sample.
+
+Whatever the gateway takes, the schema takes; what it cannot say is in `schemas.json_schema`.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.channels import Channel
+from gateway.http.shapes import ref
+from gateway.http.told import JSON
+from schemas.errors import SchemaError
+from schemas.json_schema import json_schema
+from schemas.sample import sample
+
+MOST_CHARACTERS: Final = 4 * 1024 * 1024
+"""Of all schemas of a document together; types beyond it are left to the generic route."""
+
+_DEFINED: Final = "#/$defs/"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedEvents:
+    """Operations and named schemas of some event types. `left_out`: types whose schemas were too large."""
+
+    paths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def describe_types(channels: Sequence[Channel], generic: Mapping[str, Any], base: str) -> TypedEvents:
+    """A path for each type, after the operation that takes any. `base`: of the partner's paths."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    left_out: list[str] = []
+    spent = 0
+    ordered = sorted(channels, key=lambda one: one.event_type)
+    for channel, stem in zip(ordered, _stems([one.event_type for one in ordered]), strict=True):
+        newest = channel.versions[0].schema.root
+        flavour = channel.line.terms.json
+        text = "" if spent > MOST_CHARACTERS else json_schema(newest, flavour=flavour)
+        spent += len(text)
+        if not text or spent > MOST_CHARACTERS:
+            left_out.append(channel.event_type)
+            continue
+        name = f"{stem}Data"
+        schemas |= _hoisted(json.loads(text), name)
+        paths[f"{base}/events/{channel.event_type}"] = {
+            "post": _operation(generic, f"send{stem}", name, channel, _sample(channel))
+        }
+    return TypedEvents(paths, schemas, tuple(left_out))
+
+
+def _operation(
+    generic: Mapping[str, Any], operation_id: str, name: str, channel: Channel, example: Any
+) -> dict[str, Any]:
+    body = generic["requestBody"]
+    media = dict(body["content"])
+    media[JSON] = {"schema": dict(ref(name)), **({} if example is None else {"example": example})}
+    version = channel.versions[0].number
+    return {
+        **generic,
+        "operationId": operation_id,
+        "summary": f"Send {channel.event_type}",
+        "description": f"{_identity(channel)} The schema is version {version}. {generic['description']}",
+        "parameters": [one for one in generic["parameters"] if one["in"] != "path"],
+        "requestBody": {**body, "content": media},
+    }
+
+
+def _identity(channel: Channel) -> str:
+    rule = channel.line.terms.id
+    match rule.mode:
+        case "pointers":
+            return f"The event's id stands in the data, at {', '.join(f'`{one}`' for one in rule.pointers)}."
+        case "required":
+            return "The event's id is named by `Idempotency-Key` or `ce-id`."
+        case _:
+            return "Where no id is given, one is made."
+
+
+def _sample(channel: Channel) -> Any:
+    try:
+        return json.loads(sample(channel.versions[0].schema.root, flavour=channel.line.terms.json))
+    except SchemaError:
+        return None
+
+
+def _stems(types: Sequence[str]) -> list[str]:
+    """A name in camel case for each type; types that have the same one are told apart by their digests."""
+    plain = ["".join(word.capitalize() for word in one.replace("_", ".").split(".")) for one in types]
+    times = Counter(plain)
+    return [
+        stem if times[stem] == 1 else stem + hashlib.sha256(one.encode()).hexdigest()[:8]
+        for one, stem in zip(types, plain, strict=True)
+    ]
+
+
+def _hoisted(whole: dict[str, Any], name: str) -> dict[str, Any]:
+    """A JSON Schema, and what it defines, as named schemas of the document."""
+    defined = whole.pop("$defs", {})
+    whole.pop("$schema", None)
+    found = {name: _moved(whole, name)}
+    found |= {f"{name}.{key}": _moved(schema, name) for key, schema in defined.items()}
+    return found
+
+
+def _moved(schema: Any, name: str) -> Any:
+    """A schema whose references lead to where the definitions went; its data stay as they are."""
+    if isinstance(schema, list):
+        return [_moved(one, name) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    moved: dict[str, Any] = {}
+    for key, inner in schema.items():
+        if key == "$ref":
+            moved[key] = f"#/components/schemas/{name}.{inner.removeprefix(_DEFINED)}"
+        elif key == "properties":
+            moved[key] = {one: _moved(shape, name) for one, shape in inner.items()}
+        elif key in {"default", "enum", "const", "required"}:
+            moved[key] = inner
+        else:
+            moved[key] = _moved(inner, name)
+    return moved
