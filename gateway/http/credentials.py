@@ -102,7 +102,7 @@ async def create_credential(call: Call) -> Response:
     "Revoke a credential",
     shows(ref("Credential"), "Revoked, now or before."),
     parameters=(CREDENTIAL_ID, DRY_RUN, Parameter("reason", "Why, in your words.", text(most=1_000))),
-    errors=("outcome_unknown",),
+    errors=("outcome_unknown", "state_conflict"),
 )
 async def revoke_credential(call: Call) -> Response:
     """Revoke a credential; one that is revoked already stays as it is. A dry run revokes none."""

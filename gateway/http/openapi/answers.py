@@ -3,17 +3,22 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from typing import Final
 
 from starlette.responses import Response
 
 from gateway.event import Direction
 from gateway.http.guard import Answer, Call, Gate
+from gateway.http.openapi import page
 from gateway.http.openapi.document import Place, Reader, compose
+from gateway.http.shapes import TEXT
 from gateway.http.told import shows, tells
 
 Table = Callable[[], Sequence[Gate]]
 """The whole route table, asked for when it is complete."""
+
+_CACHED: Final = {"Cache-Control": "public, max-age=300"}
 
 
 def document_of(table: Table) -> Answer:
@@ -33,6 +38,38 @@ def document_of(table: Table) -> Answer:
         return Response(text, 200, {"Cache-Control": "no-store"}, "application/json")
 
     return show_document
+
+
+def page_of(table: Table) -> Answer:
+    """What answers with the page for people: the same for everybody."""
+
+    @lru_cache(2)
+    def made(place: Place) -> bytes:
+        return page.render(compose(table(), place, Reader()))
+
+    @tells(
+        "showPage",
+        "Open",
+        "The API for people",
+        shows(TEXT, "A page of all operations.", media="text/html"),
+    )
+    async def show_page(call: Call) -> Response:
+        text = await asyncio.get_running_loop().run_in_executor(None, made, _place(call))
+        return Response(text, 200, {**_CACHED, **page.SAFETY}, "text/html; charset=utf-8")
+
+    return show_page
+
+
+@tells("showPageStyle", "Open", "The page's style", shows(TEXT, "Its CSS.", media="text/css"))
+async def show_style(_call: Call) -> Response:
+    """The page's style."""
+    return Response(page.asset("page.css"), 200, _CACHED, "text/css; charset=utf-8")
+
+
+@tells("showPageScript", "Open", "The page's script", shows(TEXT, "Its JavaScript.", media="text/javascript"))
+async def show_script(_call: Call) -> Response:
+    """The page's script: it finds operations, and nothing else."""
+    return Response(page.asset("page.js"), 200, _CACHED, "text/javascript; charset=utf-8")
 
 
 def _written(gates: Sequence[Gate], place: Place, reader: Reader) -> bytes:

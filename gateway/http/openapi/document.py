@@ -74,7 +74,7 @@ def compose(gates: Sequence[Gate], place: Place, reader: Reader) -> dict[str, An
     used = {tag for item in paths.values() for operation in item.values() for tag in operation["tags"]}
     return {
         "openapi": VERSION,
-        "info": _info(place, reader, typed),
+        "info": _title(place, reader, typed),
         "servers": [{"url": place.origin}],
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items() if name in used],
         "paths": {**typed.paths, **paths},
@@ -106,7 +106,7 @@ def _typed(paths: Mapping[str, Mapping[str, Any]], reader: Reader) -> TypedEvent
     return describe_types(reader.channels, generic["post"], reader.base)
 
 
-def _info(place: Place, reader: Reader, typed: TypedEvents) -> dict[str, Any]:
+def _title(place: Place, reader: Reader, typed: TypedEvents) -> dict[str, Any]:
     told = _ABOUT
     if reader.partner is not None:
         told += f" Typed from the contract of {reader.partner}"

@@ -32,8 +32,13 @@ class TypedEvents:
     left_out: tuple[str, ...] = ()
 
 
-def describe_types(channels: Sequence[Channel], generic: Mapping[str, Any], base: str) -> TypedEvents:
-    """A path for each type, after the operation that takes any. `base`: of the partner's paths."""
+def describe_types(
+    channels: Sequence[Channel], generic: Mapping[str, Any], base: str, *, most: int = MOST_CHARACTERS
+) -> TypedEvents:
+    """A path for each type, after the operation that takes any. `base`: of the partner's paths.
+
+    `most`: characters that the schemas may have together.
+    """
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     left_out: list[str] = []
@@ -42,9 +47,9 @@ def describe_types(channels: Sequence[Channel], generic: Mapping[str, Any], base
     for channel, stem in zip(ordered, _stems([one.event_type for one in ordered]), strict=True):
         newest = channel.versions[0].schema.root
         flavour = channel.line.terms.json
-        text = "" if spent > MOST_CHARACTERS else json_schema(newest, flavour=flavour)
+        text = "" if spent > most else json_schema(newest, flavour=flavour)
         spent += len(text)
-        if not text or spent > MOST_CHARACTERS:
+        if not text or spent > most:
             left_out.append(channel.event_type)
             continue
         name = f"{stem}Data"
