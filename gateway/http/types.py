@@ -107,6 +107,7 @@ async def show_type_schema(call: Call) -> Response:
     "A valid sample of an event type",
     shows(ANY, "Data that the type's schema takes; always the same.", Link=_LINK),
     parameters=(_DIRECTION,),
+    errors=("schema_invalid",),
 )
 async def show_type_sample(call: Call) -> Response:
     """Data of a type as its sender may write it: valid, always the same, made from the newest schema."""
