@@ -32,6 +32,8 @@ class House:
     keys: dict[str, str] = field(default_factory=dict)
     credentials: dict[str, Credential] = field(default_factory=dict)
     notices: list[Exception] = field(default_factory=list)
+    apps: dict[int, tuple[Doors, tuple[Any, Any]]] = field(default_factory=dict)
+    """Those of each value of doors, by its identity: making them takes longer than most requests."""
 
     async def issue(
         self,
@@ -52,8 +54,10 @@ class House:
 
     def client(self, name: str | None = None, *, private: bool = True) -> httpx.AsyncClient:
         """A client of the private application (which has every route), or of the public one."""
-        public_app, private_app = make_apps(self.doors)
-        app: Any = private_app if private else public_app
+        if id(self.doors) not in self.apps:
+            self.apps[id(self.doors)] = (self.doors, make_apps(self.doors))
+        _, (public_app, private_app) = self.apps[id(self.doors)]
+        app = private_app if private else public_app
         headers = {} if name is None else {"Authorization": f"Bearer {self.keys[name]}"}
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url=ORIGIN, headers=headers, timeout=20

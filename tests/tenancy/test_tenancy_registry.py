@@ -33,6 +33,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await opened.world.apply(CONTRACT, {"shipment.avsc": json.dumps(OTHER)}, "globex")
         await opened.issue("globex", "partner", "globex")
         await opened.issue("auditor", "auditor", "acme")
+        await opened.issue("narrow", "partner", "globex", scopes=frozenset({"audit"}))
+        await opened.issue("narrow operator", "operator", scopes=frozenset({"audit"}))
         await opened.issue("revoked", "partner", "acme")
         await opened.world.parts.administration.revoke_credential(
             opened.credentials["revoked"].id, owner=None, reason="", by=OPERATOR
@@ -108,12 +110,22 @@ async def test_what_is_foreign_is_answered_as_what_does_not_exist(house: House, 
     assert own.status_code == (404 if gate.path.endswith("/mode/{subject}") else 200)
 
 
-def _without_names(answer: httpx.Response) -> tuple[int, str]:
-    """Status and body, with the same word for each subject."""
+def _without_names(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], str]:
+    """Status, headers and body, with the same word for each subject, and without the request's id."""
     text = answer.text
     for word in ("partners.globex.inbound-value", "partners.nobody.inbound-value"):
         text = text.replace(word, "it")
-    return answer.status_code, text
+    headers = sorted((name, value) for name, value in answer.headers.multi_items() if name != "request-id")
+    return answer.status_code, headers, text
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("gate", [one for one in REGISTRY if one.scope], ids=name_of)
+async def test_without_the_scope_nothing_is_changed_and_nothing_told(house: House, gate: Gate) -> None:
+    for name in ("narrow", "narrow operator"):
+        answers = [await ask(house, gate, owner, name) for owner in OWNERS]
+        assert all(_without_names(one) == _without_names(answers[0]) for one in answers)
+        assert (answers[0].status_code, answers[0].json()["error_code"]) == (403, 403)
 
 
 @pytest.mark.asyncio(loop_scope="module")
