@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.acceptance.running import Gateway
+from tests.generated_client import make_client, use_client
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 CHECKS = [
@@ -247,3 +249,16 @@ def test_an_answer_that_the_document_does_not_tell_is_found(readers: dict[str, R
         for name, path in (("showMe", "me"), ("listTypes", "types")):
             with pytest.raises((AssertionError, Failure, FailureGroup)):
                 verify(found[name], client.get(f"/v1/{path}"))
+
+
+@pytest.mark.kafka  # for its Java and Maven: the generator of clients is a program in Java
+def test_a_client_made_of_the_document_sends_an_event_and_reads_the_history(
+    readers: dict[str, Reader], tmp_path: Path
+) -> None:
+    reader = readers["partner"]
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(reader.document()))
+    said = use_client(make_client(document, tmp_path), reader.gateway.url, reader.key).split()
+    with reader.gateway.client(reader.key) as client:
+        [event] = client.get("/v1/history", params={"id": "G-1"}).json()["items"]
+    assert said == [event["ref"], "not_found"]

@@ -21,6 +21,8 @@ MOST_CHARACTERS: Final = 4 * 1024 * 1024
 """Of all schemas of a document together; types beyond it are left to the generic route."""
 
 _DEFINED: Final = "#/$defs/"
+_NULL: Final[Mapping[str, Any]] = {"type": "null"}
+_NULL_AND_ONE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +132,16 @@ def _moved(schema: Any, name: str) -> Any:
             moved[key] = inner
         else:
             moved[key] = _moved(inner, name)
-    return moved
+    return _with_null_last(moved)
+
+
+def _with_null_last(schema: dict[str, Any]) -> dict[str, Any]:
+    """Null and one other type as generators of clients know it; it takes the same."""
+    ways = schema.get("anyOf", ())
+    if len(ways) != _NULL_AND_ONE or _NULL not in ways:
+        return schema
+    [other] = [one for one in ways if one != _NULL]
+    if not isinstance(other.get("type"), str) or "enum" in other:
+        return {**schema, "anyOf": [other, _NULL]}
+    rest = {key: inner for key, inner in schema.items() if key != "anyOf"}
+    return {**other, **rest, "type": [other["type"], "null"]}

@@ -45,6 +45,8 @@ async def test_a_partner_reads_a_path_for_each_type_that_it_sends(house: House) 
     assert media["schema"] == {"$ref": "#/components/schemas/OrderPlacedData"}
     data = document["components"]["schemas"]["OrderPlacedData"]
     assert data["required"] == ["order_id", "qty"]
+    customer = {"type": ["string", "null"], "maxLength": 262_144, "default": None}
+    assert data["properties"]["customer"] == customer
     assert data["properties"]["qty"] == {"type": "integer", "minimum": -(1 << 31), "maximum": (1 << 31) - 1}
 
 
