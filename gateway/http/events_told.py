@@ -15,7 +15,6 @@ CLOUDEVENTS: Final = (
     "The request is a CloudEvent: in binary mode (`ce-` headers and the data), structured, or a batch. "
     "The same event again gets the same receipt, with 200."
 )
-_WAYS: Final = ("return=minimal", "return=representation", "handling=lenient", "handling=strict")
 _APPLIED: Final = {"Preference-Applied": "Which preferences were followed."}
 _ONE: Final = {
     **_APPLIED,
@@ -64,7 +63,13 @@ _HEADERS: Final = (
         "header",
         example="A-1001",
     ),
-    Parameter("Prefer", "How to be answered (RFC 7240).", word(*_WAYS), "header"),
+    Parameter(
+        "Prefer",
+        "How to be answered (RFC 7240): `return=minimal`, `handling=lenient`; others are passed over.",
+        text(most=1_024),
+        "header",
+        example="handling=lenient",
+    ),
 )
 OF_TYPE_PARAMETERS: Final = (DRY_RUN, *_SCHEMAS, *_HEADERS)
 CLOUDEVENTS_PARAMETERS: Final = (

@@ -20,6 +20,9 @@ from schemas.sample import sample
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
 """Of all schemas of a document together; types beyond it are left to the generic route."""
 
+LARGEST_SAMPLE: Final = 64 * 1024
+"""Characters of an example."""
+
 _DEFINED: Final = "#/$defs/"
 _NULL: Final[Mapping[str, Any]] = {"type": "null"}
 _NULL_AND_ONE: Final = 2
@@ -92,9 +95,10 @@ def _identity(channel: Channel) -> str:
 
 def _sample(channel: Channel) -> Any:
     try:
-        return json.loads(sample(channel.versions[0].schema.root, flavour=channel.line.terms.json))
+        text = sample(channel.versions[0].schema.root, flavour=channel.line.terms.json)
     except SchemaError:
         return None
+    return json.loads(text) if len(text) <= LARGEST_SAMPLE else None
 
 
 def _stems(types: Sequence[str]) -> list[str]:

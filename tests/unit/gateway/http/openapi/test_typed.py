@@ -25,6 +25,8 @@ SHIPMENT = {
         {"name": "labels", "type": {"type": "map", "values": "string"}, "default": {"$ref": "#/$defs/x"}},
     ],
 }
+PAGE = {"type": "fixed", "name": "Page", "size": 65_536}
+LETTER = {"type": "record", "name": "Letter", "fields": [{"name": "page", "type": PAGE}]}
 CONTRACT = """\
 gateway: v1
 partner: acme
@@ -32,6 +34,7 @@ sends:
   order.placed: {schema: order.avsc, id: /order_id}
   order_placed: {schema: other.avsc, id: generated}
   shipment.sent: {schema: shipment.avsc}
+  letter.sent: {schema: letter.avsc, id: required}
 """
 
 
@@ -43,6 +46,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             "order.avsc": json.dumps(ORDER),
             "other.avsc": json.dumps({**ORDER, "name": "Other"}),
             "shipment.avsc": json.dumps(SHIPMENT),
+            "letter.avsc": json.dumps(LETTER),
         }
         await opened.apply(CONTRACT, files)
         yield opened
@@ -55,7 +59,7 @@ def channels(world: World) -> tuple[Channel, ...]:
 async def test_types_whose_names_read_alike_get_operations_of_their_own(world: World) -> None:
     found = typed.describe_types(channels(world), GENERIC, "/v1")
     names = [item["post"]["operationId"] for item in found.paths.values()]
-    assert len(set(names)) == 3
+    assert len(set(names)) == 4
     assert [name for name in names if name.startswith("sendOrderPlaced")] != ["sendOrderPlaced"] * 2
     assert "sendShipmentSent" in names
     again = typed.describe_types(channels(world)[::-1], GENERIC, "/v1")
@@ -86,5 +90,10 @@ async def test_shared_definitions_are_found_where_they_went_and_defaults_stay_da
 async def test_schemas_that_are_too_large_together_are_left_out_by_name(world: World) -> None:
     found = typed.describe_types(channels(world), GENERIC, "/v1", most=600)
     assert found.left_out
-    assert len(found.paths) + len(found.left_out) == 3
+    assert len(found.paths) + len(found.left_out) == 4
     assert not any(f"/v1/events/{one}" in found.paths for one in found.left_out)
+
+
+async def test_a_sample_that_would_be_large_is_left_to_its_own_route(world: World) -> None:
+    found = typed.describe_types(channels(world), GENERIC, "/v1").paths["/v1/events/letter.sent"]["post"]
+    assert list(found["requestBody"]["content"]["application/json"]) == ["schema"]
