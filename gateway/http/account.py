@@ -10,7 +10,7 @@ from audit.note import VerifierKey
 from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
 from gateway.http.shapes import ref
-from gateway.http.told import shows, tells
+from gateway.http.told import PAGED, shows, tells
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import store
@@ -68,6 +68,14 @@ async def show_contract(call: Call) -> Response:
     return json_response(body, headers={"ETag": f'"{revision}"'})
 
 
+@tells(
+    "listRevisions",
+    "Contract and types",
+    "The contracts that were in force",
+    shows(ref("RevisionPage"), "Newest first.", Link="The next page."),
+    parameters=PAGED,
+    errors=("cursor_invalid",),
+)
 async def list_revisions(call: Call) -> Response:
     """Every contract that was in force, newest first."""
     slug = call.partner.slug
@@ -82,6 +90,12 @@ async def list_revisions(call: Call) -> Response:
     )
 
 
+@tells(
+    "showRevision",
+    "Contract and types",
+    "One contract that was in force",
+    shows(ref("ContractShown"), "The contract file of then, and the files that it names."),
+)
 async def show_revision(call: Call) -> Response:
     """One contract that was in force, with its files."""
     text, slug = call.part("revision"), call.partner.slug

@@ -15,7 +15,11 @@ CLOUDEVENTS: Final = (
     "The request is a CloudEvent: in binary mode (`ce-` headers and the data), structured, or a batch. "
     "The same event again gets the same receipt, with 200."
 )
-_APPLIED: Final = {"Preference-Applied": "Which preferences were followed."}
+_APPLIED: Final = {
+    "Preference-Applied": "Which preferences were followed.",
+    "RateLimit-Policy": "What the contract allows.",
+    "RateLimit": "What is left of it.",
+}
 _ONE: Final = {
     **_APPLIED,
     "Location": "The event in the history.",
@@ -71,7 +75,10 @@ _HEADERS: Final = (
         example="handling=lenient",
     ),
 )
-OF_TYPE_PARAMETERS: Final = (DRY_RUN, *_SCHEMAS, *_HEADERS)
+_WEBHOOK: Final = Parameter(
+    "credential", "Of a Standard Webhooks sender: the id of its credential.", text(most=64)
+)
+OF_TYPE_PARAMETERS: Final = (DRY_RUN, *_SCHEMAS, _WEBHOOK, *_HEADERS)
 CLOUDEVENTS_PARAMETERS: Final = (
     *OF_TYPE_PARAMETERS,
     Parameter("ce-specversion", "In binary mode.", word("1.0"), "header"),

@@ -71,6 +71,8 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "first": ref("FirstEvent"),
             "offset": _COUNT,
             "line": _COUNT,
+            "component": TEXT,
+            "components": mapped(TEXT),
             **_BATCH,
             "dry_run": FLAG,
         },
@@ -162,13 +164,18 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "schema": ref("SchemaName"),
             "contract": _COUNT,
             "record": ref("RecordPlace"),
+            "origin": {"type": "object"},
         },
     ),
 }
 
 _LOG: Final = record({"origin": TEXT, "url": TEXT, "keys": listed(TEXT)})
+_LEFT: Final = record({"left": _COUNT, "reset_seconds": _COUNT})
 _LIMITS: Final = record(
     {
+        "left": mapped(_LEFT),
+        "streams": maybe(_COUNT),
+        "endpoints": maybe(_COUNT),
         "events_per_second": maybe(_COUNT),
         "bytes_per_day": maybe(_COUNT),
         "event_bytes": _COUNT,
@@ -223,6 +230,16 @@ _ACCOUNT: Final[Mapping[str, Shape]] = {
             "sha256": DIGEST,
         }
     ),
+    "Revision": record(
+        {
+            "revision": _COUNT,
+            "applied_at": INSTANT,
+            "applied_by": TEXT,
+            "file_name": TEXT,
+            "sha256": DIGEST,
+        }
+    ),
+    "RevisionPage": page_of(ref("Revision")),
     "TypeLine": _LINE,
     "TypePage": page_of(ref("TypeLine")),
     "TypeShown": record({"type": TEXT, "directions": listed(ref("TypeLine"))}),
