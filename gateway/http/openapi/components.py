@@ -72,7 +72,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "offset": _COUNT,
             "line": _COUNT,
             "component": TEXT,
-            "components": mapped(TEXT),
+            "components": listed(mapped(TEXT)),
             **_BATCH,
             "dry_run": FLAG,
         },
