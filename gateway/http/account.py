@@ -69,10 +69,10 @@ async def show_contract(call: Call) -> Response:
 
 
 @tells(
-    "listContractRevisions",
+    "listRevisions",
     "Contract and types",
-    "Contracts that were in force",
-    shows(ref("RevisionPage"), "Revisions, newest first.", Link="The page after this one."),
+    "The contracts that were in force",
+    shows(ref("RevisionPage"), "Newest first.", Link="The next page."),
     parameters=PAGED,
     errors=("cursor_invalid",),
 )
@@ -91,11 +91,10 @@ async def list_revisions(call: Call) -> Response:
 
 
 @tells(
-    "showContractRevision",
+    "showRevision",
     "Contract and types",
     "One contract that was in force",
-    shows(ref("ContractShown"), "The contract file, and the files that it named."),
-    errors=("not_found",),
+    shows(ref("ContractShown"), "The contract file of then, and the files that it names."),
 )
 async def show_revision(call: Call) -> Response:
     """One contract that was in force, with its files."""

@@ -15,12 +15,14 @@ CLOUDEVENTS: Final = (
     "The request is a CloudEvent: in binary mode (`ce-` headers and the data), structured, or a batch. "
     "The same event again gets the same receipt, with 200."
 )
-_APPLIED: Final = {"Preference-Applied": "Which preferences were followed."}
+_APPLIED: Final = {
+    "Preference-Applied": "Which preferences were followed.",
+    "RateLimit-Policy": "What the contract allows.",
+    "RateLimit": "What is left of it.",
+}
 _ONE: Final = {
     **_APPLIED,
     "Location": "The event in the history.",
-    "RateLimit": "What is left of the contract's quotas, and when there is more.",
-    "RateLimit-Policy": "The contract's quotas.",
     "Gateway-Receipt": "With `return=minimal`: the receipt, and then there is no body.",
 }
 REPLIES: Final = (
@@ -73,12 +75,10 @@ _HEADERS: Final = (
         example="handling=lenient",
     ),
 )
-_CREDENTIAL: Final = Parameter(
-    "credential",
-    "With a Standard Webhooks signature: the id of the secret that it was made with.",
-    text("crd_[a-z2-7]+"),
+_WEBHOOK: Final = Parameter(
+    "credential", "Of a Standard Webhooks sender: the id of its credential.", text(most=64)
 )
-OF_TYPE_PARAMETERS: Final = (DRY_RUN, _CREDENTIAL, *_SCHEMAS, *_HEADERS)
+OF_TYPE_PARAMETERS: Final = (DRY_RUN, *_SCHEMAS, _WEBHOOK, *_HEADERS)
 CLOUDEVENTS_PARAMETERS: Final = (
     *OF_TYPE_PARAMETERS,
     Parameter("ce-specversion", "In binary mode.", word("1.0"), "header"),

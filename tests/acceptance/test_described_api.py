@@ -118,7 +118,9 @@ def operations(document: dict[str, Any]) -> dict[str, Any]:
     whole["components"]["schemas"] = closed(document["components"]["schemas"])
     config = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
     found: dict[str, Any] = {}
-    for result in schemathesis.openapi.from_dict(whole, config=config).get_all_operations():
+    loaded = schemathesis.openapi.from_dict(whole, config=config)
+    loaded.validate()  # against the schema of OpenAPI itself
+    for result in loaded.get_all_operations():
         assert isinstance(result, Ok)
         operation = result.ok()
         found[operation.definition.raw["operationId"]] = operation

@@ -72,6 +72,8 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "first": ref("FirstEvent"),
             "offset": _COUNT,
             "line": _COUNT,
+            "component": TEXT,
+            "components": listed(mapped(TEXT)),
             **_BATCH,
             "dry_run": FLAG,
         },

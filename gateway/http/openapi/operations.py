@@ -16,6 +16,7 @@ from partners.credential import Role
 _EVERYWHERE: Final = frozenset({"internal", "overloaded", "parameter_invalid", "request_malformed"})
 _GUARDED: Final = frozenset(
     {
+        "body_too_large",
         "credential_expired",
         "credential_invalid",
         "credential_missing",
@@ -36,13 +37,13 @@ _REGISTRY: Final[Mapping[int, str]] = {
     401: "The credential is missing, unknown, or no longer in force.",
     403: "The credential may not do this.",
     404: "There is no such thing, or it is not yours.",
+    413: "The body is too large.",
     429: "More than was agreed.",
     500: "We made a mistake, or the store is away.",
     503: "Something that is needed is away; try again later.",
 }
 _REGISTRY_CHANGES: Final[Mapping[int, str]] = {
     409: "The schema is incompatible.",
-    413: "The body is too large.",
     415: "The media type, or content coding, is not taken.",
     422: "The schema, version, level or mode is invalid, or not permitted.",
 }
@@ -66,10 +67,10 @@ _PARTS: Final[Mapping[str, Parameter]] = {
         ),
         _part("id", "An id.", text(least=1)),
         _part("name", "The random name of a log.", text("[a-z0-9_-]{1,64}")),
+        _part("revision", "A revision of the contract.", text("[1-9][0-9]{0,9}"), example="1"),
         _part("epoch", "The epoch of the log.", text("([1-9][0-9]{0,8}|0)"), example="1"),
         _part("rest", "Level, index and width, as C2SP tlog-tiles says.", example="0/000.p/1"),
         _part("subject", "A subject; a slash in it percent-encoded.", text(least=1, most=249)),
-        _part("revision", "A contract's revision.", text("[1-9][0-9]{0,9}"), example="1"),
         _part("version", "A version, or `latest`.", text("([0-9]{1,10}|latest|-1)"), example="latest"),
         _part("guid", "A schema's GUID.", {"type": "string", "format": "uuid"}),
         _part("namespace", "A namespace.", text(least=1)),
@@ -130,7 +131,9 @@ def describe(gate: Gate, told: Told, operation_id: str) -> dict[str, Any]:
             "required": told.body.required,
         }
     described["responses"] = {**_replies(told.replies), **_errors(gate)}
-    described["security"] = requirements(takes_webhooks=gate.scope == "send") if gate.who else []
+    described["security"] = (
+        requirements(takes_webhooks=gate.scope == "send" and gate.side != "registry") if gate.who else []
+    )
     if gate.who:
         described["x-roles"] = sorted(gate.who)
     if gate.scope is not None:

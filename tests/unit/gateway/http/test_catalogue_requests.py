@@ -55,9 +55,8 @@ LATER: Final[Mapping[str, str]] = {
     "held": "nothing can be held back yet",
     "idempotency_conflict": "only events take an Idempotency-Key, and theirs is the event's id",
     "not_acceptable": "no route chooses by Accept",
-    "quota_exceeded": "quotas are kept by a part that tests itself",
-    "signature_replayed": "message signatures are read by a part that tests itself",
-    "signature_stale": "message signatures are read by a part that tests itself",
+    "signature_replayed": "tests/acceptance/test_signed_requests.py has signatures that are right",
+    "signature_stale": "tests/acceptance/test_signed_requests.py has signatures that are right",
     "source_address_denied": "no contract names addresses yet",
 }
 """Codes that no request of this file is answered with, and why."""
@@ -77,9 +76,11 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             "receives:", "  huge.sent: {schema: huge.avsc}\nreceives:"
         )
         await world.apply(signed, {**FILES, "huge.avsc": json.dumps(HUGE)}, slug="signer")
+        slow = contract("slow").replace("event_bytes: 2KiB", "events_per_second: 1")
+        await world.apply(slow, FILES, slug="slow")
         opened = House(world, make_doors(world, body_bytes=4_096))
         await opened.issue("operator", "operator")
-        for slug in ("acme", "globex", "bolt", "signer"):
+        for slug in ("acme", "globex", "bolt", "signer", "slow"):
             await opened.issue(slug, "partner", slug)
         await opened.issue("auditor", "auditor", "acme")
         await opened.issue("short", "auditor", "globex", not_after=clock() + DAY_MS)
@@ -176,6 +177,14 @@ async def our_mistake(house: House) -> httpx.Response:
     return await asks("GET", "/v1/status", "operator")(wrong)
 
 
+async def too_often(house: House) -> httpx.Response:
+    for number in range(20):  # one a second is agreed
+        answer = await asks("POST", "/v1/events/order.placed", "slow", json=order(f"often-{number}"))(house)
+        if answer.status_code != 201:
+            break
+    return answer
+
+
 class Failing:
     """An ingress that something of what it needs is away from."""
 
@@ -257,6 +266,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "batch_refused": typed("application/x-ndjson", json.dumps({**order(), "qty": MARK}).encode()),
     "contract_invalid": puts(f"gateway: v1\npartner: globex\nsends: {MARK}\n"),
     "schema_invalid": asks("GET", "/v1/types/huge.sent/sample", "signer"),
+    "quota_exceeded": too_often,
     "internal": our_mistake,
     **{code: away(code) for code in sorted(AWAY_CODES)},
 }
