@@ -45,7 +45,8 @@ MAX_NAMES: Final = 8
 """URIs of a certificate that are looked at: each that is known costs a search for a path."""
 
 _SECOND_MS: Final = 1_000
-_KNOWN: Final = 4_096
+_KNOWN: Final = 1_024
+"""Entries of a cache: certificates are large, and their senders choose them."""
 _UNREADABLE: Final = (
     ValueError,
     TypeError,

@@ -18,6 +18,9 @@ from gateway.auth.proxy_certificate import CARRIERS, Notation, read_passed
 from gateway.auth.request import Shown
 
 FORWARDED_FOR: Final = "x-forwarded-for"
+MAX_ENTRIES: Final = 32
+"""Of `X-Forwarded-For`, from the right: nobody stands behind more proxies."""
+
 _KNOWN: Final = 4_096
 
 
@@ -65,7 +68,7 @@ class Proxies:
         """
         peer = shown.peer
         entries = ",".join(shown.values(FORWARDED_FOR)).split(",")
-        for entry in reversed(entries):
+        for entry in reversed(entries[-MAX_ENTRIES:]):
             address = _address(entry.strip(" \t"))
             if not address:
                 break

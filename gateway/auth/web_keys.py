@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from gateway.errors import AwayError
+from partners.material_text import is_small
 from schemas.errors import SchemasError
 from schemas.json_reader import read_json
 
@@ -102,8 +104,10 @@ def _read(given: Any) -> WebKey | None:
         return None
     try:
         key = JWKRegistry.import_key(parts)
-        key.get_op_key("verify")  # makes the key now: one that is no point of its curve fails here
+        public = key.get_op_key("verify")  # makes the key now: one that is no point of its curve fails here
     except _FAULTS:
+        return None
+    if isinstance(public, Ed25519PublicKey) and is_small(public.public_bytes_raw()):
         return None
     return WebKey(kid, algorithms, key) if isinstance(key, RSAKey | ECKey | OKPKey) else None
 

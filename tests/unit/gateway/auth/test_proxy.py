@@ -69,6 +69,8 @@ def test_a_believed_proxy_has_to_write_what_can_be_read() -> None:
         ([""], "10.0.0.1"),
         (["unknown"], "10.0.0.1"),
         (["203.0.113.7,"], "10.0.0.1"),
+        (["203.0.113.7" + ", 10.0.0.2" * 31], "203.0.113.7"),
+        (["203.0.113.7" + ", 10.0.0.2" * 32], "10.0.0.2"),
     ],
 )
 def test_the_client_is_the_rightmost_address_that_is_no_proxys(forwarded: list[str], peer: str) -> None:

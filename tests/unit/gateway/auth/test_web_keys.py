@@ -55,6 +55,7 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
     "slow exponent": {**RSA.jwk(), "e": b64(b"\xff" * 64)},
     "exponent of one": {**RSA.jwk(), "e": "AQ"},
     "X25519": {**ED.jwk(), "crv": "X25519"},
+    "Ed25519 that anybody can sign for": {**ED.jwk(), "x": b64(b"\x01" + bytes(31))},
     "Ed25519 too short": {**ED.jwk(), "x": b64(b"x" * 31)},
 }
 

@@ -1,13 +1,24 @@
+import asyncio
 import io
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
-from gateway.bootstrap.listeners import notice
+from gateway.auth.request import Shown
+from gateway.bootstrap.ground import clock
+from gateway.bootstrap.listeners import make_certificates, make_doors, notice
 from gateway.errors import AwayError, BugError, StoreDamagedError
+from gateway.http.tls import make_dev_certificate
 from gateway.logs import configure
+from gateway.metrics import Metrics
+from partners import store
+from partners.credential import Credential
+from tests.authorities import make
+from tests.world import running
 
 
 @pytest.fixture
@@ -34,3 +45,38 @@ def test_only_what_is_not_by_design_is_an_error_of_the_log(
     line = json.loads(lines.getvalue())
     assert (line["level"], line["request_id"]) == (level, "req_1")
     assert str(error) in line["error"]
+
+
+async def test_listeners_accept_the_clients_of_catalogue_and_settings(tmp_path: Path) -> None:
+    client, agreed = make("client", at=clock()), make("agreed", at=clock(), is_ca=True)
+    (tmp_path / "ca.pem").write_bytes(agreed.pem)
+    cert, key = make_dev_certificate(tmp_path, now=clock(), entropy=os.urandom)
+    files = {"tls.cert": str(cert), "tls.key": str(key), "tls.client_ca": str(tmp_path / "ca.pem")}
+    async with running(tmp_path / "data", flags=files) as world:
+        certificates = make_certificates(world.parts)
+        assert certificates is not None
+        before = certificates.context.now.cert_store_stats()["x509"]
+        credential = Credential(
+            "crd_1", "acme", "partner", "mtls", client.match, client.der, frozenset(), 0, 2**50, None, ""
+        )
+        with world.parts.ground.database.begin() as session:
+            store.lock(session)
+            store.insert_credential(session, credential, now=0)
+            store.bump_credential(session, credential.id)
+            session.commit()
+        await world.parts.catalog.refresh()
+        certificates.follow()
+        after = certificates.context.now.cert_store_stats()["x509"]
+    assert (before, after) == (1, 2)
+
+
+async def test_the_doors_believe_the_proxies_of_the_settings_and_count_others(tmp_path: Path) -> None:
+    flags = {"proxy.trusted": "10.0.0.0/8", "proxy.client_cert": "nginx"}
+    metrics = Metrics()
+    async with running(tmp_path / "data", flags=flags) as world:
+        assert make_certificates(world.parts) is None
+        doors = make_doors(world.parts, ("serve",), metrics, asyncio.Event(), metrics.render)
+        headers = (("x-forwarded-for", "203.0.113.7"), ("x-ssl-client-verify", "NONE"))
+        peers = [doors.proxies.seen(Shown(headers, peer=peer)).peer for peer in ("10.1.2.3", "192.0.2.1")]
+    assert peers == ["203.0.113.7", "192.0.2.1"]
+    assert b"gateway_proxy_certificates_ignored_total 1.0" in metrics.render()

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
-from typing import Any
 
 import httpx
 import pytest
@@ -14,8 +13,6 @@ import pytest_asyncio
 from gateway.auth.proxy import Proxies
 from gateway.bootstrap.ground import clock
 from gateway.http.app import make_apps
-from partners import store
-from partners.credential import DAY_MS, Credential, Method
 from tests.authorities import CLIENT, Made, make, uris
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
 from tests.issuers import Issuer, ec_signer, issuing
@@ -42,25 +39,16 @@ async def house(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Asy
     async with open_house(tmp_path_factory.mktemp("callers")) as made, made.world.parts.dialler:
         accept = "authentication: {accept: [api_key, mtls, jwt]}\n"
         await made.world.apply(CONTRACTS.replace("{slug}", "acme") + accept)
-        with made.world.parts.ground.database.begin() as session:
-            store.lock(session)
-            for one in (
-                credential("mtls", "uri:urn:acme", CA.pem),
-                credential("jwt", f"{issuer.url}\nacme-prod", b'{"audience":"gw"}'),
+        async with made.client("operator") as client:
+            for body in (
+                {"kind": "certificate", "ca": CA.pem.decode(), "uri": "urn:acme"},
+                {"kind": "oauth_client", "issuer": issuer.url, "subject": "acme-prod", "audience": "gw"},
             ):
-                store.insert_credential(session, one, now=NOW)
-                store.bump_credential(session, one.id)
-            session.commit()
-        await made.world.parts.catalog.refresh()
+                answer = await client.post("/v1/partners/acme/credentials", json=body)
+                assert answer.status_code == 201, answer.text
+                made.keys[body["kind"]] = answer.json()["id"]
         made.doors = replace(made.doors, proxies=Proxies((ip_network("10.0.0.0/8"),), "rfc9440"))
         yield made
-
-
-def credential(method: Method, match: str, secret: bytes) -> Credential:
-    scopes: Any = frozenset({"send", "audit"})
-    return Credential(
-        f"crd_{method}", "acme", "partner", method, match, secret, scopes, 0, NOW + DAY_MS, None, "test"
-    )
 
 
 def carried(*made: Made) -> dict[str, str]:
@@ -92,12 +80,12 @@ def method_in(answer: httpx.Response) -> tuple[str, str]:
 
 
 async def test_an_event_by_token_says_so_in_its_receipt(house: House, issuer: Issuer) -> None:
-    assert method_in(await posted(house, token(issuer), order="token")) == ("jwt", "crd_jwt")
+    assert method_in(await posted(house, token(issuer), order="token")) == ("jwt", house.keys["oauth_client"])
 
 
 async def test_an_event_by_a_proxys_certificate_says_so_in_its_receipt(house: House) -> None:
     answer = await posted(house, carried(LEAF, MIDDLE), peer=PROXY, order="certificate")
-    assert method_in(answer) == ("mtls", "crd_mtls")
+    assert method_in(answer) == ("mtls", house.keys["certificate"])
 
 
 async def test_of_both_the_certificate_is_named(house: House, issuer: Issuer) -> None:

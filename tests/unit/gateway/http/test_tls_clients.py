@@ -208,16 +208,29 @@ async def test_a_kept_connection_ends_with_its_credential(door: Door) -> None:
     assert await asked(door.client(made)) == (401, "credential_revoked"), "who was revoked hears why"
 
 
-async def spoken(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-    """A connection over which one request was answered, so that a ticket would have come; in a thread."""
+@dataclass
+class Spoken:
+    """A connection that is over: its session, whether that was one of before, and the answer."""
 
-    def speak() -> ssl.SSLSocket:
+    version: str | None
+    session: ssl.SSLSession | None
+    is_resumed: bool | None
+    answer: bytes
+
+
+async def spoken(port: int, context: ssl.SSLContext, before: Spoken | None = None) -> Spoken:
+    """One request over a connection of its own, so that a ticket would have come; in a thread."""
+
+    def speak() -> Spoken:
+        session = None if before is None else before.session
         plain = socket.create_connection(("127.0.0.1", port), timeout=10)
         made = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
         made.sendall(b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        while made.recv(65_536):
-            pass
-        return made
+        answer = b""
+        while piece := made.recv(65_536):
+            answer += piece
+        with made:
+            return Spoken(made.version(), made.session, made.session_reused, answer)
 
     return await asyncio.get_running_loop().run_in_executor(None, speak)
 
@@ -226,13 +239,12 @@ async def test_no_session_is_resumed(door: Door) -> None:
     made = make("again", at=NOW)
     await door.pin(made)
     context = door.context(made)
-    first = await spoken(door.port, context, None)
-    assert first.version() == "TLSv1.3"
+    first = await spoken(door.port, context)
+    assert first.version == "TLSv1.3"
     assert first.session is None or not first.session.has_ticket
-    second = await spoken(door.port, context, first.session)
-    assert not second.session_reused
-    for one in (first, second):
-        one.close()
+    second = await spoken(door.port, context, first)
+    assert not second.is_resumed
+    assert b" 200 " in second.answer
 
 
 async def test_a_session_of_tls_1_2_ends_with_the_agreement_that_it_began_under(door: Door) -> None:
@@ -240,13 +252,25 @@ async def test_a_session_of_tls_1_2_ends_with_the_agreement_that_it_began_under(
     await door.pin(made)
     context = door.context(made)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    first = await spoken(door.port, context, None)
+    first = await spoken(door.port, context)
     assert first.session is None or not first.session.has_ticket
     await door.pin(make("another", at=NOW))
-    second = await spoken(door.port, context, first.session)
-    assert not second.session_reused
-    for one in (first, second):
-        one.close()
+    second = await spoken(door.port, context, first)
+    assert not second.is_resumed
+    assert b" 200 " in second.answer
+
+
+async def test_a_session_of_tls_1_2_that_goes_on_is_judged_as_of_now(door: Door) -> None:
+    made = make("old leaver", at=NOW)
+    credential = await door.pin(made)
+    context = door.context(made)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    first = await spoken(door.port, context)
+    administration = door.house.world.parts.administration
+    await administration.revoke_credential(credential.id, owner=None, reason="", by=OPERATOR)
+    second = await spoken(door.port, context, first)
+    assert b" 200 " in first.answer
+    assert b"credential_revoked" in second.answer
 
 
 async def test_no_client_is_told_whose_certificates_are_accepted(door: Door) -> None:
