@@ -10,6 +10,7 @@ from gateway.cli.errors import UsageError
 
 MAX_BYTES: Final = 65_536
 _STDIN: Final = "-"
+_TEXTS: Final = ("whsec_", "whpk_", "whsk_", "-----BEGIN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Made:
 
 
 def _read(path: str, stdin: BinaryIO, *, what: str) -> str:
-    if path.startswith(("whsec_", "whpk_", "whsk_", "-----BEGIN")) and not Path(path).exists():
+    if path.startswith(_TEXTS) and not _is_file(path):
         raise UsageError(
             f"the {what} is named by its file, not given itself: other users can read a command line",
             hint="Put it into a file of mode 0600, or write - and give it on stdin.",
@@ -100,3 +101,10 @@ def _read(path: str, stdin: BinaryIO, *, what: str) -> str:
     if not text or len(raw) > MAX_BYTES:
         raise UsageError(f"the file {path} holds no {what}: it is empty, or larger than {MAX_BYTES} bytes")
     return text
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False  # longer than a name may be
