@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -54,6 +55,7 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
 )
 """Everything that the parser is known to raise, some of it only once an extension is looked at."""
 
@@ -174,6 +176,8 @@ def read_leaf(der: bytes) -> Leaf:
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
+        if certificate.serial_number <= 0:
+            raise ValueError("the serial number is not positive")
         names, usage = _extensions(certificate)
         return Leaf(
             match=match_of(certificate),

@@ -83,6 +83,7 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         "type": {"own": "order.placed", "other": "shipment.sent"}.get(owner, missing),
         "id": house.credentials[slug].id if slug else missing,
         "name": partner.log if partner else missing,
+        "revision": {"own": "1", "other": "2", "unknown": "999"}.get(owner, MALFORMED),
         "epoch": "1",
         "rest:path": "0/000.p/1",
     }
@@ -110,7 +111,7 @@ async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str 
 
 def names_a_thing(gate: Gate) -> bool:
     """Whether the path names something that may be another's."""
-    return any("{" + part in gate.path for part in ("ref", "name", "id", "type"))
+    return any("{" + part in gate.path for part in ("ref", "name", "id", "type", "revision"))
 
 
 def said(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], str]:
