@@ -92,14 +92,22 @@ def _material(call: Call, kind: Kind, members: Mapping[str, Any]) -> Material | 
         raise CallerError("parameter_invalid", f"{error}.") from error
 
 
-def _certificate(_: Call, members: Mapping[str, Any]) -> Material:
+def _certificate(call: Call, members: Mapping[str, Any]) -> Material:
     given = {name for name in OF_KIND["certificate"] if name in members}
     if given == {"certificate"}:
-        return read_certificate(_text(members, "certificate"))
-    if given == {"ca", "uri"}:
-        return read_authorities(_text(members, "ca"), _text(members, "uri"))
-    text = "Send certificate (PEM, the one that is taken), or ca (PEM) and uri (SAN URI of those it issues)."
-    raise CallerError("parameter_invalid", text)
+        found = read_certificate(_text(members, "certificate"))
+    elif given == {"ca", "uri"}:
+        found = read_authorities(_text(members, "ca"), _text(members, "uri"))
+    else:
+        text = (
+            "Send certificate (PEM, the one that is taken), or ca (PEM) and uri (SAN URI of those it issues)."
+        )
+        raise CallerError("parameter_invalid", text)
+    if call.known.role != "operator":
+        # Certificates are no secrets: whoever came first with another company's would pass for it.
+        text = "Whose certificates are taken is for an operator to say: ask, or have them in the contract."
+        raise CallerError("scope_missing", text)
+    return found
 
 
 def _public_key(_: Call, members: Mapping[str, Any]) -> Material:

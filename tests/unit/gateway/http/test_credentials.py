@@ -199,15 +199,20 @@ LEAF = certified(begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
 
 async def test_every_kind_is_made_and_shown_by_what_identifies_it(house: House) -> None:
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    pinned = {"kind": "certificate", "certificate": LEAF.pem}
     wanted: list[dict[str, object]] = [
-        {"kind": "certificate", "certificate": LEAF.pem},
         {"kind": "public_key", "public_key": jwk},
         {"kind": "webhook_secret"},
         {"kind": "webhook_secret", "secret": "whsec_c2VjcmV0LW9mLWEtc2VuZGVyLW9mLXdlYmhvb2tzLi4="},
     ]
+    async with house.client("operator") as client:
+        made = [await client.post("/v1/partners/acme/credentials", json=pinned)]
     async with house.client("acme") as client:
-        made = [await client.post("/v1/credentials", json=body) for body in wanted]
-        shown = [(await client.get(one.headers["location"])).json() for one in made]
+        refused = await client.post("/v1/credentials", json=pinned)
+        made += [await client.post("/v1/credentials", json=body) for body in wanted]
+        paths = [one.headers["location"].replace("/partners/acme", "") for one in made]
+        shown = [(await client.get(path)).json() for path in paths]
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
     assert [one.status_code for one in made] == [201] * 4
     assert [one.json().get("secret", "-")[:6] for one in made] == ["-", "-", "whsec_", "-"]
     assert (shown[0]["sha256"], shown[0]["expires_at"] < "2028") == (LEAF.sha256, True)

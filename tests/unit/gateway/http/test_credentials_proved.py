@@ -36,12 +36,13 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await world.apply(CONTRACTS.replace("{slug}", "acme") + ACCEPT)
         opened = House(world, make_doors(world))
         await opened.issue("acme", "partner", "acme")
+        await opened.issue("operator", "operator")
         yield opened
 
 
 async def make(house: House, **body: Any) -> dict[str, Any]:
-    async with house.client("acme") as client:
-        made = await client.post("/v1/credentials", json=body)
+    async with house.client("operator") as client:
+        made = await client.post("/v1/partners/acme/credentials", json=body)
     assert made.status_code == 201, made.text
     document: dict[str, Any] = made.json()
     return document
