@@ -46,7 +46,9 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
         401, "No credential", "Send `Authorization: Bearer KEY`, or Basic with the key as user name."
     ),
     "credential_invalid": _row(
-        401, "Credential is not known", "Check that the whole key was copied, and that it is of this gateway."
+        401,
+        "Credential is not known",
+        "See `detail`: the whole key must be copied; a certificate or token must be the one agreed.",
     ),
     "credential_expired": _row(401, "Credential has expired", "Ask for a new key."),
     "credential_revoked": _row(401, "Credential was revoked", "Ask for a new key."),
