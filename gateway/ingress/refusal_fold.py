@@ -1,8 +1,8 @@
 """Refusals into the log, folded: the first of each kind at once, like ones counted until the window ends.
 
-A broken client must not fill its own log, so a kind is (partner, direction, type, code), without the type
-where the contract knows none such: a sender can invent any number. Counts that a killed process had not
-written yet are lost; the first refusal of each kind is not.
+A broken client must not fill its own log, so a kind is (partner, credential, direction, type, code), without
+the type where the contract knows none such: a sender can invent any number. Counts that a killed process had
+not written yet are lost; the first refusal of each kind is not.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from audit.ref import format_ref
 from gateway.event import Direction, EventKey
 
 MAX_FAULTS = 20
+_Kind = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class RefusalFold:
         self._entropy = entropy
         self._window_ms = window_ms
         self._kinds = kinds
-        self._windows: dict[tuple[str, str, str, str], _Window] = {}
+        self._windows: dict[_Kind, _Window] = {}
 
     def note(self, refusal: Refusal) -> list[Evidence]:
         """Take a refusal; the entries to write now: it itself, or nothing, or what its window had counted."""
@@ -78,14 +79,15 @@ class RefusalFold:
         ended = [kind for kind, window in self._windows.items() if window.until <= now]
         return [entry for kind in ended for entry in self._close(kind)]
 
-    def _kind(self, refusal: Refusal) -> tuple[str, str, str, str]:
+    def _kind(self, refusal: Refusal) -> _Kind:
         known = "" if refusal.code == "event_type_unknown" else refusal.type or ""
-        kind = (refusal.partner, refusal.direction, known, refusal.code)
+        credential = str((refusal.auth or {}).get("credential"))
+        kind = (refusal.partner, credential, refusal.direction, known, refusal.code)
         if kind in self._windows or len(self._windows) < self._kinds:
             return kind
-        return (refusal.partner, refusal.direction, "", refusal.code)
+        return (refusal.partner, credential, refusal.direction, "", refusal.code)
 
-    def _close(self, kind: tuple[str, str, str, str]) -> list[Evidence]:
+    def _close(self, kind: _Kind) -> list[Evidence]:
         window = self._windows.pop(kind)
         return [] if window.last is None else [self._entry(window.last, window.count, window.since)]
 
