@@ -95,7 +95,7 @@ def _material(call: Call, kind: Kind, members: Mapping[str, Any]) -> Material | 
 def _certificate(call: Call, members: Mapping[str, Any]) -> Material:
     given = {name for name in OF_KIND["certificate"] if name in members}
     if given == {"certificate"}:
-        found = read_certificate(_text(members, "certificate"))
+        found: Material = read_certificate(_text(members, "certificate"))
     elif given == {"ca", "uri"}:
         found = read_authorities(_text(members, "ca"), _text(members, "uri"))
     else:
