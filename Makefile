@@ -69,6 +69,7 @@ soak: $(LINKED) ## 100,000 events through two of each role while parts are kille
 
 fuzz: $(LINKED) ## feed every reader of bytes from outside for ten minutes: make fuzz ARGS="--seconds 60 --only json"
 	$(BIN)/python -m tests.fuzz $(ARGS)
+	FUZZ_EXAMPLES=60 $(BIN)/python -m pytest -q tests/acceptance/test_described_api.py
 
 bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (ARGS=--quick: smaller, to try it)
 	$(BIN)/python -m bench $(ARGS)

@@ -5,6 +5,7 @@ is left out of the run, and the last lines of the run say which part, why, and h
 the environment the run fails. Nothing else in the tests is ever skipped.
 """
 
+import logging
 import os
 import sqlite3
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import structlog
 from sqlalchemy import Engine, create_engine
 
 from gateway.database import Database
@@ -73,6 +75,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         failed = " CI=true: this is a failure." if os.environ.get("CI") == "true" else ""
         tests = "test that needs" if count == 1 else "tests that need"
         terminalreporter.write_line(f"NOT RUN: {count} {tests} {part}: {reason}.{failed}", red=True)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A program that ran inside a test has set logging up for the whole process."""
+    root, settings = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.get_config() != settings:
+        structlog.configure(**settings)
+    # Handlers of the test run itself come and go: none is put back, only what was added is taken away.
+    root.handlers[:] = [one for one in root.handlers if one in handlers] or handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -165,6 +165,12 @@ class StrictProtocol(HttpToolsProtocol):
         """The answer is whole: a peer that ends its side now still gets it."""
         self._joined.flush()
         super().on_response_complete()
+        cycle: Any = self.cycle
+        if cycle is not None and cycle.response_complete and self._in_head:
+            # Thousands of connections wait for their next request: none keeps the last one meanwhile.
+            self.cycle = None  # type: ignore[assignment]  # as before the first request
+            self.headers, self.url = [], b""
+            self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: clients offer HTTP/2 as a matter of course."""
