@@ -24,7 +24,6 @@ def make_all(partner: httpx.Client, operator: httpx.Client) -> Iterator[tuple[st
     """A credential of each kind; name and text of every secret."""
     kinds: list[dict[str, Any]] = [
         {"kind": "api_key", "name": "second"},
-        {"kind": "certificate", "certificate": TLS.pem},
         {"kind": "public_key", "public_key": public_pem(TLS.key)},
         {"kind": "webhook_secret"},
         {"kind": "webhook_secret", "secret": f"whsec_{SENDERS}"},
@@ -34,8 +33,12 @@ def make_all(partner: httpx.Client, operator: httpx.Client) -> Iterator[tuple[st
         assert made.status_code == 201, made.text
         if "secret" in made.json():
             yield str(body["kind"]), made.json()["secret"]
-    client = {"kind": "oauth_client", "issuer": "https://id.example", "subject": "s", "audience": "gw"}
-    assert operator.post("/v1/partners/acme/credentials", json=client).status_code == 201
+    theirs: list[dict[str, Any]] = [
+        {"kind": "certificate", "certificate": TLS.pem},
+        {"kind": "oauth_client", "issuer": "https://id.example", "subject": "s", "audience": "gw"},
+    ]
+    for body in theirs:
+        assert operator.post("/v1/partners/acme/credentials", json=body).status_code == 201
     yield "given", f"whsec_{SENDERS}"
 
 
