@@ -10,9 +10,17 @@ from partners.issuing import CredentialChange
 
 
 def witnessed(
-    session: Session, scribe: Scribe, change: CredentialChange, by: Author, *, now: int
+    session: Session,
+    scribe: Scribe,
+    change: CredentialChange,
+    by: Author,
+    *,
+    now: int,
+    is_ended: bool = False,
 ) -> CredentialChange:
     """The change, with its evidence on the way to the log of whose credential it is.
+
+    `is_ended`: it gives the credential an earlier end.
 
     Raises:
         CallerError: `state_conflict`: nobody would be left who may manage.
@@ -20,20 +28,22 @@ def witnessed(
     if change.action == "unchanged":
         return change
     if change.action != "created":
-        _keep_an_operator(session, change.credential, now)
+        _keep_an_operator(session, change.credential, now, is_ended=is_ended)
     log = _log_of(session, change.credential)
     scribe.credential(session, log, change.credential, change.action, by, now=now)
     return change
 
 
-def _keep_an_operator(session: Session, changed: Credential, now: int) -> None:
+def _keep_an_operator(session: Session, changed: Credential, now: int, *, is_ended: bool) -> None:
     """Nobody could ever make another key once the last one of an operator is gone."""
     left = [
         one
         for one in store.credentials(session, owner=None)
         if one.role == "operator" and one.is_active(now) and "manage" in one.scopes
     ]
-    if changed.role == "operator" and not left:
+    # One that is given an end helps nobody for long.
+    lasting = [one for one in left if not (is_ended and one.id == changed.id)]
+    if changed.role == "operator" and not lasting:
         raise CallerError(
             "state_conflict",
             "This is the last operator's key that may manage: make another one first.",

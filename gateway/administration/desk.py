@@ -196,7 +196,8 @@ class Administration:
         def work(session: Session) -> CredentialChange:
             now = self.clock()
             change = issuing.change_credential(session, credential_id, wanted, owner=owner, now=now)
-            return witnessed(session, self.scribe, change, by, now=now)
+            is_ended = wanted.not_after is not None
+            return witnessed(session, self.scribe, change, by, now=now, is_ended=is_ended)
 
         return await self._write(work, dry_run=dry_run)
 

@@ -48,6 +48,8 @@ MAX_NAMES: Final = 8
 _SECOND_MS: Final = 1_000
 _KNOWN: Final = 1_024
 """Entries of a cache: certificates are large, and their senders choose them."""
+_PATHS: Final = 64
+"""Paths that are remembered, with the certificates of each."""
 _UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -161,7 +163,7 @@ class ClientCertificates:
                 window = _path(asked, now=now)
             except (VerificationError, *_UNREADABLE):
                 return False
-            if len(self._windows) >= _KNOWN:
+            if len(self._windows) >= _PATHS:
                 self._windows.clear()
             self._windows[asked] = window
         return True

@@ -82,7 +82,7 @@ class Identifier:
         # 4.
         partner = _partner(first, directory)
         # 5.
-        if partner is not None and first.role == "partner":
+        if partner is not None:
             for proof in proofs:
                 _verify_method(proof.credential.method, partner, directory)
         owed = tuple(one.owed for one in proofs if one.owed is not None)

@@ -44,11 +44,13 @@ class Base:
     def digests(self) -> list[dict[str, str]]:
         """A digest of each line, so that a sender can find the one that it has otherwise.
 
-        The first 16 hex digits of SHA-256: enough to compare, and no value.
+        The first 16 hex digits of SHA-256: enough to compare, and no value. Of fields that no signature need
+        cover there is none: a proxy may have added them, and whoever asks need not have sent them.
         """
         return [
             {"component": name, "line_sha256": hashlib.sha256(line.encode()).hexdigest()[:_DIGEST_DIGITS]}
             for name, line in self.lines
+            if name.startswith(("@", "ce-", "content-")) or name == "idempotency-key"
         ]
 
 

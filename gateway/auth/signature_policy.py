@@ -20,6 +20,7 @@ MAX_NONCE_CHARACTERS: Final = 256
 
 _PARAMETERS: Final = frozenset({"created", "expires", "nonce", "alg", "keyid", "tag"})
 _ALWAYS: Final = ("@method", "@authority", "@path")
+_STEERING: Final = ("idempotency-key", "prefer", "if-match", "if-none-match", "content-encoding")
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _HEX: Final = re.compile(r"[0-9a-fA-F-]*")
 _HEX_DIGITS: Final = 32
@@ -97,8 +98,8 @@ def required(shown: Shown) -> Iterator[str]:
         yield FIELD
         if is_body or "content-type" in sent:
             yield "content-type"
-    if "idempotency-key" in sent:
-        yield "idempotency-key"
+    # What else of a head says what is to be done: nobody in between may add it.
+    yield from (name for name in _STEERING if name in sent)
     if shown.is_event:
         yield from sorted(name for name in sent if name.startswith("ce-"))
 

@@ -108,7 +108,7 @@ def list_revisions(call: Invocation, partner: Slug) -> Exit | None:
     if call.output.as_json:
         call.output.document({"items": items})
     else:
-        call.output.table(items, _COLUMNS)
+        call.output.table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in items])
     return None
 
 

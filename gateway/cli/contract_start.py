@@ -12,8 +12,8 @@ _CONTRACT: Final = """\
 # One partner, one file. `gateway contract lint` checks it here, `gateway plan -f` says what it would change,
 # `gateway apply -f` brings it into force.
 gateway: v1
-partner: {slug}                  # for ever: it is in the names of its topics
-name: {slug}                     # for people
+partner: "{slug}"                # for ever: it is in the names of its topics
+name: "{slug}"                   # for people
 contacts: {{technical: edi@{slug}.example}}
 
 sends:                           # {slug} -> us

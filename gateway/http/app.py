@@ -72,8 +72,11 @@ class _Paths:
         door, path, doors = self.unknown, scope["path"], self.known
         if path.startswith(registry.PREFIX):
             path, doors = scope["raw_path"].decode("ascii", "replace"), self.registry
+        elif b"%2f" in scope["raw_path"].lower():
+            # A slash that does not part: whoever judges paths before us would read another one.
+            doors = ()
         for pattern, one in doors:
-            if found := pattern.match(path):
+            if found := pattern.fullmatch(path):
                 scope["path_params"] = found.groupdict()
                 door = one
                 break

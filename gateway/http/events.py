@@ -68,25 +68,24 @@ async def post_event(call: Call) -> Response:
 async def _post(call: Call, event_type: str | None) -> Response:
     """Take events within the partner's quota; our own side has none."""
     _verify_sendable(call)
+    headers = _headers(call)
     contract = call.snapshot.directory.contract(call.partner.slug)
     if call.named or contract is None:
-        return await _take(call, event_type, lambda _events, _size: {})
+        return await _take(call, event_type, headers, lambda _events, _size: None)
     quotas, partner, limits = call.doors.quotas, call.partner.slug, contract.limits
-    rates = quotas.enter(partner, limits)
-
-    def spend(events: int, size: int) -> None:
-        rates.update(quotas.spend(partner, limits, events=events, size=size))
-
-    response = await _take(call, event_type, spend)
-    response.headers.update(rates)
+    most = call.doors.values.batch_events if _essence(headers) in BATCH_TYPES else 1
+    with quotas.enter(partner, limits, most=most) as entry:
+        response = await _take(call, event_type, headers, entry.spend)
+    response.headers.update(quotas.headers(partner, limits))
     return response
 
 
-async def _take(call: Call, event_type: str | None, spend: Callable[[int, int], object]) -> Response:
-    headers = _headers(call)
+async def _take(
+    call: Call, event_type: str | None, headers: dict[str, str], spend: Callable[[int, int], None]
+) -> Response:
     media_type = headers.get("content-type", "")
     prefer = _prefer(call.request.headers.getlist("prefer"))
-    essence = media_type.split(";", 1)[0].strip().lower()
+    essence = _essence(headers)
     form = read_form(essence, call.query)
     if isinstance(form, Refused):
         raise CallerError(form.code, form.detail)
@@ -104,9 +103,14 @@ async def _take(call: Call, event_type: str | None, spend: Callable[[int, int], 
         form=form,
     )
     reading = await call.doors.ingress.read(received)
-    spend(1 if isinstance(reading, Refused) else len(reading.items), len(body.sent))
+    # What is small on its way is as large as it becomes: that is what we check, keep and publish.
+    size = max(len(body.sent), len(body.plain))
+    spend(1 if isinstance(reading, Refused) else max(1, len(reading.items)), size)
     if isinstance(reading, Refused):
         return await _refuse_whole(call, reading, received, body)
+    if reading.batch and call.known.message_id is not None:
+        # Its name is that of one event: without it, each replay of a captured message would be new.
+        raise CallerError("media_type_unsupported", "A signed webhook brings one event.")
     if not reading.items:
         raise CallerError("body_malformed", "The batch holds no event.")
     manner = Manner(call.base, values.origin, prefer.minimal, prefer.lenient, flag(call.query, "dry_run"))
@@ -198,6 +202,9 @@ def _headers(call: Call) -> dict[str, str]:
         if name == "idempotency-key" and not raw.isascii():
             # Read as two encodings it would be two keys, and a repeat another event.
             raise CallerError("request_malformed", _KEY_RULE)
+        if name == "content-type" and not raw.isascii():
+            # And two media types: what is refused in one reading must not be taken in the other.
+            raise CallerError("request_malformed", "The header content-type is not ASCII.")
         try:
             found[name] = raw.decode()
         except UnicodeDecodeError as error:
@@ -205,6 +212,11 @@ def _headers(call: Call) -> dict[str, str]:
                 text = f"The header {name[:40]} is not ASCII; percent-encode it as UTF-8."
                 raise CallerError("request_malformed", text) from error
     return found
+
+
+def _essence(headers: dict[str, str]) -> str:
+    """The media type of the body, without its parameters."""
+    return headers.get("content-type", "").split(";", 1)[0].strip(" \t").lower()
 
 
 def _prefer(headers: Sequence[str]) -> _Prefer:

@@ -154,7 +154,8 @@ class Ingress:
             channel = _channel(item, submission, snapshot, with_hint=unknown < _MOST_HINTS)
             one: _Checked
             if isinstance(channel, Channel):
-                one = await self._compute(len(item.data), prepare, item, channel, circumstances)
+                at = replace(circumstances, place=number) if circumstances.signed else circumstances
+                one = await self._compute(len(item.data), prepare, item, channel, at)
             else:
                 unknown += 1
                 one = channel

@@ -38,6 +38,7 @@ class Circumstances:
     """What one request adds to its events: who sent it and how proven, when, and what signs for us.
 
     `signed`: the sender's own signature over the request. `message_id`: the id of an event that has no other.
+    `place`: the event's in the request, from 0.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Circumstances:
     entropy: Callable[[int], bytes]
     record_limit: int
     message_id: str | None = None
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,9 @@ def identify(
             text = f"An event id has at most {MAX_BYTES['id']} bytes, and no control characters."
             return Refused("event_attribute_invalid", text)
         return named[0]
+    if rule.mode == "generated" and at.signed is not None:
+        # Drawn at random, each replay of a captured request would be another event that its sender signed.
+        return hashlib.sha256(f"{at.signed.sha256()}/{at.place}".encode()).hexdigest()[:32]
     if rule.mode == "generated":
         return at.entropy(16).hex()
     where = f"the data at {', '.join(rule.pointers)}, " if rule.pointers else ""

@@ -13,6 +13,9 @@ from gateway.rows import DemandRow, UsageRow
 FRESH_MS: Final = 5_000
 """What a process has told is believed this long."""
 
+SKEW_MS: Final = 5_000
+"""By which the clocks of two hosts may differ: a demand that seems too old may be fresh."""
+
 _KEPT_DAYS: Final = 35
 _TELL: Final = text(
     "INSERT INTO gateway_demand (partner, owner, wanted, until) VALUES (:partner, :owner, :wanted, :until)"
@@ -62,7 +65,7 @@ def exchange(session: Session, owner: str, told: Told, *, now: int) -> Heard:
 
 def sweep(session: Session, *, now: int) -> None:
     """Forget what nobody believes any more, and the bytes of days long past."""
-    session.execute(delete(DemandRow).where(col(DemandRow.until) < now - FRESH_MS))
+    session.execute(delete(DemandRow).where(col(DemandRow.until) < now - 2 * SKEW_MS))
     session.execute(delete(UsageRow).where(col(UsageRow.day) < now // DAY_MS - _KEPT_DAYS))
 
 
@@ -70,7 +73,9 @@ def _hear(session: Session, owner: str, partners: list[str], now: int) -> Heard:
     wanted = (
         select(col(DemandRow.partner), func.sum(col(DemandRow.wanted)), func.count())
         .where(
-            col(DemandRow.partner).in_(partners), col(DemandRow.owner) != owner, col(DemandRow.until) >= now
+            col(DemandRow.partner).in_(partners),
+            col(DemandRow.owner) != owner,
+            col(DemandRow.until) >= now - SKEW_MS,
         )
         .group_by(col(DemandRow.partner))
     )

@@ -8,8 +8,8 @@ in the last second is not counted yet.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -23,14 +23,15 @@ from partners.contract import Limits
 _ROUND_SECONDS: Final = 1.0
 _SWEEP_ROUNDS: Final = 3_600
 _IDLE_MS: Final = 10_000
-"""After which a partner that sends nothing is told of no more, and its bucket is full in any case."""
+"""After which a partner that sends nothing, and owes nothing, is told of no more."""
 
 
 @dataclass(slots=True)
 class _Account:
     """What this process knows of a partner today.
 
-    `share`: its part of the rate. `wanted`: events since it told last. `taken`: bytes not told yet; `used`:
+    `share`: its part of the rate; `rate`: that part, events a second. `open`: requests that are being read.
+    `wanted`: events since it told last. `taken`: bytes not told yet; `used`:
     bytes of all processes, as heard last. `day`: of UTC, of both.
     """
 
@@ -41,6 +42,31 @@ class _Account:
     taken: int = 0
     used: int = 0
     seen_at: int = 0
+    rate: float = 0.0
+    open: int = 0
+
+    def owes_nothing(self, now: int) -> bool:
+        """Whether one made anew would be as this one is: its bucket full, nothing used of the day."""
+        self.bucket.fill(self.rate, now)
+        is_used = bool(self.taken or self.used) and self.day == now // DAY_MS
+        return self.bucket.level >= self.rate and not is_used and not self.open
+
+
+@dataclass(slots=True)
+class Entry:
+    """A request that was let in. `held`: events held back for it until it says what it brought."""
+
+    account: _Account | None
+    held: float
+
+    def spend(self, events: int, size: int) -> None:
+        """Count what it brought, once it is read; once only. `size`: bytes."""
+        account, self.account = self.account, None
+        if account is not None:
+            account.open -= 1
+            account.bucket.level += self.held - events
+            account.wanted += events - 1
+            account.taken += size
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -52,34 +78,35 @@ class Quotas:
     owner: str
     _accounts: dict[str, _Account] = field(default_factory=dict, init=False)
 
-    def enter(self, partner: str, limits: Limits) -> dict[str, str]:
-        """Let one more request of a partner in, counted as one event; the header fields for its answer.
+    @contextmanager
+    def enter(self, partner: str, limits: Limits, *, most: int = 1) -> Iterator["Entry"]:
+        """Let one more request of a partner in, until the block ends; it says there what it brought.
+
+        `most`: events that it may bring. So many are held back meanwhile, as far as there are any: requests
+        that are read at the same time cannot all overdraw.
 
         Raises:
             CallerError: `quota_exceeded`, with the header fields and how long to wait.
         """
         standing = self._standing(partner, limits)
-        if not standing:
-            return {}
-        account = self._accounts[partner]
+        account = self._accounts.get(partner) if standing else None
+        if account is None:
+            yield Entry(None, 0.0)
+            return
         account.wanted += 1
         used_up = next((one for one in standing if one.is_used_up), None)
         if used_up is not None:
             raise _refusal(used_up, standing)
-        account.bucket.level -= 1
-        return rate_headers(self._standing(partner, limits))
+        entry = Entry(account, max(1.0, min(float(most), account.bucket.level)))
+        account.bucket.level -= entry.held
+        account.open += 1
+        try:
+            yield entry
+        finally:
+            entry.spend(1, 0)
 
-    def spend(self, partner: str, limits: Limits, *, events: int, size: int) -> dict[str, str]:
-        """Count what a request brought, once it is read; the header fields for its answer.
-
-        `events`: in all, of which one is counted already. `size`: bytes of the body.
-        """
-        if not self._standing(partner, limits):
-            return {}
-        account = self._accounts[partner]
-        account.wanted += max(0, events - 1)
-        account.bucket.level -= max(0, events - 1)
-        account.taken += size
+    def headers(self, partner: str, limits: Limits) -> dict[str, str]:
+        """The header fields that tell a partner how it stands now."""
         return rate_headers(self._standing(partner, limits))
 
     def left(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
@@ -106,7 +133,7 @@ class Quotas:
         """
         now = self.clock()
         for partner, account in list(self._accounts.items()):
-            if now - account.seen_at > _IDLE_MS and not account.taken:
+            if now - account.seen_at > _IDLE_MS and account.owes_nothing(now):
                 del self._accounts[partner]
         if not self._accounts:
             return
@@ -142,6 +169,7 @@ class Quotas:
         if most is not None:
             rate = most * account.share
             account.bucket.fill(rate, now)
+            account.rate = rate
             found.append(event_limit(account.bucket, most, rate))
         if size is not None:
             found.append(byte_limit(size, account.used + account.taken, now))

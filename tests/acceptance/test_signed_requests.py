@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -132,6 +133,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             credential_of("crd_own", "hmac", own),
             credential_of("crd_strict_own", "hmac", own, partner="strict"),
             credential_of("crd_lax", "hmac", SHARED + sealed["crd_lax"], partner="bare"),
+            credential_of("crd_bare", "message_signature", public_der(private_key(ED25519)), partner="bare"),
         )
         team = credential_of(
             "crd_team", "message_signature", public_der(private_key(ED25519)), partner=None, role="team"
@@ -235,7 +237,7 @@ async def test_another_method_is_refused_by_name(site: Site) -> None:
 async def test_headers_that_are_put_in_on_the_way_are_refused_by_name(site: Site) -> None:
     draft = order("C-1")
     headers = draft.signed(private_key(ED25519), "crd_ed25519")
-    for name in ("Idempotency-Key", "ce-id", "ce-subject"):
+    for name in ("Idempotency-Key", "Prefer", "If-Match", "ce-id", "ce-subject"):
         answer = await site.ask(draft, {**headers, name: "put-in"})
         assert (answer.status_code, answer.json()["component"]) == (401, name.lower())
         assert "put-in" not in answer.text
@@ -333,6 +335,37 @@ async def test_a_webhooks_id_is_the_events_where_the_data_names_none(site: Site)
         site, *_with_body(hook(b'{"order_id":"any","qty":2}', "crd_lax", message_id="msg_42"), 2)
     )
     assert (other.status_code, other.json()["code"]) == (409, "event_conflict")
+
+
+async def test_a_signed_request_that_is_replayed_makes_no_other_event(site: Site) -> None:
+    for media_type, body in (
+        ("application/json", b'{"order_id":"any","qty":1}'),
+        ("application/x-ndjson", b'{"order_id":"any","qty":1}\n{"order_id":"any","qty":1}\n'),
+    ):
+        draft = order("any", body=body, headers={"Content-Type": media_type})
+        headers = draft.signed(private_key(ED25519), "crd_bare")
+        answers = [await site.ask(draft, headers) for _ in range(3)]
+        refs = [re.findall(r"evt_[a-z2-7]{52}", one.text) for one in answers]
+        assert [one.status_code for one in answers][1:] == [200, 200], answers[0].text
+        assert set(refs[0]) == set(refs[1]) == set(refs[2])
+        assert len(set(refs[0])) == body.count(b"order_id")
+
+
+@pytest.mark.parametrize("media_type", [b"application/x-ndjson", b"application/x-ndjson\xc2\xa0"])
+async def test_no_spelling_makes_a_batch_of_a_webhook(site: Site, media_type: bytes) -> None:
+    body = b'{"order_id":"any","qty":1}'
+    path, headers = hook(body, "crd_lax", message_id="msg_batch")
+    async with site.client() as client:
+        given = [(name.encode(), value.encode()) for name, value in headers.items() if name != "content-type"]
+        answer = await client.post(path, content=body, headers=[*given, (b"content-type", media_type)])
+    assert answer.status_code in {400, 415}
+
+
+async def test_a_webhook_s_body_is_read_no_further_than_one_event_may_be(site: Site) -> None:
+    body = b'{"order_id":"' + b"x" * 2_000_000 + b'","qty":1}'
+    path, headers = hook(b"another", "crd_hook")
+    answer = await post(site, path, body, headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 def _with_body(made: tuple[str, dict[str, str]], qty: int) -> tuple[str, bytes, dict[str, str]]:

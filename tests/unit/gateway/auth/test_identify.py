@@ -212,6 +212,11 @@ def test_each_way_has_to_be_one_that_the_contract_takes() -> None:
         identified(Proof(credential("api_key")), Proof(credential("mtls")), accept=("api_key",))
 
 
+def test_an_auditor_too_has_to_come_in_a_way_that_the_contract_takes() -> None:
+    with pytest.raises(CallerError, match="does not take api_key"):
+        identified(Proof(credential("api_key", role="auditor")), accept=("mtls",))
+
+
 def test_a_candidate_that_owes_its_body_is_no_caller_before() -> None:
     def check(body: bytes) -> None:
         if body != b"good":

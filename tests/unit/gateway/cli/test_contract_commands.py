@@ -19,6 +19,12 @@ def test_a_new_contract_explains_itself_and_has_no_problem(shell: Shell, tmp_pat
     assert "nothing was written" in again.err
 
 
+@pytest.mark.parametrize("slug", ["123", "true", "null", "1e5"])
+def test_a_slug_that_yaml_would_read_otherwise_is_one(shell: Shell, tmp_path: Path, slug: str) -> None:
+    assert shell.run("contract", "init", slug, "--dir", str(tmp_path)).code == 0
+    assert shell.run("contract", "lint", str(tmp_path)).code == 0
+
+
 def test_a_slug_that_is_none_makes_no_file(shell: Shell, tmp_path: Path) -> None:
     ended = shell.run("contract", "init", "../acme", "--dir", str(tmp_path))
     assert ended.code != 0
@@ -60,6 +66,9 @@ async def test_every_revision_can_be_listed_and_shown(desk: Desk) -> None:
     listed = (await desk.run("contract", "revisions", "bolt", "--json")).document()["items"]
     assert [one["revision"] for one in listed] == [2, 1]
     assert all(one["applied_by"].startswith("crd_") for one in listed)
+    table = (await desk.run("contract", "revisions", "bolt")).out
+    assert "applied_by" in table
+    assert listed[0]["sha256"][:12] in table.replace("\n", "")
     assert (await desk.run("contract", "show", "bolt", "--revision", "1")).out == first
     assert "streams: 3" in (await desk.run("contract", "show", "bolt")).out
     assert (await desk.run("contract", "show", "bolt", "--revision", "9")).code == 4

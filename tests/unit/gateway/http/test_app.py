@@ -26,7 +26,22 @@ async def test_every_answer_has_a_request_id_of_its_own(house: House) -> None:
     assert all(one.startswith("req_") for one in seen)
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/me/", "/V1/ME", "//v1/me", "/v1/%2e%2e/me", "/é"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/me/",
+        "/V1/ME",
+        "//v1/me",
+        "/v1/%2e%2e/me",
+        "/é",
+        "/v1/me%0A",
+        "/v1%2Fme",
+        "/v1/me%2f",
+    ],
+)
 async def test_paths_that_do_not_exist_are_404_without_a_redirect(house: House, path: str) -> None:
     async with house.client("acme") as client:
         answer = await client.get(path)

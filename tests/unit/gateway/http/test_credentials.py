@@ -258,8 +258,14 @@ async def test_the_last_operator_may_not_disarm_itself(house: House) -> None:
             if one["role"] == "operator" and one["id"] != house.credentials["operator"].id:
                 assert (await client.delete(f"/v1/credentials/{one['id']}")).status_code == 200
         path = f"/v1/credentials/{house.credentials['operator'].id}"
-        answers = [await client.patch(path, json={"scopes": ["send"]}), await client.delete(path)]
-    assert [(one.status_code, one.json()["code"]) for one in answers] == [(409, "state_conflict")] * 2
+        answers = [
+            await client.patch(path, json={"scopes": ["send"]}),
+            await client.patch(path, json={"expires_at": "1s"}),
+            await client.delete(path),
+        ]
+        renamed = await client.patch(path, json={"name": "the last"})
+    assert [(one.status_code, one.json()["code"]) for one in answers] == [(409, "state_conflict")] * 3
+    assert renamed.status_code == 200
 
 
 async def test_when_a_credential_was_used_last_is_told_to_the_second(house: House) -> None:

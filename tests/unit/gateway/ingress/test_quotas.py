@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -7,7 +7,7 @@ import pytest
 from gateway.database import Database
 from gateway.errors import CallerError
 from gateway.ingress.quota import DAY_MS
-from gateway.ingress.quota_shares import FRESH_MS, Heard, Told, exchange, sweep
+from gateway.ingress.quota_shares import FRESH_MS, SKEW_MS, Heard, Told, exchange, sweep
 from gateway.ingress.quotas import Quotas
 from partners.contract import Limits
 
@@ -39,16 +39,61 @@ def entered(some: Quotas, limits: Limits, times: int, partner: str = "acme") -> 
     """How many of so many requests got in."""
     count = 0
     for _ in range(times):
-        with suppress(CallerError):
-            some.enter(partner, limits)
+        with suppress(CallerError), some.enter(partner, limits):
             count += 1
     return count
+
+
+def sent(some: Quotas, limits: Limits, *, events: int = 1, size: int = 0) -> None:
+    """One request that brings so much."""
+    with some.enter("acme", limits, most=events) as entry:
+        entry.spend(events, size)
+
+
+async def test_what_is_owed_is_not_forgotten_by_those_who_wait(database: Database) -> None:
+    clock = Clock()
+    some = quotas(database, clock)
+    slow = Limits(events_per_second=1)
+    sent(some, slow, events=1_000)
+    for _ in range(60):
+        clock.now += 11_000
+        await some.exchange()
+    assert entered(some, slow, 5) == 0
+    clock.now += 400_000
+    await some.exchange()
+    assert entered(some, slow, 5) == 1
+
+
+async def test_bytes_of_the_day_are_not_forgotten_either(database: Database) -> None:
+    clock = Clock()
+    some = quotas(database, clock)
+    sent(some, BYTES, size=1_000)
+    await some.exchange()
+    clock.now += 60_000
+    await some.exchange()
+    assert entered(some, BYTES, 1) == 0
+
+
+async def test_requests_that_are_read_at_the_same_time_do_not_all_overdraw(database: Database) -> None:
+    some = quotas(database, Clock())
+    with ExitStack() as open_ones:
+        entries = [open_ones.enter_context(some.enter("acme", RATE, most=1_000))]
+        assert entered(some, RATE, 5) == 0
+        entries[0].spend(30, 10)
+        assert entered(some, RATE, 100) == 70
+
+
+async def test_a_request_that_fails_unread_counts_as_one_event(database: Database) -> None:
+    some = quotas(database, Clock())
+    with pytest.raises(ValueError, match="x"), some.enter("acme", RATE, most=50):
+        raise ValueError("x")
+    assert entered(some, RATE, 200) == 99
 
 
 async def test_a_partner_without_limits_is_never_asked(database: Database) -> None:
     some = quotas(database, Clock())
     assert entered(some, Limits(), 1_000) == 1_000
-    assert some.enter("acme", Limits()) == {}
+    assert some.headers("acme", Limits()) == {}
     await some.exchange()
 
 
@@ -56,8 +101,8 @@ async def test_what_is_beyond_the_rate_is_refused_with_when_to_come_again(databa
     clock = Clock()
     some = quotas(database, clock)
     assert entered(some, RATE, 150) == 100
-    with pytest.raises(CallerError) as caught:
-        some.enter("acme", RATE)
+    with pytest.raises(CallerError) as caught, some.enter("acme", RATE):
+        pytest.fail("nothing was left")
     assert caught.value.code == "quota_exceeded"
     headers = caught.value.members["headers"]
     assert isinstance(headers, dict)
@@ -70,9 +115,8 @@ async def test_what_is_beyond_the_rate_is_refused_with_when_to_come_again(databa
 async def test_the_events_of_a_batch_count_each(database: Database) -> None:
     clock = Clock()
     some = quotas(database, clock)
-    some.enter("acme", RATE)
-    headers = some.spend("acme", RATE, events=300, size=1)
-    assert headers["RateLimit"] == '"events";r=0;t=3'
+    sent(some, RATE, events=300)
+    assert some.headers("acme", RATE)["RateLimit"] == '"events";r=0;t=3'
     clock.now += 1_900
     assert entered(some, RATE, 1) == 0
     clock.now += 200
@@ -101,7 +145,7 @@ async def test_the_rate_follows_when_all_comes_to_one_process(database: Database
         entered(each, RATE, 200)
         await each.exchange()
     last = 0
-    for _ in range(2 + FRESH_MS // 1_000):
+    for _ in range(2 + (FRESH_MS + SKEW_MS) // 1_000):
         clock.now += 1_000
         last = entered(one, RATE, 200)
         await one.exchange()
@@ -111,20 +155,20 @@ async def test_the_rate_follows_when_all_comes_to_one_process(database: Database
 async def test_bytes_of_a_day_are_counted_over_processes_and_restarts(database: Database) -> None:
     clock = Clock()
     one, two = quotas(database, clock), quotas(database, clock, "two")
-    one.enter("acme", BYTES)
-    one.spend("acme", BYTES, events=1, size=600)
-    two.enter("acme", BYTES)
-    two.spend("acme", BYTES, events=1, size=300)
+    sent(one, BYTES, size=600)
+    sent(two, BYTES, size=300)
     await one.exchange()
     await two.exchange()
     await one.exchange()
     assert [limit.left for limit in one.left("acme", BYTES)] == [100]
     later = quotas(database, clock, "three")
-    later.enter("acme", BYTES)
+    sent(later, BYTES)
     await later.exchange()
-    assert later.spend("acme", BYTES, events=1, size=100)["RateLimit"] == '"bytes";r=0;t=86400'
-    with pytest.raises(CallerError, match="1000 bytes a day; wait 86400 s"):
-        later.enter("acme", BYTES)
+    sent(later, BYTES, size=100)
+    assert later.headers("acme", BYTES)["RateLimit"] == '"bytes";r=0;t=86400'
+    wait = "1000 bytes a day; wait 86400 s"
+    with pytest.raises(CallerError, match=wait), later.enter("acme", BYTES):
+        pytest.fail("nothing was left")
     clock.now += DAY_MS
     assert entered(later, BYTES, 1) == 1
 
@@ -132,8 +176,7 @@ async def test_bytes_of_a_day_are_counted_over_processes_and_restarts(database: 
 async def test_a_partner_that_sends_nothing_is_forgotten_and_so_is_the_past(database: Database) -> None:
     clock = Clock()
     some = quotas(database, clock)
-    some.enter("acme", RATE)
-    some.spend("acme", RATE, events=1, size=7)
+    sent(some, RATE, size=7)
     await some.exchange()
     with database.begin() as session:
         heard = exchange(session, "another", Told({"acme": 1.0}, {"acme": 0}), now=clock.now)
