@@ -129,7 +129,8 @@ class Narrow(WilfulBroker):
 
     async def append(self, records: Sequence[Record]) -> list[Stored | BrokerRefused | Unknown]:
         """Refuse the batch as a whole."""
-        self.appends += 1
+        # Checkpoints are appended meanwhile, as often as the machine finds time for.
+        self.appends += any(one.topic == TOPIC for one in records)
         await asyncio.sleep(self.seconds)
         if sum(record_bytes(one) for one in records) > self.limit:
             return [BrokerRefused("too_large", "as a batch")] * len(records)
