@@ -101,6 +101,13 @@ def verify_in_force(credential: Credential, *, now: int) -> Credential:
     return credential
 
 
+SEALED: Final = b"\x01"
+"""First byte of a webhook's secret: what follows is a shared secret, sealed for its `secret_place`."""
+
+RAW: Final = b"\x02"
+"""First byte of a webhook's secret: what follows is the sender's Ed25519 public key."""
+
+
 def secret_place(credential_id: str) -> str:
     """Name the place of a credential's sealed secret: what `seal` and its counterpart bind it to."""
     return f"partners_credential/{credential_id}/secret"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from partners import api_key
-from partners.credential import Method, secret_place
+from partners.credential import RAW, SEALED, Method, secret_place
 from partners.credential_material import (
     IssuedCertificates,
     Material,
@@ -30,8 +30,6 @@ from partners.credential_material import (
 Fresh = Literal["api_key", "webhook_secret"]
 """Kinds whose secret is made here, and shown once."""
 
-SEALED: Final = b"\x01"
-RAW: Final = b"\x02"
 _WEBHOOK_BYTES: Final = 32
 
 

@@ -10,7 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from tests.certificates import Certified, Key, certified
 
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
@@ -22,7 +24,7 @@ class Made:
     """A certificate and its key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
 
     @property
     def der(self) -> bytes:
@@ -55,23 +57,18 @@ def make(
     extensions: Sequence[x509.ExtensionType] = (),
 ) -> Made:
     """A certificate by `issuer`, else by itself; `days`: its validity, from `at` (Unix milliseconds)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    signer = key if issuer is None else issuer.key
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     moment = datetime.fromtimestamp(at / 1000, UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if issuer is None else issuer.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(moment + days[0] * DAY)
-        .not_valid_after(moment + days[1] * DAY)
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+    made = certified(
+        name,
+        issuer=None if issuer is None else Certified(issuer.certificate, issuer.key),
+        is_authority=is_ca,
+        usages=(),
+        begins=moment + days[0] * DAY,
+        days=days[1] - days[0],
+        key=ec.generate_private_key(ec.SECP256R1()),
+        extensions=extensions,
     )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
-    return Made(builder.sign(signer, hashes.SHA256()), key)
+    return Made(made.certificate, made.key)
 
 
 def uris(*texts: str) -> x509.SubjectAlternativeName:

@@ -1,5 +1,6 @@
 """Certificates and keys for tests: small ones, made here, of any kind that a partner may have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -48,8 +49,9 @@ def certified(
     is_authority: bool = False,
     usages: tuple[x509.ObjectIdentifier, ...] = CLIENT,
     begins: datetime = NOW,
-    days: int = 365,
+    days: float = 365,
     key: Key | None = None,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> Certified:
     """A certificate, its own issuer where none is given. `usages`: none leaves the extension out."""
     own = key or ec.generate_private_key(ec.SECP256R1())
@@ -70,6 +72,8 @@ def certified(
     if uri is not None:
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
         builder = builder.add_extension(names, critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return Certified(builder.sign(signer, digest), own)
 

@@ -23,7 +23,7 @@ class Candidate:
     """A caller as the head of the request has it.
 
     `owed`: checks of the body that have to pass before it is one. Nobody may act on a candidate that owes.
-    `proved`: called once they have passed.
+    `proved`: called once they have passed; what a stranger must not hear of the caller is refused there.
     """
 
     caller: Caller
@@ -34,7 +34,7 @@ class Candidate:
         """The caller, once the body is what was signed. `body`: as it was sent.
 
         Raises:
-            CallerError: it is another.
+            CallerError: it is another, or its partner may not come in, or not this way.
         """
         caller = self.caller
         for check in self.owed:
@@ -59,8 +59,8 @@ class Identifier:
         """Return who calls. What the caller may do is not asked here.
 
         Steps, each of which refuses: 1. at least one credential is shown; 2. each that is shown is right and
-        in force; 3. all of them are of one party and one role; 4. its partner exists, and is neither
-        suspended nor closed; 5. the contract accepts each way.
+        in force; 3. all of them are of one party and one role; 4. its partner exists; 5. it is neither
+        suspended nor closed; 6. the contract accepts each way.
 
         Raises:
             CallerError: `credential_missing`, `credential_invalid`, `credential_expired`,
@@ -81,15 +81,23 @@ class Identifier:
             raise CallerError("credential_invalid", text)
         # 4.
         partner = _partner(first, directory)
-        # 5.
-        if partner is not None:
-            for proof in proofs:
-                _verify_method(proof.credential.method, partner, directory)
         owed = tuple(one.owed for one in proofs if one.owed is not None)
-        tell = partial(self.used, [proof.credential.id for proof in proofs], now)
+        credentials = [proof.credential for proof in proofs]
+        # 5. and 6., at once where nothing is owed: nobody hears how a partner stands before it is proved.
+        finish = partial(self._finish, credentials, partner, directory, now)
         if not owed:
-            tell()
-        return Candidate(_caller(proofs, partner), owed, tell)
+            finish()
+        return Candidate(_caller(proofs, partner), owed, finish)
+
+    def _finish(
+        self, credentials: Sequence[Credential], partner: Partner | None, directory: Directory, now: int
+    ) -> None:
+        if partner is not None:
+            if partner.state in {"suspended", "closed"}:
+                raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
+            for credential in credentials:
+                _verify_method(credential.method, partner, directory)
+        self.used([credential.id for credential in credentials], now)
 
 
 def _caller(proofs: Sequence[Proof], partner: Partner | None) -> Caller:
@@ -108,8 +116,6 @@ def _partner(credential: Credential, directory: Directory) -> Partner | None:
     partner = directory.partner(credential.partner)
     if partner is None:
         raise CallerError("credential_invalid", "This credential is not known.")
-    if partner.state in {"suspended", "closed"}:
-        raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
     return partner
 
 

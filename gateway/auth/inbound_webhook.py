@@ -23,16 +23,9 @@ from gateway.standard_webhooks import (
     WebhookSignatureError,
     read_message,
 )
-from gateway.vault import place_of
-from partners.credential import Credential, Method, verify_in_force
+from partners.credential import RAW, SEALED, Credential, Method, secret_place, verify_in_force
 from partners.directory import Directory
 from partners.errors import CredentialError
-
-SHARED: Final = b"\x01"
-"""First byte of a secret: what follows is a shared secret, sealed for `place_of_secret`."""
-
-PUBLIC: Final = b"\x02"
-"""First byte of a secret: what follows is the sender's Ed25519 public key."""
 
 PARAMETER: Final = "credential="
 _HEADERS: Final = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
@@ -40,11 +33,6 @@ _BATCHES: Final = frozenset({"application/x-ndjson", "application/cloudevents-ba
 HOW: Final = (
     "Post to the URL with ?credential=crd_... of the credential that holds your webhook secret or key."
 )
-
-
-def place_of_secret(credential_id: str) -> str:
-    """For what a shared secret is sealed."""
-    return place_of("partners_credential", credential_id, "secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +78,11 @@ class InboundWebhooks:
     def _check(self, message: Message, credential: Credential, now: int, body: bytes) -> Origin | None:
         origin = None
         kind, held = credential.secret[:1], credential.secret[1:]
-        if kind == PUBLIC:  # 6
+        if kind == RAW:  # 6
             signature = message.verify_v1a(body, held)
             origin = Origin("v1a", credential.id, message.signed(body), signature, len(body))
-        elif kind == SHARED:
-            message.verify_v1(body, [self.unseal(held, place_of_secret(credential.id))])
+        elif kind == SEALED:
+            message.verify_v1(body, [self.unseal(held, secret_place(credential.id))])
         else:
             raise WebhookSignatureError("signature_invalid")
         try:

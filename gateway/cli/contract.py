@@ -77,7 +77,8 @@ def lint(
         call.output.document({"items": [{"partner": one.partner, "file": one.name} for one in contracts]})
         return None
     for one in contracts:
-        call.output.line(f"{one.name}: {one.partner}, {len(one.files)} files: no problem found")
+        count = f"{len(one.files)} file{'' if len(one.files) == 1 else 's'}"
+        call.output.line(f"{one.name}: {one.partner}, with {count}: no problem found")
     return None
 
 

@@ -15,6 +15,7 @@ from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import store
 from partners.contract import ContractFile, Limits
+from partners.credential import FOR_EVER
 from partners.partner import Partner
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
@@ -37,7 +38,7 @@ async def show_me(call: Call) -> Response:
         "credential": {
             "id": credential.id,
             "name": credential.name,
-            "expires_at": format_instant(credential.not_after),
+            "expires_at": None if credential.not_after >= FOR_EVER else format_instant(credential.not_after),
         },
         "server_time": format_instant(call.doors.clock()),
         "origin": call.doors.values.origin,
@@ -152,7 +153,7 @@ def _log(call: Call, origin: str) -> dict[str, object]:
 
 def _limits(call: Call, limits: Limits) -> dict[str, Any]:
     values = call.doors.values
-    standing = call.doors.quotas.left(call.partner.slug, limits)
+    standing = call.doors.quotas.standing(call.partner.slug, limits)
     return {
         "left": {one.name: {"left": one.left, "reset_seconds": one.reset} for one in standing},
         "events_per_second": limits.events_per_second,

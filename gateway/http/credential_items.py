@@ -3,13 +3,11 @@
 import hashlib
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from gateway.auth.public_key import load_key
 from gateway.instants import format_instant
-from partners.credential import FOR_EVER, Credential
-from partners.minting import SEALED
+from partners.credential import FOR_EVER, SEALED, Credential
 
 
 def credential_item(credential: Credential, now: int, used_at: int | None) -> dict[str, object]:
@@ -40,7 +38,7 @@ def _shown_as(credential: Credential) -> dict[str, object]:
     if credential.method == "message_signature":
         return {
             "key_id": credential.match,
-            "algorithm": _algorithm(credential.secret),
+            "algorithm": load_key(credential.secret).algorithm,
             "sha256": hashlib.sha256(credential.secret).hexdigest(),
         }
     if credential.method == "jwt":
@@ -58,11 +56,3 @@ def _certificate(credential: Credential) -> dict[str, object]:
         digests = [one.fingerprint(SHA256()).hex() for one in authorities]
         return {"uri": shown.removeprefix("uri:"), "ca_sha256": digests}
     return {"sha256": shown.removeprefix("sha256:")}
-
-
-def _algorithm(spki: bytes) -> str:
-    """The algorithm that follows from a key, by its name in RFC 9421."""
-    key = load_der_public_key(spki)
-    if isinstance(key, rsa.RSAPublicKey):
-        return "rsa-pss-sha512"
-    return "ecdsa-p256-sha256" if isinstance(key, ec.EllipticCurvePublicKey) else "ed25519"

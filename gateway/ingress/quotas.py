@@ -88,7 +88,7 @@ class Quotas:
         Raises:
             CallerError: `quota_exceeded`, with the header fields and how long to wait.
         """
-        standing = self._standing(partner, limits)
+        standing = self.standing(partner, limits)
         account = self._accounts.get(partner) if standing else None
         if account is None:
             yield Entry(None, 0.0)
@@ -107,11 +107,7 @@ class Quotas:
 
     def headers(self, partner: str, limits: Limits) -> dict[str, str]:
         """The header fields that tell a partner how it stands now."""
-        return rate_headers(self._standing(partner, limits))
-
-    def left(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
-        """How a partner stands now."""
-        return self._standing(partner, limits)
+        return rate_headers(self.standing(partner, limits))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tell and hear once a second until `stop`, and tell a last time."""
@@ -154,7 +150,8 @@ class Quotas:
                 account.taken -= taken
                 account.used = heard.used.get(partner, 0)
 
-    def _standing(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
+    def standing(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
+        """How a partner stands now: each of its limits."""
         most, size = limits.events_per_second, limits.bytes_per_day
         if most is None and size is None:
             return ()

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from audit.receipt import parse_receipt
 from audit.sender import verify_sender
-from gateway.auth.inbound_webhook import PUBLIC, SHARED, place_of_secret
 from gateway.bootstrap.ground import clock, entropy
 from gateway.http.app import make_apps
 from gateway.http.server import Server
@@ -31,7 +30,7 @@ from gateway.http.tls import make_dev_certificate, server_context
 from gateway.origin_evidence import Origin
 from gateway.units import Address
 from partners import store
-from partners.credential import Credential
+from partners.credential import RAW, SEALED, Credential, secret_place
 from tests.builders import CONTRACTS, House, make_doors
 from tests.signing import KINDS, Draft, credential_of, private_key, public_der, raw_signature
 from tests.world import running
@@ -116,10 +115,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             await house.issue(slug, "partner", slug)
         await house.issue("team", "team")
         sealed = {
-            one: world.parts.ground.vault.seal(SECRET, place_of_secret(one))
-            for one in ("crd_hook", "crd_lax")
+            one: world.parts.ground.vault.seal(SECRET, secret_place(one)) for one in ("crd_hook", "crd_lax")
         }
-        own = PUBLIC + HOOK_KEY.public_key().public_bytes_raw()
+        own = RAW + HOOK_KEY.public_key().public_bytes_raw()
         await insert(
             house,
             *(
@@ -129,10 +127,10 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             credential_of(
                 "crd_strict", "message_signature", public_der(private_key(ED25519)), partner="strict"
             ),
-            credential_of("crd_hook", "hmac", SHARED + sealed["crd_hook"]),
+            credential_of("crd_hook", "hmac", SEALED + sealed["crd_hook"]),
             credential_of("crd_own", "hmac", own),
             credential_of("crd_strict_own", "hmac", own, partner="strict"),
-            credential_of("crd_lax", "hmac", SHARED + sealed["crd_lax"], partner="bare"),
+            credential_of("crd_lax", "hmac", SEALED + sealed["crd_lax"], partner="bare"),
             credential_of("crd_bare", "message_signature", public_der(private_key(ED25519)), partner="bare"),
         )
         team = credential_of(
@@ -437,8 +435,8 @@ async def test_our_own_sides_signature_proves_the_caller_and_claims_no_origin(si
 
 
 async def test_a_shared_secret_alone_is_no_signature_of_the_senders(site: Site) -> None:
-    sealed = site.house.world.parts.ground.vault.seal(SECRET, place_of_secret("crd_strict_hook"))
-    await insert(site.house, credential_of("crd_strict_hook", "hmac", SHARED + sealed, partner="strict"))
+    sealed = site.house.world.parts.ground.vault.seal(SECRET, secret_place("crd_strict_hook"))
+    await insert(site.house, credential_of("crd_strict_hook", "hmac", SEALED + sealed, partner="strict"))
     body = b'{"order_id":"S-3","qty":1}'
     path, headers = hook(body, "crd_strict_hook")
     answer = await post(site, path, body, headers)

@@ -216,7 +216,7 @@ _ACCOUNT: Final[Mapping[str, Shape]] = {
         {
             "role": ROLE,
             "scopes": SCOPE_LIST,
-            "credential": record({"id": TEXT, "name": TEXT, "expires_at": INSTANT}),
+            "credential": record({"id": TEXT, "name": TEXT, "expires_at": maybe(INSTANT)}),
             "server_time": INSTANT,
             "origin": TEXT,
             "partner": maybe(record({"slug": TEXT, "name": TEXT, "state": TEXT})),

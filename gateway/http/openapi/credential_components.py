@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
+from gateway.auth.public_key import Algorithm
 from gateway.http.shapes import (
     DIGEST,
     FLAG,
@@ -39,7 +40,7 @@ _OF_KINDS: Final = {
     "reason": maybe(TEXT),
     "effective_by": INSTANT,
     "key_id": TEXT,
-    "algorithm": word("ed25519", "ecdsa-p256-sha256", "rsa-pss-sha512"),
+    "algorithm": word(*get_args(Algorithm)),
     "sha256": DIGEST,
     "uri": TEXT,
     "ca_sha256": listed(DIGEST),

@@ -265,6 +265,17 @@ def test_all_that_proved_a_request_were_used_once_nothing_is_owed() -> None:
     assert len(told) == 2
 
 
+def test_how_a_partner_stands_is_told_to_nobody_whose_body_proves_nothing() -> None:
+    def check(_: bytes) -> None:
+        raise CallerError("signature_invalid", "content-digest")
+
+    for owed, code in ((check, "signature_invalid"), (lambda _: None, "credential_invalid")):
+        found = identified(Proof(credential("hmac"), owed=owed), accept=("api_key",))
+        with pytest.raises(CallerError) as caught:
+            found.confirm(b"")
+        assert caught.value.code == code
+
+
 def test_an_origin_is_one_digest_over_all_its_parts() -> None:
     origins = [Origin("a", "k", b"ab", b"c"), Origin("a", "k", b"a", b"bc"), Origin("a", "kc", b"ab", b"")]
     assert len({one.sha256() for one in origins}) == 3

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from gateway.auth.inbound_webhook import PUBLIC, SHARED, InboundWebhooks, place_of_secret
+from gateway.auth.inbound_webhook import InboundWebhooks
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
 from gateway.origin_evidence import Origin
 from gateway.standard_webhooks import format_secret
 from gateway.vault import MasterKey, Vault
-from partners.credential import Credential
+from partners.credential import RAW, SEALED, Credential, secret_place
 from partners.directory import Directory
 from tests.signing import credential_of
 
@@ -33,12 +33,12 @@ VAULT = Vault(MasterKey({1: b"m" * 32}), os.urandom)
 
 
 def shared(credential_id: str = "crd_hook", **changes: Any) -> Credential:
-    sealed = VAULT.seal(SECRET, place_of_secret(credential_id))
-    return credential_of(credential_id, "hmac", SHARED + sealed, **changes)
+    sealed = VAULT.seal(SECRET, secret_place(credential_id))
+    return credential_of(credential_id, "hmac", SEALED + sealed, **changes)
 
 
 def public(credential_id: str = "crd_own", **changes: Any) -> Credential:
-    return credential_of(credential_id, "hmac", PUBLIC + KEY.public_key().public_bytes_raw(), **changes)
+    return credential_of(credential_id, "hmac", RAW + KEY.public_key().public_bytes_raw(), **changes)
 
 
 def v1(body: bytes = BODY, *, secret: bytes = SECRET, at: int = AT, message_id: str = "msg_1") -> str:

@@ -13,7 +13,7 @@ def test_a_new_contract_explains_itself_and_has_no_problem(shell: Shell, tmp_pat
         str(tmp_path / name) for name in ("acme.yaml", "schemas/order_placed.avsc", "contract.schema.json")
     )
     looked = shell.run("contract", "lint", str(tmp_path / "acme.yaml"))
-    assert (looked.code, looked.out) == (0, "acme.yaml: acme, 1 files: no problem found\n")
+    assert (looked.code, looked.out) == (0, "acme.yaml: acme, with 1 file: no problem found\n")
     again = shell.run("contract", "init", "acme", "--dir", str(tmp_path))
     assert again.code == 2
     assert "nothing was written" in again.err

@@ -160,7 +160,7 @@ async def test_bytes_of_a_day_are_counted_over_processes_and_restarts(database: 
     await one.exchange()
     await two.exchange()
     await one.exchange()
-    assert [limit.left for limit in one.left("acme", BYTES)] == [100]
+    assert [limit.left for limit in one.standing("acme", BYTES)] == [100]
     later = quotas(database, clock, "three")
     sent(later, BYTES)
     await later.exchange()
