@@ -4,11 +4,10 @@ What the process has not written yet is lost with it if it is killed: half a min
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from sqlalchemy import Dialect, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from gateway.database import Database
@@ -17,6 +16,11 @@ from gateway.rows import CredentialUseRow
 
 WRITE_SECONDS = 30.0
 _CHUNK = 500
+_KEEP = text(
+    "INSERT INTO gateway_credential_use (credential, used_at) VALUES (:credential, :used_at)"
+    " ON CONFLICT (credential) DO UPDATE SET used_at = excluded.used_at"
+    " WHERE gateway_credential_use.used_at < excluded.used_at"
+)
 
 
 class CredentialUses:
@@ -75,17 +79,7 @@ class CredentialUses:
 def save(session: Session, used: Mapping[str, int]) -> None:
     """Keep the later of what is there and what is given. In the order of the keys: others write too."""
     rows = [{"credential": one, "used_at": at} for one, at in sorted(used.items())]
-    insert = _insert(session.get_bind().dialect)
-    statement = insert(CredentialUseRow)
-    later = statement.excluded.used_at
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["credential"],
-            set_={"used_at": later},
-            where=col(CredentialUseRow.used_at) < later,
-        ),
-        rows,
-    )
+    session.execute(_KEEP, rows)
 
 
 def load(session: Session, ids: list[str]) -> dict[str, int]:
@@ -96,7 +90,3 @@ def load(session: Session, ids: list[str]) -> dict[str, int]:
         columns = (col(CredentialUseRow.credential), col(CredentialUseRow.used_at))
         found.update((one, at) for one, at in session.execute(select(*columns).where(chosen)))
     return found
-
-
-def _insert(dialect: Dialect) -> Callable[[type[CredentialUseRow]], "sqlite.Insert | postgresql.Insert"]:
-    return postgresql.insert if dialect.name == "postgresql" else sqlite.insert

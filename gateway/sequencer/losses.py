@@ -13,7 +13,6 @@ from gateway.sequencer.orphans import (
     ORPHANS_AT_ONCE,
     Gone,
     find_orphans,
-    find_strays,
     words_of,
     words_of_strays,
 )
@@ -62,11 +61,13 @@ class Losses:
 async def look_for(
     database: Database,
     gone: Sequence[Gone],
-    reached: Mapping[Plot, int] | None = None,
+    others: Mapping[Plot, int] | None = None,
     *,
     limit: int = ORPHANS_AT_ONCE,
 ) -> Losses:
-    """Find the accepted events among what is gone, `limit` at most of each, and those behind `reached`.
+    """Find the accepted events among what is gone, `limit` at most of each, and those of `others`.
+
+    `others`: plots that lost nothing as far as is known, and how far each was read.
 
     Raises:
         StoreError: the database is away.
@@ -74,11 +75,13 @@ async def look_for(
     losses = Losses(gone)
     for one in gone:
         place = (one.plot.topic, one.plot.partition)
-        losses.orphans[place] = await database.read(partial(find_orphans, gone=one, limit=limit))
+        reached = {one.plot: 0 if one.hole is None else one.hole[1]}
+        found = await database.read(partial(find_orphans, reached=reached, limit=limit))
+        losses.orphans[place] = found.get(one.plot, [])
         if len(losses.orphans[place]) < limit:
             losses.complete[place] = one
-    if reached:
-        losses.strays = await database.read(partial(find_strays, reached=reached, limit=limit))
+    if others:
+        losses.strays = await database.read(partial(find_orphans, reached=others, limit=limit))
     return losses
 
 

@@ -3,10 +3,10 @@
 A receipt was given for each, and its claim still holds it: the log gets its entry from there. What is lost is
 the record, for whoever reads the topic; that is said, and nothing here brings it back.
 
-Two looks find them. One goes for what is known to be gone: a hole, or a former topic. The other goes round
-all the time and takes the rule by its other end: the sequencer moves over a record and marks its claim in one
-transaction, so a confirmed claim without an entry lies ahead of where it reads, or its record will never be
-read. That one finds what is confirmed after its topic was settled, however late.
+One rule finds them: the sequencer moves over a record and marks its claim in one transaction, so a confirmed
+claim without an entry lies ahead of where its topic is read, or its record will never be read. It is asked
+where records are known to be gone, and of all plots now and then: an event may be confirmed long after its
+topic was settled.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Integer,
     Row,
     Select,
@@ -33,7 +32,6 @@ from sqlmodel import Session, col
 from audit.entry import draft_entry
 from audit.receipt import parse_receipt
 from gateway.broker.port import Position
-from gateway.errors import BugError
 from gateway.rows import ClaimRow, PositionRow
 from gateway.sequencer.sighting import Accepted
 from gateway.sequencer.territory import Plot
@@ -69,37 +67,20 @@ class Gone:
     hole: tuple[int, int] | None
 
 
-def find_orphans(session: Session, gone: Gone, *, limit: int = ORPHANS_AT_ONCE) -> list[Accepted]:
-    """Acknowledged events among what is gone that have no entry yet, oldest first."""
-    plot = gone.plot
-    rows = session.execute(
-        select(*_COLUMNS)
-        .where(
-            col(ClaimRow.topic) == plot.topic,
-            col(ClaimRow.partition) == plot.partition,
-            _UNLOGGED,
-            _is_within(gone),
-        )
-        .order_by(col(ClaimRow.at), col(ClaimRow.ref))
-        .limit(limit)
-    )
-    return list(map(_accepted, rows))
-
-
-def find_strays(
+def find_orphans(
     session: Session, reached: Mapping[Plot, int], *, limit: int = ORPHANS_AT_ONCE
 ) -> dict[Plot, list[Accepted]]:
-    """Acknowledged events of these plots without an entry whose records will not be read any more.
+    """Acknowledged events of these plots, oldest first, that have no entry and whose records will not be read.
 
-    `reached`: how far each was read, as it is stored. Those of a former topic are among them: where the
-    present one holds their records after all, they will be found to have their entries. `limit`: about how
-    many, in all.
+    `reached`: how far each was read, as it is stored, or where reading will go on. Those of a former topic are
+    among them: where the present one holds their records after all, they will be found to have their entries.
+    `limit`: about how many, in all.
     """
     plots = {(plot.topic, plot.partition): plot for plot in reached}
     given = [(plot.topic, plot.partition, plot.topic_id, offset) for plot, offset in reached.items()]
     found: dict[Plot, list[Accepted]] = {}
     for start in range(0, len(given), _PLOTS_AT_ONCE):
-        rows = session.execute(_strays(given[start : start + _PLOTS_AT_ONCE]).limit(limit)).all()
+        rows = session.execute(_behind(given[start : start + _PLOTS_AT_ONCE]).limit(limit)).all()
         for row in rows:
             found.setdefault(plots[row.topic, row.partition], []).append(_accepted(row))
         limit -= len(rows)
@@ -108,7 +89,7 @@ def find_strays(
     return found
 
 
-def _strays(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
+def _behind(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
     """Three ranges of one index for each plot: whatever waits to be read lies in none of them."""
     plots = values(
         column("topic", String),
@@ -126,8 +107,8 @@ def _strays(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
     )
     there = and_(col(ClaimRow.topic) == reach.topic, col(ClaimRow.partition) == reach.partition, _UNLOGGED)
     parts = [select(*_COLUMNS, col(ClaimRow.at)).where(there, within) for within in ranges]
-    strays = union_all(*parts).subquery()
-    return select(strays).order_by(strays.c.at, strays.c.ref)
+    found = union_all(*parts).subquery()
+    return select(found).order_by(found.c.at, found.c.ref)
 
 
 def _accepted(row: Row[Any]) -> Accepted:
@@ -188,13 +169,3 @@ def words_of_strays(plot: Plot, count: int) -> str:
         "not be read any more: the topic was deleted, or cut, while they were being accepted. They have "
         "their entries now, made from their claims; whoever reads the topic has to get them from the sender"
     )
-
-
-def _is_within(gone: Gone) -> ColumnElement[bool]:
-    if gone.hole is None:
-        return col(ClaimRow.topic_id) != gone.plot.topic_id
-    first, end = gone.hole
-    if first > end:
-        raise BugError(f"a hole from {first} to {end} is none")
-    offset = col(ClaimRow.offset)
-    return and_(col(ClaimRow.topic_id) == gone.plot.topic_id, offset >= first, offset < end)
