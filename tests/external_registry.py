@@ -1,6 +1,5 @@
 """A gateway's own registry over HTTP, as the external registry of other gateways in this process."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from gateway.http.app import make_apps
 from gateway.http.server import Server
 from gateway.units import parse_address
 from tests.builders import House, open_house
+from tests.serving import serving
 
 
 @dataclass
@@ -74,12 +74,5 @@ async def open_library(folder: Path) -> AsyncIterator[Library]:
     async with open_house(folder, partners=()) as house:
         library = Library(house, make_apps(house.doors)[1])
         server = Server(library, parse_address("127.0.0.1:0"))
-        await server.listen()
-        library.port = server.port
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.run(stop))
-            try:
-                yield library
-            finally:
-                stop.set()
+        async with serving(server) as library.port:
+            yield library

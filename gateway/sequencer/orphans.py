@@ -70,11 +70,11 @@ class Gone:
 def find_orphans(
     session: Session, reached: Mapping[Plot, int], *, limit: int = ORPHANS_AT_ONCE
 ) -> dict[Plot, list[Accepted]]:
-    """Acknowledged events of these plots, oldest first, that have no entry and whose records will not be read.
+    """Acknowledged events of these plots, oldest first, without an entry whose records nobody will read.
 
-    `reached`: how far each was read, as it is stored, or where reading will go on. Those of a former topic are
-    among them: where the present one holds their records after all, they will be found to have their entries.
-    `limit`: about how many, in all.
+    `reached`: how far each was read, as it is stored, or where reading will go on. Those of a former topic
+    are among them: where the present one holds their records after all, they will be found to have their
+    entries. `limit`: about how many, in all.
     """
     plots = {(plot.topic, plot.partition): plot for plot in reached}
     given = [(plot.topic, plot.partition, plot.topic_id, offset) for plot, offset in reached.items()]

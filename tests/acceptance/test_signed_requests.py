@@ -1,6 +1,5 @@
 """Signed requests and webhooks over real HTTPS, with a proxy's Host: the gateway's origin is another name."""
 
-import asyncio
 import base64
 import gzip
 import hashlib
@@ -32,6 +31,7 @@ from gateway.units import Address
 from partners import store
 from partners.credential import RAW, SEALED, Credential, secret_place
 from tests.builders import CONTRACTS, House, make_doors
+from tests.serving import serving
 from tests.signing import KINDS, Draft, credential_of, private_key, public_der, raw_signature
 from tests.world import running
 
@@ -89,15 +89,9 @@ async def served(house: House, folder: Path) -> AsyncIterator[Site]:
     """The private application, which has every route, on a port of this machine."""
     certificate, key = make_dev_certificate(folder / "tls", now=clock(), entropy=entropy)
     server = Server(make_apps(house.doors)[1], Address("127.0.0.1", 0), tls=server_context(certificate, key))
-    await server.listen()
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.run(stop))
-        try:
-            trusted = ssl.create_default_context(cafile=str(certificate))
-            yield Site(house, f"https://127.0.0.1:{server.port}", trusted)
-        finally:
-            stop.set()
+    async with serving(server) as port:
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        yield Site(house, f"https://127.0.0.1:{port}", trusted)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -16,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.http.framing import HEADER_BYTES, HEADERS, REQUEST_LINE_BYTES, StrictProtocol
 from gateway.http.server import Server
 from gateway.units import Address
+from tests.serving import serving
 
 GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: localhost\r\n"
@@ -28,22 +28,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await Response(f"{scope['path']} {len(body)} {len(scope['headers'])}")(scope, receive, send)
 
 
-@asynccontextmanager
-async def served() -> AsyncIterator[int]:
-    server = Server(echo, Address("127.0.0.1", 0))
-    await server.listen()
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.run(stop))
-        try:
-            yield server.port
-        finally:
-            stop.set()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def port() -> AsyncIterator[int]:
-    async with served() as bound:
+    async with serving(Server(echo, Address("127.0.0.1", 0))) as bound:
         yield bound
 
 
@@ -206,13 +193,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     "raw", [b"", b"GET /a HT", b"GET /a HTTP/1.1\r\nHost: a\r\n", POST + b"Content-Length: 3\r\n\r\nab"]
 )
 async def test_slow_senders_are_shown_out(raw: bytes) -> None:
-    async with served() as port:
+    async with serving(Server(echo, Address("127.0.0.1", 0))) as port:
         refused(await exchange(port, raw, end=False))
 
 
 @pytest.mark.usefixtures("quick")
 async def test_an_idle_connection_is_kept_beyond_the_time_for_a_header() -> None:
-    async with served() as port:
+    async with serving(Server(echo, Address("127.0.0.1", 0))) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
             writer.write(GET)
@@ -240,7 +227,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\nX-A: b\r\n\r\n3\r\nabc\r\n0\r\n
     )
 )
 async def test_any_changed_byte_is_an_answer_or_a_closed_connection(requests: list[bytes]) -> None:
-    async with served() as port:
+    async with serving(Server(echo, Address("127.0.0.1", 0))) as port:
         for raw in requests:
             answer = await exchange(port, raw)
             assert answer == b"" or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))

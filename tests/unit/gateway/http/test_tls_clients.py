@@ -5,7 +5,6 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from partners import store
 from partners.credential import DAY_MS, Credential
 from tests.authorities import CLIENT, SERVER, Made, asking, make, uris
 from tests.builders import CONTRACTS, House, open_house
+from tests.serving import serving
 from tests.world import OPERATOR
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -97,18 +97,6 @@ async def asked(client: httpx.AsyncClient) -> tuple[int, str]:
     return answer.status_code, answer.json().get("code", answer.json().get("partner", ""))
 
 
-@asynccontextmanager
-async def served(server: Server) -> AsyncIterator[int]:
-    await server.listen()
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.run(stop))
-        try:
-            yield server.port
-        finally:
-            stop.set()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
     folder = tmp_path_factory.mktemp("tls")
@@ -120,7 +108,7 @@ async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
         known = KnownClients(lambda: house.world.parts.catalog.current.directory, clock)
         certificates = Certificates(cert, key, client_ca=folder / "agreed.pem", clients=known)
         server = Server(make_apps(house.doors)[1], Address("127.0.0.1", 0), tls=certificates.context)
-        async with served(server) as port:
+        async with serving(server) as port:
             made = Door(house, certificates, folder, port, cert)
             await made.register("uri:urn:acme", ROOT.pem)
             await made.register("uri:urn:globex", MIDDLE.pem, "globex")
@@ -309,7 +297,7 @@ async def test_the_application_is_shown_the_certificates_under_uvloop(tmp_path: 
 
     async def run() -> list[list[str]]:
         answers = []
-        async with served(Server(tell, Address("127.0.0.1", 0), tls=live)) as port:
+        async with serving(Server(tell, Address("127.0.0.1", 0), tls=live)) as port:
             for clients in ((), (ROOT.der,)):
                 live.now = server_context(cert, key, clients)
                 for files in (None, (file, client_key)):
