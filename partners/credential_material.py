@@ -254,6 +254,10 @@ def _certificates(text: str, what: str, *, most: int) -> list[x509.Certificate]:
             raise CredentialMaterialError(f"{what} must be PEM blocks CERTIFICATE")
         with reading(what):
             one = x509.load_der_x509_certificate(der)
+            if one.serial_number <= 0:
+                raise CredentialMaterialError(
+                    f"{what} has a serial number that is not positive: have one issued that has (RFC 5280)"
+                )
             if not _is_strong(one.public_key()):
                 raise CredentialMaterialError(f"{what} has a key that is too weak: use {KEYS}, or stronger")
             found.append(one)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 
 from partners.errors import CredentialMaterialError
 
@@ -73,6 +74,8 @@ def reading(what: str) -> Iterator[None]:
         raise
     except (
         ArithmeticError,
+        # Where warnings are errors; the library is about to refuse these itself.
+        CryptographyDeprecationWarning,
         LookupError,
         TypeError,
         UnsupportedAlgorithm,

@@ -177,7 +177,14 @@ def _ingress(
     step: Step,
 ) -> tuple[Ingress, TakeOvers]:
     settings = ground.settings
-    publisher = Publisher(broker=broker, catalog=catalog, writes=writes, origin=settings.origin, step=step)
+    publisher = Publisher(
+        broker=broker,
+        catalog=catalog,
+        writes=writes,
+        origin=settings.origin,
+        lease_seconds=lambda: settings.claims.lease / 1000,
+        step=step,
+    )
     takeovers = TakeOvers(
         database=ground.database,
         writes=writes,

@@ -237,6 +237,7 @@ class Ingress:
             for number, one in enumerate(outcomes)
             if isinstance(one, Prepared) and number not in twins
         }
+        since = asyncio.get_running_loop().time()
         taken = await self.book.take(list(prepared.values()), whole=whole)
         if isinstance(taken, Failed):
             return [taken] * len(outcomes)
@@ -247,7 +248,7 @@ class Ingress:
         if whole and any(isinstance(one, Refused) for one in taken):
             return _held_back(outcomes)
         claims = {number: one for number, one in enumerate(outcomes) if isinstance(one, Found)}
-        settled = await self._settle(claims, prepared, deadline)
+        settled = await self._settle(claims, prepared, since, deadline)
         for number, outcome in settled.items():
             outcomes[number] = outcome
         for number, first in twins.items():
@@ -258,12 +259,12 @@ class Ingress:
         return [failed] * len(final) if failed is not None else final
 
     async def _settle(
-        self, claims: dict[int, Found], prepared: Mapping[int, Prepared], deadline: float
+        self, claims: dict[int, Found], prepared: Mapping[int, Prepared], since: float, deadline: float
     ) -> dict[int, Outcome]:
         mine = [one.claim for one in claims.values() if one.mine]
         waiting = [one for one in claims.values() if not one.mine and one.claim.state == "unconfirmed"]
         fates = {
-            **await self.publisher.publish(mine, deadline),
+            **await self.publisher.publish(mine, deadline, since=since),
             **(await self.takeovers.settle(waiting, deadline) if waiting else {}),
         }
         outcomes: dict[int, Outcome] = {}

@@ -20,7 +20,6 @@ from audit.evidence import Evidence
 from audit.log import submit
 from gateway.broker.port import Position
 from gateway.database import clock
-from gateway.errors import StoreError
 from gateway.event import Content, Direction, EventKey
 from gateway.ingress.claim_leases import abandon, give_back, take_over
 from gateway.record import Framing
@@ -28,7 +27,6 @@ from gateway.rows import ClaimRow
 
 MAX_CLOCK_DIFFERENCE_MS = 5_000
 _CHUNK = 500
-_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,33 +184,20 @@ def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> 
     """Insert where nobody was first, then read back who holds each ref: row counts say nothing.
 
     Rows go in sorted by key: unsorted overlapping groups deadlock on PostgreSQL. A claim of another process
-    may be in the way of the insertion, and be abandoned before it is read: then it is ours to try again.
-
-    Raises:
-        StoreError: that went on and on; nothing is stored.
+    may be in the way of the insertion, and be abandoned before it is read. It is not ours then, and found as
+    if it were there: to insert once more what comes before that which we hold already would be a deadlock,
+    and whoever waits for it hears soon that it is gone.
     """
     until = now + lease_ms
-    mine: set[str] = set()
-    others: dict[bytes, Claim] = {}
-    missing = sorted(claims, key=lambda claim: claim.ref)
-    for _ in range(_TRIES):
-        insert_new_rows(session, ClaimRow, [_to_row(claim, until) for claim in missing])
-        held = dict(
-            find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=[c.ref for c in missing])
-        )
-        mine |= {claim.receipt for claim in missing if held.get(claim.ref) == claim.receipt}
-        others |= read(session, [claim.ref for claim in missing if claim.receipt not in mine])
-        missing = [claim for claim in missing if claim.receipt not in mine and claim.ref not in others]
-        if not missing:
-            break
-    else:
-        raise StoreError(
-            "store_unavailable", "other processes claim and abandon the same events all the time"
-        )
+    rows = sorted(claims, key=lambda claim: claim.ref)
+    insert_new_rows(session, ClaimRow, [_to_row(claim, until) for claim in rows])
+    held = dict(find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=[c.ref for c in rows]))
+    mine = {claim.receipt for claim in rows if held.get(claim.ref) == claim.receipt}
+    others = read(session, [claim.ref for claim in rows if claim.receipt not in mine])
     return [
         Found(replace(claim, lease_until=until), mine=True, now=now)
         if claim.receipt in mine
-        else Found(others[claim.ref], mine=False, now=now)
+        else Found(others.get(claim.ref, replace(claim, lease_until=until)), mine=False, now=now)
         for claim in claims
     ]
 

@@ -27,6 +27,9 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 
 _Answer = Stored | Refused | Unknown
 
+_BEGIN_BY: Final = 0.5
+"""Of a lease: later no append begins, so that none is under way when somebody else may take the claim over."""
+
 _SORTING_SECONDS: Final = 1.0
 """For finding out which of many records is too large."""
 
@@ -36,13 +39,14 @@ class Publisher:
     """Publishes claimed events; an append goes on to its end even when nobody waits for it any more.
 
     `spawn` is set while the owner runs: background work belongs to its task group. `trouble`: what an
-    operator has to know of the topics.
+    operator has to know of the topics. `lease_seconds`: how long a claim is its attempt's, now.
     """
 
     broker: Broker
     catalog: Catalog
     writes: GroupCommit[Write, Answer]
     origin: str
+    lease_seconds: Callable[[], float]
     step: Callable[[str], None]
     spawn: Spawn | None = field(default=None, init=False)
     trouble: TopicTrouble = field(init=False)
@@ -53,9 +57,12 @@ class Publisher:
         self.trouble = TopicTrouble(self.broker.max_record_bytes)
 
     async def publish(
-        self, claims: Sequence[Claim], deadline: float, *, own: bool = True
+        self, claims: Sequence[Claim], deadline: float, *, since: float, own: bool = True
     ) -> Mapping[bytes, Fate]:
         """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock).
+
+        `since`: before their leases began (the loop's clock). What was held up since then, by a process that
+        stood still or a host that is overloaded, is not produced: somebody else may be producing it.
 
         `own`: this attempt made the claims, so that one whose record is refused for certain is deleted. The
         first attempt of a claim that was taken over may still appear on the topic: that claim stays, and the
@@ -67,7 +74,7 @@ class Publisher:
             unknown = Failed("overloaded", "The gateway is stopping; repeat the same request.")
             return {claim.ref: unknown for claim in claims}
         answer: asyncio.Future[Mapping[bytes, Fate]] = asyncio.get_running_loop().create_future()
-        self.spawn(self._append(claims, answer, own=own))
+        self.spawn(self._append(claims, answer, since=since, own=own))
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(answer)
@@ -79,10 +86,15 @@ class Publisher:
             return {claim.ref: late for claim in claims}
 
     async def _append(
-        self, claims: Sequence[Claim], answer: asyncio.Future[Mapping[bytes, Fate]], *, own: bool
+        self,
+        claims: Sequence[Claim],
+        answer: asyncio.Future[Mapping[bytes, Fate]],
+        *,
+        since: float,
+        own: bool,
     ) -> None:
         try:
-            fates = await self._produce(claims)
+            fates = await self._produce(claims, since)
         except Exception as error:
             if not answer.cancelled():
                 answer.set_exception(error)
@@ -92,12 +104,16 @@ class Publisher:
             answer.set_result(fates)
         await self._settle(claims, fates, own=own)
 
-    async def _produce(self, claims: Sequence[Claim]) -> dict[bytes, Fate]:
+    async def _produce(self, claims: Sequence[Claim], since: float) -> dict[bytes, Fate]:
         records = []
-        begun = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         for claim in claims:
             records.append(make_record(claim, await self.catalog.version(claim.schema_id), self.origin))
             begun = await take_turns(begun)
+        if loop.time() >= since + self.lease_seconds() * _BEGIN_BY:
+            late = Failed("overloaded", "The gateway was held up for too long; repeat the same request.")
+            return {claim.ref: late for claim in claims}
         results = await self._sort_out(records, await self.broker.append(records))
         self._learn(records, results)
         self.step("inbound.3.produced")

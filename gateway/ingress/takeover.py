@@ -49,10 +49,11 @@ class TakeOvers:
             StoreError: the database is away.
             OverloadedError: too many writes wait.
         """
+        since = asyncio.get_running_loop().time()
         ours = await self._take([one for one in found if one.claim.lease_until < one.now])
-        fates = await self._publish_again(ours, deadline)
+        fates = await self._publish_again(ours, since, deadline)
         held = {claim.ref for claim in ours}
-        waiting = [one.claim.ref for one in found if one.claim.ref not in held]
+        waiting = {one.claim.ref: one.claim.receipt for one in found if one.claim.ref not in held}
         return {**fates, **await self._wait(waiting, deadline)}
 
     async def _take(self, late: Sequence[Found]) -> list[Claim]:
@@ -68,7 +69,7 @@ class TakeOvers:
         claims = [one.claim for one in late if one.claim.ref in answer]
         return [replace(claim, lease_until=answer[claim.ref]) for claim in claims]
 
-    async def _publish_again(self, ours: Sequence[Claim], deadline: float) -> dict[bytes, Fate]:
+    async def _publish_again(self, ours: Sequence[Claim], since: float, deadline: float) -> dict[bytes, Fate]:
         if not ours:
             return {}
         refs = [claim.ref for claim in ours]
@@ -86,7 +87,7 @@ class TakeOvers:
         }
         missing = [claim for ref, claim in now.items() if ref not in fates]
         fates |= {ref: _in_flight() for ref in refs if ref not in now}
-        return {**fates, **await self.publisher.publish(missing, deadline, own=False)}
+        return {**fates, **await self.publisher.publish(missing, deadline, since=since, own=False)}
 
     async def _look(self, ours: Sequence[Claim], deadline: float) -> Mapping[bytes, Claim] | Failed:
         """The claims as they are once the sequencer has read all that was on their partitions."""
@@ -128,19 +129,22 @@ class TakeOvers:
                 return False
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
-    async def _wait(self, refs: Sequence[bytes], deadline: float) -> dict[bytes, Fate]:
+    async def _wait(self, receipts: Mapping[bytes, str], deadline: float) -> dict[bytes, Fate]:
+        """By ref, where the claims with these receipts are: one made anew meanwhile has another receipt."""
         loop = asyncio.get_running_loop()
         until = min(deadline, loop.time() + self.wait_seconds)
         fates: dict[bytes, Fate] = {}
-        waiting = list(refs)
+        waiting = list(receipts)
         while waiting:
             claims = await self.database.read(partial(_read_all, refs=tuple(waiting)))
-            fates.update((ref, one.position) for ref, one in claims.items() if one.position is not None)
-            waiting = [ref for ref in waiting if ref not in fates]
+            same = {ref: one for ref, one in claims.items() if one.receipt == receipts[ref]}
+            fates.update((ref, one.position) for ref, one in same.items() if one.position is not None)
+            # One that is gone was given back: its repeat makes it anew.
+            waiting = [ref for ref in same if ref not in fates]
             if not waiting or loop.time() + _LOOK_AGAIN_SECONDS >= until:
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        return {**fates, **{ref: _in_flight() for ref in waiting}}
+        return {**{ref: _in_flight() for ref in receipts}, **fates}
 
 
 def _read_all(session: Session, refs: tuple[bytes, ...]) -> Mapping[bytes, Claim]:

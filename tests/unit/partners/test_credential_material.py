@@ -229,6 +229,13 @@ def is_read_or_refused(text: str) -> None:
             continue
 
 
+def test_a_certificate_whose_serial_number_is_negative_is_refused() -> None:
+    der = bytearray(LEAF.der)
+    der[der.index(b"\xa0\x03\x02\x01\x02\x02") + 7] = 0x9E  # behind the version, v3, and the length
+    with pytest.raises(CredentialMaterialError, match="serial number|cannot be read"):
+        read_certificate(block("CERTIFICATE", bytes(der)))
+
+
 @given(st.text(max_size=200), st.sampled_from(["", "whsec_", "whpk_", "{", "-----BEGIN PUBLIC KEY-----\n"]))
 def test_any_text_is_read_or_refused(text: str, prefix: str) -> None:
     is_read_or_refused(prefix + text)

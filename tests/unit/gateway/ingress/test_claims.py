@@ -174,7 +174,7 @@ def test_more_refs_than_a_statement_takes_are_read(session: Session) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("at", ["INSERT INTO gateway_claim", "SELECT ref, receipt FROM gateway_claim"])
-def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_ours(
+def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_not_ours_and_not_waited_for(
     postgres_server: PostgresServer, at: str
 ) -> None:
     with postgres_server.database() as url:
@@ -193,8 +193,9 @@ def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_ours(
         with here.begin() as session:
             event.listen(session.get_bind(), "after_cursor_execute", abandon)
             other = claim(session, "B")
-            mine, second = taken(*write(session, Take((claim(session, salt=b"\x01"), other))))
-        assert (mine.mine, second.mine) == (True, True)
+            first, second = taken(*write(session, Take((claim(session, salt=b"\x01"), other))))
+            assert first.claim.ref not in read(session, [first.claim.ref])
+        assert (first.mine, second.mine) == (False, True)
         here.close()
         there.close()
     assert len(seen) == 1

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,30 @@ async def test_what_the_broker_finds_too_large_is_the_senders_to_change(
         assert isinstance(one, Refused)
         assert one.code == "event_too_large"
         assert await claims(world) == 0
+
+
+async def test_an_attempt_that_was_held_up_gives_the_claim_back_and_produces_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    held_up = 0.3
+    broker = WilfulBroker(tmp_path)
+
+    def step(name: str) -> None:
+        if name == "inbound.2.claimed":
+            time.sleep(held_up)  # the process stands still: its loop too
+
+    flags = {"claims.lease": "500ms"}
+    async with running(tmp_path, url=database_url, broker=broker, flags=flags, step=step) as world:
+        await world.apply()
+        (failed,) = await world.send(A)
+        assert isinstance(failed, Failed)
+        assert failed.code == "overloaded"
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+        assert await claims(world) == 0
+        held_up = 0.0
+        (one,) = await world.send(A)
+        assert isinstance(one, Accepted)
+        assert not one.duplicate
 
 
 async def test_an_unknown_outcome_keeps_the_claim(tmp_path: Path, database_url: str) -> None:

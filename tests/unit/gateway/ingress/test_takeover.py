@@ -1,4 +1,5 @@
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,45 @@ async def test_a_lost_event_is_taken_over_in_order_and_published_once(
         inbound = [step for step in steps if step.startswith("inbound.3")]
         assert inbound == ["inbound.3.taken_over", "inbound.3.produced"]
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+
+
+async def test_who_took_over_and_was_held_up_leaves_it_to_the_next(tmp_path: Path, database_url: str) -> None:
+    held_up = 0.3
+    broker = WilfulBroker(tmp_path)
+
+    def step(name: str) -> None:
+        if name == "inbound.3.taken_over":
+            time.sleep(held_up)  # the process stands still: its loop too
+
+    flags = {"claims.lease": "500ms"}
+    async with running(tmp_path, url=database_url, broker=broker, flags=flags, step=step) as world:
+        await world.apply()
+        broker.fates = ["lose"]
+        await world.send(A)
+        await expire(world)
+        (failed,) = await world.send(A)
+        assert isinstance(failed, Failed)
+        assert failed.code == "overloaded"
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+        held_up = 0.0
+        (again,) = await world.send(A)
+        while isinstance(again, Failed):
+            (again,) = await world.send(A)
+        assert isinstance(again, Accepted)
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+
+
+async def test_a_claim_that_was_made_anew_meanwhile_is_another_receipts(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(A)
+        seen = await found(world)
+        given_back = replace(seen, claim=replace(seen.claim, receipt="another", state="unconfirmed"))
+        deadline = asyncio.get_running_loop().time() + 1
+        fates = await world.parts.recovery.takeovers.settle([given_back], deadline)
+        assert isinstance(fates[REF], Failed)
 
 
 async def test_what_is_on_the_topic_already_is_not_published_again(tmp_path: Path, database_url: str) -> None:
