@@ -28,7 +28,7 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 _Answer = Stored | Refused | Unknown
 
 _BEGIN_BY: Final = 0.5
-"""Of a lease: later no append begins, so that none is under way when somebody else may take the claim over."""
+"""Of a lease: no append begins later, so that none is under way when another may take the claim over."""
 
 _SORTING_SECONDS: Final = 1.0
 """For finding out which of many records is too large."""
