@@ -30,7 +30,7 @@ from gateway.broker.kafka_errors import (
 )
 from gateway.broker.kafka_pulse import MANY_AWAY, KafkaPulse, Place
 from gateway.broker.kafka_reader import KafkaReader
-from gateway.broker.kafka_settings import admin_settings, patience, producer_settings, reader_settings
+from gateway.broker.kafka_settings import admin_settings, producer_settings, reader_settings
 from gateway.broker.kafka_topics import KafkaTopics
 from gateway.broker.kafka_trouble import KafkaTrouble
 from gateway.broker.kafka_watch import KafkaWatch
@@ -243,7 +243,7 @@ class KafkaBroker:
     def reader(self, *, patience_ms: int = 0) -> KafkaReader:
         """A new reader with nothing assigned."""
         try:
-            reader = KafkaReader({**self._reading, **patience(patience_ms)}, self._watch)
+            reader = KafkaReader(self._reading, self._watch, patience_ms=patience_ms)
         except KafkaException as error:
             raise broker_error(error_of(error), "opening a reader") from error
         self._readers.add(reader)

@@ -3,12 +3,15 @@
 librdkafka is called on one thread of the reader's own, in a job for each poll. The job's result is kept until
 a poll takes it, so that a cancelled poll loses nothing. Each assignment has a generation: what was fetched
 under an older one is dropped.
+
+librdkafka asks over all its partitions each time, which costs some 10 us a partition, most of it at Kafka. A
+reader of very many lets records wait for each other, the longer the more there are.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +19,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from gateway.broker.kafka_errors import Local, broker_error, error_of, grant, is_for_operator
+from gateway.broker.kafka_settings import patience
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
     UNREADABLE_HEADERS,
@@ -34,6 +38,10 @@ Key = tuple[str, int]
 
 _SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop waiting
 _BOUNDS_SECONDS: Final = 1.0
+_MANY_PARTITIONS: Final = 400
+_WAIT_MS_EACH: Final = 0.1
+"""Of so many, a record waits so long for each: asking takes a tenth of a core then, at rest too."""
+_LONGEST_WAIT_MS: Final = 500
 _REST_SECONDS: Final = 1.0
 """Before a partition is asked for again that our user may not read."""
 
@@ -59,13 +67,23 @@ class _Fetched:
 class KafkaReader:
     """A reader of Kafka; see `gateway.broker.port.Reader`."""
 
-    def __init__(self, settings: Mapping[str, Any], watch: KafkaWatch) -> None:
-        """`watch` tells when a topic is no longer the one assigned.
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        watch: KafkaWatch,
+        *,
+        patience_ms: int = 0,
+        make: Callable[[dict[str, Any]], Consumer] = Consumer,
+    ) -> None:
+        """`watch` tells when a topic is no longer the one assigned. `patience_ms`: the least.
 
         Raises:
             KafkaException: librdkafka refuses the settings.
         """
-        self._consumer = Consumer(dict(settings))
+        self._settings = dict(settings)
+        self._patience_ms = patience_ms
+        self._make = make
+        self._consumer = make({**self._settings, **patience(patience_ms)})
         self._watch = watch
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-read")
         self._places: dict[Key, _Place] = {}
@@ -224,6 +242,16 @@ class KafkaReader:
                 [TopicPartition(*key, place.next) for key, place in added.items()]
             )
             self._applied.update(added)
+            wait_ms = wanted_patience(len(self._applied))
+            if wait_ms >= 2 * self._patience_ms and wait_ms:
+                self._become_patient(wait_ms)
+
+    def _become_patient(self, wait_ms: int) -> None:
+        """Go on with another client, since one's patience is fixed: from where this one has handed out."""
+        made = self._make({**self._settings, **patience(wait_ms)})
+        old, self._consumer, self._patience_ms = self._consumer, made, wait_ms
+        made.incremental_assign([TopicPartition(*key, place.next) for key, place in self._applied.items()])
+        old.close()
 
     def _unassign(self, keys: Iterable[Key]) -> None:
         gone = list(keys)
@@ -313,6 +341,13 @@ class KafkaReader:
         if place.next < first:
             return TooLow(key[0], wanted, first)
         return TooHigh(key[0], wanted, end) if is_cut or place.next > end else None
+
+
+def wanted_patience(partitions: int) -> int:
+    """How long a record may wait for others, in milliseconds; 0 where asking costs little."""
+    if partitions < _MANY_PARTITIONS:
+        return 0
+    return min(_LONGEST_WAIT_MS, int(partitions * _WAIT_MS_EACH))
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:

@@ -2,12 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import KafkaError, Producer
 
 from gateway.broker.kafka import KafkaBroker
-from gateway.broker.port import BrokerError, Read, Refused, Stored, TooHigh, TopicSpec, Unknown
+from gateway.broker.port import (
+    BrokerError,
+    Position,
+    Read,
+    Refused,
+    Start,
+    Stored,
+    TooHigh,
+    TopicSpec,
+    Unknown,
+)
 from tests.contract.broker_stands import fresh_name, make_topic, now, read_until, record, start, until, values
 from tests.kafka_server import KafkaServer
 
@@ -194,4 +205,26 @@ async def test_many_topics_are_made_and_read_at_once(broker: KafkaBroker) -> Non
     answers = await broker.append([record(name, name.encode()) for name in names])
     assert [answer for answer in answers if not isinstance(answer, Stored)] == []
     assert set(values(await read_until(reader, 60))) == {name.encode() for name in names}
+    await reader.close()
+
+
+async def test_a_reader_that_comes_to_have_very_many_partitions_leaves_nothing_out(
+    broker: KafkaBroker,
+) -> None:
+    name, count = fresh_name(), 450
+    (made,) = (await broker.ensure([TopicSpec(name, count)])).values()
+    records = [replace(record(name, b"%d" % number), partition=number % 20) for number in range(100)]
+    answers = await broker.append(records)
+    assert [answer for answer in answers if not isinstance(answer, Stored)] == []
+    reader = broker.reader()
+    reader.assign([Start(name, Position(made.id, partition, 0)) for partition in range(20)])
+    first = await reader.poll(30, 5_000)
+    reader.assign([Start(name, Position(made.id, partition, 0)) for partition in range(20, count)])
+    late = replace(record(name, b"late"), partition=count - 1)
+    assert isinstance((await broker.append([late]))[0], Stored)
+    rest = await read_until(reader, 101 - len(first))
+    places = [
+        (one.position.partition, one.position.offset) for one in (*first, *rest) if isinstance(one, Read)
+    ]
+    assert len(places) == len(set(places)) == 101
     await reader.close()

@@ -1,13 +1,13 @@
 """What the reader makes of records and failures that a test broker does not produce at will."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message
 
 from gateway.broker.kafka_errors import Local
-from gateway.broker.kafka_reader import KafkaReader, _headers
+from gateway.broker.kafka_reader import KafkaReader, _headers, wanted_patience
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
@@ -183,3 +183,43 @@ async def test_what_was_fetched_before_a_move_is_dropped() -> None:
     reader.assign([Start(TOPIC, Position("id", 0, 3))])
     assert offsets([*await reader.poll(9, 0)]) == [3, 4]
     await reader.close()
+
+
+class ManyPartitions(FakeConsumer):
+    """Notes where it was told to begin."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__([])
+        self.wait_ms = settings["fetch.wait.max.ms"] if "fetch.min.bytes" in settings else 0
+        self.begun: list[tuple[int, int]] = []
+        self.is_closed = False
+
+    def incremental_assign(self, partitions: list[Any]) -> None:
+        self.begun += [(one.partition, one.offset) for one in partitions]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_a_reader_becomes_patient_with_many_partitions_and_goes_on_where_it_was() -> None:
+    made: list[ManyPartitions] = []
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        made.append(ManyPartitions(settings))
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, make=make)
+    begins = [(number, 10 + number) for number in range(1_000)]
+    starts = [Start(TOPIC, Position("id", partition, offset)) for partition, offset in begins]
+    for count in (399, 400, 799, 1_000):
+        reader.assign(starts[len(made[-1].begun) : count])
+        await reader.poll(1, 0)
+        assert made[-1].begun == begins[:count]
+    assert [one.wait_ms for one in made] == [0, 40, 100]
+    assert [one.is_closed for one in made] == [True, True, False]
+    await reader.close()
+
+
+def test_the_wait_has_an_end() -> None:
+    assert [wanted_patience(count) for count in (0, 399, 400, 2_000, 50_000)] == [0, 0, 40, 200, 500]

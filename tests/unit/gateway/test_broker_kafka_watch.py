@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.broker.kafka_admin import RENEW_SECONDS, KafkaAdmin
 from gateway.broker.kafka_reader import _SLICE_SECONDS
-from gateway.broker.kafka_watch import PROMPT_SECONDS, ROUND_SECONDS, KafkaWatch
+from gateway.broker.kafka_watch import PROMPT_SECONDS, ROUND_SECONDS, SHARE_SECONDS, KafkaWatch
 
 TOPIC = "partners.acme.inbound"
 PROMISED_SECONDS = 2.0
@@ -47,7 +47,8 @@ class Kafka:
         self.is_denied = False
         self.asked: list[float] = []
 
-    def describe_topics(self, _: TopicCollection, **__: Any) -> dict[str, "Future[Any]"]:
+    def describe_topics(self, topics: TopicCollection, **__: Any) -> dict[str, "Future[Any]"]:
+        del topics
         self.asked.append(self._time.now)
         topic_id = self._ids[max(at for at in self._ids if at <= self._time.now)]
         self._time.now += self._seconds
@@ -223,3 +224,43 @@ def test_without_topics_any_answer_of_kafka_is_one(topic_id: str | None) -> None
     kafka.is_silent = True
     assert watch.ask([]) is None
     watch.close()
+
+
+class ManyTopics(Kafka):
+    """All of them as `ids` says, but for `late`, which is another from `changed_at` on."""
+
+    def __init__(self, time: Time, seconds: float, late: str, changed_at: float) -> None:
+        super().__init__(time, seconds, {0.0: "old"})
+        self._late, self._changed_at = late, changed_at
+        self.names: list[list[str]] = []
+
+    def describe_topics(self, topics: TopicCollection, **__: Any) -> dict[str, "Future[Any]"]:
+        (old,) = super().describe_topics(topics).values()
+        changed: Future[Any] = Future()
+        changed.set_result(SimpleNamespace(topic_id="new"))
+        names = [str(name) for name in topics.topic_names]
+        self.names.append(names)
+        is_changed = self._time.now >= self._changed_at
+        return {name: changed if is_changed and name == self._late else old for name in names}
+
+
+def test_of_many_topics_each_has_its_turn_and_no_round_takes_more_than_its_share() -> None:
+    topics = [f"partners.p{number:04}.inbound" for number in range(1_000)]
+    for late in (topics[0], topics[517], topics[-1]):
+        time = Time(until=20.0)
+        kafka = ManyTopics(time, 0.01, late, 5.0)
+        made = KafkaWatch(admin_of(kafka), monotonic=time.monotonic, pause=time.pause)
+        reader = Reader(time)
+        made.remember(dict.fromkeys(topics, "old"))
+        made.join(reader)
+        time.begin.set()
+        made.close()
+        ((told_at, told_id),) = reader.told
+        assert told_id == "new"
+        questions = -(-len(topics) // 40)
+        rounds = -(-questions // 5)
+        assert told_at - 5.0 <= (rounds + 1) * ROUND_SECONDS + PROMISED_SECONDS
+        asked_again = [names for names in kafka.names if names == [late]]
+        assert len(asked_again) == 1
+        per_second = (len(kafka.asked) - 1) / 20.0
+        assert per_second * 0.01 <= 1.3 * SHARE_SECONDS / ROUND_SECONDS
