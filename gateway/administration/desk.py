@@ -5,7 +5,7 @@ rolled back, so that it cannot lie.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +37,8 @@ from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
 
 T = TypeVar("T")
+
+_MOST_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +305,8 @@ class Administration:
             and snapshot.is_ready(partner.topics.inbound)
             and snapshot.is_ready(partner.topics.outbound)
         ]
-        for slug in ready:
-            await self.database.write(partial(_activate, slug=slug))
+        for start in range(0, len(ready), _MOST_AT_ONCE):
+            await self.database.write(partial(_activate, slugs=ready[start : start + _MOST_AT_ONCE]))
         if ready:
             await self.catalog.follow()
 
@@ -389,9 +391,9 @@ def _count_pending(session: Session, endpoint_id: str) -> int:
     return session.exec(rows).one() + int(behind or 0)
 
 
-def _activate(session: Session, slug: str) -> None:
+def _activate(session: Session, slugs: Sequence[str]) -> None:
     store.lock(session)
-    found = store.partner(session, slug)
-    if found is None or found[0].state != "provisioning":
-        return  # an operator was quicker
-    onboarding.set_partner_state(session, slug, "active")
+    for slug in slugs:
+        found = store.partner(session, slug)
+        if found is not None and found[0].state == "provisioning":  # else an operator was quicker
+            onboarding.set_partner_state(session, slug, "active")

@@ -1,9 +1,11 @@
 """The parts of a gateway, wired: each once, from one ground and one broker."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
@@ -58,6 +60,10 @@ from partners.partner import Partner
 
 Step = Callable[[str], None]
 """Called with the name of each numbered step of the protocols once it is done; crash tests kill there."""
+
+
+_TOLD_SECONDS: Final = 5.0
+"""For the processes to hear of a change and its topics to be made, before it is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +321,10 @@ def _administration(
     ground: Ground, broker: Broker, catalog: Catalog, outside: ExternalRegistry | None
 ) -> Administration:
     async def told() -> None:
-        with suppress(AwayError, BrokerError):
-            await (catalog.follow() if broker.away_for_ms() else catalog.refresh())
+        # A broker that makes topics by the thousand just now makes the new ones after them.
+        with suppress(AwayError, BrokerError, TimeoutError):
+            async with asyncio.timeout(_TOLD_SECONDS):
+                await (catalog.follow() if broker.away_for_ms() else catalog.refresh())
 
     settings = ground.settings
     return Administration(

@@ -52,6 +52,7 @@ class EmbeddedFile:
         self._limit_bytes = limit_bytes
         self._lock, self._sql = open_owned(path)
         self.partitions: dict[tuple[str, int], Partition] = {}
+        self._used = 0
         self.is_committing = False
         self._load()
 
@@ -107,7 +108,7 @@ class EmbeddedFile:
             sqlite3.Error: nothing was stored, unless COMMIT itself failed with an I/O error.
         """
         draft: dict[tuple[str, int], Partition] = {}
-        used = sum(partition.bytes for partition in self.partitions.values())
+        used = self._used
         with self._transaction():
             if used + sum(map(record_cost, records)) > self._limit_bytes:
                 used -= self._trim(draft, now, most=5_000)
@@ -117,7 +118,7 @@ class EmbeddedFile:
                 answers.append(answer)
                 used += cost
             self._save(draft)
-        self.partitions.update(draft)
+        self._take_over(draft)
         return answers
 
     def trim(self, *, now: int, most: int = 5_000) -> set[tuple[str, int]]:
@@ -126,7 +127,7 @@ class EmbeddedFile:
         with self._transaction():
             self._trim(draft, now, most)
             self._save(draft)
-        self.partitions.update(draft)
+        self._take_over(draft)
         return set(draft)
 
     def _append(
@@ -168,7 +169,10 @@ class EmbeddedFile:
         """Delete the oldest records whose time is up, up to the first that stays; the bytes won back."""
         freed = 0
         for key, partition in self.partitions.items():
-            if most <= 0 or partition.retention_ms is None or partition.compacted:
+            if most <= 0:
+                break
+            is_empty = partition.first == partition.next
+            if is_empty or partition.retention_ms is None or partition.compacted:
                 continue
             trimmed, count = self._trim_one(partition, now - partition.retention_ms, most)
             if count:
@@ -189,7 +193,8 @@ class EmbeddedFile:
                 break
             count, freed, first = count + 1, freed + cost, offset_of(place) + 1
         rows.close()
-        self._sql.execute("DELETE FROM record WHERE place BETWEEN ? AND ?", (start, start + first - 1))
+        if count:
+            self._sql.execute("DELETE FROM record WHERE place BETWEEN ? AND ?", (start, start + first - 1))
         return replace(partition, first=first, bytes=partition.bytes - freed), count
 
     def _save(self, draft: Mapping[tuple[str, int], Partition]) -> None:
@@ -216,6 +221,12 @@ class EmbeddedFile:
         self.partitions = {
             (row[0], row[1]): Partition(row[2], row[3], row[4], bool(row[5]), *row[6:]) for row in rows
         }
+        self._used = sum(partition.bytes for partition in self.partitions.values())
+
+    def _take_over(self, draft: Mapping[tuple[str, int], Partition]) -> None:
+        """What a COMMIT made true."""
+        self._used += sum(partition.bytes - self.partitions[key].bytes for key, partition in draft.items())
+        self.partitions.update(draft)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

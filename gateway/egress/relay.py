@@ -228,13 +228,16 @@ class Relay:
 
     def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
         starts = []
+        watched: dict[str, list[tuple[str, int]]] = {}
+        for spot, each in work.shard.partitions.items():
+            watched.setdefault(each.topic, []).append(spot)
         for partner in partners:
             topic, number_of_partner = partner.topics.outbound, partner.topics.outbound_partition
             topic_id = snapshot.topic_ids.get(topic)
             if topic_id is not None:
                 # Somebody else may have told the catalog first that the topic was made again.
-                for spot, each in list(work.shard.partitions.items()):
-                    if each.topic == topic and spot[0] != topic_id:
+                for spot in watched.get(topic, ()):
+                    if spot[0] != topic_id:
                         self._leave(spot, topic_id)
             if topic_id is None:
                 continue

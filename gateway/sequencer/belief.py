@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.broker.port import Position, Read, Reader, Start, TooLow
+from gateway.catalog import Snapshot
 from gateway.leases import Lease
 from gateway.positions import Move, Progress
 from gateway.sequencer.orphans import Gone
@@ -18,10 +19,13 @@ from gateway.sequencer.territory import Plot, Territory
 class Belief:
     """See the module.
 
-    `renewed`: plots whose name stood for another topic before, and where they ended when that was found.
+    `snapshot`, `held`: what the territory was surveyed by. `renewed`: plots whose name stood for another
+    topic before, and where they ended when that was found.
     """
 
     territory: Territory = field(default_factory=lambda: Territory({}, frozenset()))
+    snapshot: Snapshot | None = None
+    held: frozenset[Lease] = frozenset()
     progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     unpublished: set[str] = field(default_factory=set)

@@ -152,15 +152,18 @@ class Sequencer:
 
     async def _settle_in(self, reader: Reader) -> None:
         """Follow leases, partners and topics: read what is ours from stored positions, let the rest go."""
-        state, terms = self._state, self.terms
+        state, terms, snapshot, held = self._state, self.terms, self.catalog.current, self.leases.held
+        if state.is_loaded and state.snapshot is snapshot and state.held == held:
+            return
         now = survey(
-            self.catalog.current,
-            self.leases.held,
+            snapshot,
+            held,
             shards=terms.shards,
             host=terms.host,
             house_log=terms.house_log,
         )
         if state.is_loaded and now == state.territory:
+            state.snapshot, state.held = snapshot, held
             return
         old = state.territory.plots if state.is_loaded else {}
         # What a thrown-away belief had assigned is still read: another's by now, where leases ran out.
@@ -184,6 +187,7 @@ class Sequencer:
         kept = {plot: end for plot, end in state.renewed.items() if plot in now.plots.values()}
         state.renewed = kept | await ends_of(self.broker, renewed)
         state.territory = now
+        state.snapshot, state.held = snapshot, held
         state.is_loaded = True
         self.step("proof.1.leased")
 

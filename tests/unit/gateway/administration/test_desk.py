@@ -118,7 +118,7 @@ async def test_a_suspended_partner_is_not_activated_by_its_topics(tmp_path: Path
 
         def suspend(session: Any) -> str:
             onboarding.set_partner_state(session, "acme", "suspended")
-            _activate(session, slug="acme")
+            _activate(session, slugs=["acme"])
             found = store.partner(session, "acme")
             return "" if found is None else found[0].state
 
