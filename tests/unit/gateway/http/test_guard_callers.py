@@ -111,14 +111,19 @@ async def test_a_proxys_header_that_cannot_be_read_is_refused(house: House, issu
 
 async def test_an_issuer_that_is_away_is_503_and_no_refusal(house: House, issuer: Issuer) -> None:
     signer = ec_signer("unknown")
-    claims = {"iss": issuer.url, "sub": "acme-prod", "aud": "gw", "exp": NOW // 1_000 + 900}
-    house.doors = replace(house.doors, clock=lambda: clock() + 60_000)
+    later = replace(house, doors=replace(house.doors, clock=lambda: clock() + 60_000))
     answers, issuer.answers = issuer.answers, {}
-    answer = await posted(house, {"Authorization": f"Bearer {signer.token(claims)}"})
+    told = []
+    # Whose subjects are known is told to nobody by an issuer that is away.
+    for subject in ("acme-prod", "nobody"):
+        claims = {"iss": issuer.url, "sub": subject, "aud": "gw", "exp": NOW // 1_000 + 900}
+        answer = await posted(later, {"Authorization": f"Bearer {signer.token(claims)}"})
+        told.append((answer.status_code, answer.headers["retry-after"], {**answer.json(), "request_id": ""}))
     issuer.answers = answers
-    assert (answer.status_code, answer.json()["code"]) == (503, "issuer_unavailable")
-    assert answer.headers["retry-after"] == "5"
-    assert issuer.url not in answer.text
+    assert told[0][:2] == (503, "5")
+    assert told[0][2]["code"] == "issuer_unavailable"
+    assert told[0] == told[1]
+    assert issuer.url not in str(told)
 
 
 async def test_a_key_that_is_revoked_while_its_body_arrives_brings_nothing(house: House) -> None:
