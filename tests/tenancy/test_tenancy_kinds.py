@@ -4,8 +4,9 @@ Full, that is with each owner of what the path names: every kind, valid, on ever
 owners, where the caller's own stands beside one of the other three, which goes round with kind and route:
 every kind that is expired, revoked, or beside another partner's, and every kind whose scopes are not the
 route's, on every route. Every kind of another partner, on the routes whose path names a thing, asks for ours
-and for nobody's. Every role, and none shown at all, are in `test_tenancy`, by API keys: after the proof nothing
-asks how it was proved. So are the registry's routes in `test_tenancy_registry`; here they see what is revoked.
+and for nobody's. Every role, and none shown at all, are in `test_tenancy`, by API keys: after the proof
+nothing asks how it was proved. So are the registry's routes in `test_tenancy_registry`; here they see what
+is revoked.
 
 Answers are compared byte for byte, and by the SQL statements that they took, since those tell in time. It is
 some 3,000 requests, without a client between.
