@@ -193,7 +193,7 @@ class Callers:
     """A house, and everybody who calls it.
 
     `now`, `later`: its application, and the same by a clock that is `LATER_MS` ahead. `shows`: by kind and
-    standing. `statements`: of the last answer.
+    standing. `statements`: of the last answer. `secrets`: what nobody may be told, by kind and standing.
     """
 
     house: House
@@ -201,6 +201,7 @@ class Callers:
     later: Any
     shows: dict[tuple[str, str], Show] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
 
     async def answer(self, sent: Sent, app: Any) -> httpx.Response:
         """What is answered to a request, without a client's own work."""
@@ -259,10 +260,14 @@ async def _issue(house: House, callers: Callers, issuer: Issuer, standing: Stand
         if standing.is_revoked:
             await administration.revoke_credential(credential, owner=None, reason="", by=OPERATOR)
         if text is not None:
+            callers.secrets[f"{kind} {standing.name}"] = text.split("_")[2]
             callers.shows["bearer", standing.name] = _bearer(text)
             callers.shows["basic", standing.name] = _basic(text)
         else:
             callers.shows[kind, standing.name] = of.show(credential)
+            if isinstance(of, Webhook):
+                callers.secrets[f"{kind} {standing.name}"] = base64.b64encode(of.secret).decode()
+                callers.secrets[f"{kind} {standing.name}, bytes"] = repr(of.secret)[2:-1]
 
 
 @asynccontextmanager
