@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := $(VENV)/.locked
 LINKED := $(VENV)/.linked
 
-.PHONY: help setup format check test demo demo-kafka soak fuzz bench lock clean
+.PHONY: help setup format check test demo demo-kafka soak fuzz bench audit lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.13 VENV=.venv-3.13] [ARGS=...]"
@@ -73,6 +73,9 @@ fuzz: $(LINKED) ## feed every reader of bytes from outside for ten minutes: make
 
 bench: $(LINKED) ## figures beside bare parts, into bench/RESULTS.md (ARGS=--quick: smaller, to try it)
 	$(BIN)/python -m bench $(ARGS)
+
+audit: $(LINKED) ## bill of materials (.cache/sbom.cdx.json), lock against environment, known vulnerabilities: make audit AUDIT_DB=DIR
+	$(BIN)/python -m tests.supply_chain $(if $(AUDIT_DB),--database "$(AUDIT_DB)") $(ARGS)
 
 # The resolver runs for every platform and for the oldest supported Python, so that one lock serves all machines.
 # Neither the header nor an index address is written: the lock says what, the machine's own pip settings say from where.

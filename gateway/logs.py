@@ -29,7 +29,8 @@ _SECRET_VALUES: Final = re.compile(
     r"whsec_[A-Za-z0-9+/=]+"
     r"|\b(?:Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+"
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
-    r"|\bgw[a-z]*_[A-Za-z0-9_]{16,}",
+    r"|\bgw[a-z]*_[A-Za-z0-9_]{16,}"
+    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",  # a token, whoever has signed it
     re.IGNORECASE,
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

@@ -95,7 +95,7 @@ class Authentication:
     """How the partner may identify itself.
 
     `certificates`: paths, relative to the file, of certificates that are taken as they are. `authorities`:
-    those whose certificates are taken.
+    those whose certificates are taken. `addresses`: the networks that its callers come from; none: any.
     """
 
     accept: tuple[Method, ...] = ("api_key",)
@@ -103,6 +103,7 @@ class Authentication:
     certificates: tuple[str, ...] = ()
     oauth: Oauth | None = None
     authorities: tuple[Authority, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from partners.partner import RESERVED_SLUGS, SLUG
 
 ID: Final = "https://json-schema.org/draft/2020-12/schema"
 
+_NETWORK: Final = "[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?"
+
 Schema = dict[str, Any]
 
 
@@ -90,6 +92,17 @@ def _authentication() -> Schema:
                 "uniqueItems": True,
             },
             "oauth": _object(oauth, needs=tuple(oauth)),
+            "addresses": {
+                "type": "array",
+                "description": "The addresses and networks that its callers come from; none: any.",
+                "items": {
+                    **_pattern(_NETWORK, "203.0.113.0/24, 2001:db8::/32 or a single address."),
+                    "maxLength": sections.MAX_NETWORK,
+                },
+                "minItems": 1,
+                "maxItems": sections.MAX_ADDRESSES,
+                "uniqueItems": True,
+            },
         }
     )
 

@@ -25,7 +25,7 @@ class Directory:
     What did not change between two of them is in both the same object.
     """
 
-    __slots__ = ("_accounts", "_credentials", "_partners", "revision")
+    __slots__ = ("_accounts", "_credentials", "_issuers", "_partners", "revision")
 
     def __init__(self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]) -> None:
         """Index what was loaded at this revision of the tables."""
@@ -34,6 +34,9 @@ class Directory:
         self._credentials: Mapping[tuple[Method, str], Credential] = {
             (credential.method, credential.match): credential for credential in credentials
         }
+        self._issuers = frozenset(
+            match.partition("\n")[0] for method, match in self._credentials if method == "jwt"
+        )
         self._partners = tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
 
     def after(
@@ -65,6 +68,10 @@ class Directory:
     def credentials(self, method: Method) -> tuple[Credential, ...]:
         """List everybody's credentials of a kind; revoked and expired ones too."""
         return tuple(one for one in self._credentials.values() if one.method == method)
+
+    def is_issuer(self, issuer: str) -> bool:
+        """Whether a credential, a revoked or expired one too, counts on tokens by this issuer."""
+        return issuer in self._issuers
 
     def lines(self, partner: str) -> tuple[Line, ...]:
         """List a partner's lines, in the order of its contract; none for an unknown partner."""

@@ -133,6 +133,7 @@ def _sections(contract: Contract) -> dict[str, dict[str, str]]:
             {
                 "accept": contract.authentication.accept,
                 "require_signature": contract.authentication.require_signature,
+                "addresses": contract.authentication.addresses or "any",
             }
         ),
         "limits": _words(asdict(contract.limits)),

@@ -1,5 +1,6 @@
 """The sections of a contract file beside its event types: one reader each, from a slot to a value."""
 
+import ipaddress
 import re
 from collections.abc import Callable
 from functools import partial
@@ -36,6 +37,10 @@ from partners.yaml_tree import Items, Members, Scalar
 MAX_TYPES: Final = 500
 MAX_TYPE: Final = 128
 MAX_CERTIFICATES: Final = 16
+MAX_ADDRESSES: Final = 64
+MAX_NETWORK: Final = 43
+"""Characters of an IPv6 address and the length of its prefix."""
+
 MAX_HOSTS: Final = 64
 MAX_ATTEMPTS: Final = 32
 MAX_ID_POINTERS: Final = 8
@@ -87,11 +92,35 @@ def authentication(slot: Slot) -> Authentication:
         certificates=tuple(one for one in certificates if isinstance(one, str)),
         oauth=section.take("oauth", _oauth, None),
         authorities=tuple(one for one in certificates if isinstance(one, Authority)),
+        addresses=section.take("addresses", _networks, ()),
     )
     section.close()
     if not value.accept and not slot.sink.problems:
         raise SlotError("length", "accepts nothing, so that nobody can call; name a method, such as api_key")
     return value
+
+
+def _networks(slot: Slot) -> tuple[str, ...]:
+    if not slot.items(MAX_ADDRESSES):
+        raise SlotError("length", "names none, so that nobody can call: leave it out for any address")
+    return each(_network, limit=MAX_ADDRESSES)(slot)
+
+
+def _network(slot: Slot) -> str:
+    """Read a network or an address, into its one form: `203.0.113.0/24`, `2001:db8::/32`."""
+    text = form.text(slot, limit=MAX_NETWORK)
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        hint = "write an address or a network, such as 203.0.113.0/24 or 2001:db8::/32, host bits zero"
+        raise SlotError("format", hint) from error
+    if "%" in text:
+        raise SlotError("format", "has a zone id, which means something on one machine only: leave it out")
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
+        raise SlotError("format", "is IPv4-mapped: write the IPv4 network itself")
+    if not network.prefixlen:
+        raise SlotError("range", "is every address: leave 'addresses' out if callers may come from anywhere")
+    return str(network)
 
 
 def _certificate(slot: Slot) -> str | Authority:

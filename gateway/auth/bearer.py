@@ -63,7 +63,8 @@ class Tokens:
 
         Raises:
             CallerError: `credential_invalid`, `credential_expired`, `credential_revoked`.
-            AwayError: `issuer_unavailable`: the issuer's keys are not known, and it cannot be asked.
+            AwayError: `issuer_unavailable`: the issuer's keys are not known, and it cannot be asked; whoever
+                the subject is.
         """
         # 1.
         headers = shown.values("authorization")
@@ -78,7 +79,8 @@ class Tokens:
         # 3. and 4.
         credential = directory.credential("jwt", f"{token.issuer}\n{token.subject}")
         key = None
-        if credential is not None:
+        if directory.is_issuer(token.issuer):
+            # Also for a subject that is nobody's: else an issuer that is away would tell whose are known.
             key = await self.key_sets.find(token.issuer, token.kid, token.algorithm, now=now)
         if key is None or key is not verified_by:
             _verify_signature(token, key)

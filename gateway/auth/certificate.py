@@ -32,7 +32,7 @@ from cryptography.x509.verification import (
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
-from partners.credential import Credential, Method, verify_in_force
+from partners.credential import DAY_MS, Credential, Method, verify_in_force
 from partners.directory import Directory
 from partners.errors import CredentialError
 
@@ -44,6 +44,12 @@ NAMED: Final = "uri:"
 
 MAX_NAMES: Final = 8
 """URIs of a certificate that are looked at: each that is known costs a search for a path."""
+
+MAX_NAMED_LIFE_MS: Final = 31 * DAY_MS
+"""Of a certificate that counts by a name in it: thirty days, and one for authorities that date it back.
+
+Nobody asks its authority whether it was revoked, so it has to end soon by itself.
+"""
 
 _SECOND_MS: Final = 1_000
 _KNOWN: Final = 1_024
@@ -110,8 +116,8 @@ class ClientCertificates:
 
         Steps, each of which refuses: 1. it can be read; 2. its digest is pinned, or exactly one of its URIs
         is known and its issuer is the one agreed for that URI; 3. it is in time; 4. it is for clients: its
-        extended key usage has clientAuth, and may be missing from a pinned one only; 5. the credential is in
-        force.
+        extended key usage has clientAuth, and may be missing from a pinned one only; 5. one that is not
+        pinned is good for 31 days at most; 6. the credential is in force.
 
         Raises:
             CallerError: `credential_invalid`, `credential_expired`, `credential_revoked`.
@@ -132,6 +138,13 @@ class ClientCertificates:
             text = "The client certificate is not for clients: its extended key usage needs clientAuth."
             raise CallerError("credential_invalid", text)
         # 5.
+        if pinned is None and leaf.not_after - _SECOND_MS - leaf.not_before > MAX_NAMED_LIFE_MS:
+            raise CallerError(
+                "credential_invalid",
+                "The client certificate is good for longer than 30 days, and is not registered itself.",
+                hint="Have this very certificate registered, or one issued that ends within 30 days.",
+            )
+        # 6.
         try:
             return Proof(verify_in_force(credential, now=now))
         except CredentialError as error:

@@ -9,9 +9,11 @@ from gateway.auth.caller import Caller
 from gateway.auth.key import HOW
 from gateway.auth.proof import Owed, Proof, Way
 from gateway.auth.request import Shown
+from gateway.auth.source_address import verify_source
 from gateway.errors import CallerError
-from partners.credential import Credential, Method
+from partners.credential import Credential, Method, verify_in_force
 from partners.directory import Directory
+from partners.errors import CredentialError
 from partners.partner import Partner
 
 _STRENGTH: Final[Sequence[Method]] = ("message_signature", "hmac", "mtls", "jwt", "api_key")
@@ -24,11 +26,13 @@ class Candidate:
 
     `owed`: checks of the body that have to pass before it is one. Nobody may act on a candidate that owes.
     `proved`: called once they have passed; what a stranger must not hear of the caller is refused there.
+    `standing`: asks a later directory whether all of it still holds; raises as `proved` does.
     """
 
     caller: Caller
     owed: tuple[Owed, ...] = ()
     proved: Callable[[], None] = field(default=lambda: None, repr=False)
+    standing: Callable[[Directory, int], None] = field(default=lambda _later, _now: None, repr=False)
 
     def confirm(self, body: bytes) -> Caller:
         """The caller, once the body is what was signed. `body`: as it was sent.
@@ -60,12 +64,12 @@ class Identifier:
 
         Steps, each of which refuses: 1. at least one credential is shown; 2. each that is shown is right and
         in force; 3. all of them are of one party and one role; 4. its partner exists; 5. it is neither
-        suspended nor closed; 6. the contract accepts each way.
+        suspended nor closed; 6. the contract accepts each way; 7. and where the caller comes from.
 
         Raises:
             CallerError: `credential_missing`, `credential_invalid`, `credential_expired`,
                 `credential_revoked`, `signature_invalid`, `signature_stale`, `signature_replayed`,
-                `partner_suspended`.
+                `partner_suspended`, `source_address_denied`.
             AwayError: what has to be asked for is away: the database, an issuer of tokens.
         """
         # 1.
@@ -83,20 +87,15 @@ class Identifier:
         partner = _partner(first, directory)
         owed = tuple(one.owed for one in proofs if one.owed is not None)
         credentials = [proof.credential for proof in proofs]
-        # 5. and 6., at once where nothing is owed: nobody hears how a partner stands before it is proved.
-        finish = partial(self._finish, credentials, partner, directory, now)
+        # 5. to 7., at once where nothing is owed: nobody hears how a partner stands before it is proved.
+        finish = partial(self._finish, credentials, shown.peer, directory, now)
         if not owed:
             finish()
-        return Candidate(_caller(proofs, partner), owed, finish)
+        standing = partial(_verify_standing, credentials, shown.peer)
+        return Candidate(_caller(proofs, partner), owed, finish, standing)
 
-    def _finish(
-        self, credentials: Sequence[Credential], partner: Partner | None, directory: Directory, now: int
-    ) -> None:
-        if partner is not None:
-            if partner.state in {"suspended", "closed"}:
-                raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
-            for credential in credentials:
-                _verify_method(credential.method, partner, directory)
+    def _finish(self, credentials: Sequence[Credential], peer: str, directory: Directory, now: int) -> None:
+        _verify_terms(credentials, peer, directory)
         self.used([credential.id for credential in credentials], now)
 
 
@@ -119,8 +118,32 @@ def _partner(credential: Credential, directory: Directory) -> Partner | None:
     return partner
 
 
-def _verify_method(method: Method, partner: Partner, directory: Directory) -> None:
+def _verify_standing(credentials: Sequence[Credential], peer: str, later: Directory, now: int) -> None:
+    """Whether what was shown still counts, by a directory that came later."""
+    for one in credentials:
+        there = later.credential(one.method, one.match)
+        if there is None or there.id != one.id:
+            raise CallerError("credential_invalid", "This credential is not known.")
+        try:
+            verify_in_force(there, now=now)
+        except CredentialError as error:
+            raise CallerError(error.code, f"{error}.") from error
+    _verify_terms(credentials, peer, later)
+
+
+def _verify_terms(credentials: Sequence[Credential], peer: str, directory: Directory) -> None:
+    """Steps 5 to 7: what the partner's state and its contract say to callers that are proved."""
+    partner = _partner(credentials[0], directory)
+    if partner is None:
+        return
+    if partner.state in {"suspended", "closed"}:
+        raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
     contract = directory.contract(partner.slug)
-    if contract is not None and method not in contract.authentication.accept:
-        taken = ", ".join(contract.authentication.accept)
-        raise CallerError("credential_invalid", f"The contract does not take {method}; it takes {taken}.")
+    if contract is None:
+        return
+    taken = contract.authentication.accept
+    for one in credentials:
+        if one.method not in taken:
+            text = f"The contract does not take {one.method}; it takes {', '.join(taken)}."
+            raise CallerError("credential_invalid", text)
+    verify_source(peer, contract.authentication.addresses)

@@ -3,14 +3,18 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, cast, get_args
 
 from gateway.errors import CallerError
 from gateway.http.guard import Call
 from gateway.http.parameters import parse_instant
-from partners.credential import METHODS, ROLE_SCOPES, Kind, Role, Scope
+from gateway.instants import format_instant
+from partners.credential import DAY_MS, MAX_LIFE_MS, METHODS, ROLE_SCOPES, Kind, Method, Role, Scope
 from partners.credential_material import (
+    IssuedCertificates,
     Material,
+    PinnedCertificate,
     read_authorities,
     read_certificate,
     read_oauth_client,
@@ -65,7 +69,36 @@ def read_wanted(call: Call, members: Mapping[str, Any]) -> WantedCredential:
         raise CallerError("scope_missing", text)
     not_after = _expiry(members.get("expires_at"), call.doors.clock())
     partner = None if call.owner is None else call.owner.slug
-    return WantedCredential(partner, role, name, scopes, not_after, material)
+    wanted = WantedCredential(partner, role, name, scopes, not_after, material)
+    return _outlived(call, wanted, METHODS[kind])
+
+
+def _outlived(call: Call, wanted: WantedCredential, method: Method) -> WantedCredential:
+    """What is wanted, ended with the credential that makes it, unless it is the successor of that very one.
+
+    Of its own side: what an operator makes for a partner ends when the partner's terms say so.
+    """
+    own = call.known.credential
+    # A day less, for a year that is asked for with a key made this morning.
+    latest = call.doors.clock() + MAX_LIFE_MS - DAY_MS
+    is_successor = (wanted.role, wanted.name, method) == (own.role, own.name, own.method)
+    if wanted.partner != own.partner or is_successor or own.not_after >= latest:
+        return wanted
+    if wanted.not_after is None:
+        material = wanted.material
+        if (
+            isinstance(material, PinnedCertificate | IssuedCertificates)
+            and material.not_after < own.not_after
+        ):
+            return wanted
+        return replace(wanted, not_after=own.not_after)
+    if wanted.not_after > own.not_after:
+        text = (
+            f"A new credential may last as long as yours, which ends at {format_instant(own.not_after)}; "
+            "only the successor of yours, of its kind, role and name, may last longer."
+        )
+        raise CallerError("parameter_invalid", text)
+    return wanted
 
 
 def read_narrowing(call: Call, members: Mapping[str, Any]) -> Narrowing:

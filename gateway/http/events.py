@@ -1,6 +1,6 @@
 """POST events: from a request to a submission, from outcomes to an answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from gateway.ingress.content import TYPED, UNTYPED, Reading, Received
 from gateway.ingress.draft import Unread
 from gateway.ingress.form import NAMES, read_form
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
+from gateway.ingress.quotas import Entry
 
 OFFERED = frozenset({"dry_run", "credential"}) | NAMES
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
@@ -71,18 +72,16 @@ async def _post(call: Call, event_type: str | None) -> Response:
     headers = _headers(call)
     contract = call.snapshot.directory.contract(call.partner.slug)
     if call.named or contract is None:
-        return await _take(call, event_type, headers, lambda _events, _size: None)
+        return await _take(call, event_type, headers, Entry(None, 0.0))
     quotas, partner, limits = call.doors.quotas, call.partner.slug, contract.limits
     most = call.doors.values.batch_events if _essence(headers) in BATCH_TYPES else 1
     with quotas.enter(partner, limits, most=most) as entry:
-        response = await _take(call, event_type, headers, entry.spend)
+        response = await _take(call, event_type, headers, entry)
     response.headers.update(quotas.headers(partner, limits))
     return response
 
 
-async def _take(
-    call: Call, event_type: str | None, headers: dict[str, str], spend: Callable[[int, int], None]
-) -> Response:
+async def _take(call: Call, event_type: str | None, headers: dict[str, str], entry: Entry) -> Response:
     media_type = headers.get("content-type", "")
     prefer = _prefer(call.request.headers.getlist("prefer"))
     essence = _essence(headers)
@@ -91,7 +90,7 @@ async def _take(
         raise CallerError(form.code, form.detail)
     values = call.doors.values
     cap = values.batch_bytes if essence in BATCH_TYPES else values.body_bytes
-    body = await read_body(call.request, cap=cap, seconds=values.body_seconds)
+    body = await read_body(call.request, cap=cap, seconds=values.body_seconds, seen=entry.receive)
     received = Received(
         event_type,
         media_type,
@@ -105,7 +104,7 @@ async def _take(
     reading = await call.doors.ingress.read(received)
     # What is small on its way is as large as it becomes: that is what we check, keep and publish.
     size = max(len(body.sent), len(body.plain))
-    spend(1 if isinstance(reading, Refused) else max(1, len(reading.items)), size)
+    entry.spend(1 if isinstance(reading, Refused) else max(1, len(reading.items)), size)
     if isinstance(reading, Refused):
         return await _refuse_whole(call, reading, received, body)
     if reading.batch and call.known.message_id is not None:

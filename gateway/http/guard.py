@@ -5,7 +5,7 @@ What belongs to others is answered exactly as what does not exist.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from gateway.http.parameters import read_query
 from gateway.http.reading import JSON_BYTES, read_sent
 from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
+from partners.directory import Directory
 from partners.partner import Partner
 
 Side = Literal["open", "own", "named", "new", "house", "log", "registry", "private"]
@@ -71,6 +72,8 @@ class Call:
 
 Answer = Callable[[Call], Awaitable[Response]]
 
+_WITH_BODIES: Final = frozenset({"PATCH", "POST", "PUT", "DELETE"})
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -95,7 +98,8 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
 
     Steps: 1. who calls, as the head has it, and proxies that are believed; 2. a partner's credential finds
     nothing under names; 3. the role; 4. the partner in the path; 5. the scope; 6. the query; 7. the body,
-    where the proof of who calls is not whole without it: then it is read here, and handed on.
+    where the proof of who calls is not whole without it: then it is read here, and handed on; 8. who may no
+    longer call once the body is there, which the caller may take its time with, is refused then.
 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
@@ -141,6 +145,10 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 7.
     if candidate.owed:
         caller, request = await _confirmed(candidate, doors, request, is_event=shown.is_event)
+        _verify_standing(candidate, doors, snapshot.directory)
+    elif request.method in _WITH_BODIES:
+        # 8.
+        request = _watched(candidate, doors, request, snapshot.directory)
     return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
 
 
@@ -182,6 +190,24 @@ async def _confirmed(
         return messages.pop() if messages else await request.receive()
 
     return caller, Request(request.scope, receive)
+
+
+def _watched(candidate: Candidate, doors: Doors, request: Request, directory: Directory) -> Request:
+    """The request, whose reader hears with the end of the body that its caller may no longer call."""
+
+    async def receive() -> Message:
+        message = await request.receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            _verify_standing(candidate, doors, directory)
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _verify_standing(candidate: Candidate, doors: Doors, known: Directory) -> None:
+    later = doors.catalog.current.directory
+    if later is not known:
+        candidate.standing(later, doors.clock())
 
 
 def _wrong_role(gate: Gate, caller: Caller) -> CallerError:

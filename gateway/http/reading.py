@@ -37,8 +37,12 @@ def _pass(_: bytes) -> None:
     """Do nothing with a piece of a body."""
 
 
-async def read_body(request: Request, *, cap: int, seconds: float) -> Body:
+async def read_body(
+    request: Request, *, cap: int, seconds: float, seen: Callable[[bytes], None] = _pass
+) -> Body:
     """Read the body, at most `cap` bytes before and after decoding, within `seconds`.
+
+    `seen`: told of each piece as it was sent, also of a body that is refused then.
 
     Raises:
         CallerError: `body_too_large`, `content_encoding_unsupported`, `body_malformed`, `request_malformed`.
@@ -47,14 +51,21 @@ async def read_body(request: Request, *, cap: int, seconds: float) -> Body:
     coding = _coding(request.headers.getlist("content-encoding"))
     inflater = _Inflater(cap) if coding == "gzip" else None
     feed = _pass if inflater is None else inflater.feed
-    raw = await read_sent(request, cap=cap, seconds=seconds, feed=feed)
+    raw = await read_sent(request, cap=cap, seconds=seconds, feed=feed, seen=seen)
     return Body(raw, raw if inflater is None else inflater.finish(), coding)
 
 
 async def read_sent(
-    request: Request, *, cap: int, seconds: float, feed: Callable[[bytes], None] = _pass
+    request: Request,
+    *,
+    cap: int,
+    seconds: float,
+    feed: Callable[[bytes], None] = _pass,
+    seen: Callable[[bytes], None] = _pass,
 ) -> bytes:
-    """Read the body as it was sent. `feed` is given each piece as it arrives.
+    """Read the body as it was sent. `feed` is given each piece as it arrives, if it is within the cap.
+
+    `seen`: as of `read_body`.
 
     Raises:
         CallerError: `body_too_large`, `request_malformed`, and whatever `feed` raises.
@@ -68,6 +79,7 @@ async def read_sent(
         async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 sent += chunk
+                seen(chunk)
                 if len(sent) > cap:
                     raise _too_large(cap)
                 feed(chunk)

@@ -1,4 +1,8 @@
-"""Turns at what only so many may do at once, counted for each caller and for all of them together."""
+"""Turns at what only so many may do at once, counted for each caller and for all of them together.
+
+A quarter of them is for those who have few: whoever may have many by its contract, and has them, leaves
+the others their share.
+"""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -11,9 +15,10 @@ class Turns:
     """Who has how many turns now. For one event loop: asks and counts without awaiting in between."""
 
     def __init__(self, most: int = 64, each: int = 8) -> None:
-        """`most`: turns of all callers together; `each`: of one of them."""
+        """`most`: turns of all callers together; `each`: of one of them, where no contract says more."""
         self._most = most
         self._each = each
+        self._shared = most - most // 4
         self._held: Counter[Hashable] = Counter()
 
     @contextmanager
@@ -22,7 +27,8 @@ class Turns:
 
         Raises:
             CallerError: `quota_exceeded`: this owner has as many as were agreed.
-            AwayError: `overloaded`: this owner has as many as anybody, or all together have. Nobody waits.
+            AwayError: `overloaded`: this owner has as many as anybody, or all together have, or those that
+                are left are for owners with fewer. Nobody waits.
         """
         if agreed is not None and self._held[owner] >= agreed:
             text = f"The contract allows {agreed} streams at a time; end one, or try again."
@@ -30,7 +36,11 @@ class Turns:
         if agreed is None and self._held[owner] >= self._each:
             text = f"{self._each} streams are read with your credentials, as many as may be; end one"
             raise AwayError("overloaded", f"{text}, or try again")
-        if self._held.total() >= self._most:
+        taken = self._held.total()
+        if self._held[owner] >= self._each and taken >= self._shared:
+            text = f"many streams are read, and what is left is for those who read fewer than {self._each}"
+            raise AwayError("overloaded", f"{text}; end one, or try again")
+        if taken >= self._most:
             raise AwayError("overloaded", "as many streams are read as may be; try again")
         self._held[owner] += 1
         try:

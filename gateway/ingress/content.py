@@ -40,7 +40,7 @@ class Received:
 
     event_type: str | None
     media_type: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # the caller's key is among them
     body: bytes = field(repr=False)
     sent: bytes = field(repr=False)
     encoding: Literal["identity", "gzip"] = "identity"

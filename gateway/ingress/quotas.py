@@ -54,10 +54,18 @@ class _Account:
 
 @dataclass(slots=True)
 class Entry:
-    """A request that was let in. `held`: events held back for it until it says what it brought."""
+    """A request that was let in. `held`: events held back for it until it says what it brought.
+
+    `arrived`: bytes of its body so far; one that ends badly costs as many.
+    """
 
     account: _Account | None
     held: float
+    arrived: int = 0
+
+    def receive(self, piece: bytes) -> None:
+        """Take note of a piece of the body."""
+        self.arrived += len(piece)
 
     def spend(self, events: int, size: int) -> None:
         """Count what it brought, once it is read; once only. `size`: bytes."""
@@ -83,7 +91,8 @@ class Quotas:
         """Let one more request of a partner in, until the block ends; it says there what it brought.
 
         `most`: events that it may bring. So many are held back meanwhile, as far as there are any: requests
-        that are read at the same time cannot all overdraw.
+        that are read at the same time cannot all overdraw. One that never says what it brought, since it
+        could not be read, costs one event and the bytes that had arrived.
 
         Raises:
             CallerError: `quota_exceeded`, with the header fields and how long to wait.
@@ -103,7 +112,7 @@ class Quotas:
         try:
             yield entry
         finally:
-            entry.spend(1, 0)
+            entry.spend(1, entry.arrived)
 
     def headers(self, partner: str, limits: Limits) -> dict[str, str]:
         """The header fields that tell a partner how it stands now."""

@@ -1,19 +1,29 @@
 """Refusals into the log, folded: the first of each kind at once, like ones counted until the window ends.
 
 A broken client must not fill its own log, so a kind is (partner, credential, direction, type, code), without
-the type where the contract knows none such: a sender can invent any number. Counts that a killed process had
-not written yet are lost; the first refusal of each kind is not.
+the type where the contract knows none such: a sender can invent any number. Of one credential `MAX_TYPED`
+kinds are told apart by their type, the others by their code alone, of which there are a few dozen: whatever
+it sends, it makes in a window two entries of each kind at most, the first, and the count of the others.
+
+Counts that a killed process had not written yet are lost; the first refusal of each kind is not.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.ref import format_ref
 from gateway.event import Direction, EventKey
 
 MAX_FAULTS = 20
+
+MAX_TYPED: Final = 40
+"""Kinds of one credential in a window that are told apart by their type."""
+
 _Kind = tuple[str, str, str, str, str]
+_Sender = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class RefusalFold:
         self._window_ms = window_ms
         self._kinds = kinds
         self._windows: dict[_Kind, _Window] = {}
+        self._typed: Counter[_Sender] = Counter()
 
     def note(self, refusal: Refusal) -> list[Evidence]:
         """Take a refusal; the entries to write now: it itself, or nothing, or what its window had counted."""
@@ -72,6 +83,7 @@ class RefusalFold:
             return []
         entries = self._close(kind) if window is not None else []
         self._windows[kind] = _Window(refusal.at + self._window_ms)
+        self._typed[kind[:2]] += bool(kind[3])
         return [*entries, self._entry(refusal, 1, refusal.at)]
 
     def due(self, now: int) -> list[Evidence]:
@@ -83,12 +95,16 @@ class RefusalFold:
         known = "" if refusal.code == "event_type_unknown" else refusal.type or ""
         credential = str((refusal.auth or {}).get("credential"))
         kind = (refusal.partner, credential, refusal.direction, known, refusal.code)
-        if kind in self._windows or len(self._windows) < self._kinds:
+        has_room = len(self._windows) < self._kinds and self._typed[kind[:2]] < MAX_TYPED
+        if kind in self._windows or has_room:
             return kind
         return (refusal.partner, credential, refusal.direction, "", refusal.code)
 
     def _close(self, kind: _Kind) -> list[Evidence]:
         window = self._windows.pop(kind)
+        self._typed[kind[:2]] -= bool(kind[3])
+        if not self._typed[kind[:2]]:
+            del self._typed[kind[:2]]
         return [] if window.last is None else [self._entry(window.last, window.count, window.since)]
 
     def _entry(self, refusal: Refusal, count: int, since: int) -> Evidence:

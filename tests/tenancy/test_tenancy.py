@@ -14,6 +14,7 @@ from gateway.bootstrap.ground import clock
 from gateway.http.gates import GATES
 from gateway.http.guard import Gate
 from partners.credential import DAY_MS, Role, Scope
+from partners.directory import Directory
 from tests.builders import CONTRACTS, House, open_house
 from tests.world import OPERATOR, ORDER
 
@@ -36,7 +37,8 @@ OTHERS = CONTRACTS.replace("{slug}", "globex").replace(
     "receives:", "  shipment.sent: {schema: shipment.avsc, id: /order_id}\nreceives:"
 )
 ADMITTED = {200, 201, 400, 409, 412, 422}
-NO_REF = "evt_" + "b" * 52
+NO_REF = "evt_" + "b" * 51 + "a"
+"""Well formed: its last letter has one bit left to hold."""
 
 
 def name_of(gate: Gate) -> str:
@@ -47,13 +49,7 @@ def name_of(gate: Gate) -> str:
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     folder: Path = tmp_path_factory.mktemp("tenancy")
     async with open_house(folder, partners=("acme", "globex", *NARROW.values())) as opened:
-        # A type and a schema that nobody else has: foreign ones must look as if they were not there.
-        await opened.world.apply(OTHERS, {**ORDERS, "shipment.avsc": json.dumps(SHIPMENT)}, "globex")
-        await opened.world.parts.catalog.refresh()
-        for slug, event_type in (("acme", "order.placed"), ("globex", "shipment.sent")):
-            channel = opened.doors.catalog.current.channel(slug, event_type, "inbound")
-            assert channel is not None
-            opened.keys[f"schema {slug}"] = str(channel.versions[0].schema_id)
+        await furnish(opened)
         await opened.issue("auditor", "auditor", "acme")
         for scope, slug in NARROW.items():
             await opened.issue(f"only {scope}", "operator", scopes=frozenset({scope}))
@@ -63,12 +59,24 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             opened.credentials["revoked"].id, owner=None, reason="", by=OPERATOR
         )
         await opened.issue("short", "auditor", "globex", not_after=clock() + DAY_MS)
-        for slug in ("acme", "globex"):
-            async with opened.client(slug) as client:
-                sent = await client.post("/v1/events/order.placed", json={"order_id": f"of-{slug}", "qty": 1})
-                opened.keys[f"ref {slug}"] = sent.json()["ref"]
-                await client.get(f"{sent.headers['location']}/proof?wait=10")
         yield opened
+
+
+async def furnish(opened: House, terms: str = "") -> None:
+    """Give acme and globex what `path_for` names. `terms`: more of globex's contract."""
+    # A type and a schema that nobody else has: foreign ones must look as if they were not there.
+    files = {**ORDERS, "shipment.avsc": json.dumps(SHIPMENT)}
+    await opened.world.apply(OTHERS + terms, files, "globex")
+    await opened.world.parts.catalog.refresh()
+    for slug, event_type in (("acme", "order.placed"), ("globex", "shipment.sent")):
+        channel = opened.doors.catalog.current.channel(slug, event_type, "inbound")
+        assert channel is not None
+        opened.keys[f"schema {slug}"] = str(channel.versions[0].schema_id)
+    for slug in ("acme", "globex"):
+        async with opened.client(slug) as client:
+            sent = await client.post("/v1/events/order.placed", json={"order_id": f"of-{slug}", "qty": 1})
+            opened.keys[f"ref {slug}"] = sent.json()["ref"]
+            await client.get(f"{sent.headers['location']}/proof?wait=10")
 
 
 def path_for(house: House, gate: Gate, owner: str) -> str:
@@ -83,7 +91,7 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         "type": {"own": "order.placed", "other": "shipment.sent"}.get(owner, missing),
         "id": house.credentials[slug].id if slug else missing,
         "name": partner.log if partner else missing,
-        "revision": {"own": "1", "other": "2", "unknown": "999"}.get(owner, MALFORMED),
+        "revision": revision_of(directory, slug) if slug else ("999" if owner == "unknown" else MALFORMED),
         "epoch": "1",
         "rest:path": "0/000.p/1",
         "code": "not_found",
@@ -96,6 +104,13 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     is_whole = "{" not in path or gate.side == "registry"
     assert is_whole, f"{path}: say here what its part is for each owner"
     return path
+
+
+def revision_of(directory: Directory, slug: str) -> str:
+    """The newest: globex has one more than any other partner."""
+    contract = directory.contract(slug)
+    assert contract is not None
+    return str(contract.revision)
 
 
 async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str = "bearer") -> httpx.Response:

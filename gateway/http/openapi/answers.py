@@ -12,8 +12,9 @@ from gateway.event import Direction
 from gateway.http.guard import Answer, Call, Gate
 from gateway.http.openapi import page
 from gateway.http.openapi.document import Place, Reader, compose
-from gateway.http.shapes import TEXT
-from gateway.http.told import shows, tells
+from gateway.http.openapi.kept import Kept, Written, is_known, write_down
+from gateway.http.shapes import TEXT, text
+from gateway.http.told import Parameter, Reply, shows, tells
 
 Table = Callable[[], Sequence[Gate]]
 """The whole route table, asked for when it is complete."""
@@ -23,19 +24,31 @@ _CACHED: Final = {"Cache-Control": "public, max-age=300"}
 
 def document_of(table: Table) -> Answer:
     """What answers with the document of its caller."""
+    kept = Kept()
 
     @tells(
         "showApi",
         "Contract and types",
         "This document",
-        shows({"type": "object"}, "OpenAPI 3.1, typed from the contract."),
+        shows({"type": "object"}, "OpenAPI 3.1, typed from the contract.", ETag="Names this very document."),
+        Reply(304, "It is still the one that `If-None-Match` names.", headers={"ETag": "The same."}),
+        parameters=(
+            Parameter("If-None-Match", "The `ETag` of one that you have.", text(most=8_192), place="header"),
+        ),
         about="Only what the caller's role may call, with a path for each event type that may be sent.",
     )
     async def show_document(call: Call) -> Response:
-        make = partial(_written, table(), _place(call), _reader(call))
-        # On a thread: the schemas of a large contract take long.
-        text = await asyncio.get_running_loop().run_in_executor(None, make)
-        return Response(text, 200, {"Cache-Control": "no-store"}, "application/json")
+        place, reader = _place(call), _reader(call)
+        found = kept.find(place, reader)
+        if found is None:
+            make = partial(_written, table(), place, reader)
+            # On a thread: the schemas of a large contract take long.
+            found = await asyncio.get_running_loop().run_in_executor(None, make)
+            kept.keep(place, reader, found)
+        headers = {"Cache-Control": "private, no-cache", "ETag": found.tag}
+        if is_known(",".join(call.request.headers.getlist("if-none-match")), found.tag):
+            return Response(None, 304, headers)
+        return Response(found.text, 200, headers, "application/json")
 
     return show_document
 
@@ -54,8 +67,8 @@ def page_of(table: Table) -> Answer:
         shows(TEXT, "A page of all operations.", media="text/html"),
     )
     async def show_page(call: Call) -> Response:
-        text = await asyncio.get_running_loop().run_in_executor(None, made, _place(call))
-        return Response(text, 200, {**_CACHED, **page.SAFETY}, "text/html; charset=utf-8")
+        shown = await asyncio.get_running_loop().run_in_executor(None, made, _place(call))
+        return Response(shown, 200, {**_CACHED, **page.SAFETY}, "text/html; charset=utf-8")
 
     return show_page
 
@@ -72,8 +85,9 @@ async def show_script(_call: Call) -> Response:
     return Response(page.asset("page.js"), 200, _CACHED, "text/javascript; charset=utf-8")
 
 
-def _written(gates: Sequence[Gate], place: Place, reader: Reader) -> bytes:
-    return json.dumps(compose(gates, place, reader), ensure_ascii=False, separators=(",", ":")).encode()
+def _written(gates: Sequence[Gate], place: Place, reader: Reader) -> Written:
+    document = compose(gates, place, reader)
+    return write_down(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _place(call: Call) -> Place:

@@ -93,6 +93,7 @@ def test_field_named_like_a_secret_is_hidden_at_any_depth(name: str) -> None:
     [
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "Authorization: Bearer eyJhbGciOi.J9",
+        "the token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhY21lIn0.c2lnbmF0dXJl was refused",
         "postgresql://gw:hunter2@db/gw",
         "key gwk_abcdefghijklmnop234567",
     ],

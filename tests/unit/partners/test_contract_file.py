@@ -210,6 +210,16 @@ def test_the_files_to_send_along_are_listed_once_and_sorted() -> None:
          "/authentication/oauth/issuer", "format"),
         (9, "  oauth: {issuer: 'https://id.acme.example', audience: gw}",
          "/authentication/oauth/subject", "missing"),
+        (7, "  addresses: 203.0.113.0/24", "/authentication/addresses", "type"),
+        (7, "  addresses: []", "/authentication/addresses", "length"),
+        (7, "  addresses: [203.0.113.7/24]", "/authentication/addresses/0", "format"),
+        (7, "  addresses: [acme.example]", "/authentication/addresses/0", "format"),
+        (7, "  addresses: [10.0.0.010]", "/authentication/addresses/0", "format"),
+        (7, "  addresses: ['fe80::1%eth0']", "/authentication/addresses/0", "format"),
+        (7, "  addresses: ['::ffff:203.0.113.0/120']", "/authentication/addresses/0", "format"),
+        (7, "  addresses: [203.0.113.7, 0.0.0.0/0]", "/authentication/addresses/1", "range"),
+        (7, "  addresses: ['2001:DB8::1', '2001:db8:0::1/128']",
+         "/authentication/addresses/1", "duplicate_key"),
         (11, "  Order-Placed:", "/sends/Order-Placed", "format"),
         (11, "  gateway.order:", "/sends/gateway.order", "not_allowed"),
         (12, "    schema: /etc/passwd", "/sends/order.placed/schema", "format"),
@@ -354,3 +364,12 @@ def test_a_missing_a_needless_and_a_bad_file_are_all_reported() -> None:
         ("schemas/note.avsc", 1, "", "length"),
         ("schemas/order_accepted.avsc", 1, "", "not_allowed"),
     ]
+
+
+def test_addresses_are_read_into_their_one_form() -> None:
+    text = "gateway: v1\npartner: acme\nauthentication: {addresses: [203.0.113.7, 2001:DB8:0::/32]}\n"
+    addresses = read_contract(text, name="c.yaml").contract.authentication.addresses
+    assert addresses == ("203.0.113.7/32", "2001:db8::/32")
+    assert (
+        read_contract("gateway: v1\npartner: acme\n", name="c.yaml").contract.authentication.addresses == ()
+    )

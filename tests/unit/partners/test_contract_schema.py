@@ -26,6 +26,7 @@ WHOLE: Final[dict[str, Any]] = {
         "require_signature": True,
         "certificates": ["certs/acme.pem", {"ca": "certs/ca.pem", "uri": "spiffe://acme.example/gw"}],
         "oauth": {"issuer": "https://id.acme.example", "audience": "gw", "subject": "acme-prod"},
+        "addresses": ["203.0.113.0/24", "2001:db8::1"],
     },
     "sends": {
         "order.placed": {

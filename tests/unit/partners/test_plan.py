@@ -56,6 +56,12 @@ def read(text: str, schema: str = "{}") -> ContractFile:
     return attach_files(file, dict.fromkeys(file.paths(), schema))
 
 
+def test_addresses_are_told_where_they_change() -> None:
+    limited = NEW.replace("{require", "{addresses: [203.0.113.0/24, 2001:db8::1], require")
+    (one,) = diff(read(NEW), read(limited))
+    assert one == Difference("~", "authentication", "", "addresses any -> 203.0.113.0/24 2001:db8::1/128")
+
+
 def test_every_kind_of_difference_is_found() -> None:
     assert diff(read(OLD), read(NEW)) == (
         Difference(

@@ -165,6 +165,18 @@ def test_a_pinned_certificate_may_lack_the_usage_but_not_have_another() -> None:
     assert code_of(server.der, pinned(server)) == "credential_invalid"
 
 
+def test_what_counts_by_its_name_ends_within_30_days_and_a_pinned_one_when_it_likes() -> None:
+    for days, is_taken in ((-1, 30), True), ((-1, 31), False), ((-8, 300), False):
+        made = make("acme", MIDDLE, at=NOW, days=days, extensions=(uris(URI), CLIENT))
+        assert proved(made.der, pinned(made)).credential.match == made.match
+        if is_taken:
+            assert proved(made.der, named(MIDDLE)).credential.match == "uri:" + URI
+        else:
+            with pytest.raises(CallerError, match="longer than 30 days") as caught:
+                proved(made.der, named(MIDDLE))
+            assert caught.value.code == "credential_invalid"
+
+
 def test_a_credential_that_ended_is_told_as_such() -> None:
     assert code_of(OWN.der, pinned(OWN, revoked_at=NOW - 1)) == "credential_revoked"
     assert code_of(OWN.der, pinned(OWN, not_after=NOW)) == "credential_expired"

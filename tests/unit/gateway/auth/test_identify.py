@@ -276,6 +276,35 @@ def test_how_a_partner_stands_is_told_to_nobody_whose_body_proves_nothing() -> N
         assert caught.value.code == code
 
 
+def later(credential: Credential, *, state: PartnerState = "active", addresses: str = "") -> Directory:
+    acme = Partner("acme", "log", "Acme", dedicated_topics("partners.", "acme"), state)
+    contract = read_contract("gateway: v1\npartner: acme\n", name="c").contract
+    terms = Authentication(addresses=tuple(addresses.split()))
+    return Directory(2, [Account(acme, replace(contract, authentication=terms), (), ())], [credential])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "code"),
+    [
+        ({"revoked_at": NOW}, {}, "credential_revoked"),
+        ({"not_after": NOW}, {}, "credential_expired"),
+        ({"match": "released"}, {}, "credential_invalid"),
+        ({"id": "crd_2"}, {}, "credential_invalid"),
+        ({}, {"state": "suspended"}, "partner_suspended"),
+        ({}, {"addresses": "203.0.113.0/24"}, "source_address_denied"),
+    ],
+)
+def test_what_proved_a_caller_may_no_longer_hold_later(
+    changes: dict[str, Any], told: dict[str, Any], code: str
+) -> None:
+    shown = credential("api_key")
+    found = identified(Proof(shown))
+    found.standing(later(shown), NOW)
+    with pytest.raises(CallerError) as caught:
+        found.standing(later(replace(shown, **changes), **told), NOW)
+    assert caught.value.code == code
+
+
 def test_an_origin_is_one_digest_over_all_its_parts() -> None:
     origins = [Origin("a", "k", b"ab", b"c"), Origin("a", "k", b"a", b"bc"), Origin("a", "kc", b"ab", b"")]
     assert len({one.sha256() for one in origins}) == 3

@@ -57,7 +57,6 @@ LATER: Final[Mapping[str, str]] = {
     "not_acceptable": "no route chooses by Accept",
     "signature_replayed": "tests/acceptance/test_signed_requests.py has signatures that are right",
     "signature_stale": "tests/acceptance/test_signed_requests.py has signatures that are right",
-    "source_address_denied": "no contract names addresses yet",
 }
 """Codes that no request of this file is answered with, and why."""
 
@@ -78,9 +77,11 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await world.apply(signed, {**FILES, "huge.avsc": json.dumps(HUGE)}, slug="signer")
         slow = contract("slow").replace("event_bytes: 2KiB", "events_per_second: 1")
         await world.apply(slow, FILES, slug="slow")
+        far = contract("far").replace("{require", "{addresses: [203.0.113.0/24], require")
+        await world.apply(far, FILES, slug="far")
         opened = House(world, make_doors(world, body_bytes=4_096))
         await opened.issue("operator", "operator")
-        for slug in ("acme", "globex", "bolt", "signer", "slow"):
+        for slug in ("acme", "globex", "bolt", "signer", "slow", "far"):
             await opened.issue(slug, "partner", slug)
         await opened.issue("auditor", "auditor", "acme")
         await opened.issue("short", "auditor", "globex", not_after=clock() + DAY_MS)
@@ -236,6 +237,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "signature_invalid": asks("POST", "/v1/events/order.placed", "signer", json=order()),
     "scope_missing": asks("POST", "/v1/events/order.placed", "auditor", json=order()),
     "partner_suspended": asks("GET", "/v1/me", "bolt"),
+    "source_address_denied": asks("GET", "/v1/me", "far"),
     "not_found": asks("GET", "/v1/partners/globex/history"),
     "method_not_allowed": asks("PATCH", "/v1/events", json=order()),
     "event_conflict": conflicting,

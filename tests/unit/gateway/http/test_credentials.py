@@ -6,6 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.bootstrap.ground import clock
+from gateway.instants import format_instant
+from partners.credential import DAY_MS
 from tests.builders import House, open_house
 from tests.certificates import certified
 
@@ -67,6 +70,35 @@ async def test_our_own_side_gives_no_more_than_it_has(house: House) -> None:
         ]
     assert [(one.status_code, one.json()["code"]) for one in wide] == [(403, "scope_missing")] * 3
     assert [one.json()["scopes"] for one in usual] == [["audit", "manage"], ["audit"], ["audit", "manage"]]
+
+
+async def test_a_credential_makes_none_that_outlives_it_but_its_own_successor(house: House) -> None:
+    ends = clock() + 10 * DAY_MS
+    await house.issue("short", "partner", "acme", not_after=ends)
+    async with house.client("short") as client:
+        longer = await client.post("/v1/credentials", json={"role": "auditor", "expires_at": "11d"})
+        usual = await client.post("/v1/credentials", json={"role": "auditor"})
+        shorter = await client.post("/v1/credentials", json={"role": "auditor", "expires_at": "9d"})
+        hook = await client.post("/v1/credentials", json={"kind": "webhook_secret"})
+        async with house.client("operator") as operator:
+            await operator.delete(f"/v1/credentials/{house.credentials['acme'].id}")
+        successor = await client.post("/v1/credentials", json={"name": "short", "expires_at": "30d"})
+    assert (longer.status_code, longer.json()["code"]) == (400, "parameter_invalid")
+    assert format_instant(ends) in longer.json()["detail"]
+    assert usual.json()["expires_at"] == hook.json()["expires_at"] == format_instant(ends)
+    assert shorter.json()["expires_at"] < format_instant(ends)
+    assert successor.status_code == 201
+    assert successor.json()["expires_at"] > format_instant(ends)
+
+
+async def test_what_an_operator_makes_for_a_partner_ends_by_the_partners_terms(house: House) -> None:
+    await house.issue("leaving", "operator", not_after=clock() + DAY_MS)
+    async with house.client("leaving") as client:
+        theirs = await client.post(
+            "/v1/partners/acme/credentials", json={"role": "auditor", "expires_at": "1y"}
+        )
+        ours = await client.post("/v1/credentials", json={"role": "team", "expires_at": "1y"})
+    assert (theirs.status_code, ours.status_code) == (201, 400)
 
 
 async def test_a_role_that_shares_no_scope_with_the_caller_is_not_given(house: House) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.builders import House, open_house
@@ -67,3 +68,27 @@ async def test_an_event_larger_than_agreed_is_413_and_says_whose_limit_it_is(hou
         answer = await client.post(PATH, json={**order(1), "customer": "c" * 300})
     assert (answer.status_code, answer.json()["code"]) == (413, "event_too_large")
     assert "allows 200" in answer.json()["detail"]
+
+
+async def test_a_body_that_cannot_be_read_costs_what_had_arrived_of_it(house: House) -> None:
+    async def left(client: httpx.AsyncClient) -> int:
+        return int((await client.get("/v1/me")).json()["limits"]["left"]["bytes"]["left"])
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65_536
+
+    async with house.client("acme") as client:
+        before = await left(client)
+        broken = await client.post(PATH, content=b"no gzip" * 100, headers={"Content-Encoding": "gzip"})
+        after = await left(client)
+        # Announced as too large it is not read at all; else up to the piece that was too much.
+        announced = await client.post(PATH, content=b"x" * 2_000_000)
+        unread = await left(client)
+        cut = await client.post(PATH, content=endless())
+        # A million and more have arrived: what was left of the day.
+        last = await left(client)
+    assert (broken.status_code, announced.status_code, cut.status_code) == (400, 413, 413)
+    assert (before - after, after - unread, last) == (700, 0, 0)
+    async with house.client("acme") as client:
+        assert (await client.post(PATH, json=order(1))).status_code == 429

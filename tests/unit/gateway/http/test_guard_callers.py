@@ -16,6 +16,7 @@ from gateway.http.app import make_apps
 from tests.authorities import CLIENT, Made, make, uris
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
 from tests.issuers import Issuer, ec_signer, issuing
+from tests.world import OPERATOR
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -110,11 +111,56 @@ async def test_a_proxys_header_that_cannot_be_read_is_refused(house: House, issu
 
 async def test_an_issuer_that_is_away_is_503_and_no_refusal(house: House, issuer: Issuer) -> None:
     signer = ec_signer("unknown")
-    claims = {"iss": issuer.url, "sub": "acme-prod", "aud": "gw", "exp": NOW // 1_000 + 900}
-    house.doors = replace(house.doors, clock=lambda: clock() + 60_000)
+    later = replace(house, doors=replace(house.doors, clock=lambda: clock() + 60_000))
     answers, issuer.answers = issuer.answers, {}
-    answer = await posted(house, {"Authorization": f"Bearer {signer.token(claims)}"})
+    told = []
+    # Whose subjects are known is told to nobody by an issuer that is away.
+    for subject in ("acme-prod", "nobody"):
+        claims = {"iss": issuer.url, "sub": subject, "aud": "gw", "exp": NOW // 1_000 + 900}
+        answer = await posted(later, {"Authorization": f"Bearer {signer.token(claims)}"})
+        told.append((answer.status_code, answer.headers["retry-after"], {**answer.json(), "request_id": ""}))
     issuer.answers = answers
-    assert (answer.status_code, answer.json()["code"]) == (503, "issuer_unavailable")
-    assert answer.headers["retry-after"] == "5"
-    assert issuer.url not in answer.text
+    assert told[0][:2] == (503, "5")
+    assert told[0][2]["code"] == "issuer_unavailable"
+    assert told[0] == told[1]
+    assert issuer.url not in str(told)
+
+
+async def test_a_key_that_is_revoked_while_its_body_arrives_brings_nothing(house: House) -> None:
+    key = await house.issue("dripping", "partner", "acme")
+    order = json.dumps({"order_id": "dripped", "qty": 1}).encode()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield order[:5]
+        await house.world.parts.administration.revoke_credential(
+            house.credentials["dripping"].id, owner=None, reason="leaked", by=OPERATOR
+        )
+        yield order[5:]
+
+    async with house.client() as client:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        answer = await client.post("/v1/events/order.placed", content=body(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "credential_revoked")
+    async with house.client("operator") as client:
+        found = await client.get("/v1/partners/acme/history", params={"id": "dripped"})
+    assert found.json()["items"] == []
+
+
+async def test_an_address_is_compared_as_the_believed_proxy_says_it(house: House, issuer: Issuer) -> None:
+    terms = "authentication: {accept: [api_key, mtls, jwt], addresses: [203.0.113.0/29]}\n"
+    plain = "authentication: {accept: [api_key, mtls, jwt]}\n"
+    await house.world.apply(CONTRACTS.replace("{slug}", "acme") + terms)
+    try:
+        told = []
+        for peer, forwarded in (
+            ("203.0.113.1", ""),
+            (ANYBODY, "203.0.113.1"),
+            (PROXY, "203.0.113.1"),
+            (PROXY, f"203.0.113.1, {ANYBODY}"),
+            (PROXY, ""),
+        ):
+            headers = {**token(issuer), **({"X-Forwarded-For": forwarded} if forwarded else {})}
+            told.append((await posted(house, headers, peer=peer, order="whence")).status_code)
+        assert told == [201, 403, 200, 403, 403]
+    finally:
+        await house.world.apply(CONTRACTS.replace("{slug}", "acme") + plain)

@@ -1,3 +1,5 @@
+from contextlib import ExitStack
+
 import pytest
 
 from gateway.errors import AwayError, CallerError
@@ -31,3 +33,25 @@ def test_what_was_agreed_goes_before_what_anybody_may() -> None:
         with pytest.raises(CallerError, match="2 streams") as caught, turns.turn("a", 2):
             pytest.fail("two were agreed")
         assert caught.value.code == "quota_exceeded"
+
+
+def test_who_may_have_many_leaves_a_quarter_to_those_who_have_few() -> None:
+    turns = Turns(most=16, each=2)
+    with ExitStack() as held:
+        for _ in range(12):
+            held.enter_context(turns.turn("large", 1_000))
+        with pytest.raises(AwayError, match="fewer than 2") as caught, turns.turn("large", 1_000):
+            pytest.fail("what is left is for others")
+        assert caught.value.code == "overloaded"
+        # A second one that may have many comes by as many as anybody.
+        for _ in range(2):
+            held.enter_context(turns.turn("larger", 1_000))
+        with pytest.raises(AwayError), turns.turn("larger", 1_000):
+            pytest.fail("what is left is for others")
+        for name in ("a", "b"):
+            held.enter_context(turns.turn(name))
+        with pytest.raises(AwayError, match="as many streams"), turns.turn("c"):
+            pytest.fail("there was no turn left")
+    with ExitStack() as held:
+        for _ in range(12):
+            held.enter_context(turns.turn("larger", 1_000))

@@ -5,7 +5,8 @@ import pytest
 
 from audit.evidence import Evidence
 from gateway.event import short_pointer
-from gateway.ingress.refusal_fold import MAX_FAULTS, Refusal, RefusalFold
+from gateway.http.catalogue import CATALOGUE
+from gateway.ingress.refusal_fold import MAX_FAULTS, MAX_TYPED, Refusal, RefusalFold
 
 FIRST = Refusal(
     partner="acme",
@@ -77,6 +78,37 @@ def test_beyond_the_kinds_remembered_refusals_are_still_folded() -> None:
     entries = [one for n in range(100) for one in folded.note(replace(FIRST, type=f"t{n}"))]
     assert len(entries) == 4
     assert told(folded.due(1 << 62)) == [(96, 1_000_000)]
+
+
+def test_whatever_a_broken_client_changes_it_fills_no_log() -> None:
+    folded = RefusalFold(iss="https://gw.example", entropy=bytes)
+    codes = [code for code in CATALOGUE if code != "event_type_unknown"]
+    entries = 0
+    for n in range(12_000):  # 200 a second for a minute, none like another
+        changed = replace(
+            FIRST,
+            type=f"type.{n % 500}",
+            id=f"id-{n}",
+            source=f"/source/{n}",
+            code=codes[n // 300 % len(codes)],
+            at=FIRST.at + 5 * n,
+        )
+        entries += len(folded.note(changed)) + (0 if n % 200 else len(folded.due(changed.at)))
+    entries += len(folded.due(FIRST.at + 60_000 + 60_000))
+    assert entries <= 2 * (MAX_TYPED + len(codes))
+    # And then it is as if nothing had been: kinds that are over count no longer.
+    again = replace(FIRST, at=FIRST.at + 200_000)
+    assert [len(folded.note(replace(again, type=f"later.{n}"))) for n in range(MAX_TYPED)] == [1] * MAX_TYPED
+    assert len(folded.note(replace(again, type="one.more"))) == 1
+    assert len(folded.note(replace(again, type="another.one"))) == 0
+
+
+def test_one_credential_that_has_many_kinds_takes_none_from_another() -> None:
+    folded = fold(kinds=1_000)
+    for n in range(100):
+        folded.note(replace(FIRST, type=f"t{n}"))
+    other = replace(FIRST, auth={"method": "api_key", "credential": "crd_2"})
+    assert [len(folded.note(replace(other, type=f"t{n}"))) for n in range(10)] == [1] * 10
 
 
 @pytest.mark.parametrize("token", ["\x00", "東", '"'])
