@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, cast
 
 from gateway.event import Direction
 from gateway.origin_evidence import Origin
+from partners.credential import Method
 
 NDJSON: Final = "application/x-ndjson"
 CONTAINER: Final = "application/vnd.apache.avro"
@@ -74,7 +75,7 @@ class Piece:
 class Sender:
     """Who sends, and how that was proved: what every event of the import is taken by."""
 
-    method: str
+    method: Method
     credential: str
     origin: Origin | None = field(default=None, repr=False)
 

@@ -5,6 +5,7 @@ from typing import cast
 from gateway.event import Direction
 from gateway.imports.job import Counts, Failure, Import, Sender, State, Wish, read_origin
 from gateway.rows import ImportRow
+from partners.credential import Method
 
 
 def to_row(import_id: str, wish: Wish, now: int, lease_until: int) -> dict[str, object]:
@@ -41,7 +42,7 @@ def from_row(row: ImportRow) -> Import:
         cast("Direction", row.direction),
         row.event_type,
         row.media_type,
-        Sender(row.method, row.credential, read_origin(row.origin)),
+        Sender(cast("Method", row.method), row.credential, read_origin(row.origin)),
         row.dry_run,
         row.idempotency_key,
     )
