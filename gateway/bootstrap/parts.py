@@ -19,6 +19,7 @@ from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
+from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.registry_access import open_registry
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
@@ -33,6 +34,8 @@ from gateway.egress.relay import Terms as RelayTerms
 from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
+from gateway.imports.intake import Intake
+from gateway.imports.worker import Importer
 from gateway.ingress.accept import Ingress, Submission
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
@@ -80,6 +83,8 @@ class Parts:
     clock_watch: ClockWatch
     callers: Identifier
     quotas: Quotas
+    intake: Intake
+    importer: Importer
     uses: CredentialUses
     outside: ExternalRegistry | None = None
 
@@ -117,6 +122,8 @@ def wire(
     guard = guard or make_guard(ground, broker)
     uses = CredentialUses(ground.database)
     ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
+    quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    importer = make_importer(ground, catalog, ingress, quotas, metrics, step)
     return Parts(
         ground=ground,
         broker=broker,
@@ -138,7 +145,9 @@ def wire(
             parked_ms=settings.retention.content,
         ),
         clock_watch=ClockWatch(ground.database, ground.clock),
-        quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
+        quotas=quotas,
+        intake=make_intake(ground, importer),
+        importer=importer,
         callers=_callers(ground, dialler, uses),
         uses=uses,
         outside=outside,

@@ -10,9 +10,9 @@ long as the step took; of a partner's rate, half at most.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -201,12 +201,14 @@ class Importer:
             items = name_generated(some.items, held.job, snapshot, first=first)
             seconds, code = wait, ""
             try:
-                with leave.quota(snapshot, self.quotas, len(items)) as entry:
-                    outcomes = await self._in_turn(held, leave.submission(items))
-                    failed = next((one for one in outcomes if isinstance(one, Failed)), None)
-                    code = "" if failed is None else failed.code
-                    # What could not be taken is asked for again, and counts once.
-                    entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
+                # The turn first: what the quota holds back meanwhile is not there for live traffic.
+                async with self._turn_of(held):
+                    with leave.quota(snapshot, self.quotas, len(items)) as entry:
+                        outcomes = await self.ingress.accept(leave.submission(items))
+                        failed = next((one for one in outcomes if isinstance(one, Failed)), None)
+                        code = "" if failed is None else failed.code
+                        # What could not be taken is asked for again, and counts once.
+                        entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
             except CallerError as error:
                 code, seconds = error.code, min(leave.seconds_of(error), _LONGEST_WAIT_SECONDS)
             if not code:
@@ -214,8 +216,9 @@ class Importer:
             await self._wait(held, code, seconds)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
-    async def _in_turn(self, held: Held, submission: Submission) -> Sequence[Outcome]:
-        """Hand items to the ingress, once it is our turn and live traffic has had its time."""
+    @asynccontextmanager
+    async def _turn_of(self, held: Held) -> AsyncIterator[None]:
+        """One step at a time, and only once live traffic has had as long as the last one took."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -227,9 +230,8 @@ class Importer:
         try:
             await self._pause(self._free_at - loop.time())
             began = loop.time()
-            outcomes = await self.ingress.accept(submission)
+            yield
             self._free_at = loop.time() + min(loop.time() - began, _LONGEST_REST_SECONDS)
-            return outcomes
         finally:
             self._turn.release()
 
