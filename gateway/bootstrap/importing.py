@@ -19,6 +19,7 @@ def make_importer(
     catalog: Catalog,
     ingress: Ingress,
     quotas: Quotas,
+    *,
     metrics: Metrics,
     step: Callable[[str], None],
 ) -> Importer:

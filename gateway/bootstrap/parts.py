@@ -123,7 +123,7 @@ def wire(
     uses = CredentialUses(ground.database)
     ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
     quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
-    importer = make_importer(ground, catalog, ingress, quotas, metrics, step)
+    importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     return Parts(
         ground=ground,
         broker=broker,

@@ -12,14 +12,14 @@ from typing import Any, Final, cast
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlmodel import Session, col
 
-from audit.bulk import insert_new_rows
+from audit.bulk import find_rows, insert_new_rows
 from gateway.database import clock
 from gateway.errors import CallerError, LeaseLostError
 from gateway.event import Direction
 from gateway.imports.job import OPEN, Counts, Failure, Import, Piece, State, Wish
 from gateway.imports.mapping import from_row, to_row
-from gateway.imports.results import Result, unpack
-from gateway.rows import ImportPieceRow, ImportResultRow, ImportRow
+from gateway.imports.results import Kind, Result, unpack
+from gateway.rows import ClaimRow, ImportPieceRow, ImportResultRow, ImportRow
 
 MOST_OPEN: Final = 3
 """Imports of one partner and direction that have not ended. Two that begin at once may make it one more."""
@@ -281,23 +281,31 @@ def expire_leases(session: Session) -> None:
 
 
 def results(
-    session: Session, import_id: str, *, since: int, limit: int, only_refused: bool = False
+    session: Session, import_id: str, *, since: int, limit: int, kind: Kind | None = None
 ) -> list[Result]:
-    """What became of the items from the index `since` on, in order; at least `limit` of them if there are."""
+    """What became of the items from the index `since` on, in order; at least `limit` of them if there are.
+
+    `kind`: only those.
+    """
     rows = select(ImportResultRow).where(
         col(ImportResultRow.import_id) == import_id,
         col(ImportResultRow.first) + col(ImportResultRow.count) > since,
     )
-    if only_refused:
+    if kind == "refused":
         rows = rows.where(col(ImportResultRow.refused) > 0)
     found: list[Result] = []
     query = rows.order_by(col(ImportResultRow.first)).execution_options(yield_per=_FEW)
     for row in session.execute(query).scalars():
         some = [one for one in unpack(row.raw, row.first) if one.index >= since]
-        found += [one for one in some if not only_refused or one.refused is not None]
+        found += [one for one in some if kind in {None, one.kind}]
         if len(found) >= limit:
             break
     return found
+
+
+def receipts(session: Session, refs: Sequence[bytes]) -> dict[bytes, str]:
+    """The receipts of accepted events, by ref, as far as their claims are kept."""
+    return dict(find_rows(session, ClaimRow, ("ref", "receipt"), key="ref", among=refs))
 
 
 def _verify_receiving(session: Session, import_id: str) -> None:
