@@ -35,6 +35,7 @@ class Items:
         self.failure: Failure | None = None
         self._index = piece.first
         self._piece = piece
+        self._header_bytes = len(job.header or b"")
         is_container = job.wish.media_type == CONTAINER
         self._left = self._data(job, limits) if is_container else self._lines(job)
         self._skip = max(0, start - piece.first)
@@ -55,9 +56,12 @@ class Items:
                 size += len(one.content.raw)
                 self._index += 1
         except ContainerError as error:
-            self.failure = self._broken(f"{_without_number(error.text)} (item {self._index})")
+            at = self._piece.offset + max(0, error.offset - self._header_bytes)
+            self.failure = self._broken(f"{_without_number(error.text)} (item {self._index})", at)
         except DatumError as error:
-            self.failure = self._broken(f"item {self._index} cannot be read: {error.faults[0].text}")
+            self.failure = self._broken(
+                f"item {self._index} cannot be read: {error.faults[0].text}", self._piece.offset
+            )
         return Some(tuple(found), size)
 
     def _lines(self, job: Import) -> Iterator[Item]:
@@ -74,11 +78,10 @@ class Items:
         for one in read_container((job.header or b"") + self._piece.raw, limits).data:
             yield Draft(job.wish.event_type, None, None, {}, one.avro, Content(one.avro, AVRO), form)
 
-    def _broken(self, text: str) -> Failure:
-        """Where in the file it is, is known to the piece."""
-        where = f"from byte {self._piece.offset} on"
-        detail = f"A block of the file cannot be read, {where}: {text}."
-        return Failure("body_malformed", detail, GO_ON, offset=self._piece.offset)
+    @staticmethod
+    def _broken(text: str, offset: int) -> Failure:
+        detail = f"The file cannot be read on, from byte {offset}: {text}."
+        return Failure("body_malformed", detail, GO_ON, offset=offset)
 
 
 def name_generated(items: Sequence[Item], job: Import, snapshot: Snapshot, *, first: int) -> tuple[Item, ...]:
