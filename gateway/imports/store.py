@@ -178,10 +178,11 @@ def has_work(session: Session) -> bool:
     return session.execute(select(col(ImportRow.id)).where(*waiting).limit(1)).first() is not None
 
 
-def lease(session: Session, owner: str, *, lease_ms: int) -> Held | None:
+def lease(session: Session, owner: str, *, lease_ms: int, but: frozenset[str] = frozenset()) -> Held | None:
     """Take the oldest import that is free, of a partner none of whose others is at work.
 
-    One after the other: what a partner sends first is taken first.
+    One after the other: what a partner sends first is taken first. `but`: those that we work on already,
+    however late we are.
     """
     now = clock(session)
     key = (col(ImportRow.partner), col(ImportRow.direction))
@@ -194,7 +195,7 @@ def lease(session: Session, owner: str, *, lease_ms: int) -> Held | None:
     ).all():
         is_oldest = (partner, direction) not in seen
         seen.add((partner, direction))
-        if not is_oldest or until >= now:
+        if not is_oldest or until >= now or import_id in but:
             continue
         row = _locked(session, import_id, skip=True)
         if row is None or row.lease_until >= now or row.state not in {"waiting", "running"}:

@@ -41,7 +41,6 @@ MOST_AT_ONCE: Final = 4
 _LOOK_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 30.0
 _FIRST_WAIT_SECONDS: Final = 0.2
-_LONGEST_WAIT_SECONDS: Final = 5.0
 _LONGEST_REST_SECONDS: Final = 2.0
 
 
@@ -70,7 +69,7 @@ class Importer:
     """A role of whoever serves requests; see the module.
 
     `owner`: this process. `lease_ms`: how long an import is ours without a word; `kept_ms`: how long one that
-    has ended is kept.
+    has ended is kept. `longest_wait_seconds`: between two tries of what is waited for.
     """
 
     database: Database
@@ -83,11 +82,12 @@ class Importer:
     kept_ms: int
     limits: ContainerLimits
     step: Callable[[str], None]
+    longest_wait_seconds: float = 5.0
     wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _free_at: float = field(default=0.0, init=False)
-    _running: int = field(default=0, init=False)
+    _mine: set[str] = field(default_factory=set, init=False)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="imports"), init=False, repr=False
     )
@@ -112,13 +112,14 @@ class Importer:
         self.wake.set()
 
     async def _lease(self) -> Held | None:
-        if self._running >= MOST_AT_ONCE or not await self.database.read(store.has_work):
+        if len(self._mine) >= MOST_AT_ONCE or not await self.database.read(store.has_work):
             return None
+        mine = frozenset(self._mine)
         held = await self.database.write(
-            lambda session: store.lease(session, self.owner, lease_ms=self.lease_ms)
+            lambda session: store.lease(session, self.owner, lease_ms=self.lease_ms, but=mine)
         )
         if held is not None:
-            self._running += 1
+            self._mine.add(held.job.id)
             self.step("import.4.leased")
         return held
 
@@ -141,7 +142,7 @@ class Importer:
             with suppress(AwayError, LeaseLostError):
                 await self._end(held, Failure("internal", text))
         finally:
-            self._running -= 1
+            self._mine.discard(held.job.id)
             self.take_up()
 
     async def _all_pieces(self, held: Held) -> None:
@@ -210,11 +211,11 @@ class Importer:
                         # What could not be taken is asked for again, and counts once.
                         entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
             except CallerError as error:
-                code, seconds = error.code, min(leave.seconds_of(error), _LONGEST_WAIT_SECONDS)
+                code, seconds = error.code, min(leave.seconds_of(error), self.longest_wait_seconds)
             if not code:
                 return outcomes
             await self._wait(held, code, seconds)
-            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+            wait = min(2 * wait, self.longest_wait_seconds)
 
     @asynccontextmanager
     async def _turn_of(self, held: Held) -> AsyncIterator[None]:
