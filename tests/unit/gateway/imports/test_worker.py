@@ -18,7 +18,6 @@ from schemas.schema import Schema
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import KilledError, lines, working
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
-from tests.world import nothing
 
 ITEMS = 650
 GENERATED = CONTRACTS.replace("id: /order_id, key: /customer", "id: generated")
