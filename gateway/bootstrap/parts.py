@@ -137,13 +137,7 @@ def wire(
         guard=guard,
         dialler=dialler,
         relay=_relay(ground, broker, catalog, dialler, step, metrics),
-        retention=Retention(
-            database=ground.database,
-            catalog=catalog,
-            clock=ground.clock,
-            claims_ms=settings.retention.claims,
-            parked_ms=settings.retention.content,
-        ),
+        retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=quotas,
         intake=make_intake(ground, importer),
@@ -175,6 +169,16 @@ def make_guard(ground: Ground, broker: Broker) -> Guard:
 def owner() -> str:
     """A random id of this process, for leases."""
     return secrets.token_hex(8)
+
+
+def _retention(ground: Ground, catalog: Catalog) -> Retention:
+    return Retention(
+        database=ground.database,
+        catalog=catalog,
+        clock=ground.clock,
+        claims_ms=ground.settings.retention.claims,
+        parked_ms=ground.settings.retention.content,
+    )
 
 
 def _ingress(

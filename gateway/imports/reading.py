@@ -37,7 +37,7 @@ class Items:
         self._piece = piece
         self._header_bytes = len(job.header or b"")
         is_container = job.wish.media_type == CONTAINER
-        self._left = self._data(job, limits) if is_container else self._lines(job)
+        self._left = self._datums(job, limits) if is_container else self._lines(job)
         self._skip = max(0, start - piece.first)
 
     def take(self, most: int, most_bytes: int) -> Some:
@@ -73,7 +73,7 @@ class Items:
             return iter(())
         return iter(reading.items)
 
-    def _data(self, job: Import, limits: ContainerLimits) -> Iterator[Item]:
+    def _datums(self, job: Import, limits: ContainerLimits) -> Iterator[Item]:
         form = Form("avro", schema_id=job.schema_id)
         for one in read_container((job.header or b"") + self._piece.raw, limits).data:
             yield Draft(job.wish.event_type, None, None, {}, one.avro, Content(one.avro, AVRO), form)
