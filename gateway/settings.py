@@ -207,6 +207,7 @@ class Ingress(Section):
     body_bytes: Bytes = _key("1MiB", "largest body of one event", le=16 * 2**20)
     batch_events: int = _key("1000", "events in a batch", ge=1, le=10_000)
     batch_bytes: Bytes = _key("8MiB", "largest body of a batch", le=64 * 2**20)
+    import_bytes: Bytes = _key("1GiB", "largest body of an import, which is kept in the database until done")
     publish_timeout: Milliseconds = _key("1800ms", "wait for the broker, then 503 `outcome_unknown`")
 
 
@@ -235,6 +236,7 @@ class Retention(Section):
     claims: Milliseconds = _key(
         "30d", "repeats are recognised this long, or as long as content is kept if that is longer"
     )
+    imports: Milliseconds = _key("7d", "an import that has ended, with its results")
 
 
 class Audit(Section):

@@ -80,6 +80,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         catalog=parts.catalog,
         ingress=parts.ingress,
         quotas=parts.quotas,
+        intake=parts.intake,
         administration=parts.administration,
         database=parts.ground.database,
         broker=parts.broker,

@@ -35,6 +35,7 @@ def make_doors(
         catalog=parts.catalog,
         ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
         quotas=parts.quotas,
+        intake=parts.intake,
         administration=parts.administration,
         database=parts.ground.database,
         broker=parts.broker,

@@ -21,6 +21,7 @@ from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
+from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.registry_access import open_registry
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
@@ -35,6 +36,8 @@ from gateway.egress.relay import Terms as RelayTerms
 from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
+from gateway.imports.intake import Intake
+from gateway.imports.worker import Importer
 from gateway.ingress.accept import Ingress, Submission
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
@@ -86,6 +89,8 @@ class Parts:
     clock_watch: ClockWatch
     callers: Identifier
     quotas: Quotas
+    intake: Intake
+    importer: Importer
     uses: CredentialUses
     outside: ExternalRegistry | None = None
 
@@ -123,6 +128,8 @@ def wire(
     guard = guard or make_guard(ground, broker)
     uses = CredentialUses(ground.database)
     ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
+    quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     return Parts(
         ground=ground,
         broker=broker,
@@ -136,15 +143,11 @@ def wire(
         guard=guard,
         dialler=dialler,
         relay=_relay(ground, broker, catalog, dialler, step, metrics),
-        retention=Retention(
-            database=ground.database,
-            catalog=catalog,
-            clock=ground.clock,
-            claims_ms=settings.retention.claims,
-            parked_ms=settings.retention.content,
-        ),
+        retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock),
-        quotas=Quotas(database=ground.database, clock=ground.clock, owner=owner()),
+        quotas=quotas,
+        intake=make_intake(ground, importer),
+        importer=importer,
         callers=_callers(ground, dialler, uses),
         uses=uses,
         outside=outside,
@@ -172,6 +175,16 @@ def make_guard(ground: Ground, broker: Broker) -> Guard:
 def owner() -> str:
     """A random id of this process, for leases."""
     return secrets.token_hex(8)
+
+
+def _retention(ground: Ground, catalog: Catalog) -> Retention:
+    return Retention(
+        database=ground.database,
+        catalog=catalog,
+        clock=ground.clock,
+        claims_ms=ground.settings.retention.claims,
+        parked_ms=ground.settings.retention.content,
+    )
 
 
 def _ingress(

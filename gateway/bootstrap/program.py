@@ -44,6 +44,7 @@ from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
 from gateway.http.server import bind
 from gateway.http.tls import make_dev_certificate
+from gateway.imports import store as imports
 from gateway.ingress.claims import expire_leases
 from gateway.logs import configure, logger
 from gateway.metrics import Metrics
@@ -178,6 +179,7 @@ def _end_leases(ground: Ground) -> None:
             leases.expire_all(session)
         if is_ours:
             expire_leases(session)
+            imports.expire_leases(session)
 
 
 async def _run(settings: Settings, options: Options) -> None:
@@ -257,6 +259,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     roles: list[Named] = []
     if "serve" in options.roles:
         roles += await _open_doors(parts, options, metrics, stop)
+        roles.append(Named("imports", parts.importer))
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("quotas", parts.quotas))
         roles.append(Named("administration", parts.administration))

@@ -6,7 +6,7 @@ caller. Sends no key to another host: redirects are not followed, proxies of the
 
 import json
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -18,6 +18,8 @@ from gateway.cli.place import Place
 from gateway.cli.registry_answers import registry_problem
 
 Params = Mapping[str, str | int | bool | None]
+Body = bytes | Callable[[], Iterable[bytes]]
+"""A body, or what makes one bit by bit, anew for each try."""
 
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 _PATIENCE_SECONDS: Final = (1, 2, 4, 8)
@@ -96,7 +98,7 @@ class Client:
     def post(
         self,
         path: str,
-        body: bytes,
+        body: Body,
         *,
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
@@ -141,7 +143,7 @@ class Client:
         method: str,
         path: str,
         params: Params | None,
-        body: bytes | None = None,
+        body: Body | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         for seconds in (*_PATIENCE_SECONDS, None):
@@ -159,12 +161,13 @@ class Client:
         method: str,
         path: str,
         params: Params | None,
-        body: bytes | None,
+        body: Body | None,
         headers: Mapping[str, str] | None,
     ) -> Answer:
         query = {name: _word(value) for name, value in (params or {}).items() if value is not None}
         try:
-            response = self._http.request(method, path, params=query, content=body, headers=headers)
+            content = body() if callable(body) else body
+            response = self._http.request(method, path, params=query, content=content, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(self.url, error) from error
         if response.headers.get("content-type", "").startswith(_PROBLEM):

@@ -13,6 +13,7 @@ from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.database import Database
 from gateway.http.turns import Turns
+from gateway.imports.intake import Intake
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import Reading, Received
 from gateway.ingress.outcome import Outcome, Refused
@@ -66,6 +67,7 @@ class Doors:
     catalog: Catalog
     ingress: Accepts
     quotas: Quotas
+    intake: Intake
     administration: Administration
     database: Database
     broker: Broker

@@ -68,13 +68,13 @@ async def post_event(call: Call) -> Response:
 
 async def _post(call: Call, event_type: str | None) -> Response:
     """Take events within the partner's quota; our own side has none."""
-    _verify_sendable(call)
-    headers = _headers(call)
+    verify_sendable(call)
+    headers = read_headers(call)
     contract = call.snapshot.directory.contract(call.partner.slug)
     if call.named or contract is None:
         return await _take(call, event_type, headers, Entry(None, 0.0))
     quotas, partner, limits = call.doors.quotas, call.partner.slug, contract.limits
-    most = call.doors.values.batch_events if _essence(headers) in BATCH_TYPES else 1
+    most = call.doors.values.batch_events if essence_of(headers) in BATCH_TYPES else 1
     with quotas.enter(partner, limits, most=most) as entry:
         response = await _take(call, event_type, headers, entry)
     response.headers.update(quotas.headers(partner, limits))
@@ -84,7 +84,7 @@ async def _post(call: Call, event_type: str | None) -> Response:
 async def _take(call: Call, event_type: str | None, headers: dict[str, str], entry: Entry) -> Response:
     media_type = headers.get("content-type", "")
     prefer = _prefer(call.request.headers.getlist("prefer"))
-    essence = _essence(headers)
+    essence = essence_of(headers)
     form = read_form(essence, call.query)
     if isinstance(form, Refused):
         raise CallerError(form.code, form.detail)
@@ -127,7 +127,7 @@ def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
         method=call.known.method,
         credential=call.known.credential.id,
         # A key names one request; the events of a batch name themselves.
-        idempotency_key=None if reading.batch else _idempotency_key(call),
+        idempotency_key=None if reading.batch else idempotency_key(call),
         # What our own side sends has our receipt; only a partner's signature proves something against it.
         signed=None if call.named else call.known.origin,
         message_id=None if reading.batch else call.known.message_id,
@@ -180,7 +180,12 @@ async def _refuse_whole(call: Call, refused: Refused, received: Received, body: 
     return trouble.response(call.doors.values.origin, call.request_id)
 
 
-def _verify_sendable(call: Call) -> None:
+def verify_sendable(call: Call) -> None:
+    """Refuse what nobody may send now, or not like this.
+
+    Raises:
+        CallerError: `partner_suspended`, `signature_invalid`.
+    """
     if call.partner.state in {"suspended", "closed"}:
         text = f"The partner is {call.partner.state}; nothing is taken for it."
         raise CallerError("partner_suspended", text)
@@ -191,7 +196,7 @@ def _verify_sendable(call: Call) -> None:
         raise CallerError("signature_invalid", text, hint="Sign the request with a registered public key.")
 
 
-def _headers(call: Call) -> dict[str, str]:
+def read_headers(call: Call) -> dict[str, str]:
     """Header fields by lower-case name; those that make an event stand once, and can be read."""
     found: dict[str, str] = {}
     for raw_name, raw in call.request.headers.raw:
@@ -213,7 +218,7 @@ def _headers(call: Call) -> dict[str, str]:
     return found
 
 
-def _essence(headers: dict[str, str]) -> str:
+def essence_of(headers: dict[str, str]) -> str:
     """The media type of the body, without its parameters."""
     return headers.get("content-type", "").split(";", 1)[0].strip(" \t").lower()
 
@@ -228,7 +233,12 @@ def _prefer(headers: Sequence[str]) -> _Prefer:
     return _Prefer(wanted.get("handling") == "lenient", wanted.get("return") == "minimal")
 
 
-def _idempotency_key(call: Call) -> str | None:
+def idempotency_key(call: Call) -> str | None:
+    """The request's Idempotency-Key, without quotes around it.
+
+    Raises:
+        CallerError: `request_malformed`.
+    """
     text = call.request.headers.get("idempotency-key")
     if text is None:
         return None

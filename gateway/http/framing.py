@@ -27,6 +27,8 @@ HEADER_BYTES: Final = 32_768
 HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
 CHUNK_SLACK_BYTES: Final = 256
+PATIENCE: Final = "gateway.patience"
+"""In a request's scope: gives the body so many more seconds, for who reads one that takes long."""
 _CHUNK_FRAME_BYTES: Final = 24
 _HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -97,6 +99,7 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: its header has a time of its own."""
         super().on_message_begin()
+        self.scope[PATIENCE] = self.be_patient  # type: ignore[typeddict-unknown-key]  # ours, beside those of ASGI
         if self._client is not None:
             self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
@@ -171,6 +174,11 @@ class StrictProtocol(HttpToolsProtocol):
             self.cycle = None  # type: ignore[assignment]  # as before the first request
             self.headers, self.url = [], b""
             self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request
+
+    def be_patient(self, seconds: float) -> None:
+        """Give the body that is arriving so many seconds from now on."""
+        if not self._in_head:
+            self._arm(seconds, "The body did not arrive in time.")
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: clients offer HTTP/2 as a matter of course."""

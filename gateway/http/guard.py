@@ -73,6 +73,7 @@ class Call:
 Answer = Callable[[Call], Awaitable[Response]]
 
 _WITH_BODIES: Final = frozenset({"PATCH", "POST", "PUT", "DELETE"})
+_EVENTS: Final = ("/v1/events", "/v1/partners/{p}/events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ class Gate:
     scope: Scope | None
     answer: Answer
     offered: frozenset[str] = frozenset()
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it takes events at once, whose claims are guard enough against replays."""
+        return self.path.startswith(_EVENTS)
 
     @property
     def told(self) -> Told | None:
@@ -119,9 +125,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
         text = "the database has not been heard from for too long to know whose credentials are in force"
         raise StoreError("store_unavailable", text)
     # 1.
-    # The registry's routes have that scope too, and no claims that would guard them against replays.
-    is_event = gate.scope == "send" and gate.side != "registry"
-    shown = doors.proxies.seen(_shown(request, is_event=is_event))
+    shown = doors.proxies.seen(_shown(request, is_event=gate.is_event))
     candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
     caller = candidate.caller
     # 2. Not even its own name: the answer must not tell which names exist.
@@ -144,7 +148,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
     # 7.
     if candidate.owed:
-        caller, request = await _confirmed(candidate, doors, request, is_event=shown.is_event)
+        caller, request = await _confirmed(candidate, doors, request, gate)
         _verify_standing(candidate, doors, snapshot.directory)
     elif request.method in _WITH_BODIES:
         # 8.
@@ -175,13 +179,15 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
 
 
 async def _confirmed(
-    candidate: Candidate, doors: Doors, request: Request, *, is_event: bool
+    candidate: Candidate, doors: Doors, request: Request, gate: Gate
 ) -> tuple[Caller, Request]:
     """The caller, and the request with its body read and found to be the one that was signed."""
     # A webhook is one event, and nobody has proved anything yet.
     is_webhook = candidate.caller.message_id is not None
     most = doors.values.body_bytes if is_webhook else doors.values.batch_bytes
-    cap = most if is_event else JSON_BYTES
+    # An import that is signed is read whole too: it may be as large as a batch.
+    takes_events = gate.scope == "send" and gate.side != "registry"
+    cap = most if takes_events else JSON_BYTES
     sent = await read_sent(request, cap=cap, seconds=doors.values.body_seconds)
     caller = candidate.confirm(sent)
     messages: list[Message] = [{"type": "http.request", "body": sent, "more_body": False}]

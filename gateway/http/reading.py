@@ -21,7 +21,8 @@ Coding = Literal["identity", "gzip"]
 RATIO = 100
 RATIO_FREE_BYTES = 65_536
 JSON_BYTES = 1_048_576
-_CLOSE = {"headers": {"Connection": "close"}}
+CLOSE = {"headers": {"Connection": "close"}}
+"""Members of a refusal after which nothing more is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ async def read_body(
         CallerError: `body_too_large`, `content_encoding_unsupported`, `body_malformed`, `request_malformed`.
         ClientDisconnect: the sender went away.
     """
-    coding = _coding(request.headers.getlist("content-encoding"))
+    coding = read_coding(request.headers.getlist("content-encoding"))
     inflater = _Inflater(cap) if coding == "gzip" else None
     feed = _pass if inflater is None else inflater.feed
     raw = await read_sent(request, cap=cap, seconds=seconds, feed=feed, seen=seen)
@@ -73,7 +74,7 @@ async def read_sent(
     """
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:19]) > cap:
-        raise _too_large(cap)
+        raise too_large(cap)
     sent = bytearray()
     try:
         async with asyncio.timeout(seconds):
@@ -81,11 +82,11 @@ async def read_sent(
                 sent += chunk
                 seen(chunk)
                 if len(sent) > cap:
-                    raise _too_large(cap)
+                    raise too_large(cap)
                 feed(chunk)
     except TimeoutError as error:
         text = f"The body did not arrive within {seconds:g} s."
-        raise CallerError("request_malformed", text, members=_CLOSE) from error
+        raise CallerError("request_malformed", text, members=CLOSE) from error
     return bytes(sent)
 
 
@@ -132,10 +133,10 @@ class _Inflater:
         except zlib.error as error:
             raise CallerError("body_malformed", "The body is no gzip stream.") from error
         if len(self._plain) > self._cap:
-            raise _too_large(self._cap)
+            raise too_large(self._cap)
         if len(self._plain) > max(RATIO_FREE_BYTES, RATIO * self._taken):
             text = f"The body expands more than {RATIO}:1; send it less compressed, or plain."
-            raise CallerError("body_too_large", text, members=_CLOSE)
+            raise CallerError("body_too_large", text, members=CLOSE)
         if self._stream.unused_data:
             raise CallerError("body_malformed", "Bytes follow the end of the gzip member.")
 
@@ -145,7 +146,12 @@ class _Inflater:
         return bytes(self._plain)
 
 
-def _coding(headers: Sequence[str]) -> Coding:
+def read_coding(headers: Sequence[str]) -> Coding:
+    """The coding that the fields of `Content-Encoding` name.
+
+    Raises:
+        CallerError: `content_encoding_unsupported`.
+    """
     named = [one.strip().lower() for header in headers for one in header.split(",")]
     match named:
         case [] | ["identity"] | [""]:
@@ -158,6 +164,7 @@ def _coding(headers: Sequence[str]) -> Coding:
             raise CallerError("content_encoding_unsupported", text, members=offered)
 
 
-def _too_large(cap: int) -> CallerError:
+def too_large(cap: int) -> CallerError:
+    """The refusal of a body beyond `cap` bytes."""
     text = f"The body may have {cap} bytes here, before and after decoding (a limit of the gateway)."
-    return CallerError("body_too_large", text, members=_CLOSE)
+    return CallerError("body_too_large", text, members=CLOSE)

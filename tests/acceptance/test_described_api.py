@@ -40,7 +40,12 @@ CHECKS = [
     response_schema_conformance,
 ]
 JSON = "application/json"
-OPAQUE = ("application/x-ndjson", "application/avro", "application/vnd.confluent.avro")
+OPAQUE = (
+    "application/x-ndjson",
+    "application/avro",
+    "application/vnd.apache.avro",
+    "application/vnd.confluent.avro",
+)
 
 
 @schemathesis.serializer(*OPAQUE)
@@ -219,6 +224,9 @@ DAY: tuple[tuple[str, str, str, int, dict[str, Any]], ...] = (
     ("sendOrderPlaced", "POST", "events/order.placed", 422, {"content": LINES, "headers": NDJSON}),
     ("sendEventOfType", "POST", "events/order.placed", 207, {"content": LINES, "headers": LENIENT}),
     ("sendEvent", "POST", "events", 201, {"content": json.dumps(EVENT), "headers": STRUCTURED}),
+    ("createImport", "POST", "imports?type=order.placed", 202, {"content": LINES, "headers": NDJSON}),
+    ("createImport", "POST", "imports?type=order.other", 422, {"content": LINES, "headers": NDJSON}),
+    ("listImports", "GET", "imports", 200, {}),
     ("showMe", "GET", "me", 200, {}),
     ("listHistory", "GET", "history", 200, {}),
     ("listHistory", "GET", "history?state=refused", 200, {}),

@@ -36,9 +36,11 @@ SHIPMENT = {**ORDER, "name": "Shipment"}
 OTHERS = CONTRACTS.replace("{slug}", "globex").replace(
     "receives:", "  shipment.sent: {schema: shipment.avsc, id: /order_id}\nreceives:"
 )
-ADMITTED = {200, 201, 400, 409, 412, 422}
+ADMITTED = {200, 201, 202, 400, 409, 412, 422}
 NO_REF = "evt_" + "b" * 51 + "a"
 """Well formed: its last letter has one bit left to hold."""
+NO_IMPORT = "imp_" + "b" * 26
+NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def name_of(gate: Gate) -> str:
@@ -77,6 +79,8 @@ async def furnish(opened: House, terms: str = "") -> None:
             sent = await client.post("/v1/events/order.placed", json={"order_id": f"of-{slug}", "qty": 1})
             opened.keys[f"ref {slug}"] = sent.json()["ref"]
             await client.get(f"{sent.headers['location']}/proof?wait=10")
+            made = await client.post("/v1/imports", content=b"{}", headers=NDJSON)
+            opened.keys[f"import {slug}"] = made.json()["id"]
 
 
 def path_for(house: House, gate: Gate, owner: str) -> str:
@@ -98,6 +102,9 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     }
     if "schemas" in gate.path:
         parts["id"] = house.keys[f"schema {slug}"] if slug else ("999" if owner == "unknown" else MALFORMED)
+    if "imports" in gate.path:
+        unknown = NO_IMPORT if owner == "unknown" else MALFORMED
+        parts["id"] = house.keys[f"import {slug}"] if slug else unknown
     path = gate.path
     for part, text in parts.items():
         path = path.replace("{" + part + "}", text)
@@ -121,7 +128,7 @@ async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str 
             gate.method,
             path_for(house, gate, owner),
             content=content if gate.method in {"PATCH", "POST", "PUT"} else None,
-            headers={"Content-Type": "application/json", **shown},
+            headers={**(NDJSON if "imports" in gate.path else {"Content-Type": "application/json"}), **shown},
             params={"dry_run": "true"} if "dry_run" in gate.offered else None,
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from gateway.http.catalogue import CATALOGUE, Retry
-from gateway.http.openapi import credential_components, registry_components
+from gateway.http.openapi import credential_components, import_components, registry_components
 from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
 from gateway.http.shapes import (
     ANY,
@@ -74,6 +74,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "line": _COUNT,
             "component": TEXT,
             "components": listed(mapped(TEXT)),
+            "import": TEXT,
             **_BATCH,
             "dry_run": FLAG,
         },
@@ -337,6 +338,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_OPERATOR,
     **_OPEN,
     **credential_components.COMPONENTS,
+    **import_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }
 """By name."""

@@ -131,9 +131,7 @@ def describe(gate: Gate, told: Told, operation_id: str) -> dict[str, Any]:
             "required": told.body.required,
         }
     described["responses"] = {**_replies(told.replies), **_errors(gate)}
-    described["security"] = (
-        requirements(takes_webhooks=gate.scope == "send" and gate.side != "registry") if gate.who else []
-    )
+    described["security"] = requirements(takes_webhooks=gate.is_event) if gate.who else []
     if gate.who:
         described["x-roles"] = sorted(gate.who)
     if gate.scope is not None:

@@ -1,0 +1,310 @@
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.imports import store
+from gateway.imports.job import NDJSON, Import, Sender, Wish
+from gateway.imports.results import Result
+from gateway.imports.worker import Accepts, Importer
+from gateway.ingress.accept import Submission
+from gateway.ingress.outcome import Outcome
+from gateway.ingress.quota import DAY_MS
+from schemas.schema import Schema
+from tests.builders import CONTRACTS, House, open_house
+from tests.importing import KilledError, lines, working
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+
+ITEMS = 650
+GENERATED = CONTRACTS.replace("id: /order_id, key: /customer", "id: generated")
+NOW = 1_795_353_600_000
+
+
+def no_file(_: Schema) -> int:
+    raise AssertionError("these are lines")
+
+
+@dataclass
+class Stand:
+    """A house whose imports a test works off itself."""
+
+    house: House
+    broker: WilfulBroker
+
+    @property
+    def importer(self) -> Importer:
+        return self.house.world.parts.importer
+
+    async def send(self, body: bytes, slug: str = "acme") -> str:
+        """Make an import of a body; returns its id."""
+        sender = Sender("api_key", self.house.credentials[slug].id)
+        wish = Wish(slug, "inbound", "order.placed", NDJSON, sender, dry_run=False)
+        upload = await self.house.world.parts.intake.begin(wish, no_file)
+        try:
+            await upload.feed(body)
+            made, _ = await upload.finish()
+        finally:
+            await upload.close()
+        return made.id
+
+    async def show(self, import_id: str) -> Import:
+        database = self.house.world.parts.ground.database
+        found = await database.read(lambda session: store.find(session, import_id))
+        assert found is not None
+        return found
+
+    async def until(self, import_id: str, is_so: Callable[[Import], bool]) -> Import:
+        for _ in range(1_500):
+            found = await self.show(import_id)
+            if is_so(found):
+                return found
+            await asyncio.sleep(0.02)
+        raise AssertionError(found)
+
+    async def ended(self, import_id: str) -> Import:
+        return await self.until(import_id, lambda one: not one.is_open)
+
+    async def results(self, import_id: str) -> list[Result]:
+        database = self.house.world.parts.ground.database
+        return await database.read(
+            lambda session: store.results(session, import_id, since=0, limit=ITEMS + 1)
+        )
+
+    async def records(self) -> int:
+        """How many records the partner's topic holds."""
+        ((first, end),) = await self.broker.bounds([(TOPIC, 0)])
+        return end - first
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    broker = WilfulBroker(tmp_path)
+    async with open_house(tmp_path, broker=broker, partners=("acme", "globex")) as house:
+        house.world.parts.importer.longest_wait_seconds = 0.2
+        yield Stand(house, broker)
+
+
+def killing_at(wanted: str, times: int = 1) -> Callable[[str], None]:
+    """A step that ends the process where a step was done for so many times."""
+    left = [times]
+
+    def step(name: str) -> None:
+        if name == wanted:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KilledError
+
+    return step
+
+
+async def killed(importer: Importer) -> None:
+    """Work until the process is ended; then its leases run out."""
+    with pytest.raises(BaseExceptionGroup):
+        async with working(importer):
+            await asyncio.sleep(60)
+    await importer.database.write(store.expire_leases)
+
+
+KILLS = (
+    ("import.4.leased", 1),
+    ("import.5.worked", 1),
+    ("import.6.settled", 1),
+    ("import.5.worked", 2),
+    ("import.6.settled", 1),
+    ("import.7.ended", 1),
+)
+
+
+@pytest.mark.parametrize("is_generated", [False, True])
+async def test_killed_after_each_step_others_go_on_and_no_item_is_lost_or_doubled(
+    stand: Stand, *, is_generated: bool
+) -> None:
+    if is_generated:
+        contract = GENERATED.replace("{slug}", "acme")
+        await stand.house.world.apply(contract, allow=frozenset({"destructive"}))
+    # Steps of 200, 200, 200 and 50 items; each that was killed between its two halves is done twice.
+    import_id = await stand.send(lines(range(ITEMS)))
+    for number, (step, times) in enumerate(KILLS):
+        owner = f"process {number}"
+        await killed(replace(stand.importer, owner=owner, step=killing_at(step, times)))
+    done = await stand.show(import_id)
+    counts = done.counts
+    assert (done.state, counts.done, counts.refused) == ("done", ITEMS, 0)
+    assert (counts.accepted, counts.duplicates) == (ITEMS - 400, 400)
+    found = await stand.results(import_id)
+    assert [one.index for one in found] == list(range(ITEMS))
+    assert len({one.ref for one in found}) == ITEMS
+    assert await stand.records() == ITEMS
+
+
+async def test_killed_while_a_body_is_received_there_is_a_job_only_once_all_of_it_is_here(
+    stand: Stand,
+) -> None:
+    parts = stand.house.world.parts
+    jobs: list[Import] = []
+    for step in ("import.1.begun", "import.2.kept", "import.3.taken"):
+        assert [one.state for one in jobs if one.state != "receiving"] == []
+        parts.intake.step = killing_at(step)
+        with pytest.raises(KilledError):
+            await stand.send(lines(range(3)))
+        jobs = await parts.ground.database.read(
+            lambda session: store.page(session, "acme", ("inbound",), after=None, limit=9)
+        )
+    assert Counter(one.state for one in jobs)["waiting"] == 1
+    async with working(stand.importer):
+        assert (await stand.ended(jobs[0].id)).counts.accepted == 3
+    assert await stand.records() == 3
+
+
+async def test_what_is_away_is_waited_for_and_is_no_result(stand: Stand) -> None:
+    stand.broker.away_ms = 60_000
+    import_id = await stand.send(lines(range(3)))
+    async with working(stand.importer):
+        waiting = await stand.until(import_id, lambda one: one.waits_for is not None)
+        assert (waiting.waits_for, waiting.counts.done) == ("broker_unavailable", 0)
+        stand.broker.away_ms = 0
+        done = await stand.ended(import_id)
+    assert (done.state, done.counts.accepted, done.waits_for) == ("done", 3, None)
+
+
+async def test_an_answer_of_the_broker_that_got_lost_makes_a_repeat_and_no_second_entry(stand: Stand) -> None:
+    import_id = await stand.send(lines(range(3)))
+    stand.broker.fates = ["store", "store", "store_and_forget"]
+    async with working(stand.importer):
+        done = await stand.ended(import_id)
+    assert (done.counts.done, done.counts.refused) == (3, 0)
+    assert await stand.records() == 3
+
+
+async def test_a_used_up_quota_is_waited_for_and_counts_what_was_taken_once(stand: Stand) -> None:
+    limited = CONTRACTS.replace("{slug}", "acme") + "limits: {bytes_per_day: 5KiB}\n"
+    await stand.house.world.apply(limited)
+    quotas = stand.house.world.parts.quotas
+    quotas.clock = lambda: NOW
+    import_id = await stand.send(lines(range(ITEMS)))
+    async with working(stand.importer):
+        waiting = await stand.until(import_id, lambda one: one.waits_for is not None)
+        assert (waiting.waits_for, waiting.counts.done) == ("quota_exceeded", 200)
+        quotas.clock = lambda: NOW + DAY_MS
+        await stand.until(import_id, lambda one: one.counts.done == 400)
+        quotas.clock = lambda: NOW + 2 * DAY_MS
+        await stand.until(import_id, lambda one: one.counts.done == 600)
+        quotas.clock = lambda: NOW + 3 * DAY_MS
+        done = await stand.ended(import_id)
+    assert (done.state, done.counts.accepted) == ("done", ITEMS)
+
+
+async def test_a_rate_is_left_to_live_traffic_by_half_and_more(stand: Stand) -> None:
+    limited = CONTRACTS.replace("{slug}", "acme") + "limits: {events_per_second: 100}\n"
+    await stand.house.world.apply(limited)
+    sizes: list[int] = []
+    seen = Watched(stand.importer.ingress, lambda submission: sizes.append(len(submission.items)))
+    import_id = await stand.send(lines(range(60)))
+    async with working(replace(stand.importer, ingress=seen)):
+        done = await stand.ended(import_id)
+    assert done.counts.accepted == 60
+    assert sizes == [25, 25, 10]
+
+
+@dataclass
+class Watched:
+    """An ingress that a test looks at, or breaks, before each call; and how many were under way at once."""
+
+    ingress: Accepts
+    look: Callable[[Submission], None] = lambda _: None
+    at_once: int = 0
+    most: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    async def accept(self, submission: Submission) -> Sequence[Outcome]:
+        self.look(submission)
+        self.seen[submission.partner] += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(0)
+            return await self.ingress.accept(submission)
+        finally:
+            self.at_once -= 1
+
+
+async def test_imports_of_several_partners_take_turns_and_those_of_one_their_order(stand: Stand) -> None:
+    first = await stand.send(lines(range(ITEMS)))
+    second = await stand.send(lines(range(3)))
+    other = await stand.send(lines(range(ITEMS)), "globex")
+    seen = Watched(stand.importer.ingress)
+    async with working(replace(stand.importer, ingress=seen)):
+        ends = [await stand.ended(one) for one in (first, second, other)]
+    assert {one.state for one in ends} == {"done"}
+    # In their order, each item of the second is a repeat of one of the first.
+    assert (ends[1].counts.accepted, ends[1].counts.duplicates) == (0, 3)
+    assert (seen.most, seen.seen) == (1, {"acme": 5, "globex": 4})
+
+
+@pytest.mark.parametrize("step", ["import.5.worked", "import.6.settled"])
+async def test_cancelled_at_work_it_ends_and_what_was_taken_has_its_results(stand: Stand, step: str) -> None:
+    import_id = await stand.send(lines(range(ITEMS)))
+    over = asyncio.Event()
+
+    def look(name: str) -> None:
+        if name == step:
+            with stand.house.world.parts.ground.database.begin() as session:
+                store.cancel(session, import_id, now=NOW)
+        elif name == "import.7.ended":
+            over.set()
+
+    async with working(replace(stand.importer, step=look)):
+        await over.wait()
+    done = await stand.show(import_id)
+    assert (done.state, done.error, done.ended_at) == ("cancelled", None, NOW)
+    assert await stand.records() == done.counts.done == len(await stand.results(import_id)) < ITEMS
+
+
+async def test_a_fault_of_ours_ends_one_import_and_no_other(stand: Stand) -> None:
+    def look(submission: Submission) -> None:
+        if submission.partner == "acme":
+            raise RuntimeError("a bug")
+
+    broken = await stand.send(lines(range(3)))
+    good = await stand.send(lines(range(3)), "globex")
+    async with working(replace(stand.importer, ingress=Watched(stand.importer.ingress, look))):
+        failed, done = await stand.ended(broken), await stand.ended(good)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code, failed.counts.done) == ("failed", "internal", 0)
+    assert "bug" not in failed.error.detail
+    assert done.state == "done"
+
+
+async def test_asked_to_stop_it_lets_go_at_once_and_another_goes_on(stand: Stand) -> None:
+    stand.importer.lease_ms = 600_000
+    import_id = await stand.send(lines(range(ITEMS)))
+    async with working(stand.importer):
+        await stand.until(import_id, lambda one: one.counts.done > 0)
+    left = await stand.show(import_id)
+    async with working(replace(stand.importer, owner="another")):
+        done = await stand.ended(import_id)
+    assert left.state in {"running", "done"}
+    assert (done.state, done.counts.accepted, done.counts.duplicates) == ("done", ITEMS, 0)
+
+
+async def test_what_has_ended_is_swept_after_its_time_and_its_body_before(stand: Stand) -> None:
+    pad = json.dumps({"order_id": "P", "qty": 1, "customer": "x" * 500_000}).encode() + b"\n"
+    import_id = await stand.send(pad * 5)
+    database = stand.house.world.parts.ground.database
+    await database.write(lambda session: store.cancel(session, import_id, now=stand.importer.clock()))
+    async with working(stand.importer):
+        for _ in range(500):
+            if await database.read(lambda session: store.next_piece(session, import_id)) is None:
+                break
+            await asyncio.sleep(0.02)
+        assert (await stand.show(import_id)).state == "cancelled"
+    async with working(replace(stand.importer, kept_ms=-DAY_MS)):
+        for _ in range(500):
+            if await database.read(lambda session: store.find(session, import_id)) is None:
+                break
+            await asyncio.sleep(0.02)
+    assert await database.read(lambda session: store.find(session, import_id)) is None
