@@ -15,6 +15,28 @@ from gateway.cli.command import Surroundings
 from gateway.cli.main import invoke
 from tests.acceptance.running import Gateway
 
+ORDER: dict[str, Any] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "com.acme",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "currency", "type": "string", "default": "EUR"},
+        {"name": "lines", "type": {"type": "array", "items": {
+            "type": "record", "name": "Line", "fields": [{"name": "qty", "type": "int"}],
+        }}},
+    ],
+}  # fmt: skip
+CONTRACT = """\
+gateway: v1
+partner: {slug}
+authentication: {accept: [api_key, message_signature]}
+sends:
+  order.placed: {schema: order.avsc, id: /order_id}
+receives:
+  order.accepted: {schema: order.avsc, id: /order_id}
+limits: {events_per_second: 200, bytes_per_day: 5GiB}
+"""
 GW = """\
 gw() { curl -sS --write-out '%{stderr}%{http_code}' -H "Authorization: Bearer $KEY" "$@"; }
 """
@@ -98,7 +120,20 @@ class Operator:
         return Ended(code, out.getvalue(), err.getvalue())
 
 
-def until(look: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
+def join(gateway: Gateway, slug: str, folder: Path) -> Developer:
+    """The developer of a partner that the operator has just let in, in a folder of its own."""
+    files = {"order.avsc": json.dumps(ORDER)}
+    body = {"contract": CONTRACT.replace("{slug}", slug), "files": files}
+    with gateway.operator() as operator:
+        put = operator.put(f"/v1/partners/{slug}/contract", json=body)
+        assert put.status_code == 201, put.text
+        made = operator.post(f"/v1/partners/{slug}/credentials", json={"role": "partner"})
+    home = folder / slug
+    home.mkdir()
+    return Developer(gateway, made.json()["secret"], home)
+
+
+def until(look: Callable[[], T | None], seconds: float = WAIT_SECONDS) -> T:
     """The first answer that is not empty."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
