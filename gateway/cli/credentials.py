@@ -150,6 +150,7 @@ def rotate_credential(
     path = under(partner, "credentials", credential)
     with call.client() as client:
         old = client.get(path).document()
+        partner = _whose(client, old, partner)
         members = {
             **made.members(call.around.source, old["kind"]),
             **{name: old[name] for name in ("role", "name", "scopes")},
@@ -196,24 +197,22 @@ def revoke_credential(
     path = under(partner, "credentials", credential)
     with call.client() as client:
         found = client.get(path).document()
-        if call.dry_run:
-            document = client.delete(path, {"reason": reason or None, "dry_run": True}).document()
+        if not call.dry_run:
+            call.confirm(f"Revoke {found['id']} ({found['role']} {found['name'] or 'without a name'})?")
+        params = {"reason": reason or None, **({"dry_run": True} if call.dry_run else {})}
+        document = client.delete(path, params).document()
+        # Said before its uses are looked for: that may fail, and the key is revoked all the same.
+        if call.dry_run and not (call.output.as_json and since is not None):
             is_new = found["revoked_at"] is None
             words = f"Would revoke {found['id']}" if is_new else f"{found['id']} is revoked already"
-            if not call.output.as_json or since is None:
-                _show_dry(call, words, document)
-        else:
-            call.confirm(f"Revoke {found['id']} ({found['role']} {found['name'] or 'without a name'})?")
-            document = client.delete(path, {"reason": reason or None}).document()
+            _show_dry(call, words, document)
+        elif not call.output.as_json:
+            call.output.pairs(document)
+            call.output.line(f"\nIt opens nothing after {document['effective_by']}, in any process.")
         uses = None if since is None else _uses(client, document, partner, since)
-    if call.output.as_json:
-        if uses is not None or not call.dry_run:
-            call.output.document(document if uses is None else {**document, "uses": uses})
-        return None
-    if not call.dry_run:
-        call.output.pairs(document)
-        call.output.line(f"\nIt opens nothing after {document['effective_by']}, in any process.")
-    if uses is not None:
+    if call.output.as_json and (uses is not None or not call.dry_run):
+        call.output.document(document if uses is None else {**document, "uses": uses})
+    elif uses is not None:
         _tell_uses(call, uses, since)
     return None
 
@@ -260,9 +259,8 @@ def _show_dry(call: Invocation, words: str, document: dict[str, Any]) -> None:
 def _uses(client: Client, document: dict[str, Any], partner: str | None, since: str) -> list[dict[str, Any]]:
     """Events that a credential sent, newest first; one of ours may have sent to any partner."""
     params = {"credential": document["id"], "since": since}
-    if document["partner"] is not None:
-        owners = [partner]
-    else:
+    owners = [_whose(client, document, partner)]
+    if document["partner"] is None:
         owners = [str(one["slug"]) for one in client.pages(path_of("v1", "partners"))]
     found = [
         {**one, "partner": owner or document["partner"]}
@@ -270,6 +268,17 @@ def _uses(client: Client, document: dict[str, Any], partner: str | None, since: 
         for one in client.pages(under(owner, "history"), params, most=_MOST_USES)
     ]
     return sorted(found, key=lambda one: str(one["at"]), reverse=True)
+
+
+def _whose(client: Client, document: dict[str, Any], partner: str | None) -> str | None:
+    """The partner under whose name to go on; None: the caller's own.
+
+    An operator finds any credential by its id alone; what belongs to its partner lies under the partner.
+    """
+    if partner is not None or document["partner"] is None:
+        return partner
+    is_ours = client.get(path_of("v1", "me")).document()["partner"] is None
+    return str(document["partner"]) if is_ours else None
 
 
 def _tell_uses(call: Invocation, uses: list[dict[str, Any]], since: str | None) -> None:

@@ -161,6 +161,8 @@ def _single(call: Call, outcome: Outcome, manner: Manner, headers: dict[str, str
             body = receipt_body(outcome, ref, manner.base)
             return json_response({**body, "dry_run": True} if manner.dry_run else body, status, headers)
         case Valid():
+            if manner.minimal:
+                return Response(None, status, headers)
             return json_response(preview_body(outcome), status, headers)
         case _:
             return trouble_of_refusal(outcome).response(manner.origin, call.request_id)

@@ -169,8 +169,9 @@ class StrictProtocol(HttpToolsProtocol):
         self._joined.flush()
         super().on_response_complete()
         cycle: Any = self.cycle
-        if cycle is not None and cycle.response_complete and self._in_head:
+        if cycle is not None and cycle.response_complete and self._begun == self._ended:
             # Thousands of connections wait for their next request: none keeps the last one meanwhile.
+            # Not where a part of the next one's header is there already.
             self.cycle = None  # type: ignore[assignment]  # as before the first request
             self.headers, self.url = [], b""
             self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request

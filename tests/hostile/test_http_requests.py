@@ -232,3 +232,20 @@ async def test_any_changed_byte_is_an_answer_or_a_closed_connection(requests: li
             answer = await exchange(port, raw)
             assert answer == b"" or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
         assert b" 200 " in await exchange(port, GET)
+
+
+@pytest.mark.parametrize("cut", [len(GET) + 3, len(GET) + 20, 2 * len(GET) - 3])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_header_of_which_a_part_came_before_the_answer_to_another_is_whole(
+    port: int, cut: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    raw = GET + GET
+    try:
+        async with asyncio.timeout(10):
+            writer.write(raw[:cut])
+            assert b" 200 " in await reader.readuntil(b"/a 0 1")
+            writer.write(raw[cut:])
+            assert (await reader.readuntil(b"/a 0 1")).startswith(b"HTTP/1.1 200 ")
+    finally:
+        writer.close()

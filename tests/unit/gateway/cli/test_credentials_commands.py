@@ -114,3 +114,23 @@ async def test_a_leaked_key_s_uses_are_listed_as_it_is_revoked(desk: Desk) -> No
     team = desk.house.credentials["team"].id
     unused = await desk.run("credentials", "revoke", team, "--since", "1h", "--yes")
     assert "No event was sent with it since 1h." in unused.out
+
+
+async def test_an_operator_needs_the_id_alone_and_a_partner_no_name(desk: Desk) -> None:
+    event = json.dumps({"order_id": "L-2", "qty": 1}).encode()
+    assert (await desk.run("send", "order.placed", "-", stdin=event, by="acme")).code == 0
+    old = desk.house.credentials["acme"].id
+    rotated = await desk.run("credentials", "rotate", old, "--overlap", "24h", "--json")
+    assert (rotated.code, rotated.document()["new"]["partner"]) == (0, "acme")
+    desk.house.keys["next"] = rotated.document()["new"]["secret"]
+    told = ("credentials", "revoke", old, "--since", "1h", "--yes")
+    for by in ("operator", "next"):
+        ended = await desk.run(*told, by=by)
+        assert (ended.code, "1 event sent with it since 1h" in ended.out) == (0, True), ended
+
+
+async def test_a_revocation_is_told_even_where_its_uses_cannot_be(desk: Desk) -> None:
+    leaked = desk.house.credentials["acme"].id
+    ended = await desk.run("credentials", "revoke", leaked, "--since", "yesterday", "--yes")
+    assert (ended.code, "It opens nothing after 20" in ended.out) == (2, True)
+    assert "parameter_invalid" in ended.err

@@ -1,6 +1,7 @@
 """Every code of the catalogue, by a request that is answered with it; and what no refusal may hold."""
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import pytest_asyncio
+from sqlmodel import Session
 from starlette.routing import compile_path
 
 from gateway.bootstrap.ground import clock
@@ -21,22 +23,25 @@ from gateway.http.openapi.operations import codes_of
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import Reading, Received, read_events
 from gateway.ingress.outcome import Failed, Outcome, Refused
-from partners import onboarding
-from partners.credential import DAY_MS
+from partners import onboarding, store
+from partners.credential import DAY_MS, Credential
 from partners.partner import PartnerState
 from tests.builders import House, make_doors
+from tests.signing import Draft as SigningDraft
+from tests.signing import credential_of, private_key, public_der
 from tests.world import OPERATOR, ORDER, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MARK: Final = "MARKED-4711"
 """Stands in every value that is sent."""
+KEY: Final = private_key("ed25519")
 
 CONTRACT: Final = """\
 gateway: v1
 partner: {slug}
 name: The company {slug}
-authentication: {require_signature: {signed}}
+authentication: {accept: [api_key, message_signature], require_signature: {signed}}
 sends:
   order.placed: {schema: order.avsc, id: /order_id}
 receives:
@@ -55,8 +60,6 @@ LATER: Final[Mapping[str, str]] = {
     "held": "nothing can be held back yet",
     "idempotency_conflict": "only events take an Idempotency-Key, and theirs is the event's id",
     "not_acceptable": "no route chooses by Accept",
-    "signature_replayed": "tests/acceptance/test_signed_requests.py has signatures that are right",
-    "signature_stale": "tests/acceptance/test_signed_requests.py has signatures that are right",
 }
 """Codes that no request of this file is answered with, and why."""
 
@@ -92,8 +95,16 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         )
         for slug, state in STATES.items():
             await opened.doors.database.write(partial(onboarding.set_partner_state, slug=slug, state=state))
+        signs = credential_of("crd_signs", "message_signature", public_der(KEY), partner="signer")
+        await opened.doors.database.write(partial(keep, signs))
         await world.parts.catalog.refresh()
         yield opened
+
+
+def keep(credential: Credential, session: Session) -> None:
+    store.lock(session)
+    store.insert_credential(session, credential, now=clock())
+    store.bump_credential(session, credential.id)
 
 
 Ask = Callable[[House], Awaitable[httpx.Response]]
@@ -160,6 +171,23 @@ async def at_what_is_gone(house: House) -> httpx.Response:
     bound = ("stream/2", "acme", "outbound", "")
     cursor = seal_cursor(house.doors.values.cursor_key, bound, ("another-topic", 0, 5))
     return await asks("GET", f"/v1/stream?cursor={cursor}")(house)
+
+
+async def signed(house: House, *, age: int = 0) -> httpx.Response:
+    """A request with a signature that is right, and `age` seconds old."""
+    draft = SigningDraft(
+        method="GET",
+        authority=house.doors.values.origin.removeprefix("http://"),
+        path="/v1/me",
+        created=clock() // 1_000 - age,
+        parameters=f';nonce="{b64encode(MARK.encode() * 3).decode()}"',
+    )
+    return await asks("GET", "/v1/me", None, headers=tuple(draft.signed(KEY, "crd_signs").items()))(house)
+
+
+async def replayed(house: House) -> httpx.Response:
+    assert (await signed(house)).status_code == 200
+    return await signed(house)
 
 
 async def many_keys(house: House) -> httpx.Response:
@@ -234,6 +262,8 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "credential_invalid": asks("GET", "/v1/me", None, headers=(("Authorization", f"Bearer gw_{MARK}"),)),
     "credential_expired": expired,
     "credential_revoked": asks("GET", "/v1/me", "revoked"),
+    "signature_stale": partial(signed, age=301),
+    "signature_replayed": replayed,
     "signature_invalid": asks("POST", "/v1/events/order.placed", "signer", json=order()),
     "scope_missing": asks("POST", "/v1/events/order.placed", "auditor", json=order()),
     "partner_suspended": asks("GET", "/v1/me", "bolt"),
