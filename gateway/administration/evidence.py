@@ -11,6 +11,7 @@ from audit.receipt import format_jwk
 from gateway.keys import PublicKey
 from partners.credential import Credential
 from partners.onboarding import ContractChange
+from partners.partner import Partner
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,19 @@ class Scribe:
             "by": by.members(),
         }
         self._submit(session, Kind.CREDENTIAL_CHANGED, members, log or self.house_log, now)
+
+    def partner(
+        self, session: Session, partner: Partner, action: str, reason: str, by: Author, *, now: int
+    ) -> None:
+        """A partner was suspended, resumed or closed: an entry of its log, and one of ours."""
+        members = {
+            "partner": partner.slug,
+            "action": action,
+            "reason": reason or None,
+            "by": by.members(),
+        }
+        for log in (partner.log, self.house_log):
+            self._submit(session, Kind.PARTNER_CHANGED, members, log, now)
 
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""

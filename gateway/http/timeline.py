@@ -50,6 +50,8 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     if first.kind is Kind.REFUSED:
         item["code"] = first.code
         item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}
+    if first.kind is Kind.CONTENT_READ:
+        item |= {name: value for name, value in _members(first).items() if name in {"route", "by"}}
     return item
 
 
