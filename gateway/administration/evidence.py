@@ -8,6 +8,7 @@ from sqlmodel import Session
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.log import submit
 from audit.receipt import format_jwk
+from audit.ref import format_ref
 from gateway.keys import PublicKey
 from partners.credential import Credential
 from partners.onboarding import ContractChange
@@ -24,6 +25,15 @@ class Author:
     def members(self) -> Mapping[str, str | None]:
         """As evidence names it."""
         return {"role": self.role, "credential": self.credential}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What of a partner's content was looked at; see docs/formats.md, section 3, `content.read`."""
+
+    route: str
+    ref: bytes | None
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,17 @@ class Scribe:
         }
         for log in (partner.log, self.house_log):
             self._submit(session, Kind.PARTNER_CHANGED, members, log, now)
+
+    def look(self, session: Session, partner: Partner, look: Seen, by: Author, *, now: int) -> None:
+        """One of our side looks at a partner's content."""
+        members = {
+            "partner": partner.slug,
+            "ref": None if look.ref is None else format_ref(look.ref),
+            "route": look.route,
+            "until": look.until,
+            "by": by.members(),
+        }
+        self._submit(session, Kind.CONTENT_READ, members, partner.log, now)
 
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""

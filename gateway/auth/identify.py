@@ -59,13 +59,12 @@ class Identifier:
         """Return who calls. What the caller may do is not asked here.
 
         Steps, each of which refuses: 1. at least one credential is shown; 2. each that is shown is right and
-        in force; 3. all of them are of one party and one role; 4. its partner exists; 5. it is neither
-        suspended nor closed; 6. the contract accepts each way.
+        in force; 3. all of them are of one party and one role; 4. its partner exists; 5. the contract accepts
+        each way. How the partner stands is for the guard: who is suspended still reads its log.
 
         Raises:
             CallerError: `credential_missing`, `credential_invalid`, `credential_expired`,
-                `credential_revoked`, `signature_invalid`, `signature_stale`, `signature_replayed`,
-                `partner_suspended`.
+                `credential_revoked`, `signature_invalid`, `signature_stale`, `signature_replayed`.
             AwayError: what has to be asked for is away: the database, an issuer of tokens.
         """
         # 1.
@@ -83,7 +82,7 @@ class Identifier:
         partner = _partner(first, directory)
         owed = tuple(one.owed for one in proofs if one.owed is not None)
         credentials = [proof.credential for proof in proofs]
-        # 5. and 6., at once where nothing is owed: nobody hears how a partner stands before it is proved.
+        # 5., at once where nothing is owed: nobody hears what a contract says before it is proved who asks.
         finish = partial(self._finish, credentials, partner, directory, now)
         if not owed:
             finish()
@@ -93,8 +92,6 @@ class Identifier:
         self, credentials: Sequence[Credential], partner: Partner | None, directory: Directory, now: int
     ) -> None:
         if partner is not None:
-            if partner.state in {"suspended", "closed"}:
-                raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
             for credential in credentials:
                 _verify_method(credential.method, partner, directory)
         self.used([credential.id for credential in credentials], now)

@@ -183,6 +183,7 @@ async def _refuse_whole(call: Call, refused: Refused, received: Received, body: 
 
 def _verify_sendable(call: Call) -> None:
     if call.partner.state in {"suspended", "closed"}:
+        # Our own side's events: the guard lets none of the partner's come here.
         text = f"The partner is {call.partner.state}; nothing is taken for it."
         raise CallerError("partner_suspended", text)
     contract = call.snapshot.directory.contract(call.partner.slug)

@@ -15,6 +15,7 @@ from gateway.http import (
     operator,
     pages,
     service,
+    standing,
     stream,
     types,
 )
@@ -123,6 +124,30 @@ GATES: Final[Sequence[Gate]] = (
     ),
     _gate("GET /v1/partners", "house", OPERATOR, operator.list_partners, None, pages.OFFERED),
     _gate("GET /v1/partners/{p}", "named", OPERATOR, operator.show_partner),
+    _gate(
+        "POST /v1/partners/{p}/suspend",
+        "named",
+        OPERATOR,
+        standing.suspend_partner,
+        "manage",
+        standing.OFFERED,
+    ),
+    _gate(
+        "POST /v1/partners/{p}/resume",
+        "named",
+        OPERATOR,
+        standing.resume_partner,
+        "manage",
+        standing.OFFERED,
+    ),
+    _gate(
+        "DELETE /v1/partners/{p}",
+        "named",
+        OPERATOR,
+        standing.close_partner,
+        "manage",
+        standing.CLOSE_OFFERED,
+    ),
     _gate(
         "PUT /v1/partners/{p}/contract",
         "new",

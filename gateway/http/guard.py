@@ -95,11 +95,12 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
 
     Steps: 1. who calls, as the head has it, and proxies that are believed; 2. a partner's credential finds
     nothing under names; 3. the role; 4. the partner in the path; 5. the scope; 6. the query; 7. the body,
-    where the proof of who calls is not whole without it: then it is read here, and handed on.
+    where the proof of who calls is not whole without it: then it is read here, and handed on; 8. how the
+    caller's partner stands, which nobody hears before it is proved who asks.
 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
-            `parameter_invalid`.
+            `parameter_invalid`, `partner_suspended`.
         StoreError: the database was away since the start, so that nobody is known yet; or for so long that
             who was revoked may still be known.
     """
@@ -141,7 +142,21 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 7.
     if candidate.owed:
         caller, request = await _confirmed(candidate, doors, request, is_event=shown.is_event)
+    # 8. The right to audit does not end with the exchange: history, log and evidence stay.
+    if caller.partner is not None and (gate.method != "GET" or gate.scope == "receive"):
+        verify_standing(caller.partner)
     return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
+
+
+def verify_standing(partner: Partner) -> None:
+    """Take nothing from a partner that is suspended or closed, and give it nothing new.
+
+    Raises:
+        CallerError: `partner_suspended`.
+    """
+    if partner.state in {"suspended", "closed"}:
+        text = f"The partner is {partner.state}; ask the operator. Its history and log can still be read."
+        raise CallerError("partner_suspended", text)
 
 
 def not_found() -> CallerError:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.evidence import Author
+from gateway.administration.standing import etag_of
 from gateway.errors import CallerError
 from gateway.http.guard import Call
 from gateway.http.pages import page_response
@@ -40,7 +41,7 @@ async def list_partners(call: Call) -> Response:
         call,
         call.snapshot.directory.partners(),
         key=lambda one: one.slug,
-        item=lambda one: _item(call, one),
+        item=lambda one: partner_item(call, one),
         bound=("partners",),
     )
 
@@ -49,7 +50,7 @@ async def list_partners(call: Call) -> Response:
     "showPartner",
     "Operator",
     "One partner",
-    shows(ref("PartnerShown"), "With its endpoints and their state."),
+    shows(ref("PartnerShown"), "With its endpoints and their state.", ETag="Its state and revision."),
 )
 async def show_partner(call: Call) -> Response:
     """One partner, with its endpoints and their state."""
@@ -66,7 +67,10 @@ async def show_partner(call: Call) -> Response:
         }
         for one in call.snapshot.directory.endpoints(call.partner.slug)
     ]
-    return json_response({**_item(call, call.partner), "endpoints": endpoints})
+    contract = call.snapshot.directory.contract(call.partner.slug)
+    tag = etag_of(call.partner, 0 if contract is None else contract.revision)
+    item = partner_item(call, call.partner)
+    return json_response({**item, "endpoints": endpoints}, headers={"ETag": tag})
 
 
 @tells(
@@ -126,7 +130,8 @@ async def show_status(call: Call) -> Response:
     return json_response(await call.doors.status())
 
 
-def _item(call: Call, partner: Partner) -> dict[str, object]:
+def partner_item(call: Call, partner: Partner) -> dict[str, object]:
+    """A partner as it is listed."""
     contract = call.snapshot.directory.contract(partner.slug)
     return {
         "slug": partner.slug,

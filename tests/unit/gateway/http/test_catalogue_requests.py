@@ -235,7 +235,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "credential_revoked": asks("GET", "/v1/me", "revoked"),
     "signature_invalid": asks("POST", "/v1/events/order.placed", "signer", json=order()),
     "scope_missing": asks("POST", "/v1/events/order.placed", "auditor", json=order()),
-    "partner_suspended": asks("GET", "/v1/me", "bolt"),
+    "partner_suspended": asks("POST", "/v1/events/order.placed", "bolt", json=order()),
     "not_found": asks("GET", "/v1/partners/globex/history"),
     "method_not_allowed": asks("PATCH", "/v1/events", json=order()),
     "event_conflict": conflicting,
