@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http import (
     account,
+    content,
     credentials,
     events,
     history,
@@ -80,6 +81,7 @@ GATES: Final[Sequence[Gate]] = (
     _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
     *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
+    *_both("GET /v1/history/{ref}/content", "PA", content.show_content, "audit"),
     *_both("GET /v1/history/{ref}/proof", "PA", history.show_proof, "audit", history.ONE_OFFERED),
     _gate("GET /v1/me", "own", ME, account.show_me),
     _gate("GET /v1/openapi.json", "own", ME, DOCUMENT),

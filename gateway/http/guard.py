@@ -34,7 +34,10 @@ the private listener.
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths."""
+    """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths.
+
+    `pace`: header fields that tell how fast the caller may go on.
+    """
 
     doors: Doors
     request: Request
@@ -44,6 +47,7 @@ class Call:
     caller: Caller | None = None
     owner: Partner | None = None
     named: bool = False
+    pace: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> Caller:
@@ -93,14 +97,14 @@ class Gate:
 async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
     """Let a request in, or refuse it.
 
-    Steps: 1. who calls, as the head has it, and proxies that are believed; 2. a partner's credential finds
-    nothing under names; 3. the role; 4. the partner in the path; 5. the scope; 6. the query; 7. the body,
-    where the proof of who calls is not whole without it: then it is read here, and handed on; 8. how the
-    caller's partner stands, which nobody hears before it is proved who asks.
+    Steps: 1. who calls, as the head has it, and proxies that are believed, and whether it asks too fast;
+    2. a partner's credential finds nothing under names; 3. the role; 4. the partner in the path; 5. the
+    scope; 6. the query; 7. the body, where the proof of who calls is not whole without it: then it is read
+    here, and handed on; 8. how the caller's partner stands, which nobody hears before it is proved who asks.
 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
-            `parameter_invalid`, `partner_suspended`.
+            `parameter_invalid`, `partner_suspended`, `quota_exceeded`.
         StoreError: the database was away since the start, so that nobody is known yet; or for so long that
             who was revoked may still be known.
     """
@@ -121,6 +125,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     shown = doors.proxies.seen(_shown(request, is_event=is_event))
     candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
     caller = candidate.caller
+    pace = doors.paces.take(caller.credential.id) if _is_paced(gate) else {}
     # 2. Not even its own name: the answer must not tell which names exist.
     if gate.side in {"named", "new"} and caller.partner is not None:
         raise not_found()
@@ -145,7 +150,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 8. The right to audit does not end with the exchange: history, log and evidence stay.
     if caller.partner is not None and (gate.method != "GET" or gate.scope == "receive"):
         verify_standing(caller.partner)
-    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
+    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named", pace)
 
 
 def verify_standing(partner: Partner) -> None:
@@ -162,6 +167,11 @@ def verify_standing(partner: Partner) -> None:
 def not_found() -> CallerError:
     """The one answer for what is foreign, unknown or malformed."""
     return CallerError("not_found", "There is no such thing, or it is not yours.")
+
+
+def _is_paced(gate: Gate) -> bool:
+    """What is read and managed: events and streams have limits of their own, tiles and the registry none."""
+    return gate.side in {"own", "named", "new", "house"} and gate.scope not in {"send", "receive"}
 
 
 def _shown(request: Request, *, is_event: bool) -> Shown:

@@ -9,16 +9,18 @@ from gateway.administration.evidence import Author
 from gateway.administration.standing import Action, Move, Moved, etag_of
 from gateway.errors import CallerError
 from gateway.http.guard import Call
+from gateway.http.once import ERRORS as ONCE_ERRORS
+from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.operator import partner_item
 from gateway.http.parameters import flag
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, Body, Parameter, shows, tells
-from gateway.http.words import json_response
 
 OFFERED: Final = frozenset({"dry_run"})
 CLOSE_OFFERED: Final = frozenset({"dry_run", "reason"})
 MOST_REASON: Final = 1_000
+_TAG: Final = "Its state and revision."
 _ETAG: Final = re.compile(r'"[a-z]{1,16}\.[0-9]{1,9}"', re.ASCII)
 _IF_MATCH: Final = Parameter(
     "If-Match",
@@ -26,17 +28,17 @@ _IF_MATCH: Final = Parameter(
     text('(\\*|"[a-z]{1,16}\\.[0-9]{1,9}")'),
     place="header",
 )
-_ERRORS: Final = ("outcome_unknown", "precondition_failed", "state_conflict")
+_ERRORS: Final = (*ONCE_ERRORS, "outcome_unknown", "precondition_failed", "state_conflict")
 
 
 @tells(
     "suspendPartner",
     "Operator",
     "Suspend a partner",
-    shows(ref("PartnerMoved"), "Suspended, now or before.", ETag="Its state and revision."),
+    shows(ref("PartnerMoved"), "Suspended, now or before.", ETag=_TAG, Idempotent_Replayed=REPLAYED),
     about="Nothing is taken from it or sent to it until it is resumed; what is owed to it waits. Its "
     "history, log and evidence stay readable to it. Effective in every process within two seconds.",
-    parameters=(DRY_RUN, _IF_MATCH),
+    parameters=(DRY_RUN, KEY, _IF_MATCH),
     body=Body({JSON: ref("MoveWanted")}),
     errors=(*BODY_ERRORS, *_ERRORS),
 )
@@ -49,9 +51,9 @@ async def suspend_partner(call: Call) -> Response:
     "resumePartner",
     "Operator",
     "Resume a suspended partner",
-    shows(ref("PartnerMoved"), "Active, now or before.", ETag="Its state and revision."),
+    shows(ref("PartnerMoved"), "Active, now or before.", ETag=_TAG, Idempotent_Replayed=REPLAYED),
     about="What waited meanwhile is sent now, in its order; see `waiting`.",
-    parameters=(DRY_RUN, _IF_MATCH),
+    parameters=(DRY_RUN, KEY, _IF_MATCH),
     body=Body({JSON: ref("MoveWanted")}),
     errors=(*BODY_ERRORS, *_ERRORS),
 )
@@ -64,7 +66,7 @@ async def resume_partner(call: Call) -> Response:
     "closePartner",
     "Operator",
     "Close a partner, for ever",
-    shows(ref("PartnerMoved"), "Closed, now or before.", ETag="Its state and revision."),
+    shows(ref("PartnerMoved"), "Closed, now or before.", ETag=_TAG, Idempotent_Replayed=REPLAYED),
     about="Final: nothing is taken or delivered any more, and the name is never used again. Its history, log "
     "and evidence stay readable to it and to us.",
     parameters=(
@@ -85,20 +87,23 @@ async def _move_by_body(call: Call, action: Action) -> Response:
 
 
 async def _move(call: Call, action: Action, reason: object) -> Response:
-    dry_run = flag(call.query, "dry_run")
+    slug, dry_run = call.partner.slug, flag(call.query, "dry_run")
     wanted = Move(action, _reason(reason), _if_match(call))
     author = Author(call.known.role, call.known.credential.id)
-    administration = call.doors.administration
-    moved = await administration.move_partner(call.partner.slug, wanted, by=author, dry_run=dry_run)
-    return _answer(call, moved, dry_run=dry_run)
+    return await once(
+        call,
+        {"reason": reason},
+        lambda desk: desk.move_partner(slug, wanted, by=author, dry_run=dry_run),
+        lambda moved: _answer(call, moved, dry_run=dry_run),
+    )
 
 
-def _answer(call: Call, moved: Moved, *, dry_run: bool) -> Response:
+def _answer(call: Call, moved: Moved, *, dry_run: bool) -> Done:
     item: dict[str, Any] = partner_item(call, moved.partner)
     item |= {"before": moved.before, "changed": moved.has_changed, "waiting": moved.waiting}
     if dry_run:
-        return json_response({**item, "dry_run": True})
-    return json_response(item, headers={"ETag": etag_of(moved.partner, item["contract"] or 0)})
+        return Done({**item, "dry_run": True})
+    return Done(item, headers={"ETag": etag_of(moved.partner, item["contract"] or 0)})
 
 
 def _reason(reason: object) -> str:

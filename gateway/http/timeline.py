@@ -15,6 +15,7 @@ from gateway.ingress.wording import accepted
 from gateway.instants import format_instant
 
 _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
+_BESIDE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
 _ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED})
 
 
@@ -64,7 +65,7 @@ def timeline_body(
     if claim is not None:
         body |= _claimed(claim)
     elif entries:
-        body |= _recorded(next((one for one in entries if one.kind is not Kind.REFUSED), entries[0]))
+        body |= _recorded(next((one for one in entries if one.kind not in _BESIDE), entries[0]))
     body["entries"] = [entry_item(one) for one in entries]
     body["deliveries"] = _deliveries(entries, names)
     is_logged = any(one.kind is Kind.ACCEPTED for one in entries) if claim is not None else bool(entries)

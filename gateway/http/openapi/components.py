@@ -292,8 +292,11 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
             "blocked": listed(TEXT),
             "plan": TEXT,
             "differences": listed(ref("Difference")),
+        },
+        optional={
             "secrets": listed(record({"endpoint": TEXT, "secret": TEXT})),
-        }
+            "secret_shown_before": FLAG,
+        },
     ),
     "Status": record(
         {
