@@ -47,8 +47,8 @@ class Paces:
             bucket.level -= 1
         # As a window in which so many may come at once.
         window = max(1, self.burst // self.rate)
-        standing = (Limit("requests", self.burst, window, int(bucket.level), wait or window),)
-        headers = rate_headers(standing)
+        reset = bucket.wait_seconds(self.rate) or window
+        headers = rate_headers((Limit("requests", self.burst, window, int(bucket.level), reset),))
         if wait:
             text = f"A credential may ask {self.rate} times a second; wait {wait} s."
             headers["Retry-After"] = str(wait)
