@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import delete, select, text, tuple_
 from sqlmodel import Session, col
 
+from gateway.administration.changing import Kept
 from gateway.database import Database, clock
 from gateway.errors import CallerError
 from gateway.rows import RepeatRow
@@ -98,6 +99,15 @@ def keep(session: Session, turn: Turn, answer: bytes) -> None:
     if session.execute(_KEEP, {**_key_of(turn), "answer": answer}).first() is None:
         text = "Another request with this key was carried out instead: this took too long."
         raise CallerError("idempotency_conflict", text, members=_LATER)
+
+
+def keeper(turn: Turn, answer: Callable[[object], bytes]) -> Kept:
+    """What keeps the answer that is made of what a change came to."""
+
+    def kept(session: Session, result: object) -> None:
+        keep(session, turn, answer(result))
+
+    return kept
 
 
 def drop_repeats(session: Session, *, now: int, limit: int) -> int:

@@ -14,12 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
-from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.administration.desk import Administration
-from gateway.administration.repeats import Asked, keep
+from gateway.administration.repeats import Asked, keeper
 from gateway.errors import AwayError, CallerError
 from gateway.http.guard import Call
 from gateway.http.parameters import flag
@@ -45,12 +44,12 @@ _BOUND: Final = ("if-match", "if-none-match")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An answer to a change. `secrets`: members of the body that nobody is shown twice."""
+    """An answer to a change. `shown_once`: members of the body that nobody is shown twice."""
 
     body: Mapping[str, Any] = field(repr=False)
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    secrets: frozenset[str] = frozenset()
+    shown_once: frozenset[str] = frozenset()
 
     def response(self) -> Response:
         """As it is sent."""
@@ -58,8 +57,8 @@ class Done:
 
     def kept(self) -> bytes:
         """What is kept of it, to be said again."""
-        is_told = self.secrets.isdisjoint(self.body)
-        body = {name: value for name, value in self.body.items() if name not in self.secrets}
+        is_told = self.shown_once.isdisjoint(self.body)
+        body = {name: value for name, value in self.body.items() if name not in self.shown_once}
         whole = body if is_told else {**body, "secret_shown_before": True}
         return json.dumps([self.status, dict(self.headers), whole], ensure_ascii=False).encode()
 
@@ -85,9 +84,7 @@ async def once(
     if isinstance(turn, bytes):
         return _again(turn)
 
-    def kept(session: Session, result: object) -> None:
-        keep(session, turn, answer(cast("T", result)).kept())
-
+    kept = keeper(turn, lambda result: answer(cast("T", result)).kept())
     try:
         result = await act(administration.keeping(kept))
     except Exception:

@@ -127,8 +127,8 @@ def _applied(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> Done:
     body = _outcome(slug, outcome, is_dry=is_dry)
     headers = {} if is_dry else {"ETag": f'"{outcome.revision}"'}
     # A list without secrets hides nothing from who asks again.
-    secrets = frozenset({"secrets"}) if body["secrets"] else frozenset[str]()
-    return Done(body, 201 if outcome.created and not is_dry else 200, headers, secrets)
+    shown_once = frozenset({"secrets"}) if body["secrets"] else frozenset[str]()
+    return Done(body, 201 if outcome.created and not is_dry else 200, headers, shown_once)
 
 
 @tells(

@@ -90,7 +90,7 @@ async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
 
 
 def tried(mine: Means, cursors: Mapping[Means, str]) -> list[tuple[Means, str]]:
-    """Its own, those of the same list for another partner or under another filter, and one of another list."""
+    """Its own, those of the same list for another partner or filter, and one of another list."""
     found = [one for one in cursors if one[0] == mine[0] and (one == mine or not (one[2] and mine[2]))]
     found += [one for one in cursors if one[0] != mine[0] and one[1] == mine[1]][:1]
     return [(one, cursors[one]) for one in found]
