@@ -16,7 +16,7 @@ from gateway.administration.looks import Look
 from gateway.errors import CallerError
 from gateway.event import Content
 from gateway.http.guard import Call, not_found
-from gateway.http.shapes import BINARY
+from gateway.http.shapes import ANY
 from gateway.http.told import shows, tells
 from gateway.ingress import claims
 from gateway.ingress.claims import Claim
@@ -38,7 +38,7 @@ _SAFE: Final = {
     "History",
     "The content of an event as received",
     shows(
-        BINARY,
+        ANY,
         "The very bytes, whose SHA-256 the receipt names, of their own media type and coding.",
         media="*/*",
         Content_Digest="Of these bytes (RFC 9530).",
