@@ -62,9 +62,10 @@ class Draft:
     def is_listed(self) -> bool:
         """Whether a record that belongs to no event has a row of its own in the history.
 
-        A refused or unreadable event has; a change of a contract or key is no exchange.
+        A refused or unreadable event has, and a look of our side at many events; a change of a contract or
+        key is no exchange.
         """
-        return self.ref is None and self.kind in {Kind.REFUSED, Kind.UNREADABLE}
+        return self.ref is None and self.kind in {Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ}
 
 
 def draft_entry(evidence: Evidence) -> Draft:

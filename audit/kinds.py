@@ -27,6 +27,7 @@ class Kind(Enum):
     ACKNOWLEDGED = "delivery.acknowledged"
     CONTRACT_CHANGED = "contract.changed"
     CREDENTIAL_CHANGED = "credential.changed"
+    PARTNER_CHANGED = "partner.changed"
     KEY_CHANGED = "key.changed"
     RETENTION_HOLE = "retention.hole"
     EPOCH_OPENED = "epoch.opened"
@@ -177,6 +178,12 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "reason": _nullable(TEXT),
         "by": BY,
     },
+    Kind.PARTNER_CHANGED: {
+        "partner": TEXT,
+        "action": _one_of("suspended", "resumed", "closed"),
+        "reason": _nullable(TEXT),
+        "by": BY,
+    },
     Kind.KEY_CHANGED: {
         "key": TEXT,
         "purpose": TEXT,
@@ -196,7 +203,13 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
     Kind.HOLD_SET: _HOLD,
     Kind.HOLD_LIFTED: _HOLD,
-    Kind.CONTENT_READ: {"partner": TEXT, "ref": TEXT, "by": BY},
+    Kind.CONTENT_READ: {
+        "partner": TEXT,
+        "ref": _nullable(TEXT),
+        "route": TEXT,
+        "until": COUNT,
+        "by": BY,
+    },
 }
 """Members of each kind after the preamble, in order."""
 

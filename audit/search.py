@@ -31,8 +31,13 @@ STATES = {
     "delivered": (Kind.ATTEMPTED, "delivered"),
     "parked": (Kind.PARKED, None),
     "acknowledged": (Kind.ACKNOWLEDGED, None),
+    "read": (Kind.CONTENT_READ, None),
 }
-"""What a state is called, and by which kind and code of entry an event reaches it."""
+"""What a state is called, and by which kind and code of entry an event reaches it.
+
+`read`: our side has looked at its content; that is no state, and an event stays what it was. A look at many
+events at once, as at a stream, has a row of its own.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +192,13 @@ def _states(session: Session, log: str, refs: Sequence[bytes]) -> dict[bytes | N
     for ref, kind, code in session.execute(query) if refs else ():
         state = _state_of(Kind(kind), code)
         # A refused request with the id of an event that was accepted changes nothing about that event.
-        if state and (state != "refused" or ref not in found):
+        if state not in {"", "read"} and (state != "refused" or ref not in found):
             found[ref] = state
     return found
 
 
 def _state_of(kind: Kind, code: str | None) -> str:
-    """The state that an entry brings its event to; empty where it brings none (a read of its content)."""
+    """The state that an entry brings its event to; empty where it brings none."""
     for state, (state_kind, state_code) in STATES.items():
         if kind is state_kind and state_code in {None, code}:
             return state

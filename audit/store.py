@@ -209,18 +209,19 @@ class Batch:
 
 
 def insert_entries(session: Session, batches: Sequence[Batch]) -> None:
-    """Write entries and leaves. The first entry of an event stands for it in lists."""
+    """Write entries and leaves. The first entry of an event stands for it in lists; a look at it never does."""
     refs = {each.ref for one in batches for each in one.drafts if each.ref is not None}
-    known = find_rows(session, EntryRow, ["log", "ref"], key="ref", among=sorted(refs))
-    seen = set(known)
+    known = find_rows(session, EntryRow, ["log", "ref", "kind"], key="ref", among=sorted(refs))
+    seen = {(log, ref) for log, ref, kind in known if kind != Kind.CONTENT_READ.value}
     rows: list[dict[str, Any]] = []
     for one in batches:
         key = _key(one.origin)
         log = key["log"]
         for index, (draft, leaf) in enumerate(zip(one.drafts, one.leaves, strict=True), one.first):
-            is_first = draft.is_listed() if draft.ref is None else (log, draft.ref) not in seen
+            is_event = draft.ref is not None and draft.kind is not Kind.CONTENT_READ
+            is_first = draft.is_listed() or (is_event and (log, draft.ref) not in seen)
             rows.append({**key, "index": index, "leaf": leaf, "is_first": is_first, **_columns(draft)})
-            if draft.ref is not None:
+            if is_event:
                 seen.add((log, draft.ref))
     insert_rows(session, EntryRow, rows)
 

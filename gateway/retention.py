@@ -2,8 +2,8 @@
 
 A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It
 also stays as long as the content as received, which it holds and its receipt promises to keep. Parked
-deliveries go with the content they hold, nonces with the signatures that bore them. Topics are cut by the
-broker itself; log entries stay.
+deliveries go with the content they hold, nonces with the signatures that bore them, requests under a key
+after a day. Topics are cut by the broker itself; log entries stay.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
+from gateway.administration.looks import drop_looks
+from gateway.administration.repeats import drop_repeats
 from gateway.auth.nonces import drop_nonces
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -66,6 +68,8 @@ class Retention:
         def work(session: Session) -> int:
             purge(session, before=now - self.parked_ms)
             dropped = drop_nonces(session, now=now, limit=_LIMIT)
+            dropped += drop_looks(session, now=now, limit=_LIMIT)
+            dropped += drop_repeats(session, now=now, limit=_LIMIT)
             dropped += drop_content(session, days, now=now)
             return dropped + drop_claims(session, days, now=now, claims_ms=self.claims_ms)
 

@@ -1,4 +1,4 @@
-"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, nonces, uses, quotas, imports.
+"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, callers, quotas, imports, facts.
 
 Rows only: they validate nothing (SQLModel classes with `table=True` never do). Each table has one writing
 role, named in its docstring. Times are Unix milliseconds.
@@ -275,6 +275,36 @@ class ImportResultRow(SQLModel, table=True):
     count: int
     refused: int
     raw: bytes = Field(sa_type=LargeBinary)
+
+
+class LookRow(SQLModel, table=True):
+    """Until when an entry tells of looks at a partner's content by one of ours; whoever serves writes."""
+
+    __tablename__ = "gateway_look"
+    __table_args__ = (Index("ix_gateway_look_until", "until"),)
+
+    credential: str = Field(primary_key=True)
+    partner: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    until: int = Field(sa_type=BigInteger)
+
+
+class RepeatRow(SQLModel, table=True):
+    """A request under an `Idempotency-Key`, and its answer once it was carried out; whoever serves writes.
+
+    `token`: whose turn it is, until `open_until`. Both times by the database's clock.
+    """
+
+    __tablename__ = "gateway_repeat"
+    __table_args__ = (Index("ix_gateway_repeat_until", "until"),)
+
+    credential: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    digest: bytes = Field(sa_type=LargeBinary)
+    token: bytes = Field(sa_type=LargeBinary)
+    answer: bytes | None = Field(default=None, sa_type=LargeBinary)
+    open_until: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
 
 
 class MetaRow(SQLModel, table=True):

@@ -75,7 +75,7 @@ class Status:
         found = await self.database.read(_look)
         topics = await self._look_at_topics(snapshot, found.progress)
         problems = [f"{role}: {text}" for role, text in self.problems().items() if text]
-        problems += [*self.warnings(), *topics.warnings]
+        problems += [*self.warnings(), *_suspended(snapshot), *topics.warnings]
         return {
             "at": format_instant(self.clock()),
             "revision": snapshot.directory.revision,
@@ -186,6 +186,13 @@ def _places(snapshot: Snapshot) -> list[_Place]:
             for number in numbers
         ]
     return places
+
+
+def _suspended(snapshot: Snapshot) -> list[str]:
+    """Silence must not look like peace."""
+    found = [one.slug for one in snapshot.directory.partners() if one.state == "suspended"]
+    words = [f"{slug} is suspended: nothing is taken from it or sent to it" for slug in found]
+    return words[:_MOST_WARNINGS]
 
 
 def _missing(places: Sequence[_Place]) -> list[str]:

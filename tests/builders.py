@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx
 
+from gateway.administration.looks import Looks
+from gateway.administration.repeats import Repeats
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.port import Broker
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
+from gateway.http.paces import Paces
 from gateway.metrics import Metrics
 from gateway.status import Status
 from partners.credential import Credential, Role, Scope
@@ -99,6 +102,10 @@ def make_doors(world: World, **values: Any) -> Doors:
         status=status.look,
         ready=status.ready,
         stop=asyncio.Event(),
+        looks=Looks(parts.ground.database, parts.administration.scribe, clock),
+        repeats=Repeats(parts.ground.database, entropy),
+        # Tests ask as fast as they can.
+        paces=Paces(clock, 1_000_000, 1_000_000),
         version="0.0.0",
     )
 

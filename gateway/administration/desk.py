@@ -11,26 +11,27 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session
 
 from gateway import facts
 from gateway.administration import agreement
 from gateway.administration.agreement import Agreement
+from gateway.administration.changing import Kept, carry_out, refused
 from gateway.administration.credentials import witnessed
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.lines import Rules, resolve
+from gateway.administration.standing import Move, Moved, count_pending, move_partner
 from gateway.administration.topics import topic_remarks
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
-from gateway.rows import BacklogRow, DeliveryRow
 from partners import issuing, minting, onboarding, store
 from partners.contract import SECTIONS, Contract, ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.endpoint import Endpoint
-from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
+from partners.errors import ContractFileError, PartnersError
 from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
@@ -80,15 +81,12 @@ class ContractOutcome:
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
-class _DryRunError(Exception):
-    """Rolls the transaction of a dry run back."""
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class Administration:
     """Changes the registry. `told`: is called after each change, so that this process follows at once.
 
-    `registry`: where schemas are registered; None: here.
+    `registry`: where schemas are registered; None: here. `kept`: what else each change does in its
+    transaction.
     """
 
     database: Database
@@ -101,6 +99,11 @@ class Administration:
     told: Callable[[], Awaitable[None]]
     strict_logical_types: bool = True
     registry: ExternalRegistry | None = None
+    kept: Kept | None = None
+
+    def keeping(self, kept: Kept) -> "Administration":
+        """The same, and each change does this too, in its transaction; a dry run does not."""
+        return replace(self, kept=kept)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make partners active once their topics exist, until `stop`."""
@@ -219,24 +222,20 @@ class Administration:
 
         return await self._write(work, dry_run=dry_run)
 
+    async def move_partner(self, slug: str, wanted: Move, *, by: Author, dry_run: bool = False) -> Moved:
+        """Suspend, resume or close a partner; one that is there already stays as it is.
+
+        Raises:
+            CallerError: `not_found`, `precondition_failed`, `state_conflict`.
+        """
+
+        def work(session: Session) -> Moved:
+            return move_partner(session, self.scribe, slug, wanted, by, now=self.clock())
+
+        return await self._write(work, dry_run=dry_run)
+
     async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
-        """Do the work and tell of it; in a dry run, undo it and tell nobody."""
-        done: list[T] = []
-
-        def undone(session: Session) -> T:
-            done.append(work(session))
-            raise _DryRunError
-
-        try:
-            if not dry_run:
-                done.append(await self.database.write(work))
-                await self.told()
-            else:
-                with suppress(_DryRunError):
-                    await self.database.write(undone)
-        except PartnersError as error:
-            raise refused(error) from error
-        return done[-1]
+        return await carry_out(self.database, work, told=self.told, dry_run=dry_run, kept=self.kept)
 
     def _read(self, slug: str, sent: ContractText) -> ContractFile:
         file = read_contract(
@@ -311,31 +310,6 @@ class Administration:
             await self.catalog.follow()
 
 
-def refused(error: PartnersError) -> CallerError:
-    """A refusal of the partners package as the API tells it."""
-    if isinstance(error, ContractFileError):
-        listed = [
-            {
-                "file": one.file,
-                "line": one.line,
-                "pointer": one.pointer,
-                "code": one.code,
-                "detail": one.detail,
-            }
-            for one in error.problems
-        ]
-        count = len(listed)
-        text = f"{count} problem{'s' if count != 1 else ''} in the contract. Nothing was changed."
-        return CallerError("contract_invalid", text, members={"errors": listed})
-    if isinstance(error, DestructiveError):
-        return CallerError(error.code, str(error), hint="Say allow=destructive if that is meant.")
-    if isinstance(error, PreconditionError):
-        return CallerError(error.code, str(error), members={"revision": error.actual})
-    if isinstance(error, SlugError):
-        return CallerError("parameter_invalid", str(error))
-    return CallerError(error.code, str(error))
-
-
 def _outcome(
     contract: Contract, change: ContractChange, previous: int, incompatible: tuple[str, ...]
 ) -> ContractOutcome:
@@ -372,23 +346,13 @@ def _tell_losses(
     for one in differences:
         words = one.words
         if one.sign == "-" and one.section == "endpoint" and one.name in there:
-            count = _count_pending(session, there[one.name].id)
+            count = count_pending(session, there[one.name].id)
             words = f"{count or 'no'} {'delivery' if count == 1 else 'deliveries'} pending"
         elif one.sign == "-" and one.section == SECTIONS["outbound"]:
             names = sorted(n for n, each in there.items() if not each.types or one.name in each.types)
             words = f"goes to {', '.join(names) or 'no endpoint'}"
         told.append(replace(one, words=words))
     return tuple(told)
-
-
-def _count_pending(session: Session, endpoint_id: str) -> int:
-    """How many deliveries wait for an endpoint; of a backlog range every record counts as one."""
-    rows = select(func.count()).where(
-        col(DeliveryRow.endpoint) == endpoint_id, col(DeliveryRow.state).in_(("pending", "held"))
-    )
-    length = func.sum(col(BacklogRow.to_offset) - col(BacklogRow.from_offset))
-    behind = session.exec(select(length).where(col(BacklogRow.endpoint) == endpoint_id)).one()
-    return session.exec(rows).one() + int(behind or 0)
 
 
 def _activate(session: Session, slugs: Sequence[str]) -> None:

@@ -8,9 +8,11 @@ from sqlmodel import Session
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.log import submit
 from audit.receipt import format_jwk
+from audit.ref import format_ref
 from gateway.keys import PublicKey
 from partners.credential import Credential
 from partners.onboarding import ContractChange
+from partners.partner import Partner
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,15 @@ class Author:
     def members(self) -> Mapping[str, str | None]:
         """As evidence names it."""
         return {"role": self.role, "credential": self.credential}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What of a partner's content was looked at; see docs/formats.md, section 3, `content.read`."""
+
+    route: str
+    ref: bytes | None
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,30 @@ class Scribe:
             "by": by.members(),
         }
         self._submit(session, Kind.CREDENTIAL_CHANGED, members, log or self.house_log, now)
+
+    def partner(
+        self, session: Session, partner: Partner, action: str, reason: str, by: Author, *, now: int
+    ) -> None:
+        """A partner was suspended, resumed or closed: an entry of its log, and one of ours."""
+        members = {
+            "partner": partner.slug,
+            "action": action,
+            "reason": reason or None,
+            "by": by.members(),
+        }
+        for log in (partner.log, self.house_log):
+            self._submit(session, Kind.PARTNER_CHANGED, members, log, now)
+
+    def look(self, session: Session, partner: Partner, look: Seen, by: Author, *, now: int) -> None:
+        """One of our side looks at a partner's content."""
+        members = {
+            "partner": partner.slug,
+            "ref": None if look.ref is None else format_ref(look.ref),
+            "route": look.route,
+            "until": look.until,
+            "by": by.members(),
+        }
+        self._submit(session, Kind.CONTENT_READ, members, partner.log, now)
 
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""

@@ -63,13 +63,14 @@ class Identifier:
         """Return who calls. What the caller may do is not asked here.
 
         Steps, each of which refuses: 1. at least one credential is shown; 2. each that is shown is right and
-        in force; 3. all of them are of one party and one role; 4. its partner exists; 5. it is neither
-        suspended nor closed; 6. the contract accepts each way; 7. and where the caller comes from.
+        in force; 3. all of them are of one party and one role; 4. its partner exists; 5. the contract accepts
+        each way; 6. and where the caller comes from. How the partner stands is for the guard: who is
+        suspended still reads its log.
 
         Raises:
             CallerError: `credential_missing`, `credential_invalid`, `credential_expired`,
                 `credential_revoked`, `signature_invalid`, `signature_stale`, `signature_replayed`,
-                `partner_suspended`, `source_address_denied`.
+                `source_address_denied`.
             AwayError: what has to be asked for is away: the database, an issuer of tokens.
         """
         # 1.
@@ -87,7 +88,8 @@ class Identifier:
         partner = _partner(first, directory)
         owed = tuple(one.owed for one in proofs if one.owed is not None)
         credentials = [proof.credential for proof in proofs]
-        # 5. to 7., at once where nothing is owed: nobody hears how a partner stands before it is proved.
+        # 5. and 6., at once where nothing is owed: nobody hears what a contract says before it is proved who
+        # asks.
         finish = partial(self._finish, credentials, shown.peer, directory, now)
         if not owed:
             finish()
@@ -132,12 +134,10 @@ def _verify_standing(credentials: Sequence[Credential], peer: str, later: Direct
 
 
 def _verify_terms(credentials: Sequence[Credential], peer: str, directory: Directory) -> None:
-    """Steps 5 to 7: what the partner's state and its contract say to callers that are proved."""
+    """Steps 5 and 6: what the partner's contract says to callers that are proved."""
     partner = _partner(credentials[0], directory)
     if partner is None:
         return
-    if partner.state in {"suspended", "closed"}:
-        raise CallerError("partner_suspended", f"The partner is {partner.state}; ask the operator.")
     contract = directory.contract(partner.slug)
     if contract is None:
         return

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+from gateway.administration.looks import Looks
+from gateway.administration.repeats import Repeats
 from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
@@ -12,6 +14,7 @@ from gateway.bootstrap.parts import Parts
 from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
+from gateway.http.paces import Paces
 from gateway.http.server import Server
 from gateway.logs import logger
 from gateway.metrics import Metrics
@@ -58,6 +61,9 @@ def make_doors(
         status=status.look,
         ready=status.ready,
         stop=stop,
+        looks=Looks(parts.ground.database, parts.administration.scribe, parts.ground.clock),
+        repeats=Repeats(parts.ground.database, entropy),
+        paces=Paces(parts.ground.clock),
         proxies=Proxies(
             settings.proxy.trusted, settings.proxy.client_cert, metrics.proxy_certificate_ignored
         ),

@@ -9,12 +9,14 @@ from gateway.cli.client import Client
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
-from gateway.cli.place import Wanted, check_url, find_place, save_login
+from gateway.cli.place import Login, Wanted, check_url, find_place, forget_login, save_login
+from gateway.cli.typed import read_hidden
 
 
 def register(app: typer.Typer) -> None:
-    """Add login and me."""
+    """Add login, logout and me."""
     command(app, "login", is_local=True)(login)
+    command(app, "logout", is_local=True)(logout)
     command(app, "me")(me)
 
 
@@ -31,29 +33,49 @@ def login(
     url: Annotated[str, typer.Argument(help="Address of the gateway.")],
     *,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="File that holds the API key (mode 0600).")
+        Path | None,
+        typer.Option("--key", "--key-file", metavar="FILE", help="File that holds the API key (mode 0600)."),
     ] = None,
     cacert: Annotated[
         Path | None, typer.Option("--cacert", metavar="FILE", help="Certificate authority to trust.")
     ] = None,
 ) -> Exit | None:
-    """Keep an address and the path of a key file for later commands, once they are found to work."""
+    """Keep an address and a key for later commands, once they are found to work.
+
+    Of a key in a file only the path is kept; without one the key is asked for, or read from a pipe.
+    """
     named = key or call.around.environ.get("GATEWAY_KEY_FILE")
-    if not named:
-        raise UsageError("which key? name its file: --key FILE (only its path is kept)")
-    key_file = Path(named).absolute()
+    key_file = Path(named).absolute() if named else None
     authority = None if cacert is None else cacert.absolute()
     address = check_url(url)
+    typed = "" if key_file is not None else _typed(call, address)
     # Other sources are left out: what is tried is what is kept.
-    place = find_place(Wanted(address, str(key_file), "" if authority is None else str(authority)), {})
+    wanted = Wanted(address, str(key_file or ""), str(authority or ""))
+    place = find_place(wanted, {"GATEWAY_KEY": typed} if typed else {})
     for warning in place.warnings:
         call.output.warn(warning)
     with Client(place, pause=call.around.pause, transport=call.around.transport) as client:
         document = client.get("/v1/me").document()
-    kept = save_login(call.around.environ, address, key_file, authority)
+    kept = save_login(call.around.environ, Login(address, authority, key_file, typed))
     show_me(call, document)
-    call.output.note(f"kept in {kept}: the address, and where the key is")
+    what = "the address and the key" if key_file is None else "the address, and where the key is"
+    call.output.note(f"kept in {kept}: {what}; gateway logout forgets them")
     return None
+
+
+def logout(call: Invocation) -> Exit | None:
+    """Forget what gateway login kept. The key stays in force: revoke it if nobody is to use it."""
+    gone = forget_login(call.around.environ)
+    call.output.note("nobody was logged in" if gone is None else f"removed {gone}; the key stays in force")
+    return None
+
+
+def _typed(call: Invocation, address: str) -> str:
+    typed = read_hidden(call.around.source, call.around.err, f"API key for {address} (not shown): ")
+    if not typed:
+        hint = "Type it, pipe it in, or name its file: --key FILE (then only its path is kept)."
+        raise UsageError("which key? none was given", hint=hint)
+    return typed
 
 
 def show_me(call: Invocation, document: dict[str, Any]) -> None:

@@ -170,14 +170,21 @@ class Client:
             response = self._http.request(method, path, params=query, content=content, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(self.url, error) from error
-        if response.headers.get("content-type", "").startswith(_PROBLEM):
-            raise _problem(response)
-        refused = registry_problem(response) if response.status_code >= _REFUSED else None
-        if refused is not None:
-            raise refused
-        if response.status_code >= _REFUSED or response.is_redirect:
-            raise _strange(response.status_code)
+        _verify_good(response)
         return Answer(response.status_code, dict(response.headers), response.content)
+
+    def fetch(self, path: str) -> Answer:
+        """Read bytes as they are sent, whatever their coding. Raises as `get`."""
+        try:
+            with self._http.stream("GET", path, headers={"Accept": "*/*"}) as response:
+                if response.is_success:
+                    raw = b"".join(response.iter_raw())
+                    return Answer(response.status_code, dict(response.headers), raw)
+                response.read()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unreachable(self.url, error) from error
+        _verify_good(response)
+        raise _strange(response.status_code)
 
 
 def path_of(*parts: str) -> str:
@@ -189,6 +196,16 @@ def under(partner: str | None, *parts: str) -> str:
     """A path of the caller's own resources, or of a partner's for our side."""
     own = ("v1",) if partner is None else ("v1", "partners", partner)
     return path_of(*own, *parts)
+
+
+def _verify_good(response: httpx.Response) -> None:
+    if response.headers.get("content-type", "").startswith(_PROBLEM):
+        raise _problem(response)
+    refused = registry_problem(response) if response.status_code >= _REFUSED else None
+    if refused is not None:
+        raise refused
+    if response.status_code >= _REFUSED or response.is_redirect:
+        raise _strange(response.status_code)
 
 
 def _word(value: object) -> str:

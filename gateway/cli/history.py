@@ -15,15 +15,15 @@ from audit.errors import AuditError
 from audit.note import VerifierKey
 from audit.proof import parse_proof
 from audit.receipt import format_jwk, read_jwks
-from gateway.cli.client import Client, path_of, under
+from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, OfPartner, command
-from gateway.cli.errors import AnswerError, CommandError, ProblemError
+from gateway.cli.content import save_content
+from gateway.cli.errors import AnswerError, CommandError
 from gateway.cli.exits import Exit
+from gateway.cli.found import Ref, find_event
 from gateway.cli.growth import save_consistency
 from gateway.cli.output import clean
 from gateway.cli.verify import write_paper
-
-Ref = Annotated[str, typer.Argument(help="Reference of the event, evt_...")]
 
 _COLUMNS: Final = ("at", "direction", "type", "id", "state", "log", "ref")
 _WAIT_SECONDS: Final = 20
@@ -45,7 +45,7 @@ class Filters:
     state: Annotated[
         str | None,
         typer.Option(
-            "--state", help="accepted, refused, delivered, retry, held, parked, ...", show_default=False
+            "--state", help="accepted, refused, delivered, retry, held, parked, read, ...", show_default=False
         ),
     ] = None
     type: Annotated[str | None, typer.Option("--type", help="Event type.", show_default=False)] = None
@@ -70,6 +70,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="What happened, and its proof.", no_args_is_help=True)
     command(group, "list")(list_history)
     command(group, "show")(show_event)
+    command(group, "content")(save_content)
     command(group, "proof")(save_proof)
     command(group, "consistency")(save_consistency)
     app.add_typer(group, name="history")
@@ -141,27 +142,6 @@ def save_proof(
         write_paper(keys_file, jwks)
     _tell_pins(call, bundle, file, keys_file)
     return None
-
-
-def find_event(client: Client, ref: str, partner: str | None) -> tuple[str | None, dict[str, Any]]:
-    """An event's timeline, and the partner under whose path it stands (None: the caller's own).
-
-    For operators who name no partner, each is asked for it.
-
-    Raises:
-        ProblemError: `not_found`, or as the client.
-    """
-    if partner is not None or client.get("/v1/me").document().get("partner") is not None:
-        return partner, client.get(under(partner, "history", ref)).document()
-    for one in client.pages(path_of("v1", "partners")):
-        slug = str(one["slug"])
-        try:
-            return slug, client.get(under(slug, "history", ref)).document()
-        except ProblemError as error:
-            if error.code != "not_found":
-                raise
-    document = {"code": "not_found", "detail": f"No partner has an event {ref}."}
-    raise ProblemError(document, status=404, retry_after_seconds=None)
 
 
 def fetch_bundle(client: Client, ref: str, partner: str | None) -> tuple[Bundle, bytes]:

@@ -47,11 +47,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An address with the key that belongs to it."""
+    """An address with the key that belongs to it: in a file of its own, or here."""
 
     url: str
     key_file: Path | None
     cacert: Path | None
+    key: str = field(default="", repr=False)
 
 
 def find_place(wanted: Wanted, environ: Mapping[str, str]) -> Place:
@@ -73,8 +74,8 @@ def find_place(wanted: Wanted, environ: Mapping[str, str]) -> Place:
     own = next((one for one in known if check_url(one.url) == url), None)
     warnings: list[str] = []
     key = _given_key(wanted, environ, warnings)
-    if not key and own is not None and own.key_file is not None:
-        key = read_key(own.key_file, warnings)
+    if not key and own is not None:
+        key = own.key if own.key_file is None else read_key(own.key_file, warnings)
     # 3.
     cacert = wanted.cacert or environ.get("GATEWAY_CACERT", "")
     authority = Path(cacert) if cacert else (own.cacert if own is not None else None)
@@ -142,8 +143,18 @@ def load_login(environ: Mapping[str, str]) -> _Known | None:
     return None if path is None else _read_known(path, path.parent)
 
 
-def save_login(environ: Mapping[str, str], url: str, key_file: Path, cacert: Path | None) -> Path:
-    """Keep an address and the paths of two files, for this user alone; returns where. Never keeps a key.
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What `gateway login` keeps. `key_file`: where the key lies; None: it is kept itself."""
+
+    url: str
+    cacert: Path | None
+    key_file: Path | None = None
+    key: str = field(default="", repr=False)
+
+
+def save_login(environ: Mapping[str, str], login: Login) -> Path:
+    """Keep a login, for this user alone; returns where.
 
     Raises:
         UsageError: there is no home folder, or it cannot be written.
@@ -151,12 +162,32 @@ def save_login(environ: Mapping[str, str], url: str, key_file: Path, cacert: Pat
     path = _login_path(environ)
     if path is None:
         raise UsageError("there is no home folder to keep the login in: set HOME or XDG_CONFIG_HOME")
-    kept = {"url": url, "key_file": str(key_file), "cacert": None if cacert is None else str(cacert)}
+    kept = {
+        "url": login.url,
+        **({"key": login.key} if login.key_file is None else {"key_file": str(login.key_file)}),
+        "cacert": None if login.cacert is None else str(login.cacert),
+    }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_secret(path, json.dumps(kept, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def forget_login(environ: Mapping[str, str]) -> Path | None:
+    """Forget what `gateway login` kept; where it was, or None where nobody had logged in.
+
+    Raises:
+        UsageError: it cannot be removed.
+    """
+    path = _login_path(environ)
+    if path is None or not path.exists():
+        return None
+    try:
+        path.unlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be removed: {error.strerror}") from error
     return path
 
 
@@ -198,6 +229,7 @@ def _read_known(path: Path, folder: Path) -> _Known | None:
     try:
         members = json.loads(path.read_bytes())
         url, key_file, cacert = members["url"], members.get("key_file"), members.get("cacert")
+        key = members.get("key", "")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -209,6 +241,7 @@ def _read_known(path: Path, folder: Path) -> _Known | None:
         str(url),
         folder / str(key_file) if key_file else None,
         _authority(folder, str(cacert)) if cacert else None,
+        str(key),
     )
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.doors import Doors
 from gateway.http.gates import GATES, is_public
-from gateway.http.guard import Gate, admit
+from gateway.http.guard import Call, Gate, admit
 from gateway.http.problems import Trouble, trouble_of
 from gateway.http.registry import shape as registry
 from gateway.http.registry.elsewhere import moved
@@ -116,7 +116,7 @@ class _Door:
             gate = self.gates.get("GET" if request.method == "HEAD" else request.method)
             if gate is None:
                 return self._refusal(request, self._no_gate(request), request_id)
-            return await gate.answer(await admit(gate, self.doors, request, request_id))
+            return await _answered(gate, await admit(gate, self.doors, request, request_id))
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the caller gets an answer
@@ -138,6 +138,12 @@ class _Door:
         hint = _HINTS.get((request.method, self.path.replace("/v1/partners/{p}/", "/v1/")), "")
         detail = f"This path takes {', '.join(offered)}."
         return Trouble("method_not_allowed", detail, hint, headers={"Allow": ", ".join(offered)})
+
+
+async def _answered(gate: Gate, call: Call) -> Response:
+    response = await gate.answer(call)
+    response.headers.update(call.pace)
+    return response
 
 
 def _without_body(send: Send) -> Send:

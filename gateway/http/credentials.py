@@ -9,6 +9,8 @@ from gateway.catalog import STALE_SECONDS
 from gateway.http.credential_bodies import CHANGE_MEMBERS, CREATE_MEMBERS, read_narrowing, read_wanted
 from gateway.http.credential_items import credential_item
 from gateway.http.guard import Call, not_found
+from gateway.http.once import ERRORS as ONCE_ERRORS
+from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.pages import page_response
 from gateway.http.parameters import flag
 from gateway.http.reading import read_members
@@ -18,6 +20,7 @@ from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import issuing
 from partners.credential import Credential
+from partners.issuing import CredentialChange
 
 CREATE_OFFERED: Final = frozenset({"dry_run"})
 CHANGE_OFFERED: Final = frozenset({"dry_run"})
@@ -68,58 +71,75 @@ async def show_credential(call: Call) -> Response:
         "Made; its secret is in this answer, and nowhere else.",
         status=201,
         Location="It.",
+        Idempotent_Replayed=REPLAYED,
     ),
     shows(ref("CredentialPreview"), "A dry run: what would be made."),
-    parameters=(DRY_RUN,),
+    parameters=(DRY_RUN, KEY),
     body=Body({JSON: ref("CredentialWanted")}),
-    errors=(*BODY_ERRORS, "limit_reached", "state_conflict", "outcome_unknown"),
+    errors=(*BODY_ERRORS, *ONCE_ERRORS, "limit_reached", "state_conflict", "outcome_unknown"),
 )
 async def create_credential(call: Call) -> Response:
     """Make a credential. Nobody gives one that may do more than its own. A dry run makes none."""
     doors, dry_run = call.doors, flag(call.query, "dry_run")
     members = await read_members(call.request, CREATE_MEMBERS, seconds=doors.values.body_seconds)
     wanted = read_wanted(call, members)
-    change = await doors.administration.create_credential(wanted, by=_author(call), dry_run=dry_run)
-    item = credential_item(change.credential, doors.clock(), None)
+    return await once(
+        call,
+        members,
+        lambda desk: desk.create_credential(wanted, by=_author(call), dry_run=dry_run),
+        lambda change: _made(call, change, dry_run=dry_run),
+    )
+
+
+def _made(call: Call, change: CredentialChange, *, dry_run: bool) -> Done:
+    item = credential_item(change.credential, call.doors.clock(), None)
     if dry_run:
         # Whoever makes it gets another.
         del item["id"]
         item.pop("key_id", None)
-        return json_response({**item, "dry_run": True})
+        return Done({**item, "dry_run": True})
     base = "/v1" if call.owner is None else call.base
     headers = {"Location": f"{base}/credentials/{change.credential.id}"}
     secret = {} if change.text is None else {"secret": change.text}
-    return json_response({**item, **secret}, 201, headers)
+    return Done({**item, **secret}, 201, headers, frozenset({"secret"}))
 
 
 @tells(
     "changeCredential",
     "Credentials",
     "Rename a credential, or narrow it",
-    shows(ref("Credential"), "As it is now; or, of a dry run, as it would be."),
-    parameters=(CREDENTIAL_ID, DRY_RUN),
+    shows(ref("Credential"), "As it is now; or, of a dry run, as it would be.", Idempotent_Replayed=REPLAYED),
+    parameters=(CREDENTIAL_ID, DRY_RUN, KEY),
     body=Body({JSON: ref("CredentialNarrowed")}),
-    errors=(*BODY_ERRORS, "state_conflict", "outcome_unknown"),
+    errors=(*BODY_ERRORS, *ONCE_ERRORS, "state_conflict", "outcome_unknown"),
 )
 async def change_credential(call: Call) -> Response:
     """Rename a credential, take scopes from it, end it earlier. A dry run changes nothing."""
     doors, dry_run = call.doors, flag(call.query, "dry_run")
     found = await _find(call)
     members = await read_members(call.request, CHANGE_MEMBERS, seconds=doors.values.body_seconds)
-    change = await doors.administration.change_credential(
-        found.id, read_narrowing(call, members), owner=_owner(call), by=_author(call), dry_run=dry_run
+    wanted, owner, by = read_narrowing(call, members), _owner(call), _author(call)
+    used = await doors.uses.find([found.id])
+    return await once(
+        call,
+        members,
+        lambda desk: desk.change_credential(found.id, wanted, owner=owner, by=by, dry_run=dry_run),
+        lambda change: _changed(call, change, used.get(found.id), dry_run=dry_run),
     )
-    item = await _item(call, change.credential)
-    return json_response({**item, "dry_run": True} if dry_run else item)
+
+
+def _changed(call: Call, change: CredentialChange, used_at: int | None, *, dry_run: bool) -> Done:
+    item = credential_item(change.credential, call.doors.clock(), used_at)
+    return Done({**item, "dry_run": True} if dry_run else item)
 
 
 @tells(
     "revokeCredential",
     "Credentials",
     "Revoke a credential",
-    shows(ref("Credential"), "Revoked, now or before."),
-    parameters=(CREDENTIAL_ID, DRY_RUN, Parameter("reason", "Why, in your words.", text(most=1_000))),
-    errors=("outcome_unknown", "state_conflict"),
+    shows(ref("Credential"), "Revoked, now or before.", Idempotent_Replayed=REPLAYED),
+    parameters=(CREDENTIAL_ID, DRY_RUN, KEY, Parameter("reason", "Why, in your words.", text(most=1_000))),
+    errors=(*ONCE_ERRORS, "outcome_unknown", "state_conflict"),
 )
 async def revoke_credential(call: Call) -> Response:
     """Revoke a credential; one that is revoked already stays as it is. A dry run revokes none.
@@ -128,18 +148,22 @@ async def revoke_credential(call: Call) -> Response:
     """
     found = await _find(call)
     dry_run = flag(call.query, "dry_run")
-    change = await call.doors.administration.revoke_credential(
-        found.id,
-        owner=_owner(call),
-        reason=call.query.get("reason", ""),
-        by=_author(call),
-        dry_run=dry_run,
+    owner, by, reason = _owner(call), _author(call), call.query.get("reason", "")
+    used = await call.doors.uses.find([found.id])
+    return await once(
+        call,
+        {},
+        lambda desk: desk.revoke_credential(found.id, owner=owner, reason=reason, by=by, dry_run=dry_run),
+        lambda change: _revoked(call, change, used.get(found.id), dry_run=dry_run),
     )
-    item = await _item(call, change.credential)
+
+
+def _revoked(call: Call, change: CredentialChange, used_at: int | None, *, dry_run: bool) -> Done:
+    item = credential_item(change.credential, call.doors.clock(), used_at)
     if change.credential.revoked_at is not None:
         latest = change.credential.revoked_at + int(STALE_SECONDS * 1_000)
         item["effective_by"] = format_instant(latest)
-    return json_response({**item, "dry_run": True} if dry_run else item)
+    return Done({**item, "dry_run": True} if dry_run else item)
 
 
 async def _find(call: Call) -> Credential:

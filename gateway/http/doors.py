@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.administration.desk import Administration
+from gateway.administration.looks import Looks
+from gateway.administration.repeats import Repeats
 from gateway.auth.identify import Identifier
 from gateway.auth.proxy import Proxies
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.database import Database
+from gateway.http.paces import Paces
 from gateway.http.turns import Turns
 from gateway.imports.intake import Intake
 from gateway.ingress.accept import Submission
@@ -62,6 +65,8 @@ class Doors:
     when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
     is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
     so that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
+    `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
+    `paces`: how fast a credential may read and manage.
     """
 
     catalog: Catalog
@@ -81,6 +86,9 @@ class Doors:
     status: Callable[[], Awaitable[Mapping[str, object]]]
     ready: Callable[[], Awaitable[Sequence[str]]]
     stop: asyncio.Event = field(repr=False)
+    looks: Looks
+    repeats: Repeats
+    paces: Paces
     proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None

@@ -10,6 +10,7 @@ from gateway.errors import CallerError
 from gateway.event import Content
 from gateway.http import events_told as telling
 from gateway.http.guard import Call
+from gateway.http.once import KEY_RULE, read_key
 from gateway.http.parameters import flag
 from gateway.http.problems import trouble_of_refusal
 from gateway.http.reading import Body, read_body
@@ -25,8 +26,6 @@ from gateway.ingress.quotas import Entry
 
 OFFERED = frozenset({"dry_run", "credential"}) | NAMES
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
-MAX_KEY_BYTES = 256
-_KEY_RULE = f"An Idempotency-Key has 1 to {MAX_KEY_BYTES} printable ASCII characters."
 _ONCE = ("content-type", "content-length", "idempotency-key", "traceparent")
 
 
@@ -127,7 +126,7 @@ def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
         method=call.known.method,
         credential=call.known.credential.id,
         # A key names one request; the events of a batch name themselves.
-        idempotency_key=None if reading.batch else idempotency_key(call),
+        idempotency_key=None if reading.batch else read_key(call.request),
         # What our own side sends has our receipt; only a partner's signature proves something against it.
         signed=None if call.named else call.known.origin,
         message_id=None if reading.batch else call.known.message_id,
@@ -189,6 +188,7 @@ def verify_sendable(call: Call) -> None:
         CallerError: `partner_suspended`, `signature_invalid`.
     """
     if call.partner.state in {"suspended", "closed"}:
+        # Our own side's events: the guard lets none of the partner's come here.
         text = f"The partner is {call.partner.state}; nothing is taken for it."
         raise CallerError("partner_suspended", text)
     contract = call.snapshot.directory.contract(call.partner.slug)
@@ -207,7 +207,7 @@ def read_headers(call: Call) -> dict[str, str]:
             raise CallerError("request_malformed", f"The header {name[:40]} stands more than once.")
         if name == "idempotency-key" and not raw.isascii():
             # Read as two encodings it would be two keys, and a repeat another event.
-            raise CallerError("request_malformed", _KEY_RULE)
+            raise CallerError("request_malformed", KEY_RULE)
         if name == "content-type" and not raw.isascii():
             # And two media types: what is refused in one reading must not be taken in the other.
             raise CallerError("request_malformed", "The header content-type is not ASCII.")
@@ -233,18 +233,3 @@ def _prefer(headers: Sequence[str]) -> _Prefer:
             name, _, value = preference.split(";", 1)[0].partition("=")
             wanted.setdefault(name.strip().lower(), value.strip().strip('"').lower())
     return _Prefer(wanted.get("handling") == "lenient", wanted.get("return") == "minimal")
-
-
-def idempotency_key(call: Call) -> str | None:
-    """The request's Idempotency-Key, without quotes around it.
-
-    Raises:
-        CallerError: `request_malformed`.
-    """
-    text = call.request.headers.get("idempotency-key")
-    if text is None:
-        return None
-    key = text.strip().removeprefix('"').removesuffix('"')
-    if not key or len(key) > MAX_KEY_BYTES or not key.isprintable():
-        raise CallerError("request_malformed", _KEY_RULE)
-    return key

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http import (
     account,
+    content,
     credentials,
     events,
     history,
@@ -16,6 +17,7 @@ from gateway.http import (
     operator,
     pages,
     service,
+    standing,
     stream,
     types,
 )
@@ -85,6 +87,7 @@ GATES: Final[Sequence[Gate]] = (
     _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
     *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
+    *_both("GET /v1/history/{ref}/content", "PA", content.show_content, "audit"),
     *_both("GET /v1/history/{ref}/proof", "PA", history.show_proof, "audit", history.ONE_OFFERED),
     _gate("GET /v1/me", "own", ME, account.show_me),
     _gate("GET /v1/openapi.json", "own", ME, DOCUMENT),
@@ -129,6 +132,30 @@ GATES: Final[Sequence[Gate]] = (
     ),
     _gate("GET /v1/partners", "house", OPERATOR, operator.list_partners, None, pages.OFFERED),
     _gate("GET /v1/partners/{p}", "named", OPERATOR, operator.show_partner),
+    _gate(
+        "POST /v1/partners/{p}/suspend",
+        "named",
+        OPERATOR,
+        standing.suspend_partner,
+        "manage",
+        standing.OFFERED,
+    ),
+    _gate(
+        "POST /v1/partners/{p}/resume",
+        "named",
+        OPERATOR,
+        standing.resume_partner,
+        "manage",
+        standing.OFFERED,
+    ),
+    _gate(
+        "DELETE /v1/partners/{p}",
+        "named",
+        OPERATOR,
+        standing.close_partner,
+        "manage",
+        standing.CLOSE_OFFERED,
+    ),
     _gate(
         "PUT /v1/partners/{p}/contract",
         "new",

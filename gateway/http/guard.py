@@ -35,7 +35,10 @@ the private listener.
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths."""
+    """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths.
+
+    `pace`: header fields that tell how fast the caller may go on.
+    """
 
     doors: Doors
     request: Request
@@ -45,6 +48,7 @@ class Call:
     caller: Caller | None = None
     owner: Partner | None = None
     named: bool = False
+    pace: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> Caller:
@@ -102,14 +106,15 @@ class Gate:
 async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
     """Let a request in, or refuse it.
 
-    Steps: 1. who calls, as the head has it, and proxies that are believed; 2. a partner's credential finds
-    nothing under names; 3. the role; 4. the partner in the path; 5. the scope; 6. the query; 7. the body,
-    where the proof of who calls is not whole without it: then it is read here, and handed on; 8. who may no
-    longer call once the body is there, which the caller may take its time with, is refused then.
+    Steps: 1. who calls, as the head has it, and proxies that are believed, and whether it asks too fast;
+    2. a partner's credential finds nothing under names; 3. the role; 4. the partner in the path; 5. the
+    scope; 6. the query; 7. the body, where the proof of who calls is not whole without it: then it is read
+    here, and handed on; 8. how the caller's partner stands, which nobody hears before it is proved who asks;
+    9. who may no longer call once the body is there, which may take its time, is refused then.
 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
-            `parameter_invalid`.
+            `parameter_invalid`, `partner_suspended`, `quota_exceeded`.
         StoreError: the database was away since the start, so that nobody is known yet; or for so long that
             who was revoked may still be known.
     """
@@ -128,6 +133,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     shown = doors.proxies.seen(_shown(request, is_event=gate.is_event))
     candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
     caller = candidate.caller
+    pace = doors.paces.take(caller.credential.id) if _is_paced(gate) else {}
     # 2. Not even its own name: the answer must not tell which names exist.
     if gate.side in {"named", "new"} and caller.partner is not None:
         raise not_found()
@@ -149,16 +155,39 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 7.
     if candidate.owed:
         caller, request = await _confirmed(candidate, doors, request, gate)
-        _verify_standing(candidate, doors, snapshot.directory)
-    elif request.method in _WITH_BODIES:
-        # 8.
-        request = _watched(candidate, doors, request, snapshot.directory)
-    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named")
+        _verify_still(candidate, doors, gate, snapshot.directory)
+    # 8. The right to audit does not end with the exchange: history, log and evidence stay.
+    if caller.partner is not None and _ends_with_exchange(gate):
+        verify_standing(caller.partner)
+    # 9.
+    if not candidate.owed and request.method in _WITH_BODIES:
+        request = _watched(candidate, doors, request, gate, snapshot.directory)
+    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named", pace)
+
+
+def verify_standing(partner: Partner) -> None:
+    """Take nothing from a partner that is suspended or closed, and give it nothing new.
+
+    Raises:
+        CallerError: `partner_suspended`.
+    """
+    if partner.state in {"suspended", "closed"}:
+        text = f"The partner is {partner.state}; ask the operator. Its history and log can still be read."
+        raise CallerError("partner_suspended", text)
+
+
+def _ends_with_exchange(gate: Gate) -> bool:
+    return gate.method != "GET" or gate.scope == "receive"
 
 
 def not_found() -> CallerError:
     """The one answer for what is foreign, unknown or malformed."""
     return CallerError("not_found", "There is no such thing, or it is not yours.")
+
+
+def _is_paced(gate: Gate) -> bool:
+    """What is read and managed: events and streams have limits of their own, tiles and the registry none."""
+    return gate.side in {"own", "named", "new", "house"} and gate.scope not in {"send", "receive"}
 
 
 def _shown(request: Request, *, is_event: bool) -> Shown:
@@ -198,22 +227,29 @@ async def _confirmed(
     return caller, Request(request.scope, receive)
 
 
-def _watched(candidate: Candidate, doors: Doors, request: Request, directory: Directory) -> Request:
+def _watched(
+    candidate: Candidate, doors: Doors, request: Request, gate: Gate, directory: Directory
+) -> Request:
     """The request, whose reader hears with the end of the body that its caller may no longer call."""
 
     async def receive() -> Message:
         message = await request.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            _verify_standing(candidate, doors, directory)
+            _verify_still(candidate, doors, gate, directory)
         return message
 
     return Request(request.scope, receive)
 
 
-def _verify_standing(candidate: Candidate, doors: Doors, known: Directory) -> None:
+def _verify_still(candidate: Candidate, doors: Doors, gate: Gate, known: Directory) -> None:
     later = doors.catalog.current.directory
-    if later is not known:
-        candidate.standing(later, doors.clock())
+    if later is known:
+        return
+    candidate.standing(later, doors.clock())
+    partner = candidate.caller.partner
+    now = None if partner is None else later.partner(partner.slug)
+    if now is not None and _ends_with_exchange(gate):
+        verify_standing(now)
 
 
 def _wrong_role(gate: Gate, caller: Caller) -> CallerError:

@@ -11,9 +11,10 @@ from gateway.event import Direction
 from gateway.http import imports_told as telling
 from gateway.http.body_stream import read_stream
 from gateway.http.cursor import open_cursor, seal_cursor
-from gateway.http.events import essence_of, idempotency_key, read_headers, verify_sendable
+from gateway.http.events import essence_of, read_headers, verify_sendable
 from gateway.http.guard import Call, not_found
 from gateway.http.import_items import import_item, result_item
+from gateway.http.once import read_key
 from gateway.http.parameters import choice, flag, limit
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
@@ -175,7 +176,7 @@ def _wish(call: Call, headers: Mapping[str, str]) -> Wish:
     is_dry = flag(call.query, "dry_run")
     sender = Sender(call.known.method, call.known.credential.id, None if call.named else call.known.origin)
     # A dry run changes nothing: its key stays free for the import that follows it.
-    key = idempotency_key(call)
+    key = read_key(call.request)
     return Wish(call.partner.slug, direction, event_type, media_type, sender, is_dry, None if is_dry else key)
 
 

@@ -8,8 +8,11 @@ from starlette.responses import Response
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.evidence import Author
+from gateway.administration.standing import etag_of
 from gateway.errors import CallerError
 from gateway.http.guard import Call
+from gateway.http.once import ERRORS as ONCE_ERRORS
+from gateway.http.once import KEY, Done, once
 from gateway.http.pages import page_response
 from gateway.http.parameters import flag
 from gateway.http.reading import read_members
@@ -40,7 +43,7 @@ async def list_partners(call: Call) -> Response:
         call,
         call.snapshot.directory.partners(),
         key=lambda one: one.slug,
-        item=lambda one: _item(call, one),
+        item=lambda one: partner_item(call, one),
         bound=("partners",),
     )
 
@@ -49,7 +52,7 @@ async def list_partners(call: Call) -> Response:
     "showPartner",
     "Operator",
     "One partner",
-    shows(ref("PartnerShown"), "With its endpoints and their state."),
+    shows(ref("PartnerShown"), "With its endpoints and their state.", ETag="Its state and revision."),
 )
 async def show_partner(call: Call) -> Response:
     """One partner, with its endpoints and their state."""
@@ -66,7 +69,10 @@ async def show_partner(call: Call) -> Response:
         }
         for one in call.snapshot.directory.endpoints(call.partner.slug)
     ]
-    return json_response({**_item(call, call.partner), "endpoints": endpoints})
+    contract = call.snapshot.directory.contract(call.partner.slug)
+    tag = etag_of(call.partner, 0 if contract is None else contract.revision)
+    item = partner_item(call, call.partner)
+    return json_response({**item, "endpoints": endpoints}, headers={"ETag": tag})
 
 
 @tells(
@@ -86,10 +92,12 @@ async def show_partner(call: Call) -> Response:
         ),
         Parameter("If-Match", "The `ETag` that you changed.", text('(\\*|"[0-9]{1,9}")'), place="header"),
         Parameter("If-None-Match", "`*`: only if there is none yet.", text("\\*"), place="header"),
+        KEY,
     ),
     body=Body({JSON: ref("ContractWanted")}),
     errors=(
         *BODY_ERRORS,
+        *ONCE_ERRORS,
         "change_destructive",
         "contract_invalid",
         "outcome_unknown",
@@ -107,11 +115,20 @@ async def put_contract(call: Call) -> Response:
     members = await read_members(call.request, _MEMBERS, seconds=call.doors.values.body_seconds)
     sent = _contract_text(slug, members)
     author = Author(call.known.role, call.known.credential.id)
-    outcome = await call.doors.administration.put_contract(slug, sent, wish, by=author)
-    status = 201 if outcome.created and not wish.dry_run else 200
-    body = _outcome(slug, outcome, is_dry=wish.dry_run)
-    headers = {} if wish.dry_run else {"ETag": f'"{outcome.revision}"'}
-    return json_response(body, status, headers)
+    return await once(
+        call,
+        members,
+        lambda desk: desk.put_contract(slug, sent, wish, by=author),
+        lambda outcome: _applied(slug, outcome, is_dry=wish.dry_run),
+    )
+
+
+def _applied(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> Done:
+    body = _outcome(slug, outcome, is_dry=is_dry)
+    headers = {} if is_dry else {"ETag": f'"{outcome.revision}"'}
+    # A list without secrets hides nothing from who asks again.
+    shown_once = frozenset({"secrets"}) if body["secrets"] else frozenset[str]()
+    return Done(body, 201 if outcome.created and not is_dry else 200, headers, shown_once)
 
 
 @tells(
@@ -126,7 +143,8 @@ async def show_status(call: Call) -> Response:
     return json_response(await call.doors.status())
 
 
-def _item(call: Call, partner: Partner) -> dict[str, object]:
+def partner_item(call: Call, partner: Partner) -> dict[str, object]:
+    """A partner as it is listed."""
     contract = call.snapshot.directory.contract(partner.slug)
     return {
         "slug": partner.slug,

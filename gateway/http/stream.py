@@ -5,11 +5,13 @@ from typing import Final, Literal
 
 from starlette.responses import Response
 
+from gateway.administration.looks import Look
 from gateway.egress.stream import Bounds, Places, StreamPage, Tap, find_start, read_page
 from gateway.errors import CallerError
 from gateway.event import Direction
+from gateway.http.content import note_look
 from gateway.http.cursor import open_cursor, seal_cursor
-from gateway.http.guard import Call
+from gateway.http.guard import Call, verify_standing
 from gateway.http.parameters import choice, limit, parse_instant, wait_seconds
 from gateway.http.shapes import DIRECTION, ref, text
 from gateway.http.told import CURSOR, LIMIT, SPAN, TIME, WAIT, Parameter, shows, tells
@@ -17,6 +19,7 @@ from gateway.instants import format_instant
 
 OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait"})
 NAMED_OFFERED: Final = OFFERED | {"direction"}
+_ROUTE: Final = "GET /v1/partners/{p}/stream"
 
 
 @tells(
@@ -24,7 +27,8 @@ NAMED_OFFERED: Final = OFFERED | {"direction"}
     "Receive",
     "Read the stream of events",
     shows(ref("StreamPage"), "Events in the order of their records, and the cursor to go on with."),
-    about="A partner reads what is sent to it; our side reads either direction.",
+    about="A partner reads what is sent to it; our side reads either direction, and the partner's log tells "
+    "so (`content.read`, once an hour).",
     parameters=(
         CURSOR,
         Parameter(
@@ -52,8 +56,18 @@ async def read_stream(call: Call) -> Response:
         start = await _start(call, tap, bound)
         bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
         page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)
+    _verify_still_standing(call)
+    if page.items:
+        await note_look(call, Look(f"{_ROUTE}?direction={tap.direction}"))
     cursor = seal_cursor(call.doors.values.cursor_key, bound, _state(page.next))
     return Response(_body(page, cursor), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _verify_still_standing(call: Call) -> None:
+    """Whoever was suspended while it waited gets nothing."""
+    if not call.named:
+        partner = call.doors.catalog.current.directory.partner(call.partner.slug)
+        verify_standing(partner or call.partner)
 
 
 def _owner(call: Call) -> tuple[str, str]:

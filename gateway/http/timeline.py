@@ -15,6 +15,7 @@ from gateway.ingress.wording import accepted
 from gateway.instants import format_instant
 
 _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
+_BESIDE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
 _ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED})
 
 
@@ -50,6 +51,8 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     if first.kind is Kind.REFUSED:
         item["code"] = first.code
         item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}
+    if first.kind is Kind.CONTENT_READ:
+        item |= {name: value for name, value in _members(first).items() if name in {"route", "by"}}
     return item
 
 
@@ -62,7 +65,7 @@ def timeline_body(
     if claim is not None:
         body |= _claimed(claim)
     elif entries:
-        body |= _recorded(next((one for one in entries if one.kind is not Kind.REFUSED), entries[0]))
+        body |= _recorded(next((one for one in entries if one.kind not in _BESIDE), entries[0]))
     body["entries"] = [entry_item(one) for one in entries]
     body["deliveries"] = _deliveries(entries, names)
     is_logged = any(one.kind is Kind.ACCEPTED for one in entries) if claim is not None else bool(entries)

@@ -20,10 +20,10 @@ class Bucket:
     level: float
     at: int
 
-    def fill(self, rate: float, now: int) -> None:
-        """Add what came in since the last look, one second's worth at most. `rate`: events a second."""
+    def fill(self, rate: float, now: int, *, most: float | None = None) -> None:
+        """Add what came in since the last look. `rate`: events a second; `most`: one second's worth."""
         gained = rate * max(0, now - self.at) / _SECOND_MS
-        self.level = min(rate, self.level + gained)
+        self.level = min(rate if most is None else most, self.level + gained)
         self.at = max(self.at, now)
 
     def wait_seconds(self, rate: float) -> int:

@@ -144,6 +144,8 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "code": maybe(TEXT),
             "count": _COUNT,
             "faults": listed(mapped(TEXT)),
+            "route": TEXT,
+            "by": record({"role": TEXT, "credential": maybe(TEXT)}),
         },
     ),
     "HistoryPage": page_of(ref("HistoryItem")),
@@ -270,6 +272,11 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
     "Partner": record(_PARTNER),
     "PartnerPage": page_of(ref("Partner")),
     "PartnerShown": record({**_PARTNER, "endpoints": listed(_ENDPOINT)}),
+    "PartnerMoved": record(
+        {**_PARTNER, "before": _PARTNER["state"], "changed": FLAG, "waiting": _COUNT},
+        optional={"dry_run": FLAG},
+    ),
+    "MoveWanted": {**record({"reason": text(least=1, most=1_000)}), "additionalProperties": False},
     "ContractWanted": {
         **record({"contract": TEXT}, optional={"files": mapped(TEXT), "file_name": text(most=255, least=1)}),
         "additionalProperties": False,
@@ -286,8 +293,11 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
             "blocked": listed(TEXT),
             "plan": TEXT,
             "differences": listed(ref("Difference")),
+        },
+        optional={
             "secrets": listed(record({"endpoint": TEXT, "secret": TEXT})),
-        }
+            "secret_shown_before": FLAG,
+        },
     ),
     "Status": record(
         {

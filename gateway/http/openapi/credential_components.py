@@ -71,7 +71,9 @@ def _closed(members: Mapping[str, Shape], **more: Any) -> Shape:
 
 COMPONENTS: Final[Mapping[str, Shape]] = {
     "Credential": record({"id": TEXT, **_SHOWN}, optional=_OF_KINDS),
-    "CredentialMade": record({"id": TEXT, **_SHOWN}, optional={**_OF_KINDS, "secret": TEXT}),
+    "CredentialMade": record(
+        {"id": TEXT, **_SHOWN}, optional={**_OF_KINDS, "secret": TEXT, "secret_shown_before": FLAG}
+    ),
     "CredentialPreview": record({**_SHOWN, "dry_run": FLAG}, optional=_OF_KINDS),
     "CredentialPage": page_of(ref("Credential")),
     "CredentialWanted": _closed(_WANTED),

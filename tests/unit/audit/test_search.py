@@ -217,3 +217,19 @@ def test_uses_are_read_from_an_index(session: Session, plan: Callable[[str], lis
     fill(session, [sent_by("crd_a", 1)])
     find(session, LOG, HistoryFilter(credential="crd_a", since=AT), after=(AT + 9, 1, 1))
     assert "audit_entry_credential" in " ".join(plan("LIMIT"))
+
+
+def test_a_look_at_an_event_never_stands_for_it_and_a_look_at_many_has_a_row(session: Session) -> None:
+    fill(
+        session,
+        [evidence(1, kind=Kind.CONTENT_READ, at=AT + 1)],
+        [evidence(1, at=AT + 2), evidence(2, at=AT + 3)],
+        [evidence(9, kind=Kind.CONTENT_READ, ref=None, at=AT + 4)],
+    )
+    assert [(row.first.event_id, row.state) for row in find(session, LOG).rows] == [
+        (None, "read"),
+        ("A-2", "accepted"),
+        ("A-1", "accepted"),
+    ]
+    looked = find(session, LOG, HistoryFilter(state="read")).rows
+    assert [(row.first.event_id, row.state) for row in looked] == [(None, "read"), ("A-1", "accepted")]

@@ -131,8 +131,10 @@ def test_expired_and_revoked_are_told_only_with_the_right_secret() -> None:
 
 @pytest.mark.parametrize("state", ["suspended", "closed"])
 @pytest.mark.parametrize("role", ["partner", "auditor"])
-def test_keys_of_a_suspended_partner_are_refused(state: PartnerState, role: Role) -> None:
-    assert code_of([f"Bearer {TEXT}"], directory(role=role, state=state)) == "partner_suspended"
+def test_who_a_suspended_partner_is_stays_known(state: PartnerState, role: Role) -> None:
+    partner = called([f"Bearer {TEXT}"], directory(role=role, state=state)).partner
+    assert partner is not None
+    assert partner.state == state
 
 
 def test_a_key_of_our_own_side_has_no_partner() -> None:

@@ -37,6 +37,40 @@ def test_a_login_that_does_not_work_is_not_kept(shell: Shell) -> None:
     assert not (shell.folder / "config").exists()
 
 
-def test_a_login_needs_the_file_of_a_key(shell: Shell) -> None:
+def test_a_login_needs_a_key(shell: Shell) -> None:
     ended = shell.run("login", "https://gw.example")
     assert (ended.code, "--key FILE" in ended.err) == (2, True)
+    assert shell.run("login", "https://gw.example", stdin=b"no key").code == 2
+    assert shell.run("login", "https://gw.example", stdin=b"k" * 5_000).code == 2
+
+
+def test_a_key_from_a_pipe_is_kept_for_its_address_alone_and_forgotten(shell: Shell) -> None:
+    canned = Canned(httpx.Response(200, json=ME))
+    shell.transport = canned
+    shell.environ["XDG_CONFIG_HOME"] = str(shell.folder / "config")
+    ended = shell.run("login", "https://gw.example", stdin=b"gw_acme\n")
+    assert (ended.code, "gw_acme" in ended.out + ended.err) == (0, False)
+    kept = shell.folder / "config/gateway/login.json"
+    assert (kept.stat().st_mode & 0o777, "gw_acme" in kept.read_text()) == (0o600, True)
+    assert shell.run("me").code == 0
+    assert canned.asked[-1].headers["authorization"] == "Bearer gw_acme"
+    assert shell.run("me", "--url", "https://other.example").code == 0
+    assert "authorization" not in canned.asked[-1].headers
+    assert (shell.run("logout").code, kept.exists()) == (0, False)
+    assert "nobody was logged in" in shell.run("logout").err
+    shell.run("me")
+    assert canned.asked[-1].url == "http://127.0.0.1:8080/v1/me"
+    assert "authorization" not in canned.asked[-1].headers
+
+
+def test_a_flag_and_a_variable_go_before_the_login(shell: Shell) -> None:
+    canned = Canned(httpx.Response(200, json=ME))
+    shell.transport = canned
+    shell.environ["XDG_CONFIG_HOME"] = str(shell.folder / "config")
+    assert shell.run("login", "https://gw.example", stdin=b"gw_acme\n").code == 0
+    shell.environ["GATEWAY_KEY"] = "gw_variable"
+    assert shell.run("me").code == 0
+    assert canned.asked[-1].headers["authorization"] == "Bearer gw_variable"
+    key = shell.write("flag.key", "gw_flag")
+    assert shell.run("me", "--key", str(key)).code == 0
+    assert canned.asked[-1].headers["authorization"] == "Bearer gw_flag"

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 
 import httpx
@@ -102,3 +103,24 @@ async def test_of_another_partner_nothing_is_found(desk: Desk) -> None:
     await desk.house.issue("bolt", "partner", "bolt")
     await desk.house.world.parts.catalog.refresh()
     assert (await desk.run("history", "show", ref, by="bolt")).code == 4
+
+
+async def test_content_is_saved_as_it_was_received(desk: Desk) -> None:
+    body = b'{"order_id":  "C-1", "qty": 1}'
+    sent = await desk.run("send", "order.placed", "-", "--json", stdin=body, by="acme")
+    ref, file = sent.document()["ref"], desk.shell.folder / "content"
+    saved = await desk.run("history", "content", ref, "-o", str(file), by="acme")
+    assert saved.code == 0
+    shown = await desk.run("history", "content", ref, "-p", "acme")
+    assert shown.out.encode() == file.read_bytes()
+    assert (await desk.run("history", "content", "evt_" + "a" * 52, by="acme")).code == 4
+
+
+async def test_compressed_content_is_saved_compressed_and_not_printed(desk: Desk) -> None:
+    body, file = gzip.compress(b'{"order_id": "C-2", "qty": 1}'), desk.shell.folder / "content"
+    async with desk.house.client("acme") as client:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        sent = await client.post("/v1/events/order.placed", content=body, headers=headers)
+    saved = await desk.run("history", "content", sent.json()["ref"], "-o", str(file), by="acme")
+    assert (saved.code, file.read_bytes(), "gzip" in saved.err) == (0, body, True)
+    assert (await desk.run("history", "content", sent.json()["ref"], by="acme")).code == 2

@@ -107,3 +107,23 @@ async def test_a_revoked_key_is_refused_with_3(desk: Desk) -> None:
 
 async def test_an_unknown_credential_is_not_found(desk: Desk) -> None:
     assert (await desk.run("credentials", "show", "crd_nothing", "-p", "acme")).code == 4
+
+
+async def test_a_partner_is_suspended_resumed_and_closed(desk: Desk) -> None:
+    assert (await desk.run("partners", "suspend", "acme")).code == 2
+    dry = await desk.run("partners", "suspend", "acme", "--reason", "unpaid", "--dry-run")
+    assert (dry.code, dry.out) == (0, "acme is active, and would be suspended. Nothing was changed.\n")
+    assert (await desk.run("partners", "suspend", "acme", "--reason", "unpaid")).code == 0
+    sent = await desk.run("send", "order.placed", "-", stdin=b'{"order_id": "A-1", "qty": 1}', by="acme")
+    assert (sent.code, "partner_suspended" in sent.err) == (3, True)
+    assert (await desk.run("history", "list", by="acme")).code == 0
+    again = await desk.run("partners", "suspend", "acme", "--reason", "unpaid")
+    assert "is suspended already" in again.out
+    resumed = await desk.run("partners", "resume", "acme", "--reason", "paid")
+    assert resumed.out == "acme was suspended, and is active.\n"
+    asked = await desk.run("partners", "close", "acme", "--reason", "over")
+    assert (asked.code, "--yes" in asked.err) == (2, True)
+    closed = await desk.run("partners", "close", "acme", "--reason", "over", "--yes", "--json")
+    assert (closed.document()["state"], closed.document()["before"]) == ("closed", "active")
+    assert (await desk.run("partners", "resume", "acme", "--reason", "sorry")).code == 5
+    assert (await desk.run("partners", "close", "nobody", "--reason", "x", "--yes")).code == 4

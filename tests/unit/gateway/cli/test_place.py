@@ -6,6 +6,7 @@ import pytest
 from gateway.cli.errors import UsageError
 from gateway.cli.place import (
     DEFAULT_URL,
+    Login,
     Place,
     Wanted,
     check_url,
@@ -43,7 +44,7 @@ def environ(tmp_path: Path, **more: str) -> dict[str, str]:
 
 def log_in(tmp_path: Path) -> None:
     key = write(tmp_path / "partner.key", "gw_partner\n")
-    save_login(environ(tmp_path), THERE, key, None)
+    save_login(environ(tmp_path), Login(THERE, None, key))
 
 
 def test_without_anything_the_default_address_is_taken_without_a_key(tmp_path: Path) -> None:
@@ -159,13 +160,13 @@ def test_a_login_keeps_paths_for_its_owner_alone_and_no_key(tmp_path: Path) -> N
 
 
 def test_the_config_folder_of_the_desktop_is_used_where_it_is_named(tmp_path: Path) -> None:
-    kept = save_login({"XDG_CONFIG_HOME": str(tmp_path / "xdg")}, THERE, tmp_path / "key", None)
+    kept = save_login({"XDG_CONFIG_HOME": str(tmp_path / "xdg")}, Login(THERE, None, tmp_path / "key"))
     assert kept == tmp_path / "xdg/gateway/login.json"
 
 
 def test_without_a_home_a_login_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="HOME"):
-        save_login({}, THERE, tmp_path / "key", None)
+        save_login({}, Login(THERE, None, tmp_path / "key"))
 
 
 def test_a_secret_written_over_an_open_file_closes_it(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from typing import Any, Final
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from sqlmodel import Session
 from starlette.routing import compile_path
 
+from audit.ref import parse_ref
 from gateway.bootstrap.ground import clock
 from gateway.errors import AWAY_CODES
 from gateway.http.catalogue import CATALOGUE
@@ -52,13 +54,10 @@ STATES: Final[Mapping[str, PartnerState]] = {"bolt": "suspended", "shut": "close
 FILES: Final = {"order.avsc": json.dumps(ORDER)}
 LATER: Final[Mapping[str, str]] = {
     "acknowledgement_invalid": "acknowledgements are not taken yet",
-    "content_erased": "content is not served yet",
-    "content_expired": "content is not served yet",
     "endpoint_address_denied": "endpoints are declared by contracts alone, which name no addresses",
     "endpoint_invalid": "endpoints are declared by contracts alone, whose faults are contract_invalid",
     "endpoint_verification_failed": "endpoints are not verified yet",
     "held": "nothing can be held back yet",
-    "idempotency_conflict": "only events take an Idempotency-Key, and theirs is the event's id",
     "not_acceptable": "no route chooses by Accept",
 }
 """Codes that no request of this file is answered with, and why."""
@@ -151,6 +150,35 @@ def typed(
 async def conflicting(house: House) -> httpx.Response:
     assert (await sends(order("conflict"))(house)).status_code in {200, 201}
     return await sends(order("conflict", qty=2))(house)
+
+
+async def twice_under_one_key(house: House) -> httpx.Response:
+    key = [("Idempotency-Key", MARK)]
+    for number in range(2):
+        body = {"role": "auditor", "name": f"{MARK}-{number}", "scopes": ["audit"]}
+        answer = await asks("POST", "/v1/credentials", "globex", json=body, headers=key)(house)
+    return answer
+
+
+def after(change: str) -> Ask:
+    """The content of an event that was in the log, and of which this was dropped."""
+
+    async def ask(house: House) -> httpx.Response:
+        sent = await sends(order(change.split()[1]))(house)
+        path = sent.headers["location"]
+        for _ in range(2):
+            await asks("GET", f"{path}/proof?wait=20")(house)
+        ref = parse_ref(sent.json()["ref"])
+        order_of = {"ref": ref}
+        await house.doors.database.write(
+            lambda session: (
+                session.execute(text("UPDATE gateway_claim SET content = NULL WHERE ref = :ref"), order_of),
+                session.execute(text(change), order_of),
+            )
+        )
+        return await asks("GET", f"{path}/content")(house)
+
+    return ask
 
 
 async def pending(house: House) -> httpx.Response:
@@ -266,7 +294,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "signature_replayed": replayed,
     "signature_invalid": asks("POST", "/v1/events/order.placed", "signer", json=order()),
     "scope_missing": asks("POST", "/v1/events/order.placed", "auditor", json=order()),
-    "partner_suspended": asks("GET", "/v1/me", "bolt"),
+    "partner_suspended": asks("POST", "/v1/events/order.placed", "bolt", json=order()),
     "source_address_denied": asks("GET", "/v1/me", "far"),
     "not_found": asks("GET", "/v1/partners/globex/history"),
     "method_not_allowed": asks("PATCH", "/v1/events", json=order()),
@@ -277,6 +305,9 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "change_destructive": puts(SHORTER),
     "proof_pending": pending,
     "cursor_expired": at_what_is_gone,
+    "content_erased": after("UPDATE audit_entry SET evidence = NULL WHERE ref = :ref"),
+    "content_expired": after("DELETE FROM gateway_claim WHERE ref = :ref"),
+    "idempotency_conflict": twice_under_one_key,
     "precondition_failed": puts(contract("globex"), FILES, ("If-Match", '"99"')),
     "body_too_large": sends(order(customer=MARK * 1_000)),
     "event_too_large": sends(order("large", customer=MARK * 300)),

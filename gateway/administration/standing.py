@@ -1,0 +1,90 @@
+"""Suspend, resume and close a partner: its state, and an entry in its log and in ours."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sqlmodel import Session, col, func, select
+
+from gateway.administration.evidence import Author, Scribe
+from gateway.errors import CallerError
+from gateway.rows import BacklogRow, DeliveryRow
+from partners import onboarding, store
+from partners.errors import NotFoundError
+from partners.partner import Partner, PartnerState
+
+Action = Literal["suspend", "resume", "close"]
+
+_LEADS_TO: Final[dict[Action, PartnerState]] = {
+    "suspend": "suspended",
+    "resume": "active",
+    "close": "closed",
+}
+_WORDS: Final[dict[Action, str]] = {"suspend": "suspended", "resume": "resumed", "close": "closed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What is to become of a partner, and why. `if_match`: the ETag that its author has seen; None: any."""
+
+    action: Action
+    reason: str
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A partner as it is now. `before`: its state; `waiting`: deliveries that wait for its endpoints."""
+
+    partner: Partner
+    before: PartnerState
+    waiting: int
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether it was in another state."""
+        return self.partner.state != self.before
+
+
+def move_partner(session: Session, scribe: Scribe, slug: str, wanted: Move, by: Author, *, now: int) -> Moved:
+    """Move a partner, in the caller's transaction. One that is there already stays as it is, without entry.
+
+    Raises:
+        NotFoundError: there is no such partner.
+        CallerError: `precondition_failed`: it changed since the author looked; `state_conflict`: only what is
+            suspended is resumed.
+        StateConflictError: it is closed.
+    """
+    store.lock(session)
+    found = store.partner(session, slug)
+    if found is None:
+        raise NotFoundError("there is no such partner")
+    before, revision = found
+    if wanted.if_match is not None and wanted.if_match != etag_of(before, revision):
+        text = f"The partner is {before.state} now, with contract {revision}: look again."
+        raise CallerError("precondition_failed", text)
+    if wanted.action == "resume" and before.state == "provisioning":
+        raise CallerError("state_conflict", f"'{slug}' is {before.state}: only a suspended one is resumed.")
+    change = onboarding.set_partner_state(session, slug, _LEADS_TO[wanted.action])
+    moved = Moved(change.partner, change.before, _count_waiting(session, slug))
+    if moved.has_changed:
+        scribe.partner(session, change.partner, _WORDS[wanted.action], wanted.reason, by, now=now)
+    return moved
+
+
+def etag_of(partner: Partner, revision: int) -> str:
+    """What changes whenever a partner does: its state, and the revision of its contract."""
+    return f'"{partner.state}.{revision}"'
+
+
+def _count_waiting(session: Session, slug: str) -> int:
+    return sum(count_pending(session, one.id) for one in store.endpoints(session, slug))
+
+
+def count_pending(session: Session, endpoint_id: str) -> int:
+    """How many deliveries wait for an endpoint; of a backlog range every record counts as one."""
+    rows = select(func.count()).where(
+        col(DeliveryRow.endpoint) == endpoint_id, col(DeliveryRow.state).in_(("pending", "held"))
+    )
+    length = func.sum(col(BacklogRow.to_offset) - col(BacklogRow.from_offset))
+    behind = session.exec(select(length).where(col(BacklogRow.endpoint) == endpoint_id)).one()
+    return session.exec(rows).one() + int(behind or 0)

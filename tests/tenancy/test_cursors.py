@@ -1,0 +1,120 @@
+"""Cursors of every list of the route table: good for that list, partner and filter, and for nothing else."""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from gateway.http.gates import GATES
+from gateway.http.guard import Gate
+from tests.builders import CONTRACTS, House, open_house
+from tests.world import ORDER
+
+LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
+SLUGS: Final = ("acme", "globex")
+FILTERS: Final = {
+    "credential": "crd_x",
+    "direction": "inbound",
+    "id": "L-1",
+    "ref": "evt_" + "a" * 52,
+    "since": "2026-01-01T00:00:00Z",
+    "source": "/partners/acme",
+    "state": "accepted",
+    "type": "order.placed",
+    "types": "order.accepted",
+    "until": "2099-01-01T00:00:00Z",
+}
+"""A value of each filter. A list with another one gets a line here."""
+
+NO_FILTERS: Final = frozenset({"cursor", "from", "limit", "wait"})
+CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
+
+
+Means = tuple[str | None, str, tuple[tuple[str, str], ...]]
+"""What a cursor is bound to: list, partner, filter."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One list, asked by somebody for some partner under one filter."""
+
+    gate: Gate
+    by: str
+    slug: str
+    path: str
+    named: tuple[tuple[str, str], ...]
+
+    def means(self) -> Means:
+        """What a cursor is bound to: a partner's own path and that under its name are one list."""
+        told = self.gate.told
+        return (None if told is None else told.operation, self.slug, self.named)
+
+
+def asked() -> Iterator[Asking]:
+    for gate in LISTS:
+        names = sorted(gate.offered - NO_FILTERS)
+        for named in ((), *(((name, FILTERS[name]),) for name in names)):
+            if gate.side == "house":
+                yield Asking(gate, "operator", "", gate.path, named)
+                continue
+            for slug in SLUGS:
+                by = slug if gate.side == "own" else "operator"
+                yield Asking(gate, by, slug, gate.path.replace("{p}", slug), named)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """Two of everything that is listed, for two partners."""
+    folder: Path = tmp_path_factory.mktemp("cursors")
+    files = {"order.avsc": json.dumps(ORDER)}
+    async with open_house(folder, partners=SLUGS) as opened:
+        for slug in SLUGS:
+            await opened.world.apply(CHANGED.replace("{slug}", slug), files, slug)
+            await opened.issue(f"second of {slug}", "auditor", slug)
+            async with opened.client(slug) as client:
+                for number in (1, 2):
+                    order = {"order_id": f"L-{number}", "qty": 1}
+                    sent = await client.post("/v1/events/order.placed", json=order)
+                    await client.get(f"{sent.headers['location']}/proof?wait=10")
+        yield opened
+
+
+async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
+    async with house.client(one.by) as client:
+        return await client.get(one.path, params={"limit": 1, **dict(one.named), **more})
+
+
+def tried(mine: Means, cursors: Mapping[Means, str]) -> list[tuple[Means, str]]:
+    """Its own, those of the same list for another partner or filter, and one of another list."""
+    found = [one for one in cursors if one[0] == mine[0] and (one == mine or not (one[2] and mine[2]))]
+    found += [one for one in cursors if one[0] != mine[0] and one[1] == mine[1]][:1]
+    return [(one, cursors[one]) for one in found]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_cursor_is_good_for_its_list_partner_and_filter_alone(house: House) -> None:
+    cursors: dict[Means, str] = {}
+    for one in asked():
+        body = (await ask(house, one)).json()
+        if (cursor := body.get("next") or body.get("cursor")) and one.means() not in cursors:
+            cursors[one.means()] = cursor
+    # Without a second item there is no cursor that could be tried: give the house one above.
+    assert {one.gate.path for one in asked() if not one.named and one.means() not in cursors} == set()
+    wrong = []
+    for one in asked():
+        for means, cursor in tried(one.means(), cursors):
+            answer = await ask(house, one, cursor=cursor)
+            code = "" if answer.is_success else answer.json()["code"]
+            if code != ("" if means == one.means() else "cursor_invalid"):
+                wrong.append((one.path, one.named, means, answer.status_code, code))
+    assert wrong == []
+
+
+def test_every_filter_of_a_list_is_tried() -> None:
+    assert {name for gate in LISTS for name in gate.offered} - NO_FILTERS <= FILTERS.keys()
+    assert len(LISTS) > 8
