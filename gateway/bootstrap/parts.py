@@ -34,6 +34,7 @@ from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
 from gateway.ingress.accept import Ingress, Submission
+from gateway.ingress.announcer import Announcer
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
 from gateway.ingress.prepare import Circumstances
@@ -71,6 +72,7 @@ class Parts:
     writes: GroupCommit[Write, Answer]
     administration: Administration
     ingress: Ingress
+    announcer: Announcer
     recovery: Recovery
     sequencer: Sequencer
     guard: Guard
@@ -125,6 +127,9 @@ def wire(
         writes=writes,
         administration=_administration(ground, broker, catalog, outside),
         ingress=ingress,
+        announcer=Announcer(
+            database=ground.database, catalog=catalog, ingress=ingress, clock=ground.clock, outside=outside
+        ),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
         guard=guard,
@@ -321,6 +326,7 @@ def _administration(
     settings = ground.settings
     return Administration(
         database=ground.database,
+        broker=broker,
         catalog=catalog,
         scribe=Scribe(settings.origin, ground.host, ground.house_log, entropy),
         means=Means(entropy, ground.vault.seal, settings.broker.topic_prefix),
