@@ -84,10 +84,6 @@ class ContractOutcome:
     trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
-class _DryRunError(Exception):
-    """Rolls the transaction of a dry run back."""
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class Administration:
     """Changes the registry. `told`: is called after each change, so that this process follows at once.
@@ -157,7 +153,7 @@ class Administration:
         return agreement.wanted_of(file, self._topics(slug, store.partner(session, slug)))
 
     async def _with_a_look(self, outcome: ContractOutcome) -> ContractOutcome:
-        """The outcome with what the broker says of the topics and has on them; no transaction waits for it."""
+        """The outcome with what the broker tells and has of the topics; no transaction waits for it."""
         if outcome.partner is None:
             return outcome
         topics = await topic_remarks(self.catalog, outcome.partner)
@@ -227,22 +223,14 @@ class Administration:
 
     async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
         """Do the work and tell of it; in a dry run, undo it and tell nobody."""
-        done: list[T] = []
-
-        def undone(session: Session) -> T:
-            done.append(work(session))
-            raise _DryRunError
-
         try:
-            if not dry_run:
-                done.append(await self.database.write(work))
-                await self.told()
-            else:
-                with suppress(_DryRunError):
-                    await self.database.write(undone)
+            if dry_run:
+                return await self.database.rehearse(work)
+            done = await self.database.write(work)
         except PartnersError as error:
             raise refused(error) from error
-        return done[-1]
+        await self.told()
+        return done
 
     def _read(self, slug: str, sent: ContractText) -> ContractFile:
         file = read_contract(

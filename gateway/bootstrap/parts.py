@@ -127,9 +127,7 @@ def wire(
         writes=writes,
         administration=_administration(ground, broker, catalog, outside),
         ingress=ingress,
-        announcer=Announcer(
-            database=ground.database, catalog=catalog, ingress=ingress, clock=ground.clock, outside=outside
-        ),
+        announcer=_announcer(ground, catalog, ingress, outside),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
         guard=guard,
@@ -227,6 +225,14 @@ def _ingress(
         step=step,
     )
     return ingress, takeovers
+
+
+def _announcer(
+    ground: Ground, catalog: Catalog, ingress: Ingress, outside: ExternalRegistry | None
+) -> Announcer:
+    return Announcer(
+        database=ground.database, catalog=catalog, ingress=ingress, clock=ground.clock, outside=outside
+    )
 
 
 def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable[[Submission], Circumstances]:

@@ -43,7 +43,7 @@ SOON_MS: Final = 2_000
 LATER_MS: Final = 60_000
 """What somebody has to mend first is not tried, and not logged, every other second."""
 
-_IDLE_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 0.25
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
