@@ -24,6 +24,7 @@ from gateway.administration.lines import Rules, resolve
 from gateway.administration.recorded import Recorded, Trial, look_back, trials
 from gateway.administration.refusals import refused
 from gateway.administration.topics import topic_remarks
+from gateway.administration.unchanged import InForce, find_in_force
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -119,6 +120,9 @@ class Administration:
                 `precondition_failed`, `state_conflict`.
             AwayError: the database is away, or the external registry: nothing is known to be changed.
         """
+        known = await self.database.read(lambda session: self._find_in_force(session, slug, sent, wish))
+        if known is not None:
+            return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
         agreed = await self._agree(slug, sent, wish, by)
         outcome = await self._write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
@@ -143,6 +147,10 @@ class Administration:
             return agreed
         await self._write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
         return await agreement.register(self.registry, agreed, wanted)
+
+    def _find_in_force(self, session: Session, slug: str, sent: ContractText, wish: Wish) -> InForce | None:
+        files = dict(sent.files)
+        return find_in_force(session, slug, sent.text, files, if_match=wish.if_match, now=self.clock())
 
     def _wanted(self, session: Session, slug: str, sent: ContractText) -> tuple[agreement.Wanted, ...]:
         """What of a contract is to be in the external registry; nothing of one that cannot be read."""
@@ -300,6 +308,24 @@ class Administration:
         told = news.contract_changed(change, now=now)
         if told is not None:
             announcements.announce(session, told)
+
+
+def _settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
+    """The outcome where all is as it was sent; `topics`: what is odd about those of the partner."""
+    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.contract))
+    notes += tuple(f"? topic {words}" for words in topics)
+    slug, revision = known.partner.slug, known.revision
+    return ContractOutcome(
+        created=False,
+        changed=False,
+        revision=revision,
+        previous=revision,
+        plan=render_plan(slug, (), revision=revision, notes=notes),
+        differences=(),
+        blocked=(),
+        notes=notes,
+        partner=known.partner,
+    )
 
 
 def _outcome(
