@@ -12,6 +12,7 @@ RECORDS: Final = 200
 
 BYTES: Final = 8 * 1024 * 1024
 SECONDS: Final = 5.0
+"""For all topics of one plan."""
 
 _CHUNK: Final = 50
 _WAIT_MS: Final = 200
@@ -26,7 +27,7 @@ class Shelf:
     partitions: tuple[int, ...]
 
 
-async def read_newest(broker: Broker, shelf: Shelf, *, seconds: float = SECONDS) -> tuple[Read, ...]:
+async def read_newest(broker: Broker, shelf: Shelf, *, seconds: float) -> tuple[Read, ...]:
     """Read what came last, in the order of each partition.
 
     Raises:
@@ -41,7 +42,7 @@ async def read_newest(broker: Broker, shelf: Shelf, *, seconds: float = SECONDS)
             await found.gather(broker, reader)
     except TimeoutError as error:
         if not found.reads:
-            raise BrokerError("broker_unavailable", f"the broker gave nothing in {seconds:g} s") from error
+            raise BrokerError("broker_unavailable", "the broker gave nothing in time") from error
     finally:
         await reader.close()
     return tuple(found.reads)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from gateway.administration.newest import Shelf, read_newest
+from gateway.administration.newest import SECONDS, Shelf, read_newest
 from gateway.broker.port import Broker, BrokerError, Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version, pointers_of
@@ -92,6 +92,8 @@ async def look_back(
 ) -> tuple[Recorded, ...]:
     """Try the newest events of each line. A broker that is away is told, and is no error."""
     found: list[Recorded] = []
+    ticks = asyncio.get_running_loop().time
+    end = ticks() + SECONDS
     for direction in dict.fromkeys(one.direction for one in wanted):
         chosen = [one for one in wanted if one.direction == direction]
         shelf = _shelf(snapshot, partner, direction)
@@ -99,7 +101,7 @@ async def look_back(
             found += [_unseen(one, "its topic is not known to exist yet") for one in chosen]
             continue
         try:
-            reads = await read_newest(broker, shelf)
+            reads = await read_newest(broker, shelf, seconds=max(0.0, end - ticks()))
         except BrokerError as error:
             found += [_unseen(one, str(error)) for one in chosen]
             continue
