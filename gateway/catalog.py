@@ -243,6 +243,11 @@ class Catalog:
         found = await self._broker.ensure(asked) if asked else {}
         return tuple(words for spec in asked for words in found[spec.name].mismatches)
 
+    def remarks(self, partner: Partner) -> tuple[str, ...]:
+        """How a partner's topics differed when they were last compared; the broker is not asked."""
+        found = (self._mismatches.get(spec.name, ()) for spec in self._topics(partner))
+        return tuple(words for each in found for words in each)
+
     def _note_refusal(self, error: BrokerError) -> None:
         if error.code != "broker_refused":
             return

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import literal_column, select, text
@@ -46,6 +46,10 @@ _UNVETTED: Final = "the database was restarted or replaced: it is being compared
 
 _SQLITE_CLOCK: Final = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 _POSTGRESQL_CLOCK: Final = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)"
+
+
+class _UndoneError(Exception):
+    """Rolls a rehearsal back."""
 
 
 class Database:
@@ -114,6 +118,18 @@ class Database:
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run a function in one transaction of its own. Errors as `begin`, and OverloadedError."""
         return await self.submit(work)
+
+    async def rehearse(self, work: Callable[[Session], T]) -> T:
+        """As `write`, and undone at its end: what it would return, or raise. Errors as `write`."""
+        found: list[T] = []
+
+        def undone(session: Session) -> T:
+            found.append(work(session))
+            raise _UndoneError
+
+        with suppress(_UndoneError):
+            await self.submit(undone)
+        return found[0]
 
     def submit(self, work: Callable[[Session], T]) -> "asyncio.Future[T]":
         """As `write`, but queued before it returns: writes run in the order of these calls on SQLite."""

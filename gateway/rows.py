@@ -1,7 +1,7 @@
 """Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, callers, quotas, imports, facts.
 
-Rows only: they validate nothing (SQLModel classes with `table=True` never do). Each table has one writing
-role, named in its docstring. Times are Unix milliseconds.
+And what is yet to be told. Rows only: they validate nothing (SQLModel classes with `table=True` never do).
+Each table has one writing role, named in its docstring. Times are Unix milliseconds.
 """
 
 from sqlalchemy import BigInteger, Index, LargeBinary, text
@@ -304,6 +304,25 @@ class RepeatRow(SQLModel, table=True):
     token: bytes = Field(sa_type=LargeBinary)
     answer: bytes | None = Field(default=None, sa_type=LargeBinary)
     open_until: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
+
+
+class AnnouncementRow(SQLModel, table=True):
+    """An event of the gateway's own that is decided and not published yet; administration writes.
+
+    `data`: JSON text. `until`: whoever serves and publishes it has it so long, by the database's clock; it
+    deletes the row once the event is on the partner's topic. `number` gives the order in which they came.
+    """
+
+    __tablename__ = "gateway_announcement"
+    __table_args__ = (Index("ix_gateway_announcement_event", "partner", "event_id", unique=True),)
+
+    number: int | None = Field(default=None, primary_key=True)
+    partner: str
+    event_id: str
+    event_type: str
+    data: str
+    at: int = Field(sa_type=BigInteger)
     until: int = Field(sa_type=BigInteger)
 
 

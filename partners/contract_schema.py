@@ -11,7 +11,7 @@ from partners import form, sections
 from partners.contract import Compatibility, Framing
 from partners.credential import Method
 from partners.credential_material import ISSUER, MAX_MATCH
-from partners.endpoint import MAX_CONCURRENCY, MAX_URL_BYTES, SCHEDULES, Order
+from partners.endpoint import ALL_OPERATIONAL, MAX_CONCURRENCY, MAX_URL_BYTES, SCHEDULES, Order
 from partners.partner import RESERVED_SLUGS, SLUG
 
 ID: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -165,7 +165,7 @@ def _endpoints() -> Schema:
     declared = {
         "name": _pattern(sections.NAME.pattern, "The endpoint's name, unique in this file."),
         "url": _url("Where webhooks go."),
-        "events": {"type": "array", "items": _type(), "maxItems": sections.MAX_TYPES, "uniqueItems": True},
+        "events": _listened(),
         "order": _choice(get_args(Order), "Which events keep their order."),
         "concurrency": _integer(1, MAX_CONCURRENCY, "Attempts at a time."),
         "rate": {
@@ -218,6 +218,12 @@ def _integer(low: int, high: int, words: str) -> Schema:
 
 def _pattern(pattern: str, words: str) -> Schema:
     return {"type": "string", "pattern": f"^(?:{pattern})$", "description": words}
+
+
+def _listened() -> Schema:
+    own = {"const": ALL_OPERATIONAL, "description": "What the gateway itself has to tell."}
+    one = {"anyOf": [_type(), own]}
+    return {"type": "array", "items": one, "maxItems": sections.MAX_TYPES, "uniqueItems": True}
 
 
 def _type() -> Schema:

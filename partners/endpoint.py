@@ -24,6 +24,14 @@ MAX_CONCURRENCY: Final = 64
 MAX_URL_BYTES: Final = 2_048
 DEFAULT_CONCURRENCY: Final = 8
 
+OPERATIONAL: Final = ("gateway.contract.changed",)
+"""Events of the gateway's own that an endpoint may ask for, beside those of the contract."""
+
+ALL_OPERATIONAL: Final = "gateway.*"
+"""Asks for all of them, later ones too."""
+
+_OWN: Final = "gateway."
+
 _MAX_HOST_BYTES: Final = 253
 _HTTPS_PORT: Final = 443
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -36,7 +44,8 @@ _PATTERN: Final = re.compile(
 class Endpoint:
     """A URL with the event types that go there.
 
-    `types` empty: every type that the partner receives. `per_second` None: as fast as it answers. `delays`:
+    `types` empty: every type that the partner receives. What is the gateway's own (`OPERATIONAL`) goes to
+    those alone that name it. `per_second` None: as fast as it answers. `delays`:
     seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first.
     `declared`: it stands in the contract file.
     """
@@ -53,6 +62,14 @@ class Endpoint:
     keys: tuple[bytes, ...] = field(repr=False)
     state: EndpointState
     declared: bool = True
+
+    def listens_to(self, event_type: str) -> bool:
+        """Tell whether events of a type go there, in whichever state it is."""
+        if event_type in self.types:
+            return True
+        if event_type.startswith(_OWN):
+            return ALL_OPERATIONAL in self.types
+        return not self.types
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ from partners.contract import (
 from partners.credential import Method
 from partners.credential_material import MAX_MATCH, verify_issuer
 from partners.endpoint import (
+    ALL_OPERATIONAL,
     DEFAULT_CONCURRENCY,
     MAX_CONCURRENCY,
     MAX_URL_BYTES,
+    OPERATIONAL,
     SCHEDULES,
     DeclaredEndpoint,
     HostPattern,
@@ -259,10 +261,9 @@ def _endpoint_name(slot: Slot) -> str:
 
 def _received(slot: Slot, *, received: frozenset[str]) -> str:
     word = form.text(slot)
-    if word not in received:
-        detail = (
-            f"'{shown(word)}' is not among the event types under 'receives'{did_you_mean(word, received)}"
-        )
+    known = received | {ALL_OPERATIONAL, *OPERATIONAL}
+    if word not in known:
+        detail = f"'{shown(word)}' is not among the event types under 'receives'{did_you_mean(word, known)}"
         raise SlotError("reference", detail)
     return word
 

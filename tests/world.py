@@ -137,7 +137,8 @@ async def running(
     try:
         async with asyncio.TaskGroup() as tasks:
             outside = () if parts.outside is None else (parts.outside,)
-            for role in (parts.ingress, parts.recovery, parts.sequencer, parts.catalog, *outside):
+            inside = (parts.ingress, parts.announcer, parts.recovery, parts.sequencer, parts.catalog)
+            for role in (*inside, *outside):
                 tasks.create_task(role.run(stop))
             await asyncio.sleep(0)
             try:

@@ -5,32 +5,36 @@ rolled back, so that it cannot lie.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TypeVar
 
 from sqlmodel import Session
 
-from gateway import facts
-from gateway.administration import agreement
+from gateway import announcements, facts
+from gateway.administration import agreement, hits, news
+from gateway.administration.activation import activate
 from gateway.administration.agreement import Agreement
-from gateway.administration.changing import Kept, carry_out, refused
+from gateway.administration.changing import Kept, carry_out
 from gateway.administration.credentials import witnessed
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
+from gateway.administration.hits import Impact
 from gateway.administration.lines import Rules, resolve
-from gateway.administration.standing import Move, Moved, count_pending, move_partner
+from gateway.administration.recorded import Recorded, Trial, look_back, trials
+from gateway.administration.refusals import refused
+from gateway.administration.standing import Move, Moved, move_partner
 from gateway.administration.topics import topic_remarks
+from gateway.administration.unchanged import InForce, find_in_force
+from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
 from partners import issuing, minting, onboarding, store
-from partners.contract import SECTIONS, Contract, ContractFile
+from partners.contract import Contract, ContractFile
 from partners.contract_file import attach_files, read_contract
-from partners.endpoint import Endpoint
 from partners.errors import ContractFileError, PartnersError
 from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
@@ -38,8 +42,6 @@ from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
 
 T = TypeVar("T")
-
-_MOST_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class ContractOutcome:
 
     `plan`: for a terminal, `notes` among its lines. `blocked`: codes that refuse the apply unless allowed
     (told by a dry run only). `partner`: as it is, or would be made. `secrets`: endpoint name and `whsec_`
-    text, shown this once.
+    text, shown this once. `impacts`: whom what is changed or removed hits. `recorded`: how the newest events
+    would fare, of a dry run, which tries them against `trials`.
     """
 
     created: bool
@@ -79,6 +82,9 @@ class ContractOutcome:
     notes: tuple[str, ...] = ()
     partner: Partner | None = field(default=None, repr=False)
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    impacts: tuple[Impact, ...] = ()
+    recorded: tuple[Recorded, ...] = ()
+    trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -90,6 +96,7 @@ class Administration:
     """
 
     database: Database
+    broker: Broker
     catalog: Catalog
     scribe: Scribe
     means: Means
@@ -109,7 +116,7 @@ class Administration:
         """Make partners active once their topics exist, until `stop`."""
         while not stop.is_set():
             with suppress(AwayError):
-                await self._activate()
+                await activate(self.database, self.catalog)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1)
 
@@ -121,14 +128,17 @@ class Administration:
                 `precondition_failed`, `state_conflict`.
             AwayError: the database is away, or the external registry: nothing is known to be changed.
         """
+        known = await self.database.read(lambda session: self._find_in_force(session, slug, sent, wish))
+        if known is not None:
+            return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
         agreed = await self._agree(slug, sent, wish, by)
         outcome = await self._write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
         if wish.dry_run:
-            return await self._with_topics(outcome)
+            return await self._with_a_look(outcome)
         with suppress(AwayError):
-            await self._activate()
+            await activate(self.database, self.catalog)
         return outcome
 
     async def _agree(self, slug: str, sent: ContractText, wish: Wish, by: Author) -> Agreement | None:
@@ -146,6 +156,10 @@ class Administration:
         await self._write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
         return await agreement.register(self.registry, agreed, wanted)
 
+    def _find_in_force(self, session: Session, slug: str, sent: ContractText, wish: Wish) -> InForce | None:
+        files = dict(sent.files)
+        return find_in_force(session, slug, sent.text, files, if_match=wish.if_match, now=self.clock())
+
     def _wanted(self, session: Session, slug: str, sent: ContractText) -> tuple[agreement.Wanted, ...]:
         """What of a contract is to be in the external registry; nothing of one that cannot be read."""
         try:
@@ -154,15 +168,16 @@ class Administration:
             raise refused(error) from error
         return agreement.wanted_of(file, self._topics(slug, store.partner(session, slug)))
 
-    async def _with_topics(self, outcome: ContractOutcome) -> ContractOutcome:
-        """The outcome with what the broker says of the topics, asked once the transaction is over."""
+    async def _with_a_look(self, outcome: ContractOutcome) -> ContractOutcome:
+        """The outcome with what the broker tells and has of the topics; no transaction waits for it."""
         if outcome.partner is None:
             return outcome
-        told = await topic_remarks(self.catalog, outcome.partner)
-        notes = (*outcome.notes, *told)
+        topics = await topic_remarks(self.catalog, outcome.partner)
+        recorded = await look_back(self.broker, self.catalog.current, outcome.partner, outcome.trials)
+        notes = (*outcome.notes, *(one.words for one in recorded), *topics)
         slug, before = outcome.partner.slug, outcome.previous
         plan = render_plan(slug, outcome.differences, revision=before, notes=notes)
-        return replace(outcome, notes=notes, plan=plan)
+        return replace(outcome, notes=notes, plan=plan, recorded=recorded)
 
     async def create_credential(
         self, wanted: WantedCredential, *, by: Author, dry_run: bool = False
@@ -267,7 +282,7 @@ class Administration:
             (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
         }
         topics = self._topics(slug, found)
-        there = {one.name: one for one in store.endpoints(session, slug)}
+        there = store.endpoints(session, slug)
         now = self.clock()
         resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
         submission = onboarding.Submission(
@@ -276,38 +291,53 @@ class Administration:
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means
         )
-        change = replace(change, differences=_tell_losses(session, change.differences, there))
-        outcome = _outcome(file.contract, change, previous, resolved.incompatible)
+        impacts = hits.find_impacts(session, change.differences, there)
+        change = replace(change, differences=hits.tell(change.differences, impacts))
+        outcome = replace(_outcome(file.contract, change, previous, resolved.incompatible), impacts=impacts)
         if wish.dry_run:
-            return outcome
+            return replace(outcome, trials=trials(session, before, resolved.lines))
         if resolved.incompatible and "incompatible" not in wish.allow:
             raise CallerError(
                 "schema_incompatible",
                 "; ".join(resolved.incompatible),
                 hint="Change the schema so that the other side keeps working, or allow 'incompatible'.",
             )
-        if not change.is_unchanged and change.partner is not None:
-            self.scribe.contract(session, change.partner.log, change, by, now=now)
-            for each in change.credentials:
-                witnessed(session, self.scribe, each, by, now=now)
-        for endpoint in _removed(change.differences, there):
+        self._witness(session, change, by, now=now)
+        left = {one.id for one in store.endpoints(session, slug)}
+        for endpoint in there:
             # The relay asks for them by this name: what it owes to an endpoint depends on its types.
-            facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
+            if endpoint.id not in left:
+                facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
         return outcome
 
-    async def _activate(self) -> None:
-        snapshot = self.catalog.current
-        ready = [
-            partner.slug
-            for partner in snapshot.directory.partners()
-            if partner.state == "provisioning"
-            and snapshot.is_ready(partner.topics.inbound)
-            and snapshot.is_ready(partner.topics.outbound)
-        ]
-        for start in range(0, len(ready), _MOST_AT_ONCE):
-            await self.database.write(partial(_activate, slugs=ready[start : start + _MOST_AT_ONCE]))
-        if ready:
-            await self.catalog.follow()
+    def _witness(self, session: Session, change: ContractChange, by: Author, *, now: int) -> None:
+        """Enter the change into the partner's log, and have the partner told: all of it, or none."""
+        if change.is_unchanged or change.partner is None:
+            return
+        self.scribe.contract(session, change.partner.log, change, by, now=now)
+        for each in change.credentials:
+            witnessed(session, self.scribe, each, by, now=now)
+        told = news.contract_changed(change, now=now)
+        if told is not None:
+            announcements.announce(session, told)
+
+
+def _settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
+    """The outcome where all is as it was sent; `topics`: what is odd about those of the partner."""
+    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.contract))
+    notes += tuple(f"? topic {words}" for words in topics)
+    slug, revision = known.partner.slug, known.revision
+    return ContractOutcome(
+        created=False,
+        changed=False,
+        revision=revision,
+        previous=revision,
+        plan=render_plan(slug, (), revision=revision, notes=notes),
+        differences=(),
+        blocked=(),
+        notes=notes,
+        partner=known.partner,
+    )
 
 
 def _outcome(
@@ -328,36 +358,3 @@ def _outcome(
         partner=change.partner,
         secrets=change.secrets,
     )
-
-
-def _removed(differences: Iterable[Difference], there: Mapping[str, Endpoint]) -> list[Endpoint]:
-    gone = [one.name for one in differences if (one.sign, one.section) == ("-", "endpoint")]
-    return [there[name] for name in gone if name in there]
-
-
-def _tell_losses(
-    session: Session, differences: tuple[Difference, ...], there: Mapping[str, Endpoint]
-) -> tuple[Difference, ...]:
-    """Say of each removal whom it hits: deliveries that wait for an endpoint, endpoints that get a type.
-
-    `there`: the endpoints before the change, by name.
-    """
-    told = []
-    for one in differences:
-        words = one.words
-        if one.sign == "-" and one.section == "endpoint" and one.name in there:
-            count = count_pending(session, there[one.name].id)
-            words = f"{count or 'no'} {'delivery' if count == 1 else 'deliveries'} pending"
-        elif one.sign == "-" and one.section == SECTIONS["outbound"]:
-            names = sorted(n for n, each in there.items() if not each.types or one.name in each.types)
-            words = f"goes to {', '.join(names) or 'no endpoint'}"
-        told.append(replace(one, words=words))
-    return tuple(told)
-
-
-def _activate(session: Session, slugs: Sequence[str]) -> None:
-    store.lock(session)
-    for slug in slugs:
-        found = store.partner(session, slug)
-        if found is not None and found[0].state == "provisioning":  # else an operator was quicker
-            onboarding.set_partner_state(session, slug, "active")

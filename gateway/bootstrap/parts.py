@@ -39,6 +39,7 @@ from gateway.group_commit import GroupCommit
 from gateway.imports.intake import Intake
 from gateway.imports.worker import Importer
 from gateway.ingress.accept import Ingress, Submission
+from gateway.ingress.announcer import Announcer
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
 from gateway.ingress.prepare import Circumstances
@@ -80,6 +81,7 @@ class Parts:
     writes: GroupCommit[Write, Answer]
     administration: Administration
     ingress: Ingress
+    announcer: Announcer
     recovery: Recovery
     sequencer: Sequencer
     guard: Guard
@@ -138,6 +140,7 @@ def wire(
         writes=writes,
         administration=_administration(ground, broker, catalog, outside),
         ingress=ingress,
+        announcer=_announcer(ground, catalog, ingress, outside),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
         guard=guard,
@@ -243,6 +246,14 @@ def _ingress(
     return ingress, takeovers
 
 
+def _announcer(
+    ground: Ground, catalog: Catalog, ingress: Ingress, outside: ExternalRegistry | None
+) -> Announcer:
+    return Announcer(
+        database=ground.database, catalog=catalog, ingress=ingress, clock=ground.clock, outside=outside
+    )
+
+
 def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable[[Submission], Circumstances]:
     def circumstances(submission: Submission) -> Circumstances:
         return Circumstances(
@@ -342,6 +353,7 @@ def _administration(
     settings = ground.settings
     return Administration(
         database=ground.database,
+        broker=broker,
         catalog=catalog,
         scribe=Scribe(settings.origin, ground.host, ground.house_log, entropy),
         means=Means(entropy, ground.vault.seal, settings.broker.topic_prefix),

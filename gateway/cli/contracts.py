@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,6 +17,9 @@ from gateway.cli.exits import Exit
 from gateway.cli.secret_file import claimed
 from gateway.contract_folder import LocalContract, find_contracts, load_contract
 from partners.errors import ContractFileError, Problem
+
+_AT_ONCE: Final = 4
+"""Contracts that are planned at the same time: a folder may hold a thousand."""
 
 ALLOWED: Final = frozenset({"destructive", "incompatible"})
 
@@ -62,7 +67,7 @@ def apply(
     """Bring contracts into force: the plan first, then a question, then the change. No restart."""
     contracts, words = read_contracts(file), _words(allow)
     with call.client() as client:
-        planned = [put(client, one, words, dry_run=True) for one in contracts]
+        planned = plan_all(client, contracts, words)
         changed = [pair for pair in zip(contracts, planned, strict=True) if pair[1]["changed"]]
         code = _blocked(planned, words)
         if call.dry_run or code is not None or not changed:
@@ -104,6 +109,18 @@ def put(
     body = json.dumps(whole, ensure_ascii=False).encode()
     path = under(contract.partner, "contract")
     return client.put(path, body, params=params, headers=headers).document()
+
+
+def plan_all(
+    client: Client, contracts: Sequence[LocalContract], allow: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What each would change, in order; some at a time, so that neither side waits for the other.
+
+    Raises as the client, for the first that fails.
+    """
+    plan_one = partial(put, client, allow=allow, dry_run=True)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(plan_one, contracts))
 
 
 def read_contracts(paths: Sequence[Path]) -> tuple[LocalContract, ...]:
@@ -159,7 +176,7 @@ def _closing(planned: Sequence[Mapping[str, Any]]) -> str:
 def _planned(call: Invocation, file: Sequence[Path], allow: str) -> tuple[list[dict[str, Any]], Exit | None]:
     contracts, words = read_contracts(file), _words(allow)
     with call.client() as client:
-        planned = [put(client, one, words, dry_run=True) for one in contracts]
+        planned = plan_all(client, contracts, words)
     show_plans(call, planned, closing=_closing(planned))
     _advise(call, planned, words, "apply would refuse this")
     return planned, _blocked(planned, words)

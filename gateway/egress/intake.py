@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID
 
+from gateway import operational
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version
@@ -157,6 +158,10 @@ def _channel(
     wanted = envelope.schema
     # What is inbound the gateway itself has written, under schemas that it holds.
     outside = snapshot.outside if direction == "outbound" else None
+    if named is not None and operational.is_operational(named):
+        return _operational(envelope, snapshot, partner, direction) or NoEvent(
+            "event_type_unknown", None, named
+        )
     if named is not None:
         channel = snapshot.channel(partner, named, direction)
         if channel is None:
@@ -168,6 +173,25 @@ def _channel(
     if wanted is None:
         return NoEvent("event_type_missing")
     return _version(snapshot.channels(partner, direction), wanted, outside) or NoEvent("event_type_unknown")
+
+
+def _operational(
+    envelope: Envelope, snapshot: Snapshot, partner: str, direction: Direction
+) -> tuple[Channel, Sequence[Version]] | None:
+    """What an event of the gateway's own is read with; None where it is none, or somebody else's.
+
+    Its receipt says which schema it has: this process need not have heard that it is registered.
+    """
+    kind = operational.kind_of(envelope.attributes["type"])
+    account = snapshot.directory.account(partner)
+    if kind is None or account is None or direction != "outbound" or envelope.receipt is None:
+        return None
+    found = operational.registration_in(envelope.receipt, kind)
+    is_other = isinstance(envelope.schema, int) and found is not None and envelope.schema != found.id
+    if found is None or envelope.schema is None or is_other:
+        return None
+    channel = operational.channel(account, kind, found)
+    return None if channel is None else (channel, channel.versions)
 
 
 def _version(

@@ -7,7 +7,7 @@ from partners.endpoint import Endpoint
 
 def match(endpoints: Sequence[Endpoint], event_type: str) -> tuple[Endpoint, ...]:
     """The endpoints that listen to this type, in any state: one that is paused is owed the event later."""
-    return tuple(each for each in endpoints if not each.types or event_type in each.types)
+    return tuple(each for each in endpoints if each.listens_to(event_type))
 
 
 def group_of(endpoint: Endpoint, record_key: bytes | None) -> str | None:

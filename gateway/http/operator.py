@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.evidence import Author
+from gateway.administration.recorded import Recorded
 from gateway.administration.standing import etag_of
 from gateway.errors import CallerError
 from gateway.http.guard import Call
@@ -201,6 +203,8 @@ def _outcome(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> dict[str, 
         "blocked": list(outcome.blocked),
         "plan": outcome.plan,
         "differences": [_difference(one) for one in outcome.differences],
+        "hits": [asdict(one) for one in outcome.impacts],
+        "recorded": [_recorded(one) for one in outcome.recorded],
         "secrets": [] if is_dry else [{"endpoint": name, "secret": text} for name, text in outcome.secrets],
     }
 
@@ -212,4 +216,17 @@ def _difference(one: Difference) -> dict[str, object]:
         "name": one.name,
         "words": one.words,
         "destructive": one.is_destructive,
+    }
+
+
+def _recorded(one: Recorded) -> dict[str, object]:
+    """`checked` null: they could not be looked at, for that reason."""
+    is_seen = not one.reason
+    return {
+        "section": one.section,
+        "name": one.name,
+        "checked": one.checked if is_seen else None,
+        "refused": one.refused if is_seen else None,
+        "reason": one.reason or None,
+        "faults": [asdict(each) for each in one.faults],
     }

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from starlette.responses import Response
 
+from gateway import operational
 from gateway.administration.looks import Look
 from gateway.egress.stream import Bounds, Places, StreamPage, Tap, find_start, read_page
 from gateway.errors import CallerError
@@ -84,7 +85,7 @@ def _tap(call: Call) -> Tap:
     inbound = wanted == "inbound"
     outbound = call.snapshot.partitions_of(topics.outbound, topics.outbound_partition)
     types = frozenset(call.query["types"].split(",")) if "types" in call.query else frozenset[str]()
-    known = set(call.snapshot.types(call.partner.slug, wanted))
+    known = {*call.snapshot.types(call.partner.slug, wanted), *(() if inbound else operational.types())}
     if types - known:
         listed = ", ".join(sorted(known)) or "none"
         raise CallerError("parameter_invalid", f"The query parameter types takes a list of: {listed}.")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from gateway import operational
 from gateway.channels import Channel
 from gateway.event import Direction
 from gateway.http.guard import Call, not_found
@@ -140,6 +141,7 @@ async def show_schema(call: Call) -> Response:
     subjects: set[str] | None = None
     if owner is not None:
         subjects = {line.subject for line in call.snapshot.directory.lines(owner.slug)}
+        subjects |= operational.subjects(owner.topics.outbound)
 
     def find(session: Any) -> Schema | None:
         used = {subject for subject, _number in registry.uses(session, schema_id)}

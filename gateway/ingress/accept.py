@@ -58,7 +58,8 @@ class Submission:
     """What one request asks for.
 
     `strict`: any fault refuses the whole batch. `signed`: the sender's own signature over the request.
-    `message_id`: what a signed webhook is called by its sender.
+    `message_id`: what a signed webhook is called by its sender. `channel`: of an event of our own, which no
+    contract names; nobody else may send one.
     """
 
     partner: str
@@ -71,6 +72,7 @@ class Submission:
     idempotency_key: str | None
     signed: Origin | None = None
     message_id: str | None = None
+    channel: Channel | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -286,7 +288,7 @@ def _channel(
 ) -> Channel | Refused:
     if draft.type is None:
         return Refused("event_type_missing", "The event has no type: name it in the path, or as ce-type.")
-    channel = snapshot.channel(submission.partner, draft.type, submission.direction)
+    channel = submission.channel or snapshot.channel(submission.partner, draft.type, submission.direction)
     if channel is not None:
         return channel
     known = sorted(snapshot.types(submission.partner, submission.direction))

@@ -288,6 +288,7 @@ async def apply_beside(gateway: Gateway, folder: Path) -> None:
     with closing(database):
         other = Administration(
             database=database,
+            broker=broker,
             catalog=catalog,
             scribe=Scribe(gateway.url, gateway.url.removeprefix("http://"), house_log, entropy),
             means=Means(entropy, vault.seal, prefix),

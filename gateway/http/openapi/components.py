@@ -263,6 +263,25 @@ _ENDPOINT: Final = record(
         "rate": maybe({"type": "number"}),
     }
 )
+_IMPACT: Final = record(
+    {
+        "section": TEXT,
+        "name": TEXT,
+        "endpoints": listed(
+            record({"id": TEXT, "name": TEXT, "state": TEXT, "pending": _COUNT, "behind": _COUNT})
+        ),
+    }
+)
+_RECORDED: Final = record(
+    {
+        "section": TEXT,
+        "name": TEXT,
+        "checked": maybe(_COUNT),
+        "refused": maybe(_COUNT),
+        "reason": maybe(TEXT),
+        "faults": listed(record({"pointer": TEXT, "code": TEXT, "events": _COUNT})),
+    }
+)
 _LAG: Final = record(
     {"partner": TEXT, "topic": TEXT, "partition": _COUNT, "end": _COUNT},
     optional={"relay": {"type": "integer"}, "sequence": {"type": "integer"}},
@@ -293,6 +312,8 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
             "blocked": listed(TEXT),
             "plan": TEXT,
             "differences": listed(ref("Difference")),
+            "hits": listed(_IMPACT),
+            "recorded": listed(_RECORDED),
         },
         optional={
             "secrets": listed(record({"endpoint": TEXT, "secret": TEXT})),

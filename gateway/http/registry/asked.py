@@ -5,12 +5,14 @@ Source: Confluent Schema Registry API.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID
+
+from sqlmodel import Session
 
 from gateway.errors import CallerError
 from gateway.http.guard import Call
@@ -23,6 +25,8 @@ from schemas.refusal import RegistryError
 from schemas.registration import Submission
 from schemas.store import Link
 from schemas.subject import LONGEST_SUBJECT, verify_subject
+
+T = TypeVar("T")
 
 LARGEST: Final = (1 << 31) - 1
 _NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -174,6 +178,16 @@ class Ask:
         if not isinstance(found, dict):
             raise RegistryError(number, f"{words}: the body must be a JSON object")
         return found
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing is to be changed: the answer says what would be."""
+        return self.flag("dry_run")
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        """Do what the client asks for, or only find out what would come of it. Raises as `Database.write`."""
+        database = self.call.doors.database
+        return await (database.rehearse(work) if self.is_dry else database.write(work))
 
     def _number(self, name: str, default: int) -> int:
         word = self.parameters.get(name, "")

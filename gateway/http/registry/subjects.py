@@ -154,7 +154,7 @@ async def look_up(call: Call) -> Response:
     "registryRegister",
     "Make a schema a version of a subject",
     ref("RegistryRegistered"),
-    asks=("normalize",),
+    asks=("normalize", "dry_run"),
     body=ref("RegistrySubmission"),
 )
 async def register(call: Call) -> Response:
@@ -174,38 +174,40 @@ async def register(call: Call) -> Response:
         if isinstance(prepared, Registered):
             return answer(call.request, _registered(ask, prepared))
         now = call.doors.clock()
-        made = await call.doors.database.write(partial(registration.complete, prepared=prepared, now=now))
+        made = await ask.write(partial(registration.complete, prepared=prepared, now=now))
         if made is not None:
-            _note(call, "schema registered", subject=subject, version=made.version, schema_id=made.id)
+            _note(ask, "schema registered", subject=subject, version=made.version, schema_id=made.id)
             return answer(call.request, _registered(ask, made))
     raise OverloadedError(f"others register under {subject} all the time; try again")
 
 
-@told.tells("registryDeleteSubject", "Delete a subject", told.NUMBERS, asks=("permanent",))
+@told.tells("registryDeleteSubject", "Delete a subject", told.NUMBERS, asks=("permanent", "dry_run"))
 async def delete_subject(call: Call) -> Response:
     """Delete all versions of a subject, softly or for good."""
     ask = Ask(call)
     subject, permanent = ask.subject(), ask.flag("permanent")
     _verify_ungoverned(call, subject, "it cannot be deleted")
     now = call.doors.clock()
-    gone = await call.doors.database.write(
+    gone = await ask.write(
         lambda session: deletion.delete_subject(session, subject, permanent=permanent, now=now)
     )
-    _note(call, "subject deleted", subject=subject, versions=len(gone), permanent=permanent)
+    _note(ask, "subject deleted", subject=subject, versions=len(gone), permanent=permanent)
     return answer(call.request, list(gone))
 
 
-@told.tells("registryDeleteVersion", "Delete a version of a subject", told.NUMBER, asks=("permanent",))
+@told.tells(
+    "registryDeleteVersion", "Delete a version of a subject", told.NUMBER, asks=("permanent", "dry_run")
+)
 async def delete_version(call: Call) -> Response:
     """Delete one version of a subject, softly or for good."""
     ask = Ask(call)
     subject, number, permanent = ask.subject(), ask.version(), ask.flag("permanent")
     _verify_ungoverned(call, subject, "no version of it can be deleted")
     now = call.doors.clock()
-    gone = await call.doors.database.write(
+    gone = await ask.write(
         lambda session: deletion.delete_version(session, subject, number, permanent=permanent, now=now)
     )
-    _note(call, "version deleted", subject=subject, version=gone, permanent=permanent)
+    _note(ask, "version deleted", subject=subject, version=gone, permanent=permanent)
     return answer(call.request, gone)
 
 
@@ -252,7 +254,9 @@ def _verify_ungoverned(call: Call, subject: str, what: str) -> None:
         raise rule.refuse(what)
 
 
-def _note(call: Call, event: str, **fields: object) -> None:
+def _note(ask: Ask, event: str, **fields: object) -> None:
     """Say who changed what; nothing of a schema is said."""
-    by = call.known
+    by = ask.call.known
+    if ask.is_dry:
+        return
     logger(__name__).info(event, role=by.role, credential=by.credential.id, **fields)

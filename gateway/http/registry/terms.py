@@ -71,6 +71,7 @@ async def show_subject_level(call: Call) -> Response:
     "registrySetLevel",
     "Set the level of the registry",
     ref("RegistryLevelSet"),
+    asks=("dry_run",),
     body=ref("RegistryLevelWanted"),
 )
 async def set_level(call: Call) -> Response:
@@ -82,6 +83,7 @@ async def set_level(call: Call) -> Response:
     "registrySetSubjectLevel",
     "Set the level of a subject",
     ref("RegistryLevelSet"),
+    asks=("dry_run",),
     body=ref("RegistryLevelWanted"),
 )
 async def set_subject_level(call: Call) -> Response:
@@ -91,7 +93,9 @@ async def set_subject_level(call: Call) -> Response:
     return await _set_level(call, subject)
 
 
-@told.tells("registryDeleteLevel", "Set the level of the registry back", ref("RegistryLevel"))
+@told.tells(
+    "registryDeleteLevel", "Set the level of the registry back", ref("RegistryLevel"), asks=("dry_run",)
+)
 async def delete_level(call: Call) -> Response:
     """Set the level of the whole registry back to the default; answers what it was."""
 
@@ -103,7 +107,9 @@ async def delete_level(call: Call) -> Response:
     return answer(call.request, {"compatibilityLevel": await _write(call, WHOLE, work, "level deleted")})
 
 
-@told.tells("registryDeleteSubjectLevel", "Take the level of a subject away", ref("RegistryLevel"))
+@told.tells(
+    "registryDeleteSubjectLevel", "Take the level of a subject away", ref("RegistryLevel"), asks=("dry_run",)
+)
 async def delete_subject_level(call: Call) -> Response:
     """Take the level of a subject away; answers what it was."""
     subject = Ask(call).subject()
@@ -147,7 +153,7 @@ async def show_subject_mode(call: Call) -> Response:
     "registrySetMode",
     "Set the mode of the registry",
     ref("RegistryMode"),
-    asks=("force",),
+    asks=("force", "dry_run"),
     body=ref("RegistryMode"),
 )
 async def set_mode(call: Call) -> Response:
@@ -159,7 +165,7 @@ async def set_mode(call: Call) -> Response:
     "registrySetSubjectMode",
     "Set the mode of a subject",
     ref("RegistryMode"),
-    asks=("force",),
+    asks=("force", "dry_run"),
     body=ref("RegistryMode"),
 )
 async def set_subject_mode(call: Call) -> Response:
@@ -169,7 +175,7 @@ async def set_subject_mode(call: Call) -> Response:
     return await _set_mode(call, subject)
 
 
-@told.tells("registryDeleteMode", "Set the mode of the registry back", ref("RegistryMode"))
+@told.tells("registryDeleteMode", "Set the mode of the registry back", ref("RegistryMode"), asks=("dry_run",))
 async def delete_mode(call: Call) -> Response:
     """Set the mode of the whole registry back to the default; answers what it was."""
 
@@ -181,7 +187,9 @@ async def delete_mode(call: Call) -> Response:
     return answer(call.request, {"mode": await _write(call, WHOLE, work, "mode deleted")})
 
 
-@told.tells("registryDeleteSubjectMode", "Take the mode of a subject away", ref("RegistryMode"))
+@told.tells(
+    "registryDeleteSubjectMode", "Take the mode of a subject away", ref("RegistryMode"), asks=("dry_run",)
+)
 async def delete_subject_mode(call: Call) -> Response:
     """Take the mode of a subject away; answers what it was."""
     subject = Ask(call).subject()
@@ -229,7 +237,10 @@ async def _set_mode(call: Call, subject: str) -> Response:
 async def _write(
     call: Call, subject: str, work: Callable[[Session], Any], event: str, value: str | None = None
 ) -> Any:
-    found = await call.doors.database.write(work)
+    ask = Ask(call)
+    found = await ask.write(work)
+    if ask.is_dry:
+        return found
     by = call.known
     words = {"subject": subject, "role": by.role, "credential": by.credential.id, "value": value or found}
     logger(__name__).info(event, **words)

@@ -27,6 +27,7 @@ _PARAMETERS: Final[Mapping[str, Parameter]] = {
         Parameter("verbose", "Say why not.", FLAG),
         Parameter("defaultToGlobal", "Where it has none: that of the registry.", FLAG),
         Parameter("fetchMaxId", "Tell the largest id too.", FLAG),
+        Parameter("dry_run", "Change nothing; answer what would be.", FLAG),
         Parameter("force", "Though there are versions.", FLAG),
         Parameter("offset", "From which item on.", whole(0, 999_999_999)),
         Parameter("limit", "How many items at most; a negative one is none.", {"type": "integer"}),

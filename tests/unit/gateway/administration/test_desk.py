@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.administration.desk import ContractText, Wish, _activate
+from gateway.administration.activation import make_active
+from gateway.administration.desk import ContractText, Wish
 from gateway.errors import CallerError
 from gateway.ingress.outcome import Accepted
 from partners import onboarding, store
@@ -118,7 +119,7 @@ async def test_a_suspended_partner_is_not_activated_by_its_topics(tmp_path: Path
 
         def suspend(session: Any) -> str:
             onboarding.set_partner_state(session, "acme", "suspended")
-            _activate(session, slugs=["acme"])
+            make_active(session, ["acme"])
             found = store.partner(session, "acme")
             return "" if found is None else found[0].state
 

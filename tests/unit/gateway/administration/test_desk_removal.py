@@ -98,9 +98,12 @@ async def test_a_plan_names_the_endpoints_of_a_type_that_it_removes(
     async with running(tmp_path, url=database_url) as world:
         await put(world, WITH_HOOKS)
         planned = await put(world, WITHOUT_INVOICES, dry_run=True)
-        assert "- receives invoice.sent  destructive: goes to one, two" in planned.plan
+        assert (
+            "- receives invoice.sent  destructive: 2 endpoints listen (one, two), no deliveries pending"
+            in planned.plan
+        )
         await put(world, RECEIVES)
-        assert "invoice.sent  destructive: goes to no endpoint" in (await put(world, CONTRACT)).plan
+        assert "invoice.sent  destructive: no endpoint listens" in (await put(world, CONTRACT)).plan
 
 
 def owed(session: Session) -> list[tuple[str | None, str | None]]:

@@ -1,6 +1,10 @@
+import asyncio
 from pathlib import Path
 
-from tests.unit.gateway.cli.conftest import Desk, Shell
+import httpx
+
+from tests.builders import House
+from tests.unit.gateway.cli.conftest import Bridge, Desk, Shell
 from tests.world import CONTRACT
 
 BROKEN = "gateway: v1\npartner: bolt\nsends:\n  order.placed: {schema: order.avsc, idd: /x}\n"
@@ -80,6 +84,36 @@ async def test_apply_sends_the_revision_that_it_has_planned_against(desk: Desk) 
     desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 10d}\n")
     assert (await desk.run("apply", "-f", path, "--yes")).code == 0
     assert desk.bridge.asked[-1].headers["if-match"] == '"1"'
+
+
+class Overtaken(Bridge):
+    """Between the plan and the change of a command, another operator applies a contract."""
+
+    def __init__(self, house: House, contract: str) -> None:
+        super().__init__(house)
+        self._world, self._contract = house.world, contract
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if "dry_run=true" not in str(request.url):
+            other = self._world.apply(self._contract, slug="bolt")
+            asyncio.run_coroutine_threadsafe(other, self._loop).result(30)
+        return super().handle_request(request)
+
+
+async def test_apply_is_refused_where_another_operator_was_quicker(desk: Desk) -> None:
+    path = desk.contract()
+    await desk.run("apply", "-f", path, "--yes")
+    desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 10d}\n")
+    quicker = CONTRACT.replace("acme", "bolt").replace("Acme GmbH", "Bolt")
+    desk.shell.transport = Overtaken(desk.house, quicker)
+    ended = await desk.run("apply", "-f", path, "--yes")
+    assert ended.code == 5
+    assert "The contract is at revision 2, not 1" in ended.err
+    assert "Look with gateway plan at what it would change now, then repeat the command." in ended.err
+    desk.shell.transport = desk.bridge
+    planned = await desk.run("plan", "-f", path)
+    assert "contract 2 -> 3" in planned.out
+    assert "name Bolt -> Acme GmbH" in planned.out
 
 
 async def test_a_destructive_plan_is_refused_unless_that_is_meant(desk: Desk) -> None:

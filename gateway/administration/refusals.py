@@ -1,0 +1,29 @@
+"""Refusals of the partners package, as the API tells them."""
+
+from gateway.errors import CallerError
+from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
+
+
+def refused(error: PartnersError) -> CallerError:
+    """A refusal of the partners package as the API tells it."""
+    if isinstance(error, ContractFileError):
+        listed = [
+            {
+                "file": one.file,
+                "line": one.line,
+                "pointer": one.pointer,
+                "code": one.code,
+                "detail": one.detail,
+            }
+            for one in error.problems
+        ]
+        count = len(listed)
+        text = f"{count} problem{'s' if count != 1 else ''} in the contract. Nothing was changed."
+        return CallerError("contract_invalid", text, members={"errors": listed})
+    if isinstance(error, DestructiveError):
+        return CallerError(error.code, str(error), hint="Say allow=destructive if that is meant.")
+    if isinstance(error, PreconditionError):
+        return CallerError(error.code, str(error), members={"revision": error.actual})
+    if isinstance(error, SlugError):
+        return CallerError("parameter_invalid", str(error))
+    return CallerError(error.code, str(error))

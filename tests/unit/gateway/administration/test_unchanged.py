@@ -1,0 +1,90 @@
+"""A contract that is in force as it was sent costs few statements, and is told as it always was."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlmodel import Session
+
+from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.unchanged import find_in_force
+from gateway.errors import CallerError
+from partners import onboarding
+from tests.world import CONTRACT, OPERATOR, ORDER, World, running
+
+FILES = {"order.avsc": json.dumps(ORDER)}
+MOST_STATEMENTS = 3
+
+
+async def put(world: World, wish: Wish, text: str = CONTRACT) -> ContractOutcome:
+    sent = ContractText(text, "acme.yaml", FILES)
+    return await world.parts.administration.put_contract("acme", sent, wish, by=OPERATOR)
+
+
+async def test_it_is_found_with_a_number_of_statements_that_types_do_not_change(
+    tmp_path: Path, database_url: str
+) -> None:
+    many = CONTRACT.replace(
+        "receives:",
+        "".join(f"  t{n}: {{schema: s{n}.avsc, id: /order_id}}\n" for n in range(20)) + "receives:",
+    )
+    files = FILES | {f"s{n}.avsc": json.dumps({**ORDER, "name": f"S{n}"}) for n in range(20)}
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply(many, files)
+        seen: list[str] = []
+
+        def look(session: Session) -> object:
+            def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+                seen.append(statement)
+
+            event.listen(session.connection(), "before_cursor_execute", note)
+            return find_in_force(session, "acme", many, files, if_match=None, now=0)
+
+        assert await world.parts.ground.database.read(look) is not None
+    assert 0 < len(seen) <= MOST_STATEMENTS
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_it_is_no_change_whoever_has_seen_which_revision(tmp_path: Path, *, dry_run: bool) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        done = await put(world, Wish(1, dry_run=dry_run))
+        assert (done.created, done.changed, done.revision, done.previous) == (False, False, 1, 1)
+        assert done.plan == "acme   contract 1: no change"
+        with pytest.raises(CallerError) as caught:
+            await put(world, Wish(7, dry_run=dry_run))
+        assert caught.value.code == "precondition_failed"
+
+
+async def test_what_it_promises_in_vain_is_told_again(tmp_path: Path) -> None:
+    text = CONTRACT + "keep: {evidence: 9y}\n"
+    async with running(tmp_path) as world:
+        await put(world, Wish(), text)
+        first, again = (
+            await put(world, Wish(dry_run=True), CONTRACT),
+            await put(world, Wish(dry_run=True), text),
+        )
+    assert first.changed
+    assert again.notes == (
+        "? keep.evidence is kept; evidence stays until it can be erased with an entry of its own",
+    )
+    assert again.plan.splitlines()[1:] == [f"  {again.notes[0]}"]
+
+
+async def test_a_closed_partner_is_told_of_it_even_so(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        database = world.parts.ground.database
+        await database.write(lambda session: onboarding.set_partner_state(session, "acme", "closed"))
+        with pytest.raises(CallerError) as caught:
+            await put(world, Wish())
+        assert caught.value.code == "state_conflict"
+
+
+async def test_a_text_that_no_encoding_takes_is_not_the_one_in_force(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        with pytest.raises(CallerError) as caught:
+            await put(world, Wish(), CONTRACT + "# \ud800\n")
+        assert caught.value.code == "contract_invalid"
