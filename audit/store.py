@@ -209,7 +209,7 @@ class Batch:
 
 
 def insert_entries(session: Session, batches: Sequence[Batch]) -> None:
-    """Write entries and leaves. The first entry of an event stands for it in lists; a look at it never does."""
+    """Write entries and leaves. An event's first entry stands for it in lists; a look at it never does."""
     refs = {each.ref for one in batches for each in one.drafts if each.ref is not None}
     known = find_rows(session, EntryRow, ["log", "ref", "kind"], key="ref", among=sorted(refs))
     seen = {(log, ref) for log, ref, kind in known if kind != Kind.CONTENT_READ.value}
