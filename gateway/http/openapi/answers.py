@@ -13,7 +13,7 @@ from gateway.http.guard import Answer, Call, Gate
 from gateway.http.openapi import page
 from gateway.http.openapi.document import Place, Reader, compose
 from gateway.http.openapi.kept import Kept, Written, is_known, write_down
-from gateway.http.shapes import TEXT, text
+from gateway.http.shapes import TEXT
 from gateway.http.told import Parameter, Reply, shows, tells
 
 Table = Callable[[], Sequence[Gate]]
@@ -32,9 +32,7 @@ def document_of(table: Table) -> Answer:
         "This document",
         shows({"type": "object"}, "OpenAPI 3.1, typed from the contract.", ETag="Names this very document."),
         Reply(304, "It is still the one that `If-None-Match` names.", headers={"ETag": "The same."}),
-        parameters=(
-            Parameter("If-None-Match", "The `ETag` of one that you have.", text(most=8_192), place="header"),
-        ),
+        parameters=(Parameter("If-None-Match", "The `ETag` of one that you have.", TEXT, place="header"),),
         about="Only what the caller's role may call, with a path for each event type that may be sent.",
     )
     async def show_document(call: Call) -> Response:
