@@ -187,6 +187,14 @@ def test_the_files_to_send_along_are_listed_once_and_sorted() -> None:
     )
 
 
+@pytest.mark.parametrize("asked", ["gateway.*", "gateway.contract.changed"])
+def test_an_endpoint_may_ask_for_what_the_gateway_itself_tells(asked: str) -> None:
+    lines = FULL.splitlines()
+    lines[37] = f"      events: [order.accepted, '{asked}']"
+    found = read_contract("\n".join(lines), name="acme.yaml").contract.endpoints.declared
+    assert found[1].types == {"order.accepted", asked}
+
+
 @pytest.mark.parametrize(
     ("line", "written", "pointer", "code"),
     [
@@ -258,6 +266,8 @@ def test_the_files_to_send_along_are_listed_once_and_sorted() -> None:
         (35, "      url: http://hooks.acme.example/in", "/endpoints/declared/0/url", "format"),
         (38, "      events: [order.acepted]", "/endpoints/declared/1/events/0", "reference"),
         (38, "      events: [order.placed]", "/endpoints/declared/1/events/0", "reference"),
+        (38, "      events: [gateway.moon.full]", "/endpoints/declared/1/events/0", "reference"),
+        (38, "      events: ['order.*']", "/endpoints/declared/1/events/0", "reference"),
         (40, "      concurrency: 1000", "/endpoints/declared/1/concurrency", "range"),
         (41, "      rate: fast", "/endpoints/declared/1/rate", "format"),
         (43, "topics: {framing: none}", "/topics/framing", "enum"),

@@ -12,6 +12,19 @@ def test_an_endpoint_without_types_listens_to_all() -> None:
     assert match([other], "x") == ()
 
 
+def test_what_is_the_gateways_own_goes_to_those_that_ask_for_it() -> None:
+    every, named, own, one = (
+        endpoint("a"),
+        endpoint("b", types=frozenset({"x"})),
+        endpoint("c", types=frozenset({"gateway.*"})),
+        endpoint("d", types=frozenset({"x", "gateway.contract.changed"})),
+    )
+    there = [every, named, own, one]
+    assert match(there, "gateway.contract.changed") == (own, one)
+    assert match(there, "gateway.later") == (own,)
+    assert match(there, "x") == (every, named, one)
+
+
 def test_a_paused_endpoint_is_owed_the_event() -> None:
     paused = endpoint(state="paused")
     assert match([paused], "x") == (paused,)
