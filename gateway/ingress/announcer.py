@@ -115,15 +115,11 @@ class Announcer:
             CallerError: the registry does not take it.
         """
         subject, schema, now = operational.subject_of(kind, topic), kind.schema, self.clock()
-        known = await self.database.read(partial(registry.look_up, subject=subject, text=schema.text))
-        if known is not None:
-            return Registration(schema, known.id, known.version)
-        if self.outside is None:
-            made = await self.database.write(
-                partial(registry.register, subject=subject, text=schema.text, now=now)
-            )
-            return Registration(schema, made.id, made.version)
         try:
+            if self.outside is None:
+                work = partial(registry.register, subject=subject, text=schema.text, now=now)
+                made = await self.database.write(work)
+                return Registration(schema, made.id, made.version)
             agreed = await self.outside.ask(lambda remote: remote.register(subject, schema))
             return await self.database.write(partial(_copy, subject=subject, agreed=agreed, now=now))
         except RemoteRefusedError as error:
