@@ -10,14 +10,17 @@ Source: RFC 9112 sections 3.2, 7.1 and 11.2.
 import asyncio
 import json
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.http.catalogue import CATALOGUE
+from gateway.http.flow import Flow
 from gateway.http.joined import JoinedWrites
 from gateway.http.tls import client_of
 
@@ -29,18 +32,50 @@ BODY_SECONDS: Final = 30.0
 CHUNK_SLACK_BYTES: Final = 256
 PATIENCE: Final = "gateway.patience"
 """In a request's scope: gives the body so many more seconds, for who reads one that takes long."""
+RESTING_SECONDS: Final = 2.0
+"""Idle for so long, a connection gives up what the next request can make anew."""
 _CHUNK_FRAME_BYTES: Final = 24
 _HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _MALFORMED: Final = "The request is not well-formed HTTP/1.1."
 
 
+_NOTHING: Final[Any] = ()
+"""A pipeline in which nothing waits: idle connections share it."""
+
+
 class _FramingError(Exception):
     """Ends the parsing of a connection; never leaves this module."""
 
 
+# What uvicorn's class sets. Without slots each connection had a dictionary of more than a kilobyte.
+_INHERITED: Final = (
+    "access_log", "access_logger", "app", "app_state", "asgi_version", "config", "connections", "cycle",
+    "expect_100_continue", "flow", "headers", "limit_concurrency", "logger", "loop", "parser", "pipeline",
+    "root_path", "scheme", "scope", "server", "client", "server_state", "tasks", "timeout_keep_alive",
+    "timeout_keep_alive_task", "transport", "url", "ws_protocol_class",
+)  # fmt: skip
+
+
 class StrictProtocol(HttpToolsProtocol):
     """One connection. Its limits are attributes, so that a test need not wait."""
+
+    __slots__ = (
+        *_INHERITED,
+        "_begun",
+        "_client",
+        "_ended",
+        "_fault",
+        "_field_bytes",
+        "_frame_bytes",
+        "_head_bytes",
+        "_idle_since",
+        "_in_body",
+        "_in_head",
+        "_is_resting",
+        "_joined",
+        "_timer",
+    )
 
     header_seconds = HEADER_SECONDS
     body_seconds = BODY_SECONDS
@@ -64,11 +99,15 @@ class StrictProtocol(HttpToolsProtocol):
         self._field_bytes = 0
         self._frame_bytes = 0
         self._client: dict[object, object] | None = None
+        self._idle_since: float | None = None
+        self._is_resting = False
+        self.pipeline = _NOTHING
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A silent connection is given as long as a slow header."""
         self._joined = JoinedWrites(transport, self.loop)
         super().connection_made(self._joined)
+        self.flow = Flow(self._joined)
         self._client = client_of(transport)
         self._arm(self.header_seconds, "The header did not arrive in time.")
 
@@ -81,6 +120,8 @@ class StrictProtocol(HttpToolsProtocol):
         """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
         if self.transport.is_closing():
             return
+        if self._is_resting:
+            self.parser, self._is_resting = _new_parser(self), False
         was_head, begun, ended = self._in_head, self._begun, self._ended
         if self._in_body:
             self._frame_bytes += len(data)
@@ -103,6 +144,8 @@ class StrictProtocol(HttpToolsProtocol):
         if self._client is not None:
             self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
+        # Only now: blank lines before a request end no idleness.
+        self._idle_since = None
         self._in_head, self._in_body = True, False
         self._head_bytes = self._field_bytes = self._frame_bytes = 0
         self._arm(self.header_seconds, "The header did not arrive in time.")
@@ -140,6 +183,9 @@ class StrictProtocol(HttpToolsProtocol):
         if is_upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
             # The parser would drop the body without a word, and the app would see an empty one.
             raise self._refusal("No upgrade is offered here; send a body without it (curl: --http1.1).")
+        if not self.pipeline:
+            earlier: Any = self.cycle  # None before the first request, whatever its annotation says
+            self.pipeline = _NOTHING if earlier is None or earlier.response_complete else deque()
         super().on_headers_complete()
         if is_upgrade:
             self.cycle.keep_alive = False
@@ -175,6 +221,20 @@ class StrictProtocol(HttpToolsProtocol):
             self.cycle = None  # type: ignore[assignment]  # as before the first request
             self.headers, self.url = [], b""
             self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request
+            self.pipeline = _NOTHING
+            # In place of a timer for each: `rest` is called every few seconds.
+            self._unset_keepalive_if_required()
+            self._idle_since = self.loop.time()
+
+    def rest(self, now: float) -> None:
+        """Close a connection that was idle too long; let one that is idle keep little. `now`: of the loop."""
+        if self._idle_since is None:
+            return
+        idle = now - self._idle_since
+        if idle >= self.timeout_keep_alive:
+            self.timeout_keep_alive_handler()
+        elif idle >= RESTING_SECONDS:
+            self.parser, self._is_resting = None, True  # type: ignore[assignment]  # made anew with the next
 
     def be_patient(self, seconds: float) -> None:
         """Give the body that is arriving so many seconds from now on."""
@@ -216,6 +276,13 @@ class StrictProtocol(HttpToolsProtocol):
             if cycle is not None:
                 cycle.disconnected = True
         self.transport.close()
+
+
+def _new_parser(connection: StrictProtocol) -> httptools.HttpRequestParser:
+    """A parser as uvicorn makes it for a connection that begins."""
+    made = httptools.HttpRequestParser(connection)
+    made.set_dangerous_leniencies(lenient_data_after_close=True)
+    return made
 
 
 def _document(text: str) -> bytes:

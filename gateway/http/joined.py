@@ -11,6 +11,8 @@ from typing import Any
 class JoinedWrites(asyncio.Transport):
     """A transport before another; what is written goes out with `flush`, else when the loop's turn ends."""
 
+    __slots__ = ("_held", "_loop", "_transport")
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         """`transport`: who sends; nobody else writes to it, or closes it."""
         super().__init__()

@@ -22,6 +22,8 @@ GRACE_SECONDS: Final = 10
 LEAVE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.02
 BACKLOG: Final = 2_048
+_REST_TICKS: Final = 20
+"""Idle connections are looked through once in so many ticks of uvicorn's, a tenth of a second each."""
 
 
 def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
@@ -144,6 +146,15 @@ class _QuietServer(uvicorn.server.Server):
     client. So each gets one more answer, which says that it is the last; those that ask nothing are closed
     after `LEAVE_SECONDS`.
     """
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end; every now and then let idle connections rest."""
+        if counter % _REST_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, StrictProtocol):
+                    connection.rest(now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, answer what comes, close."""
