@@ -8,7 +8,7 @@ one event of both.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -55,6 +55,7 @@ class Announcer:
     ingress: Ingress
     clock: Callable[[], int]
     outside: ExternalRegistry | None = None
+    _registered: dict[str, Registration] = field(default_factory=dict, init=False, repr=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish what waits, until `stop`."""
@@ -97,13 +98,15 @@ class Announcer:
             return LATER_MS  # made by a newer program, which is to publish it
         topic = account.partner.topics.outbound
         try:
-            found = await self._register(kind, topic)
+            found = self._registered.get(operational.subject_of(kind, topic))
+            found = found or await self._register(kind, topic)
         except CallerError as error:
             logger(__name__).warning("an event of ours has to wait", type=one.type, reason=str(error))
             return LATER_MS
         channel = operational.channel(account, kind, found)
         if channel is None:
             return SOON_MS
+        self._registered[channel.line.subject] = found
         (outcome,) = await self.ingress.accept(_submission(one, channel))
         return None if _is_final(one, outcome) else SOON_MS
 

@@ -9,21 +9,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
 from audit.rows import EntryRow
-from gateway import announcements, operational
+from gateway import announcements
 from gateway.announcements import Announcement
 from gateway.broker.port import Record, Refused, Stored, Unknown
 from gateway.egress.stream import Bounds, Tap, find_start, read_page
+from gateway.ingress.announcer import LEASE_MS
 from gateway.ingress.outcome import Refused as NotTaken
 from gateway.operational import CONTRACT_CHANGED
 from gateway.rows import AnnouncementRow
 from partners import onboarding
-from partners.endpoint import OPERATIONAL
+from schemas.remote_answers import RemoteRefusedError
 from tests.post_server import taking_posts
+from tests.unit.gateway.administration.test_agreement import Library, shelve
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 from tests.world import CONTRACT, World, draft, running
 
@@ -42,6 +45,16 @@ async def told(world: World) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError(await world.parts.ground.database.read(waiting))
+
+
+async def put_off(world: World) -> None:
+    """Until somebody else has to mend something first."""
+    for _ in range(500):
+        rows = await world.parts.ground.database.read(waiting)
+        if any(one.until - one.at > LEASE_MS + 5_000 for one in rows):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(rows)
 
 
 async def streamed(world: World, *types: str) -> list[dict[str, Any]]:
@@ -157,7 +170,7 @@ async def relaying(world: World) -> AsyncIterator[None]:
 
 
 class Deaf(WilfulBroker):
-    """A broker that says of no event of ours that it has it, while deaf; `stored_unsaid`: it has it."""
+    """A broker that, while deaf, says of no event that it has it; `stored_unsaid`: it has it though."""
 
     is_deaf = True
     stored_unsaid = False
@@ -282,10 +295,28 @@ async def test_one_that_is_no_event_is_dropped_and_holds_up_no_other(tmp_path: P
         assert [one["id"] for one in await streamed(world)] == [f"{CONTRACT_CHANGED}/2"]
 
 
-def test_every_type_can_be_asked_for_and_has_a_schema() -> None:
-    assert operational.types() == tuple(sorted(OPERATIONAL))
-    for one in operational.types():
-        kind = operational.kind_of(one)
-        assert kind is not None
-        assert kind.schema.name.startswith("gateway.")
-    assert operational.kind_of("order.placed") is None
+@pytest.mark.parametrize("framing", ["prefix", "header"])
+async def test_an_external_registry_has_our_schema_before_the_event_is_there(
+    tmp_path: Path, framing: str
+) -> None:
+    library = Library()
+    framed = f"topics: {{framing: {framing}}}\n"
+    async with running(tmp_path) as world:
+        shelve(world, library)
+        world.parts.announcer.outside = world.parts.administration.registry
+        refusal = RemoteRefusedError(422, 42205, "the subject is read only")
+        library.failures[f"register {OUTBOUND}-gateway.ContractChanged"] = refusal
+        await world.apply(CONTRACT + framed)
+        await world.apply(CHANGED + framed)
+        database = world.parts.ground.database
+        await put_off(world)
+        assert await streamed(world) == []
+        library.failures.clear()
+        await database.write(_free)
+        await told(world)
+        await world.apply(CONTRACT + framed)
+        await told(world)
+        first, second = await streamed(world)
+    assert library.registered.count(f"{OUTBOUND}-gateway.ContractChanged") == 1
+    assert first["dataschema"] == second["dataschema"]
+    assert int(first["dataschema"].rpartition("/")[2]) in library.texts.values()
