@@ -22,6 +22,7 @@ from gateway.auth.signature_base import site_of
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.importing import make_importer, make_intake
+from gateway.bootstrap.inbound import make_ingress
 from gateway.bootstrap.registry_access import open_registry
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
@@ -38,17 +39,11 @@ from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
 from gateway.imports.intake import Intake
 from gateway.imports.worker import Importer
-from gateway.ingress.accept import Ingress, Submission
+from gateway.ingress.accept import Ingress
 from gateway.ingress.announcer import Announcer
-from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write, write_group
-from gateway.ingress.prepare import Circumstances
-from gateway.ingress.publish import Publisher
 from gateway.ingress.quotas import Quotas
 from gateway.ingress.recovery import Recovery
-from gateway.ingress.refusal_fold import RefusalFold
-from gateway.ingress.refusals import Refusals
-from gateway.ingress.takeover import TakeOvers
 from gateway.keys import KeyRing, load
 from gateway.leases import Leases
 from gateway.metrics import Metrics
@@ -129,7 +124,7 @@ def wire(
     dialler = _dialler(settings)
     guard = guard or make_guard(ground, broker)
     uses = CredentialUses(ground.database)
-    ingress, takeovers = _ingress(ground, broker, catalog, writes, keys, step)
+    ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, step)
     quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
     importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     return Parts(
@@ -190,87 +185,12 @@ def _retention(ground: Ground, catalog: Catalog) -> Retention:
     )
 
 
-def _ingress(
-    ground: Ground,
-    broker: Broker,
-    catalog: Catalog,
-    writes: GroupCommit[Write, Answer],
-    keys: KeyRing,
-    step: Step,
-) -> tuple[Ingress, TakeOvers]:
-    settings = ground.settings
-    publisher = Publisher(
-        broker=broker,
-        catalog=catalog,
-        writes=writes,
-        origin=settings.origin,
-        lease_seconds=lambda: settings.claims.lease / 1000,
-        step=step,
-    )
-    takeovers = TakeOvers(
-        database=ground.database,
-        writes=writes,
-        broker=broker,
-        catalog=catalog,
-        publisher=publisher,
-        wait_seconds=settings.claims.wait / 1000,
-        step=step,
-    )
-
-    def log_of(slug: str) -> str | None:
-        partner = catalog.current.directory.partner(slug)
-        return None if partner is None else f"{ground.host}/log/{partner.log}"
-
-    ingress = Ingress(
-        catalog=catalog,
-        broker=broker,
-        book=ClaimBook(
-            database=ground.database,
-            writes=writes,
-            catalog=catalog,
-            lease_ms=lambda: settings.claims.lease,
-        ),
-        publisher=publisher,
-        takeovers=takeovers,
-        refusals=Refusals(
-            fold=RefusalFold(iss=settings.origin, entropy=entropy),
-            writes=writes,
-            clock=ground.clock,
-            entropy=entropy,
-            log_of=log_of,
-        ),
-        circumstances=_circumstances(ground, keys, broker.max_record_bytes),
-        answer_seconds=settings.ingress.publish_timeout / 1000,
-        step=step,
-    )
-    return ingress, takeovers
-
-
 def _announcer(
     ground: Ground, catalog: Catalog, ingress: Ingress, outside: ExternalRegistry | None
 ) -> Announcer:
     return Announcer(
         database=ground.database, catalog=catalog, ingress=ingress, clock=ground.clock, outside=outside
     )
-
-
-def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable[[Submission], Circumstances]:
-    def circumstances(submission: Submission) -> Circumstances:
-        return Circumstances(
-            method=submission.method,
-            credential=submission.credential,
-            idempotency_key=submission.idempotency_key,
-            signed=submission.signed,
-            now=ground.clock(),
-            origin=ground.settings.origin,
-            log_host=ground.host,
-            signer=keys.receipt,
-            entropy=entropy,
-            record_limit=record_limit,
-            message_id=submission.message_id,
-        )
-
-    return circumstances
 
 
 def _callers(ground: Ground, dialler: Dialler, uses: CredentialUses) -> Identifier:

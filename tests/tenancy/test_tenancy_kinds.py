@@ -106,7 +106,7 @@ BODY = b'{"order_id": "tenancy", "qty": 1}'
 
 def is_event(gate: Gate) -> bool:
     """Whether a webhook's signature counts there."""
-    return gate.scope == "send"
+    return gate.is_event
 
 
 def kinds_of(gate: Gate) -> Sequence[str]:
