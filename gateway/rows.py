@@ -273,6 +273,7 @@ class ImportResultRow(SQLModel, table=True):
     import_id: str = Field(primary_key=True)
     first: int = Field(primary_key=True, sa_type=BigInteger)
     count: int
+    duplicates: int
     refused: int
     raw: bytes = Field(sa_type=LargeBinary)
 

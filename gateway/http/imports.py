@@ -1,5 +1,6 @@
 """Imports: a body of many events is received, becomes a job, and tells what became of each."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
@@ -30,6 +31,7 @@ RESULTS_OFFERED: Final = frozenset({"state", "limit", "cursor"})
 CANCEL_OFFERED: Final = frozenset({"dry_run"})
 _TAKEN: Final = (NDJSON, CONTAINER)
 _NEWEST: Final = (1 << 62, "")
+_ID: Final = re.compile(r"imp_[a-z2-7]{26}", re.ASCII)
 
 
 @tells(
@@ -200,6 +202,8 @@ def _directions(call: Call) -> tuple[Direction, ...]:
 
 async def _find(call: Call) -> Import:
     import_id = call.part("id")
+    if not _ID.fullmatch(import_id):
+        raise not_found()
     found = await call.doors.database.read(lambda session: store.find(session, import_id))
     if (
         found is None

@@ -46,7 +46,7 @@ class Failure:
             "line": self.line,
             "offset": self.offset,
         }
-        return json.dumps(members, ensure_ascii=False)
+        return json.dumps(members)
 
     @staticmethod
     def from_json(text: str) -> "Failure":

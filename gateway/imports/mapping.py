@@ -36,7 +36,7 @@ def to_row(import_id: str, wish: Wish, now: int, lease_until: int) -> dict[str, 
 
 
 def from_row(row: ImportRow) -> Import:
-    """An import as its row has it."""
+    """An import as its row has it, but for the header of its file."""
     wish = Wish(
         row.partner,
         cast("Direction", row.direction),
@@ -59,7 +59,6 @@ def from_row(row: ImportRow) -> Import:
         broken=None if row.broken is None else Failure.from_json(row.broken),
         error=None if row.error is None else Failure.from_json(row.error),
         schema_id=row.schema_id,
-        header=row.header,
         fingerprint=row.fingerprint,
         epoch=row.epoch,
     )

@@ -34,7 +34,7 @@ class Result:
 def pack(outcomes: Sequence[Outcome]) -> bytes:
     """The outcomes of items that follow each other; none of them a failure of ours."""
     rows = [_row(one) for one in outcomes]
-    return zlib.compress(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode())
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
 
 
 def unpack(raw: bytes, first: int) -> list[Result]:

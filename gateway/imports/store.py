@@ -6,10 +6,11 @@ Times of leases are the database's; nothing here commits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col
 
 from audit.bulk import find_rows, insert_new_rows
@@ -23,6 +24,9 @@ from gateway.rows import ClaimRow, ImportPieceRow, ImportResultRow, ImportRow
 
 MOST_OPEN: Final = 3
 """Imports of one partner and direction that have not ended. Two that begin at once may make it one more."""
+
+_LIGHT: Final = defer(cast("Any", ImportRow.header))
+"""All of a row but the header, which may have a megabyte, and is needed once."""
 
 _FEW: Final = 20
 """Rows of results that are read at a time."""
@@ -69,8 +73,8 @@ def begin(session: Session, import_id: str, wish: Wish, *, now: int, lease_ms: i
     """
     mine = (col(ImportRow.partner) == wish.partner, col(ImportRow.direction) == wish.direction)
     if wish.key is not None:
-        known = session.execute(select(ImportRow).where(*mine, col(ImportRow.idempotency_key) == wish.key))
-        row = known.scalar_one_or_none()
+        known = select(ImportRow).where(*mine, col(ImportRow.idempotency_key) == wish.key).options(_LIGHT)
+        row = session.execute(known).scalar_one_or_none()
         if row is not None and row.state != "receiving":
             return from_row(row)
         if row is not None:
@@ -138,8 +142,8 @@ def forget(session: Session, import_id: str) -> None:
 
 def find(session: Session, import_id: str) -> Import | None:
     """One import."""
-    query = select(ImportRow).where(col(ImportRow.id) == import_id).execution_options(populate_existing=True)
-    row = session.execute(query).scalar_one_or_none()
+    query = select(ImportRow).where(col(ImportRow.id) == import_id).options(_LIGHT)
+    row = session.execute(query.execution_options(populate_existing=True)).scalar_one_or_none()
     return None if row is None else from_row(row)
 
 
@@ -158,7 +162,8 @@ def page(
     )
     if after is not None:
         query = query.where(or_(at < after[0], (at == after[0]) & (number < after[1])))
-    rows = session.execute(query.order_by(at.desc(), number.desc()).limit(limit)).scalars()
+    newest = query.order_by(at.desc(), number.desc()).limit(limit).options(_LIGHT)
+    rows = session.execute(newest).scalars()
     return [from_row(row) for row in rows]
 
 
@@ -202,7 +207,9 @@ def lease(session: Session, owner: str, *, lease_ms: int, but: frozenset[str] = 
             continue
         values = {"owner": owner, "epoch": row.epoch + 1, "lease_until": now + lease_ms, "state": "running"}
         session.execute(_of(import_id).values(values))
-        return Held(cast("Import", find(session, import_id)), lease_ms)
+        header = session.execute(select(col(ImportRow.header)).where(col(ImportRow.id) == import_id))
+        job = cast("Import", find(session, import_id))
+        return Held(replace(job, header=header.scalar_one()), lease_ms)
     return None
 
 
@@ -232,6 +239,7 @@ def settle(session: Session, held: Held, step: Advance) -> State:
             "import_id": row.id,
             "first": step.first,
             "count": counts.done,
+            "duplicates": counts.duplicates,
             "refused": counts.refused,
             "raw": step.raw,
         }
@@ -292,8 +300,9 @@ def results(
         col(ImportResultRow.import_id) == import_id,
         col(ImportResultRow.first) + col(ImportResultRow.count) > since,
     )
-    if kind == "refused":
-        rows = rows.where(col(ImportResultRow.refused) > 0)
+    if kind is not None:
+        # No row is unpacked in vain: a page costs what it shows, however rare that is.
+        rows = rows.where(_counts(kind) > 0)
     found: list[Result] = []
     query = rows.order_by(col(ImportResultRow.first)).execution_options(yield_per=_FEW)
     for row in session.execute(query).scalars():
@@ -302,6 +311,12 @@ def results(
         if len(found) >= limit:
             break
     return found
+
+
+def _counts(kind: Kind) -> Any:
+    duplicates, refused = col(ImportResultRow.duplicates), col(ImportResultRow.refused)
+    accepted = col(ImportResultRow.count) - duplicates - refused
+    return {"accepted": accepted, "duplicate": duplicates, "refused": refused}[kind]
 
 
 def receipts(session: Session, refs: Sequence[bytes]) -> dict[bytes, str]:
@@ -324,7 +339,8 @@ def _owned(session: Session, held: Held) -> ImportRow:
 
 
 def _locked(session: Session, import_id: str, *, skip: bool = False) -> ImportRow | None:
-    query = select(ImportRow).where(col(ImportRow.id) == import_id).with_for_update(skip_locked=skip)
+    query = select(ImportRow).where(col(ImportRow.id) == import_id).options(_LIGHT)
+    query = query.with_for_update(skip_locked=skip)
     return session.execute(query.execution_options(populate_existing=True)).scalar_one_or_none()
 
 
