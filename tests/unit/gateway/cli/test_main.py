@@ -34,6 +34,7 @@ def paths(app: typer.Typer, start: str = "") -> set[str]:
 def test_the_tree_has_the_commands_that_were_promised() -> None:
     promised = {
         *("up", "init", "serve", "relay", "sequence", "migrate", "plan", "apply", "diff", "send", "stream"),
+        *("import", *(f"imports {one}" for one in ("list", "show", "cancel"))),
         *("verify", "status", "login", "me", "demo"),
         *(f"history {one}" for one in ("list", "show", "proof")),
         *(f"credentials {one}" for one in ("list", "create", "show", "revoke")),
