@@ -39,21 +39,24 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the import, imp_...
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What is sent. `digest`: of its bytes as they stand."""
+    """What is sent. `digest`: of its bytes as they stand; `type`: of its events."""
 
     path: Path
     size: int
     digest: str
+    type: str | None
 
     def headers(self, number: int) -> Mapping[str, str]:
         """Of the request. `number`: of the try; an import that ended too early is not found again."""
         names = [one.lower() for one in self.path.suffixes]
         is_packed = names[-1:] == [".gz"]
-        is_file = ".avro" in names
+        media_type = "application/vnd.apache.avro" if ".avro" in names else "application/x-ndjson"
+        # Another type, or another kind of file, is another import.
+        made = hashlib.sha256(f"{self.type}\n{media_type}\n{self.digest}".encode()).hexdigest()
         return {
-            "Content-Type": "application/vnd.apache.avro" if is_file else "application/x-ndjson",
+            "Content-Type": media_type,
             "Content-Length": str(self.size),
-            "Idempotency-Key": f"cli-{self.digest[:40]}-{number}",
+            "Idempotency-Key": f"cli-{made[:40]}-{number}",
             **({"Content-Encoding": "gzip"} if is_packed else {}),
         }
 
@@ -91,10 +94,10 @@ def import_file(
 
     Such as: gateway import orders.ndjson order.placed
     """
-    found = _opened(file)
+    found = _opened(file, event_type)
     route = under(partner, "imports")
     with call.client() as client:
-        document = _send(call, client, route, found, event_type)
+        document = _send(call, client, route, found)
         call.output.note(f"import {clean(document['id'])}; it goes on if you leave")
         document = _watch(call, client, f"{route}/{document['id']}", document)
         return _tell(call, client, f"{route}/{document['id']}", document)
@@ -133,10 +136,8 @@ def cancel_import(call: Invocation, import_id: Id, *, partner: OfPartner = None)
     return None
 
 
-def _send(
-    call: Invocation, client: Client, route: str, found: _File, event_type: str | None
-) -> dict[str, Any]:
-    params = {"type": event_type, "dry_run": True if call.dry_run else None}
+def _send(call: Invocation, client: Client, route: str, found: _File) -> dict[str, Any]:
+    params = {"type": found.type, "dry_run": True if call.dry_run else None}
     number = 1
     while True:
         with call.output.progress("sending", found.size) as bar:
@@ -214,7 +215,7 @@ def _in_words(document: dict[str, Any]) -> str:
     )
 
 
-def _opened(text: str) -> _File:
+def _opened(text: str, event_type: str | None) -> _File:
     path = Path(text.removeprefix("@"))
     try:
         with path.open("rb") as source:
@@ -222,4 +223,4 @@ def _opened(text: str) -> _File:
             size = os.fstat(source.fileno()).st_size
     except OSError as error:
         raise UsageError(f"the file {path} cannot be read: {error.strerror}") from error
-    return _File(path, size, digest)
+    return _File(path, size, digest, event_type)

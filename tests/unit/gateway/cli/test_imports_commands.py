@@ -31,12 +31,14 @@ async def test_a_file_is_sent_watched_and_told_of_and_found_again(desk_at_work: 
     assert "event 31:\n  event_invalid: 1 fault against order.placed version 1." in first.err
     again = await desk.run("import", f"@{file}", "order.placed", by="acme")
     assert again.out == first.out
+    other = await desk.run("import", str(file), by="acme")
+    assert other.out == "done  0 accepted, 0 sent before, 31 refused\n"
     found = await desk.run("imports", "list", "--json", by="acme")
     ids = [one["id"] for one in found.document()["items"]]
-    assert len(ids) == 2
-    shown = await desk.run("imports", "show", ids[0], by="acme")
+    assert len(ids) == 3
+    shown = await desk.run("imports", "show", ids[1], by="acme")
     assert (shown.code, shown.out) == (first.code, first.out)
-    whole = await desk.run("imports", "show", ids[0], "--json", by="acme")
+    whole = await desk.run("imports", "show", ids[1], "--json", by="acme")
     assert [json.loads(one).get("index") for one in whole.out.splitlines()] == [None, 30]
 
 
