@@ -13,6 +13,7 @@ import pytest_asyncio
 from gateway.http.gates import GATES
 from gateway.http.guard import Gate
 from tests.builders import CONTRACTS, House, open_house
+from tests.importing import NDJSON, ended, lines, working
 from tests.world import ORDER
 
 LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
@@ -81,12 +82,23 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     order = {"order_id": f"L-{number}", "qty": 1}
                     sent = await client.post("/v1/events/order.placed", json=order)
                     await client.get(f"{sent.headers['location']}/proof?wait=10")
+        async with working(opened.world.parts.importer):
+            for slug in SLUGS:
+                async with opened.client(slug) as client:
+                    for prefix in ("I", "J"):
+                        body = lines((1, 2), prefix)
+                        made = await client.post(
+                            "/v1/imports?type=order.placed", content=body, headers=NDJSON
+                        )
+                        await ended(client, made.headers["location"])
+                    opened.keys[f"import {slug}"] = made.json()["id"]
         yield opened
 
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
     async with house.client(one.by) as client:
-        return await client.get(one.path, params={"limit": 1, **dict(one.named), **more})
+        path = one.path.replace("{id}", house.keys.get(f"import {one.slug}", ""))
+        return await client.get(path, params={"limit": 1, **dict(one.named), **more})
 
 
 def tried(mine: Means, cursors: Mapping[Means, str]) -> list[tuple[Means, str]]:

@@ -98,10 +98,12 @@ def sent_to(callers: Callers, gate: Gate, owner: str) -> Sent:
         path_for(callers.house, gate, owner),
         "dry_run=true" if "dry_run" in gate.offered else "",
         BODY if gate.method in {"PATCH", "POST", "PUT"} else b"",
+        NDJSON if gate.path.endswith("/imports") else {},
     )
 
 
 BODY = b'{"order_id": "tenancy", "qty": 1}'
+NDJSON = {"content-type": "application/x-ndjson"}
 
 
 def is_event(gate: Gate) -> bool:

@@ -79,7 +79,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await world.apply(signed, {**FILES, "huge.avsc": json.dumps(HUGE)}, slug="signer")
         slow = contract("slow").replace("event_bytes: 2KiB", "events_per_second: 1")
         await world.apply(slow, FILES, slug="slow")
-        far = contract("far").replace("{require", "{addresses: [203.0.113.0/24], require")
+        far = contract("far").replace("{accept", "{addresses: [203.0.113.0/24], accept")
         await world.apply(far, FILES, slug="far")
         opened = House(world, make_doors(world, body_bytes=4_096))
         await opened.issue("operator", "operator")
