@@ -150,6 +150,7 @@ class Signature:
                 body=sent.body,
                 created=now // 1_000,
                 parameters=f';nonce="{secrets.token_hex(16)}"',
+                headers={name: text for name, text in sent.headers.items() if name == "content-type"},
             )
             return replace(sent, headers={**sent.headers, **draft.signed(self.key, credential)})
 

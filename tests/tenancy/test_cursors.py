@@ -32,11 +32,14 @@ FILTERS: Final = {
 }
 """A value of each filter. A list with another one gets a line here."""
 
+TWO_LISTS: Final = frozenset({"listImports"})
+"""A partner sees what it sent; our side what it sent itself, too."""
+
 NO_FILTERS: Final = frozenset({"cursor", "from", "limit", "wait"})
 CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
 
 
-Means = tuple[str | None, str, tuple[tuple[str, str], ...]]
+Means = tuple[str, str, tuple[tuple[str, str], ...]]
 """What a cursor is bound to: list, partner, filter."""
 
 
@@ -53,7 +56,12 @@ class Asking:
     def means(self) -> Means:
         """What a cursor is bound to: a partner's own path and that under its name are one list."""
         told = self.gate.told
-        return (None if told is None else told.operation, self.slug, self.named)
+        operation = "" if told is None else told.operation
+        return (
+            f"{operation} {self.gate.side}" if operation in TWO_LISTS else operation,
+            self.slug,
+            self.named,
+        )
 
 
 def asked() -> Iterator[Asking]:
