@@ -1,0 +1,117 @@
+"""Who is let in while the loop is late, and that nobody is turned away while it is not."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import AwayError
+from gateway.http.crowd import LEAST, TARGET_SECONDS, Crowd
+from tests.builders import open_house
+
+
+class Loop:
+    """A clock that a test turns. `late`: how much later than asked for it calls back."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.late = 0.0
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.calls.append((self.now + seconds, call))
+
+    def run(self, crowd: Crowd, seconds: float, each_second: int) -> None:
+        """Serve so many a second for so long."""
+        until, served, begun = self.now + seconds, 0, self.now
+        while self.now < until and self.calls:
+            due, call = self.calls.pop(0)
+            self.now = due + self.late
+            while served < (self.now - begun) * each_second:
+                with crowd.place():
+                    served += 1
+            call()
+
+
+def crowd_of(loop: Loop) -> Crowd:
+    return Crowd(ticks=lambda: loop.now, later=loop.later)
+
+
+def filled(crowd: Crowd, stack: ExitStack, most: int = 5_000) -> int:
+    """How many more are let in."""
+    for number in range(most):
+        try:
+            stack.enter_context(crowd.place())
+        except AwayError as error:
+            assert error.code == "overloaded"
+            return number
+    return most
+
+
+def test_nobody_is_turned_away_while_the_loop_is_on_time() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        stack.enter_context(crowd.place())
+        loop.run(crowd, 2.0, 10)
+        assert filled(crowd, stack) == 5_000
+
+
+@pytest.mark.parametrize("pace", [100, 500, 2_000])
+def test_a_late_loop_lets_in_what_it_can_answer_within_the_target(pace: int) -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        stack.enter_context(crowd.place())
+        loop.late = 0.03
+        loop.run(crowd, 4.0, pace)
+        inside = 1 + filled(crowd, stack)
+        assert (
+            max(LEAST, 0.9 * pace * TARGET_SECONDS) <= inside <= max(LEAST, 1.1 * pace * TARGET_SECONDS) + 1
+        )
+    # Those who left make room.
+    with ExitStack() as stack:
+        assert filled(crowd, stack) >= LEAST
+
+
+def test_once_the_loop_is_on_time_again_all_come_in_again() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        stack.enter_context(crowd.place())
+        loop.late = 0.1
+        loop.run(crowd, 1.0, 100)
+        assert filled(crowd, stack) < LEAST + 1
+        loop.late = 0.0
+        loop.run(crowd, 0.0, 0)
+    with ExitStack() as stack:
+        stack.enter_context(crowd.place())
+        loop.run(crowd, 3.0, 10)
+        assert filled(crowd, stack) == 5_000
+
+
+def test_a_quiet_crowd_asks_for_no_calls() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with crowd.place():
+        pass
+    loop.run(crowd, 5.0, 0)
+    assert loop.calls == []
+
+
+async def test_events_are_turned_away_and_all_else_is_answered(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        crowd = house.doors.crowd
+        with ExitStack() as stack:
+            for _ in range(LEAST):
+                stack.enter_context(crowd.place())
+            crowd._late = 1.0
+            async with house.client("acme") as client:
+                refused = await client.post("/v1/events/order.placed", json={"order_id": "A-1", "qty": 1})
+                assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+                assert refused.headers["retry-after"]
+                assert (await client.get("/v1/me")).status_code == 200
+        async with house.client("acme") as client:
+            taken = await client.post("/v1/events/order.placed", json={"order_id": "A-1", "qty": 1})
+            assert taken.status_code == 201
