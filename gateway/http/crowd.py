@@ -2,7 +2,8 @@
 
 Where one loop computes, latency is what is under way divided by what is done a second (Little's law). So no
 more is let in than can be answered within the target at the pace of the last second; but only while the loop
-is late, that is, while computing is what everybody waits for. A slow broker or database is waited for as ever.
+is late, that is, while computing is what everybody waits for. A slow broker or database is waited for as
+ever.
 """
 
 import asyncio

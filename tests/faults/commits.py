@@ -20,7 +20,10 @@ class CommitTrouble:
         self._fate = fate
         self.left = times
         self._is_met = False
-        engine: Engine = database._writer
+        # On the one thread that writes: a transaction that begins meanwhile must not meet half of it.
+        database._write_threads.submit(self._listen, database._writer).result()
+
+    def _listen(self, engine: Engine) -> None:
         event.listen(engine, "begin", self._begin)
         event.listen(engine, "before_cursor_execute", self._look)
         event.listen(engine, "commit", self._commit)
