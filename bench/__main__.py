@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from bench import schemas, wrk
+from bench import doors, schemas, wrk
 from bench.grounds import ground_of
 from bench.installation import Kind
 from bench.machine import describe
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for."""
     options = _parser().parse_args(arguments)
     if options.render:
-        (FOLDER / "RESULTS.md").write_text(render(load((FOLDER / "results.json").read_text()), _validation()))
+        (FOLDER / "RESULTS.md").write_text(_rendered(load((FOLDER / "results.json").read_text())))
         return 0
     reasons = [wrk.why_wrk_is_missing()]
     if "kafka" in options.on:
@@ -50,13 +50,18 @@ def main(arguments: Sequence[str]) -> int:
     (folder / "results.json").write_text(dump(results))
     if _is_whole(options):
         schemas.main([])
-    (folder / "RESULTS.md").write_text(render(results, _validation()))
+        doors.main([])
+    (folder / "RESULTS.md").write_text(_rendered(results))
     sys.stdout.write(f"{folder / 'RESULTS.md'}\n")
     return 0
 
 
-def _validation() -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads(schemas.RESULTS.read_text())
+def _rendered(results: Results) -> str:
+    return render(results, _read(schemas.RESULTS), _read(doors.RESULTS))
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     return found
 
 

@@ -9,26 +9,34 @@ With the path of a checkpoint it also sees how long events take until a publishe
 the answer to the k-th accepted event until the checkpoint covers k entries more than at the start. So nothing
 else may write to that log meanwhile.
 
-`python -m bench.paced JSON`: one line of JSON with what it saw.
+`python -m bench.paced JSON`: one line of JSON with what it saw. `certificate`, where named: files of a client
+certificate and its key; `signing`: file of an Ed25519 key and the id of its credential, by which each request
+is signed, in place of a key in its head.
 """
 
 import asyncio
+import base64
 import gc
+import hashlib
 import json
 import ssl
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bench.evenly import Busy, due_name, evenly, summary, waits
 from bench.orders import order_json
 from bench.watching import Watch, open_watch
+from gateway.bootstrap.ground import clock, entropy
 
 _LATE_SECONDS: Final = 20.0
 
@@ -80,6 +88,8 @@ class _Pacer:
         self.keys = Path(words["key_file"]).read_text().splitlines()
         self._heads = self._make_heads()
         self.latencies: list[float] = []
+        self.taken: list[float] = []
+        self._signer = _signer(words)
         self.accepted_at: list[float] = []
         self._total = -1
         self._done = asyncio.Event()
@@ -98,6 +108,7 @@ class _Pacer:
         if status >= 400:  # noqa: PLR2004 - what HTTP calls an error
             self.refused += 1
         else:
+            self.taken.append(now - due)
             self.accepted_at += [now] * self._words["events"]
         self._look()
 
@@ -129,16 +140,47 @@ class _Pacer:
         lines = [order_json(due_name(due), number) for number in range(first, self._number)]
         body = b"\n".join(lines)
         head = self._heads[self._number // events % len(self._heads)]
+        if self._signer is not None:
+            head = self._signer(body) + head
         connection.send(head + b"%d\r\n\r\n" % len(body) + body, due)
 
     def _make_heads(self) -> list[bytes]:
         kind = "application/x-ndjson" if self._words["events"] > 1 else "application/json"
         host = urlsplit(self._words["url"]).netloc
-        return [
-            f"POST {self._words['path']} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {key}\r\n"
-            f"Content-Type: {kind}\r\nContent-Length: ".encode()
-            for key in self.keys
-        ]
+        line = f"POST {self._words['path']} HTTP/1.1\r\nHost: {host}\r\n"
+        rest = f"Content-Type: {kind}\r\nContent-Length: "
+        if self._signer is not None:
+            return [rest.encode()]
+        if self._words.get("certificate"):
+            return [f"{line}{rest}".encode()]
+        return [f"{line}Authorization: {key}\r\n{rest}".encode() for key in self.keys]
+
+
+def _signer(words: dict[str, Any]) -> Callable[[bytes], bytes] | None:
+    """Begins a request with its line and the headers that sign it."""
+    if not words.get("signing"):
+        return None
+    file, keyid = words["signing"]
+    key = load_pem_private_key(Path(file).read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError("an Ed25519 key is wanted")
+    host, path = urlsplit(words["url"]).netloc, words["path"]
+    names = '("@method" "@authority" "@path" "content-type" "content-digest")'
+
+    def begin(body: bytes) -> bytes:
+        digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+        told = f'{names};created={clock() // 1000};nonce="{entropy(16).hex()}";keyid="{keyid}"'
+        base = (
+            f'"@method": POST\n"@authority": {host}\n"@path": {path}\n"content-type": application/json\n'
+            f'"content-digest": {digest}\n"@signature-params": {told}'
+        )
+        signature = base64.b64encode(key.sign(base.encode())).decode()
+        return (
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Digest: {digest}\r\n"
+            f"Signature-Input: sig1={told}\r\nSignature: sig1=:{signature}:\r\n"
+        ).encode()
+
+    return begin
 
 
 async def pace(words: dict[str, Any]) -> dict[str, Any]:
@@ -147,6 +189,8 @@ async def pace(words: dict[str, Any]) -> dict[str, Any]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
+    if words.get("certificate"):
+        tls.load_cert_chain(*words["certificate"])
     place = urlsplit(words["url"])
     pacer = _Pacer(words)
     for _ in range(words["connections"]):
@@ -170,6 +214,7 @@ async def _load(pacer: _Pacer) -> dict[str, Any]:
         "refused": pacer.refused,
         "lost": pacer.lost,
         "busy": busy.share(),
+        "taken": summary(pacer.taken) | {"count": len(pacer.taken)},
         **summary(pacer.latencies),
     }
 

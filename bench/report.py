@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from bench.doors_report import render_doors
 from bench.outcome import Case, Half, Profile, Results, Sample, middle
 from bench.schemas_report import render_validation
 
@@ -14,15 +15,15 @@ _TITLES: Final = {
     "deliveries": "webhook deliveries",
     "sequencing": "sequencing",
 }
-_RATIOS: Final = {"single": 0.30, "batch": 0.25}
+_RATIOS: Final = {"single": 0.50, "batch": 0.50}
 _RATES: Final = {"deliveries": 500, "sequencing": 10_000}
 
 _TEMPLATE: Final = Path(__file__).with_name("template.md")
 _SMALL: Final = 0.005
 
 
-def render(results: Results, validation: Mapping[str, Any]) -> str:
-    """The document. `validation`: what `bench.schemas` found."""
+def render(results: Results, validation: Mapping[str, Any], doors: Mapping[str, Any] | None = None) -> str:
+    """The document. `validation`, `doors`: what `bench.schemas` and `bench.doors` found."""
     machine, cases = results.machine, results.cases
     first = [one for one in cases if one.partners == 1 and not one.before]
     return _TEMPLATE.read_text().format(
@@ -34,6 +35,7 @@ def render(results: Results, validation: Mapping[str, Any]) -> str:
         latency=_latency(first),
         growth=_growth(cases),
         validation=render_validation(validation),
+        doors=render_doors(doors) if doors else "Not measured in this run.",
         profiles=_profiles([one for case in cases for one in case.profiles]),
         shares=_shares(first),
     )
