@@ -6,6 +6,7 @@ from typing import Literal
 
 from partners.contract import SECTIONS, Contract, ContractFile, Terms, pointer_to
 from partners.endpoint import DeclaredEndpoint
+from partners.form import format_size
 
 Sign = Literal["+", "~", "-"]
 
@@ -136,7 +137,7 @@ def _sections(contract: Contract) -> dict[str, dict[str, str]]:
                 "addresses": contract.authentication.addresses or "any",
             }
         ),
-        "limits": _words(asdict(contract.limits)),
+        "limits": _words(_as_written(asdict(contract.limits))),
         "delivery": {
             "retry": _seconds(delivery.delays),
             "order": delivery.order,
@@ -198,6 +199,14 @@ def _words(fields: Mapping[str, object]) -> dict[str, str]:
         else:
             found[name] = "none" if value is None else str(value)
     return found
+
+
+def _as_written(limits: Mapping[str, object]) -> dict[str, object]:
+    """Limits with their sizes as a contract has them."""
+    return {
+        name: format_size(value) if "bytes" in name and isinstance(value, int) else value
+        for name, value in limits.items()
+    }
 
 
 def _seconds(delays: tuple[int, ...]) -> str:

@@ -1,7 +1,10 @@
 """What a new contract changes, in values and in words."""
 
+import pytest
+
 from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
+from partners.form import format_size
 from partners.plan import Difference, diff, render_plan
 
 OLD = """\
@@ -144,3 +147,18 @@ def test_a_plan_says_of_a_removal_whom_it_hits() -> None:
     gone = Difference("-", "endpoint", "old", "8 deliveries pending", is_destructive=True)
     lines = render_plan("acme", (gone,), revision=7).splitlines()
     assert lines[1] == "  - endpoint old  destructive: 8 deliveries pending"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0B"),
+        (1, "1B"),
+        (1_023, "1023B"),
+        (1_024, "1KiB"),
+        (5 * 2**30, "5GiB"),
+        (3 * 2**20 + 1, "3145729B"),
+    ],
+)
+def test_sizes_are_told_as_contracts_have_them(count: int, text: str) -> None:
+    assert format_size(count) == text
