@@ -7,7 +7,7 @@ look at a file finds all its faults.
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -21,7 +21,7 @@ U = TypeVar("U")
 DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})(s|m|h|d|w|y)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 365 * 86_400}
 SIZE: Final = re.compile(r"(0|[1-9][0-9]{0,11})(B|KiB|MiB|GiB|TiB)")
-_BYTES: Final[Mapping[str, int]] = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 PATH: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
 MAX_TEXT: Final = 200
@@ -280,9 +280,3 @@ def _within(value: int, low: int, high: int, words: Callable[[int], str]) -> int
 def _duration_words(seconds: int) -> str:
     unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _SECONDS[unit] == 0)
     return f"{seconds // _SECONDS[unit]}{unit}"
-
-
-def format_size(count: int) -> str:
-    """A size as a contract may have it, in the largest unit that it is a whole number of."""
-    unit = next(unit for unit, size in reversed(tuple(_BYTES.items())) if count % size == 0) if count else "B"
-    return f"{count // _BYTES[unit]}{unit}"

@@ -6,7 +6,6 @@ from typing import Literal
 
 from partners.contract import SECTIONS, Contract, ContractFile, Terms, pointer_to
 from partners.endpoint import DeclaredEndpoint
-from partners.form import format_size
 
 Sign = Literal["+", "~", "-"]
 
@@ -204,9 +203,17 @@ def _words(fields: Mapping[str, object]) -> dict[str, str]:
 def _as_written(limits: Mapping[str, object]) -> dict[str, object]:
     """Limits with their sizes as a contract has them."""
     return {
-        name: format_size(value) if "bytes" in name and isinstance(value, int) else value
+        name: size_words(value) if "bytes" in name and isinstance(value, int) else value
         for name, value in limits.items()
     }
+
+
+def size_words(count: int) -> str:
+    """A size as a contract may have it, in the largest unit that it is a whole number of."""
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count and count % 2**power == 0:
+            return f"{count >> power}{unit}"
+    return f"{count}B"
 
 
 def _seconds(delays: tuple[int, ...]) -> str:

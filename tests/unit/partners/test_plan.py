@@ -4,8 +4,7 @@ import pytest
 
 from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
-from partners.form import format_size
-from partners.plan import Difference, diff, render_plan
+from partners.plan import Difference, diff, render_plan, size_words
 
 OLD = """\
 gateway: v1
@@ -161,4 +160,4 @@ def test_a_plan_says_of_a_removal_whom_it_hits() -> None:
     ],
 )
 def test_sizes_are_told_as_contracts_have_them(count: int, text: str) -> None:
-    assert format_size(count) == text
+    assert size_words(count) == text
