@@ -86,10 +86,10 @@ class _Pacer:
         self._due: deque[float] = deque()
         self._number = 0
         self.keys = Path(words["key_file"]).read_text().splitlines()
+        self._signer = _signer(words)
         self._heads = self._make_heads()
         self.latencies: list[float] = []
         self.taken: list[float] = []
-        self._signer = _signer(words)
         self.accepted_at: list[float] = []
         self._total = -1
         self._done = asyncio.Event()
