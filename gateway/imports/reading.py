@@ -65,13 +65,14 @@ class Items:
         return Some(tuple(found), size)
 
     def _lines(self, job: Import) -> Iterator[Item]:
+        # Not before they are asked for, which is on a thread: CloudEvents take a second a mebibyte.
         raw = self._piece.raw
         reading = read_events(Received(job.wish.event_type, NDJSON, {}, raw, raw))
         if isinstance(reading, Refused):
             # Nothing that stands in a line refuses the whole; should it ever, the job must not go round.
             self.failure = Failure(reading.code, reading.detail, GO_ON, self._piece.line, self._piece.offset)
-            return iter(())
-        return iter(reading.items)
+            return
+        yield from reading.items
 
     def _datums(self, job: Import, limits: ContainerLimits) -> Iterator[Item]:
         form = Form("avro", schema_id=job.schema_id)
