@@ -24,6 +24,9 @@ from schemas.schema import Schema
 RECEIVING_MS: Final = 120_000
 """A body of which nothing came for so long was given up."""
 
+RENEWING_MS: Final = RECEIVING_MS // 4
+"""A body that comes slowly is kept ours so often, though no piece of it is whole."""
+
 SLICE_BYTES: Final = 256 * 1024
 """What is worked on at a time: others have the loop in between."""
 
@@ -110,6 +113,7 @@ class Upload:
         self._size = 0
         self._schema_id: int | None = None
         self._is_kept = False
+        self._heard_at = intake.clock()
         self._digest = hashlib.sha256(json.dumps([wish.event_type, wish.media_type]).encode() + b"\x00")
         intake.open += 1
 
@@ -174,7 +178,9 @@ class Upload:
         if self._splitter.items > self._intake.limits.items:
             text = f"An import may hold {self._intake.limits.items} events (a limit of the gateway)."
             raise CallerError("body_too_large", text)
-        if pieces:
+        now = self._intake.clock()
+        if pieces or now - self._heard_at >= RENEWING_MS:
+            self._heard_at = now
             self._intake.verify_room(sum(len(one.raw) for one in pieces))
             await self._intake.database.write(
                 lambda session: store.keep(session, self._id, pieces, lease_ms=RECEIVING_MS)

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from gateway.imports import store
+from gateway.imports.intake import RENEWING_MS
 from gateway.imports.job import NDJSON, Import, Sender, Wish
 from gateway.imports.results import Result
+from gateway.imports.sweep import sweep
 from gateway.imports.worker import Accepts, Importer
 from gateway.ingress.accept import Submission
 from gateway.ingress.outcome import Outcome
@@ -167,6 +170,27 @@ async def test_killed_while_a_body_is_received_there_is_a_job_only_once_all_of_i
     async with working(stand.importer):
         assert (await stand.ended(jobs[0].id)).counts.accepted == 3
     assert await stand.records("halved") == 3
+
+
+async def test_a_body_that_comes_slowly_stays_ours_though_no_piece_of_it_is_whole(stand: Stand) -> None:
+    parts, now = stand.house.world.parts, stand.house.world.parts.ground.clock()
+    intake = replace(parts.intake, clock=lambda: now)
+    sender = Sender("api_key", stand.house.credentials["acme"].id)
+    wish = Wish("acme", "inbound", "order.placed", NDJSON, sender, dry_run=False)
+    upload = await intake.begin(wish, no_file)
+    try:
+        for bit in (b'{"order_id":', b'"slow","qty":1}\n'):
+            with parts.ground.database.begin() as session:
+                session.execute(text("UPDATE gateway_import SET lease_until = 1 WHERE state = 'receiving'"))
+            now += RENEWING_MS
+            await upload.feed(bit)
+            await parts.ground.database.write(lambda session: sweep(session, now=NOW, kept_ms=NOW))
+        made, _ = await upload.finish()
+    finally:
+        await upload.close()
+    assert made.total == 1
+    async with working(stand.importer):
+        assert (await stand.ended(made.id)).counts.accepted == 1
 
 
 async def test_what_is_away_is_waited_for_and_is_no_result(stand: Stand) -> None:
