@@ -192,30 +192,39 @@ class Importer:
         """What became of the items; until that is known, or the import may not go on, it is waited for."""
         wait = _FIRST_WAIT_SECONDS
         while True:
-            snapshot = self.catalog.current
-            if not snapshot.is_read or self.catalog.is_stale():
-                await self._wait(held, "store_unavailable", wait)
-                continue
-            failure = leave.refusal(snapshot, self.clock())
-            if failure is not None:
-                raise _OverError(failure)
-            items = name_generated(some.items, held.job, snapshot, first=first)
-            seconds, code = wait, ""
+            seconds = wait
             try:
-                # The turn first: what the quota holds back meanwhile is not there for live traffic.
+                # The turn first: what the quota holds back meanwhile is not there for live traffic, and who
+                # was revoked while it was waited for sends nothing more.
                 async with self._turn_of(held):
-                    with leave.quota(snapshot, self.quotas, len(items)) as entry:
-                        outcomes = await self.ingress.accept(leave.submission(items))
-                        failed = next((one for one in outcomes if isinstance(one, Failed)), None)
-                        code = "" if failed is None else failed.code
-                        # What could not be taken is asked for again, and counts once.
-                        entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
+                    outcomes, code = await self._try(held, leave, some, first)
             except CallerError as error:
                 code, seconds = error.code, min(leave.seconds_of(error), self.longest_wait_seconds)
             if not code:
                 return outcomes
             await self._wait(held, code, seconds)
             wait = min(2 * wait, self.longest_wait_seconds)
+
+    async def _try(self, held: Held, leave: Leave, some: Some, first: int) -> tuple[Sequence[Outcome], str]:
+        """What became of the items; and where that is not known yet, the code of what is waited for.
+
+        Raises:
+            _OverError: the import may not go on.
+            CallerError: `quota_exceeded`.
+        """
+        snapshot = self.catalog.current
+        if not snapshot.is_read or self.catalog.is_stale():
+            return (), "store_unavailable"
+        failure = leave.refusal(snapshot, self.clock())
+        if failure is not None:
+            raise _OverError(failure)
+        items = name_generated(some.items, held.job, snapshot, first=first)
+        with leave.quota(snapshot, self.quotas, len(items)) as entry:
+            outcomes = await self.ingress.accept(leave.submission(items))
+            failed = next((one for one in outcomes if isinstance(one, Failed)), None)
+            # What could not be taken is asked for again, and counts once.
+            entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
+        return outcomes, "" if failed is None else failed.code
 
     @asynccontextmanager
     async def _turn_of(self, held: Held) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -17,6 +18,7 @@ from gateway.imports.worker import Accepts, Importer
 from gateway.ingress.accept import Submission
 from gateway.ingress.outcome import Outcome
 from gateway.ingress.quota import DAY_MS
+from partners import onboarding
 from schemas.schema import Schema
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import KilledError, lines, working
@@ -273,6 +275,31 @@ async def test_imports_of_several_partners_take_turns_and_those_of_one_their_ord
     # In their order, each item of the second is a repeat of one of the first.
     assert (ends[1].counts.accepted, ends[1].counts.duplicates) == (0, 3)
     assert (seen.most, seen.seen) == (1, {"acme": 3, "globex": 2})
+
+
+async def test_who_is_suspended_while_the_turn_is_another_s_sends_nothing_more(stand: Stand) -> None:
+    parts = stand.house.world.parts
+    await stand.house.world.apply(CONTRACTS.replace("{slug}", "late"), slug="late")
+    await stand.house.issue("late", "partner", "late")
+    long = await stand.send(lines(range(3), "turn"))
+    waiting = await stand.send(lines(range(3)), "late")
+
+    class Slow(Watched):
+        async def accept(self, submission: Submission) -> Sequence[Outcome]:
+            if submission.partner == "acme":
+                await stand.until(waiting, lambda one: one.state == "running")
+                await asyncio.sleep(0.3)
+                work = partial(onboarding.set_partner_state, slug="late", state="suspended")
+                await parts.ground.database.write(work)
+                await parts.catalog.follow()
+            return await super().accept(submission)
+
+    slow = Slow(stand.importer.ingress)
+    async with working(replace(stand.importer, ingress=slow)):
+        ends = [await stand.ended(one) for one in (long, waiting)]
+    assert (ends[0].state, slow.seen["late"]) == ("done", 0)
+    assert ends[1].error is not None
+    assert ends[1].error.code == "partner_suspended"
 
 
 @pytest.mark.parametrize("step", ["import.5.worked", "import.6.settled"])
