@@ -30,7 +30,9 @@ RENEWING_MS: Final = RECEIVING_MS // 4
 SLICE_BYTES: Final = 256 * 1024
 """What is worked on at a time: others have the loop in between."""
 
-_MOST_AT_ONCE: Final = 16
+MOST_AT_ONCE: Final = 16
+"""Bodies that one process receives."""
+
 _RESERVE_BYTES: Final = 256 * 2**20
 """Free room that imports leave to everything else."""
 
@@ -71,16 +73,22 @@ class Intake:
             CallerError: `limit_reached`, `state_conflict`.
             AwayError: too many are being received, or there is no room.
         """
-        if self.open >= _MOST_AT_ONCE:
-            raise OverloadedError(f"{_MOST_AT_ONCE} imports are being received by this process already")
+        if self.open >= MOST_AT_ONCE:
+            raise OverloadedError(f"{MOST_AT_ONCE} imports are being received by this process already")
         self.verify_room(announced)
         text = base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
         import_id, now = f"imp_{text}", self.clock()
 
-        known = await self.database.write(
-            lambda session: store.begin(session, import_id, wish, now=now, lease_ms=RECEIVING_MS)
-        )
-        self.step("import.1.begun")
+        # Before anybody else is asked: those that begin meanwhile count it.
+        self.open += 1
+        try:
+            known = await self.database.write(
+                lambda session: store.begin(session, import_id, wish, now=now, lease_ms=RECEIVING_MS)
+            )
+            self.step("import.1.begun")
+        except BaseException:
+            self.open -= 1
+            raise
         return Upload(self, import_id, wish, match, known)
 
     def verify_room(self, wanted: int) -> None:
@@ -115,7 +123,6 @@ class Upload:
         self._is_kept = False
         self._heard_at = intake.clock()
         self._digest = hashlib.sha256(json.dumps([wish.event_type, wish.media_type]).encode() + b"\x00")
-        intake.open += 1
 
     async def feed(self, data: bytes) -> None:
         """Take more of the body, and keep what is whole of it.

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from gateway.errors import OverloadedError
 from gateway.imports import store
-from gateway.imports.intake import RENEWING_MS
+from gateway.imports.intake import MOST_AT_ONCE, RENEWING_MS, Upload
 from gateway.imports.job import NDJSON, Import, Sender, Wish
 from gateway.imports.results import Result
 from gateway.imports.sweep import sweep
@@ -172,6 +173,20 @@ async def test_killed_while_a_body_is_received_there_is_a_job_only_once_all_of_i
     async with working(stand.importer):
         assert (await stand.ended(jobs[0].id)).counts.accepted == 3
     assert await stand.records("halved") == 3
+
+
+async def test_those_that_begin_at_once_count_each_other(stand: Stand) -> None:
+    intake = replace(stand.house.world.parts.intake)
+    sender = Sender("api_key", stand.house.credentials["globex"].id)
+    wish = Wish("globex", "inbound", "order.placed", NDJSON, sender, dry_run=False)
+    intake.open = MOST_AT_ONCE - 1
+    begun = await asyncio.gather(*(intake.begin(wish, no_file) for _ in range(2)), return_exceptions=True)
+    uploads = [one for one in begun if isinstance(one, Upload)]
+    assert [type(one) for one in begun] == [Upload, OverloadedError]
+    assert intake.open == MOST_AT_ONCE
+    for one in uploads:
+        await one.close()
+    assert intake.open == MOST_AT_ONCE - 1
 
 
 async def test_a_body_that_comes_slowly_stays_ours_though_no_piece_of_it_is_whole(stand: Stand) -> None:
