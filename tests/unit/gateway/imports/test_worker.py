@@ -10,14 +10,14 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from gateway.errors import OverloadedError
-from gateway.imports import store
+from gateway.imports import store, worker
 from gateway.imports.intake import MOST_AT_ONCE, RENEWING_MS, Upload
 from gateway.imports.job import NDJSON, Import, Sender, Wish
 from gateway.imports.results import Result
 from gateway.imports.sweep import sweep
 from gateway.imports.worker import Accepts, Importer
 from gateway.ingress.accept import Submission
-from gateway.ingress.outcome import Outcome
+from gateway.ingress.outcome import Failed, Outcome
 from gateway.ingress.quota import DAY_MS
 from partners import onboarding
 from schemas.schema import Schema
@@ -290,6 +290,25 @@ async def test_imports_of_several_partners_take_turns_and_those_of_one_their_ord
     # In their order, each item of the second is a repeat of one of the first.
     assert (ends[1].counts.accepted, ends[1].counts.duplicates) == (0, 3)
     assert (seen.most, seen.seen) == (1, {"acme": 3, "globex": 2})
+
+
+async def test_those_that_wait_keep_nobody_else_s_waiting_however_many_they_are(stand: Stand) -> None:
+    class Choosy(Watched):
+        async def accept(self, submission: Submission) -> Sequence[Outcome]:
+            if submission.partner == "globex":
+                return await super().accept(submission)
+            return [Failed("broker_unavailable", "not yet")] * len(submission.items)
+
+    slugs = ("acme", "halved", "made", "rated")
+    assert len(slugs) == worker.MOST_AT_ONCE
+    waiting = [await stand.send(lines(range(3), "wait"), slug) for slug in slugs]
+    other = await stand.send(lines(range(3), "wait"), "globex")
+    async with working(replace(stand.importer, ingress=Choosy(stand.importer.ingress))):
+        done = await stand.ended(other)
+        for one in waiting:
+            work = partial(store.cancel, import_id=one, now=NOW)
+            await stand.house.world.parts.ground.database.write(work)
+    assert (done.state, done.counts.accepted) == ("done", 3)
 
 
 async def test_who_is_suspended_while_the_turn_is_another_s_sends_nothing_more(stand: Stand) -> None:
