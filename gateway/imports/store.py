@@ -202,13 +202,13 @@ def lease(session: Session, owner: str, *, lease_ms: int, but: frozenset[str] = 
     query = select(col(ImportRow.id), *key, col(ImportRow.lease_until)).where(
         col(ImportRow.state).in_(("waiting", "running"))
     )
-    seen: set[tuple[str, str]] = set()
-    for import_id, partner, direction, until in session.execute(
-        query.order_by(col(ImportRow.created_at), col(ImportRow.id))
-    ).all():
+    rows = session.execute(query.order_by(col(ImportRow.created_at), col(ImportRow.id))).all()
+    # One whose body took long may be older than the one at work.
+    seen = {(one.partner, one.direction) for one in rows if one.lease_until >= now or one.id in but}
+    for import_id, partner, direction, _ in rows:
         is_oldest = (partner, direction) not in seen
         seen.add((partner, direction))
-        if not is_oldest or until >= now or import_id in but:
+        if not is_oldest:
             continue
         row = _locked(session, import_id, skip=True)
         if row is None or row.lease_until >= now or row.state not in {"waiting", "running"}:

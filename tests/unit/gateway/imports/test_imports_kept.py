@@ -129,7 +129,12 @@ def test_a_partner_s_imports_are_taken_one_after_the_other(database: Database) -
         first, other = leased(session), leased(session)
         assert (first.job.id, other.job.id) == ("imp_b", "imp_c")
         assert store.lease(session, "them", lease_ms=LEASE_MS) is None
+        made(session, "imp_slow", now=NOW - 1)
+        assert store.lease(session, "them", lease_ms=LEASE_MS) is None
         store.end(session, first, Failure("internal", "x"), now=NOW)
+        slow = leased(session)
+        assert slow.job.id == "imp_slow"
+        store.end(session, slow, None, now=NOW)
         assert leased(session).job.id == "imp_a"
         assert not store.has_work(session)
         store.expire_leases(session)
