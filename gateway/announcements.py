@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session, col
 
 from gateway.database import clock
 from gateway.rows import AnnouncementRow
-
-MOST: Final = 500
-"""Rows that one look reads."""
 
 AT_ONCE: Final = 50
 """Rows that are taken together: all are to be published within their lease."""
@@ -56,15 +53,13 @@ def is_any(session: Session) -> bool:
 def take(session: Session, lease_ms: int) -> Mapping[int, Announcement]:
     """Take the oldest of each partner, where nobody has it: later ones wait, so that they keep their order.
 
-    By number. What is taken is the taker's alone for so long.
+    By number. What is taken is the taker's alone for so long. Those that have to wait keep nobody else's.
     """
-    now = clock(session)
-    rows = select(AnnouncementRow).order_by(col(AnnouncementRow.number)).limit(MOST)
-    first: dict[str, AnnouncementRow] = {}
-    for row in session.execute(rows).scalars():
-        first.setdefault(row.partner, row)
+    now, until = clock(session), col(AnnouncementRow.until)
+    oldest = select(func.min(col(AnnouncementRow.number))).group_by(col(AnnouncementRow.partner))
+    rows = select(AnnouncementRow).where(col(AnnouncementRow.number).in_(oldest), until <= now)
     taken: dict[int, Announcement] = {}
-    for row in list(first.values())[:AT_ONCE]:
+    for row in session.execute(rows.order_by(col(AnnouncementRow.number)).limit(AT_ONCE)).scalars().all():
         number = row.number or 0
         mine = update(AnnouncementRow).where(col(AnnouncementRow.number) == number)
         mine = mine.where(col(AnnouncementRow.until) <= now).values(until=now + lease_ms)

@@ -6,7 +6,7 @@ shown to the versions that the contract is to accept. What is told of a refusal 
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -18,7 +18,7 @@ from gateway.administration.newest import SECONDS, Shelf, read_newest
 from gateway.broker.port import Broker, BrokerError, Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version, pointers_of
-from gateway.record import Unreadable, decode_record
+from gateway.record import Envelope, decode_record
 from partners.contract import SECTIONS, Direction, Line
 from partners.partner import Partner
 from schemas import registry
@@ -28,6 +28,9 @@ from schemas.errors import DatumError, JsonTextError
 
 MOST_FAULTS: Final = 5
 """Kinds of faults that are told of one type."""
+
+TRYING_SECONDS: Final = 5.0
+"""For the events of one topic; beyond it only the one at hand is tried to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,12 @@ def trials(
 
 
 async def look_back(
-    broker: Broker, snapshot: Snapshot, partner: Partner, wanted: Sequence[Trial]
+    broker: Broker,
+    snapshot: Snapshot,
+    partner: Partner,
+    wanted: Sequence[Trial],
+    *,
+    trying_seconds: float = TRYING_SECONDS,
 ) -> tuple[Recorded, ...]:
     """Try the newest events of each line. A broker that is away is told, and is no error."""
     found: list[Recorded] = []
@@ -106,7 +114,8 @@ async def look_back(
             found += [_unseen(one, str(error)) for one in chosen]
             continue
         channels = [snapshot.channel(partner.slug, one.event_type, direction) for one in chosen]
-        work = partial(_try_all, chosen, channels, reads)
+        until = ticks() + trying_seconds
+        work = partial(_try_all, chosen, channels, reads, partial(_is_before, ticks, until))
         # On a thread: a fault is looked for in every version, which takes a millisecond a kilobyte.
         found += await asyncio.get_running_loop().run_in_executor(None, work)
     return tuple(found)
@@ -139,37 +148,68 @@ def _unseen(trial: Trial, reason: str) -> Recorded:
     return Recorded(SECTIONS[trial.direction], trial.event_type, reason=reason)
 
 
+def _is_before(ticks: Callable[[], float], until: float) -> bool:
+    return ticks() < until
+
+
 def _try_all(
-    chosen: Sequence[Trial], channels: Sequence[Channel | None], reads: Sequence[Read]
+    chosen: Sequence[Trial],
+    channels: Sequence[Channel | None],
+    reads: Sequence[Read],
+    has_time: Callable[[], bool],
 ) -> list[Recorded]:
-    return [_try(trial, channel, reads) for trial, channel in zip(chosen, channels, strict=True)]
+    """Try each event once, the newest first, as long as there is time."""
+    tallies = {
+        trial.event_type: _Tally(trial, channel)
+        for trial, channel in zip(chosen, channels, strict=True)
+        if channel is not None
+    }
+    is_whole = True
+    for read in reversed(reads):
+        if not has_time():
+            is_whole = False
+            break
+        envelope = decode_record(read.record)
+        if isinstance(envelope, Envelope) and envelope.receipt is not None:
+            tally = tallies.get(envelope.attributes.get("type", ""))
+            if tally is not None:
+                tally.add(envelope)
+    return [_told(one, tallies.get(one.event_type), is_whole=is_whole) for one in chosen]
 
 
-def _try(trial: Trial, channel: Channel | None, reads: Sequence[Read]) -> Recorded:
-    if channel is None:
-        return _unseen(trial, "this process has not heard of the type yet")
-    checked = refused = 0
-    faults: Counter[tuple[str, str]] = Counter()
-    for read in reads:
-        written = _written(read, channel)
+@dataclass(slots=True)
+class _Tally:
+    """What was found of a type so far."""
+
+    trial: Trial
+    channel: Channel
+    checked: int = 0
+    refused: int = 0
+    faults: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, envelope: Envelope) -> None:
+        """Try an event of it."""
+        written = _written(envelope, self.channel)
         if written is None:
-            continue
-        checked += 1
-        found = _refusal(trial.versions, *written)
+            return
+        self.checked += 1
+        found = _refusal(self.trial.versions, *written)
         if found is not None:
-            refused += 1
-            faults.update(found)
-    told = tuple(Failing(*place, count) for place, count in faults.most_common(MOST_FAULTS))
-    return Recorded(SECTIONS[trial.direction], trial.event_type, checked, refused, told)
+            self.refused += 1
+            self.faults.update(found)
 
 
-def _written(read: Read, channel: Channel) -> tuple[Version, bytes] | None:
-    """An event of this line that has a receipt, and the JSON that its sender would write; None: another."""
-    envelope = decode_record(read.record)
-    if isinstance(envelope, Unreadable) or envelope.receipt is None:
-        return None
-    if envelope.attributes.get("type") != channel.event_type or envelope.schema is None:
-        return None
+def _told(trial: Trial, tally: _Tally | None, *, is_whole: bool) -> Recorded:
+    if tally is None:
+        return _unseen(trial, "this process has not heard of the type yet")
+    if not (tally.checked or is_whole):
+        return _unseen(trial, "others on the topic took too long to try")
+    told = tuple(Failing(*place, count) for place, count in tally.faults.most_common(MOST_FAULTS))
+    return Recorded(SECTIONS[trial.direction], trial.event_type, tally.checked, tally.refused, told)
+
+
+def _written(envelope: Envelope, channel: Channel) -> tuple[Version, bytes] | None:
+    """The JSON that the sender of an event of this line would write, and the version that it has."""
     for one in channel.readable():
         if envelope.schema == (one.schema.guid if isinstance(envelope.schema, UUID) else one.schema_id):
             try:

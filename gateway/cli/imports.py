@@ -218,6 +218,11 @@ def _in_words(document: dict[str, Any]) -> str:
 def _opened(text: str, event_type: str | None) -> _File:
     path = Path(text.removeprefix("@"))
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # Read for its digest, a pipe would have nothing left to send, or nobody to open it again.
+            raise UsageError(
+                f"the file {path} cannot be read twice, as it has to be: write it to a disk first"
+            )
         with path.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
             size = os.fstat(source.fileno()).st_size

@@ -147,16 +147,22 @@ async def list_results(call: Call) -> Response:
 async def cancel_import(call: Call) -> Response:
     """End an import where it is. What was taken of it stays taken. A dry run ends none."""
     found = await _find(call)
-    if not found.is_open and found.state != "cancelled":
-        text = f"The import has ended already: it is {found.state}."
-        raise CallerError("state_conflict", text)
+    _verify_cancellable(found)
     if flag(call.query, "dry_run"):
         return json_response({**import_item(call, found), "state": "cancelled"})
     now = call.doors.clock()
     ended = await call.doors.database.write(lambda session: store.cancel(session, found.id, now=now))
     if ended is None:
         raise not_found()
+    # It may have come to its end just before.
+    _verify_cancellable(ended)
     return json_response(import_item(call, ended))
+
+
+def _verify_cancellable(found: Import) -> None:
+    if not found.is_open and found.state != "cancelled":
+        text = f"The import has ended already: it is {found.state}."
+        raise CallerError("state_conflict", text)
 
 
 def _wish(call: Call, headers: Mapping[str, str]) -> Wish:

@@ -24,10 +24,15 @@ from schemas.schema import Schema
 RECEIVING_MS: Final = 120_000
 """A body of which nothing came for so long was given up."""
 
+RENEWING_MS: Final = RECEIVING_MS // 4
+"""A body that comes slowly is kept ours so often, though no piece of it is whole."""
+
 SLICE_BYTES: Final = 256 * 1024
 """What is worked on at a time: others have the loop in between."""
 
-_MOST_AT_ONCE: Final = 16
+MOST_AT_ONCE: Final = 16
+"""Bodies that one process receives."""
+
 _RESERVE_BYTES: Final = 256 * 2**20
 """Free room that imports leave to everything else."""
 
@@ -68,16 +73,22 @@ class Intake:
             CallerError: `limit_reached`, `state_conflict`.
             AwayError: too many are being received, or there is no room.
         """
-        if self.open >= _MOST_AT_ONCE:
-            raise OverloadedError(f"{_MOST_AT_ONCE} imports are being received by this process already")
+        if self.open >= MOST_AT_ONCE:
+            raise OverloadedError(f"{MOST_AT_ONCE} imports are being received by this process already")
         self.verify_room(announced)
         text = base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
         import_id, now = f"imp_{text}", self.clock()
 
-        known = await self.database.write(
-            lambda session: store.begin(session, import_id, wish, now=now, lease_ms=RECEIVING_MS)
-        )
-        self.step("import.1.begun")
+        # Before anybody else is asked: those that begin meanwhile count it.
+        self.open += 1
+        try:
+            known = await self.database.write(
+                lambda session: store.begin(session, import_id, wish, now=now, lease_ms=RECEIVING_MS)
+            )
+            self.step("import.1.begun")
+        except BaseException:
+            self.open -= 1
+            raise
         return Upload(self, import_id, wish, match, known)
 
     def verify_room(self, wanted: int) -> None:
@@ -110,8 +121,8 @@ class Upload:
         self._size = 0
         self._schema_id: int | None = None
         self._is_kept = False
+        self._heard_at = intake.clock()
         self._digest = hashlib.sha256(json.dumps([wish.event_type, wish.media_type]).encode() + b"\x00")
-        intake.open += 1
 
     async def feed(self, data: bytes) -> None:
         """Take more of the body, and keep what is whole of it.
@@ -174,7 +185,9 @@ class Upload:
         if self._splitter.items > self._intake.limits.items:
             text = f"An import may hold {self._intake.limits.items} events (a limit of the gateway)."
             raise CallerError("body_too_large", text)
-        if pieces:
+        now = self._intake.clock()
+        if pieces or now - self._heard_at >= RENEWING_MS:
+            self._heard_at = now
             self._intake.verify_room(sum(len(one.raw) for one in pieces))
             await self._intake.database.write(
                 lambda session: store.keep(session, self._id, pieces, lease_ms=RECEIVING_MS)

@@ -74,11 +74,14 @@ def begin(session: Session, import_id: str, wish: Wish, *, now: int, lease_ms: i
     mine = (col(ImportRow.partner) == wish.partner, col(ImportRow.direction) == wish.direction)
     if wish.key is not None:
         known = select(ImportRow).where(*mine, col(ImportRow.idempotency_key) == wish.key).options(_LIGHT)
+        known = known.execution_options(populate_existing=True)
         row = session.execute(known).scalar_one_or_none()
+        if row is not None and row.state == "receiving":
+            # Not where it became whole just now: that was promised to be kept.
+            forget(session, row.id)
+            row = session.execute(known).scalar_one_or_none()
         if row is not None and row.state != "receiving":
             return from_row(row)
-        if row is not None:
-            session.execute(delete(ImportRow).where(col(ImportRow.id) == row.id))
     until = clock(session)
     receiving = col(ImportRow.state) == "receiving"
     alive = or_(~receiving, col(ImportRow.lease_until) > until)
@@ -168,10 +171,15 @@ def page(
 
 
 def cancel(session: Session, import_id: str, *, now: int) -> Import | None:
-    """End an import that has not ended, and show it as it is then. Whoever works on it hears of it soon."""
+    """End an import that has not ended, and show it as it is then. Whoever works on it hears of it soon.
+
+    The key of one whose body is not whole is free again: no body could be compared with what is here of it.
+    """
     row = _locked(session, import_id)
     if row is None:
         return None
+    if row.state == "receiving":
+        session.execute(_of(import_id).values(idempotency_key=None))
     if row.state in OPEN:
         session.execute(_of(import_id).values(state="cancelled", ended_at=now, waits_for=None))
     return find(session, import_id)
@@ -194,13 +202,13 @@ def lease(session: Session, owner: str, *, lease_ms: int, but: frozenset[str] = 
     query = select(col(ImportRow.id), *key, col(ImportRow.lease_until)).where(
         col(ImportRow.state).in_(("waiting", "running"))
     )
-    seen: set[tuple[str, str]] = set()
-    for import_id, partner, direction, until in session.execute(
-        query.order_by(col(ImportRow.created_at), col(ImportRow.id))
-    ).all():
+    rows = session.execute(query.order_by(col(ImportRow.created_at), col(ImportRow.id))).all()
+    # One whose body took long may be older than the one at work.
+    seen = {(one.partner, one.direction) for one in rows if one.lease_until >= now or one.id in but}
+    for import_id, partner, direction, _ in rows:
         is_oldest = (partner, direction) not in seen
         seen.add((partner, direction))
-        if not is_oldest or until >= now or import_id in but:
+        if not is_oldest:
             continue
         row = _locked(session, import_id, skip=True)
         if row is None or row.lease_until >= now or row.state not in {"waiting", "running"}:

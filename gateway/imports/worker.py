@@ -10,9 +10,9 @@ long as the step took; of a partner's rate, half at most.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -36,7 +36,10 @@ T = TypeVar("T")
 
 STEP_BYTES: Final = 1024 * 1024
 MOST_AT_ONCE: Final = 4
-"""Imports that one process works on; their steps take turns."""
+"""Imports that one process works on; their steps take turns. Those that wait are not counted."""
+
+MOST_HELD: Final = 32
+"""Imports that one process has, a piece of each, those that wait too."""
 
 _LOOK_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 30.0
@@ -88,6 +91,7 @@ class Importer:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _free_at: float = field(default=0.0, init=False)
     _mine: set[str] = field(default_factory=set, init=False)
+    _waiting: set[str] = field(default_factory=set, init=False)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="imports"), init=False, repr=False
     )
@@ -112,7 +116,8 @@ class Importer:
         self.wake.set()
 
     async def _lease(self) -> Held | None:
-        if len(self._mine) >= MOST_AT_ONCE or not await self.database.read(store.has_work):
+        is_full = len(self._mine) >= MOST_HELD or len(self._mine - self._waiting) >= MOST_AT_ONCE
+        if is_full or not await self.database.read(store.has_work):
             return None
         mine = frozenset(self._mine)
         held = await self.database.write(
@@ -179,7 +184,8 @@ class Importer:
             await self._settle(held, Advance(done, counts, results.pack(outcomes), used_up))
             done = after
             taken = asyncio.get_running_loop().time() - began
-            await self._pause(leave.rest_seconds(self.catalog.current, counts.done) - taken)
+            with self._apart(held):
+                await self._pause(leave.rest_seconds(self.catalog.current, counts.done) - taken)
         return done
 
     async def _settle(self, held: Held, advance: Advance) -> None:
@@ -192,30 +198,40 @@ class Importer:
         """What became of the items; until that is known, or the import may not go on, it is waited for."""
         wait = _FIRST_WAIT_SECONDS
         while True:
-            snapshot = self.catalog.current
-            if not snapshot.is_read or self.catalog.is_stale():
-                await self._wait(held, "store_unavailable", wait)
-                continue
-            failure = leave.refusal(snapshot, self.clock())
-            if failure is not None:
-                raise _OverError(failure)
-            items = name_generated(some.items, held.job, snapshot, first=first)
-            seconds, code = wait, ""
+            seconds = wait
             try:
-                # The turn first: what the quota holds back meanwhile is not there for live traffic.
+                # The turn first: what the quota holds back meanwhile is not there for live traffic, and who
+                # was revoked while it was waited for sends nothing more.
                 async with self._turn_of(held):
-                    with leave.quota(snapshot, self.quotas, len(items)) as entry:
-                        outcomes = await self.ingress.accept(leave.submission(items))
-                        failed = next((one for one in outcomes if isinstance(one, Failed)), None)
-                        code = "" if failed is None else failed.code
-                        # What could not be taken is asked for again, and counts once.
-                        entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
+                    outcomes, code = await self._try(held, leave, some, first)
             except CallerError as error:
                 code, seconds = error.code, min(leave.seconds_of(error), self.longest_wait_seconds)
             if not code:
                 return outcomes
-            await self._wait(held, code, seconds)
+            with self._apart(held):
+                await self._wait(held, code, seconds)
             wait = min(2 * wait, self.longest_wait_seconds)
+
+    async def _try(self, held: Held, leave: Leave, some: Some, first: int) -> tuple[Sequence[Outcome], str]:
+        """What became of the items; and where that is not known yet, the code of what is waited for.
+
+        Raises:
+            _OverError: the import may not go on.
+            CallerError: `quota_exceeded`.
+        """
+        snapshot = self.catalog.current
+        if not snapshot.is_read or self.catalog.is_stale():
+            return (), "store_unavailable"
+        failure = leave.refusal(snapshot, self.clock())
+        if failure is not None:
+            raise _OverError(failure)
+        items = name_generated(some.items, held.job, snapshot, first=first)
+        with leave.quota(snapshot, self.quotas, len(items)) as entry:
+            outcomes = await self.ingress.accept(leave.submission(items))
+            failed = next((one for one in outcomes if isinstance(one, Failed)), None)
+            # What could not be taken is asked for again, and counts once.
+            entry.spend(*((len(items), some.size) if failed is None else (0, 0)))
+        return outcomes, "" if failed is None else failed.code
 
     @asynccontextmanager
     async def _turn_of(self, held: Held) -> AsyncIterator[None]:
@@ -235,6 +251,15 @@ class Importer:
             self._free_at = loop.time() + min(loop.time() - began, _LONGEST_REST_SECONDS)
         finally:
             self._turn.release()
+
+    @contextmanager
+    def _apart(self, held: Held) -> Iterator[None]:
+        """While it waits, for a day's quota perhaps, others are worked on in its place."""
+        self._waiting.add(held.job.id)
+        try:
+            yield
+        finally:
+            self._waiting.discard(held.job.id)
 
     async def _renew(self, held: Held, waits_for: str | None) -> None:
         state = await self.database.write(lambda session: store.renew(session, held, waits_for))

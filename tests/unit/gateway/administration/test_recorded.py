@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
-from gateway.administration.recorded import Failing, Recorded, plain_pointer
+from gateway.administration.recorded import Failing, Recorded, Trial, look_back, plain_pointer
 from gateway.ingress.outcome import Accepted
 from schemas.schema import parse_schema
 from tests.unit.gateway.ingress.brokers import WilfulBroker
@@ -98,6 +98,24 @@ async def test_a_broker_that_is_away_is_told_and_stops_no_plan(tmp_path: Path) -
     assert [one.reason for one in outcome.recorded] == ["the broker is away"] * 2
     assert "? sends order.placed  recorded events could not be looked at: the broker is away" in outcome.plan
     assert outcome.changed
+
+
+async def test_events_that_take_too_long_to_try_are_told_and_hold_up_no_plan(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply(STRICT)
+        await send(world, order(1))
+        snapshot = world.parts.catalog.current
+        partner, channel = (
+            snapshot.directory.partner("acme"),
+            snapshot.channel("acme", "order.placed", "inbound"),
+        )
+        assert partner is not None
+        assert channel is not None
+        wanted = (Trial("inbound", "order.placed", channel.versions),)
+        (late,) = await look_back(world.parts.broker, snapshot, partner, wanted, trying_seconds=0)
+        (whole,) = await look_back(world.parts.broker, snapshot, partner, wanted)
+    assert late.reason == "others on the topic took too long to try"
+    assert (whole.reason, whole.checked) == ("", 1)
 
 
 FREE = parse_schema(

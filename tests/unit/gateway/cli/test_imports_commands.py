@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 
@@ -89,6 +90,14 @@ def test_a_file_that_cannot_be_read_is_told(shell: Shell, name: str) -> None:
     ended = shell.run("import", str(shell.folder / name), "order.placed")
     assert ended.code == Exit.USAGE
     assert "cannot be read" in ended.err
+
+
+def test_a_pipe_is_refused_and_nobody_waits_for_it(shell: Shell) -> None:
+    pipe = shell.folder / "orders.ndjson"
+    os.mkfifo(pipe)
+    ended = shell.run("import", str(pipe), "order.placed")
+    assert ended.code == Exit.USAGE
+    assert "cannot be read twice" in ended.err
 
 
 def item(**members: object) -> httpx.Response:

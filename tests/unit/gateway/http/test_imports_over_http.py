@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from gateway.errors import CallerError
 from gateway.imports.intake import Limits
@@ -300,6 +301,30 @@ async def test_few_imports_are_open_at_once_and_a_cancelled_one_makes_room(
     for number in (0, 1):
         cancelled = (await client.get(paths[number])).json()
         assert (cancelled["state"], cancelled["done"]) == ("cancelled", 0)
+
+
+async def test_one_that_ends_while_it_is_cancelled_is_not_said_to_be_cancelled(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    path = (await client.post(ORDERS, content=lines([1]), headers=NDJSON)).headers["location"]
+    times: list[int] = []
+
+    def clock() -> int:
+        times.append(doors.clock())
+        if len(times) > 1:
+            # The request was let in, and the import found open.
+            with doors.database.begin() as session:
+                ends = text("UPDATE gateway_import SET state = 'done', ended_at = 1 WHERE id = :id")
+                session.execute(ends, {"id": path.rsplit("/", 1)[1]})
+        return times[-1]
+
+    doors, house.doors = house.doors, replace(house.doors, clock=clock)
+    try:
+        async with house.client("acme") as other:
+            late = await other.delete(path)
+    finally:
+        house.doors = doors
+    assert (late.status_code, late.json()["code"]) == (409, "state_conflict")
 
 
 async def test_the_list_is_newest_first_page_by_page(client: httpx.AsyncClient) -> None:

@@ -101,6 +101,22 @@ async def test_every_kind_of_change_takes_a_key(house: House) -> None:
             assert (again.json(), again.headers.get("etag")) == (first.json(), first.headers.get("etag"))
 
 
+async def test_a_contract_that_was_in_force_is_answered_alike_and_not_applied_again(house: House) -> None:
+    path = "/v1/partners/acme/contract"
+    async with house.client("operator") as client:
+        shown = (await client.get(path)).json()
+        body = {"contract": shown["contract"], "files": shown["files"]}
+        other = {**body, "contract": body["contract"] + "contacts: {technical: a@acme.example}\n"}
+        first = await client.put(path, json=body, headers=KEY)
+        assert (await client.put(path, json=other)).json()["changed"]
+        again = await client.put(path, json=body, headers=KEY)
+        in_force = (await client.get(path)).json()["contract"]
+    assert (first.status_code, first.json()["changed"]) == (200, False)
+    assert (again.status_code, again.headers.get("idempotent-replayed")) == (200, "true")
+    assert (again.json(), again.headers["etag"]) == (first.json(), first.headers["etag"])
+    assert in_force == other["contract"]
+
+
 async def test_what_is_no_key_is_refused(house: House) -> None:
     wrong = [[""], ['""'], ["x" * 257], ["a\x7fb"], ["a", "b"]]
     async with house.client("acme") as client:

@@ -1,8 +1,10 @@
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.orm import ORMExecuteState
 from sqlmodel import Session
 
 from gateway.database import Database
@@ -15,6 +17,7 @@ from gateway.imports.sweep import sweep
 from gateway.ingress.outcome import First, Outcome, Refused, Valid
 from gateway.origin_evidence import Origin
 from schemas.fault import Fault
+from tests.postgres_server import PostgresServer
 
 NOW = 1_795_353_600_000
 LEASE_MS = 60_000
@@ -126,7 +129,12 @@ def test_a_partner_s_imports_are_taken_one_after_the_other(database: Database) -
         first, other = leased(session), leased(session)
         assert (first.job.id, other.job.id) == ("imp_b", "imp_c")
         assert store.lease(session, "them", lease_ms=LEASE_MS) is None
+        made(session, "imp_slow", now=NOW - 1)
+        assert store.lease(session, "them", lease_ms=LEASE_MS) is None
         store.end(session, first, Failure("internal", "x"), now=NOW)
+        slow = leased(session)
+        assert slow.job.id == "imp_slow"
+        store.end(session, slow, None, now=NOW)
         assert leased(session).job.id == "imp_a"
         assert not store.has_work(session)
         store.expire_leases(session)
@@ -146,6 +154,44 @@ def test_a_key_finds_the_import_that_has_it_once_its_body_is_here(database: Data
         assert (known.id, known.fingerprint) == ("imp_b", BODY.fingerprint)
         other = replace(keyed, partner="globex")
         assert store.begin(session, "imp_d", other, now=NOW, lease_ms=LEASE_MS) is None
+
+
+@pytest.mark.postgres
+def test_a_body_that_becomes_whole_while_its_sender_begins_anew_is_found_and_not_forgotten(
+    postgres_server: PostgresServer,
+) -> None:
+    keyed = replace(WISH, key="k")
+    with postgres_server.database() as url, closing(Database(url)) as here, closing(Database(url)) as there:
+        with here.begin() as session:
+            store.begin(session, "imp_a", keyed, now=NOW, lease_ms=LEASE_MS)
+        with there.begin() as session:
+
+            def finish(state: ORMExecuteState) -> None:
+                if state.is_delete:
+                    with here.begin() as other:
+                        store.take(other, "imp_a", BODY)
+
+            event.listen(session, "do_orm_execute", finish)
+            known = store.begin(session, "imp_b", keyed, now=NOW, lease_ms=LEASE_MS)
+        with here.begin() as session:
+            assert store.find(session, "imp_a") == known
+    assert known is not None
+    assert known.state == "waiting"
+
+
+def test_a_body_that_was_cancelled_before_it_was_whole_leaves_its_key_to_another_try(
+    database: Database,
+) -> None:
+    keyed = replace(WISH, key="k")
+    with database.begin() as session:
+        store.begin(session, "imp_a", keyed, now=NOW, lease_ms=LEASE_MS)
+        store.cancel(session, "imp_a", now=NOW)
+        assert store.begin(session, "imp_b", keyed, now=NOW, lease_ms=LEASE_MS) is None
+        store.take(session, "imp_b", BODY)
+        store.cancel(session, "imp_b", now=NOW)
+        known = store.begin(session, "imp_c", keyed, now=NOW, lease_ms=LEASE_MS)
+        assert known is not None
+        assert (known.id, known.state) == ("imp_b", "cancelled")
 
 
 def test_bodies_that_came_no_further_count_no_more_and_are_swept(database: Database) -> None:

@@ -1,6 +1,9 @@
 import json
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -73,6 +76,26 @@ def test_lines_are_those_of_a_batch_however_they_arrive(
     assert isinstance(whole, Reading)
     assert splitter.items == len(whole.items)
     assert drafts(job_of(NDJSON), pieces) == [one.content.raw for one in whole.items]
+
+
+def test_nothing_of_a_piece_is_read_before_its_items_are_asked_for() -> None:
+    """Whoever makes them has the loop; they are taken on a thread."""
+    coming = SimpleNamespace(number=0, first=0, count=2, line=1, offset=0)
+    items = Items(job_of(NDJSON), cast("Piece", coming), LIMITS, start=1)
+    coming.raw = b"1\n2\n"
+    assert [one.content.raw for one in items.take(9, 1_000).items] == [b"2"]
+
+
+def test_of_many_short_lines_only_those_that_are_asked_for_are_held() -> None:
+    piece = Piece(0, 0, 20_000, 1, 0, b"1\n" * 20_000)
+    items = Items(job_of(NDJSON), piece, LIMITS, start=0)
+    tracemalloc.start()
+    try:
+        assert len(items.take(7, 1_000).items) == 7
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20 * len(piece.raw)
 
 
 def test_many_short_lines_are_several_pieces_and_a_long_one_is_one() -> None:

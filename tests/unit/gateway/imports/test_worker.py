@@ -3,17 +3,23 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
-from gateway.imports import store
+from gateway.errors import OverloadedError
+from gateway.imports import store, worker
+from gateway.imports.intake import MOST_AT_ONCE, RENEWING_MS, Upload
 from gateway.imports.job import NDJSON, Import, Sender, Wish
 from gateway.imports.results import Result
+from gateway.imports.sweep import sweep
 from gateway.imports.worker import Accepts, Importer
 from gateway.ingress.accept import Submission
-from gateway.ingress.outcome import Outcome
+from gateway.ingress.outcome import Failed, Outcome
 from gateway.ingress.quota import DAY_MS
+from partners import onboarding
 from schemas.schema import Schema
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import KilledError, lines, working
@@ -169,6 +175,41 @@ async def test_killed_while_a_body_is_received_there_is_a_job_only_once_all_of_i
     assert await stand.records("halved") == 3
 
 
+async def test_those_that_begin_at_once_count_each_other(stand: Stand) -> None:
+    intake = replace(stand.house.world.parts.intake)
+    sender = Sender("api_key", stand.house.credentials["globex"].id)
+    wish = Wish("globex", "inbound", "order.placed", NDJSON, sender, dry_run=False)
+    intake.open = MOST_AT_ONCE - 1
+    begun = await asyncio.gather(*(intake.begin(wish, no_file) for _ in range(2)), return_exceptions=True)
+    uploads = [one for one in begun if isinstance(one, Upload)]
+    assert [type(one) for one in begun] == [Upload, OverloadedError]
+    assert intake.open == MOST_AT_ONCE
+    for one in uploads:
+        await one.close()
+    assert intake.open == MOST_AT_ONCE - 1
+
+
+async def test_a_body_that_comes_slowly_stays_ours_though_no_piece_of_it_is_whole(stand: Stand) -> None:
+    parts, now = stand.house.world.parts, stand.house.world.parts.ground.clock()
+    intake = replace(parts.intake, clock=lambda: now)
+    sender = Sender("api_key", stand.house.credentials["acme"].id)
+    wish = Wish("acme", "inbound", "order.placed", NDJSON, sender, dry_run=False)
+    upload = await intake.begin(wish, no_file)
+    try:
+        for bit in (b'{"order_id":', b'"slow","qty":1}\n'):
+            with parts.ground.database.begin() as session:
+                session.execute(text("UPDATE gateway_import SET lease_until = 1 WHERE state = 'receiving'"))
+            now += RENEWING_MS
+            await upload.feed(bit)
+            await parts.ground.database.write(lambda session: sweep(session, now=NOW, kept_ms=NOW))
+        made, _ = await upload.finish()
+    finally:
+        await upload.close()
+    assert made.total == 1
+    async with working(stand.importer):
+        assert (await stand.ended(made.id)).counts.accepted == 1
+
+
 async def test_what_is_away_is_waited_for_and_is_no_result(stand: Stand) -> None:
     stand.broker.away_ms = 60_000
     import_id = await stand.send(lines(range(3), "away"))
@@ -249,6 +290,50 @@ async def test_imports_of_several_partners_take_turns_and_those_of_one_their_ord
     # In their order, each item of the second is a repeat of one of the first.
     assert (ends[1].counts.accepted, ends[1].counts.duplicates) == (0, 3)
     assert (seen.most, seen.seen) == (1, {"acme": 3, "globex": 2})
+
+
+async def test_those_that_wait_keep_nobody_else_s_waiting_however_many_they_are(stand: Stand) -> None:
+    class Choosy(Watched):
+        async def accept(self, submission: Submission) -> Sequence[Outcome]:
+            if submission.partner == "globex":
+                return await super().accept(submission)
+            return [Failed("broker_unavailable", "not yet")] * len(submission.items)
+
+    slugs = ("acme", "halved", "made", "rated")
+    assert len(slugs) == worker.MOST_AT_ONCE
+    waiting = [await stand.send(lines(range(3), "wait"), slug) for slug in slugs]
+    other = await stand.send(lines(range(3), "wait"), "globex")
+    async with working(replace(stand.importer, ingress=Choosy(stand.importer.ingress))):
+        done = await stand.ended(other)
+        for one in waiting:
+            work = partial(store.cancel, import_id=one, now=NOW)
+            await stand.house.world.parts.ground.database.write(work)
+    assert (done.state, done.counts.accepted) == ("done", 3)
+
+
+async def test_who_is_suspended_while_the_turn_is_another_s_sends_nothing_more(stand: Stand) -> None:
+    parts = stand.house.world.parts
+    await stand.house.world.apply(CONTRACTS.replace("{slug}", "late"), slug="late")
+    await stand.house.issue("late", "partner", "late")
+    long = await stand.send(lines(range(3), "turn"))
+    waiting = await stand.send(lines(range(3)), "late")
+
+    class Slow(Watched):
+        async def accept(self, submission: Submission) -> Sequence[Outcome]:
+            if submission.partner == "acme":
+                await stand.until(waiting, lambda one: one.state == "running")
+                await asyncio.sleep(0.3)
+                work = partial(onboarding.set_partner_state, slug="late", state="suspended")
+                await parts.ground.database.write(work)
+                await parts.catalog.follow()
+            return await super().accept(submission)
+
+    slow = Slow(stand.importer.ingress)
+    async with working(replace(stand.importer, ingress=slow)):
+        ends = [await stand.ended(one) for one in (long, waiting)]
+    assert (ends[0].state, slow.seen["late"]) == ("done", 0)
+    assert ends[1].error is not None
+    assert ends[1].error.code == "partner_suspended"
 
 
 @pytest.mark.parametrize("step", ["import.5.worked", "import.6.settled"])

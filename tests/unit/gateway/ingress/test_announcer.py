@@ -285,6 +285,29 @@ async def test_one_that_a_newer_program_has_made_waits_for_it(tmp_path: Path) ->
         assert [one.event_type for one in await database.read(waiting)] == ["gateway.moon.full"]
 
 
+async def test_those_that_have_to_wait_hold_up_no_other_partner_however_many_they_are(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        database = world.parts.ground.database
+
+        def put_off_many(session: Session) -> None:
+            for number in range(announcements.AT_ONCE):
+                one = Announcement(f"p{number}", "gateway.moon.full/1", "gateway.moon.full", "{}", 1)
+                announcements.announce(session, one)
+            for row in waiting(session):
+                announcements.give_back(session, row.number or 0, 600_000)
+
+        await database.write(put_off_many)
+        await world.apply()
+        await world.apply(CHANGED)
+        for _ in range(500):
+            if len(await database.read(waiting)) == announcements.AT_ONCE:
+                break
+            await asyncio.sleep(0.02)
+        assert [one["id"] for one in await streamed(world)] == [f"{CONTRACT_CHANGED}/2"]
+
+
 async def test_one_that_is_no_event_is_dropped_and_holds_up_no_other(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         await world.apply()
