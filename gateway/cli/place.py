@@ -6,6 +6,7 @@ A key goes only to the address that it belongs to, and never in clear beyond thi
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -169,7 +170,7 @@ def save_login(environ: Mapping[str, str], login: Login) -> Path:
     }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, json.dumps(kept, indent=1) + "\n")
+        _put_secret(path, json.dumps(kept, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     return path
@@ -185,7 +186,8 @@ def forget_login(environ: Mapping[str, str]) -> Path | None:
     if path is None or not path.exists():
         return None
     try:
-        path.unlink()
+        for each in (path, *path.parent.glob(f"{_LOGIN}.*")):  # drafts too, of logins that were killed
+            each.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be removed: {error.strerror}") from error
     return path
@@ -197,6 +199,18 @@ def write_secret(path: Path, text: str) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         os.fchmod(handle, 0o600)
         file.write(text)
+
+
+def _put_secret(path: Path, text: str) -> None:
+    """As `write_secret`, in one step: whoever reads, or a kill, finds the old file or the new one whole."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    os.close(handle)
+    draft = Path(name)
+    try:
+        write_secret(draft, text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _given_key(wanted: Wanted, environ: Mapping[str, str], warnings: list[str]) -> str:
