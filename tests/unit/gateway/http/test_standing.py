@@ -143,3 +143,30 @@ async def test_a_reader_that_waits_when_its_partner_is_suspended_gets_nothing(ho
         await operator.post("/v1/partners/acme/resume", json=REASON)
         page = (await acme.get("/v1/stream", params={"wait": 5})).json()
         assert [one["data"]["order_id"] for one in page["items"]] == ["S-1"]
+
+
+async def test_a_partner_that_is_suspended_while_its_body_arrives_brings_nothing(house: House) -> None:
+    raw = json.dumps(ORDER).encode()
+
+    async with house.client("operator") as operator, house.client("acme") as acme:
+
+        async def body() -> AsyncIterator[bytes]:
+            yield raw[:5]
+            await operator.post("/v1/partners/acme/suspend", json=REASON)
+            yield raw[5:]
+
+        headers = {"Content-Type": "application/json"}
+        answer = await acme.post("/v1/events/order.placed", content=body(), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "partner_suspended")
+        assert (await acme.get("/v1/history", params={"id": "S-1"})).json()["items"] == []
+
+
+async def test_a_reader_whose_key_is_revoked_while_it_waits_gets_nothing(house: House) -> None:
+    async with house.client("operator") as operator, house.client("acme") as acme:
+        waiting = asyncio.ensure_future(acme.get("/v1/stream", params={"wait": 20}))
+        await asyncio.sleep(0.2)
+        revoked = await operator.delete(f"/v1/partners/acme/credentials/{house.credentials['acme'].id}")
+        assert revoked.status_code == 200
+        await house.world.send(ORDER, direction="outbound")
+        answer = await waiting
+        assert (answer.status_code, answer.json()["code"]) == (401, "credential_revoked")
