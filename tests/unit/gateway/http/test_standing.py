@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from audit.ref import format_ref
 from tests.builders import House, open_house
 
 ORDER = {"order_id": "S-1", "qty": 1}
@@ -164,9 +165,10 @@ async def test_a_partner_that_is_suspended_while_its_body_arrives_brings_nothing
 async def test_a_reader_whose_key_is_revoked_while_it_waits_gets_nothing(house: House) -> None:
     async with house.client("operator") as operator, house.client("acme") as acme:
         waiting = asyncio.ensure_future(acme.get("/v1/stream", params={"wait": 20}))
+        asked = asyncio.ensure_future(acme.get(f"/v1/history/{format_ref(bytes(32))}", params={"wait": 20}))
         await asyncio.sleep(0.2)
         revoked = await operator.delete(f"/v1/partners/acme/credentials/{house.credentials['acme'].id}")
         assert revoked.status_code == 200
         await house.world.send(ORDER, direction="outbound")
-        answer = await waiting
-        assert (answer.status_code, answer.json()["code"]) == (401, "credential_revoked")
+        for answer in (await waiting, await asked):
+            assert (answer.status_code, answer.json()["code"]) == (401, "credential_revoked")
