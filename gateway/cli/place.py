@@ -122,15 +122,20 @@ def read_key(path: Path, warnings: list[str]) -> str:
     try:
         with path.open("rb") as file:
             mode, raw = os.fstat(file.fileno()).st_mode, file.read(_MAX_KEY_BYTES + 1)
-        text = raw.decode("ascii").strip()
     except OSError as error:
         raise UsageError(f"the key file {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the key file {path} holds no key") from error
-    if not text or len(raw) > _MAX_KEY_BYTES or not text.isprintable() or " " in text:
-        raise UsageError(f"the key file {path} holds no key")
+    # What is longer was not read to its end.
+    text = raw.decode("ascii", "replace").strip() if len(raw) <= _MAX_KEY_BYTES else ""
+    _verify_key(text, f"the key file {path}")
     if mode & _OTHERS:
         warnings.append(f"warning: others can read {path}: chmod 600 {path}")
+    return text
+
+
+def _verify_key(text: str, where: str) -> str:
+    is_key = 0 < len(text) <= _MAX_KEY_BYTES and text.isascii() and text.isprintable() and " " not in text
+    if not is_key:
+        raise UsageError(f"{where} holds no key")
     return text
 
 
@@ -222,7 +227,7 @@ def _given_key(wanted: Wanted, environ: Mapping[str, str], warnings: list[str]) 
     if wanted.key:
         return read_key(Path(wanted.key), warnings)
     if environ.get("GATEWAY_KEY"):
-        return environ["GATEWAY_KEY"].strip()
+        return _verify_key(environ["GATEWAY_KEY"].strip(), "the variable GATEWAY_KEY")
     if environ.get("GATEWAY_KEY_FILE"):
         return read_key(Path(environ["GATEWAY_KEY_FILE"]), warnings)
     return ""

@@ -115,6 +115,13 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, text: str) -> None:
         find_place(Wanted(key=str(key)), environ(tmp_path))
 
 
+@pytest.mark.parametrize("text", ["gw_\u201cquoted", "gw_a gw_b", "gw_a\nx: y", "gw_\udcff"])
+def test_a_variable_without_a_key_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="GATEWAY_KEY holds no key") as caught:
+        find_place(Wanted(), environ(tmp_path, GATEWAY_KEY=text))
+    assert text not in str(caught.value)
+
+
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         find_place(Wanted(key=str(tmp_path / "none")), environ(tmp_path))
