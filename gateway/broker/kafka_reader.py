@@ -318,7 +318,9 @@ class KafkaReader:
             try:
                 event = self._why_refused(key, place, is_cut=code == Local.LOG_TRUNCATION)
             except KafkaException:
-                continue
+                # The others next time: each may take seconds, and whoever closes the reader waits for all.
+                self._puzzling[key] = self._puzzling.pop(key)
+                break
             self._unassign([key])
             if event is None:
                 self._apply({key: place})

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message
 
 from gateway.broker.kafka_errors import Local
-from gateway.broker.kafka_reader import KafkaReader, _headers, wanted_patience
+from gateway.broker.kafka_reader import KafkaReader, _headers, _Place, wanted_patience
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
@@ -174,6 +174,23 @@ async def test_why_a_position_is_refused_is_asked_again_while_kafka_does_not_sho
         events += await reader.poll(10, 200)
     assert events == [TopicChanged(TOPIC, "id", "new")]
     await reader.close()
+
+
+async def test_while_kafka_is_silent_a_poll_asks_for_one_refused_position_and_the_next_for_another() -> None:
+    asked: list[str] = []
+
+    class Silent(FakeWatch):
+        def ask(self, topics: list[str]) -> Mapping[str, str | None]:
+            asked.extend(topics)
+            return {}  # after seconds
+
+    reader = open_reader([], Silent())
+    for number in range(3):
+        reader._applied[f"t-{number}", 0] = _Place("id", 5, number)
+        reader._puzzling[f"t-{number}", 0] = Local.AUTO_OFFSET_RESET
+    for number in range(4):
+        assert await reader.poll(10, 0) == []
+        assert asked[number:] == [f"t-{number % 3}"]
 
 
 async def test_what_was_fetched_before_a_move_is_dropped() -> None:
