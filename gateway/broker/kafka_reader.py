@@ -162,7 +162,8 @@ class KafkaReader:
         self._watch.leave(self)
         self._places.clear()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._consumer.close)
+        # Whichever it is by then: a job that still runs may go on with another.
+        await loop.run_in_executor(self._thread, lambda: self._consumer.close())
         self._thread.shutdown()
 
     def topics(self) -> set[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """What the reader makes of records and failures that a test broker does not produce at will."""
 
+import asyncio
+import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -236,6 +238,29 @@ async def test_a_reader_becomes_patient_with_many_partitions_and_goes_on_where_i
     assert [one.wait_ms for one in made] == [0, 40, 100]
     assert [one.is_closed for one in made] == [True, True, False]
     await reader.close()
+
+
+async def test_a_reader_that_is_closed_while_it_becomes_patient_leaves_no_client_open() -> None:
+    made: list[ManyPartitions] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        if made:
+            begun.set()
+            assert go.wait(30)
+        made.append(ManyPartitions(settings))
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, make=make)
+    reader.assign([Start(TOPIC, Position("id", number, 0)) for number in range(400)])
+    polling = asyncio.create_task(reader.poll(1, 0))
+    assert await asyncio.to_thread(begun.wait, 30)
+    closing = asyncio.create_task(reader.close())
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.gather(polling, closing)
+    assert [one.is_closed for one in made] == [True, True]
 
 
 def test_the_wait_has_an_end() -> None:
