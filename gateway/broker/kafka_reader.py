@@ -162,8 +162,7 @@ class KafkaReader:
         self._watch.leave(self)
         self._places.clear()
         loop = asyncio.get_running_loop()
-        # Whichever it is by then: a job that still runs may go on with another.
-        await loop.run_in_executor(self._thread, lambda: self._consumer.close())
+        await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
     def topics(self) -> set[tuple[str, str]]:
@@ -220,6 +219,10 @@ class KafkaReader:
         self.release(gone)
 
     # From here on everything runs on the reader's thread.
+
+    def _close(self) -> None:
+        """Close whichever client it is by then: the last job may have gone on with another."""
+        self._consumer.close()
 
     def _gather(self, orders: Mapping[Key, _Place | None], limit: int, wait: float) -> list[_Fetched]:
         until = time.monotonic() + wait
