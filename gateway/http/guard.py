@@ -152,8 +152,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 5.
     if gate.scope is not None and gate.scope not in caller.scopes:
         raise CallerError("scope_missing", f"This needs a credential with the scope {gate.scope}.")
-    # 6.
-    # The registry's clients send what newer registries know: it reads its own.
+    # 6. The registry's clients send what newer registries know: it reads its own.
     query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
     # 7.
     still = partial(_verify_still, candidate, doors, gate, snapshot.directory)
