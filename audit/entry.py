@@ -103,5 +103,7 @@ def _code(evidence: Evidence) -> str | None:
     """The one word that tells apart records of one kind: code, outcome, reason or action."""
     for name in ("code", "outcome", "reason", "action"):
         if name in evidence.members:
-            return evidence.text(name)
+            word = evidence.text(name)
+            # PostgreSQL keeps no NUL; the record itself has it, and the log must go on.
+            return None if word is None or "\x00" in word else word
     return None

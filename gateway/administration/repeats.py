@@ -15,7 +15,6 @@ from typing import Final
 from sqlalchemy import delete, select, text, tuple_
 from sqlmodel import Session, col
 
-from gateway.administration.changing import Kept
 from gateway.database import Database, clock
 from gateway.errors import CallerError
 from gateway.rows import RepeatRow
@@ -81,6 +80,15 @@ class Repeats:
         token = self.entropy(16)
         return await self.database.write(lambda session: _begin(session, Turn(asked, token)))
 
+    async def settle(self, turn: Turn, answer: bytes) -> None:
+        """Keep the answer to what changed nothing, by itself.
+
+        Raises:
+            CallerError: as `keep`.
+            StoreError: the database is away.
+        """
+        await self.database.write(lambda session: keep(session, turn, answer))
+
     async def give_up(self, turn: Turn) -> None:
         """Nothing was changed: the key is free again.
 
@@ -101,13 +109,18 @@ def keep(session: Session, turn: Turn, answer: bytes) -> None:
         raise CallerError("idempotency_conflict", text, members=_LATER)
 
 
-def keeper(turn: Turn, answer: Callable[[object], bytes]) -> Kept:
-    """What keeps the answer that is made of what a change came to."""
+@dataclass(slots=True, eq=False)
+class Keeper:
+    """Keeps the answer that is made of what a change came to. `is_called`: by a change, perhaps in vain."""
 
-    def kept(session: Session, result: object) -> None:
-        keep(session, turn, answer(result))
+    turn: Turn
+    answer: Callable[[object], bytes]
+    is_called: bool = False
 
-    return kept
+    def __call__(self, session: Session, result: object) -> None:
+        """As `keep`."""
+        self.is_called = True
+        keep(session, self.turn, self.answer(result))
 
 
 def drop_repeats(session: Session, *, now: int, limit: int) -> int:

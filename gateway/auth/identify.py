@@ -130,6 +130,10 @@ def _verify_standing(credentials: Sequence[Credential], peer: str, later: Direct
             verify_in_force(there, now=now)
         except CredentialError as error:
             raise CallerError(error.code, f"{error}.") from error
+        if not one.scopes <= there.scopes:
+            # Also where what is left would do: what it was to make by this request may have what is gone.
+            text = "The credential was narrowed while its request was under way; ask again."
+            raise CallerError("scope_missing", text)
     _verify_terms(credentials, peer, later)
 
 

@@ -162,7 +162,7 @@ class KafkaReader:
         self._watch.leave(self)
         self._places.clear()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._consumer.close)
+        await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
     def topics(self) -> set[tuple[str, str]]:
@@ -219,6 +219,10 @@ class KafkaReader:
         self.release(gone)
 
     # From here on everything runs on the reader's thread.
+
+    def _close(self) -> None:
+        """Close whichever client it is by then: the last job may have gone on with another."""
+        self._consumer.close()
 
     def _gather(self, orders: Mapping[Key, _Place | None], limit: int, wait: float) -> list[_Fetched]:
         until = time.monotonic() + wait
@@ -318,7 +322,9 @@ class KafkaReader:
             try:
                 event = self._why_refused(key, place, is_cut=code == Local.LOG_TRUNCATION)
             except KafkaException:
-                continue
+                # The others next time: each may take seconds, and whoever closes the reader waits for all.
+                self._puzzling[key] = self._puzzling.pop(key)
+                break
             self._unassign([key])
             if event is None:
                 self._apply({key: place})

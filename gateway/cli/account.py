@@ -46,7 +46,8 @@ def login(
     """
     named = key or call.around.environ.get("GATEWAY_KEY_FILE")
     key_file = Path(named).absolute() if named else None
-    authority = None if cacert is None else cacert.absolute()
+    trusted = cacert or call.around.environ.get("GATEWAY_CACERT")
+    authority = Path(trusted).absolute() if trusted else None
     address = check_url(url)
     typed = "" if key_file is not None else _typed(call, address)
     # Other sources are left out: what is tried is what is kept.
@@ -56,7 +57,9 @@ def login(
         call.output.warn(warning)
     with Client(place, pause=call.around.pause, transport=call.around.transport) as client:
         document = client.get("/v1/me").document()
-    kept = save_login(call.around.environ, Login(address, authority, key_file, typed))
+    # Perhaps that of the data folder here, which other folders know nothing of.
+    tried = None if place.cacert is None else place.cacert.absolute()
+    kept = save_login(call.around.environ, Login(address, tried, key_file, typed))
     show_me(call, document)
     what = "the address and the key" if key_file is None else "the address, and where the key is"
     call.output.note(f"kept in {kept}: {what}; gateway logout forgets them")

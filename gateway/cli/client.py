@@ -62,22 +62,25 @@ class Client:
         """Dial nothing yet. `pause` waits so many seconds.
 
         Raises:
-            UsageError: the file of the certificate authority cannot be used.
+            UsageError: the file of the certificate authority cannot be used, or the host can be none.
         """
         headers = {"User-Agent": "partner-gateway-cli", "Accept": "application/json"}
         if place.key:
             headers["Authorization"] = f"Bearer {place.key}"
         self.url = place.url
         self._pause = pause
-        self._http = httpx.Client(
-            base_url=place.url,
-            headers=headers,
-            timeout=_TIMEOUT,
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            verify=_context(place),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=place.url,
+                headers=headers,
+                timeout=_TIMEOUT,
+                transport=transport,
+                trust_env=False,
+                follow_redirects=False,
+                verify=_context(place),
+            )
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{place.url} is no address of a gateway: {error}") from error
 
     def __enter__(self) -> Self:
         """The client itself."""

@@ -1,7 +1,8 @@
 """Credentials: what callers prove themselves with, from the first day to a leak."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,7 +12,7 @@ import typer
 from gateway.cli.client import Client, path_of, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.credential_texts import Made
-from gateway.cli.errors import UsageError
+from gateway.cli.errors import CommandError, UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.secret_file import claimed
 
@@ -166,7 +167,8 @@ def rotate_credential(
             client.patch(path, end, params={"dry_run": True})
         new = _post(call, client, partner, members, file)
         if end is not None:
-            old = client.patch(path, end, params={"dry_run": True} if call.dry_run else None).document()
+            with _told_anyway(call, new, old, file):
+                old = client.patch(path, end, params={"dry_run": True} if call.dry_run else None).document()
     if call.output.as_json:
         call.output.document({"new": new, "old": old})
         return None
@@ -230,6 +232,24 @@ def _post(
             keep(f"{secret}\n")
             del document["secret"]
     return document
+
+
+@contextmanager
+def _told_anyway(
+    call: Invocation, new: dict[str, Any], old: dict[str, Any], file: Path | None
+) -> Iterator[None]:
+    """Tell of a successor also where its predecessor cannot be ended: its secret is in no other answer."""
+    try:
+        yield
+    except CommandError:
+        if not call.dry_run:
+            if call.output.as_json:
+                call.output.document({"new": new, "old": old})
+            else:
+                _tell(call, new, file)
+            words = "The successor is made; whether the old one ends earlier is not certain"
+            call.output.warn(f"{words}: gateway credentials show {old['id']}")
+        raise
 
 
 def _tell(call: Invocation, document: dict[str, Any], file: Path | None) -> None:

@@ -6,6 +6,7 @@ A key goes only to the address that it belongs to, and never in clear beyond thi
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -121,15 +122,20 @@ def read_key(path: Path, warnings: list[str]) -> str:
     try:
         with path.open("rb") as file:
             mode, raw = os.fstat(file.fileno()).st_mode, file.read(_MAX_KEY_BYTES + 1)
-        text = raw.decode("ascii").strip()
     except OSError as error:
         raise UsageError(f"the key file {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the key file {path} holds no key") from error
-    if not text or len(raw) > _MAX_KEY_BYTES or not text.isprintable() or " " in text:
-        raise UsageError(f"the key file {path} holds no key")
+    # What is longer was not read to its end.
+    text = raw.decode("ascii", "replace").strip() if len(raw) <= _MAX_KEY_BYTES else ""
+    _verify_key(text, f"the key file {path}")
     if mode & _OTHERS:
         warnings.append(f"warning: others can read {path}: chmod 600 {path}")
+    return text
+
+
+def _verify_key(text: str, where: str) -> str:
+    is_key = 0 < len(text) <= _MAX_KEY_BYTES and text.isascii() and text.isprintable() and " " not in text
+    if not is_key:
+        raise UsageError(f"{where} holds no key")
     return text
 
 
@@ -169,7 +175,7 @@ def save_login(environ: Mapping[str, str], login: Login) -> Path:
     }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, json.dumps(kept, indent=1) + "\n")
+        _put_secret(path, json.dumps(kept, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     return path
@@ -185,7 +191,8 @@ def forget_login(environ: Mapping[str, str]) -> Path | None:
     if path is None or not path.exists():
         return None
     try:
-        path.unlink()
+        for each in (path, *path.parent.glob(f"{_LOGIN}.*")):  # drafts too, of logins that were killed
+            each.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be removed: {error.strerror}") from error
     return path
@@ -199,6 +206,18 @@ def write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _put_secret(path: Path, text: str) -> None:
+    """As `write_secret`, in one step: whoever reads, or a kill, finds the old file or the new one whole."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    os.close(handle)
+    draft = Path(name)
+    try:
+        write_secret(draft, text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _given_key(wanted: Wanted, environ: Mapping[str, str], warnings: list[str]) -> str:
     if wanted.key.startswith(_KEY_START) and not Path(wanted.key).exists():
         raise UsageError(
@@ -208,7 +227,7 @@ def _given_key(wanted: Wanted, environ: Mapping[str, str], warnings: list[str]) 
     if wanted.key:
         return read_key(Path(wanted.key), warnings)
     if environ.get("GATEWAY_KEY"):
-        return environ["GATEWAY_KEY"].strip()
+        return _verify_key(environ["GATEWAY_KEY"].strip(), "the variable GATEWAY_KEY")
     if environ.get("GATEWAY_KEY_FILE"):
         return read_key(Path(environ["GATEWAY_KEY_FILE"]), warnings)
     return ""

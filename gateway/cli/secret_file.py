@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.cli.errors import UsageError
+from gateway.cli.errors import UnwritableError, UsageError
 from gateway.cli.place import write_secret
 
 
@@ -17,6 +17,7 @@ def claimed(path: Path, what: str) -> Iterator[Callable[[str], None]]:
 
     Raises:
         UsageError: the file holds something, or cannot be written.
+        UnwritableError: by what is yielded: the disk is full by now.
     """
     was_there = path.exists()
     if was_there and path.stat().st_size:
@@ -25,8 +26,19 @@ def claimed(path: Path, what: str) -> Iterator[Callable[[str], None]]:
         write_secret(path, "")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+    def keep(text: str) -> None:
+        try:
+            write_secret(path, text)
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            raise UnwritableError(
+                f"{path} cannot be written: {reason}; what was made stays, but nobody has {what}",
+                hint="Revoke or rotate what was made, with a file that can be written.",
+            ) from error
+
     try:
-        yield lambda text: write_secret(path, text)
+        yield keep
     finally:
         if not was_there and path.is_file() and not path.stat().st_size:
             path.unlink()

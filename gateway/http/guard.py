@@ -5,6 +5,7 @@ What belongs to others is answered exactly as what does not exist.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 
 from starlette.requests import Request
@@ -37,7 +38,8 @@ the private listener.
 class Call:
     """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths.
 
-    `pace`: header fields that tell how fast the caller may go on.
+    `pace`: header fields that tell how fast the caller may go on. `verify_still`: refuses a caller that may
+    no longer call, for who has waited meanwhile.
     """
 
     doors: Doors
@@ -49,6 +51,7 @@ class Call:
     owner: Partner | None = None
     named: bool = False
     pace: Mapping[str, str] = field(default_factory=dict)
+    verify_still: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def known(self) -> Caller:
@@ -149,20 +152,20 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 5.
     if gate.scope is not None and gate.scope not in caller.scopes:
         raise CallerError("scope_missing", f"This needs a credential with the scope {gate.scope}.")
-    # 6.
-    # The registry's clients send what newer registries know: it reads its own.
+    # 6. The registry's clients send what newer registries know: it reads its own.
     query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
     # 7.
+    still = partial(_verify_still, candidate, doors, gate, snapshot.directory)
     if candidate.owed:
         caller, request = await _confirmed(candidate, doors, request, gate)
-        _verify_still(candidate, doors, gate, snapshot.directory)
+        still()
     # 8. The right to audit does not end with the exchange: history, log and evidence stay.
     if caller.partner is not None and _ends_with_exchange(gate):
         verify_standing(caller.partner)
     # 9.
     if not candidate.owed and request.method in _WITH_BODIES:
-        request = _watched(candidate, doors, request, gate, snapshot.directory)
-    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named", pace)
+        request = _watched(request, still)
+    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named", pace, still)
 
 
 def verify_standing(partner: Partner) -> None:
@@ -227,15 +230,13 @@ async def _confirmed(
     return caller, Request(request.scope, receive)
 
 
-def _watched(
-    candidate: Candidate, doors: Doors, request: Request, gate: Gate, directory: Directory
-) -> Request:
+def _watched(request: Request, still: Callable[[], None]) -> Request:
     """The request, whose reader hears with the end of the body that its caller may no longer call."""
 
     async def receive() -> Message:
         message = await request.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            _verify_still(candidate, doors, gate, directory)
+            still()
         return message
 
     return Request(request.scope, receive)

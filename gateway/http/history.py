@@ -167,6 +167,7 @@ async def _patiently(call: Call, look: Callable[[], Awaitable[T]], is_enough: Ca
         if is_enough(found) or loop.time() >= deadline or call.doors.stop.is_set():
             return found
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        call.verify_still()
 
 
 def _filter(call: Call) -> HistoryFilter:

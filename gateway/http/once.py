@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.administration.desk import Administration
-from gateway.administration.repeats import Asked, keeper
+from gateway.administration.repeats import Asked, Keeper
 from gateway.errors import AwayError, CallerError
 from gateway.http.guard import Call
 from gateway.http.parameters import flag
@@ -84,9 +84,12 @@ async def once(
     if isinstance(turn, bytes):
         return _again(turn)
 
-    kept = keeper(turn, lambda result: answer(cast("T", result)).kept())
+    kept = Keeper(turn, lambda result: answer(cast("T", result)).kept())
     try:
         result = await act(administration.keeping(kept))
+        if not kept.is_called:
+            # Nothing had to be changed, so that there was no transaction to keep the answer in.
+            await repeats.settle(turn, answer(result).kept())
     except Exception:
         # Where the outcome is unknown the answer may be there, and then it stays.
         with suppress(AwayError):

@@ -107,12 +107,15 @@ def _answer(call: Call, moved: Moved, *, dry_run: bool) -> Done:
 
 
 def _reason(reason: object) -> str:
-    if not isinstance(reason, str) or not reason.strip() or len(reason) > MOST_REASON:
+    # The log's index has it too, and PostgreSQL keeps no NUL.
+    words = reason.strip() if isinstance(reason, str) and "\x00" not in reason else ""
+    if not words or len(str(reason)) > MOST_REASON:
         text = (
-            f"Say why, in the member (of DELETE: the query parameter) reason: 1 to {MOST_REASON} characters."
+            f"Say why, in the member (of DELETE: the query parameter) reason: 1 to {MOST_REASON} characters, "
+            "NUL not among them."
         )
         raise CallerError("parameter_invalid", text)
-    return reason.strip()
+    return words
 
 
 def _if_match(call: Call) -> str | None:

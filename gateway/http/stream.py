@@ -12,7 +12,7 @@ from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.content import note_look
 from gateway.http.cursor import open_cursor, seal_cursor
-from gateway.http.guard import Call, verify_standing
+from gateway.http.guard import Call
 from gateway.http.parameters import choice, limit, parse_instant, wait_seconds
 from gateway.http.shapes import DIRECTION, ref, text
 from gateway.http.told import CURSOR, LIMIT, SPAN, TIME, WAIT, Parameter, shows, tells
@@ -57,18 +57,12 @@ async def read_stream(call: Call) -> Response:
         start = await _start(call, tap, bound)
         bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
         page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)
-    _verify_still_standing(call)
+    # Who was revoked or suspended while it waited gets nothing.
+    call.verify_still()
     if page.items:
         await note_look(call, Look(f"{_ROUTE}?direction={tap.direction}"))
     cursor = seal_cursor(call.doors.values.cursor_key, bound, _state(page.next))
     return Response(_body(page, cursor), 200, {"Cache-Control": "no-store"}, "application/json")
-
-
-def _verify_still_standing(call: Call) -> None:
-    """Whoever was suspended while it waited gets nothing."""
-    if not call.named:
-        partner = call.doors.catalog.current.directory.partner(call.partner.slug)
-        verify_standing(partner or call.partner)
 
 
 def _owner(call: Call) -> tuple[str, str]:

@@ -111,26 +111,30 @@ class Publisher:
         for claim in claims:
             records.append(make_record(claim, await self.catalog.version(claim.schema_id), self.origin))
             begun = await take_turns(begun)
-        if loop.time() >= since + self.lease_seconds() * _BEGIN_BY:
+        begin_by = since + self.lease_seconds() * _BEGIN_BY
+        if loop.time() >= begin_by:
             late = Failed("overloaded", "The gateway was held up for too long; repeat the same request.")
             return {claim.ref: late for claim in claims}
-        results = await self._sort_out(records, await self.broker.append(records))
+        results = await self._sort_out(records, await self.broker.append(records), begin_by)
         self._learn(records, results)
         self.step("inbound.3.produced")
         return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}
 
-    async def _sort_out(self, records: Sequence[Record], results: Sequence[_Answer]) -> list[_Answer]:
+    async def _sort_out(
+        self, records: Sequence[Record], results: Sequence[_Answer], begin_by: float
+    ) -> list[_Answer]:
         """Find out which records are too large: Kafka refuses those sent beside one as if all of them were.
 
         The refusals are certain, so that all can be sent again: in halves, the smallest a single record, and
-        never beside those of others. What this takes too long for is refused for now, well within its lease.
+        never beside those of others. What this takes too long for is refused for now: no append begins
+        later than `begin_by` (the loop's clock).
         """
         sorted_out = list(results)
         large = [number for number, one in enumerate(results) if _is_too_large(one)]
         if not large:
             return sorted_out
         loop = asyncio.get_running_loop()
-        until = loop.time() + _SORTING_SECONDS
+        until = min(loop.time() + _SORTING_SECONDS, begin_by)
         async with self._alone:
             waiting = _halves(large)
             while waiting and loop.time() < until:

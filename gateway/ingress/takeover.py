@@ -85,8 +85,13 @@ class TakeOvers:
         fates: dict[bytes, Fate] = {
             ref: claim.position for ref, claim in now.items() if claim.position is not None
         }
-        missing = [claim for ref, claim in now.items() if ref not in fates]
-        fates |= {ref: _in_flight() for ref in refs if ref not in now}
+        # Who stood still may find another's lease: that claim is not ours to publish, nor to give back.
+        leases = {claim.ref: claim.lease_until for claim in ours}
+        missing = [
+            claim for ref, claim in now.items() if ref not in fates and claim.lease_until == leases[ref]
+        ]
+        kept = {*fates, *(claim.ref for claim in missing)}
+        fates |= {ref: _in_flight() for ref in refs if ref not in kept}
         return {**fates, **await self.publisher.publish(missing, deadline, since=since, own=False)}
 
     async def _look(self, ours: Sequence[Claim], deadline: float) -> Mapping[bytes, Claim] | Failed:

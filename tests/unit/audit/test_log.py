@@ -57,6 +57,15 @@ def test_new_log_is_empty_and_opening_it_again_changes_nothing(session: Session)
     assert log.state(session, ORIGIN).checkpoint is None
 
 
+def test_words_that_the_index_cannot_hold_are_in_the_log_all_the_same(session: Session) -> None:
+    log.open_log(session, ORIGIN)
+    record = evidence(1, kind=Kind.PARTNER_CHANGED, reason="un\x00paid")
+    append(session, ORIGIN, [record])
+    session.commit()
+    (row,) = session.exec(select(EntryRow))
+    assert (row.evidence, row.code) == (record.raw, None)
+
+
 def test_log_in_sql_is_the_tree_in_memory(session: Session) -> None:
     head, everything = grow(session, [1, 255, 0, 300, 7])
     expected, nodes = Head(ORIGIN).append(each.leaf() for each in everything)

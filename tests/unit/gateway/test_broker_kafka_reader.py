@@ -1,5 +1,7 @@
 """What the reader makes of records and failures that a test broker does not produce at will."""
 
+import asyncio
+import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -7,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message
 
 from gateway.broker.kafka_errors import Local
-from gateway.broker.kafka_reader import KafkaReader, _headers, wanted_patience
+from gateway.broker.kafka_reader import KafkaReader, _headers, _Place, wanted_patience
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
@@ -176,6 +178,23 @@ async def test_why_a_position_is_refused_is_asked_again_while_kafka_does_not_sho
     await reader.close()
 
 
+async def test_while_kafka_is_silent_a_poll_asks_for_one_refused_position_and_the_next_for_another() -> None:
+    asked: list[str] = []
+
+    class Silent(FakeWatch):
+        def ask(self, topics: list[str]) -> Mapping[str, str | None]:
+            asked.extend(topics)
+            return {}  # after seconds
+
+    reader = open_reader([], Silent())
+    for number in range(3):
+        reader._applied[f"t-{number}", 0] = _Place("id", 5, number)
+        reader._puzzling[f"t-{number}", 0] = Local.AUTO_OFFSET_RESET
+    for number in range(4):
+        assert await reader.poll(10, 0) == []
+        assert asked[number:] == [f"t-{number % 3}"]
+
+
 async def test_what_was_fetched_before_a_move_is_dropped() -> None:
     reader = open_reader([None] * 5)
     reader.assign([Start(TOPIC, Position("id", 0, 0))])
@@ -219,6 +238,29 @@ async def test_a_reader_becomes_patient_with_many_partitions_and_goes_on_where_i
     assert [one.wait_ms for one in made] == [0, 40, 100]
     assert [one.is_closed for one in made] == [True, True, False]
     await reader.close()
+
+
+async def test_a_reader_that_is_closed_while_it_becomes_patient_leaves_no_client_open() -> None:
+    made: list[ManyPartitions] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        if made:
+            begun.set()
+            assert go.wait(30)
+        made.append(ManyPartitions(settings))
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, make=make)
+    reader.assign([Start(TOPIC, Position("id", number, 0)) for number in range(400)])
+    polling = asyncio.create_task(reader.poll(1, 0))
+    assert await asyncio.to_thread(begun.wait, 30)
+    closing = asyncio.create_task(reader.close())
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.gather(polling, closing)
+    assert [one.is_closed for one in made] == [True, True]
 
 
 def test_the_wait_has_an_end() -> None:

@@ -278,8 +278,8 @@ def test_how_a_partner_stands_is_told_to_nobody_whose_body_proves_nothing() -> N
         assert caught.value.code == code
 
 
-def later(credential: Credential, *, state: PartnerState = "active", addresses: str = "") -> Directory:
-    acme = Partner("acme", "log", "Acme", dedicated_topics("partners.", "acme"), state)
+def later(credential: Credential, *, addresses: str = "") -> Directory:
+    acme = Partner("acme", "log", "Acme", dedicated_topics("partners.", "acme"), "active")
     contract = read_contract("gateway: v1\npartner: acme\n", name="c").contract
     terms = Authentication(addresses=tuple(addresses.split()))
     return Directory(2, [Account(acme, replace(contract, authentication=terms), (), ())], [credential])
@@ -292,7 +292,7 @@ def later(credential: Credential, *, state: PartnerState = "active", addresses: 
         ({"not_after": NOW}, {}, "credential_expired"),
         ({"match": "released"}, {}, "credential_invalid"),
         ({"id": "crd_2"}, {}, "credential_invalid"),
-        ({}, {"state": "suspended"}, "partner_suspended"),
+        ({"scopes": frozenset({"audit"})}, {}, "scope_missing"),
         ({}, {"addresses": "203.0.113.0/24"}, "source_address_denied"),
     ],
 )

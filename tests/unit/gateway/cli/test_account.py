@@ -1,5 +1,9 @@
-import httpx
+import json
 
+import httpx
+import pytest
+
+from tests.certificates import certified
 from tests.unit.gateway.cli.conftest import Canned, Desk, Shell
 
 ME = {"role": "partner", "partner": {"slug": "acme"}, "logs": [{"origin": "gw/log/x/1", "keys": ["k"]}]}
@@ -74,3 +78,20 @@ def test_a_flag_and_a_variable_go_before_the_login(shell: Shell) -> None:
     key = shell.write("flag.key", "gw_flag")
     assert shell.run("me", "--key", str(key)).code == 0
     assert canned.asked[-1].headers["authorization"] == "Bearer gw_flag"
+
+
+@pytest.mark.parametrize("where", ["variable", "data folder"])
+def test_the_authority_that_a_login_was_tried_with_is_kept(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    shell.transport = Canned(httpx.Response(200, json=ME))
+    shell.environ["XDG_CONFIG_HOME"] = str(shell.folder / "config")
+    ca = shell.write("gateway-data/ca.pem", certified("root", is_authority=True, usages=()).pem)
+    if where == "variable":
+        shell.environ["GATEWAY_CACERT"] = str(ca)
+    else:
+        shell.write("gateway-data/address", {"url": "https://gw.example", "cacert": str(ca)})
+        monkeypatch.chdir(shell.folder)
+    assert shell.run("login", "https://gw.example", stdin=b"gw_acme\n").code == 0
+    kept = json.loads((shell.folder / "config/gateway/login.json").read_text())
+    assert kept["cacert"] == str(ca)

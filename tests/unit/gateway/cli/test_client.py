@@ -166,6 +166,11 @@ def test_an_authority_that_is_none_is_refused(tmp_path: Path) -> None:
         Client(Place("https://gw.example", cacert=path), pause=lambda _: None)
 
 
+def test_a_host_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(UsageError, match="no address"):
+        Client(Place("https://\u2603.example"), pause=lambda _: None, transport=Canned(page([], None)))
+
+
 def test_pages_are_read_until_there_are_no_more() -> None:
     one, canned, _ = client(page([1, 2], "c1"), page([3], None))
     assert list(one.pages("/v1/history")) == [1, 2, 3]

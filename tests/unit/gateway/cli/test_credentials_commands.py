@@ -1,7 +1,11 @@
 """Credentials of every kind on the command line."""
 
 import json
+import re
 from datetime import UTC, datetime
+
+import httpx
+import pytest
 
 from tests.certificates import certified, public_pem
 from tests.unit.gateway.cli.conftest import Desk, Ended
@@ -70,6 +74,35 @@ async def test_a_key_is_rotated_with_an_overlap(desk: Desk) -> None:
     assert 23 < left.total_seconds() / 3_600 <= 24
     third = await desk.run("credentials", "rotate", old, by="acme")
     assert (third.code, "limit_reached" in third.err) == (5, True)
+
+
+class Cut(httpx.BaseTransport):
+    """The way to a gateway that is lost as soon as something was made."""
+
+    def __init__(self, bridge: httpx.BaseTransport) -> None:
+        self._bridge = bridge
+        self._is_made = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._is_made:
+            raise httpx.ConnectError("a test said so", request=request)
+        self._is_made = request.method == "POST"
+        return self._bridge.handle_request(request)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+async def test_a_successor_is_told_even_where_its_predecessor_cannot_be_ended(
+    desk: Desk, flags: tuple[str, ...]
+) -> None:
+    desk.shell.transport = Cut(desk.bridge)
+    old = desk.house.credentials["acme"].id
+    ended = await desk.run("credentials", "rotate", old, "--overlap", "24h", *flags, by="acme")
+    assert ended.code != 0
+    secret = re.search(r"gw_[A-Za-z0-9_-]+", ended.out)
+    assert secret is not None, ended
+    assert "nobody answers" in ended.err
+    desk.house.keys["next"], desk.shell.transport = secret[0], desk.bridge
+    assert (await desk.run("me", by="next")).code == 0
 
 
 async def test_no_successor_is_made_whose_predecessor_cannot_be_ended_as_asked(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from gateway.cli.place import (
     Wanted,
     check_url,
     find_place,
+    forget_login,
     is_private,
     load_login,
     save_login,
@@ -114,6 +115,13 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, text: str) -> None:
         find_place(Wanted(key=str(key)), environ(tmp_path))
 
 
+@pytest.mark.parametrize("text", ["gw_\u201cquoted", "gw_a gw_b", "gw_a\nx: y", "gw_\udcff"])
+def test_a_variable_without_a_key_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="GATEWAY_KEY holds no key") as caught:
+        find_place(Wanted(), environ(tmp_path, GATEWAY_KEY=text))
+    assert text not in str(caught.value)
+
+
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         find_place(Wanted(key=str(tmp_path / "none")), environ(tmp_path))
@@ -157,6 +165,25 @@ def test_a_login_keeps_paths_for_its_owner_alone_and_no_key(tmp_path: Path) -> N
     assert kept.stat().st_mode & 0o777 == 0o600
     assert "gw_partner" not in kept.read_text()
     assert load_login(environ(tmp_path)) is not None
+
+
+def test_a_login_takes_the_place_of_the_last_one_in_one_step(tmp_path: Path) -> None:
+    log_in(tmp_path)
+    kept = tmp_path / "home/.config/gateway/login.json"
+    with kept.open() as reading:
+        save_login(environ(tmp_path), Login(HERE, None, key="gw_typed"))
+        assert json.load(reading)["url"] == THERE
+    assert find_place(Wanted(), environ(tmp_path)) == Place(HERE, "gw_typed")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_login_that_was_killed_leaves_nothing_behind_a_logout(tmp_path: Path) -> None:
+    log_in(tmp_path)
+    kept = tmp_path / "home/.config/gateway/login.json"
+    write(kept.with_name("login.json.half"), "gw_half")
+    assert forget_login(environ(tmp_path)) == kept
+    assert list(kept.parent.iterdir()) == []
 
 
 def test_the_config_folder_of_the_desktop_is_used_where_it_is_named(tmp_path: Path) -> None:

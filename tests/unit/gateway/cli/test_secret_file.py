@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.errors import UsageError
+from gateway.cli.errors import UnwritableError, UsageError
 from gateway.cli.secret_file import claimed
 
 
@@ -31,6 +31,15 @@ def test_what_was_written_before_a_failure_stays(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         write_and_fail(path)
     assert path.read_text() == "secret"
+
+
+def test_a_secret_that_cannot_be_written_is_said_to_be_nobodys(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    with claimed(path, "the key") as keep:
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(UnwritableError, match="nobody has the key"):
+            keep("secret")
 
 
 def test_an_empty_file_of_somebody_else_stays(tmp_path: Path) -> None:

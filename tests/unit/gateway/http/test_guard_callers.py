@@ -13,6 +13,7 @@ import pytest_asyncio
 from gateway.auth.proxy import Proxies
 from gateway.bootstrap.ground import clock
 from gateway.http.app import make_apps
+from partners.issuing import Narrowing
 from tests.authorities import CLIENT, Made, make, uris
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
 from tests.issuers import Issuer, ec_signer, issuing
@@ -144,6 +145,26 @@ async def test_a_key_that_is_revoked_while_its_body_arrives_brings_nothing(house
     async with house.client("operator") as client:
         found = await client.get("/v1/partners/acme/history", params={"id": "dripped"})
     assert found.json()["items"] == []
+
+
+async def test_a_key_that_is_narrowed_while_its_body_arrives_does_not_do_what_it_may_no_longer(
+    house: House,
+) -> None:
+    key = await house.issue("narrowed", "partner", "acme")
+    order = json.dumps({"order_id": "narrowed", "qty": 1}).encode()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield order[:5]
+        narrower = Narrowing(scopes=frozenset({"audit"}))
+        await house.world.parts.administration.change_credential(
+            house.credentials["narrowed"].id, narrower, owner=None, by=OPERATOR
+        )
+        yield order[5:]
+
+    async with house.client() as client:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        answer = await client.post("/v1/events/order.placed", content=body(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
 
 
 async def test_an_address_is_compared_as_the_believed_proxy_says_it(house: House, issuer: Issuer) -> None:

@@ -68,6 +68,18 @@ async def test_what_was_refused_or_only_tried_out_uses_no_key_up(house: House) -
     assert [one.status_code for one in (dry, refused, made)] == [200, 400, 201]
 
 
+async def test_what_changed_nothing_is_answered_alike_too(house: House) -> None:
+    async with house.client("operator") as client:
+        shown = (await client.get("/v1/partners/acme/contract")).json()
+        body = {"contract": shown["contract"], "files": shown["files"]}
+        first, again = [
+            await client.put("/v1/partners/acme/contract", json=body, headers=KEY) for _ in range(2)
+        ]
+    assert (first.status_code, first.json()["changed"]) == (200, False)
+    assert (again.status_code, again.headers.get("idempotent-replayed")) == (200, "true")
+    assert again.json() == first.json()
+
+
 async def test_of_two_at_once_one_is_made(house: House) -> None:
     async with house.client("acme") as client:
         answers = await asyncio.gather(

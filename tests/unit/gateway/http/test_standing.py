@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from audit.ref import format_ref
 from tests.builders import House, open_house
 
 ORDER = {"order_id": "S-1", "qty": 1}
@@ -123,12 +124,14 @@ async def test_without_a_reason_nothing_is_changed(house: House) -> None:
         {"reason": " "},
         {"reason": 7},
         {"reason": "x" * 1_001},
+        {"reason": "a\0b"},  # PostgreSQL keeps none
         {"reason": "x", "why": "x"},
     )
     async with house.client("operator") as operator:
         for body in bodies:
             assert (await operator.post("/v1/partners/acme/suspend", json=body)).status_code == 400, body
-        assert (await operator.delete("/v1/partners/acme")).status_code == 400
+        for query in ({}, {"reason": "a\0b"}):
+            assert (await operator.delete("/v1/partners/acme", params=query)).status_code == 400
         assert (await operator.get("/v1/partners/acme")).json()["state"] == "active"
 
 
@@ -143,3 +146,31 @@ async def test_a_reader_that_waits_when_its_partner_is_suspended_gets_nothing(ho
         await operator.post("/v1/partners/acme/resume", json=REASON)
         page = (await acme.get("/v1/stream", params={"wait": 5})).json()
         assert [one["data"]["order_id"] for one in page["items"]] == ["S-1"]
+
+
+async def test_a_partner_that_is_suspended_while_its_body_arrives_brings_nothing(house: House) -> None:
+    raw = json.dumps(ORDER).encode()
+
+    async with house.client("operator") as operator, house.client("acme") as acme:
+
+        async def body() -> AsyncIterator[bytes]:
+            yield raw[:5]
+            await operator.post("/v1/partners/acme/suspend", json=REASON)
+            yield raw[5:]
+
+        headers = {"Content-Type": "application/json"}
+        answer = await acme.post("/v1/events/order.placed", content=body(), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "partner_suspended")
+        assert (await acme.get("/v1/history", params={"id": "S-1"})).json()["items"] == []
+
+
+async def test_a_reader_whose_key_is_revoked_while_it_waits_gets_nothing(house: House) -> None:
+    async with house.client("operator") as operator, house.client("acme") as acme:
+        waiting = asyncio.ensure_future(acme.get("/v1/stream", params={"wait": 20}))
+        asked = asyncio.ensure_future(acme.get(f"/v1/history/{format_ref(bytes(32))}", params={"wait": 20}))
+        await asyncio.sleep(0.2)
+        revoked = await operator.delete(f"/v1/partners/acme/credentials/{house.credentials['acme'].id}")
+        assert revoked.status_code == 200
+        await house.world.send(ORDER, direction="outbound")
+        for answer in (await waiting, await asked):
+            assert (answer.status_code, answer.json()["code"]) == (401, "credential_revoked")

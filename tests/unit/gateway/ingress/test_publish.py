@@ -208,6 +208,20 @@ async def test_what_takes_too_long_to_sort_out_is_refused_for_now(tmp_path: Path
         assert [one.duplicate for one in again if isinstance(one, Accepted)] == [False] * 16
 
 
+async def test_late_in_a_lease_nothing_is_sorted_out(tmp_path: Path, database_url: str) -> None:
+    broker = Narrow(tmp_path)
+    flags = {"claims.lease": "2s"}
+    async with running(tmp_path, url=database_url, broker=broker, flags=flags) as world:
+        await world.apply()
+        broker.limit, broker.seconds, before = 0, 1.1, broker.appends
+        (one,) = await world.send(A)
+        assert isinstance(one, Failed)
+        assert one.code == "broker_unavailable"
+        assert broker.appends == before + 1
+        broker.limit, broker.seconds = 1 << 30, 0.0
+        assert isinstance((await world.send(A))[0], Accepted)
+
+
 async def test_a_topic_that_is_gone_is_made_again_and_used(tmp_path: Path, database_url: str) -> None:
     broker = WilfulBroker(tmp_path)
     async with running(tmp_path, url=database_url, broker=broker) as world:

@@ -220,6 +220,30 @@ async def test_another_owner_keeps_what_is_given_back_too_late(tmp_path: Path, d
         assert {REF: (await it.found()).claim.lease_until} == theirs
 
 
+async def test_who_stood_still_for_its_whole_lease_ends_nobody_elses(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url) as it:
+        database = it.world.parts.ground.database
+        theirs: dict[bytes, int] = {}
+
+        def stand_still(step: str) -> None:
+            assert step == "inbound.3.taken_over"
+            with database.begin() as session:
+                expire_leases(session)
+                (answer,) = write_group(2 * LEASE_MS)(session, [TakeOver(((REF, 0),))])
+            assert isinstance(answer, dict)
+            theirs.update(answer)
+
+        publisher = replace(it.takeovers.publisher, writes=it.writes, lease_seconds=lambda: 0.0)
+        publisher.spawn = it.takeovers.publisher.spawn
+        fates = await it.settle(by=replace(it.takeovers, step=stand_still, publisher=publisher))
+        assert isinstance(fates[REF], Failed)
+        await it.writes.submit(TakeOver(()))  # behind what the publisher still writes
+        assert {REF: (await it.found()).claim.lease_until} == theirs
+        assert await it.records() == 0
+
+
 @pytest.mark.parametrize("whim", ["lose", "store_and_forget", "store"])
 async def test_once_publishing_has_begun_nothing_is_given_back(
     tmp_path: Path, database_url: str, whim: Whim
