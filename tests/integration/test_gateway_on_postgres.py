@@ -28,7 +28,7 @@ from tests.world import World, running
 pytestmark = pytest.mark.postgres
 
 TOPIC = "partners.acme.inbound"
-HASTE = {"lease.duration": "1s", "claims.lease": "1s", "claims.wait": "100ms"}
+HASTE = {"lease.duration": "1s", "claims.lease": "3s", "claims.wait": "100ms"}
 ANSWER_SECONDS = 2.0
 PATH = "/v1/events/order.placed"
 READS = ("/v1/status", "/v1/partners/acme/history", "/readyz")

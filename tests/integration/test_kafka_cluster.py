@@ -24,8 +24,8 @@ from tests.troubled import Troubled, troubled
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # nodes start slowly on a busy machine
 
-AWAY = {"broker_unavailable", "outcome_unknown", "overloaded"}
-"""The last of them where a busy machine holds an attempt up for half of its short lease."""
+AWAY = {"broker_unavailable", "outcome_unknown", "overloaded", "store_unavailable"}
+"""The last two where a busy machine holds an attempt up for too long."""
 PAUSE_SECONDS = 0.05
 RECOVERY_SECONDS = 15.0
 """What the gateway may take after Kafka; 5 s are promised, on a machine that does nothing else."""
