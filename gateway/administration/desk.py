@@ -130,9 +130,7 @@ class Administration:
         """
         known = await self.database.read(lambda session: self._find_in_force(session, slug, sent, wish))
         if known is not None:
-            outcome = _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
-            # Nothing is changed, but whoever gave the request a key is to hear the same whenever it asks.
-            return await self._write(lambda _: outcome, dry_run=False) if self.kept else outcome
+            return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
         agreed = await self._agree(slug, sent, wish, by)
         outcome = await self._write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
