@@ -5,21 +5,18 @@ keep it costs the sender none of them.
 """
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.requests import Request
 
 from gateway.errors import CallerError
 from gateway.http.framing import PATIENCE
-from gateway.http.reading import CLOSE, RATIO, RATIO_FREE_BYTES, read_coding, too_large
+from gateway.http.inflating import CLOSE, Inflater, too_large
+from gateway.http.reading import read_coding
 
 WINDOW_BYTES: Final = 2**20
 """Within the time of one window so many bytes arrive, or the body ends."""
-
-_OUT_BYTES: Final = 256 * 1024
-"""What is inflated at a time."""
 
 _KEEPING_SECONDS: Final = 120.0
 """The longest that the database may take for a piece, before the connection is given up."""
@@ -36,7 +33,7 @@ async def read_stream(request: Request, *, cap: int, seconds: float) -> AsyncIte
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:19]) > cap:
         raise too_large(cap)
-    inflater = _Inflater(cap) if coding == "gzip" else None
+    inflater = Inflater(cap) if coding == "gzip" else None
     taken = 0
     async for chunk in _arriving(request, seconds):
         taken += len(chunk)
@@ -73,45 +70,3 @@ async def _arriving(request: Request, seconds: float) -> AsyncIterator[bytes]:
             left, window = seconds, 0
         if chunk:
             yield chunk
-
-
-class _Inflater:
-    """One gzip member, given out in bounded bits; stops at the first byte too many."""
-
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._taken = 0
-        self._given = 0
-        self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        if self._stream.eof:
-            raise _followed()
-        self._taken += len(chunk)
-        is_more = True
-        while is_more:
-            try:
-                plain = self._stream.decompress(chunk, _OUT_BYTES)
-            except zlib.error as error:
-                raise CallerError("body_malformed", "The body is no gzip stream.") from error
-            if self._stream.unused_data:
-                raise _followed()
-            chunk = self._stream.unconsumed_tail
-            # What has no room in the output yet may also wait inside, with nothing left of the input.
-            is_more = bool(chunk) or len(plain) == _OUT_BYTES
-            self._given += len(plain)
-            if self._given > self._cap:
-                raise too_large(self._cap)
-            if self._given > max(RATIO_FREE_BYTES, RATIO * self._taken):
-                text = f"The body expands more than {RATIO}:1; send it less compressed, or plain."
-                raise CallerError("body_too_large", text, members=CLOSE)
-            if plain:
-                yield plain
-
-    def finish(self) -> None:
-        if not self._stream.eof:
-            raise CallerError("body_malformed", "The gzip stream ends too early.")
-
-
-def _followed() -> CallerError:
-    return CallerError("body_malformed", "Bytes follow the end of the gzip member.")

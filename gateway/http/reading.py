@@ -4,7 +4,6 @@ A body is refused as soon as it is known to be too large: by its announced lengt
 """
 
 import asyncio
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,16 +12,13 @@ from starlette.requests import Request
 
 from gateway.attributes import is_utf8
 from gateway.errors import CallerError
+from gateway.http.inflating import CLOSE, Inflater, too_large
 from gateway.ingress.content import NOT_UTF8
 from schemas.json_reader import read_json
 
 Coding = Literal["identity", "gzip"]
 
-RATIO = 100
-RATIO_FREE_BYTES = 65_536
 JSON_BYTES = 1_048_576
-CLOSE = {"headers": {"Connection": "close"}}
-"""Members of a refusal after which nothing more is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +46,18 @@ async def read_body(
         ClientDisconnect: the sender went away.
     """
     coding = read_coding(request.headers.getlist("content-encoding"))
-    inflater = _Inflater(cap) if coding == "gzip" else None
-    feed = _pass if inflater is None else inflater.feed
-    raw = await read_sent(request, cap=cap, seconds=seconds, feed=feed, seen=seen)
-    return Body(raw, raw if inflater is None else inflater.finish(), coding)
+    inflater = Inflater(cap) if coding == "gzip" else None
+    plain = bytearray()
+
+    def inflate(chunk: bytes) -> None:
+        if inflater is not None:
+            plain.extend(b"".join(inflater.feed(chunk)))
+
+    raw = await read_sent(request, cap=cap, seconds=seconds, feed=inflate, seen=seen)
+    if inflater is None:
+        return Body(raw, raw, coding)
+    inflater.finish()
+    return Body(raw, bytes(plain), coding)
 
 
 async def read_sent(
@@ -115,37 +119,6 @@ async def read_members(request: Request, offered: Sequence[str], *, seconds: flo
     return members
 
 
-class _Inflater:
-    """One gzip member, piece by piece; stops at the first byte too many."""
-
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._taken = 0
-        self._plain = bytearray()
-        self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-    def feed(self, chunk: bytes) -> None:
-        if self._stream.eof and chunk:
-            raise CallerError("body_malformed", "Bytes follow the end of the gzip member.")
-        self._taken += len(chunk)
-        try:
-            self._plain += self._stream.decompress(chunk, self._cap + 1 - len(self._plain))
-        except zlib.error as error:
-            raise CallerError("body_malformed", "The body is no gzip stream.") from error
-        if len(self._plain) > self._cap:
-            raise too_large(self._cap)
-        if len(self._plain) > max(RATIO_FREE_BYTES, RATIO * self._taken):
-            text = f"The body expands more than {RATIO}:1; send it less compressed, or plain."
-            raise CallerError("body_too_large", text, members=CLOSE)
-        if self._stream.unused_data:
-            raise CallerError("body_malformed", "Bytes follow the end of the gzip member.")
-
-    def finish(self) -> bytes:
-        if not self._stream.eof:
-            raise CallerError("body_malformed", "The gzip stream ends too early.")
-        return bytes(self._plain)
-
-
 def read_coding(headers: Sequence[str]) -> Coding:
     """The coding that the fields of `Content-Encoding` name.
 
@@ -162,9 +135,3 @@ def read_coding(headers: Sequence[str]) -> Coding:
             offered = {"headers": {"Accept-Encoding": "gzip", "Connection": "close"}}
             text = "The body may be plain, or have one gzip coding."
             raise CallerError("content_encoding_unsupported", text, members=offered)
-
-
-def too_large(cap: int) -> CallerError:
-    """The refusal of a body beyond `cap` bytes."""
-    text = f"The body may have {cap} bytes here, before and after decoding (a limit of the gateway)."
-    return CallerError("body_too_large", text, members=CLOSE)
