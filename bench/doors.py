@@ -7,8 +7,8 @@ whole of `make bench`.
 import json
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -138,15 +138,12 @@ class _Sender:
 
     def beside_a_flood(self, rate: float) -> dict[str, float]:
         """So many a second, while another partner sends many times what was agreed with it."""
-        seen: list[dict[str, Any]] = []
         words = self._words(1, QUOTA * TIMES_OVER, seconds=SECONDS + 1)
-        flood = threading.Thread(target=lambda: seen.append(run_module("bench.paced", words)))  # noqa: TID251 - a generator beside the other
-        flood.start()
-        try:
+        with ThreadPoolExecutor(1) as threads:
+            flood = threads.submit(run_module, "bench.paced", words)
             found = self._paced(rate)
-        finally:
-            flood.join()
-        return found | {"flood_refused": seen[0]["refused"] / max(1, seen[0]["answered"])}
+            seen = flood.result()
+        return found | {"flood_refused": seen["refused"] / max(1, seen["answered"])}
 
     def crowd(self, rate: float) -> dict[str, float]:
         """More than can be done."""

@@ -29,7 +29,7 @@ def _ways(found: Mapping[str, Any]) -> str:
 
 
 def _crowd(crowd: Mapping[str, float]) -> str:
-    target = f"p99 under {_MOST_MS}: {_met(crowd['p99_ms'] < _MOST_MS)}"
+    target = f"p99 under {_MOST_MS}: {_met(crowd['p99_ms'], _MOST_MS)}"
     return _table(
         (
             "offered, a second",
@@ -57,7 +57,7 @@ def _flood(found: Mapping[str, Any]) -> str:
     return _table(
         ("a partner's latency", "p50", "p99", "p50 to that alone", "target"),
         ("alone", *_latency(found["alone"]), "", ""),
-        (words, *_latency(beside), f"{rest - 1:+.0%}", f"less than 10 % more: {_met(rest < _MOST_RATIO)}"),
+        (words, *_latency(beside), f"{rest - 1:+.0%}", f"less than 10 % more: {_met(rest, _MOST_RATIO)}"),
     )
 
 
@@ -65,8 +65,8 @@ def _latency(seen: Mapping[str, float]) -> tuple[str, str]:
     return f"{seen['p50_ms']:.1f}", f"{seen['p99_ms']:.1f}"
 
 
-def _met(is_so: bool) -> str:  # noqa: FBT001 - a word for it
-    return "met" if is_so else "missed"
+def _met(seen: float, most: float) -> str:
+    return "met" if seen < most else "missed"
 
 
 def _table(head: tuple[str, ...], *rows: tuple[str, ...]) -> str:

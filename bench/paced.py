@@ -15,9 +15,7 @@ is signed, in place of a key in its head.
 """
 
 import asyncio
-import base64
 import gc
-import hashlib
 import json
 import ssl
 import sys
@@ -30,13 +28,13 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import uvloop
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bench.evenly import Busy, due_name, evenly, summary, waits
 from bench.orders import order_json
 from bench.watching import Watch, open_watch
 from gateway.bootstrap.ground import clock, entropy
+from tests.signing import Draft
 
 _LATE_SECONDS: Final = 20.0
 
@@ -162,23 +160,15 @@ def _signer(words: dict[str, Any]) -> Callable[[bytes], bytes] | None:
         return None
     file, keyid = words["signing"]
     key = load_pem_private_key(Path(file).read_bytes(), None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise TypeError("an Ed25519 key is wanted")
     host, path = urlsplit(words["url"]).netloc, words["path"]
-    names = '("@method" "@authority" "@path" "content-type" "content-digest")'
 
     def begin(body: bytes) -> bytes:
-        digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
-        told = f'{names};created={clock() // 1000};nonce="{entropy(16).hex()}";keyid="{keyid}"'
-        base = (
-            f'"@method": POST\n"@authority": {host}\n"@path": {path}\n"content-type": application/json\n'
-            f'"content-digest": {digest}\n"@signature-params": {told}'
-        )
-        signature = base64.b64encode(key.sign(base.encode())).decode()
-        return (
-            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Digest: {digest}\r\n"
-            f"Signature-Input: sig1={told}\r\nSignature: sig1=:{signature}:\r\n"
-        ).encode()
+        nonce = f';nonce="{entropy(16).hex()}"'
+        draft = Draft("POST", host, path, body=body, created=clock() // 1000, parameters=nonce)
+        signed = draft.signed(key, keyid)
+        del signed["content-type"]  # which every head has
+        lines = "".join(f"{name}: {text}\r\n" for name, text in signed.items())
+        return f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{lines}".encode()
 
     return begin
 
