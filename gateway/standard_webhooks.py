@@ -23,7 +23,6 @@ TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the public prefix of a secret, not one
 PUBLIC_KEY_PREFIX = "whpk_"
-SECRET_BYTES = 32
 PUBLIC_KEY_BYTES = 32
 TOLERANCE_SECONDS = 300
 

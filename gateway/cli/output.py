@@ -23,8 +23,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u
 _PIPED_WIDTH: Final = 1_000
 """Columns where nobody looks: wide enough that nothing a script may cut out is wrapped."""
 
-FAULT_COLUMNS: Final = ("pointer", "code", "expected", "detail")
-
 
 def clean(value: object) -> str:
     """A value as text that is safe to print: lists by commas, nothing as `-`."""

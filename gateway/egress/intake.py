@@ -5,9 +5,6 @@ contract's pointers, else topic/partition/offset. The data is checked before any
 under the version that the record names, JSON under the newest accepted one that takes it.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -133,22 +130,6 @@ def _check(
         else:
             return _Checked(version, decoded.json, decoded.values)
     return NoEvent("event_invalid", key, named, faults)
-
-
-def value_digest(read: Read) -> str:
-    """SHA-256 in hex over the record's whole value."""
-    return hashlib.sha256(read.record.value or b"").hexdigest()
-
-
-def receipt_ref(receipt: str) -> str | None:
-    """The ref that a receipt's evidence names; nothing is verified."""
-    try:
-        payload = receipt.split(".")[1]
-        members = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        ref = members["ref"]
-    except (ValueError, IndexError, KeyError, TypeError):
-        return None
-    return ref if isinstance(ref, str) else None
 
 
 def _channel(
