@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from audit.errors import AuditError
 from audit.ref import format_ref
+from gateway.administration.refusals import refused
 from gateway.broker.port import BrokerError
 from gateway.errors import CallerError, GatewayError
 from gateway.http.catalogue import CATALOGUE, RETRY_AFTER_SECONDS, public_code
@@ -84,9 +85,7 @@ def trouble_of(error: Exception) -> Trouble:
         case CallerError():
             return _caller(error)
         case ContractFileError():
-            return Trouble(
-                "contract_invalid", _count(len(error.problems), "fault"), errors=_file_faults(error)
-            )
+            return _caller(refused(error))
         case DatumError():
             return Trouble(
                 "body_malformed", "The body is not as announced: see errors.", errors=faults(error.faults)
@@ -159,23 +158,6 @@ def _first(first: First) -> dict[str, object]:
         "event_sha256": first.event_sha256.hex(),
         "content_sha256": first.content_sha256.hex(),
     }
-
-
-def _file_faults(error: ContractFileError) -> tuple[Mapping[str, object], ...]:
-    return tuple(
-        {
-            "file": one.file,
-            "line": one.line,
-            "pointer": one.pointer,
-            "code": one.code,
-            "detail": one.detail,
-        }
-        for one in error.problems
-    )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'} in the contract file: see errors."
 
 
 def _sentence(text: str) -> str:
