@@ -20,6 +20,7 @@ from gateway.errors import AwayError, BugError
 from gateway.event import Direction
 from gateway.external_registry import ExternalRegistry
 from gateway.logs import logger
+from gateway.waits import rest
 from partners import store
 from partners.contract import Line
 from partners.directory import Account, Directory
@@ -138,10 +139,7 @@ class Catalog:
         while not stop.is_set():
             with suppress(AwayError, BrokerError):
                 await self.refresh()
-            try:
-                await asyncio.wait_for(stop.wait(), self._refresh_seconds)
-            except TimeoutError:
-                continue
+            await rest(stop, self._refresh_seconds)
 
     async def refresh(self) -> None:
         """Take over what changed since the last look, and make the topics that are missing.

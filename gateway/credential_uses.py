@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from gateway.database import Database
 from gateway.errors import AwayError
 from gateway.rows import CredentialUseRow
+from gateway.waits import rest
 
 WRITE_SECONDS = 30.0
 _CHUNK = 500
@@ -44,8 +45,7 @@ class CredentialUses:
     async def run(self, stop: asyncio.Event) -> None:
         """Write what was noted, now and then; what is left once `stop` is set, and return."""
         while not stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._write_seconds)
+            await rest(stop, self._write_seconds)
             with suppress(AwayError):
                 await self.write()
 

@@ -163,7 +163,8 @@ class ExternalRegistry:
         """
         try:
             async with self._turns:
-                result = await asyncio.wait_for(self._aside(lambda: work(self._remote)), seconds)
+                async with asyncio.timeout(seconds):
+                    result = await self._aside(lambda: work(self._remote))
         except TimeoutError as error:
             raise self._away("no answer in time") from error
         except RemoteRefusedError as error:
@@ -190,7 +191,8 @@ class ExternalRegistry:
     async def told(self, seconds: float) -> bool:
         """Wait until something that was wanted is known or cannot be, at most so long; whether it is."""
         try:
-            await asyncio.wait_for(self._told.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
         except TimeoutError:
             return False
         return not self._has_failed

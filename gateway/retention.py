@@ -22,6 +22,7 @@ from gateway.database import Database
 from gateway.egress.deliveries import purge
 from gateway.errors import AwayError
 from gateway.rows import ClaimRow
+from gateway.waits import rest
 
 DAY_MS = 86_400_000
 _LIMIT = 500
@@ -48,8 +49,7 @@ class Retention:
             is_more = False
             with suppress(AwayError):
                 is_more = await self.round()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 0.01 if is_more else self.pause_seconds)
+            await rest(stop, 0.01 if is_more else self.pause_seconds)
 
     async def round(self) -> bool:
         """Drop some; whether there may be more.

@@ -6,7 +6,6 @@ than a gateway that looks alive and does half its work. Never swallows an error.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,6 +13,7 @@ from gateway.broker.port import BrokerError
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, RoleStoppedError, SetupError
 from gateway.logs import logger
 from gateway.metrics import Metrics
+from gateway.waits import rest
 
 FIRST_WAIT_MS: Final = 100
 LONGEST_WAIT_MS: Final = 5_000
@@ -125,8 +125,7 @@ async def _keep_running(
             if stop.is_set():
                 return
             raise RoleStoppedError(f"{named.name} ended by itself")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), wait / 1_000)
+        await rest(stop, wait / 1_000)
         wait = min(2 * wait, limits.longest_wait_ms)
 
 

@@ -32,6 +32,7 @@ from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
+from gateway.waits import rest
 from partners import issuing, minting, onboarding, store
 from partners.contract import Contract, ContractFile
 from partners.contract_file import attach_files, read_contract
@@ -117,8 +118,7 @@ class Administration:
         while not stop.is_set():
             with suppress(AwayError):
                 await activate(self.database, self.catalog)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 1)
+            await rest(stop, 1)
 
     async def put_contract(self, slug: str, sent: ContractText, wish: Wish, *, by: Author) -> ContractOutcome:
         """Apply a contract, or find out what that would do.

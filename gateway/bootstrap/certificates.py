@@ -7,7 +7,6 @@ written already, leaves the last good context in use.
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from gateway.auth.certificate import trusted
 from gateway.errors import SetupError
 from gateway.http.tls import LiveContext, server_context
 from gateway.logs import logger
+from gateway.waits import rest
 from partners.directory import Directory
 
 LOOK_SECONDS: Final = 2.0
@@ -74,8 +74,7 @@ class Certificates:
         loop = asyncio.get_running_loop()
         looked = loop.time()
         while not stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), FOLLOW_SECONDS)
+            await rest(stop, FOLLOW_SECONDS)
             if self._clients() is self._accepted and loop.time() - looked < LOOK_SECONDS:
                 continue
             # On a thread: with a thousand certificates to accept it takes tens of milliseconds.

@@ -11,6 +11,7 @@ from gateway.errors import AwayError
 from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS
 from gateway.ingress.clocks import words_of_difference
 from gateway.logs import logger
+from gateway.waits import rest
 
 PAUSE_SECONDS: Final = 2.0
 
@@ -28,8 +29,7 @@ class ClockWatch:
         while not stop.is_set():
             with suppress(AwayError):
                 await self.look()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
+            await rest(stop, PAUSE_SECONDS)
 
     async def look(self) -> None:
         """Compare once.

@@ -105,7 +105,8 @@ async def _bounded(
     area: Area, check: Callable[[], Awaitable[Iterable[Finding]]], *, seconds: float
 ) -> list[Finding]:
     try:
-        return list(await asyncio.wait_for(check(), seconds))
+        async with asyncio.timeout(seconds):
+            return list(await check())
     except TimeoutError:
         return [area.fault(f"no answer within {seconds:g} s", "see whether what it asks hangs")]
     except (GatewayError, BrokerError, OSError) as error:

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.bootstrap.board import Board
 from gateway.catalog import Catalog
 from gateway.errors import AwayError
+from gateway.waits import rest
 
 LOOK_SECONDS: Final = 0.02
 PATIENCE_SECONDS: Final = 1.0
@@ -35,8 +36,7 @@ class Fellows:
                     await self._catalog.follow()
                     self._board.hear(self._number, told)
                     heard = told
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+            await rest(stop, LOOK_SECONDS)
 
     def telling(self, told: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """What is to be called after a change of ours: `told`, and then the others are waited for."""

@@ -108,7 +108,8 @@ async def _ask(
 async def _in_time(asked: Coroutine[None, None, Iterable[Finding]]) -> Iterable[Finding]:
     """What comes last must not cost what was found before it."""
     try:
-        return await asyncio.wait_for(asked, _OWNER_SECONDS)
+        async with asyncio.timeout(_OWNER_SECONDS):
+            return await asked
     except TimeoutError:
         return [BROKER.not_asked("whose topics these are: Kafka took too long")]
 

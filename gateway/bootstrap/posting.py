@@ -1,11 +1,11 @@
 """Metrics of a program that may be one worker of several: each posts what it counts, and answers for all."""
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 from gateway.bootstrap.workers import Seat
 from gateway.metrics import Metrics, Readings, add_up
+from gateway.waits import rest
 
 POST_SECONDS: Final = 0.5
 """How old the others' part of an answer may be."""
@@ -24,8 +24,7 @@ class Postings:
         """Post now and then, and at the end."""
         while not stop.is_set():
             self._post()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POST_SECONDS)
+            await rest(stop, POST_SECONDS)
         self._post()
 
     def render(self) -> bytes:

@@ -219,7 +219,8 @@ async def _guard(guard: Guard) -> None:
     guard's own role goes on asking.
     """
     with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(guard.settle()), GUARD_SECONDS)
+        async with asyncio.timeout(GUARD_SECONDS):
+            await asyncio.shield(guard.settle())
     if guard.refusal is not None:
         raise guard.refusal
 

@@ -173,7 +173,8 @@ class EmbeddedReader:
             if events or left <= 0 or self._is_closed:
                 return events
             try:
-                await asyncio.wait_for(self._woken.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._woken.wait()
             except TimeoutError:
                 return []
 

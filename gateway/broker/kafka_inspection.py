@@ -122,7 +122,8 @@ class KafkaInspection:
         waiting = asyncio.wrap_future(asked)
         while not waiting.done():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(waiting), _POLL_SECONDS)
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await asyncio.shield(waiting)
             self._admin.poll(0)
         return waiting.result()
 

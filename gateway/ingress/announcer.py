@@ -29,6 +29,7 @@ from gateway.ingress.outcome import Failed, Outcome, Refused
 from gateway.instants import format_instant
 from gateway.logs import logger
 from gateway.operational import Kind, Registration
+from gateway.waits import rest
 from schemas import registry
 from schemas.copying import keep_copy
 from schemas.refusal import RegistryError
@@ -64,8 +65,7 @@ class Announcer:
             with suppress(AwayError, BrokerError):
                 is_moved = await self.turn()
             if not is_moved:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _IDLE_SECONDS)
+                await rest(stop, _IDLE_SECONDS)
 
     async def turn(self) -> bool:
         """Publish the oldest of each partner; whether there was one that is settled now.

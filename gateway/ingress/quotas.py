@@ -18,6 +18,7 @@ from gateway.database import Database
 from gateway.errors import AwayError, CallerError
 from gateway.ingress.quota import DAY_MS, Bucket, Limit, byte_limit, event_limit, rate_headers
 from gateway.ingress.quota_shares import Heard, Told, exchange, sweep
+from gateway.waits import rest
 from partners.contract import Limits
 
 _ROUND_SECONDS: Final = 1.0
@@ -122,8 +123,7 @@ class Quotas:
         """Tell and hear once a second until `stop`, and tell a last time."""
         rounds = 0
         while not stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
+            await rest(stop, _ROUND_SECONDS)
             with suppress(AwayError):
                 await self.exchange()
                 if rounds % _SWEEP_ROUNDS == 0:

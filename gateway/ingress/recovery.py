@@ -15,6 +15,7 @@ from gateway.database import Database, clock
 from gateway.errors import AwayError
 from gateway.ingress.claims import Found, unconfirmed, unsettled
 from gateway.ingress.takeover import TakeOvers
+from gateway.waits import rest
 
 _LIMIT = 200
 _ROUND_SECONDS = 10.0
@@ -40,8 +41,7 @@ class Recovery:
                 found = await self.database.read(_find)
                 deadline = asyncio.get_running_loop().time() + _ROUND_SECONDS
                 await self.takeovers.settle(found, deadline)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 0.2)
+            await rest(stop, 0.2)
         await stop.wait()
 
 

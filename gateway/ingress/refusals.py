@@ -22,6 +22,7 @@ from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Outcome, Refused
 from gateway.ingress.prepare import Circumstances
 from gateway.ingress.refusal_fold import MAX_FAULTS, Refusal, RefusalFold
+from gateway.waits import rest
 
 _FOR_EVER = 1 << 62
 
@@ -61,9 +62,8 @@ class Refusals:
     async def run(self, stop: asyncio.Event) -> None:
         """Write counts whose window has ended, until `stop`; then all that is left."""
         while not stop.is_set():
-            try:
-                await asyncio.wait_for(stop.wait(), 1)
-            except TimeoutError:
+            await rest(stop, 1)
+            if not stop.is_set():
                 await self._write(self.fold.due(self.clock()))
         await self._write(self.fold.due(_FOR_EVER))
 

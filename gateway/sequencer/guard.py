@@ -20,6 +20,7 @@ from gateway.database import Database
 from gateway.errors import AwayError, SetupError
 from gateway.logs import logger
 from gateway.sequencer.mark import KEY_BYTES, Installation, make_mark, read_mark
+from gateway.waits import rest
 
 _LOOK_SECONDS: Final = 0.5
 _PATIENCE: Final = 4
@@ -120,10 +121,7 @@ class Guard:
                     raise self.refusal
                 is_away, is_due = False, bool(self.problem)
             is_due = is_due or is_away
-            try:
-                await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
-            except TimeoutError:
-                continue
+            await rest(stop, _LOOK_SECONDS)
 
     async def _mark(self) -> None:
         mark = make_mark(self.us, self.topic, key=self.entropy(KEY_BYTES), now=self.clock())

@@ -38,6 +38,7 @@ from gateway.sequencer.orphans import renewed_plots
 from gateway.sequencer.round import ROLE, Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, Suspect
 from gateway.sequencer.territory import Plot, survey
+from gateway.waits import rest
 
 _BATCH = 1_000
 _SLICE = 20
@@ -117,7 +118,7 @@ class Sequencer:
                     # A head whose COMMIT is unknown may be visible before a standby has it. The next renewal
                     # waits for the standby, and so for that head; only then may it be signed.
                     renew_at = 0.0
-                    await _sleep(stop, 0.2)
+                    await rest(stop, 0.2)
                 except (LeaseLostError, PositionMovedError, StaleHeadError):
                     self._state = Belief(is_guarded=True)
                     renew_at = 0.0
@@ -325,10 +326,3 @@ class Sequencer:
 def _ticks() -> int:
     """Milliseconds of a clock that nobody sets."""
     return int(asyncio.get_running_loop().time() * 1000)
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

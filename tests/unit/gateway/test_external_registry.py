@@ -178,6 +178,22 @@ async def test_what_hangs_is_given_up() -> None:
         await registry.ask(lambda remote: remote.health(), seconds=0.01)
 
 
+async def test_who_is_told_to_stop_just_when_the_answer_comes_stops() -> None:
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def held(_: Callable[[], T]) -> T:
+        await answer
+        raise AssertionError
+
+    registry = ExternalRegistry(Library(), aside=held, ticks=lambda: 0.0)
+    asking = asyncio.create_task(registry.ask(lambda remote: remote.health()))
+    await asyncio.sleep(0)
+    answer.set_exception(AWAY)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 async def test_more_than_can_be_remembered_is_forgotten_not_refused() -> None:
     stand = Stand(Library(held=dict.fromkeys(range(2_000), SCHEMA)))
     async with stand.running() as registry:
