@@ -182,6 +182,21 @@ def contract_revisions(session: Session, slug: str) -> list[Revision]:
     return [Revision(*row) for row in rows]
 
 
+def forwarding_since(session: Session, *, sender: str, receiver: str) -> int:
+    """When the oldest of the contracts in a row came into force that forward to the receiver, Unix ms.
+
+    The newest of them is the one in force. 0: that does not forward to it.
+    """
+    since = 0
+    for one in contract_revisions(session, sender):
+        found = contract_file(session, sender, one.number)
+        ways = () if found is None else (line.terms.forward for line in found[1])
+        if not any(way is not None and way.to == receiver for way in ways):
+            break
+        since = one.applied_at
+    return since
+
+
 def insert_contract(
     session: Session, file: ContractFile, lines: Sequence[Line], *, number: int, now: int, by: str
 ) -> None:

@@ -10,13 +10,12 @@ was made, or the contract that forwards came into force.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 import structlog
-from sqlmodel import Session
 
 from audit.store import Pending
 from gateway.broker.port import (
@@ -40,7 +39,6 @@ from gateway.egress.shared import Source, Vouch, forward_of, onward_of, read_sha
 from gateway.egress.wording import Voice
 from gateway.positions import plain, share
 from partners import store
-from partners.contract import Line
 from partners.endpoint import house_of
 from partners.partner import Partner
 
@@ -162,7 +160,7 @@ class Feeds:
         if owner == house_of(sender.slug):
             since = min(made, default=0)
         else:
-            wanted = partial(forwarding_since, sender=sender.slug, receiver=owner)
+            wanted = partial(store.forwarding_since, sender=sender.slug, receiver=owner)
             since = await self._database.read(wanted)
         try:
             begin = await self._broker.offset_at(place, since)
@@ -276,24 +274,6 @@ class Feeds:
                 del self._strands[place]
                 if self._reader is not None:
                     self._reader.release([place])
-
-
-def forwarding_since(session: Session, *, sender: str, receiver: str) -> int:
-    """When the oldest of the contracts in a row came into force that forward to the receiver, Unix ms.
-
-    The newest is the one in force. 0: none of them says when.
-    """
-    since = 0
-    for one in store.contract_revisions(session, sender):
-        found = store.contract_file(session, sender, one.number)
-        if found is None or not _forwards(found[1], receiver):
-            break
-        since = one.applied_at
-    return since
-
-
-def _forwards(lines: Collection[Line], receiver: str) -> bool:
-    return any(one.terms.forward is not None and one.terms.forward.to == receiver for one in lines)
 
 
 def _ways(snapshot: Snapshot) -> Mapping[str, list[Partner]]:

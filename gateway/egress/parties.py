@@ -38,7 +38,7 @@ def by_shard(snapshot: Snapshot, shards: int) -> Mapping[int, list[Partner]]:
 
 
 def endpoints_of(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
-    """A partner that is not active gets nothing: its endpoints count as paused; the house's stay as they are."""
+    """A partner that is not active gets nothing: its endpoints count as paused, not the house's."""
     found, ours = snapshot.directory.endpoints(partner.slug), snapshot.directory.house_endpoints(partner.slug)
     if partner.state == "active":
         return (*found, *ours)
