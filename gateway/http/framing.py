@@ -180,7 +180,9 @@ class StrictProtocol(HttpToolsProtocol):
         if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
             raise self._refusal("The only transfer coding taken is chunked, once.")
         is_upgrade = self.parser.should_upgrade()
-        if is_upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+        if is_upgrade and (
+            codings or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
+        ):
             # The parser would drop the body without a word, and the app would see an empty one.
             raise self._refusal("No upgrade is offered here; send a body without it (curl: --http1.1).")
         if not self.pipeline:
