@@ -89,6 +89,8 @@ def draft_entry(evidence: Evidence) -> Draft:
 
 def _direction(evidence: Evidence) -> str | None:
     """Which way the event went: deliveries do not say it, they all go out."""
+    if evidence.kind is Kind.FORWARDED:
+        return "inbound"
     return "outbound" if evidence.kind in _OUTBOUND else evidence.text("direction")
 
 

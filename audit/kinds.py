@@ -22,6 +22,7 @@ class Kind(Enum):
     REFUSED = "event.refused"
     UNROUTED = "event.unrouted"
     UNREADABLE = "event.unreadable"
+    FORWARDED = "event.forwarded"
     ATTEMPTED = "delivery.attempted"
     PARKED = "delivery.parked"
     ACKNOWLEDGED = "delivery.acknowledged"
@@ -143,6 +144,7 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "since": COUNT,
     },
     Kind.UNROUTED: {**_EVENT, "record": PLACE},
+    Kind.FORWARDED: {**_EVENT, "to": TEXT, "as": TEXT, "code": _nullable(TEXT)},
     Kind.UNREADABLE: {"partner": TEXT, "direction": DIRECTION, "record": PLACE, "code": TEXT},
     Kind.ATTEMPTED: {
         **_EVENT,

@@ -26,6 +26,7 @@ STATES = {
     "refused": (Kind.REFUSED, None),
     "unreadable": (Kind.UNREADABLE, None),
     "unrouted": (Kind.UNROUTED, None),
+    "forwarded": (Kind.FORWARDED, None),
     "retry": (Kind.ATTEMPTED, "retry"),
     "held": (Kind.ATTEMPTED, "held"),
     "delivered": (Kind.ATTEMPTED, "delivered"),

@@ -15,6 +15,7 @@ from partners.errors import EndpointUrlError
 
 Order = Literal["none", "key", "endpoint"]
 EndpointState = Literal["unverified", "active", "paused", "disabled"]
+Side = Literal["partner", "house"]
 
 STANDARD_75H: Final = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds to wait before each attempt; the first is made at once. Source: Standard Webhooks 1.0.0."""
@@ -31,6 +32,7 @@ ALL_OPERATIONAL: Final = "gateway.*"
 """Asks for all of them, later ones too."""
 
 _OWN: Final = "gateway."
+_HOUSE: Final = "house/"
 
 _MAX_HOST_BYTES: Final = 253
 _HTTPS_PORT: Final = 443
@@ -47,7 +49,8 @@ class Endpoint:
     `types` empty: every type that the partner receives. What is the gateway's own (`OPERATIONAL`) goes to
     those alone that name it. `per_second` None: as fast as it answers. `delays`:
     seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first.
-    `declared`: it stands in the contract file.
+    `declared`: it stands in the contract file. `side`: whose it is. The partner's gets what the partner
+    receives; the house's gets what the partner sends from `created_at` on (Unix milliseconds), by its types.
     """
 
     id: str
@@ -62,6 +65,18 @@ class Endpoint:
     keys: tuple[bytes, ...] = field(repr=False)
     state: EndpointState
     declared: bool = True
+    side: Side = "partner"
+    created_at: int = field(default=0, compare=False)
+
+    @property
+    def owner(self) -> str:
+        """Under which name it and its deliveries are kept: no partner is shown what is under another one."""
+        return self.partner if self.side == "partner" else house_of(self.partner)
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether it asks for more than what is the gateway's own."""
+        return not self.types or any(not one.startswith(_OWN) for one in self.types)
 
     def listens_to(self, event_type: str) -> bool:
         """Tell whether events of a type go there, in whichever state it is."""
@@ -99,6 +114,17 @@ class HostPattern:
         if port != (self.port or _HTTPS_PORT):
             return False
         return host.endswith("." + self.host) if self.is_wild else host == self.host
+
+
+def house_of(partner: str) -> str:
+    """The owner of the house's endpoints in the exchange with a partner; no slug has a slash."""
+    return f"{_HOUSE}{partner}"
+
+
+def party_of(owner: str) -> tuple[str, Side]:
+    """The partner and the side that an owner's name stands for."""
+    is_house = owner.startswith(_HOUSE)
+    return (owner.removeprefix(_HOUSE), "house") if is_house else (owner, "partner")
 
 
 def key_place(endpoint_id: str) -> str:

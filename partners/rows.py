@@ -57,13 +57,16 @@ class ContractRow(SQLModel, table=True):
 
 
 class EndpointRow(SQLModel, table=True):
-    """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it."""
+    """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it.
+
+    `partner`: the owner, which is a partner, or the house with one.
+    """
 
     __tablename__ = "partners_endpoint"
     __table_args__ = (UniqueConstraint("partner", "name", name="partners_endpoint_name"),)
 
     id: str = Field(primary_key=True, max_length=32)
-    partner: str = Field(max_length=63)
+    partner: str = Field(max_length=80)
     name: str = Field(max_length=63)
     url: str = Field(max_length=2048)
     types: str = Field(sa_type=Text)

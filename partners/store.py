@@ -2,19 +2,19 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar, cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import Select, delete, insert, literal, or_, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from partners.contract import Contract, ContractFile, Line
 from partners.credential import Credential, Method, Role, Scope
 from partners.directory import Account, Directory
-from partners.endpoint import Endpoint, EndpointState, Order
+from partners.endpoint import Endpoint, EndpointState, Order, house_of, party_of
 from partners.partner import Partner, PartnerState, Topics
 from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
 
@@ -87,7 +87,8 @@ def load(session: Session, known: Directory | None = None) -> Directory:
     )
     contracts = {row.partner: row for row in session.exec(current)}
     endpoints: dict[str, list[Endpoint]] = {}
-    hooks = select(EndpointRow).where(col(EndpointRow.partner).in_(changed)).order_by(EndpointRow.id)
+    owners = or_(col(EndpointRow.partner).in_(changed), col(EndpointRow.partner).in_(_houses(since)))
+    hooks = select(EndpointRow).where(owners).order_by(EndpointRow.id)
     for endpoint_row in session.exec(hooks):
         endpoints.setdefault(endpoint_row.partner, []).append(_endpoint(endpoint_row))
     accounts = []
@@ -99,6 +100,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
                 None if contract_row is None else _contract(contract_row),
                 () if contract_row is None else _LINES.validate_json(contract_row.lines),
                 tuple(endpoints.get(row.slug, ())),
+                tuple(endpoints.get(house_of(row.slug), ())),
             )
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
@@ -200,10 +202,23 @@ def insert_contract(
     session.execute(insert(ContractRow), [row])
 
 
-def endpoints(session: Session, slug: str) -> tuple[Endpoint, ...]:
-    """List a partner's endpoints, by id."""
-    rows = session.exec(select(EndpointRow).where(EndpointRow.partner == slug).order_by(EndpointRow.id))
+def _houses(since: int) -> Select[str]:
+    """The owners of the house's endpoints, of the partners that changed."""
+    return select_columns(literal(house_of("")).concat(col(PartnerRow.slug))).where(
+        col(PartnerRow.changed) > since
+    )
+
+
+def endpoints(session: Session, owner: str) -> tuple[Endpoint, ...]:
+    """List the endpoints of an owner, by id: of a partner, or of the house with it (`house_of`)."""
+    rows = session.exec(select(EndpointRow).where(EndpointRow.partner == owner).order_by(EndpointRow.id))
     return tuple(map(_endpoint, rows))
+
+
+def known_endpoints(session: Session, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that are endpoints of anybody."""
+    found = select_columns(col(EndpointRow.id)).where(col(EndpointRow.id).in_(ids))
+    return frozenset(session.execute(found).scalars())
 
 
 def insert_endpoints(session: Session, new: Sequence[Endpoint], *, now: int) -> None:
@@ -304,9 +319,10 @@ def _contract(row: ContractRow) -> Contract:
 
 
 def _endpoint(row: EndpointRow) -> Endpoint:
+    partner, side = party_of(row.partner)
     return Endpoint(
         id=row.id,
-        partner=row.partner,
+        partner=partner,
         name=row.name,
         url=row.url,
         types=frozenset(json.loads(row.types)),
@@ -317,12 +333,14 @@ def _endpoint(row: EndpointRow) -> Endpoint:
         keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
         state=cast("EndpointState", row.state),
         declared=row.declared,
+        side=side,
+        created_at=row.created_at,
     )
 
 
 def _endpoint_values(endpoint: Endpoint) -> dict[str, object]:
     return {
-        "partner": endpoint.partner,
+        "partner": endpoint.owner,
         "name": endpoint.name,
         "url": endpoint.url,
         "types": json.dumps(sorted(endpoint.types)),

@@ -24,6 +24,7 @@ from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.inbound import make_ingress
 from gateway.bootstrap.registry_access import open_registry
+from gateway.bootstrap.vouching import vouch_by
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
@@ -140,7 +141,7 @@ def wire(
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
         guard=guard,
         dialler=dialler,
-        relay=_relay(ground, broker, catalog, dialler, step, metrics),
+        relay=_relay(ground, catalog, keys, dialler, _Outside(broker, step, report), metrics),
         retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=quotas,
@@ -216,10 +217,10 @@ def _dialler(settings: Settings) -> Dialler:
 
 def _relay(
     ground: Ground,
-    broker: Broker,
     catalog: Catalog,
+    keys: KeyRing,
     dialler: Dialler,
-    step: Step,
+    outside: "_Outside",
     metrics: Metrics,
 ) -> Relay:
     settings = ground.settings
@@ -232,17 +233,19 @@ def _relay(
         RelayParts(
             database=ground.database,
             leases=_leases(ground, RELAY),
-            broker=broker,
+            broker=outside.broker,
             catalog=catalog,
             sender=dialler,
             unseal=ground.vault.open,
             chance=Chance(ground.clock, entropy),
-            step=step,
+            vouch=vouch_by(keys),
+            step=outside.step,
             observe=observe,
         ),
         RelayTerms(
             origin=settings.origin,
             log_host=ground.host,
+            house_log=ground.house_log,
             shards=settings.lease.shards,
             tick_ms=settings.egress.tick,
             disable_after_ms=settings.egress.disable_after,

@@ -11,7 +11,7 @@ again by the next one, together with the range and before it, so that an order i
 from dataclasses import dataclass, replace
 
 from gateway.egress.ledger import Ledger, unflatten
-from gateway.positions import Progress
+from gateway.positions import Progress, owner_in, plain
 
 SpanKey = tuple[str, str, int]
 """Endpoint, topic id, partition."""
@@ -48,8 +48,13 @@ class Backlog:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """Topic, topic id, partition."""
-        return self._span.topic, self._span.topic_id, self._span.partition
+        """Topic, topic id, partition, as the broker has them."""
+        return self._span.topic, plain(self._span.topic_id), self._span.partition
+
+    @property
+    def owner(self) -> str | None:
+        """For whom the topic is read, where it is read for several."""
+        return owner_in(self._span.topic_id)
 
     @property
     def key(self) -> SpanKey:

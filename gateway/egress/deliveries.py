@@ -4,12 +4,12 @@ A tick holds everything since the last: evidence, delivery rows, backlog ranges,
 before the lease's epoch is compared in the same transaction.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, update
 from sqlmodel import Session, col
 
 from audit import log
@@ -19,10 +19,10 @@ from gateway.broker.port import Position
 from gateway.egress.backlog import Span
 from gateway.egress.delivery import Delivery
 from gateway.leases import Lease
-from gateway.positions import Move, Progress, advance, load_all
+from gateway.positions import Move, Progress, advance, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
-from partners.endpoint import Endpoint
+from partners.endpoint import Endpoint, house_of, party_of
 from partners.errors import NotFoundError
 from partners.onboarding import set_endpoint_state
 
@@ -86,9 +86,10 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
     Bodies are left out; deliveries come oldest position first.
     """
     deliveries: list[Delivery] = []
-    for partner in partners:
-        deliveries += _load_deliveries(session, partner)
-    spans = _load_spans(session, partners.values())
+    owners = [*partners, *map(house_of, partners)]
+    for owner in owners:
+        deliveries += _load_deliveries(session, owner)
+    spans = (*_load_spans(session, partners.values()), *_load_shared(session, owners))
     return Stored(dict(load_all(session, ROLE)), tuple(deliveries), spans)
 
 
@@ -98,7 +99,7 @@ def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint,
     Today's directory may lag behind SQL, so only SQL can tell one that is gone from one that is new. Of a
     gone one only its types are known; where even they are not, everything counts as owed to it.
     """
-    there = {one.id for partner in set(strangers.values()) for one in store.endpoints(session, partner)}
+    there = store.known_endpoints(session, strangers)
     return tuple(
         _gone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
         for endpoint, partner in strangers.items()
@@ -163,9 +164,11 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
     ]
 
 
-def _gone(endpoint: str, partner: str, types: str) -> Endpoint:
+def _gone(endpoint: str, owner: str, types: str) -> Endpoint:
+    partner, side = party_of(owner)
     return Endpoint(
         id=endpoint,
+        side=side,
         partner=partner,
         name="",
         url="",
@@ -180,6 +183,17 @@ def _gone(endpoint: str, partner: str, types: str) -> Endpoint:
 
 
 def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:
+    wanted = col(BacklogRow.topic).in_(list(topics))
+    return tuple(each for each in _spans(session, wanted) if owner_in(each.topic_id) is None)
+
+
+def _load_shared(session: Session, owners: Collection[str]) -> tuple[Span, ...]:
+    """Ranges of topics that are read for these owners among others."""
+    found = _spans(session, col(BacklogRow.topic_id).contains(share("", "")))
+    return tuple(each for each in found if owner_in(each.topic_id) in owners)
+
+
+def _spans(session: Session, wanted: ColumnElement[bool]) -> Iterator[Span]:
     row = BacklogRow
     columns = (
         col(row.endpoint),
@@ -189,8 +203,8 @@ def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:
         col(row.from_offset),
         col(row.to_offset),
     )
-    query = select(*columns).where(col(row.topic).in_(list(topics)))
-    return tuple(Span(*found) for found in session.execute(query))
+    for found in session.execute(select(*columns).where(wanted)):
+        yield Span(*found)
 
 
 def _write_rows(session: Session, tick: Tick, now: int) -> None:

@@ -23,8 +23,9 @@ from gateway.broker.port import (
 )
 from gateway.egress.backlog import Backlog
 from gateway.egress.intake import Unasked
-from gateway.egress.reading import Today, read_event
+from gateway.egress.reading import Reading, Today, read_event
 from gateway.egress.shard import Shard
+from gateway.egress.shared import Source, Vouch, read_shared, seen_by, sender_on
 
 _POLL_MS: Final = 100
 _PATIENCE_SECONDS: Final = 5.0
@@ -48,6 +49,7 @@ class _Open:
     wake: Callable[[], None]
     backlog: Backlog
     owner: str
+    source: Source | None
     before: int
     until: float
     is_over: bool = False
@@ -56,11 +58,14 @@ class _Open:
 class Drain:
     """One a relay: of each shard one more range a turn is read, and one range of each partition at a time."""
 
-    def __init__(self, reader: Reader, catalog: Today, clock: Callable[[], int], origin: str) -> None:
+    def __init__(
+        self, reader: Reader, catalog: Today, clock: Callable[[], int], origin: str, vouch: Vouch
+    ) -> None:
         self._reader = reader
         self._catalog = catalog
         self._clock = clock
         self._origin = origin
+        self._vouch = vouch
         self._open: dict[_Place, _Open] = {}
 
     async def run(self, shards: Shards) -> None:
@@ -108,9 +113,13 @@ class Drain:
             shard.lose_again(backlog, backlog.end, self._clock())
             wake()
             return True
-        owner = shard.lanes[backlog.endpoint].endpoint.partner
+        owner = backlog.owner or shard.lanes[backlog.endpoint].endpoint.partner
+        source = None
+        if backlog.owner is not None:
+            sender = sender_on(self._catalog.current, topic)
+            source = None if sender is None else Source(sender, self._origin, self._vouch)
         until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        self._open[place] = _Open(shard, wake, backlog, owner, before, until)
+        self._open[place] = _Open(shard, wake, backlog, owner, source, before, until)
         self._reader.assign([Start(topic, Position(topic_id, partition, before))])
         return False
 
@@ -152,7 +161,8 @@ class Drain:
         shard, backlog = each.shard, each.backlog
         match event:
             case Read():
-                reading = read_event(event, each.owner, self._catalog.current, origin=self._origin)
+                reading = self._reading(each, event)
+                event = seen_by(event, backlog.owner)
                 # What cannot be read yet is read again in a later turn.
                 each.is_over = isinstance(reading, Unasked) or not shard.receive_again(
                     backlog, event, reading, self._clock()
@@ -163,6 +173,13 @@ class Drain:
                 each.is_over = True  # what was lost may be other records: the next turn reads on
             case TooHigh() | TopicChanged():
                 shard.lose_again(backlog, backlog.end, self._clock())
+
+    def _reading(self, each: _Open, event: Read) -> Reading | Unasked:
+        if each.source is None:
+            return read_event(event, each.owner, self._catalog.current, origin=self._origin)
+        lane = each.shard.lanes[each.backlog.endpoint]
+        gone = (lane.endpoint,) if lane.is_gone else ()
+        return read_shared(event, each.owner, self._catalog.current, each.source, gone=gone, is_owed=True)
 
     def _pass(self, reached: Mapping[_Place, int | None]) -> None:
         """Up to where a range was read, what did not come holds no record."""

@@ -33,9 +33,9 @@ class Outbox:
         """Whether there is nothing to write."""
         return not (self._evidence or self._saved or self._finished or self._disabled)
 
-    def add(self, evidence: Pending) -> None:
-        """Evidence of a decision."""
-        self._evidence.append(evidence)
+    def add(self, *evidence: Pending) -> None:
+        """Evidence of decisions."""
+        self._evidence += evidence
 
     def disable(self, partner: str, endpoint: str) -> None:
         """The endpoint is to be disabled."""

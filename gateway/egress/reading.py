@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from gateway import operational
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.egress.delivery import Delivery
@@ -56,7 +57,12 @@ class Routed:
     endpoints: tuple[Endpoint, ...]
 
 
-Reading = Routed | Refused | Unreadable
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Of no concern to whom it was read for; nothing is said of it."""
+
+
+Reading = Routed | Refused | Unreadable | Passed
 
 
 class Today(Protocol):
@@ -86,7 +92,10 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
     if _is_long(found.key):
         digest = hashlib.sha256(read.record.value or b"").digest()
         return Refused("event_attribute_invalid", digest, None, found.type)
-    return _routed(found, match(snapshot.directory.endpoints(partner), found.type), origin)
+    there = snapshot.directory.endpoints(partner)
+    if operational.is_operational(found.type):
+        there = (*there, *snapshot.directory.house_endpoints(partner))
+    return routed(found, match(there, found.type), origin)
 
 
 def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
@@ -94,7 +103,7 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
     return Delivery(
         endpoint=endpoint.id,
         ref=routed.ref,
-        partner=routed.key.partner,
+        partner=endpoint.owner,
         source=routed.key.source,
         event_id=routed.key.id,
         event_type=routed.event_type,
@@ -106,7 +115,8 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
     )
 
 
-def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
+def routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
+    """The event, with the body that these endpoints get."""
     key, schema_id = carried.key, carried.version.schema_id
     body = b""
     if endpoints:

@@ -13,8 +13,8 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -38,15 +38,19 @@ from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load, load_gone
 from gateway.egress.delivery import Attempt, Sender
 from gateway.egress.drain import Drain
+from gateway.egress.feeds import Feeds
+from gateway.egress.feeds import Terms as FeedTerms
 from gateway.egress.intake import Unasked
+from gateway.egress.moment import NEVER, Moment
+from gateway.egress.parties import Voices, by_shard, endpoints_of
 from gateway.egress.posting import Chance, Poster
 from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
-from gateway.egress.wording import Voice
+from gateway.egress.shared import Vouch
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
-from gateway.leases import Lease, Leases, shard_of
-from partners.endpoint import Endpoint
+from gateway.leases import Lease, Leases
+from gateway.positions import owner_in
 from partners.partner import Partner
 
 _POLL: Final = 200
@@ -62,7 +66,8 @@ _log = structlog.get_logger(__name__)
 class Parts:
     """What a relay is made of.
 
-    `unseal` opens an endpoint's secret for its place; `step` hears of numbered steps, `observe` of attempts.
+    `vouch`: when we accepted a partner's record. `unseal` opens an endpoint's secret for its place; `step`
+    hears of numbered steps, `observe` of attempts.
     """
 
     database: Database
@@ -72,39 +77,24 @@ class Parts:
     sender: Sender
     unseal: Callable[[bytes, str], bytes] = field(repr=False)
     chance: Chance = field(repr=False)
+    vouch: Vouch = field(repr=False)
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`origin`: our URL; `log_host`: what log names begin with; `shards`: as the leases have it."""
+    """`origin`: our URL; `log_host`: what log names begin with; `house_log`: the random name of our own log.
+
+    `shards`: as the leases have it.
+    """
 
     origin: str
     log_host: str
+    house_log: str
     shards: int = 64
     tick_ms: int = 50
     disable_after_ms: int = 5 * 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """Now, by two clocks of this host, in ms: one may be set, the other stands still while a machine sleeps.
-
-    A lease lasts by the database's clock, which is neither. Whichever says that time is over is believed.
-    """
-
-    wall: int
-    ticks: int
-
-    def after(self, ms: int) -> "_Moment":
-        return _Moment(self.wall + ms, self.ticks + ms)
-
-    def is_past(self, other: "_Moment") -> bool:
-        return self.wall >= other.wall or self.ticks >= other.ticks
-
-
-_NEVER: Final = _Moment(0, 0)
 
 
 class Relay:
@@ -117,7 +107,7 @@ class Relay:
         self._spots: dict[tuple[str, int], Work] = {}
         self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
         self._followed: Snapshot | None = None
-        self._held_until = _NEVER
+        self._held_until = NEVER
         self._is_stopping = False
         self._running: Reader | None = None
         self._refusal = Refusal()
@@ -137,6 +127,19 @@ class Relay:
             observe=parts.observe,
             may_send=self._may_send,
         )
+        self._voices = Voices(terms.origin, terms.log_host, terms.house_log, parts.chance.entropy)
+        self._feeds = Feeds(
+            parts.database,
+            parts.broker,
+            parts.catalog,
+            FeedTerms(
+                url=terms.origin,
+                vouch=parts.vouch,
+                voice=self._voices.partner,
+                clock=parts.chance.clock,
+                matched=lambda: parts.step("outbound.2.matched"),
+            ),
+        )
         self._writer = Writer(
             parts.database, parts.chance.clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop
         )
@@ -146,12 +149,13 @@ class Relay:
         self._running = self._parts.broker.reader()
         self._is_stopping = False
         clock, origin = self._parts.chance.clock, self._terms.origin
-        drain = Drain(self._parts.broker.reader(), self._parts.catalog, clock, origin)
+        drain = Drain(self._parts.broker.reader(), self._parts.catalog, clock, origin, self._parts.vouch)
         try:
             async with asyncio.TaskGroup() as group:
                 loops = [
                     group.create_task(self._hold(group)),
                     group.create_task(self._read()),
+                    group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work)),
                 ]
                 writing = group.create_task(self._writer.run(self._works))
@@ -159,13 +163,14 @@ class Relay:
                 await self._finish(loops, writing)
         finally:
             await drain.close()
+            await self._feeds.close()
             await self._reader.close()
 
     # Leases, and what they bring
 
     async def _hold(self, group: asyncio.TaskGroup) -> None:
         leases = self._parts.leases
-        renew_at = _NEVER
+        renew_at = NEVER
         while True:
             begun = self._moment()
             try:
@@ -198,7 +203,9 @@ class Relay:
             del self._works[work.shard.lease.shard]
         self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
         self._held = {spot: each for spot, each in self._held.items() if spot in self._spots}
-        self._reader.release([(each.topic, each.spot[1]) for each in work.shard.partitions.values()])
+        self._feeds.drop(work)
+        own = [each for each in work.shard.partitions.values() if owner_in(each.spot[0]) is None]
+        self._reader.release([(each.topic, each.spot[1]) for each in own])
         if work.task is not None:
             work.task.cancel()
 
@@ -207,15 +214,15 @@ class Relay:
         snapshot = self._parts.catalog.current
         if snapshot is self._followed:
             return
-        everyone = self._by_shard(snapshot)
+        everyone = by_shard(snapshot, self._terms.shards)
         for work in list(self._works.values()):
             partners = everyone.get(work.shard.lease.shard, [])
             new = [partner for partner in partners if not work.shard.knows(partner.slug)]
             if new:
                 topics = {partner.slug: partner.topics.outbound for partner in new}
                 work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
-            voices = {partner.slug: self._voice(partner) for partner in partners}
-            work.shard.update(voices, [e for partner in partners for e in _endpoints(snapshot, partner)])
+            voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
+            work.shard.update(voices, [e for partner in partners for e in endpoints_of(snapshot, partner)])
             if self._works.get(work.shard.lease.shard) is work:
                 self._reader.assign(self._watch(work, partners, snapshot))
             strangers = work.shard.strangers()
@@ -224,12 +231,16 @@ class Relay:
             if new:
                 self._parts.step("outbound.1.leased")
             work.wake.set()
-        self._followed = snapshot
+        here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
+        if await self._feeds.follow(here, snapshot):
+            self._followed = snapshot
 
     def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
         starts = []
         watched: dict[str, list[tuple[str, int]]] = {}
         for spot, each in work.shard.partitions.items():
+            if owner_in(spot[0]) is not None:
+                continue
             watched.setdefault(each.topic, []).append(spot)
         for partner in partners:
             topic, number_of_partner = partner.topics.outbound, partner.topics.outbound_partition
@@ -262,7 +273,7 @@ class Relay:
                 self._refusal.note(error, now=self._moment().ticks)
                 events = []
                 await asyncio.sleep(self._terms.tick_ms / 1000)
-            self.problem = self._refusal.words(now=self._moment().ticks)
+            self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
             for number, event in enumerate(events, 1):
                 self._take_in(event)
                 if number % _SLICE == 0:
@@ -369,31 +380,13 @@ class Relay:
     def _now(self) -> int:
         return self._parts.chance.clock()
 
-    def _moment(self) -> "_Moment":
-        return _Moment(self._now(), int(asyncio.get_running_loop().time() * 1_000))
+    def _moment(self) -> Moment:
+        return Moment(self._now(), int(asyncio.get_running_loop().time() * 1_000))
 
     def _may_send(self, now: int) -> bool:
         """Not after our leases must have run out: another relay may be sending by then."""
-        moment = _Moment(now, self._moment().ticks)
+        moment = Moment(now, self._moment().ticks)
         return not moment.is_past(self._held_until) and not self._is_stopping
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
         return [(work.shard, work.wake.set) for work in self._works.values()]
-
-    def _by_shard(self, snapshot: Snapshot) -> Mapping[int, list[Partner]]:
-        found: dict[int, list[Partner]] = {}
-        for partner in snapshot.directory.partners():
-            found.setdefault(shard_of(partner.slug, self._terms.shards), []).append(partner)
-        return found
-
-    def _voice(self, partner: Partner) -> Voice:
-        log = f"{self._terms.log_host}/log/{partner.log}"
-        return Voice(self._terms.origin, log, partner.slug, self._parts.chance.entropy)
-
-
-def _endpoints(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
-    """A partner that is not active gets nothing: its endpoints count as paused."""
-    found = snapshot.directory.endpoints(partner.slug)
-    if partner.state == "active":
-        return found
-    return tuple(replace(each, state="paused") for each in found)

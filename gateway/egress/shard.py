@@ -17,7 +17,8 @@ from gateway.egress.lane import NEVER, Lane
 from gateway.egress.ledger import Ledger, unflatten
 from gateway.egress.match import match
 from gateway.egress.outbox import Outbox
-from gateway.egress.reading import Reading, Routed, Unreadable, delivery_of
+from gateway.egress.reading import Passed, Reading, Routed, Unreadable, delivery_of
+from gateway.egress.strangers import find_strangers
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
 from gateway.positions import Progress
@@ -66,16 +67,20 @@ class Shard:
             self._waiting.setdefault(delivery.endpoint, []).append(delivery)
             self.outbox.note_row(delivery.endpoint, delivery.ref)
 
-    def watch(self, topic: str, topic_id: str, partition: int, partner: str) -> Start | None:
-        """Begin with a partition; where to read it from, or None where it is watched already."""
+    def watch(
+        self, topic: str, topic_id: str, partition: int, partner: str, *, begin: int = 0
+    ) -> Start | None:
+        """Begin with a partition; where to read it from, or None where it is watched already.
+
+        `partner`: the owner it is read for; nothing before `begin` is for it.
+        """
         spot = (topic_id, partition)
         if spot in self.partitions:
             return None
-        stored = self._progress.pop(spot, None)
-        progress = stored or Progress(0)
-        ledger = Ledger(progress.next, unflatten(progress.finished))
+        progress = (stored := self._progress.pop(spot, None)) or Progress(0)
+        ledger = Ledger(max(begin, progress.next), unflatten(progress.finished))
         self.partitions[spot] = Partition(topic, spot, partner, ledger, stored)
-        return Start(topic, Position(topic_id, partition, progress.next))
+        return Start(topic, Position(topic_id, partition, ledger.watermark))
 
     def update(self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint]) -> None:
         """Partners and endpoints as they are now; of one that is gone, `dismiss` parks what waits."""
@@ -91,13 +96,8 @@ class Shard:
                 self._open(endpoint)
 
     def strangers(self) -> dict[str, str]:
-        """Endpoints that something waits for and that `update` never named, with their partners."""
-        partners = {each.topic: each.partner for each in self.partitions.values()}
-        found = {key: each[0].partner for key, each in self._waiting.items()}
-        for each in self._backlogs.values():
-            if each.endpoint not in self.lanes and each.place[0] in partners:
-                found[each.endpoint] = partners[each.place[0]]
-        return found
+        """Endpoints that something waits for and that `update` never named, with their owners."""
+        return find_strangers(self._waiting, self._backlogs.values(), self.partitions.values(), self.lanes)
 
     def bury(self, endpoints: Iterable[Endpoint]) -> None:
         """Strangers that are no more: `dismiss` parks what waits for them."""
@@ -165,7 +165,7 @@ class Shard:
         lane = self.lanes.get(backlog.endpoint)
         if lane is not None and backlog.cursor < first:
             place = Place(topic, Position(topic_id, number, backlog.cursor))
-            voice = self._voices[lane.endpoint.partner]
+            voice = self._voices[lane.endpoint.owner]
             self.outbox.add(voice.hole(place, min(first, backlog.end), now))
         backlog.pass_to(min(first, backlog.end))
         self._changed.add(backlog.key)
@@ -187,7 +187,7 @@ class Shard:
         for lane in self.lanes.values():
             here = [each for each in lane.held() if (each.position.topic_id, each.position.partition) == spot]
             self._keep(here)
-        for backlog in [each for each in self._backlogs.values() if each.place[1:] == spot]:
+        for backlog in [each for each in self._backlogs.values() if each.key[1:] == spot]:
             first = max(backlog.cursor, offset)
             if first < backlog.end:
                 place = Place(partition.topic, Position(*spot, first))
@@ -204,7 +204,7 @@ class Shard:
 
     def abandon(self, spot: Spot, now: int) -> None:
         """The topic is no more: what waits of it in backlogs is lost, and said so."""
-        for backlog in [each for each in self._backlogs.values() if each.place[1:] == spot]:
+        for backlog in [each for each in self._backlogs.values() if each.key[1:] == spot]:
             self.lose_again(backlog, backlog.end, now)
         self.partitions.pop(spot, None)
 
@@ -291,6 +291,7 @@ class Shard:
         self._save_closed()
         moved = [self.partitions[spot] for spot in sorted(self._moved) if spot in self.partitions]
         moves = [move for each in moved if (move := each.move()) is not None]
+        self.outbox.add(*(one for each in moved for one in each.words()))
         spans: list[Span] = []
         drained: list[SpanKey] = []
         for key in sorted(self._changed):
@@ -394,5 +395,6 @@ class Shard:
                 self._pay(delivery)
 
     def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
-        place = Place(partition.topic, read.position)
-        self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))
+        if not isinstance(reading, Passed):
+            place = Place(partition.topic, read.position)
+            self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))

@@ -9,8 +9,10 @@ from audit.ref import format_ref
 from audit.store import Pending
 from gateway.broker.port import Position
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
-from gateway.egress.reading import Reading, Refused, Routed, Unreadable
+from gateway.egress.reading import Refused, Routed, Unreadable
+from gateway.egress.shared import Onward
 from gateway.event import short_pointer
+from gateway.positions import plain
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32
@@ -67,7 +69,7 @@ class Voice:
         }
         return self._say(Kind.PARKED, members, at)
 
-    def unsent(self, reading: Reading, place: Place, at: int) -> Pending:
+    def unsent(self, reading: Unreadable | Refused | Routed, place: Place, at: int) -> Pending:
         """A record that goes to no endpoint, for whichever reason."""
         match reading:
             case Unreadable():
@@ -108,6 +110,19 @@ class Voice:
         }
         return self._say(Kind.REFUSED, members, at)
 
+    def forwarded(self, onward: Onward, at: int) -> Pending:
+        """An accepted event went on to another partner, or was not fit to."""
+        members = {
+            "ref": onward.ref,
+            "source": onward.source,
+            "id": onward.id,
+            "type": onward.event_type,
+            "to": onward.to,
+            "as": onward.becomes,
+            "code": onward.code,
+        }
+        return self._say(Kind.FORWARDED, members, at)
+
     def unreadable(self, unreadable: Unreadable, place: Place, at: int) -> Pending:
         """The record is no event."""
         members = {
@@ -121,7 +136,7 @@ class Voice:
         """Records from the place up to, not with, `end` went by retention before they were read."""
         members = {
             "topic": place.topic,
-            "topic_id": place.position.topic_id,
+            "topic_id": plain(place.position.topic_id),
             "partition": place.position.partition,
             "from": place.position.offset,
             "to": end,
@@ -152,7 +167,7 @@ def _event(delivery: Delivery) -> dict[str, Any]:
 def _place(place: Place, sha256: bytes) -> dict[str, Any]:
     return {
         "topic": place.topic,
-        "topic_id": place.position.topic_id,
+        "topic_id": plain(place.position.topic_id),
         "partition": place.position.partition,
         "offset": place.position.offset,
         "sha256": sha256.hex(),

@@ -199,9 +199,10 @@ class Stage:
             sender=self.receiver,
             unseal=lambda _, __: SECRET,
             chance=Chance(now, os.urandom),
+            vouch=lambda _, __: now(),
             step=step,
         )
-        return Relay(parts, Terms("https://gw.example", "gw.example", shards=2, tick_ms=10))
+        return Relay(parts, Terms("https://gw.example", "gw.example", "house", shards=2, tick_ms=10))
 
     @asynccontextmanager
     async def relaying(self, **how: Any) -> AsyncIterator[None]:
