@@ -62,11 +62,17 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One POST. `headers` hold neither Host nor lengths: these are the transport's."""
+    """One POST. `headers` hold neither Host nor lengths: these are the transport's.
+
+    `pool`: who it is for; a connection that was opened for one serves no other. `tls`: whom to believe at the
+    other end, and who we are there; None: the public authorities, and nobody.
+    """
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    pool: str = ""
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,8 @@ class Answer:
 
     `body_sha256` is over the bytes read (at most 64 KiB), empty without an answer; `excerpt` is their first
     1 KiB.
-    `retry_after_seconds` is the header in its seconds form; the date form needs a clock and is passed over.
+    `retry_after_seconds` is Retry-After in its seconds form, `retry_after_at` in its date form (Unix
+    milliseconds). `headers`, names in lower case, are kept of a signed answer alone.
     """
 
     status: int
@@ -84,6 +91,8 @@ class Answer:
     body_sha256: bytes
     excerpt: bytes = field(repr=False)
     ms: int
+    retry_after_at: int | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

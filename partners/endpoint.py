@@ -47,7 +47,7 @@ class Endpoint:
     `types` empty: every type that the partner receives. What is the gateway's own (`OPERATIONAL`) goes to
     those alone that name it. `per_second` None: as fast as it answers. `delays`:
     seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first.
-    `declared`: it stands in the contract file.
+    `declared`: it stands in the contract file. `access`: what it demands of us, sealed (`partners.access`).
     """
 
     id: str
@@ -62,6 +62,7 @@ class Endpoint:
     keys: tuple[bytes, ...] = field(repr=False)
     state: EndpointState
     declared: bool = True
+    access: bytes | None = field(default=None, repr=False)
 
     def listens_to(self, event_type: str) -> bool:
         """Tell whether events of a type go there, in whichever state it is."""

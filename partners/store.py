@@ -16,7 +16,14 @@ from partners.credential import Credential, Method, Role, Scope
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, EndpointState, Order
 from partners.partner import Partner, PartnerState, Topics
-from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
+from partners.rows import (
+    ContractRow,
+    CounterRow,
+    CredentialRow,
+    EndpointAccessRow,
+    EndpointRow,
+    PartnerRow,
+)
 
 T = TypeVar("T")
 
@@ -88,8 +95,11 @@ def load(session: Session, known: Directory | None = None) -> Directory:
     contracts = {row.partner: row for row in session.exec(current)}
     endpoints: dict[str, list[Endpoint]] = {}
     hooks = select(EndpointRow).where(col(EndpointRow.partner).in_(changed)).order_by(EndpointRow.id)
+    demands = select(EndpointAccessRow).where(col(EndpointAccessRow.partner).in_(changed))
+    accesses = {each.endpoint: each.sealed for each in session.exec(demands)}
     for endpoint_row in session.exec(hooks):
-        endpoints.setdefault(endpoint_row.partner, []).append(_endpoint(endpoint_row))
+        endpoint = _endpoint(endpoint_row, accesses.get(endpoint_row.id))
+        endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
@@ -202,8 +212,10 @@ def insert_contract(
 
 def endpoints(session: Session, slug: str) -> tuple[Endpoint, ...]:
     """List a partner's endpoints, by id."""
+    demands = session.exec(select(EndpointAccessRow).where(EndpointAccessRow.partner == slug))
+    accesses = {each.endpoint: each.sealed for each in demands}
     rows = session.exec(select(EndpointRow).where(EndpointRow.partner == slug).order_by(EndpointRow.id))
-    return tuple(map(_endpoint, rows))
+    return tuple(_endpoint(row, accesses.get(row.id)) for row in rows)
 
 
 def insert_endpoints(session: Session, new: Sequence[Endpoint], *, now: int) -> None:
@@ -219,9 +231,21 @@ def update_endpoint(session: Session, changed: Endpoint) -> None:
     session.execute(update(EndpointRow).where(col(EndpointRow.id) == changed.id).values(**values))
 
 
+def set_access(session: Session, endpoint: Endpoint, sealed: bytes | None, *, now: int) -> None:
+    """Keep what an endpoint demands of us, sealed for its place; None: nothing any more.
+
+    To be counted by `bump_partner`, as every change of an endpoint.
+    """
+    session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint) == endpoint.id))
+    if sealed is not None:
+        row = {"endpoint": endpoint.id, "partner": endpoint.partner, "sealed": sealed, "changed_at": now}
+        session.execute(insert(EndpointAccessRow), [row])
+
+
 def delete_endpoints(session: Session, ids: Sequence[str]) -> None:
-    """Delete endpoints."""
+    """Delete endpoints, with what they demand of us."""
     if ids:
+        session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint).in_(ids)))
         session.execute(delete(EndpointRow).where(col(EndpointRow.id).in_(ids)))
 
 
@@ -303,7 +327,7 @@ def _contract(row: ContractRow) -> Contract:
     return _CONTRACT.validate_json(row.value)
 
 
-def _endpoint(row: EndpointRow) -> Endpoint:
+def _endpoint(row: EndpointRow, access: bytes | None) -> Endpoint:
     return Endpoint(
         id=row.id,
         partner=row.partner,
@@ -317,6 +341,7 @@ def _endpoint(row: EndpointRow) -> Endpoint:
         keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
         state=cast("EndpointState", row.state),
         declared=row.declared,
+        access=access,
     )
 
 
