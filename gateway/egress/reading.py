@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
+from gateway.egress.addressees import endpoints_of
 from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
@@ -86,7 +87,9 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
     if _is_long(found.key):
         digest = hashlib.sha256(read.record.value or b"").digest()
         return Refused("event_attribute_invalid", digest, None, found.type)
-    return _routed(found, match(snapshot.directory.endpoints(partner), found.type), origin)
+    account = snapshot.directory.partner(partner)
+    there = () if account is None else endpoints_of(snapshot, account)
+    return _routed(found, match(there, found.type), origin)
 
 
 def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:

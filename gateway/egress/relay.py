@@ -14,7 +14,7 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -34,6 +34,7 @@ from gateway.broker.port import (
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.database import Database
+from gateway.egress.addressees import ended_with, endpoints_of
 from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load, load_gone
 from gateway.egress.delivery import Attempt, Sender
@@ -46,7 +47,6 @@ from gateway.egress.wording import Voice
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
 from gateway.leases import Lease, Leases, shard_of
-from partners.endpoint import Endpoint
 from partners.partner import Partner
 
 _POLL: Final = 200
@@ -215,7 +215,8 @@ class Relay:
                 topics = {partner.slug: partner.topics.outbound for partner in new}
                 work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
             voices = {partner.slug: self._voice(partner) for partner in partners}
-            work.shard.update(voices, [e for partner in partners for e in _endpoints(snapshot, partner)])
+            work.shard.update(voices, [e for partner in partners for e in endpoints_of(snapshot, partner)])
+            work.shard.bury(ended_with(snapshot, partners))
             if self._works.get(work.shard.lease.shard) is work:
                 self._reader.assign(self._watch(work, partners, snapshot))
             strangers = work.shard.strangers()
@@ -389,11 +390,3 @@ class Relay:
     def _voice(self, partner: Partner) -> Voice:
         log = f"{self._terms.log_host}/log/{partner.log}"
         return Voice(self._terms.origin, log, partner.slug, self._parts.chance.entropy)
-
-
-def _endpoints(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
-    """A partner that is not active gets nothing: its endpoints count as paused."""
-    found = snapshot.directory.endpoints(partner.slug)
-    if partner.state == "active":
-        return found
-    return tuple(replace(each, state="paused") for each in found)

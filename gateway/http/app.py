@@ -18,6 +18,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.doors import Doors
+from gateway.http.framing import UNREAD
 from gateway.http.gates import GATES, is_public
 from gateway.http.guard import Call, Gate, admit
 from gateway.http.problems import Trouble, trouble_of
@@ -125,6 +126,10 @@ class _Door:
             response = self._refusal(request, error, request_id)
             if response.status_code >= 500:  # noqa: PLR2004 - ours to look at
                 self.doors.notice(request_id, error)
+            is_unread = request.scope.get(UNREAD)
+            if is_unread is not None and is_unread(request.scope):
+                # Who is refused early hears it early: a gigabyte is not read to be thrown away.
+                response.headers["Connection"] = "close"
             return response
 
     def _refusal(self, request: Request, error: Exception | Trouble, request_id: str) -> Response:

@@ -32,6 +32,12 @@ BODY_SECONDS: Final = 30.0
 CHUNK_SLACK_BYTES: Final = 256
 PATIENCE: Final = "gateway.patience"
 """In a request's scope: gives the body so many more seconds, for who reads one that takes long."""
+UNREAD: Final = "gateway.unread"
+"""In a request's scope: given that scope, whether much of its body is still to come."""
+
+UNREAD_BYTES: Final = 256 * 1024
+"""More than this is not read for the sake of a kept connection once the answer is known."""
+
 RESTING_SECONDS: Final = 2.0
 """Idle for so long, a connection gives up what the next request can make anew."""
 _CHUNK_FRAME_BYTES: Final = 24
@@ -141,6 +147,7 @@ class StrictProtocol(HttpToolsProtocol):
         """A request begins: its header has a time of its own."""
         super().on_message_begin()
         self.scope[PATIENCE] = self.be_patient  # type: ignore[typeddict-unknown-key]  # ours, beside those of ASGI
+        self.scope[UNREAD] = self.is_unread  # type: ignore[typeddict-unknown-key]  # as above
         if self._client is not None:
             self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
@@ -240,6 +247,13 @@ class StrictProtocol(HttpToolsProtocol):
         """Give the body that is arriving so many seconds from now on."""
         if not self._in_head:
             self._arm(seconds, "The body did not arrive in time.")
+
+    def is_unread(self, scope: object) -> bool:
+        """Whether much of a body is still to come, or nobody knows how much. `scope`: its request's."""
+        if self.scope is not scope or self._in_head:
+            return False
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        return self._in_body or bool(lengths and int(lengths[0]) > UNREAD_BYTES)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: clients offer HTTP/2 as a matter of course."""
