@@ -102,8 +102,12 @@ def _credential(evidence: Evidence) -> str | None:
 
 
 def _code(evidence: Evidence) -> str | None:
-    """The one word that tells apart records of one kind: code, outcome, reason or action."""
-    for name in ("code", "outcome", "reason", "action"):
+    """The one word that tells apart records of one kind: code, outcome or action, of what is parked why.
+
+    The reasons of other records are what somebody wrote: no word to search by.
+    """
+    names = ("reason",) if evidence.kind is Kind.PARKED else ("code", "outcome", "action")
+    for name in names:
         if name in evidence.members:
             word = evidence.text(name)
             # PostgreSQL keeps no NUL; the record itself has it, and the log must go on.

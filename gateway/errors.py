@@ -2,6 +2,7 @@
 
     GatewayError
     ├── CallerError             the caller must change the request; `code` is one of CALLER_CODES
+    │   └── QuotaExceededError  it must wait: `quota_exceeded`
     ├── AwayError               something we depend on is away: try again later; `code` is one of AWAY_CODES
     │   ├── StoreError          the database: `store_unavailable` or `storage_full`
     │   │   ├── StoreUnknownError   a COMMIT whose outcome nobody knows: `outcome_unknown`
@@ -124,6 +125,15 @@ class CallerError(GatewayError):
         self.code = code
         self.hint = hint
         self.members: Mapping[str, object] = members or {}
+
+
+class QuotaExceededError(CallerError):
+    """The caller must wait: `quota_exceeded`. `who`: a name for the caller, told to nobody."""
+
+    def __init__(self, text: str, *, who: str, headers: Mapping[str, str]) -> None:
+        """`headers`: fields of the answer; `Retry-After` is among them."""
+        super().__init__("quota_exceeded", text, members={"headers": headers})
+        self.who = who
 
 
 class AwayError(GatewayError):

@@ -64,6 +64,7 @@ class Metrics:
         self._accepted = self._counter("events_accepted", "Events answered 2xx", direction=DIRECTIONS)
         self._repeats = self._counter("events_repeated", "Of these, repeats", direction=DIRECTIONS)
         self._refused = self._counter("events_refused", "Events refused, by code", code=REFUSALS)
+        self._waited = self._counter("import_waits", "Steps of imports that had to wait", code=REFUSALS)
         self._request = self._histogram("request_seconds", "From head read to answer, event routes")
         self._ignored = self._counter(
             "proxy_certificates_ignored", "Requests with a certificate header of nobody who is believed"
@@ -94,6 +95,10 @@ class Metrics:
     def refused(self, code: str, count: int = 1) -> None:
         """Count events refused with a code of the error catalogue."""
         self._refused.labels(_known(code, REFUSALS)).inc(count)
+
+    def waited(self, code: str) -> None:
+        """Count a step of an import that could not be taken yet, and is tried again."""
+        self._waited.labels(_known(code, REFUSALS)).inc()
 
     def request(self, ms: float) -> None:
         """Time one request of an event route."""

@@ -308,6 +308,18 @@ class RepeatRow(SQLModel, table=True):
     until: int = Field(sa_type=BigInteger)
 
 
+class AcknowledgementRow(SQLModel, table=True):
+    """A delivery whose receiver has said by a signature of its own that it has it; whoever serves writes."""
+
+    __tablename__ = "gateway_acknowledgement"
+
+    endpoint: str = Field(primary_key=True)
+    ref: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    partner: str
+    credential: str
+    at: int = Field(sa_type=BigInteger)
+
+
 class AnnouncementRow(SQLModel, table=True):
     """An event of the gateway's own that is decided and not published yet; administration writes.
 

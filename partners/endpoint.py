@@ -51,6 +51,7 @@ class Endpoint:
     seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first.
     `declared`: it stands in the contract file. `side`: whose it is. The partner's gets what the partner
     receives; the house's gets what the partner sends from `created_at` on (Unix milliseconds), by its types.
+    `access`: what it demands of us, sealed (`partners.access`).
     """
 
     id: str
@@ -65,6 +66,7 @@ class Endpoint:
     keys: tuple[bytes, ...] = field(repr=False)
     state: EndpointState
     declared: bool = True
+    access: bytes | None = field(default=None, repr=False)
     side: Side = "partner"
     created_at: int = field(default=0, compare=False)
 

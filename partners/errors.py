@@ -5,6 +5,7 @@
     +-- SlotError            value_invalid         one value of a file; always gathered to a ContractFileError
     +-- SlugError            slug_invalid          no legal name of a partner
     +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
+    |   +-- AccessError                            what it demands of us is said in no form that is taken
     +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
     |   +-- CredentialMaterialError                what it is to be made of is none of that, or too weak
     +-- NotFoundError        not_found             no such partner, credential or endpoint
@@ -85,6 +86,19 @@ class EndpointUrlError(PartnersError):
     """A URL that may not be an endpoint, with the rule it breaks."""
 
     code = "endpoint_invalid"
+
+
+class AccessError(EndpointUrlError):
+    """What an endpoint is said to demand of us is not that. Never repeats any of it.
+
+    `pointer`: where in it; `detail`: what is wrong there.
+    """
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        """Keep where it is wrong."""
+        super().__init__(f"auth{pointer} {detail}")
+        self.pointer = pointer
+        self.detail = detail
 
 
 class CredentialTermsError(PartnersError):

@@ -80,6 +80,17 @@ class EndpointRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
+class EndpointAccessRow(SQLModel, table=True):
+    """What an endpoint demands of us: client certificate, client of a token server, headers. Sealed."""
+
+    __tablename__ = "partners_endpoint_access"
+
+    endpoint: str = Field(primary_key=True, max_length=32)
+    partner: str = Field(max_length=63, index=True)
+    sealed: bytes = Field(sa_type=LargeBinary, repr=False)
+    changed_at: int = Field(sa_type=BigInteger)
+
+
 class CredentialRow(SQLModel, table=True):
     """A credential: how a request shows it, and what it is checked by (a digest, a public key, ...)."""
 

@@ -16,7 +16,14 @@ from partners.credential import Credential, Method, Role, Scope
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, EndpointState, Order, house_of, party_of
 from partners.partner import Partner, PartnerState, Topics
-from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
+from partners.rows import (
+    ContractRow,
+    CounterRow,
+    CredentialRow,
+    EndpointAccessRow,
+    EndpointRow,
+    PartnerRow,
+)
 
 T = TypeVar("T")
 
@@ -89,8 +96,12 @@ def load(session: Session, known: Directory | None = None) -> Directory:
     endpoints: dict[str, list[Endpoint]] = {}
     owners = or_(col(EndpointRow.partner).in_(changed), col(EndpointRow.partner).in_(_houses(since)))
     hooks = select(EndpointRow).where(owners).order_by(EndpointRow.id)
+    place = col(EndpointAccessRow.partner)
+    demands = select(EndpointAccessRow).where(or_(place.in_(changed), place.in_(_houses(since))))
+    accesses = {each.endpoint: each.sealed for each in session.exec(demands)}
     for endpoint_row in session.exec(hooks):
-        endpoints.setdefault(endpoint_row.partner, []).append(_endpoint(endpoint_row))
+        endpoint = _endpoint(endpoint_row, accesses.get(endpoint_row.id))
+        endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
@@ -226,8 +237,10 @@ def _houses(since: int) -> Select[str]:
 
 def endpoints(session: Session, owner: str) -> tuple[Endpoint, ...]:
     """List the endpoints of an owner, by id: of a partner, or of the house with it (`house_of`)."""
+    demands = session.exec(select(EndpointAccessRow).where(EndpointAccessRow.partner == owner))
+    accesses = {each.endpoint: each.sealed for each in demands}
     rows = session.exec(select(EndpointRow).where(EndpointRow.partner == owner).order_by(EndpointRow.id))
-    return tuple(map(_endpoint, rows))
+    return tuple(_endpoint(row, accesses.get(row.id)) for row in rows)
 
 
 def known_endpoints(session: Session, ids: Collection[str]) -> frozenset[str]:
@@ -249,9 +262,21 @@ def update_endpoint(session: Session, changed: Endpoint) -> None:
     session.execute(update(EndpointRow).where(col(EndpointRow.id) == changed.id).values(**values))
 
 
+def set_access(session: Session, endpoint: Endpoint, sealed: bytes | None, *, now: int) -> None:
+    """Keep what an endpoint demands of us, sealed for its place; None: nothing any more.
+
+    To be counted by `bump_partner`, as every change of an endpoint.
+    """
+    session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint) == endpoint.id))
+    if sealed is not None:
+        row = {"endpoint": endpoint.id, "partner": endpoint.partner, "sealed": sealed, "changed_at": now}
+        session.execute(insert(EndpointAccessRow), [row])
+
+
 def delete_endpoints(session: Session, ids: Sequence[str]) -> None:
-    """Delete endpoints."""
+    """Delete endpoints, with what they demand of us."""
     if ids:
+        session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint).in_(ids)))
         session.execute(delete(EndpointRow).where(col(EndpointRow.id).in_(ids)))
 
 
@@ -333,7 +358,7 @@ def _contract(row: ContractRow) -> Contract:
     return _CONTRACT.validate_json(row.value)
 
 
-def _endpoint(row: EndpointRow) -> Endpoint:
+def _endpoint(row: EndpointRow, access: bytes | None) -> Endpoint:
     partner, side = party_of(row.partner)
     return Endpoint(
         id=row.id,
@@ -348,6 +373,7 @@ def _endpoint(row: EndpointRow) -> Endpoint:
         keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
         state=cast("EndpointState", row.state),
         declared=row.declared,
+        access=access,
         side=side,
         created_at=row.created_at,
     )

@@ -20,11 +20,12 @@ from gateway.administration.changing import Kept, carry_out
 from gateway.administration.credentials import witnessed
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
+from gateway.administration.forwards import check_forwards
 from gateway.administration.hits import Impact
 from gateway.administration.lines import Rules, resolve
 from gateway.administration.recorded import Recorded, Trial, look_back, trials
 from gateway.administration.refusals import refused
-from gateway.administration.standing import Move, Moved, move_partner
+from gateway.administration.standing import Move, Moved, Seen, move_partner
 from gateway.administration.topics import topic_remarks
 from gateway.administration.unchanged import InForce, find_in_force
 from gateway.broker.port import Broker
@@ -56,9 +57,9 @@ class ContractText:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a contract is to be applied. `if_match`: the revision that the author has seen; None: any."""
+    """How a contract is to be applied. `if_match`: what the author has seen; None: any."""
 
-    if_match: int | None = None
+    if_match: Seen | None = None
     dry_run: bool = False
     allow: frozenset[str] = frozenset()
 
@@ -277,6 +278,10 @@ class Administration:
         store.lock(session)
         found = store.partner(session, slug)
         previous = 0 if found is None else found[1]
+        seen = wish.if_match
+        if seen is not None and found is not None and not seen.is_still(*found):
+            text = f"The partner is {found[0].state} now, with contract {previous}: look again."
+            raise CallerError("precondition_failed", text)
         in_force = store.contract_file(session, slug, previous)
         before = {
             (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
@@ -285,8 +290,13 @@ class Administration:
         there = store.endpoints(session, slug)
         now = self.clock()
         resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
+        ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory)
+        resolved = replace(resolved, incompatible=(*resolved.incompatible, *ways))
         submission = onboarding.Submission(
-            file, resolved.lines, wish.if_match, wish.dry_run or "destructive" in wish.allow
+            file,
+            resolved.lines,
+            None if seen is None else seen.revision,
+            wish.dry_run or "destructive" in wish.allow,
         )
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means

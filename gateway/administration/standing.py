@@ -23,12 +23,24 @@ _WORDS: Final[dict[Action, str]] = {"suspend": "suspended", "resume": "resumed",
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A partner as the author of a change has seen it. `state`: as its ETag tells it; None: any."""
+
+    revision: int
+    state: str | None = None
+
+    def is_still(self, partner: Partner, revision: int) -> bool:
+        """Whether it is so now."""
+        return self.revision == revision and self.state in {None, _shown_state(partner)}
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
-    """What is to become of a partner, and why. `if_match`: the ETag that its author has seen; None: any."""
+    """What is to become of a partner, and why. `if_match`: as its author has seen it; None: any."""
 
     action: Action
     reason: str
-    if_match: str | None = None
+    if_match: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ def move_partner(session: Session, scribe: Scribe, slug: str, wanted: Move, by: 
     if found is None:
         raise NotFoundError("there is no such partner")
     before, revision = found
-    if wanted.if_match is not None and wanted.if_match != etag_of(before, revision):
+    if wanted.if_match is not None and not wanted.if_match.is_still(before, revision):
         text = f"The partner is {before.state} now, with contract {revision}: look again."
         raise CallerError("precondition_failed", text)
     if wanted.action == "resume" and before.state == "provisioning":
@@ -73,7 +85,12 @@ def move_partner(session: Session, scribe: Scribe, slug: str, wanted: Move, by: 
 
 def etag_of(partner: Partner, revision: int) -> str:
     """What changes whenever a partner does: its state, and the revision of its contract."""
-    return f'"{partner.state}.{revision}"'
+    return f'"{_shown_state(partner)}.{revision}"'
+
+
+def _shown_state(partner: Partner) -> str:
+    """One that is provisioning counts as active: it becomes so by itself, and nobody was quicker then."""
+    return "active" if partner.state == "provisioning" else partner.state
 
 
 def _count_waiting(session: Session, slug: str) -> int:

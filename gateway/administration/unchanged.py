@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
+from gateway.administration.standing import Seen
 from partners import store
 from partners.contract import Contract
 from partners.declared_credentials import plan_declaration
@@ -24,11 +25,13 @@ class InForce:
 
 
 def find_in_force(
-    session: Session, slug: str, text: str, files: dict[str, str], *, if_match: int | None, now: int
+    session: Session, slug: str, text: str, files: dict[str, str], *, if_match: Seen | None, now: int
 ) -> InForce | None:
     """What is in force, if it is this, and an apply would change nothing and refuse nothing; else None."""
     found = store.partner(session, slug)
-    if found is None or found[0].state == "closed" or if_match not in {None, found[1]}:
+    if found is None or found[0].state == "closed":
+        return None
+    if if_match is not None and not if_match.is_still(*found):
         return None
     kept = store.contract_file(session, slug, found[1])
     if kept is None or kept[0].text != text or dict(kept[0].files) != files:

@@ -28,7 +28,7 @@ def make_importer(
     return Importer(
         database=ground.database,
         catalog=catalog,
-        ingress=CountedIngress(ingress=ingress, metrics=metrics),
+        ingress=CountedIngress(ingress=ingress, metrics=metrics, comes_again=True),
         quotas=quotas,
         clock=ground.clock,
         owner=quotas.owner,

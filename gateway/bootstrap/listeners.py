@@ -1,8 +1,11 @@
 """The doors of this process: applications and servers, made of its parts."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
 
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
@@ -16,11 +19,14 @@ from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
 from gateway.http.server import Server
+from gateway.http.shedding import Shed
 from gateway.logs import logger
 from gateway.metrics import Metrics
 from gateway.settings import Listen
 from gateway.status import Status
 from gateway.version import VERSION
+
+_FOLD_SECONDS: Final = 5.0
 
 
 def make_doors(
@@ -69,7 +75,7 @@ def make_doors(
         ),
         version=VERSION,
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
-        notice=notice,
+        notice=Notices(time.monotonic),
     )
 
 
@@ -130,23 +136,47 @@ def make_servers(
     """
     tls = None if certificates is None else certificates.context
     public, private = make_apps(doors)
-    if listen.private == listen.public:
-        return [Server(private, listen.public, tls=tls, is_shared=is_shared)]
-    return [
-        Server(public, listen.public, tls=tls, is_shared=is_shared),
-        Server(private, listen.private, tls=tls, is_shared=is_shared),
-    ]
+    # Both applications take a partner's events.
+    served = (
+        [(private, listen.public)]
+        if listen.private == listen.public
+        else [(public, listen.public), (private, listen.private)]
+    )
+    shed = Shed(doors)
+    return [Server(app, at, tls=tls, is_shared=is_shared, turn_away=shed) for app, at in served]
 
 
-def notice(request_id: str, error: Exception) -> None:
-    """Log a request that ended with 5xx.
+@dataclass(slots=True, eq=False)
+class Notices:
+    """As `notice`, but of many that were turned away one line tells every few seconds. `ticks`: seconds."""
+
+    ticks: Callable[[], float]
+    _told_at: float | None = field(default=None, init=False)
+    _more: int = field(default=0, init=False)
+
+    def __call__(self, request_id: str, error: Exception) -> None:
+        """Log a request that ended with 5xx, or count it."""
+        if not (isinstance(error, AwayError) and error.code == "overloaded"):
+            notice(request_id, error)
+            return
+        now = self.ticks()
+        if self._told_at is not None and now - self._told_at < _FOLD_SECONDS:
+            self._more += 1
+            return
+        notice(request_id, error, more=self._more)
+        self._told_at, self._more = now, 0
+
+
+def notice(request_id: str, error: Exception, *, more: int = 0) -> None:
+    """Log a request that ended with 5xx. `more`: others like it that were not told.
 
     What is away, or full, is told the caller by design, however many ask: no error of ours. Damage is.
     """
     is_expected = isinstance(error, AwayError) and not isinstance(error, StoreDamagedError)
     log = logger("gateway.http")
     tell = log.info if is_expected else log.error
-    tell("request failed", request_id=request_id, error=f"{type(error).__name__}: {error}")
+    others = {"more": more} if more else {}
+    tell("request failed", request_id=request_id, error=f"{type(error).__name__}: {error}", **others)
 
 
 def _observe(metrics: Metrics, route: str, seconds: float) -> None:

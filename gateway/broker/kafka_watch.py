@@ -71,6 +71,8 @@ class KafkaWatch:
         """
         self._admin = admin
         self._monotonic = monotonic
+        self._changing = threading.Lock()
+        """Who makes `_ids` or `_watchers` anew: several threads do, and each reads them without it."""
         self._ids: dict[str, str] = {}
         self._watchers: tuple[Watcher, ...] = ()
         self._silent_since: float | None = None
@@ -103,15 +105,18 @@ class KafkaWatch:
 
     def remember(self, ids: Mapping[str, str]) -> None:
         """Keep watching these topics."""
-        self._ids = {**self._ids, **ids}
+        with self._changing:
+            self._ids = {**self._ids, **ids}
 
     def join(self, watcher: Watcher) -> None:
         """Tell `watcher` from now on."""
-        self._watchers = (*self._watchers, watcher)
+        with self._changing:
+            self._watchers = (*self._watchers, watcher)
 
     def leave(self, watcher: Watcher) -> None:
         """Tell it no more."""
-        self._watchers = tuple(other for other in self._watchers if other is not watcher)
+        with self._changing:
+            self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
     def ask(self, topics: Sequence[str]) -> Mapping[str, str | None] | None:
         """Ask for these ids now; None where Kafka lets a request wait for two seconds. Blocks.
@@ -182,8 +187,9 @@ class KafkaWatch:
             self._admin.renew()
 
     def _tell(self, changed: Mapping[str, str | None]) -> None:
-        ids = {name: changed.get(name, old) for name, old in self._ids.items()}
-        self._ids = {name: seen for name, seen in ids.items() if seen is not None}
+        with self._changing:
+            ids = {name: changed.get(name, old) for name, old in self._ids.items()}
+            self._ids = {name: seen for name, seen in ids.items() if seen is not None}
         for watcher in self._watchers:
             watcher.compare(changed)
 

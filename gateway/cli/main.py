@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -31,6 +32,7 @@ from gateway.cli.errors import UnwritableError
 from gateway.cli.exits import Exit
 from gateway.cli.output import outlet
 from gateway.settings import environment
+from gateway.version import VERSION
 
 _GROUPS = (
     run,
@@ -53,19 +55,36 @@ _GROUPS = (
 )
 
 
+def _tell_version(context: typer.Context, is_asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if is_asked:
+        around: Surroundings = context.obj
+        around.out.write(f"gateway {VERSION}\n")
+        raise typer.Exit
+
+
 def make_app() -> typer.Typer:
     """The tree of commands, nothing run yet."""
     app = typer.Typer(
         name="gateway",
-        help="Exchange events with business partners: validated, signed, delivered, provable.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
+    app.callback()(_program)
     for group in _GROUPS:
         group.register(app)
     return app
+
+
+def _program(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_tell_version),
+    ] = False,
+) -> None:
+    """Exchange events with business partners: validated, signed, delivered, provable."""
 
 
 def invoke(arguments: Sequence[str], around: Surroundings) -> int:

@@ -3,11 +3,15 @@
 Values only.
 """
 
+import re
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from gateway.broker.port import Position
 from gateway.dialler import Answer, Outgoing
+from gateway.origin_evidence import Origin
+
+_STEERING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 HoldReason = Literal["gone", "failing", "paused", "disabled", "unverified"]
 
@@ -70,7 +74,8 @@ class Attempt:
     """One real POST, to be recorded: what was sent where, what came back, what follows.
 
     `id` is random: two POSTs are two entries. `number` counts from 1; `at` is when it began. `delivery` holds
-    the body, and the attempts made before this one.
+    the body, and the attempts made before this one. `acknowledgement`: the receiver's own signature over its
+    answer, verified.
     """
 
     id: str
@@ -82,6 +87,17 @@ class Attempt:
     content_length: int
     answer: Answer
     decision: Decision
+    acknowledgement: Origin | None = None
+
+    @property
+    def excerpt(self) -> str:
+        """The first 1 KiB of the answer, as text that can be shown; empty without an answer."""
+        return safe_text(self.answer.excerpt)
+
+
+def safe_text(raw: bytes) -> str:
+    """Bytes of a stranger as text: whatever is no UTF-8, or steers a terminal, is U+FFFD."""
+    return _STEERING.sub("\ufffd", raw.decode("utf-8", "replace"))
 
 
 class Sender(Protocol):

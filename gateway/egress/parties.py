@@ -1,12 +1,12 @@
 """Who is who in a shard: its partners, whose endpoints they are, and in which log what is told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.catalog import Snapshot
 from gateway.egress.wording import Voice
 from gateway.leases import shard_of
-from partners.endpoint import Endpoint, house_of
+from partners.endpoint import house_of
 from partners.partner import Partner
 
 
@@ -35,11 +35,3 @@ def by_shard(snapshot: Snapshot, shards: int) -> Mapping[int, list[Partner]]:
     for partner in snapshot.directory.partners():
         found.setdefault(shard_of(partner.slug, shards), []).append(partner)
     return found
-
-
-def endpoints_of(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
-    """A partner that is not active gets nothing: its endpoints count as paused, not the house's."""
-    found, ours = snapshot.directory.endpoints(partner.slug), snapshot.directory.house_endpoints(partner.slug)
-    if partner.state == "active":
-        return (*found, *ours)
-    return (*(replace(each, state="paused") for each in found), *ours)

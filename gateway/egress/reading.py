@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from gateway import operational
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
+from gateway.egress.addressees import own_endpoints
 from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
@@ -92,7 +93,8 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
     if _is_long(found.key):
         digest = hashlib.sha256(read.record.value or b"").digest()
         return Refused("event_attribute_invalid", digest, None, found.type)
-    there = snapshot.directory.endpoints(partner)
+    account = snapshot.directory.partner(partner)
+    there = () if account is None else own_endpoints(snapshot, account)
     if operational.is_operational(found.type):
         there = (*there, *snapshot.directory.house_endpoints(partner))
     return routed(found, match(there, found.type), origin)

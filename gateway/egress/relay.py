@@ -34,6 +34,7 @@ from gateway.broker.port import (
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.database import Database
+from gateway.egress.addressees import ended_with, endpoints_of
 from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load, load_gone
 from gateway.egress.delivery import Attempt, Sender
@@ -42,7 +43,7 @@ from gateway.egress.feeds import Feeds
 from gateway.egress.feeds import Terms as FeedTerms
 from gateway.egress.intake import Unasked
 from gateway.egress.moment import NEVER, Moment
-from gateway.egress.parties import Voices, by_shard, endpoints_of
+from gateway.egress.parties import Voices, by_shard
 from gateway.egress.posting import Chance, Poster
 from gateway.egress.reading import Today, read_event
 from gateway.egress.shard import Shard
@@ -223,6 +224,7 @@ class Relay:
                 work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
             voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
             work.shard.update(voices, [e for partner in partners for e in endpoints_of(snapshot, partner)])
+            work.shard.bury(ended_with(snapshot, partners))
             if self._works.get(work.shard.lease.shard) is work:
                 self._reader.assign(self._watch(work, partners, snapshot))
             strangers = work.shard.strangers()

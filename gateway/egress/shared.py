@@ -17,6 +17,7 @@ from audit.ref import format_ref
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.channels import Version
+from gateway.egress.addressees import own_endpoints
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import match
 from gateway.egress.reading import Passed, Reading, Refused, Routed, routed
@@ -157,7 +158,8 @@ def _for_partner(
     channel = snapshot.channel(partner, becomes, "outbound")
     if channel is None:
         return _refused(NoEvent("event_type_unknown", found.key, becomes), read)
-    there = (*snapshot.directory.endpoints(partner), *gone)
+    account = snapshot.directory.partner(partner)
+    there = (*(() if account is None else own_endpoints(snapshot, account)), *gone)
     return _as_received(found, becomes, channel.versions[0], match(there, becomes), source.url)
 
 

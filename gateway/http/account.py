@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from audit import log
 from audit.note import VerifierKey
+from gateway.administration.standing import etag_of
 from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
 from gateway.http.shapes import ref
@@ -53,7 +54,11 @@ async def show_me(call: Call) -> Response:
     "showContract",
     "Contract and types",
     "The contract in force",
-    shows(ref("ContractShown"), "The contract file, and the files that it names.", ETag="Its revision."),
+    shows(
+        ref("ContractShown"),
+        "The contract file, and the files that it names.",
+        ETag="The partner's state, and its revision.",
+    ),
     errors=("not_found",),
 )
 async def show_contract(call: Call) -> Response:
@@ -66,7 +71,7 @@ async def show_contract(call: Call) -> Response:
     if found is None:
         raise not_found()
     body = _whole(slug, revision, found[0])
-    return json_response(body, headers={"ETag": f'"{revision}"'})
+    return json_response(body, headers={"ETag": etag_of(call.partner, revision)})
 
 
 @tells(

@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.errors import QuotaExceededError
 from gateway.http.doors import Doors
+from gateway.http.framing import UNREAD
 from gateway.http.gates import GATES, is_public
 from gateway.http.guard import Call, Gate, admit
 from gateway.http.problems import Trouble, trouble_of
@@ -28,11 +30,11 @@ _HINTS: Final[Mapping[tuple[str, str], str]] = {
     ("GET", "/v1/events"): "What was sent is in GET /v1/history; what is to be received in GET /v1/stream.",
     ("GET", "/v1/events/{type}"): "What was sent is in GET /v1/history; the type is at GET /v1/types/{type}.",
 }
-_REQUEST_ID_LETTERS: Final = 24
-_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
+REQUEST_ID_LETTERS: Final = 24
+LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 """A letter for each byte, all of them as likely."""
-_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
-_TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
@@ -99,15 +101,15 @@ class _Door:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
-        request_id = "req_" + self.doors.entropy(_REQUEST_ID_LETTERS).translate(_LETTERS).decode()
+        request_id = "req_" + self.doors.entropy(REQUEST_ID_LETTERS).translate(LETTERS).decode()
         request = Request(scope, receive)
         try:
             response = await self._answer(request, request_id)
         except ClientDisconnect:
             return
-        response.raw_headers += [(b"request-id", request_id.encode()), _NO_SNIFFING]
+        response.raw_headers += [(b"request-id", request_id.encode()), NO_SNIFFING]
         if scope["scheme"] == "https":
-            response.raw_headers.append(_TLS_ONLY)
+            response.raw_headers.append(TLS_ONLY)
         await response(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
         method = scope["method"] if scope["method"] in self.gates else "other"
         self.doors.observe(self.path or "none", method, response.status_code, loop.time() - began)
@@ -122,9 +124,15 @@ class _Door:
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the caller gets an answer
+            if isinstance(error, QuotaExceededError):
+                await self.doors.brake.hold(error.who)
             response = self._refusal(request, error, request_id)
             if response.status_code >= 500:  # noqa: PLR2004 - ours to look at
                 self.doors.notice(request_id, error)
+            is_unread = request.scope.get(UNREAD)
+            if is_unread is not None and is_unread(request.scope):
+                # Who is refused early hears it early: a gigabyte is not read to be thrown away.
+                response.headers["Connection"] = "close"
             return response
 
     def _refusal(self, request: Request, error: Exception | Trouble, request_id: str) -> Response:

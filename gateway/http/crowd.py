@@ -15,8 +15,11 @@ from typing import Final
 from gateway.errors import AwayError
 
 TARGET_SECONDS: Final = 0.15
-LEAST: Final = 64
-"""Under way are let in whatever the pace: the first second has none yet."""
+LEAST: Final = 16
+"""Under way are let in whatever the pace: with fewer, a broker that takes its time would make the pace."""
+
+BEGINNING: Final = 64
+"""The same while nothing was answered yet, of which a pace could be told."""
 
 LATE_SECONDS: Final = 0.01
 _TICK_SECONDS: Final = 0.05
@@ -46,7 +49,7 @@ class Crowd:
         Raises:
             AwayError: `overloaded`: it would have to wait for too long.
         """
-        if self._inside >= self.limit() and self._late >= LATE_SECONDS:
+        if self.is_full():
             raise AwayError("overloaded", "more requests are under way than can be answered soon; try again")
         self._inside += 1
         if self._looked_at is None:
@@ -54,13 +57,18 @@ class Crowd:
             self.later(_TICK_SECONDS, self._look)
         try:
             yield
+            # What was refused at the door cost little: it tells nothing of the pace.
+            self._done += 1
         finally:
             self._inside -= 1
-            self._done += 1
+
+    def is_full(self) -> bool:
+        """Whether one more would have to wait for too long."""
+        return self._late >= LATE_SECONDS and self._inside >= self.limit()
 
     def limit(self) -> float:
         """How many may be under way while the loop is late."""
-        return max(LEAST, self._pace * TARGET_SECONDS)
+        return max(LEAST, self._pace * TARGET_SECONDS) if self._pace else BEGINNING
 
     def _look(self) -> None:
         now = self.ticks()

@@ -14,6 +14,7 @@ from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.database import Database
+from gateway.http.brake import Brake
 from gateway.http.crowd import Crowd
 from gateway.http.paces import Paces
 from gateway.http.turns import Turns
@@ -66,7 +67,7 @@ class Doors:
     when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
     is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
     so that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
-    `crowd`: those whose events are under way.
+    `crowd`: those whose events are under way. `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
     `paces`: how fast a credential may read and manage.
     """
@@ -97,3 +98,4 @@ class Doors:
     notice: Callable[[str, Exception], None] = lambda *_: None
     stream_turns: Turns = field(default_factory=Turns, repr=False)
     crowd: Crowd = field(default_factory=Crowd, repr=False)
+    brake: Brake = field(default_factory=Brake, repr=False)

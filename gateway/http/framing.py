@@ -12,7 +12,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httptools
 from uvicorn.config import Config
@@ -32,16 +32,54 @@ BODY_SECONDS: Final = 30.0
 CHUNK_SLACK_BYTES: Final = 256
 PATIENCE: Final = "gateway.patience"
 """In a request's scope: gives the body so many more seconds, for who reads one that takes long."""
+UNREAD: Final = "gateway.unread"
+"""In a request's scope: given that scope, whether much of its body is still to come."""
+
+UNREAD_BYTES: Final = 256 * 1024
+"""More than this is not read for the sake of a kept connection once the answer is known."""
+
 RESTING_SECONDS: Final = 2.0
 """Idle for so long, a connection gives up what the next request can make anew."""
 _CHUNK_FRAME_BYTES: Final = 24
 _HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_LAST: Final = (b"connection", b"close")
+"""What a server that is about to end says by itself."""
+
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _MALFORMED: Final = "The request is not well-formed HTTP/1.1."
 
 
 _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits: idle connections share it."""
+
+
+class TurnAway(Protocol):
+    """Who may answer a request in place of the application: 503, and nothing is made for it."""
+
+    def __call__(self, method: bytes, target: bytes, *, is_tls: bool) -> bytes | None:
+        """Header fields and body of the answer; None: let it in."""
+        ...
+
+
+class StrictConfig(Config):
+    """What uvicorn is told, and who turns requests away."""
+
+    turn_away: TurnAway | None = None
+
+
+class _Answered:
+    """In the place of a request that was turned away: what comes of its body is dropped. One for all."""
+
+    __slots__ = ("disconnected", "message_event")
+
+    response_complete = response_started = True
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
+        self.disconnected = False
+
+
+_ANSWERED: Final[Any] = _Answered()
 
 
 class _FramingError(Exception):
@@ -141,6 +179,7 @@ class StrictProtocol(HttpToolsProtocol):
         """A request begins: its header has a time of its own."""
         super().on_message_begin()
         self.scope[PATIENCE] = self.be_patient  # type: ignore[typeddict-unknown-key]  # ours, beside those of ASGI
+        self.scope[UNREAD] = self.is_unread  # type: ignore[typeddict-unknown-key]  # as above
         if self._client is not None:
             self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
@@ -180,18 +219,45 @@ class StrictProtocol(HttpToolsProtocol):
         if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
             raise self._refusal("The only transfer coding taken is chunked, once.")
         is_upgrade = self.parser.should_upgrade()
-        if is_upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+        if is_upgrade and (
+            codings or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
+        ):
             # The parser would drop the body without a word, and the app would see an empty one.
             raise self._refusal("No upgrade is offered here; send a body without it (curl: --http1.1).")
+        earlier: Any = self.cycle  # None before the first request, whatever its annotation says
+        is_first = earlier is None or earlier.response_complete
+        if is_first and not codings and not is_upgrade and self._turned_away():
+            self._in_head = False
+            self._arm(self.body_seconds, "The body did not arrive in time.")
+            return
         if not self.pipeline:
-            earlier: Any = self.cycle  # None before the first request, whatever its annotation says
-            self.pipeline = _NOTHING if earlier is None or earlier.response_complete else deque()
+            self.pipeline = _NOTHING if is_first else deque()
         super().on_headers_complete()
         if is_upgrade:
             self.cycle.keep_alive = False
         self._in_head = False
         self._in_body = bool(codings)
         self._arm(self.body_seconds, "The body did not arrive in time.")
+
+    def _turned_away(self) -> bool:
+        """Answer a plain request at once, if it is not let in: its connection is kept, its body small."""
+        ask = getattr(self.config, "turn_away", None)
+        is_plain = not self.expect_100_continue and self.parser.should_keep_alive()
+        defaults = self.server_state.default_headers
+        if ask is None or not is_plain or _LAST in defaults or self._announced() > UNREAD_BYTES:
+            return False
+        told = ask(self.parser.get_method(), self.url, is_tls=self.scheme == "https")
+        if told is None:
+            return False
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in defaults)
+        self._joined.write(b"HTTP/1.1 503 Service Unavailable\r\n" + lines + told)
+        self.server_state.total_requests += 1
+        self.cycle = _ANSWERED
+        return True
+
+    def _announced(self) -> int:
+        """Bytes of the body, as its header says."""
+        return next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 
     def on_chunk_header(self) -> None:
         """A chunk begins: its length line is allowed for."""
@@ -209,6 +275,8 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
+        if self.cycle is _ANSWERED:
+            self._rest_begins()
 
     def on_response_complete(self) -> None:
         """The answer is whole: a peer that ends its side now still gets it."""
@@ -216,15 +284,20 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_response_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_complete and self._begun == self._ended:
-            # Thousands of connections wait for their next request: none keeps the last one meanwhile.
-            # Not where a part of the next one's header is there already.
-            self.cycle = None  # type: ignore[assignment]  # as before the first request
-            self.headers, self.url = [], b""
-            self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request
-            self.pipeline = _NOTHING
-            # In place of a timer for each: `rest` is called every few seconds.
-            self._unset_keepalive_if_required()
-            self._idle_since = self.loop.time()
+            self._rest_begins()
+
+    def _rest_begins(self) -> None:
+        """Thousands of connections wait for their next request: none keeps the last one meanwhile.
+
+        Not where a part of the next one's header is there already.
+        """
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
+        self.headers, self.url = [], b""
+        self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request
+        self.pipeline = _NOTHING
+        # In place of a timer for each: `rest` is called every few seconds.
+        self._unset_keepalive_if_required()
+        self._idle_since = self.loop.time()
 
     def rest(self, now: float) -> None:
         """Close a connection that was idle too long; let one that is idle keep little. `now`: of the loop."""
@@ -240,6 +313,12 @@ class StrictProtocol(HttpToolsProtocol):
         """Give the body that is arriving so many seconds from now on."""
         if not self._in_head:
             self._arm(seconds, "The body did not arrive in time.")
+
+    def is_unread(self, scope: object) -> bool:
+        """Whether much of a body is still to come, or nobody knows how much. `scope`: its request's."""
+        if self.scope is not scope or self._in_head:
+            return False
+        return self._in_body or self._announced() > UNREAD_BYTES
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: clients offer HTTP/2 as a matter of course."""

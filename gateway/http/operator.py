@@ -1,6 +1,5 @@
 """For operators: partners, contracts, the state of the gateway."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -10,13 +9,14 @@ from starlette.responses import Response
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.administration.recorded import Recorded
-from gateway.administration.standing import etag_of
+from gateway.administration.standing import Seen, etag_of
 from gateway.errors import CallerError
 from gateway.http.guard import Call
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, Done, once
 from gateway.http.pages import page_response
 from gateway.http.parameters import flag
+from gateway.http.preconditions import IF_MATCH, TAG, read_if_match
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Parameter, Reply, shows, tells
@@ -27,7 +27,6 @@ from partners.plan import Difference
 PUT_OFFERED: Final = frozenset({"dry_run", "allow"})
 _ALLOWED: Final = frozenset({"destructive", "incompatible"})
 _MEMBERS: Final = ("contract", "files", "file_name")
-_ETAG: Final = re.compile(r'"([0-9]{1,9})"', re.ASCII)
 _MAX_FILES: Final = 500
 
 
@@ -54,7 +53,7 @@ async def list_partners(call: Call) -> Response:
     "showPartner",
     "Operator",
     "One partner",
-    shows(ref("PartnerShown"), "With its endpoints and their state.", ETag="Its state and revision."),
+    shows(ref("PartnerShown"), "With its endpoints and their state.", ETag=TAG),
 )
 async def show_partner(call: Call) -> Response:
     """One partner, with its endpoints and their state."""
@@ -81,8 +80,8 @@ async def show_partner(call: Call) -> Response:
     "putContract",
     "Operator",
     "Bring a contract into force",
-    shows(ref("ContractApplied"), "What changed; with `dry_run` what would change.", ETag="The revision."),
-    Reply(201, "The partner's first contract.", {JSON: ref("ContractApplied")}, {"ETag": "The revision."}),
+    shows(ref("ContractApplied"), "What changed; with `dry_run` what would change.", ETag=TAG),
+    Reply(201, "The partner's first contract.", {JSON: ref("ContractApplied")}, {"ETag": TAG}),
     about="The whole contract is sent; what it no longer names goes. New signing secrets are in the answer.",
     parameters=(
         DRY_RUN,
@@ -92,7 +91,7 @@ async def show_partner(call: Call) -> Response:
             text("(destructive|incompatible)(,(destructive|incompatible))*"),
             example="destructive",
         ),
-        Parameter("If-Match", "The `ETag` that you changed.", text('(\\*|"[0-9]{1,9}")'), place="header"),
+        IF_MATCH,
         Parameter("If-None-Match", "`*`: only if there is none yet.", text("\\*"), place="header"),
         KEY,
     ),
@@ -113,7 +112,7 @@ async def show_partner(call: Call) -> Response:
 async def put_contract(call: Call) -> Response:
     """Bring a contract into force; with `dry_run` only say what that would do."""
     slug = call.part("p")
-    wish = Wish(_if_match(call), flag(call.query, "dry_run"), _allow(call.query))
+    wish = Wish(_seen(call), flag(call.query, "dry_run"), _allow(call.query))
     members = await read_members(call.request, _MEMBERS, seconds=call.doors.values.body_seconds)
     sent = _contract_text(slug, members)
     author = Author(call.known.role, call.known.credential.id)
@@ -127,7 +126,8 @@ async def put_contract(call: Call) -> Response:
 
 def _applied(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> Done:
     body = _outcome(slug, outcome, is_dry=is_dry)
-    headers = {} if is_dry else {"ETag": f'"{outcome.revision}"'}
+    tag = None if is_dry or outcome.partner is None else etag_of(outcome.partner, outcome.revision)
+    headers = {} if tag is None else {"ETag": tag}
     # A list without secrets hides nothing from who asks again.
     shown_once = frozenset({"secrets"}) if body["secrets"] else frozenset[str]()
     return Done(body, 201 if outcome.created and not is_dry else 200, headers, shown_once)
@@ -158,17 +158,9 @@ def partner_item(call: Call, partner: Partner) -> dict[str, object]:
     }
 
 
-def _if_match(call: Call) -> int | None:
-    """The revision that the author has seen; `If-None-Match: *` says that there was none."""
-    if call.request.headers.get("if-none-match") == "*":
-        return 0
-    text = call.request.headers.get("if-match")
-    if text is None or text.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(text.strip())
-    if found is None:
-        raise CallerError("request_malformed", 'If-Match must be the ETag of the contract, such as "7".')
-    return int(found[1])
+def _seen(call: Call) -> Seen | None:
+    """The contract that the author has seen; `If-None-Match: *` says that there was none."""
+    return Seen(0) if call.request.headers.get("if-none-match") == "*" else read_if_match(call)
 
 
 def _allow(query: Mapping[str, str]) -> frozenset[str]:

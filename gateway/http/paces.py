@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.errors import CallerError
+from gateway.errors import QuotaExceededError
 from gateway.ingress.quota import Bucket, Limit, rate_headers
 
 RATE: Final = 100
@@ -33,7 +33,7 @@ class Paces:
         """Let one more request in; the header fields that tell how the credential stands.
 
         Raises:
-            CallerError: `quota_exceeded`, with those fields and how long to wait.
+            QuotaExceededError: with those fields and how long to wait.
         """
         now = self.clock()
         bucket = self._buckets.get(credential)
@@ -52,7 +52,7 @@ class Paces:
         if wait:
             text = f"A credential may ask {self.rate} times a second; wait {wait} s."
             headers["Retry-After"] = str(wait)
-            raise CallerError("quota_exceeded", text, members={"headers": headers})
+            raise QuotaExceededError(text, who=credential, headers=headers)
         return headers
 
     def _forget(self, now: int) -> None:

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 import uvicorn.server
 from starlette.types import ASGIApp
-from uvicorn.config import Config
 
 from gateway.errors import SetupError
-from gateway.http.framing import StrictProtocol
+from gateway.http.framing import StrictConfig, StrictProtocol, TurnAway
 from gateway.units import Address
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -77,12 +76,13 @@ class Server:
         *,
         tls: ssl.SSLContext | None = None,
         is_shared: bool = False,
+        turn_away: TurnAway | None = None,
     ) -> None:
         """`tls` None: plain HTTP, for loopback or behind a proxy. `is_shared`: as `bind`."""
         self._address = address
         self._is_shared = is_shared
         self._socket: socket.socket | None = None
-        config = Config(
+        config = StrictConfig(
             app,
             loop="none",
             http=StrictProtocol,
@@ -99,6 +99,7 @@ class Server:
             backlog=BACKLOG,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
+        config.turn_away = turn_away
         self._server = _QuietServer(config)
 
     @property

@@ -1,6 +1,5 @@
 """For operators: suspend, resume and close a partner."""
 
-import re
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.operator import partner_item
 from gateway.http.parameters import flag
+from gateway.http.preconditions import IF_MATCH, TAG, read_if_match
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, Body, Parameter, shows, tells
@@ -20,14 +20,6 @@ from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, Body, Parameter, shows
 OFFERED: Final = frozenset({"dry_run"})
 CLOSE_OFFERED: Final = frozenset({"dry_run", "reason"})
 MOST_REASON: Final = 1_000
-_TAG: Final = "Its state and revision."
-_ETAG: Final = re.compile(r'"[a-z]{1,16}\.[0-9]{1,9}"', re.ASCII)
-_IF_MATCH: Final = Parameter(
-    "If-Match",
-    "The partner's `ETag` that you have seen.",
-    text('(\\*|"[a-z]{1,16}\\.[0-9]{1,9}")'),
-    place="header",
-)
 _ERRORS: Final = (*ONCE_ERRORS, "outcome_unknown", "precondition_failed", "state_conflict")
 
 
@@ -35,10 +27,10 @@ _ERRORS: Final = (*ONCE_ERRORS, "outcome_unknown", "precondition_failed", "state
     "suspendPartner",
     "Operator",
     "Suspend a partner",
-    shows(ref("PartnerMoved"), "Suspended, now or before.", ETag=_TAG, Idempotent_Replayed=REPLAYED),
+    shows(ref("PartnerMoved"), "Suspended, now or before.", ETag=TAG, Idempotent_Replayed=REPLAYED),
     about="Nothing is taken from it or sent to it until it is resumed; what is owed to it waits. Its "
     "history, log and evidence stay readable to it. Effective in every process within two seconds.",
-    parameters=(DRY_RUN, KEY, _IF_MATCH),
+    parameters=(DRY_RUN, KEY, IF_MATCH),
     body=Body({JSON: ref("MoveWanted")}),
     errors=(*BODY_ERRORS, *_ERRORS),
 )
@@ -51,9 +43,9 @@ async def suspend_partner(call: Call) -> Response:
     "resumePartner",
     "Operator",
     "Resume a suspended partner",
-    shows(ref("PartnerMoved"), "Active, now or before.", ETag=_TAG, Idempotent_Replayed=REPLAYED),
+    shows(ref("PartnerMoved"), "Active, now or before.", ETag=TAG, Idempotent_Replayed=REPLAYED),
     about="What waited meanwhile is sent now, in its order; see `waiting`.",
-    parameters=(DRY_RUN, KEY, _IF_MATCH),
+    parameters=(DRY_RUN, KEY, IF_MATCH),
     body=Body({JSON: ref("MoveWanted")}),
     errors=(*BODY_ERRORS, *_ERRORS),
 )
@@ -66,12 +58,12 @@ async def resume_partner(call: Call) -> Response:
     "closePartner",
     "Operator",
     "Close a partner, for ever",
-    shows(ref("PartnerMoved"), "Closed, now or before.", ETag=_TAG, Idempotent_Replayed=REPLAYED),
+    shows(ref("PartnerMoved"), "Closed, now or before.", ETag=TAG, Idempotent_Replayed=REPLAYED),
     about="Final: nothing is taken or delivered any more, and the name is never used again. Its history, log "
     "and evidence stay readable to it and to us.",
     parameters=(
         DRY_RUN,
-        _IF_MATCH,
+        IF_MATCH,
         Parameter("reason", "Why; kept in both logs.", text(least=1, most=MOST_REASON)),
     ),
     errors=_ERRORS,
@@ -88,7 +80,7 @@ async def _move_by_body(call: Call, action: Action) -> Response:
 
 async def _move(call: Call, action: Action, reason: object) -> Response:
     slug, dry_run = call.partner.slug, flag(call.query, "dry_run")
-    wanted = Move(action, _reason(reason), _if_match(call))
+    wanted = Move(action, _reason(reason), read_if_match(call))
     author = Author(call.known.role, call.known.credential.id)
     return await once(
         call,
@@ -107,7 +99,7 @@ def _answer(call: Call, moved: Moved, *, dry_run: bool) -> Done:
 
 
 def _reason(reason: object) -> str:
-    # The log's index has it too, and PostgreSQL keeps no NUL.
+    # Logs are shown to people and searched with tools that end a text there.
     words = reason.strip() if isinstance(reason, str) and "\x00" not in reason else ""
     if not words or len(str(reason)) > MOST_REASON:
         text = (
@@ -116,14 +108,3 @@ def _reason(reason: object) -> str:
         )
         raise CallerError("parameter_invalid", text)
     return words
-
-
-def _if_match(call: Call) -> str | None:
-    given = call.request.headers.get("if-match", "*").strip()
-    if given == "*":
-        return None
-    if _ETAG.fullmatch(given) is None:
-        raise CallerError(
-            "request_malformed", 'If-Match must be the ETag of the partner, such as "active.7".'
-        )
-    return given

@@ -94,10 +94,11 @@ class Items:
 def name_generated(items: Sequence[Item], job: Import, snapshot: Snapshot, *, first: int) -> tuple[Item, ...]:
     """The items, with ids where the contract leaves making them to us.
 
-    The same for the same item, however often it is taken: else a repeat of a step would make other events.
+    The same for the same item of the same file, whichever import it comes with: else what an import that
+    failed has taken would be taken again by the next one. So neither the import's id nor the sender's
+    signature is in it, since both are others each time.
     """
-    origin = job.wish.sender.origin
-    seed = job.id if origin is None else origin.sha256()
+    seed = (job.fingerprint or job.id.encode()).hex()
     named: list[Item] = []
     for index, one in enumerate(items, first):
         if isinstance(one, Draft) and one.id is None and _is_generated(one, job, snapshot):

@@ -20,7 +20,10 @@ PIECE_ITEMS: Final = 50_000
 _LONG_BYTES: Final = 10
 """The most that a 64-bit number takes."""
 
-GO_ON: Final = "Mend the file from there, and import it again: what was taken before is a repeat."
+GO_ON: Final = (
+    "Mend the file from there, and import it again: what was taken before is a repeat. "
+    "Where the contract has id: generated, import only what was not taken: another file has other ids."
+)
 
 
 class Splitter(Protocol):

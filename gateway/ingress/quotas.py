@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from gateway.database import Database
-from gateway.errors import AwayError, CallerError
+from gateway.errors import AwayError, QuotaExceededError
 from gateway.ingress.quota import DAY_MS, Bucket, Limit, byte_limit, event_limit, rate_headers
 from gateway.ingress.quota_shares import Heard, Told, exchange, sweep
 from gateway.waits import rest
@@ -96,7 +96,7 @@ class Quotas:
         could not be read, costs one event and the bytes that had arrived.
 
         Raises:
-            CallerError: `quota_exceeded`, with the header fields and how long to wait.
+            QuotaExceededError: with the header fields and how long to wait.
         """
         standing = self.standing(partner, limits)
         account = self._accounts.get(partner) if standing else None
@@ -106,7 +106,7 @@ class Quotas:
         account.wanted += 1
         used_up = next((one for one in standing if one.is_used_up), None)
         if used_up is not None:
-            raise _refusal(used_up, standing)
+            raise _refusal(partner, used_up, standing)
         entry = Entry(account, max(1.0, min(float(most), account.bucket.level)))
         account.bucket.level -= entry.held
         account.open += 1
@@ -191,8 +191,8 @@ def _share(wanted: float, others: float, count: int) -> float:
     return max(least, wanted / total) if total else 1 / (count + 1)
 
 
-def _refusal(limit: Limit, standing: tuple[Limit, ...]) -> CallerError:
+def _refusal(partner: str, limit: Limit, standing: tuple[Limit, ...]) -> QuotaExceededError:
     window = "a second" if limit.window == 1 else "a day"
     text = f"The contract allows {limit.most} {limit.name} {window}; wait {limit.reset} s."
     headers = {**rate_headers(standing), "Retry-After": str(limit.reset)}
-    return CallerError("quota_exceeded", text, members={"headers": headers})
+    return QuotaExceededError(text, who=partner, headers=headers)

@@ -36,6 +36,9 @@ from gateway.broker.java_properties import parse_login, parse_properties
 from gateway.broker.port import Record
 from gateway.errors import AwayError, CallerError, SettingsError
 from gateway.event import Content
+from gateway.imports.job import CONTAINER, NDJSON, Counts, Import, Piece, Sender, Wish
+from gateway.imports.reading import Items
+from gateway.imports.splitting import BlockSplitter, LineSplitter
 from gateway.ingress.content import Received, read_events
 from gateway.ingress.form import CONFLUENT, read_form
 from gateway.ingress.outcome import Refused
@@ -167,6 +170,35 @@ def _post(media_type: str, event_type: str | None) -> Read:
     return read
 
 
+_LINE_BYTES: Final = 200
+_SMALL: Final = ContainerLimits(datum_bytes=1_000, block_bytes=100_000, total_bytes=2**40)
+
+
+def _import(media_type: str) -> Read:
+    """A body in pieces, and the items of each: as many as were counted, or a place where it breaks."""
+
+    def read(raw: bytes) -> None:
+        made = BlockSplitter(_SMALL) if media_type == CONTAINER else LineSplitter(_LINE_BYTES)
+        cut = raw[0] * 8 if raw else 0
+        pieces = [*made.feed(raw[1:cut]), *made.feed(raw[max(1, cut) :]), *made.finish()]
+        assert sum(one.count for one in pieces) == made.items
+        head = made.header if isinstance(made, BlockSplitter) else None
+        wish = Wish("acme", "inbound", "t", media_type, Sender("api_key", "c"), dry_run=False)
+        job = Import("imp", wish, "running", 0, None, Counts(), 0, header=head, schema_id=1)
+        for piece in pieces:
+            _items(Items(job, piece, _SMALL, start=piece.first), piece)
+
+    return read
+
+
+def _items(items: Items, piece: Piece) -> None:
+    found = 0
+    while found < piece.count and (some := items.take(50, 10_000)).items:
+        found += len(some.items)
+    # What says that it holds more than it does is told of by whoever works it off.
+    assert found <= piece.count
+
+
 def _headers(raw: bytes) -> None:
     """Names and values of `ce-` headers, as lines."""
     headers = {"content-type": "application/json"}
@@ -235,6 +267,13 @@ TARGETS: Final[tuple[Target, ...]] = (
         _container,
         (PayloadError, SchemaError),
         tuple(_container_seed(codec) for codec in ("null", "deflate", "zstandard")),
+    ),
+    Target("import-lines", _import(NDJSON), (), (b"\x05" + _JSON + b"\n\n" + _EVENT + b"\r\n",)),
+    Target(
+        "import-blocks",
+        _import(CONTAINER),
+        (),
+        tuple(b"\x09" + _container_seed(codec) for codec in ("null", "deflate")),
     ),
     Target("event-json", _post("application/cloudevents+json", None), (), (_EVENT,)),
     Target("event-batch", _post("application/cloudevents-batch+json", None), (), (b"[" + _EVENT + b"]",)),

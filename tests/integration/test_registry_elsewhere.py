@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.administration.desk import ContractText, Wish
+from gateway.administration.standing import Seen
 from gateway.broker.port import Record, Stored
 from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page
 from gateway.errors import AwayError, CallerError
@@ -132,7 +133,7 @@ async def test_a_dry_run_registers_nothing_and_tells_what_the_registry_would(own
 async def test_what_is_refused_here_leaves_nothing_there(own: Own) -> None:
     async with own.running() as one:
         with pytest.raises(CallerError) as caught:
-            await put(one, ORDER, Wish(if_match=7))
+            await put(one, ORDER, Wish(if_match=Seen(7)))
         assert caught.value.code == "precondition_failed"
         assert await own.subjects() == []
 

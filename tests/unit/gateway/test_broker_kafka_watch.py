@@ -118,6 +118,28 @@ def test_a_change_just_after_a_question_is_the_worst_and_still_in_time() -> None
     assert 1.5 < told_at - changed_at <= PROMISED_SECONDS - _SLICE_SECONDS
 
 
+def test_what_is_remembered_while_a_change_is_told_is_not_lost() -> None:
+    time = Time()
+    made = KafkaWatch(admin_of(Kafka(time, 0.0, {0.0: "old"})), monotonic=time.monotonic, pause=time.pause)
+    made.remember({TOPIC: "old"})
+    other = threading.Thread(target=made.remember, args=({"new.topic": "new"},))
+
+    class Changed(dict[str, str | None]):
+        """While it is asked what has changed, somebody else remembers a topic, as far as it is let."""
+
+        def get(self, name: str, default: Any = None) -> Any:
+            if not other.ident:
+                other.start()
+                other.join(0.2)
+            return super().get(name, default)
+
+    made._tell(Changed({TOPIC: "newer"}))
+    other.join()
+    assert (made.id_of(TOPIC), made.id_of("new.topic")) == ("newer", "new")
+    time.begin.set()
+    made.close()
+
+
 def test_what_is_seen_once_and_then_no_more_is_not_told() -> None:
     time = Time()
     calm = Kafka(time, 0.0, {0.0: "old"})

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.administration.agreement import Agreement
 from gateway.administration.desk import ContractText, Wish
+from gateway.administration.standing import Seen
 from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
 from gateway.ingress.outcome import Accepted
@@ -146,7 +147,7 @@ async def test_a_refusal_is_told_in_the_registrys_words(tmp_path: Path, number: 
     ("contract", "wish"),
     [
         (CONTRACT.replace("id: /order_id, key", "id: /none, key"), {}),
-        (CONTRACT, {"if_match": 7}),
+        (CONTRACT, {"if_match": Seen(7)}),
         (CONTRACT, {"dry_run": True}),
     ],
 )

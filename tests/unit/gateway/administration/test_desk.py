@@ -6,6 +6,7 @@ import pytest
 
 from gateway.administration.activation import make_active
 from gateway.administration.desk import ContractText, Wish
+from gateway.administration.standing import Seen
 from gateway.errors import CallerError
 from gateway.ingress.outcome import Accepted
 from partners import onboarding, store
@@ -80,7 +81,7 @@ async def test_what_is_allowed_is_applied(tmp_path: Path, database_url: str) -> 
 async def test_an_author_who_has_not_seen_the_newest_is_refused(tmp_path: Path, database_url: str) -> None:
     async with running(tmp_path, url=database_url) as world:
         await put(world, sent())
-        error = await refusal(world, sent(CONTRACT.replace("Acme GmbH", "Acme")), Wish(if_match=7))
+        error = await refusal(world, sent(CONTRACT.replace("Acme GmbH", "Acme")), Wish(if_match=Seen(7)))
         assert error.code == "precondition_failed"
         assert error.members["revision"] == 1
 

@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from audit.evidence import Evidence, parse_evidence
 from audit.rows import EntryRow
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.standing import Seen
 from gateway.errors import AwayError, CallerError
 from tests.builders import make_doors
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
@@ -31,7 +32,9 @@ async def put(world: World, text: str, revision: int) -> ContractOutcome:
     while True:
         # On a busy machine PostgreSQL may take too long for the last in the queue: nothing was changed.
         with suppress(AwayError):
-            return await world.parts.administration.put_contract("acme", sent, Wish(revision), by=OPERATOR)
+            return await world.parts.administration.put_contract(
+                "acme", sent, Wish(Seen(revision)), by=OPERATOR
+            )
 
 
 async def entries(world: World, count: int) -> list[Evidence]:

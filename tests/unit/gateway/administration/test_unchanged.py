@@ -8,6 +8,7 @@ from sqlalchemy import event
 from sqlmodel import Session
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.standing import Seen
 from gateway.administration.unchanged import find_in_force
 from gateway.errors import CallerError
 from partners import onboarding
@@ -49,11 +50,11 @@ async def test_it_is_found_with_a_number_of_statements_that_types_do_not_change(
 async def test_it_is_no_change_whoever_has_seen_which_revision(tmp_path: Path, *, dry_run: bool) -> None:
     async with running(tmp_path) as world:
         await world.apply()
-        done = await put(world, Wish(1, dry_run=dry_run))
+        done = await put(world, Wish(Seen(1), dry_run=dry_run))
         assert (done.created, done.changed, done.revision, done.previous) == (False, False, 1, 1)
         assert done.plan == "acme   contract 1: no change"
         with pytest.raises(CallerError) as caught:
-            await put(world, Wish(7, dry_run=dry_run))
+            await put(world, Wish(Seen(7), dry_run=dry_run))
         assert caught.value.code == "precondition_failed"
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from gateway.auth.request import Shown
 from gateway.bootstrap.ground import clock
-from gateway.bootstrap.listeners import make_certificates, make_doors, notice
+from gateway.bootstrap.listeners import Notices, make_certificates, make_doors, notice
 from gateway.errors import AwayError, BugError, StoreDamagedError
 from gateway.http.tls import make_dev_certificate
 from gateway.logs import configure
@@ -45,6 +45,21 @@ def test_only_what_is_not_by_design_is_an_error_of_the_log(
     line = json.loads(lines.getvalue())
     assert (line["level"], line["request_id"]) == (level, "req_1")
     assert str(error) in line["error"]
+
+
+def test_of_many_that_were_turned_away_one_line_tells_every_few_seconds(lines: io.StringIO) -> None:
+    now = [0.0]
+    told = Notices(lambda: now[0])
+    for seconds in (0.0, 1.0, 2.0, 5.0, 5.5):
+        now[0] = seconds
+        told("req_1", AwayError("overloaded", "full"))
+    told("req_2", AwayError("store_unavailable", "away"))
+    seen = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(one["request_id"], one.get("more")) for one in seen] == [
+        ("req_1", None),
+        ("req_1", 2),
+        ("req_2", None),
+    ]
 
 
 async def test_listeners_accept_the_clients_of_catalogue_and_settings(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli.command import Surroundings
 from gateway.cli.main import invoke, make_app
+from gateway.version import VERSION
 from tests.unit.gateway.cli.conftest import Canned, Shell, problem
 
 ROOT = Path(__file__).parents[4]
@@ -29,6 +30,11 @@ def paths(app: typer.Typer, start: str = "") -> set[str]:
         assert group.typer_instance is not None
         found |= paths(group.typer_instance, f"{start}{group.name} ")
     return found
+
+
+def test_it_says_which_version_it_is(shell: Shell) -> None:
+    ended = shell.run("--version")
+    assert (ended.code, ended.out) == (0, f"gateway {VERSION}\n")
 
 
 def test_the_tree_has_the_commands_that_were_promised() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.dialler import Answer, Outgoing, Reason
-from gateway.egress.delivery import Decision, Delivered, Held, RetryAt
+from gateway.egress.delivery import Decision, Delivered, Held, RetryAt, safe_text
 from gateway.egress.lane import Lane
 from gateway.egress.posting import Chance, Poster
 from gateway.errors import SealError
@@ -80,3 +80,19 @@ async def test_only_a_success_counts_at_a_url_that_was_given_up_meanwhile(
     attempt = await poster(Receiver(reply=moved)).post(lane, delivery(1), b"{}")
     assert isinstance(attempt.decision, decision)
     assert attempt.url == "https://ep-1.example/in"
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"", ""),
+        (b"all good\n", "all good\n"),
+        ("größer".encode(), "größer"),
+        (b"a\x00b\x1b[31mc", "a\ufffdb\ufffd[31mc"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        ("x\u202ey".encode(), "x\ufffdy"),
+        ("ab€".encode()[:4], "ab\ufffd"),
+    ],
+)
+def test_an_excerpt_of_an_answer_is_safe_to_show(raw: bytes, text: str) -> None:
+    assert safe_text(raw) == text

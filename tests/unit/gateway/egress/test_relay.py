@@ -357,6 +357,31 @@ async def test_what_waits_for_an_endpoint_that_was_removed_between_two_runs_is_p
         assert len(on.receiver.seen) == 5
 
 
+@pytest.mark.parametrize("runs", [1, 2])
+async def test_what_waits_for_a_partner_that_is_closed_is_parked_with_evidence(
+    tmp_path: Path, database_url: str, runs: int
+) -> None:
+    closed, there = replace(PARTNER, state="closed"), endpoint(delays=(0, 60, 60))
+    async with stage(tmp_path, database_url, there) as on:
+        on.register(there)
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce(*(f"a{n}" for n in range(5)))
+        async with on.relaying():
+            await on.until(lambda: len(on.rows()) == 5, "the lane closed")
+            await on.produce("b")
+            await on.until(lambda: on.spans() == [("ep_1", 5, 6)], "the rest is in the range")
+            if runs == 1:
+                on.have(there, partner=closed)
+                await on.until(lambda: on.spans() == [] and len(parked(on)) == 6, "all parked")
+        on.have(there, partner=closed)
+        async with on.relaying(owner="two"):
+            await on.until(lambda: on.spans() == [] and len(parked(on)) == 6, "all parked")
+            await on.produce("late")
+            await on.until(lambda: len(on.evidence("event.unrouted")) == 1, "told of")
+        assert {row[1] for row in on.rows()} == {"parked"}
+        assert len(on.receiver.seen) == 5
+
+
 async def test_parking_goes_on_after_a_crash_in_its_middle_and_repeats_nothing(
     tmp_path: Path, database_url: str
 ) -> None:

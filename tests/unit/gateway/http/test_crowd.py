@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import AwayError
-from gateway.http.crowd import LEAST, TARGET_SECONDS, Crowd
+from gateway.http.crowd import BEGINNING, LEAST, TARGET_SECONDS, Crowd
 from tests.builders import open_house
 
 
@@ -74,6 +74,21 @@ def test_a_late_loop_lets_in_what_it_can_answer_within_the_target(pace: int) -> 
         assert filled(crowd, stack) >= LEAST
 
 
+def test_who_was_refused_at_the_door_is_no_part_of_the_pace() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        stack.enter_context(crowd.place())
+        loop.late = 0.03
+        loop.run(crowd, 4.0, 500)
+        before = crowd.limit()
+        for _ in range(5_000):
+            with pytest.raises(AwayError), crowd.place():
+                raise AwayError("store_unavailable", "away")
+        loop.run(crowd, 0.2, 500)
+        assert crowd.limit() <= before * 1.2
+
+
 def test_once_the_loop_is_on_time_again_all_come_in_again() -> None:
     loop = Loop()
     crowd = crowd_of(loop)
@@ -103,7 +118,7 @@ async def test_events_are_turned_away_and_all_else_is_answered(tmp_path: Path) -
     async with open_house(tmp_path) as house:
         crowd = house.doors.crowd
         with ExitStack() as stack:
-            for _ in range(LEAST):
+            for _ in range(BEGINNING):
                 stack.enter_context(crowd.place())
             crowd._late = 1.0
             async with house.client("acme") as client:

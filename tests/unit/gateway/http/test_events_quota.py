@@ -1,9 +1,11 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gateway.http.brake import FREE, Brake
 from tests.builders import House, open_house
 from tests.world import CONTRACT
 
@@ -42,6 +44,19 @@ async def test_each_answer_says_what_is_left_and_the_one_too_many_when_to_come_a
     assert refused[0].headers["retry-after"] == "1"
     assert refused[0].headers["ratelimit-policy"] == policy
     assert me["limits"]["left"]["bytes"]["left"] < 1_048_576
+
+
+async def test_who_goes_on_beyond_its_quota_waits_for_the_answer_outside_of_the_crowd(house: House) -> None:
+    held: list[int] = []
+
+    async def pause(_: float) -> None:
+        held.append(house.doors.crowd._inside)
+
+    house.doors = replace(house.doors, brake=Brake(lambda: 0.0, pause))
+    async with house.client("acme") as client:
+        answers = [await client.post(PATH, json=order(number)) for number in range(3 + FREE + 4)]
+    assert [one.status_code for one in answers[3:]] == [429] * (FREE + 4)
+    assert held == [0] * 4
 
 
 async def test_refused_requests_are_read_no_further_and_our_own_side_has_no_quota(house: House) -> None:

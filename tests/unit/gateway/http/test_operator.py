@@ -31,7 +31,7 @@ async def test_a_new_partner_is_made_and_can_send_at_once(house: House) -> None:
         shown = await client.get("/v1/partners/newco")
         key = await client.post("/v1/partners/newco/credentials", json={})
     assert (dry.status_code, dry.json()["created"], missing.status_code) == (200, True, 404)
-    assert (made.status_code, made.headers["etag"], made.json()["revision"]) == (201, '"1"', 1)
+    assert (made.status_code, made.headers["etag"], made.json()["revision"]) == (201, '"active.1"', 1)
     assert (again.status_code, again.json()["changed"]) == (200, False)
     assert shown.json()["contract"] == 1
     house.keys["newco"] = key.json()["secret"]

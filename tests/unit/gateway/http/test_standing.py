@@ -45,9 +45,9 @@ async def test_a_suspended_partner_reads_its_log_and_nothing_else_until_it_is_re
             "suspended",
             "active",
         )
+        assert (await acme.get(proof)).status_code == 200  # and so there is a checkpoint
         for path in READS:
             assert (await acme.get(f"/v1/{path}")).status_code == 200, path
-        assert (await acme.get(proof)).status_code == 200
         refused = [
             await acme.post("/v1/events/order.placed", json=ORDER),
             await acme.get("/v1/stream"),
@@ -115,7 +115,28 @@ async def test_who_has_seen_another_state_changes_nothing(house: House) -> None:
         assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
         odd = await operator.post("/v1/partners/acme/resume", json=REASON, headers={"If-Match": "7"})
         assert odd.status_code == 400
+        assert "active.7" in odd.json()["detail"]
         assert (await operator.get("/v1/partners/acme")).json()["state"] == "suspended"
+
+
+async def test_partner_and_contract_have_one_etag_and_take_it_in_one_form(house: House) -> None:
+    async with house.client("operator") as operator:
+        partner, agreed = "/v1/partners/acme", "/v1/partners/acme/contract"
+        seen = (await operator.get(partner)).headers["etag"]
+        assert (await operator.get(agreed)).headers["etag"] == seen == '"active.1"'
+        same = await operator.put(agreed, json=await contract(house), headers={"If-Match": seen})
+        assert (same.status_code, same.headers["etag"]) == (200, seen)
+        for known in (seen, '"1"'):
+            dry = await operator.post(
+                f"{partner}/suspend?dry_run=true", json=REASON, headers={"If-Match": known}
+            )
+            assert dry.status_code == 200
+        suspended = await operator.post(f"{partner}/suspend", json=REASON, headers={"If-Match": '"1"'})
+        late = await operator.put(agreed, json=await contract(house), headers={"If-Match": seen})
+        anyhow = await operator.put(agreed, json=await contract(house), headers={"If-Match": '"1"'})
+    assert suspended.headers["etag"] == '"suspended.1"'
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    assert (anyhow.status_code, anyhow.headers["etag"]) == (200, '"suspended.1"')
 
 
 async def test_without_a_reason_nothing_is_changed(house: House) -> None:

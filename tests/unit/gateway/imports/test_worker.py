@@ -155,6 +155,29 @@ async def test_killed_after_each_step_others_go_on_and_no_item_is_lost_or_double
     assert await stand.records(slug) == before + ITEMS
 
 
+async def test_a_file_that_failed_and_comes_again_is_no_other_events_where_ids_are_ours(stand: Stand) -> None:
+    before, body = await stand.records("made"), lines(range(ITEMS), "again")
+
+    def look(submission: Submission) -> None:
+        if len(taken) > 0:
+            raise RuntimeError("a bug")
+        taken.append(submission)
+
+    taken: list[Submission] = []
+    first = await stand.send(body, "made")
+    async with working(replace(stand.importer, ingress=Watched(stand.importer.ingress, look))):
+        failed = await stand.ended(first)
+    again = await stand.send(body, "made")
+    other = await stand.send(body + lines([1], "other"), "made")
+    async with working(stand.importer):
+        done, third = await stand.ended(again), await stand.ended(other)
+    assert (failed.state, 0 < failed.counts.accepted < ITEMS) == ("failed", True)
+    assert done.counts.duplicates == failed.counts.accepted
+    assert done.counts.accepted + done.counts.duplicates == ITEMS
+    assert (third.counts.accepted, third.counts.duplicates) == (ITEMS + 1, 0)
+    assert await stand.records("made") == before + 2 * ITEMS + 1
+
+
 async def test_killed_while_a_body_is_received_there_is_a_job_only_once_all_of_it_is_here(
     stand: Stand,
 ) -> None:
