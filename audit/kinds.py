@@ -26,6 +26,9 @@ class Kind(Enum):
     ATTEMPTED = "delivery.attempted"
     PARKED = "delivery.parked"
     ACKNOWLEDGED = "delivery.acknowledged"
+    CANCELLED = "delivery.cancelled"
+    RETRIED = "delivery.retried"
+    REPLAY_CHANGED = "replay.changed"
     CONTRACT_CHANGED = "contract.changed"
     CREDENTIAL_CHANGED = "credential.changed"
     PARTNER_CHANGED = "partner.changed"
@@ -104,6 +107,8 @@ FAULTS = Shape(
     lambda value: isinstance(value, list) and len(value) <= MOST_FAULTS and all(map(_FAULT.accepts, value)),
 )
 
+WHICH = _one_of("undelivered", "failed", "all")
+
 _EVENT = {"partner": TEXT, "ref": TEXT, "source": TEXT, "id": TEXT, "type": TEXT}
 _HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
 
@@ -162,6 +167,20 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     },
     Kind.PARKED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "reason": TEXT},
     Kind.ACKNOWLEDGED: {"partner": TEXT, "ref": TEXT, "endpoint": TEXT, "key": TEXT, "token": TEXT},
+    Kind.CANCELLED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "by": BY},
+    Kind.RETRIED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "by": BY},
+    Kind.REPLAY_CHANGED: {
+        "partner": TEXT,
+        "replay": TEXT,
+        "action": _one_of("created", "cancelled"),
+        "endpoint": _nullable(TEXT),
+        "since": COUNT,
+        "until": COUNT,
+        "which": WHICH,
+        "types": WORDS,
+        "rate": _nullable(COUNT),
+        "by": BY,
+    },
     Kind.CONTRACT_CHANGED: {
         "partner": TEXT,
         "revision": COUNT,

@@ -70,12 +70,24 @@ class ClaimRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """An event that an endpoint still waits for, payload copied; the relay writes."""
+    """An event that an endpoint still waits for, payload copied; the relay writes.
+
+    Administration sets `asked_at` where somebody had it tried at once or given up; the relay unsets it.
+    `state`: `pending`, `held`, `parked` or `cancelled`.
+    """
 
     __tablename__ = "gateway_delivery"
     __table_args__ = (
         Index("ix_gateway_delivery_due", "partner", "state", "next_at"),
         Index("ix_gateway_delivery_ref", "ref"),
+        Index("ix_gateway_delivery_page", "partner", "created_at", "endpoint", "ref"),
+        # Few rows are in it at any time: each relay looks for them every second.
+        Index(
+            "ix_gateway_delivery_asked",
+            "asked_at",
+            sqlite_where=text("asked_at IS NOT NULL"),
+            postgresql_where=text("asked_at IS NOT NULL"),
+        ),
     )
 
     endpoint: str = Field(primary_key=True)
@@ -97,10 +109,14 @@ class DeliveryRow(SQLModel, table=True):
     reason: str | None = None
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
+    asked_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class BacklogRow(SQLModel, table=True):
-    """What a closed or full lane has yet to read: offsets from `from_offset` up to, not with, `to_offset`."""
+    """What a closed or full lane has yet to read: offsets from `from_offset` up to, not with, `to_offset`.
+
+    `events`: how many of them at least are the endpoint's; `began_at`: when the first of them came.
+    """
 
     __tablename__ = "gateway_backlog"
 
@@ -110,6 +126,82 @@ class BacklogRow(SQLModel, table=True):
     topic: str
     from_offset: int = Field(sa_type=BigInteger)
     to_offset: int = Field(sa_type=BigInteger)
+    events: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs={"server_default": "1"})
+    began_at: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class AttemptRow(SQLModel, table=True):
+    """The first bytes of what an attempt was answered with; the relay writes. `id`: as in its evidence."""
+
+    __tablename__ = "gateway_attempt"
+    __table_args__ = (Index("ix_gateway_attempt_ref", "ref"), Index("ix_gateway_attempt_at", "at"))
+
+    id: str = Field(primary_key=True)
+    endpoint: str
+    ref: bytes = Field(sa_type=LargeBinary)
+    at: int = Field(sa_type=BigInteger)
+    excerpt: bytes = Field(sa_type=LargeBinary)
+
+
+class BreakerRow(SQLModel, table=True):
+    """An endpoint whose last answer was no 2xx, as its lane knows it; the relay writes, and deletes."""
+
+    __tablename__ = "gateway_breaker"
+
+    endpoint: str = Field(primary_key=True)
+    failures: int
+    probe_at: int = Field(sa_type=BigInteger)
+    failing_since: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class ReplayRow(SQLModel, table=True):
+    """A job that hands events to lanes once more; administration makes and cancels it, the relay ends it.
+
+    `types`: a JSON list, empty for all. `endpoint` None: all that the partner had when it was made.
+    """
+
+    __tablename__ = "gateway_replay"
+    __table_args__ = (
+        Index("ix_gateway_replay_partner", "partner", "created_at"),
+        Index("ix_gateway_replay_state", "state"),
+    )
+
+    id: str = Field(primary_key=True)
+    partner: str
+    endpoint: str | None = None
+    which: str
+    types: str
+    since_at: int = Field(sa_type=BigInteger)
+    until_at: int = Field(sa_type=BigInteger)
+    rate: int | None = None
+    dry_run: bool
+    state: str
+    created_at: int = Field(sa_type=BigInteger)
+    ended_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class ReplayRangeRow(SQLModel, table=True):
+    """How far a replay is for one endpoint in one partition, and what it found up to there.
+
+    Offsets from `from_offset` up to, not with, `to_offset`; `next_offset`: all before it is done with.
+    """
+
+    __tablename__ = "gateway_replay_range"
+
+    replay: str = Field(primary_key=True)
+    endpoint: str = Field(primary_key=True)
+    topic_id: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    topic: str
+    from_offset: int = Field(sa_type=BigInteger)
+    next_offset: int = Field(sa_type=BigInteger)
+    to_offset: int = Field(sa_type=BigInteger)
+    handed: int = Field(sa_type=BigInteger)
+    delivered: int = Field(sa_type=BigInteger)
+    waiting: int = Field(sa_type=BigInteger)
+    cancelled: int = Field(sa_type=BigInteger)
+    passed: int = Field(sa_type=BigInteger)
+    lost: int = Field(sa_type=BigInteger)
 
 
 class PositionRow(SQLModel, table=True):

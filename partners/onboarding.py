@@ -191,22 +191,22 @@ def set_partner_state(session: Session, slug: str, state: PartnerState) -> Partn
 
 
 def set_endpoint_state(
-    session: Session, partner: str, endpoint_id: str, state: EndpointState
+    session: Session, owner: str, endpoint_id: str, state: EndpointState
 ) -> EndpointChange:
-    """Move an endpoint of this partner to a state; the state that it is in already changes nothing.
+    """Move an endpoint of this owner to a state; the state that it is in already changes nothing.
 
     Raises:
-        NotFoundError: this partner has no such endpoint.
+        NotFoundError: this owner has no such endpoint.
     """
     store.lock(session)
-    endpoint = next((one for one in store.endpoints(session, partner) if one.id == endpoint_id), None)
+    endpoint = next((one for one in store.endpoints(session, owner) if one.id == endpoint_id), None)
     if endpoint is None:
         raise NotFoundError("there is no such endpoint")
     if state == endpoint.state:
         return EndpointChange(endpoint, endpoint.state)
     changed = replace(endpoint, state=state)
     store.update_endpoint(session, changed)
-    store.bump_partner(session, partner)
+    store.bump_partner(session, endpoint.partner)
     return EndpointChange(changed, endpoint.state)
 
 

@@ -4,9 +4,9 @@ A tick holds everything since the last: evidence, delivery rows, backlog ranges,
 before the lease's epoch is compared in the same transaction.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, update
@@ -16,8 +16,12 @@ from audit import log
 from audit.store import Pending
 from gateway import facts
 from gateway.broker.port import Position
+from gateway.egress import asking, replay_store, traces
 from gateway.egress.backlog import Span
+from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
+from gateway.egress.replay import Step
+from gateway.egress.traces import Excerpt
 from gateway.leases import Lease
 from gateway.positions import Move, Progress, advance, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
@@ -27,8 +31,10 @@ from partners.errors import NotFoundError
 from partners.onboarding import set_endpoint_state
 
 ROLE = "relay"
+_CHUNK = 500
 
 State = Literal["pending", "held", "parked"]
+"""What the relay makes of a row; `cancelled` is somebody else's word, and stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,11 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Everything that one shard decided since its last tick."""
+    """Everything that one shard decided since its last tick.
+
+    `excerpts`: of answers; `breakers`: as they are now, by endpoint; `heard`: what was asked of rows, and
+    when; `steps`: of replays.
+    """
 
     lease: Lease
     evidence: tuple[Pending, ...]
@@ -53,15 +63,23 @@ class Tick:
     drained: tuple[tuple[str, str, int], ...]
     moves: tuple[Move, ...]
     disabled: tuple[tuple[str, str], ...]
+    excerpts: tuple[Excerpt, ...] = ()
+    breakers: tuple[tuple[str, Breaker], ...] = ()
+    heard: tuple[tuple[str, bytes, int], ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges."""
+    """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges.
+
+    `breakers`: of endpoints whose last answer was no 2xx.
+    """
 
     progress: dict[tuple[str, int], Progress]
     deliveries: tuple[Delivery, ...]
     spans: tuple[Span, ...]
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
 
 
 def write_tick(session: Session, tick: Tick, *, now: int) -> None:
@@ -75,6 +93,11 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     log.submit_all(session, tick.evidence)
     _write_rows(session, tick, now)
     _write_spans(session, tick)
+    traces.write_excerpts(session, tick.excerpts)
+    traces.write_breakers(session, tick.breakers)
+    asking.settle(session, tick.heard)
+    replay_store.write_steps(session, tick.steps, now=now)
+    traces.forget_breakers(session, [endpoint for _, endpoint in tick.disabled])
     for partner, endpoint in tick.disabled:
         with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
             set_endpoint_state(session, partner, endpoint, "disabled")
@@ -90,7 +113,8 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
     for owner in owners:
         deliveries += _load_deliveries(session, owner)
     spans = (*_load_spans(session, partners.values()), *_load_shared(session, owners))
-    return Stored(dict(load_all(session, ROLE)), tuple(deliveries), spans)
+    progress = dict(load_all(session, ROLE))
+    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session))
 
 
 def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -117,10 +141,22 @@ def load_body(session: Session, endpoint: str, ref: bytes) -> bytes | None:
     return session.execute(query).scalar_one_or_none()
 
 
+def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, bytes], str]:
+    """The states of the rows of these events, by endpoint and ref."""
+    found: dict[tuple[str, bytes], str] = {}
+    columns = (col(DeliveryRow.endpoint), col(DeliveryRow.ref), col(DeliveryRow.state))
+    for start in range(0, len(refs), _CHUNK):
+        query = select(*columns).where(col(DeliveryRow.ref).in_(refs[start : start + _CHUNK]))
+        found |= {(endpoint, ref): state for endpoint, ref, state in session.execute(query)}
+    return found
+
+
 def purge(session: Session, *, before: int) -> None:
-    """Delete parked deliveries that nothing happened to since `before`: their evidence stays."""
+    """Delete deliveries that ended badly, and excerpts of answers, of before `before`: evidence stays."""
     row = DeliveryRow
-    session.execute(delete(row).where(col(row.state) == "parked", col(row.updated_at) < before))
+    is_over = col(row.state).in_(("parked", "cancelled"))
+    session.execute(delete(row).where(is_over, col(row.updated_at) < before))
+    traces.purge_excerpts(session, before=before)
 
 
 def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
@@ -202,6 +238,8 @@ def _spans(session: Session, wanted: ColumnElement[bool]) -> Iterator[Span]:
         col(row.partition),
         col(row.from_offset),
         col(row.to_offset),
+        col(row.events),
+        col(row.began_at),
     )
     for found in session.execute(select(*columns).where(wanted)):
         yield Span(*found)
@@ -219,7 +257,9 @@ def _write_rows(session: Session, tick: Tick, now: int) -> None:
     if new:
         session.execute(insert(DeliveryRow), [_row(saved, now) for saved in new])
     if known:
-        connection.execute(update(DeliveryRow).where(*_ROW).values(**_CHANGED), known)
+        # What somebody gave up while it was under way stays so, whatever came of it.
+        is_wanted = col(DeliveryRow.state) != "cancelled"
+        connection.execute(update(DeliveryRow).where(*_ROW, is_wanted).values(**_CHANGED), known)
 
 
 _ROW = (
@@ -283,6 +323,8 @@ def _write_spans(session: Session, tick: Tick) -> None:
                 "partition": span.partition,
                 "from_offset": span.start,
                 "to_offset": span.end,
+                "events": span.events,
+                "began_at": span.began_at,
             }
             for span in tick.spans
         ]

@@ -6,10 +6,11 @@ holds up no other range meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from audit.outcomes import Fate, Pair
 from gateway.broker.port import (
     BrokerError,
     Position,
@@ -24,6 +25,7 @@ from gateway.broker.port import (
 from gateway.egress.backlog import Backlog
 from gateway.egress.intake import Unasked
 from gateway.egress.reading import Reading, Today, read_event
+from gateway.egress.recall import Recalled, wanted_ref
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Source, Vouch, read_shared, seen_by, sender_on
 
@@ -36,6 +38,9 @@ _SLICE: Final = 10
 
 Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
 """The shards at work, each with what tells it that its lanes hold something new."""
+
+Judge = Callable[[str, Sequence[bytes]], Awaitable[tuple[Mapping[Pair, Fate], Mapping[Pair, str]] | None]]
+"""What evidence and rows say of these events, by a partner's log; None: nobody can say yet."""
 
 _Place = tuple[str, str, int]
 """Topic, topic id, partition."""
@@ -59,13 +64,21 @@ class Drain:
     """One a relay: of each shard one more range a turn is read, and one range of each partition at a time."""
 
     def __init__(
-        self, reader: Reader, catalog: Today, clock: Callable[[], int], origin: str, vouch: Vouch
+        self,
+        reader: Reader,
+        catalog: Today,
+        clock: Callable[[], int],
+        origin: str,
+        judge: Judge,
+        *,
+        vouch: Vouch,
     ) -> None:
         self._reader = reader
         self._catalog = catalog
         self._clock = clock
         self._origin = origin
         self._vouch = vouch
+        self._judge = judge
         self._open: dict[_Place, _Open] = {}
 
     async def run(self, shards: Shards) -> None:
@@ -139,12 +152,32 @@ class Drain:
             # The live reader meets the same refusal, and tells of it.
             return
         reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
+        await self._ask(events)
         for number, event in enumerate(events, 1):
             for each in self._concerned(event):
                 self._take_in(each, event)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         self._pass(reached)
+
+    async def _ask(self, events: Sequence[ReadEvent]) -> None:
+        """Have the events of replays judged before they are taken in; a part that cannot be is over."""
+        wanted: dict[_Place, list[bytes]] = {}
+        for number, event in enumerate(events, 1):
+            for each in self._concerned(event) if isinstance(event, Read) else ():
+                if isinstance(each.backlog, Recalled) and isinstance(event, Read):
+                    reading = self._reading(each, event)
+                    ref = None if isinstance(reading, Unasked) else wanted_ref(each.backlog, event, reading)
+                    wanted.setdefault(each.backlog.place, []).extend([] if ref is None else [ref])
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        for place, refs in wanted.items():
+            each = self._open[place]
+            found = await self._judge(each.shard.log_of(each.owner), refs) if refs else ({}, {})
+            if found is None:
+                each.is_over = True
+            elif isinstance(each.backlog, Recalled):
+                each.backlog.fates, each.backlog.rows = found
 
     def _concerned(self, event: ReadEvent) -> list[_Open]:
         match event:

@@ -166,6 +166,34 @@ class Lane:
         self._flying.discard(delivery.ref)
         self._drop(delivery)
 
+    def hurry(self, ref: bytes, now: int) -> bool:
+        """Make a waiting delivery due now, and let the endpoint be probed at once; whether it is here.
+
+        In an order it still goes after those before it.
+        """
+        if ref not in self._known:
+            return False
+        queue = self._groups[self._known[ref]]
+        at = next(at for at, delivery in enumerate(queue) if delivery.ref == ref)
+        queue[at] = replace(queue[at], due_at=min(queue[at].due_at, now))
+        if self.breaker.is_open:
+            self.breaker = replace(self.breaker, probe_at=min(self.breaker.probe_at, now))
+        self._schedule_all()
+        return True
+
+    def cancel(self, ref: bytes) -> bool:
+        """Take out a delivery that is wanted no longer; False where it is under way, and ends first."""
+        if ref in self._flying:
+            return False
+        if ref in self._known:
+            key = self._known.pop(ref)
+            self._saved.discard(ref)
+            left = [each for each in self._groups.pop(key) if each.ref != ref]
+            if left:
+                self._groups[key] = deque(left)
+            self._schedule_all()
+        return True
+
     def saved(self, ref: bytes) -> None:
         """The delivery's row is durable: its body is not needed here any longer."""
         if ref not in self._known or ref in self._saved:

@@ -46,6 +46,7 @@ from gateway.egress.moment import NEVER, Moment
 from gateway.egress.parties import Voices, by_shard
 from gateway.egress.posting import Chance, Poster
 from gateway.egress.reading import Today, read_event
+from gateway.egress.recaller import Recaller
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Vouch
 from gateway.egress.writer import Writer
@@ -102,8 +103,7 @@ class Relay:
     """A role; run one a process. `problem`: what keeps it from reading a topic, in words; empty: nothing."""
 
     def __init__(self, parts: Parts, terms: Terms) -> None:
-        self._parts = parts
-        self._terms = terms
+        self._parts, self._terms, self._clock = parts, terms, parts.chance.clock
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
         self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
@@ -149,8 +149,10 @@ class Relay:
         """Work until `stop`; then finish what is under way (three seconds), write it, let the leases go."""
         self._running = self._parts.broker.reader()
         self._is_stopping = False
-        clock, origin = self._parts.chance.clock, self._terms.origin
-        drain = Drain(self._parts.broker.reader(), self._parts.catalog, clock, origin, self._parts.vouch)
+        parts, clock, url = self._parts, self._clock, self._terms.origin
+        recaller = Recaller(parts.database, clock)
+        reader = parts.broker.reader()
+        drain = Drain(reader, parts.catalog, clock, url, recaller.judge, vouch=parts.vouch)
         try:
             async with asyncio.TaskGroup() as group:
                 loops = [
@@ -158,6 +160,7 @@ class Relay:
                     group.create_task(self._read()),
                     group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work)),
+                    group.create_task(recaller.run(self._at_work)),
                 ]
                 writing = group.create_task(self._writer.run(self._works))
                 await stop.wait()
@@ -192,7 +195,7 @@ class Relay:
                 self._drop(work)
         for lease in sorted(owned, key=lambda each: each.shard):
             if lease.shard not in self._works:
-                quiet = self._now() + self._parts.sender.deadline_ms if lease.is_inherited else 0
+                quiet = self._clock() + self._parts.sender.deadline_ms if lease.is_inherited else 0
                 work = Work(Shard(lease, quiet_until=quiet))
                 self._works[lease.shard] = work
                 self._followed = None
@@ -292,14 +295,16 @@ class Relay:
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
                 spot = (wanted.topic_id, wanted.partition)
                 if spot in self._spots:
-                    self._reader.assign(self._spots[spot].shard.lose(spot, wanted.offset, first, self._now()))
+                    self._reader.assign(
+                        self._spots[spot].shard.lose(spot, wanted.offset, first, self._clock())
+                    )
             case TooHigh(topic, wanted, end):
                 _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
                 spot = (wanted.topic_id, wanted.partition)
                 if spot in self._spots and wanted.offset <= end:
                     self._reader.assign([Start(topic, wanted)])
                 elif spot in self._spots:
-                    self._reader.assign(self._spots[spot].shard.restart(spot, end, self._now()))
+                    self._reader.assign(self._spots[spot].shard.restart(spot, end, self._clock()))
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
@@ -321,7 +326,7 @@ class Relay:
             reason=f"{left.topic} was {fate}: what it held from offset {left.ledger.watermark} on is not "
             "delivered, but for what is under way; whoever sent it has to send it again, under a new id",
         )
-        work.shard.abandon(spot, self._now())
+        work.shard.abandon(spot, self._clock())
 
     def _match(self, work: Work, read: Read) -> None:
         position = read.position
@@ -331,7 +336,7 @@ class Relay:
         if isinstance(reading, Unasked):
             self._hold_back(read, reading)
             return
-        work.shard.receive(read, reading, self._now())
+        work.shard.receive(read, reading, self._clock())
         self._parts.step("outbound.2.matched")
         work.wake.set()
 
@@ -357,9 +362,8 @@ class Relay:
             task.cancel()
         await asyncio.wait(loops)
         await self._courier.rest(self._works.values(), _GRACE_SECONDS)
-        for work in self._works.values():
-            if work.task is not None:
-                work.task.cancel()
+        for task in [work.task for work in self._works.values() if work.task is not None]:
+            task.cancel()
         self._writer.stop()
         await asyncio.wait([writing], timeout=_GRACE_SECONDS)
         if not writing.done():
@@ -379,11 +383,8 @@ class Relay:
             raise BugError("the relay reads only while it runs")
         return self._running
 
-    def _now(self) -> int:
-        return self._parts.chance.clock()
-
     def _moment(self) -> Moment:
-        return Moment(self._now(), int(asyncio.get_running_loop().time() * 1_000))
+        return Moment(self._clock(), int(asyncio.get_running_loop().time() * 1_000))
 
     def _may_send(self, now: int) -> bool:
         """Not after our leases must have run out: another relay may be sending by then."""

@@ -57,7 +57,9 @@ async def test_a_schema_that_cannot_read_it_blocks_the_sender(tmp_path: Path) ->
         await put(world, GLOBEX, NEEDS_MORE)
         plan = await put(world, FORWARDING, ORDER, dry_run=True)
         assert plan.blocked == ("incompatible",)
-        assert "! sends order.placed  globex cannot read it as order.received: /fields/1  currency" in plan.plan
+        assert (
+            "! sends order.placed  globex cannot read it as order.received: /fields/1  currency" in plan.plan
+        )
         with pytest.raises(CallerError, match="globex cannot read it"):
             await put(world, FORWARDING, ORDER)
         await world.parts.catalog.refresh()
