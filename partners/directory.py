@@ -73,6 +73,10 @@ class Directory:
         """List everybody's credentials of a kind; revoked and expired ones too."""
         return tuple(one for one in self._credentials.values() if one.method == method)
 
+    def all_credentials(self) -> tuple[Credential, ...]:
+        """List everybody's credentials; revoked and expired ones too."""
+        return tuple(self._credentials.values())
+
     def is_issuer(self, issuer: str) -> bool:
         """Whether a credential, a revoked or expired one too, counts on tokens by this issuer."""
         return issuer in self._issuers

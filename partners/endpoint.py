@@ -25,7 +25,20 @@ MAX_CONCURRENCY: Final = 64
 MAX_URL_BYTES: Final = 2_048
 DEFAULT_CONCURRENCY: Final = 8
 
-OPERATIONAL: Final = ("gateway.contract.changed",)
+OPERATIONAL: Final = (
+    "gateway.contract.changed",
+    "gateway.credential.expiring",
+    "gateway.credential.revoked",
+    "gateway.delivery.parked",
+    "gateway.endpoint.disabled",
+    "gateway.endpoint.failing",
+    "gateway.endpoint.recovered",
+    "gateway.endpoint.secret_rotated",
+    "gateway.event.refused",
+    "gateway.log.checkpoint_late",
+    "gateway.quota.near",
+    "gateway.record.unreadable",
+)
 """Events of the gateway's own that an endpoint may ask for, beside those of the contract."""
 
 ALL_OPERATIONAL: Final = "gateway.*"

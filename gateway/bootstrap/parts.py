@@ -10,6 +10,7 @@ from typing import Final
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.administration.watch import Watch
 from gateway.auth.bearer import Tokens
 from gateway.auth.certificate import ClientCertificates
 from gateway.auth.identify import Identifier
@@ -78,6 +79,7 @@ class Parts:
     administration: Administration
     ingress: Ingress
     announcer: Announcer
+    watch: Watch
     recovery: Recovery
     sequencer: Sequencer
     guard: Guard
@@ -137,6 +139,7 @@ def wire(
         administration=_administration(ground, broker, catalog, outside),
         ingress=ingress,
         announcer=_announcer(ground, catalog, ingress, outside),
+        watch=Watch(database=ground.database, catalog=catalog, clock=ground.clock),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
         guard=guard,

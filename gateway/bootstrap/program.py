@@ -262,6 +262,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles += await _open_doors(parts, options, metrics, stop)
         roles.append(Named("imports", parts.importer))
         roles.append(Named("announcer", parts.announcer))
+        roles.append(Named("watch", parts.watch))
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("quotas", parts.quotas))
         roles.append(Named("administration", parts.administration))

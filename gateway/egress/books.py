@@ -19,6 +19,7 @@ from gateway.egress.lane import Lane
 from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Passed, Reading, Routed, delivery_of
 from gateway.egress.recall import Recall, Recalled, room_of
+from gateway.egress.tidings import Tidings
 from gateway.egress.traces import excerpt_of
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
@@ -41,6 +42,7 @@ class Books:
         self._moved: set[Spot] = set()
         self._backlogs = Backlogs()
         self._breakers = Breakers()
+        self._tidings = Tidings()
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -57,7 +59,9 @@ class Books:
         """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
         delivery, decision = attempt.delivery, attempt.decision
         lane = self.lanes[delivery.endpoint]
+        before, was = lane.endpoint, lane.breaker
         lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url)
+        self.outbox.tell(self._tidings.attempted(before, was, lane.breaker, attempt, now))
         voice = self._voices[delivery.partner]
         self.outbox.add(voice.attempted(attempt))
         if (excerpt := excerpt_of(attempt)) is not None:
@@ -69,7 +73,7 @@ class Books:
             case RetryAt(at):
                 self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
             case Parked(reason):
-                self.outbox.add(voice.parked(after, reason, now))
+                self._park(after, reason, now)
                 self._save(after, "parked", reason)
             case Held(reason):
                 self._save(replace(after, due_at=now), "held", reason)
@@ -165,6 +169,12 @@ class Books:
     def _save(self, delivery: Delivery, state: State, reason: str | None) -> None:
         self.outbox.save(Saved(delivery, state, reason, is_new=True))
 
+    def _park(self, delivery: Delivery, reason: str, now: int) -> None:
+        """Say that nothing more is tried."""
+        endpoint = self.lanes[delivery.endpoint].endpoint
+        self.outbox.add(self._voices[delivery.partner].parked(delivery, reason, now))
+        self.outbox.tell(self._tidings.parked(endpoint, delivery, reason, now))
+
     def _save_closed(self) -> None:
         """What waits in a lane that has closed gets a row, so that its offset is settled."""
         for lane in self.lanes.values():
@@ -182,3 +192,4 @@ class Books:
         if not isinstance(reading, Passed):
             place = Place(partition.topic, read.position)
             self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))
+            self.outbox.tell(self._tidings.recorded(partition.partner, reading, place, now))

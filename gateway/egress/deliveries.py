@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from audit import log
 from audit.store import Pending
 from gateway import facts
+from gateway.announcements import Announcement, announce_once
 from gateway.broker.port import Position
 from gateway.egress import asking, replay_store, traces
 from gateway.egress.backlog import Span
@@ -51,8 +52,8 @@ class Saved:
 class Tick:
     """Everything that one shard decided since its last tick.
 
-    `excerpts`: of answers; `breakers`: as they are now, by endpoint; `heard`: what was asked of rows, and
-    when; `steps`: of replays.
+    `told`: events of the gateway's own. `excerpts`: of answers; `breakers`: as they are now, by endpoint;
+    `heard`: what was asked of rows, and when; `steps`: of replays.
     """
 
     lease: Lease
@@ -67,6 +68,7 @@ class Tick:
     breakers: tuple[tuple[str, Breaker], ...] = ()
     heard: tuple[tuple[str, bytes, int], ...] = ()
     steps: tuple[Step, ...] = ()
+    told: tuple[Announcement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     log.submit_all(session, tick.evidence)
     _write_rows(session, tick, now)
     _write_spans(session, tick)
+    for told in tick.told:
+        announce_once(session, told)
     traces.write_excerpts(session, tick.excerpts)
     traces.write_breakers(session, tick.breakers)
     asking.settle(session, tick.heard)

@@ -1,9 +1,11 @@
 """What a shard decided and has not written yet."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from audit.store import Pending
+from gateway.announcements import Announcement
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
 from gateway.egress.deliveries import Saved, Tick
@@ -27,6 +29,7 @@ class Outbox:
         self._rows: set[tuple[str, bytes]] = set()
         self._excerpts: list[Excerpt] = []
         self._heard: list[tuple[str, bytes, int]] = []
+        self._told: list[Announcement] = []
 
     @property
     def is_full(self) -> bool:
@@ -41,6 +44,10 @@ class Outbox:
     def add(self, *evidence: Pending) -> None:
         """Evidence of decisions."""
         self._evidence += evidence
+
+    def tell(self, told: Iterable[Announcement]) -> None:
+        """Events of the gateway's own, to be published once the tick is written."""
+        self._told += told
 
     def disable(self, partner: str, endpoint: str) -> None:
         """The endpoint is to be disabled."""
@@ -110,7 +117,8 @@ class Outbox:
             breakers=breakers,
             heard=tuple(self._heard),
             steps=steps,
+            told=tuple(self._told),
         )
-        self._excerpts, self._heard = [], []
+        self._excerpts, self._heard, self._told = [], [], []
         self._evidence, self._saved, self._finished, self._disabled = [], {}, [], []
         return tick

@@ -242,7 +242,7 @@ class Shard(Books):
         wanted = {backlog.endpoint for backlog in self._backlogs.values()}
         for lane in [each for each in self.lanes.values() if each.is_gone]:
             for delivery in () if self.outbox.is_full else lane.withdraw(STEP):
-                self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
+                self._park(delivery, "gone", now)
                 self._save(delivery, "parked", "gone")
                 self._pay(delivery)
             if lane.is_empty and lane.endpoint.id not in wanted:
@@ -289,7 +289,7 @@ class Shard(Books):
         if self.outbox.is_full:
             return False
         if match([self.lanes[backlog.endpoint].endpoint], delivery.event_type):
-            self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
+            self._park(delivery, "gone", now)
         backlog.pass_to(delivery.position.offset + 1)
         return True
 
