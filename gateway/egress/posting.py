@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.dialler import Answer
+from gateway.egress.access import AccessBook
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt, Sender
 from gateway.egress.lane import Lane
 from gateway.egress.retry import decide
 from gateway.egress.webhook import make_outgoing
 from partners.endpoint import Endpoint, key_place
+
+NO_TOKEN: Final = Answer(0, "endpoint_auth_failed", None, b"", b"", 0)
+"""Instead of an answer, where nothing was sent."""
 
 _ID_BYTES: Final = 15
 _ROLL_BYTES: Final = 4
@@ -42,18 +47,21 @@ class Poster:
         self._chance = chance
         self._disable_after = disable_after_ms
         self._posted = posted
+        self._access = AccessBook(unseal, sender, chance.clock)
         self._secrets: dict[tuple[str, bytes], bytes] = {}
 
     async def post(self, lane: Lane, delivery: Delivery, body: bytes) -> Attempt:
         """POST once.
 
         Raises:
-            SealError: a secret of the endpoint does not open; nothing was sent.
+            SealError: a secret of the endpoint, or what it demands, does not open; nothing was sent.
             WebhookSecretError: the endpoint has no secret; nothing was sent.
         """
         endpoint, at = lane.endpoint, self._chance.clock()
         outgoing = make_outgoing(endpoint.url, delivery.ref, body, self._open(endpoint), now=at)
-        answer = await self._sender.send(outgoing)
+        dressed = await self._access.dress(outgoing, endpoint)
+        answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
+        self._access.hear(endpoint, answer.status)
         self._posted()
         number = delivery.attempts + 1
         now = self._chance.clock()
