@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from gateway.broker.port import Position
-from gateway.dialler import Answer, Outgoing
+from gateway.dialler import Answer, Fetched, Outgoing
 from gateway.origin_evidence import Origin
 
 _STEERING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -110,4 +110,8 @@ class Sender(Protocol):
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """POST once; never raises for what the other side does."""
+        ...
+
+    async def ask(self, outgoing: Outgoing, *, most: int) -> Fetched:
+        """POST once, for an answer that is wanted whole."""
         ...

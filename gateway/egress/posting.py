@@ -6,12 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import structlog
+
+from gateway.dialler import Answer, Outgoing
+from gateway.egress.access import AccessBook
+from gateway.egress.acknowledgement import digest_header, verify_answer
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt, Sender
 from gateway.egress.lane import Lane
 from gateway.egress.retry import decide
 from gateway.egress.webhook import make_outgoing
+from gateway.errors import CallerError
+from gateway.origin_evidence import Origin
+from partners.directory import Directory
 from partners.endpoint import Endpoint, key_place
 
+NO_TOKEN: Final = Answer(0, "endpoint_auth_failed", None, b"", b"", 0)
+"""Instead of an answer, where nothing was sent."""
+
+_log = structlog.get_logger(__name__)
 _ID_BYTES: Final = 15
 _ROLL_BYTES: Final = 4
 
@@ -35,25 +47,34 @@ class Poster:
         *,
         disable_after_ms: int,
         posted: Callable[[], None],
+        keys: Callable[[], Directory] | None = None,
     ) -> None:
-        """`posted` is called after each answer, before anything is made of it."""
+        """`posted` is called after each answer, before anything is made of it.
+
+        `keys`: where the public keys of receivers are found that sign their answers.
+        """
         self._sender = sender
         self._unseal = unseal
         self._chance = chance
         self._disable_after = disable_after_ms
         self._posted = posted
+        self._keys = keys
+        self._access = AccessBook(unseal, sender, chance.clock)
         self._secrets: dict[tuple[str, bytes], bytes] = {}
 
     async def post(self, lane: Lane, delivery: Delivery, body: bytes) -> Attempt:
         """POST once.
 
         Raises:
-            SealError: a secret of the endpoint does not open; nothing was sent.
+            SealError: a secret of the endpoint, or what it demands, does not open; nothing was sent.
             WebhookSecretError: the endpoint has no secret; nothing was sent.
         """
         endpoint, at = lane.endpoint, self._chance.clock()
         outgoing = make_outgoing(endpoint.url, delivery.ref, body, self._open(endpoint), now=at)
-        answer = await self._sender.send(outgoing)
+        outgoing = replace(outgoing, headers=(*outgoing.headers, digest_header(body)))
+        dressed = await self._access.dress(outgoing, endpoint)
+        answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
+        self._access.hear(endpoint, answer.status)
         self._posted()
         number = delivery.attempts + 1
         now = self._chance.clock()
@@ -69,7 +90,23 @@ class Poster:
             content_length=len(body),
             answer=answer,
             decision=self._judge(lane, endpoint.url, decision, now),
+            acknowledgement=self._acknowledged(outgoing, answer, endpoint, now),
         )
+
+    def _acknowledged(
+        self, outgoing: Outgoing, answer: Answer, endpoint: Endpoint, now: int
+    ) -> Origin | None:
+        """The receiver's signature over its answer; one that does not hold is logged, and counts nothing."""
+        if self._keys is None or not answer.headers:
+            return None
+        try:
+            return verify_answer(outgoing, answer, self._keys(), endpoint.partner, now=now)
+        except CallerError as error:
+            component = (error.members or {}).get("component")
+            _log.warning(
+                "relay.acknowledgement_invalid", endpoint=endpoint.id, code=error.code, component=component
+            )
+            return None
 
     def _judge(self, lane: Lane, url: str, decision: Decision, now: int) -> Decision:
         """An endpoint that fails for too long is disabled: its deliveries wait instead of being parked.

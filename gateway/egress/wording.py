@@ -8,10 +8,12 @@ from audit.evidence import Kind, make_evidence
 from audit.ref import format_ref
 from audit.store import Pending
 from gateway.broker.port import Position
+from gateway.egress.acknowledgement import spoken
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.reading import Refused, Routed, Unreadable
 from gateway.egress.shared import Onward
 from gateway.event import short_pointer
+from gateway.origin_evidence import Origin
 from gateway.positions import plain
 
 _ID_BYTES: Final = 16
@@ -59,6 +61,17 @@ class Voice:
             "outcome": _OUTCOMES[type(attempt.decision)],
         }
         return self._say(Kind.ATTEMPTED, members, attempt.at)
+
+    def acknowledged(self, attempt: Attempt, answer: Origin, at: int) -> Pending:
+        """The receiver has signed its answer: it has the event."""
+        delivery = attempt.delivery
+        members = {
+            "ref": format_ref(delivery.ref),
+            "endpoint": delivery.endpoint,
+            "key": answer.key_id,
+            "token": spoken(answer),
+        }
+        return self._say(Kind.ACKNOWLEDGED, members, at)
 
     def parked(self, delivery: Delivery, reason: str, at: int) -> Pending:
         """Nothing more is tried: the schedule is used up, or the endpoint is gone."""
