@@ -105,7 +105,9 @@ class Backlog:
         """
         left = None
         if self.cursor < offset:
-            left = Backlog(replace(self._span, start=self.cursor, end=min(self._end, offset), events=self._events))
+            left = Backlog(
+                replace(self._span, start=self.cursor, end=min(self._end, offset), events=self._events)
+            )
             finished = [(first, min(end, offset)) for first, end in self.ledger.finished() if first < offset]
             left.ledger = Ledger(self.cursor, finished)
         self.pass_to(self._end)

@@ -83,7 +83,7 @@ class Shard(Books):
         """Endpoints that something waits for and that `update` never named, with their partners."""
         partners = {each.topic: each.partner for each in self.partitions.values()}
         found = {key: each[0].partner for key, each in self._waiting.items()}
-        for each in self._backlogs.values():
+        for each in (*self._backlogs.values(), *self.recall.parts.values()):
             if each.endpoint not in self.lanes and each.place[0] in partners:
                 found[each.endpoint] = partners[each.place[0]]
         return found
@@ -116,11 +116,11 @@ class Shard(Books):
     def receive_again(self, backlog: Backlog, read: Read, reading: Reading, now: int) -> bool:
         """A record of a backlog range; False where the lane has no room and the reading must stop."""
         offset = read.position.offset
-        if isinstance(backlog, Recalled):
-            return self._recall(backlog, read, reading, now)
         partition = self.partitions.get((read.position.topic_id, read.position.partition))
         if offset < backlog.cursor or offset >= backlog.end:
             return True
+        if isinstance(backlog, Recalled):
+            return self._recall(backlog, read, reading, now)
         self._backlogs.changed.add(backlog.key)
         if backlog.ledger.is_known(offset):
             backlog.pass_to(offset + 1)
@@ -241,6 +241,8 @@ class Shard(Books):
         """
         wanted = {backlog.endpoint for backlog in self._backlogs.values()}
         for lane in [each for each in self.lanes.values() if each.is_gone]:
+            for part in [each for each in self.recall.parts.values() if each.endpoint == lane.endpoint.id]:
+                part.lose(part.end)
             for delivery in () if self.outbox.is_full else lane.withdraw(STEP):
                 self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
                 self._save(delivery, "parked", "gone")
