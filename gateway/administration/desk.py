@@ -250,6 +250,10 @@ class Administration:
 
         return await self._write(work, dry_run=dry_run)
 
+    async def change(self, work: Callable[[Session, Scribe], T], *, dry_run: bool = False) -> T:
+        """Carry out a change that another module knows, with its evidence; raises what that raises."""
+        return await self._write(lambda session: work(session, self.scribe), dry_run=dry_run)
+
     async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
         return await carry_out(self.database, work, told=self.told, dry_run=dry_run, kept=self.kept)
 

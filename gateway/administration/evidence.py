@@ -37,6 +37,19 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A delivery that somebody asked something of."""
+
+    partner: str
+    ref: bytes
+    source: str
+    event_id: str
+    event_type: str
+    endpoint: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scribe:
     """Makes evidence of changes and hands it to the sequencer, in the caller's transaction.
 
@@ -101,6 +114,28 @@ class Scribe:
             "by": by.members(),
         }
         self._submit(session, Kind.CONTENT_READ, members, partner.log, now)
+
+    def delivery(
+        self, session: Session, log: str, kind: Kind, wanted: Wanted, by: Author, *, now: int
+    ) -> None:
+        """A delivery was given up, or is tried again, because somebody asked for it."""
+        members = {
+            "partner": wanted.partner,
+            "ref": format_ref(wanted.ref),
+            "source": wanted.source,
+            "id": wanted.event_id,
+            "type": wanted.event_type,
+            "endpoint": wanted.endpoint,
+            "attempts": wanted.attempts,
+            "by": by.members(),
+        }
+        self._submit(session, kind, members, log, now)
+
+    def replay(
+        self, session: Session, log: str, members: Mapping[str, object], by: Author, *, now: int
+    ) -> None:
+        """A replay was begun or cancelled; `members` but the last as docs/formats.md names them."""
+        self._submit(session, Kind.REPLAY_CHANGED, {**members, "by": by.members()}, log, now)
 
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""

@@ -86,7 +86,8 @@ class Shard(Books):
 
     def strangers(self) -> dict[str, str]:
         """Endpoints that something waits for and that `update` never named, with their owners."""
-        return find_strangers(self._waiting, self._backlogs.values(), self.partitions.values(), self.lanes)
+        ranges = [*self._backlogs.values(), *self.recall.parts.values()]
+        return find_strangers(self._waiting, ranges, self.partitions.values(), self.lanes)
 
     def bury(self, endpoints: Iterable[Endpoint]) -> None:
         """Strangers that are no more: `dismiss` parks what waits for them."""
@@ -116,11 +117,11 @@ class Shard(Books):
     def receive_again(self, backlog: Backlog, read: Read, reading: Reading, now: int) -> bool:
         """A record of a backlog range; False where the lane has no room and the reading must stop."""
         offset = read.position.offset
-        if isinstance(backlog, Recalled):
-            return self._recall(backlog, read, reading, now)
         partition = self.partitions.get((read.position.topic_id, read.position.partition))
         if offset < backlog.cursor or offset >= backlog.end:
             return True
+        if isinstance(backlog, Recalled):
+            return self._recall(backlog, read, reading, now)
         self._backlogs.changed.add(backlog.key)
         if backlog.ledger.is_known(offset):
             backlog.pass_to(offset + 1)
@@ -241,6 +242,8 @@ class Shard(Books):
         """
         wanted = {backlog.endpoint for backlog in self._backlogs.values()}
         for lane in [each for each in self.lanes.values() if each.is_gone]:
+            for part in [each for each in self.recall.parts.values() if each.endpoint == lane.endpoint.id]:
+                part.lose(part.end)
             for delivery in () if self.outbox.is_full else lane.withdraw(STEP):
                 self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
                 self._save(delivery, "parked", "gone")

@@ -10,9 +10,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from audit.ref import parse_ref
 from gateway.bootstrap.ground import clock
+from gateway.egress.delivery import format_delivery
 from gateway.http.gates import GATES
 from gateway.http.guard import Gate
+from gateway.rows import DeliveryRow
 from partners.credential import DAY_MS, Role, Scope
 from partners.directory import Directory
 from tests.builders import CONTRACTS, House, open_house
@@ -40,6 +43,9 @@ ADMITTED = {200, 201, 202, 400, 409, 412, 422}
 NO_REF = "evt_" + "b" * 51 + "a"
 """Well formed: its last letter has one bit left to hold."""
 NO_IMPORT = "imp_" + "b" * 26
+NO_DELIVERY = f"dlv_{'b' * 16}_{'b' * 51}a"
+NO_REPLAY = "rpl_" + "b" * 26
+WORD = {"deliveries": "delivery", "replays": "replay"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -81,6 +87,38 @@ async def furnish(opened: House, terms: str = "") -> None:
             await client.get(f"{sent.headers['location']}/proof?wait=10")
             made = await client.post("/v1/imports", content=b"{}", headers=NDJSON)
             opened.keys[f"import {slug}"] = made.json()["id"]
+            asked = await client.post("/v1/replays", json={"since": "1h"})
+            opened.keys[f"replay {slug}"] = asked.json()["id"]
+        opened.keys[f"delivery {slug}"] = owe(opened, slug)
+
+
+def owe(opened: House, slug: str) -> str:
+    """Let a delivery wait for an endpoint of the partner's that is gone; its id."""
+    endpoint, ref = f"ep_{slug}", parse_ref(opened.keys[f"ref {slug}"])
+    assert ref is not None
+    row = DeliveryRow(
+        endpoint=endpoint,
+        ref=ref,
+        partner=slug,
+        source="/house",
+        event_id=f"of-{slug}",
+        event_type="order.accepted",
+        topic=f"partners.{slug}.outbound",
+        topic_id="none",
+        partition=0,
+        offset=0,
+        payload=b"{}",
+        schema_id=1,
+        attempts=1,
+        next_at=0,
+        state="parked",
+        reason="timed_out",
+        created_at=0,
+        updated_at=0,
+    )
+    with opened.world.parts.ground.database.begin() as session:
+        session.add(row)
+    return format_delivery(endpoint, ref)
 
 
 def path_for(house: House, gate: Gate, owner: str) -> str:
@@ -105,6 +143,10 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     if "imports" in gate.path:
         unknown = NO_IMPORT if owner == "unknown" else MALFORMED
         parts["id"] = house.keys[f"import {slug}"] if slug else unknown
+    for kind, none in (("deliveries", NO_DELIVERY), ("replays", NO_REPLAY)):
+        if kind in gate.path:
+            unknown = none if owner == "unknown" else MALFORMED
+            parts["id"] = house.keys[f"{WORD[kind]} {slug}"] if slug else unknown
     path = gate.path
     for part, text in parts.items():
         path = path.replace("{" + part + "}", text)

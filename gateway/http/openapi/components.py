@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from gateway.http.catalogue import CATALOGUE, Retry
-from gateway.http.openapi import credential_components, import_components, registry_components
+from gateway.http.openapi import (
+    credential_components,
+    delivery_components,
+    import_components,
+    registry_components,
+)
 from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
 from gateway.http.shapes import (
     ANY,
@@ -369,6 +374,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_OPERATOR,
     **_OPEN,
     **credential_components.COMPONENTS,
+    **delivery_components.COMPONENTS,
     **import_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }
