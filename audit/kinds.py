@@ -12,6 +12,7 @@ from typing import Any
 
 COUNT_LIMIT = 1 << 63
 MOST_FAULTS = 20
+MOST_RANGES = 100
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -25,6 +26,7 @@ class Kind(Enum):
     ATTEMPTED = "delivery.attempted"
     PARKED = "delivery.parked"
     ACKNOWLEDGED = "delivery.acknowledged"
+    STREAM_ACKNOWLEDGED = "stream.acknowledged"
     CONTRACT_CHANGED = "contract.changed"
     CREDENTIAL_CHANGED = "credential.changed"
     PARTNER_CHANGED = "partner.changed"
@@ -102,6 +104,21 @@ FAULTS = Shape(
     f"a list of at most {MOST_FAULTS} faults",
     lambda value: isinstance(value, list) and len(value) <= MOST_FAULTS and all(map(_FAULT.accepts, value)),
 )
+_RANGE = _record(**{"partition": COUNT, "from": COUNT, "to": COUNT})
+
+
+def _is_ranges(value: Any) -> bool:
+    if (
+        not isinstance(value, list)
+        or not 0 < len(value) <= MOST_RANGES
+        or not all(map(_RANGE.accepts, value))
+    ):
+        return False
+    partitions = [one["partition"] for one in value]
+    return partitions == sorted(set(partitions)) and all(one["from"] != one["to"] for one in value)
+
+
+RANGES = Shape(f"a list of 1 to {MOST_RANGES} ranges that are not empty, by partition", _is_ranges)
 
 _EVENT = {"partner": TEXT, "ref": TEXT, "source": TEXT, "id": TEXT, "type": TEXT}
 _HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
@@ -160,6 +177,16 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     },
     Kind.PARKED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "reason": TEXT},
     Kind.ACKNOWLEDGED: {"partner": TEXT, "ref": TEXT, "endpoint": TEXT, "key": TEXT, "token": TEXT},
+    Kind.STREAM_ACKNOWLEDGED: {
+        "partner": TEXT,
+        "direction": DIRECTION,
+        "consumer": TEXT,
+        "types": WORDS,
+        "topic": TEXT,
+        "topic_id": TEXT,
+        "ranges": RANGES,
+        "by": BY,
+    },
     Kind.CONTRACT_CHANGED: {
         "partner": TEXT,
         "revision": COUNT,
