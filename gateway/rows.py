@@ -382,6 +382,27 @@ class LookRow(SQLModel, table=True):
     until: int = Field(sa_type=BigInteger)
 
 
+class ConsumerRow(SQLModel, table=True):
+    """How far a named reader of a stream has it; whoever serves writes.
+
+    `side`: `partner` or `house`: whose reader it is. `offsets`: JSON, the next offset by partition; `types`:
+    those of its last word, with commas between; empty: all.
+    """
+
+    __tablename__ = "gateway_consumer"
+
+    partner: str = Field(primary_key=True)
+    side: str = Field(primary_key=True)
+    direction: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    types: str
+    topic_id: str
+    offsets: str
+    credential: str
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
 class RepeatRow(SQLModel, table=True):
     """A request under an `Idempotency-Key`, and its answer once it was carried out; whoever serves writes.
 

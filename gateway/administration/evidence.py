@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from audit.evidence import Evidence, Kind, make_evidence
+from audit.kinds import MOST_RANGES
 from audit.log import submit
 from audit.receipt import format_jwk
 from audit.ref import format_ref
@@ -47,6 +48,21 @@ class Wanted:
     event_type: str
     endpoint: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """How far a reader of a stream says that it has it; see docs/formats.md, `stream.acknowledged`.
+
+    `ranges`: partition, first offset, and the offset behind the last.
+    """
+
+    direction: str
+    consumer: str
+    types: tuple[str, ...]
+    topic: str
+    topic_id: str
+    ranges: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +152,24 @@ class Scribe:
     ) -> None:
         """A replay was begun or cancelled; `members` but the last as docs/formats.md names them."""
         self._submit(session, Kind.REPLAY_CHANGED, {**members, "by": by.members()}, log, now)
+
+    def acknowledgement(
+        self, session: Session, partner: Partner, said: Acknowledged, by: Author, *, now: int
+    ) -> None:
+        """A reader of a stream has what was before a place: one entry, or several of many partitions."""
+        for start in range(0, len(said.ranges), MOST_RANGES):
+            some = said.ranges[start : start + MOST_RANGES]
+            members = {
+                "partner": partner.slug,
+                "direction": said.direction,
+                "consumer": said.consumer,
+                "types": sorted(said.types),
+                "topic": said.topic,
+                "topic_id": said.topic_id,
+                "ranges": [{"partition": number, "from": first, "to": end} for number, first, end in some],
+                "by": by.members(),
+            }
+            self._submit(session, Kind.STREAM_ACKNOWLEDGED, members, partner.log, now)
 
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http import (
     account,
+    consumers,
     content,
     credentials,
     deliveries,
@@ -68,6 +69,17 @@ def _both(
     )
 
 
+def _stream(method: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate, Gate]:
+    """A named reader: of a partner's own stream, and of our side's, which says which way."""
+    path = "stream/consumers/{consumer}"
+    return (
+        _gate(f"{method} /v1/{path}", "own", frozenset({P}), answer, "receive", offered),
+        _gate(
+            f"{method} /v1/partners/{{p}}/{path}", "named", HOUSE, answer, "receive", offered | consumers.WAY
+        ),
+    )
+
+
 def _all() -> Sequence[Gate]:
     return GATES
 
@@ -87,6 +99,9 @@ GATES: Final[Sequence[Gate]] = (
     *_both("DELETE /v1/imports/{id}", "P", imports.cancel_import, "send", imports.CANCEL_OFFERED),
     _gate("GET /v1/stream", "own", frozenset({P}), stream.read_stream, "receive", stream.OFFERED),
     _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
+    *_stream("GET", consumers.show_consumer, consumers.SHOW_OFFERED),
+    *_stream("PUT", consumers.commit_consumer, consumers.COMMIT_OFFERED),
+    *_stream("DELETE", consumers.forget_consumer, consumers.FORGET_OFFERED),
     *_both("GET /v1/deliveries", "PA", deliveries.list_deliveries, "audit", deliveries.LIST_OFFERED),
     _gate(
         "GET /v1/partners/-/deliveries",

@@ -18,6 +18,8 @@ _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"
 _BESIDE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
 _ENDED: Final = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled"}
 _ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED})
+_READERS: Final = frozenset({Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
+_OF_READERS: Final = frozenset({"route", "consumer", "types", "topic", "ranges", "by"})
 
 
 def waiting_item(waiting: Waiting) -> dict[str, object]:
@@ -52,8 +54,8 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     if first.kind is Kind.REFUSED:
         item["code"] = first.code
         item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}
-    if first.kind is Kind.CONTENT_READ:
-        item |= {name: value for name, value in _members(first).items() if name in {"route", "by"}}
+    if first.kind in _READERS:
+        item |= {name: value for name, value in _members(first).items() if name in _OF_READERS}
     return item
 
 

@@ -77,6 +77,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "first": ref("FirstEvent"),
             "offset": _COUNT,
             "line": _COUNT,
+            "earliest": TEXT,
             "component": TEXT,
             "components": listed(mapped(TEXT)),
             "import": TEXT,
@@ -122,6 +123,18 @@ _SENDING: Final[Mapping[str, Shape]] = {
     "Preview": record({**_EVENT, "duplicate": FLAG, "dry_run": FLAG, "schema": ref("SchemaName")}),
     "BatchResult": _RESULT,
     "BatchResults": record(_BATCH, optional={"dry_run": FLAG}),
+    "ConsumerPlace": record({"cursor": text(least=1, most=8_192)}),
+    "Consumer": record(
+        {
+            "name": TEXT,
+            "direction": DIRECTION,
+            "types": listed(TEXT),
+            "cursor": TEXT,
+            "created_at": INSTANT,
+            "updated_at": INSTANT,
+        },
+        optional={"dry_run": FLAG},
+    ),
     "StreamPage": record(
         {
             "items": listed(ref("CloudEvent")),
@@ -150,6 +163,10 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "count": _COUNT,
             "faults": listed(mapped(TEXT)),
             "route": TEXT,
+            "consumer": TEXT,
+            "types": listed(TEXT),
+            "topic": TEXT,
+            "ranges": listed(record({"partition": _COUNT, "from": _COUNT, "to": _COUNT})),
             "by": record({"role": TEXT, "credential": maybe(TEXT)}),
         },
     ),
