@@ -4,7 +4,15 @@ from dataclasses import dataclass, field
 
 from audit.evidence import Evidence, Kind, leaf_of, parse_evidence
 
-_OUTBOUND = frozenset({Kind.UNROUTED, Kind.ATTEMPTED, Kind.PARKED, Kind.ACKNOWLEDGED})
+_OUTBOUND = frozenset(
+    {
+        Kind.UNROUTED,
+        Kind.ATTEMPTED,
+        Kind.PARKED,
+        Kind.ACKNOWLEDGED,
+        Kind.CANCELLED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ class Kind(Enum):
     ATTEMPTED = "delivery.attempted"
     PARKED = "delivery.parked"
     ACKNOWLEDGED = "delivery.acknowledged"
+    CANCELLED = "delivery.cancelled"
+    ENDPOINT_CHANGED = "endpoint.changed"
+    ENDPOINT_PROBED = "endpoint.probed"
     CONTRACT_CHANGED = "contract.changed"
     CREDENTIAL_CHANGED = "credential.changed"
     PARTNER_CHANGED = "partner.changed"
@@ -160,6 +163,35 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     },
     Kind.PARKED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "reason": TEXT},
     Kind.ACKNOWLEDGED: {"partner": TEXT, "ref": TEXT, "endpoint": TEXT, "key": TEXT, "token": TEXT},
+    Kind.CANCELLED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "by": BY},
+    Kind.ENDPOINT_CHANGED: {
+        "partner": TEXT,
+        "endpoint": TEXT,
+        "name": TEXT,
+        "url": TEXT,
+        "action": _one_of(
+            "created", "changed", "removed", "verified", "paused", "resumed", "secret_added", "secret_removed"
+        ),
+        "before_sha256": _nullable(DIGEST),
+        "after_sha256": _nullable(DIGEST),
+        "reason": _nullable(TEXT),
+        "by": BY,
+    },
+    Kind.ENDPOINT_PROBED: {
+        "partner": TEXT,
+        "endpoint": TEXT,
+        "url": TEXT,
+        "purpose": _one_of("test", "verification"),
+        "webhook_id": TEXT,
+        "type": TEXT,
+        "content_sha256": DIGEST,
+        "content_length": COUNT,
+        "status": COUNT,
+        "failure": _nullable(TEXT),
+        "ms": COUNT,
+        "answer_sha256": _nullable(DIGEST),
+        "by": BY,
+    },
     Kind.CONTRACT_CHANGED: {
         "partner": TEXT,
         "revision": COUNT,

@@ -31,6 +31,7 @@ STATES = {
     "delivered": (Kind.ATTEMPTED, "delivered"),
     "parked": (Kind.PARKED, None),
     "acknowledged": (Kind.ACKNOWLEDGED, None),
+    "cancelled": (Kind.CANCELLED, None),
     "read": (Kind.CONTENT_READ, None),
 }
 """What a state is called, and by which kind and code of entry an event reaches it.

@@ -57,7 +57,10 @@ class ContractRow(SQLModel, table=True):
 
 
 class EndpointRow(SQLModel, table=True):
-    """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it."""
+    """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it.
+
+    `secret_terms`: a list beside `sealed_keys`, null in rows of programs that did not know it.
+    """
 
     __tablename__ = "partners_endpoint"
     __table_args__ = (UniqueConstraint("partner", "name", name="partners_endpoint_name"),)
@@ -75,6 +78,13 @@ class EndpointRow(SQLModel, table=True):
     state: str = Field(max_length=16)
     declared: bool
     created_at: int = Field(sa_type=BigInteger)
+    filter: str | None = Field(default=None, sa_type=Text)
+    format: str = Field(
+        default="cloudevents", max_length=16, sa_column_kwargs={"server_default": "cloudevents"}
+    )
+    headers: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
+    secret_terms: str | None = Field(default=None, sa_type=Text)
+    skips: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
 
 
 class CredentialRow(SQLModel, table=True):

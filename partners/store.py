@@ -14,7 +14,8 @@ from sqlmodel import Session, col, select
 from partners.contract import Contract, ContractFile, Line
 from partners.credential import Credential, Method, Role, Scope
 from partners.directory import Account, Directory
-from partners.endpoint import Endpoint, EndpointState, Order
+from partners.endpoint import Endpoint, EndpointState, Format, Order, SecretTerms, Skip, secret_id
+from partners.filter import Filter
 from partners.partner import Partner, PartnerState, Topics
 from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
 
@@ -29,6 +30,9 @@ _NEVER: Final = -1
 _CONTRACT: Final = TypeAdapter(Contract)
 _LINES: Final = TypeAdapter(tuple[Line, ...])
 _FILES: Final = TypeAdapter(tuple[tuple[str, str], ...])
+_FILTER: Final[TypeAdapter[Filter]] = TypeAdapter(Filter)
+_SECRETS: Final = TypeAdapter(tuple[SecretTerms, ...])
+_SKIPS: Final = TypeAdapter(tuple[Skip, ...])
 
 
 def revision(session: Session) -> int:
@@ -304,6 +308,7 @@ def _contract(row: ContractRow) -> Contract:
 
 
 def _endpoint(row: EndpointRow) -> Endpoint:
+    sealed = json.loads(row.sealed_keys)
     return Endpoint(
         id=row.id,
         partner=row.partner,
@@ -314,10 +319,23 @@ def _endpoint(row: EndpointRow) -> Endpoint:
         concurrency=row.concurrency,
         per_second=row.per_second,
         delays=tuple(json.loads(row.delays)),
-        keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
+        keys=tuple(map(base64.b64decode, sealed)),
         state=cast("EndpointState", row.state),
         declared=row.declared,
+        filter=None if row.filter is None else _FILTER.validate_json(row.filter),
+        format=cast("Format", row.format),
+        headers=_FILES.validate_json(row.headers),
+        secrets=_secrets(row, sealed),
+        skips=_SKIPS.validate_json(row.skips),
     )
+
+
+def _secrets(row: EndpointRow, sealed: Sequence[str]) -> tuple[SecretTerms, ...]:
+    """The terms of each secret; of those that a former program has made, what they come to."""
+    known = () if row.secret_terms is None else _SECRETS.validate_json(row.secret_terms)
+    if len(known) == len(sealed):
+        return known
+    return tuple(SecretTerms(secret_id(text.encode()), row.created_at) for text in sealed)
 
 
 def _endpoint_values(endpoint: Endpoint) -> dict[str, object]:
@@ -333,6 +351,11 @@ def _endpoint_values(endpoint: Endpoint) -> dict[str, object]:
         "sealed_keys": json.dumps([base64.b64encode(key).decode("ascii") for key in endpoint.keys]),
         "state": endpoint.state,
         "declared": endpoint.declared,
+        "filter": None if endpoint.filter is None else _FILTER.dump_json(endpoint.filter).decode(),
+        "format": endpoint.format,
+        "headers": _FILES.dump_json(endpoint.headers).decode(),
+        "secret_terms": _SECRETS.dump_json(endpoint.secrets).decode() if endpoint.secrets else None,
+        "skips": _SKIPS.dump_json(endpoint.skips).decode(),
     }
 
 

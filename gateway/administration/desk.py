@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from gateway import announcements, facts
-from gateway.administration import agreement, hits, news
+from gateway.administration import agreement, filters, hits, news
 from gateway.administration.activation import activate
 from gateway.administration.agreement import Agreement
 from gateway.administration.changing import Kept, carry_out
@@ -41,6 +41,7 @@ from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
+from partners.tombstone import write_tombstone
 
 T = TypeVar("T")
 
@@ -286,7 +287,10 @@ class Administration:
         now = self.clock()
         resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
         submission = onboarding.Submission(
-            file, resolved.lines, wish.if_match, wish.dry_run or "destructive" in wish.allow
+            filters.bind_declared(session, file, resolved.lines),
+            resolved.lines,
+            wish.if_match,
+            wish.dry_run or "destructive" in wish.allow,
         )
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means
@@ -305,9 +309,9 @@ class Administration:
         self._witness(session, change, by, now=now)
         left = {one.id for one in store.endpoints(session, slug)}
         for endpoint in there:
-            # The relay asks for them by this name: what it owes to an endpoint depends on its types.
+            # The relay asks by this name: what it owes to an endpoint depends on its types and filter.
             if endpoint.id not in left:
-                facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
+                facts.keep(session, f"removed.{endpoint.id}", write_tombstone(endpoint))
         return outcome
 
     def _witness(self, session: Session, change: ContractChange, by: Author, *, now: int) -> None:

@@ -140,7 +140,7 @@ def wire(
         sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
         guard=guard,
         dialler=dialler,
-        relay=_relay(ground, broker, catalog, dialler, step, metrics),
+        relay=_relay(ground, catalog, dialler, metrics, keys, _Outside(broker, step, report)),
         retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=quotas,
@@ -216,11 +216,11 @@ def _dialler(settings: Settings) -> Dialler:
 
 def _relay(
     ground: Ground,
-    broker: Broker,
     catalog: Catalog,
     dialler: Dialler,
-    step: Step,
     metrics: Metrics,
+    keys: KeyRing,
+    outside: "_Outside",
 ) -> Relay:
     settings = ground.settings
 
@@ -232,13 +232,14 @@ def _relay(
         RelayParts(
             database=ground.database,
             leases=_leases(ground, RELAY),
-            broker=broker,
+            broker=outside.broker,
             catalog=catalog,
             sender=dialler,
             unseal=ground.vault.open,
             chance=Chance(ground.clock, entropy),
-            step=step,
+            step=outside.step,
             observe=observe,
+            own=keys.webhook.sign,
         ),
         RelayTerms(
             origin=settings.origin,

@@ -25,6 +25,7 @@ from partners import store
 from partners.endpoint import Endpoint
 from partners.errors import NotFoundError
 from partners.onboarding import set_endpoint_state
+from partners.tombstone import read_tombstone
 
 ROLE = "relay"
 
@@ -96,11 +97,11 @@ def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint,
     """Those of these endpoints, named with their partners, that are no more.
 
     Today's directory may lag behind SQL, so only SQL can tell one that is gone from one that is new. Of a
-    gone one only its types are known; where even they are not, everything counts as owed to it.
+    gone one only its types and filter are known; where even they are not, everything counts as owed to it.
     """
     there = {one.id for partner in set(strangers.values()) for one in store.endpoints(session, partner)}
     return tuple(
-        _gone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
+        read_tombstone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
         for endpoint, partner in strangers.items()
         if endpoint not in there
     )
@@ -161,22 +162,6 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
         )
         for found in session.execute(query)
     ]
-
-
-def _gone(endpoint: str, partner: str, types: str) -> Endpoint:
-    return Endpoint(
-        id=endpoint,
-        partner=partner,
-        name="",
-        url="",
-        types=frozenset(types.split()),
-        order="none",
-        concurrency=1,
-        per_second=None,
-        delays=(),
-        keys=(),
-        state="disabled",
-    )
 
 
 def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from audit.ref import format_ref
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt, Sender
 from gateway.egress.lane import Lane
 from gateway.egress.retry import decide
-from gateway.egress.webhook import make_outgoing
+from gateway.egress.webhook import Signers, make_outgoing
 from partners.endpoint import Endpoint, key_place
 
 _ID_BYTES: Final = 15
@@ -25,7 +26,10 @@ class Chance:
 
 
 class Poster:
-    """Makes attempts. `unseal` opens an endpoint's secret for its place; opened ones are kept in memory."""
+    """Makes attempts. `unseal` opens an endpoint's secret for its place; opened ones are kept in memory.
+
+    `own`: signs by our Ed25519 key, beside the secrets.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Poster:
         *,
         disable_after_ms: int,
         posted: Callable[[], None],
+        own: Callable[[bytes], bytes] | None = None,
     ) -> None:
         """`posted` is called after each answer, before anything is made of it."""
         self._sender = sender
@@ -42,6 +47,7 @@ class Poster:
         self._chance = chance
         self._disable_after = disable_after_ms
         self._posted = posted
+        self._own = own
         self._secrets: dict[tuple[str, bytes], bytes] = {}
 
     async def post(self, lane: Lane, delivery: Delivery, body: bytes) -> Attempt:
@@ -52,7 +58,8 @@ class Poster:
             WebhookSecretError: the endpoint has no secret; nothing was sent.
         """
         endpoint, at = lane.endpoint, self._chance.clock()
-        outgoing = make_outgoing(endpoint.url, delivery.ref, body, self._open(endpoint), now=at)
+        signers = Signers(self._open(endpoint, at), self._own)
+        outgoing = make_outgoing(endpoint, format_ref(delivery.ref), body, signers, now=at)
         answer = await self._sender.send(outgoing)
         self._posted()
         number = delivery.attempts + 1
@@ -65,8 +72,8 @@ class Poster:
             url=endpoint.url,
             number=number,
             at=at,
-            content_sha256=hashlib.sha256(body).digest(),
-            content_length=len(body),
+            content_sha256=hashlib.sha256(outgoing.body).digest(),
+            content_length=len(outgoing.body),
             answer=answer,
             decision=self._judge(lane, endpoint.url, decision, now),
         )
@@ -83,9 +90,9 @@ class Poster:
             return decision
         return Held("failing")
 
-    def _open(self, endpoint: Endpoint) -> list[bytes]:
+    def _open(self, endpoint: Endpoint, now: int) -> list[bytes]:
         opened = []
-        for sealed in endpoint.keys:
+        for sealed in endpoint.keys_at(now):
             key = (endpoint.id, sealed)
             if key not in self._secrets:
                 self._secrets[key] = self._unseal(sealed, key_place(endpoint.id))

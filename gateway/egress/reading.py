@@ -4,11 +4,13 @@ Pure. What goes out was checked against the contract's schema.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
+from gateway.egress.content import content_of
 from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
@@ -44,7 +46,8 @@ class Refused:
 class Routed:
     """An event that the contract allows, and the endpoints that listen to it (none: unrouted).
 
-    `body` is what each of them gets; `sha256` is of the data as the record holds it.
+    `body` is the event as CloudEvents JSON, from which each gets what its format says; `sha256` is of the
+    data as the record holds it. `data`: gives the data as values.
     """
 
     key: EventKey
@@ -54,6 +57,7 @@ class Routed:
     sha256: bytes
     body: bytes = field(repr=False)
     endpoints: tuple[Endpoint, ...]
+    data: Callable[[], object] = field(default=dict, repr=False, compare=False)
 
 
 Reading = Routed | Refused | Unreadable
@@ -86,7 +90,7 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
     if _is_long(found.key):
         digest = hashlib.sha256(read.record.value or b"").digest()
         return Refused("event_attribute_invalid", digest, None, found.type)
-    return _routed(found, match(snapshot.directory.endpoints(partner), found.type), origin)
+    return _routed(found, snapshot.directory.endpoints(partner), origin)
 
 
 def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
@@ -106,8 +110,10 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
     )
 
 
-def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
+def _routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed:
     key, schema_id = carried.key, carried.version.schema_id
+    data = content_of(carried)
+    endpoints = match(there, carried.type, data)
     body = b""
     if endpoints:
         body = encode_body(
@@ -117,7 +123,7 @@ def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> R
             data=carried.json,
         )
     digest = hashlib.sha256(carried.data).digest()
-    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints)
+    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints, data)
 
 
 def _is_long(key: EventKey) -> bool:

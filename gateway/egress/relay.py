@@ -62,7 +62,8 @@ _log = structlog.get_logger(__name__)
 class Parts:
     """What a relay is made of.
 
-    `unseal` opens an endpoint's secret for its place; `step` hears of numbered steps, `observe` of attempts.
+    `unseal` opens an endpoint's secret for its place, `own` signs by our own key; `step` hears of numbered
+    steps, `observe` of attempts.
     """
 
     database: Database
@@ -74,6 +75,7 @@ class Parts:
     chance: Chance = field(repr=False)
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
+    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Relay:
             parts.chance,
             disable_after_ms=terms.disable_after_ms,
             posted=lambda: parts.step("outbound.2.posted"),
+            own=parts.own,
         )
         self._courier = Courier(
             parts.database,
@@ -160,8 +163,6 @@ class Relay:
         finally:
             await drain.close()
             await self._reader.close()
-
-    # Leases, and what they bring
 
     async def _hold(self, group: asyncio.TaskGroup) -> None:
         leases = self._parts.leases
@@ -335,8 +336,6 @@ class Relay:
             if outside is None or outside.find(why.schema) is not None:
                 del self._held[spot]
                 self._reader.assign([start])
-
-    # The end
 
     async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
         self._is_stopping = True

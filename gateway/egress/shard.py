@@ -21,7 +21,7 @@ from gateway.egress.reading import Reading, Routed, Unreadable, delivery_of
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
 from gateway.positions import Progress
-from partners.endpoint import Endpoint
+from partners.endpoint import Endpoint, Skip
 
 _STEP: Final = 100
 """What waits for an endpoint that is gone is parked so many at a time."""
@@ -105,8 +105,6 @@ class Shard:
             if endpoint.id not in self.lanes:
                 self._open(endpoint).end()
 
-    # Records come in
-
     def receive(self, read: Read, reading: Reading, now: int) -> None:
         """A record from the live reader."""
         position = read.position
@@ -136,7 +134,7 @@ class Shard:
             return True
         lane = self.lanes[backlog.endpoint]
         if isinstance(reading, Routed) and lane.is_gone:
-            return self._dismiss_again(backlog, delivery_of(read, reading, lane.endpoint), now)
+            return self._dismiss_again(backlog, read, reading, now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
             if mine is None:
@@ -265,10 +263,15 @@ class Shard:
         self._pay(delivery)
 
     def forget(self, delivery: Delivery) -> None:
-        """The row of a delivery that was to be sent is gone: somebody cancelled it."""
+        """A delivery that was to be sent and is not wanted any more: its row is gone, or goes."""
         self.lanes[delivery.endpoint].forget(delivery)
         self.outbox.finish(delivery.endpoint, delivery.ref)
         self._pay(delivery)
+
+    def give_up(self, delivery: Delivery, skip: Skip, now: int) -> None:
+        """A delivery that was to be sent, and that somebody has given up since."""
+        self.outbox.add(self._voices[delivery.partner].cancelled(delivery, skip, now))
+        self.forget(delivery)
 
     def dismiss(self, now: int) -> None:
         """Park some of what waits for endpoints that are gone; POSTs under way end first.
@@ -283,8 +286,6 @@ class Shard:
                 self._pay(delivery)
             if lane.is_empty and lane.endpoint.id not in wanted:
                 del self.lanes[lane.endpoint.id]
-
-    # It is written
 
     def make_tick(self) -> Tick | None:
         """Everything decided since the last tick; None where nothing was. One tick at a time."""
@@ -352,13 +353,14 @@ class Shard:
         backlog.pass_to(offset + 1)
         return True
 
-    def _dismiss_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
+    def _dismiss_again(self, backlog: Backlog, read: Read, reading: Routed, now: int) -> bool:
         """An event of a range whose endpoint is gone: parked without a row, if it was owed at all."""
         if self.outbox.is_full:
             return False
-        if match([self.lanes[backlog.endpoint].endpoint], delivery.event_type):
+        for endpoint in match([self.lanes[backlog.endpoint].endpoint], reading.event_type, reading.data):
+            delivery = delivery_of(read, reading, endpoint)
             self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
-        backlog.pass_to(delivery.position.offset + 1)
+        backlog.pass_to(read.position.offset + 1)
         return True
 
     def _open(self, endpoint: Endpoint) -> Lane:

@@ -11,6 +11,7 @@ from gateway.broker.port import Position
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.reading import Reading, Refused, Routed, Unreadable
 from gateway.event import short_pointer
+from partners.endpoint import Skip
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32
@@ -66,6 +67,15 @@ class Voice:
             "reason": reason,
         }
         return self._say(Kind.PARKED, members, at)
+
+    def cancelled(self, delivery: Delivery, skip: Skip, at: int) -> Pending:
+        """Given up by somebody, and not sent any more."""
+        members = _event(delivery) | {
+            "endpoint": delivery.endpoint,
+            "attempts": delivery.attempts,
+            "by": {"role": skip.role, "credential": skip.credential},
+        }
+        return self._say(Kind.CANCELLED, members, at)
 
     def unsent(self, reading: Reading, place: Place, at: int) -> Pending:
         """A record that goes to no endpoint, for whichever reason."""

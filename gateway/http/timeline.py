@@ -16,7 +16,8 @@ from gateway.instants import format_instant
 
 _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
 _BESIDE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
-_ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED})
+_ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED})
+_ENDS: Final = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled"}
 
 
 def waiting_item(waiting: Waiting) -> dict[str, object]:
@@ -127,7 +128,7 @@ def _deliveries(entries: Sequence[Entry], names: Mapping[str, str]) -> list[dict
             entry.endpoint, {"endpoint": entry.endpoint, "name": names.get(entry.endpoint), "attempts": 0}
         )
         one["attempts"] = members.get("number", members.get("attempts", one["attempts"]))
-        one["state"] = "parked" if entry.kind is Kind.PARKED else members.get("outcome")
+        one["state"] = _ENDS.get(entry.kind) or members.get("outcome")
         one["reason"] = members.get("reason")
         one["at"] = format_instant(entry.at)
     return list(found.values())
