@@ -31,6 +31,8 @@ class Kind(Enum):
     RETRIED = "delivery.retried"
     REPLAY_CHANGED = "replay.changed"
     STREAM_ACKNOWLEDGED = "stream.acknowledged"
+    ENDPOINT_CHANGED = "endpoint.changed"
+    ENDPOINT_PROBED = "endpoint.probed"
     CONTRACT_CHANGED = "contract.changed"
     CREDENTIAL_CHANGED = "credential.changed"
     PARTNER_CHANGED = "partner.changed"
@@ -206,6 +208,34 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "topic": TEXT,
         "topic_id": TEXT,
         "ranges": RANGES,
+        "by": BY,
+    },
+    Kind.ENDPOINT_CHANGED: {
+        "partner": TEXT,
+        "endpoint": TEXT,
+        "name": TEXT,
+        "url": TEXT,
+        "action": _one_of(
+            "created", "changed", "removed", "verified", "paused", "resumed", "secret_added", "secret_removed"
+        ),
+        "before_sha256": _nullable(DIGEST),
+        "after_sha256": _nullable(DIGEST),
+        "reason": _nullable(TEXT),
+        "by": BY,
+    },
+    Kind.ENDPOINT_PROBED: {
+        "partner": TEXT,
+        "endpoint": TEXT,
+        "url": TEXT,
+        "purpose": _one_of("test", "verification"),
+        "webhook_id": TEXT,
+        "type": TEXT,
+        "content_sha256": DIGEST,
+        "content_length": COUNT,
+        "status": COUNT,
+        "failure": _nullable(TEXT),
+        "ms": COUNT,
+        "answer_sha256": _nullable(DIGEST),
         "by": BY,
     },
     Kind.CONTRACT_CHANGED: {

@@ -1,4 +1,4 @@
-"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, callers, quotas, imports, facts.
+"""Tables `gateway_*`: claims, deliveries, endpoints, positions, leases, keys, callers, imports, facts.
 
 And what is yet to be told. Rows only: they validate nothing (SQLModel classes with `table=True` never do).
 Each table has one writing role, named in its docstring. Times are Unix milliseconds.
@@ -202,6 +202,22 @@ class ReplayRangeRow(SQLModel, table=True):
     cancelled: int = Field(sa_type=BigInteger)
     passed: int = Field(sa_type=BigInteger)
     lost: int = Field(sa_type=BigInteger)
+
+
+class EndpointHourRow(SQLModel, table=True):
+    """Attempts of an endpoint in an hour (hours since 1970-01-01 UTC), by outcome and time; the relay adds.
+
+    `within_ms`: the smallest of a few bounds that the attempt kept.
+    """
+
+    __tablename__ = "gateway_endpoint_hour"
+    __table_args__ = (Index("ix_gateway_endpoint_hour_hour", "hour"),)
+
+    endpoint: str = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    within_ms: int = Field(primary_key=True)
+    count: int = Field(sa_type=BigInteger)
 
 
 class PositionRow(SQLModel, table=True):

@@ -13,7 +13,7 @@ import httpx
 
 from audit.ref import format_ref
 from gateway.cli.errors import UsageError
-from gateway.egress.webhook import make_outgoing
+from gateway.egress.webhook import Signers, present, signed
 
 PAUSES: Final = (1, 4)
 """Seconds before the second and the third attempt."""
@@ -72,10 +72,11 @@ class Forwarder:
                 return
 
     def _once(self, number: int, ref: bytes, body: bytes) -> Tried:
-        outgoing = make_outgoing(self.url, ref, body, [self.secret], now=self.clock())
+        told, sent = present(body, "cloudevents")
+        headers = [*told, *signed(webhook_id(ref), sent, Signers([self.secret]), now=self.clock())]
         began, status, reason = self.ticks(), 0, ""
         try:
-            status = self._http.post(outgoing.url, content=body, headers=list(outgoing.headers)).status_code
+            status = self._http.post(self.url, content=sent, headers=headers).status_code
         except httpx.HTTPError as error:
             reason = type(error).__name__
         return Tried(number, status, reason, round((self.ticks() - began) * 1_000))

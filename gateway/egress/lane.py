@@ -19,7 +19,7 @@ from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.pace import Pace
 from gateway.egress.slowing import Slowing
-from partners.endpoint import Endpoint
+from partners.endpoint import Endpoint, Skip
 
 Offer = Literal["taken", "known", "closed"]
 
@@ -58,6 +58,8 @@ class Lane:
             self.breaker, self.slowing = Breaker(), Slowing()
         if endpoint.url != self.endpoint.url:
             self._begin_anew()
+        if endpoint.skips != self.endpoint.skips:
+            self._give_up(endpoint)
         self.is_gone = False
         self.endpoint = endpoint
 
@@ -109,19 +111,25 @@ class Lane:
 
     def take(self, now: int) -> Delivery | int:
         """The next delivery to send now; or when to ask again, Unix milliseconds."""
+        if self.endpoint.state != "active" or not self._due:
+            return NEVER
+        if self._due[0][0] <= now and self.skip_of(self._groups[self._due[0][2]][0]) is not None:
+            return self._pop()  # it is not sent, and takes nobody's turn
         limit = 1 if self.breaker.is_open else self.slowing.limited(self.endpoint.concurrency)
-        if self.endpoint.state != "active" or not self._due or len(self._flying) >= limit:
+        if len(self._flying) >= limit:
             return NEVER
         when = max(self._due[0][0], self._pace.ready_at(now), self.slowing.until)
         if self.breaker.is_open:
             when = max(when, self.breaker.probe_at)
         if when > now:
             return when
-        _, _, key = heapq.heappop(self._due)
-        delivery = self._groups[key][0]
-        self._flying.add(delivery.ref)
         self._pace = self._pace.spend(now)
-        return delivery
+        return self._pop()
+
+    def skip_of(self, delivery: Delivery) -> Skip | None:
+        """What says that a delivery is given up; None where it is wanted."""
+        at = delivery.position
+        return self.endpoint.skip_of(at.topic_id, at.partition, at.offset)
 
     def settle(
         self,
@@ -233,6 +241,21 @@ class Lane:
     def flying(self) -> int:
         """How many are under way."""
         return len(self._flying)
+
+    def _pop(self) -> Delivery:
+        _, _, key = heapq.heappop(self._due)
+        delivery = self._groups[key][0]
+        self._flying.add(delivery.ref)
+        return delivery
+
+    def _give_up(self, endpoint: Endpoint) -> None:
+        """What is given up waits for no retry."""
+        for queue in self._groups.values():
+            for index, delivery in enumerate(queue):
+                at = delivery.position
+                if endpoint.skip_of(at.topic_id, at.partition, at.offset) is not None:
+                    queue[index] = replace(delivery, due_at=0)
+        self._schedule_all()
 
     def _is_due(self, now: int) -> bool:
         return bool(self._due) and self._due[0][0] <= now

@@ -95,8 +95,6 @@ class Shard(Books):
             if endpoint.id not in self.lanes:
                 self._open(endpoint).end()
 
-    # Records come in
-
     def receive(self, read: Read, reading: Reading, now: int) -> None:
         """A record from the live reader."""
         position = read.position
@@ -128,7 +126,7 @@ class Shard(Books):
             return True
         lane = self.lanes[backlog.endpoint]
         if isinstance(reading, Routed) and lane.is_gone:
-            return self._dismiss_again(backlog, delivery_of(read, reading, lane.endpoint), now)
+            return self._dismiss_again(backlog, read, reading, now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
             if mine is None:
@@ -287,13 +285,14 @@ class Shard(Books):
         backlog.pass_to(offset + 1)
         return True
 
-    def _dismiss_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
+    def _dismiss_again(self, backlog: Backlog, read: Read, reading: Routed, now: int) -> bool:
         """An event of a range whose endpoint is gone: parked without a row, if it was owed at all."""
         if self.outbox.is_full:
             return False
-        if match([self.lanes[backlog.endpoint].endpoint], delivery.event_type):
+        for endpoint in match([self.lanes[backlog.endpoint].endpoint], reading.event_type, reading.data):
+            delivery = delivery_of(read, reading, endpoint)
             self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
-        backlog.pass_to(delivery.position.offset + 1)
+        backlog.pass_to(read.position.offset + 1)
         return True
 
     def _open(self, endpoint: Endpoint) -> Lane:

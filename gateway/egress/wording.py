@@ -15,6 +15,7 @@ from gateway.egress.shared import Onward
 from gateway.event import short_pointer
 from gateway.origin_evidence import Origin
 from gateway.positions import plain
+from partners.endpoint import Skip
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32
@@ -81,6 +82,15 @@ class Voice:
             "reason": reason,
         }
         return self._say(Kind.PARKED, members, at)
+
+    def cancelled(self, delivery: Delivery, skip: Skip, at: int) -> Pending:
+        """Given up by somebody, and not sent any more."""
+        members = _event(delivery) | {
+            "endpoint": delivery.endpoint,
+            "attempts": delivery.attempts,
+            "by": {"role": skip.role, "credential": skip.credential},
+        }
+        return self._say(Kind.CANCELLED, members, at)
 
     def unsent(self, reading: Unreadable | Refused | Routed, place: Place, at: int) -> Pending:
         """A record that goes to no endpoint, for whichever reason."""

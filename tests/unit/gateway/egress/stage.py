@@ -24,6 +24,7 @@ from gateway.dialler import Answer, Fetched, Outgoing, Reason
 from gateway.egress.posting import Chance
 from gateway.egress.relay import Parts, Relay, Terms
 from gateway.errors import StoreError
+from gateway.keys import SigningKey
 from gateway.leases import Leases
 from gateway.rows import BacklogRow, DeliveryRow, PositionRow
 from gateway.standard_webhooks import verify_message
@@ -40,6 +41,7 @@ from schemas.schema import parse_schema
 T = TypeVar("T")
 
 SECRET = b"s" * 32
+KEY = SigningKey(bytes(range(32)), "webhook")
 TOPIC = "partners.acme.outbound"
 TYPE = "order.accepted"
 SCHEMA_ID = 41
@@ -206,6 +208,7 @@ class Stage:
             chance=Chance(now, os.urandom),
             vouch=lambda _, __: now(),
             step=step,
+            own=KEY.sign,
         )
         return Relay(parts, Terms("https://gw.example", "gw.example", "house", shards=2, tick_ms=10))
 

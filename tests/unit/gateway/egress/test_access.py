@@ -18,7 +18,7 @@ from gateway.address import AddressPolicy
 from gateway.dialler import Dialler, Fetched, Outgoing
 from gateway.egress.access import RETRY_MS, UNSAID_SECONDS, AccessBook
 from gateway.egress.lane import Lane
-from gateway.egress.posting import Chance, Poster
+from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.errors import SealError
 from gateway.vault import MasterKey, Vault
 from partners.access import access_place, encode_access, parse_access
@@ -245,7 +245,7 @@ async def test_an_attempt_without_token_sends_nothing_and_says_so() -> None:
     posts = Receiver()
     poster = Poster(
         posts,
-        lambda sealed, place: SECRET if place.endswith("sealed_keys") else VAULT.open(sealed, place),
+        Secrets(lambda sealed, place: SECRET if place.endswith("sealed_keys") else VAULT.open(sealed, place)),
         Chance(now, os.urandom),
         disable_after_ms=10**9,
         posted=lambda: None,

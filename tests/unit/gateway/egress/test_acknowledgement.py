@@ -12,7 +12,7 @@ from audit.ref import format_ref
 from gateway.dialler import Answer, Outgoing, Reason
 from gateway.egress.acknowledgement import digest_header, spoken, verify_answer
 from gateway.egress.lane import Lane
-from gateway.egress.posting import Chance, Poster
+from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.egress.statement import verify_statement
 from gateway.egress.wording import Voice
 from gateway.errors import CallerError
@@ -208,11 +208,10 @@ async def test_an_attempt_has_its_acknowledgement_and_a_bad_one_costs_nothing() 
 
     poster = Poster(
         Receiver(reply=reply),
-        lambda _, __: SECRET,
+        Secrets(lambda _, __: SECRET, known=lambda: keys),
         Chance(now, os.urandom),
         disable_after_ms=10**9,
         posted=lambda: None,
-        keys=lambda: keys,
     )
     lane = Lane(endpoint())
     attempt = await poster.post(lane, delivery(1), BODY)
