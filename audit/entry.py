@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from audit.evidence import Evidence, Kind, leaf_of, parse_evidence
 
+_LISTED = frozenset({Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
 _OUTBOUND = frozenset(
     {
         Kind.UNROUTED,
@@ -71,10 +72,10 @@ class Draft:
     def is_listed(self) -> bool:
         """Whether a record that belongs to no event has a row of its own in the history.
 
-        A refused or unreadable event has, and a look of our side at many events; a change of a contract or
-        key is no exchange.
+        A refused or unreadable event has, a look of our side at many events, and what a reader of a stream
+        acknowledges; a change of a contract or key is no exchange.
         """
-        return self.ref is None and self.kind in {Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ}
+        return self.ref is None and self.kind in _LISTED
 
 
 def draft_entry(evidence: Evidence) -> Draft:

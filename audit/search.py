@@ -33,12 +33,14 @@ STATES = {
     "parked": (Kind.PARKED, None),
     "acknowledged": (Kind.ACKNOWLEDGED, None),
     "cancelled": (Kind.CANCELLED, None),
+    "streamed": (Kind.STREAM_ACKNOWLEDGED, None),
     "read": (Kind.CONTENT_READ, None),
 }
 """What a state is called, and by which kind and code of entry an event reaches it.
 
 `read`: our side has looked at its content; that is no state, and an event stays what it was. A look at many
-events at once, as at a stream, has a row of its own.
+events at once, as at a stream, has a row of its own. `streamed`: a reader of a stream has said how far it has
+them; a row of its own, too.
 """
 
 

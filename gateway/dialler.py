@@ -57,7 +57,8 @@ class Outgoing:
     """One POST. `headers` hold neither Host nor lengths: these are the transport's.
 
     `pool`: who it is for; a connection that was opened for one serves no other. `tls`: whom to believe at the
-    other end, and who we are there; None: the public authorities, and nobody.
+    other end, and who we are there; None: the public authorities, and nobody. `spent_ms`: so much of the
+    deadline is gone already.
     """
 
     url: str
@@ -65,6 +66,7 @@ class Outgoing:
     body: bytes = field(repr=False)
     pool: str = ""
     tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    spent_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,8 @@ class Dialler:
         failure = self._refuse_url(outgoing.url)
         if failure is None:
             try:
-                async with asyncio.timeout(self._timeout), self._pools.use(outgoing.pool) as session:
+                left = self._timeout - outgoing.spent_ms / 1000
+                async with asyncio.timeout(left), self._pools.use(outgoing.pool) as session:
                     await self._exchange(session, method, outgoing, exchange)
             except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
                 failure = _reason_of(error)

@@ -1,4 +1,4 @@
-"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, callers, quotas, imports, facts.
+"""Tables `gateway_*`: claims, deliveries, endpoints, positions, leases, keys, callers, imports, facts.
 
 And what is yet to be told. Rows only: they validate nothing (SQLModel classes with `table=True` never do).
 Each table has one writing role, named in its docstring. Times are Unix milliseconds.
@@ -204,6 +204,22 @@ class ReplayRangeRow(SQLModel, table=True):
     lost: int = Field(sa_type=BigInteger)
 
 
+class EndpointHourRow(SQLModel, table=True):
+    """Attempts of an endpoint in an hour (hours since 1970-01-01 UTC), by outcome and time; the relay adds.
+
+    `within_ms`: the smallest of a few bounds that the attempt kept.
+    """
+
+    __tablename__ = "gateway_endpoint_hour"
+    __table_args__ = (Index("ix_gateway_endpoint_hour_hour", "hour"),)
+
+    endpoint: str = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    within_ms: int = Field(primary_key=True)
+    count: int = Field(sa_type=BigInteger)
+
+
 class PositionRow(SQLModel, table=True):
     """How far a role has read a partition; the lease's owner writes. `finished`: a JSON list of offsets."""
 
@@ -380,6 +396,27 @@ class LookRow(SQLModel, table=True):
     partner: str = Field(primary_key=True)
     subject: str = Field(primary_key=True)
     until: int = Field(sa_type=BigInteger)
+
+
+class ConsumerRow(SQLModel, table=True):
+    """How far a named reader of a stream has it; whoever serves writes.
+
+    `side`: `partner` or `house`: whose reader it is. `offsets`: JSON, the next offset by partition; `types`:
+    those of its last word, with commas between; empty: all.
+    """
+
+    __tablename__ = "gateway_consumer"
+
+    partner: str = Field(primary_key=True)
+    side: str = Field(primary_key=True)
+    direction: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    types: str
+    topic_id: str
+    offsets: str
+    credential: str
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
 
 
 class RepeatRow(SQLModel, table=True):

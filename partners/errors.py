@@ -6,6 +6,7 @@
     +-- SlugError            slug_invalid          no legal name of a partner
     +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
     |   +-- AccessError                            what it demands of us is said in no form that is taken
+    +-- EndpointTermsError   endpoint_terms_invalid   an endpoint that there cannot be; carries every fault
     +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
     |   +-- CredentialMaterialError                what it is to be made of is none of that, or too weak
     +-- NotFoundError        not_found             no such partner, credential or endpoint
@@ -99,6 +100,17 @@ class AccessError(EndpointUrlError):
         super().__init__(f"auth{pointer} {detail}")
         self.pointer = pointer
         self.detail = detail
+
+
+class EndpointTermsError(PartnersError):
+    """An endpoint that there cannot be, as it is asked for."""
+
+    code = "endpoint_terms_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep every fault."""
+        self.problems = tuple(problems)
+        super().__init__("; ".join(one.detail for one in self.problems))
 
 
 class CredentialTermsError(PartnersError):

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from partners import store
 from partners.contract import ContractFile, Line
 from partners.declared_credentials import Declaration, declare, plan_declaration
-from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place
+from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place, new_endpoint
 from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
 from partners.issuing import CredentialChange
 from partners.partner import Partner, PartnerState, dedicated_topics, new_id
@@ -238,21 +238,8 @@ def _declare(session: Session, file: ContractFile, *, now: int, means: Means) ->
             continue
         endpoint_id, secret = new_id("ep_", means.entropy), means.entropy(_SECRET_BYTES)
         state: EndpointState = "active" if rules.verification == "none" else "unverified"
-        new.append(
-            Endpoint(
-                id=endpoint_id,
-                partner=file.contract.partner,
-                name=wanted.name,
-                url=wanted.url,
-                types=wanted.types,
-                order=wanted.order,
-                concurrency=wanted.concurrency,
-                per_second=wanted.per_second,
-                delays=wanted.delays,
-                keys=(means.seal(secret, key_place(endpoint_id)),),
-                state=state,
-            )
-        )
+        sealed = means.seal(secret, key_place(endpoint_id))
+        new.append(new_endpoint(file.contract.partner, endpoint_id, wanted, sealed, state=state, now=now))
         secrets.append((wanted.name, "whsec_" + base64.b64encode(secret).decode("ascii")))
     store.delete_endpoints(session, [one.id for one in there.values()])
     store.insert_endpoints(session, new, now=now)
@@ -269,13 +256,4 @@ def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bo
         state = "unverified" if must_verify else "active"
     elif not must_verify and state == "unverified":
         state = "active"
-    return replace(
-        endpoint,
-        url=wanted.url,
-        types=wanted.types,
-        order=wanted.order,
-        concurrency=wanted.concurrency,
-        per_second=wanted.per_second,
-        delays=wanted.delays,
-        state=state,
-    )
+    return replace(endpoint.settled_as(wanted), state=state)

@@ -60,6 +60,7 @@ class EndpointRow(SQLModel, table=True):
     """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it.
 
     `partner`: the owner, which is a partner, or the house with one.
+    `secret_terms`: a list beside `sealed_keys`, null in rows of programs that did not know it.
     """
 
     __tablename__ = "partners_endpoint"
@@ -78,6 +79,13 @@ class EndpointRow(SQLModel, table=True):
     state: str = Field(max_length=16)
     declared: bool
     created_at: int = Field(sa_type=BigInteger)
+    filter: str | None = Field(default=None, sa_type=Text)
+    format: str = Field(
+        default="cloudevents", max_length=16, sa_column_kwargs={"server_default": "cloudevents"}
+    )
+    headers: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
+    secret_terms: str | None = Field(default=None, sa_type=Text)
+    skips: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
 
 
 class EndpointAccessRow(SQLModel, table=True):

@@ -1,7 +1,5 @@
 """Rows of `partners_*` to values and back. Never commits: the caller owns the transaction."""
 
-import base64
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar, cast
@@ -14,7 +12,7 @@ from sqlmodel import Session, col, select
 from partners.contract import Contract, ContractFile, Line
 from partners.credential import Credential, Method, Role, Scope
 from partners.directory import Account, Directory
-from partners.endpoint import Endpoint, EndpointState, Order, house_of, party_of
+from partners.endpoint import Endpoint, house_of
 from partners.partner import Partner, PartnerState, Topics
 from partners.rows import (
     ContractRow,
@@ -24,6 +22,7 @@ from partners.rows import (
     EndpointRow,
     PartnerRow,
 )
+from partners.stored_endpoint import endpoint_of, values_of
 
 T = TypeVar("T")
 
@@ -100,7 +99,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
     demands = select(EndpointAccessRow).where(or_(place.in_(changed), place.in_(_houses(since))))
     accesses = {each.endpoint: each.sealed for each in session.exec(demands)}
     for endpoint_row in session.exec(hooks):
-        endpoint = _endpoint(endpoint_row, accesses.get(endpoint_row.id))
+        endpoint = endpoint_of(endpoint_row, accesses.get(endpoint_row.id))
         endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
@@ -240,7 +239,7 @@ def endpoints(session: Session, owner: str) -> tuple[Endpoint, ...]:
     demands = session.exec(select(EndpointAccessRow).where(EndpointAccessRow.partner == owner))
     accesses = {each.endpoint: each.sealed for each in demands}
     rows = session.exec(select(EndpointRow).where(EndpointRow.partner == owner).order_by(EndpointRow.id))
-    return tuple(_endpoint(row, accesses.get(row.id)) for row in rows)
+    return tuple(endpoint_of(row, accesses.get(row.id)) for row in rows)
 
 
 def known_endpoints(session: Session, ids: Collection[str]) -> frozenset[str]:
@@ -252,13 +251,13 @@ def known_endpoints(session: Session, ids: Collection[str]) -> frozenset[str]:
 def insert_endpoints(session: Session, new: Sequence[Endpoint], *, now: int) -> None:
     """Insert endpoints."""
     if new:
-        rows = [{"id": one.id, "created_at": now} | _endpoint_values(one) for one in new]
+        rows = [{"id": one.id, "created_at": now} | values_of(one) for one in new]
         session.execute(insert(EndpointRow), rows)
 
 
 def update_endpoint(session: Session, changed: Endpoint) -> None:
     """Write an endpoint over the one with its id."""
-    values = _endpoint_values(changed)
+    values = values_of(changed)
     session.execute(update(EndpointRow).where(col(EndpointRow.id) == changed.id).values(**values))
 
 
@@ -356,43 +355,6 @@ def _partner(row: PartnerRow) -> Partner:
 
 def _contract(row: ContractRow) -> Contract:
     return _CONTRACT.validate_json(row.value)
-
-
-def _endpoint(row: EndpointRow, access: bytes | None) -> Endpoint:
-    partner, side = party_of(row.partner)
-    return Endpoint(
-        id=row.id,
-        partner=partner,
-        name=row.name,
-        url=row.url,
-        types=frozenset(json.loads(row.types)),
-        order=cast("Order", row.ordering),
-        concurrency=row.concurrency,
-        per_second=row.per_second,
-        delays=tuple(json.loads(row.delays)),
-        keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
-        state=cast("EndpointState", row.state),
-        declared=row.declared,
-        access=access,
-        side=side,
-        created_at=row.created_at,
-    )
-
-
-def _endpoint_values(endpoint: Endpoint) -> dict[str, object]:
-    return {
-        "partner": endpoint.owner,
-        "name": endpoint.name,
-        "url": endpoint.url,
-        "types": json.dumps(sorted(endpoint.types)),
-        "ordering": endpoint.order,
-        "concurrency": endpoint.concurrency,
-        "per_second": endpoint.per_second,
-        "delays": json.dumps(endpoint.delays),
-        "sealed_keys": json.dumps([base64.b64encode(key).decode("ascii") for key in endpoint.keys]),
-        "state": endpoint.state,
-        "declared": endpoint.declared,
-    }
 
 
 def _credential(row: CredentialRow) -> Credential:

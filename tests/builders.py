@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx
 
+from gateway.administration.consumers import Consumers
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.port import Broker
+from gateway.egress.tails import Tails
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
@@ -70,7 +72,7 @@ class House:
 def make_doors(world: World, **values: Any) -> Doors:
     """The doors of a world; `values`: limits in place of the usual ones."""
     parts = world.parts
-    metrics = Metrics()
+    metrics, stop = Metrics(), asyncio.Event()
     status = Status(
         database=parts.ground.database,
         broker=parts.broker,
@@ -101,11 +103,13 @@ def make_doors(world: World, **values: Any) -> Doors:
         metrics=metrics.render,
         status=status.look,
         ready=status.ready,
-        stop=asyncio.Event(),
+        stop=stop,
         looks=Looks(parts.ground.database, parts.administration.scribe, clock),
         repeats=Repeats(parts.ground.database, entropy),
         # Tests ask as fast as they can.
         paces=Paces(clock, 1_000_000, 1_000_000),
+        tails=Tails(parts.broker, parts.catalog, stop),
+        consumers=Consumers(parts.ground.database, parts.administration.scribe, clock),
         version="0.0.0",
     )
 
@@ -123,7 +127,13 @@ async def open_house(
         await house.issue("team", "team")
         for slug in partners:
             await house.issue(slug, "partner", slug)
-        yield house
+        asked = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(house.doors.tails.run(asked))
+            try:
+                yield house
+            finally:
+                asked.set()
 
 
 CONTRACTS = """\

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from gateway import announcements, facts
-from gateway.administration import agreement, hits, news
+from gateway.administration import agreement, filters, hits, news
 from gateway.administration.activation import activate
 from gateway.administration.agreement import Agreement
 from gateway.administration.changing import Kept, carry_out
@@ -42,6 +42,7 @@ from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
+from partners.tombstone import write_tombstone
 
 T = TypeVar("T")
 
@@ -250,6 +251,10 @@ class Administration:
 
         return await self._write(work, dry_run=dry_run)
 
+    async def change(self, work: Callable[[Session, Scribe], T], *, dry_run: bool = False) -> T:
+        """Carry out a change that another module knows, with its evidence; raises what that raises."""
+        return await self._write(lambda session: work(session, self.scribe), dry_run=dry_run)
+
     async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
         return await carry_out(self.database, work, told=self.told, dry_run=dry_run, kept=self.kept)
 
@@ -293,7 +298,7 @@ class Administration:
         ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory)
         resolved = replace(resolved, incompatible=(*resolved.incompatible, *ways))
         submission = onboarding.Submission(
-            file,
+            filters.bind_declared(session, file, resolved.lines),
             resolved.lines,
             None if seen is None else seen.revision,
             wish.dry_run or "destructive" in wish.allow,
@@ -315,9 +320,9 @@ class Administration:
         self._witness(session, change, by, now=now)
         left = {one.id for one in store.endpoints(session, slug)}
         for endpoint in there:
-            # The relay asks for them by this name: what it owes to an endpoint depends on its types.
+            # The relay asks by this name: what it owes to an endpoint depends on its types and filter.
             if endpoint.id not in left:
-                facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
+                facts.keep(session, f"removed.{endpoint.id}", write_tombstone(endpoint))
         return outcome
 
     def _witness(self, session: Session, change: ContractChange, by: Author, *, now: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from audit.evidence import Evidence, Kind, make_evidence
+from audit.kinds import MOST_RANGES
 from audit.log import submit
 from audit.receipt import format_jwk
 from audit.ref import format_ref
@@ -34,6 +35,34 @@ class Seen:
     route: str
     ref: bytes | None
     until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A delivery that somebody asked something of."""
+
+    partner: str
+    ref: bytes
+    source: str
+    event_id: str
+    event_type: str
+    endpoint: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """How far a reader of a stream says that it has it; see docs/formats.md, `stream.acknowledged`.
+
+    `ranges`: partition, first offset, and the offset behind the last.
+    """
+
+    direction: str
+    consumer: str
+    types: tuple[str, ...]
+    topic: str
+    topic_id: str
+    ranges: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +130,46 @@ class Scribe:
             "by": by.members(),
         }
         self._submit(session, Kind.CONTENT_READ, members, partner.log, now)
+
+    def delivery(
+        self, session: Session, log: str, kind: Kind, wanted: Wanted, by: Author, *, now: int
+    ) -> None:
+        """A delivery was given up, or is tried again, because somebody asked for it."""
+        members = {
+            "partner": wanted.partner,
+            "ref": format_ref(wanted.ref),
+            "source": wanted.source,
+            "id": wanted.event_id,
+            "type": wanted.event_type,
+            "endpoint": wanted.endpoint,
+            "attempts": wanted.attempts,
+            "by": by.members(),
+        }
+        self._submit(session, kind, members, log, now)
+
+    def replay(
+        self, session: Session, log: str, members: Mapping[str, object], by: Author, *, now: int
+    ) -> None:
+        """A replay was begun or cancelled; `members` but the last as docs/formats.md names them."""
+        self._submit(session, Kind.REPLAY_CHANGED, {**members, "by": by.members()}, log, now)
+
+    def acknowledgement(
+        self, session: Session, partner: Partner, said: Acknowledged, by: Author, *, now: int
+    ) -> None:
+        """A reader of a stream has what was before a place: one entry, or several of many partitions."""
+        for start in range(0, len(said.ranges), MOST_RANGES):
+            some = said.ranges[start : start + MOST_RANGES]
+            members = {
+                "partner": partner.slug,
+                "direction": said.direction,
+                "consumer": said.consumer,
+                "types": sorted(said.types),
+                "topic": said.topic,
+                "topic_id": said.topic_id,
+                "ranges": [{"partition": number, "from": first, "to": end} for number, first, end in some],
+                "by": by.members(),
+            }
+            self._submit(session, Kind.STREAM_ACKNOWLEDGED, members, partner.log, now)
 
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""

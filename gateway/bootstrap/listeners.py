@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from gateway.administration.consumers import Consumers
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
 from gateway.auth.proxy import Proxies
@@ -14,6 +15,7 @@ from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
 from gateway.bootstrap.parts import Parts
+from gateway.egress.tails import Tails
 from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
@@ -70,6 +72,8 @@ def make_doors(
         looks=Looks(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         repeats=Repeats(parts.ground.database, entropy),
         paces=Paces(parts.ground.clock),
+        tails=Tails(parts.broker, parts.catalog, stop),
+        consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         proxies=Proxies(
             settings.proxy.trusted, settings.proxy.client_cert, metrics.proxy_certificate_ignored
         ),

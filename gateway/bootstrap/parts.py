@@ -244,6 +244,7 @@ def _relay(
             vouch=vouch_by(keys),
             step=outside.step,
             observe=observe,
+            own=keys.webhook.sign,
         ),
         RelayTerms(
             origin=settings.origin,

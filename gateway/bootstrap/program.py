@@ -305,7 +305,7 @@ async def _open_doors(
     for one in servers:
         await one.listen()
     await _open(parts, options)
-    return [*(Named("server", one) for one in servers), *roles]
+    return [*(Named("server", one) for one in servers), Named("streams", doors.tails), *roles]
 
 
 async def _open(parts: Parts, options: Options) -> None:

@@ -23,6 +23,7 @@ from gateway.egress.tidings import Tidings
 from gateway.egress.traces import excerpt_of
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
+from partners.endpoint import Skip
 
 STEP: Final = 100
 """What waits for an endpoint that is gone is parked so many at a time."""
@@ -84,6 +85,13 @@ class Books:
         """The row of a delivery that was to be sent is gone: somebody cancelled it."""
         self.lanes[delivery.endpoint].forget(delivery)
         self.outbox.forget(delivery.endpoint, delivery.ref)
+        self._pay(delivery)
+
+    def give_up(self, delivery: Delivery, skip: Skip, now: int) -> None:
+        """A delivery that was to be sent, and that somebody has given up since: its row goes."""
+        self.outbox.add(self._voices[delivery.partner].cancelled(delivery, skip, now))
+        self.lanes[delivery.endpoint].forget(delivery)
+        self.outbox.finish(delivery.endpoint, delivery.ref)
         self._pay(delivery)
 
     def hear(self, asked: Asked, now: int) -> bool:

@@ -27,9 +27,10 @@ from gateway.leases import Lease
 from gateway.positions import Move, Progress, advance, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
-from partners.endpoint import Endpoint, house_of, party_of
+from partners.endpoint import Endpoint, house_of
 from partners.errors import NotFoundError
 from partners.onboarding import set_endpoint_state
+from partners.tombstone import read_tombstone
 
 ROLE = "relay"
 _CHUNK = 500
@@ -125,11 +126,11 @@ def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint,
     """Those of these endpoints, named with their partners, that are no more.
 
     Today's directory may lag behind SQL, so only SQL can tell one that is gone from one that is new. Of a
-    gone one only its types are known; where even they are not, everything counts as owed to it.
+    gone one only its types and filter are known; where even they are not, everything counts as owed to it.
     """
     there = store.known_endpoints(session, strangers)
     return tuple(
-        _gone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
+        read_tombstone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
         for endpoint, partner in strangers.items()
         if endpoint not in there
     )
@@ -202,24 +203,6 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
         )
         for found in session.execute(query)
     ]
-
-
-def _gone(endpoint: str, owner: str, types: str) -> Endpoint:
-    partner, side = party_of(owner)
-    return Endpoint(
-        id=endpoint,
-        side=side,
-        partner=partner,
-        name="",
-        url="",
-        types=frozenset(types.split()),
-        order="none",
-        concurrency=1,
-        per_second=None,
-        delays=(),
-        keys=(),
-        state="disabled",
-    )
 
 
 def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:

@@ -4,6 +4,7 @@ Pure. What goes out was checked against the contract's schema.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -11,6 +12,7 @@ from gateway import operational
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.egress.addressees import own_endpoints
+from gateway.egress.content import content_of
 from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
@@ -46,7 +48,8 @@ class Refused:
 class Routed:
     """An event that the contract allows, and the endpoints that listen to it (none: unrouted).
 
-    `body` is what each of them gets; `sha256` is of the data as the record holds it.
+    `body` is the event as CloudEvents JSON, from which each gets what its format says; `sha256` is of the
+    data as the record holds it. `data`: gives the data as values.
     """
 
     key: EventKey
@@ -56,6 +59,7 @@ class Routed:
     sha256: bytes
     body: bytes = field(repr=False)
     endpoints: tuple[Endpoint, ...]
+    data: Callable[[], object] = field(default=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
     there = () if account is None else own_endpoints(snapshot, account)
     if operational.is_operational(found.type):
         there = (*there, *snapshot.directory.house_endpoints(partner))
-    return routed(found, match(there, found.type), origin)
+    return routed(found, there, origin)
 
 
 def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
@@ -117,9 +121,11 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
     )
 
 
-def routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
-    """The event, with the body that these endpoints get."""
+def routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed:
+    """The event, those of these endpoints that want it, and the body that they get."""
     key, schema_id = carried.key, carried.version.schema_id
+    data = content_of(carried)
+    endpoints = match(there, carried.type, data)
     body = b""
     if endpoints:
         body = encode_body(
@@ -129,7 +135,7 @@ def routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Ro
             data=carried.json,
         )
     digest = hashlib.sha256(carried.data).digest()
-    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints)
+    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints, data)
 
 
 def _is_long(key: EventKey) -> bool:

@@ -5,6 +5,7 @@ Asked about in SQL by whoever serves requests; found here within a second, by th
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -14,7 +15,7 @@ from audit.outcomes import Fate, Pair, fates
 from gateway.database import Database
 from gateway.egress import asking, replay_store
 from gateway.egress.asking import Asked
-from gateway.egress.deliveries import load_states
+from gateway.egress.deliveries import load_gone, load_states
 from gateway.egress.replay import Part
 from gateway.egress.shard import Shard
 from gateway.errors import AwayError
@@ -57,6 +58,9 @@ class Recaller:
             theirs = [one for one in parts if shard.knows(one.wish.partner)]
             if shard.recall.adopt(theirs) or any(heard):
                 wake()
+            strangers = shard.strangers()
+            if strangers:
+                shard.bury(await self._database.read(partial(load_gone, strangers=strangers)))
 
     async def judge(
         self, log: str, refs: Sequence[bytes]

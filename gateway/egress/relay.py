@@ -44,7 +44,7 @@ from gateway.egress.feeds import Terms as FeedTerms
 from gateway.egress.intake import Unasked
 from gateway.egress.moment import NEVER, Moment
 from gateway.egress.parties import Voices, by_shard
-from gateway.egress.posting import Chance, Poster
+from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.egress.reading import Today, read_event
 from gateway.egress.recaller import Recaller
 from gateway.egress.shard import Shard
@@ -68,8 +68,8 @@ _log = structlog.get_logger(__name__)
 class Parts:
     """What a relay is made of.
 
-    `vouch`: when we accepted a partner's record. `unseal` opens an endpoint's secret for its place; `step`
-    hears of numbered steps, `observe` of attempts.
+    `vouch`: when we accepted a partner's record. `unseal` opens an endpoint's secret for its place, `own`
+    signs by our own key; `step` hears of numbered steps, `observe` of attempts.
     """
 
     database: Database
@@ -82,6 +82,7 @@ class Parts:
     vouch: Vouch = field(repr=False)
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
+    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Relay:
         self.problem = ""
         poster = Poster(
             parts.sender,
-            parts.unseal,
+            Secrets(parts.unseal, parts.own, lambda: parts.catalog.current.directory),
             parts.chance,
             disable_after_ms=terms.disable_after_ms,
             posted=lambda: parts.step("outbound.2.posted"),
@@ -169,8 +170,6 @@ class Relay:
             await drain.close()
             await self._feeds.close()
             await self._reader.close()
-
-    # Leases, and what they bring
 
     async def _hold(self, group: asyncio.TaskGroup) -> None:
         leases = self._parts.leases
@@ -353,8 +352,6 @@ class Relay:
             if outside is None or outside.find(why.schema) is not None:
                 del self._held[spot]
                 self._reader.assign([start])
-
-    # The end
 
     async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
         self._is_stopping = True

@@ -86,15 +86,14 @@ class Shard(Books):
 
     def strangers(self) -> dict[str, str]:
         """Endpoints that something waits for and that `update` never named, with their owners."""
-        return find_strangers(self._waiting, self._backlogs.values(), self.partitions.values(), self.lanes)
+        ranges = [*self._backlogs.values(), *self.recall.parts.values()]
+        return find_strangers(self._waiting, ranges, self.partitions.values(), self.lanes)
 
     def bury(self, endpoints: Iterable[Endpoint]) -> None:
         """Strangers that are no more: `dismiss` parks what waits for them."""
         for endpoint in endpoints:
             if endpoint.id not in self.lanes:
                 self._open(endpoint).end()
-
-    # Records come in
 
     def receive(self, read: Read, reading: Reading, now: int) -> None:
         """A record from the live reader."""
@@ -116,18 +115,18 @@ class Shard(Books):
     def receive_again(self, backlog: Backlog, read: Read, reading: Reading, now: int) -> bool:
         """A record of a backlog range; False where the lane has no room and the reading must stop."""
         offset = read.position.offset
-        if isinstance(backlog, Recalled):
-            return self._recall(backlog, read, reading, now)
         partition = self.partitions.get((read.position.topic_id, read.position.partition))
         if offset < backlog.cursor or offset >= backlog.end:
             return True
+        if isinstance(backlog, Recalled):
+            return self._recall(backlog, read, reading, now)
         self._backlogs.changed.add(backlog.key)
         if backlog.ledger.is_known(offset):
             backlog.pass_to(offset + 1)
             return True
         lane = self.lanes[backlog.endpoint]
         if isinstance(reading, Routed) and lane.is_gone:
-            return self._dismiss_again(backlog, delivery_of(read, reading, lane.endpoint), now)
+            return self._dismiss_again(backlog, read, reading, now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
             if mine is None:
@@ -241,6 +240,8 @@ class Shard(Books):
         """
         wanted = {backlog.endpoint for backlog in self._backlogs.values()}
         for lane in [each for each in self.lanes.values() if each.is_gone]:
+            for part in [each for each in self.recall.parts.values() if each.endpoint == lane.endpoint.id]:
+                part.lose(part.end)
             for delivery in () if self.outbox.is_full else lane.withdraw(STEP):
                 self._park(delivery, "gone", now)
                 self._save(delivery, "parked", "gone")
@@ -284,13 +285,14 @@ class Shard(Books):
         backlog.pass_to(offset + 1)
         return True
 
-    def _dismiss_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
+    def _dismiss_again(self, backlog: Backlog, read: Read, reading: Routed, now: int) -> bool:
         """An event of a range whose endpoint is gone: parked without a row, if it was owed at all."""
         if self.outbox.is_full:
             return False
-        if match([self.lanes[backlog.endpoint].endpoint], delivery.event_type):
+        for endpoint in match([self.lanes[backlog.endpoint].endpoint], reading.event_type, reading.data):
+            delivery = delivery_of(read, reading, endpoint)
             self._park(delivery, "gone", now)
-        backlog.pass_to(delivery.position.offset + 1)
+        backlog.pass_to(read.position.offset + 1)
         return True
 
     def _open(self, endpoint: Endpoint) -> Lane:

@@ -19,7 +19,6 @@ from gateway.catalog import Snapshot
 from gateway.channels import Version
 from gateway.egress.addressees import own_endpoints
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
-from gateway.egress.match import match
 from gateway.egress.reading import Passed, Reading, Refused, Routed, routed
 from gateway.errors import BugError
 from gateway.positions import share
@@ -120,7 +119,7 @@ def _for_house(
 ) -> Reading:
     event_type = _type_of(read)
     there = (*snapshot.directory.house_endpoints(partner), *gone)
-    if event_type is None or not match(there, event_type):
+    if event_type is None or not _is_listened_to(there, event_type):
         return Passed()
     at = _accepted_at(read, source)
     if at is None:
@@ -128,9 +127,9 @@ def _for_house(
     there = tuple(each for each in there if each.created_at <= at)
     found = _take_in(read, snapshot, source)
     if isinstance(found, NoEvent):
-        return _refused(found, read) if match(there, event_type) else Passed()
-    listening = match(there, found.type)
-    return routed(found, listening, source.url) if listening else Passed()
+        return _refused(found, read) if _is_listened_to(there, event_type) else Passed()
+    reading = routed(found, there, source.url)
+    return reading if reading.endpoints else Passed()
 
 
 def _for_partner(
@@ -160,7 +159,7 @@ def _for_partner(
         return _refused(NoEvent("event_type_unknown", found.key, becomes), read)
     account = snapshot.directory.partner(partner)
     there = (*(() if account is None else own_endpoints(snapshot, account)), *gone)
-    return _as_received(found, becomes, channel.versions[0], match(there, becomes), source.url)
+    return _as_received(found, becomes, channel.versions[0], there, source.url)
 
 
 def _as_received(
@@ -181,6 +180,10 @@ def _as_received(
 @lru_cache(_PAIRS)
 def _reader_for(writer: Schema, reader: Schema) -> Callable[[bytes], bytes]:
     return avro_reader_for(writer.root, reader.root)
+
+
+def _is_listened_to(there: tuple[Endpoint, ...], event_type: str) -> bool:
+    return any(each.listens_to(event_type) for each in there)
 
 
 def _accepted_at(read: Read, source: Source) -> int | None:

@@ -8,11 +8,14 @@ from audit.evidence import Kind, make_evidence
 from audit.ref import format_ref
 from audit.store import Pending
 from gateway.broker.port import Position
+from gateway.egress.acknowledgement import spoken
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.reading import Refused, Routed, Unreadable
 from gateway.egress.shared import Onward
 from gateway.event import short_pointer
+from gateway.origin_evidence import Origin
 from gateway.positions import plain
+from partners.endpoint import Skip
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32
@@ -60,6 +63,17 @@ class Voice:
         }
         return self._say(Kind.ATTEMPTED, members, attempt.at)
 
+    def acknowledged(self, attempt: Attempt, answer: Origin, at: int) -> Pending:
+        """The receiver has signed its answer: it has the event."""
+        delivery = attempt.delivery
+        members = {
+            "ref": format_ref(delivery.ref),
+            "endpoint": delivery.endpoint,
+            "key": answer.key_id,
+            "token": spoken(answer),
+        }
+        return self._say(Kind.ACKNOWLEDGED, members, at)
+
     def parked(self, delivery: Delivery, reason: str, at: int) -> Pending:
         """Nothing more is tried: the schedule is used up, or the endpoint is gone."""
         members = _event(delivery) | {
@@ -68,6 +82,15 @@ class Voice:
             "reason": reason,
         }
         return self._say(Kind.PARKED, members, at)
+
+    def cancelled(self, delivery: Delivery, skip: Skip, at: int) -> Pending:
+        """Given up by somebody, and not sent any more."""
+        members = _event(delivery) | {
+            "endpoint": delivery.endpoint,
+            "attempts": delivery.attempts,
+            "by": {"role": skip.role, "credential": skip.credential},
+        }
+        return self._say(Kind.CANCELLED, members, at)
 
     def unsent(self, reading: Unreadable | Refused | Routed, place: Place, at: int) -> Pending:
         """A record that goes to no endpoint, for whichever reason."""

@@ -14,8 +14,8 @@ from typing import Final
 
 from gateway.errors import AwayError
 
-TARGET_SECONDS: Final = 0.15
-LEAST: Final = 16
+TARGET_SECONDS: Final = 0.1
+LEAST: Final = 32
 """Under way are let in whatever the pace: with fewer, a broker that takes its time would make the pace."""
 
 BEGINNING: Final = 64

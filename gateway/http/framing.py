@@ -37,7 +37,8 @@ UNREAD: Final = "gateway.unread"
 
 UNREAD_BYTES: Final = 256 * 1024
 """More than this is not read for the sake of a kept connection once the answer is known."""
-
+LINE: Final = "gateway.line"
+"""In a request's scope: its connection, for who answers for hours: see `hang_up` and `on_lost`."""
 RESTING_SECONDS: Final = 2.0
 """Idle for so long, a connection gives up what the next request can make anew."""
 _CHUNK_FRAME_BYTES: Final = 24
@@ -113,6 +114,7 @@ class StrictProtocol(HttpToolsProtocol):
         "_is_resting",
         "_joined",
         "_timer",
+        "on_lost",
     )
 
     header_seconds = HEADER_SECONDS
@@ -139,6 +141,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._client: dict[object, object] | None = None
         self._idle_since: float | None = None
         self._is_resting = False
+        self.on_lost: Callable[[], None] | None = None
         self.pipeline = _NOTHING
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -150,9 +153,12 @@ class StrictProtocol(HttpToolsProtocol):
         self._arm(self.header_seconds, "The header did not arrive in time.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timer, and tell whoever asked to be told."""
         self._disarm()
         super().connection_lost(exc)
+        told, self.on_lost = self.on_lost, None
+        if told is not None:
+            told()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
@@ -180,6 +186,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope[PATIENCE] = self.be_patient  # type: ignore[typeddict-unknown-key]  # ours, beside those of ASGI
         self.scope[UNREAD] = self.is_unread  # type: ignore[typeddict-unknown-key]  # as above
+        self.scope[LINE] = self  # type: ignore[typeddict-unknown-key]  # as above
         if self._client is not None:
             self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
@@ -281,6 +288,7 @@ class StrictProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is whole: a peer that ends its side now still gets it."""
         self._joined.flush()
+        self.on_lost = None
         super().on_response_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_complete and self._begun == self._ended:
@@ -308,6 +316,10 @@ class StrictProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
         elif idle >= RESTING_SECONDS:
             self.parser, self._is_resting = None, True  # type: ignore[assignment]  # made anew with the next
+
+    def hang_up(self) -> None:
+        """End the connection at once: what was written and is not taken by the peer is dropped."""
+        self._joined.abort()
 
     def be_patient(self, seconds: float) -> None:
         """Give the body that is arriving so many seconds from now on."""

@@ -8,14 +8,17 @@ from typing import Final
 
 from gateway.http import (
     account,
+    consumers,
     content,
     credentials,
+    deliveries,
     events,
     history,
     imports,
     log,
     operator,
     pages,
+    replays,
     service,
     standing,
     stream,
@@ -66,6 +69,17 @@ def _both(
     )
 
 
+def _stream(method: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate, Gate]:
+    """A named reader: of a partner's own stream, and of our side's, which says which way."""
+    path = "stream/consumers/{consumer}"
+    return (
+        _gate(f"{method} /v1/{path}", "own", frozenset({P}), answer, "receive", offered),
+        _gate(
+            f"{method} /v1/partners/{{p}}/{path}", "named", HOUSE, answer, "receive", offered | consumers.WAY
+        ),
+    )
+
+
 def _all() -> Sequence[Gate]:
     return GATES
 
@@ -85,6 +99,41 @@ GATES: Final[Sequence[Gate]] = (
     *_both("DELETE /v1/imports/{id}", "P", imports.cancel_import, "send", imports.CANCEL_OFFERED),
     _gate("GET /v1/stream", "own", frozenset({P}), stream.read_stream, "receive", stream.OFFERED),
     _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
+    *_stream("GET", consumers.show_consumer, consumers.SHOW_OFFERED),
+    *_stream("PUT", consumers.commit_consumer, consumers.COMMIT_OFFERED),
+    *_stream("DELETE", consumers.forget_consumer, consumers.FORGET_OFFERED),
+    *_both("GET /v1/deliveries", "PA", deliveries.list_deliveries, "audit", deliveries.LIST_OFFERED),
+    _gate(
+        "GET /v1/partners/-/deliveries",
+        "house",
+        OPERATOR,
+        deliveries.list_all_deliveries,
+        "audit",
+        deliveries.LIST_OFFERED,
+    ),
+    *_both("GET /v1/deliveries/{id}", "PA", deliveries.show_delivery, "audit"),
+    *_both(
+        "POST /v1/deliveries/{id}/retry",
+        "PO",
+        deliveries.retry_delivery,
+        "manage",
+        deliveries.CHANGE_OFFERED,
+        OPERATOR,
+    ),
+    *_both(
+        "POST /v1/deliveries/{id}/cancel",
+        "PO",
+        deliveries.cancel_delivery,
+        "manage",
+        deliveries.CHANGE_OFFERED,
+        OPERATOR,
+    ),
+    *_both("GET /v1/replays", "PO", replays.list_replays, "audit", pages.OFFERED, OPERATOR),
+    *_both("POST /v1/replays", "PO", replays.create_replay, "manage", replays.CREATE_OFFERED, OPERATOR),
+    *_both("GET /v1/replays/{id}", "PO", replays.show_replay, "audit", NONE, OPERATOR),
+    *_both(
+        "DELETE /v1/replays/{id}", "PO", replays.cancel_replay, "manage", replays.CANCEL_OFFERED, OPERATOR
+    ),
     *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
     *_both("GET /v1/history/{ref}/content", "PA", content.show_content, "audit"),

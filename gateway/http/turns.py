@@ -14,7 +14,7 @@ from gateway.errors import AwayError, CallerError
 class Turns:
     """Who has how many turns now. For one event loop: asks and counts without awaiting in between."""
 
-    def __init__(self, most: int = 64, each: int = 8) -> None:
+    def __init__(self, most: int = 8_192, each: int = 8) -> None:
         """`most`: turns of all callers together; `each`: of one of them, where no contract says more."""
         self._most = most
         self._each = each

@@ -6,7 +6,7 @@ import pytest
 from gateway.dialler import Answer, Outgoing, Reason
 from gateway.egress.delivery import Decision, Delivered, Held, RetryAt, safe_text
 from gateway.egress.lane import Lane
-from gateway.egress.posting import Chance, Poster
+from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.errors import SealError
 from gateway.standard_webhooks import WebhookSecretError
 from tests.unit.gateway.egress.stage import SECRET, Receiver, answer, endpoint, now
@@ -19,7 +19,7 @@ def poster(receiver: Receiver, *, posted: list[str] | None = None) -> Poster:
     told = posted if posted is not None else []
     return Poster(
         receiver,
-        lambda _, __: SECRET,
+        Secrets(lambda _, __: SECRET),
         Chance(now, os.urandom),
         disable_after_ms=5 * DAY,
         posted=lambda: told.append("posted"),
@@ -56,7 +56,9 @@ async def test_nothing_is_sent_unsigned() -> None:
         raise SealError(f"the secret at {place} does not open")
 
     receiver = Receiver()
-    broken = Poster(receiver, refuse, Chance(now, os.urandom), disable_after_ms=DAY, posted=lambda: None)
+    broken = Poster(
+        receiver, Secrets(refuse), Chance(now, os.urandom), disable_after_ms=DAY, posted=lambda: None
+    )
     with pytest.raises(SealError):
         await broken.post(Lane(endpoint()), delivery(1), b"{}")
     with pytest.raises(WebhookSecretError):
