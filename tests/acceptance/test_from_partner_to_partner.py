@@ -1,4 +1,4 @@
-"""What one partner sends reaches the other that the contract names, over a kill, with entries in both logs."""
+"""What one partner sends reaches the other that its contract names, over a kill; both logs tell of it."""
 
 import json
 
