@@ -13,6 +13,7 @@ import httpx
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
 from gateway.bootstrap.ground import clock, entropy
+from gateway.bootstrap.listeners import make_probing
 from gateway.broker.port import Broker
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
@@ -105,6 +106,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         looks=Looks(parts.ground.database, parts.administration.scribe, clock),
         repeats=Repeats(parts.ground.database, entropy),
         # Tests ask as fast as they can.
+        probing=make_probing(parts, b"pepper"),
         paces=Paces(clock, 1_000_000, 1_000_000),
         version="0.0.0",
     )

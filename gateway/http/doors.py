@@ -16,6 +16,7 @@ from gateway.credential_uses import CredentialUses
 from gateway.database import Database
 from gateway.http.crowd import Crowd
 from gateway.http.paces import Paces
+from gateway.http.probing import Probing
 from gateway.http.turns import Turns
 from gateway.imports.intake import Intake
 from gateway.ingress.accept import Submission
@@ -68,7 +69,7 @@ class Doors:
     so that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
     `crowd`: those whose events are under way.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
-    `paces`: how fast a credential may read and manage.
+    `paces`: how fast a credential may read and manage; `probing`: tries endpoints.
     """
 
     catalog: Catalog
@@ -91,6 +92,7 @@ class Doors:
     looks: Looks
     repeats: Repeats
     paces: Paces
+    probing: Probing
     proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from gateway.http.catalogue import CATALOGUE, Retry
-from gateway.http.openapi import credential_components, import_components, registry_components
+from gateway.http.openapi import (
+    credential_components,
+    endpoint_components,
+    import_components,
+    registry_components,
+)
 from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
 from gateway.http.shapes import (
     ANY,
@@ -75,6 +80,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "component": TEXT,
             "components": listed(mapped(TEXT)),
             "import": TEXT,
+            "probe": ref("Probe"),
             **_BATCH,
             "dry_run": FLAG,
         },
@@ -369,6 +375,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_OPERATOR,
     **_OPEN,
     **credential_components.COMPONENTS,
+    **endpoint_components.COMPONENTS,
     **import_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }
