@@ -15,6 +15,7 @@ from gateway.cli import (
     credentials,
     database,
     doctor,
+    endpoints,
     history,
     imports,
     partners,
@@ -25,6 +26,7 @@ from gateway.cli import (
     stream,
     types,
     verify,
+    webhook,
 )
 from gateway.cli.command import Surroundings
 from gateway.cli.errors import UnwritableError
@@ -41,6 +43,7 @@ _GROUPS = (
     contracts,
     partners,
     credentials,
+    endpoints,
     types,
     schemas,
     send,
@@ -48,6 +51,7 @@ _GROUPS = (
     stream,
     history,
     verify,
+    webhook,
     status,
     account,
 )

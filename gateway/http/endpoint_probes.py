@@ -146,7 +146,7 @@ async def _sample(call: Call, endpoint: Endpoint, members: Mapping[str, Any]) ->
     """A sample of the type that is asked for, else of the first that goes there."""
     slug = call.partner.slug
     known = {one.event_type: one for one in call.snapshot.channels(slug, "outbound")}
-    names = sorted({*known, *operational.types()})
+    names = [*sorted(known), *operational.types()]
     wanted = members.get("type") or next((name for name in names if endpoint.listens_to(name)), None)
     if not isinstance(wanted, str) or wanted not in names:
         text = f"There is no such type to be sent; those that the partner receives are: {', '.join(names)}."

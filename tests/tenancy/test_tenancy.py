@@ -81,6 +81,10 @@ async def furnish(opened: House, terms: str = "") -> None:
             await client.get(f"{sent.headers['location']}/proof?wait=10")
             made = await client.post("/v1/imports", content=b"{}", headers=NDJSON)
             opened.keys[f"import {slug}"] = made.json()["id"]
+            hook = await client.post("/v1/endpoints", json={"url": f"https://hooks.{slug}.example/in"})
+            opened.keys[f"endpoint {slug}"] = hook.json()["id"]
+            held = await client.get(f"/v1/endpoints/{hook.json()['id']}/secrets")
+            opened.keys[f"secret {slug}"] = held.json()["items"][0]["id"]
 
 
 def path_for(house: House, gate: Gate, owner: str) -> str:
@@ -105,6 +109,9 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     if "imports" in gate.path:
         unknown = NO_IMPORT if owner == "unknown" else MALFORMED
         parts["id"] = house.keys[f"import {slug}"] if slug else unknown
+    if "endpoints" in gate.path:
+        parts["id"] = house.keys[f"endpoint {slug}"] if slug else missing
+        parts["sid"] = house.keys[f"secret {slug}"] if slug else missing
     path = gate.path
     for part, text in parts.items():
         path = path.replace("{" + part + "}", text)

@@ -1,4 +1,4 @@
-"""Endpoints over HTTP: make, change, verify, try, pause, resume, their secrets; and what the log tells of it."""
+"""Endpoints over HTTP: make, change, verify, try, pause, resume, secrets; and what the log tells of it."""
 
 import asyncio
 import json
@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
 from gateway.egress.health import HOUR_MS, add
 from gateway.event import EventKey
-from gateway.standard_webhooks import parse_secret, read_message, verify_message
+from gateway.standard_webhooks import WebhookSignatureError, parse_secret, read_message, verify_message
 from tests.answering import Answering, Came, answering
 from tests.builders import CONTRACTS, House, open_house
 
@@ -227,7 +228,7 @@ async def test_an_endpoint_proves_its_owner_by_sending_the_challenge_back(
     "reply",
     [
         lambda came: (200, came.body),
-        lambda came: (200, b""),
+        lambda _: (200, b""),
         lambda came: (500, echo(came)[1]),
         lambda _: (200, b'{"challenge": 7}'),
         lambda _: (200, b'{"challenge": "ch_1_' + b"a" * 52 + b'"}'),
@@ -294,10 +295,7 @@ async def test_a_sample_is_sent_and_the_answer_shown_whatever_the_state(
         unknown = await acme.post(path, json={"type": "order.placed"})
         assert (unknown.status_code, unknown.json()["code"]) == (422, "event_type_unknown")
         dry = await acme.post(path, params={"dry_run": "true"}, json={})
-        assert (
-            dry.json() == {"purpose": "test", "type": "gateway.contract.changed", "dry_run": True}
-            or dry.json()["type"] == "order.accepted"
-        )
+        assert dry.json() == {"purpose": "test", "type": "order.accepted", "dry_run": True}
         for _ in range(5):
             assert (await acme.post(path, json={"type": "order.accepted"})).status_code == 200
         limited = await acme.post(path, json={"type": "order.accepted"})
@@ -352,9 +350,7 @@ async def signers(acme: Any, path: str, receiver: Answering, *secrets: str) -> t
     for secret in secrets:
         try:
             message.verify_v1(came.body, [parse_secret(secret)])
-        except ValueError:
-            raise
-        except Exception:  # noqa: BLE001 - whichever way it does not fit
+        except WebhookSignatureError:
             found.append(False)
         else:
             found.append(True)
@@ -387,45 +383,49 @@ async def test_resuming_says_what_becomes_of_the_backlog(
     house: House, receiver: Answering, backlog: Any, arrived: int
 ) -> None:
     await contract(house, OPEN)
-    async with house.client("acme") as acme, house.client("operator") as operator, relaying(house):
+    async with house.client("acme") as acme, house.client("operator") as operator:
         made = (await acme.post("/v1/endpoints", json={"url": receiver.url})).json()
         path = f"/v1/endpoints/{made['id']}"
         assert (await acme.post(f"{path}/resume", json={"backlog": "deliver"})).status_code == 409
         paused = await acme.post(f"{path}/pause")
         assert (paused.json()["state"], paused.json()["before"]) == ("paused", "active")
         for number in range(2):
-            sent = await operator.post(
-                "/v1/partners/acme/events/order.accepted", json={"order_id": f"R-{number}", "qty": 1}
-            )
-            assert sent.status_code == 201, sent.text
-
-        async def waits() -> bool:
-            return bool((await acme.get(path)).json()["health"]["waiting"] >= 2)
-
-        for _ in range(500):
-            if await waits():
-                break
-            await asyncio.sleep(0.02)
-        assert not receiver.came
-        for body in ({}, {"backlog": "drop"}, {"backlog": {"since": "x"}}, {"backlog": {"until": "1h"}}):
-            assert (await acme.post(f"{path}/resume", json=body)).status_code == 400, body
-        dry = await acme.post(f"{path}/resume", params={"dry_run": "true"}, json={"backlog": backlog})
-        assert dry.json()["skipped"] == (2 if backlog == "skip" else 0)
-        resumed = await acme.post(f"{path}/resume", json={"backlog": backlog})
-        assert resumed.status_code == 200, resumed.text
-        assert (resumed.json()["state"], resumed.json()["waiting"]) == ("active", 2)
-        await operator.post("/v1/partners/acme/events/order.accepted", json={"order_id": "R-2", "qty": 1})
-        await until(lambda: len(receiver.came) == arrived, f"{arrived} webhooks")
-        for _ in range(500):
-            if not (await acme.get(path)).json()["health"]["waiting"]:
-                break
-            await asyncio.sleep(0.02)
+            await order(operator, f"R-{number}")
+        async with relaying(house):
+            await waiting(acme, path, 2)
+            assert not receiver.came
+            for body in ({}, {"backlog": "drop"}, {"backlog": {"since": "x"}}, {"backlog": {"until": "1h"}}):
+                assert (await acme.post(f"{path}/resume", json=body)).status_code == 400, body
+            dry = await acme.post(f"{path}/resume", params={"dry_run": "true"}, json={"backlog": backlog})
+            assert dry.json()["skipped"] == (2 if backlog == "skip" else 0)
+            resumed = await acme.post(f"{path}/resume", json={"backlog": backlog})
+            assert resumed.status_code == 200, resumed.text
+            assert (resumed.json()["state"], resumed.json()["waiting"]) == ("active", 2)
+            await order(operator, "R-2")
+            await until(lambda: len(receiver.came) == arrived, f"{arrived} webhooks")
+            await waiting(acme, path, 0)
         shown = (await acme.get(path)).json()["health"]
-        assert (shown["waiting"], shown["oldest_undelivered_at"]) == (0, None)
+        assert shown["oldest_undelivered_at"] is None
     cancelled = await entries(house, "delivery.cancelled")
     assert sorted(one["id"] for one in cancelled) == (["R-0", "R-1"] if backlog == "skip" else [])
     ids = sorted(json.loads(came.body)["id"] for came in receiver.came)
     assert ids == (["R-2"] if backlog == "skip" else ["R-0", "R-1", "R-2"])
+
+
+async def order(operator: httpx.AsyncClient, event_id: str) -> None:
+    sent = await operator.post(
+        "/v1/partners/acme/events/order.accepted", json={"order_id": event_id, "qty": 1}
+    )
+    assert sent.status_code == 201, sent.text
+
+
+async def waiting(acme: httpx.AsyncClient, path: str, count: int) -> None:
+    """Wait until so many deliveries wait for an endpoint."""
+    for _ in range(1_000):
+        if (await acme.get(path)).json()["health"]["waiting"] == count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"never: {count} wait")
 
 
 async def test_health_counts_a_day_and_tells_how_long_attempts_take(house: House) -> None:
