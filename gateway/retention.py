@@ -20,6 +20,7 @@ from gateway.auth.nonces import drop_nonces
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.egress.deliveries import purge
+from gateway.egress.health import drop_hours
 from gateway.errors import AwayError
 from gateway.rows import ClaimRow
 from gateway.waits import rest
@@ -67,6 +68,7 @@ class Retention:
 
         def work(session: Session) -> int:
             purge(session, before=now - self.parked_ms)
+            drop_hours(session, now=now)
             dropped = drop_nonces(session, now=now, limit=_LIMIT)
             dropped += drop_looks(session, now=now, limit=_LIMIT)
             dropped += drop_repeats(session, now=now, limit=_LIMIT)

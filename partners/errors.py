@@ -10,7 +10,8 @@
     +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
     |   +-- CredentialMaterialError                what it is to be made of is none of that, or too weak
     +-- NotFoundError        not_found             no such partner, credential or endpoint
-    +-- PreconditionError    precondition_failed   somebody else changed it first
+    +-- PreconditionError    precondition_failed   somebody else changed the contract first
+    +-- EndpointChangedError endpoint_changed      somebody else changed the endpoint first
     +-- DestructiveError     change_destructive    the change removes what is in use, and was not told it may
     +-- LimitReachedError    limit_reached         as many as there may be
     +-- StateConflictError   state_conflict        not in this state
@@ -141,6 +142,12 @@ class PreconditionError(PartnersError):
         )
         self.expected = expected
         self.actual = actual
+
+
+class EndpointChangedError(PartnersError):
+    """The endpoint is not as the caller has seen it."""
+
+    code = "endpoint_changed"
 
 
 class DestructiveError(PartnersError):

@@ -226,7 +226,11 @@ def _new_partner(session: Session, file: ContractFile, *, now: int, means: Means
 def _declare(session: Session, file: ContractFile, *, now: int, means: Means) -> tuple[tuple[str, str], ...]:
     """Make the declared endpoints what the file says; returns the secrets of new ones."""
     rules = file.contract.endpoints
-    there = {one.name: one for one in store.endpoints(session, file.contract.partner) if one.declared}
+    known = store.endpoints(session, file.contract.partner)
+    taken = {one.name for one in known if not one.declared}
+    for clash in sorted(taken & {one.name for one in rules.declared}):
+        raise StateConflictError(f"the partner has an endpoint called '{clash}': declare it by another name")
+    there = {one.name: one for one in known if one.declared}
     new: list[Endpoint] = []
     secrets: list[tuple[str, str]] = []
     for wanted in rules.declared:

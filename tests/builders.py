@@ -14,6 +14,7 @@ from gateway.administration.consumers import Consumers
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
 from gateway.bootstrap.ground import clock, entropy
+from gateway.bootstrap.listeners import make_probing
 from gateway.broker.port import Broker
 from gateway.egress.tails import Tails
 from gateway.http.app import make_apps
@@ -107,6 +108,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         looks=Looks(parts.ground.database, parts.administration.scribe, clock),
         repeats=Repeats(parts.ground.database, entropy),
         # Tests ask as fast as they can.
+        probing=make_probing(parts, b"pepper"),
         paces=Paces(clock, 1_000_000, 1_000_000),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, clock),

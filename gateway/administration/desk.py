@@ -134,7 +134,7 @@ class Administration:
         if known is not None:
             return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
         agreed = await self._agree(slug, sent, wish, by)
-        outcome = await self._write(
+        outcome = await self.write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
         if wish.dry_run:
@@ -155,7 +155,7 @@ class Administration:
         agreed = await agreement.look(self.registry, wanted)
         if wish.dry_run or agreed.is_final:
             return agreed
-        await self._write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
+        await self.write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
         return await agreement.register(self.registry, agreed, wanted)
 
     def _find_in_force(self, session: Session, slug: str, sent: ContractText, wish: Wish) -> InForce | None:
@@ -196,7 +196,7 @@ class Administration:
             change = issuing.create_credential(session, wanted, means=means, now=now)
             return witnessed(session, self.scribe, change, by, now=now)
 
-        change = await self._write(work, dry_run=dry_run)
+        change = await self.write(work, dry_run=dry_run)
         return replace(change, text=None) if dry_run else change
 
     async def change_credential(
@@ -221,7 +221,7 @@ class Administration:
             is_ended = wanted.not_after is not None
             return witnessed(session, self.scribe, change, by, now=now, is_ended=is_ended)
 
-        return await self._write(work, dry_run=dry_run)
+        return await self.write(work, dry_run=dry_run)
 
     async def revoke_credential(
         self, credential_id: str, *, owner: str | None, reason: str, by: Author, dry_run: bool = False
@@ -237,7 +237,7 @@ class Administration:
             change = issuing.revoke_credential(session, credential_id, owner=owner, now=now, reason=reason)
             return witnessed(session, self.scribe, change, by, now=now)
 
-        return await self._write(work, dry_run=dry_run)
+        return await self.write(work, dry_run=dry_run)
 
     async def move_partner(self, slug: str, wanted: Move, *, by: Author, dry_run: bool = False) -> Moved:
         """Suspend, resume or close a partner; one that is there already stays as it is.
@@ -249,13 +249,14 @@ class Administration:
         def work(session: Session) -> Moved:
             return move_partner(session, self.scribe, slug, wanted, by, now=self.clock())
 
-        return await self._write(work, dry_run=dry_run)
+        return await self.write(work, dry_run=dry_run)
 
     async def change(self, work: Callable[[Session, Scribe], T], *, dry_run: bool = False) -> T:
         """Carry out a change that another module knows, with its evidence; raises what that raises."""
-        return await self._write(lambda session: work(session, self.scribe), dry_run=dry_run)
+        return await self.write(lambda session: work(session, self.scribe), dry_run=dry_run)
 
-    async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+    async def write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+        """Do some work in one transaction, and tell of it; see `carry_out`."""
         return await carry_out(self.database, work, told=self.told, dry_run=dry_run, kept=self.kept)
 
     def _read(self, slug: str, sent: ContractText) -> ContractFile:

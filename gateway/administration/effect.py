@@ -35,6 +35,5 @@ def _lines(contract: Contract) -> Iterator[str]:
     if contract.endpoints.verification == "required":
         for endpoint in contract.endpoints.declared:
             yield (
-                f"endpoint {endpoint.name} stays unverified and gets nothing: "
-                "set endpoints.verification to none"
+                f"endpoint {endpoint.name} gets nothing until its owner is proved: gateway endpoints verify"
             )

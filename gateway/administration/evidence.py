@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlmodel import Session
 
@@ -12,6 +13,8 @@ from audit.receipt import format_jwk
 from audit.ref import format_ref
 from gateway.keys import PublicKey
 from partners.credential import Credential
+from partners.endpoint import Endpoint
+from partners.endpoint_changes import EndpointEdit, settings_sha256
 from partners.onboarding import ContractChange
 from partners.partner import Partner
 
@@ -63,6 +66,25 @@ class Acknowledged:
     topic: str
     topic_id: str
     ranges: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSeen:
+    """What was sent to an endpoint to try it, and what came back; see docs/formats.md, `endpoint.probed`.
+
+    Digests of the body sent, and of the answer's as far as it was read (None: there was no answer).
+    """
+
+    endpoint: Endpoint
+    purpose: Literal["test", "verification"]
+    webhook_id: str
+    event_type: str
+    content_sha256: bytes
+    content_length: int
+    status: int
+    failure: str | None
+    ms: int
+    answer_sha256: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +141,51 @@ class Scribe:
         }
         for log in (partner.log, self.house_log):
             self._submit(session, Kind.PARTNER_CHANGED, members, log, now)
+
+    def endpoint(
+        self,
+        session: Session,
+        partner: Partner,
+        edit: EndpointEdit,
+        reason: str | None,
+        by: Author,
+        *,
+        now: int,
+    ) -> None:
+        """An endpoint was made, changed or removed."""
+        before = None if edit.before is None else settings_sha256(edit.before).hex()
+        after = None if edit.action == "removed" else settings_sha256(edit.endpoint).hex()
+        members = {
+            "partner": partner.slug,
+            "endpoint": edit.endpoint.id,
+            "name": edit.endpoint.name,
+            "url": edit.endpoint.url,
+            "action": edit.action,
+            "before_sha256": before,
+            "after_sha256": after,
+            "reason": reason,
+            "by": by.members(),
+        }
+        self._submit(session, Kind.ENDPOINT_CHANGED, members, partner.log, now)
+
+    def probe(self, session: Session, partner: Partner, seen: ProbeSeen, by: Author, *, now: int) -> None:
+        """An endpoint was tried."""
+        members = {
+            "partner": partner.slug,
+            "endpoint": seen.endpoint.id,
+            "url": seen.endpoint.url,
+            "purpose": seen.purpose,
+            "webhook_id": seen.webhook_id,
+            "type": seen.event_type,
+            "content_sha256": seen.content_sha256.hex(),
+            "content_length": seen.content_length,
+            "status": seen.status,
+            "failure": seen.failure,
+            "ms": seen.ms,
+            "answer_sha256": None if seen.answer_sha256 is None else seen.answer_sha256.hex(),
+            "by": by.members(),
+        }
+        self._submit(session, Kind.ENDPOINT_PROBED, members, partner.log, now)
 
     def look(self, session: Session, partner: Partner, look: Seen, by: Author, *, now: int) -> None:
         """One of our side looks at a partner's content."""

@@ -4,6 +4,7 @@ from gateway.errors import CallerError
 from partners.errors import (
     ContractFileError,
     DestructiveError,
+    EndpointChangedError,
     EndpointTermsError,
     PartnersError,
     PreconditionError,
@@ -38,6 +39,8 @@ def refused(error: PartnersError) -> CallerError:
         return CallerError(error.code, str(error), hint="Say allow=destructive if that is meant.")
     if isinstance(error, PreconditionError):
         return CallerError(error.code, str(error), members={"revision": error.actual})
+    if isinstance(error, EndpointChangedError):
+        return CallerError("precondition_failed", str(error))
     if isinstance(error, SlugError):
         return CallerError("parameter_invalid", str(error))
     return CallerError(error.code, str(error))

@@ -14,12 +14,15 @@ from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
-from gateway.bootstrap.parts import Parts
+from gateway.bootstrap.parts import Parts, address_policy
+from gateway.egress.posting import Chance
+from gateway.egress.probing import Challenges, Prober
 from gateway.egress.tails import Tails
 from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
+from gateway.http.probing import Probing, Turns
 from gateway.http.server import Server
 from gateway.http.shedding import Shed
 from gateway.logs import logger
@@ -74,12 +77,25 @@ def make_doors(
         paces=Paces(parts.ground.clock),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.ground.clock),
+        probing=make_probing(parts, pepper),
         proxies=Proxies(
             settings.proxy.trusted, settings.proxy.client_cert, metrics.proxy_certificate_ignored
         ),
         version=VERSION,
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
         notice=Notices(time.monotonic),
+    )
+
+
+def make_probing(parts: Parts, pepper: bytes) -> Probing:
+    """What tries endpoints; signs as the relay does, and dials as it does."""
+    ground = parts.ground
+    chance = Chance(ground.clock, entropy)
+    return Probing(
+        policy=address_policy(ground.settings),
+        prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.webhook.sign),
+        challenges=Challenges(sha256(b"gateway/challenge/v1\x00" + pepper).digest()),
+        turns=Turns(ground.clock),
     )
 
 

@@ -32,6 +32,7 @@ from gateway.credential_uses import CredentialUses
 from gateway.dialler import Dialler
 from gateway.egress.deliveries import ROLE as RELAY
 from gateway.egress.delivery import Attempt
+from gateway.egress.health import Tally
 from gateway.egress.posting import Chance
 from gateway.egress.relay import Parts as RelayParts
 from gateway.egress.relay import Relay
@@ -85,6 +86,7 @@ class Parts:
     guard: Guard
     dialler: Dialler
     relay: Relay
+    tally: Tally
     retention: Retention
     clock_watch: ClockWatch
     callers: Identifier
@@ -129,6 +131,7 @@ def wire(
     uses = CredentialUses(ground.database)
     ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, step)
     quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    tally, around = Tally(ground.database), _Outside(broker, step, report, metrics)
     importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     return Parts(
         ground=ground,
@@ -141,10 +144,11 @@ def wire(
         announcer=_announcer(ground, catalog, ingress, outside),
         watch=Watch(database=ground.database, catalog=catalog, clock=ground.clock),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
-        sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
+        sequencer=_sequencer(ground, catalog, keys, guard, around),
         guard=guard,
         dialler=dialler,
-        relay=_relay(ground, catalog, keys, dialler, _Outside(broker, step, report), metrics),
+        relay=_relay(ground, catalog, dialler, keys, tally, around),
+        tally=tally,
         retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=quotas,
@@ -211,24 +215,24 @@ def _callers(ground: Ground, dialler: Dialler, uses: CredentialUses) -> Identifi
     )
 
 
-def _dialler(settings: Settings) -> Dialler:
-    policy = AddressPolicy(
+def address_policy(settings: Settings) -> AddressPolicy:
+    """Which addresses may be dialled."""
+    return AddressPolicy(
         settings.egress.allow, settings.egress.deny, loopback=settings.listen.public.is_loopback
     )
-    return Dialler(policy, timeout_ms=settings.egress.timeout)
+
+
+def _dialler(settings: Settings) -> Dialler:
+    return Dialler(address_policy(settings), timeout_ms=settings.egress.timeout)
 
 
 def _relay(
-    ground: Ground,
-    catalog: Catalog,
-    keys: KeyRing,
-    dialler: Dialler,
-    outside: "_Outside",
-    metrics: Metrics,
+    ground: Ground, catalog: Catalog, dialler: Dialler, keys: KeyRing, tally: Tally, outside: "_Outside"
 ) -> Relay:
-    settings = ground.settings
+    settings, metrics = ground.settings, outside.metrics
 
     def observe(attempt: Attempt) -> None:
+        tally.note(attempt)
         outcome = type(attempt.decision).__name__.lower().replace("retryat", "retry")
         metrics.attempt(outcome, attempt.answer.failure, attempt.answer.ms)
 
@@ -298,6 +302,7 @@ class _Outside:
     broker: Broker
     step: Step
     report: Callable[[str, int], None]
+    metrics: Metrics
 
 
 def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, outside: _Outside) -> Sequencer:

@@ -276,6 +276,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("recovery", parts.recovery))
     if "relay" in options.roles:
         roles.append(Named("relay", parts.relay))
+        roles.append(Named("tally", parts.tally))
     if "sequence" in options.roles:
         roles.append(Named("sequencer", parts.sequencer))
     roles.append(Named("clock", parts.clock_watch))

@@ -17,6 +17,7 @@ from gateway.cli import (
     database,
     deliveries,
     doctor,
+    endpoints,
     history,
     imports,
     listen,
@@ -29,6 +30,7 @@ from gateway.cli import (
     stream,
     types,
     verify,
+    webhook,
 )
 from gateway.cli.command import Surroundings
 from gateway.cli.errors import UnwritableError
@@ -46,6 +48,7 @@ _GROUPS = (
     contracts,
     partners,
     credentials,
+    endpoints,
     types,
     schemas,
     send,
@@ -56,6 +59,7 @@ _GROUPS = (
     deliveries,
     replays,
     verify,
+    webhook,
     status,
     account,
 )

@@ -32,12 +32,13 @@ def encode_body(
     """The body of a webhook.
 
     `event`: id, source and type. `attributes`: the further ones; a name that the envelope owns is left out.
-    `data` is JSON text, which goes in as it is.
+    `data_schema` empty: none is named. `data` is JSON text, which goes in as it is.
     """
     event_id, source, event_type = event
     members = {"specversion": "1.0", "id": event_id, "source": source, "type": event_type}
     members |= {name: attributes[name] for name in sorted(attributes) if name not in _OURS}
-    members |= {"datacontenttype": "application/json", "dataschema": data_schema}
+    members |= {"datacontenttype": "application/json"}
+    members |= {"dataschema": data_schema} if data_schema else {}
     head = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     return head[:-1] + _DATA + data + b"}"
 

@@ -179,6 +179,7 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
 
 AS: Final[Mapping[str, str]] = {
     "slug_invalid": "contract_invalid",
+    "endpoint_changed": "precondition_failed",
     "endpoint_terms_invalid": "endpoint_invalid",
     "credential_terms_invalid": "parameter_invalid",
     "broker_refused": "broker_unavailable",

@@ -19,6 +19,7 @@ from gateway.egress.tails import Tails
 from gateway.http.brake import Brake
 from gateway.http.crowd import Crowd
 from gateway.http.paces import Paces
+from gateway.http.probing import Probing
 from gateway.http.turns import Turns
 from gateway.imports.intake import Intake
 from gateway.ingress.accept import Submission
@@ -76,7 +77,8 @@ class Doors:
     may be read at once, and by one caller.
     `crowd`: those whose events are under way. `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
-    `paces`: how fast a credential may read and manage. `consumers`: named places in streams.
+    `paces`: how fast a credential may read and manage; `probing`: tries endpoints. `consumers`: named places
+    in streams.
     """
 
     catalog: Catalog
@@ -101,6 +103,7 @@ class Doors:
     paces: Paces
     tails: Tails
     consumers: Consumers
+    probing: Probing
     proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None

@@ -12,6 +12,9 @@ from gateway.http import (
     content,
     credentials,
     deliveries,
+    endpoint_probes,
+    endpoint_secrets,
+    endpoints,
     events,
     history,
     imports,
@@ -78,6 +81,11 @@ def _stream(method: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate,
             f"{method} /v1/partners/{{p}}/{path}", "named", HOUSE, answer, "receive", offered | consumers.WAY
         ),
     )
+
+
+def _endpoints(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED) -> tuple[Gate, Gate]:
+    """What is done with endpoints, by their partner or by an operator."""
+    return _both(line, "P", answer, "manage", offered, OPERATOR)
 
 
 def _all() -> Sequence[Gate]:
@@ -153,6 +161,18 @@ GATES: Final[Sequence[Gate]] = (
     *_both("GET /v1/log/consistency", "PA", log.show_consistency, "audit", log.GROWTH_OFFERED, OPERATOR),
     _gate("GET /log/{name}/{epoch}/checkpoint", "log", LOG, log.show_checkpoint, "audit"),
     _gate("GET /log/{name}/{epoch}/tile/{rest:path}", "log", LOG, log.show_tile, "audit"),
+    *_endpoints("GET /v1/endpoints", endpoints.list_endpoints, pages.OFFERED),
+    *_endpoints("POST /v1/endpoints", endpoints.create_endpoint),
+    *_endpoints("GET /v1/endpoints/{id}", endpoints.show_endpoint, NONE),
+    *_endpoints("PATCH /v1/endpoints/{id}", endpoints.change_endpoint),
+    *_endpoints("DELETE /v1/endpoints/{id}", endpoints.remove_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/pause", endpoints.pause_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/resume", endpoints.resume_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/verify", endpoint_probes.verify_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/test", endpoint_probes.try_endpoint),
+    *_endpoints("GET /v1/endpoints/{id}/secrets", endpoint_secrets.list_secrets, pages.OFFERED),
+    *_endpoints("POST /v1/endpoints/{id}/secrets", endpoint_secrets.create_secret),
+    *_endpoints("DELETE /v1/endpoints/{id}/secrets/{sid}", endpoint_secrets.remove_secret),
     *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
     *_both(
         "POST /v1/credentials",

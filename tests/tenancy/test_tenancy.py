@@ -87,6 +87,10 @@ async def furnish(opened: House, terms: str = "") -> None:
             await client.get(f"{sent.headers['location']}/proof?wait=10")
             made = await client.post("/v1/imports", content=b"{}", headers=NDJSON)
             opened.keys[f"import {slug}"] = made.json()["id"]
+            hook = await client.post("/v1/endpoints", json={"url": f"https://hooks.{slug}.example/in"})
+            opened.keys[f"endpoint {slug}"] = hook.json()["id"]
+            held = await client.get(f"/v1/endpoints/{hook.json()['id']}/secrets")
+            opened.keys[f"secret {slug}"] = held.json()["items"][0]["id"]
             asked = await client.post("/v1/replays", json={"since": "1h"})
             opened.keys[f"replay {slug}"] = asked.json()["id"]
             cursor = (await client.get("/v1/stream")).json()["cursor"]
@@ -156,6 +160,9 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         if kind in gate.path:
             unknown = none if owner == "unknown" else MALFORMED
             parts["id"] = house.keys[f"{WORD[kind]} {slug}"] if slug else unknown
+    if "endpoints" in gate.path:
+        parts["id"] = house.keys[f"endpoint {slug}"] if slug else missing
+        parts["sid"] = house.keys[f"secret {slug}"] if slug else missing
     path = gate.path
     for part, text in parts.items():
         path = path.replace("{" + part + "}", text)

@@ -7,6 +7,7 @@ from gateway.http.catalogue import CATALOGUE, Retry
 from gateway.http.openapi import (
     credential_components,
     delivery_components,
+    endpoint_components,
     import_components,
     registry_components,
 )
@@ -81,6 +82,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "component": TEXT,
             "components": listed(mapped(TEXT)),
             "import": TEXT,
+            "probe": ref("Probe"),
             **_BATCH,
             "dry_run": FLAG,
         },
@@ -392,6 +394,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_OPEN,
     **credential_components.COMPONENTS,
     **delivery_components.COMPONENTS,
+    **endpoint_components.COMPONENTS,
     **import_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }

@@ -66,6 +66,7 @@ _PARTS: Final[Mapping[str, Parameter]] = {
             example="order.placed",
         ),
         _part("id", "An id.", text(least=1)),
+        _part("sid", "A secret's id.", text(least=1)),
         _part("name", "The random name of a log.", text("[a-z0-9_-]{1,64}")),
         _part("revision", "A revision of the contract.", text("[1-9][0-9]{0,9}"), example="1"),
         _part("consumer", "A consumer, in your words.", text("[a-z0-9][a-z0-9._-]{0,63}"), example="main"),
