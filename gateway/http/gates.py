@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http import (
     account,
+    acknowledgements,
     consumers,
     content,
     credentials,
@@ -120,6 +121,14 @@ GATES: Final[Sequence[Gate]] = (
         deliveries.LIST_OFFERED,
     ),
     *_both("GET /v1/deliveries/{id}", "PA", deliveries.show_delivery, "audit"),
+    _gate(
+        "POST /v1/deliveries/{id}/ack",
+        "own",
+        frozenset({P}),
+        acknowledgements.acknowledge_delivery,
+        "receive",
+        acknowledgements.OFFERED,
+    ),
     *_both(
         "POST /v1/deliveries/{id}/retry",
         "PO",

@@ -47,6 +47,7 @@ NO_DELIVERY = f"dlv_{'b' * 16}_{'b' * 51}a"
 NO_REPLAY = "rpl_" + "b" * 26
 WORD = {"deliveries": "delivery", "replays": "replay"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+JOSE = {"Content-Type": "application/jose"}
 
 
 def name_of(gate: Gate) -> str:
@@ -186,9 +187,16 @@ async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str 
             gate.method,
             path_for(house, gate, owner),
             content=content if gate.method in {"PATCH", "POST", "PUT"} else None,
-            headers={**(NDJSON if "imports" in gate.path else {"Content-Type": "application/json"}), **shown},
+            headers={**media_of(gate), **shown},
             params={"dry_run": "true"} if "dry_run" in gate.offered else None,
         )
+
+
+def media_of(gate: Gate) -> dict[str, str]:
+    """The media type of what is sent there."""
+    if gate.path.endswith("/ack"):
+        return JOSE
+    return NDJSON if "imports" in gate.path else {"Content-Type": "application/json"}
 
 
 def names_a_thing(gate: Gate) -> bool:
