@@ -89,12 +89,12 @@ async def furnish(opened: House, terms: str = "") -> None:
             opened.keys[f"import {slug}"] = made.json()["id"]
             asked = await client.post("/v1/replays", json={"since": "1h"})
             opened.keys[f"replay {slug}"] = asked.json()["id"]
-        opened.keys[f"delivery {slug}"] = owe(opened, slug)
+        opened.keys[f"delivery {slug}"] = owe(opened, slug, f"ep_{slug}")
 
 
-def owe(opened: House, slug: str) -> str:
-    """Let a delivery wait for an endpoint of the partner's that is gone; its id."""
-    endpoint, ref = f"ep_{slug}", parse_ref(opened.keys[f"ref {slug}"])
+def owe(opened: House, slug: str, endpoint: str) -> str:
+    """Let a delivery be parked for an endpoint of the partner's that is gone; its id."""
+    ref = parse_ref(opened.keys[f"ref {slug}"])
     assert ref is not None
     row = DeliveryRow(
         endpoint=endpoint,
