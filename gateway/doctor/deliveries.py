@@ -29,8 +29,6 @@ def judge(seen: DeliveriesSeen) -> Iterator[Finding]:
         yield DELIVERIES.ok(f"deliveries and their newest entries agree{rest}")
         return
     for words in seen.disagreements[:_SHOWN]:
-        yield DELIVERIES.fault(
-            words, "report this as our bug; `gateway deliveries show` tells of one delivery"
-        )
+        yield DELIVERIES.fault(words, "report this as our bug; see `gateway deliveries show`")
     if len(seen.disagreements) > _SHOWN:
         yield DELIVERIES.fault(f"and {len(seen.disagreements) - _SHOWN} more like these", "as above")
