@@ -16,9 +16,11 @@ DELIVERY = f"dlv_gone_{'a' * 52}"
 @pytest.fixture
 async def owing(desk: Desk) -> Desk:
     """A desk whose partner has a parked delivery, and a range of an endpoint that is gone."""
+    ref = parse_ref(REF)
+    assert ref is not None
     made = DeliveryRow(
         endpoint="ep_gone",
-        ref=parse_ref(REF),
+        ref=ref,
         partner="acme",
         source="/house",
         event_id="A-1",
