@@ -27,7 +27,7 @@ from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.registry_look import examine_registry
 from gateway.broker.embedded_inspection import look_embedded
 from gateway.broker.port import BrokerError
-from gateway.doctor import broker, database, disk, folder, network, registry, tls
+from gateway.doctor import broker, database, deliveries, disk, folder, network, registry, tls
 from gateway.doctor import clock as clocks
 from gateway.doctor.finding import Area, Finding
 from gateway.errors import GatewayError, MasterKeyError, SettingsError
@@ -278,6 +278,8 @@ def _judge_inside(settings: Settings, inside: Inside | None) -> Iterable[Finding
     if inside is None:
         return
     yield database.judge_revision(inside.revision)
+    if inside.deliveries is not None:
+        yield from deliveries.judge(inside.deliveries)
     if inside.postgres is not None:
         yield from database.judge_postgres(inside.postgres)
     if inside.origin is not None and inside.origin != settings.origin:

@@ -131,7 +131,7 @@ GATES: Final[Sequence[Gate]] = (
     ),
     *_both(
         "POST /v1/deliveries/{id}/retry",
-        "PO",
+        "P",
         deliveries.retry_delivery,
         "manage",
         deliveries.CHANGE_OFFERED,
@@ -139,18 +139,16 @@ GATES: Final[Sequence[Gate]] = (
     ),
     *_both(
         "POST /v1/deliveries/{id}/cancel",
-        "PO",
+        "P",
         deliveries.cancel_delivery,
         "manage",
         deliveries.CHANGE_OFFERED,
         OPERATOR,
     ),
-    *_both("GET /v1/replays", "PO", replays.list_replays, "audit", pages.OFFERED, OPERATOR),
-    *_both("POST /v1/replays", "PO", replays.create_replay, "manage", replays.CREATE_OFFERED, OPERATOR),
-    *_both("GET /v1/replays/{id}", "PO", replays.show_replay, "audit", NONE, OPERATOR),
-    *_both(
-        "DELETE /v1/replays/{id}", "PO", replays.cancel_replay, "manage", replays.CANCEL_OFFERED, OPERATOR
-    ),
+    *_both("GET /v1/replays", "P", replays.list_replays, "audit", pages.OFFERED, OPERATOR),
+    *_both("POST /v1/replays", "P", replays.create_replay, "manage", replays.CREATE_OFFERED, OPERATOR),
+    *_both("GET /v1/replays/{id}", "P", replays.show_replay, "audit", NONE, OPERATOR),
+    *_both("DELETE /v1/replays/{id}", "P", replays.cancel_replay, "manage", replays.CANCEL_OFFERED, OPERATOR),
     *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
     *_both("GET /v1/history/{ref}/content", "PA", content.show_content, "audit"),

@@ -97,7 +97,7 @@ async def furnish(opened: House, terms: str = "") -> None:
             cursor = (await client.get("/v1/stream")).json()["cursor"]
             for name in ("main", f"of-{slug}"):
                 await client.put(f"/v1/stream/consumers/{name}", json={"cursor": cursor})
-        opened.keys[f"delivery {slug}"] = owe(opened, slug)
+        opened.keys[f"delivery {slug}"] = owe(opened, slug, f"ep_{slug}")
     async with opened.client("team") as client:
         for slug in ("acme", "globex"):
             cursor = (await client.get(f"/v1/partners/{slug}/stream")).json()["cursor"]
@@ -105,9 +105,9 @@ async def furnish(opened: House, terms: str = "") -> None:
             await client.put(path, json={"cursor": cursor})
 
 
-def owe(opened: House, slug: str) -> str:
-    """Let a delivery wait for an endpoint of the partner's that is gone; its id."""
-    endpoint, ref = f"ep_{slug}", parse_ref(opened.keys[f"ref {slug}"])
+def owe(opened: House, slug: str, endpoint: str) -> str:
+    """Let a delivery be parked for an endpoint of the partner's that is gone; its id."""
+    ref = parse_ref(opened.keys[f"ref {slug}"])
     assert ref is not None
     row = DeliveryRow(
         endpoint=endpoint,
