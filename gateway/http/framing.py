@@ -46,6 +46,14 @@ _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits: idle connections share it."""
 
 
+_OF_ANSWERS: Final = frozenset({"type", "method", "scheme", "http_version"})
+"""What of a request is asked for while its answer goes on."""
+
+
+_UNHEARD: Final = asyncio.Event()
+"""In place of the event of each request that wakes who reads its body, where nobody does any more."""
+
+
 class _FramingError(Exception):
     """Ends the parsing of a connection; never leaves this module."""
 
@@ -244,6 +252,23 @@ class StrictProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
         elif idle >= RESTING_SECONDS:
             self.parser, self._is_resting = None, True  # type: ignore[assignment]  # made anew with the next
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody is at the other end any more, or will not be soon."""
+        return self.transport.is_closing()
+
+    def settle(self) -> None:
+        """Let go of what the request was made of, once nobody asks for it: its answer goes on for hours."""
+        if self._begun != self._ended or self.pipeline:
+            return
+        self.headers.clear()
+        self.url = b""
+        self.cycle.message_event = _UNHEARD
+        kept = {name: text for name, text in self.scope.items() if name in _OF_ANSWERS}
+        self.scope.clear()  # type: ignore[attr-defined]  # a dictionary, whatever it is declared to be
+        self.scope.update(kept)  # type: ignore[typeddict-item]  # as above
+        self.parser, self._is_resting = None, True  # type: ignore[assignment]  # as in `rest`
 
     def hang_up(self) -> None:
         """End the connection at once: what was written and is not taken by the peer is dropped."""

@@ -58,7 +58,6 @@ LATER: Final[Mapping[str, str]] = {
     "endpoint_invalid": "endpoints are declared by contracts alone, whose faults are contract_invalid",
     "endpoint_verification_failed": "endpoints are not verified yet",
     "held": "nothing can be held back yet",
-    "not_acceptable": "no route chooses by Accept",
 }
 """Codes that no request of this file is answered with, and why."""
 
