@@ -111,11 +111,12 @@ class EventStream(Response):
             self._line = scope.get(LINE)
             if self._line is not None:
                 self._line.on_lost = self._lost
-                self._line.settle()
                 self._is_over = self._line.is_lost
             headers, self.raw_headers = self.raw_headers, []
             await self._write(send, {"type": "http.response.start", "status": 200, "headers": headers})
             headers.clear()
+            if self._line is not None:
+                self._line.settle()
             await self._run(send)
             await self._write(send, {"type": "http.response.body", "body": b""})
         finally:
