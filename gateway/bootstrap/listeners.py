@@ -11,6 +11,7 @@ from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
+from gateway.bootstrap.open_files import most_streams
 from gateway.bootstrap.parts import Parts
 from gateway.egress.tails import Tails
 from gateway.errors import AwayError, StoreDamagedError
@@ -18,6 +19,7 @@ from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
 from gateway.http.server import Server
+from gateway.http.turns import Turns
 from gateway.logs import logger
 from gateway.metrics import Metrics
 from gateway.settings import Listen
@@ -66,6 +68,7 @@ def make_doors(
         looks=Looks(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         repeats=Repeats(parts.ground.database, entropy),
         paces=Paces(parts.ground.clock),
+        stream_turns=Turns(most_streams()),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         proxies=Proxies(

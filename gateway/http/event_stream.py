@@ -62,7 +62,7 @@ class Terms:
         if made is None:
             at = format_instant(one.at).encode()
             made = b"id: %b\nrecorded_at: %b\ndata: %b\n\n" % (self.cursor(one.places), at, one.body)
-            one.kept[self.bound] = made
+            one.keep(self.bound, made)
         return made
 
 

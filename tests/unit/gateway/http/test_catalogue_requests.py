@@ -194,6 +194,11 @@ async def expired(house: House) -> httpx.Response:
     return await asks("GET", "/v1/me", "short")(later)
 
 
+async def unacceptable(house: House) -> httpx.Response:
+    async with house.client("acme") as client:
+        return await client.get("/v1/stream", headers={"Accept": "text/html"})
+
+
 async def at_what_is_gone(house: House) -> httpx.Response:
     bound = ("stream/2", "acme", "outbound", "")
     cursor = seal_cursor(house.doors.values.cursor_key, bound, ("another-topic", 0, 5))
@@ -296,6 +301,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "partner_suspended": asks("POST", "/v1/events/order.placed", "bolt", json=order()),
     "source_address_denied": asks("GET", "/v1/me", "far"),
     "not_found": asks("GET", "/v1/partners/globex/history"),
+    "not_acceptable": unacceptable,
     "method_not_allowed": asks("PATCH", "/v1/events", json=order()),
     "event_conflict": conflicting,
     "state_conflict": asks("POST", "/v1/partners/shut/credentials", "operator", json={"role": "partner"}),
