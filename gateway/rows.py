@@ -130,22 +130,6 @@ class BacklogRow(SQLModel, table=True):
     began_at: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
-class EndpointHourRow(SQLModel, table=True):
-    """Attempts of an endpoint in an hour (hours since 1970-01-01 UTC), by outcome and time; the relay adds.
-
-    `within_ms`: the smallest of a few bounds that the attempt kept.
-    """
-
-    __tablename__ = "gateway_endpoint_hour"
-    __table_args__ = (Index("ix_gateway_endpoint_hour_hour", "hour"),)
-
-    endpoint: str = Field(primary_key=True)
-    hour: int = Field(primary_key=True)
-    outcome: str = Field(primary_key=True)
-    within_ms: int = Field(primary_key=True)
-    count: int = Field(sa_type=BigInteger)
-
-
 class PositionRow(SQLModel, table=True):
     """How far a role has read a partition; the lease's owner writes. `finished`: a JSON list of offsets."""
 

@@ -120,7 +120,6 @@ class Relay:
             parts.chance,
             disable_after_ms=terms.disable_after_ms,
             posted=lambda: parts.step("outbound.2.posted"),
-            keys=lambda: parts.catalog.current.directory,
         )
         self._courier = Courier(
             parts.database,

@@ -1,4 +1,4 @@
-"""Tables `gateway_*` that deliveries leave behind: excerpts of answers, breakers, replays.
+"""Tables `gateway_*` that deliveries leave behind: excerpts, breakers, replays, counts of attempts.
 
 Rows only, as in `gateway.rows`, which has the tables that others write or read too.
 """
@@ -79,3 +79,19 @@ class ReplayRangeRow(SQLModel, table=True):
     cancelled: int = Field(sa_type=BigInteger)
     passed: int = Field(sa_type=BigInteger)
     lost: int = Field(sa_type=BigInteger)
+
+
+class EndpointHourRow(SQLModel, table=True):
+    """Attempts of an endpoint in an hour (hours since 1970-01-01 UTC), by outcome and time; the relay adds.
+
+    `within_ms`: the smallest of a few bounds that the attempt kept.
+    """
+
+    __tablename__ = "gateway_endpoint_hour"
+    __table_args__ = (Index("ix_gateway_endpoint_hour_hour", "hour"),)
+
+    endpoint: str = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    within_ms: int = Field(primary_key=True)
+    count: int = Field(sa_type=BigInteger)

@@ -16,7 +16,14 @@ from gateway.rows import AcknowledgementRow
 from tests.acknowledging import pem_of, statement
 from tests.builders import CONTRACTS, House, open_house
 from tests.signing import private_key
-from tests.unit.gateway.http.test_deliveries import ENDPOINTS, delivery, endpoint, keep, tried, voice
+from tests.unit.gateway.http.test_deliveries_over_http import (
+    ENDPOINTS,
+    delivery,
+    endpoint,
+    keep,
+    tried,
+    voice,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
