@@ -90,6 +90,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     order = {"order_id": f"L-{number}", "qty": 1}
                     sent = await client.post("/v1/events/order.placed", json=order)
                     await client.get(f"{sent.headers['location']}/proof?wait=10")
+                    hook = await client.post("/v1/endpoints", json={"url": f"https://{slug}.example/in"})
+                opened.keys[f"endpoint {slug}"] = hook.json()["id"]
+                await client.post(f"{hook.headers['location']}/secrets", json={})
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:
@@ -105,7 +108,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
     async with house.client(one.by) as client:
-        path = one.path.replace("{id}", house.keys.get(f"import {one.slug}", ""))
+        thing = "endpoint" if "endpoints" in one.path else "import"
+        path = one.path.replace("{id}", house.keys.get(f"{thing} {one.slug}", ""))
         return await client.get(path, params={"limit": 1, **dict(one.named), **more})
 
 
