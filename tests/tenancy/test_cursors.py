@@ -100,6 +100,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     opened.keys[f"ref {slug}"] = sent.json()["ref"]
                     owe(opened, slug, f"ep_{slug}{number}")
                     await client.post("/v1/replays", json={"since": "1h"})
+                    hook = await client.post("/v1/endpoints", json={"url": f"https://{slug}.example/in"})
+                opened.keys[f"endpoint {slug}"] = hook.json()["id"]
+                await client.post(f"{hook.headers['location']}/secrets", json={})
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:
@@ -115,7 +118,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
     async with house.client(one.by) as client:
-        path = one.path.replace("{id}", house.keys.get(f"import {one.slug}", ""))
+        thing = "endpoint" if "endpoints" in one.path else "import"
+        path = one.path.replace("{id}", house.keys.get(f"{thing} {one.slug}", ""))
         return await client.get(path, params={"limit": 1, **dict(one.named), **more})
 
 
