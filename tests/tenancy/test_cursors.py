@@ -41,7 +41,7 @@ OTHER_WORDS: Final = {("deliveries", "state"): "parked"}
 TWO_LISTS: Final = frozenset({"listImports"})
 """A partner sees what it sent; our side what it sent itself, too."""
 
-NO_FILTERS: Final = frozenset({"cursor", "from", "limit", "wait"})
+NO_FILTERS: Final = frozenset({"consumer", "cursor", "from", "limit", "wait"})
 CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
 
 
