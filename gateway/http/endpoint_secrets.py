@@ -36,9 +36,9 @@ _SECRET_ID: Final = Parameter(
 )
 async def list_secrets(call: Call) -> Response:
     """The signing secrets of an endpoint; never their values."""
-    slug, wanted, now = call.partner.slug, call.part("id"), call.doors.clock()
+    owner, wanted, now = call.endpoints_owner, call.part("id"), call.doors.clock()
 
-    known = await call.doors.database.read(lambda session: store.endpoints(session, slug))
+    known = await call.doors.database.read(lambda session: store.endpoints(session, owner))
     found = next((one for one in known if one.id == wanted), None)
     if found is None:
         raise not_found()
@@ -47,7 +47,7 @@ async def list_secrets(call: Call) -> Response:
         found.secrets,
         key=lambda one: one.id,
         item=lambda one: secret_item(one, now),
-        bound=("secrets", slug, wanted),
+        bound=("secrets", owner, wanted),
     )
 
 
