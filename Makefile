@@ -12,6 +12,9 @@ UV ?= uv
 WORKERS ?= 3
 ARGS ?=
 
+# Programs that are started keep what they compile: else each compiles all of our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 PACKAGES := gateway partners schemas audit
 CODE := $(PACKAGES) tests examples $(wildcard bench)

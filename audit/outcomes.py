@@ -23,7 +23,8 @@ MOST_PENDING = 5_000
 """Evidence of one log on its way that is read; where there is more, nothing is said for certain."""
 
 ABOUT_DELIVERIES = (Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED, Kind.RETRIED, Kind.ACKNOWLEDGED)
-_FATES = (Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED)
+_FATES = (Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED, Kind.RETRIED)
+_WORDS = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled", Kind.RETRIED: "retried"}
 _FEW_REFS = 500
 
 
@@ -39,15 +40,21 @@ class Told:
 class Fate:
     """What evidence says of one event and one endpoint.
 
-    `last`: the newest outcome of an attempt, or `parked`, or `cancelled`. `attempts`: how many are told.
+    `last`: the newest outcome of an attempt, or `parked`, `cancelled` or `retried` (somebody asked for it).
+    `at`: when that was; `words`: what else was so within the same millisecond, in which a log has no order.
+    `attempts`: how many are told.
     """
 
     last: str
+    words: frozenset[str] = frozenset()
+    at: int = 0
     attempts: int = 0
     was_delivered: bool = False
     was_parked: bool = False
     was_cancelled: bool = False
 
+
+_UNKNOWN = Fate("")
 
 Pair = tuple[str, bytes]
 """An endpoint and a ref."""
@@ -86,24 +93,20 @@ def fates(session: Session, log: str, refs: Collection[bytes]) -> Mapping[Pair, 
         return None
     found: dict[Pair, Fate] = {}
     wanted, kinds = set(refs), [kind.value for kind in _FATES]
-    columns = (col(EntryRow.ref), col(EntryRow.endpoint), col(EntryRow.kind), col(EntryRow.code))
+    columns = [col(getattr(EntryRow, name)) for name in ("ref", "endpoint", "kind", "code", "at")]
     for some in _parts(sorted(wanted)):
         query = (
             select(*columns)
             .where(col(EntryRow.log) == log, col(EntryRow.ref).in_(some), col(EntryRow.kind).in_(kinds))
             .order_by(col(EntryRow.epoch), col(EntryRow.index))
         )
-        for ref, endpoint, kind, code in session.execute(query):
-            _add(found, (endpoint, ref), Kind(kind), code)
+        for ref, endpoint, kind, code, at in session.execute(query):
+            _add(found, (endpoint, ref), Kind(kind), code, at)
     for each in waiting:
         evidence = each.evidence
         if evidence.kind in _FATES and evidence.ref in wanted:
-            _add(
-                found,
-                (evidence.text("endpoint") or "", evidence.ref or b""),
-                evidence.kind,
-                evidence.text("outcome"),
-            )
+            pair = (evidence.text("endpoint") or "", evidence.ref or b"")
+            _add(found, pair, evidence.kind, evidence.text("outcome"), evidence.at)
     return found
 
 
@@ -147,8 +150,16 @@ def newest(
     return tuple(found), (at, first)
 
 
-def all_fates(session: Session, log: str, *, most: int) -> Mapping[Pair, Fate] | None:
-    """The fates of all deliveries of a log's newest `most` entries; None: as `fates`.
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The fates of all deliveries that a log's newest entries tell of. `is_whole`: these are all entries."""
+
+    fates: Mapping[Pair, Fate]
+    is_whole: bool
+
+
+def census(session: Session, log: str, *, most: int) -> Census | None:
+    """The fates of all deliveries in a log's newest `most` entries; None: they cannot be told now.
 
     For a checker: memory grows with what it reads.
     """
@@ -156,27 +167,35 @@ def all_fates(session: Session, log: str, *, most: int) -> Mapping[Pair, Fate] |
     if len(waiting) >= MOST_PENDING:
         return None
     place = (col(EntryRow.epoch), col(EntryRow.index))
-    columns = (*place, col(EntryRow.ref), col(EntryRow.endpoint), col(EntryRow.kind), col(EntryRow.code))
+    mine = col(EntryRow.log) == log
+    top = select(*place).where(mine).order_by(place[0].desc(), place[1].desc()).limit(1)
+    last = session.execute(top).first()
+    epoch, end = (1, 0) if last is None else (int(last[0]), int(last[1]) + 1)
+    first = max(0, end - most)
+    columns = [col(getattr(EntryRow, name)) for name in ("ref", "endpoint", "kind", "code", "at")]
+    kinds = [kind.value for kind in _FATES]
     query = select(*columns).where(
-        col(EntryRow.log) == log, col(EntryRow.kind).in_([kind.value for kind in _FATES])
+        mine, place[0] == epoch, place[1] >= first, place[1] < end, col(EntryRow.kind).in_(kinds)
     )
-    rows = list(session.execute(query.order_by(place[0].desc(), place[1].desc()).limit(most)))
     found: dict[Pair, Fate] = {}
-    for _, _, ref, endpoint, kind, code in reversed(rows):
-        _add(found, (endpoint, ref), Kind(kind), code)
+    for ref, endpoint, kind, code, at in session.execute(query.order_by(place[1])):
+        _add(found, (endpoint, ref), Kind(kind), code, at)
     for each in waiting:
         evidence = each.evidence
         if evidence.kind in _FATES and evidence.ref is not None:
             pair = (evidence.text("endpoint") or "", evidence.ref)
-            _add(found, pair, evidence.kind, evidence.text("outcome"))
-    return found
+            _add(found, pair, evidence.kind, evidence.text("outcome"), evidence.at)
+    return Census(found, epoch == 1 and first == 0)
 
 
-def _add(found: dict[Pair, Fate], pair: Pair, kind: Kind, code: str | None) -> None:
-    before = found.get(pair, Fate(""))
-    last = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled"}.get(kind, code or "")
+def _add(found: dict[Pair, Fate], pair: Pair, kind: Kind, code: str | None, at: int) -> None:
+    before = found.get(pair, _UNKNOWN)
+    last = _WORDS.get(kind, code or "")
+    words = before.words | {last} if at == before.at else frozenset({last})
     found[pair] = Fate(
         last,
+        words,
+        at,
         before.attempts + (kind is Kind.ATTEMPTED),
         before.was_delivered or last == "delivered",
         before.was_parked or last == "parked",

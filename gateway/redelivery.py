@@ -90,12 +90,12 @@ def cancel_replay(
         NotFoundError: the partner has no such replay.
         CallerError: `state_conflict`: it is done.
     """
-    found = replay_store.find(session, replay_id)
-    if found is None or found.wish.partner != partner.slug:
+    found = replay_store.find(session, replay_id, partner.slug)
+    if found is None:
         raise NotFoundError("there is no such replay")
     if replay_store.cancel(session, replay_id, now=now) and not found.wish.dry_run:
         scribe.replay(session, partner.log, _members(found, "cancelled"), by, now=now)
-    ended = replay_store.find(session, replay_id)
+    ended = replay_store.find(session, replay_id, partner.slug)
     if ended is None or ended.state == "done":
         raise CallerError("state_conflict", "The replay has ended already: it is done.")
     return ended

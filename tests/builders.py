@@ -24,7 +24,7 @@ from gateway.metrics import Metrics
 from gateway.status import Status
 from partners.credential import Credential, Role, Scope
 from partners.issuing import WantedCredential
-from tests.world import OPERATOR, World, running
+from tests.world import OPERATOR, Flags, World, running
 
 ORIGIN = "http://127.0.0.1:8080"
 
@@ -118,10 +118,16 @@ def make_doors(world: World, **values: Any) -> Doors:
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, *, broker: Broker | None = None, partners: tuple[str, ...] = ("acme",), **values: int
+    folder: Path,
+    *,
+    broker: Broker | None = None,
+    partners: tuple[str, ...] = ("acme",),
+    flags: Flags | None = None,
+    url: str | None = None,
+    **values: int,
 ) -> AsyncIterator[House]:
     """A running gateway with partners, and the keys `operator`, `team`, and for each partner its slug's."""
-    async with running(folder, broker=broker) as world:
+    async with running(folder, broker=broker, flags=flags, url=url) as world:
         for slug in partners:
             await world.apply(CONTRACTS.replace("{slug}", slug), slug=slug)
         house = House(world, make_doors(world, **values))

@@ -12,9 +12,10 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from audit.bulk import insert_new_rows
 from gateway.administration.evidence import Acknowledged, Author, Scribe
 from gateway.database import Database
-from gateway.errors import CallerError
+from gateway.errors import CallerError, StoreError
 from gateway.event import Direction
 from gateway.rows import ConsumerRow
 from partners.partner import Partner
@@ -104,15 +105,19 @@ class Consumers:
         self, session: Session, partner: Partner, key: ConsumerKey, word: Word, by: Author
     ) -> Consumer:
         now = self.clock()
-        row = session.get(ConsumerRow, key, with_for_update=True)
-        before = {} if row is None or row.topic_id != word.topic_id else _offsets(row)
+        row = _locked(session, key)
+        if row is None:
+            _verify_room(session, key)
+            # Not alone, perhaps: whoever comes first makes it, and the others wait for it here.
+            insert_new_rows(session, ConsumerRow, [_new_row(key, now)])
+            row = _locked(session, key)
+        if row is None:
+            raise StoreError("store_unavailable", "the consumer was forgotten meanwhile")
+        before = _offsets(row) if row.topic_id == word.topic_id else {}
         after = word.offsets
         if not word.rewind and any(after.get(number, 0) < offset for number, offset in before.items()):
             text = f"The consumer {key[3]} has acknowledged more than that."
             raise CallerError("precondition_failed", text, hint="Say rewind=true if it wants events again.")
-        if row is None:
-            _verify_room(session, key)
-            row = _new_row(key, now)
         ranges = tuple(
             (number, before.get(number, 0), after.get(number, 0))
             for number in sorted({*before, *after})
@@ -143,20 +148,24 @@ def _verify_room(session: Session, key: ConsumerKey) -> None:
         raise CallerError("limit_reached", text)
 
 
-def _new_row(key: ConsumerKey, now: int) -> ConsumerRow:
+def _locked(session: Session, key: ConsumerKey) -> ConsumerRow | None:
+    return session.get(ConsumerRow, key, with_for_update=True)
+
+
+def _new_row(key: ConsumerKey, now: int) -> Mapping[str, object]:
     partner, side, direction, name = key
-    return ConsumerRow(
-        partner=partner,
-        side=side,
-        direction=direction,
-        name=name,
-        types="",
-        topic_id="",
-        offsets="{}",
-        credential="",
-        created_at=now,
-        updated_at=now,
-    )
+    return {
+        "partner": partner,
+        "side": side,
+        "direction": direction,
+        "name": name,
+        "types": "",
+        "topic_id": "",
+        "offsets": "{}",
+        "credential": "",
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def _consumer(row: ConsumerRow | None) -> Consumer | None:

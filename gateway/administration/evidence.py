@@ -242,6 +242,22 @@ class Scribe:
             }
             self._submit(session, Kind.STREAM_ACKNOWLEDGED, members, partner.log, now)
 
+    def receiver(
+        self, session: Session, partner: Partner, pair: tuple[str, bytes], said: tuple[str, str], *, now: int
+    ) -> None:
+        """A receiver says by its signature that it has a delivery. `pair`: endpoint and ref.
+
+        `said`: the credential with its key, and its signed statement.
+        """
+        members = {
+            "partner": partner.slug,
+            "ref": format_ref(pair[1]),
+            "endpoint": pair[0],
+            "key": said[0],
+            "token": said[1],
+        }
+        self._submit(session, Kind.ACKNOWLEDGED, members, partner.log, now)
+
     def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
         """One of our signing keys was made or retired."""
         members = {

@@ -14,6 +14,7 @@ from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
+from gateway.bootstrap.open_files import most_streams
 from gateway.bootstrap.parts import Parts, address_policy
 from gateway.egress.posting import Chance
 from gateway.egress.probing import Challenges, Prober
@@ -22,9 +23,10 @@ from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
-from gateway.http.probing import Probing, Turns
+from gateway.http.probing import ProbeTurns, Probing
 from gateway.http.server import Server
 from gateway.http.shedding import Shed
+from gateway.http.turns import Turns
 from gateway.logs import logger
 from gateway.metrics import Metrics
 from gateway.settings import Listen
@@ -75,6 +77,7 @@ def make_doors(
         looks=Looks(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         repeats=Repeats(parts.ground.database, entropy),
         paces=Paces(parts.ground.clock),
+        stream_turns=Turns(most_streams()),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         probing=make_probing(parts, pepper),
@@ -95,7 +98,7 @@ def make_probing(parts: Parts, pepper: bytes) -> Probing:
         policy=address_policy(ground.settings),
         prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.webhook.sign),
         challenges=Challenges(sha256(b"gateway/challenge/v1\x00" + pepper).digest()),
-        turns=Turns(ground.clock),
+        turns=ProbeTurns(ground.clock),
     )
 
 

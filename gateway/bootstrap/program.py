@@ -34,6 +34,7 @@ from gateway.bootstrap.ground import (
 )
 from gateway.bootstrap.listeners import make_certificates, make_doors, make_servers
 from gateway.bootstrap.offered import verify_offered
+from gateway.bootstrap.open_files import raise_limit
 from gateway.bootstrap.parts import Parts, Step, make_guard, wire
 from gateway.bootstrap.posting import Postings
 from gateway.bootstrap.workers import Seat, Workers
@@ -158,6 +159,7 @@ def _begin(settings: Settings, now: Callable[[], int]) -> None:
     for name in ("alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_SECONDS)
+    raise_limit()
     keep_private()
 
 

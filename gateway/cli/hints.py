@@ -43,6 +43,8 @@ def hint_for(code: str, hint: str, path: str) -> str:
     partner = parts[1] if len(parts) > 1 and parts[0] == "partners" else None
     if code == "scope_missing" and partner is None and hint:
         return _NAME_THE_PARTNER.get(parts[0] if parts else "", "Name the partner: --partner NAME")
+    if code == "precondition_failed" and "consumers" in parts:
+        return "Another reader under this name is further on: give each a name of its own."
     if code == "event_invalid":
         shown = re.search(r"/types/([^/ ]+)/sample", hint)
         if shown is not None:

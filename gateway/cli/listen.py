@@ -1,6 +1,7 @@
 """Receive on a laptop: the stream, posted to a local program as an endpoint would get it, signed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,7 +16,7 @@ from gateway.cli.forwarding import PAUSES, Forwarder, Tried, read_target, webhoo
 from gateway.cli.output import clean
 from gateway.cli.stream import Direction, Start, Types, Whose, read_event
 from gateway.event import EventKey
-from gateway.standard_webhooks import format_secret, parse_secret
+from gateway.standard_webhooks import WebhookSecretError, format_secret, parse_secret
 
 _SECRET_BYTES: Final = 32
 
@@ -30,12 +31,12 @@ class Way:
     start: Start = None
     types: Types = None
     direction: Direction = None
-    secret: Annotated[
-        str | None,
+    secret_file: Annotated[
+        Path | None,
         typer.Option(
-            "--secret",
-            metavar="WHSEC",
-            help="Sign with this, instead of one made for the session.",
+            "--secret-file",
+            metavar="FILE",
+            help="Sign with the secret in it (whsec_...), instead of one made for the session.",
             show_default=False,
         ),
     ] = None
@@ -53,14 +54,14 @@ def listen(call: Invocation, partner: Whose = None, *, way: Way) -> Exit | None:
     Such as: gateway listen --forward localhost:3000/hook
     """
     url = read_target(way.forward, any_host=way.any_host)
-    secret = entropy(_SECRET_BYTES) if way.secret is None else parse_secret(way.secret)
+    secret = entropy(_SECRET_BYTES) if way.secret_file is None else _read_secret(way.secret_file)
     around = call.around
     with (
         call.client() as client,
         Forwarder(url, secret, clock, around.ticks, around.pause, around.transport) as forwarder,
     ):
         of = partner or _own(client)
-        _announce(call, url, secret, is_ours=way.secret is None)
+        _announce(call, url, secret, is_ours=way.secret_file is None)
         path = under(partner, "stream")
         params = {"types": way.types, "direction": way.direction, "from": way.start or "now"}
         inbound = partner is not None and way.direction != "outbound"
@@ -83,6 +84,21 @@ def _own(client: Client) -> str:
     if not isinstance(partner, dict):
         raise UsageError("operators and teams name whose events: gateway listen PARTNER --forward URL")
     return str(partner["slug"])
+
+
+def _read_secret(path: Path) -> bytes:
+    """The last word of a file: alone, or as `gateway apply` writes it.
+
+    Raises:
+        UsageError: there is no such file, or no secret in it.
+    """
+    try:
+        words = path.read_text().split()
+        return parse_secret(words[-1] if words else "")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read") from error
+    except WebhookSecretError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _announce(call: Invocation, url: str, secret: bytes, *, is_ours: bool) -> None:

@@ -3,66 +3,53 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Final, Protocol
 
 import typer
 
-from gateway.cli import (
-    account,
-    configuration,
-    contract,
-    contracts,
-    credentials,
-    database,
-    deliveries,
-    doctor,
-    endpoints,
-    history,
-    imports,
-    listen,
-    partners,
-    replays,
-    run,
-    schemas,
-    send,
-    status,
-    stream,
-    types,
-    verify,
-    webhook,
-)
 from gateway.cli.command import Surroundings
 from gateway.cli.errors import UnwritableError
 from gateway.cli.exits import Exit
+from gateway.cli.loading import loading
 from gateway.cli.output import outlet
 from gateway.settings import environment
 from gateway.version import VERSION
 
-_GROUPS = (
-    run,
-    database,
-    doctor,
-    configuration,
-    contract,
-    contracts,
-    partners,
-    credentials,
-    endpoints,
-    types,
-    schemas,
-    send,
-    imports,
-    stream,
-    listen,
-    history,
-    deliveries,
-    replays,
-    verify,
-    webhook,
-    status,
-    account,
-)
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "run": ("up", "init", "serve", "relay", "sequence", "demo"),
+    "database": ("migrate",),
+    "doctor": ("doctor",),
+    "configuration": ("config",),
+    "contract": ("contract",),
+    "contracts": ("plan", "diff", "apply"),
+    "partners": ("partners",),
+    "credentials": ("credentials",),
+    "endpoints": ("endpoints",),
+    "types": ("types",),
+    "schemas": ("schemas",),
+    "send": ("send",),
+    "imports": ("import", "imports"),
+    "stream": ("stream",),
+    "listen": ("listen",),
+    "history": ("history",),
+    "deliveries": ("deliveries",),
+    "replays": ("replays",),
+    "verify": ("verify",),
+    "webhook": ("webhook",),
+    "status": ("status",),
+    "account": ("login", "logout", "me"),
+}
+"""Modules of this package, and the commands that each adds. Only what a command line needs is loaded."""
+
+
+class _Group(Protocol):
+    """A module of commands."""
+
+    def register(self, app: typer.Typer) -> None:
+        """Add its commands."""
+        ...
 
 
 def _tell_version(context: typer.Context, is_asked: bool) -> None:  # noqa: FBT001 - as typer calls it
@@ -72,8 +59,8 @@ def _tell_version(context: typer.Context, is_asked: bool) -> None:  # noqa: FBT0
         raise typer.Exit
 
 
-def make_app() -> typer.Typer:
-    """The tree of commands, nothing run yet."""
+def make_app(first: str = "") -> typer.Typer:
+    """The tree of commands, nothing run yet. `first`: the command that is asked for, where it is known."""
     app = typer.Typer(
         name="gateway",
         no_args_is_help=True,
@@ -82,7 +69,9 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback()(_program)
-    for group in _GROUPS:
+    wanted = [name for name, commands in _GROUPS.items() if first in commands]
+    for name in wanted or _GROUPS:
+        group: _Group = import_module(f"gateway.cli.{name}")
         group.register(app)
     return app
 
@@ -100,7 +89,9 @@ def _program(
 def invoke(arguments: Sequence[str], around: Surroundings) -> int:
     """Run one command line; returns the exit code."""
     try:
-        make_app()(args=list(arguments), prog_name="gateway", obj=around)
+        with loading():
+            app = make_app(arguments[0] if arguments else "")
+        app(args=list(arguments), prog_name="gateway", obj=around)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(Exit.FAULT)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ import typer
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
+from gateway.cli.loading import loading
 from gateway.settings import Settings
 from gateway.settings_sources import Loaded, load
 
@@ -76,8 +77,9 @@ def up(
     start: Start,
 ) -> Exit | None:
     """Run everything in this one process; the first start makes what is missing."""
-    from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
-    from gateway.contract_folder import find_contracts  # noqa: PLC0415 - as above
+    with loading():
+        from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
+        from gateway.contract_folder import find_contracts  # noqa: PLC0415 - as above
 
     flags = _up_flags(folder, start)
     loaded = read_settings(call, config, flags)
@@ -98,7 +100,8 @@ def up(
 
 def init(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
     """Set up once: tables, master key, signing keys, operator key."""
-    from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
+    with loading():
+        from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
 
     program.init(read_settings(call, config, _folder_flags(folder)).settings, _announcer(call))
     return None
@@ -189,7 +192,8 @@ def _announcer(call: Invocation) -> Callable[[str], None]:
 def _role(
     call: Invocation, name: "RoleName", config: Path | None, folder: str, workers: int = 1
 ) -> Exit | None:
-    from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
+    with loading():
+        from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
 
     settings = read_settings(call, config, _folder_flags(folder)).settings
     options = program.Options(mode="role", roles=(name,), announce=_announcer(call))

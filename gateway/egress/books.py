@@ -19,6 +19,7 @@ from gateway.egress.lane import Lane
 from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Passed, Reading, Routed, delivery_of
 from gateway.egress.recall import Recall, Recalled, room_of
+from gateway.egress.slowing import pause_asked
 from gateway.egress.tidings import Tidings
 from gateway.egress.traces import excerpt_of
 from gateway.egress.wording import Place, Voice
@@ -61,10 +62,13 @@ class Books:
         delivery, decision = attempt.delivery, attempt.decision
         lane = self.lanes[delivery.endpoint]
         before, was = lane.endpoint, lane.breaker
-        lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url)
+        pause_ms = pause_asked(attempt.answer, now=now)
+        lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url, pause_ms=pause_ms)
         self.outbox.tell(self._tidings.attempted(before, was, lane.breaker, attempt, now))
         voice = self._voices[delivery.partner]
         self.outbox.add(voice.attempted(attempt))
+        if attempt.acknowledgement is not None:
+            self.outbox.add(voice.acknowledged(attempt, attempt.acknowledgement, now))
         if (excerpt := excerpt_of(attempt)) is not None:
             self.outbox.keep_excerpt(excerpt)
         after = replace(delivery, attempts=attempt.number)

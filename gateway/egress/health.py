@@ -16,8 +16,9 @@ from sqlmodel import Session, col
 
 from gateway.database import Database
 from gateway.egress.delivery import Attempt, Delivered, Held, Parked, RetryAt
+from gateway.egress.rows import EndpointHourRow
 from gateway.errors import AwayError
-from gateway.rows import BacklogRow, DeliveryRow, EndpointHourRow
+from gateway.rows import BacklogRow, DeliveryRow
 from gateway.waits import rest
 from partners import store
 from partners.endpoint import Endpoint

@@ -191,6 +191,7 @@ class Lane:
         queue[at] = replace(queue[at], due_at=min(queue[at].due_at, now))
         if self.breaker.is_open:
             self.breaker = replace(self.breaker, probe_at=min(self.breaker.probe_at, now))
+        self.slowing = replace(self.slowing, until=min(self.slowing.until, now))
         self._schedule_all()
         return True
 

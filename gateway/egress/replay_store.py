@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from sqlalchemy import exists, func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from gateway.egress.replay import OPEN, Counts, Part, Replay, State, Step, Stretch, Which, Wish
-from gateway.rows import ReplayRangeRow, ReplayRow
+from gateway.egress.rows import ReplayRangeRow, ReplayRow
 
 _COUNTS = (
     col(ReplayRangeRow.handed),
@@ -58,12 +58,13 @@ def create(session: Session, replay_id: str, wish: Wish, stretches: Sequence[Str
     ]
     if rows:
         session.execute(insert(ReplayRangeRow), rows)
-    return cast("Replay", find(session, replay_id))
+    return cast("Replay", find(session, replay_id, wish.partner))
 
 
-def find(session: Session, replay_id: str) -> Replay | None:
-    """One replay."""
-    found = _load(session, col(ReplayRow.id) == replay_id, limit=1)
+def find(session: Session, replay_id: str, partner: str) -> Replay | None:
+    """One replay of a partner; what is another's is asked for as what does not exist."""
+    mine = and_(col(ReplayRow.id) == replay_id, col(ReplayRow.partner) == partner)
+    found = _load(session, mine, limit=1)
     return found[0] if found else None
 
 

@@ -16,6 +16,9 @@ BACK: Final = 500
 """So many records before its first follower's place a tail begins to read: others come with older places."""
 
 MOST_EVENTS: Final = 1_000
+FRAMES: Final = 2
+"""So many forms of one event are kept: most followers want the same one, and nobody makes us keep more."""
+
 TAKE_BYTES: Final = 131_072
 """What a follower takes at once, but for a single event that is larger."""
 
@@ -35,6 +38,11 @@ class Streamed:
     offset: int
     number: int = 0
     kept: dict[Hashable, bytes] = field(default_factory=dict, repr=False)
+
+    def keep(self, form: Hashable, made: bytes) -> None:
+        """Keep what was made of it, as far as there is room."""
+        if len(self.kept) < FRAMES:
+            self.kept[form] = made
 
 
 class Bell:
@@ -108,11 +116,10 @@ class Tail:
         places = Places(self.topic_id, dict(self.places))
         self.kept.append(Streamed(event_type, body, at, places, partition, offset, self.end))
         self.end += 1
-        # As it came, and as a frame.
-        self.bytes += 2 * len(body)
+        self.bytes += _size(body)
         while len(self.kept) > 1 and (len(self.kept) > MOST_EVENTS or self.bytes > most):
             oldest = self.kept.popleft()
-            self.bytes -= 2 * len(oldest.body)
+            self.bytes -= _size(oldest.body)
             self.low[oldest.partition] = oldest.offset + 1
 
     def seat(self, places: Places, types: frozenset[str], *, is_sure: bool) -> "Seat | None":
@@ -135,6 +142,10 @@ class Tail:
     def close(self) -> None:
         """Let all followers go back to pages, once they have what is kept."""
         self.is_over = True
+
+
+def _size(body: bytes) -> int:
+    return (1 + FRAMES) * len(body)
 
 
 class Seat:

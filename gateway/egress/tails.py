@@ -5,7 +5,7 @@ finds it. A broker that cannot be read closes all tails; their followers read pa
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -74,10 +74,13 @@ class Tails:
             self._woken.set()
         return tail.seat(places, tap.types, is_sure=is_sure)
 
-    def watch(self, stream: Watched) -> Callable[[], None]:
-        """Look after a stream every second, until what is returned is called."""
+    def watch(self, stream: Watched) -> None:
+        """Look after a stream every second, until `unwatch`."""
         self._streams.add(stream)
-        return lambda: self._streams.discard(stream)
+
+    def unwatch(self, stream: Watched) -> None:
+        """Look after it no more; idempotent."""
+        self._streams.discard(stream)
 
     @asynccontextmanager
     async def page(self) -> AsyncIterator[None]:

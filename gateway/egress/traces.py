@@ -13,7 +13,7 @@ from audit.bulk import insert_new_rows
 from gateway.egress.breaker import Breaker
 from gateway.egress.breakers import CLOSED
 from gateway.egress.delivery import Attempt
-from gateway.rows import AttemptRow, BreakerRow
+from gateway.egress.rows import AttemptRow, BreakerRow
 
 _CHUNK = 500
 

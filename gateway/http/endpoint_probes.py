@@ -16,14 +16,13 @@ from gateway.egress.probing import VERIFICATION, Probe, Purpose, Sample, echoed
 from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.endpoint_items import endpoint_item, probe_item
-from gateway.http.endpoints import ENDPOINT_ID, WRITE_ERRORS, asked_of, done_of, endpoints_of
+from gateway.http.endpoints import ENDPOINT_ID, WRITE_ERRORS, asked_of, done_of, endpoints_of, find
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, Body, shows, tells
-from partners import store
 from partners.endpoint import Endpoint
 from partners.endpoint_changes import EndpointEdit
 from schemas.sample import sample
@@ -46,6 +45,7 @@ from schemas.sample import sample
 )
 async def verify_endpoint(call: Call) -> Response:
     """Ask whoever is at the URL to prove it, or take the proof. A dry run sends nothing."""
+    endpoint = await find(call)
     members = await read_members(call.request, ("challenge",), seconds=call.doors.values.body_seconds)
     challenge = members.get("challenge")
     if challenge is not None and not isinstance(challenge, str):
@@ -54,14 +54,15 @@ async def verify_endpoint(call: Call) -> Response:
     return await once(
         call,
         members,
-        lambda desk: _verify(call, desk, asked, challenge),
+        lambda desk: _verify(call, desk, endpoint, asked, challenge),
         lambda edit: done_of(edit, dry_run=asked.dry_run),
     )
 
 
-async def _verify(call: Call, desk: Administration, asked: Asked, challenge: str | None) -> EndpointEdit:
+async def _verify(
+    call: Call, desk: Administration, endpoint: Endpoint, asked: Asked, challenge: str | None
+) -> EndpointEdit:
     doors = call.doors
-    endpoint = await _find(call)
     if endpoint.state != "unverified" or (asked.dry_run and challenge is None):
         return EndpointEdit("unchanged", endpoint, endpoint)
     if challenge is None:
@@ -106,9 +107,9 @@ async def _ask(call: Call, endpoint: Endpoint, asked: Asked) -> Probe:
 )
 async def try_endpoint(call: Call) -> Response:
     """Send a sample of a type, and show the answer. A dry run sends nothing."""
+    endpoint = await find(call)
     members = await read_members(call.request, ("type",), seconds=call.doors.values.body_seconds)
     asked = asked_of(call)
-    endpoint = await _find(call)
     made = await _sample(call, endpoint, members)
     if asked.dry_run:
         body = {"purpose": "test", "type": made.event_type, "dry_run": True}
@@ -166,11 +167,3 @@ async def _sample(call: Call, endpoint: Endpoint, members: Mapping[str, Any]) ->
     written = await asyncio.get_running_loop().run_in_executor(None, make)
     data = json.dumps(json.loads(written), ensure_ascii=False, separators=(",", ":")).encode()
     return Sample(wanted, data, address)
-
-
-async def _find(call: Call) -> Endpoint:
-    owner, wanted = call.endpoints_owner, call.part("id")
-    for one in await call.doors.database.read(lambda session: store.endpoints(session, owner)):
-        if one.id == wanted:
-            return one
-    raise not_found()

@@ -8,15 +8,14 @@ from starlette.responses import Response
 
 from gateway.errors import CallerError
 from gateway.http.endpoint_items import secret_item
-from gateway.http.endpoints import ENDPOINT_ID, IF_MATCH, WRITE_ERRORS, asked_of, dry, endpoints_of
-from gateway.http.guard import Call, not_found
+from gateway.http.endpoints import ENDPOINT_ID, IF_MATCH, WRITE_ERRORS, asked_of, dry, endpoints_of, find
+from gateway.http.guard import Call
 from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.pages import page_response
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Parameter, shows, tells
 from gateway.standard_webhooks import WebhookSecretError, parse_secret
-from partners import store
 from partners.endpoint_changes import MOST_OVERLAP_MS, USUAL_OVERLAP_MS, EndpointEdit, etag_of
 
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
@@ -38,10 +37,7 @@ async def list_secrets(call: Call) -> Response:
     """The signing secrets of an endpoint; never their values."""
     owner, wanted, now = call.endpoints_owner, call.part("id"), call.doors.clock()
 
-    known = await call.doors.database.read(lambda session: store.endpoints(session, owner))
-    found = next((one for one in known if one.id == wanted), None)
-    if found is None:
-        raise not_found()
+    found = await find(call)
     return page_response(
         call,
         found.secrets,
@@ -70,6 +66,7 @@ async def list_secrets(call: Call) -> Response:
 )
 async def create_secret(call: Call) -> Response:
     """Give an endpoint another signing secret. A dry run gives none."""
+    await find(call)
     members = await read_members(call.request, ("overlap", "secret"), seconds=call.doors.values.body_seconds)
     asked, overlap, secret = asked_of(call), _overlap(members), _secret(members)
     return await once(

@@ -23,6 +23,7 @@ from gateway.http.shapes import ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Parameter, shows, tells
 from gateway.http.words import json_response
 from partners import store
+from partners.endpoint import Endpoint
 from partners.endpoint_changes import EndpointEdit, etag_of
 
 OFFERED: Final = frozenset({"dry_run"})
@@ -148,6 +149,7 @@ def _made(call: Call, edit: EndpointEdit, *, dry_run: bool) -> Done:
 )
 async def change_endpoint(call: Call) -> Response:
     """Change some of what is asked of an endpoint. A dry run changes nothing."""
+    await find(call)
     members = await read_members(call.request, MEMBERS, seconds=call.doors.values.body_seconds)
     if not members:
         raise CallerError("parameter_invalid", f"Say what changes: {', '.join(MEMBERS)}.")
@@ -214,6 +216,7 @@ async def pause_endpoint(call: Call) -> Response:
 )
 async def resume_endpoint(call: Call) -> Response:
     """Go on with an endpoint, with its backlog or without it. A dry run resumes nothing."""
+    await find(call)
     members = await read_members(call.request, ("backlog",), seconds=call.doors.values.body_seconds)
     asked, backlog, partner = asked_of(call), _backlog(members, call.doors.clock()), call.partner
     return await once(
@@ -237,6 +240,19 @@ def done_of(edit: EndpointEdit, *, dry_run: bool) -> Done:
     if dry_run:
         return Done({**item, "dry_run": True})
     return Done(item, headers={"ETag": etag_of(edit.endpoint)})
+
+
+async def find(call: Call) -> Endpoint:
+    """The endpoint in the path: before the body is judged, so that a foreign one is just not found.
+
+    Raises:
+        CallerError: `not_found`.
+    """
+    owner, wanted = call.endpoints_owner, call.part("id")
+    for one in await call.doors.database.read(lambda session: store.endpoints(session, owner)):
+        if one.id == wanted:
+            return one
+    raise not_found()
 
 
 def asked_of(call: Call, endpoint_id: str | None = None) -> Asked:

@@ -10,7 +10,7 @@ Source: HTML living standard, section 9.2 (Server-sent events).
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,23 +62,29 @@ class Terms:
         if made is None:
             at = format_instant(one.at).encode()
             made = b"id: %b\nrecorded_at: %b\ndata: %b\n\n" % (self.cursor(one.places), at, one.body)
-            one.kept[self.bound] = made
+            one.keep(self.bound, made)
         return made
 
 
 class EventStream(Response):
-    """See the module. `held`: what is given back once it has ended."""
+    """See the module. `release`: called once it has ended."""
 
     def __init__(
-        self, feed: Feed, begun: tuple[Places, Batch], terms: Terms, *, bell: Bell, held: ExitStack
+        self,
+        feed: Feed,
+        begun: tuple[Places, Batch],
+        terms: Terms,
+        *,
+        bell: Bell,
+        release: Callable[[], None],
     ) -> None:
         """`begun`: where it began, and what `feed` gave already; `bell`: what was given to it."""
         super().__init__(None, 200, HEADERS)
-        del self.headers["content-length"]
+        self.raw_headers = [one for one in self.raw_headers if one[0] != b"content-length"]
         self._feed = feed
         self._begun: tuple[Places, Batch] | None = begun
         self._terms = terms
-        self._held = held
+        self._release = release
         self.bell = bell
         self._told = b""
         self._is_over = False
@@ -99,19 +105,24 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until one of the two sides ends it."""
         del receive
-        unwatch = self._terms.tails.watch(self)
-        with self._held:
-            try:
-                self._line = scope.get(LINE)
-                if self._line is not None:
-                    self._line.on_lost = self._lost
-                head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-                await self._write(send, head)
-                await self._run(send)
-                await self._write(send, {"type": "http.response.body", "body": b""})
-            finally:
-                unwatch()
-                self._feed.close()
+        tails = self._terms.tails
+        tails.watch(self)
+        try:
+            self._line = scope.get(LINE)
+            if self._line is not None:
+                self._line.on_lost = self._lost
+                self._is_over = self._line.is_lost
+            headers, self.raw_headers = self.raw_headers, []
+            await self._write(send, {"type": "http.response.start", "status": 200, "headers": headers})
+            headers.clear()
+            if self._line is not None:
+                self._line.settle()
+            await self._run(send)
+            await self._write(send, {"type": "http.response.body", "body": b""})
+        finally:
+            tails.unwatch(self)
+            self._feed.close()
+            self._release()
 
     async def _run(self, send: Send) -> None:
         opening, batch = self._opening()

@@ -12,7 +12,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httptools
 from uvicorn.config import Config
@@ -23,6 +23,7 @@ from gateway.http.catalogue import CATALOGUE
 from gateway.http.flow import Flow
 from gateway.http.joined import JoinedWrites
 from gateway.http.tls import client_of
+from gateway.http.turning_away import ANSWERED
 
 REQUEST_LINE_BYTES: Final = 8_192
 HEADERS: Final = 100
@@ -54,33 +55,12 @@ _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits: idle connections share it."""
 
 
-class TurnAway(Protocol):
-    """Who may answer a request in place of the application: 503, and nothing is made for it."""
-
-    def __call__(self, method: bytes, target: bytes, *, is_tls: bool) -> bytes | None:
-        """Header fields and body of the answer; None: let it in."""
-        ...
+_OF_ANSWERS: Final = frozenset({"type", "method", "scheme", "http_version"})
+"""What of a request is asked for while its answer goes on."""
 
 
-class StrictConfig(Config):
-    """What uvicorn is told, and who turns requests away."""
-
-    turn_away: TurnAway | None = None
-
-
-class _Answered:
-    """In the place of a request that was turned away: what comes of its body is dropped. One for all."""
-
-    __slots__ = ("disconnected", "message_event")
-
-    response_complete = response_started = True
-
-    def __init__(self) -> None:
-        self.message_event = asyncio.Event()
-        self.disconnected = False
-
-
-_ANSWERED: Final[Any] = _Answered()
+_UNHEARD: Final = asyncio.Event()
+"""In place of the event of each request that wakes who reads its body, where nobody does any more."""
 
 
 class _FramingError(Exception):
@@ -259,7 +239,7 @@ class StrictProtocol(HttpToolsProtocol):
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in defaults)
         self._joined.write(b"HTTP/1.1 503 Service Unavailable\r\n" + lines + told)
         self.server_state.total_requests += 1
-        self.cycle = _ANSWERED
+        self.cycle = ANSWERED
         return True
 
     def _announced(self) -> int:
@@ -282,7 +262,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
-        if self.cycle is _ANSWERED:
+        if self.cycle is ANSWERED:
             self._rest_begins()
 
     def on_response_complete(self) -> None:
@@ -316,6 +296,23 @@ class StrictProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
         elif idle >= RESTING_SECONDS:
             self.parser, self._is_resting = None, True  # type: ignore[assignment]  # made anew with the next
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody is at the other end any more, or will not be soon."""
+        return self.transport.is_closing()
+
+    def settle(self) -> None:
+        """Let go of what the request was made of, once nobody asks for it: its answer goes on for hours."""
+        if self._begun != self._ended or self.pipeline:
+            return
+        self.headers.clear()
+        self.url = b""
+        self.cycle.message_event = _UNHEARD
+        kept = {name: text for name, text in self.scope.items() if name in _OF_ANSWERS}
+        self.scope.clear()  # type: ignore[attr-defined]  # a dictionary, whatever it is declared to be
+        self.scope.update(kept)  # type: ignore[typeddict-item]  # as above
+        self.parser, self._is_resting = None, True  # type: ignore[assignment]  # as in `rest`
 
     def hang_up(self) -> None:
         """End the connection at once: what was written and is not taken by the peer is dropped."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http import (
     account,
+    acknowledgements,
     consumers,
     content,
     credentials,
@@ -128,9 +129,17 @@ GATES: Final[Sequence[Gate]] = (
         deliveries.LIST_OFFERED,
     ),
     *_both("GET /v1/deliveries/{id}", "PA", deliveries.show_delivery, "audit"),
+    _gate(
+        "POST /v1/deliveries/{id}/ack",
+        "own",
+        frozenset({P}),
+        acknowledgements.acknowledge_delivery,
+        "receive",
+        acknowledgements.OFFERED,
+    ),
     *_both(
         "POST /v1/deliveries/{id}/retry",
-        "PO",
+        "P",
         deliveries.retry_delivery,
         "manage",
         deliveries.CHANGE_OFFERED,
@@ -138,18 +147,16 @@ GATES: Final[Sequence[Gate]] = (
     ),
     *_both(
         "POST /v1/deliveries/{id}/cancel",
-        "PO",
+        "P",
         deliveries.cancel_delivery,
         "manage",
         deliveries.CHANGE_OFFERED,
         OPERATOR,
     ),
-    *_both("GET /v1/replays", "PO", replays.list_replays, "audit", pages.OFFERED, OPERATOR),
-    *_both("POST /v1/replays", "PO", replays.create_replay, "manage", replays.CREATE_OFFERED, OPERATOR),
-    *_both("GET /v1/replays/{id}", "PO", replays.show_replay, "audit", NONE, OPERATOR),
-    *_both(
-        "DELETE /v1/replays/{id}", "PO", replays.cancel_replay, "manage", replays.CANCEL_OFFERED, OPERATOR
-    ),
+    *_both("GET /v1/replays", "P", replays.list_replays, "audit", pages.OFFERED, OPERATOR),
+    *_both("POST /v1/replays", "P", replays.create_replay, "manage", replays.CREATE_OFFERED, OPERATOR),
+    *_both("GET /v1/replays/{id}", "P", replays.show_replay, "audit", NONE, OPERATOR),
+    *_both("DELETE /v1/replays/{id}", "P", replays.cancel_replay, "manage", replays.CANCEL_OFFERED, OPERATOR),
     *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
     *_both("GET /v1/history/{ref}/content", "PA", content.show_content, "audit"),

@@ -18,7 +18,7 @@ _UNDER_WAY: Final = 16
 
 
 @dataclass(slots=True, eq=False)
-class Turns:
+class ProbeTurns:
     """How often an endpoint may be tried, and how many at a time. `clock`: Unix milliseconds."""
 
     clock: Callable[[], int]
@@ -53,4 +53,4 @@ class Probing:
     policy: AddressPolicy = field(repr=False)
     prober: Prober = field(repr=False)
     challenges: Challenges = field(repr=False)
-    turns: Turns = field(repr=False)
+    turns: ProbeTurns = field(repr=False)

@@ -201,8 +201,9 @@ async def _find(call: Call) -> Replay:
     replay_id = call.part("id")
     if not _ID.fullmatch(replay_id):
         raise not_found()
-    found = await call.doors.database.read(lambda session: replay_store.find(session, replay_id))
-    if found is None or found.wish.partner != call.partner.slug:
+    slug = call.partner.slug
+    found = await call.doors.database.read(lambda session: replay_store.find(session, replay_id, slug))
+    if found is None:
         raise not_found()
     return found
 

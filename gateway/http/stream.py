@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -92,10 +93,10 @@ async def read_stream(call: Call) -> Response:
 async def _page(call: Call, tap: Tap, bound: Bound) -> Response:
     """What there is; with `wait`, as soon as there is something, or the time is up."""
     most, wait = limit(call.query), wait_seconds(call.query)
-    with ExitStack() as held:
-        feed, _ = await _open(call, tap, bound, held)
-        held.callback(feed.close)
-        batch = await (_patiently(call, feed, most, wait) if wait else feed.page(most))
+    with call.doors.stream_turns.turn(*_turn(call)):
+        feed = _feed(call, tap, await beginning_of(call, tap, bound))
+        with closing(feed):
+            batch = await (_patiently(call, feed, most, wait) if wait else feed.page(most))
         places = feed.places
     # Who was revoked or suspended while it waited gets nothing.
     call.verify_still()
@@ -123,43 +124,52 @@ async def _events(call: Call, tap: Tap, bound: Bound) -> Response:
             raise CallerError("parameter_invalid", text)
     if call.request.method == "HEAD":
         return Response(None, 200, event_stream.HEADERS)
-    bell = Bell()
+    turns, (owner, agreed) = call.doors.stream_turns, _turn(call)
+    turns.take(owner, agreed)
+    release = partial(turns.give_back, owner)
     with ExitStack() as held:
-        feed, beginning = await _open(call, tap, bound, held, page_bytes=event_stream.PAGE_BYTES)
-        held.callback(feed.close)
-        first = Batch((), caught_up=False)
-        if not beginning.is_at_end:
-            # Here, where what is wrong with its cursor can still be said.
-            first = await feed.begin(event_stream.EVENTS, bell)
-        doors = call.doors
-        terms = Terms(
-            doors.tails,
-            doors.values.cursor_key,
-            bound,
-            call.verify_now,
-            _looks(call, tap),
-            doors.values.beat_seconds,
-            doors.values.stall_seconds,
-        )
-        return EventStream(feed, (beginning.places, first), terms, bell=bell, held=held.pop_all())
+        held.callback(release)
+        made = await _event_stream(call, tap, bound, release)
+        held.pop_all()
+    return made
 
 
-async def _open(
-    call: Call, tap: Tap, bound: Bound, held: ExitStack, *, page_bytes: int | None = None
-) -> tuple[Feed, Beginning]:
-    """A turn, as long as `held` is, and the feed from where the caller wants to begin."""
-    contract = None if call.named else call.snapshot.directory.contract(call.partner.slug)
-    agreed = None if contract is None else contract.limits.streams
-    held.enter_context(call.doors.stream_turns.turn(_owner(call), agreed))
+async def _event_stream(call: Call, tap: Tap, bound: Bound, release: Callable[[], None]) -> EventStream:
+    """The answer, which gives the turn back once it has ended."""
+    bell, doors = Bell(), call.doors
     beginning = await beginning_of(call, tap, bound)
-    feed = Feed(call.doors.tails, tap, beginning.places, is_at_end=beginning.is_at_end, page_bytes=page_bytes)
-    return feed, beginning
+    feed = _feed(call, tap, beginning, page_bytes=event_stream.PAGE_BYTES)
+    first = Batch((), caught_up=False)
+    if not beginning.is_at_end:
+        # Here, where what is wrong with its cursor can still be said.
+        first = await feed.begin(event_stream.EVENTS, bell)
+    terms = Terms(
+        doors.tails,
+        doors.values.cursor_key,
+        bound,
+        call.verify_now,
+        _looks(call, tap),
+        doors.values.beat_seconds,
+        doors.values.stall_seconds,
+    )
+    return EventStream(feed, (beginning.places, first), terms, bell=bell, release=release)
 
 
-def _owner(call: Call) -> tuple[str, str]:
-    """Whose turn it is: a partner's, whichever of its keys it uses; on our side each credential's own."""
+def _feed(call: Call, tap: Tap, beginning: Beginning, *, page_bytes: int | None = None) -> Feed:
+    is_at_end = beginning.is_at_end
+    return Feed(call.doors.tails, tap, beginning.places, is_at_end=is_at_end, page_bytes=page_bytes)
+
+
+def _turn(call: Call) -> tuple[tuple[str, str], int | None]:
+    """Whose turn it is: a partner's, whichever of its keys it uses; on our side each credential's own.
+
+    And how many it may have by its contract.
+    """
     partner = call.known.partner
-    return ("credential", call.known.credential.id) if partner is None else ("partner", partner.slug)
+    if partner is None:
+        return ("credential", call.known.credential.id), None
+    contract = call.snapshot.directory.contract(partner.slug)
+    return ("partner", partner.slug), None if contract is None else contract.limits.streams
 
 
 def _looks(call: Call, tap: Tap) -> Callable[[], Awaitable[None]] | None:

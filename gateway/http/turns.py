@@ -23,7 +23,15 @@ class Turns:
 
     @contextmanager
     def turn(self, owner: Hashable, agreed: int | None = None) -> Iterator[None]:
-        """Have one turn until the block ends. `agreed`: how many this owner may have by its contract.
+        """Have one turn until the block ends. Takes and raises what `take` does."""
+        self.take(owner, agreed)
+        try:
+            yield
+        finally:
+            self.give_back(owner)
+
+    def take(self, owner: Hashable, agreed: int | None = None) -> None:
+        """Have one more turn, until it is given back. `agreed`: how many this owner may have by its contract.
 
         Raises:
             CallerError: `quota_exceeded`: this owner has as many as were agreed.
@@ -43,9 +51,9 @@ class Turns:
         if taken >= self._most:
             raise AwayError("overloaded", "as many streams are read as may be; try again")
         self._held[owner] += 1
-        try:
-            yield
-        finally:
-            self._held[owner] -= 1
-            if not self._held[owner]:
-                del self._held[owner]
+
+    def give_back(self, owner: Hashable) -> None:
+        """Have one turn less."""
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]

@@ -1,4 +1,4 @@
-"""A team without Kafka: an endpoint of the house gets what the partner sends; the partner sees nothing of it."""
+"""A team without Kafka has an endpoint of the house, and the partner sees none of it."""
 
 import json
 

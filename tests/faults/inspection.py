@@ -16,6 +16,8 @@ from audit.errors import VerificationError
 from audit.evidence import parse_evidence
 from audit.note import VerifierKey
 from audit.ref import format_ref
+from gateway.database import Database
+from gateway.egress.agreement import compare
 from tests.faults.acknowledged import Acknowledged, Taken, digest, payload_of
 from tests.faults.receiver import Receiver
 from tests.faults.remains import Remains, rows
@@ -59,6 +61,7 @@ def inspect(
     look_at_entries(found, remains, told)
     look_at_topics(found, remains, told)
     look_for_waiting(found, remains)
+    look_for_agreement(found, remains)
     look_at_logs(found, remains, checkpoints, keys)
     return found
 
@@ -120,6 +123,20 @@ def look_for_waiting(found: Findings, remains: Remains) -> None:
         ((count,),) = remains.rows(statement)
         if count:
             found.add(what, count)
+
+
+def look_for_agreement(found: Findings, remains: Remains) -> None:
+    """What waits, what was given up and what replays did is what the logs say of it."""
+    logs = {log.rpartition("/")[2]: log for (log,) in remains.rows("SELECT DISTINCT log FROM audit_head")}
+    partners = dict(remains.rows("SELECT slug, log FROM partners_partner"))
+    database = Database(remains.database_url)
+    try:
+        with database.begin() as session:
+            wrong = compare(session, {slug: logs[log] for slug, log in partners.items() if log in logs})
+    finally:
+        database.close()
+    for one in wrong or ():
+        found.add(one.what, one.where)
 
 
 def look_at_logs(

@@ -10,13 +10,15 @@ from tests.faults.acknowledged import digest
 from tests.post_server import taking_posts
 
 OK, UNAVAILABLE = 204, 503
+REFUSALS = (503, 302, 500, 503, 404, 503, 500, 429, 503, 302, 500, 503, 403, 503, 500, 502)
+"""How it refuses: some answers slow the endpoint down, some say nothing of it, most are its own trouble."""
 
 
 @dataclass
 class Receiver:
     """What came, and whether we took it.
 
-    `refuses`: one webhook-id in so many gets a 503 first, so that a kill finds retries under way.
+    `refuses`: one webhook-id in so many is refused first, so that a kill finds retries under way.
     `stalls`: one in so many (0: none) is answered too late at first, after `stall_seconds`.
     `is_out`: everything gets a 503.
     Kept: `bodies` and `events` (path and event id) to the first digest and webhook-id; `torn` and `split`
@@ -50,8 +52,10 @@ class Receiver:
                 self.split.add(event)
             if is_new:
                 self.arrivals.setdefault(path, []).append(webhook_id)
-            if self.is_out or (is_new and number % self.refuses == 0):
+            if self.is_out:
                 return UNAVAILABLE, 0.0
+            if is_new and number % self.refuses == 0:
+                return REFUSALS[number // self.refuses % len(REFUSALS)], 0.0
             if is_new and self.stalls and number % self.stalls == 1:
                 return UNAVAILABLE, self.stall_seconds
             self.taken.add(webhook_id)

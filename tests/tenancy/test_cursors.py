@@ -14,6 +14,7 @@ from gateway.http.gates import GATES
 from gateway.http.guard import Gate
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import NDJSON, ended, lines, working
+from tests.tenancy.test_tenancy import owe
 from tests.world import ORDER
 
 LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
@@ -21,7 +22,9 @@ SLUGS: Final = ("acme", "globex")
 FILTERS: Final = {
     "credential": "crd_x",
     "direction": "inbound",
+    "endpoint": "ep_x",
     "id": "L-1",
+    "reason": "timed_out",
     "ref": "evt_" + "a" * 52,
     "since": "2026-01-01T00:00:00Z",
     "source": "/partners/acme",
@@ -31,6 +34,9 @@ FILTERS: Final = {
     "until": "2099-01-01T00:00:00Z",
 }
 """A value of each filter. A list with another one gets a line here."""
+
+OTHER_WORDS: Final = {("deliveries", "state"): "parked"}
+"""What a filter of the same name is given in some lists."""
 
 TWO_LISTS: Final = frozenset({"listImports"})
 """A partner sees what it sent; our side what it sent itself, too."""
@@ -67,7 +73,8 @@ class Asking:
 def asked() -> Iterator[Asking]:
     for gate in LISTS:
         names = sorted(gate.offered - NO_FILTERS)
-        for named in ((), *(((name, FILTERS[name]),) for name in names)):
+        kind = gate.path.rpartition("/")[2]
+        for named in ((), *(((name, OTHER_WORDS.get((kind, name), FILTERS[name])),) for name in names)):
             if gate.side == "house":
                 yield Asking(gate, "operator", "", gate.path, named)
                 continue
@@ -90,6 +97,12 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     order = {"order_id": f"L-{number}", "qty": 1}
                     sent = await client.post("/v1/events/order.placed", json=order)
                     await client.get(f"{sent.headers['location']}/proof?wait=10")
+                    opened.keys[f"ref {slug}"] = sent.json()["ref"]
+                    owe(opened, slug, f"ep_{slug}{number}")
+                    await client.post("/v1/replays", json={"since": "1h"})
+                    hook = await client.post("/v1/endpoints", json={"url": f"https://{slug}.example/in"})
+                opened.keys[f"endpoint {slug}"] = hook.json()["id"]
+                await client.post(f"{hook.headers['location']}/secrets", json={})
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:
@@ -105,7 +118,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
     async with house.client(one.by) as client:
-        path = one.path.replace("{id}", house.keys.get(f"import {one.slug}", ""))
+        thing = "endpoint" if "endpoints" in one.path else "import"
+        path = one.path.replace("{id}", house.keys.get(f"{thing} {one.slug}", ""))
         return await client.get(path, params={"limit": 1, **dict(one.named), **more})
 
 

@@ -47,6 +47,7 @@ NO_DELIVERY = f"dlv_{'b' * 16}_{'b' * 51}a"
 NO_REPLAY = "rpl_" + "b" * 26
 WORD = {"deliveries": "delivery", "replays": "replay"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+JOSE = {"Content-Type": "application/jose"}
 
 
 def name_of(gate: Gate) -> str:
@@ -96,7 +97,7 @@ async def furnish(opened: House, terms: str = "") -> None:
             cursor = (await client.get("/v1/stream")).json()["cursor"]
             for name in ("main", f"of-{slug}"):
                 await client.put(f"/v1/stream/consumers/{name}", json={"cursor": cursor})
-        opened.keys[f"delivery {slug}"] = owe(opened, slug)
+        opened.keys[f"delivery {slug}"] = owe(opened, slug, f"ep_{slug}")
     async with opened.client("team") as client:
         for slug in ("acme", "globex"):
             cursor = (await client.get(f"/v1/partners/{slug}/stream")).json()["cursor"]
@@ -109,9 +110,9 @@ async def furnish(opened: House, terms: str = "") -> None:
             opened.keys[f"house secret {slug}"] = held.json()["items"][0]["id"]
 
 
-def owe(opened: House, slug: str) -> str:
-    """Let a delivery wait for an endpoint of the partner's that is gone; its id."""
-    endpoint, ref = f"ep_{slug}", parse_ref(opened.keys[f"ref {slug}"])
+def owe(opened: House, slug: str, endpoint: str) -> str:
+    """Let a delivery be parked for an endpoint of the partner's that is gone; its id."""
+    ref = parse_ref(opened.keys[f"ref {slug}"])
     assert ref is not None
     row = DeliveryRow(
         endpoint=endpoint,
@@ -194,9 +195,16 @@ async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str 
             gate.method,
             path_for(house, gate, owner),
             content=content if gate.method in {"PATCH", "POST", "PUT"} else None,
-            headers={**(NDJSON if "imports" in gate.path else {"Content-Type": "application/json"}), **shown},
+            headers={**media_of(gate), **shown},
             params={"dry_run": "true"} if "dry_run" in gate.offered else None,
         )
+
+
+def media_of(gate: Gate) -> dict[str, str]:
+    """The media type of what is sent there."""
+    if gate.path.endswith("/ack"):
+        return JOSE
+    return NDJSON if "imports" in gate.path else {"Content-Type": "application/json"}
 
 
 def names_a_thing(gate: Gate) -> bool:

@@ -32,6 +32,16 @@ _PROGRESS: Final = (
     "passed",
     "lost",
 )
+ACKNOWLEDGED: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "webhook_id": REF,
+        "endpoint": TEXT,
+        "credential": TEXT,
+        "acknowledged_at": INSTANT,
+    },
+    optional={"dry_run": FLAG},
+)
 _MEMBERS: Final[Mapping[str, Shape]] = {
     "id": maybe(TEXT),
     "partner": TEXT,
@@ -53,6 +63,7 @@ _MEMBERS: Final[Mapping[str, Shape]] = {
 COMPONENTS: Final[Mapping[str, Shape]] = {
     "Delivery": record(_MEMBERS),
     "DeliveryPage": page_of(ref("Delivery")),
+    "DeliveryAcknowledged": ACKNOWLEDGED,
     "DeliveryShown": record(
         {**_MEMBERS, "attempts": listed(ref("DeliveryAttempt"))}, optional={"dry_run": FLAG}
     ),

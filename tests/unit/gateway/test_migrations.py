@@ -1,6 +1,10 @@
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlmodel import Session, SQLModel
@@ -19,6 +23,19 @@ def database(empty_database_url: str) -> Iterator[Database]:
 
 def set_revision(session: Session, revision: str) -> None:
     session.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+
+def test_head_is_what_alembic_says_without_loading_it(database_url: str) -> None:
+    assert history.head() == ScriptDirectory(str(history.FOLDER)).get_current_head()
+    with closing(Database(database_url)) as database, database.begin() as session:
+        known = MigrationContext.configure(session.connection()).get_current_revision()
+        assert history.current(session) == known == history.head()
+    program = (
+        "import sys; from gateway.bootstrap import program; from gateway.migrations import history; "
+        "history.head(); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_upgraded_database_has_exactly_what_the_rows_say(database: Database) -> None:

@@ -83,7 +83,8 @@ def test_our_side_receives_what_the_partner_sends(shell: Shell) -> None:
 def test_a_secret_of_ones_own_is_not_shown(shell: Shell) -> None:
     secret = "whsec_" + "QUFB" * 8
     shell.transport = laptop = Laptop(204)
-    ended = shell.run("listen", "--forward", "localhost:3000", "--secret", secret)
+    file = str(shell.write("secret", f"hook {secret}\n"))
+    ended = shell.run("listen", "--forward", "localhost:3000", "--secret-file", file)
     assert "whsec_" not in ended.err
     verify_message(
         dict(laptop.posts[0].headers),
@@ -91,6 +92,14 @@ def test_a_secret_of_ones_own_is_not_shown(shell: Shell) -> None:
         [parse_secret(secret)],
         now_seconds=clock() // 1_000,
     )
+
+
+@pytest.mark.parametrize("text", ["", "whsec_", "whsec_QUFB", "secret"])
+def test_a_file_without_a_secret_is_told_and_not_shown(shell: Shell, text: str) -> None:
+    file = str(shell.write("secret", text))
+    ended = shell.run("listen", "--forward", "localhost:3000", "--secret-file", file)
+    assert (ended.code, "secret" in ended.err) == (2, True)
+    assert shell.run("listen", "--forward", "localhost:3000", "--secret-file", file + "x").code == 2
 
 
 def test_our_side_names_the_partner(shell: Shell) -> None:

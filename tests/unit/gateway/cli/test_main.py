@@ -50,6 +50,31 @@ def test_the_tree_has_the_commands_that_were_promised() -> None:
     assert paths(make_app()) >= promised
 
 
+def test_each_command_is_found_without_loading_the_others() -> None:
+    everything = paths(make_app())
+    for first in {path.partition(" ")[0] for path in everything}:
+        mine = {path for path in everything if path.partition(" ")[0] == first}
+        assert mine <= paths(make_app(first)) < everything
+    assert paths(make_app("nonsense")) == everything
+
+
+@pytest.mark.parametrize("name", ["up", "status"])
+def test_a_command_loads_neither_the_server_nor_what_others_need(name: str) -> None:
+    program = f"import sys; from gateway.cli.main import make_app; make_app({name!r}); print(*sys.modules)"
+    done = subprocess.run(
+        (sys.executable, "-c", program), capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.split())
+    assert "gateway.cli.main" in loaded
+    assert not loaded & {
+        "sqlalchemy",
+        "alembic",
+        "aiohttp",
+        "gateway.cli.contract",
+        "gateway.bootstrap.program",
+    }
+
+
 @pytest.mark.parametrize("path", sorted(paths(make_app())))
 def test_every_command_explains_itself(shell: Shell, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert shell.run(*path.split(), "--help").code == 0

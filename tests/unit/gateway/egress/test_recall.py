@@ -13,8 +13,9 @@ from gateway.dialler import Answer, Outgoing
 from gateway.egress import asking, replay_store, traces
 from gateway.egress.breaker import OPENS_AFTER, Breaker
 from gateway.egress.replay import Counts, Replay, Stretch, Wish
+from gateway.egress.rows import AttemptRow
 from gateway.event import EventKey
-from gateway.rows import AttemptRow, BacklogRow, DeliveryRow
+from gateway.rows import BacklogRow, DeliveryRow
 from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, endpoint, now, stage
 
 BAD = answer(400, "client_error")
@@ -43,7 +44,7 @@ def begin(on: Stage, end: int, *, to: tuple[str, ...] = ("ep_1",), **changes: An
 
 def seen(on: Stage) -> Replay:
     with on.database.begin() as session:
-        found = replay_store.find(session, REPLAY)
+        found = replay_store.find(session, REPLAY, "acme")
     assert found is not None
     return found
 

@@ -82,10 +82,18 @@ def test_who_is_too_slow_falls_off() -> None:
     tail = opened(0, 0)
     slow = seat(tail, 0, 0)
     for offset in range(5):
-        put(tail, 0, offset, most=12)  # two events of three bytes, each counted twice
+        put(tail, 0, offset, most=18)  # two events of three bytes, and what is made of them
     assert (slow.is_over, taken(slow)) == (True, [])
     assert tail.seat(Places("t", {0: 2}), ALL, is_sure=True) is None
     assert taken(seat(tail, 3)) == ["0/3", "0/4"]
+
+
+def test_few_forms_of_an_event_are_kept_whatever_is_asked_for() -> None:
+    tail = opened(0, 0)
+    put(tail, 0, 0)
+    for number in range(10):
+        tail.kept[0].keep(number, b"made")
+    assert len(tail.kept[0].kept) == module.FRAMES
 
 
 def test_one_event_is_kept_however_large_it_is() -> None:

@@ -187,6 +187,16 @@ async def test_a_revoked_key_ends_the_stream_and_opens_none(house: House, site: 
     assert (again.status_code, again.json()["code"]) == (401, "credential_revoked")
 
 
+async def test_a_key_that_expires_ends_the_stream(tmp_path: Path) -> None:
+    async with open_house(tmp_path, beat_seconds=1) as house:
+        await house.issue("short", "partner", "acme", not_after=clock() + DAY_MS)
+        ahead = [0]
+        house.doors = replace(house.doors, clock=lambda: clock() + ahead[0])
+        async with listening(house) as site, site.follow("short") as follower:
+            ahead[0] = 2 * DAY_MS
+            assert await follower.rest() == []
+
+
 async def test_a_suspended_partner_s_stream_ends(house: House, site: Site) -> None:
     async with site.follow("acme") as follower, house.client("operator") as operator:
         moved = await operator.post("/v1/partners/acme/suspend", json={"reason": "a test"})

@@ -181,10 +181,12 @@ async def test_a_delivery_is_shown_with_its_attempts_and_what_was_answered(
     async with house.client("globex") as foreign:
         assert (await foreign.get(f"{DELIVERIES}/{name}")).status_code == 404
     async with house.client("auditor") as auditor:
-        assert (await auditor.get(f"{DELIVERIES}/{name}")).json() == shown
+        seen = (await auditor.get(f"{DELIVERIES}/{name}")).json()
+        assert {**seen, "attempts": None} == {**shown, "attempts": None}
+    apart = {"links": None, "attempts": None}
     async with house.client("operator") as operator:
         again = (await operator.get(f"/v1/partners/acme/deliveries/{name}")).json()
-        assert {**again, "links": None} == {**shown, "links": None}
+        assert {**again, **apart} == {**shown, **apart}
 
 
 async def test_what_was_delivered_is_found_by_its_entries(house: House, client: httpx.AsyncClient) -> None:
