@@ -14,16 +14,19 @@ from typing import Any, Final, Literal
 from sqlmodel import Session
 
 from partners import store
-from partners.contract import Contract, Line
+from partners.contract import Contract, Line, Terms
 from partners.endpoint import (
     DeclaredEndpoint,
     Endpoint,
     EndpointState,
     SecretTerms,
+    Side,
     Skip,
+    house_of,
     key_place,
     new_endpoint,
     parse_host_pattern,
+    party_of,
     secret_id,
 )
 from partners.endpoint_form import Bounds, written_terms
@@ -59,6 +62,21 @@ class Ground:
     partner: Partner
     contract: Contract
     lines: tuple[Line, ...]
+    side: Side = "partner"
+
+    @property
+    def owner(self) -> str:
+        """Whose the endpoints are."""
+        return self.partner.slug if self.side == "partner" else house_of(self.partner.slug)
+
+    def of_house(self) -> "Ground":
+        """The same for the house's endpoints: it receives what the partner sends, at hosts of its own."""
+        rules = replace(self.contract.endpoints, verification="none", hosts=())
+        limits = replace(self.contract.limits, endpoints=None)
+        terms = tuple(map(_turned, self.contract.terms))
+        contract = replace(self.contract, terms=terms, endpoints=rules, limits=limits)
+        lines = tuple(replace(one, terms=_turned(one.terms)) for one in self.lines)
+        return replace(self, contract=contract, lines=lines, side="house")
 
     def bounds(self, *, is_exempt: bool) -> Bounds:
         """What may be asked of an endpoint. `is_exempt`: plain HTTP to loopback is allowed."""
@@ -85,13 +103,14 @@ class EndpointEdit:
     skipped: int = 0
 
 
-def ground_of(session: Session, slug: str) -> Ground:
-    """Lock the partners' tables, and read what endpoints are judged by.
+def ground_of(session: Session, owner: str) -> Ground:
+    """Lock the partners' tables, and read what endpoints of an owner are judged by.
 
     Raises:
         NotFoundError: there is no such partner.
         StateConflictError: it has no contract yet.
     """
+    slug, side = party_of(owner)
     store.lock(session)
     found = store.partner(session, slug)
     if found is None:
@@ -99,16 +118,22 @@ def ground_of(session: Session, slug: str) -> Ground:
     kept = store.contract_file(session, slug, found[1])
     if kept is None:
         raise StateConflictError(f"'{slug}' has no contract yet: an endpoint needs one")
-    return Ground(found[0], kept[0].contract, kept[1])
+    ground = Ground(found[0], kept[0].contract, kept[1])
+    return ground if side == "partner" else ground.of_house()
 
 
-def find(session: Session, slug: str, endpoint_id: str) -> Endpoint:
-    """Find an endpoint of a partner.
+def _turned(terms: Terms) -> Terms:
+    """A line as it is seen from the other side."""
+    return replace(terms, direction="outbound" if terms.direction == "inbound" else "inbound")
+
+
+def find(session: Session, owner: str, endpoint_id: str) -> Endpoint:
+    """Find an endpoint of an owner.
 
     Raises:
         NotFoundError: it has no such endpoint.
     """
-    for one in store.endpoints(session, slug):
+    for one in store.endpoints(session, owner):
         if one.id == endpoint_id:
             return one
     raise NotFoundError("there is no such endpoint")
@@ -136,7 +161,7 @@ def create(
         StateConflictError: another one has its name.
     """
     slug, contract = ground.partner.slug, ground.contract
-    there = store.endpoints(session, slug)
+    there = store.endpoints(session, ground.owner)
     most = MOST_ENDPOINTS if contract.limits.endpoints is None else contract.limits.endpoints
     if len(there) >= most:
         raise LimitReachedError(f"there are {len(there)} endpoints, and limits.endpoints is {most}")
@@ -144,7 +169,8 @@ def create(
     secret = means.entropy(SECRET_BYTES)
     sealed = means.seal(secret, key_place(endpoint_id))
     state: EndpointState = "active" if contract.endpoints.verification == "none" else "unverified"
-    made = replace(new_endpoint(slug, endpoint_id, wanted, sealed, state=state, now=now), declared=False)
+    made = new_endpoint(slug, endpoint_id, wanted, sealed, state=state, now=now)
+    made = replace(made, declared=False, side=ground.side, created_at=now)
     store.insert_endpoints(session, [made], now=now)
     store.bump_partner(session, slug)
     return EndpointEdit("created", made, None, _shown(secret), made.secrets[0].id)
@@ -158,7 +184,7 @@ def change(session: Session, ground: Ground, endpoint: Endpoint, wanted: Declare
     """
     _verify_own(endpoint)
     if wanted.name != endpoint.name:
-        _verify_name(store.endpoints(session, endpoint.partner), wanted.name)
+        _verify_name(store.endpoints(session, endpoint.owner), wanted.name)
     changed = replace(endpoint.settled_as(wanted), name=wanted.name)
     if wanted.url != endpoint.url and ground.contract.endpoints.verification == "required":
         changed = replace(changed, state="unverified")

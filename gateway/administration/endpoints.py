@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session
 
-from gateway import facts
+from gateway import announcements, facts, happenings
 from gateway.address import AddressPolicy
 from gateway.administration import filters
 from gateway.administration.desk import Administration
@@ -16,8 +16,9 @@ from gateway.administration.evidence import Author, ProbeSeen
 from gateway.administration.standing import count_pending, count_skipped
 from gateway.broker.port import BrokerError
 from gateway.errors import AwayError, CallerError
+from gateway.positions import share
 from partners import endpoint_changes as changes
-from partners.endpoint import DeclaredEndpoint, Endpoint, Skip
+from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, party_of
 from partners.endpoint_changes import EndpointEdit, Ground
 from partners.endpoint_form import read_body
 from partners.errors import EndpointTermsError
@@ -29,9 +30,9 @@ Choice = Literal["deliver", "skip", "since"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which endpoint of which partner, by whom. `if_match`: the ETag that the author has seen; None: any."""
+    """Which endpoint of which owner, by whom. `if_match`: the ETag that the author has seen; None: any."""
 
-    slug: str
+    owner: str
     endpoint: str
     by: Author
     if_match: str | None = None
@@ -128,7 +129,7 @@ class Endpoints:
             CallerError: `not_found`, `precondition_failed`, `state_conflict`.
             AwayError: `broker_unavailable`: where the backlog ends is not known.
         """
-        skips = await self._skips(partner, backlog, asked.by)
+        skips = await self._skips(partner, backlog, asked)
 
         def work(session: Session, _: Ground) -> EndpointEdit:
             endpoint = self._find(session, asked)
@@ -178,7 +179,7 @@ class Endpoints:
         self, asked: Asked, work: Callable[[Session, Ground], EndpointEdit], *, reason: str | None = None
     ) -> EndpointEdit:
         def whole(session: Session) -> EndpointEdit:
-            ground = changes.ground_of(session, asked.slug)
+            ground = changes.ground_of(session, asked.owner)
             edit = work(session, ground)
             words = reason if edit.action == "created" else edit.secret_id or reason
             self._witness(session, ground.partner, edit, asked.by, words)
@@ -190,11 +191,18 @@ class Endpoints:
     def _witness(
         self, session: Session, partner: Partner, edit: EndpointEdit, by: Author, reason: str | None
     ) -> None:
+        now = self.desk.clock()
         if edit.action != "unchanged":
-            self.desk.scribe.endpoint(session, partner, edit, reason, by, now=self.desk.clock())
+            self.desk.scribe.endpoint(session, partner, edit, reason, by, now=now)
+        turned = {"secret_added": "added", "secret_removed": "removed"}.get(edit.action)
+        if turned is not None and edit.secret_id is not None and edit.endpoint.side == "partner":
+            told = happenings.endpoint_secret_rotated(
+                edit.endpoint, secret=edit.secret_id, action=turned, now=now
+            )
+            announcements.announce_once(session, told)
 
     def _find(self, session: Session, asked: Asked) -> Endpoint:
-        endpoint = changes.find(session, asked.slug, asked.endpoint)
+        endpoint = changes.find(session, asked.owner, asked.endpoint)
         changes.verify_unchanged(endpoint, asked.if_match)
         return endpoint
 
@@ -203,6 +211,8 @@ class Endpoints:
     ) -> DeclaredEndpoint:
         """What is asked for, judged by contract, schemas and addresses."""
         bounds = ground.bounds(is_exempt=self.desk.allow_insecure_loopback)
+        if ground.side == "house":
+            bounds = replace(bounds, hosts=_host_of(members.get("url")))
         wanted = read_body(members, bounds=bounds, name=name)
         faults = filters.filter_faults(session, ground.lines, wanted)
         if faults:
@@ -221,15 +231,27 @@ class Endpoints:
             text = "The address in the URL is not one that webhooks are sent to."
             raise CallerError("endpoint_address_denied", text)
 
-    async def _skips(self, partner: Partner, backlog: Backlog, by: Author) -> Sequence[Skip]:
-        """Up to where each partition of the partner's outbound topic is given up."""
-        snapshot, topic = self.desk.catalog.current, partner.topics.outbound
+    async def _skips(self, partner: Partner, backlog: Backlog, asked: Asked) -> Sequence[Skip]:
+        """Up to where each partition of what the endpoint gets is given up."""
+        skips = await self._topic_skips(
+            partner.topics.outbound, partner.topics.outbound_partition, backlog, asked.by
+        )
+        if party_of(asked.owner)[1] == "partner":
+            return skips
+        sent = await self._topic_skips(
+            partner.topics.inbound, partner.topics.inbound_partition, backlog, asked.by
+        )
+        # The inbound topic is read for several: for each under a name of its own.
+        return (*skips, *(replace(one, topic_id=share(one.topic_id, asked.owner)) for one in sent))
+
+    async def _topic_skips(self, topic: str, own: int, backlog: Backlog, by: Author) -> Sequence[Skip]:
+        snapshot = self.desk.catalog.current
         topic_id = snapshot.topic_ids.get(topic)
         if backlog.choice == "deliver":
             return ()
         if topic_id is None:
             raise AwayError("broker_unavailable", f"the topic {topic} is not known to exist yet")
-        places = [(topic, one) for one in snapshot.partitions_of(topic, partner.topics.outbound_partition)]
+        places = [(topic, one) for one in snapshot.partitions_of(topic, own)]
         try:
             if backlog.since is None:
                 ends = [end for _, end in await self.desk.broker.bounds(places)]
@@ -241,3 +263,13 @@ class Endpoints:
             Skip(topic_id, number, end, by.role, by.credential)
             for (_, number), end in zip(places, ends, strict=True)
         )
+
+
+def _host_of(url: object) -> tuple[HostPattern, ...]:
+    """The host and port of a URL, as the pattern that allows them: the house may name any of its own."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ()
+    return (HostPattern(parts.netloc, host.rstrip("."), is_wild=False, port=port),) if host else ()

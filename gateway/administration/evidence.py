@@ -166,7 +166,7 @@ class Scribe:
             "reason": reason,
             "by": by.members(),
         }
-        self._submit(session, Kind.ENDPOINT_CHANGED, members, partner.log, now)
+        self._submit(session, Kind.ENDPOINT_CHANGED, members, self._log_of(partner, edit.endpoint), now)
 
     def probe(self, session: Session, partner: Partner, seen: ProbeSeen, by: Author, *, now: int) -> None:
         """An endpoint was tried."""
@@ -185,7 +185,11 @@ class Scribe:
             "answer_sha256": None if seen.answer_sha256 is None else seen.answer_sha256.hex(),
             "by": by.members(),
         }
-        self._submit(session, Kind.ENDPOINT_PROBED, members, partner.log, now)
+        self._submit(session, Kind.ENDPOINT_PROBED, members, self._log_of(partner, seen.endpoint), now)
+
+    def _log_of(self, partner: Partner, endpoint: Endpoint) -> str:
+        """What concerns the house's endpoints is told in its own log: no partner sees our URLs."""
+        return self.house_log if endpoint.side == "house" else partner.log
 
     def look(self, session: Session, partner: Partner, look: Seen, by: Author, *, now: int) -> None:
         """One of our side looks at a partner's content."""

@@ -14,6 +14,7 @@ from gateway.administration.endpoints import Asked
 from gateway.administration.evidence import ProbeSeen
 from gateway.egress.probing import VERIFICATION, Probe, Purpose, Sample, echoed
 from gateway.errors import CallerError
+from gateway.event import Direction
 from gateway.http.endpoint_items import endpoint_item, probe_item
 from gateway.http.endpoints import ENDPOINT_ID, WRITE_ERRORS, asked_of, done_of, endpoints_of, find
 from gateway.http.guard import Call, not_found
@@ -145,12 +146,12 @@ async def _probe(call: Call, endpoint: Endpoint, purpose: Purpose, made: Sample,
 
 async def _sample(call: Call, endpoint: Endpoint, members: Mapping[str, Any]) -> Sample:
     """A sample of the type that is asked for, else of the first that goes there."""
-    slug = call.partner.slug
-    known = {one.event_type: one for one in call.snapshot.channels(slug, "outbound")}
+    direction: Direction = "inbound" if call.of_house else "outbound"
+    known = {one.event_type: one for one in call.snapshot.channels(call.partner.slug, direction)}
     names = [*sorted(known), *operational.types()]
     wanted = members.get("type") or next((name for name in names if endpoint.listens_to(name)), None)
     if not isinstance(wanted, str) or wanted not in names:
-        text = f"There is no such type to be sent; those that the partner receives are: {', '.join(names)}."
+        text = f"There is no such type to be sent; those that it may get are: {', '.join(names)}."
         raise CallerError("event_type_unknown", text)
     channel, kind = known.get(wanted), operational.kind_of(wanted)
     address = ""

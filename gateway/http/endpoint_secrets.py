@@ -35,7 +35,7 @@ _SECRET_ID: Final = Parameter(
 )
 async def list_secrets(call: Call) -> Response:
     """The signing secrets of an endpoint; never their values."""
-    slug, wanted, now = call.partner.slug, call.part("id"), call.doors.clock()
+    owner, wanted, now = call.endpoints_owner, call.part("id"), call.doors.clock()
 
     found = await find(call)
     return page_response(
@@ -43,7 +43,7 @@ async def list_secrets(call: Call) -> Response:
         found.secrets,
         key=lambda one: one.id,
         item=lambda one: secret_item(one, now),
-        bound=("secrets", slug, wanted),
+        bound=("secrets", owner, wanted),
     )
 
 

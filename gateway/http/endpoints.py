@@ -61,9 +61,9 @@ _INVALID: Final = ("endpoint_invalid", "endpoint_address_denied")
 )
 async def list_endpoints(call: Call) -> Response:
     """The partner's endpoints, by id."""
-    slug = call.partner.slug
-    rows = await call.doors.database.read(lambda session: store.endpoints(session, slug))
-    return page_response(call, rows, key=lambda one: one.id, item=endpoint_item, bound=("endpoints", slug))
+    owner = call.endpoints_owner
+    rows = await call.doors.database.read(lambda session: store.endpoints(session, owner))
+    return page_response(call, rows, key=lambda one: one.id, item=endpoint_item, bound=("endpoints", owner))
 
 
 @tells(
@@ -77,9 +77,9 @@ async def list_endpoints(call: Call) -> Response:
 )
 async def show_endpoint(call: Call) -> Response:
     """One endpoint, with its health."""
-    slug, wanted, now = call.partner.slug, call.part("id"), call.doors.clock()
+    owner, wanted, now = call.endpoints_owner, call.part("id"), call.doors.clock()
 
-    found = await call.doors.database.read(lambda session: health.look(session, slug, wanted, now=now))
+    found = await call.doors.database.read(lambda session: health.look(session, owner, wanted, now=now))
     if found is None:
         raise not_found()
     endpoint, how = found
@@ -125,7 +125,7 @@ def _made(call: Call, edit: EndpointEdit, *, dry_run: bool) -> Done:
         del item["id"]
         return Done({**item, "dry_run": True})
     headers = {
-        "Location": f"{call.base}/endpoints/{edit.endpoint.id}",
+        "Location": f"{call.base}/{'house-' * call.of_house}endpoints/{edit.endpoint.id}",
         "ETag": etag_of(edit.endpoint),
     }
     return Done({**item, "secret": edit.secret}, 201, headers, frozenset({"secret"}))
@@ -248,8 +248,8 @@ async def find(call: Call) -> Endpoint:
     Raises:
         CallerError: `not_found`.
     """
-    slug, wanted = call.partner.slug, call.part("id")
-    for one in await call.doors.database.read(lambda session: store.endpoints(session, slug)):
+    owner, wanted = call.endpoints_owner, call.part("id")
+    for one in await call.doors.database.read(lambda session: store.endpoints(session, owner)):
         if one.id == wanted:
             return one
     raise not_found()
@@ -265,7 +265,7 @@ def asked_of(call: Call, endpoint_id: str | None = None) -> Asked:
     if given != "*" and _ETAG.fullmatch(given) is None:
         raise CallerError("request_malformed", "If-Match must be the ETag of the endpoint, as it was told.")
     return Asked(
-        call.partner.slug,
+        call.endpoints_owner,
         call.part("id") if endpoint_id is None else endpoint_id,
         Author(call.known.role, call.known.credential.id),
         None if given == "*" else given,

@@ -18,6 +18,7 @@ from gateway.http import (
     endpoints,
     events,
     history,
+    house_endpoints,
     imports,
     log,
     operator,
@@ -87,6 +88,13 @@ def _stream(method: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate,
 def _endpoints(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED) -> tuple[Gate, Gate]:
     """What is done with endpoints, by their partner or by an operator."""
     return _both(line, "P", answer, "manage", offered, OPERATOR)
+
+
+def _ours(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED) -> Gate:
+    """What is done with the house's endpoints, which receive what a partner sends."""
+    method, path = line.split(" ")
+    there = f"{method} /v1/partners/{{p}}/house-endpoints{path}"
+    return _gate(there, "named", HOUSE, answer, "receive", offered)
 
 
 def _all() -> Sequence[Gate]:
@@ -180,6 +188,17 @@ GATES: Final[Sequence[Gate]] = (
     *_endpoints("GET /v1/endpoints/{id}/secrets", endpoint_secrets.list_secrets, pages.OFFERED),
     *_endpoints("POST /v1/endpoints/{id}/secrets", endpoint_secrets.create_secret),
     *_endpoints("DELETE /v1/endpoints/{id}/secrets/{sid}", endpoint_secrets.remove_secret),
+    _ours("GET ", house_endpoints.list_endpoints, pages.OFFERED),
+    _ours("POST ", house_endpoints.create_endpoint),
+    _ours("GET /{id}", house_endpoints.show_endpoint, NONE),
+    _ours("PATCH /{id}", house_endpoints.change_endpoint),
+    _ours("DELETE /{id}", house_endpoints.remove_endpoint),
+    _ours("POST /{id}/pause", house_endpoints.pause_endpoint),
+    _ours("POST /{id}/resume", house_endpoints.resume_endpoint),
+    _ours("POST /{id}/test", house_endpoints.try_endpoint),
+    _ours("GET /{id}/secrets", house_endpoints.list_secrets, pages.OFFERED),
+    _ours("POST /{id}/secrets", house_endpoints.create_secret),
+    _ours("DELETE /{id}/secrets/{sid}", house_endpoints.remove_secret),
     *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
     *_both(
         "POST /v1/credentials",

@@ -23,6 +23,7 @@ from gateway.http.reading import JSON_BYTES, read_sent
 from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
 from partners.directory import Directory
+from partners.endpoint import house_of
 from partners.partner import Partner
 
 Side = Literal["open", "own", "named", "new", "house", "log", "registry", "private"]
@@ -37,6 +38,8 @@ the private listener.
 @dataclass(frozen=True, slots=True)
 class Call:
     """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths.
+
+    `of_house`: it is about the house's endpoints with the partner, not about the partner's.
 
     `pace`: header fields that tell how fast the caller may go on. `verify_still`: refuses a caller that may
     no longer call, for who has waited meanwhile; `verify_now`: the same for who waits for hours, by today's
@@ -54,6 +57,7 @@ class Call:
     pace: Mapping[str, str] = field(default_factory=dict)
     verify_still: Callable[[], None] = field(default=lambda: None, repr=False)
     verify_now: Callable[[], None] = field(default=lambda: None, repr=False)
+    of_house: bool = False
 
     @property
     def known(self) -> Caller:
@@ -73,6 +77,11 @@ class Call:
     def base(self) -> str:
         """The path that this partner's resources begin with, for this caller."""
         return f"/v1/partners/{self.partner.slug}" if self.named else "/v1"
+
+    @property
+    def endpoints_owner(self) -> str:
+        """Whose endpoints it is about."""
+        return house_of(self.partner.slug) if self.of_house else self.partner.slug
 
     def part(self, name: str) -> str:
         """A part of the path."""

@@ -103,6 +103,11 @@ async def furnish(opened: House, terms: str = "") -> None:
             cursor = (await client.get(f"/v1/partners/{slug}/stream")).json()["cursor"]
             path = f"/v1/partners/{slug}/stream/consumers/of-{slug}"
             await client.put(path, json={"cursor": cursor})
+            ours = f"/v1/partners/{slug}/house-endpoints"
+            hook = await client.post(ours, json={"url": f"https://{slug}.desk.example/in"})
+            opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
+            held = await client.get(f"{ours}/{hook.json()['id']}/secrets")
+            opened.keys[f"house secret {slug}"] = held.json()["items"][0]["id"]
 
 
 def owe(opened: House, slug: str, endpoint: str) -> str:
@@ -164,6 +169,9 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     if "endpoints" in gate.path:
         parts["id"] = house.keys[f"endpoint {slug}"] if slug else missing
         parts["sid"] = house.keys[f"secret {slug}"] if slug else missing
+    if "house-endpoints" in gate.path:
+        parts["id"] = house.keys[f"house endpoint {slug}"] if slug else missing
+        parts["sid"] = house.keys[f"house secret {slug}"] if slug else missing
     path = gate.path
     for part, text in parts.items():
         path = path.replace("{" + part + "}", text)
