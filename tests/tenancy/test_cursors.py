@@ -20,7 +20,7 @@ LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
 SLUGS: Final = ("acme", "globex")
 FILTERS: Final = {
     "credential": "crd_x",
-    "direction": "inbound",
+    "direction": "outbound",
     "id": "L-1",
     "ref": "evt_" + "a" * 52,
     "since": "2026-01-01T00:00:00Z",
@@ -32,10 +32,10 @@ FILTERS: Final = {
 }
 """A value of each filter. A list with another one gets a line here."""
 
-TWO_LISTS: Final = frozenset({"listImports"})
-"""A partner sees what it sent; our side what it sent itself, too."""
+TWO_LISTS: Final = frozenset({"listImports", "readStream"})
+"""A partner sees what it sent; our side what it sent itself, too. Each side's stream is what it receives."""
 
-NO_FILTERS: Final = frozenset({"cursor", "from", "limit", "wait"})
+NO_FILTERS: Final = frozenset({"consumer", "cursor", "from", "limit", "wait"})
 CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
 
 
