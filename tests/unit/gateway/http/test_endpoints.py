@@ -369,7 +369,7 @@ async def relaying(house: House) -> AsyncIterator[None]:
 
 
 async def until(holds: Any, what: str) -> None:
-    for _ in range(1_000):
+    for _ in range(5_000):
         if holds():
             return
         await asyncio.sleep(0.02)
@@ -421,7 +421,7 @@ async def order(operator: httpx.AsyncClient, event_id: str) -> None:
 
 async def waiting(acme: httpx.AsyncClient, path: str, count: int) -> None:
     """Wait until so many deliveries wait for an endpoint."""
-    for _ in range(1_000):
+    for _ in range(5_000):
         if (await acme.get(path)).json()["health"]["waiting"] == count:
             return
         await asyncio.sleep(0.02)
