@@ -310,7 +310,7 @@ def set_access(session: Session, endpoint: Endpoint, sealed: bytes | None, *, no
     """
     session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint) == endpoint.id))
     if sealed is not None:
-        row = {"endpoint": endpoint.id, "partner": endpoint.partner, "sealed": sealed, "changed_at": now}
+        row = {"endpoint": endpoint.id, "partner": endpoint.owner, "sealed": sealed, "changed_at": now}
         session.execute(insert(EndpointAccessRow), [row])
 
 

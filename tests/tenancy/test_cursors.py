@@ -103,6 +103,12 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     hook = await client.post("/v1/endpoints", json={"url": f"https://{slug}.example/in"})
                 opened.keys[f"endpoint {slug}"] = hook.json()["id"]
                 await client.post(f"{hook.headers['location']}/secrets", json={})
+            async with opened.client("team") as client:
+                ours = f"/v1/partners/{slug}/house-endpoints"
+                for number in (1, 2):
+                    hook = await client.post(ours, json={"url": f"https://{slug}{number}.house.example/in"})
+                opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
+                await client.post(f"{ours}/{hook.json()['id']}/secrets", json={})
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:
@@ -118,7 +124,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
     async with house.client(one.by) as client:
-        thing = "endpoint" if "endpoints" in one.path else "import"
+        things = {"house-endpoints": "house endpoint", "/endpoints": "endpoint", "": "import"}
+        thing = next(thing for part, thing in things.items() if part in one.path)
         path = one.path.replace("{id}", house.keys.get(f"{thing} {one.slug}", ""))
         return await client.get(path, params={"limit": 1, **dict(one.named), **more})
 

@@ -1,6 +1,7 @@
 """Rows to values and back."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from sqlmodel import Session
@@ -184,3 +185,13 @@ def test_what_an_endpoint_demands_comes_with_it_until_it_is_gone(session: Sessio
     store.set_access(session, other, b"x", now=1)
     store.set_access(session, other, None, now=2)
     assert store.endpoints(session, "acme")[1].access is None
+
+
+def test_what_an_endpoint_of_the_house_demands_comes_with_it(session: Session, apply: Apply) -> None:
+    apply()
+    ours = replace(store.endpoints(session, "acme")[0], id="ep_ours", side="house", declared=False)
+    store.insert_endpoints(session, [ours], now=1)
+    store.set_access(session, ours, b"sealed", now=1)
+    assert [each.access for each in store.endpoints(session, ours.owner)] == [b"sealed"]
+    assert [each.access for each in store.load(session).house_endpoints("acme")] == [b"sealed"]
+    assert [each.access for each in store.load(session).endpoints("acme")] == [None, None]
