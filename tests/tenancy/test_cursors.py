@@ -67,7 +67,9 @@ class Asking:
 def asked() -> Iterator[Asking]:
     for gate in LISTS:
         names = sorted(gate.offered - NO_FILTERS)
-        for named in ((), *(((name, FILTERS[name]),) for name in names)):
+        # What our side receives has other types than what a partner does.
+        filters = FILTERS | ({"types": "order.placed"} if gate.side == "named" else {})
+        for named in ((), *(((name, filters[name]),) for name in names)):
             if gate.side == "house":
                 yield Asking(gate, "operator", "", gate.path, named)
                 continue
