@@ -31,8 +31,9 @@ _PARAMETER: Final = re.compile(r"^The (?:query parameter|member) ([a-z_]+) (must
 _OPTIONS: Final[Mapping[str, str]] = {"expires_at": "--expires", "old": "--old"} | {
     name: f"--{name}"
     for name in (
-        "allow", "as", "audience", "credential", "direction", "from", "id", "issuer", "kind", "limit", "name",
-        "ref", "role", "scopes", "since", "source", "state", "subject", "type", "types", "until", "uri",
+        "allow", "as", "audience", "consumer", "credential", "direction", "from", "id", "issuer", "kind",
+        "limit", "name", "ref", "role", "scopes", "since", "source", "state", "subject", "type", "types",
+        "until", "uri",
     )
 }  # fmt: skip
 

@@ -118,14 +118,15 @@ class Tails:
             self._woken.clear()
             if not self._tails:
                 await self._woken.wait()
-            reader = self.broker.reader()
             try:
-                await self._read_with(reader)
+                reader = self.broker.reader()
+                try:
+                    await self._read_with(reader)
+                finally:
+                    await reader.close()
             except BrokerError:
                 self._close_all()
                 await asyncio.sleep(_AGAIN_SECONDS)
-            finally:
-                await reader.close()
 
     async def _read_with(self, reader: Reader) -> None:
         """Until there is no tail any more."""

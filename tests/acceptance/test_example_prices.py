@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_many_readers_see_every_price_once(tmp_path: Path, contract: dict[str, o
             timeout=110,
             check=False,
         )
+        shown = "".join(what_an_open_stream_shows_until_the_gateway_has_stopped(gateway))
     finally:
         gateway.kill()
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -53,3 +55,17 @@ def test_many_readers_see_every_price_once(tmp_path: Path, contract: dict[str, o
         "disordered": 0,
         "cut_and_resumed": 3,
     }
+    assert shown.count("data: ") == 40
+
+
+def what_an_open_stream_shows_until_the_gateway_has_stopped(gateway: Gateway) -> Iterator[str]:
+    """It stops in order, and the answer has its end."""
+    path, headers = "/v1/partners/ticker/stream?direction=outbound", {"Accept": "text/event-stream"}
+    with gateway.operator() as client, client.stream("GET", path, headers=headers, timeout=60) as answer:
+        parts = answer.iter_text()
+        text = next(parts)
+        while text.count("data: ") < 40:
+            text += next(parts)
+        assert gateway.stop() == 0
+        yield text
+        yield from parts

@@ -74,7 +74,9 @@ def asked() -> Iterator[Asking]:
     for gate in LISTS:
         names = sorted(gate.offered - NO_FILTERS)
         kind = gate.path.rpartition("/")[2]
-        for named in ((), *(((name, OTHER_WORDS.get((kind, name), FILTERS[name])),) for name in names)):
+        # What our side receives has other types than what a partner does.
+        filters = FILTERS | ({"types": "order.placed"} if gate.side == "named" else {})
+        for named in ((), *(((name, OTHER_WORDS.get((kind, name), filters[name])),) for name in names)):
             if gate.side == "house":
                 yield Asking(gate, "operator", "", gate.path, named)
                 continue

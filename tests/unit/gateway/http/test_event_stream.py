@@ -13,6 +13,7 @@ import pytest
 from gateway.bootstrap.ground import clock, entropy
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.embedded_reader import EmbeddedReader
+from gateway.broker.port import BrokerError
 from gateway.http.turns import Turns
 from partners.credential import DAY_MS
 from tests.builders import CONTRACTS, House, open_house
@@ -23,11 +24,15 @@ SEND = "/v1/partners/acme/events/order.accepted"
 
 
 class Counting(EmbeddedBroker):
-    """Counts the readers that were asked for; `ahead_ms`: how much older all records are."""
+    """Counts the readers that were asked for; `ahead_ms`: how much older all records are.
+
+    `refusal`: what asking for one ends in.
+    """
 
     def __init__(self, folder: Path) -> None:
         """A broker in a folder, for a world in the same one."""
         self.readers = self.ahead_ms = 0
+        self.refusal: BrokerError | None = None
         super().__init__(
             folder / "broker.db",
             clock=lambda: clock() + self.ahead_ms,
@@ -37,6 +42,8 @@ class Counting(EmbeddedBroker):
 
     def reader(self, *, patience_ms: int = 0) -> EmbeddedReader:
         self.readers += 1
+        if self.refusal is not None:
+            raise self.refusal
         return super().reader(patience_ms=patience_ms)
 
 
@@ -143,6 +150,23 @@ async def test_all_who_follow_a_topic_share_one_reader(house: House, site: Site)
                 assert await follower.ids(1) == ["S-2"]
             assert [one["id"] for one in (await waiting).json()["items"]] == ["S-2"]
         assert broker.readers == before
+
+
+async def test_a_broker_that_refuses_holds_a_stream_up_and_no_longer(house: House, site: Site) -> None:
+    broker = house.doors.broker
+    assert isinstance(broker, Counting)
+    broker.refusal = BrokerError("broker_refused", "no right to read, says the test")
+    async with site.follow("acme", "/v1/stream?from=now") as follower, site.client("acme") as client:
+        refused = await client.get("/v1/stream")
+        assert (refused.status_code, refused.json()["code"]) == (503, "broker_unavailable")
+        await send(house, "S-1")
+
+        async def asked() -> bool:
+            return broker.readers > 3
+
+        assert await until(asked)
+        broker.refusal = None
+        assert await follower.ids(1) == ["S-1"]
 
 
 async def test_types_narrow_a_stream_whose_cursor_moves_on_all_the_same(
