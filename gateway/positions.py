@@ -90,13 +90,14 @@ class Reached:
 
 
 def load_reached(session: Session) -> tuple[Reached, ...]:
-    """The furthest position of each partition that was ever read, former topics of a name among them.
-
-    Of a topic that is read for several, each of them has one.
-    """
+    """The furthest position of each partition that was ever read, former topics of a name among them."""
     places = (col(PositionRow.topic), col(PositionRow.topic_id), col(PositionRow.partition))
     rows = select(*places, func.max(PositionRow.next)).group_by(*places).order_by(*places)
-    return tuple(Reached(topic, plain(id_), *rest) for topic, id_, *rest in session.execute(rows).all())
+    found: dict[tuple[str, str, int], int] = {}
+    for topic, topic_id, partition, next_ in session.execute(rows).all():
+        place = (topic, plain(topic_id), partition)
+        found[place] = max(next_, found.get(place, 0))
+    return tuple(Reached(*place, next_) for place, next_ in found.items())
 
 
 def advance(session: Session, lease: Lease, moves: Sequence[Move]) -> None:

@@ -46,6 +46,10 @@ _POLL: Final = 200
 _POLL_MS: Final = 50
 _SLICE: Final = 10
 _IDLE_SECONDS: Final = 0.1
+_ASK_SECONDS: Final = 1.0
+_AT_ONCE: Final = 50
+"""Topics that are begun with in one turn."""
+
 _REMEMBERED: Final = 4_096
 """Events of a topic of which another record is known to be a double."""
 
@@ -122,24 +126,37 @@ class Feeds:
         if reader is not None:
             await reader.close()
 
-    async def follow(self, works: Iterable[tuple[Work, Sequence[Partner]]], snapshot: Snapshot) -> bool:
+    async def follow(
+        self,
+        works: Iterable[tuple[Work, Sequence[Partner]]],
+        snapshot: Snapshot,
+        is_at_work: Callable[[Work], bool],
+    ) -> bool:
         """Read what today's endpoints and contracts want; whether all of that is being read now.
+
+        It waits for no broker for long, and begins with a few at a time: whoever calls has leases to renew.
 
         Raises:
             AwayError: the database is away.
         """
-        ways = _ways(snapshot)
-        is_whole = True
+        ways, begun = _ways(snapshot), 0
         for work, partners in works:
             for owner, sender in _wanted(snapshot, partners, ways):
                 topic_id = snapshot.topic_ids.get(sender.topics.inbound)
-                if topic_id is None:
+                if topic_id is None or not is_at_work(work):
                     continue
                 self._leave(sender.topics.inbound, topic_id)
                 if (share(topic_id, owner), sender.topics.inbound_partition) in work.shard.partitions:
                     continue
-                is_whole = await self._begin(work, owner, sender, topic_id, snapshot) and is_whole
-        return is_whole
+                begin = await self._begin_at(owner, sender, snapshot)
+                if begin is None:
+                    return False
+                if is_at_work(work):
+                    self._add(work, owner, sender, topic_id, begin)
+                begun += 1
+                if begun >= _AT_ONCE:
+                    return False
+        return True
 
     def drop(self, work: Work) -> None:
         """Read nothing for this shard any more."""
@@ -152,27 +169,31 @@ class Feeds:
                 if self._reader is not None:
                     self._reader.release([place])
 
-    async def _begin(
-        self, work: Work, owner: str, sender: Partner, topic_id: str, snapshot: Snapshot
-    ) -> bool:
-        place = (sender.topics.inbound, sender.topics.inbound_partition)
-        made = [each.created_at for each in snapshot.directory.house_endpoints(sender.slug)]
+    async def _begin_at(self, owner: str, sender: Partner, snapshot: Snapshot) -> int | None:
+        """The first offset that can be for an owner; None: the broker does not say now."""
         if owner == house_of(sender.slug):
-            since = min(made, default=0)
+            since = min(
+                (each.created_at for each in snapshot.directory.house_endpoints(sender.slug)), default=0
+            )
         else:
             wanted = partial(store.forwarding_since, sender=sender.slug, receiver=owner)
             since = await self._database.read(wanted)
+        place = (sender.topics.inbound, sender.topics.inbound_partition)
+        if self._broker.away_for_ms():
+            return None
         try:
-            begin = await self._broker.offset_at(place, since)
-        except BrokerError as error:
-            _log.warning("relay.feed_waits", topic=place[0], code=error.code)
-            return False
-        if not work.shard.knows(owner):
-            return True  # the shard was dropped meanwhile
+            async with asyncio.timeout(_ASK_SECONDS):
+                return await self._broker.offset_at(place, since)
+        except (BrokerError, TimeoutError) as error:
+            _log.warning("relay.feed_waits", topic=place[0], error=type(error).__name__)
+            return None
+
+    def _add(self, work: Work, owner: str, sender: Partner, topic_id: str, begin: int) -> None:
+        place = (sender.topics.inbound, sender.topics.inbound_partition)
         spot = (share(topic_id, owner), place[1])
         start = work.shard.watch(place[0], *spot, owner, begin=begin)
         if start is None:
-            return True
+            return
         if self._reader is None:
             self._reader = self._broker.reader()
         source = Source(sender.slug, self._terms.url, self._terms.vouch)
@@ -181,7 +202,6 @@ class Feeds:
         if reached is None or reached > start.position.offset:
             # What others have read of it comes again: they know it.
             self._assign([start])
-        return True
 
     def _assign(self, starts: Iterable[Start]) -> None:
         if self._reader is not None:

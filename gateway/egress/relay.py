@@ -227,7 +227,7 @@ class Relay:
             voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
             work.shard.update(voices, [e for partner in partners for e in endpoints_of(snapshot, partner)])
             work.shard.bury(ended_with(snapshot, partners))
-            if self._works.get(work.shard.lease.shard) is work:
+            if self._is_at_work(work):
                 self._reader.assign(self._watch(work, partners, snapshot))
             strangers = work.shard.strangers()
             if strangers:
@@ -236,7 +236,7 @@ class Relay:
                 self._parts.step("outbound.1.leased")
             work.wake.set()
         here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
-        if await self._feeds.follow(here, snapshot):
+        if await self._feeds.follow(here, snapshot, self._is_at_work):
             self._followed = snapshot
 
     def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
@@ -387,6 +387,9 @@ class Relay:
         """Not after our leases must have run out: another relay may be sending by then."""
         moment = Moment(now, self._moment().ticks)
         return not moment.is_past(self._held_until) and not self._is_stopping
+
+    def _is_at_work(self, work: Work) -> bool:
+        return self._works.get(work.shard.lease.shard) is work
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
         return [(work.shard, work.wake.set) for work in self._works.values()]

@@ -20,7 +20,7 @@ from gateway.rows import BacklogRow, DeliveryRow, PositionRow
 from partners import store
 from partners.endpoint import Endpoint, key_place
 from tests.post_server import taking_posts
-from tests.world import CONTRACT, OPERATOR, ORDER, World, running
+from tests.world import CONTRACT, OPERATOR, ORDER, World, draft, running
 
 SECRET = b"s" * 32
 FORWARDING = CONTRACT.replace("key: /customer}", "key: /customer, forward: {to: globex, as: order.received}}")
@@ -395,3 +395,54 @@ async def test_a_relay_that_dies_before_its_tick_tells_of_an_event_once(tmp_path
             assert len(await entries(world, "event.forwarded")) == 2
     assert {body["id"]: webhook_id for _, webhook_id, body in at.got}.keys() == {"A-1", "A-2"}
     assert len({webhook_id for _, webhook_id, body in at.got if body["id"] == "A-1"}) == 1
+
+
+async def test_the_house_is_told_what_the_partner_is_told_where_it_asks(tmp_path: Path) -> None:
+    with hooks() as at:
+        async with running(tmp_path) as world, relaying(world):
+            await world.apply()
+            await house_endpoint(world, f"{at.url}/told", types=frozenset({"gateway.*"}))
+            await house_endpoint(world, f"{at.url}/all", name="all")
+            await world.apply(CONTRACT.replace("GmbH", "AG"))
+            await placed(world, "A-1")
+            await until(lambda: len(at.got) == 2, str(at.got))
+            attempted = await entries(world, "delivery.attempted", 2)
+            ours = log_of(world, "house")
+    assert sorted((path, body["type"]) for path, _, body in at.got) == [
+        ("/all", "order.placed"),
+        ("/told", "gateway.contract.changed"),
+    ]
+    assert {one.log for one in attempted} == {ours}
+
+
+async def test_one_that_reads_for_two_partners_keeps_their_places_apart(tmp_path: Path) -> None:
+    """One shard for all, so that one topic is read three times over."""
+    other = GLOBEX.replace("globex", "initech").replace("name: Globex", "name: Initech")
+    sends = "\n  order.moved: {schema: order.avsc, id: /order_id, forward: {to: initech, as: order.received}}"
+    renamed = {**ORDER, "name": "Moved"}
+    with hooks() as at:
+        async with running(tmp_path, flags={"lease.shards": 1}) as world, relaying(world):
+            at.dead = {"/globex"}
+            await apply_globex(world, f"{at.url}/globex")
+            declared = f'    - {{name: one, url: "{at.url}/initech"}}\n'
+            hook = f"endpoints:\n  verification: none\n  declared:\n{declared}"
+            received = {**RECEIVED, "name": "Moved"}
+            sent = ContractText(other + hook, "initech.yaml", {"received.avsc": json.dumps(received)})
+            await world.parts.administration.put_contract("initech", sent, Wish(), by=OPERATOR)
+            contract = FORWARDING.replace("receives:", "").replace(
+                "  order.accepted: {schema: order.avsc, id: /order_id}\n", ""
+            )
+            contract = contract.rstrip() + sends.replace("order.avsc", "moved.avsc") + "\n"
+            files = {"order.avsc": json.dumps(ORDER), "moved.avsc": json.dumps(renamed)}
+            await world.apply(contract, files)
+            await house_endpoint(world, f"{at.url}/desk")
+            await placed(world, "A-1")
+            moved = draft({"order_id": "B-1", "qty": 2}, "order.moved")
+            assert isinstance((await world.submit([moved]))[0], Accepted)
+            await until(lambda: len(at.ids("/desk")) == 2 and at.ids("/initech") == ["B-1"], str(at.got))
+            at.dead = set()
+            await until(lambda: at.ids("/globex") == ["A-1"], str(at.got))
+            forwarded = await entries(world, "event.forwarded", 2)
+            places = {one.topic_id.partition(">")[2] for one in await rows(world, PositionRow)}
+    assert sorted(one.text("to") or "" for one in forwarded) == ["globex", "initech"]
+    assert places >= {"globex", "initech", "house/acme"}
