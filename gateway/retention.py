@@ -66,8 +66,8 @@ class Retention:
         }
 
         def work(session: Session) -> int:
-            purge(session, before=now - self.parked_ms)
-            dropped = drop_nonces(session, now=now, limit=_LIMIT)
+            dropped = purge(session, before=now - self.parked_ms)
+            dropped += drop_nonces(session, now=now, limit=_LIMIT)
             dropped += drop_looks(session, now=now, limit=_LIMIT)
             dropped += drop_repeats(session, now=now, limit=_LIMIT)
             dropped += drop_content(session, days, now=now)

@@ -12,6 +12,7 @@ from sqlmodel import col
 from gateway.dialler import Answer, Outgoing
 from gateway.egress import asking, replay_store, traces
 from gateway.egress.breaker import OPENS_AFTER, Breaker
+from gateway.egress.deliveries import purge
 from gateway.egress.replay import Counts, Replay, Stretch, Wish
 from gateway.egress.rows import AttemptRow
 from gateway.event import EventKey
@@ -348,6 +349,43 @@ async def test_the_first_bytes_of_an_answer_are_kept_with_its_attempt(
         assert list(found.values()) == [b"come back later"]
         assert set(found) == {each.text("attempt") for each in on.evidence("delivery.attempted")}
         assert left == []
+
+
+async def test_what_is_past_its_time_goes(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b", "c")
+        ask(on, "b", "cancelled")
+        begin(on, 0)
+        async with on.relaying():
+            await on.until(lambda: asked(on) == 0, "heard")
+        with on.database.begin() as session:
+            purge(session, before=now() + 1)
+        assert on.rows() == []
+        with on.database.begin() as session:
+            assert replay_store.page(session, "acme", after=None, limit=5) == []
+
+
+async def test_what_was_given_up_for_an_endpoint_that_is_gone_is_heard(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b")
+        on.have()
+        ask(on, "b", "cancelled")
+        async with on.relaying():
+            await on.until(lambda: asked(on) == 0, "heard")
+        assert on.rows() == [("b", "cancelled", 1)]
+
+
+async def test_a_breaker_of_an_endpoint_that_is_gone_is_forgotten(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce("a")
+        on.register()
+        async with on.relaying():
+            await on.until(lambda: breaker(on).failing_since is not None, "kept")
+            on.have()
+            await on.until(lambda: breaker(on) == Breaker(), "forgotten")
 
 
 async def test_a_range_says_how_many_events_wait_in_it_and_since_when(
