@@ -34,7 +34,7 @@ RATE: Final = 200
 BATCHES: Final = 20
 """Requests a second and partner; each holds a part of the events."""
 
-WELL: Final = ("well-1", "well-2", "well-3", "well-4")
+WELL: Final = ("well-1", "well-2")
 BAD: Final = ("hole", "slow", "drip")
 _LAG_SECONDS: Final = 2.0
 
@@ -121,7 +121,9 @@ async def _post(client: httpx.AsyncClient, slug: str, size: int, run: str, due: 
         content=b"\n".join(lines),
         headers={"Content-Type": "application/x-ndjson"},
     )
-    answer.raise_for_status()
+    # A topic is still being made, or there is too much at once.
+    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        answer.raise_for_status()
 
 
 def _admit(installation: Installation, slug: str, urls: Sequence[str]) -> None:

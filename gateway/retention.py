@@ -68,9 +68,9 @@ class Retention:
         }
 
         def work(session: Session) -> int:
-            purge(session, before=now - self.parked_ms)
             drop_hours(session, now=now)
-            dropped = drop_nonces(session, now=now, limit=_LIMIT)
+            dropped = purge(session, before=now - self.parked_ms)
+            dropped += drop_nonces(session, now=now, limit=_LIMIT)
             dropped += drop_looks(session, now=now, limit=_LIMIT)
             dropped += drop_repeats(session, now=now, limit=_LIMIT)
             dropped += drop_acknowledged(session, before=now - self.claims_ms, limit=_LIMIT)

@@ -4,7 +4,7 @@ No I/O. The invariant of `gateway.egress.shard` is kept here: whatever settles a
 beside what is written of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -45,6 +45,7 @@ class Books:
         self._backlogs = Backlogs()
         self._breakers = Breakers()
         self._tidings = Tidings()
+        self._heard: dict[tuple[str, bytes], int] = {}
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -98,9 +99,24 @@ class Books:
         self.outbox.finish(delivery.endpoint, delivery.ref)
         self._pay(delivery)
 
-    def hear(self, asked: Asked, now: int) -> bool:
-        """Do what was asked of a row: have it tried at once, or leave it; whether it could be heard."""
+    def hear_all(self, some: Sequence[Asked], now: int) -> bool:
+        """Do what was asked of rows; whether anything was new. `some`: all that a look at them found.
+
+        A look may be older than the last tick: what was heard is heard once, until it is seen to be gone.
+        """
+        there = {(one.delivery.endpoint, one.delivery.ref) for one in some}
+        self._heard = {pair: at for pair, at in self._heard.items() if pair in there}
+        new = [one for one in some if self._heard.get((one.delivery.endpoint, one.delivery.ref), -1) < one.at]
+        heard = [one for one in new if self._hear(one, now)]
+        self._heard |= {(one.delivery.endpoint, one.delivery.ref): one.at for one in heard}
+        return bool(heard)
+
+    def _hear(self, asked: Asked, now: int) -> bool:
+        """Have a delivery tried at once, or leave it; whether it could be heard."""
         delivery, lane = asked.delivery, self.lanes.get(asked.delivery.endpoint)
+        if lane is None and asked.is_cancelled:
+            self.outbox.hear(delivery.endpoint, delivery.ref, asked.at)
+            return True
         if lane is None or (asked.is_cancelled and not lane.cancel(delivery.ref)):
             return False
         if asked.is_cancelled:

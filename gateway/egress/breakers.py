@@ -22,13 +22,15 @@ class Breakers:
 
     def __init__(self) -> None:
         self._known: dict[str, Breaker] = {}
+        self._ours: set[str] = set()
 
     def adopt(self, stored: Mapping[str, Breaker]) -> None:
         """What a former owner left."""
         self._known.update(stored)
 
     def of(self, endpoint: str) -> Breaker:
-        """What was last known of an endpoint."""
+        """What was last known of an endpoint, whose lane is opened here."""
+        self._ours.add(endpoint)
         return self._known.get(endpoint, CLOSED)
 
     def changes(self, lanes: Mapping[str, Breaks]) -> tuple[tuple[str, Breaker], ...]:
@@ -38,6 +40,9 @@ class Breakers:
             known, now = self._known.get(endpoint, CLOSED), lane.breaker
             if now is not known and now != known:
                 found.append((endpoint, now))
+        gone = self._ours - lanes.keys()
+        self._ours -= gone
+        found += [(endpoint, CLOSED) for endpoint in sorted(gone) if endpoint in self._known]
         for endpoint, now in found:
             if now == CLOSED:
                 self._known.pop(endpoint, None)

@@ -156,12 +156,16 @@ def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, byte
     return found
 
 
-def purge(session: Session, *, before: int) -> None:
-    """Delete deliveries that ended badly, and excerpts of answers, of before `before`: evidence stays."""
+def purge(session: Session, *, before: int) -> int:
+    """Delete deliveries that ended badly, excerpts of answers and replays of before `before`; evidence stays.
+
+    Returns how many there were of which there may be more.
+    """
     row = DeliveryRow
     is_over = col(row.state).in_(("parked", "cancelled"))
     session.execute(delete(row).where(is_over, col(row.updated_at) < before))
-    traces.purge_excerpts(session, before=before)
+    replay_store.purge(session, before=before)
+    return traces.purge_excerpts(session, before=before)
 
 
 def _load_deliveries(session: Session, partner: str) -> list[Delivery]:

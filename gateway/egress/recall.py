@@ -98,11 +98,6 @@ class Recalled(Backlog):
         self._stored = reached
         return Step(self.part.replay, self.part.stretch, reached, self._counts)
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing of it is left, and the database gets to know so with the next tick."""
-        return self._stored >= self.end
-
 
 class Recall:
     """The parts of a shard."""
@@ -113,7 +108,8 @@ class Recall:
     def adopt(self, parts: Iterable[Part]) -> bool:
         """What is left to do of open replays: new parts are begun, others dropped; whether any is new.
 
-        What was handed to lanes of a replay that was cancelled is theirs.
+        What was handed to lanes of a replay that was cancelled is theirs. A part that is over stays until the
+        database was seen to know that: the look may be older than the last tick, and would begin it anew.
         """
         found = {
             (one.replay, one.stretch.endpoint, one.stretch.topic_id, one.stretch.partition): one
@@ -125,10 +121,8 @@ class Recall:
         return bool(new)
 
     def steps(self) -> tuple[Step, ...]:
-        """What the next tick is to write; parts that are over are forgotten."""
-        found = tuple(step for one in self.parts.values() if (step := one.step()) is not None)
-        self.parts = {key: one for key, one in self.parts.items() if not one.is_settled}
-        return found
+        """What the next tick is to write."""
+        return tuple(step for one in self.parts.values() if (step := one.step()) is not None)
 
     def at(self, spot: tuple[str, int]) -> list[Recalled]:
         """The parts in one partition."""

@@ -53,10 +53,9 @@ class Recaller:
         asked, parts = await self._database.read(_load)
         now = self._clock()
         for shard, wake in shards():
-            mine = [one for one in asked if shard.knows(one.delivery.partner)]
-            heard = [shard.hear(one, now) for one in mine]
+            has_heard = shard.hear_all([one for one in asked if shard.knows(one.delivery.partner)], now)
             theirs = [one for one in parts if shard.knows(one.wish.partner)]
-            if shard.recall.adopt(theirs) or any(heard):
+            if shard.recall.adopt(theirs) or has_heard:
                 wake()
             strangers = shard.strangers()
             if strangers:

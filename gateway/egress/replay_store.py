@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from sqlalchemy import and_, exists, func, insert, or_, select, update
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from gateway.egress.replay import OPEN, Counts, Part, Replay, State, Step, Stretch, Which, Wish
@@ -22,6 +22,7 @@ _COUNTS = (
     col(ReplayRangeRow.passed),
     col(ReplayRangeRow.lost),
 )
+_FEW = 100
 
 
 def create(session: Session, replay_id: str, wish: Wish, stretches: Sequence[Stretch], *, now: int) -> Replay:
@@ -89,6 +90,15 @@ def cancel(session: Session, replay_id: str, *, now: int) -> bool:
     mine = update(ReplayRow).where(col(ReplayRow.id) == replay_id, col(ReplayRow.state).in_(OPEN))
     ended = mine.values(state="cancelled", ended_at=now).execution_options(synchronize_session=False)
     return bool(session.execute(ended).rowcount)  # type: ignore[attr-defined]  # of an UPDATE there is one
+
+
+def purge(session: Session, *, before: int) -> None:
+    """Forget replays that ended before this time."""
+    old = select(col(ReplayRow.id)).where(col(ReplayRow.ended_at) < before).limit(_FEW)
+    ids = session.execute(old).scalars().all()
+    if ids:
+        session.execute(delete(ReplayRangeRow).where(col(ReplayRangeRow.replay).in_(ids)))
+        session.execute(delete(ReplayRow).where(col(ReplayRow.id).in_(ids)))
 
 
 def open_parts(session: Session) -> tuple[Part, ...]:

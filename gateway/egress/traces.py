@@ -60,12 +60,13 @@ def load_excerpts(session: Session, endpoint: str, ref: bytes) -> Mapping[str, b
     return {found.id: found.excerpt for found in session.execute(query)}
 
 
-def purge_excerpts(session: Session, *, before: int) -> None:
-    """Forget excerpts of attempts before this time."""
+def purge_excerpts(session: Session, *, before: int) -> int:
+    """Forget some excerpts of attempts before this time; how many."""
     old = select(col(AttemptRow.id)).where(col(AttemptRow.at) < before).limit(_CHUNK)
     ids = session.execute(old).scalars().all()
     if ids:
         session.execute(delete(AttemptRow).where(col(AttemptRow.id).in_(ids)))
+    return len(ids)
 
 
 def write_breakers(session: Session, breakers: Sequence[tuple[str, Breaker]]) -> None:

@@ -1,5 +1,6 @@
 """What is asked of a relay from outside: one delivery tried at once or given up, replays worked off."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,13 @@ from sqlmodel import col
 from gateway.dialler import Answer, Outgoing
 from gateway.egress import asking, replay_store, traces
 from gateway.egress.breaker import OPENS_AFTER, Breaker
+from gateway.egress.deliveries import Stored, purge
 from gateway.egress.replay import Counts, Replay, Stretch, Wish
 from gateway.egress.rows import AttemptRow
+from gateway.egress.shard import Shard
+from gateway.egress.wording import Voice
 from gateway.event import EventKey
+from gateway.leases import Lease
 from gateway.rows import BacklogRow, DeliveryRow
 from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, endpoint, now, stage
 
@@ -348,6 +353,72 @@ async def test_the_first_bytes_of_an_answer_are_kept_with_its_attempt(
         assert list(found.values()) == [b"come back later"]
         assert set(found) == {each.text("attempt") for each in on.evidence("delivery.attempted")}
         assert left == []
+
+
+async def test_a_look_that_is_older_than_a_tick_begins_nothing_anew(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b", "c")
+        ask(on, "b", "pending")
+        begin(on, len(EVENTS), which="failed")
+        with on.database.begin() as session:
+            asked_before, parts_before = asking.load(session), replay_store.open_parts(session)
+        shard = Shard(Lease("relay", 0, 1, 0))
+        shard.adopt(Stored({}, (), ()))
+        voice = Voice("https://gw.example", "gw.example/log/k3v9q2", "acme", os.urandom)
+        shard.update({"acme": voice}, [endpoint(delays=(0,))])
+        assert shard.hear_all(asked_before, now())
+        assert shard.recall.adopt(parts_before)
+        (part,) = shard.recall.parts.values()
+        part.pass_to(len(EVENTS))
+        tick = shard.make_tick()
+        assert tick is not None
+        assert [one.next for one in tick.steps] == [len(EVENTS)]
+        assert not shard.hear_all(asked_before, now())
+        assert not shard.recall.adopt(parts_before)
+        assert shard.next_backlog(now()) is None
+        assert not shard.hear_all((), now())
+        shard.recall.adopt(())
+        assert shard.recall.parts == {}
+        assert shard.hear_all(asked_before, now())
+
+
+async def test_what_is_past_its_time_goes(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b", "c")
+        ask(on, "b", "cancelled")
+        begin(on, 0)
+        async with on.relaying():
+            await on.until(lambda: asked(on) == 0, "heard")
+        with on.database.begin() as session:
+            purge(session, before=now() + 1)
+        assert on.rows() == []
+        with on.database.begin() as session:
+            assert replay_store.page(session, "acme", after=None, limit=5) == []
+
+
+async def test_what_was_given_up_for_an_endpoint_that_is_gone_is_heard(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b")
+        on.have()
+        ask(on, "b", "cancelled")
+        async with on.relaying():
+            await on.until(lambda: asked(on) == 0, "heard")
+        assert on.rows() == [("b", "cancelled", 1)]
+
+
+async def test_a_breaker_of_an_endpoint_that_is_gone_is_forgotten(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce("a")
+        on.register()
+        async with on.relaying():
+            await on.until(lambda: breaker(on).failing_since is not None, "kept")
+            on.have()
+            await on.until(lambda: breaker(on) == Breaker(), "forgotten")
 
 
 async def test_a_range_says_how_many_events_wait_in_it_and_since_when(
