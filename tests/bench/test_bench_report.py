@@ -97,8 +97,9 @@ def test_what_has_no_latency_at_full_load_shows_none() -> None:
     [
         ("batch", 1_499, "50%: missed"),
         ("batch", 1_500, "50%: met"),
-        ("deliveries", 499, "500/s: missed"),
-        ("deliveries", 500, "500/s: met"),
+        ("deliveries", 1_049, "35%: missed, 1,600/s: missed"),
+        ("deliveries", 1_050, "35%: met, 1,600/s: missed"),
+        ("deliveries", 1_600, "35%: met, 1,600/s: met"),
         ("sequencing", 9_999, "10,000/s: missed"),
         ("sequencing", 10_000, "10,000/s: met"),
     ],
