@@ -12,9 +12,9 @@ def render_streams(found: Mapping[str, Any]) -> str:
     """One table."""
     p99, peak = found["p99_ms"], found["peak_mib"] * _MIB
     whole = found["received"] >= found["wanted"] and not found["lost"]
+    count = f"{found['active']:,} active, {found['idle']:,} idle"
     rows = {
-        "streams": f"{found['active']:,} active, {found['idle']:,} idle, "
-        f"opened in {found['open_seconds']:.0f} s",
+        "streams": f"{count}, opened in {found['open_seconds']:.0f} s",
         "sent to each active one": f"{found['events_a_second_each']} a second for {found['seconds']} s",
         "arrived": f"{found['received']:,}" + ("" if whole else f" of {found['wanted']:,}"),
         "p50, p99, highest": f"{found['p50_ms']:.0f}, {p99:.0f}, {found['max_ms']:.0f} ms",

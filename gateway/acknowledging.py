@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select, tuple_
 from sqlmodel import Session, col
 
 from audit import outcomes
@@ -66,3 +66,13 @@ def acknowledge(
     session.execute(insert(AcknowledgementRow), [row])
     scribe.receiver(session, partner, pair, (said.credential, said.token), now=now)
     return Acknowledged(said.credential, now, is_new=True)
+
+
+def drop_acknowledged(session: Session, *, before: int, limit: int) -> int:
+    """Forget who has acknowledged before a time; the entries of the log stay. How many were dropped."""
+    row = AcknowledgementRow
+    place = (col(row.endpoint), col(row.ref))
+    old = session.execute(select(*place).where(col(row.at) < before).limit(limit)).all()
+    if old:
+        session.execute(delete(row).where(tuple_(*place).in_([tuple(pair) for pair in old])))
+    return len(old)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
+from gateway.acknowledging import drop_acknowledged
 from gateway.administration.looks import drop_looks
 from gateway.administration.repeats import drop_repeats
 from gateway.auth.nonces import drop_nonces
@@ -72,6 +73,7 @@ class Retention:
             dropped = drop_nonces(session, now=now, limit=_LIMIT)
             dropped += drop_looks(session, now=now, limit=_LIMIT)
             dropped += drop_repeats(session, now=now, limit=_LIMIT)
+            dropped += drop_acknowledged(session, before=now - self.claims_ms, limit=_LIMIT)
             dropped += drop_content(session, days, now=now)
             return dropped + drop_claims(session, days, now=now, claims_ms=self.claims_ms)
 

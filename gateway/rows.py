@@ -351,6 +351,7 @@ class AcknowledgementRow(SQLModel, table=True):
     """A delivery whose receiver has said by a signature of its own that it has it; whoever serves writes."""
 
     __tablename__ = "gateway_acknowledgement"
+    __table_args__ = (Index("ix_gateway_acknowledgement_at", "at"),)
 
     endpoint: str = Field(primary_key=True)
     ref: bytes = Field(primary_key=True, sa_type=LargeBinary)

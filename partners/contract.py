@@ -105,6 +105,11 @@ class Authentication:
     authorities: tuple[Authority, ...] = ()
     addresses: tuple[str, ...] = ()
 
+    @property
+    def declares(self) -> bool:
+        """Whether credentials stand in the file."""
+        return bool(self.certificates or self.authorities or self.oauth)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -182,15 +187,8 @@ class ContractFile:
         return tuple(sorted(named))
 
     def sha256(self) -> bytes:
-        """Digest of this contract: SHA-256 over its text and its files, each behind its length.
-
-        `gateway/contract/v1` NUL, field(text), then field(path) field(content) for each file by path, where
-        field(t) is the length of t in UTF-8 as four bytes, most significant first, and t.
-        """
-        parts = [self.text]
-        for path, content in sorted(self.files):
-            parts += (path, content)
-        return hashlib.sha256(b"gateway/contract/v1\x00" + b"".join(map(_field, parts))).digest()
+        """Digest of this contract, as `contract_sha256`."""
+        return contract_sha256(self.text, dict(self.files))
 
     def problem(self, pointer: str, code: str, detail: str) -> Problem:
         """Make a problem at a place in this file; an unknown pointer falls back to the nearest one above."""
@@ -213,6 +211,21 @@ def join_id(parts: Sequence[str]) -> str:
 def pointer_to(*tokens: str) -> str:
     """Make a JSON Pointer of member names. Source: RFC 6901, section 3."""
     return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in tokens)
+
+
+def contract_sha256(text: str, files: Mapping[str, str]) -> bytes:
+    """Digest of a contract: SHA-256 over its text and its files, each behind its length.
+
+    `gateway/contract/v1` NUL, field(text), then field(path) field(content) for each file by path, where
+    field(t) is the length of t in UTF-8 as four bytes, most significant first, and t.
+
+    Raises:
+        UnicodeEncodeError: a text holds half of a surrogate pair.
+    """
+    parts = [text]
+    for path, content in sorted(files.items()):
+        parts += (path, content)
+    return hashlib.sha256(b"gateway/contract/v1\x00" + b"".join(map(_field, parts))).digest()
 
 
 def _field(text: str) -> bytes:

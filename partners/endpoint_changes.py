@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from sqlmodel import Session
 
 from partners import store
+from partners.access import EndpointAccess, access_place, encode_access
 from partners.contract import Contract, Line, Terms
 from partners.endpoint import (
     DeclaredEndpoint,
@@ -142,7 +143,8 @@ def find(session: Session, owner: str, endpoint_id: str) -> Endpoint:
 def etag_of(endpoint: Endpoint) -> str:
     """What changes whenever an endpoint does, its secrets too."""
     secrets = [[one.id, one.until] for one in endpoint.secrets]
-    whole = [written_terms(endpoint), endpoint.state, secrets, len(endpoint.skips)]
+    access = None if endpoint.access is None else endpoint.access.hex()
+    whole = [written_terms(endpoint), endpoint.state, secrets, len(endpoint.skips), access]
     return f'"{hashlib.sha256(_json(whole)).hexdigest()[:16]}"'
 
 
@@ -189,6 +191,22 @@ def change(session: Session, ground: Ground, endpoint: Endpoint, wanted: Declare
     if wanted.url != endpoint.url and ground.contract.endpoints.verification == "required":
         changed = replace(changed, state="unverified")
     return _written(session, endpoint, changed, "changed")
+
+
+def demand(
+    session: Session, edit: EndpointEdit, access: EndpointAccess, *, now: int, means: Means
+) -> EndpointEdit:
+    """Let an endpoint that was made or changed just now demand this of us."""
+    endpoint = edit.endpoint
+    is_nothing = access.demand is None and not access.authorities
+    if is_nothing and endpoint.access is None:
+        return edit
+    place = access_place(endpoint.id)
+    sealed = None if is_nothing else means.seal(encode_access(access), place)
+    store.set_access(session, endpoint, sealed, now=now)
+    store.bump_partner(session, endpoint.partner)
+    action: Action = "changed" if edit.action == "unchanged" else edit.action
+    return replace(edit, action=action, endpoint=replace(endpoint, access=sealed))
 
 
 def remove(session: Session, endpoint: Endpoint) -> EndpointEdit:

@@ -2,15 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, delete, insert, literal, or_, text, update
+from sqlalchemy import Select, and_, bindparam, delete, exists, insert, literal, or_, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from partners.contract import Contract, ContractFile, Line
-from partners.credential import Credential, Method, Role, Scope
+from partners.credential import CONTRACT_NAME, Credential, Method
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, house_of
 from partners.partner import Partner, PartnerState, Topics
@@ -22,6 +22,7 @@ from partners.rows import (
     EndpointRow,
     PartnerRow,
 )
+from partners.stored_credential import columns_of, credential_of
 from partners.stored_endpoint import endpoint_of, values_of
 
 T = TypeVar("T")
@@ -115,14 +116,55 @@ def load(session: Session, known: Directory | None = None) -> Directory:
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
     if known is None or since == _NEVER:
-        return Directory(number, accounts, map(_credential, shown))
-    return known.after(number, accounts, map(_credential, shown))
+        return Directory(number, accounts, map(credential_of, shown))
+    return known.after(number, accounts, map(credential_of, shown))
 
 
 def partner(session: Session, slug: str) -> tuple[Partner, int] | None:
     """Find a partner, and the revision of its contract in force (0: none)."""
     row = session.get(PartnerRow, slug)
     return None if row is None else (_partner(row), row.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What is known of a partner's contract without reading it.
+
+    `sha256` None: it has none. `has_declared`: whether it has credentials that a contract's file made.
+    """
+
+    partner: Partner
+    revision: int
+    sha256: bytes | None
+    has_declared: bool
+
+
+_IN_FORCE: Final = (
+    select_columns(
+        *PartnerRow.__table__.columns,  # type: ignore[attr-defined]  # of SQLAlchemy
+        col(ContractRow.sha256),
+        exists()
+        .where(col(CredentialRow.partner) == bindparam("slug"), col(CredentialRow.name) == CONTRACT_NAME)
+        .label("has_declared"),
+    )
+    .join(
+        ContractRow,
+        and_(
+            col(ContractRow.partner) == col(PartnerRow.slug),
+            col(ContractRow.revision) == col(PartnerRow.revision),
+        ),
+        isouter=True,
+    )
+    .where(col(PartnerRow.slug) == bindparam("slug"))
+)
+
+
+def in_force(session: Session, slug: str) -> InForce | None:
+    """Find a partner and what is known of its contract, in one statement that is made once."""
+    row: Any = session.execute(_IN_FORCE, {"slug": slug}).first()
+    if row is None:
+        return None
+    return InForce(_partner(row), row.revision, row.sha256, row.has_declared)
 
 
 def insert_partner(session: Session, new: Partner, *, now: int) -> None:
@@ -282,25 +324,25 @@ def delete_endpoints(session: Session, ids: Sequence[str]) -> None:
 def credential(session: Session, credential_id: str) -> Credential | None:
     """Find a credential."""
     row = session.get(CredentialRow, credential_id)
-    return None if row is None else _credential(row)
+    return None if row is None else credential_of(row)
 
 
 def credentials(session: Session, *, owner: str | None) -> tuple[Credential, ...]:
     """List a partner's credentials, revoked and expired ones too, by id; with `owner` None, the house's."""
     rows = select(CredentialRow).where(col(CredentialRow.partner) == owner)
-    return tuple(map(_credential, session.exec(rows.order_by(CredentialRow.id))))
+    return tuple(map(credential_of, session.exec(rows.order_by(CredentialRow.id))))
 
 
 def all_credentials(session: Session) -> tuple[Credential, ...]:
     """List everybody's credentials, revoked and expired ones too, by id."""
-    return tuple(map(_credential, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
+    return tuple(map(credential_of, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
 
 
 def credential_shown_as(session: Session, method: Method, match: str) -> Credential | None:
     """Find a credential by what a request shows; revoked and expired ones too."""
     rows = select(CredentialRow).where(CredentialRow.method == method, CredentialRow.shown_as == match)
     row = session.exec(rows).first()
-    return None if row is None else _credential(row)
+    return None if row is None else credential_of(row)
 
 
 def release_match(session: Session, ended: Credential) -> None:
@@ -323,23 +365,7 @@ def update_credential(session: Session, changed: Credential) -> None:
 
 def insert_credential(session: Session, new: Credential, *, now: int) -> None:
     """Insert a credential."""
-    row = {
-        "id": new.id,
-        "partner": new.partner,
-        "role": new.role,
-        "method": new.method,
-        "shown_as": new.match,
-        "secret": new.secret,
-        "scopes": " ".join(sorted(new.scopes)),
-        "name": new.name,
-        "not_before": new.not_before,
-        "not_after": new.not_after,
-        "revoked_at": new.revoked_at,
-        "revoked_for": None,
-        "changed": 0,
-        "created_at": now,
-    }
-    session.execute(insert(CredentialRow), [row])
+    session.execute(insert(CredentialRow), [columns_of(new, now=now)])
 
 
 def mark_revoked(session: Session, credential_id: str, *, now: int, reason: str) -> None:
@@ -355,20 +381,3 @@ def _partner(row: PartnerRow) -> Partner:
 
 def _contract(row: ContractRow) -> Contract:
     return _CONTRACT.validate_json(row.value)
-
-
-def _credential(row: CredentialRow) -> Credential:
-    return Credential(
-        id=row.id,
-        partner=row.partner,
-        role=cast("Role", row.role),
-        method=cast("Method", row.method),
-        match=row.shown_as,
-        secret=row.secret,
-        scopes=frozenset(cast("Sequence[Scope]", row.scopes.split())),
-        not_before=row.not_before,
-        not_after=row.not_after,
-        revoked_at=row.revoked_at,
-        name=row.name,
-        revoked_for=row.revoked_for,
-    )

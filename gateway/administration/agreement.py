@@ -29,7 +29,8 @@ Wanted = tuple[str, Schema]
 class Agreement:
     """What the external registry says of a contract's schemas.
 
-    `known`: those that it has. `refused`: of those that it has not, why it would not take them, in words.
+    `known`: those that it has. `refused`: of those that it has not, why it would not take them, in words;
+    none where it would.
     `is_final`: there must be no others.
     """
 
@@ -48,6 +49,11 @@ class Agreement:
             text = f"{subject} was not asked for at the schema registry: repeat the request"
             raise AwayError("registry_unavailable", text)
         return found
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Subjects of the schemas that it has not."""
+        return tuple(dict.fromkeys(subject for subject, _ in self.refused))
 
     def words(self, subject: str, schema: Schema) -> tuple[str, ...]:
         """Why the registry would not take a schema; empty where it would, or has it."""
@@ -74,9 +80,7 @@ async def look(registry: ExternalRegistry, wanted: tuple[Wanted, ...]) -> Agreem
             if found is not None:
                 known[subject, schema] = found
                 continue
-            words = remote.compare(subject, schema)
-            if words:
-                refused[subject, schema] = words
+            refused[subject, schema] = remote.compare(subject, schema)
         return Agreement(known, refused, is_final=len(known) == len(wanted))
 
     return await _ask(registry, work, len(wanted))

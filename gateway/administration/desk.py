@@ -27,7 +27,7 @@ from gateway.administration.recorded import Recorded, Trial, look_back, trials
 from gateway.administration.refusals import refused
 from gateway.administration.standing import Move, Moved, Seen, move_partner
 from gateway.administration.topics import topic_remarks
-from gateway.administration.unchanged import InForce, find_in_force
+from gateway.administration.unchanged import InForce, Read, find_in_force
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -95,7 +95,7 @@ class Administration:
     """Changes the registry. `told`: is called after each change, so that this process follows at once.
 
     `registry`: where schemas are registered; None: here. `kept`: what else each change does in its
-    transaction.
+    transaction. `known`: the contracts that were read and found right.
     """
 
     database: Database
@@ -110,6 +110,7 @@ class Administration:
     strict_logical_types: bool = True
     registry: ExternalRegistry | None = None
     kept: Kept | None = None
+    known: Read = field(default_factory=Read, repr=False)
 
     def keeping(self, kept: Kept) -> "Administration":
         """The same, and each change does this too, in its transaction; a dry run does not."""
@@ -131,12 +132,16 @@ class Administration:
             AwayError: the database is away, or the external registry: nothing is known to be changed.
         """
         known = await self.database.read(lambda session: self._find_in_force(session, slug, sent, wish))
-        if known is not None:
+        agreed = None if known is None else await self._agreed(slug, sent)
+        if known is not None and (agreed is None or agreed.is_final):
             return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
+        lost = () if agreed is None else agreed.lost
         agreed = await self._agree(slug, sent, wish, by)
         outcome = await self.write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
+        if lost:
+            outcome = _with_lost(outcome, lost)
         if wish.dry_run:
             return await self._with_a_look(outcome)
         with suppress(AwayError):
@@ -149,18 +154,26 @@ class Administration:
         A schema that is new there is registered once the whole apply was tried out: a contract that is
         refused leaves nothing behind.
         """
-        if self.registry is None:
-            return None
-        wanted = await self.database.read(lambda session: self._wanted(session, slug, sent))
-        agreed = await agreement.look(self.registry, wanted)
-        if wish.dry_run or agreed.is_final:
+        agreed = await self._agreed(slug, sent)
+        if self.registry is None or agreed is None or wish.dry_run or agreed.is_final:
             return agreed
+        wanted = await self.database.read(lambda session: self._wanted(session, slug, sent))
         await self.write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
         return await agreement.register(self.registry, agreed, wanted)
 
+    async def _agreed(self, slug: str, sent: ContractText) -> Agreement | None:
+        """What the external registry says of the contract's schemas; None: the registry is our own."""
+        if self.registry is None:
+            return None
+        wanted = await self.database.read(lambda session: self._wanted(session, slug, sent))
+        return await agreement.look(self.registry, wanted)
+
     def _find_in_force(self, session: Session, slug: str, sent: ContractText, wish: Wish) -> InForce | None:
-        files = dict(sent.files)
-        return find_in_force(session, slug, sent.text, files, if_match=wish.if_match, now=self.clock())
+        def read(digest: bytes) -> ContractFile | None:
+            return self.known.find(digest, lambda: self._read(slug, sent))
+
+        texts = sent.text, sent.files
+        return find_in_force(session, slug, texts, read, if_match=wish.if_match, now=self.clock())
 
     def _wanted(self, session: Session, slug: str, sent: ContractText) -> tuple[agreement.Wanted, ...]:
         """What of a contract is to be in the external registry; nothing of one that cannot be read."""
@@ -285,9 +298,9 @@ class Administration:
         found = store.partner(session, slug)
         previous = 0 if found is None else found[1]
         seen = wish.if_match
-        if seen is not None and found is not None and not seen.is_still(*found):
-            text = f"The partner is {found[0].state} now, with contract {previous}: look again."
-            raise CallerError("precondition_failed", text)
+        if found is not None and seen is not None and seen.revision == previous and not seen.is_still(*found):
+            text = f"The partner is {found[0].state} now: look again."
+            raise CallerError("precondition_failed", text, members={"revision": previous})
         in_force = store.contract_file(session, slug, previous)
         before = {
             (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
@@ -354,6 +367,17 @@ def _settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
         notes=notes,
         partner=known.partner,
     )
+
+
+def _with_lost(outcome: ContractOutcome, lost: tuple[str, ...]) -> ContractOutcome:
+    """The outcome where the external registry has lost schemas: that alone is something to do."""
+    differences = (
+        *outcome.differences,
+        *(Difference("+", "registry", one, "registered again") for one in lost),
+    )
+    slug = outcome.partner.slug if outcome.partner else ""
+    plan = render_plan(slug, differences, revision=outcome.previous, notes=outcome.notes)
+    return replace(outcome, changed=True, differences=differences, plan=plan)
 
 
 def _outcome(

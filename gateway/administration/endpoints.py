@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from sqlmodel import Session
@@ -18,14 +18,16 @@ from gateway.broker.port import BrokerError
 from gateway.errors import AwayError, CallerError
 from gateway.positions import share
 from partners import endpoint_changes as changes
+from partners.access import EndpointAccess, parse_access
 from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, party_of
 from partners.endpoint_changes import EndpointEdit, Ground
-from partners.endpoint_form import read_body
-from partners.errors import EndpointTermsError
+from partners.endpoint_form import Bounds, read_body
+from partners.errors import AccessError, EndpointTermsError, Problem
 from partners.partner import Partner
 from partners.tombstone import write_tombstone
 
 Choice = Literal["deliver", "skip", "since"]
+_AUTH: Final = "auth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,10 @@ class Endpoints:
 
         def work(session: Session, ground: Ground) -> EndpointEdit:
             endpoint_id = changes.new_endpoint_id(self.desk.means)
-            wanted = self._read(session, ground, members, changes.usual_name(endpoint_id))
+            wanted, access = self._read(session, ground, members, changes.usual_name(endpoint_id))
             now, means = self.desk.clock(), self.desk.means
-            return changes.create(session, ground, wanted, endpoint_id, now=now, means=means)
+            edit = changes.create(session, ground, wanted, endpoint_id, now=now, means=means)
+            return self._demanding(session, edit, access)
 
         return await self._write(asked, work)
 
@@ -79,8 +82,8 @@ class Endpoints:
         def work(session: Session, ground: Ground) -> EndpointEdit:
             endpoint = self._find(session, asked)
             name = changes.usual_name(endpoint.id)
-            wanted = self._read(session, ground, changes.merged(endpoint, members), name)
-            return changes.change(session, ground, endpoint, wanted)
+            wanted, access = self._read(session, ground, changes.merged(endpoint, members), name)
+            return self._demanding(session, changes.change(session, ground, endpoint, wanted), access)
 
         return await self._write(asked, work)
 
@@ -208,17 +211,26 @@ class Endpoints:
 
     def _read(
         self, session: Session, ground: Ground, members: Mapping[str, Any], name: str
-    ) -> DeclaredEndpoint:
-        """What is asked for, judged by contract, schemas and addresses."""
+    ) -> tuple[DeclaredEndpoint, EndpointAccess | None]:
+        """What is asked for, judged by contract, schemas and addresses; what it demands, None: unsaid."""
+        said = {key: value for key, value in members.items() if key != _AUTH}
         bounds = ground.bounds(is_exempt=self.desk.allow_insecure_loopback)
         if ground.side == "house":
             bounds = replace(bounds, hosts=_host_of(members.get("url")))
-        wanted = read_body(members, bounds=bounds, name=name)
+        access = None
+        if _AUTH in members:
+            access = _read_access(members[_AUTH], bounds)
+        wanted = read_body(said, bounds=bounds, name=name)
         faults = filters.filter_faults(session, ground.lines, wanted)
         if faults:
             raise EndpointTermsError(faults)
         self._verify_address(wanted.url)
-        return filters.bind(session, ground.lines, wanted)
+        return filters.bind(session, ground.lines, wanted), access
+
+    def _demanding(self, session: Session, edit: EndpointEdit, access: EndpointAccess | None) -> EndpointEdit:
+        if access is None:
+            return edit
+        return changes.demand(session, edit, access, now=self.desk.clock(), means=self.desk.means)
 
     def _verify_address(self, url: str) -> None:
         """Refuse a literal address at once; what a name leads to is judged at each connect."""
@@ -273,3 +285,17 @@ def _host_of(url: object) -> tuple[HostPattern, ...]:
     except ValueError:
         return ()
     return (HostPattern(parts.netloc, host.rstrip("."), is_wild=False, port=port),) if host else ()
+
+
+def _read_access(given: object, bounds: Bounds) -> EndpointAccess:
+    """What is demanded; null: nothing."""
+    try:
+        return parse_access(
+            {"kind": "none"} if given is None else given,
+            hosts=bounds.hosts,
+            allow_insecure_loopback=bounds.is_exempt,
+        )
+    except AccessError as error:
+        raise EndpointTermsError(
+            [Problem("", 1, f"/{_AUTH}{error.pointer}", "format", str(error))]
+        ) from error

@@ -62,7 +62,7 @@ def resolve(
         CallerError: `state_conflict`: our tables hold another schema under an id of the external registry.
         AwayError: `registry_unavailable`: a schema was not asked for there.
     """
-    schemas = _parse_all(file)
+    schemas = verify_schemas(file)
     lines: list[Line] = []
     broken: list[str] = []
     for terms in file.contract.terms:
@@ -101,7 +101,12 @@ def _refusals(terms: Terms, schema: Schema, subject: str, agreement: Agreement |
     return [f"! {section} {terms.event_type}  the schema registry refuses it: {one}" for one in words]
 
 
-def _parse_all(file: ContractFile) -> dict[str, Schema]:
+def verify_schemas(file: ContractFile) -> dict[str, Schema]:
+    """The schemas of a contract by their paths, each fit for what it is used for.
+
+    Raises:
+        ContractFileError: with a problem for each that is not.
+    """
     texts = dict(file.files)
     schemas: dict[str, Schema] = {}
     problems: list[Problem] = []

@@ -1,17 +1,25 @@
-"""A contract that is in force as it was sent: known by its texts, without reading any of them again.
+"""A contract that is in force as it was sent: known by its digest, without reading its texts each time.
 
-Most of a folder of contracts is so whenever it is planned.
+Most of a folder of contracts is so whenever it is planned. A program reads each text once all the same: what
+an earlier one let pass, this one may refuse.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlmodel import Session
 
+from gateway.administration.lines import verify_schemas
 from gateway.administration.standing import Seen
 from partners import store
-from partners.contract import Contract
+from partners.contract import Contract, ContractFile, contract_sha256
 from partners.declared_credentials import plan_declaration
+from partners.errors import PartnersError
 from partners.partner import Partner
+
+_KNOWN: Final = 4_096
+"""Contracts that are remembered, each with its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +32,58 @@ class InForce:
     notes: tuple[str, ...]
 
 
+class Read:
+    """The contracts that this process has read and found right, by their digests."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, ContractFile] = {}
+
+    def find(self, digest: bytes, read: Callable[[], ContractFile]) -> ContractFile | None:
+        """What a digest stands for, read now where it was not before; None: it is not right."""
+        found = self._known.get(digest)
+        if found is not None:
+            return found
+        try:
+            file = read()
+            verify_schemas(file)
+        except PartnersError:
+            return None
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[digest] = file
+        return file
+
+
 def find_in_force(
-    session: Session, slug: str, text: str, files: dict[str, str], *, if_match: Seen | None, now: int
+    session: Session,
+    slug: str,
+    sent: tuple[str, Mapping[str, str]],
+    read: Callable[[bytes], ContractFile | None],
+    *,
+    if_match: Seen | None,
+    now: int,
 ) -> InForce | None:
-    """What is in force, if it is this, and an apply would change nothing and refuse nothing; else None."""
-    found = store.partner(session, slug)
-    if found is None or found[0].state == "closed":
+    """What is in force, if it is this, and an apply would change nothing and refuse nothing; else None.
+
+    `sent`: its text, and the files beside it; `read`: gives the contract of that digest, None if it is not
+    right.
+    """
+    found = store.in_force(session, slug)
+    if found is None or found.partner.state == "closed":
         return None
-    if if_match is not None and not if_match.is_still(*found):
+    if if_match is not None and not if_match.is_still(found.partner, found.revision):
         return None
-    kept = store.contract_file(session, slug, found[1])
-    if kept is None or kept[0].text != text or dict(kept[0].files) != files:
+    try:
+        digest = contract_sha256(*sent)
+    except UnicodeEncodeError:
         return None
-    file = kept[0]
-    declaration = plan_declaration(session, file, now=now)
-    if declaration.differences:
+    file = read(digest) if digest == found.sha256 else None
+    if file is None:
         return None
-    return InForce(found[0], found[1], file.contract, declaration.notes)
+    notes: tuple[str, ...] = ()
+    if found.has_declared or file.contract.authentication.declares:
+        declaration = plan_declaration(session, file, now=now)
+        if declaration.differences:
+            return None
+        notes = declaration.notes
+    return InForce(found.partner, found.revision, file.contract, notes)

@@ -19,7 +19,7 @@ from gateway.database import Database
 from gateway.database import clock as database_clock
 from gateway.doctor.database import POSTGRES_SETTINGS, PostgresSeen, RevisionSeen
 from gateway.doctor.deliveries import DeliveriesSeen
-from gateway.egress.agreement import compare
+from gateway.egress.reconciliation import compare
 from gateway.errors import KeysMissingError, RevisionError, SealError, StoreDamagedError
 from gateway.migrations import history
 from gateway.positions import Reached, load_reached

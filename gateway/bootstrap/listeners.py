@@ -96,6 +96,7 @@ def make_probing(parts: Parts, pepper: bytes) -> Probing:
     chance = Chance(ground.clock, entropy)
     return Probing(
         policy=address_policy(ground.settings),
+        unseal=ground.vault.open,
         prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.webhook.sign),
         challenges=Challenges(sha256(b"gateway/challenge/v1\x00" + pepper).digest()),
         turns=ProbeTurns(ground.clock),

@@ -125,8 +125,7 @@ def wire(
         refresh_seconds=settings.catalog.refresh / 1000,
     )
     catalog.outside = outside
-    writes = GroupCommit(ground.database, write_group(settings.claims.lease))
-    dialler = _dialler(settings)
+    writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
     guard = guard or make_guard(ground, broker)
     uses = CredentialUses(ground.database)
     ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, step)

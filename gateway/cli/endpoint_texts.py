@@ -51,11 +51,21 @@ class Terms:
         typer.Option("--retry", help="standard-75h, or waits with commas: 0s,5s,5m,1h.", show_default=False),
     ] = None
 
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            "--auth",
+            metavar="FILE",
+            help="File with what it demands, JSON; 'none' takes it away.",
+            show_default=False,
+        ),
+    ] = None
+
     def members(self) -> dict[str, Any]:
         """Members of the request's body.
 
         Raises:
-            UsageError: the filter's file cannot be read, or a header is none.
+            UsageError: a file cannot be read, or a header is none.
         """
         plain = {
             "name": self.name,
@@ -71,6 +81,8 @@ class Terms:
             said["retry"] = _listed(self.retry) if "," in self.retry or self.retry == "0s" else self.retry
         if self.filter is not None:
             said["filter"] = None if self.filter == "none" else _read(self.filter)
+        if self.auth is not None:
+            said["auth"] = None if self.auth == "none" else _read(self.auth)
         if self.header:
             said["headers"] = dict(map(_header, self.header))
         return said

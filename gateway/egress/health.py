@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import delete, select, text
 from sqlmodel import Session, col
 
 from gateway.database import Database
+from gateway.egress.breaker import OPENS_AFTER
 from gateway.egress.delivery import Attempt, Delivered, Held, Parked, RetryAt
-from gateway.egress.rows import EndpointHourRow
+from gateway.egress.rows import BreakerRow, EndpointHourRow
 from gateway.errors import AwayError
 from gateway.rows import BacklogRow, DeliveryRow
 from gateway.waits import rest
@@ -49,16 +50,15 @@ class Health:
 
     `outcomes`: attempts by what became of them; `p95_ms`: of the answered ones so many took no longer (None:
     there were none). `waiting`: deliveries, of a backlog range every record counted; `oldest_at`: since when
-    the oldest of those that were tried or saved waits, Unix ms. `breaker`: `closed`, `open`, or None where
-    nobody says; `failing_since`: since when no attempt was answered well, Unix ms.
+    the oldest of them waits, Unix ms. `failing_since`: since when no attempt was answered well, Unix ms.
     """
 
     outcomes: Mapping[str, int]
     p95_ms: int | None
     waiting: int
     oldest_at: int | None
-    breaker: str | None = None
-    failing_since: int | None = None
+    breaker: Literal["closed", "open"]
+    failing_since: int | None
 
 
 class Tally:
@@ -124,7 +124,16 @@ def load(session: Session, endpoint: str, *, now: int) -> Health:
         outcomes[outcome] += count
         times[within] += count
     waiting, oldest = _waiting(session, endpoint)
-    return Health(dict(outcomes), _percentile(times), waiting, oldest)
+    breaker = session.get(BreakerRow, endpoint)
+    is_open = breaker is not None and breaker.failures >= OPENS_AFTER
+    return Health(
+        dict(outcomes),
+        _percentile(times),
+        waiting,
+        oldest,
+        "open" if is_open else "closed",
+        None if breaker is None else breaker.failing_since,
+    )
 
 
 def drop_hours(session: Session, *, now: int) -> None:
@@ -145,9 +154,12 @@ def _waiting(session: Session, endpoint: str) -> tuple[int, int | None]:
     rows = select(col(DeliveryRow.created_at)).where(
         col(DeliveryRow.endpoint) == endpoint, col(DeliveryRow.state).in_(("pending", "held"))
     )
-    since = session.execute(rows).scalars().all()
-    ranges = select(col(BacklogRow.from_offset), col(BacklogRow.to_offset)).where(
+    saved = session.execute(rows).scalars().all()
+    since = list(saved)
+    ranges = select(col(BacklogRow.from_offset), col(BacklogRow.to_offset), col(BacklogRow.began_at)).where(
         col(BacklogRow.endpoint) == endpoint
     )
-    behind = sum(end - start for start, end in session.execute(ranges))
-    return len(since) + behind, min(since, default=None)
+    behind = session.execute(ranges).all()
+    # A range that an earlier program began does not say when.
+    since = [*since, *(began for _, _, began in behind if began)]
+    return len(saved) + sum(end - start for start, end, _ in behind), min(since, default=None)

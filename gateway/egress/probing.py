@@ -15,8 +15,10 @@ from typing import Final, Literal
 
 from audit.ref import format_ref
 from gateway.dialler import Answer
+from gateway.egress.access import AccessBook
+from gateway.egress.acknowledgement import digest_header
 from gateway.egress.delivery import Sender
-from gateway.egress.posting import Chance
+from gateway.egress.posting import NO_TOKEN, Chance
 from gateway.egress.webhook import Signers, encode_body, make_outgoing
 from gateway.event import EventKey, default_source
 from gateway.instants import format_instant
@@ -67,6 +69,7 @@ class Prober:
         self._unseal = unseal
         self._chance = chance
         self._own = own
+        self._access = AccessBook(unseal, sender, chance.clock)
 
     async def probe(self, endpoint: Endpoint, purpose: Purpose, sample: Sample) -> Probe:
         """POST once.
@@ -75,7 +78,7 @@ class Prober:
         has proved nothing.
 
         Raises:
-            SealError: a secret of the endpoint does not open; nothing was sent.
+            SealError: a secret of the endpoint, or what it demands, does not open; nothing was sent.
             WebhookSecretError: it has none.
         """
         now = self._chance.clock()
@@ -90,7 +93,10 @@ class Prober:
         secrets = [self._unseal(one, key_place(endpoint.id)) for one in endpoint.keys_at(now)]
         message_id = format_ref(key.ref())
         outgoing = make_outgoing(where, message_id, body, Signers(secrets, self._own), now=now)
-        answer = await self._sender.send(outgoing)
+        outgoing = replace(outgoing, headers=(*outgoing.headers, digest_header(outgoing.body)))
+        dressed = await self._access.dress(outgoing, where)
+        answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
+        self._access.hear(where, answer.status)
         digest = hashlib.sha256(outgoing.body).digest()
         return Probe(purpose, sample.event_type, message_id, digest, len(outgoing.body), answer)
 

@@ -1,20 +1,24 @@
 """Endpoints as they are shown: allow-lists, with nothing that signs."""
 
+from collections.abc import Callable
+
 from gateway.egress.health import HOURS, Health
 from gateway.egress.probing import Probe
 from gateway.instants import format_instant
+from partners.access import EndpointAccess, access_place, decode_access, shown_access
 from partners.endpoint import SCHEDULES, Endpoint, SecretTerms
 from partners.endpoint_form import written_terms
 
 
-def endpoint_item(endpoint: Endpoint) -> dict[str, object]:
-    """One endpoint: what is asked of it, and its state."""
+def endpoint_item(endpoint: Endpoint, unseal: Callable[[bytes, str], bytes]) -> dict[str, object]:
+    """One endpoint: what is asked of it, what it demands without what is secret in it, and its state."""
     said = written_terms(endpoint)
     named = next((name for name, delays in SCHEDULES.items() if delays == endpoint.delays), None)
     return {
         "id": endpoint.id,
         **said,
         "retry": named or said["retry"],
+        "auth": _auth(endpoint, unseal),
         "state": endpoint.state,
         "declared": endpoint.declared,
     }
@@ -57,6 +61,12 @@ def probe_item(probe: Probe) -> dict[str, object]:
         "ms": answer.ms,
         "answer": answer.excerpt.decode("utf-8", "replace"),
     }
+
+
+def _auth(endpoint: Endpoint, unseal: Callable[[bytes, str], bytes]) -> dict[str, object]:
+    if endpoint.access is None:
+        return shown_access(EndpointAccess())
+    return shown_access(decode_access(unseal(endpoint.access, access_place(endpoint.id))))
 
 
 def _instant(at: int | None) -> str | None:

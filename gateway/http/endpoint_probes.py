@@ -15,7 +15,7 @@ from gateway.administration.evidence import ProbeSeen
 from gateway.egress.probing import VERIFICATION, Probe, Purpose, Sample, echoed
 from gateway.errors import CallerError
 from gateway.event import Direction
-from gateway.http.endpoint_items import endpoint_item, probe_item
+from gateway.http.endpoint_items import probe_item
 from gateway.http.endpoints import ENDPOINT_ID, WRITE_ERRORS, asked_of, done_of, endpoints_of, find
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
@@ -55,7 +55,7 @@ async def verify_endpoint(call: Call) -> Response:
         call,
         members,
         lambda desk: _verify(call, desk, endpoint, asked, challenge),
-        lambda edit: done_of(edit, dry_run=asked.dry_run),
+        lambda edit: done_of(call, edit, dry_run=asked.dry_run),
     )
 
 
@@ -118,7 +118,7 @@ async def try_endpoint(call: Call) -> Response:
         call,
         members,
         lambda _: _probe(call, endpoint, "test", made, asked),
-        lambda probe: Done({**probe_item(probe), "endpoint": endpoint_item(endpoint)["id"]}),
+        lambda probe: Done({**probe_item(probe), "endpoint": endpoint.id}),
     )
 
 

@@ -38,6 +38,7 @@ MEMBERS: Final = (
     "concurrency",
     "rate",
     "retry",
+    "auth",
 )
 ENDPOINT_ID: Final = Parameter(
     "id", "An endpoint.", text("ep_[a-z2-7]+"), place="path", example="ep_aaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -63,7 +64,14 @@ async def list_endpoints(call: Call) -> Response:
     """The partner's endpoints, by id."""
     owner = call.endpoints_owner
     rows = await call.doors.database.read(lambda session: store.endpoints(session, owner))
-    return page_response(call, rows, key=lambda one: one.id, item=endpoint_item, bound=("endpoints", owner))
+    unseal = call.doors.probing.unseal
+    return page_response(
+        call,
+        rows,
+        key=lambda one: one.id,
+        item=lambda one: endpoint_item(one, unseal),
+        bound=("endpoints", owner),
+    )
 
 
 @tells(
@@ -83,7 +91,7 @@ async def show_endpoint(call: Call) -> Response:
     if found is None:
         raise not_found()
     endpoint, how = found
-    body = {**endpoint_item(endpoint), "health": health_item(how)}
+    body = {**endpoint_item(endpoint, call.doors.probing.unseal), "health": health_item(how)}
     return json_response(body, headers={"ETag": etag_of(endpoint)})
 
 
@@ -119,7 +127,7 @@ async def create_endpoint(call: Call) -> Response:
 
 
 def _made(call: Call, edit: EndpointEdit, *, dry_run: bool) -> Done:
-    item = endpoint_item(edit.endpoint)
+    item = endpoint_item(edit.endpoint, call.doors.probing.unseal)
     if dry_run:
         # Whoever makes it gets another.
         del item["id"]
@@ -158,7 +166,7 @@ async def change_endpoint(call: Call) -> Response:
         call,
         members,
         lambda desk: endpoints_of(call, desk).change(asked, members),
-        lambda edit: done_of(edit, dry_run=asked.dry_run),
+        lambda edit: done_of(call, edit, dry_run=asked.dry_run),
     )
 
 
@@ -178,7 +186,7 @@ async def remove_endpoint(call: Call) -> Response:
         call,
         {},
         lambda desk: endpoints_of(call, desk).remove(asked),
-        lambda edit: Done({**endpoint_item(edit.endpoint), **dry(asked)}),
+        lambda edit: Done({**endpoint_item(edit.endpoint, call.doors.probing.unseal), **dry(asked)}),
     )
 
 
@@ -198,7 +206,7 @@ async def pause_endpoint(call: Call) -> Response:
         call,
         {},
         lambda desk: endpoints_of(call, desk).pause(asked),
-        lambda edit: _moved(edit, asked),
+        lambda edit: _moved(call, edit, asked),
     )
 
 
@@ -223,20 +231,20 @@ async def resume_endpoint(call: Call) -> Response:
         call,
         members,
         lambda desk: endpoints_of(call, desk).resume(asked, partner, backlog),
-        lambda edit: _moved(edit, asked),
+        lambda edit: _moved(call, edit, asked),
     )
 
 
-def _moved(edit: EndpointEdit, asked: Asked) -> Done:
+def _moved(call: Call, edit: EndpointEdit, asked: Asked) -> Done:
     before = edit.endpoint.state if edit.before is None else edit.before.state
     counts = {"before": before, "waiting": edit.waiting, "skipped": edit.skipped}
-    done = done_of(edit, dry_run=asked.dry_run)
+    done = done_of(call, edit, dry_run=asked.dry_run)
     return replace(done, body={**done.body, **counts})
 
 
-def done_of(edit: EndpointEdit, *, dry_run: bool) -> Done:
+def done_of(call: Call, edit: EndpointEdit, *, dry_run: bool) -> Done:
     """The endpoint as it is after a change."""
-    item = endpoint_item(edit.endpoint)
+    item = endpoint_item(edit.endpoint, call.doors.probing.unseal)
     if dry_run:
         return Done({**item, "dry_run": True})
     return Done(item, headers={"ETag": etag_of(edit.endpoint)})

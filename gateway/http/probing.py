@@ -48,9 +48,13 @@ class ProbeTurns:
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """What is needed to try endpoints. `policy`: which addresses may be dialled."""
+    """What is needed to try endpoints, and to show what they demand.
+
+    `policy`: which addresses may be dialled. `unseal` opens a secret for its place.
+    """
 
     policy: AddressPolicy = field(repr=False)
+    unseal: Callable[[bytes, str], bytes] = field(repr=False)
     prober: Prober = field(repr=False)
     challenges: Challenges = field(repr=False)
     turns: ProbeTurns = field(repr=False)

@@ -17,7 +17,7 @@ from audit.evidence import parse_evidence
 from audit.note import VerifierKey
 from audit.ref import format_ref
 from gateway.database import Database
-from gateway.egress.agreement import compare
+from gateway.egress.reconciliation import compare
 from tests.faults.acknowledged import Acknowledged, Taken, digest, payload_of
 from tests.faults.receiver import Receiver
 from tests.faults.remains import Remains, rows

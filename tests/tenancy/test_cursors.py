@@ -21,7 +21,7 @@ LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
 SLUGS: Final = ("acme", "globex")
 FILTERS: Final = {
     "credential": "crd_x",
-    "direction": "inbound",
+    "direction": "outbound",
     "endpoint": "ep_x",
     "id": "L-1",
     "reason": "timed_out",
@@ -38,10 +38,10 @@ FILTERS: Final = {
 OTHER_WORDS: Final = {("deliveries", "state"): "parked"}
 """What a filter of the same name is given in some lists."""
 
-TWO_LISTS: Final = frozenset({"listImports"})
-"""A partner sees what it sent; our side what it sent itself, too."""
+TWO_LISTS: Final = frozenset({"listImports", "readStream"})
+"""A partner sees what it sent; our side what it sent itself, too. Each side's stream is what it receives."""
 
-NO_FILTERS: Final = frozenset({"cursor", "from", "limit", "wait"})
+NO_FILTERS: Final = frozenset({"consumer", "cursor", "from", "limit", "wait"})
 CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
 
 

@@ -9,6 +9,7 @@ from gateway.http.openapi import (
     delivery_components,
     endpoint_components,
     import_components,
+    open_components,
     registry_components,
 )
 from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
@@ -360,42 +361,16 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
     ),
 }
 
-_OPEN: Final[Mapping[str, Shape]] = {
-    "Jwks": record({"keys": listed({"type": "object", "additionalProperties": True})}),
-    "Discovery": record(
-        {
-            "issuer": TEXT,
-            "version": TEXT,
-            "api": TEXT,
-            "jwks_uri": TEXT,
-            "checkpoint_keys": listed(TEXT),
-            "receipt": record({"typ": TEXT, "alg": TEXT}),
-            "errors": TEXT,
-        }
-    ),
-    "ErrorMeaning": record(
-        {
-            "code": TEXT,
-            "status": whole(400, 599),
-            "title": TEXT,
-            "retry": word(*get_args(Retry)),
-            "mend": TEXT,
-        }
-    ),
-    "Live": record({"status": TEXT}),
-    "Ready": record({"status": TEXT, "missing": listed(TEXT)}),
-}
-
 SCHEMAS: Final[Mapping[str, Shape]] = {
     **_SENDING,
     **_HISTORY,
     **_ACCOUNT,
     **_OPERATOR,
-    **_OPEN,
     **credential_components.COMPONENTS,
     **delivery_components.COMPONENTS,
     **endpoint_components.COMPONENTS,
     **import_components.COMPONENTS,
+    **open_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }
 """By name."""

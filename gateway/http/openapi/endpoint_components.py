@@ -38,7 +38,12 @@ _TERMS: Final[Mapping[str, Shape]] = {
     "rate": maybe(_COUNT),
     "retry": _RETRY,
 }
-_SHOWN: Final = {**_TERMS, "state": _STATE, "declared": FLAG}
+_SHOWN: Final = {
+    **_TERMS,
+    "auth": {"type": "object", "description": "Without what is secret."},
+    "state": _STATE,
+    "declared": FLAG,
+}
 _WANTED: Final[Mapping[str, Shape]] = {
     "name": maybe(text(NAME.pattern)),
     "url": text(least=1, most=MAX_URL_BYTES),
@@ -50,13 +55,14 @@ _WANTED: Final[Mapping[str, Shape]] = {
     "concurrency": maybe(whole(1, MAX_CONCURRENCY)),
     "rate": any_of(whole(1, 999_999), text("[1-9][0-9]{0,5}(/s)?"), {"type": "null"}),
     "retry": any_of(TEXT, listed(TEXT), {"type": "null"}),
+    "auth": maybe({"type": "object", "description": "What it demands: see the page on attempts."}),
 }
 _HEALTH: Final = record(
     {
         "hours": _COUNT,
         "attempts": mapped(_COUNT),
         "p95_ms": maybe(_COUNT),
-        "breaker": maybe(word("closed", "open")),
+        "breaker": word("closed", "open"),
         "failing_since": maybe(INSTANT),
         "waiting": _COUNT,
         "oldest_undelivered_at": maybe(INSTANT),

@@ -32,3 +32,4 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("endpoint", "ref"),
     )
+    op.create_index("ix_gateway_acknowledgement_at", "gateway_acknowledgement", ["at"])

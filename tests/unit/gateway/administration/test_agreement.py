@@ -115,6 +115,25 @@ async def test_a_registry_may_write_a_schema_in_its_own_way(tmp_path: Path, data
         assert isinstance((await world.send({"order_id": "A-1", "qty": 1}))[0], Accepted)
 
 
+async def test_what_the_registry_has_lost_is_planned_and_registered_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        library = Library()
+        shelve(world, library)
+        await put(world)
+        assert (await put(world, dry_run=True)).changed is False
+        del library.subjects[OUTBOUND]
+        planned = await put(world, dry_run=True)
+        assert planned.changed
+        assert [(one.section, one.name) for one in planned.differences] == [("registry", OUTBOUND)]
+        assert f"registry {OUTBOUND}" in planned.plan
+        assert (await put(world)).changed
+        assert library.registered == [INBOUND, OUTBOUND, OUTBOUND]
+        assert (await put(world, dry_run=True)).plan == "acme   contract 1: no change"
+        assert await revision(world) == 1
+
+
 async def test_one_that_goes_away_midway_leaves_nothing_here_and_a_repeat_goes_on(
     tmp_path: Path, database_url: str
 ) -> None:

@@ -1,6 +1,7 @@
 """A contract that is in force as it was sent costs few statements, and is told as it always was."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,20 @@ from sqlmodel import Session
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.standing import Seen
-from gateway.administration.unchanged import find_in_force
+from gateway.administration.unchanged import Read, find_in_force
 from gateway.errors import CallerError
 from partners import onboarding
+from partners.contract import ContractFile
+from partners.contract_file import attach_files, read_contract
+from partners.errors import ContractFileError, Problem
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
 FILES = {"order.avsc": json.dumps(ORDER)}
-MOST_STATEMENTS = 3
+MOST_STATEMENTS = 1
+
+
+def nothing_is_read() -> ContractFile:
+    raise AssertionError
 
 
 async def put(world: World, wish: Wish, text: str = CONTRACT) -> ContractOutcome:
@@ -34,13 +42,21 @@ async def test_it_is_found_with_a_number_of_statements_that_types_do_not_change(
     async with running(tmp_path, url=database_url) as world:
         await world.apply(many, files)
         seen: list[str] = []
+        administration = world.parts.administration
+
+        def known(digest: bytes) -> ContractFile | None:
+            return administration.known.find(digest, nothing_is_read)
+
+        # It was applied in this process, but by way of its texts; a plan reads them, and no plan after it.
+        sent = ContractText(many, "acme.yaml", files)
+        await administration.put_contract("acme", sent, Wish(dry_run=True), by=OPERATOR)
 
         def look(session: Session) -> object:
             def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
                 seen.append(statement)
 
             event.listen(session.connection(), "before_cursor_execute", note)
-            return find_in_force(session, "acme", many, files, if_match=None, now=0)
+            return find_in_force(session, "acme", (many, files), known, if_match=None, now=0)
 
         assert await world.parts.ground.database.read(look) is not None
     assert 0 < len(seen) <= MOST_STATEMENTS
@@ -89,3 +105,22 @@ async def test_a_text_that_no_encoding_takes_is_not_the_one_in_force(tmp_path: P
         with pytest.raises(CallerError) as caught:
             await put(world, Wish(), CONTRACT + "# \ud800\n")
         assert caught.value.code == "contract_invalid"
+
+
+async def test_what_this_program_would_refuse_is_refused_though_an_earlier_one_let_it_pass(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        administration = world.parts.administration
+        assert (await put(world, Wish(dry_run=True))).plan == "acme   contract 1: no change"
+
+        def stricter() -> ContractFile:
+            raise ContractFileError([Problem("acme.yaml", 1, "", "not_allowed", "not any more")])
+
+        again = replace(administration, known=Read())
+        assert again.known.find(b"digest", stricter) is None
+        # It is asked again, and remembered only once it is right.
+        whole = attach_files(read_contract(CONTRACT, name="acme.yaml"), FILES)
+        assert again.known.find(b"digest", lambda: whole) is whole
+        assert again.known.find(b"digest", nothing_is_read) is whole

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.egress import tail as module
@@ -148,6 +148,7 @@ PUT, SKIP, TAKE, JOIN = range(4)
 MOVES = st.lists(st.tuples(st.integers(PUT, JOIN), st.integers(0, 12), st.booleans()), max_size=60)
 
 
+@settings(deadline=None)
 @given(MOVES, st.tuples(st.integers(0, 12), st.integers(0, 12)), st.integers(2, 40))
 def test_whoever_joins_gets_each_event_behind_its_place_once_and_in_order(
     moves: list[tuple[int, int, bool]], start: tuple[int, int], most: int

@@ -369,7 +369,7 @@ async def relaying(house: House) -> AsyncIterator[None]:
 
 
 async def until(holds: Any, what: str) -> None:
-    for _ in range(1_000):
+    for _ in range(5_000):
         if holds():
             return
         await asyncio.sleep(0.02)
@@ -421,11 +421,42 @@ async def order(operator: httpx.AsyncClient, event_id: str) -> None:
 
 async def waiting(acme: httpx.AsyncClient, path: str, count: int) -> None:
     """Wait until so many deliveries wait for an endpoint."""
-    for _ in range(1_000):
+    for _ in range(5_000):
         if (await acme.get(path)).json()["health"]["waiting"] == count:
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"never: {count} wait")
+
+
+async def test_what_an_endpoint_demands_is_sealed_sent_and_never_shown(
+    house: House, receiver: Answering
+) -> None:
+    demand = {"kind": "headers", "headers": {"Authorization": "Bearer of-the-receiver"}}
+    async with house.client("acme") as acme:
+        made = await acme.post("/v1/endpoints", json={"url": receiver.url, "auth": demand})
+        assert made.status_code == 201, made.text
+        path = made.headers["location"]
+        assert made.json()["auth"] == {"kind": "headers", "headers": ["Authorization"]}
+        await acme.post(f"{path}/test", json={"type": "order.accepted"})
+        assert receiver.came[-1].headers["authorization"] == "Bearer of-the-receiver"
+        kept = await acme.patch(path, json={"rate": 5})
+        assert kept.json()["auth"]["kind"] == "headers"
+        gone = await acme.patch(path, json={"auth": None}, headers={"If-Match": kept.headers["etag"]})
+        assert gone.json()["auth"] == {"kind": "none"}
+        assert gone.headers["etag"] != kept.headers["etag"]
+        await acme.post(f"{path}/test", json={"type": "order.accepted"})
+        assert "authorization" not in receiver.came[-1].headers
+        for auth, pointer in (
+            ({"kind": "magic"}, "/auth/kind"),
+            ({"kind": "headers", "headers": {"Host": "x"}}, "/auth/headers/Host"),
+            (7, "/auth"),
+        ):
+            refused = await acme.post("/v1/endpoints", json={"url": receiver.url, "auth": auth})
+            assert (refused.status_code, refused.json()["code"]) == (422, "endpoint_invalid")
+            assert [one["pointer"] for one in refused.json()["errors"]] == [pointer]
+        everything = json.dumps([(await acme.get(one)).json() for one in (path, "/v1/endpoints")])
+        assert "of-the-receiver" not in everything + refused.text
+    assert "of-the-receiver" not in json.dumps(await entries(house, "endpoint.changed"))
 
 
 async def test_health_counts_a_day_and_tells_how_long_attempts_take(house: House) -> None:

@@ -11,7 +11,7 @@ from audit.evidence import Kind
 from audit.rows import PendingRow
 from gateway.administration.evidence import Author, Scribe, Wanted
 from gateway.egress import asking, replay_store
-from gateway.egress.agreement import Disagreement, compare
+from gateway.egress.reconciliation import Disagreement, compare
 from gateway.egress.rows import ReplayRangeRow, ReplayRow
 from gateway.rows import BacklogRow, DeliveryRow
 from tests.unit.gateway.egress.stage import Stage, answer, endpoint, now, stage

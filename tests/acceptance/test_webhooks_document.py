@@ -13,7 +13,7 @@ import standardwebhooks
 
 from gateway.standard_webhooks import parse_secret, read_message
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "webhooks.json").read_text())
 CASES = VECTORS["cases"]
