@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, false, not_, or_, select, tuple_
 from sqlmodel import Session, col
 
 from gateway.egress.breaker import Breaker
+from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
-from partners.endpoint import Endpoint
+from partners.endpoint import Endpoint, house_of
 from partners.partner import Partner
 
 State = Literal["pending", "held", "parked", "cancelled"]
@@ -76,7 +77,8 @@ class Stretch:
 class Wanted:
     """Which. `partner` None: of all. `holds`: endpoints that are sent nothing now, and why.
 
-    `topics`: outbound topics of the partners; `states` empty: all.
+    `topics`: outbound topics of the partners; `states` empty: all. `house`: endpoints of the house, which are
+    nobody's business here; so are all that the house owns.
     """
 
     partner: str | None
@@ -87,6 +89,7 @@ class Wanted:
     endpoint: str | None = None
     event_type: str | None = None
     since: int | None = None
+    house: frozenset[str] = frozenset()
 
     def has(self, state: str) -> bool:
         """Whether deliveries of this state are wanted."""
@@ -114,7 +117,7 @@ def find_singles(session: Session, wanted: Wanted, *, after: RowKey | None, limi
     row = DeliveryRow
     columns = [column for column in row.__table__.columns if column.name != "payload"]  # type: ignore[attr-defined]  # SQLModel's own
     place = (col(row.created_at), col(row.endpoint), col(row.ref))
-    query = select(*columns).where(_states(wanted))
+    query = select(*columns).where(_states(wanted), not_(col(row.partner).startswith(house_of(""))))
     equal = {
         "partner": wanted.partner,
         "endpoint": wanted.endpoint,
@@ -144,7 +147,7 @@ def find_single(session: Session, endpoint: str, ref: bytes, holds: Mapping[str,
 def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, limit: int) -> list[Stretch]:
     """Ranges of backlogs, by endpoint. Of which types their events are nobody knows yet."""
     row = BacklogRow
-    query = select(row).where(col(row.topic).in_(sorted(wanted.topics)))
+    query = select(row).where(_ranges_of(wanted), col(row.endpoint).not_in(sorted(wanted.house)))
     if wanted.endpoint is not None:
         query = query.where(col(row.endpoint) == wanted.endpoint)
     if wanted.since is not None:
@@ -162,6 +165,18 @@ def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, lim
         query = query.where(tuple_(*place) > tuple_(*after))
     rows = session.execute(query.order_by(*place).limit(limit)).scalars()
     return [_stretch(found, wanted.holds) for found in rows]
+
+
+def _ranges_of(wanted: Wanted) -> ColumnElement[bool]:
+    """Those of the partners' own topics, and of others' topics that are read for them."""
+    topic_id = col(BacklogRow.topic_id)
+    is_shared = topic_id.contains(share("", ""), autoescape=True)
+    if wanted.partner is not None:
+        shared = topic_id.endswith(share("", wanted.partner), autoescape=True)
+    else:
+        shared = and_(is_shared, not_(topic_id.contains(share("", house_of("")), autoescape=True)))
+    own = and_(col(BacklogRow.topic).in_(sorted(wanted.topics)), not_(is_shared))
+    return or_(own, shared)
 
 
 def _states(wanted: Wanted) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Deliveries: exactly what is undelivered and why; one with its attempts; tried again, or given up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -32,6 +32,7 @@ from gateway.http.parameters import choice, flag, instant, limit
 from gateway.http.shapes import ref
 from gateway.http.told import DRY_RUN, shows, tells
 from gateway.http.words import json_response
+from gateway.positions import owner_in
 from partners.endpoint import Endpoint
 from partners.partner import Partner
 
@@ -197,7 +198,8 @@ class _Look:
     wanted: Wanted
 
     def range_item(self, one: Stretch) -> dict[str, object]:
-        return stretch_item(one, self.scene.owners[one.topic], self.scene.names)
+        owner = owner_in(one.topic_id) or self.scene.owners[one.topic]
+        return stretch_item(one, owner, self.scene.names)
 
     def single_item(self, one: Single) -> dict[str, object]:
         base = self.call.base if self.call.owner is not None else f"/v1/partners/{one.partner}"
@@ -291,20 +293,14 @@ def _wanted(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -
         endpoint=query.get("endpoint"),
         event_type=query.get("type"),
         since=instant(query, "since", call.doors.clock()),
+        house=frozenset(
+            each.id for one in partners for each in call.snapshot.directory.house_endpoints(one.slug)
+        ),
     )
 
 
 def _with(wanted: Wanted, holds: Mapping[str, str]) -> Wanted:
-    return Wanted(
-        wanted.partner,
-        holds,
-        wanted.topics,
-        wanted.states,
-        wanted.reason,
-        wanted.endpoint,
-        wanted.event_type,
-        wanted.since,
-    )
+    return replace(wanted, holds=holds)
 
 
 def _pair(call: Call) -> tuple[str, bytes]:

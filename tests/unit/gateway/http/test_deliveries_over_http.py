@@ -1,5 +1,6 @@
 """Deliveries and replays over HTTP; the relay's part of them is in the tests of `gateway.egress`."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,7 +30,9 @@ from gateway.egress.replay import Step, Stretch
 from gateway.egress.traces import Excerpt
 from gateway.egress.wording import Voice
 from gateway.event import EventKey
+from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
+from partners.endpoint import house_of
 from tests.builders import CONTRACTS, House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -423,3 +426,48 @@ async def test_a_replay_of_a_time_without_events_is_done(house: House, client: h
     assert (answer.status_code, replay["state"], replay["total"]) == (202, "done", 0)
     refused = await client.delete(f"{REPLAYS}/{replay['id']}")
     assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
+
+
+async def test_ranges_of_topics_that_are_shared_are_shown_to_their_owner_alone(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    """An event of globex that is forwarded to acme, and what the house waits for."""
+    ours = {"endpoint": endpoint(house, "other"), "topic_id": share("t1", "acme")}
+    theirs = {"endpoint": "ep_desk", "topic_id": share("t1", house_of("globex"))}
+    with house.world.parts.ground.database.begin() as session:
+        for row in (ours, theirs):
+            session.add(
+                BacklogRow(topic="partners.globex.inbound", partition=0, from_offset=3, to_offset=5, **row)
+            )
+        session.add(
+            DeliveryRow(
+                endpoint="ep_desk",
+                ref=b"d" * 32,
+                partner=house_of("acme"),
+                source="/partners/acme",
+                event_id="desk",
+                event_type="order.placed",
+                topic="partners.acme.inbound",
+                topic_id=share("t2", house_of("acme")),
+                partition=0,
+                offset=0,
+                payload=b"{}",
+                schema_id=1,
+                attempts=1,
+                next_at=0,
+                state="pending",
+                created_at=0,
+                updated_at=0,
+            )
+        )
+    mine = (await client.get(DELIVERIES, params={"limit": 1000})).json()["items"]
+    shown = [one["range"] for one in mine if one["range"] is not None]
+    assert {"topic": "partners.globex.inbound", "partition": 0, "from": 3, "to": 5} in shown
+    async with house.client("globex") as other:
+        assert "ep_desk" not in (await other.get(DELIVERIES, params={"limit": 1000})).text
+    assert "ep_desk" not in json.dumps(mine)
+    async with house.client("operator") as operator:
+        answer = await operator.get("/v1/partners/-/deliveries", params={"limit": 1000})
+    all_of_them = answer.text
+    assert "partners.globex.inbound" in all_of_them
+    assert "ep_desk" not in all_of_them
