@@ -28,10 +28,7 @@ _NOT_PROVED: Final = ("whose key it is: that was agreed elsewhere",)
 
 
 def verify_acknowledgement(evidence: Evidence, key: bytes) -> Verdict:
-    """Check a receiver's signature in verified evidence.
-
-    1. Take the token apart: a signed answer, or a statement. 2. The signature must fit, by the key given.
-    3. What was signed must name the event of the evidence.
+    """Check a receiver's signature in verified evidence; see `verify_token`.
 
     Args:
         evidence: Of the kind `delivery.acknowledged`.
@@ -44,18 +41,36 @@ def verify_acknowledgement(evidence: Evidence, key: bytes) -> Verdict:
     token = evidence.text("token")
     if evidence.kind is not Kind.ACKNOWLEDGED or token is None or evidence.ref is None:
         raise MalformedError("acknowledgement: expected evidence of delivery.acknowledged")
-    signed = parse_sender(token.encode()) if token.startswith("{") else _parse_statement(token)  # 1
+    proved = verify_token(token, format_ref(evidence.ref), key)
+    return Verdict(Outcome.PROVED, proved, _NOT_PROVED, evidence)
+
+
+def verify_token(token: str, ref: str, key: bytes) -> tuple[str, ...]:
+    """Check a receiver's signature as the timeline of an event shows it; what it proves, in words.
+
+    1. Take the token apart: a signed answer, or a statement. 2. The signature must fit, by the key given.
+    3. What was signed must name the event.
+
+    Args:
+        token: Of the entry `delivery.acknowledged`.
+        ref: The event, `evt_...`.
+        key: The receiver's public key, PEM.
+
+    Raises:
+        MalformedError: It is no token.
+        VerificationError: It proves nothing; the text names the step.
+    """
+    is_answer = token.startswith("{")
+    signed = parse_sender(token.encode()) if is_answer else _parse_statement(token)  # 1
     algorithm = verify_signature(key, signed)  # 2
     if signed.algorithm != algorithm:
         raise VerificationError("acknowledgement: it names another algorithm than its key has")
     text = signed.base.decode("ascii", "replace")
-    content = (
-        _of_answer(text, evidence.ref) if token.startswith("{") else _of_statement(text, evidence.ref)
-    )  # 3
+    content = _of_answer(text, ref) if is_answer else _of_statement(text, ref)  # 3
     found = [f"the holder of the {algorithm} key that you gave signed that it has the event"]
     if content:
         found.append(f"what was signed names the content that it got: {content}")
-    return Verdict(Outcome.PROVED, tuple(found), _NOT_PROVED, evidence)
+    return tuple(found)
 
 
 def _parse_statement(token: str) -> SenderSignature:
@@ -65,17 +80,17 @@ def _parse_statement(token: str) -> SenderSignature:
     return SenderSignature(algorithm, str(header.get("kid")), signed.encode(), _decoded(last))
 
 
-def _of_answer(base: str, ref: bytes) -> str:
+def _of_answer(base: str, ref: str) -> str:
     """The digest of the content that a signed answer names, if it does."""
-    if f'"webhook-id";req: {format_ref(ref)}' not in base.split("\n"):
+    if f'"webhook-id";req: {ref}' not in base.split("\n"):
         raise VerificationError("acknowledgement: what was signed names another event")
     line = _CONTENT.search(base)
     return line[0].partition(": ")[2] if line else ""
 
 
-def _of_statement(signed: str, ref: bytes) -> str:
+def _of_statement(signed: str, ref: str) -> str:
     payload = _part(signed.partition(".")[2])
-    if payload.get("webhook_id") != format_ref(ref):
+    if payload.get("webhook_id") != ref:
         raise VerificationError("acknowledgement: what was signed names another event")
     return str(payload.get("content_sha256"))
 

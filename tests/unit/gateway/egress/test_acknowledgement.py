@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from audit.acknowledgement import verify_acknowledgement
+from audit.acknowledgement import verify_acknowledgement, verify_token
 from audit.errors import AuditError, MalformedError, VerificationError
 from audit.evidence import Kind, make_evidence, parse_evidence
 from audit.ref import format_ref
@@ -70,6 +70,10 @@ def test_a_signed_answer_is_an_acknowledgement_that_anybody_can_verify(kind: str
     assert "names the content" in verdict.proved[1]
     with pytest.raises(VerificationError, match=r"not by the key|another algorithm"):
         verify_acknowledgement(evidence_of(spoken(origin)), pem_of(other_key(kind)))
+
+
+def test_the_token_of_a_timeline_is_enough() -> None:
+    assert CONTENT in verify_token(said().decode(), format_ref(REF), pem_of(KEY))[1]
 
 
 def other_key(kind: str) -> Any:
