@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from audit.acknowledgement import verify_acknowledgement
 from audit.checkpoint import read_checkpoint, verify_checkpoint
 from audit.errors import VerificationError
 from audit.evidence import parse_evidence
@@ -73,11 +74,13 @@ def look_for_second_receipts(found: Findings, told: Acknowledged) -> None:
 
 
 def look_at_entries(found: Findings, remains: Remains, told: Acknowledged) -> None:
-    """What was acknowledged is in the history, once, with the evidence of its receipt; nothing else is."""
+    """What was acknowledged is in the history, once, with the evidence of its receipt; nothing else is.
+
+    But for events of the gateway's own, which nobody sent.
+    """
     seen: set[str] = set()
-    for raw_ref, evidence in remains.rows(
-        "SELECT ref, evidence FROM audit_entry WHERE kind = 'event.accepted'"
-    ):
+    sent = "SELECT ref, evidence FROM audit_entry WHERE kind = 'event.accepted'"
+    for raw_ref, evidence in remains.rows(f"{sent} AND event_type NOT LIKE 'gateway.%'"):
         ref = format_ref(bytes(raw_ref))
         taken = told.events.get(ref)
         if ref in seen:
@@ -102,7 +105,10 @@ def look_at_topics(found: Findings, remains: Remains, told: Acknowledged) -> Non
         seen: dict[str, bytes] = {}
         for record in remains.topic(name):
             receipt = record.headers["gateway_receipt"].decode()
-            ref = json.loads(payload_of(receipt))["ref"]
+            accepted = json.loads(payload_of(receipt))
+            ref = accepted["ref"]
+            if accepted["type"].startswith("gateway."):
+                continue
             found.counts["records"] += 1
             if ref not in wanted:
                 found.add("a record of an event that nobody was told of", f"{name} {record.offset}")
@@ -258,6 +264,22 @@ def look_at_deliveries(found: Findings, remains: Remains, receiver: Receiver, to
         found.add("a delivery that the log does not know of", ref)
     for ref in delivered - wanted:
         found.add("the log knows of a delivery that nobody asked for", ref)
+
+
+def look_at_acknowledgements(found: Findings, remains: Remains, key: bytes) -> None:
+    """Each success whose answer was signed has that signature beside it, and anybody can verify it."""
+    counts: Counter[bytes] = Counter()
+    statement = "SELECT kind, ref, evidence FROM audit_entry WHERE kind LIKE 'delivery.%'"
+    for kind, raw_ref, raw in remains.rows(statement):
+        if kind == "delivery.acknowledged":
+            found.counts["acknowledgements"] += 1
+            counts[bytes(raw_ref)] -= 1
+            verify_acknowledgement(parse_evidence(bytes(raw)), key)
+        elif json.loads(bytes(raw)).get("outcome") == "delivered":
+            counts[bytes(raw_ref)] += 1
+    for ref, count in counts.items():
+        if count:
+            found.add("successes and acknowledgements are not as many", f"{format_ref(ref)}: {count}")
 
 
 def look_at_order(found: Findings, remains: Remains, receiver: Receiver, orders: Mapping[str, str]) -> None:
