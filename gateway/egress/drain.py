@@ -25,7 +25,7 @@ from gateway.broker.port import (
 from gateway.egress.backlog import Backlog
 from gateway.egress.intake import Unasked
 from gateway.egress.reading import Reading, Today, read_event
-from gateway.egress.recall import Recalled, wanted_ref
+from gateway.egress.recall import PAGE, Recalled, wanted_ref
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Source, Vouch, read_shared, seen_by, sender_on
 
@@ -145,7 +145,7 @@ class Drain:
         return self._catalog.current.topic_ids.get(place[0], place[1]) != place[1]
 
     async def _read(self) -> None:
-        room = max(each.shard.room(each.backlog, self._clock()) for each in self._open.values())
+        room = max(self._most(each) for each in self._open.values())
         try:
             events = await self._reader.poll(max(1, room), _POLL_MS)
         except BrokerError:
@@ -159,6 +159,12 @@ class Drain:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         self._pass(reached)
+
+    def _most(self, each: _Open) -> int:
+        """How many records to read for a range: of a replay that passes most of them over, some more."""
+        room = each.shard.room(each.backlog, self._clock())
+        is_sparse = isinstance(each.backlog, Recalled) and each.backlog.part.wish.which != "all"
+        return max(room, PAGE) if is_sparse else room
 
     async def _ask(self, events: Sequence[ReadEvent]) -> None:
         """Have the events of replays judged before they are taken in; a part that cannot be is over."""
