@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+from gateway import facts
 from gateway.egress.delivery import Delivered
 from gateway.egress.lane import NEVER, Lane
 from gateway.standard_webhooks import read_message
 from partners.endpoint import SecretTerms, Skip
 from partners.filter import Check, Condition, Filter
+from partners.tombstone import write_tombstone
 from tests.unit.gateway.egress.stage import KEY, answer, endpoint, record, stage
 from tests.unit.gateway.egress.test_lane import delivery, settle, taken
 
@@ -95,6 +97,23 @@ async def test_what_was_given_up_is_cancelled_with_evidence_and_never_sent(
         assert sorted(each.members["id"] for each in cancelled) == sorted(f"A-{n}" for n in range(298))
         assert cancelled[0].members["by"] == {"role": "partner", "credential": "crd_1"}
         assert sorted(there.receiver.ids()) == ["A-298", "A-299"]
+
+
+async def test_of_what_waits_for_one_that_is_gone_only_the_owed_is_parked(
+    tmp_path: Path, database_url: str
+) -> None:
+    paused = endpoint(state="paused", filter=at_least(5))
+    async with stage(tmp_path, database_url, paused) as there:
+        with there.database.begin() as session:
+            facts.keep(session, "removed.ep_1", write_tombstone(paused))
+        await there.append(record("A", n=4), record("B", n=5), record("C", n=4), record("D", n=6))
+        async with there.relaying():
+            await there.until(lambda: bool(there.spans()) and there.position() == 4, "it waits")
+        there.have()
+        async with there.relaying():
+            await there.until(lambda: not there.spans() and not there.rows(), "nothing waits")
+        parked = [each.members["id"] for each in there.evidence("delivery.parked")]
+        assert sorted(parked) == ["B", "D"]
 
 
 async def test_what_waits_for_a_retry_is_given_up_at_once(tmp_path: Path, database_url: str) -> None:
