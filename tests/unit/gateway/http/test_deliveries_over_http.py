@@ -432,12 +432,19 @@ async def test_ranges_of_topics_that_are_shared_are_shown_to_their_owner_alone(
     house: House, client: httpx.AsyncClient
 ) -> None:
     """An event of globex that is forwarded to acme, and what the house waits for."""
-    ours = {"endpoint": endpoint(house, "other"), "topic_id": share("t1", "acme")}
-    theirs = {"endpoint": "ep_desk", "topic_id": share("t1", house_of("globex"))}
+    ours = endpoint(house, "other"), share("t1", "acme")
+    theirs = "ep_desk", share("t1", house_of("globex"))
     with house.world.parts.ground.database.begin() as session:
-        for row in (ours, theirs):
+        for owed, topic_id in (ours, theirs):
             session.add(
-                BacklogRow(topic="partners.globex.inbound", partition=0, from_offset=3, to_offset=5, **row)
+                BacklogRow(
+                    endpoint=owed,
+                    topic_id=topic_id,
+                    topic="partners.globex.inbound",
+                    partition=0,
+                    from_offset=3,
+                    to_offset=5,
+                )
             )
         session.add(
             DeliveryRow(
