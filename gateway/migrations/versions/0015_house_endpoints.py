@@ -6,7 +6,7 @@ A program of the revision before knows no such owner, and leaves them alone.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016"
+revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
