@@ -27,6 +27,7 @@ from typing import ClassVar
 
 TOLERANCE_SECONDS = 300
 LARGEST_BODY = 1 << 20
+VERIFICATION = "gateway.endpoint.verification"
 LONGEST_TIME = 12  # digits of Unix seconds, for some ten thousand years
 
 
@@ -66,9 +67,8 @@ class Ledger:
         with self._lock:
             self._told["bad_signatures"] += 1
 
-    def take(self, message_id: str, body: bytes) -> int:
+    def take(self, message_id: str, event: dict[str, str]) -> int:
         """Keep a verified message; the status to answer with."""
-        event = json.loads(body)
         with self._lock:
             self._told["verified"] += 1
             if self._failures_left:
@@ -122,7 +122,12 @@ class Answering(BaseHTTPRequestHandler):
             self.ledger.refuse()
             self._answer(401, fault.encode())
             return
-        self._answer(self.ledger.take(headers["webhook-id"], body), b"")
+        event = json.loads(body)
+        if event["type"] == VERIFICATION:
+            # Only who gets what is sent here can know it: sent back, it proves that this is our URL.
+            self._answer(200, json.dumps({"challenge": event["data"]["challenge"]}).encode())
+            return
+        self._answer(self.ledger.take(headers["webhook-id"], event), b"")
 
     def do_GET(self) -> None:
         """Tell what came so far."""

@@ -19,15 +19,19 @@ ID: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _NETWORK: Final = "[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?"
 
-_DENIED: Final = (
-    "^(?i:"
-    + "|".join(
+
+def _any_case(word: str) -> str:
+    """A word in whichever case: the regular expressions of JSON Schema have no flag for that."""
+    return "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in word)
+
+
+_DENIED: Final = "^(?:{})".format(
+    "|".join(
         [
-            *(f"{name}$" for name in sorted(endpoint_form.DENIED_HEADERS)),
-            *endpoint_form.DENIED_PREFIXES,
+            *(f"{_any_case(name)}$" for name in sorted(endpoint_form.DENIED_HEADERS)),
+            *map(_any_case, endpoint_form.DENIED_PREFIXES),
         ]
     )
-    + ")"
 )
 
 Schema = dict[str, Any]

@@ -23,10 +23,16 @@ class Receiver:
     url: str
 
     def post(
-        self, message_id: str = "evt_a", *, secret: bytes = SECRET, body: bytes = BODY, age: int = 0
+        self,
+        message_id: str = "evt_a",
+        *,
+        secret: bytes = SECRET,
+        body: bytes = BODY,
+        signed: bytes = BODY,
+        age: int = 0,
     ) -> int:
         at = int(time.time()) - age
-        signature = sign([secret], message_id, at, BODY)
+        signature = sign([secret], message_id, at, signed)
         headers = {"webhook-id": message_id, "webhook-timestamp": str(at), "webhook-signature": signature}
         return httpx.post(f"{self.url}/webhooks", content=body, headers=headers, trust_env=False).status_code
 
@@ -72,6 +78,13 @@ def test_it_refuses_a_wrong_secret_a_changed_body_and_an_old_message(receiver: R
     assert receiver.post(body=BODY.replace(b"A-1", b"A-2")) == 401
     assert receiver.post(age=3_600) == 401
     assert receiver.get("/counts")["bad_signatures"] == 3
+    assert receiver.get("/counts")["verified"] == 0
+
+
+def test_it_proves_whose_url_it_is(receiver: Receiver) -> None:
+    event = {"type": "gateway.endpoint.verification", "data": {"challenge": "ch_1"}}
+    body = json.dumps(event).encode()
+    assert receiver.post(body=body, signed=body) == 200
     assert receiver.get("/counts")["verified"] == 0
 
 

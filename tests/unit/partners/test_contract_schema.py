@@ -160,3 +160,18 @@ def test_no_part_that_stands_in_another_s_place_is_refused_by_it_alone(
 
 def test_what_editors_are_given_is_plain_json() -> None:
     assert json.loads(json.dumps(contract_schema())) == contract_schema()
+
+
+@pytest.mark.parametrize(
+    "name", ["webhook-id", "WebHook-Id", "AUTHORIZATION", "content-type", "Host", "X Team"]
+)
+def test_a_header_of_somebody_else_is_refused_by_the_schema_too(name: str) -> None:
+    contract = copy.deepcopy(WHOLE)
+    contract["endpoints"]["declared"][0]["headers"] = {name: "x"}
+    assert not VALIDATOR.is_valid(contract)
+    with pytest.raises(ContractFileError):
+        read_contract(yaml.safe_dump(contract), name="acme.yaml")
+
+
+def test_its_patterns_are_those_of_any_language() -> None:
+    assert "(?i" not in json.dumps(contract_schema())

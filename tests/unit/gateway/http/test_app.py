@@ -101,7 +101,7 @@ async def test_what_machines_ask_is_answered(house: House) -> None:
         discovery = (await client.get("/.well-known/partner-gateway")).json()
     assert ready.json() == {"status": "ready", "missing": []}
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert [key["alg"] for key in keys] == ["EdDSA"]
+    assert [(key["alg"], key.get("purpose")) for key in keys] == [("EdDSA", None), ("EdDSA", "webhook")]
     assert discovery["jwks_uri"].endswith("/.well-known/jwks.json")
 
 
