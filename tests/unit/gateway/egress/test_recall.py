@@ -27,7 +27,7 @@ BAD = answer(400, "client_error")
 BUSY = answer(503, "server_error")
 REPLAY = "rpl_" + "a" * 26
 LEASE_MS = 5_000
-"""A lease that runs out in mid-test is a repeat under the same webhook id, which is right and not meant here."""
+"""One that runs out in mid-test is a repeat under the same webhook id, which is right and not meant here."""
 
 EVENTS = ("a", "b", "c", "d")
 
