@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, and write the figures down."""
     parser = argparse.ArgumentParser(prog="bench.lanes")
     parser.add_argument("--quick", action="store_true", help="one round of five seconds; nothing is kept")
+    parser.add_argument("--rate", type=int, default=RATE, help="events a second and partner")
     parser.add_argument("--on", choices=("embedded", "kafka"), default="embedded")
     options = parser.parse_args(arguments)
     rounds, seconds = (1, 5.0) if options.quick else (5, 20.0)
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
             _admit(
                 installation, slug, [f"http://127.0.0.1:{receiver.base_url.port}/{path}" for path in paths]
             )
-        found = _measured(installation, receiver, rounds, seconds) | {"on": options.on}
+        found = _measured(_Load(installation, options.rate, seconds), receiver, rounds) | {"on": options.on}
     text = json.dumps(found, indent=1) + "\n"
     if not options.quick:
         RESULTS.write_text(text)
@@ -65,22 +67,33 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _measured(
-    installation: Installation, receiver: httpx.Client, rounds: int, seconds: float
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """`rate`: events a second and partner, for so many seconds."""
+
+    installation: Installation
+    rate: int
+    seconds: float
+
+
+def _measured(load: _Load, receiver: httpx.Client, rounds: int) -> dict[str, Any]:
     well: list[dict[str, float]] = []
     bad: list[dict[str, float]] = []
+    pids = load.installation.pids()
     for number in range(rounds + 1):
         for name, seen in (("well/on", well), ("well/off", bad)):
             receiver.get(name)
-            reset_peak(installation.pids())
-            meter = Meter({"gateway": installation.pids()})
-            sent = asyncio.run(_feed(installation, seconds, f"{number}-{len(seen)}"))
+            if seen is well:  # what waited for the bad ones is none of this measurement
+                load.installation.drain()
+                receiver.get("/seen")
+            reset_peak(pids)
+            meter = Meter({"gateway": pids})
+            sent = asyncio.run(_feed(load, f"{number}-{len(seen)}"))
             time.sleep(_LAG_SECONDS)
             figures = receiver.get("/seen").json()
             figures["share"] = figures["count"] / (sent * len(WELL))
             figures["cpu_ms"] = meter.used("gateway") * 1000 / max(1, figures["count"])
-            figures["peak_mib"] = peak_bytes(installation.pids()) / 2**20
+            figures["peak_mib"] = peak_bytes(pids) / 2**20
             if number:  # the first of each is not counted: breakers open, code gets warm
                 seen.append(figures)
     names = ("p50_ms", "p95_ms", "p99_ms", "share", "cpu_ms", "peak_mib")
@@ -89,12 +102,12 @@ def _measured(
         for word, seen in (("answering", well), ("bad", bad))
     }
     cost = middles["bad"]["p95_ms"] / middles["answering"]["p95_ms"] - 1
-    return {"rate": RATE, "rounds": rounds, "seconds": seconds, "p95_cost": cost, **middles}
+    return {"rate": load.rate, "rounds": rounds, "seconds": load.seconds, "p95_cost": cost, **middles}
 
 
-async def _feed(installation: Installation, seconds: float, run: str) -> int:
+async def _feed(load: _Load, run: str) -> int:
     """Send both partners so many events a second; how many each was sent."""
-    size = RATE // BATCHES
+    size, installation = max(1, load.rate // BATCHES), load.installation
     async with (
         httpx.AsyncClient(
             base_url=installation.url,
@@ -110,7 +123,7 @@ async def _feed(installation: Installation, seconds: float, run: str) -> int:
             for slug in ("well", "bad"):
                 posts.create_task(_post(client, slug, size, run, due))
 
-        batches = await evenly(BATCHES, seconds, each)
+        batches = await evenly(min(BATCHES, load.rate), load.seconds, each)
     return batches * size
 
 

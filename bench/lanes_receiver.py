@@ -55,9 +55,13 @@ class _Peer(asyncio.Protocol):
         if kind == "well" or _Peer.is_well:
             self._transport.write(_DONE)
         elif kind == "slow":
-            asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._transport.write, _DONE)
+            asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._answer)
         elif kind == "drip":
             self._drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1_000)
+
+    def _answer(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(_DONE)
 
     def _drip(self, left: bytes) -> None:
         if left and not self._transport.is_closing():

@@ -26,6 +26,9 @@ from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, endpoint, now,
 BAD = answer(400, "client_error")
 BUSY = answer(503, "server_error")
 REPLAY = "rpl_" + "a" * 26
+LEASE_MS = 5_000
+"""One that runs out in mid-test is a repeat under the same webhook id, which is right and not meant here."""
+
 EVENTS = ("a", "b", "c", "d")
 
 
@@ -68,7 +71,7 @@ async def furnish(on: Stage, *refused: str) -> None:
     """Deliver all events but the refused ones, which are parked."""
     on.receiver.reply = refusing(*refused)
     await on.produce(*EVENTS)
-    async with on.relaying():
+    async with on.relaying(duration_ms=LEASE_MS):
         await on.until(lambda: on.position() == len(EVENTS), "all settled")
         await on.until(lambda: len(on.evidence("delivery.parked")) == len(refused), "parked")
     on.receiver.reply = lambda _, __: answer()
@@ -81,7 +84,7 @@ async def test_a_parked_delivery_that_is_asked_for_goes_out_at_once(
     async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
         await furnish(on, "b")
         ask(on, "b", "pending")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.rows() == [], "delivered")
         assert on.receiver.ids() == ["b"]
         attempted = [each for each in on.evidence("delivery.attempted") if each.text("id") == "b"]
@@ -94,7 +97,7 @@ async def test_a_delivery_that_waits_for_its_retry_is_tried_at_once(
     async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
         on.receiver.reply = lambda _, number: BUSY if number == 1 else answer()
         await on.produce("a")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.rows() == [("a", "pending", 1)], "saved")
             ask(on, "a", "pending")
             await on.until(lambda: on.rows() == [], "delivered long before its hour")
@@ -108,7 +111,7 @@ async def test_what_failed_again_after_it_was_asked_for_is_parked_again(
         await furnish(on, "b")
         on.receiver.reply = refusing("b")
         ask(on, "b", "pending")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.rows() == [("b", "parked", 2)], "parked again")
         assert len(on.receiver.seen) == 1
 
@@ -119,12 +122,12 @@ async def test_what_was_given_up_is_never_sent_again_and_what_stood_behind_it_go
     async with stage(tmp_path, database_url, endpoint(order="endpoint", delays=(0, 3_600))) as on:
         on.receiver.reply = lambda outgoing, _: BUSY if b'"id":"a"' in outgoing.body else answer()
         await on.produce("a", "b", "c")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.rows() == [("a", "pending", 1)], "the first one stands in the way")
             ask(on, "a", "cancelled")
             await on.until(lambda: on.receiver.ids() == ["a", "b", "c"], "those behind it, in order")
             await on.until(lambda: on.position() == 3 and asked(on) == 0, "settled")
-        async with on.relaying(owner="two"):
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
             await on.produce("d")
             await on.until(lambda: on.position() == 4, "settled")
         assert on.receiver.ids() == ["a", "b", "c", "d"]
@@ -137,7 +140,7 @@ async def test_what_is_given_up_while_it_is_under_way_ends_and_is_not_tried_agai
     async with stage(tmp_path, database_url, endpoint(delays=(0, 0, 0))) as on:
         on.receiver.reply = lambda _, __: BUSY
         await on.produce("a")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: len(on.receiver.seen) >= 1 and on.rows() != [], "saved")
             on.receiver.gate.clear()
             await on.until(lambda: on.receiver.flying == 1 or on.rows() == [("a", "parked", 3)], "under way")
@@ -159,7 +162,7 @@ async def test_a_replay_hands_over_what_was_never_delivered_under_its_first_id(
     async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
         await furnish(on, "b", "d")
         begin(on, len(EVENTS))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
             await on.until(lambda: on.rows() == [], "nothing is parked any more")
         assert sorted(on.receiver.ids()) == ["b", "d"]
@@ -176,7 +179,7 @@ async def test_a_replay_of_all_sends_all_again_but_what_was_given_up(
         await furnish(on, "b")
         ask(on, "b", "cancelled")
         begin(on, len(EVENTS), which="all")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert sorted(on.receiver.ids()) == ["a", "c", "d"]
         assert seen(on).counts == Counts(handed=3, cancelled=1)
@@ -188,7 +191,7 @@ async def test_a_replay_of_what_failed_leaves_what_was_never_tried(tmp_path: Pat
         await furnish(on, "c")
         on.have(first, second)
         begin(on, len(EVENTS), which="failed", to=("ep_1", "ep_2"))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert on.receiver.ids() == ["c"]
         assert seen(on).counts == Counts(handed=1, delivered=3, passed=4)
@@ -199,7 +202,7 @@ async def test_a_new_endpoint_gets_what_was_there_before_it(tmp_path: Path, data
         await furnish(on)
         on.have(endpoint(), endpoint("ep_2", order="endpoint"))
         begin(on, len(EVENTS), to=("ep_2",))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert on.receiver.ids(endpoint("ep_2").url) == list(EVENTS)
 
@@ -208,7 +211,7 @@ async def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path, database_url: 
     async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
         await furnish(on, "b")
         begin(on, len(EVENTS), dry_run=True)
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert on.receiver.seen == []
         assert seen(on).counts == Counts(handed=1, delivered=3)
@@ -219,7 +222,7 @@ async def test_a_replay_of_another_type_finds_nothing(tmp_path: Path, database_u
     async with stage(tmp_path, database_url, endpoint()) as on:
         await furnish(on)
         begin(on, len(EVENTS), which="all", types=("no.such",))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert (on.receiver.seen, seen(on).counts) == ([], Counts())
 
@@ -229,7 +232,7 @@ async def test_what_waits_anyway_is_not_sent_twice(tmp_path: Path, database_url:
     async with stage(tmp_path, database_url, paused) as on:
         await on.produce(*EVENTS)
         begin(on, len(EVENTS), which="all")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.spans() == [("ep_1", 0, 4)], "held")
             on.have(endpoint())
             await on.until(lambda: len(on.receiver.seen) >= 4 and on.spans() == [], "delivered")
@@ -246,12 +249,12 @@ async def test_a_replay_waits_for_a_paused_endpoint_and_goes_on_elsewhere(
         await furnish(on, "a", "b")
         on.have(endpoint(state="paused"))
         begin(on, len(EVENTS))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.produce("e")
             await on.until(lambda: on.spans() == [("ep_1", 4, 5)], "read")
         assert (seen(on).is_open, on.receiver.seen) == (True, [])
         on.have(endpoint())
-        async with on.relaying(owner="two"):
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
             await on.until(over(on), "done")
             await on.until(lambda: on.spans() == [], "what came meanwhile too")
         assert sorted(on.receiver.ids()) == ["a", "b", "e"]
@@ -289,17 +292,17 @@ async def test_a_replay_that_is_cancelled_hands_over_no_more(tmp_path: Path, dat
     many = [f"e{number}" for number in range(300)]
     async with stage(tmp_path, database_url, endpoint(concurrency=1)) as on:
         await on.produce(*many)
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.position() == len(many), "delivered")
         on.receiver.seen.clear()
         begin(on, len(many), which="all", rate=20)
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: len(on.receiver.seen) > 5, "begun")
             with on.database.begin() as session:
                 assert replay_store.cancel(session, REPLAY, now=now())
                 assert not replay_store.cancel(session, REPLAY, now=now())
             await on.until(lambda: on.receiver.flying == 0, "quiet")
-        async with on.relaying(owner="two"):
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
             await on.until(lambda: asked(on) == 0, "looked")
         assert seen(on).state == "cancelled"
         assert len(on.receiver.seen) < len(many)
@@ -309,7 +312,7 @@ async def test_a_replay_to_an_endpoint_that_is_gone_ends(tmp_path: Path, databas
     async with stage(tmp_path, database_url, endpoint()) as on:
         await furnish(on)
         begin(on, len(EVENTS), which="all", to=("ep_gone",))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert on.receiver.seen == []
 
@@ -320,16 +323,16 @@ async def test_an_outage_is_remembered_by_the_next_relay_and_forgotten_after_a_2
     async with stage(tmp_path, database_url, endpoint(delays=(0, 0, 0, 0))) as on:
         on.receiver.reply = lambda _, __: BUSY
         await on.produce(*(f"e{number}" for number in range(10)))
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: breaker(on).is_open, "open")
         since = breaker(on).failing_since
         assert breaker(on).failures >= OPENS_AFTER
-        async with on.relaying(owner="two"):
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
             await on.until(lambda: on.position() == 10, "settled")
         assert breaker(on).failing_since == since
         on.receiver.reply = lambda _, __: answer()
         ask(on, on.rows()[0][0], "pending")
-        async with on.relaying(owner="three"):
+        async with on.relaying(duration_ms=LEASE_MS, owner="three"):
             await on.until(lambda: breaker(on) == Breaker(), "closed by a probe that was asked for")
 
 
@@ -344,7 +347,7 @@ async def test_the_first_bytes_of_an_answer_are_kept_with_its_attempt(
     async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
         on.receiver.reply = lambda _, __: replace(BUSY, excerpt=b"come back later")
         await on.produce("a")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: len(on.rows()) == 1, "saved")
         with on.database.begin() as session:
             found = traces.load_excerpts(session, "ep_1", ref_of("a"))
@@ -389,7 +392,7 @@ async def test_what_is_past_its_time_goes(tmp_path: Path, database_url: str) -> 
         await furnish(on, "b", "c")
         ask(on, "b", "cancelled")
         begin(on, 0)
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: asked(on) == 0, "heard")
         with on.database.begin() as session:
             purge(session, before=now() + 1)
@@ -405,7 +408,7 @@ async def test_what_was_given_up_for_an_endpoint_that_is_gone_is_heard(
         await furnish(on, "b")
         on.have()
         ask(on, "b", "cancelled")
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: asked(on) == 0, "heard")
         assert on.rows() == [("b", "cancelled", 1)]
 
@@ -415,7 +418,7 @@ async def test_a_breaker_of_an_endpoint_that_is_gone_is_forgotten(tmp_path: Path
         on.receiver.reply = lambda _, __: BUSY
         await on.produce("a")
         on.register()
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: breaker(on).failing_since is not None, "kept")
             on.have()
             await on.until(lambda: breaker(on) == Breaker(), "forgotten")
@@ -428,7 +431,7 @@ async def test_a_range_says_how_many_events_wait_in_it_and_since_when(
     async with stage(tmp_path, database_url, endpoint(state="paused"), other) as on:
         began = now()
         await on.produce(*EVENTS)
-        async with on.relaying():
+        async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: on.spans() == [("ep_1", 0, 4)], "held")
         with on.database.begin() as session:
             row = session.execute(select(BacklogRow)).scalar_one()
@@ -436,7 +439,7 @@ async def test_a_range_says_how_many_events_wait_in_it_and_since_when(
             assert began <= row.began_at <= now()
         on.have(endpoint(delays=(0, 3_600)))
         on.receiver.reply = lambda _, __: BUSY
-        async with on.relaying(owner="two"):
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
             await on.until(lambda: on.spans() == [], "read")
         with on.database.begin() as session:
             assert len(session.execute(select(col(DeliveryRow.ref))).all()) == 4
