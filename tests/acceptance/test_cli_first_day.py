@@ -161,7 +161,9 @@ def test_ctrl_c_ends_quietly_with_130(gateway: Gateway, run: Run, tmp_path: Path
     assert gateway.apply().status_code == 201
     assert run("send", "acme", "order.accepted", "-", stdin=json.dumps(orders(0, 1)[0])).returncode == 0
     followed = subprocess.Popen(
-        command(gateway, "stream", "acme", "--follow", "--from", "earliest", "--json"),
+        command(
+            gateway, "stream", "acme", "--direction", "outbound", "--follow", "--from", "earliest", "--json"
+        ),
         cwd=ROOT,
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
