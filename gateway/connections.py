@@ -2,9 +2,8 @@
 
 The address policy stands in three places. The resolver judges all answers (one denied, all refused: a mixed
 answer is a sign of rebinding); the socket factory judges the address that is connected to, since a literal in
-a URL meets no resolver; and before each request the other end is judged, so that no connection serves that
-the policy would not open. Nobody else resolves a name. A connection that was opened for one serves no other:
-each has a pool of its own.
+a URL meets no resolver; and once a connection stands its other end is judged, before anything is sent. Nobody
+else resolves a name. A connection that was opened for one serves no other: each has a pool of its own.
 
 Source: aiohttp 3.14, `TCPConnector(resolver=, socket_factory=)`, `BaseConnector.connect`.
 """
@@ -138,7 +137,7 @@ class _GuardedConnector(aiohttp.TCPConnector):
         self._used: WeakSet[Any] = WeakSet()
 
     async def connect(self, *given: Any, **named: Any) -> aiohttp.connector.Connection:
-        """A connection, new or used before, whose other end is judged once more.
+        """A connection; the other end of a new one is judged once more.
 
         One to which something came since it was used last is left: that is the answer to no question, and
         would else be taken for the next one's.
@@ -147,12 +146,13 @@ class _GuardedConnector(aiohttp.TCPConnector):
         while self._is_stale(connection):
             connection.close()
             connection = await super().connect(*given, **named)
-        if connection.protocol is not None:
-            self._used.add(connection.protocol)
-        transport = connection.transport
-        peer = None if transport is None else transport.get_extra_info("peername")
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or protocol in self._used:
+            return connection
+        self._used.add(protocol)
+        peer = transport.get_extra_info("peername")
         try:
-            if peer is not None:
+            if peer is not None:  # else it is closed again already, and nothing can be sent
                 demand(self._policy, str(peer[0]))
         except _DeniedError:
             connection.close()
