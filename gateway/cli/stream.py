@@ -10,7 +10,7 @@ import typer
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 
 _WAIT_SECONDS = 20
 
