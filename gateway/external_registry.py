@@ -15,8 +15,7 @@ from uuid import UUID
 from gateway.errors import AwayError
 from gateway.logs import logger
 from schemas.errors import SchemaError
-from schemas.remote import Agreed
-from schemas.remote_answers import RemoteError, RemoteRefusedError
+from schemas.remote_answers import Agreed, RemoteError, RemoteRefusedError
 from schemas.schema import Schema
 
 T = TypeVar("T")

@@ -20,6 +20,7 @@ import httpx
 from schemas.avro_type import Array, AvroType, Map, Record, Union
 from schemas.errors import SchemaError
 from schemas.remote_answers import (
+    Agreed,
     RemoteAnswerError,
     RemoteAwayError,
     RemoteLink,
@@ -67,15 +68,6 @@ class Patience:
     pause: float = 0.3
     whole: float = 10.0
     rounds: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Agreed:
-    """A version of a subject there: id and number, and the schema as the registry holds it."""
-
-    id: int
-    number: int
-    schema: Schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,15 @@ class RemoteRefusedError(RemoteError):
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """A version of a subject there: id and number, and the schema as the registry holds it."""
+
+    id: int
+    number: int
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteLink:
     """A schema that another one's text names, as the registry tells it."""
 

@@ -13,8 +13,7 @@ from gateway.external_registry import ExternalRegistry, Remote
 from partners.contract import ContractFile
 from partners.partner import Topics
 from schemas.errors import SchemaError
-from schemas.remote import Agreed
-from schemas.remote_answers import RemoteRefusedError
+from schemas.remote_answers import Agreed, RemoteRefusedError
 from schemas.schema import Schema, parse_schema
 from schemas.subject import topic_record_subject
 

@@ -3,6 +3,7 @@
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from gateway.bootstrap.aside import aside
@@ -11,14 +12,16 @@ from gateway.errors import SettingsError, SetupError
 from gateway.external_registry import ExternalRegistry
 from gateway.logs import logger
 from gateway.settings import OWN_REGISTRY, Settings
-from schemas.remote import Access, Patience, RemoteRegistry
+
+if TYPE_CHECKING:
+    from schemas.remote import Access, Patience, RemoteRegistry
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """How to reach the external registry, and what the operator should know of it."""
 
-    access: Access = field(repr=False)
+    access: "Access" = field(repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -38,8 +41,10 @@ def open_registry(settings: Settings) -> ExternalRegistry | None:
     return ExternalRegistry(make_remote(way), aside=aside, ticks=time.monotonic)
 
 
-def make_remote(way: Way, patience: Patience | None = None) -> RemoteRegistry:
+def make_remote(way: Way, patience: "Patience | None" = None) -> "RemoteRegistry":
     """What asks the registry, and blocks."""
+    from schemas.remote import RemoteRegistry  # noqa: PLC0415 - most gateways ask none, and its client is large
+
     return RemoteRegistry(way.access, ticks=time.monotonic, pause=time.sleep, patience=patience)
 
 
@@ -67,6 +72,8 @@ def way_of(settings: Settings) -> Way | None:
         raise SettingsError(("the registry is to be logged in to with a password and a token: keep one",))
     if (user or given.token) and any(_is_clear(url) for url in urls):
         warnings.append(f"{','.join(urls)}: the credentials cross the network in clear: use https://")
+    from schemas.remote import Access  # noqa: PLC0415 - as in `make_remote`
+
     return Way(Access(urls, user, given.token, _tls(given)), tuple(warnings))
 
 

@@ -11,13 +11,11 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, BinaryIO, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, TextIO
 
-import httpx
 import typer
 
 from gateway.broker.port import BrokerError
-from gateway.cli.client import Client
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit, exit_of
 from gateway.cli.faults import show_error
@@ -25,6 +23,11 @@ from gateway.cli.output import Output, outlet
 from gateway.cli.place import Place, Wanted, find_place
 from gateway.errors import GatewayError
 from partners.errors import PartnersError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway.cli.client import Client
 
 GATEWAY: Final = "The gateway"
 
@@ -48,7 +51,7 @@ class Surroundings:
     err: TextIO
     pause: Callable[[float], None]
     ticks: Callable[[], float]
-    transport: httpx.BaseTransport | None = None
+    transport: "httpx.BaseTransport | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,10 @@ class Invocation:
             self.output.warn(warning)
         return place
 
-    def client(self) -> Client:
+    def client(self) -> "Client":
         """A client of that gateway. Raises UsageError."""
+        from gateway.cli.client import Client  # noqa: PLC0415 - a server is no client
+
         return Client(self.place(), pause=self.around.pause, transport=self.around.transport)
 
     def confirm(self, question: str) -> None:

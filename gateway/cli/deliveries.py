@@ -9,7 +9,7 @@ import typer
 from gateway.cli.client import under
 from gateway.cli.command import Invocation, OfPartner, command
 from gateway.cli.exits import Exit
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 
 ALL: Final = "-"
 _COLUMNS: Final = ("since", "state", "reason", "endpoint", "type", "event", "tries", "next", "delivery")

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from gateway.cli.output import clean, make_table
+from gateway.cli.drawing import make_table
+from gateway.cli.plain_text import clean
 from gateway.errors import GatewayError
 
 _SHOWN_CHARACTERS = 24

@@ -8,7 +8,7 @@ import typer
 
 from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 from gateway.cli.run import Config, Folder, read_settings
 from gateway.errors import SettingsError
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from gateway.cli.errors import CommandError, ProblemError, UnwritableError
 from gateway.cli.hints import detail_in_words, hint_for
-from gateway.cli.output import Output, clean
+from gateway.cli.output import Output
+from gateway.cli.plain_text import clean
 from gateway.errors import GatewayError
 from partners.errors import ContractFileError
 

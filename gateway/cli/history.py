@@ -22,7 +22,7 @@ from gateway.cli.errors import AnswerError, CommandError
 from gateway.cli.exits import Exit
 from gateway.cli.found import Ref, find_event
 from gateway.cli.growth import save_consistency
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 from gateway.cli.verify import write_paper
 
 _COLUMNS: Final = ("at", "direction", "type", "id", "state", "log", "ref")

@@ -11,10 +11,11 @@ import typer
 
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.drawing import Bar
 from gateway.cli.errors import UnreachableError, UsageError
 from gateway.cli.exits import BY_CODE, Exit
 from gateway.cli.faults import problem_lines
-from gateway.cli.output import Bar, clean
+from gateway.cli.plain_text import clean
 
 POLL_SECONDS: Final = 0.5
 MOST_LOST: Final = 60

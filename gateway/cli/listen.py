@@ -13,7 +13,7 @@ from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.following import follow
 from gateway.cli.forwarding import PAUSES, Forwarder, Tried, read_target, webhook_id
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 from gateway.cli.stream import Direction, Start, Types, Whose, read_event
 from gateway.event import EventKey
 from gateway.standard_webhooks import WebhookSecretError, format_secret, parse_secret

@@ -4,37 +4,18 @@ Texts come from outside: control characters are replaced, so that no name or mes
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TextIO, cast
-
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from gateway.cli.errors import UnwritableError
+from gateway.cli.plain_text import CONTROL, clean
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_PIPED_WIDTH: Final = 1_000
-"""Columns where nobody looks: wide enough that nothing a script may cut out is wrapped."""
+if TYPE_CHECKING:
+    from rich.live import Live
 
-
-def clean(value: object) -> str:
-    """A value as text that is safe to print: lists by commas, nothing as `-`."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return " ".join(f"{clean(name)}={clean(one)}" for name, one in value.items()) or "-"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(clean, value)) or "-"
-    return _CONTROL.sub("?", str(value))
+    from gateway.cli.drawing import Bar
 
 
 class _Outlet:
@@ -88,8 +69,9 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print rows under their columns."""
-        console = _console(self.out)
-        console.print(make_table(columns, rows))
+        from gateway.cli.drawing import console, make_table  # noqa: PLC0415 - a server draws nothing
+
+        console(self.out).print(make_table(columns, rows))
 
     def pairs(self, document: Mapping[str, Any], *names: str) -> None:
         """Print members of a document, one a line: those named, or all."""
@@ -100,66 +82,28 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Print a line that is part of the result."""
-        self.out.write(_CONTROL.sub("?", text) + "\n")
+        self.out.write(CONTROL.sub("?", text) + "\n")
 
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr; not where quiet is asked for."""
         if not self.quiet:
-            self.err.write(_CONTROL.sub("?", text) + "\n")
+            self.err.write(CONTROL.sub("?", text) + "\n")
 
     def warn(self, text: str) -> None:
         """Say what must not be missed, on stderr."""
-        self.err.write(_CONTROL.sub("?", text) + "\n")
+        self.err.write(CONTROL.sub("?", text) + "\n")
 
     @contextmanager
     def progress(self, words: str, total: int | None) -> Iterator["Bar"]:
         """A progress bar on stderr while the block runs, if that is a terminal and quiet is not asked for."""
-        shown = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=_console(self.err),
-            disable=self.quiet or not self.err.isatty(),
-            transient=True,
-        )
+        from gateway.cli.drawing import Bar, make_progress  # noqa: PLC0415 - as in `table`
+
+        shown = make_progress(self.err, is_shown=not self.quiet and self.err.isatty())
         with shown:
             yield Bar(shown, words, total)
 
-    def live(self) -> Live:
+    def live(self) -> "Live":
         """A place on the terminal that is drawn over and over."""
-        return Live(console=_console(self.out), auto_refresh=False)
+        from gateway.cli.drawing import make_live  # noqa: PLC0415 - as in `table`
 
-
-class Bar:
-    """One bar: move it forward by what was done."""
-
-    def __init__(self, shown: Progress, words: str, total: int | None) -> None:
-        """Start at nothing; `total` None: nobody knows."""
-        self._shown = shown
-        self._task = shown.add_task(words, total=total)
-
-    def advance(self, count: int) -> None:
-        """Count what was done."""
-        self._shown.advance(self._task, count)
-
-
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table whose cells are taken as they are, never as markup."""
-    table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
-    return table
-
-
-def _console(stream: TextIO) -> Console:
-    is_terminal = stream.isatty()
-    return Console(
-        file=stream,
-        force_terminal=is_terminal,
-        width=None if is_terminal else _PIPED_WIDTH,
-        highlight=False,
-        soft_wrap=not is_terminal,
-    )
+        return make_live(self.out)

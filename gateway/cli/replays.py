@@ -10,7 +10,7 @@ from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, OfPartner, command
 from gateway.cli.errors import UnreachableError
 from gateway.cli.exits import Exit
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 
 POLL_SECONDS: Final = 0.5
 MOST_LOST: Final = 60

@@ -14,7 +14,7 @@ from gateway.cli.command import Invocation, command
 from gateway.cli.errors import ProblemError, UnwritableError, UsageError
 from gateway.cli.exits import BY_CODE, Exit
 from gateway.cli.faults import problem_lines
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 
 BATCH_EVENTS: Final = 500
 BATCH_BYTES: Final = 4 * 2**20

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from gateway.cli.client import Client
 from gateway.cli.command import Invocation, command
+from gateway.cli.drawing import make_table
 from gateway.cli.exits import Exit
-from gateway.cli.output import make_table
 
 _SECONDS: Final = 2.0
 

@@ -14,7 +14,7 @@ from gateway.cli.command import Invocation, command
 from gateway.cli.errors import AnswerError
 from gateway.cli.exits import Exit
 from gateway.cli.following import follow
-from gateway.cli.output import clean
+from gateway.cli.plain_text import clean
 
 _WORD_SECONDS: Final = 5.0
 """Between two words of a consumer that follows: each is an entry of the log."""

@@ -33,8 +33,7 @@ from gateway.waits import rest
 from schemas import registry
 from schemas.copying import keep_copy
 from schemas.refusal import RegistryError
-from schemas.remote import Agreed
-from schemas.remote_answers import RemoteRefusedError
+from schemas.remote_answers import Agreed, RemoteRefusedError
 
 METHOD: Final = "gateway"
 """How the sender was proven, in evidence: it is us."""

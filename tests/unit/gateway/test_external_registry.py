@@ -11,8 +11,7 @@ import pytest
 from gateway.errors import AwayError
 from gateway.external_registry import ABSENT_SECONDS, GRACE_SECONDS, ExternalRegistry
 from schemas.errors import SchemaError
-from schemas.remote import Agreed
-from schemas.remote_answers import RemoteAnswerError, RemoteAwayError, RemoteError, RemoteRefusedError
+from schemas.remote_answers import Agreed, RemoteAnswerError, RemoteAwayError, RemoteError, RemoteRefusedError
 from schemas.schema import Schema, parse_schema
 
 T = TypeVar("T")

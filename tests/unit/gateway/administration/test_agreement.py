@@ -17,8 +17,7 @@ from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
 from gateway.ingress.outcome import Accepted
 from partners import store
-from schemas.remote import Agreed
-from schemas.remote_answers import RemoteAwayError, RemoteError, RemoteRefusedError
+from schemas.remote_answers import Agreed, RemoteAwayError, RemoteError, RemoteRefusedError
 from schemas.schema import Schema, parse_schema
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 

@@ -75,6 +75,19 @@ def test_a_command_loads_neither_the_server_nor_what_others_need(name: str) -> N
     }
 
 
+def test_a_server_loads_no_client_no_upgrade_and_nothing_that_draws() -> None:
+    program = (
+        "import sys; from gateway.cli.main import make_app; make_app('serve'); "
+        "from gateway.bootstrap import program; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", program), capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.split())
+    assert "gateway.bootstrap.program" in loaded
+    assert not loaded & {"httpx", "alembic", "mako", "gateway.cli.client", "gateway.cli.drawing", "rich.live"}
+
+
 @pytest.mark.parametrize("path", sorted(paths(make_app())))
 def test_every_command_explains_itself(shell: Shell, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert shell.run(*path.split(), "--help").code == 0

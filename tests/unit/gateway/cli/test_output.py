@@ -5,7 +5,8 @@ import pytest
 
 from gateway.cli.errors import CommandError, ProblemError
 from gateway.cli.faults import error_lines, problem_lines, show_error
-from gateway.cli.output import Output, clean
+from gateway.cli.output import Output
+from gateway.cli.plain_text import clean
 from gateway.errors import SettingsError
 from partners.errors import ContractFileError, Problem
 

@@ -12,8 +12,7 @@ from uuid import UUID
 from gateway.broker.port import Record
 from gateway.external_registry import ExternalRegistry
 from schemas.framing import encode_prefix
-from schemas.remote import Agreed
-from schemas.remote_answers import RemoteAwayError
+from schemas.remote_answers import Agreed, RemoteAwayError
 from schemas.schema import Schema, parse_schema
 from tests.unit.gateway.egress.stage import CODEC, SCHEMA, TOPIC, Stage, endpoint, now, record, stage
 
