@@ -9,7 +9,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 UV ?= uv
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 
 # Programs that are started keep what they compile: else each compiles all of our modules anew.

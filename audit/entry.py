@@ -4,7 +4,17 @@ from dataclasses import dataclass, field
 
 from audit.evidence import Evidence, Kind, leaf_of, parse_evidence
 
-_OUTBOUND = frozenset({Kind.UNROUTED, Kind.ATTEMPTED, Kind.PARKED, Kind.ACKNOWLEDGED})
+_LISTED = frozenset({Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
+_OUTBOUND = frozenset(
+    {
+        Kind.UNROUTED,
+        Kind.ATTEMPTED,
+        Kind.PARKED,
+        Kind.ACKNOWLEDGED,
+        Kind.CANCELLED,
+        Kind.RETRIED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +72,10 @@ class Draft:
     def is_listed(self) -> bool:
         """Whether a record that belongs to no event has a row of its own in the history.
 
-        A refused or unreadable event has, and a look of our side at many events; a change of a contract or
-        key is no exchange.
+        A refused or unreadable event has, a look of our side at many events, and what a reader of a stream
+        acknowledges; a change of a contract or key is no exchange.
         """
-        return self.ref is None and self.kind in {Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ}
+        return self.ref is None and self.kind in _LISTED
 
 
 def draft_entry(evidence: Evidence) -> Draft:
@@ -89,6 +99,8 @@ def draft_entry(evidence: Evidence) -> Draft:
 
 def _direction(evidence: Evidence) -> str | None:
     """Which way the event went: deliveries do not say it, they all go out."""
+    if evidence.kind is Kind.FORWARDED:
+        return "inbound"
     return "outbound" if evidence.kind in _OUTBOUND else evidence.text("direction")
 
 

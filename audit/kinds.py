@@ -12,6 +12,7 @@ from typing import Any
 
 COUNT_LIMIT = 1 << 63
 MOST_FAULTS = 20
+MOST_RANGES = 100
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -22,9 +23,16 @@ class Kind(Enum):
     REFUSED = "event.refused"
     UNROUTED = "event.unrouted"
     UNREADABLE = "event.unreadable"
+    FORWARDED = "event.forwarded"
     ATTEMPTED = "delivery.attempted"
     PARKED = "delivery.parked"
     ACKNOWLEDGED = "delivery.acknowledged"
+    CANCELLED = "delivery.cancelled"
+    RETRIED = "delivery.retried"
+    REPLAY_CHANGED = "replay.changed"
+    STREAM_ACKNOWLEDGED = "stream.acknowledged"
+    ENDPOINT_CHANGED = "endpoint.changed"
+    ENDPOINT_PROBED = "endpoint.probed"
     CONTRACT_CHANGED = "contract.changed"
     CREDENTIAL_CHANGED = "credential.changed"
     PARTNER_CHANGED = "partner.changed"
@@ -102,6 +110,23 @@ FAULTS = Shape(
     f"a list of at most {MOST_FAULTS} faults",
     lambda value: isinstance(value, list) and len(value) <= MOST_FAULTS and all(map(_FAULT.accepts, value)),
 )
+_RANGE = _record(**{"partition": COUNT, "from": COUNT, "to": COUNT})
+
+
+def _is_ranges(value: Any) -> bool:
+    if (
+        not isinstance(value, list)
+        or not 0 < len(value) <= MOST_RANGES
+        or not all(map(_RANGE.accepts, value))
+    ):
+        return False
+    partitions = [one["partition"] for one in value]
+    return partitions == sorted(set(partitions)) and all(one["from"] != one["to"] for one in value)
+
+
+RANGES = Shape(f"a list of 1 to {MOST_RANGES} ranges that are not empty, by partition", _is_ranges)
+
+WHICH = _one_of("undelivered", "failed", "all")
 
 _EVENT = {"partner": TEXT, "ref": TEXT, "source": TEXT, "id": TEXT, "type": TEXT}
 _HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
@@ -143,6 +168,7 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "since": COUNT,
     },
     Kind.UNROUTED: {**_EVENT, "record": PLACE},
+    Kind.FORWARDED: {**_EVENT, "to": TEXT, "as": TEXT, "code": _nullable(TEXT)},
     Kind.UNREADABLE: {"partner": TEXT, "direction": DIRECTION, "record": PLACE, "code": TEXT},
     Kind.ATTEMPTED: {
         **_EVENT,
@@ -160,6 +186,58 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     },
     Kind.PARKED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "reason": TEXT},
     Kind.ACKNOWLEDGED: {"partner": TEXT, "ref": TEXT, "endpoint": TEXT, "key": TEXT, "token": TEXT},
+    Kind.CANCELLED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "by": BY},
+    Kind.RETRIED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "by": BY},
+    Kind.REPLAY_CHANGED: {
+        "partner": TEXT,
+        "replay": TEXT,
+        "action": _one_of("created", "cancelled"),
+        "endpoint": _nullable(TEXT),
+        "since": COUNT,
+        "until": COUNT,
+        "which": WHICH,
+        "types": WORDS,
+        "rate": _nullable(COUNT),
+        "by": BY,
+    },
+    Kind.STREAM_ACKNOWLEDGED: {
+        "partner": TEXT,
+        "direction": DIRECTION,
+        "consumer": TEXT,
+        "types": WORDS,
+        "topic": TEXT,
+        "topic_id": TEXT,
+        "ranges": RANGES,
+        "by": BY,
+    },
+    Kind.ENDPOINT_CHANGED: {
+        "partner": TEXT,
+        "endpoint": TEXT,
+        "name": TEXT,
+        "url": TEXT,
+        "action": _one_of(
+            "created", "changed", "removed", "verified", "paused", "resumed", "secret_added", "secret_removed"
+        ),
+        "before_sha256": _nullable(DIGEST),
+        "after_sha256": _nullable(DIGEST),
+        "reason": _nullable(TEXT),
+        "by": BY,
+    },
+    Kind.ENDPOINT_PROBED: {
+        "partner": TEXT,
+        "endpoint": TEXT,
+        "url": TEXT,
+        "purpose": _one_of("test", "verification"),
+        "webhook_id": TEXT,
+        "type": TEXT,
+        "content_sha256": DIGEST,
+        "content_length": COUNT,
+        "status": COUNT,
+        "failure": _nullable(TEXT),
+        "ms": COUNT,
+        "answer_sha256": _nullable(DIGEST),
+        "by": BY,
+    },
     Kind.CONTRACT_CHANGED: {
         "partner": TEXT,
         "revision": COUNT,

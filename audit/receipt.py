@@ -22,6 +22,7 @@ TOKEN_BYTES = 24_000
 """No receipt is longer: evidence has at most 16,384 bytes."""
 JWKS_BYTES = 100_000
 _PARTS = 3
+_PURPOSE = "receipt"
 _HEADER = re.compile(
     r'\{"alg":"EdDSA","kid":"(?P<kid>[A-Za-z0-9_-]{43})","typ":"gateway-receipt\+json"\}', re.ASCII
 )
@@ -141,7 +142,9 @@ def format_jwk(public_key: bytes) -> dict[str, str]:
 
 
 def parse_jwks(raw: bytes) -> dict[str, bytes]:
-    """Thumbprint to public key, of every Ed25519 key in a JWK set; keys of other types are passed over.
+    """Thumbprint to public key, of every Ed25519 key in a JWK set.
+
+    Keys of other types are passed over, and those that say that they are for something else than receipts.
 
     Raises:
         MalformedError: The bytes are no JWK set, or a key's `kid` is not its thumbprint.
@@ -163,6 +166,8 @@ def read_jwks(document: Any) -> dict[str, bytes]:
     keys: dict[str, bytes] = {}
     for member in members:
         if member.get("kty") != "OKP" or member.get("crv") != "Ed25519":
+            continue
+        if member.get("purpose", _PURPOSE) != _PURPOSE:
             continue
         x = member.get("x")
         public_key = _decode(x, "JWK set: x") if isinstance(x, str) else b""

@@ -26,17 +26,21 @@ STATES = {
     "refused": (Kind.REFUSED, None),
     "unreadable": (Kind.UNREADABLE, None),
     "unrouted": (Kind.UNROUTED, None),
+    "forwarded": (Kind.FORWARDED, None),
     "retry": (Kind.ATTEMPTED, "retry"),
     "held": (Kind.ATTEMPTED, "held"),
     "delivered": (Kind.ATTEMPTED, "delivered"),
     "parked": (Kind.PARKED, None),
     "acknowledged": (Kind.ACKNOWLEDGED, None),
+    "cancelled": (Kind.CANCELLED, None),
+    "streamed": (Kind.STREAM_ACKNOWLEDGED, None),
     "read": (Kind.CONTENT_READ, None),
 }
 """What a state is called, and by which kind and code of entry an event reaches it.
 
 `read`: our side has looked at its content; that is no state, and an event stays what it was. A look at many
-events at once, as at a stream, has a row of its own.
+events at once, as at a stream, has a row of its own. `streamed`: a reader of a stream has said how far it has
+them; a row of its own, too.
 """
 
 

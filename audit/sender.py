@@ -97,7 +97,7 @@ def verify_sender(raw: bytes, key: bytes, evidence: Evidence, *, content: bytes 
         sender = replace(sender, base=sender.base + content)
     if sender.sha256() != evidence.members.get("origin"):  # 2
         raise VerificationError("sender's signature: it is not the one whose digest the receipt has")
-    algorithm = _verify(key, sender)  # 3
+    algorithm = verify_signature(key, sender)  # 3
     found = [f"the holder of the {algorithm} key that you gave signed it, as {sender.key_id}"]
     if _names_content(sender, evidence, content):  # 4
         found.append("what was signed names this content")
@@ -117,8 +117,13 @@ def _names_content(sender: SenderSignature, evidence: Evidence, content: bytes |
     return bool(compared) and all(compared)
 
 
-def _verify(pem: bytes, sender: SenderSignature) -> str:
-    """The key's algorithm, once the signature was found to be by it."""
+def verify_signature(pem: bytes, sender: SenderSignature) -> str:
+    """The key's algorithm, once the signature was found to be by it.
+
+    Raises:
+        VerificationError: It is not.
+        MalformedError: The key is none, or of no kind that signs here.
+    """
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from bench import doors, schemas, wrk
+from bench import doors, schemas, streams, wrk
 from bench.grounds import ground_of
 from bench.installation import Kind
 from bench.machine import describe
@@ -51,13 +51,14 @@ def main(arguments: Sequence[str]) -> int:
     if _is_whole(options):
         schemas.main([])
         doors.main([])
+        streams.main([])
     (folder / "RESULTS.md").write_text(_rendered(results))
     sys.stdout.write(f"{folder / 'RESULTS.md'}\n")
     return 0
 
 
 def _rendered(results: Results) -> str:
-    return render(results, _read(schemas.RESULTS), _read(doors.RESULTS))
+    return render(results, _read(schemas.RESULTS), _read(doors.RESULTS), _read(streams.RESULTS))
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -51,6 +51,15 @@ def peak_bytes(pids: Iterable[int]) -> int:
     return total
 
 
+def resident_bytes(pids: Iterable[int]) -> int:
+    """The resident memory now, all processes together."""
+    total = 0
+    for pid in pids:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+        total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+    return total
+
+
 def child_with(word: str) -> int:
     """The process of ours with this word in its command line.
 

@@ -12,8 +12,10 @@ from typing import Final
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session, col
 
+from audit.bulk import insert_new_rows
 from gateway.database import clock
-from gateway.rows import AnnouncementRow
+from gateway.event import EventKey, default_source
+from gateway.rows import AnnouncementRow, ClaimRow
 
 AT_ONCE: Final = 50
 """Rows that are taken together: all are to be published within their lease."""
@@ -34,7 +36,18 @@ class Announcement:
 
 def announce(session: Session, new: Announcement) -> None:
     """Have an event published, once the caller's transaction is committed."""
-    row = {
+    session.execute(insert(AnnouncementRow), [_row(new)])
+
+
+def announce_once(session: Session, new: Announcement) -> None:
+    """As `announce`, of what is noticed again and again: an event that was told, or waits to be, is not."""
+    ref = EventKey(new.partner, "outbound", default_source(new.partner, "outbound"), new.id).ref()
+    if session.execute(select(col(ClaimRow.ref)).where(col(ClaimRow.ref) == ref)).first() is None:
+        insert_new_rows(session, AnnouncementRow, [_row(new)])
+
+
+def _row(new: Announcement) -> dict[str, object]:
+    return {
         "partner": new.partner,
         "event_id": new.id,
         "event_type": new.type,
@@ -42,7 +55,6 @@ def announce(session: Session, new: Announcement) -> None:
         "at": new.at,
         "until": FREE,
     }
-    session.execute(insert(AnnouncementRow), [row])
 
 
 def is_any(session: Session) -> bool:

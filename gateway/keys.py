@@ -20,7 +20,7 @@ from gateway.errors import KeysMissingError
 from gateway.rows import KeyRow
 from gateway.vault import Vault, place_of
 
-Purpose = Literal["receipt", "checkpoint"]
+Purpose = Literal["receipt", "checkpoint", "webhook"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 
 _SEED_BYTES: Final = 32
@@ -64,6 +64,7 @@ class KeyRing:
 
     receipt: SigningKey
     checkpoint: SigningKey
+    webhook: SigningKey
     known: tuple[PublicKey, ...] = field(default=())
 
     def public_keys(self, purpose: Purpose) -> Mapping[str, bytes]:
@@ -71,12 +72,19 @@ class KeyRing:
         return {key.id: key.public_key for key in self.known if key.purpose == purpose}
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The JWK set (RFC 7517, RFC 8037) of receipt keys, retired ones too, newest first.
+        """The JWK set (RFC 7517, RFC 8037) of receipt keys, then of webhook keys, retired ones too.
 
-        Checkpoint keys are not in it: who takes any key of a set for receipts would take those too.
+        Newest first of each. Those of webhooks name their `purpose`: they verify no receipt. Checkpoint keys
+        are not in it: who takes any key of a set for receipts would take those too.
         """
-        receipts = [key for key in self.known if key.purpose == "receipt"]
-        return {"keys": [format_jwk(key.public_key) for key in reversed(receipts)]}
+        known = tuple(reversed(self.known))
+        receipts = [format_jwk(key.public_key) for key in known if key.purpose == "receipt"]
+        webhooks = [
+            {**format_jwk(key.public_key), "purpose": key.purpose}
+            for key in known
+            if key.purpose == "webhook"
+        ]
+        return {"keys": [*receipts, *webhooks]}
 
 
 def create_missing(
@@ -108,7 +116,7 @@ def load(session: Session, vault: Vault) -> KeyRing:
         raise KeysMissingError(
             f"no signing key for {' and '.join(missing)}: run `gateway init` once for this database"
         )
-    return KeyRing(signers["receipt"], signers["checkpoint"], _known(session))
+    return KeyRing(signers["receipt"], signers["checkpoint"], signers["webhook"], _known(session))
 
 
 def _create(session: Session, vault: Vault, purpose: Purpose, *, now: int, seed: bytes) -> PublicKey:

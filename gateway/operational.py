@@ -51,7 +51,20 @@ class Registration:
     number: int
 
 
-_FILES: Final[Mapping[str, tuple[str, ...]]] = {CONTRACT_CHANGED: ("contract_changed.1.avsc",)}
+_FILES: Final[Mapping[str, tuple[str, ...]]] = {
+    CONTRACT_CHANGED: ("contract_changed.1.avsc",),
+    "gateway.credential.expiring": ("credential_expiring.1.avsc",),
+    "gateway.credential.revoked": ("credential_revoked.1.avsc",),
+    "gateway.delivery.parked": ("delivery_parked.1.avsc",),
+    "gateway.endpoint.disabled": ("endpoint_disabled.1.avsc",),
+    "gateway.endpoint.failing": ("endpoint_failing.1.avsc",),
+    "gateway.endpoint.recovered": ("endpoint_recovered.1.avsc",),
+    "gateway.endpoint.secret_rotated": ("endpoint_secret_rotated.1.avsc",),
+    "gateway.event.refused": ("event_refused.1.avsc",),
+    "gateway.log.checkpoint_late": ("log_checkpoint_late.1.avsc",),
+    "gateway.quota.near": ("quota_near.1.avsc",),
+    "gateway.record.unreadable": ("record_unreadable.1.avsc",),
+}
 """Their schemas in `gateway/event_schemas`, newest first."""
 
 

@@ -17,6 +17,24 @@ from gateway.errors import PositionMovedError
 from gateway.leases import Lease, check_all
 from gateway.rows import PositionRow
 
+_SHARE: Final = ">"
+"""No broker's topic id has it."""
+
+
+def share(topic_id: str, owner: str) -> str:
+    """What stands for a topic's id where several of a role read the topic, each for another owner."""
+    return f"{topic_id}{_SHARE}{owner}"
+
+
+def plain(topic_id: str) -> str:
+    """The broker's id of the topic, shared or not."""
+    return topic_id.partition(_SHARE)[0]
+
+
+def owner_in(topic_id: str) -> str | None:
+    """For whom a shared topic is read; None: it is not shared."""
+    return topic_id.partition(_SHARE)[2] or None
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -75,7 +93,11 @@ def load_reached(session: Session) -> tuple[Reached, ...]:
     """The furthest position of each partition that was ever read, former topics of a name among them."""
     places = (col(PositionRow.topic), col(PositionRow.topic_id), col(PositionRow.partition))
     rows = select(*places, func.max(PositionRow.next)).group_by(*places).order_by(*places)
-    return tuple(Reached(*row) for row in session.execute(rows).all())
+    found: dict[tuple[str, str, int], int] = {}
+    for topic, topic_id, partition, next_ in session.execute(rows).all():
+        place = (topic, plain(topic_id), partition)
+        found[place] = max(next_, found.get(place, 0))
+    return tuple(Reached(*place, next_) for place, next_ in found.items())
 
 
 def advance(session: Session, lease: Lease, moves: Sequence[Move]) -> None:

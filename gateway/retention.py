@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
+from gateway.acknowledging import drop_acknowledged
 from gateway.administration.looks import drop_looks
 from gateway.administration.repeats import drop_repeats
 from gateway.auth.nonces import drop_nonces
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.egress.deliveries import purge
+from gateway.egress.health import drop_hours
 from gateway.errors import AwayError
 from gateway.rows import ClaimRow
 from gateway.waits import rest
@@ -66,10 +68,12 @@ class Retention:
         }
 
         def work(session: Session) -> int:
-            purge(session, before=now - self.parked_ms)
-            dropped = drop_nonces(session, now=now, limit=_LIMIT)
+            drop_hours(session, now=now)
+            dropped = purge(session, before=now - self.parked_ms)
+            dropped += drop_nonces(session, now=now, limit=_LIMIT)
             dropped += drop_looks(session, now=now, limit=_LIMIT)
             dropped += drop_repeats(session, now=now, limit=_LIMIT)
+            dropped += drop_acknowledged(session, before=now - self.claims_ms, limit=_LIMIT)
             dropped += drop_content(session, days, now=now)
             return dropped + drop_claims(session, days, now=now, claims_ms=self.claims_ms)
 

@@ -1,4 +1,4 @@
-"""Tables `gateway_*`: claims, deliveries, backlog, positions, leases, keys, callers, quotas, imports, facts.
+"""Tables `gateway_*`: claims, deliveries, endpoints, positions, leases, keys, callers, imports, facts.
 
 And what is yet to be told. Rows only: they validate nothing (SQLModel classes with `table=True` never do).
 Each table has one writing role, named in its docstring. Times are Unix milliseconds.
@@ -70,12 +70,24 @@ class ClaimRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """An event that an endpoint still waits for, payload copied; the relay writes."""
+    """An event that an endpoint still waits for, payload copied; the relay writes.
+
+    Administration sets `asked_at` where somebody had it tried at once or given up; the relay unsets it.
+    `state`: `pending`, `held`, `parked` or `cancelled`.
+    """
 
     __tablename__ = "gateway_delivery"
     __table_args__ = (
         Index("ix_gateway_delivery_due", "partner", "state", "next_at"),
         Index("ix_gateway_delivery_ref", "ref"),
+        Index("ix_gateway_delivery_page", "partner", "created_at", "endpoint", "ref"),
+        # Few rows are in it at any time: each relay looks for them every second.
+        Index(
+            "ix_gateway_delivery_asked",
+            "asked_at",
+            sqlite_where=text("asked_at IS NOT NULL"),
+            postgresql_where=text("asked_at IS NOT NULL"),
+        ),
     )
 
     endpoint: str = Field(primary_key=True)
@@ -97,10 +109,14 @@ class DeliveryRow(SQLModel, table=True):
     reason: str | None = None
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
+    asked_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class BacklogRow(SQLModel, table=True):
-    """What a closed or full lane has yet to read: offsets from `from_offset` up to, not with, `to_offset`."""
+    """What a closed or full lane has yet to read: offsets from `from_offset` up to, not with, `to_offset`.
+
+    `events`: how many of them at least are the endpoint's; `began_at`: when the first of them came.
+    """
 
     __tablename__ = "gateway_backlog"
 
@@ -110,6 +126,8 @@ class BacklogRow(SQLModel, table=True):
     topic: str
     from_offset: int = Field(sa_type=BigInteger)
     to_offset: int = Field(sa_type=BigInteger)
+    events: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs={"server_default": "1"})
+    began_at: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class PositionRow(SQLModel, table=True):
@@ -290,6 +308,27 @@ class LookRow(SQLModel, table=True):
     until: int = Field(sa_type=BigInteger)
 
 
+class ConsumerRow(SQLModel, table=True):
+    """How far a named reader of a stream has it; whoever serves writes.
+
+    `side`: `partner` or `house`: whose reader it is. `offsets`: JSON, the next offset by partition; `types`:
+    those of its last word, with commas between; empty: all.
+    """
+
+    __tablename__ = "gateway_consumer"
+
+    partner: str = Field(primary_key=True)
+    side: str = Field(primary_key=True)
+    direction: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    types: str
+    topic_id: str
+    offsets: str
+    credential: str
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
 class RepeatRow(SQLModel, table=True):
     """A request under an `Idempotency-Key`, and its answer once it was carried out; whoever serves writes.
 
@@ -306,6 +345,19 @@ class RepeatRow(SQLModel, table=True):
     answer: bytes | None = Field(default=None, sa_type=LargeBinary)
     open_until: int = Field(sa_type=BigInteger)
     until: int = Field(sa_type=BigInteger)
+
+
+class AcknowledgementRow(SQLModel, table=True):
+    """A delivery whose receiver has said by a signature of its own that it has it; whoever serves writes."""
+
+    __tablename__ = "gateway_acknowledgement"
+    __table_args__ = (Index("ix_gateway_acknowledgement_at", "at"),)
+
+    endpoint: str = Field(primary_key=True)
+    ref: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    partner: str
+    credential: str
+    at: int = Field(sa_type=BigInteger)
 
 
 class AnnouncementRow(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0.0: sign exactly the bytes that are sent (v1), and verify them (v1 and v1a).
+"""Standard Webhooks 1.0.0: sign exactly the bytes that are sent, and verify them (v1 and v1a).
 
 v1 is HMAC-SHA256 by a shared secret, v1a Ed25519 by the sender's own key. Never re-encodes a body.
 Source: Standard Webhooks 1.0.0; docs/formats.md, section 8.
@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -82,8 +82,16 @@ def parse_secret(text: str) -> bytes:
     return _checked(raw)
 
 
-def sign(secrets: Sequence[bytes], message_id: str, at_seconds: int, body: bytes) -> str:
+def sign(
+    secrets: Sequence[bytes],
+    message_id: str,
+    at_seconds: int,
+    body: bytes,
+    own: Callable[[bytes], bytes] | None = None,
+) -> str:
     """The value of `webhook-signature`: one `v1,<base64>` a secret, in the order given (newest first).
+
+    `own`: signs by our Ed25519 key; what it makes comes last, as `v1a,<base64>`.
 
     Raises:
         WebhookSecretError: no secret at all.
@@ -94,7 +102,15 @@ def sign(secrets: Sequence[bytes], message_id: str, at_seconds: int, body: bytes
     if not _ID.match(message_id):
         raise ValueError("a webhook id is printable ASCII without dots")
     signed = _signed(message_id, str(at_seconds), body)
-    return " ".join("v1," + base64.b64encode(_mac(secret, signed)).decode("ascii") for secret in secrets)
+    made = ["v1," + base64.b64encode(_mac(secret, signed)).decode("ascii") for secret in secrets]
+    if own is not None:
+        made.append("v1a," + base64.b64encode(own(signed)).decode("ascii"))
+    return " ".join(made)
+
+
+def format_public_key(public_key: bytes) -> str:
+    """An Ed25519 public key as shown: `whpk_` and base64 of its 32 bytes."""
+    return PUBLIC_KEY_PREFIX + base64.b64encode(public_key).decode("ascii")
 
 
 def parse_public_key(text: str) -> bytes:

@@ -28,6 +28,7 @@ from partners.contract import (
     pointer_to,
 )
 from partners.declarations import read_declarations
+from partners.endpoint_form import MAX_TYPES
 from partners.errors import ContractFileError, Problem, SlotError
 from partners.form import Sink, Slot, each, shown
 from partners.partner import verify_slug
@@ -130,8 +131,8 @@ def _contract(slot: Slot, *, is_exempt: bool) -> Contract:
 
 def _lines(slot: Slot, *, direction: Direction, partner: str) -> tuple[Terms, ...]:
     slots = slot.form().slots()
-    if len(slots) > sections.MAX_TYPES:
-        raise SlotError("length", f"names {len(slots)} event types; at most {sections.MAX_TYPES} are allowed")
+    if len(slots) > MAX_TYPES:
+        raise SlotError("length", f"names {len(slots)} event types; at most {MAX_TYPES} are allowed")
     found: list[Terms] = []
     for event_type, one in slots:
         if one.read(partial(_type_named, event_type), None) is None:

@@ -7,16 +7,28 @@ Source: JSON Schema 2020-12.
 
 from typing import Any, Final, get_args
 
-from partners import form, sections
+from partners import endpoint_form, form, sections
 from partners.contract import Compatibility, Framing
 from partners.credential import Method
 from partners.credential_material import ISSUER, MAX_MATCH
-from partners.endpoint import ALL_OPERATIONAL, MAX_CONCURRENCY, MAX_URL_BYTES, SCHEDULES, Order
+from partners.endpoint import ALL_OPERATIONAL, MAX_CONCURRENCY, MAX_URL_BYTES, SCHEDULES, Format, Order
+from partners.filter import COMPARISONS, MAX_CHECKS, MAX_DEPTH, MAX_LISTED
 from partners.partner import RESERVED_SLUGS, SLUG
 
 ID: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _NETWORK: Final = "[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?"
+
+_DENIED: Final = (
+    "^(?i:"
+    + "|".join(
+        [
+            *(f"{name}$" for name in sorted(endpoint_form.DENIED_HEADERS)),
+            *endpoint_form.DENIED_PREFIXES,
+        ]
+    )
+    + ")"
+)
 
 Schema = dict[str, Any]
 
@@ -134,7 +146,7 @@ def _lines(words: str, *, is_inbound: bool) -> Schema:
         "type": "object",
         "description": words,
         "propertyNames": _type(),
-        "maxProperties": sections.MAX_TYPES,
+        "maxProperties": endpoint_form.MAX_TYPES,
         "additionalProperties": _object(members, needs=("schema",)),
     }
 
@@ -163,7 +175,7 @@ def _delivery() -> Schema:
 
 def _endpoints() -> Schema:
     declared = {
-        "name": _pattern(sections.NAME.pattern, "The endpoint's name, unique in this file."),
+        "name": _pattern(endpoint_form.NAME.pattern, "The endpoint's name, unique in this file."),
         "url": _url("Where webhooks go."),
         "events": _listened(),
         "order": _choice(get_args(Order), "Which events keep their order."),
@@ -172,10 +184,26 @@ def _endpoints() -> Schema:
             "description": "Events a second: 50/s.",
             "anyOf": [
                 {"type": "integer", "minimum": 1, "maximum": 999_999},
-                {"type": "string", "pattern": f"^(?:{sections.RATE.pattern})$"},
+                {"type": "string", "pattern": f"^(?:{endpoint_form.RATE.pattern})$"},
             ],
         },
         "retry": _schedule(),
+        "filter": _filter(MAX_DEPTH),
+        "format": _choice(get_args(Format), "How the body and its headers tell of the event."),
+        "headers": {
+            "type": "object",
+            "description": "Headers of your own that are sent with each POST.",
+            "propertyNames": {
+                "pattern": f"^(?:{endpoint_form.HEADER.pattern})$",
+                "not": {"pattern": _DENIED},
+            },
+            "additionalProperties": {
+                "type": "string",
+                "pattern": "^[!-~](?:[ -~]*[!-~])?$",
+                "maxLength": endpoint_form.MAX_HEADER_TEXT,
+            },
+            "maxProperties": endpoint_form.MAX_HEADERS,
+        },
     }
     hosts = {"type": "string", "maxLength": 300}
     return _object(
@@ -191,8 +219,31 @@ def _endpoints() -> Schema:
     )
 
 
+def _filter(depth: int) -> Schema:
+    """A filter; what is inside of it has one level less."""
+    operand = {"anyOf": [{"type": ["boolean", "number"]}, _text("A text, or a number with a fraction.")]}
+    bound = {"anyOf": [{"type": "number"}, _text("A number, a date or an RFC 3339 time.")]}
+    check = _object(
+        {
+            "pointer": _pointer("Into the event's data."),
+            "exists": {"type": "boolean"},
+            "equals": operand,
+            "in": {"type": "array", "items": operand, "maxItems": MAX_LISTED, "uniqueItems": True},
+            **dict.fromkeys(COMPARISONS, bound),
+        },
+        needs=("pointer",),
+    )
+    shapes = [{**check, "minProperties": 2}]
+    if depth > 1:
+        inner = _filter(depth - 1)
+        listed = {"type": "array", "items": inner, "minItems": 1, "maxItems": MAX_CHECKS}
+        shapes += [_object({name: listed}, needs=(name,)) for name in ("all", "any")]
+        shapes.append(_object({"not": inner}, needs=("not",)))
+    return {"description": "Which events, by their data; without one, all.", "anyOf": shapes}
+
+
 def _schedule() -> Schema:
-    waits = {"type": "array", "items": _duration(""), "minItems": 1, "maxItems": sections.MAX_ATTEMPTS}
+    waits = {"type": "array", "items": _duration(""), "minItems": 1, "maxItems": endpoint_form.MAX_ATTEMPTS}
     return {
         "description": "The waits before each attempt: a schedule's name, or a list that begins with 0s.",
         "anyOf": [{"enum": sorted(SCHEDULES)}, waits],
@@ -223,7 +274,7 @@ def _pattern(pattern: str, words: str) -> Schema:
 def _listened() -> Schema:
     own = {"const": ALL_OPERATIONAL, "description": "What the gateway itself has to tell."}
     one = {"anyOf": [_type(), own]}
-    return {"type": "array", "items": one, "maxItems": sections.MAX_TYPES, "uniqueItems": True}
+    return {"type": "array", "items": one, "maxItems": endpoint_form.MAX_TYPES, "uniqueItems": True}
 
 
 def _type() -> Schema:

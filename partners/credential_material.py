@@ -122,9 +122,9 @@ def read_certificate(text: str) -> PinnedCertificate:
     Raises:
         CredentialMaterialError: it is not that.
     """
-    found = _certificates(text, "the certificate", most=1)[0]
+    found = certificates(text, "the certificate", most=1)[0]
     with reading("the certificate"):
-        usages = _extension(found, x509.ExtendedKeyUsage)
+        usages = extension(found, x509.ExtendedKeyUsage)
         if usages is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
             raise CredentialMaterialError(
                 "the certificate is not for clients, since its extended key usage lacks clientAuth: "
@@ -134,7 +134,7 @@ def read_certificate(text: str) -> PinnedCertificate:
             der=found.public_bytes(Encoding.DER),
             not_before=_milliseconds(found.not_valid_before_utc),
             not_after=_milliseconds(found.not_valid_after_utc),
-            is_authority=_may_issue(found),
+            is_authority=may_issue(found),
         )
 
 
@@ -148,10 +148,10 @@ def read_authorities(text: str, uri: str) -> IssuedCertificates:
         raise CredentialMaterialError(
             "the uri must be the SAN URI of the certificates, with its scheme: spiffe://acme.example/gateway"
         )
-    found = _certificates(text, "the ca", most=MAX_AUTHORITIES)
+    found = certificates(text, "the ca", most=MAX_AUTHORITIES)
     with reading("the ca"):
         for one in found:
-            if not _may_issue(one):
+            if not may_issue(one):
                 raise CredentialMaterialError(
                     "the ca holds a certificate that may not issue others (CA:TRUE, keyCertSign): "
                     "to pin a certificate itself, send it as certificate"
@@ -243,7 +243,12 @@ def read_webhook_key(text: str) -> WebhookKey:
     return WebhookKey(raw)
 
 
-def _certificates(text: str, what: str, *, most: int) -> list[x509.Certificate]:
+def certificates(text: str, what: str, *, most: int) -> list[x509.Certificate]:
+    """Read 1 to `most` certificates from PEM, each with a key that is strong enough.
+
+    Raises:
+        CredentialMaterialError: it is not that.
+    """
     blocks = pem_blocks(text, what)
     if len(blocks) > most:
         rule = "one certificate, without its chain" if most == 1 else f"at most {most} certificates"
@@ -264,15 +269,17 @@ def _certificates(text: str, what: str, *, most: int) -> list[x509.Certificate]:
     return found
 
 
-def _extension(found: x509.Certificate, kind: type[Any]) -> Any:
+def extension(found: x509.Certificate, kind: type[Any]) -> Any:
+    """The value of an extension; None where the certificate has none of this kind."""
     try:
         return found.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
 
 
-def _may_issue(found: x509.Certificate) -> bool:
-    basic, usage = _extension(found, x509.BasicConstraints), _extension(found, x509.KeyUsage)
+def may_issue(found: x509.Certificate) -> bool:
+    """Whether a certificate is an authority's."""
+    basic, usage = extension(found, x509.BasicConstraints), extension(found, x509.KeyUsage)
     return basic is not None and bool(basic.ca) and (usage is None or bool(usage.key_cert_sign))
 
 

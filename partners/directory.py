@@ -11,12 +11,16 @@ from partners.partner import Partner
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One partner with what belongs to it. `contract` None: none was applied yet."""
+    """One partner with what belongs to it. `contract` None: none was applied yet.
+
+    `house`: endpoints of our side, which get what the partner sends.
+    """
 
     partner: Partner
     contract: Contract | None
     lines: tuple[Line, ...]
     endpoints: tuple[Endpoint, ...]
+    house: tuple[Endpoint, ...] = ()
 
 
 class Directory:
@@ -69,6 +73,10 @@ class Directory:
         """List everybody's credentials of a kind; revoked and expired ones too."""
         return tuple(one for one in self._credentials.values() if one.method == method)
 
+    def all_credentials(self) -> tuple[Credential, ...]:
+        """List everybody's credentials; revoked and expired ones too."""
+        return tuple(self._credentials.values())
+
     def is_issuer(self, issuer: str) -> bool:
         """Whether a credential, a revoked or expired one too, counts on tokens by this issuer."""
         return issuer in self._issuers
@@ -82,6 +90,11 @@ class Directory:
         """List a partner's endpoints in any state, by id; none for an unknown partner."""
         account = self._accounts.get(partner)
         return () if account is None else account.endpoints
+
+    def house_endpoints(self, partner: str) -> tuple[Endpoint, ...]:
+        """List our side's endpoints in the exchange with a partner, in any state, by id."""
+        account = self._accounts.get(partner)
+        return () if account is None else account.house
 
     def contract(self, partner: str) -> Contract | None:
         """Find the contract in force, with its revision."""

@@ -4,17 +4,22 @@ The text of a URL is judged here. The address behind it is judged at every conne
 nothing about an address.
 """
 
+import base64
+import hashlib
 import ipaddress
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from partners.errors import EndpointUrlError
+from partners.filter import Filter, Passes, compile_filter
 
 Order = Literal["none", "key", "endpoint"]
+Format = Literal["cloudevents", "data", "binary"]
 EndpointState = Literal["unverified", "active", "paused", "disabled"]
+Side = Literal["partner", "house"]
 
 STANDARD_75H: Final = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds to wait before each attempt; the first is made at once. Source: Standard Webhooks 1.0.0."""
@@ -24,13 +29,27 @@ MAX_CONCURRENCY: Final = 64
 MAX_URL_BYTES: Final = 2_048
 DEFAULT_CONCURRENCY: Final = 8
 
-OPERATIONAL: Final = ("gateway.contract.changed",)
+OPERATIONAL: Final = (
+    "gateway.contract.changed",
+    "gateway.credential.expiring",
+    "gateway.credential.revoked",
+    "gateway.delivery.parked",
+    "gateway.endpoint.disabled",
+    "gateway.endpoint.failing",
+    "gateway.endpoint.recovered",
+    "gateway.endpoint.secret_rotated",
+    "gateway.event.refused",
+    "gateway.log.checkpoint_late",
+    "gateway.quota.near",
+    "gateway.record.unreadable",
+)
 """Events of the gateway's own that an endpoint may ask for, beside those of the contract."""
 
 ALL_OPERATIONAL: Final = "gateway.*"
 """Asks for all of them, later ones too."""
 
 _OWN: Final = "gateway."
+_HOUSE: Final = "house/"
 
 _MAX_HOST_BYTES: Final = 253
 _HTTPS_PORT: Final = 443
@@ -41,13 +60,43 @@ _PATTERN: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class SecretTerms:
+    """Of one signing secret: its id, since when it signs, and until when (None: until it is removed).
+
+    Both times in Unix milliseconds. From `until` on it signs nothing more.
+    """
+
+    id: str
+    created_at: int
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """What an endpoint does not get any more: every record of a partition before `offset`.
+
+    `role` and `credential`: who gave it up.
+    """
+
+    topic_id: str
+    partition: int
+    offset: int
+    role: str
+    credential: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL with the event types that go there.
+    """A URL with the event types that go there, and the filter that their data has to pass.
 
     `types` empty: every type that the partner receives. What is the gateway's own (`OPERATIONAL`) goes to
     those alone that name it. `per_second` None: as fast as it answers. `delays`:
-    seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first.
-    `declared`: it stands in the contract file.
+    seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first;
+    `secrets`: the terms of each, in their order, or none where none of them ends. `headers`: sent with each
+    POST. `skips`: what was given up when it was resumed. `declared`: it stands in the contract file.
+    `side`: whose it is. The partner's gets what the partner receives; the house's gets what the partner sends
+    from `created_at` on (Unix milliseconds), by its types. `access`: what it demands of us, sealed
+    (`partners.access`).
     """
 
     id: str
@@ -62,6 +111,70 @@ class Endpoint:
     keys: tuple[bytes, ...] = field(repr=False)
     state: EndpointState
     declared: bool = True
+    access: bytes | None = field(default=None, repr=False)
+    side: Side = "partner"
+    created_at: int = field(default=0, compare=False)
+
+    filter: Filter | None = None
+    format: Format = "cloudevents"
+    headers: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[SecretTerms, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    _passes: Passes | None = field(init=False, repr=False, compare=False, default=None)
+
+    @property
+    def owner(self) -> str:
+        """Under which name it and its deliveries are kept: no partner is shown what is under another one."""
+        return self.partner if self.side == "partner" else house_of(self.partner)
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether it asks for more than what is the gateway's own."""
+        return not self.types or any(not one.startswith(_OWN) for one in self.types)
+
+    def __post_init__(self) -> None:
+        """Compile the filter, once for all events."""
+        if self.filter is not None:
+            object.__setattr__(self, "_passes", compile_filter(self.filter))
+
+    def wants(self, event_type: str, data: Callable[[], object]) -> bool:
+        """Tell whether an event goes there, in whichever state it is.
+
+        `data`: gives the event's data as JSON values, numbers with a fraction as `Decimal`; called only
+        where there is a filter. What is the gateway's own passes every filter: these are of the contract.
+        """
+        if not self.listens_to(event_type):
+            return False
+        return self._passes is None or event_type.startswith(_OWN) or self._passes(data())
+
+    def keys_at(self, now: int) -> tuple[bytes, ...]:
+        """The sealed secrets that sign at this time, newest first."""
+        if not self.secrets:
+            return self.keys
+        pairs = zip(self.keys, self.secrets, strict=True)
+        return tuple(key for key, terms in pairs if terms.until is None or now < terms.until)
+
+    def skip_of(self, topic_id: str, partition: int, offset: int) -> Skip | None:
+        """What says that a record was given up; None where it was not."""
+        for one in self.skips:
+            if offset < one.offset and (topic_id, partition) == (one.topic_id, one.partition):
+                return one
+        return None
+
+    def settled_as(self, wanted: "DeclaredEndpoint") -> "Endpoint":
+        """The endpoint with what is asked for; its name, state and secrets stay."""
+        return replace(
+            self,
+            url=wanted.url,
+            types=wanted.types,
+            order=wanted.order,
+            concurrency=wanted.concurrency,
+            per_second=wanted.per_second,
+            delays=wanted.delays,
+            filter=wanted.filter,
+            format=wanted.format,
+            headers=wanted.headers,
+        )
 
     def listens_to(self, event_type: str) -> bool:
         """Tell whether events of a type go there, in whichever state it is."""
@@ -74,7 +187,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredEndpoint:
-    """An endpoint as a contract file names it; the fields mean what they mean in `Endpoint`."""
+    """An endpoint as it is asked for, by a contract file or a request; fields as in `Endpoint`."""
 
     name: str
     url: str
@@ -83,6 +196,9 @@ class DeclaredEndpoint:
     concurrency: int
     per_second: int | None
     delays: tuple[int, ...]
+    filter: Filter | None = None
+    format: Format = "cloudevents"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +217,48 @@ class HostPattern:
         return host.endswith("." + self.host) if self.is_wild else host == self.host
 
 
+def house_of(partner: str) -> str:
+    """The owner of the house's endpoints in the exchange with a partner; no slug has a slash."""
+    return f"{_HOUSE}{partner}"
+
+
+def party_of(owner: str) -> tuple[str, Side]:
+    """The partner and the side that an owner's name stands for."""
+    is_house = owner.startswith(_HOUSE)
+    return (owner.removeprefix(_HOUSE), "house") if is_house else (owner, "partner")
+
+
 def key_place(endpoint_id: str) -> str:
     """Name the place of an endpoint's sealed secrets: what `seal` and its counterpart bind them to."""
     return f"partners_endpoint/{endpoint_id}/sealed_keys"
+
+
+def new_endpoint(
+    partner: str, endpoint_id: str, wanted: DeclaredEndpoint, sealed: bytes, *, state: EndpointState, now: int
+) -> Endpoint:
+    """Make an endpoint as it is asked for, with one secret, which is sealed."""
+    return Endpoint(
+        id=endpoint_id,
+        partner=partner,
+        name=wanted.name,
+        url=wanted.url,
+        types=wanted.types,
+        order=wanted.order,
+        concurrency=wanted.concurrency,
+        per_second=wanted.per_second,
+        delays=wanted.delays,
+        keys=(sealed,),
+        state=state,
+        filter=wanted.filter,
+        format=wanted.format,
+        headers=wanted.headers,
+        secrets=(SecretTerms(secret_id(sealed), now),),
+    )
+
+
+def secret_id(sealed: bytes) -> str:
+    """Name a secret by its sealed form, which tells nothing of it and is never made twice."""
+    return "sec_" + base64.b32encode(hashlib.sha256(sealed).digest()[:16]).decode("ascii").rstrip("=").lower()
 
 
 def parse_host_pattern(text: str) -> HostPattern:

@@ -5,10 +5,13 @@
     +-- SlotError            value_invalid         one value of a file; always gathered to a ContractFileError
     +-- SlugError            slug_invalid          no legal name of a partner
     +-- EndpointUrlError     endpoint_invalid      a URL that no webhook may be sent to
+    |   +-- AccessError                            what it demands of us is said in no form that is taken
+    +-- EndpointTermsError   endpoint_terms_invalid   an endpoint that there cannot be; carries every fault
     +-- CredentialTermsError parameter_invalid     a credential is asked for that there cannot be
     |   +-- CredentialMaterialError                what it is to be made of is none of that, or too weak
     +-- NotFoundError        not_found             no such partner, credential or endpoint
-    +-- PreconditionError    precondition_failed   somebody else changed it first
+    +-- PreconditionError    precondition_failed   somebody else changed the contract first
+    +-- EndpointChangedError endpoint_changed      somebody else changed the endpoint first
     +-- DestructiveError     change_destructive    the change removes what is in use, and was not told it may
     +-- LimitReachedError    limit_reached         as many as there may be
     +-- StateConflictError   state_conflict        not in this state
@@ -87,6 +90,30 @@ class EndpointUrlError(PartnersError):
     code = "endpoint_invalid"
 
 
+class AccessError(EndpointUrlError):
+    """What an endpoint is said to demand of us is not that. Never repeats any of it.
+
+    `pointer`: where in it; `detail`: what is wrong there.
+    """
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        """Keep where it is wrong."""
+        super().__init__(f"auth{pointer} {detail}")
+        self.pointer = pointer
+        self.detail = detail
+
+
+class EndpointTermsError(PartnersError):
+    """An endpoint that there cannot be, as it is asked for."""
+
+    code = "endpoint_terms_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep every fault."""
+        self.problems = tuple(problems)
+        super().__init__("; ".join(one.detail for one in self.problems))
+
+
 class CredentialTermsError(PartnersError):
     """A credential that there cannot be: role, scopes, partner or time do not fit together."""
 
@@ -115,6 +142,12 @@ class PreconditionError(PartnersError):
         )
         self.expected = expected
         self.actual = actual
+
+
+class EndpointChangedError(PartnersError):
+    """The endpoint is not as the caller has seen it."""
+
+    code = "endpoint_changed"
 
 
 class DestructiveError(PartnersError):

@@ -115,6 +115,11 @@ class Form:
             self._slot.sink.add(self._slot.line, pointer, "missing", f"'{name}' is missing: add it")
         return self.take(name, reader, default)
 
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything is noted so far, here or elsewhere."""
+        return bool(self._slot.sink.problems)
+
     def close(self) -> None:
         """Note every member that nobody asked for, with the name that was probably meant."""
         for name in self._node.members:

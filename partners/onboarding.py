@@ -14,7 +14,7 @@ from sqlmodel import Session
 from partners import store
 from partners.contract import ContractFile, Line
 from partners.declared_credentials import Declaration, declare, plan_declaration
-from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place
+from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place, new_endpoint
 from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
 from partners.issuing import CredentialChange
 from partners.partner import Partner, PartnerState, dedicated_topics, new_id
@@ -191,22 +191,22 @@ def set_partner_state(session: Session, slug: str, state: PartnerState) -> Partn
 
 
 def set_endpoint_state(
-    session: Session, partner: str, endpoint_id: str, state: EndpointState
+    session: Session, owner: str, endpoint_id: str, state: EndpointState
 ) -> EndpointChange:
-    """Move an endpoint of this partner to a state; the state that it is in already changes nothing.
+    """Move an endpoint of this owner to a state; the state that it is in already changes nothing.
 
     Raises:
-        NotFoundError: this partner has no such endpoint.
+        NotFoundError: this owner has no such endpoint.
     """
     store.lock(session)
-    endpoint = next((one for one in store.endpoints(session, partner) if one.id == endpoint_id), None)
+    endpoint = next((one for one in store.endpoints(session, owner) if one.id == endpoint_id), None)
     if endpoint is None:
         raise NotFoundError("there is no such endpoint")
     if state == endpoint.state:
         return EndpointChange(endpoint, endpoint.state)
     changed = replace(endpoint, state=state)
     store.update_endpoint(session, changed)
-    store.bump_partner(session, partner)
+    store.bump_partner(session, endpoint.partner)
     return EndpointChange(changed, endpoint.state)
 
 
@@ -226,7 +226,11 @@ def _new_partner(session: Session, file: ContractFile, *, now: int, means: Means
 def _declare(session: Session, file: ContractFile, *, now: int, means: Means) -> tuple[tuple[str, str], ...]:
     """Make the declared endpoints what the file says; returns the secrets of new ones."""
     rules = file.contract.endpoints
-    there = {one.name: one for one in store.endpoints(session, file.contract.partner) if one.declared}
+    known = store.endpoints(session, file.contract.partner)
+    taken = {one.name for one in known if not one.declared}
+    for clash in sorted(taken & {one.name for one in rules.declared}):
+        raise StateConflictError(f"the partner has an endpoint called '{clash}': declare it by another name")
+    there = {one.name: one for one in known if one.declared}
     new: list[Endpoint] = []
     secrets: list[tuple[str, str]] = []
     for wanted in rules.declared:
@@ -238,21 +242,8 @@ def _declare(session: Session, file: ContractFile, *, now: int, means: Means) ->
             continue
         endpoint_id, secret = new_id("ep_", means.entropy), means.entropy(_SECRET_BYTES)
         state: EndpointState = "active" if rules.verification == "none" else "unverified"
-        new.append(
-            Endpoint(
-                id=endpoint_id,
-                partner=file.contract.partner,
-                name=wanted.name,
-                url=wanted.url,
-                types=wanted.types,
-                order=wanted.order,
-                concurrency=wanted.concurrency,
-                per_second=wanted.per_second,
-                delays=wanted.delays,
-                keys=(means.seal(secret, key_place(endpoint_id)),),
-                state=state,
-            )
-        )
+        sealed = means.seal(secret, key_place(endpoint_id))
+        new.append(new_endpoint(file.contract.partner, endpoint_id, wanted, sealed, state=state, now=now))
         secrets.append((wanted.name, "whsec_" + base64.b64encode(secret).decode("ascii")))
     store.delete_endpoints(session, [one.id for one in there.values()])
     store.insert_endpoints(session, new, now=now)
@@ -269,13 +260,4 @@ def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bo
         state = "unverified" if must_verify else "active"
     elif not must_verify and state == "unverified":
         state = "active"
-    return replace(
-        endpoint,
-        url=wanted.url,
-        types=wanted.types,
-        order=wanted.order,
-        concurrency=wanted.concurrency,
-        per_second=wanted.per_second,
-        delays=wanted.delays,
-        state=state,
-    )
+    return replace(endpoint.settled_as(wanted), state=state)

@@ -1,11 +1,13 @@
 """What applying a contract would change, as values and as plain text."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from partners.contract import SECTIONS, Contract, ContractFile, Terms, pointer_to
 from partners.endpoint import DeclaredEndpoint
+from partners.filter import written
 
 Sign = Literal["+", "~", "-"]
 
@@ -176,6 +178,9 @@ def _flat_endpoint(endpoint: DeclaredEndpoint) -> dict[str, str]:
         "concurrency": str(endpoint.concurrency),
         "rate": "none" if endpoint.per_second is None else f"{endpoint.per_second}/s",
         "retry": _seconds(endpoint.delays),
+        "filter": "none" if endpoint.filter is None else json.dumps(written(endpoint.filter)),
+        "format": endpoint.format,
+        "headers": ", ".join(f"{name}: {value}" for name, value in endpoint.headers) or "none",
     }
 
 

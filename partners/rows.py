@@ -57,13 +57,17 @@ class ContractRow(SQLModel, table=True):
 
 
 class EndpointRow(SQLModel, table=True):
-    """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it."""
+    """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it.
+
+    `partner`: the owner, which is a partner, or the house with one.
+    `secret_terms`: a list beside `sealed_keys`, null in rows of programs that did not know it.
+    """
 
     __tablename__ = "partners_endpoint"
     __table_args__ = (UniqueConstraint("partner", "name", name="partners_endpoint_name"),)
 
     id: str = Field(primary_key=True, max_length=32)
-    partner: str = Field(max_length=63)
+    partner: str = Field(max_length=80)
     name: str = Field(max_length=63)
     url: str = Field(max_length=2048)
     types: str = Field(sa_type=Text)
@@ -75,6 +79,24 @@ class EndpointRow(SQLModel, table=True):
     state: str = Field(max_length=16)
     declared: bool
     created_at: int = Field(sa_type=BigInteger)
+    filter: str | None = Field(default=None, sa_type=Text)
+    format: str = Field(
+        default="cloudevents", max_length=16, sa_column_kwargs={"server_default": "cloudevents"}
+    )
+    headers: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
+    secret_terms: str | None = Field(default=None, sa_type=Text)
+    skips: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
+
+
+class EndpointAccessRow(SQLModel, table=True):
+    """What an endpoint demands of us: client certificate, client of a token server, headers. Sealed."""
+
+    __tablename__ = "partners_endpoint_access"
+
+    endpoint: str = Field(primary_key=True, max_length=32)
+    partner: str = Field(max_length=63, index=True)
+    sealed: bytes = Field(sa_type=LargeBinary, repr=False)
+    changed_at: int = Field(sa_type=BigInteger)
 
 
 class CredentialRow(SQLModel, table=True):

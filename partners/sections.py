@@ -19,24 +19,12 @@ from partners.contract import (
 )
 from partners.credential import Method
 from partners.credential_material import MAX_MATCH, verify_issuer
-from partners.endpoint import (
-    ALL_OPERATIONAL,
-    DEFAULT_CONCURRENCY,
-    MAX_CONCURRENCY,
-    MAX_URL_BYTES,
-    OPERATIONAL,
-    SCHEDULES,
-    DeclaredEndpoint,
-    HostPattern,
-    Order,
-    parse_host_pattern,
-    verify_url,
-)
+from partners.endpoint import DeclaredEndpoint, HostPattern, Order, parse_host_pattern
+from partners.endpoint_form import NAME, Bounds, delays, read_declared
 from partners.errors import SlotError
-from partners.form import Slot, did_you_mean, each, shown
-from partners.yaml_tree import Items, Members, Scalar
+from partners.form import Slot, each
+from partners.yaml_tree import Members
 
-MAX_TYPES: Final = 500
 MAX_TYPE: Final = 128
 MAX_CERTIFICATES: Final = 16
 MAX_ADDRESSES: Final = 64
@@ -44,7 +32,6 @@ MAX_NETWORK: Final = 43
 """Characters of an IPv6 address and the length of its prefix."""
 
 MAX_HOSTS: Final = 64
-MAX_ATTEMPTS: Final = 32
 MAX_ID_POINTERS: Final = 8
 MAX_SEARCH: Final = 16
 VERIFICATIONS: Final[tuple[Literal["required", "none"], ...]] = ("required", "none")
@@ -55,8 +42,6 @@ MAX_CONTACTS: Final = 16
 _MAX_EVENT_BYTES: Final = 16 * 2**20
 MAX_DECLARED: Final = 100
 TYPE: Final = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.[a-z0-9][a-z0-9_]*)*")
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-RATE: Final = re.compile(r"([1-9][0-9]{0,5})(?:/s)?")
 
 
 def contacts(slot: Slot) -> tuple[tuple[str, str], ...]:
@@ -169,23 +154,12 @@ def delivery(slot: Slot) -> DeliveryTerms:
     orders: tuple[Order, ...] = get_args(Order)
     usual = DeliveryTerms()
     value = DeliveryTerms(
-        delays=section.take("retry", _delays, usual.delays),
+        delays=section.take("retry", delays, usual.delays),
         order=section.take("order", form.choice(orders), usual.order),
         hold_seconds=section.take("hold", form.duration(0, _CENTURY), usual.hold_seconds),
     )
     section.close()
     return value
-
-
-def _delays(slot: Slot) -> tuple[int, ...]:
-    """Read a schedule by name, or as a list of the waits before each attempt."""
-    if isinstance(slot.node, Items):
-        wait = form.duration(0, 30 * _DAY)
-        delays = [item.read(wait, 0) for item in slot.items(MAX_ATTEMPTS)]
-        if not delays or delays[0] != 0:
-            raise SlotError("range", "the first attempt is made at once: begin the list with 0s")
-        return tuple(delays)
-    return SCHEDULES[form.choice(tuple(SCHEDULES))(slot)]
 
 
 def endpoints(
@@ -201,10 +175,8 @@ def endpoints(
     usual = EndpointRules()
     verification = section.take("verification", form.choice(VERIFICATIONS), usual.verification)
 
-    def url(one: Slot) -> str:
-        return verify_url(form.text(one, limit=MAX_URL_BYTES), hosts, allow_insecure_loopback=is_exempt)
-
-    read = partial(_declared, url=url, received=received, delivery=delivery)
+    bounds = Bounds(hosts, received, delivery, is_exempt=is_exempt)
+    read = partial(read_declared, bounds=bounds)
     declared = section.take("declared", partial(_all_declared, read=read, limit=limit), ())
     section.close()
     return EndpointRules(tuple(host.text for host in hosts), verification, declared)
@@ -231,49 +203,6 @@ def _all_declared(
         elif endpoint is not None:
             found[endpoint.name] = endpoint
     return tuple(found.values())
-
-
-def _declared(
-    slot: Slot, *, url: Callable[[Slot], str], received: frozenset[str], delivery: DeliveryTerms
-) -> DeclaredEndpoint:
-    section = slot.form()
-    orders: tuple[Order, ...] = get_args(Order)
-    known = partial(_received, received=received)
-    value = DeclaredEndpoint(
-        name=section.need("name", _endpoint_name, ""),
-        url=section.need("url", url, ""),
-        types=frozenset(section.take("events", each(known, limit=MAX_TYPES), ())),
-        order=section.take("order", form.choice(orders), delivery.order),
-        concurrency=section.take("concurrency", form.integer(1, MAX_CONCURRENCY), DEFAULT_CONCURRENCY),
-        per_second=section.take("rate", _rate, None),
-        delays=section.take("retry", _delays, delivery.delays),
-    )
-    section.close()
-    return value
-
-
-def _endpoint_name(slot: Slot) -> str:
-    name = form.text(slot)
-    if NAME.fullmatch(name) is None:
-        raise SlotError("format", "a name is 1 to 63 characters of a-z, 0-9 and '-', such as orders-hook")
-    return name
-
-
-def _received(slot: Slot, *, received: frozenset[str]) -> str:
-    word = form.text(slot)
-    known = received | {ALL_OPERATIONAL, *OPERATIONAL}
-    if word not in known:
-        detail = f"'{shown(word)}' is not among the event types under 'receives'{did_you_mean(word, known)}"
-        raise SlotError("reference", detail)
-    return word
-
-
-def _rate(slot: Slot) -> int:
-    value = slot.node.value if isinstance(slot.node, Scalar) else None
-    found = RATE.fullmatch(str(value))
-    if found is None:
-        raise SlotError("format", "write a rate as a number of events per second: 50/s")
-    return int(found[1])
 
 
 def framing(slot: Slot) -> Framing:

@@ -1,22 +1,29 @@
 """Rows of `partners_*` to values and back. Never commits: the caller owns the transaction."""
 
-import base64
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import and_, bindparam, delete, exists, insert, text, update
+from sqlalchemy import Select, and_, bindparam, delete, exists, insert, literal, or_, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from partners.contract import Contract, ContractFile, Line
-from partners.credential import CONTRACT_NAME, Credential, Method, Role, Scope
+from partners.credential import CONTRACT_NAME, Credential, Method
 from partners.directory import Account, Directory
-from partners.endpoint import Endpoint, EndpointState, Order
+from partners.endpoint import Endpoint, house_of
 from partners.partner import Partner, PartnerState, Topics
-from partners.rows import ContractRow, CounterRow, CredentialRow, EndpointRow, PartnerRow
+from partners.rows import (
+    ContractRow,
+    CounterRow,
+    CredentialRow,
+    EndpointAccessRow,
+    EndpointRow,
+    PartnerRow,
+)
+from partners.stored_credential import columns_of, credential_of
+from partners.stored_endpoint import endpoint_of, values_of
 
 T = TypeVar("T")
 
@@ -87,9 +94,14 @@ def load(session: Session, known: Directory | None = None) -> Directory:
     )
     contracts = {row.partner: row for row in session.exec(current)}
     endpoints: dict[str, list[Endpoint]] = {}
-    hooks = select(EndpointRow).where(col(EndpointRow.partner).in_(changed)).order_by(EndpointRow.id)
+    owners = or_(col(EndpointRow.partner).in_(changed), col(EndpointRow.partner).in_(_houses(since)))
+    hooks = select(EndpointRow).where(owners).order_by(EndpointRow.id)
+    place = col(EndpointAccessRow.partner)
+    demands = select(EndpointAccessRow).where(or_(place.in_(changed), place.in_(_houses(since))))
+    accesses = {each.endpoint: each.sealed for each in session.exec(demands)}
     for endpoint_row in session.exec(hooks):
-        endpoints.setdefault(endpoint_row.partner, []).append(_endpoint(endpoint_row))
+        endpoint = endpoint_of(endpoint_row, accesses.get(endpoint_row.id))
+        endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
@@ -99,12 +111,13 @@ def load(session: Session, known: Directory | None = None) -> Directory:
                 None if contract_row is None else _contract(contract_row),
                 () if contract_row is None else _LINES.validate_json(contract_row.lines),
                 tuple(endpoints.get(row.slug, ())),
+                tuple(endpoints.get(house_of(row.slug), ())),
             )
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
     if known is None or since == _NEVER:
-        return Directory(number, accounts, map(_credential, shown))
-    return known.after(number, accounts, map(_credential, shown))
+        return Directory(number, accounts, map(credential_of, shown))
+    return known.after(number, accounts, map(credential_of, shown))
 
 
 def partner(session: Session, slug: str) -> tuple[Partner, int] | None:
@@ -221,6 +234,21 @@ def contract_revisions(session: Session, slug: str) -> list[Revision]:
     return [Revision(*row) for row in rows]
 
 
+def forwarding_since(session: Session, *, sender: str, receiver: str) -> int:
+    """When the oldest of the contracts in a row came into force that forward to the receiver, Unix ms.
+
+    The newest of them is the one in force. 0: that does not forward to it.
+    """
+    since = 0
+    for one in contract_revisions(session, sender):
+        found = contract_file(session, sender, one.number)
+        ways = () if found is None else (line.terms.forward for line in found[1])
+        if not any(way is not None and way.to == receiver for way in ways):
+            break
+        since = one.applied_at
+    return since
+
+
 def insert_contract(
     session: Session, file: ContractFile, lines: Sequence[Line], *, number: int, now: int, by: str
 ) -> None:
@@ -241,53 +269,80 @@ def insert_contract(
     session.execute(insert(ContractRow), [row])
 
 
-def endpoints(session: Session, slug: str) -> tuple[Endpoint, ...]:
-    """List a partner's endpoints, by id."""
-    rows = session.exec(select(EndpointRow).where(EndpointRow.partner == slug).order_by(EndpointRow.id))
-    return tuple(map(_endpoint, rows))
+def _houses(since: int) -> Select[str]:
+    """The owners of the house's endpoints, of the partners that changed."""
+    return select_columns(literal(house_of("")).concat(col(PartnerRow.slug))).where(
+        col(PartnerRow.changed) > since
+    )
+
+
+def endpoints(session: Session, owner: str) -> tuple[Endpoint, ...]:
+    """List the endpoints of an owner, by id: of a partner, or of the house with it (`house_of`)."""
+    demands = session.exec(select(EndpointAccessRow).where(EndpointAccessRow.partner == owner))
+    accesses = {each.endpoint: each.sealed for each in demands}
+    rows = session.exec(select(EndpointRow).where(EndpointRow.partner == owner).order_by(EndpointRow.id))
+    return tuple(endpoint_of(row, accesses.get(row.id)) for row in rows)
+
+
+def known_endpoints(session: Session, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that are endpoints of anybody."""
+    found = select_columns(col(EndpointRow.id)).where(col(EndpointRow.id).in_(ids))
+    return frozenset(session.execute(found).scalars())
 
 
 def insert_endpoints(session: Session, new: Sequence[Endpoint], *, now: int) -> None:
     """Insert endpoints."""
     if new:
-        rows = [{"id": one.id, "created_at": now} | _endpoint_values(one) for one in new]
+        rows = [{"id": one.id, "created_at": now} | values_of(one) for one in new]
         session.execute(insert(EndpointRow), rows)
 
 
 def update_endpoint(session: Session, changed: Endpoint) -> None:
     """Write an endpoint over the one with its id."""
-    values = _endpoint_values(changed)
+    values = values_of(changed)
     session.execute(update(EndpointRow).where(col(EndpointRow.id) == changed.id).values(**values))
 
 
+def set_access(session: Session, endpoint: Endpoint, sealed: bytes | None, *, now: int) -> None:
+    """Keep what an endpoint demands of us, sealed for its place; None: nothing any more.
+
+    To be counted by `bump_partner`, as every change of an endpoint.
+    """
+    session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint) == endpoint.id))
+    if sealed is not None:
+        row = {"endpoint": endpoint.id, "partner": endpoint.owner, "sealed": sealed, "changed_at": now}
+        session.execute(insert(EndpointAccessRow), [row])
+
+
 def delete_endpoints(session: Session, ids: Sequence[str]) -> None:
-    """Delete endpoints."""
+    """Delete endpoints, with what they demand of us."""
     if ids:
+        session.execute(delete(EndpointAccessRow).where(col(EndpointAccessRow.endpoint).in_(ids)))
         session.execute(delete(EndpointRow).where(col(EndpointRow.id).in_(ids)))
 
 
 def credential(session: Session, credential_id: str) -> Credential | None:
     """Find a credential."""
     row = session.get(CredentialRow, credential_id)
-    return None if row is None else _credential(row)
+    return None if row is None else credential_of(row)
 
 
 def credentials(session: Session, *, owner: str | None) -> tuple[Credential, ...]:
     """List a partner's credentials, revoked and expired ones too, by id; with `owner` None, the house's."""
     rows = select(CredentialRow).where(col(CredentialRow.partner) == owner)
-    return tuple(map(_credential, session.exec(rows.order_by(CredentialRow.id))))
+    return tuple(map(credential_of, session.exec(rows.order_by(CredentialRow.id))))
 
 
 def all_credentials(session: Session) -> tuple[Credential, ...]:
     """List everybody's credentials, revoked and expired ones too, by id."""
-    return tuple(map(_credential, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
+    return tuple(map(credential_of, session.exec(select(CredentialRow).order_by(CredentialRow.id))))
 
 
 def credential_shown_as(session: Session, method: Method, match: str) -> Credential | None:
     """Find a credential by what a request shows; revoked and expired ones too."""
     rows = select(CredentialRow).where(CredentialRow.method == method, CredentialRow.shown_as == match)
     row = session.exec(rows).first()
-    return None if row is None else _credential(row)
+    return None if row is None else credential_of(row)
 
 
 def release_match(session: Session, ended: Credential) -> None:
@@ -310,23 +365,7 @@ def update_credential(session: Session, changed: Credential) -> None:
 
 def insert_credential(session: Session, new: Credential, *, now: int) -> None:
     """Insert a credential."""
-    row = {
-        "id": new.id,
-        "partner": new.partner,
-        "role": new.role,
-        "method": new.method,
-        "shown_as": new.match,
-        "secret": new.secret,
-        "scopes": " ".join(sorted(new.scopes)),
-        "name": new.name,
-        "not_before": new.not_before,
-        "not_after": new.not_after,
-        "revoked_at": new.revoked_at,
-        "revoked_for": None,
-        "changed": 0,
-        "created_at": now,
-    }
-    session.execute(insert(CredentialRow), [row])
+    session.execute(insert(CredentialRow), [columns_of(new, now=now)])
 
 
 def mark_revoked(session: Session, credential_id: str, *, now: int, reason: str) -> None:
@@ -342,53 +381,3 @@ def _partner(row: PartnerRow) -> Partner:
 
 def _contract(row: ContractRow) -> Contract:
     return _CONTRACT.validate_json(row.value)
-
-
-def _endpoint(row: EndpointRow) -> Endpoint:
-    return Endpoint(
-        id=row.id,
-        partner=row.partner,
-        name=row.name,
-        url=row.url,
-        types=frozenset(json.loads(row.types)),
-        order=cast("Order", row.ordering),
-        concurrency=row.concurrency,
-        per_second=row.per_second,
-        delays=tuple(json.loads(row.delays)),
-        keys=tuple(map(base64.b64decode, json.loads(row.sealed_keys))),
-        state=cast("EndpointState", row.state),
-        declared=row.declared,
-    )
-
-
-def _endpoint_values(endpoint: Endpoint) -> dict[str, object]:
-    return {
-        "partner": endpoint.partner,
-        "name": endpoint.name,
-        "url": endpoint.url,
-        "types": json.dumps(sorted(endpoint.types)),
-        "ordering": endpoint.order,
-        "concurrency": endpoint.concurrency,
-        "per_second": endpoint.per_second,
-        "delays": json.dumps(endpoint.delays),
-        "sealed_keys": json.dumps([base64.b64encode(key).decode("ascii") for key in endpoint.keys]),
-        "state": endpoint.state,
-        "declared": endpoint.declared,
-    }
-
-
-def _credential(row: CredentialRow) -> Credential:
-    return Credential(
-        id=row.id,
-        partner=row.partner,
-        role=cast("Role", row.role),
-        method=cast("Method", row.method),
-        match=row.shown_as,
-        secret=row.secret,
-        scopes=frozenset(cast("Sequence[Scope]", row.scopes.split())),
-        not_before=row.not_before,
-        not_after=row.not_after,
-        revoked_at=row.revoked_at,
-        name=row.name,
-        revoked_for=row.revoked_for,
-    )

@@ -7,14 +7,14 @@ no stack, and every other size is bounded before work is done.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 import yaml
 
 from partners.contract import pointer_to
-from partners.errors import ContractFileError, Problem
+from partners.errors import ContractFileError, Problem, SlotError
 
 MAX_TEXT_BYTES: Final = 1024 * 1024
 MAX_NODES: Final = 20_000
@@ -128,6 +128,30 @@ def walk(root: Node) -> Iterator[tuple[str, int]]:
         elif isinstance(node, Items):
             for index, item in enumerate(node.items):
                 waiting.append((f"{pointer}/{index}", item.line, item))
+
+
+def tree_of(value: object, *, depth: int = MAX_DEPTH) -> Node:
+    """A tree of JSON values, each in line 1; a number with a fraction becomes text, as in YAML.
+
+    Raises:
+        SlotError: nested too deeply, or a text in it is not clean.
+    """
+    if depth == 0:
+        raise SlotError("depth", f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        names = [str(name) for name in value]
+        if not all(map(is_clean, names)):
+            raise SlotError("not_allowed", "a name holds a control character or half of a surrogate pair")
+        members = {str(name): tree_of(one, depth=depth - 1) for name, one in value.items()}
+        return Members(1, members, dict.fromkeys(names, 1))
+    if isinstance(value, list | tuple):
+        return Items(1, [tree_of(one, depth=depth - 1) for one in value])
+    if value is None or isinstance(value, bool | int):
+        return Scalar(1, value)
+    text = str(value)
+    if not is_clean(text):
+        raise SlotError("not_allowed", "a value holds a control character or half of a surrogate pair")
+    return Scalar(1, text)
 
 
 def is_clean(text: str) -> bool:

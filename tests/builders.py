@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx
 
+from gateway.administration.consumers import Consumers
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
 from gateway.bootstrap.ground import clock, entropy
+from gateway.bootstrap.listeners import make_probing
 from gateway.broker.port import Broker
+from gateway.egress.tails import Tails
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
@@ -21,7 +24,7 @@ from gateway.metrics import Metrics
 from gateway.status import Status
 from partners.credential import Credential, Role, Scope
 from partners.issuing import WantedCredential
-from tests.world import OPERATOR, World, running
+from tests.world import OPERATOR, Flags, World, running
 
 ORIGIN = "http://127.0.0.1:8080"
 
@@ -70,7 +73,7 @@ class House:
 def make_doors(world: World, **values: Any) -> Doors:
     """The doors of a world; `values`: limits in place of the usual ones."""
     parts = world.parts
-    metrics = Metrics()
+    metrics, stop = Metrics(), asyncio.Event()
     status = Status(
         database=parts.ground.database,
         broker=parts.broker,
@@ -101,21 +104,30 @@ def make_doors(world: World, **values: Any) -> Doors:
         metrics=metrics.render,
         status=status.look,
         ready=status.ready,
-        stop=asyncio.Event(),
+        stop=stop,
         looks=Looks(parts.ground.database, parts.administration.scribe, clock),
         repeats=Repeats(parts.ground.database, entropy),
         # Tests ask as fast as they can.
+        probing=make_probing(parts, b"pepper"),
         paces=Paces(clock, 1_000_000, 1_000_000),
+        tails=Tails(parts.broker, parts.catalog, stop),
+        consumers=Consumers(parts.ground.database, parts.administration.scribe, clock),
         version="0.0.0",
     )
 
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, *, broker: Broker | None = None, partners: tuple[str, ...] = ("acme",), **values: int
+    folder: Path,
+    *,
+    broker: Broker | None = None,
+    partners: tuple[str, ...] = ("acme",),
+    flags: Flags | None = None,
+    url: str | None = None,
+    **values: int,
 ) -> AsyncIterator[House]:
     """A running gateway with partners, and the keys `operator`, `team`, and for each partner its slug's."""
-    async with running(folder, broker=broker) as world:
+    async with running(folder, broker=broker, flags=flags, url=url) as world:
         for slug in partners:
             await world.apply(CONTRACTS.replace("{slug}", slug), slug=slug)
         house = House(world, make_doors(world, **values))
@@ -123,7 +135,13 @@ async def open_house(
         await house.issue("team", "team")
         for slug in partners:
             await house.issue(slug, "partner", slug)
-        yield house
+        asked = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(house.doors.tails.run(asked))
+            try:
+                yield house
+            finally:
+                asked.set()
 
 
 CONTRACTS = """\

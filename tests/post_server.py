@@ -12,6 +12,9 @@ NO_CONTENT = 204
 Take = Callable[[str, Mapping[str, str], bytes], tuple[int, float]]
 """Path, headers (names in lower case) and body to a status and the seconds until it is answered."""
 
+Sign = Callable[[str, Mapping[str, str], bytes, int], Mapping[str, str]]
+"""Path, headers and body of a request, and the status of its answer, to further headers of that."""
+
 
 class _Listening(ThreadingHTTPServer):
     """Takes many connections at once, and shrugs at a sender that was killed."""
@@ -24,17 +27,18 @@ class _Listening(ThreadingHTTPServer):
 
 
 @contextmanager
-def taking_posts(take: Take) -> Iterator[str]:
+def taking_posts(take: Take, sign: Sign = lambda *_: {}) -> Iterator[str]:
     """The URL of a server on a free port, without a path; it ends with the block."""
 
     class Post(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            status, seconds = take(
-                self.path, {name.lower(): text for name, text in self.headers.items()}, body
-            )
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            status, seconds = take(self.path, headers, body)
             time.sleep(seconds)
             self.send_response(status)
+            for name, text in sign(self.path, headers, body, status).items():
+                self.send_header(name, text)
             if status != NO_CONTENT:
                 self.send_header("Content-Length", "0")
             self.end_headers()

@@ -2,6 +2,7 @@
 
 from sqlmodel import Session
 
+from gateway import announcements, happenings
 from gateway.administration.evidence import Author, Scribe
 from gateway.errors import CallerError
 from partners import store
@@ -31,6 +32,9 @@ def witnessed(
         _keep_an_operator(session, change.credential, now, is_ended=is_ended)
     log = _log_of(session, change.credential)
     scribe.credential(session, log, change.credential, change.action, by, now=now)
+    if change.action == "revoked" and change.credential.partner is not None:
+        told = happenings.credential_revoked(change.credential.partner, change.credential, now=now)
+        announcements.announce_once(session, told)
     return change
 
 

@@ -13,13 +13,14 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from gateway import announcements, facts
-from gateway.administration import agreement, hits, news
+from gateway.administration import agreement, filters, hits, news
 from gateway.administration.activation import activate
 from gateway.administration.agreement import Agreement
 from gateway.administration.changing import Kept, carry_out
 from gateway.administration.credentials import witnessed
 from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
+from gateway.administration.forwards import check_forwards
 from gateway.administration.hits import Impact
 from gateway.administration.lines import Rules, resolve
 from gateway.administration.recorded import Recorded, Trial, look_back, trials
@@ -41,6 +42,7 @@ from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
 from partners.plan import Difference, render_plan
+from partners.tombstone import write_tombstone
 
 T = TypeVar("T")
 
@@ -135,7 +137,7 @@ class Administration:
             return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
         lost = () if agreed is None else agreed.lost
         agreed = await self._agree(slug, sent, wish, by)
-        outcome = await self._write(
+        outcome = await self.write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
         if lost:
@@ -156,7 +158,7 @@ class Administration:
         if self.registry is None or agreed is None or wish.dry_run or agreed.is_final:
             return agreed
         wanted = await self.database.read(lambda session: self._wanted(session, slug, sent))
-        await self._write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
+        await self.write(lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=True)
         return await agreement.register(self.registry, agreed, wanted)
 
     async def _agreed(self, slug: str, sent: ContractText) -> Agreement | None:
@@ -207,7 +209,7 @@ class Administration:
             change = issuing.create_credential(session, wanted, means=means, now=now)
             return witnessed(session, self.scribe, change, by, now=now)
 
-        change = await self._write(work, dry_run=dry_run)
+        change = await self.write(work, dry_run=dry_run)
         return replace(change, text=None) if dry_run else change
 
     async def change_credential(
@@ -232,7 +234,7 @@ class Administration:
             is_ended = wanted.not_after is not None
             return witnessed(session, self.scribe, change, by, now=now, is_ended=is_ended)
 
-        return await self._write(work, dry_run=dry_run)
+        return await self.write(work, dry_run=dry_run)
 
     async def revoke_credential(
         self, credential_id: str, *, owner: str | None, reason: str, by: Author, dry_run: bool = False
@@ -248,7 +250,7 @@ class Administration:
             change = issuing.revoke_credential(session, credential_id, owner=owner, now=now, reason=reason)
             return witnessed(session, self.scribe, change, by, now=now)
 
-        return await self._write(work, dry_run=dry_run)
+        return await self.write(work, dry_run=dry_run)
 
     async def move_partner(self, slug: str, wanted: Move, *, by: Author, dry_run: bool = False) -> Moved:
         """Suspend, resume or close a partner; one that is there already stays as it is.
@@ -260,9 +262,14 @@ class Administration:
         def work(session: Session) -> Moved:
             return move_partner(session, self.scribe, slug, wanted, by, now=self.clock())
 
-        return await self._write(work, dry_run=dry_run)
+        return await self.write(work, dry_run=dry_run)
 
-    async def _write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+    async def change(self, work: Callable[[Session, Scribe], T], *, dry_run: bool = False) -> T:
+        """Carry out a change that another module knows, with its evidence; raises what that raises."""
+        return await self.write(lambda session: work(session, self.scribe), dry_run=dry_run)
+
+    async def write(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+        """Do some work in one transaction, and tell of it; see `carry_out`."""
         return await carry_out(self.database, work, told=self.told, dry_run=dry_run, kept=self.kept)
 
     def _read(self, slug: str, sent: ContractText) -> ContractFile:
@@ -302,8 +309,10 @@ class Administration:
         there = store.endpoints(session, slug)
         now = self.clock()
         resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
+        ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory)
+        resolved = replace(resolved, incompatible=(*resolved.incompatible, *ways))
         submission = onboarding.Submission(
-            file,
+            filters.bind_declared(session, file, resolved.lines),
             resolved.lines,
             None if seen is None else seen.revision,
             wish.dry_run or "destructive" in wish.allow,
@@ -325,9 +334,9 @@ class Administration:
         self._witness(session, change, by, now=now)
         left = {one.id for one in store.endpoints(session, slug)}
         for endpoint in there:
-            # The relay asks for them by this name: what it owes to an endpoint depends on its types.
+            # The relay asks by this name: what it owes to an endpoint depends on its types and filter.
             if endpoint.id not in left:
-                facts.keep(session, f"removed.{endpoint.id}", " ".join(sorted(endpoint.types)))
+                facts.keep(session, f"removed.{endpoint.id}", write_tombstone(endpoint))
         return outcome
 
     def _witness(self, session: Session, change: ContractChange, by: Author, *, now: int) -> None:

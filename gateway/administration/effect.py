@@ -30,13 +30,10 @@ def _lines(contract: Contract) -> Iterator[str]:
         yield "keep.evidence is kept; evidence stays until it can be erased with an entry of its own"
     for terms in contract.terms:
         where = f"{SECTIONS[terms.direction]} {terms.event_type}"
-        if terms.forward is not None:
-            yield f"{where}: forward is kept; nothing is forwarded"
         if terms.search:
             yield f"{where}: search is kept; history finds by id, not by these"
     if contract.endpoints.verification == "required":
         for endpoint in contract.endpoints.declared:
             yield (
-                f"endpoint {endpoint.name} stays unverified and gets nothing: "
-                "set endpoints.verification to none"
+                f"endpoint {endpoint.name} gets nothing until its owner is proved: gateway endpoints verify"
             )

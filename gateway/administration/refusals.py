@@ -1,7 +1,15 @@
 """Refusals of the partners package, as the API tells them."""
 
 from gateway.errors import CallerError
-from partners.errors import ContractFileError, DestructiveError, PartnersError, PreconditionError, SlugError
+from partners.errors import (
+    ContractFileError,
+    DestructiveError,
+    EndpointChangedError,
+    EndpointTermsError,
+    PartnersError,
+    PreconditionError,
+    SlugError,
+)
 
 
 def refused(error: PartnersError) -> CallerError:
@@ -20,10 +28,19 @@ def refused(error: PartnersError) -> CallerError:
         count = len(listed)
         text = f"{count} problem{'s' if count != 1 else ''} in the contract. Nothing was changed."
         return CallerError("contract_invalid", text, members={"errors": listed})
+    if isinstance(error, EndpointTermsError):
+        faults = [{"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in error.problems]
+        count = len(faults)
+        text = (
+            f"{count} fault{'s' if count != 1 else ''} in what is asked of the endpoint. Nothing was changed."
+        )
+        return CallerError("endpoint_invalid", text, members={"errors": faults})
     if isinstance(error, DestructiveError):
         return CallerError(error.code, str(error), hint="Say allow=destructive if that is meant.")
     if isinstance(error, PreconditionError):
         return CallerError(error.code, str(error), members={"revision": error.actual})
+    if isinstance(error, EndpointChangedError):
+        return CallerError("precondition_failed", str(error))
     if isinstance(error, SlugError):
         return CallerError("parameter_invalid", str(error))
     return CallerError(error.code, str(error))

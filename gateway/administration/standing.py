@@ -1,5 +1,6 @@
 """Suspend, resume and close a partner: its state, and an entry in its log and in ours."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -9,6 +10,7 @@ from gateway.administration.evidence import Author, Scribe
 from gateway.errors import CallerError
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import onboarding, store
+from partners.endpoint import Skip
 from partners.errors import NotFoundError
 from partners.partner import Partner, PartnerState
 
@@ -105,3 +107,25 @@ def count_pending(session: Session, endpoint_id: str) -> int:
     length = func.sum(col(BacklogRow.to_offset) - col(BacklogRow.from_offset))
     behind = session.exec(select(length).where(col(BacklogRow.endpoint) == endpoint_id)).one()
     return session.exec(rows).one() + int(behind or 0)
+
+
+def count_skipped(session: Session, endpoint_id: str, skips: Iterable[Skip]) -> int:
+    """How many of them at most are given up; of a backlog range every record counts as one."""
+    found = 0
+    for one in skips:
+        delivery, backlog = DeliveryRow, BacklogRow
+        rows = select(func.count()).where(
+            col(delivery.endpoint) == endpoint_id,
+            col(delivery.state).in_(("pending", "held")),
+            col(delivery.topic_id) == one.topic_id,
+            col(delivery.partition) == one.partition,
+            col(delivery.offset) < one.offset,
+        )
+        ranges = select(col(backlog.from_offset), col(backlog.to_offset)).where(
+            col(backlog.endpoint) == endpoint_id,
+            col(backlog.topic_id) == one.topic_id,
+            col(backlog.partition) == one.partition,
+        )
+        found += session.exec(rows).one()
+        found += sum(max(0, min(end, one.offset) - start) for start, end in session.exec(ranges))
+    return found

@@ -97,7 +97,7 @@ class Tokens:
             raise refusal("is bound to a client certificate, which did not come with it")
         # 8.
         try:
-            return Proof(verify_in_force(credential, now=now))
+            return Proof(verify_in_force(credential, now=now), ends_at=token.expires_at)
         except CredentialError as error:
             raise CallerError(error.code, f"{error}.") from error
 

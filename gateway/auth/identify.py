@@ -26,13 +26,15 @@ class Candidate:
 
     `owed`: checks of the body that have to pass before it is one. Nobody may act on a candidate that owes.
     `proved`: called once they have passed; what a stranger must not hear of the caller is refused there.
-    `standing`: asks a later directory whether all of it still holds; raises as `proved` does.
+    `standing`: asks a later directory whether all of it still holds; raises as `proved` does. `ends_at`: when
+    what was shown ends by itself, whatever becomes of the credential; Unix milliseconds.
     """
 
     caller: Caller
     owed: tuple[Owed, ...] = ()
     proved: Callable[[], None] = field(default=lambda: None, repr=False)
     standing: Callable[[Directory, int], None] = field(default=lambda _later, _now: None, repr=False)
+    ends_at: int | None = None
 
     def confirm(self, body: bytes) -> Caller:
         """The caller, once the body is what was signed. `body`: as it was sent.
@@ -47,6 +49,24 @@ class Candidate:
                 caller = replace(caller, origin=origin)
         self.proved()
         return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a candidate is asked again as long as its request is open; holds nothing that grows old.
+
+    `verify`, `ends_at`: as a candidate's. `partner`: its slug.
+    """
+
+    verify: Callable[[Directory, int], None] = field(repr=False)
+    partner: str | None
+    ends_at: int | None
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> "Standing":
+        """Of a candidate whose proof is whole."""
+        partner = candidate.caller.partner
+        return cls(candidate.standing, None if partner is None else partner.slug, candidate.ends_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,8 @@ class Identifier:
         if not owed:
             finish()
         standing = partial(_verify_standing, credentials, shown.peer)
-        return Candidate(_caller(proofs, partner), owed, finish, standing)
+        ends = [proof.ends_at for proof in proofs if proof.ends_at is not None]
+        return Candidate(_caller(proofs, partner), owed, finish, standing, min(ends, default=None))
 
     def _finish(self, credentials: Sequence[Credential], peer: str, directory: Directory, now: int) -> None:
         _verify_terms(credentials, peer, directory)

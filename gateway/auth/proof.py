@@ -22,13 +22,14 @@ class Proof:
 
     `owed`: what is still to be checked on the body before anybody may act on this. `origin`: only from a
     signature that nobody but the caller can have made. `message_id`: what the signature calls the message; a
-    repeat has the same.
+    repeat has the same. `ends_at`: when what was shown ends by itself, Unix milliseconds.
     """
 
     credential: Credential
     origin: Origin | None = None
     owed: Owed | None = field(default=None, repr=False)
     message_id: str | None = None
+    ends_at: int | None = None
 
 
 class Way(Protocol):

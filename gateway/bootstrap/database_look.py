@@ -18,6 +18,8 @@ from gateway.broker.embedded_inspection import open_untouched
 from gateway.database import Database
 from gateway.database import clock as database_clock
 from gateway.doctor.database import POSTGRES_SETTINGS, PostgresSeen, RevisionSeen
+from gateway.doctor.deliveries import DeliveriesSeen
+from gateway.egress.reconciliation import compare
 from gateway.errors import KeysMissingError, RevisionError, SealError, StoreDamagedError
 from gateway.migrations import history
 from gateway.positions import Reached, load_reached
@@ -37,6 +39,10 @@ _CLIENTS: Final = (
 )
 """Connections that count against max_connections."""
 
+_PARTNERS: Final = 200
+_ENTRIES: Final = 2_000
+"""How many partners' deliveries are compared with how many of the newest entries of their logs."""
+
 T = TypeVar("T")
 
 
@@ -52,6 +58,7 @@ class Inside:
     partners: tuple[Partner, ...] = ()
     reached: tuple[Reached, ...] = ()
     postgres: PostgresSeen | None = None
+    deliveries: DeliveriesSeen | None = None
 
 
 def look_inside(session: Session, vault: Vault | None) -> Inside:
@@ -79,7 +86,24 @@ def look_inside(session: Session, vault: Vault | None) -> Inside:
         partners=tuple(one for one in store.load(session).partners() if one.state != "closed"),
         reached=load_reached(session),
         postgres=postgres,
+        deliveries=look_at_deliveries(session, host_of(facts.load(session, ORIGIN))),
     )
+
+
+def host_of(origin: str | None) -> str:
+    """What names of logs begin with."""
+    return "" if origin is None else origin.partition("://")[2]
+
+
+def look_at_deliveries(session: Session, host: str) -> DeliveriesSeen:
+    """Compare deliveries with their entries, of some partners and the newest entries of each."""
+    directory = store.load(session)
+    some = [one for one in directory.partners() if directory.endpoints(one.slug)]
+    looked = some[:_PARTNERS]
+    logs = {one.slug: f"{host}/log/{one.log}" for one in looked}
+    found = compare(session, logs, most=_ENTRIES)
+    words = None if found is None else tuple(map(str, found))
+    return DeliveriesSeen(words, len(looked), len(some))
 
 
 def read_sqlite(path: Path, work: Callable[[Session], T]) -> T:

@@ -5,14 +5,13 @@ becomes a finding, and keeps none of the others from being asked.
 """
 
 import asyncio
-import resource
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.bootstrap import host_look
+from gateway.bootstrap import host_look, open_files
 from gateway.bootstrap.aside import aside
 from gateway.bootstrap.database_look import (
     Inside,
@@ -27,7 +26,7 @@ from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.registry_look import examine_registry
 from gateway.broker.embedded_inspection import look_embedded
 from gateway.broker.port import BrokerError
-from gateway.doctor import broker, database, disk, folder, network, registry, tls
+from gateway.doctor import broker, database, deliveries, disk, folder, network, registry, tls
 from gateway.doctor import clock as clocks
 from gateway.doctor.finding import Area, Finding
 from gateway.errors import GatewayError, MasterKeyError, SettingsError
@@ -165,8 +164,7 @@ def _ports(settings: Settings) -> Iterable[Finding]:
     has_tls = settings.tls.cert is not None
     for name, address in wanted.items():
         yield network.judge_port(host_look.look_port(name, address, tls=has_tls))
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield network.judge_descriptors(-1 if limit == resource.RLIM_INFINITY else limit)
+    yield network.judge_descriptors(open_files.allowed())
 
 
 def _egress(settings: Settings, environ: Mapping[str, str]) -> Iterable[Finding]:
@@ -278,6 +276,8 @@ def _judge_inside(settings: Settings, inside: Inside | None) -> Iterable[Finding
     if inside is None:
         return
     yield database.judge_revision(inside.revision)
+    if inside.deliveries is not None:
+        yield from deliveries.judge(inside.deliveries)
     if inside.postgres is not None:
         yield from database.judge_postgres(inside.postgres)
     if inside.origin is not None and inside.origin != settings.origin:

@@ -7,19 +7,26 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from gateway.administration.consumers import Consumers
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
 from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
-from gateway.bootstrap.parts import Parts
+from gateway.bootstrap.open_files import most_streams
+from gateway.bootstrap.parts import Parts, address_policy
+from gateway.egress.posting import Chance
+from gateway.egress.probing import Challenges, Prober
+from gateway.egress.tails import Tails
 from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
 from gateway.http.paces import Paces
+from gateway.http.probing import ProbeTurns, Probing
 from gateway.http.server import Server
 from gateway.http.shedding import Shed
+from gateway.http.turns import Turns
 from gateway.logs import logger
 from gateway.metrics import Metrics
 from gateway.settings import Listen
@@ -70,12 +77,29 @@ def make_doors(
         looks=Looks(parts.ground.database, parts.administration.scribe, parts.ground.clock),
         repeats=Repeats(parts.ground.database, entropy),
         paces=Paces(parts.ground.clock),
+        stream_turns=Turns(most_streams()),
+        tails=Tails(parts.broker, parts.catalog, stop),
+        consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.ground.clock),
+        probing=make_probing(parts, pepper),
         proxies=Proxies(
             settings.proxy.trusted, settings.proxy.client_cert, metrics.proxy_certificate_ignored
         ),
         version=VERSION,
         observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
         notice=Notices(time.monotonic),
+    )
+
+
+def make_probing(parts: Parts, pepper: bytes) -> Probing:
+    """What tries endpoints; signs as the relay does, and dials as it does."""
+    ground = parts.ground
+    chance = Chance(ground.clock, entropy)
+    return Probing(
+        policy=address_policy(ground.settings),
+        unseal=ground.vault.open,
+        prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.webhook.sign),
+        challenges=Challenges(sha256(b"gateway/challenge/v1\x00" + pepper).digest()),
+        turns=ProbeTurns(ground.clock),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.administration.watch import Watch
 from gateway.auth.bearer import Tokens
 from gateway.auth.certificate import ClientCertificates
 from gateway.auth.identify import Identifier
@@ -24,12 +25,14 @@ from gateway.bootstrap.ground import Ground, entropy
 from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.inbound import make_ingress
 from gateway.bootstrap.registry_access import open_registry
+from gateway.bootstrap.vouching import vouch_by
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.dialler import Dialler
 from gateway.egress.deliveries import ROLE as RELAY
 from gateway.egress.delivery import Attempt
+from gateway.egress.health import Tally
 from gateway.egress.posting import Chance
 from gateway.egress.relay import Parts as RelayParts
 from gateway.egress.relay import Relay
@@ -77,11 +80,13 @@ class Parts:
     administration: Administration
     ingress: Ingress
     announcer: Announcer
+    watch: Watch
     recovery: Recovery
     sequencer: Sequencer
     guard: Guard
     dialler: Dialler
     relay: Relay
+    tally: Tally
     retention: Retention
     clock_watch: ClockWatch
     callers: Identifier
@@ -120,12 +125,12 @@ def wire(
         refresh_seconds=settings.catalog.refresh / 1000,
     )
     catalog.outside = outside
-    writes = GroupCommit(ground.database, write_group(settings.claims.lease))
-    dialler = _dialler(settings)
+    writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
     guard = guard or make_guard(ground, broker)
     uses = CredentialUses(ground.database)
     ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, step)
     quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    tally, around = Tally(ground.database), _Outside(broker, step, report, metrics)
     importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     return Parts(
         ground=ground,
@@ -136,11 +141,13 @@ def wire(
         administration=_administration(ground, broker, catalog, outside),
         ingress=ingress,
         announcer=_announcer(ground, catalog, ingress, outside),
+        watch=Watch(database=ground.database, catalog=catalog, clock=ground.clock),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
-        sequencer=_sequencer(ground, catalog, keys, guard, _Outside(broker, step, report)),
+        sequencer=_sequencer(ground, catalog, keys, guard, around),
         guard=guard,
         dialler=dialler,
-        relay=_relay(ground, broker, catalog, dialler, step, metrics),
+        relay=_relay(ground, catalog, dialler, keys, tally, around),
+        tally=tally,
         retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock),
         quotas=quotas,
@@ -207,24 +214,24 @@ def _callers(ground: Ground, dialler: Dialler, uses: CredentialUses) -> Identifi
     )
 
 
-def _dialler(settings: Settings) -> Dialler:
-    policy = AddressPolicy(
+def address_policy(settings: Settings) -> AddressPolicy:
+    """Which addresses may be dialled."""
+    return AddressPolicy(
         settings.egress.allow, settings.egress.deny, loopback=settings.listen.public.is_loopback
     )
-    return Dialler(policy, timeout_ms=settings.egress.timeout)
+
+
+def _dialler(settings: Settings) -> Dialler:
+    return Dialler(address_policy(settings), timeout_ms=settings.egress.timeout)
 
 
 def _relay(
-    ground: Ground,
-    broker: Broker,
-    catalog: Catalog,
-    dialler: Dialler,
-    step: Step,
-    metrics: Metrics,
+    ground: Ground, catalog: Catalog, dialler: Dialler, keys: KeyRing, tally: Tally, outside: "_Outside"
 ) -> Relay:
-    settings = ground.settings
+    settings, metrics = ground.settings, outside.metrics
 
     def observe(attempt: Attempt) -> None:
+        tally.note(attempt)
         outcome = type(attempt.decision).__name__.lower().replace("retryat", "retry")
         metrics.attempt(outcome, attempt.answer.failure, attempt.answer.ms)
 
@@ -232,17 +239,20 @@ def _relay(
         RelayParts(
             database=ground.database,
             leases=_leases(ground, RELAY),
-            broker=broker,
+            broker=outside.broker,
             catalog=catalog,
             sender=dialler,
             unseal=ground.vault.open,
             chance=Chance(ground.clock, entropy),
-            step=step,
+            vouch=vouch_by(keys),
+            step=outside.step,
             observe=observe,
+            own=keys.webhook.sign,
         ),
         RelayTerms(
             origin=settings.origin,
             log_host=ground.host,
+            house_log=ground.house_log,
             shards=settings.lease.shards,
             tick_ms=settings.egress.tick,
             disable_after_ms=settings.egress.disable_after,
@@ -291,6 +301,7 @@ class _Outside:
     broker: Broker
     step: Step
     report: Callable[[str, int], None]
+    metrics: Metrics
 
 
 def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, outside: _Outside) -> Sequencer:

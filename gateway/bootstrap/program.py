@@ -34,6 +34,7 @@ from gateway.bootstrap.ground import (
 )
 from gateway.bootstrap.listeners import make_certificates, make_doors, make_servers
 from gateway.bootstrap.offered import verify_offered
+from gateway.bootstrap.open_files import raise_limit
 from gateway.bootstrap.parts import Parts, Step, make_guard, wire
 from gateway.bootstrap.posting import Postings
 from gateway.bootstrap.workers import Seat, Workers
@@ -158,6 +159,7 @@ def _begin(settings: Settings, now: Callable[[], int]) -> None:
     for name in ("alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_SECONDS)
+    raise_limit()
     keep_private()
 
 
@@ -262,6 +264,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles += await _open_doors(parts, options, metrics, stop)
         roles.append(Named("imports", parts.importer))
         roles.append(Named("announcer", parts.announcer))
+        roles.append(Named("watch", parts.watch))
         roles.append(Named("ingress", parts.ingress))
         roles.append(Named("quotas", parts.quotas))
         roles.append(Named("administration", parts.administration))
@@ -275,6 +278,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("recovery", parts.recovery))
     if "relay" in options.roles:
         roles.append(Named("relay", parts.relay))
+        roles.append(Named("tally", parts.tally))
     if "sequence" in options.roles:
         roles.append(Named("sequencer", parts.sequencer))
     roles.append(Named("clock", parts.clock_watch))
@@ -304,7 +308,7 @@ async def _open_doors(
     for one in servers:
         await one.listen()
     await _open(parts, options)
-    return [*(Named("server", one) for one in servers), *roles]
+    return [*(Named("server", one) for one in servers), Named("streams", doors.tails), *roles]
 
 
 async def _open(parts: Parts, options: Options) -> None:

@@ -7,6 +7,7 @@ caller. Sends no key to another host: redirects are not followed, proxies of the
 import json
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -22,6 +23,9 @@ Body = bytes | Callable[[], Iterable[bytes]]
 """A body, or what makes one bit by bit, anew for each try."""
 
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+_STREAM_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0, read=45.0)
+"""A stream gives a sign of life every 15 s."""
+_LINE_BYTES: Final = 16 * 2**20
 _PATIENCE_SECONDS: Final = (1, 2, 4, 8)
 _PAGE: Final = 200
 _PROBLEM: Final = "application/problem+json"
@@ -176,6 +180,23 @@ class Client:
         _verify_good(response)
         return Answer(response.status_code, dict(response.headers), response.content)
 
+    @contextmanager
+    def lines(
+        self, path: str, params: Params | None = None, *, headers: Mapping[str, str]
+    ) -> Iterator[Iterator[bytes]]:
+        """The lines of an answer that goes on, as they come, without their ends. Raises as `get`."""
+        query = {name: _word(value) for name, value in (params or {}).items() if value is not None}
+        try:
+            with self._http.stream(
+                "GET", path, params=query, headers=headers, timeout=_STREAM_TIMEOUT
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                _verify_good(response)
+                yield _lines(response.iter_bytes())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unreachable(self.url, error) from error
+
     def fetch(self, path: str) -> Answer:
         """Read bytes as they are sent, whatever their coding. Raises as `get`."""
         try:
@@ -199,6 +220,16 @@ def under(partner: str | None, *parts: str) -> str:
     """A path of the caller's own resources, or of a partner's for our side."""
     own = ("v1",) if partner is None else ("v1", "partners", partner)
     return path_of(*own, *parts)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Ended by LF, or CR and LF, and by nothing else: JSON may hold what Unicode has beside them."""
+    begun = b""
+    for piece in pieces:
+        *whole, begun = (begun + piece).split(b"\n")
+        if len(begun) > _LINE_BYTES:
+            raise AnswerError("a line of the stream is longer than any event", status=200)
+        yield from (line.removesuffix(b"\r") for line in whole)
 
 
 def _verify_good(response: httpx.Response) -> None:

@@ -31,8 +31,9 @@ _PARAMETER: Final = re.compile(r"^The (?:query parameter|member) ([a-z_]+) (must
 _OPTIONS: Final[Mapping[str, str]] = {"expires_at": "--expires", "old": "--old"} | {
     name: f"--{name}"
     for name in (
-        "allow", "as", "audience", "credential", "direction", "from", "id", "issuer", "kind", "limit", "name",
-        "ref", "role", "scopes", "since", "source", "state", "subject", "type", "types", "until", "uri",
+        "allow", "as", "audience", "consumer", "credential", "direction", "from", "id", "issuer", "kind",
+        "limit", "name", "ref", "role", "scopes", "since", "source", "state", "subject", "type", "types",
+        "until", "uri",
     )
 }  # fmt: skip
 
@@ -43,6 +44,8 @@ def hint_for(code: str, hint: str, path: str) -> str:
     partner = parts[1] if len(parts) > 1 and parts[0] == "partners" else None
     if code == "scope_missing" and partner is None and hint:
         return _NAME_THE_PARTNER.get(parts[0] if parts else "", "Name the partner: --partner NAME")
+    if code == "precondition_failed" and "consumers" in parts:
+        return "Another reader under this name is further on: give each a name of its own."
     if code == "event_invalid":
         shown = re.search(r"/types/([^/ ]+)/sample", hint)
         if shown is not None:

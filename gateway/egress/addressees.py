@@ -9,6 +9,11 @@ from partners.partner import Partner
 
 
 def endpoints_of(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
+    """The partner's own, and the house's that get what it sends, whatever its state."""
+    return (*own_endpoints(snapshot, partner), *snapshot.directory.house_endpoints(partner.slug))
+
+
+def own_endpoints(snapshot: Snapshot, partner: Partner) -> tuple[Endpoint, ...]:
     """Those of a partner that is not active get nothing: they count as paused; if it is closed, as gone."""
     if partner.state == "closed":
         return ()

@@ -8,10 +8,12 @@ Events before the range went to the lane directly. Those that were not settled w
 again by the next one, together with the range and before it, so that an order is kept.
 """
 
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from gateway.egress.ledger import Ledger, unflatten
-from gateway.positions import Progress
+from gateway.positions import Progress, owner_in, plain
 
 SpanKey = tuple[str, str, int]
 """Endpoint, topic id, partition."""
@@ -19,7 +21,11 @@ SpanKey = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One endpoint's range in one partition, as stored: from `start` up to, not with, `end`."""
+    """One endpoint's range in one partition, as stored: from `start` up to, not with, `end`.
+
+    `events`: how many at least of what is in it are the endpoint's; `began_at`: when the first of them came
+    (0: not known).
+    """
 
     endpoint: str
     topic: str
@@ -27,6 +33,8 @@ class Span:
     partition: int
     start: int
     end: int
+    events: int = field(default=1, compare=False)
+    began_at: int = field(default=0, compare=False)
 
 
 class Backlog:
@@ -40,6 +48,8 @@ class Backlog:
         """
         self._span = span
         self._end = span.end
+        self._events = span.events
+        self._read: deque[int] = deque()
         self.cursor = span.start if live is None else min(span.start, live.next)
         finished = () if live is None else unflatten(live.finished)
         before = [(first, min(end, span.start)) for first, end in finished if first < span.start]
@@ -48,8 +58,13 @@ class Backlog:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """Topic, topic id, partition."""
-        return self._span.topic, self._span.topic_id, self._span.partition
+        """Topic, topic id, partition, as the broker has them."""
+        return self._span.topic, plain(self._span.topic_id), self._span.partition
+
+    @property
+    def owner(self) -> str | None:
+        """For whom the topic is read, where it is read for several."""
+        return owner_in(self._span.topic_id)
 
     @property
     def key(self) -> SpanKey:
@@ -75,6 +90,12 @@ class Backlog:
         if self.is_caught_up:
             self.pass_to(offset)
         self._end = max(self._end, offset + 1)
+        self._events += 1
+
+    def count_read(self, offset: int) -> None:
+        """This event was one of those that are counted; it is none any more once it is settled."""
+        if offset >= self._span.start:
+            self._read.append(offset)
 
     def pass_to(self, cursor: int) -> None:
         """Read up to here."""
@@ -89,7 +110,9 @@ class Backlog:
         """
         left = None
         if self.cursor < offset:
-            left = Backlog(replace(self._span, start=self.cursor, end=min(self._end, offset)))
+            left = Backlog(
+                replace(self._span, start=self.cursor, end=min(self._end, offset), events=self._events)
+            )
             finished = [(first, min(end, offset)) for first, end in self.ledger.finished() if first < offset]
             left.ledger = Ledger(self.cursor, finished)
         self.pass_to(self._end)
@@ -103,7 +126,42 @@ class Backlog:
     def stored(self) -> Span | None:
         """What is to be in the row now; None where all is settled."""
         start = min(self.ledger.watermark, self._end)
+        while self._read and self._read[0] < start:
+            self._read.popleft()
+            self._events -= 1
         if start >= self._end:
             return None
-        span = self._span
-        return Span(span.endpoint, span.topic, span.topic_id, span.partition, start, self._end)
+        events = max(1, min(self._events, self._end - start))
+        return replace(self._span, start=start, end=self._end, events=events)
+
+
+class Backlogs(dict[SpanKey, Backlog]):
+    """The ranges of a shard; `changed`: those whose rows are to be written with the next tick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: set[SpanKey] = set()
+
+    def changes(self) -> tuple[list[Span], list[SpanKey]]:
+        """What rows are to be, and which are to go; nothing is `changed` afterwards."""
+        spans: list[Span] = []
+        drained: list[SpanKey] = []
+        for key in sorted(self.changed):
+            stored = self[key].stored() if key in self else None
+            if stored is None:
+                drained.append(key)
+            else:
+                spans.append(stored)
+        self.changed.clear()
+        return spans, drained
+
+    def drop(self, drained: Collection[SpanKey]) -> None:
+        """Forget those of these that are still settled, now that their rows are gone."""
+        for key in drained:
+            if key in self and self[key].stored() is None:
+                del self[key]
+
+    def is_waiting(self, key: SpanKey, offset: int) -> bool:
+        """Whether a range has yet to read this offset."""
+        found = self.get(key)
+        return found is not None and found.cursor <= offset < found.end

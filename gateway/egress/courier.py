@@ -92,6 +92,10 @@ class Courier:
         shard = work.shard
         lane = shard.lanes[delivery.endpoint]
         try:
+            skip = lane.skip_of(delivery)
+            if skip is not None:
+                shard.give_up(delivery, skip, self._clock())
+                return
             body = delivery.body if delivery.body is not None else await self._body(delivery)
             if body is None:
                 shard.forget(delivery)

@@ -1,7 +1,8 @@
 """Partitions that are read, and the offsets in them that wait for a delivery."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from audit.store import Pending
 from gateway.egress.backlog import Backlog
 from gateway.egress.delivery import Delivery
 from gateway.egress.ledger import Ledger, flatten
@@ -13,13 +14,22 @@ Spot = tuple[str, int]
 
 @dataclass(slots=True)
 class Partition:
-    """One partition that is read; `stored` is what the database has."""
+    """One partition that is read; `stored` is what the database has.
+
+    `said`: evidence by offset, to be written in the tick that settles the offset: then it is written once.
+    """
 
     topic: str
     spot: Spot
     partner: str
     ledger: Ledger
     stored: Progress | None
+    said: dict[int, Pending] = field(default_factory=dict)
+
+    def words(self) -> list[Pending]:
+        """What was to be said of offsets once they are settled, and is due now."""
+        due = [offset for offset in self.said if not self.ledger.is_owed(offset)]
+        return [self.said.pop(offset) for offset in due]
 
     def move(self) -> Move | None:
         """What the database is to have instead of `stored`; None where it has that already."""

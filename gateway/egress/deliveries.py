@@ -4,31 +4,39 @@ A tick holds everything since the last: evidence, delivery rows, backlog ranges,
 before the lease's epoch is compared in the same transaction.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, update
 from sqlmodel import Session, col
 
 from audit import log
 from audit.store import Pending
 from gateway import facts
+from gateway.announcements import Announcement, announce_once
 from gateway.broker.port import Position
+from gateway.egress import asking, replay_store, traces
 from gateway.egress.backlog import Span
+from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
+from gateway.egress.replay import Step
+from gateway.egress.traces import Excerpt
 from gateway.leases import Lease
-from gateway.positions import Move, Progress, advance, load_all
+from gateway.positions import Move, Progress, advance, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
-from partners.endpoint import Endpoint
+from partners.endpoint import Endpoint, house_of
 from partners.errors import NotFoundError
 from partners.onboarding import set_endpoint_state
+from partners.tombstone import read_tombstone
 
 ROLE = "relay"
+_CHUNK = 500
 
 State = Literal["pending", "held", "parked"]
+"""What the relay makes of a row; `cancelled` is somebody else's word, and stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,11 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Everything that one shard decided since its last tick."""
+    """Everything that one shard decided since its last tick.
+
+    `told`: events of the gateway's own. `excerpts`: of answers; `breakers`: as they are now, by endpoint;
+    `heard`: what was asked of rows, and when; `steps`: of replays.
+    """
 
     lease: Lease
     evidence: tuple[Pending, ...]
@@ -53,15 +65,24 @@ class Tick:
     drained: tuple[tuple[str, str, int], ...]
     moves: tuple[Move, ...]
     disabled: tuple[tuple[str, str], ...]
+    excerpts: tuple[Excerpt, ...] = ()
+    breakers: tuple[tuple[str, Breaker], ...] = ()
+    heard: tuple[tuple[str, bytes, int], ...] = ()
+    steps: tuple[Step, ...] = ()
+    told: tuple[Announcement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges."""
+    """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges.
+
+    `breakers`: of endpoints whose last answer was no 2xx.
+    """
 
     progress: dict[tuple[str, int], Progress]
     deliveries: tuple[Delivery, ...]
     spans: tuple[Span, ...]
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
 
 
 def write_tick(session: Session, tick: Tick, *, now: int) -> None:
@@ -75,6 +96,13 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     log.submit_all(session, tick.evidence)
     _write_rows(session, tick, now)
     _write_spans(session, tick)
+    for told in tick.told:
+        announce_once(session, told)
+    traces.write_excerpts(session, tick.excerpts)
+    traces.write_breakers(session, tick.breakers)
+    asking.settle(session, tick.heard)
+    replay_store.write_steps(session, tick.steps, now=now)
+    traces.forget_breakers(session, [endpoint for _, endpoint in tick.disabled])
     for partner, endpoint in tick.disabled:
         with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
             set_endpoint_state(session, partner, endpoint, "disabled")
@@ -86,21 +114,23 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
     Bodies are left out; deliveries come oldest position first.
     """
     deliveries: list[Delivery] = []
-    for partner in partners:
-        deliveries += _load_deliveries(session, partner)
-    spans = _load_spans(session, partners.values())
-    return Stored(dict(load_all(session, ROLE)), tuple(deliveries), spans)
+    owners = [*partners, *map(house_of, partners)]
+    for owner in owners:
+        deliveries += _load_deliveries(session, owner)
+    spans = (*_load_spans(session, partners.values()), *_load_shared(session, owners))
+    progress = dict(load_all(session, ROLE))
+    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session))
 
 
 def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:
     """Those of these endpoints, named with their partners, that are no more.
 
     Today's directory may lag behind SQL, so only SQL can tell one that is gone from one that is new. Of a
-    gone one only its types are known; where even they are not, everything counts as owed to it.
+    gone one only its types and filter are known; where even they are not, everything counts as owed to it.
     """
-    there = {one.id for partner in set(strangers.values()) for one in store.endpoints(session, partner)}
+    there = store.known_endpoints(session, strangers)
     return tuple(
-        _gone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
+        read_tombstone(endpoint, partner, facts.load(session, f"removed.{endpoint}") or "")
         for endpoint, partner in strangers.items()
         if endpoint not in there
     )
@@ -116,10 +146,26 @@ def load_body(session: Session, endpoint: str, ref: bytes) -> bytes | None:
     return session.execute(query).scalar_one_or_none()
 
 
-def purge(session: Session, *, before: int) -> None:
-    """Delete parked deliveries that nothing happened to since `before`: their evidence stays."""
+def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, bytes], str]:
+    """The states of the rows of these events, by endpoint and ref."""
+    found: dict[tuple[str, bytes], str] = {}
+    columns = (col(DeliveryRow.endpoint), col(DeliveryRow.ref), col(DeliveryRow.state))
+    for start in range(0, len(refs), _CHUNK):
+        query = select(*columns).where(col(DeliveryRow.ref).in_(refs[start : start + _CHUNK]))
+        found |= {(endpoint, ref): state for endpoint, ref, state in session.execute(query)}
+    return found
+
+
+def purge(session: Session, *, before: int) -> int:
+    """Delete deliveries that ended badly, excerpts of answers and replays of before `before`; evidence stays.
+
+    Returns how many there were of which there may be more.
+    """
     row = DeliveryRow
-    session.execute(delete(row).where(col(row.state) == "parked", col(row.updated_at) < before))
+    is_over = col(row.state).in_(("parked", "cancelled"))
+    session.execute(delete(row).where(is_over, col(row.updated_at) < before))
+    replay_store.purge(session, before=before)
+    return traces.purge_excerpts(session, before=before)
 
 
 def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
@@ -163,23 +209,18 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
     ]
 
 
-def _gone(endpoint: str, partner: str, types: str) -> Endpoint:
-    return Endpoint(
-        id=endpoint,
-        partner=partner,
-        name="",
-        url="",
-        types=frozenset(types.split()),
-        order="none",
-        concurrency=1,
-        per_second=None,
-        delays=(),
-        keys=(),
-        state="disabled",
-    )
-
-
 def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:
+    wanted = col(BacklogRow.topic).in_(list(topics))
+    return tuple(each for each in _spans(session, wanted) if owner_in(each.topic_id) is None)
+
+
+def _load_shared(session: Session, owners: Collection[str]) -> tuple[Span, ...]:
+    """Ranges of topics that are read for these owners among others."""
+    found = _spans(session, col(BacklogRow.topic_id).contains(share("", "")))
+    return tuple(each for each in found if owner_in(each.topic_id) in owners)
+
+
+def _spans(session: Session, wanted: ColumnElement[bool]) -> Iterator[Span]:
     row = BacklogRow
     columns = (
         col(row.endpoint),
@@ -188,9 +229,11 @@ def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:
         col(row.partition),
         col(row.from_offset),
         col(row.to_offset),
+        col(row.events),
+        col(row.began_at),
     )
-    query = select(*columns).where(col(row.topic).in_(list(topics)))
-    return tuple(Span(*found) for found in session.execute(query))
+    for found in session.execute(select(*columns).where(wanted)):
+        yield Span(*found)
 
 
 def _write_rows(session: Session, tick: Tick, now: int) -> None:
@@ -205,7 +248,9 @@ def _write_rows(session: Session, tick: Tick, now: int) -> None:
     if new:
         session.execute(insert(DeliveryRow), [_row(saved, now) for saved in new])
     if known:
-        connection.execute(update(DeliveryRow).where(*_ROW).values(**_CHANGED), known)
+        # What somebody gave up while it was under way stays so, whatever came of it.
+        is_wanted = col(DeliveryRow.state) != "cancelled"
+        connection.execute(update(DeliveryRow).where(*_ROW, is_wanted).values(**_CHANGED), known)
 
 
 _ROW = (
@@ -269,6 +314,8 @@ def _write_spans(session: Session, tick: Tick) -> None:
                 "partition": span.partition,
                 "from_offset": span.start,
                 "to_offset": span.end,
+                "events": span.events,
+                "began_at": span.began_at,
             }
             for span in tick.spans
         ]

@@ -3,11 +3,16 @@
 Values only.
 """
 
+import re
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+from audit.ref import format_ref, parse_ref
 from gateway.broker.port import Position
-from gateway.dialler import Answer, Outgoing
+from gateway.dialler import Answer, Fetched, Outgoing
+from gateway.origin_evidence import Origin
+
+_STEERING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 HoldReason = Literal["gone", "failing", "paused", "disabled", "unverified"]
 
@@ -34,6 +39,21 @@ class Delivery:
     body: bytes | None = field(repr=False)
     attempts: int = 0
     due_at: int = 0
+
+
+_ID: Final = re.compile(r"dlv_([a-z0-9]{1,64})_([a-z2-7]{52})", re.ASCII)
+
+
+def format_delivery(endpoint: str, ref: bytes) -> str:
+    """The id of a delivery as users see it: the same wherever it is made, and safe in a URL."""
+    return f"dlv_{endpoint.removeprefix('ep_')}_{format_ref(ref).removeprefix('evt_')}"
+
+
+def parse_delivery(text: str) -> tuple[str, bytes] | None:
+    """The endpoint and the ref that an id stands for; None where it can be none."""
+    found = _ID.fullmatch(text)
+    ref = None if found is None else parse_ref(f"evt_{found[2]}")
+    return None if found is None or ref is None else (f"ep_{found[1]}", ref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +90,8 @@ class Attempt:
     """One real POST, to be recorded: what was sent where, what came back, what follows.
 
     `id` is random: two POSTs are two entries. `number` counts from 1; `at` is when it began. `delivery` holds
-    the body, and the attempts made before this one.
+    the body, and the attempts made before this one. `acknowledgement`: the receiver's own signature over its
+    answer, verified.
     """
 
     id: str
@@ -82,6 +103,17 @@ class Attempt:
     content_length: int
     answer: Answer
     decision: Decision
+    acknowledgement: Origin | None = None
+
+    @property
+    def excerpt(self) -> str:
+        """The first 1 KiB of the answer, as text that can be shown; empty without an answer."""
+        return safe_text(self.answer.excerpt)
+
+
+def safe_text(raw: bytes) -> str:
+    """Bytes of a stranger as text: whatever is no UTF-8, or steers a terminal, is U+FFFD."""
+    return _STEERING.sub("\ufffd", raw.decode("utf-8", "replace"))
 
 
 class Sender(Protocol):
@@ -94,4 +126,8 @@ class Sender(Protocol):
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """POST once; never raises for what the other side does."""
+        ...
+
+    async def ask(self, outgoing: Outgoing, *, most: int) -> Fetched:
+        """POST once, for an answer that is wanted whole."""
         ...

@@ -6,10 +6,11 @@ holds up no other range meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from audit.outcomes import Fate, Pair
 from gateway.broker.port import (
     BrokerError,
     Position,
@@ -23,8 +24,10 @@ from gateway.broker.port import (
 )
 from gateway.egress.backlog import Backlog
 from gateway.egress.intake import Unasked
-from gateway.egress.reading import Today, read_event
+from gateway.egress.reading import Reading, Today, read_event
+from gateway.egress.recall import PAGE, Recalled, wanted_ref
 from gateway.egress.shard import Shard
+from gateway.egress.shared import Source, Vouch, read_shared, seen_by, sender_on
 
 _POLL_MS: Final = 100
 _PATIENCE_SECONDS: Final = 5.0
@@ -35,6 +38,9 @@ _SLICE: Final = 10
 
 Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
 """The shards at work, each with what tells it that its lanes hold something new."""
+
+Judge = Callable[[str, Sequence[bytes]], Awaitable[tuple[Mapping[Pair, Fate], Mapping[Pair, str]] | None]]
+"""What evidence and rows say of these events, by a partner's log; None: nobody can say yet."""
 
 _Place = tuple[str, str, int]
 """Topic, topic id, partition."""
@@ -48,6 +54,7 @@ class _Open:
     wake: Callable[[], None]
     backlog: Backlog
     owner: str
+    source: Source | None
     before: int
     until: float
     is_over: bool = False
@@ -56,11 +63,22 @@ class _Open:
 class Drain:
     """One a relay: of each shard one more range a turn is read, and one range of each partition at a time."""
 
-    def __init__(self, reader: Reader, catalog: Today, clock: Callable[[], int], origin: str) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        catalog: Today,
+        clock: Callable[[], int],
+        origin: str,
+        judge: Judge,
+        *,
+        vouch: Vouch,
+    ) -> None:
         self._reader = reader
         self._catalog = catalog
         self._clock = clock
         self._origin = origin
+        self._vouch = vouch
+        self._judge = judge
         self._open: dict[_Place, _Open] = {}
 
     async def run(self, shards: Shards) -> None:
@@ -108,9 +126,13 @@ class Drain:
             shard.lose_again(backlog, backlog.end, self._clock())
             wake()
             return True
-        owner = shard.lanes[backlog.endpoint].endpoint.partner
+        owner = backlog.owner or shard.lanes[backlog.endpoint].endpoint.partner
+        source = None
+        if backlog.owner is not None:
+            sender = sender_on(self._catalog.current, topic)
+            source = None if sender is None else Source(sender, self._origin, self._vouch)
         until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        self._open[place] = _Open(shard, wake, backlog, owner, before, until)
+        self._open[place] = _Open(shard, wake, backlog, owner, source, before, until)
         self._reader.assign([Start(topic, Position(topic_id, partition, before))])
         return False
 
@@ -123,19 +145,45 @@ class Drain:
         return self._catalog.current.topic_ids.get(place[0], place[1]) != place[1]
 
     async def _read(self) -> None:
-        room = max(each.shard.room(each.backlog, self._clock()) for each in self._open.values())
+        room = max(self._most(each) for each in self._open.values())
         try:
             events = await self._reader.poll(max(1, room), _POLL_MS)
         except BrokerError:
             # The live reader meets the same refusal, and tells of it.
             return
         reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
+        await self._ask(events)
         for number, event in enumerate(events, 1):
             for each in self._concerned(event):
                 self._take_in(each, event)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         self._pass(reached)
+
+    def _most(self, each: _Open) -> int:
+        """How many records to read for a range: of a replay that passes most of them over, some more."""
+        room = each.shard.room(each.backlog, self._clock())
+        is_sparse = isinstance(each.backlog, Recalled) and each.backlog.part.wish.which != "all"
+        return max(room, PAGE) if is_sparse else room
+
+    async def _ask(self, events: Sequence[ReadEvent]) -> None:
+        """Have the events of replays judged before they are taken in; a part that cannot be is over."""
+        wanted: dict[_Place, list[bytes]] = {}
+        for number, event in enumerate(events, 1):
+            for each in self._concerned(event) if isinstance(event, Read) else ():
+                if isinstance(each.backlog, Recalled) and isinstance(event, Read):
+                    reading = self._reading(each, event)
+                    ref = None if isinstance(reading, Unasked) else wanted_ref(each.backlog, event, reading)
+                    wanted.setdefault(each.backlog.place, []).extend([] if ref is None else [ref])
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        for place, refs in wanted.items():
+            each = self._open[place]
+            found = await self._judge(each.shard.log_of(each.owner), refs) if refs else ({}, {})
+            if found is None:
+                each.is_over = True
+            elif isinstance(each.backlog, Recalled):
+                each.backlog.fates, each.backlog.rows = found
 
     def _concerned(self, event: ReadEvent) -> list[_Open]:
         match event:
@@ -152,7 +200,8 @@ class Drain:
         shard, backlog = each.shard, each.backlog
         match event:
             case Read():
-                reading = read_event(event, each.owner, self._catalog.current, origin=self._origin)
+                reading = self._reading(each, event)
+                event = seen_by(event, backlog.owner)
                 # What cannot be read yet is read again in a later turn.
                 each.is_over = isinstance(reading, Unasked) or not shard.receive_again(
                     backlog, event, reading, self._clock()
@@ -163,6 +212,13 @@ class Drain:
                 each.is_over = True  # what was lost may be other records: the next turn reads on
             case TooHigh() | TopicChanged():
                 shard.lose_again(backlog, backlog.end, self._clock())
+
+    def _reading(self, each: _Open, event: Read) -> Reading | Unasked:
+        if each.source is None:
+            return read_event(event, each.owner, self._catalog.current, origin=self._origin)
+        lane = each.shard.lanes[each.backlog.endpoint]
+        gone = (lane.endpoint,) if lane.is_gone else ()
+        return read_shared(event, each.owner, self._catalog.current, each.source, gone=gone, is_owed=True)
 
     def _pass(self, reached: Mapping[_Place, int | None]) -> None:
         """Up to where a range was read, what did not come holds no record."""

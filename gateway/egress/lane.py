@@ -1,7 +1,8 @@
 """One endpoint's state machine: what waits, what is under way, what may go now.
 
-Pure: takes `now`, does no I/O. Breaker, pace, order and the retry clock are inside. A lane that is closed or
-full refuses an offer, and the event joins the endpoint's backlog range instead; nothing is dropped here.
+Pure: takes `now`, does no I/O. Breaker, pace, slowing, order and the retry clock are inside. A lane that is
+closed or full refuses an offer, and the event joins the endpoint's backlog range instead; nothing is dropped
+here.
 
 A delivery is *saved* once its row is durable: the lane forgets its body and counts it as a waiting retry.
 """
@@ -17,7 +18,8 @@ from gateway.dialler import Reason
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.pace import Pace
-from partners.endpoint import Endpoint
+from gateway.egress.slowing import Slowing
+from partners.endpoint import Endpoint, Skip
 
 Offer = Literal["taken", "known", "closed"]
 
@@ -37,6 +39,7 @@ class Lane:
         self.endpoint = endpoint
         self.is_gone = False
         self.breaker = Breaker()
+        self.slowing = Slowing()
         self._pace = Pace(endpoint.per_second)
         self._capacity = capacity
         self._saved_limit = saved_limit
@@ -52,9 +55,11 @@ class Lane:
         if endpoint.per_second != self.endpoint.per_second:
             self._pace = Pace(endpoint.per_second)
         if endpoint.state == "active" and self.endpoint.state != "active":
-            self.breaker = Breaker()
+            self.breaker, self.slowing = Breaker(), Slowing()
         if endpoint.url != self.endpoint.url:
             self._begin_anew()
+        if endpoint.skips != self.endpoint.skips:
+            self._give_up(endpoint)
         self.is_gone = False
         self.endpoint = endpoint
 
@@ -106,19 +111,25 @@ class Lane:
 
     def take(self, now: int) -> Delivery | int:
         """The next delivery to send now; or when to ask again, Unix milliseconds."""
-        limit = 1 if self.breaker.is_open else self.endpoint.concurrency
-        if self.endpoint.state != "active" or not self._due or len(self._flying) >= limit:
+        if self.endpoint.state != "active" or not self._due:
             return NEVER
-        when = max(self._due[0][0], self._pace.ready_at(now))
+        if self._due[0][0] <= now and self.skip_of(self._groups[self._due[0][2]][0]) is not None:
+            return self._pop()  # it is not sent, and takes nobody's turn
+        limit = 1 if self.breaker.is_open else self.slowing.limited(self.endpoint.concurrency)
+        if len(self._flying) >= limit:
+            return NEVER
+        when = max(self._due[0][0], self._pace.ready_at(now), self.slowing.until)
         if self.breaker.is_open:
             when = max(when, self.breaker.probe_at)
         if when > now:
             return when
-        _, _, key = heapq.heappop(self._due)
-        delivery = self._groups[key][0]
-        self._flying.add(delivery.ref)
         self._pace = self._pace.spend(now)
-        return delivery
+        return self._pop()
+
+    def skip_of(self, delivery: Delivery) -> Skip | None:
+        """What says that a delivery is given up; None where it is wanted."""
+        at = delivery.position
+        return self.endpoint.skip_of(at.topic_id, at.partition, at.offset)
 
     def settle(
         self,
@@ -128,10 +139,12 @@ class Lane:
         failure: Reason | None,
         *,
         url: str | None = None,
+        pause_ms: int | None = None,
     ) -> None:
         """What became of a delivery that was taken, and what its endpoint's answer says of the endpoint.
 
         `url`: where it was sent to (None: the endpoint's); an answer from another URL says nothing of it.
+        `pause_ms`: the answer asks us to slow down, after a pause (0: however long).
 
         Raises:
             ValueError: it is not under way: our own bug.
@@ -140,7 +153,7 @@ class Lane:
             raise ValueError("only what was taken can be settled")
         self._flying.discard(delivery.ref)
         if url is None or url == self.endpoint.url:
-            self._learn(failure, now)
+            self._learn(failure, now, pause_ms)
         key = self._known[delivery.ref]
         queue = self._groups[key]
         match decision:
@@ -165,6 +178,35 @@ class Lane:
         """A delivery that was taken, and whose row somebody removed: it is no longer wanted."""
         self._flying.discard(delivery.ref)
         self._drop(delivery)
+
+    def hurry(self, ref: bytes, now: int) -> bool:
+        """Make a waiting delivery due now, and let the endpoint be probed at once; whether it is here.
+
+        In an order it still goes after those before it.
+        """
+        if ref not in self._known:
+            return False
+        queue = self._groups[self._known[ref]]
+        at = next(at for at, delivery in enumerate(queue) if delivery.ref == ref)
+        queue[at] = replace(queue[at], due_at=min(queue[at].due_at, now))
+        if self.breaker.is_open:
+            self.breaker = replace(self.breaker, probe_at=min(self.breaker.probe_at, now))
+        self.slowing = replace(self.slowing, until=min(self.slowing.until, now))
+        self._schedule_all()
+        return True
+
+    def cancel(self, ref: bytes) -> bool:
+        """Take out a delivery that is wanted no longer; False where it is under way, and ends first."""
+        if ref in self._flying:
+            return False
+        if ref in self._known:
+            key = self._known.pop(ref)
+            self._saved.discard(ref)
+            left = [each for each in self._groups.pop(key) if each.ref != ref]
+            if left:
+                self._groups[key] = deque(left)
+            self._schedule_all()
+        return True
 
     def saved(self, ref: bytes) -> None:
         """The delivery's row is durable: its body is not needed here any longer."""
@@ -201,6 +243,21 @@ class Lane:
         """How many are under way."""
         return len(self._flying)
 
+    def _pop(self) -> Delivery:
+        _, _, key = heapq.heappop(self._due)
+        delivery = self._groups[key][0]
+        self._flying.add(delivery.ref)
+        return delivery
+
+    def _give_up(self, endpoint: Endpoint) -> None:
+        """What is given up waits for no retry."""
+        for queue in self._groups.values():
+            for index, delivery in enumerate(queue):
+                at = delivery.position
+                if endpoint.skip_of(at.topic_id, at.partition, at.offset) is not None:
+                    queue[index] = replace(delivery, due_at=0)
+        self._schedule_all()
+
     def _is_due(self, now: int) -> bool:
         return bool(self._due) and self._due[0][0] <= now
 
@@ -233,15 +290,19 @@ class Lane:
 
     def _begin_anew(self) -> None:
         """At another URL nothing is known of it yet: what waits for a retry is due at once."""
-        self.breaker = Breaker()
+        self.breaker, self.slowing = Breaker(), Slowing()
         for queue in self._groups.values():
             for at, delivery in enumerate(queue):
                 queue[at] = replace(delivery, due_at=0)
         self._schedule_all()
 
-    def _learn(self, failure: Reason | None, now: int) -> None:
+    def _learn(self, failure: Reason | None, now: int, pause_ms: int | None) -> None:
+        agreed = self.endpoint.concurrency
+        if pause_ms is not None:
+            self.slowing = self.slowing.asked(now, pause_ms, agreed=agreed)
         if failure is None:
             self.breaker = self.breaker.succeeded()
+            self.slowing = self.slowing.succeeded(agreed=agreed)
         elif failure == "client_error":
             self.breaker = self.breaker.rejected(now)
         else:

@@ -21,6 +21,15 @@ class Ledger:
         """How many offsets are read and not settled."""
         return len(self._owed)
 
+    @property
+    def reached(self) -> int:
+        """How far the partition was read."""
+        return self._reached
+
+    def is_owed(self, offset: int) -> bool:
+        """Whether something of this offset is still to be settled."""
+        return offset in self._owed
+
     def is_known(self, offset: int) -> bool:
         """Whether this offset needs nothing more: below what was reached, or finished before the restart."""
         if offset < self._reached:

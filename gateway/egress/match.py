@@ -1,13 +1,16 @@
 """An event against a partner's endpoints: who is to get it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from partners.endpoint import Endpoint
 
 
-def match(endpoints: Sequence[Endpoint], event_type: str) -> tuple[Endpoint, ...]:
-    """The endpoints that listen to this type, in any state: one that is paused is owed the event later."""
-    return tuple(each for each in endpoints if each.listens_to(event_type))
+def match(endpoints: Sequence[Endpoint], event_type: str, data: Callable[[], object]) -> tuple[Endpoint, ...]:
+    """The endpoints that want an event, in any state: one that is paused is owed it later.
+
+    `data`: as `Endpoint.wants` has it.
+    """
+    return tuple(each for each in endpoints if each.wants(event_type, data))
 
 
 def group_of(endpoint: Endpoint, record_key: bytes | None) -> str | None:

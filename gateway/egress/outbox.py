@@ -1,11 +1,16 @@
 """What a shard decided and has not written yet."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from audit.store import Pending
+from gateway.announcements import Announcement
 from gateway.egress.backlog import Span
+from gateway.egress.breaker import Breaker
 from gateway.egress.deliveries import Saved, Tick
+from gateway.egress.replay import Step
+from gateway.egress.traces import Excerpt
 from gateway.leases import Lease
 from gateway.positions import Move
 
@@ -22,6 +27,9 @@ class Outbox:
         self._finished: list[tuple[str, bytes]] = []
         self._disabled: list[tuple[str, str]] = []
         self._rows: set[tuple[str, bytes]] = set()
+        self._excerpts: list[Excerpt] = []
+        self._heard: list[tuple[str, bytes, int]] = []
+        self._told: list[Announcement] = []
 
     @property
     def is_full(self) -> bool:
@@ -31,15 +39,27 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self._evidence or self._saved or self._finished or self._disabled)
+        return not (self._evidence or self._saved or self._finished or self._disabled or self._heard)
 
-    def add(self, evidence: Pending) -> None:
-        """Evidence of a decision."""
-        self._evidence.append(evidence)
+    def add(self, *evidence: Pending) -> None:
+        """Evidence of decisions."""
+        self._evidence += evidence
+
+    def tell(self, told: Iterable[Announcement]) -> None:
+        """Events of the gateway's own, to be published once the tick is written."""
+        self._told += told
 
     def disable(self, partner: str, endpoint: str) -> None:
         """The endpoint is to be disabled."""
         self._disabled.append((partner, endpoint))
+
+    def keep_excerpt(self, excerpt: Excerpt) -> None:
+        """What an attempt was answered with."""
+        self._excerpts.append(excerpt)
+
+    def hear(self, endpoint: str, ref: bytes, asked_at: int) -> None:
+        """What was asked of a row at this time is done."""
+        self._heard.append((endpoint, ref, asked_at))
 
     def has_row(self, endpoint: str, ref: bytes) -> bool:
         """Whether the delivery has a row, or gets one with the next tick."""
@@ -68,8 +88,20 @@ class Outbox:
             self._finished.append(key)
         self._rows.discard(key)
 
+    def forget(self, endpoint: str, ref: bytes) -> None:
+        """The delivery waits no longer, and its row is as somebody else left it, if it is there."""
+        self._saved.pop((endpoint, ref), None)
+        self._rows.discard((endpoint, ref))
+
     def make_tick(
-        self, lease: Lease, *, spans: list[Span], drained: list[tuple[str, str, int]], moves: list[Move]
+        self,
+        lease: Lease,
+        *,
+        spans: list[Span],
+        drained: list[tuple[str, str, int]],
+        moves: list[Move],
+        breakers: tuple[tuple[str, Breaker], ...] = (),
+        steps: tuple[Step, ...] = (),
     ) -> Tick:
         """Everything gathered, with what else changed; the outbox is empty afterwards."""
         tick = Tick(
@@ -81,6 +113,12 @@ class Outbox:
             drained=tuple(drained),
             moves=tuple(moves),
             disabled=tuple(self._disabled),
+            excerpts=tuple(self._excerpts),
+            breakers=breakers,
+            heard=tuple(self._heard),
+            steps=steps,
+            told=tuple(self._told),
         )
+        self._excerpts, self._heard, self._told = [], [], []
         self._evidence, self._saved, self._finished, self._disabled = [], {}, [], []
         return tick

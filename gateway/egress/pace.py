@@ -22,6 +22,14 @@ class Pace:
         slack = _SECOND_US - _SECOND_US // self.per_second
         return max(now, -(-(self.arrival_us - slack) // 1000))
 
+    def allowance(self, now: int) -> int:
+        """How many may go at `now`, one after the other."""
+        if self.per_second is None:
+            return _SECOND_US
+        step = _SECOND_US // self.per_second
+        left = now * 1000 + _SECOND_US - step - max(self.arrival_us, now * 1000)
+        return max(0, left // step + 1)
+
     def spend(self, now: int) -> "Pace":
         """After one went at `now`."""
         if self.per_second is None:

@@ -3,15 +3,28 @@
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import structlog
+
+from audit.ref import format_ref
+from gateway.dialler import Answer, Outgoing
+from gateway.egress.access import AccessBook
+from gateway.egress.acknowledgement import digest_header, verify_answer
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt, Sender
 from gateway.egress.lane import Lane
 from gateway.egress.retry import decide
-from gateway.egress.webhook import make_outgoing
+from gateway.egress.webhook import Signers, make_outgoing
+from gateway.errors import CallerError
+from gateway.origin_evidence import Origin
+from partners.directory import Directory
 from partners.endpoint import Endpoint, key_place
 
+NO_TOKEN: Final = Answer(0, "endpoint_auth_failed", None, b"", b"", 0)
+"""Instead of an answer, where nothing was sent."""
+
+_log = structlog.get_logger(__name__)
 _ID_BYTES: Final = 15
 _ROLL_BYTES: Final = 4
 
@@ -24,13 +37,26 @@ class Chance:
     entropy: Callable[[int], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What attempts are signed with, and answers verified by.
+
+    `unseal` opens an endpoint's secret for its place. `own`: signs by our Ed25519 key, beside the secrets.
+    `known`: where the public keys of receivers are found that sign their answers; None: none are.
+    """
+
+    unseal: Callable[[bytes, str], bytes] = field(repr=False)
+    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    known: Callable[[], Directory] | None = None
+
+
 class Poster:
-    """Makes attempts. `unseal` opens an endpoint's secret for its place; opened ones are kept in memory."""
+    """Makes attempts. Secrets that were opened are kept in memory."""
 
     def __init__(
         self,
         sender: Sender,
-        unseal: Callable[[bytes, str], bytes],
+        secrets: Secrets,
         chance: Chance,
         *,
         disable_after_ms: int,
@@ -38,22 +64,27 @@ class Poster:
     ) -> None:
         """`posted` is called after each answer, before anything is made of it."""
         self._sender = sender
-        self._unseal = unseal
+        self._with = secrets
         self._chance = chance
         self._disable_after = disable_after_ms
         self._posted = posted
+        self._access = AccessBook(secrets.unseal, sender, chance.clock)
         self._secrets: dict[tuple[str, bytes], bytes] = {}
 
     async def post(self, lane: Lane, delivery: Delivery, body: bytes) -> Attempt:
         """POST once.
 
         Raises:
-            SealError: a secret of the endpoint does not open; nothing was sent.
+            SealError: a secret of the endpoint, or what it demands, does not open; nothing was sent.
             WebhookSecretError: the endpoint has no secret; nothing was sent.
         """
         endpoint, at = lane.endpoint, self._chance.clock()
-        outgoing = make_outgoing(endpoint.url, delivery.ref, body, self._open(endpoint), now=at)
-        answer = await self._sender.send(outgoing)
+        signers = Signers(self._open(endpoint, at), self._with.own)
+        outgoing = make_outgoing(endpoint, format_ref(delivery.ref), body, signers, now=at)
+        outgoing = replace(outgoing, headers=(*outgoing.headers, digest_header(outgoing.body)))
+        dressed = await self._access.dress(outgoing, endpoint)
+        answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
+        self._access.hear(endpoint, answer.status)
         self._posted()
         number = delivery.attempts + 1
         now = self._chance.clock()
@@ -65,11 +96,27 @@ class Poster:
             url=endpoint.url,
             number=number,
             at=at,
-            content_sha256=hashlib.sha256(body).digest(),
-            content_length=len(body),
+            content_sha256=hashlib.sha256(outgoing.body).digest(),
+            content_length=len(outgoing.body),
             answer=answer,
             decision=self._judge(lane, endpoint.url, decision, now),
+            acknowledgement=self._acknowledged(outgoing, answer, endpoint, now),
         )
+
+    def _acknowledged(
+        self, outgoing: Outgoing, answer: Answer, endpoint: Endpoint, now: int
+    ) -> Origin | None:
+        """The receiver's signature over its answer; one that does not hold is logged, and counts nothing."""
+        if self._with.known is None or not answer.headers:
+            return None
+        try:
+            return verify_answer(outgoing, answer, self._with.known(), endpoint.partner, now=now)
+        except CallerError as error:
+            component = (error.members or {}).get("component")
+            _log.warning(
+                "relay.acknowledgement_invalid", endpoint=endpoint.id, code=error.code, component=component
+            )
+            return None
 
     def _judge(self, lane: Lane, url: str, decision: Decision, now: int) -> Decision:
         """An endpoint that fails for too long is disabled: its deliveries wait instead of being parked.
@@ -83,11 +130,11 @@ class Poster:
             return decision
         return Held("failing")
 
-    def _open(self, endpoint: Endpoint) -> list[bytes]:
+    def _open(self, endpoint: Endpoint, now: int) -> list[bytes]:
         opened = []
-        for sealed in endpoint.keys:
+        for sealed in endpoint.keys_at(now):
             key = (endpoint.id, sealed)
             if key not in self._secrets:
-                self._secrets[key] = self._unseal(sealed, key_place(endpoint.id))
+                self._secrets[key] = self._with.unseal(sealed, key_place(endpoint.id))
             opened.append(self._secrets[key])
         return opened

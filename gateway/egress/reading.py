@@ -4,12 +4,15 @@ Pure. What goes out was checked against the contract's schema.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from gateway import operational
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
-from gateway.egress.addressees import endpoints_of
+from gateway.egress.addressees import own_endpoints
+from gateway.egress.content import content_of
 from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
@@ -45,7 +48,8 @@ class Refused:
 class Routed:
     """An event that the contract allows, and the endpoints that listen to it (none: unrouted).
 
-    `body` is what each of them gets; `sha256` is of the data as the record holds it.
+    `body` is the event as CloudEvents JSON, from which each gets what its format says; `sha256` is of the
+    data as the record holds it. `data`: gives the data as values.
     """
 
     key: EventKey
@@ -55,9 +59,15 @@ class Routed:
     sha256: bytes
     body: bytes = field(repr=False)
     endpoints: tuple[Endpoint, ...]
+    data: Callable[[], object] = field(default=dict, repr=False, compare=False)
 
 
-Reading = Routed | Refused | Unreadable
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Of no concern to whom it was read for; nothing is said of it."""
+
+
+Reading = Routed | Refused | Unreadable | Passed
 
 
 class Today(Protocol):
@@ -88,8 +98,10 @@ def read_event(read: Read, partner: str, snapshot: Snapshot, *, origin: str) -> 
         digest = hashlib.sha256(read.record.value or b"").digest()
         return Refused("event_attribute_invalid", digest, None, found.type)
     account = snapshot.directory.partner(partner)
-    there = () if account is None else endpoints_of(snapshot, account)
-    return _routed(found, match(there, found.type), origin)
+    there = () if account is None else own_endpoints(snapshot, account)
+    if operational.is_operational(found.type):
+        there = (*there, *snapshot.directory.house_endpoints(partner))
+    return routed(found, there, origin)
 
 
 def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
@@ -97,7 +109,7 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
     return Delivery(
         endpoint=endpoint.id,
         ref=routed.ref,
-        partner=routed.key.partner,
+        partner=endpoint.owner,
         source=routed.key.source,
         event_id=routed.key.id,
         event_type=routed.event_type,
@@ -109,8 +121,11 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
     )
 
 
-def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> Routed:
+def routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed:
+    """The event, those of these endpoints that want it, and the body that they get."""
     key, schema_id = carried.key, carried.version.schema_id
+    data = content_of(carried)
+    endpoints = match(there, carried.type, data)
     body = b""
     if endpoints:
         body = encode_body(
@@ -120,7 +135,7 @@ def _routed(carried: Carried, endpoints: tuple[Endpoint, ...], origin: str) -> R
             data=carried.json,
         )
     digest = hashlib.sha256(carried.data).digest()
-    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints)
+    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints, data)
 
 
 def _is_long(key: EventKey) -> bool:

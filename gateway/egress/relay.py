@@ -13,7 +13,7 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -39,14 +39,20 @@ from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load, load_gone
 from gateway.egress.delivery import Attempt, Sender
 from gateway.egress.drain import Drain
+from gateway.egress.feeds import Feeds
+from gateway.egress.feeds import Terms as FeedTerms
 from gateway.egress.intake import Unasked
-from gateway.egress.posting import Chance, Poster
+from gateway.egress.moment import NEVER, Moment
+from gateway.egress.parties import Voices, by_shard
+from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.egress.reading import Today, read_event
+from gateway.egress.recaller import Recaller
 from gateway.egress.shard import Shard
-from gateway.egress.wording import Voice
+from gateway.egress.shared import Vouch
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
-from gateway.leases import Lease, Leases, shard_of
+from gateway.leases import Lease, Leases
+from gateway.positions import owner_in
 from partners.partner import Partner
 
 _POLL: Final = 200
@@ -62,7 +68,8 @@ _log = structlog.get_logger(__name__)
 class Parts:
     """What a relay is made of.
 
-    `unseal` opens an endpoint's secret for its place; `step` hears of numbered steps, `observe` of attempts.
+    `vouch`: when we accepted a partner's record. `unseal` opens an endpoint's secret for its place, `own`
+    signs by our own key; `step` hears of numbered steps, `observe` of attempts.
     """
 
     database: Database
@@ -72,59 +79,44 @@ class Parts:
     sender: Sender
     unseal: Callable[[bytes, str], bytes] = field(repr=False)
     chance: Chance = field(repr=False)
+    vouch: Vouch = field(repr=False)
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
+    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`origin`: our URL; `log_host`: what log names begin with; `shards`: as the leases have it."""
+    """`origin`: our URL; `log_host`: what log names begin with; `house_log`: the random name of our own log.
+
+    `shards`: as the leases have it.
+    """
 
     origin: str
     log_host: str
+    house_log: str
     shards: int = 64
     tick_ms: int = 50
     disable_after_ms: int = 5 * 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """Now, by two clocks of this host, in ms: one may be set, the other stands still while a machine sleeps.
-
-    A lease lasts by the database's clock, which is neither. Whichever says that time is over is believed.
-    """
-
-    wall: int
-    ticks: int
-
-    def after(self, ms: int) -> "_Moment":
-        return _Moment(self.wall + ms, self.ticks + ms)
-
-    def is_past(self, other: "_Moment") -> bool:
-        return self.wall >= other.wall or self.ticks >= other.ticks
-
-
-_NEVER: Final = _Moment(0, 0)
 
 
 class Relay:
     """A role; run one a process. `problem`: what keeps it from reading a topic, in words; empty: nothing."""
 
     def __init__(self, parts: Parts, terms: Terms) -> None:
-        self._parts = parts
-        self._terms = terms
+        self._parts, self._terms, self._clock = parts, terms, parts.chance.clock
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
         self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
         self._followed: Snapshot | None = None
-        self._held_until = _NEVER
+        self._held_until = NEVER
         self._is_stopping = False
         self._running: Reader | None = None
         self._refusal = Refusal()
         self.problem = ""
         poster = Poster(
             parts.sender,
-            parts.unseal,
+            Secrets(parts.unseal, parts.own, lambda: parts.catalog.current.directory),
             parts.chance,
             disable_after_ms=terms.disable_after_ms,
             posted=lambda: parts.step("outbound.2.posted"),
@@ -137,6 +129,19 @@ class Relay:
             observe=parts.observe,
             may_send=self._may_send,
         )
+        self._voices = Voices(terms.origin, terms.log_host, terms.house_log, parts.chance.entropy)
+        self._feeds = Feeds(
+            parts.database,
+            parts.broker,
+            parts.catalog,
+            FeedTerms(
+                url=terms.origin,
+                vouch=parts.vouch,
+                voice=self._voices.partner,
+                clock=parts.chance.clock,
+                matched=lambda: parts.step("outbound.2.matched"),
+            ),
+        )
         self._writer = Writer(
             parts.database, parts.chance.clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop
         )
@@ -145,27 +150,30 @@ class Relay:
         """Work until `stop`; then finish what is under way (three seconds), write it, let the leases go."""
         self._running = self._parts.broker.reader()
         self._is_stopping = False
-        clock, origin = self._parts.chance.clock, self._terms.origin
-        drain = Drain(self._parts.broker.reader(), self._parts.catalog, clock, origin)
+        parts, clock, url = self._parts, self._clock, self._terms.origin
+        recaller = Recaller(parts.database, clock)
+        reader = parts.broker.reader()
+        drain = Drain(reader, parts.catalog, clock, url, recaller.judge, vouch=parts.vouch)
         try:
             async with asyncio.TaskGroup() as group:
                 loops = [
                     group.create_task(self._hold(group)),
                     group.create_task(self._read()),
+                    group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work)),
+                    group.create_task(recaller.run(self._at_work)),
                 ]
                 writing = group.create_task(self._writer.run(self._works))
                 await stop.wait()
                 await self._finish(loops, writing)
         finally:
             await drain.close()
+            await self._feeds.close()
             await self._reader.close()
-
-    # Leases, and what they bring
 
     async def _hold(self, group: asyncio.TaskGroup) -> None:
         leases = self._parts.leases
-        renew_at = _NEVER
+        renew_at = NEVER
         while True:
             begun = self._moment()
             try:
@@ -186,7 +194,7 @@ class Relay:
                 self._drop(work)
         for lease in sorted(owned, key=lambda each: each.shard):
             if lease.shard not in self._works:
-                quiet = self._now() + self._parts.sender.deadline_ms if lease.is_inherited else 0
+                quiet = self._clock() + self._parts.sender.deadline_ms if lease.is_inherited else 0
                 work = Work(Shard(lease, quiet_until=quiet))
                 self._works[lease.shard] = work
                 self._followed = None
@@ -198,7 +206,9 @@ class Relay:
             del self._works[work.shard.lease.shard]
         self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
         self._held = {spot: each for spot, each in self._held.items() if spot in self._spots}
-        self._reader.release([(each.topic, each.spot[1]) for each in work.shard.partitions.values()])
+        self._feeds.drop(work)
+        own = [each for each in work.shard.partitions.values() if owner_in(each.spot[0]) is None]
+        self._reader.release([(each.topic, each.spot[1]) for each in own])
         if work.task is not None:
             work.task.cancel()
 
@@ -207,17 +217,17 @@ class Relay:
         snapshot = self._parts.catalog.current
         if snapshot is self._followed:
             return
-        everyone = self._by_shard(snapshot)
+        everyone = by_shard(snapshot, self._terms.shards)
         for work in list(self._works.values()):
             partners = everyone.get(work.shard.lease.shard, [])
             new = [partner for partner in partners if not work.shard.knows(partner.slug)]
             if new:
                 topics = {partner.slug: partner.topics.outbound for partner in new}
                 work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
-            voices = {partner.slug: self._voice(partner) for partner in partners}
+            voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
             work.shard.update(voices, [e for partner in partners for e in endpoints_of(snapshot, partner)])
             work.shard.bury(ended_with(snapshot, partners))
-            if self._works.get(work.shard.lease.shard) is work:
+            if self._is_at_work(work):
                 self._reader.assign(self._watch(work, partners, snapshot))
             strangers = work.shard.strangers()
             if strangers:
@@ -225,12 +235,16 @@ class Relay:
             if new:
                 self._parts.step("outbound.1.leased")
             work.wake.set()
-        self._followed = snapshot
+        here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
+        if await self._feeds.follow(here, snapshot, self._is_at_work):
+            self._followed = snapshot
 
     def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
         starts = []
         watched: dict[str, list[tuple[str, int]]] = {}
         for spot, each in work.shard.partitions.items():
+            if owner_in(spot[0]) is not None:
+                continue
             watched.setdefault(each.topic, []).append(spot)
         for partner in partners:
             topic, number_of_partner = partner.topics.outbound, partner.topics.outbound_partition
@@ -263,7 +277,7 @@ class Relay:
                 self._refusal.note(error, now=self._moment().ticks)
                 events = []
                 await asyncio.sleep(self._terms.tick_ms / 1000)
-            self.problem = self._refusal.words(now=self._moment().ticks)
+            self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
             for number, event in enumerate(events, 1):
                 self._take_in(event)
                 if number % _SLICE == 0:
@@ -280,14 +294,16 @@ class Relay:
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
                 spot = (wanted.topic_id, wanted.partition)
                 if spot in self._spots:
-                    self._reader.assign(self._spots[spot].shard.lose(spot, wanted.offset, first, self._now()))
+                    self._reader.assign(
+                        self._spots[spot].shard.lose(spot, wanted.offset, first, self._clock())
+                    )
             case TooHigh(topic, wanted, end):
                 _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
                 spot = (wanted.topic_id, wanted.partition)
                 if spot in self._spots and wanted.offset <= end:
                     self._reader.assign([Start(topic, wanted)])
                 elif spot in self._spots:
-                    self._reader.assign(self._spots[spot].shard.restart(spot, end, self._now()))
+                    self._reader.assign(self._spots[spot].shard.restart(spot, end, self._clock()))
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
@@ -309,7 +325,7 @@ class Relay:
             reason=f"{left.topic} was {fate}: what it held from offset {left.ledger.watermark} on is not "
             "delivered, but for what is under way; whoever sent it has to send it again, under a new id",
         )
-        work.shard.abandon(spot, self._now())
+        work.shard.abandon(spot, self._clock())
 
     def _match(self, work: Work, read: Read) -> None:
         position = read.position
@@ -319,7 +335,7 @@ class Relay:
         if isinstance(reading, Unasked):
             self._hold_back(read, reading)
             return
-        work.shard.receive(read, reading, self._now())
+        work.shard.receive(read, reading, self._clock())
         self._parts.step("outbound.2.matched")
         work.wake.set()
 
@@ -337,17 +353,14 @@ class Relay:
                 del self._held[spot]
                 self._reader.assign([start])
 
-    # The end
-
     async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
         self._is_stopping = True
         for task in loops:
             task.cancel()
         await asyncio.wait(loops)
         await self._courier.rest(self._works.values(), _GRACE_SECONDS)
-        for work in self._works.values():
-            if work.task is not None:
-                work.task.cancel()
+        for task in [work.task for work in self._works.values() if work.task is not None]:
+            task.cancel()
         self._writer.stop()
         await asyncio.wait([writing], timeout=_GRACE_SECONDS)
         if not writing.done():
@@ -367,26 +380,16 @@ class Relay:
             raise BugError("the relay reads only while it runs")
         return self._running
 
-    def _now(self) -> int:
-        return self._parts.chance.clock()
-
-    def _moment(self) -> "_Moment":
-        return _Moment(self._now(), int(asyncio.get_running_loop().time() * 1_000))
+    def _moment(self) -> Moment:
+        return Moment(self._clock(), int(asyncio.get_running_loop().time() * 1_000))
 
     def _may_send(self, now: int) -> bool:
         """Not after our leases must have run out: another relay may be sending by then."""
-        moment = _Moment(now, self._moment().ticks)
+        moment = Moment(now, self._moment().ticks)
         return not moment.is_past(self._held_until) and not self._is_stopping
+
+    def _is_at_work(self, work: Work) -> bool:
+        return self._works.get(work.shard.lease.shard) is work
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
         return [(work.shard, work.wake.set) for work in self._works.values()]
-
-    def _by_shard(self, snapshot: Snapshot) -> Mapping[int, list[Partner]]:
-        found: dict[int, list[Partner]] = {}
-        for partner in snapshot.directory.partners():
-            found.setdefault(shard_of(partner.slug, self._terms.shards), []).append(partner)
-        return found
-
-    def _voice(self, partner: Partner) -> Voice:
-        log = f"{self._terms.log_host}/log/{partner.log}"
-        return Voice(self._terms.origin, log, partner.slug, self._parts.chance.entropy)

@@ -1,5 +1,8 @@
 """What follows from an answer: a decision, never an action.
 
+A 2xx is success, and nothing else is. A receiver may ask for more time, in seconds or by a date, and gets at
+most a day.
+
 Source: Standard Webhooks 1.0.0, "Delivery": 2xx only is success, 410 disables, Retry-After is honoured.
 """
 
@@ -29,6 +32,16 @@ def decide(answer: Answer, attempt: int, delays: Sequence[int], *, now: int, rol
         return Held("gone")
     if attempt >= len(delays):
         return Parked(answer.failure)
-    asked = min(answer.retry_after_seconds or 0, RETRY_AFTER_LIMIT_SECONDS)
-    wait_ms = max(delays[attempt], asked) * 1000
+    wait_ms = max(delays[attempt] * 1000, asked_ms(answer, now=now))
     return RetryAt(now + round(wait_ms * (1 + JITTER * roll)))
+
+
+def asked_ms(answer: Answer, *, now: int) -> int:
+    """How long the receiver asks us to wait from `now` (Unix milliseconds); 0: not at all. Within bounds.
+
+    A date is compared with our own clock: an hour that its clock is ahead is an hour more, within the bounds.
+    """
+    wait = (answer.retry_after_seconds or 0) * 1000
+    if answer.retry_after_at is not None:
+        wait = answer.retry_after_at - now
+    return min(max(wait, 0), RETRY_AFTER_LIMIT_SECONDS * 1000)

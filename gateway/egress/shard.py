@@ -5,47 +5,36 @@ the next tick writes both. So a tick that is lost with the process loses the pro
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
-from typing import Final
 
 from gateway.broker.port import Position, Read, Start
-from gateway.egress.backlog import Backlog, Span, SpanKey
-from gateway.egress.debts import Debts, Owner, Partition, Spot
-from gateway.egress.deliveries import Saved, State, Stored, Tick
-from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.backlog import Backlog, Span
+from gateway.egress.books import STEP, Books
+from gateway.egress.debts import Partition, Spot
+from gateway.egress.deliveries import Stored
+from gateway.egress.delivery import Delivery
 from gateway.egress.lane import NEVER, Lane
 from gateway.egress.ledger import Ledger, unflatten
 from gateway.egress.match import match
-from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Reading, Routed, Unreadable, delivery_of
+from gateway.egress.recall import Recalled
+from gateway.egress.strangers import find_strangers
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
 from gateway.positions import Progress
 from partners.endpoint import Endpoint
 
-_STEP: Final = 100
-"""What waits for an endpoint that is gone is parked so many at a time."""
 
-
-class Shard:
+class Shard(Books):
     """See the module.
 
     `quiet_until`: ordered lanes send nothing before, since a former owner's POSTs may still land.
     """
 
     def __init__(self, lease: Lease, *, quiet_until: int = 0) -> None:
-        self.lease = lease
-        self.lanes: dict[str, Lane] = {}
-        self.partitions: dict[Spot, Partition] = {}
-        self.outbox = Outbox()
+        super().__init__(lease)
         self._quiet_until = quiet_until
         self._progress: dict[Spot, Progress] = {}
-        self._voices: dict[str, Voice] = {}
         self._waiting: dict[str, list[Delivery]] = {}
-        self._debts = Debts()
-        self._moved: set[Spot] = set()
-        self._changed: set[SpanKey] = set()
-        self._backlogs: dict[SpanKey, Backlog] = {}
         self._turns = 0
 
     # What is read, and by whom
@@ -57,25 +46,30 @@ class Shard:
     def adopt(self, stored: Stored) -> None:
         """Take in what waits for partners that are new here; `update` and `watch` come next."""
         self._progress.update(stored.progress)
+        self._breakers.adopt(stored.breakers)
         for span in stored.spans:
             backlog = Backlog(span, self._progress.get((span.topic_id, span.partition)) or Progress(0))
             self._backlogs[backlog.key] = backlog
             if backlog.begins_earlier:  # the tick that passes over these events must say so
-                self._changed.add(backlog.key)
+                self._backlogs.changed.add(backlog.key)
         for delivery in stored.deliveries:
             self._waiting.setdefault(delivery.endpoint, []).append(delivery)
             self.outbox.note_row(delivery.endpoint, delivery.ref)
 
-    def watch(self, topic: str, topic_id: str, partition: int, partner: str) -> Start | None:
-        """Begin with a partition; where to read it from, or None where it is watched already."""
+    def watch(
+        self, topic: str, topic_id: str, partition: int, partner: str, *, begin: int = 0
+    ) -> Start | None:
+        """Begin with a partition; where to read it from, or None where it is watched already.
+
+        `partner`: the owner it is read for; nothing before `begin` is for it.
+        """
         spot = (topic_id, partition)
         if spot in self.partitions:
             return None
-        stored = self._progress.pop(spot, None)
-        progress = stored or Progress(0)
-        ledger = Ledger(progress.next, unflatten(progress.finished))
+        progress = (stored := self._progress.pop(spot, None)) or Progress(0)
+        ledger = Ledger(max(begin, progress.next), unflatten(progress.finished))
         self.partitions[spot] = Partition(topic, spot, partner, ledger, stored)
-        return Start(topic, Position(topic_id, partition, progress.next))
+        return Start(topic, Position(topic_id, partition, ledger.watermark))
 
     def update(self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint]) -> None:
         """Partners and endpoints as they are now; of one that is gone, `dismiss` parks what waits."""
@@ -91,21 +85,15 @@ class Shard:
                 self._open(endpoint)
 
     def strangers(self) -> dict[str, str]:
-        """Endpoints that something waits for and that `update` never named, with their partners."""
-        partners = {each.topic: each.partner for each in self.partitions.values()}
-        found = {key: each[0].partner for key, each in self._waiting.items()}
-        for each in self._backlogs.values():
-            if each.endpoint not in self.lanes and each.place[0] in partners:
-                found[each.endpoint] = partners[each.place[0]]
-        return found
+        """Endpoints that something waits for and that `update` never named, with their owners."""
+        ranges = [*self._backlogs.values(), *self.recall.parts.values()]
+        return find_strangers(self._waiting, ranges, self.partitions.values(), self.lanes)
 
     def bury(self, endpoints: Iterable[Endpoint]) -> None:
         """Strangers that are no more: `dismiss` parks what waits for them."""
         for endpoint in endpoints:
             if endpoint.id not in self.lanes:
                 self._open(endpoint).end()
-
-    # Records come in
 
     def receive(self, read: Read, reading: Reading, now: int) -> None:
         """A record from the live reader."""
@@ -130,13 +118,15 @@ class Shard:
         partition = self.partitions.get((read.position.topic_id, read.position.partition))
         if offset < backlog.cursor or offset >= backlog.end:
             return True
-        self._changed.add(backlog.key)
+        if isinstance(backlog, Recalled):
+            return self._recall(backlog, read, reading, now)
+        self._backlogs.changed.add(backlog.key)
         if backlog.ledger.is_known(offset):
             backlog.pass_to(offset + 1)
             return True
         lane = self.lanes[backlog.endpoint]
         if isinstance(reading, Routed) and lane.is_gone:
-            return self._dismiss_again(backlog, delivery_of(read, reading, lane.endpoint), now)
+            return self._dismiss_again(backlog, read, reading, now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
             if mine is None:
@@ -161,20 +151,23 @@ class Shard:
 
     def lose_again(self, backlog: Backlog, first: int, now: int) -> None:
         """Retention took a part of a backlog range before it was delivered."""
+        if isinstance(backlog, Recalled):
+            backlog.lose(first)
+            return
         topic, topic_id, number = backlog.place
         lane = self.lanes.get(backlog.endpoint)
         if lane is not None and backlog.cursor < first:
             place = Place(topic, Position(topic_id, number, backlog.cursor))
-            voice = self._voices[lane.endpoint.partner]
+            voice = self._voices[lane.endpoint.owner]
             self.outbox.add(voice.hole(place, min(first, backlog.end), now))
         backlog.pass_to(min(first, backlog.end))
-        self._changed.add(backlog.key)
+        self._backlogs.changed.add(backlog.key)
 
     def pass_again(self, backlog: Backlog, reached: int) -> None:
         """A range was read up to here: what was not returned holds no record."""
         if backlog.cursor < min(reached, backlog.end):
             backlog.pass_to(min(reached, backlog.end))
-            self._changed.add(backlog.key)
+            self._backlogs.changed.add(backlog.key)
 
     def restart(self, spot: Spot, offset: int, now: int) -> list[Start]:
         """The topic ends before what we have seen: what it gets from now on is new, and read.
@@ -187,7 +180,7 @@ class Shard:
         for lane in self.lanes.values():
             here = [each for each in lane.held() if (each.position.topic_id, each.position.partition) == spot]
             self._keep(here)
-        for backlog in [each for each in self._backlogs.values() if each.place[1:] == spot]:
+        for backlog in [each for each in self._backlogs.values() if each.key[1:] == spot]:
             first = max(backlog.cursor, offset)
             if first < backlog.end:
                 place = Place(partition.topic, Position(*spot, first))
@@ -197,14 +190,16 @@ class Shard:
                 del self._backlogs[backlog.key]
             else:
                 self._backlogs[backlog.key] = left
-            self._changed.add(backlog.key)
+            self._backlogs.changed.add(backlog.key)
+        for part in self.recall.at(spot):
+            part.lose(part.end)
         partition.ledger = Ledger(offset)
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, offset))]
 
     def abandon(self, spot: Spot, now: int) -> None:
         """The topic is no more: what waits of it in backlogs is lost, and said so."""
-        for backlog in [each for each in self._backlogs.values() if each.place[1:] == spot]:
+        for backlog in [each for each in self._backlogs.values() if each.key[1:] == spot]:
             self.lose_again(backlog, backlog.end, now)
         self.partitions.pop(spot, None)
 
@@ -214,7 +209,7 @@ class Shard:
         """A range whose lane has room, each in its turn; none of the places `besides`."""
         wanted = [
             each
-            for each in self._backlogs.values()
+            for each in (*self._backlogs.values(), *self.recall.parts.values())
             if not each.is_caught_up and each.place not in besides
             if each.endpoint in self.lanes and self.room(each, now)
         ]
@@ -222,11 +217,6 @@ class Shard:
             return None
         self._turns += 1
         return wanted[self._turns % len(wanted)]
-
-    def room(self, backlog: Backlog, now: int) -> int:
-        """How many of a range its lane would take now; where it is gone, none is sent: always some."""
-        lane = self.lanes[backlog.endpoint]
-        return _STEP if lane.is_gone else lane.room(now)
 
     def take(self, now: int) -> tuple[list[Delivery], int]:
         """What is to be sent now, and when to ask again."""
@@ -243,33 +233,6 @@ class Shard:
             wake_at = min(wake_at, found)
         return taken, wake_at
 
-    def settle(self, attempt: Attempt, now: int) -> None:
-        """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
-        delivery, decision = attempt.delivery, attempt.decision
-        lane = self.lanes[delivery.endpoint]
-        lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url)
-        voice = self._voices[delivery.partner]
-        self.outbox.add(voice.attempted(attempt))
-        after = replace(delivery, attempts=attempt.number)
-        match decision:
-            case Delivered():
-                self.outbox.finish(delivery.endpoint, delivery.ref)
-            case RetryAt(at):
-                self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
-            case Parked(reason):
-                self.outbox.add(voice.parked(after, reason, now))
-                self._save(after, "parked", reason)
-            case Held(reason):
-                self._save(replace(after, due_at=now), "held", reason)
-                self.outbox.disable(delivery.partner, delivery.endpoint)
-        self._pay(delivery)
-
-    def forget(self, delivery: Delivery) -> None:
-        """The row of a delivery that was to be sent is gone: somebody cancelled it."""
-        self.lanes[delivery.endpoint].forget(delivery)
-        self.outbox.finish(delivery.endpoint, delivery.ref)
-        self._pay(delivery)
-
     def dismiss(self, now: int) -> None:
         """Park some of what waits for endpoints that are gone; POSTs under way end first.
 
@@ -277,47 +240,16 @@ class Shard:
         """
         wanted = {backlog.endpoint for backlog in self._backlogs.values()}
         for lane in [each for each in self.lanes.values() if each.is_gone]:
-            for delivery in () if self.outbox.is_full else lane.withdraw(_STEP):
-                self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
+            for part in [each for each in self.recall.parts.values() if each.endpoint == lane.endpoint.id]:
+                part.lose(part.end)
+            for delivery in () if self.outbox.is_full else lane.withdraw(STEP):
+                self._park(delivery, "gone", now)
                 self._save(delivery, "parked", "gone")
                 self._pay(delivery)
             if lane.is_empty and lane.endpoint.id not in wanted:
                 del self.lanes[lane.endpoint.id]
 
     # It is written
-
-    def make_tick(self) -> Tick | None:
-        """Everything decided since the last tick; None where nothing was. One tick at a time."""
-        self._save_closed()
-        moved = [self.partitions[spot] for spot in sorted(self._moved) if spot in self.partitions]
-        moves = [move for each in moved if (move := each.move()) is not None]
-        spans: list[Span] = []
-        drained: list[SpanKey] = []
-        for key in sorted(self._changed):
-            stored = self._backlogs[key].stored() if key in self._backlogs else None
-            if stored is None:
-                drained.append(key)
-            else:
-                spans.append(stored)
-        self._moved.clear()
-        self._changed.clear()
-        if self.outbox.is_empty and not moves and not spans and not drained:
-            return None
-        return self.outbox.make_tick(self.lease, spans=spans, drained=drained, moves=moves)
-
-    def committed(self, tick: Tick) -> None:
-        """The tick is durable."""
-        for move in tick.moves:
-            partition = self.partitions.get((move.topic_id, move.partition))
-            if partition is not None:
-                partition.stored = move.after
-        for saved in tick.saved:
-            lane = self.lanes.get(saved.delivery.endpoint)
-            if lane is not None and saved.state != "parked":
-                lane.saved(saved.delivery.ref)
-        for key in tick.drained:
-            if key in self._backlogs and self._backlogs[key].stored() is None:
-                del self._backlogs[key]
 
     def _give(self, delivery: Delivery, partition: Partition, now: int) -> bool:
         """Hand a live delivery to its lane, or to its backlog; whether the offset waits for it."""
@@ -333,11 +265,11 @@ class Shard:
                 return offer == "taken" and self._owe(delivery, partition)
         if backlog is None:
             self._backlogs[key] = Backlog(
-                Span(delivery.endpoint, partition.topic, *partition.spot, offset, offset + 1)
+                Span(delivery.endpoint, partition.topic, *partition.spot, offset, offset + 1, 1, now)
             )
         else:
             backlog.extend(offset)
-        self._changed.add(key)
+        self._backlogs.changed.add(key)
         return False
 
     def _offer_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
@@ -349,50 +281,22 @@ class Shard:
         if offer == "taken":
             backlog.ledger.open(offset, 1)
             self._owe(delivery, backlog)
+        backlog.count_read(offset)
         backlog.pass_to(offset + 1)
         return True
 
-    def _dismiss_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
+    def _dismiss_again(self, backlog: Backlog, read: Read, reading: Routed, now: int) -> bool:
         """An event of a range whose endpoint is gone: parked without a row, if it was owed at all."""
         if self.outbox.is_full:
             return False
-        if match([self.lanes[backlog.endpoint].endpoint], delivery.event_type):
-            self.outbox.add(self._voices[delivery.partner].parked(delivery, "gone", now))
-        backlog.pass_to(delivery.position.offset + 1)
+        for endpoint in match([self.lanes[backlog.endpoint].endpoint], reading.event_type, reading.data):
+            delivery = delivery_of(read, reading, endpoint)
+            self._park(delivery, "gone", now)
+        backlog.pass_to(read.position.offset + 1)
         return True
 
     def _open(self, endpoint: Endpoint) -> Lane:
         lane = self.lanes[endpoint.id] = Lane(endpoint)
+        lane.breaker = self._breakers.of(endpoint.id)
         lane.restore(self._waiting.pop(endpoint.id, ()))
         return lane
-
-    def _owe(self, delivery: Delivery, owner: Owner) -> bool:
-        self._debts.owe(delivery, owner)
-        return True
-
-    def _pay(self, delivery: Delivery) -> None:
-        match self._debts.pay(delivery):
-            case Backlog() as backlog:
-                self._changed.add(backlog.key)
-            case Partition() as partition:
-                self._moved.add(partition.spot)
-
-    def _save(self, delivery: Delivery, state: State, reason: str | None) -> None:
-        self.outbox.save(Saved(delivery, state, reason, is_new=True))
-
-    def _save_closed(self) -> None:
-        """What waits in a lane that has closed gets a row, so that its offset is settled."""
-        for lane in self.lanes.values():
-            if lane.is_closed:
-                self._keep(lane.unsaved())
-
-    def _keep(self, deliveries: Iterable[Delivery]) -> None:
-        """Each gets a row, where it has none, and its offset waits for it no longer."""
-        for delivery in deliveries:
-            if not self.outbox.has_row(delivery.endpoint, delivery.ref):
-                self._save(delivery, "pending", None)
-                self._pay(delivery)
-
-    def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
-        place = Place(partition.topic, read.position)
-        self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))

@@ -64,13 +64,14 @@ class Bounds:
 class StreamPage:
     """Events as CloudEvents JSON, where to go on in each partition, and whether that was the end of all.
 
-    `times`: of each item's record, the broker's, Unix milliseconds.
+    `times`: of each item's record, the broker's, Unix milliseconds. `marks`: its partition and offset.
     """
 
     items: tuple[bytes, ...] = field(repr=False)
     next: Places
     caught_up: bool
     times: tuple[int, ...] = ()
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 async def find_start(
@@ -96,11 +97,18 @@ async def find_start(
 
 
 async def read_page(
-    broker: Broker, tap: Tap, snapshot: Snapshot, start: Places, bounds: Bounds
+    broker: Broker,
+    tap: Tap,
+    snapshot: Snapshot,
+    start: Places,
+    bounds: Bounds,
+    *,
+    most_bytes: int | None = None,
 ) -> StreamPage:
     """Read from `start` until there are enough events, or no more and the wait is over.
 
     The wait is for what is yet to come; what lies on the topic already is fetched without one, too.
+    `most_bytes`: of all events, but that the last may exceed it; None: `PAGE_BYTES`.
 
     Raises:
         AwayError: `registry_unavailable`: what the first event is, only the external registry knows.
@@ -110,7 +118,7 @@ async def read_page(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + bounds.wait_seconds
     fetched_by = max(deadline, loop.time() + _FETCH_SECONDS)
-    page = _Page(tap, snapshot, bounds.limit, start)
+    page = _Page(tap, snapshot, (bounds.limit, most_bytes or PAGE_BYTES), start)
     reader = broker.reader()
     try:
         reader.assign(page.starts())
@@ -125,14 +133,14 @@ async def read_page(
                     reader.assign(page.starts())
                     page.is_stuck = False
                     continue
-                return StreamPage(tuple(page.items), page.next, caught_up=False, times=tuple(page.times))
+                return page.made(caught_up=False)
             ends = await broker.bounds(page.places)
             page.pass_over(reader)
             is_caught_up = page.has_reached(ends)
             is_owed = not page.items and not is_caught_up
             is_over = bounds.stop.is_set() or loop.time() >= (fetched_by if is_owed else deadline)
             if page.is_full or (is_caught_up and (page.items or is_over)) or (not seen and is_over):
-                return StreamPage(tuple(page.items), page.next, is_caught_up, tuple(page.times))
+                return page.made(caught_up=is_caught_up)
     finally:
         await reader.close()
 
@@ -154,15 +162,16 @@ async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
 class _Page:
     """Collects one page. `is_stuck`: an event came of which nothing can be said yet."""
 
-    def __init__(self, tap: Tap, snapshot: Snapshot, limit: int, start: Places) -> None:
+    def __init__(self, tap: Tap, snapshot: Snapshot, most: tuple[int, int], start: Places) -> None:
         self._tap = tap
         self._snapshot = snapshot
-        self._limit = limit
+        self._limit, self._most_bytes = most
         self._topic_id = start.topic_id
         self._bytes = 0
         self._read = 0
         self.items: list[bytes] = []
         self.times: list[int] = []
+        self.marks: list[tuple[int, int]] = []
         self.is_stuck = False
         # What a cursor knows of is read on, though this process may not have heard of it yet.
         numbers = sorted({*tap.partitions, *start.offsets})
@@ -171,7 +180,11 @@ class _Page:
 
     @property
     def is_full(self) -> bool:
-        return len(self.items) >= self._limit or self._bytes >= PAGE_BYTES or self._read >= MOST_READ
+        is_long = len(self.items) >= self._limit or self._bytes >= self._most_bytes
+        return is_long or self._read >= MOST_READ
+
+    def made(self, *, caught_up: bool) -> StreamPage:
+        return StreamPage(tuple(self.items), self.next, caught_up, tuple(self.times), tuple(self.marks))
 
     @property
     def next(self) -> Places:
@@ -206,6 +219,7 @@ class _Page:
             if item is not None:
                 self.items.append(item)
                 self.times.append(one.at)
+                self.marks.append((one.position.partition, one.position.offset))
                 self._bytes += len(item)
 
     def _item(self, read: Read) -> bytes | Unasked | None:
@@ -214,9 +228,14 @@ class _Page:
             return carried
         if not isinstance(carried, Carried) or (self._tap.types and carried.type not in self._tap.types):
             return None
-        return encode_body(
-            carried.attributes,
-            (carried.key.id, carried.key.source, carried.type),
-            data_schema=f"{self._tap.origin}/v1/schemas/{carried.version.schema_id}",
-            data=carried.json,
-        )
+        return body_of(carried, self._tap.origin)
+
+
+def body_of(carried: Carried, origin: str) -> bytes:
+    """An event as it is streamed: CloudEvents JSON on one line."""
+    return encode_body(
+        carried.attributes,
+        (carried.key.id, carried.key.source, carried.type),
+        data_schema=f"{origin}/v1/schemas/{carried.version.schema_id}",
+        data=carried.json,
+    )

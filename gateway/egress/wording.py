@@ -8,9 +8,14 @@ from audit.evidence import Kind, make_evidence
 from audit.ref import format_ref
 from audit.store import Pending
 from gateway.broker.port import Position
+from gateway.egress.acknowledgement import spoken
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, Parked, RetryAt
-from gateway.egress.reading import Reading, Refused, Routed, Unreadable
+from gateway.egress.reading import Refused, Routed, Unreadable
+from gateway.egress.shared import Onward
 from gateway.event import short_pointer
+from gateway.origin_evidence import Origin
+from gateway.positions import plain
+from partners.endpoint import Skip
 
 _ID_BYTES: Final = 16
 _SALT_BYTES: Final = 32
@@ -58,6 +63,17 @@ class Voice:
         }
         return self._say(Kind.ATTEMPTED, members, attempt.at)
 
+    def acknowledged(self, attempt: Attempt, answer: Origin, at: int) -> Pending:
+        """The receiver has signed its answer: it has the event."""
+        delivery = attempt.delivery
+        members = {
+            "ref": format_ref(delivery.ref),
+            "endpoint": delivery.endpoint,
+            "key": answer.key_id,
+            "token": spoken(answer),
+        }
+        return self._say(Kind.ACKNOWLEDGED, members, at)
+
     def parked(self, delivery: Delivery, reason: str, at: int) -> Pending:
         """Nothing more is tried: the schedule is used up, or the endpoint is gone."""
         members = _event(delivery) | {
@@ -67,7 +83,16 @@ class Voice:
         }
         return self._say(Kind.PARKED, members, at)
 
-    def unsent(self, reading: Reading, place: Place, at: int) -> Pending:
+    def cancelled(self, delivery: Delivery, skip: Skip, at: int) -> Pending:
+        """Given up by somebody, and not sent any more."""
+        members = _event(delivery) | {
+            "endpoint": delivery.endpoint,
+            "attempts": delivery.attempts,
+            "by": {"role": skip.role, "credential": skip.credential},
+        }
+        return self._say(Kind.CANCELLED, members, at)
+
+    def unsent(self, reading: Unreadable | Refused | Routed, place: Place, at: int) -> Pending:
         """A record that goes to no endpoint, for whichever reason."""
         match reading:
             case Unreadable():
@@ -108,6 +133,19 @@ class Voice:
         }
         return self._say(Kind.REFUSED, members, at)
 
+    def forwarded(self, onward: Onward, at: int) -> Pending:
+        """An accepted event went on to another partner, or was not fit to."""
+        members = {
+            "ref": onward.ref,
+            "source": onward.source,
+            "id": onward.id,
+            "type": onward.event_type,
+            "to": onward.to,
+            "as": onward.becomes,
+            "code": onward.code,
+        }
+        return self._say(Kind.FORWARDED, members, at)
+
     def unreadable(self, unreadable: Unreadable, place: Place, at: int) -> Pending:
         """The record is no event."""
         members = {
@@ -121,7 +159,7 @@ class Voice:
         """Records from the place up to, not with, `end` went by retention before they were read."""
         members = {
             "topic": place.topic,
-            "topic_id": place.position.topic_id,
+            "topic_id": plain(place.position.topic_id),
             "partition": place.position.partition,
             "from": place.position.offset,
             "to": end,
@@ -152,7 +190,7 @@ def _event(delivery: Delivery) -> dict[str, Any]:
 def _place(place: Place, sha256: bytes) -> dict[str, Any]:
     return {
         "topic": place.topic,
-        "topic_id": place.position.topic_id,
+        "topic_id": plain(place.position.topic_id),
         "partition": place.position.partition,
         "offset": place.position.offset,
         "sha256": sha256.hex(),

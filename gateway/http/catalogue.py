@@ -100,7 +100,7 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
     "cursor_expired": _row(
         410,
         "Cursor points at what is gone",
-        "Start again with `from=earliest`; retention has ended for what lies between.",
+        "Go on with the cursor in `earliest`; what lies between is gone from the topic.",
     ),
     "precondition_failed": _row(
         412, "Somebody else changed it first", "Read it again, then repeat the change with the new `ETag`."
@@ -179,6 +179,8 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
 
 AS: Final[Mapping[str, str]] = {
     "slug_invalid": "contract_invalid",
+    "endpoint_changed": "precondition_failed",
+    "endpoint_terms_invalid": "endpoint_invalid",
     "credential_terms_invalid": "parameter_invalid",
     "broker_refused": "broker_unavailable",
     "log_entry_unknown": "not_found",

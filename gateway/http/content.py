@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -70,9 +71,17 @@ async def note_look(call: Call, look: Look) -> None:
     Raises:
         StoreError, OverloadedError: the entry cannot be made: give nothing out.
     """
-    if call.named:
-        author = Author(call.known.role, call.known.credential.id)
-        await call.doors.looks.note(call.partner, look, by=author)
+    noted = look_at(call, look)
+    if noted is not None:
+        await noted()
+
+
+def look_at(call: Call, look: Look) -> Callable[[], Awaitable[None]] | None:
+    """As `note_look`, to be done again and again, and without the call; None: nothing is to be done."""
+    if not call.named:
+        return None
+    author = Author(call.known.role, call.known.credential.id)
+    return partial(call.doors.looks.note, call.partner, look, by=author)
 
 
 async def _find(call: Call, ref: bytes) -> tuple[Claim | None, tuple[Entry, ...]]:

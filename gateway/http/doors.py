@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.administration.consumers import Consumers
 from gateway.administration.desk import Administration
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
@@ -14,9 +15,11 @@ from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.database import Database
+from gateway.egress.tails import Tails
 from gateway.http.brake import Brake
 from gateway.http.crowd import Crowd
 from gateway.http.paces import Paces
+from gateway.http.probing import Probing
 from gateway.http.turns import Turns
 from gateway.imports.intake import Intake
 from gateway.ingress.accept import Submission
@@ -45,7 +48,9 @@ class Accepts(Protocol):
 class Values:
     """Settings and secrets of the routes. Sizes in bytes, times in seconds.
 
-    `external_registry`: its URL; empty where the registry is our own.
+    `external_registry`: its URL; empty where the registry is our own. `beat_seconds`: how long a stream is
+    silent at most, since proxies close what is silent for longer than some 30 to 60 s; `stall_seconds`: how
+    long one waits for a client that takes nothing.
     """
 
     origin: str
@@ -57,6 +62,8 @@ class Values:
     body_seconds: float = 30.0
     strict_logical_types: bool = True
     external_registry: str = ""
+    beat_seconds: float = 15.0
+    stall_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +73,12 @@ class Doors:
     `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials,
     when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
     is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
-    so that nobody waits longer. `stream_turns`: how many streams may be read at once, and by one caller.
+    so that nobody waits longer. `tails`: follows the live ends of topics. `stream_turns`: how many streams
+    may be read at once, and by one caller.
     `crowd`: those whose events are under way. `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
-    `paces`: how fast a credential may read and manage.
+    `paces`: how fast a credential may read and manage; `probing`: tries endpoints. `consumers`: named places
+    in streams.
     """
 
     catalog: Catalog
@@ -92,6 +101,9 @@ class Doors:
     looks: Looks
     repeats: Repeats
     paces: Paces
+    tails: Tails
+    consumers: Consumers
+    probing: Probing
     proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None

@@ -12,7 +12,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httptools
 from uvicorn.config import Config
@@ -23,6 +23,7 @@ from gateway.http.catalogue import CATALOGUE
 from gateway.http.flow import Flow
 from gateway.http.joined import JoinedWrites
 from gateway.http.tls import client_of
+from gateway.http.turning_away import ANSWERED
 
 REQUEST_LINE_BYTES: Final = 8_192
 HEADERS: Final = 100
@@ -37,7 +38,8 @@ UNREAD: Final = "gateway.unread"
 
 UNREAD_BYTES: Final = 256 * 1024
 """More than this is not read for the sake of a kept connection once the answer is known."""
-
+LINE: Final = "gateway.line"
+"""In a request's scope: its connection, for who answers for hours: see `hang_up` and `on_lost`."""
 RESTING_SECONDS: Final = 2.0
 """Idle for so long, a connection gives up what the next request can make anew."""
 _CHUNK_FRAME_BYTES: Final = 24
@@ -53,33 +55,12 @@ _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits: idle connections share it."""
 
 
-class TurnAway(Protocol):
-    """Who may answer a request in place of the application: 503, and nothing is made for it."""
-
-    def __call__(self, method: bytes, target: bytes, *, is_tls: bool) -> bytes | None:
-        """Header fields and body of the answer; None: let it in."""
-        ...
+_OF_ANSWERS: Final = frozenset({"type", "method", "scheme", "http_version"})
+"""What of a request is asked for while its answer goes on."""
 
 
-class StrictConfig(Config):
-    """What uvicorn is told, and who turns requests away."""
-
-    turn_away: TurnAway | None = None
-
-
-class _Answered:
-    """In the place of a request that was turned away: what comes of its body is dropped. One for all."""
-
-    __slots__ = ("disconnected", "message_event")
-
-    response_complete = response_started = True
-
-    def __init__(self) -> None:
-        self.message_event = asyncio.Event()
-        self.disconnected = False
-
-
-_ANSWERED: Final[Any] = _Answered()
+_UNHEARD: Final = asyncio.Event()
+"""In place of the event of each request that wakes who reads its body, where nobody does any more."""
 
 
 class _FramingError(Exception):
@@ -113,6 +94,7 @@ class StrictProtocol(HttpToolsProtocol):
         "_is_resting",
         "_joined",
         "_timer",
+        "on_lost",
     )
 
     header_seconds = HEADER_SECONDS
@@ -139,6 +121,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._client: dict[object, object] | None = None
         self._idle_since: float | None = None
         self._is_resting = False
+        self.on_lost: Callable[[], None] | None = None
         self.pipeline = _NOTHING
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -150,9 +133,12 @@ class StrictProtocol(HttpToolsProtocol):
         self._arm(self.header_seconds, "The header did not arrive in time.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timer, and tell whoever asked to be told."""
         self._disarm()
         super().connection_lost(exc)
+        told, self.on_lost = self.on_lost, None
+        if told is not None:
+            told()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
@@ -180,6 +166,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope[PATIENCE] = self.be_patient  # type: ignore[typeddict-unknown-key]  # ours, beside those of ASGI
         self.scope[UNREAD] = self.is_unread  # type: ignore[typeddict-unknown-key]  # as above
+        self.scope[LINE] = self  # type: ignore[typeddict-unknown-key]  # as above
         if self._client is not None:
             self.scope["extensions"] = {"tls": self._client}
         self._begun += 1
@@ -219,7 +206,9 @@ class StrictProtocol(HttpToolsProtocol):
         if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
             raise self._refusal("The only transfer coding taken is chunked, once.")
         is_upgrade = self.parser.should_upgrade()
-        if is_upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+        if is_upgrade and (
+            codings or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
+        ):
             # The parser would drop the body without a word, and the app would see an empty one.
             raise self._refusal("No upgrade is offered here; send a body without it (curl: --http1.1).")
         earlier: Any = self.cycle  # None before the first request, whatever its annotation says
@@ -250,7 +239,7 @@ class StrictProtocol(HttpToolsProtocol):
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in defaults)
         self._joined.write(b"HTTP/1.1 503 Service Unavailable\r\n" + lines + told)
         self.server_state.total_requests += 1
-        self.cycle = _ANSWERED
+        self.cycle = ANSWERED
         return True
 
     def _announced(self) -> int:
@@ -273,12 +262,13 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
-        if self.cycle is _ANSWERED:
+        if self.cycle is ANSWERED:
             self._rest_begins()
 
     def on_response_complete(self) -> None:
         """The answer is whole: a peer that ends its side now still gets it."""
         self._joined.flush()
+        self.on_lost = None
         super().on_response_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_complete and self._begun == self._ended:
@@ -306,6 +296,27 @@ class StrictProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
         elif idle >= RESTING_SECONDS:
             self.parser, self._is_resting = None, True  # type: ignore[assignment]  # made anew with the next
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody is at the other end any more, or will not be soon."""
+        return self.transport.is_closing()
+
+    def settle(self) -> None:
+        """Let go of what the request was made of, once nobody asks for it: its answer goes on for hours."""
+        if self._begun != self._ended or self.pipeline:
+            return
+        self.headers.clear()
+        self.url = b""
+        self.cycle.message_event = _UNHEARD
+        kept = {name: text for name, text in self.scope.items() if name in _OF_ANSWERS}
+        self.scope.clear()  # type: ignore[attr-defined]  # a dictionary, whatever it is declared to be
+        self.scope.update(kept)  # type: ignore[typeddict-item]  # as above
+        self.parser, self._is_resting = None, True  # type: ignore[assignment]  # as in `rest`
+
+    def hang_up(self) -> None:
+        """End the connection at once: what was written and is not taken by the peer is dropped."""
+        self._joined.abort()
 
     def be_patient(self, seconds: float) -> None:
         """Give the body that is arriving so many seconds from now on."""

@@ -8,14 +8,22 @@ from typing import Final
 
 from gateway.http import (
     account,
+    acknowledgements,
+    consumers,
     content,
     credentials,
+    deliveries,
+    endpoint_probes,
+    endpoint_secrets,
+    endpoints,
     events,
     history,
+    house_endpoints,
     imports,
     log,
     operator,
     pages,
+    replays,
     service,
     standing,
     stream,
@@ -66,6 +74,29 @@ def _both(
     )
 
 
+def _stream(method: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate, Gate]:
+    """A named reader: of a partner's own stream, and of our side's, which says which way."""
+    path = "stream/consumers/{consumer}"
+    return (
+        _gate(f"{method} /v1/{path}", "own", frozenset({P}), answer, "receive", offered),
+        _gate(
+            f"{method} /v1/partners/{{p}}/{path}", "named", HOUSE, answer, "receive", offered | consumers.WAY
+        ),
+    )
+
+
+def _endpoints(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED) -> tuple[Gate, Gate]:
+    """What is done with endpoints, by their partner or by an operator."""
+    return _both(line, "P", answer, "manage", offered, OPERATOR)
+
+
+def _ours(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED) -> Gate:
+    """What is done with the house's endpoints, which receive what a partner sends."""
+    method, path = line.split(" ")
+    there = f"{method} /v1/partners/{{p}}/house-endpoints{path}"
+    return _gate(there, "named", HOUSE, answer, "receive", offered)
+
+
 def _all() -> Sequence[Gate]:
     return GATES
 
@@ -85,6 +116,47 @@ GATES: Final[Sequence[Gate]] = (
     *_both("DELETE /v1/imports/{id}", "P", imports.cancel_import, "send", imports.CANCEL_OFFERED),
     _gate("GET /v1/stream", "own", frozenset({P}), stream.read_stream, "receive", stream.OFFERED),
     _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
+    *_stream("GET", consumers.show_consumer, consumers.SHOW_OFFERED),
+    *_stream("PUT", consumers.commit_consumer, consumers.COMMIT_OFFERED),
+    *_stream("DELETE", consumers.forget_consumer, consumers.FORGET_OFFERED),
+    *_both("GET /v1/deliveries", "PA", deliveries.list_deliveries, "audit", deliveries.LIST_OFFERED),
+    _gate(
+        "GET /v1/partners/-/deliveries",
+        "house",
+        OPERATOR,
+        deliveries.list_all_deliveries,
+        "audit",
+        deliveries.LIST_OFFERED,
+    ),
+    *_both("GET /v1/deliveries/{id}", "PA", deliveries.show_delivery, "audit"),
+    _gate(
+        "POST /v1/deliveries/{id}/ack",
+        "own",
+        frozenset({P}),
+        acknowledgements.acknowledge_delivery,
+        "receive",
+        acknowledgements.OFFERED,
+    ),
+    *_both(
+        "POST /v1/deliveries/{id}/retry",
+        "P",
+        deliveries.retry_delivery,
+        "manage",
+        deliveries.CHANGE_OFFERED,
+        OPERATOR,
+    ),
+    *_both(
+        "POST /v1/deliveries/{id}/cancel",
+        "P",
+        deliveries.cancel_delivery,
+        "manage",
+        deliveries.CHANGE_OFFERED,
+        OPERATOR,
+    ),
+    *_both("GET /v1/replays", "P", replays.list_replays, "audit", pages.OFFERED, OPERATOR),
+    *_both("POST /v1/replays", "P", replays.create_replay, "manage", replays.CREATE_OFFERED, OPERATOR),
+    *_both("GET /v1/replays/{id}", "P", replays.show_replay, "audit", NONE, OPERATOR),
+    *_both("DELETE /v1/replays/{id}", "P", replays.cancel_replay, "manage", replays.CANCEL_OFFERED, OPERATOR),
     *_both("GET /v1/history", "PA", history.list_history, "audit", history.LIST_OFFERED),
     *_both("GET /v1/history/{ref}", "PA", history.show_event, "audit", history.ONE_OFFERED),
     *_both("GET /v1/history/{ref}/content", "PA", content.show_content, "audit"),
@@ -104,6 +176,29 @@ GATES: Final[Sequence[Gate]] = (
     *_both("GET /v1/log/consistency", "PA", log.show_consistency, "audit", log.GROWTH_OFFERED, OPERATOR),
     _gate("GET /log/{name}/{epoch}/checkpoint", "log", LOG, log.show_checkpoint, "audit"),
     _gate("GET /log/{name}/{epoch}/tile/{rest:path}", "log", LOG, log.show_tile, "audit"),
+    *_endpoints("GET /v1/endpoints", endpoints.list_endpoints, pages.OFFERED),
+    *_endpoints("POST /v1/endpoints", endpoints.create_endpoint),
+    *_endpoints("GET /v1/endpoints/{id}", endpoints.show_endpoint, NONE),
+    *_endpoints("PATCH /v1/endpoints/{id}", endpoints.change_endpoint),
+    *_endpoints("DELETE /v1/endpoints/{id}", endpoints.remove_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/pause", endpoints.pause_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/resume", endpoints.resume_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/verify", endpoint_probes.verify_endpoint),
+    *_endpoints("POST /v1/endpoints/{id}/test", endpoint_probes.try_endpoint),
+    *_endpoints("GET /v1/endpoints/{id}/secrets", endpoint_secrets.list_secrets, pages.OFFERED),
+    *_endpoints("POST /v1/endpoints/{id}/secrets", endpoint_secrets.create_secret),
+    *_endpoints("DELETE /v1/endpoints/{id}/secrets/{sid}", endpoint_secrets.remove_secret),
+    _ours("GET ", house_endpoints.list_endpoints, pages.OFFERED),
+    _ours("POST ", house_endpoints.create_endpoint),
+    _ours("GET /{id}", house_endpoints.show_endpoint, NONE),
+    _ours("PATCH /{id}", house_endpoints.change_endpoint),
+    _ours("DELETE /{id}", house_endpoints.remove_endpoint),
+    _ours("POST /{id}/pause", house_endpoints.pause_endpoint),
+    _ours("POST /{id}/resume", house_endpoints.resume_endpoint),
+    _ours("POST /{id}/test", house_endpoints.try_endpoint),
+    _ours("GET /{id}/secrets", house_endpoints.list_secrets, pages.OFFERED),
+    _ours("POST /{id}/secrets", house_endpoints.create_secret),
+    _ours("DELETE /{id}/secrets/{sid}", house_endpoints.remove_secret),
     *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
     *_both(
         "POST /v1/credentials",

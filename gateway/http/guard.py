@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from gateway.auth.caller import Caller
-from gateway.auth.identify import Candidate
+from gateway.auth.identify import Candidate, Standing
 from gateway.auth.request import Shown
 from gateway.catalog import Snapshot
 from gateway.errors import BugError, CallerError, StoreError
@@ -23,6 +23,7 @@ from gateway.http.reading import JSON_BYTES, read_sent
 from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
 from partners.directory import Directory
+from partners.endpoint import house_of
 from partners.partner import Partner
 
 Side = Literal["open", "own", "named", "new", "house", "log", "registry", "private"]
@@ -38,8 +39,11 @@ the private listener.
 class Call:
     """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths.
 
+    `of_house`: it is about the house's endpoints with the partner, not about the partner's.
+
     `pace`: header fields that tell how fast the caller may go on. `verify_still`: refuses a caller that may
-    no longer call, for who has waited meanwhile.
+    no longer call, for who has waited meanwhile; `verify_now`: the same for who waits for hours, by today's
+    clock and database, without keeping what was known at the beginning.
     """
 
     doors: Doors
@@ -52,6 +56,8 @@ class Call:
     named: bool = False
     pace: Mapping[str, str] = field(default_factory=dict)
     verify_still: Callable[[], None] = field(default=lambda: None, repr=False)
+    verify_now: Callable[[], None] = field(default=lambda: None, repr=False)
+    of_house: bool = False
 
     @property
     def known(self) -> Caller:
@@ -71,6 +77,11 @@ class Call:
     def base(self) -> str:
         """The path that this partner's resources begin with, for this caller."""
         return f"/v1/partners/{self.partner.slug}" if self.named else "/v1"
+
+    @property
+    def endpoints_owner(self) -> str:
+        """Whose endpoints it is about."""
+        return house_of(self.partner.slug) if self.of_house else self.partner.slug
 
     def part(self, name: str) -> str:
         """A part of the path."""
@@ -128,10 +139,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     if not snapshot.is_read:
         # A good key must not hear that it is unknown.
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
-    if doors.catalog.is_stale():
-        # Who was revoked meanwhile must not come in.
-        text = "the database has not been heard from for too long to know whose credentials are in force"
-        raise StoreError("store_unavailable", text)
+    _verify_heard(doors)
     # 1.
     shown = doors.proxies.seen(_shown(request, is_event=gate.is_event))
     candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
@@ -165,7 +173,9 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 9.
     if not candidate.owed and request.method in _WITH_BODIES:
         request = _watched(request, still)
-    return Call(doors, request, request_id, snapshot, query, caller, owner, gate.side == "named", pace, still)
+    now = partial(_verify_now, Standing.of(candidate), doors, gate)
+    is_named = gate.side == "named"
+    return Call(doors, request, request_id, snapshot, query, caller, owner, is_named, pace, still, now)
 
 
 def verify_standing(partner: Partner) -> None:
@@ -242,13 +252,29 @@ def _watched(request: Request, still: Callable[[], None]) -> Request:
     return Request(request.scope, receive)
 
 
+def _verify_heard(doors: Doors) -> None:
+    if doors.catalog.is_stale():
+        # Who was revoked meanwhile must not come in.
+        text = "the database has not been heard from for too long to know whose credentials are in force"
+        raise StoreError("store_unavailable", text)
+
+
 def _verify_still(candidate: Candidate, doors: Doors, gate: Gate, known: Directory) -> None:
+    if doors.catalog.current.directory is not known:
+        _verify_by(Standing.of(candidate), doors, gate)
+
+
+def _verify_now(standing: Standing, doors: Doors, gate: Gate) -> None:
+    _verify_heard(doors)
+    if standing.ends_at is not None and doors.clock() >= standing.ends_at:
+        raise CallerError("credential_expired", "The token has expired: ask its issuer for a new one.")
+    _verify_by(standing, doors, gate)
+
+
+def _verify_by(standing: Standing, doors: Doors, gate: Gate) -> None:
     later = doors.catalog.current.directory
-    if later is known:
-        return
-    candidate.standing(later, doors.clock())
-    partner = candidate.caller.partner
-    now = None if partner is None else later.partner(partner.slug)
+    standing.verify(later, doors.clock())
+    now = None if standing.partner is None else later.partner(standing.partner)
     if now is not None and _ends_with_exchange(gate):
         verify_standing(now)
 

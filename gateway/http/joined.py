@@ -31,6 +31,11 @@ class JoinedWrites(asyncio.Transport):
         self.flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close without sending what was written."""
+        self._held = []
+        self._transport.abort()
+
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""
         return self._transport.is_closing()

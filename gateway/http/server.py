@@ -13,7 +13,8 @@ import uvicorn.server
 from starlette.types import ASGIApp
 
 from gateway.errors import SetupError
-from gateway.http.framing import StrictConfig, StrictProtocol, TurnAway
+from gateway.http.framing import StrictProtocol
+from gateway.http.turning_away import StrictConfig, TurnAway
 from gateway.units import Address
 
 KEEP_ALIVE_SECONDS: Final = 75

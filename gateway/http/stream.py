@@ -1,35 +1,55 @@
-"""Pull events: a page of CloudEvents with the times of their records and a cursor; waits if asked to."""
+"""Pull events: a page of CloudEvents with the times of their records and a cursor, or server-sent events."""
 
+import asyncio
 import json
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Final
 
 from starlette.responses import Response
 
-from gateway import operational
 from gateway.administration.looks import Look
-from gateway.egress.stream import Bounds, Places, StreamPage, Tap, find_start, read_page
+from gateway.egress.feed import Batch, Feed
+from gateway.egress.stream import Tap
+from gateway.egress.tail import Bell
 from gateway.errors import CallerError
-from gateway.event import Direction
-from gateway.http.content import note_look
-from gateway.http.cursor import open_cursor, seal_cursor
+from gateway.http import event_stream
+from gateway.http.content import look_at
+from gateway.http.event_stream import EventStream, Terms
 from gateway.http.guard import Call
-from gateway.http.parameters import choice, limit, parse_instant, wait_seconds
-from gateway.http.shapes import DIRECTION, ref, text
-from gateway.http.told import CURSOR, LIMIT, SPAN, TIME, WAIT, Parameter, shows, tells
+from gateway.http.negotiation import preferred
+from gateway.http.parameters import limit, wait_seconds
+from gateway.http.shapes import DIRECTION, TEXT, ref, text
+from gateway.http.stream_places import Beginning, Bound, beginning_of, bound_of, expired, seal_places, tap_of
+from gateway.http.told import CURSOR, JSON, LIMIT, SPAN, TIME, WAIT, Parameter, Reply, tells
 from gateway.instants import format_instant
 
-OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait"})
+OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait", "consumer"})
 NAMED_OFFERED: Final = OFFERED | {"direction"}
 _ROUTE: Final = "GET /v1/partners/{p}/stream"
+
+TYPES: Final = Parameter("types", "Only these event types, with commas between them.", text(most=4_096))
+WHICH_WAY: Final = Parameter(
+    "direction", "Which way; without it `inbound`: what the partner sends.", DIRECTION
+)
 
 
 @tells(
     "readStream",
     "Receive",
     "Read the stream of events",
-    shows(ref("StreamPage"), "Events in the order of their records, and the cursor to go on with."),
+    Reply(
+        200,
+        "Events in the order of their records, and the cursor to go on with; or, where `Accept` asks for it, "
+        "server-sent events without an end: `id` is the cursor behind each, `data` the CloudEvent, "
+        "`recorded_at` the time of its record, and a comment comes at least every 15 s.",
+        {JSON: ref("StreamPage"), event_stream.MEDIA_TYPE: TEXT},
+        {"Cache-Control": "`no-store`."},
+    ),
     about="A partner reads what is sent to it; our side reads either direction, and the partner's log tells "
-    "so (`content.read`, once an hour).",
+    "so (`content.read`, once an hour). With `Accept: text/event-stream` the answer goes on with what comes, "
+    "and ends when either side ends it; whoever asks again with `Last-Event-ID` misses nothing.",
     parameters=(
         CURSOR,
         Parameter(
@@ -38,90 +58,128 @@ _ROUTE: Final = "GET /v1/partners/{p}/stream"
             text(f"(earliest|now|{SPAN}|{TIME})"),
             example="earliest",
         ),
-        Parameter("types", "Only these event types, with commas between them.", text(most=4_096)),
+        TYPES,
         LIMIT,
         WAIT,
-        Parameter("direction", "Which way.", DIRECTION),
+        Parameter(
+            "consumer",
+            "Begin at the place of this consumer; `from` tells where, as long as it has none.",
+            text("[a-z0-9][a-z0-9._-]{0,63}"),
+            example="main",
+        ),
+        WHICH_WAY,
         Parameter("Last-Event-ID", "A cursor, as a header.", text(most=8_192), place="header"),
     ),
-    errors=("cursor_invalid", "cursor_expired", "broker_unavailable", "overloaded"),
+    errors=(
+        "cursor_invalid",
+        "cursor_expired",
+        "not_acceptable",
+        "broker_unavailable",
+        "registry_unavailable",
+        "overloaded",
+    ),
 )
 async def read_stream(call: Call) -> Response:
     """A partner reads what we send it; our side reads either direction."""
-    tap = _tap(call)
-    # The number is that of what a cursor holds; see `_state`.
-    bound = ("stream/2", tap.partner, tap.direction, call.query.get("types", ""))
-    contract = None if call.named else call.snapshot.directory.contract(call.partner.slug)
-    agreed = None if contract is None else contract.limits.streams
-    with call.doors.stream_turns.turn(_owner(call), agreed):
-        start = await _start(call, tap, bound)
-        bounds = Bounds(limit(call.query), wait_seconds(call.query), call.doors.stop)
-        page = await read_page(call.doors.broker, tap, call.snapshot, start, bounds)
+    form = preferred(call.request.headers.getlist("accept"), (JSON, event_stream.MEDIA_TYPE))
+    tap = tap_of(call)
+    bound = bound_of(call, tap)
+    try:
+        return await (_page if form == JSON else _events)(call, tap, bound)
+    except CallerError as error:
+        raise await expired(call, tap, bound, error) from error
+
+
+async def _page(call: Call, tap: Tap, bound: Bound) -> Response:
+    """What there is; with `wait`, as soon as there is something, or the time is up."""
+    most, wait = limit(call.query), wait_seconds(call.query)
+    with call.doors.stream_turns.turn(*_turn(call)):
+        feed = _feed(call, tap, await beginning_of(call, tap, bound))
+        with closing(feed):
+            batch = await (_patiently(call, feed, most, wait) if wait else feed.page(most))
+        places = feed.places
     # Who was revoked or suspended while it waited gets nothing.
     call.verify_still()
-    if page.items:
-        await note_look(call, Look(f"{_ROUTE}?direction={tap.direction}"))
-    cursor = seal_cursor(call.doors.values.cursor_key, bound, _state(page.next))
-    return Response(_body(page, cursor), 200, {"Cache-Control": "no-store"}, "application/json")
+    looks = _looks(call, tap)
+    if batch.items and looks is not None:
+        await looks()
+    cursor = seal_places(call.doors.values.cursor_key, bound, places)
+    return Response(_body(batch, cursor), 200, {"Cache-Control": "no-store"}, JSON)
 
 
-def _owner(call: Call) -> tuple[str, str]:
-    """Whose turn it is: a partner's, whichever of its keys it uses; on our side each credential's own."""
-    partner = call.known.partner
-    return ("credential", call.known.credential.id) if partner is None else ("partner", partner.slug)
+async def _patiently(call: Call, feed: Feed, most: int, seconds: int) -> Batch:
+    bell, loop = Bell(), asyncio.get_running_loop()
+    until = loop.time() + seconds
+    timer = loop.call_at(until, bell.ring)
+    try:
+        return await feed.next(most, bell, lambda: call.doors.stop.is_set() or loop.time() >= until)
+    finally:
+        timer.cancel()
 
 
-def _tap(call: Call) -> Tap:
-    wanted: Direction = "outbound"
-    if choice(call.query, "direction", ("inbound", "outbound"), "outbound") == "inbound":
-        wanted = "inbound"
-    topics = call.partner.topics
-    inbound = wanted == "inbound"
-    outbound = call.snapshot.partitions_of(topics.outbound, topics.outbound_partition)
-    types = frozenset(call.query["types"].split(",")) if "types" in call.query else frozenset[str]()
-    known = {*call.snapshot.types(call.partner.slug, wanted), *(() if inbound else operational.types())}
-    if types - known:
-        listed = ", ".join(sorted(known)) or "none"
-        raise CallerError("parameter_invalid", f"The query parameter types takes a list of: {listed}.")
-    return Tap(
-        partner=call.partner.slug,
-        direction=wanted,
-        topic=topics.inbound if inbound else topics.outbound,
-        partitions=(topics.inbound_partition,) if inbound else tuple(outbound),
-        types=types,
-        origin=call.doors.values.origin,
+async def _events(call: Call, tap: Tap, bound: Bound) -> Response:
+    for name in ("limit", "wait"):
+        if name in call.query:
+            text = f"The query parameter {name} is for pages; {event_stream.MEDIA_TYPE} has no end."
+            raise CallerError("parameter_invalid", text)
+    if call.request.method == "HEAD":
+        return Response(None, 200, event_stream.HEADERS)
+    turns, (owner, agreed) = call.doors.stream_turns, _turn(call)
+    turns.take(owner, agreed)
+    release = partial(turns.give_back, owner)
+    with ExitStack() as held:
+        held.callback(release)
+        made = await _event_stream(call, tap, bound, release)
+        held.pop_all()
+    return made
+
+
+async def _event_stream(call: Call, tap: Tap, bound: Bound, release: Callable[[], None]) -> EventStream:
+    """The answer, which gives the turn back once it has ended."""
+    bell, doors = Bell(), call.doors
+    beginning = await beginning_of(call, tap, bound)
+    feed = _feed(call, tap, beginning, page_bytes=event_stream.PAGE_BYTES)
+    first = Batch((), caught_up=False)
+    if not beginning.is_at_end:
+        # Here, where what is wrong with its cursor can still be said.
+        first = await feed.begin(event_stream.EVENTS, bell)
+    terms = Terms(
+        doors.tails,
+        doors.values.cursor_key,
+        bound,
+        call.verify_now,
+        _looks(call, tap),
+        doors.values.beat_seconds,
+        doors.values.stall_seconds,
     )
+    return EventStream(feed, (beginning.places, first), terms, bell=bell, release=release)
 
 
-async def _start(call: Call, tap: Tap, bound: tuple[str, ...]) -> Places:
-    token = call.query.get("cursor") or call.request.headers.get("last-event-id")
-    if token is not None:
-        if "from" in call.query:
-            raise CallerError("parameter_invalid", "Give a cursor or from, not both.")
-        topic_id, *rest = open_cursor(call.doors.values.cursor_key, bound, token)
-        numbers = [int(one) for one in rest]
-        return Places(str(topic_id), dict(zip(numbers[::2], numbers[1::2], strict=True)))
-    text = call.query.get("from", "earliest")
-    since: Literal["earliest", "now"] | int
-    match text:
-        case "earliest":
-            since = "earliest"
-        case "now":
-            since = "now"
-        case _:
-            since = parse_instant(text, "from", call.doors.clock())
-    return await find_start(call.doors.broker, tap, call.snapshot, since)
+def _feed(call: Call, tap: Tap, beginning: Beginning, *, page_bytes: int | None = None) -> Feed:
+    is_at_end = beginning.is_at_end
+    return Feed(call.doors.tails, tap, beginning.places, is_at_end=is_at_end, page_bytes=page_bytes)
 
 
-def _state(places: Places) -> list[int | str]:
-    """As a cursor holds it: topic, then partition and offset of each that is not wanted from its start."""
-    named = [number for pair in places.offsets.items() if pair[1] for number in pair]
-    return [places.topic_id, *named]
+def _turn(call: Call) -> tuple[tuple[str, str], int | None]:
+    """Whose turn it is: a partner's, whichever of its keys it uses; on our side each credential's own.
+
+    And how many it may have by its contract.
+    """
+    partner = call.known.partner
+    if partner is None:
+        return ("credential", call.known.credential.id), None
+    contract = call.snapshot.directory.contract(partner.slug)
+    return ("partner", partner.slug), None if contract is None else contract.limits.streams
 
 
-def _body(page: StreamPage, cursor: str) -> bytes:
+def _looks(call: Call, tap: Tap) -> Callable[[], Awaitable[None]] | None:
+    """What is to be awaited before our side sees events."""
+    return look_at(call, Look(f"{_ROUTE}?direction={tap.direction}"))
+
+
+def _body(batch: Batch, cursor: str) -> bytes:
     # Beside the items, not in them: they are CloudEvents, whose attributes are their producers'.
-    recorded = [format_instant(at) for at in page.times]
-    beside = {"recorded_at": recorded, "cursor": cursor, "caught_up": page.caught_up}
+    recorded = [format_instant(one.at) for one in batch.items]
+    beside = {"recorded_at": recorded, "cursor": cursor, "caught_up": batch.caught_up}
     tail = json.dumps(beside, separators=(",", ":")).encode()
-    return b'{"items":[' + b",".join(page.items) + b"]," + tail[1:]
+    return b'{"items":[' + b",".join(one.body for one in batch.items) + b"]," + tail[1:]

@@ -16,7 +16,10 @@ from gateway.instants import format_instant
 
 _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
 _BESIDE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
-_ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED})
+_ENDED: Final = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled"}
+_ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED})
+_READERS: Final = frozenset({Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
+_OF_READERS: Final = frozenset({"route", "consumer", "types", "topic", "ranges", "by"})
 
 
 def waiting_item(waiting: Waiting) -> dict[str, object]:
@@ -51,8 +54,8 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     if first.kind is Kind.REFUSED:
         item["code"] = first.code
         item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}
-    if first.kind is Kind.CONTENT_READ:
-        item |= {name: value for name, value in _members(first).items() if name in {"route", "by"}}
+    if first.kind in _READERS:
+        item |= {name: value for name, value in _members(first).items() if name in _OF_READERS}
     return item
 
 
@@ -127,7 +130,7 @@ def _deliveries(entries: Sequence[Entry], names: Mapping[str, str]) -> list[dict
             entry.endpoint, {"endpoint": entry.endpoint, "name": names.get(entry.endpoint), "attempts": 0}
         )
         one["attempts"] = members.get("number", members.get("attempts", one["attempts"]))
-        one["state"] = "parked" if entry.kind is Kind.PARKED else members.get("outcome")
+        one["state"] = _ENDED.get(entry.kind) or members.get("outcome")
         one["reason"] = members.get("reason")
         one["at"] = format_instant(entry.at)
     return list(found.values())

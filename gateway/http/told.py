@@ -19,6 +19,7 @@ Tag = Literal[
     "History",
     "Log",
     "Contract and types",
+    "Endpoints",
     "Credentials",
     "Operator",
     "Registry",

@@ -14,7 +14,7 @@ from gateway.errors import AwayError, CallerError
 class Turns:
     """Who has how many turns now. For one event loop: asks and counts without awaiting in between."""
 
-    def __init__(self, most: int = 64, each: int = 8) -> None:
+    def __init__(self, most: int = 8_192, each: int = 8) -> None:
         """`most`: turns of all callers together; `each`: of one of them, where no contract says more."""
         self._most = most
         self._each = each
@@ -23,7 +23,15 @@ class Turns:
 
     @contextmanager
     def turn(self, owner: Hashable, agreed: int | None = None) -> Iterator[None]:
-        """Have one turn until the block ends. `agreed`: how many this owner may have by its contract.
+        """Have one turn until the block ends. Takes and raises what `take` does."""
+        self.take(owner, agreed)
+        try:
+            yield
+        finally:
+            self.give_back(owner)
+
+    def take(self, owner: Hashable, agreed: int | None = None) -> None:
+        """Have one more turn, until it is given back. `agreed`: how many this owner may have by its contract.
 
         Raises:
             CallerError: `quota_exceeded`: this owner has as many as were agreed.
@@ -43,9 +51,9 @@ class Turns:
         if taken >= self._most:
             raise AwayError("overloaded", "as many streams are read as may be; try again")
         self._held[owner] += 1
-        try:
-            yield
-        finally:
-            self._held[owner] -= 1
-            if not self._held[owner]:
-                del self._held[owner]
+
+    def give_back(self, owner: Hashable) -> None:
+        """Have one turn less."""
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]

@@ -18,6 +18,7 @@ from sqlmodel import Session, col, select, update
 from audit.bulk import Change, find_rows, insert_new_rows, update_rows
 from audit.evidence import Evidence
 from audit.log import submit
+from gateway.announcements import Announcement, announce_once
 from gateway.broker.port import Position
 from gateway.database import clock
 from gateway.event import Content, Direction, EventKey
@@ -108,9 +109,10 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Evidence for the log, as (row id, evidence) of each. Answers nothing."""
+    """Evidence for the log, as (row id, evidence) of each, and what is told of it. Answers nothing."""
 
     entries: tuple[tuple[bytes, Evidence], ...]
+    told: tuple[Announcement, ...] = ()
 
 
 Write = Take | Confirm | Abandon | TakeOver | GiveBack | Enter
@@ -161,9 +163,11 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
                     answers.append(None)
                 case TakeOver(seen):
                     answers.append(take_over(session, seen, now, lease_ms))
-                case Enter(entries):
+                case Enter(entries, told):
                     for row_id, evidence in entries:
                         submit(session, evidence, id=row_id)
+                    for one in told:
+                        announce_once(session, one)
                     answers.append(None)
         give_back(session, [each for one in items if isinstance(one, GiveBack) for each in one.held])
         return answers

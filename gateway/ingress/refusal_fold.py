@@ -46,6 +46,13 @@ class Refusal:
     auth: Mapping[str, object] | None
     at: int
 
+    @property
+    def ref(self) -> str | None:
+        """The event's reference in its text form, where source and id are known."""
+        if self.source is None or self.id is None:
+            return None
+        return format_ref(EventKey(self.partner, self.direction, self.source, self.id).ref())
+
 
 @dataclass(slots=True)
 class _Window:

@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from audit.evidence import Evidence
+from gateway.announcements import Announcement
 from gateway.errors import OverloadedError, StoreError
 from gateway.event import (
     Content,
@@ -17,11 +18,13 @@ from gateway.event import (
     short_pointer,
 )
 from gateway.group_commit import GroupCommit
+from gateway.happenings import Sample, event_refused
 from gateway.ingress.claims import Answer, Enter, Write
 from gateway.ingress.draft import Draft, Unread
 from gateway.ingress.outcome import Outcome, Refused
 from gateway.ingress.prepare import Circumstances
 from gateway.ingress.refusal_fold import MAX_FAULTS, Refusal, RefusalFold
+from gateway.operational import is_operational
 from gateway.waits import rest
 
 _FOR_EVER = 1 << 62
@@ -58,6 +61,7 @@ class Refusals:
     clock: Callable[[], int]
     entropy: Callable[[int], bytes]
     log_of: Callable[[str], str | None]
+    sample: Sample = field(default_factory=lambda: Sample(1))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write counts whose window has ended, until `stop`; then all that is left."""
@@ -75,16 +79,43 @@ class Refusals:
         if log is None:
             return
         entries: list[Evidence] = []
+        told: list[Announcement] = []
         for item, outcome in zip(submission.items, outcomes, strict=True):
             if isinstance(outcome, Refused) and outcome.code != "batch_refused":
-                entries += self.fold.note(_refusal(submission, item, outcome, log, at))
-        await self._write(entries)
+                refusal = _refusal(submission, item, outcome, log, at)
+                entries += self.fold.note(refusal)
+                told += self._told(refusal)
+        await self._write(entries, told)
 
-    async def _write(self, entries: Sequence[Evidence]) -> None:
-        if not entries:
+    def _told(self, refusal: Refusal) -> list[Announcement]:
+        """A sample of what is refused, as events; never of what the gateway itself has to tell."""
+        if is_operational(refusal.type or ""):
+            return []
+        if not self.sample.takes((refusal.partner, refusal.direction, refusal.code), refusal.at):
+            return []
+        event = {
+            "direction": refusal.direction,
+            "ref": refusal.ref,
+            "source": refusal.source,
+            "id": refusal.id,
+            "type": refusal.type,
+        }
+        told = event_refused(
+            refusal.partner,
+            event,
+            code=refusal.code,
+            faults=refusal.faults,
+            faults_total=refusal.faults_total,
+            now=refusal.at,
+        )
+        return [told]
+
+    async def _write(self, entries: Sequence[Evidence], told: Sequence[Announcement] = ()) -> None:
+        if not entries and not told:
             return
         try:
-            await self.writes.submit(Enter(tuple((self.entropy(16), one) for one in entries)))
+            named = tuple((self.entropy(16), one) for one in entries)
+            await self.writes.submit(Enter(named, tuple(told)))
         except (StoreError, OverloadedError):
             return
 

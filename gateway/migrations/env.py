@@ -1,4 +1,4 @@
-"""What alembic runs: the four rows modules against the connection it was handed.
+"""What alembic runs: the rows modules against the connection it was handed.
 
 Never opens a connection and never commits: `gateway.migrations.history` owns the transaction.
 """
@@ -9,6 +9,7 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import audit.rows  # noqa: F401 - rows register themselves in the shared metadata
+import gateway.egress.rows
 import gateway.rows  # noqa: F401 - as above
 import partners.rows  # noqa: F401 - as above
 import schemas.rows  # noqa: F401 - as above

@@ -97,8 +97,9 @@ def test_what_has_no_latency_at_full_load_shows_none() -> None:
     [
         ("batch", 1_499, "50%: missed"),
         ("batch", 1_500, "50%: met"),
-        ("deliveries", 499, "500/s: missed"),
-        ("deliveries", 500, "500/s: met"),
+        ("deliveries", 1_049, "35%: missed, 1,600/s: missed"),
+        ("deliveries", 1_050, "35%: met, 1,600/s: missed"),
+        ("deliveries", 1_600, "35%: met, 1,600/s: met"),
         ("sequencing", 9_999, "10,000/s: missed"),
         ("sequencing", 10_000, "10,000/s: met"),
     ],
@@ -157,3 +158,34 @@ def test_the_front_door_has_its_targets() -> None:
     )
     assert "(99% of that answered 429) | 12.0 | 33.0 | +20% | less than 10 % more: missed |" in text
     assert "Not measured in this run." in render(Results(MACHINE, [SINGLE]), VALIDATION)
+
+
+STREAMS = {
+    "active": 1_000,
+    "idle": 5_000,
+    "events_a_second_each": 10,
+    "seconds": 30,
+    "open_seconds": 36.4,
+    "received": 300_000,
+    "wanted": 300_000,
+    "lost": 0,
+    "p50_ms": 80.0,
+    "p99_ms": 999.0,
+    "max_ms": 1_200.0,
+    "resident_before_mib": 141.0,
+    "resident_open_mib": 350.0,
+    "peak_mib": 381.0,
+    "core_at_rest": 0.1,
+    "core_while_sent": 0.5,
+}
+
+
+def test_streams_are_told_beside_their_targets() -> None:
+    text = render(Results(MACHINE, [SINGLE]), VALIDATION, DOORS, STREAMS)
+    assert "| p99 under 1 s | met |" in text
+    assert "| under 400 MB | met |" in text
+    worse = {**STREAMS, "p99_ms": 1_000.0, "peak_mib": 382.0, "received": 299_999}
+    text = render(Results(MACHINE, [SINGLE]), VALIDATION, DOORS, worse)
+    assert "| p99 under 1 s | missed |" in text
+    assert "| under 400 MB | missed |" in text
+    assert "299,999 of 300,000" in text

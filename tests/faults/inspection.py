@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from audit.acknowledgement import verify_acknowledgement
 from audit.checkpoint import read_checkpoint, verify_checkpoint
 from audit.errors import VerificationError
 from audit.evidence import parse_evidence
 from audit.note import VerifierKey
 from audit.ref import format_ref
+from gateway.database import Database
+from gateway.egress.reconciliation import compare
 from tests.faults.acknowledged import Acknowledged, Taken, digest, payload_of
 from tests.faults.receiver import Receiver
 from tests.faults.remains import Remains, rows
@@ -59,6 +62,7 @@ def inspect(
     look_at_entries(found, remains, told)
     look_at_topics(found, remains, told)
     look_for_waiting(found, remains)
+    look_for_agreement(found, remains)
     look_at_logs(found, remains, checkpoints, keys)
     return found
 
@@ -70,11 +74,13 @@ def look_for_second_receipts(found: Findings, told: Acknowledged) -> None:
 
 
 def look_at_entries(found: Findings, remains: Remains, told: Acknowledged) -> None:
-    """What was acknowledged is in the history, once, with the evidence of its receipt; nothing else is."""
+    """What was acknowledged is in the history, once, with the evidence of its receipt; nothing else is.
+
+    But for events of the gateway's own, which nobody sent.
+    """
     seen: set[str] = set()
-    for raw_ref, evidence in remains.rows(
-        "SELECT ref, evidence FROM audit_entry WHERE kind = 'event.accepted'"
-    ):
+    sent = "SELECT ref, evidence FROM audit_entry WHERE kind = 'event.accepted'"
+    for raw_ref, evidence in remains.rows(f"{sent} AND event_type NOT LIKE 'gateway.%'"):
         ref = format_ref(bytes(raw_ref))
         taken = told.events.get(ref)
         if ref in seen:
@@ -99,7 +105,10 @@ def look_at_topics(found: Findings, remains: Remains, told: Acknowledged) -> Non
         seen: dict[str, bytes] = {}
         for record in remains.topic(name):
             receipt = record.headers["gateway_receipt"].decode()
-            ref = json.loads(payload_of(receipt))["ref"]
+            accepted = json.loads(payload_of(receipt))
+            ref = accepted["ref"]
+            if accepted["type"].startswith("gateway."):
+                continue
             found.counts["records"] += 1
             if ref not in wanted:
                 found.add("a record of an event that nobody was told of", f"{name} {record.offset}")
@@ -120,6 +129,20 @@ def look_for_waiting(found: Findings, remains: Remains) -> None:
         ((count,),) = remains.rows(statement)
         if count:
             found.add(what, count)
+
+
+def look_for_agreement(found: Findings, remains: Remains) -> None:
+    """What waits, what was given up and what replays did is what the logs say of it."""
+    logs = {log.rpartition("/")[2]: log for (log,) in remains.rows("SELECT DISTINCT log FROM audit_head")}
+    partners = dict(remains.rows("SELECT slug, log FROM partners_partner"))
+    database = Database(remains.database_url)
+    try:
+        with database.begin() as session:
+            wrong = compare(session, {slug: logs[log] for slug, log in partners.items() if log in logs})
+    finally:
+        database.close()
+    for one in wrong or ():
+        found.add(one.what, one.where)
 
 
 def look_at_logs(
@@ -241,6 +264,22 @@ def look_at_deliveries(found: Findings, remains: Remains, receiver: Receiver, to
         found.add("a delivery that the log does not know of", ref)
     for ref in delivered - wanted:
         found.add("the log knows of a delivery that nobody asked for", ref)
+
+
+def look_at_acknowledgements(found: Findings, remains: Remains, key: bytes) -> None:
+    """Each success whose answer was signed has that signature beside it, and anybody can verify it."""
+    counts: Counter[bytes] = Counter()
+    statement = "SELECT kind, ref, evidence FROM audit_entry WHERE kind LIKE 'delivery.%'"
+    for kind, raw_ref, raw in remains.rows(statement):
+        if kind == "delivery.acknowledged":
+            found.counts["acknowledgements"] += 1
+            counts[bytes(raw_ref)] -= 1
+            verify_acknowledgement(parse_evidence(bytes(raw)), key)
+        elif json.loads(bytes(raw)).get("outcome") == "delivered":
+            counts[bytes(raw_ref)] += 1
+    for ref, count in counts.items():
+        if count:
+            found.add("successes and acknowledgements are not as many", f"{format_ref(ref)}: {count}")
 
 
 def look_at_order(found: Findings, remains: Remains, receiver: Receiver, orders: Mapping[str, str]) -> None:

@@ -40,6 +40,9 @@ class Remains(Protocol):
     @property
     def may_double(self) -> bool: ...
 
+    @property
+    def database_url(self) -> str: ...
+
     def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a query, one by one."""
         ...
@@ -57,6 +60,11 @@ class Embedded:
     topic_prefix: str = "partners."
     checkpoint_topic: str = "gateway.checkpoints"
     may_double: bool = False
+
+    @property
+    def database_url(self) -> str:
+        """Of SQLite's file."""
+        return f"sqlite:///{self.folder / 'gateway.db'}"
 
     def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a query on SQLite's file."""

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.acceptance.running import CONTRACT, Gateway
+from tests.acknowledging import pem_of
 from tests.faults.inspection import (
     Findings,
     inspect,
+    look_at_acknowledgements,
     look_at_deliveries,
     look_at_entries,
     look_at_topics,
@@ -22,6 +24,7 @@ from tests.faults.program import Fault
 from tests.faults.receiver import Receiver, receiving
 from tests.faults.remains import Embedded
 from tests.faults.workload import Sender
+from tests.signing import private_key
 
 STEPS = (
     "inbound.1.signed",
@@ -50,7 +53,9 @@ Kill = tuple[str, int] | float
 """A step and its occurrence, or seconds after which the kill comes from outside."""
 
 HASTE = {"lease.duration": "1s", "claims.lease": "1s", "audit.tick": "20ms", "egress.tick": "20ms"}
+SIGNER = private_key("ed25519")
 ENDPOINTS = """\
+authentication: {accept: [api_key, message_signature]}
 delivery: {retry: [0s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]}
 endpoints:
   verification: none
@@ -69,6 +74,15 @@ def plan(seed: int) -> list[tuple[str, int]]:
         if step == "inbound.2.claimed":
             kills.append((TAKEN_OVER, 1))
     return kills
+
+
+def register(gateway: Gateway) -> str:
+    """Give acme the key that signs its receiver's answers; its id."""
+    body = {"kind": "public_key", "public_key": pem_of(SIGNER).decode()}
+    with gateway.operator() as client:
+        made = client.post("/v1/partners/acme/credentials", json=body)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
 
 
 async def load_until_killed(gateway: Gateway, sender: Sender) -> None:
@@ -127,13 +141,13 @@ def published(gateway: Gateway, seen: dict[str, set[bytes]]) -> list[bytes]:
 
 
 async def listed(gateway: Gateway) -> list[str]:
-    """The refs of all events in acme's history, over HTTP, page by page."""
+    """The refs of all events in acme's history, over HTTP, page by page; but for the gateway's own."""
     refs: list[str] = []
     query = {"limit": "100", "state": "accepted"}
     async with gateway.async_client(gateway.operator_key()) as client:
         while True:
             page = (await client.get("/v1/partners/acme/history", params=query)).json()
-            refs += [one["ref"] for one in page["items"]]
+            refs += [one["ref"] for one in page["items"] if not one["type"].startswith("gateway.")]
             if page["next"] is None:
                 return refs
             query["cursor"] = page["next"]
@@ -148,6 +162,7 @@ async def run_kills(folder: Path, kills: Sequence[Kill], flags: dict[str, str | 
             gateway.start(fault=Fault())
             applied = gateway.apply(CONTRACT + ENDPOINTS.replace("URL", receiver.url))
             assert applied.status_code == 201, applied.text
+            receiver.signer = (SIGNER, register(gateway))
             sender = Sender.to(gateway)
             await sender.send_new()
             published(gateway, seen)
@@ -173,6 +188,8 @@ async def run_kills(folder: Path, kills: Sequence[Kill], flags: dict[str, str | 
     assert sender.events == len(sender.told.events)
     found = inspect(Embedded(folder), sender.told, seen, keys)
     look_at_deliveries(found, Embedded(folder), receiver, sender.told)
+    look_at_acknowledgements(found, Embedded(folder), pem_of(SIGNER))
+    assert found.counts["acknowledgements"] >= len(sender.told.of("outbound"))
     assert found.words() == []
     assert found.counts["accepted entries"] == sender.events
 

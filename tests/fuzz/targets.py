@@ -4,6 +4,7 @@ A target that raises anything else, takes longer than a second and a half a KiB-
 the memory it is given, has a fault.
 """
 
+import hashlib
 import io
 import json
 from base64 import b64encode
@@ -23,6 +24,7 @@ from audit.errors import MalformedError
 from audit.evidence import parse_evidence
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import format_jwk, parse_jwks, parse_receipt
+from audit.ref import format_ref
 from audit.tile import decode_bundle, parse_tile_path
 from gateway.auth.certificate import read_leaf
 from gateway.auth.content_digest import read_digests
@@ -34,6 +36,9 @@ from gateway.auth.token import read_token
 from gateway.auth.web_keys import read_keys
 from gateway.broker.java_properties import parse_login, parse_properties
 from gateway.broker.port import Record
+from gateway.dialler import Answer, Outgoing
+from gateway.egress.acknowledgement import verify_answer
+from gateway.egress.statement import verify_statement
 from gateway.errors import AwayError, CallerError, SettingsError
 from gateway.event import Content
 from gateway.imports.job import CONTAINER, NDJSON, Counts, Import, Piece, Sender, Wish
@@ -44,16 +49,20 @@ from gateway.ingress.form import CONFLUENT, read_form
 from gateway.ingress.outcome import Refused
 from gateway.record import GUID_HEADER, decode_record
 from gateway.standard_webhooks import read_message
+from partners.access import decode_access, encode_access, parse_access
 from partners.api_key import mint, parse_api_key
 from partners.contract_file import read_contract
-from partners.errors import ContractFileError, CredentialError
+from partners.directory import Directory
+from partners.errors import AccessError, ContractFileError, CredentialError
 from schemas.codec import Codec, compile_codec
 from schemas.container import ContainerLimits, read_container
 from schemas.errors import DatumError, JsonTextError, PayloadError, SchemaError
 from schemas.json_reader import members, read_json, split_array
 from schemas.schema import parse_schema
+from tests.acknowledging import signed_fields, statement
 from tests.authorities import CLIENT, make, uris
 from tests.issuers import ec_signer, key_set
+from tests.signing import credential_of, private_key, public_der
 from tests.unit.audit.builders import RECEIPT_SIGNER, load_vectors, papers
 
 Read = Callable[[bytes], object]
@@ -255,7 +264,50 @@ def _proxy(notation: Notation) -> Read:
     return lambda raw: read_passed(notation, Shown(((CARRIERS[notation][0], raw.decode("latin-1")),)))
 
 
+_OUT: Final = Outgoing("https://hooks.example/in", (("webhook-id", format_ref(b"r" * 32)),), b"{}")
+_SIGNS: Final = private_key("ed25519")
+_KEYS: Final = Directory(1, [], [credential_of("crd_1", "message_signature", public_der(_SIGNS))])
+_FIELDS: Final = dict(
+    signed_fields(_SIGNS, "crd_1", _OUT, created=1, covered=('"@status"', '"webhook-id";req'), body=b"")
+)
+_STATEMENT: Final = statement(
+    _SIGNS, "ed25519", "crd_1", {"webhook_id": format_ref(b"r" * 32), "content_sha256": "0" * 64}
+)
+_ACCESS: Final = (
+    b'{"kind":"oauth2","token_url":"https://a.example/t","client_id":"a","client_secret":"b","scope":"c d"}',
+    b'{"kind":"headers","headers":{"Authorization":"Bearer x","X-A":"b"}}',
+    json.dumps({"kind": "none", "ca": _LEAF.pem.decode()}).encode(),
+)
+
+
+def _answer(raw: bytes) -> None:
+    """Signature-Input, Signature and Content-Digest of an answer, as lines."""
+    names = ("signature-input", "signature", "content-digest")
+    lines = [*raw.decode("latin-1").split("\n"), "", "", ""]
+    fields = tuple(zip(names, lines, strict=False))
+    answer = Answer(200, None, None, hashlib.sha256(b"").digest(), b"", 1, None, fields)
+    verify_answer(_OUT, answer, _KEYS, "acme", now=1_000)
+
+
+def _statement(raw: bytes) -> None:
+    verify_statement(raw, _KEYS, "acme", endpoint="ep_1", ref=b"r" * 32, now=1_000)
+
+
+def _access(raw: bytes) -> None:
+    """What is taken comes back as it was."""
+    access = parse_access(read_json(raw))
+    assert decode_access(encode_access(access)) == access
+
+
 TARGETS: Final[tuple[Target, ...]] = (
+    Target(
+        "signed-answer",
+        _answer,
+        (CallerError,),
+        ("\n".join(_FIELDS[name] for name in ("signature-input", "signature", "content-digest")).encode(),),
+    ),
+    Target("statement", _statement, (CallerError,), (_STATEMENT,)),
+    Target("endpoint-access", _access, (AccessError, *_JSON_ERRORS), _ACCESS),
     Target("json", read_json, _JSON_ERRORS, (_JSON, b'{"a":1,"a":2}', b'"\\ud800"', b"[1e999]")),
     Target("json-members", members, _JSON_ERRORS, (_JSON, _EVENT)),
     Target("json-elements", _content, _JSON_ERRORS, (b"[" + _EVENT + b"]", b"[[],{}]")),

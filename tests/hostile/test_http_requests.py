@@ -135,6 +135,11 @@ async def test_a_header_field_without_an_end_is_cut_off(port: int) -> None:
         (POST + b"Content-Length: 3\r\n\r\nabc", b"/a 3 2"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n", b"/a 3 2"),
         (b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", b"/a 0 3"),
+        # As the JDK's own client asks for anything over plain HTTP.
+        (
+            b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+            b"/a 0 4",
+        ),
         (b"GET /a HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * (HEADERS - 1) + b"\r\n", b"/a 0 100"),
     ],
 )

@@ -14,14 +14,17 @@ from gateway.http.gates import GATES
 from gateway.http.guard import Gate
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import NDJSON, ended, lines, working
+from tests.tenancy.test_tenancy import owe
 from tests.world import ORDER
 
 LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
 SLUGS: Final = ("acme", "globex")
 FILTERS: Final = {
     "credential": "crd_x",
-    "direction": "inbound",
+    "direction": "outbound",
+    "endpoint": "ep_x",
     "id": "L-1",
+    "reason": "timed_out",
     "ref": "evt_" + "a" * 52,
     "since": "2026-01-01T00:00:00Z",
     "source": "/partners/acme",
@@ -32,10 +35,13 @@ FILTERS: Final = {
 }
 """A value of each filter. A list with another one gets a line here."""
 
-TWO_LISTS: Final = frozenset({"listImports"})
-"""A partner sees what it sent; our side what it sent itself, too."""
+OTHER_WORDS: Final = {("deliveries", "state"): "parked"}
+"""What a filter of the same name is given in some lists."""
 
-NO_FILTERS: Final = frozenset({"cursor", "from", "limit", "wait"})
+TWO_LISTS: Final = frozenset({"listImports", "readStream"})
+"""A partner sees what it sent; our side what it sent itself, too. Each side's stream is what it receives."""
+
+NO_FILTERS: Final = frozenset({"consumer", "cursor", "from", "limit", "wait"})
 CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
 
 
@@ -67,7 +73,10 @@ class Asking:
 def asked() -> Iterator[Asking]:
     for gate in LISTS:
         names = sorted(gate.offered - NO_FILTERS)
-        for named in ((), *(((name, FILTERS[name]),) for name in names)):
+        kind = gate.path.rpartition("/")[2]
+        # What our side receives has other types than what a partner does.
+        filters = FILTERS | ({"types": "order.placed"} if gate.side == "named" else {})
+        for named in ((), *(((name, OTHER_WORDS.get((kind, name), filters[name])),) for name in names)):
             if gate.side == "house":
                 yield Asking(gate, "operator", "", gate.path, named)
                 continue
@@ -90,6 +99,18 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     order = {"order_id": f"L-{number}", "qty": 1}
                     sent = await client.post("/v1/events/order.placed", json=order)
                     await client.get(f"{sent.headers['location']}/proof?wait=10")
+                    opened.keys[f"ref {slug}"] = sent.json()["ref"]
+                    owe(opened, slug, f"ep_{slug}{number}")
+                    await client.post("/v1/replays", json={"since": "1h"})
+                    hook = await client.post("/v1/endpoints", json={"url": f"https://{slug}.example/in"})
+                opened.keys[f"endpoint {slug}"] = hook.json()["id"]
+                await client.post(f"{hook.headers['location']}/secrets", json={})
+            async with opened.client("team") as client:
+                ours = f"/v1/partners/{slug}/house-endpoints"
+                for number in (1, 2):
+                    hook = await client.post(ours, json={"url": f"https://{slug}{number}.house.example/in"})
+                opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
+                await client.post(f"{ours}/{hook.json()['id']}/secrets", json={})
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:
@@ -105,7 +126,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:
     async with house.client(one.by) as client:
-        path = one.path.replace("{id}", house.keys.get(f"import {one.slug}", ""))
+        things = {"house-endpoints": "house endpoint", "/endpoints": "endpoint", "": "import"}
+        thing = next(thing for part, thing in things.items() if part in one.path)
+        path = one.path.replace("{id}", house.keys.get(f"{thing} {one.slug}", ""))
         return await client.get(path, params={"limit": 1, **dict(one.named), **more})
 
 

@@ -34,6 +34,7 @@ from tests.tenancy.test_tenancy import (
     OWNERS,
     expected,
     furnish,
+    media_of,
     name_of,
     names_a_thing,
     path_for,
@@ -98,12 +99,11 @@ def sent_to(callers: Callers, gate: Gate, owner: str) -> Sent:
         path_for(callers.house, gate, owner),
         "dry_run=true" if "dry_run" in gate.offered else "",
         BODY if gate.method in {"PATCH", "POST", "PUT"} else b"",
-        NDJSON if gate.path.endswith("/imports") else {},
+        {name.lower(): text for name, text in media_of(gate).items()},
     )
 
 
 BODY = b'{"order_id": "tenancy", "qty": 1}'
-NDJSON = {"content-type": "application/x-ndjson"}
 
 
 def is_event(gate: Gate) -> bool:

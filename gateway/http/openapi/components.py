@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from gateway.http.catalogue import CATALOGUE, Retry
-from gateway.http.openapi import credential_components, import_components, registry_components
+from gateway.http.openapi import (
+    credential_components,
+    delivery_components,
+    endpoint_components,
+    import_components,
+    open_components,
+    registry_components,
+)
 from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
 from gateway.http.shapes import (
     ANY,
@@ -72,9 +79,11 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "first": ref("FirstEvent"),
             "offset": _COUNT,
             "line": _COUNT,
+            "earliest": TEXT,
             "component": TEXT,
             "components": listed(mapped(TEXT)),
             "import": TEXT,
+            "probe": ref("Probe"),
             **_BATCH,
             "dry_run": FLAG,
         },
@@ -117,6 +126,18 @@ _SENDING: Final[Mapping[str, Shape]] = {
     "Preview": record({**_EVENT, "duplicate": FLAG, "dry_run": FLAG, "schema": ref("SchemaName")}),
     "BatchResult": _RESULT,
     "BatchResults": record(_BATCH, optional={"dry_run": FLAG}),
+    "ConsumerPlace": record({"cursor": text(least=1, most=8_192)}),
+    "Consumer": record(
+        {
+            "name": TEXT,
+            "direction": DIRECTION,
+            "types": listed(TEXT),
+            "cursor": TEXT,
+            "created_at": INSTANT,
+            "updated_at": INSTANT,
+        },
+        optional={"dry_run": FLAG},
+    ),
     "StreamPage": record(
         {
             "items": listed(ref("CloudEvent")),
@@ -145,6 +166,10 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "count": _COUNT,
             "faults": listed(mapped(TEXT)),
             "route": TEXT,
+            "consumer": TEXT,
+            "types": listed(TEXT),
+            "topic": TEXT,
+            "ranges": listed(record({"partition": _COUNT, "from": _COUNT, "to": _COUNT})),
             "by": record({"role": TEXT, "credential": maybe(TEXT)}),
         },
     ),
@@ -336,40 +361,16 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
     ),
 }
 
-_OPEN: Final[Mapping[str, Shape]] = {
-    "Jwks": record({"keys": listed({"type": "object", "additionalProperties": True})}),
-    "Discovery": record(
-        {
-            "issuer": TEXT,
-            "version": TEXT,
-            "api": TEXT,
-            "jwks_uri": TEXT,
-            "checkpoint_keys": listed(TEXT),
-            "receipt": record({"typ": TEXT, "alg": TEXT}),
-            "errors": TEXT,
-        }
-    ),
-    "ErrorMeaning": record(
-        {
-            "code": TEXT,
-            "status": whole(400, 599),
-            "title": TEXT,
-            "retry": word(*get_args(Retry)),
-            "mend": TEXT,
-        }
-    ),
-    "Live": record({"status": TEXT}),
-    "Ready": record({"status": TEXT, "missing": listed(TEXT)}),
-}
-
 SCHEMAS: Final[Mapping[str, Shape]] = {
     **_SENDING,
     **_HISTORY,
     **_ACCOUNT,
     **_OPERATOR,
-    **_OPEN,
     **credential_components.COMPONENTS,
+    **delivery_components.COMPONENTS,
+    **endpoint_components.COMPONENTS,
     **import_components.COMPONENTS,
+    **open_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }
 """By name."""

@@ -20,6 +20,7 @@ TYPED_PATH: Final = "/v1/openapi.json"
 _TAGS: Final[Mapping[str, str]] = {
     "Send": "Events to the other side.",
     "Receive": "Events from the other side, pulled.",
+    "Endpoints": "Where events from the other side are sent, signed.",
     "History": "What happened to events, and the proofs.",
     "Log": "The Merkle log, for monitors and verifiers.",
     "Contract and types": "Who calls, what was agreed, and how data must look.",

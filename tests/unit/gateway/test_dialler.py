@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from gateway.address import AddressPolicy
-from gateway.dialler import Answer, Dialler, Fetched, Outgoing, Reason
+from gateway.connections import Pools
+from gateway.dialler import Answer, Dialler, Fetched, Outgoing, Reason, default_tls
 from tests.issuers import issuing
 
 SURFACE = (
@@ -123,3 +124,45 @@ async def test_a_get_that_is_too_slow_ends_with_its_deadline() -> None:
     async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=200) as dialler:
         issuer.gate.clear()
         assert (await dialler.fetch(issuer.url, most=10)).failure == "timed_out"
+
+
+async def test_a_connection_serves_nobody_but_whom_it_was_opened_for() -> None:
+    async with counting_server() as (port, connections), looped() as dialler:
+        for pool in ("acme", "bolt", "acme", "bolt", ""):
+            answer = await dialler.send(Outgoing(f"http://127.0.0.1:{port}/", (), b"x", pool))
+            assert answer.failure is None
+    assert connections == [2, 2, 1]
+
+
+async def test_two_identities_of_one_partner_share_no_connection() -> None:
+    async with counting_server() as (port, connections), looped() as dialler:
+        for tls in (None, default_tls(), None):
+            await dialler.send(Outgoing(f"http://127.0.0.1:{port}/", (), b"x", "acme", tls))
+    assert connections == [2, 1]
+
+
+def looped() -> Dialler:
+    return Dialler(AddressPolicy(loopback=True), timeout_ms=30_000)
+
+
+async def test_pools_that_nobody_uses_are_closed_when_there_are_too_many() -> None:
+    async with counting_server() as (port, connections):
+        pools = Pools(AddressPolicy(loopback=True), None, default_tls(), most=2)
+        url = f"http://127.0.0.1:{port}/"
+        async with pools.use("held") as held:
+            for name in ("a", "b", "c", "held", "c", "a"):
+                async with pools.use(name) as session, session.post(url, data=b"x") as response:
+                    await response.read()
+            async with held.post(url, data=b"x") as response:
+                assert response.status == 200
+        await pools.close()
+    assert connections == [1, 1, 2, 2, 1]
+
+
+async def test_a_post_can_bring_a_whole_answer() -> None:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=5_000) as dialler:
+        issuer.answers = {"/token": (200, "", b"{}"), "/no": (401, "", b"{}")}
+        asked = [
+            await dialler.ask(Outgoing(issuer.url + path, (), b"a=b"), most=10) for path in ("/token", "/no")
+        ]
+    assert asked == [Fetched(200, None, b"{}"), Fetched(401, "client_error", b"")]

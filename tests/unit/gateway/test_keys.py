@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from audit.note import Signer
-from audit.receipt import format_jwk
+from audit.receipt import format_jwk, read_jwks
 from gateway import keys
 from gateway.database import Database
 from gateway.errors import KeysMissingError, SealError
@@ -58,7 +58,7 @@ def test_signature_is_verified_by_the_public_key() -> None:
 
 def test_one_key_is_made_for_each_purpose_and_none_twice(session: Session, vault: Vault) -> None:
     made = create_missing(session, vault, now=1000, entropy=Entropy())
-    assert [key.purpose for key in made] == ["receipt", "checkpoint"]
+    assert [key.purpose for key in made] == ["receipt", "checkpoint", "webhook"]
     assert {key.created_at for key in made} == {1000}
     assert create_missing(session, vault, now=2000, entropy=Entropy()) == ()
 
@@ -66,14 +66,19 @@ def test_one_key_is_made_for_each_purpose_and_none_twice(session: Session, vault
 def test_loaded_signers_are_the_ones_that_were_made(session: Session, vault: Vault) -> None:
     made = create_missing(session, vault, now=1000, entropy=Entropy())
     loaded = keys.load(session, vault)
-    assert [loaded.receipt.key_id, loaded.checkpoint.key_id] == [key.id for key in made]
+    assert [loaded.receipt.key_id, loaded.checkpoint.key_id, loaded.webhook.key_id] == [
+        key.id for key in made
+    ]
     assert loaded.receipt.key_id != loaded.checkpoint.key_id
     assert set(loaded.known) == set(made)
 
 
 def test_no_key_is_published_for_two_purposes(session: Session, vault: Vault) -> None:
     loaded = ring(session, vault)
-    assert [each["kid"] for each in loaded.jwks()["keys"]] == [loaded.receipt.key_id]
+    published = loaded.jwks()["keys"]
+    assert [each["kid"] for each in published] == [loaded.receipt.key_id, loaded.webhook.key_id]
+    assert [each.get("purpose") for each in published] == [None, "webhook"]
+    assert set(read_jwks(loaded.jwks())) == {loaded.receipt.key_id}
     assert loaded.public_keys("receipt") == {loaded.receipt.key_id: loaded.receipt.public_key}
     assert loaded.public_keys("checkpoint") == {loaded.checkpoint.key_id: loaded.checkpoint.public_key}
 
@@ -87,7 +92,11 @@ def test_retired_key_stays_published_and_signs_no_more(session: Session, vault: 
     create_missing(session, vault, now=6000, entropy=lambda count: b"\x07" * count)
     loaded = keys.load(session, vault)
     assert loaded.receipt.key_id != old.key_id
-    assert [each["kid"] for each in loaded.jwks()["keys"]] == [loaded.receipt.key_id, old.key_id]
+    assert [each["kid"] for each in loaded.jwks()["keys"]] == [
+        loaded.receipt.key_id,
+        old.key_id,
+        loaded.webhook.key_id,
+    ]
 
 
 def test_missing_keys_say_what_to_run(session: Session, vault: Vault) -> None:
@@ -119,7 +128,7 @@ def test_one_seed_cannot_serve_two_purposes(session: Session, vault: Vault) -> N
 
 
 def test_no_representation_or_row_shows_a_private_key(session: Session, vault: Vault) -> None:
-    seeds = [b"0123456789abcdef0123456789abcdef", b"ghijklmnopqrstuvghijklmnopqrstuv"]
+    seeds = [letter * 32 for letter in (b"a", b"b", b"c")]
     signers = [SigningKey(seed, "receipt") for seed in seeds]
     waiting = list(seeds)
     create_missing(session, vault, now=1, entropy=lambda _: waiting.pop())

@@ -9,7 +9,18 @@ from sqlmodel import Session
 from gateway.database import Database
 from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.leases import Lease
-from gateway.positions import Move, Progress, advance, load, load_all
+from gateway.positions import (
+    Move,
+    Progress,
+    Reached,
+    advance,
+    load,
+    load_all,
+    load_reached,
+    owner_in,
+    plain,
+    share,
+)
 from gateway.rows import LeaseRow
 
 LEASE = Lease("relay", 3, 7, 0)
@@ -87,3 +98,20 @@ def test_impossible_progress_cannot_be_built(next_: int, finished: tuple[int, ..
 def test_any_set_above_next_makes_progress(next_: int, above: set[int]) -> None:
     finished = tuple(sorted(next_ + each for each in above))
     assert Progress(next_, finished).finished == finished
+
+
+def test_a_shared_topic_has_a_place_for_each_owner_and_one_id() -> None:
+    assert share("Zm9v", "house/acme") != share("Zm9v", "globex")
+    assert (plain(share("Zm9v", "globex")), owner_in(share("Zm9v", "globex"))) == ("Zm9v", "globex")
+    assert (plain("Zm9v"), owner_in("Zm9v")) == ("Zm9v", None)
+
+
+def test_who_shares_a_topic_moves_nobody_else(session: Session) -> None:
+    mine, theirs = share("t1", "globex"), share("t1", "house/acme")
+    advance(session, LEASE, [move(None, Progress(3), mine), move(None, Progress(9), theirs)])
+    advance(session, LEASE, [move(Progress(3), Progress(4), mine)])
+    assert {place: one.next for place, one in load_all(session, "relay").items()} == {
+        (mine, 0): 4,
+        (theirs, 0): 9,
+    }
+    assert load_reached(session) == (Reached("partners.acme.outbound", "t1", 0, 9),)

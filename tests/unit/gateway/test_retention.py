@@ -2,10 +2,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+from sqlmodel import Session, col
+
 from gateway.auth.nonces import Nonces
 from gateway.bootstrap.ground import clock
 from gateway.ingress.outcome import Accepted
 from gateway.retention import DAY_MS, Retention
+from gateway.rows import AcknowledgementRow
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 from tests.world import CONTRACT, World, running
 
@@ -78,3 +82,24 @@ async def test_what_is_not_sequenced_is_never_dropped(tmp_path: Path, database_u
         await world.send(A)
         assert not await after(world, 10_000).round()
         assert await claims(world) == [("unconfirmed", 1)]
+
+
+async def test_who_has_acknowledged_is_known_as_long_as_repeats_are(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url, flags={"retention.claims": "30d"}) as world:
+        times = (clock(), clock() - DAY_MS, clock() - 2 * DAY_MS)
+
+        def keep(session: Session) -> None:
+            for number, at in enumerate(times):
+                ref = bytes([number]) * 32
+                row = AcknowledgementRow(endpoint="ep", ref=ref, partner="acme", credential="crd", at=at)
+                session.add(row)
+
+        await world.parts.ground.database.write(keep)
+        assert not await after(world, 27).round()
+        assert await after(world, 29.5).round()
+        left = await world.parts.ground.database.read(
+            lambda session: session.execute(select(col(AcknowledgementRow.at))).scalars().all()
+        )
+    assert left == [times[0]]

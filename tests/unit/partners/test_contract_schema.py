@@ -62,6 +62,20 @@ WHOLE: Final[dict[str, Any]] = {
                 "concurrency": 4,
                 "rate": "50/s",
                 "retry": "standard-75h",
+                "filter": {
+                    "all": [
+                        {"pointer": "/total", "at_least": 5, "below": "10.5"},
+                        {
+                            "any": [
+                                {"pointer": "/to", "in": ["DE", "AT"]},
+                                {"pointer": "/to", "exists": False},
+                            ]
+                        },
+                        {"not": {"pointer": "/note", "equals": "x"}},
+                    ]
+                },
+                "format": "binary",
+                "headers": {"X-Team": "orders"},
             }
         ],
     },

@@ -1,6 +1,7 @@
 """Rows to values and back."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from sqlmodel import Session
@@ -163,3 +164,34 @@ def test_a_revision_that_was_never_applied_is_not_there(session: Session, apply:
     apply()
     assert store.contract_file(session, "acme", 1) is not None
     assert store.contract_file(session, "acme", number) is None
+
+
+def test_what_an_endpoint_demands_comes_with_it_until_it_is_gone(session: Session, apply: Apply) -> None:
+    apply()
+    before = store.load(session)
+    one, other = before.endpoints("acme")
+    assert (one.access, other.access) == (None, None)
+    for sealed in (b"sealed", b"sealed anew"):
+        store.set_access(session, one, sealed, now=1)
+    store.bump_partner(session, "acme")
+    assert [each.access for each in store.load(session, before).endpoints("acme")] == [b"sealed anew", None]
+    assert [each.access for each in store.endpoints(session, "acme")] == [b"sealed anew", None]
+    set_endpoint_state(session, "acme", one.id, "paused")
+    assert store.endpoints(session, "acme")[0].access == b"sealed anew"
+    assert "sealed" not in repr(store.endpoints(session, "acme")[0])
+    store.delete_endpoints(session, [one.id])
+    store.insert_endpoints(session, [one], now=2)
+    assert store.endpoints(session, "acme")[0].access is None
+    store.set_access(session, other, b"x", now=1)
+    store.set_access(session, other, None, now=2)
+    assert store.endpoints(session, "acme")[1].access is None
+
+
+def test_what_an_endpoint_of_the_house_demands_comes_with_it(session: Session, apply: Apply) -> None:
+    apply()
+    ours = replace(store.endpoints(session, "acme")[0], id="ep_ours", side="house", declared=False)
+    store.insert_endpoints(session, [ours], now=1)
+    store.set_access(session, ours, b"sealed", now=1)
+    assert [each.access for each in store.endpoints(session, ours.owner)] == [b"sealed"]
+    assert [each.access for each in store.load(session).house_endpoints("acme")] == [b"sealed"]
+    assert [each.access for each in store.load(session).endpoints("acme")] == [None, None]

@@ -28,7 +28,7 @@ def test_what_is_only_kept_is_said() -> None:
         "endpoints:\n  declared:\n    - {name: hook, url: 'https://hooks.acme.example/in'}\n"
     )
     for words in (
-        "hook stays unverified",
+        "hook gets nothing until its owner is proved",
         "keep.evidence",
     ):
         assert words in said

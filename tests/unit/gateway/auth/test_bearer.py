@@ -84,7 +84,7 @@ def scene(opened: tuple[Issuer, Tokens]) -> Scene:
 
 @pytest.mark.parametrize("algorithm", SIGNERS)
 async def test_a_token_of_each_algorithm_is_taken(scene: Scene, algorithm: str) -> None:
-    assert await scene.prove(scene.token(SIGNERS[algorithm])) == Proof(scene.credential)
+    assert (await scene.prove(scene.token(SIGNERS[algorithm]))).credential is scene.credential
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
@@ -94,9 +94,14 @@ async def test_tokens_of_another_library_are_taken(scene: Scene, algorithm: str)
     assert (await scene.prove(token)).credential is scene.credential
 
 
+async def test_it_is_told_when_a_token_ends(scene: Scene) -> None:
+    token = scene.token(exp=NOW // 1_000 + 60)
+    assert await scene.prove(token) == Proof(scene.credential, ends_at=(NOW // 1_000 + 60) * 1_000)
+
+
 @pytest.mark.parametrize("audience", ["gw", ["gw"], ["other", "gw"]])
 async def test_the_audience_may_be_one_of_several(scene: Scene, audience: object) -> None:
-    assert await scene.prove(scene.token(aud=audience)) == Proof(scene.credential)
+    assert (await scene.prove(scene.token(aud=audience))).credential is scene.credential
 
 
 @pytest.mark.parametrize("audience", ["other", ["other"], [], "", "GW", ["gw "], "gw,other"])
@@ -213,7 +218,7 @@ async def test_a_token_out_of_time_is_refused(
 )
 async def test_a_token_at_the_edge_of_its_time_is_taken(scene: Scene, claims: dict[str, Any]) -> None:
     assert SLACK_MS == 30_000
-    assert await scene.prove(scene.token(**claims)) == Proof(scene.credential)
+    assert (await scene.prove(scene.token(**claims))).credential is scene.credential
 
 
 async def test_an_expired_token_is_told_so_only_with_the_right_signature(scene: Scene) -> None:
@@ -225,7 +230,7 @@ async def test_a_token_that_is_bound_to_a_certificate_needs_that_certificate(sce
     mine, other = make("mine", at=NOW).der, make("other", at=NOW).der
     thumb = base64.urlsafe_b64encode(hashlib.sha256(mine).digest()).rstrip(b"=").decode()
     bound = scene.token(cnf={"x5t#S256": thumb})
-    assert await scene.prove(bound, certificate=mine) == Proof(scene.credential)
+    assert (await scene.prove(bound, certificate=mine)).credential is scene.credential
     for certificate in (None, other):
         assert "bound to a client certificate" in (await scene.refused(bound, certificate=certificate)).text
     empty = scene.token(cnf={"x5t#S256": ""})
@@ -249,12 +254,12 @@ async def test_a_rotated_key_is_fetched_and_an_issuer_that_is_away_is_no_refusal
     async with issuing() as issuer:
         issuer.has(EC)
         own = Scene(issuer, scene.way)
-        assert await own.prove(own.token()) == Proof(own.credential)
+        assert (await own.prove(own.token())).credential is own.credential
         fresh = ec_signer("fresh")
         issuer.has(fresh)
         own.credential = replace(own.credential, not_after=NOW + 10**9)
         later = NOW + 30_000
-        assert await own.prove(own.token(fresh), now=later) == Proof(own.credential)
+        assert (await own.prove(own.token(fresh), now=later)).credential is own.credential
         issuer.answers = {}
         with pytest.raises(AwayError):
             await own.prove(own.token(ec_signer("next")), now=later + 30_000)
@@ -267,7 +272,7 @@ async def test_a_token_ends_with_the_key_that_signed_it(scene: Scene) -> None:
         own.credential = replace(own.credential, not_after=NOW + 10**9)
         token = own.token(exp=SECONDS + 3_600)
         for second in (0, 1, 599):
-            assert await own.prove(token, now=NOW + second * 1_000) == Proof(own.credential)
+            assert (await own.prove(token, now=NOW + second * 1_000)).credential is own.credential
         issuer.has(replace(ec_signer("e"), kid=EC.kid))
         assert WRONG in (await own.refused(token, now=NOW + KEEP_MS)).text
         issuer.has(ec_signer("other"))
@@ -276,7 +281,7 @@ async def test_a_token_ends_with_the_key_that_signed_it(scene: Scene) -> None:
 
 async def test_a_token_that_was_taken_once_is_judged_anew(scene: Scene) -> None:
     token = scene.token(exp=SECONDS + 5)
-    assert await scene.prove(token) == Proof(scene.credential)
+    assert (await scene.prove(token)).credential is scene.credential
     assert (await scene.refused(token, now=NOW + 5_000)).code == "credential_expired"
     scene.credential = replace(scene.credential, secret=b'{"audience":"changed"}')
     assert "audience" in (await scene.refused(token)).text

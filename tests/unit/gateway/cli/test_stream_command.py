@@ -3,7 +3,7 @@ import re
 
 import httpx
 
-from tests.unit.gateway.cli.conftest import Canned, Desk, Shell
+from tests.unit.gateway.cli.conftest import Canned, Desk, Shell, problem
 
 ORDER = b'{"order_id": "A-1", "qty": 1}'
 
@@ -17,7 +17,8 @@ async def test_events_are_printed_decoded(desk: Desk) -> None:
     ended = await desk.run("stream", "--json", by="acme")
     (event,) = (json.loads(line) for line in ended.out.splitlines())
     assert (event["type"], event["data"]["order_id"]) == ("order.accepted", "A-1")
-    assert "order.accepted  id A-1" in (await desk.run("stream", "acme", by="team")).out
+    told = await desk.run("stream", "acme", "--direction", "outbound", by="team")
+    assert "order.accepted  id A-1" in told.out
 
 
 async def test_an_event_without_a_time_is_shown_with_its_records(desk: Desk) -> None:
@@ -34,7 +35,7 @@ def test_an_events_own_time_comes_first(shell: Shell) -> None:
 
 async def test_our_side_reads_what_the_partner_sent(desk: Desk) -> None:
     await desk.run("send", "order.placed", "-", stdin=ORDER, by="acme")
-    ended = await desk.run("stream", "acme", "--direction", "inbound", "--types", "order.placed")
+    ended = await desk.run("stream", "acme", "--types", "order.placed")
     assert (ended.code, "order.placed" in ended.out) == (0, True)
 
 
@@ -49,16 +50,87 @@ def test_pages_are_read_until_there_is_nothing_more(shell: Shell) -> None:
     assert "from" not in second
 
 
-def test_who_follows_starts_now_and_waits_for_more_until_ctrl_c(shell: Shell) -> None:
-    class Interrupted(Canned):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            if len(self.asked) == 2:
-                raise KeyboardInterrupt
-            return super().handle_request(request)
+def streamed(*blocks: str) -> httpx.Response:
+    text = "".join(f"{block}\n\n" for block in ("retry: 2000\nid: c0", *blocks))
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=text.encode())
 
-    canned = Interrupted(page(cursor="c1", caught_up=True))
+
+def event(number: int) -> str:
+    return (
+        f'id: c{number}\nrecorded_at: R{number}\ndata: {{"id": "{number}\u2028", "type": "t", "data": {{}}}}'
+    )
+
+
+class Interrupted(Canned):
+    """Ctrl-C, once all answers were given."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.left = len(answers)
+        super().__init__(*answers)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.left and request.method == "GET":
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().handle_request(request)
+
+
+AWAY = problem(503, "overloaded", retry="later")
+
+
+def test_who_follows_starts_now_and_goes_on_where_it_was_cut(shell: Shell) -> None:
+    canned = Interrupted(streamed(event(1), ":"), AWAY, httpx.ReadError("cut"), streamed(event(2)))
     shell.transport = canned
+    ended = shell.run("stream", "--follow", "--json")
+    assert (ended.code, [json.loads(line)["id"] for line in ended.out.split("\n") if line]) == (
+        130,
+        ["1\u2028", "2\u2028"],
+    )
+    assert {one.headers["accept"] for one in canned.asked} == {"text/event-stream"}
+    assert {one.url.params["from"] for one in canned.asked} == {"now"}
+    assert [one.headers.get("last-event-id") for one in canned.asked] == [None, "c1", "c1", "c1"]
+    assert shell.pauses == [1, 2, 4, 1]
+
+
+def test_who_may_not_follow_any_more_is_told_so(shell: Shell) -> None:
+    shell.transport = Canned(streamed(event(1)), problem(401, "credential_revoked", retry="no"))
     ended = shell.run("stream", "--follow")
-    assert (ended.code, ended.err) == (130, "")
-    assert canned.asked[0].url.params["from"] == "now"
-    assert (canned.asked[1].url.params["cursor"], canned.asked[1].url.params["wait"]) == ("c1", "20")
+    assert (ended.code, ended.out.splitlines()[0]) == (3, "R1  t  id 1?")
+
+
+def test_nobody_there_at_the_beginning_is_told_at_once(shell: Shell) -> None:
+    shell.transport = Canned(httpx.ConnectError("refused"))
+    assert (shell.run("stream", "--follow").code, shell.pauses) == (8, [])
+
+
+def test_a_consumer_acknowledges_what_was_printed(shell: Shell) -> None:
+    said = httpx.Response(200, json={})
+    canned = Canned(
+        page({"id": "1"}, cursor="c1", caught_up=False),
+        said,
+        page({"id": "2"}, cursor="c2", caught_up=True),
+        said,
+    )
+    shell.transport = canned
+    assert shell.run("stream", "--consumer", "main", "--types", "t").code == 0
+    first, word, second, last = canned.asked
+    assert (first.url.params["consumer"], first.url.params["from"]) == ("main", "earliest")
+    assert "consumer" not in second.url.params
+    assert (word.method, word.url.path, word.url.params["types"]) == ("PUT", "/v1/stream/consumers/main", "t")
+    assert [json.loads(one.content) for one in (word, last)] == [{"cursor": "c1"}, {"cursor": "c2"}]
+
+
+def test_a_consumer_that_follows_has_its_last_word_at_ctrl_c(shell: Shell) -> None:
+    canned = Interrupted(streamed(event(1), event(2)))
+    shell.transport = canned
+    assert shell.run("stream", "acme", "--follow", "--consumer", "main").code == 130
+    word = canned.asked[-1]
+    assert (word.method, word.url.path) == ("PUT", "/v1/partners/acme/stream/consumers/main")
+    assert json.loads(word.content) == {"cursor": "c2"}
+
+
+async def test_a_consumer_goes_on_behind_what_was_printed(desk: Desk) -> None:
+    await desk.run("send", "acme", "order.accepted", "-", stdin=ORDER, by="team")
+    first = await desk.run("stream", "--consumer", "main", by="acme")
+    second = await desk.run("stream", "--consumer", "main", by="acme")
+    assert ("id A-1" in first.out, second.out) == (True, "")

@@ -84,7 +84,15 @@ def made(*partitions: int, of: Sequence[Endpoint] = (endpoint(),), end: int = EN
 
 def draining(reader: Faraway, *of: Endpoint) -> Drain:
     catalog = Contracts(contracts(of or [endpoint()], "id"))
-    return Drain(reader, catalog, lambda: NOW, "https://gw.example")
+    return Drain(reader, catalog, lambda: NOW, "https://gw.example", unasked, vouch=unvouched)
+
+
+def unvouched(_read: Read, _partner: str) -> int | None:
+    raise AssertionError("nothing here is shared")
+
+
+async def unasked(_log: str, _refs: Sequence[bytes]) -> None:
+    raise AssertionError("nothing here is a replay")
 
 
 def work(*shards: Shard) -> list[tuple[Shard, Callable[[], None]]]:

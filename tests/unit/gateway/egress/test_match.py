@@ -8,8 +8,8 @@ def test_an_endpoint_without_types_listens_to_all() -> None:
         endpoint("b", types=frozenset({"x", "y"})),
         endpoint("c", types=frozenset({"z"})),
     )
-    assert match([every, some, other], "x") == (every, some)
-    assert match([other], "x") == ()
+    assert match([every, some, other], "x", dict) == (every, some)
+    assert match([other], "x", dict) == ()
 
 
 def test_what_is_the_gateways_own_goes_to_those_that_ask_for_it() -> None:
@@ -20,14 +20,14 @@ def test_what_is_the_gateways_own_goes_to_those_that_ask_for_it() -> None:
         endpoint("d", types=frozenset({"x", "gateway.contract.changed"})),
     )
     there = [every, named, own, one]
-    assert match(there, "gateway.contract.changed") == (own, one)
-    assert match(there, "gateway.later") == (own,)
-    assert match(there, "x") == (every, named, one)
+    assert match(there, "gateway.contract.changed", dict) == (own, one)
+    assert match(there, "gateway.later", dict) == (own,)
+    assert match(there, "x", dict) == (every, named, one)
 
 
 def test_a_paused_endpoint_is_owed_the_event() -> None:
     paused = endpoint(state="paused")
-    assert match([paused], "x") == (paused,)
+    assert match([paused], "x", dict) == (paused,)
 
 
 def test_the_group_follows_the_order_asked_for() -> None:

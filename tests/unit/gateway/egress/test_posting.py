@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.dialler import Answer, Outgoing, Reason
-from gateway.egress.delivery import Decision, Delivered, Held, RetryAt
+from gateway.egress.delivery import Decision, Delivered, Held, RetryAt, safe_text
 from gateway.egress.lane import Lane
-from gateway.egress.posting import Chance, Poster
+from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.errors import SealError
 from gateway.standard_webhooks import WebhookSecretError
 from tests.unit.gateway.egress.stage import SECRET, Receiver, answer, endpoint, now
@@ -19,7 +19,7 @@ def poster(receiver: Receiver, *, posted: list[str] | None = None) -> Poster:
     told = posted if posted is not None else []
     return Poster(
         receiver,
-        lambda _, __: SECRET,
+        Secrets(lambda _, __: SECRET),
         Chance(now, os.urandom),
         disable_after_ms=5 * DAY,
         posted=lambda: told.append("posted"),
@@ -56,7 +56,9 @@ async def test_nothing_is_sent_unsigned() -> None:
         raise SealError(f"the secret at {place} does not open")
 
     receiver = Receiver()
-    broken = Poster(receiver, refuse, Chance(now, os.urandom), disable_after_ms=DAY, posted=lambda: None)
+    broken = Poster(
+        receiver, Secrets(refuse), Chance(now, os.urandom), disable_after_ms=DAY, posted=lambda: None
+    )
     with pytest.raises(SealError):
         await broken.post(Lane(endpoint()), delivery(1), b"{}")
     with pytest.raises(WebhookSecretError):
@@ -80,3 +82,19 @@ async def test_only_a_success_counts_at_a_url_that_was_given_up_meanwhile(
     attempt = await poster(Receiver(reply=moved)).post(lane, delivery(1), b"{}")
     assert isinstance(attempt.decision, decision)
     assert attempt.url == "https://ep-1.example/in"
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"", ""),
+        (b"all good\n", "all good\n"),
+        ("größer".encode(), "größer"),
+        (b"a\x00b\x1b[31mc", "a\ufffdb\ufffd[31mc"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        ("x\u202ey".encode(), "x\ufffdy"),
+        ("ab€".encode()[:4], "ab\ufffd"),
+    ],
+)
+def test_an_excerpt_of_an_answer_is_safe_to_show(raw: bytes, text: str) -> None:
+    assert safe_text(raw) == text

@@ -46,6 +46,21 @@ def test_retry_after_makes_the_wait_longer_within_a_day(asked: int | None, waits
     assert decided(retry_after=asked) == RetryAt(NOW + waits * 1_000)
 
 
+@pytest.mark.parametrize(
+    ("at", "waits"),
+    [
+        (NOW + 60_000, 60_000),
+        (NOW + 1, 5_000),
+        (NOW - 60_000, 5_000),
+        (0, 5_000),
+        (NOW + 10 * RETRY_AFTER_LIMIT_SECONDS * 1_000, RETRY_AFTER_LIMIT_SECONDS * 1_000),
+    ],
+)
+def test_retry_after_as_a_date_counts_from_now_within_a_day(at: int, waits: int) -> None:
+    answer = Answer(503, "server_error", None, b"", b"", 1, at)
+    assert decide(answer, 1, DELAYS, now=NOW, roll=0.0) == RetryAt(NOW + waits)
+
+
 def test_retry_after_adds_no_attempt() -> None:
     assert decided(attempt=3, retry_after=10) == Parked("server_error")
 

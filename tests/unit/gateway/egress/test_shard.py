@@ -1,7 +1,9 @@
 import os
+from dataclasses import replace
 
 from gateway.broker.port import Position, Read
 from gateway.catalog import Snapshot
+from gateway.dialler import Answer
 from gateway.egress.backlog import Backlog, Span
 from gateway.egress.breaker import OPENS_AFTER
 from gateway.egress.deliveries import Stored, Tick
@@ -12,6 +14,7 @@ from gateway.egress.reading import Reading, read_event
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.leases import Lease
+from gateway.origin_evidence import Origin
 from gateway.positions import Progress
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, answer, contracts, endpoint, record
@@ -484,3 +487,26 @@ def test_a_full_outbox_stops_taking_until_it_is_written() -> None:
     assert shard.take(NOW)[0] == []
     ticked(shard)
     assert len(shard.take(NOW)[0]) == 1
+
+
+def test_an_answer_that_its_receiver_signed_is_evidence_beside_the_attempt() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    (taken,), _ = shard.take(NOW)
+    signature = Origin("ed25519", "crd_1", b"base", b"signature")
+    shard.settle(replace(attempt(taken, Delivered()), acknowledgement=signature), NOW)
+    kinds = [each.evidence.kind.value for each in ticked(shard).evidence]
+    assert kinds == ["delivery.attempted", "delivery.acknowledged"]
+
+
+def test_an_answer_that_asks_to_slow_down_holds_up_its_lane_alone() -> None:
+    shard = made(endpoint(), endpoint("ep_2"))
+    receive(shard, 0)
+    first = next(each for each in shard.take(NOW)[0] if each.endpoint == "ep_1")
+    reply = Answer(429, "throttled", 60, b"", b"", 1)
+    shard.settle(replace(attempt(first, RetryAt(NOW + 1)), answer=reply), NOW)
+    receive(shard, 1)
+    taken, _ = shard.take(NOW + 59_999)
+    assert {each.endpoint for each in taken} == {"ep_2"}
+    taken, _ = shard.take(NOW + 60_000)
+    assert {each.endpoint for each in taken} == {"ep_1"}

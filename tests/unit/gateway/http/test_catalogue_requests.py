@@ -58,7 +58,6 @@ LATER: Final[Mapping[str, str]] = {
     "endpoint_invalid": "endpoints are declared by contracts alone, whose faults are contract_invalid",
     "endpoint_verification_failed": "endpoints are not verified yet",
     "held": "nothing can be held back yet",
-    "not_acceptable": "no route chooses by Accept",
 }
 """Codes that no request of this file is answered with, and why."""
 
@@ -195,6 +194,11 @@ async def expired(house: House) -> httpx.Response:
     return await asks("GET", "/v1/me", "short")(later)
 
 
+async def unacceptable(house: House) -> httpx.Response:
+    async with house.client("acme") as client:
+        return await client.get("/v1/stream", headers={"Accept": "text/html"})
+
+
 async def at_what_is_gone(house: House) -> httpx.Response:
     bound = ("stream/2", "acme", "outbound", "")
     cursor = seal_cursor(house.doors.values.cursor_key, bound, ("another-topic", 0, 5))
@@ -297,6 +301,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "partner_suspended": asks("POST", "/v1/events/order.placed", "bolt", json=order()),
     "source_address_denied": asks("GET", "/v1/me", "far"),
     "not_found": asks("GET", "/v1/partners/globex/history"),
+    "not_acceptable": unacceptable,
     "method_not_allowed": asks("PATCH", "/v1/events", json=order()),
     "event_conflict": conflicting,
     "state_conflict": asks("POST", "/v1/partners/shut/credentials", "operator", json={"role": "partner"}),

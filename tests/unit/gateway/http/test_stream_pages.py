@@ -130,9 +130,11 @@ async def test_our_side_reads_either_direction(house: House) -> None:
     async with house.client("acme") as client, house.client("team") as team:
         await client.post("/v1/events/order.placed", json={"order_id": "in", "qty": 1})
         inbound = (await team.get("/v1/partners/acme/stream?direction=inbound")).json()
-        outbound = (await team.get("/v1/partners/acme/stream")).json()
+        outbound = (await team.get("/v1/partners/acme/stream?direction=outbound")).json()
+        received = (await team.get("/v1/partners/acme/stream")).json()
         own = await client.get("/v1/stream?direction=inbound")
     assert (ids(inbound), ids(outbound)) == (["in"], ["S-1"])
+    assert received["items"] == inbound["items"], "what our side receives"
     assert own.json()["code"] == "parameter_invalid"
 
 

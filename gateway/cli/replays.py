@@ -1,0 +1,170 @@
+"""Replays: begin one and watch it, list them, show one, cancel one. The gateway goes on without us."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.cli.client import Client, under
+from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.errors import UnreachableError
+from gateway.cli.exits import Exit
+from gateway.cli.plain_text import clean
+
+POLL_SECONDS: Final = 0.5
+MOST_LOST: Final = 60
+"""Looks in a row that nobody answered: a gateway that restarts goes on with the replay."""
+
+_COLUMNS: Final = (
+    "id",
+    "state",
+    "which",
+    "endpoint",
+    "since",
+    "until",
+    "total",
+    "done",
+    "handed",
+    "waits_for",
+)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the replay, rpl_...")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is replayed."""
+
+    since: Annotated[
+        str, typer.Option("--since", help="From when on: RFC 3339, or so long ago, such as 24h.")
+    ]
+    until: Annotated[
+        str | None, typer.Option("--until", help="Up to when; now, if not given.", show_default=False)
+    ] = None
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="To this one alone, ep_...", show_default=False)
+    ] = None
+    which: Annotated[str, typer.Option("--which", help="undelivered, failed (schedule used up), or all.")] = (
+        "undelivered"
+    )
+    types: Annotated[
+        str | None, typer.Option("--types", help="Event types, with commas.", show_default=False)
+    ] = None
+    rate: Annotated[
+        int | None,
+        typer.Option("--rate", help="Events a second and endpoint at most.", min=1, show_default=False),
+    ] = None
+
+    def body(self) -> dict[str, Any]:
+        """The request."""
+        types = None if self.types is None else [one.strip() for one in self.types.split(",")]
+        given = {
+            "since": self.since,
+            "until": self.until,
+            "endpoint": self.endpoint,
+            "which": self.which,
+            "types": types,
+            "rate": self.rate,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group replays."""
+    group = typer.Typer(help="Hand events to endpoints once more.", no_args_is_help=True)
+    command(group, "create", writes=True)(create_replay)
+    command(group, "list")(list_replays)
+    command(group, "show")(show_replay)
+    command(group, "cancel", writes=True, asks=True)(cancel_replay)
+    app.add_typer(group, name="replays")
+
+
+def create_replay(call: Invocation, wanted: Wanted, *, partner: OfPartner = None) -> Exit | None:
+    """Replay the events of a time, and wait for its end. With --dry-run it only counts.
+
+    Such as: gateway replays create --since 24h --which failed --dry-run
+    """
+    route = under(partner, "replays")
+    with call.client() as client:
+        params = {"dry_run": True if call.dry_run else None}
+        document = client.post(route, json.dumps(wanted.body()).encode(), params=params).document()
+        call.output.note(f"replay {clean(document['id'])}; it goes on if you leave")
+        document = _watch(call, client, f"{route}/{document['id']}", document)
+    return _tell(call, document)
+
+
+def list_replays(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
+    """List replays, newest first."""
+    with call.client() as client:
+        items = list(client.pages(under(partner, "replays")))
+    if call.output.as_json:
+        call.output.document({"items": items, "next": None})
+    else:
+        call.output.table(_COLUMNS, ([one.get(name) for name in _COLUMNS] for one in items))
+    return None
+
+
+def show_replay(call: Invocation, replay: Id, *, partner: OfPartner = None) -> Exit | None:
+    """Show how far a replay is."""
+    with call.client() as client:
+        return _tell(call, client.get(under(partner, "replays", replay)).document())
+
+
+def cancel_replay(call: Invocation, replay: Id, *, partner: OfPartner = None) -> Exit | None:
+    """Have a replay hand over no more; what it has handed over is delivered all the same."""
+    route = under(partner, "replays", replay)
+    with call.client() as client:
+        if not call.dry_run:
+            call.confirm(f"Cancel {replay}?")
+        document = client.delete(route, {"dry_run": True if call.dry_run else None}).document()
+    if call.output.as_json:
+        call.output.document(document)
+    else:
+        word = "would be cancelled" if call.dry_run else "cancelled"
+        call.output.line(f"{clean(document['id'])}  {word}; {_in_words(document)}")
+    return None
+
+
+def _watch(call: Invocation, client: Client, route: str, document: dict[str, Any]) -> dict[str, Any]:
+    """The replay once it has ended."""
+    lost = seen = 0
+    told = None
+    with call.output.progress("replaying", document["total"]) as bar:
+        while document["ended_at"] is None:
+            call.around.pause(POLL_SECONDS)
+            try:
+                document = client.get(route).document()
+                lost = 0
+            except UnreachableError:
+                lost += 1
+                if lost > MOST_LOST:
+                    raise
+            bar.advance(document["done"] - seen)
+            seen = document["done"]
+            if document["waits_for"] != told and document["waits_for"] is not None:
+                call.output.note(f"an endpoint takes nothing now: {clean(document['waits_for'])}")
+            told = document["waits_for"]
+    return document
+
+
+def _tell(call: Invocation, document: dict[str, Any]) -> Exit | None:
+    if call.output.as_json:
+        call.output.document(document)
+    else:
+        call.output.line(f"{clean(document['id'])}  {clean(document['state'])}  {_in_words(document)}")
+    return Exit.CONFLICT if document["state"] == "cancelled" else None
+
+
+def _in_words(document: dict[str, Any]) -> str:
+    word = "would be handed over" if document["dry_run"] else "handed over"
+    parts = [f"{document['handed']} {word}"]
+    told = {
+        "delivered": "delivered before",
+        "waiting": "waiting anyway",
+        "cancelled": "given up",
+        "passed": "not asked for",
+        "lost": "no longer in the topic",
+    }
+    parts += [f"{document[name]} {words}" for name, words in told.items() if document[name]]
+    return ", ".join(parts)

@@ -1,0 +1,223 @@
+"""What a shard keeps: lanes, ranges and debts, what is yet to be written, and what becomes of one delivery.
+
+No I/O. The invariant of `gateway.egress.shard` is kept here: whatever settles an offset goes through `_pay`,
+beside what is written of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from gateway.broker.port import Read
+from gateway.egress.asking import Asked
+from gateway.egress.backlog import Backlog, Backlogs
+from gateway.egress.breakers import Breakers
+from gateway.egress.debts import Debts, Owner, Partition, Spot
+from gateway.egress.deliveries import Saved, State, Tick
+from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.lane import Lane
+from gateway.egress.outbox import Outbox
+from gateway.egress.reading import Passed, Reading, Routed, delivery_of
+from gateway.egress.recall import Recall, Recalled, room_of
+from gateway.egress.slowing import pause_asked
+from gateway.egress.tidings import Tidings
+from gateway.egress.traces import excerpt_of
+from gateway.egress.wording import Place, Voice
+from gateway.leases import Lease
+from partners.endpoint import Skip
+
+STEP: Final = 100
+"""What waits for an endpoint that is gone is parked so many at a time."""
+
+
+class Books:
+    """See the module."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.lanes: dict[str, Lane] = {}
+        self.partitions: dict[Spot, Partition] = {}
+        self.outbox = Outbox()
+        self.recall = Recall()
+        self._voices: dict[str, Voice] = {}
+        self._debts = Debts()
+        self._moved: set[Spot] = set()
+        self._backlogs = Backlogs()
+        self._breakers = Breakers()
+        self._tidings = Tidings()
+        self._heard: dict[tuple[str, bytes], int] = {}
+
+    def log_of(self, partner: str) -> str:
+        """The name of a partner's log, without an epoch."""
+        return self._voices[partner].log
+
+    def room(self, backlog: Backlog, now: int) -> int:
+        """How many of a range its lane would take now; where it is gone, none is sent: always some."""
+        lane = self.lanes[backlog.endpoint]
+        if isinstance(backlog, Recalled) and not lane.is_gone:
+            return room_of(backlog, lane.room(now), now)
+        return STEP if lane.is_gone else lane.room(now)
+
+    def settle(self, attempt: Attempt, now: int) -> None:
+        """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
+        delivery, decision = attempt.delivery, attempt.decision
+        lane = self.lanes[delivery.endpoint]
+        before, was = lane.endpoint, lane.breaker
+        pause_ms = pause_asked(attempt.answer, now=now)
+        lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url, pause_ms=pause_ms)
+        self.outbox.tell(self._tidings.attempted(before, was, lane.breaker, attempt, now))
+        voice = self._voices[delivery.partner]
+        self.outbox.add(voice.attempted(attempt))
+        if attempt.acknowledgement is not None:
+            self.outbox.add(voice.acknowledged(attempt, attempt.acknowledgement, now))
+        if (excerpt := excerpt_of(attempt)) is not None:
+            self.outbox.keep_excerpt(excerpt)
+        after = replace(delivery, attempts=attempt.number)
+        match decision:
+            case Delivered():
+                self.outbox.finish(delivery.endpoint, delivery.ref)
+            case RetryAt(at):
+                self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
+            case Parked(reason):
+                self._park(after, reason, now)
+                self._save(after, "parked", reason)
+            case Held(reason):
+                self._save(replace(after, due_at=now), "held", reason)
+                self.outbox.disable(delivery.partner, delivery.endpoint)
+        self._pay(delivery)
+
+    def forget(self, delivery: Delivery) -> None:
+        """The row of a delivery that was to be sent is gone: somebody cancelled it."""
+        self.lanes[delivery.endpoint].forget(delivery)
+        self.outbox.forget(delivery.endpoint, delivery.ref)
+        self._pay(delivery)
+
+    def give_up(self, delivery: Delivery, skip: Skip, now: int) -> None:
+        """A delivery that was to be sent, and that somebody has given up since: its row goes."""
+        self.outbox.add(self._voices[delivery.partner].cancelled(delivery, skip, now))
+        self.lanes[delivery.endpoint].forget(delivery)
+        self.outbox.finish(delivery.endpoint, delivery.ref)
+        self._pay(delivery)
+
+    def hear_all(self, some: Sequence[Asked], now: int) -> bool:
+        """Do what was asked of rows; whether anything was new. `some`: all that a look at them found.
+
+        A look may be older than the last tick: what was heard is heard once, until it is seen to be gone.
+        """
+        there = {(one.delivery.endpoint, one.delivery.ref) for one in some}
+        self._heard = {pair: at for pair, at in self._heard.items() if pair in there}
+        new = [one for one in some if self._heard.get((one.delivery.endpoint, one.delivery.ref), -1) < one.at]
+        heard = [one for one in new if self._hear(one, now)]
+        self._heard |= {(one.delivery.endpoint, one.delivery.ref): one.at for one in heard}
+        return bool(heard)
+
+    def _hear(self, asked: Asked, now: int) -> bool:
+        """Have a delivery tried at once, or leave it; whether it could be heard."""
+        delivery, lane = asked.delivery, self.lanes.get(asked.delivery.endpoint)
+        if lane is None and asked.is_cancelled:
+            self.outbox.hear(delivery.endpoint, delivery.ref, asked.at)
+            return True
+        if lane is None or (asked.is_cancelled and not lane.cancel(delivery.ref)):
+            return False
+        if asked.is_cancelled:
+            self.outbox.forget(delivery.endpoint, delivery.ref)
+            self._pay(delivery)
+        elif not lane.hurry(delivery.ref, now):
+            lane.restore([delivery])
+            lane.hurry(delivery.ref, now)
+            self.outbox.note_row(delivery.endpoint, delivery.ref)
+        self.outbox.hear(delivery.endpoint, delivery.ref, asked.at)
+        return True
+
+    # It is written
+
+    def make_tick(self) -> Tick | None:
+        """Everything decided since the last tick; None where nothing was. One tick at a time."""
+        self._save_closed()
+        moved = [self.partitions[spot] for spot in sorted(self._moved) if spot in self.partitions]
+        moves = [move for each in moved if (move := each.move()) is not None]
+        self.outbox.add(*(one for each in moved for one in each.words()))
+        spans, drained = self._backlogs.changes()
+        breakers, steps = self._breakers.changes(self.lanes), self.recall.steps()
+        self._moved.clear()
+        if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
+            return None
+        return self.outbox.make_tick(
+            self.lease, spans=spans, drained=drained, moves=moves, breakers=breakers, steps=steps
+        )
+
+    def committed(self, tick: Tick) -> None:
+        """The tick is durable."""
+        for move in tick.moves:
+            partition = self.partitions.get((move.topic_id, move.partition))
+            if partition is not None:
+                partition.stored = move.after
+        for saved in tick.saved:
+            lane = self.lanes.get(saved.delivery.endpoint)
+            if lane is not None and saved.state != "parked":
+                lane.saved(saved.delivery.ref)
+        self._backlogs.drop(tick.drained)
+
+    def _recall(self, part: Recalled, read: Read, reading: Reading, now: int) -> bool:
+        """A record of a replay; False where the lane has no room, or nobody has judged the event yet."""
+        offset, lane = read.position.offset, self.lanes[part.endpoint]
+        if lane.is_gone or not isinstance(reading, Routed) or not part.wants(reading):
+            part.pass_to(offset + 1)
+            return True
+        word = part.judge(reading.ref, is_waiting=self._backlogs.is_waiting(part.key, offset))
+        if word == "handed" and not part.part.wish.dry_run:
+            if self.room(part, now) <= 0:
+                return False
+            delivery = delivery_of(read, reading, lane.endpoint)
+            part.pass_to(offset)
+            if lane.offer(delivery, now) == "known":
+                word = "waiting"
+            else:
+                part.take(offset, now)
+                self._owe(delivery, part)
+                if (delivery.endpoint, delivery.ref) in part.rows:
+                    self.outbox.note_row(delivery.endpoint, delivery.ref)
+        part.count(offset, word)
+        part.pass_to(offset + 1)
+        return True
+
+    def _owe(self, delivery: Delivery, owner: Owner) -> bool:
+        self._debts.owe(delivery, owner)
+        return True
+
+    def _pay(self, delivery: Delivery) -> None:
+        match self._debts.pay(delivery):
+            case Recalled():
+                pass  # looked at in each tick
+            case Backlog() as backlog:
+                self._backlogs.changed.add(backlog.key)
+            case Partition() as partition:
+                self._moved.add(partition.spot)
+
+    def _save(self, delivery: Delivery, state: State, reason: str | None) -> None:
+        self.outbox.save(Saved(delivery, state, reason, is_new=True))
+
+    def _park(self, delivery: Delivery, reason: str, now: int) -> None:
+        """Say that nothing more is tried."""
+        endpoint = self.lanes[delivery.endpoint].endpoint
+        self.outbox.add(self._voices[delivery.partner].parked(delivery, reason, now))
+        self.outbox.tell(self._tidings.parked(endpoint, delivery, reason, now))
+
+    def _save_closed(self) -> None:
+        """What waits in a lane that has closed gets a row, so that its offset is settled."""
+        for lane in self.lanes.values():
+            if lane.is_closed:
+                self._keep(lane.unsaved())
+
+    def _keep(self, deliveries: Iterable[Delivery]) -> None:
+        """Each gets a row, where it has none, and its offset waits for it no longer."""
+        for delivery in deliveries:
+            if not self.outbox.has_row(delivery.endpoint, delivery.ref):
+                self._save(delivery, "pending", None)
+                self._pay(delivery)
+
+    def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
+        if not isinstance(reading, Passed):
+            place = Place(partition.topic, read.position)
+            self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))
+            self.outbox.tell(self._tidings.recorded(partition.partner, reading, place, now))

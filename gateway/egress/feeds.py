@@ -1,0 +1,317 @@
+"""Inbound topics that shards read, for the house's endpoints and for partners that events are forwarded to.
+
+One reader for all shards of this process, since several may read one topic, each for its own owners and up
+to where it is itself. Each owner has a position of its own, under a name of its own for the topic's id
+(`gateway.positions.share`), so that nobody's reading moves anybody else's.
+
+A topic is read from the moment that somebody wants something of it: since the oldest endpoint of the house
+was made, or the contract that forwards came into force.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import structlog
+
+from audit.store import Pending
+from gateway.broker.port import (
+    Broker,
+    BrokerError,
+    Position,
+    Read,
+    Reader,
+    ReadEvent,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
+from gateway.broker.refusal import Refusal
+from gateway.catalog import Snapshot
+from gateway.database import Database
+from gateway.egress.courier import Work
+from gateway.egress.reading import Passed, Reading, Routed, Today
+from gateway.egress.shared import Source, Vouch, forward_of, onward_of, read_shared, seen_by
+from gateway.egress.wording import Voice
+from gateway.positions import plain, share
+from partners import store
+from partners.endpoint import house_of
+from partners.partner import Partner
+
+_POLL: Final = 200
+_POLL_MS: Final = 50
+_SLICE: Final = 10
+_IDLE_SECONDS: Final = 0.1
+_ASK_SECONDS: Final = 1.0
+_AT_ONCE: Final = 50
+"""Topics that are begun with in one turn."""
+
+_REMEMBERED: Final = 4_096
+"""Events of a topic of which another record is known to be a double."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`url`: our origin; `voice`: speaks for the log of a partner."""
+
+    url: str
+    vouch: Vouch = field(repr=False)
+    voice: Callable[[Partner], Voice] = field(repr=False)
+    clock: Callable[[], int] = field(repr=False)
+    matched: Callable[[], None] = field(repr=False)
+
+
+@dataclass(eq=False, slots=True)
+class _Strand:
+    """One owner's reading of one inbound topic. `recent`: offsets by ref, of the events read last."""
+
+    work: Work
+    owner: str
+    source: Source
+    topic: str
+    spot: tuple[str, int]
+    recent: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+
+    def is_double(self, ref: bytes, offset: int) -> bool:
+        """Whether another record held the event."""
+        first = self.recent.setdefault(ref, offset)
+        if len(self.recent) > _REMEMBERED:
+            self.recent.popitem(last=False)
+        return first != offset
+
+
+class Feeds:
+    """A part of the relay; see the module. `problem`: what keeps it from reading, in words."""
+
+    def __init__(self, database: Database, broker: Broker, catalog: Today, terms: Terms) -> None:
+        self._database = database
+        self._broker = broker
+        self._catalog = catalog
+        self._terms = terms
+        self._strands: dict[tuple[str, int], list[_Strand]] = {}
+        self._reader: Reader | None = None
+        self._refusal = Refusal()
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        ticks = asyncio.get_running_loop().time
+        while True:
+            reader = self._reader
+            if reader is None or not self._strands or self._is_full():
+                await asyncio.sleep(_IDLE_SECONDS)
+                continue
+            try:
+                events = await reader.poll(_POLL, _POLL_MS)
+            except BrokerError as error:
+                self._refusal.note(error, now=int(ticks() * 1_000))
+                events = []
+                await asyncio.sleep(_IDLE_SECONDS)
+            self.problem = self._refusal.words(now=int(ticks() * 1_000))
+            for number, event in enumerate(events, 1):
+                self._take_in(event)
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Let the reader go, and what it read."""
+        reader, self._reader = self._reader, None
+        self._strands = {}
+        if reader is not None:
+            await reader.close()
+
+    async def follow(
+        self,
+        works: Iterable[tuple[Work, Sequence[Partner]]],
+        snapshot: Snapshot,
+        is_at_work: Callable[[Work], bool],
+    ) -> bool:
+        """Read what today's endpoints and contracts want; whether all of that is being read now.
+
+        It waits for no broker for long, and begins with a few at a time: whoever calls has leases to renew.
+
+        Raises:
+            AwayError: the database is away.
+        """
+        ways, begun = _ways(snapshot), 0
+        for work, partners in works:
+            for owner, sender in _wanted(snapshot, partners, ways):
+                topic_id = snapshot.topic_ids.get(sender.topics.inbound)
+                if topic_id is None or not is_at_work(work):
+                    continue
+                self._leave(sender.topics.inbound, topic_id)
+                if (share(topic_id, owner), sender.topics.inbound_partition) in work.shard.partitions:
+                    continue
+                begin = await self._begin_at(owner, sender, snapshot)
+                if begin is None:
+                    return False
+                if is_at_work(work):
+                    self._add(work, owner, sender, topic_id, begin)
+                begun += 1
+                if begun >= _AT_ONCE:
+                    return False
+        return True
+
+    def drop(self, work: Work) -> None:
+        """Read nothing for this shard any more."""
+        for place, strands in list(self._strands.items()):
+            left = [each for each in strands if each.work is not work]
+            if left:
+                self._strands[place] = left
+            else:
+                del self._strands[place]
+                if self._reader is not None:
+                    self._reader.release([place])
+
+    async def _begin_at(self, owner: str, sender: Partner, snapshot: Snapshot) -> int | None:
+        """The first offset that can be for an owner; None: the broker does not say now."""
+        if owner == house_of(sender.slug):
+            since = min(
+                (each.created_at for each in snapshot.directory.house_endpoints(sender.slug)), default=0
+            )
+        else:
+            wanted = partial(store.forwarding_since, sender=sender.slug, receiver=owner)
+            since = await self._database.read(wanted)
+        place = (sender.topics.inbound, sender.topics.inbound_partition)
+        if self._broker.away_for_ms():
+            return None
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                return await self._broker.offset_at(place, since)
+        except (BrokerError, TimeoutError) as error:
+            _log.warning("relay.feed_waits", topic=place[0], error=type(error).__name__)
+            return None
+
+    def _add(self, work: Work, owner: str, sender: Partner, topic_id: str, begin: int) -> None:
+        place = (sender.topics.inbound, sender.topics.inbound_partition)
+        spot = (share(topic_id, owner), place[1])
+        start = work.shard.watch(place[0], *spot, owner, begin=begin)
+        if start is None:
+            return
+        if self._reader is None:
+            self._reader = self._broker.reader()
+        source = Source(sender.slug, self._terms.url, self._terms.vouch)
+        self._strands.setdefault(place, []).append(_Strand(work, owner, source, place[0], spot))
+        reached = self._reader.reached(*place)
+        if reached is None or reached > start.position.offset:
+            # What others have read of it comes again: they know it.
+            self._assign([start])
+
+    def _assign(self, starts: Iterable[Start]) -> None:
+        if self._reader is not None:
+            self._reader.assign(
+                [
+                    Start(one.topic, replace(one.position, topic_id=plain(one.position.topic_id)))
+                    for one in starts
+                ]
+            )
+
+    def _is_full(self) -> bool:
+        return any(each.work.shard.outbox.is_full for some in self._strands.values() for each in some)
+
+    def _take_in(self, event: ReadEvent) -> None:
+        match event:
+            case Read():
+                for strand in self._at(event.record.topic, event.position):
+                    self._match(strand, event)
+            case TooLow(topic, wanted, first):
+                self._lose(topic, wanted, first)
+            case TooHigh(topic, wanted, end):
+                self._restart(topic, wanted, end)
+            case TopicChanged(topic, _, new_id):
+                self._leave(topic, new_id)
+                self._catalog.topic_changed(topic, new_id)
+
+    def _at(self, topic: str, at: Position) -> list[_Strand]:
+        """Who reads this place, and has not left it."""
+        return [
+            each
+            for each in self._strands.get((topic, at.partition), ())
+            if plain(each.spot[0]) == at.topic_id and each.spot in each.work.shard.partitions
+        ]
+
+    def _match(self, strand: _Strand, read: Read) -> None:
+        shard, offset = strand.work.shard, read.position.offset
+        partition = shard.partitions[strand.spot]
+        if partition.ledger.is_known(offset):
+            return
+        snapshot, now = self._catalog.current, self._terms.clock()
+        reading = read_shared(read, strand.owner, snapshot, strand.source)
+        if isinstance(reading, Routed) and strand.is_double(reading.ref, offset):
+            reading = Passed()
+        told = self._told(strand, read, reading, snapshot)
+        if told is not None:
+            partition.said[offset] = told
+        shard.receive(seen_by(read, strand.owner), reading, now)
+        self._terms.matched()
+        strand.work.wake.set()
+
+    def _told(self, strand: _Strand, read: Read, reading: Reading, snapshot: Snapshot) -> Pending | None:
+        """What the sender's log says of an event that goes on to another partner."""
+        way = forward_of(read, snapshot, strand.source.origin)
+        sender = snapshot.directory.partner(strand.source.origin)
+        if way is None or sender is None or way[1].to != strand.owner:
+            return None
+        onward = onward_of(reading, *way)
+        return None if onward is None else self._terms.voice(sender).forwarded(onward, self._terms.clock())
+
+    def _lose(self, topic: str, wanted: Position, first: int) -> None:
+        _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
+        for strand in self._at(topic, wanted):
+            shard = strand.work.shard
+            reached = max(wanted.offset, shard.partitions[strand.spot].ledger.reached)
+            if reached < first:
+                shard.lose(strand.spot, reached, first, self._terms.clock())
+        self._assign([Start(topic, replace(wanted, offset=first))])
+
+    def _restart(self, topic: str, wanted: Position, end: int) -> None:
+        _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
+        if wanted.offset <= end:
+            self._assign([Start(topic, wanted)])
+            return
+        for strand in self._at(topic, wanted):
+            shard = strand.work.shard
+            if shard.partitions[strand.spot].ledger.reached > end:
+                shard.restart(strand.spot, end, self._terms.clock())
+        self._assign([Start(topic, replace(wanted, offset=end))])
+
+    def _leave(self, topic: str, topic_id: str | None) -> None:
+        """Read no more of a topic that is another one by now, or gone."""
+        for place in [each for each in self._strands if each[0] == topic]:
+            for strand in self._strands[place]:
+                if plain(strand.spot[0]) != topic_id:
+                    _log.error("relay.topic_changed", topic=topic, old_id=strand.spot[0], new_id=topic_id)
+                    strand.work.shard.abandon(strand.spot, self._terms.clock())
+            left = [each for each in self._strands[place] if plain(each.spot[0]) == topic_id]
+            self._strands[place] = left
+            if not left:
+                del self._strands[place]
+                if self._reader is not None:
+                    self._reader.release([place])
+
+
+def _ways(snapshot: Snapshot) -> Mapping[str, list[Partner]]:
+    """The partners from which events go on, by the partner that they go on to."""
+    found: dict[str, list[Partner]] = {}
+    for sender in snapshot.directory.partners():
+        forwards = [line.terms.forward for line in snapshot.directory.lines(sender.slug)]
+        for receiver in {one.to for one in forwards if one is not None}:
+            found.setdefault(receiver, []).append(sender)
+    return found
+
+
+def _wanted(
+    snapshot: Snapshot, partners: Iterable[Partner], ways: Mapping[str, list[Partner]]
+) -> Iterator[tuple[str, Partner]]:
+    """Owner and sender of all that is to be read for a shard's partners."""
+    for partner in partners:
+        if any(each.wants_events for each in snapshot.directory.house_endpoints(partner.slug)):
+            yield house_of(partner.slug), partner
+        for sender in ways.get(partner.slug, ()):
+            yield partner.slug, sender

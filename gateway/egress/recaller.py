@@ -1,0 +1,82 @@
+"""Looks for what is asked of a relay: deliveries to be tried at once or given up, replays to be worked off.
+
+Asked about in SQL by whoever serves requests; found here within a second, by the relay that has the shard.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlmodel import Session
+
+from audit.outcomes import Fate, Pair, fates
+from gateway.database import Database
+from gateway.egress import asking, replay_store
+from gateway.egress.asking import Asked
+from gateway.egress.deliveries import load_gone, load_states
+from gateway.egress.replay import Part
+from gateway.egress.shard import Shard
+from gateway.errors import AwayError
+
+LOOK_SECONDS: Final = 0.5
+
+_log = structlog.get_logger(__name__)
+
+Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
+"""The shards at work, each with what tells it that its lanes hold something new."""
+
+
+class Recaller:
+    """One a relay."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run(self, shards: Shards) -> None:
+        """Go on until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look(shards)
+            except AwayError as error:
+                _log.warning("relay.asked_unread", code=error.code)
+
+    async def look(self, shards: Shards) -> None:
+        """Look once, and hand what is found to the shards that have the partners.
+
+        Raises:
+            AwayError: the database is away.
+        """
+        asked, parts = await self._database.read(_load)
+        now = self._clock()
+        for shard, wake in shards():
+            has_heard = shard.hear_all([one for one in asked if shard.knows(one.delivery.partner)], now)
+            theirs = [one for one in parts if shard.knows(one.wish.partner)]
+            if shard.recall.adopt(theirs) or has_heard:
+                wake()
+            strangers = shard.strangers()
+            if strangers:
+                shard.bury(await self._database.read(partial(load_gone, strangers=strangers)))
+
+    async def judge(
+        self, log: str, refs: Sequence[bytes]
+    ) -> tuple[Mapping[Pair, Fate], Mapping[Pair, str]] | None:
+        """What evidence and rows say of the deliveries of these events; None: nobody can say yet."""
+        try:
+            return await self._database.read(lambda session: _judge(session, log, refs))
+        except AwayError:
+            return None
+
+
+def _load(session: Session) -> tuple[tuple[Asked, ...], tuple[Part, ...]]:
+    return asking.load(session), replay_store.open_parts(session)
+
+
+def _judge(
+    session: Session, log: str, refs: Sequence[bytes]
+) -> tuple[Mapping[Pair, Fate], Mapping[Pair, str]] | None:
+    known = fates(session, log, refs)
+    return None if known is None else (known, load_states(session, refs))

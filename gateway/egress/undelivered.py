@@ -1,0 +1,235 @@
+"""What is not delivered, and why: rows of single deliveries, and ranges of backlogs, as lists.
+
+What is in a lane's memory for the first time has neither yet, for a tick or one attempt; it is on its way.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, and_, false, not_, or_, select, tuple_
+from sqlmodel import Session, col
+
+from gateway.egress.breaker import Breaker
+from gateway.positions import share
+from gateway.rows import BacklogRow, DeliveryRow
+from partners.endpoint import Endpoint, house_of
+from partners.partner import Partner
+
+State = Literal["pending", "held", "parked", "cancelled"]
+STATES: Final[tuple[State, ...]] = ("pending", "held", "parked", "cancelled")
+
+HOLDS: Final = ("paused", "disabled", "unverified", "breaker")
+"""Why deliveries are held: what their endpoint is, or that it does not answer."""
+
+_WAITING: Final = ("pending", "held")
+
+RowKey = tuple[int, str, bytes]
+"""Time, endpoint and ref of a row: pages go by it, newest first."""
+
+RangeKey = tuple[str, str, int]
+"""Endpoint, topic id, partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One delivery that has a row. `reason`: why it is held, or how its last attempt ended.
+
+    `since`: when it got its row; `next_at`: not before, of one that waits for its next attempt.
+    """
+
+    partner: str
+    endpoint: str
+    ref: bytes
+    source: str
+    event_id: str
+    event_type: str
+    state: State
+    reason: str | None
+    attempts: int
+    next_at: int | None
+    since: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What waits for an endpoint in a range of offsets. `events`: at least so many of them are its own."""
+
+    endpoint: str
+    topic: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+    events: int
+    state: State
+    reason: str | None
+    since: int | None
+
+    @property
+    def key(self) -> RangeKey:
+        """What tells it from others."""
+        return self.endpoint, self.topic_id, self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which. `partner` None: of all. `holds`: endpoints that are sent nothing now, and why.
+
+    `topics`: outbound topics of the partners; `states` empty: all. `house`: endpoints of the house, which are
+    nobody's business here; so are all that the house owns.
+    """
+
+    partner: str | None
+    holds: Mapping[str, str]
+    topics: Collection[str]
+    states: frozenset[str] = frozenset()
+    reason: str | None = None
+    endpoint: str | None = None
+    event_type: str | None = None
+    since: int | None = None
+    house: frozenset[str] = frozenset()
+
+    def has(self, state: str) -> bool:
+        """Whether deliveries of this state are wanted."""
+        return not self.states or state in self.states
+
+
+def find_holds(
+    accounts: Iterable[tuple[Partner, Sequence[Endpoint]]], breakers: Mapping[str, Breaker]
+) -> dict[str, str]:
+    """Which endpoints are sent nothing now, and why. A partner that is suspended has paused ones."""
+    found: dict[str, str] = {}
+    for partner, endpoints in accounts:
+        for one in endpoints:
+            if one.state != "active":
+                found[one.id] = one.state
+            elif partner.state != "active":
+                found[one.id] = "paused"
+            elif breakers.get(one.id, Breaker()).is_open:
+                found[one.id] = "breaker"
+    return found
+
+
+def find_singles(session: Session, wanted: Wanted, *, after: RowKey | None, limit: int) -> list[Single]:
+    """Deliveries that have rows, newest first."""
+    row = DeliveryRow
+    columns = [column for column in row.__table__.columns if column.name != "payload"]  # type: ignore[attr-defined]  # SQLModel's own
+    place = (col(row.created_at), col(row.endpoint), col(row.ref))
+    query = select(*columns).where(_states(wanted), not_(col(row.partner).startswith(house_of(""))))
+    equal = {
+        "partner": wanted.partner,
+        "endpoint": wanted.endpoint,
+        "event_type": wanted.event_type,
+    }
+    for name, value in equal.items():
+        if value is not None:
+            query = query.where(getattr(row, name) == value)
+    if wanted.since is not None:
+        query = query.where(place[0] >= wanted.since)
+    if after is not None:
+        query = query.where(tuple_(*place) < tuple_(*after))
+    query = query.order_by(*(column.desc() for column in place)).limit(limit)
+    return [_single(found, wanted.holds) for found in session.execute(query)]
+
+
+def find_single(session: Session, endpoint: str, ref: bytes, holds: Mapping[str, str]) -> Single | None:
+    """One delivery's row."""
+    row = DeliveryRow
+    columns = [column for column in row.__table__.columns if column.name != "payload"]  # type: ignore[attr-defined]  # SQLModel's own
+    found = session.execute(
+        select(*columns).where(col(row.endpoint) == endpoint, col(row.ref) == ref)
+    ).first()
+    return None if found is None else _single(found, holds)
+
+
+def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, limit: int) -> list[Stretch]:
+    """Ranges of backlogs, by endpoint. Of which types their events are nobody knows yet."""
+    row = BacklogRow
+    query = select(row).where(_ranges_of(wanted), col(row.endpoint).not_in(sorted(wanted.house)))
+    if wanted.endpoint is not None:
+        query = query.where(col(row.endpoint) == wanted.endpoint)
+    if wanted.since is not None:
+        # Its newest event is as old as the range at least; its oldest may be older.
+        query = query.where(or_(col(row.began_at) >= wanted.since, col(row.began_at) == 0))
+    held = [endpoint for endpoint, why in wanted.holds.items() if wanted.reason in {None, why}]
+    conditions: list[ColumnElement[bool]] = [false()]
+    if wanted.has("held"):
+        conditions.append(col(row.endpoint).in_(held))
+    if wanted.has("pending") and wanted.reason is None:
+        conditions.append(col(row.endpoint).not_in(list(wanted.holds)))
+    query = query.where(or_(*conditions))
+    place = (col(row.endpoint), col(row.topic_id), col(row.partition))
+    if after is not None:
+        query = query.where(tuple_(*place) > tuple_(*after))
+    rows = session.execute(query.order_by(*place).limit(limit)).scalars()
+    return [_stretch(found, wanted.holds) for found in rows]
+
+
+def _ranges_of(wanted: Wanted) -> ColumnElement[bool]:
+    """Those of the partners' own topics, and of others' topics that are read for them."""
+    topic_id = col(BacklogRow.topic_id)
+    is_shared = topic_id.contains(share("", ""), autoescape=True)
+    if wanted.partner is not None:
+        shared = topic_id.endswith(share("", wanted.partner), autoescape=True)
+    else:
+        shared = and_(is_shared, not_(topic_id.contains(share("", house_of("")), autoescape=True)))
+    own = and_(col(BacklogRow.topic).in_(sorted(wanted.topics)), not_(is_shared))
+    return or_(own, shared)
+
+
+def _states(wanted: Wanted) -> ColumnElement[bool]:
+    row, holds = DeliveryRow, wanted.holds
+    is_waiting, failed = col(row.state).in_(_WAITING), col(row.reason)
+    is_free = col(row.endpoint).not_in(list(holds))
+    parts: list[ColumnElement[bool]] = [false()]
+    if wanted.has("held"):
+        held = [endpoint for endpoint, why in holds.items() if wanted.reason in {None, why}]
+        parts.append(and_(is_waiting, col(row.endpoint).in_(held)))
+    if wanted.has("pending"):
+        parts.append(and_(is_waiting, is_free, *_having(failed, wanted.reason)))
+    ended = [state for state in ("parked", "cancelled") if wanted.has(state)]
+    return or_(*parts, and_(col(row.state).in_(ended), *_having(failed, wanted.reason)))
+
+
+def _having(column: Any, reason: str | None) -> tuple[ColumnElement[bool], ...]:
+    return () if reason is None else (column == reason,)
+
+
+def _single(found: Any, holds: Mapping[str, str]) -> Single:
+    state: State = found.state
+    reason = found.reason
+    if state in _WAITING:
+        why = holds.get(found.endpoint)
+        state, reason = ("pending", reason) if why is None else ("held", why)
+    return Single(
+        partner=found.partner,
+        endpoint=found.endpoint,
+        ref=found.ref,
+        source=found.source,
+        event_id=found.event_id,
+        event_type=found.event_type,
+        state=state,
+        reason=reason,
+        attempts=found.attempts,
+        next_at=found.next_at if state == "pending" else None,
+        since=found.created_at,
+        updated_at=found.updated_at,
+    )
+
+
+def _stretch(row: BacklogRow, holds: Mapping[str, str]) -> Stretch:
+    why = holds.get(row.endpoint)
+    return Stretch(
+        endpoint=row.endpoint,
+        topic=row.topic,
+        topic_id=row.topic_id,
+        partition=row.partition,
+        start=row.from_offset,
+        end=row.to_offset,
+        events=row.events,
+        state="pending" if why is None else "held",
+        reason=why,
+        since=row.began_at or None,
+    )

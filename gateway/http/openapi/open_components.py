@@ -1,0 +1,33 @@
+"""The named schemas of what is open to everybody."""
+
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from gateway.http.catalogue import Retry
+from gateway.http.shapes import TEXT, Shape, listed, record, whole, word
+
+COMPONENTS: Final[Mapping[str, Shape]] = {
+    "Jwks": record({"keys": listed({"type": "object", "additionalProperties": True})}),
+    "Discovery": record(
+        {
+            "issuer": TEXT,
+            "version": TEXT,
+            "api": TEXT,
+            "jwks_uri": TEXT,
+            "checkpoint_keys": listed(TEXT),
+            "receipt": record({"typ": TEXT, "alg": TEXT}),
+            "errors": TEXT,
+        }
+    ),
+    "ErrorMeaning": record(
+        {
+            "code": TEXT,
+            "status": whole(400, 599),
+            "title": TEXT,
+            "retry": word(*get_args(Retry)),
+            "mend": TEXT,
+        }
+    ),
+    "Live": record({"status": TEXT}),
+    "Ready": record({"status": TEXT, "missing": listed(TEXT)}),
+}

@@ -1,0 +1,60 @@
+"""What is needed to try endpoints, and how often each may be tried."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.address import AddressPolicy
+from gateway.egress.probing import Challenges, Prober
+from gateway.errors import CallerError
+from gateway.ingress.quota import Bucket
+
+A_MINUTE: Final = 6
+"""Probes of one endpoint, lastingly and at once, in each process."""
+
+_KNOWN: Final = 10_000
+_UNDER_WAY: Final = 16
+
+
+@dataclass(slots=True, eq=False)
+class ProbeTurns:
+    """How often an endpoint may be tried, and how many at a time. `clock`: Unix milliseconds."""
+
+    clock: Callable[[], int]
+    _buckets: dict[str, Bucket] = field(default_factory=dict, init=False)
+    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNDER_WAY), init=False)
+
+    def take(self, endpoint_id: str) -> asyncio.Semaphore:
+        """One more try; what is to be held while it is under way.
+
+        Raises:
+            CallerError: `quota_exceeded`.
+        """
+        now, rate = self.clock(), A_MINUTE / 60
+        bucket = self._buckets.get(endpoint_id)
+        if bucket is None:
+            if len(self._buckets) >= _KNOWN:
+                self._buckets.clear()
+            bucket = self._buckets[endpoint_id] = Bucket(float(A_MINUTE), now)
+        bucket.fill(rate, now, most=A_MINUTE)
+        wait = bucket.wait_seconds(rate)
+        if wait:
+            text = f"An endpoint is tried {A_MINUTE} times a minute; wait {wait} s."
+            raise CallerError("quota_exceeded", text, members={"headers": {"Retry-After": str(wait)}})
+        bucket.level -= 1
+        return self._free
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """What is needed to try endpoints, and to show what they demand.
+
+    `policy`: which addresses may be dialled. `unseal` opens a secret for its place.
+    """
+
+    policy: AddressPolicy = field(repr=False)
+    unseal: Callable[[bytes, str], bytes] = field(repr=False)
+    prober: Prober = field(repr=False)
+    challenges: Challenges = field(repr=False)
+    turns: ProbeTurns = field(repr=False)

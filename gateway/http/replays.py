@@ -1,0 +1,223 @@
+"""Replays: jobs that hand events to their endpoints once more."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from starlette.responses import Response
+
+from gateway import redelivery
+from gateway.administration.evidence import Author
+from gateway.egress import replay_store, traces
+from gateway.egress.replay import MOST_RATE, WHICH, Replay, Stretch, Which, Wish
+from gateway.egress.undelivered import find_holds
+from gateway.errors import AwayError, CallerError
+from gateway.http import deliveries_told as telling
+from gateway.http.cursor import open_cursor, seal_cursor
+from gateway.http.delivery_items import replay_item
+from gateway.http.guard import Call, not_found
+from gateway.http.once import ERRORS as ONCE_ERRORS
+from gateway.http.once import KEY, REPLAYED, Done, once
+from gateway.http.parameters import flag, limit, parse_instant
+from gateway.http.reading import read_members
+from gateway.http.shapes import ref
+from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
+from gateway.http.words import json_response
+
+CREATE_OFFERED: Final = frozenset({"dry_run"})
+CANCEL_OFFERED: Final = frozenset({"dry_run"})
+_MEMBERS: Final = ("endpoint", "since", "until", "which", "types", "rate")
+_MOST_TYPES: Final = 100
+_ID: Final = re.compile(r"rpl_[a-z2-7]{26}", re.ASCII)
+_NEWEST: Final = (1 << 62, "")
+
+
+@tells(
+    "createReplay",
+    "Receive",
+    "Replay the events of a time",
+    Reply(
+        202,
+        "It is begun within a second or two.",
+        {JSON: ref("Replay")},
+        {"Location": "The replay.", "Idempotent-Replayed": REPLAYED},
+    ),
+    about=telling.CREATE,
+    parameters=(DRY_RUN, KEY),
+    body=Body({JSON: ref("ReplayWanted")}),
+    errors=(*BODY_ERRORS, *ONCE_ERRORS, "limit_reached", "outcome_unknown", "state_conflict"),
+)
+async def create_replay(call: Call) -> Response:
+    """Find out which records a replay has to read, and make it."""
+    values = call.doors.values
+    members = await read_members(call.request, _MEMBERS, seconds=values.body_seconds)
+    wish = _wish(call, members)
+    stretches = await _stretches(call, wish)
+    replay_id = "rpl_" + base64.b32encode(call.doors.entropy(16)).decode().rstrip("=").lower()
+    author, now, partner = _author(call), call.doors.clock(), call.partner
+    return await once(
+        call,
+        members,
+        lambda administration: administration.change(
+            lambda session, scribe: redelivery.begin_replay(
+                session, scribe, partner, (replay_id, wish, stretches), author, now=now
+            )
+        ),
+        lambda made: Done(
+            replay_item(made, call.base, None), 202, {"Location": f"{call.base}/replays/{made.id}"}
+        ),
+    )
+
+
+@tells(
+    "listReplays",
+    "Receive",
+    "The replays, newest first",
+    shows(ref("ReplayPage"), "Those that have ended too.", Link="Next page."),
+    parameters=PAGED,
+    errors=("cursor_invalid",),
+)
+async def list_replays(call: Call) -> Response:
+    """Replays of the partner, newest first."""
+    most, bound, slug = limit(call.query), ("replays", call.partner.slug), call.partner.slug
+    token, key = call.query.get("cursor"), call.doors.values.cursor_key
+    state = _NEWEST if token is None else open_cursor(key, bound, token)
+    after = (int(state[0]), str(state[1]))
+    found = await call.doors.database.read(
+        lambda session: replay_store.page(session, slug, after=after, limit=most + 1)
+    )
+    shown, headers, following = found[:most], {}, None
+    if len(found) > most:
+        following = seal_cursor(key, bound, (shown[-1].created_at, shown[-1].id))
+        headers["Link"] = f"<{call.request.url.path}?limit={most}&cursor={following}>; rel=next"
+    waits = await _waits(call)
+    items = [replay_item(one, call.base, _why(one, waits)) for one in shown]
+    return json_response({"items": items, "next": following}, headers=headers)
+
+
+@tells(
+    "showReplay",
+    "Receive",
+    "One replay",
+    shows(ref("Replay"), "How far it is, and what it found."),
+    parameters=(telling.REPLAY_ID,),
+)
+async def show_replay(call: Call) -> Response:
+    """One replay."""
+    found = await _find(call)
+    return json_response(replay_item(found, call.base, _why(found, await _waits(call))))
+
+
+@tells(
+    "cancelReplay",
+    "Receive",
+    "Cancel a replay",
+    shows(ref("Replay"), "Cancelled, now or before; what was handed over is delivered all the same."),
+    parameters=(telling.REPLAY_ID, DRY_RUN),
+    errors=(*ONCE_ERRORS, "outcome_unknown", "state_conflict"),
+)
+async def cancel_replay(call: Call) -> Response:
+    """Have a replay hand over no more."""
+    found, author, now = await _find(call), _author(call), call.doors.clock()
+    partner, dry_run = call.partner, flag(call.query, "dry_run")
+    return await once(
+        call,
+        {},
+        lambda administration: administration.change(
+            lambda session, scribe: redelivery.cancel_replay(
+                session, scribe, partner, found.id, author, now=now
+            ),
+            dry_run=dry_run,
+        ),
+        lambda ended: Done(replay_item(ended, call.base, None)),
+    )
+
+
+def _wish(call: Call, members: Mapping[str, Any]) -> Wish:
+    now, slug = call.doors.clock(), call.partner.slug
+    since = _instant(members, "since", now)
+    if since is None:
+        raise CallerError("parameter_invalid", "The member since is missing: from when on to replay.")
+    until = _instant(members, "until", now)
+    until = now if until is None else min(until, now)
+    endpoint, which = members.get("endpoint"), members.get("which", "undelivered")
+    types, rate = members.get("types", []), members.get("rate")
+    if since >= until:
+        raise CallerError("parameter_invalid", "The member since must be before until, and before now.")
+    if endpoint is not None and not any(
+        one.id == endpoint for one in call.snapshot.directory.endpoints(slug)
+    ):
+        raise CallerError("parameter_invalid", "The member endpoint must be the id of an endpoint, ep_....")
+    if which not in WHICH:
+        raise CallerError("parameter_invalid", f"The member which must be one of {', '.join(WHICH)}.")
+    known = call.snapshot.types(slug, "outbound")
+    if not isinstance(types, list) or len(types) > _MOST_TYPES or not all(one in known for one in types):
+        listed = ", ".join(sorted(known)[:20]) or "none"
+        raise CallerError("parameter_invalid", f"The member types must list event types, of: {listed}.")
+    if rate is not None and not (type(rate) is int and 1 <= rate <= MOST_RATE):
+        text = f"The member rate must be a whole number from 1 to {MOST_RATE}, events a second."
+        raise CallerError("parameter_invalid", text)
+    is_dry = flag(call.query, "dry_run")
+    return Wish(slug, endpoint, cast("Which", which), tuple(types), since, until, rate, is_dry)
+
+
+def _instant(members: Mapping[str, Any], name: str, now: int) -> int | None:
+    value = members.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise CallerError("parameter_invalid", f"The member {name} must be a text: an instant or a span.")
+    return parse_instant(value, name, now)
+
+
+async def _stretches(call: Call, wish: Wish) -> Sequence[Stretch]:
+    """Which offsets of which partitions lie between the times, once for each endpoint.
+
+    Raises:
+        AwayError, BrokerError: the broker cannot tell now.
+    """
+    topics, snapshot = call.partner.topics, call.snapshot
+    topic_id = snapshot.topic_ids.get(topics.outbound)
+    if topic_id is None:
+        raise AwayError("broker_unavailable", "the partner's outbound topic is not known yet; try again")
+    spans: list[tuple[int, int, int]] = []
+    for partition in snapshot.partitions_of(topics.outbound, topics.outbound_partition):
+        place = (topics.outbound, partition)
+        first = await call.doors.broker.offset_at(place, wish.since)
+        end = await call.doors.broker.offset_at(place, wish.until)
+        spans.append((partition, first, end))
+    endpoints = [
+        one.id for one in snapshot.directory.endpoints(wish.partner) if wish.endpoint in {None, one.id}
+    ]
+    return [
+        Stretch(endpoint, topics.outbound, topic_id, partition, first, end)
+        for endpoint in endpoints
+        for partition, first, end in spans
+    ]
+
+
+async def _find(call: Call) -> Replay:
+    replay_id = call.part("id")
+    if not _ID.fullmatch(replay_id):
+        raise not_found()
+    slug = call.partner.slug
+    found = await call.doors.database.read(lambda session: replay_store.find(session, replay_id, slug))
+    if found is None:
+        raise not_found()
+    return found
+
+
+async def _waits(call: Call) -> Mapping[str, str]:
+    accounts = [(call.partner, call.snapshot.directory.endpoints(call.partner.slug))]
+    return find_holds(accounts, await call.doors.database.read(traces.load_breakers))
+
+
+def _why(replay: Replay, waits: Mapping[str, str]) -> str | None:
+    """What an open replay waits for: what its endpoint is, or one of them."""
+    wanted = replay.wish.endpoint
+    return next((why for endpoint, why in waits.items() if wanted in {None, endpoint}), None)
+
+
+def _author(call: Call) -> Author:
+    return Author(call.known.role, call.known.credential.id)

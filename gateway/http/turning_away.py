@@ -1,0 +1,35 @@
+"""Requests that are answered in place of the application, before anything is made for them."""
+
+import asyncio
+from typing import Any, Final, Protocol
+
+from uvicorn.config import Config
+
+
+class TurnAway(Protocol):
+    """Who may answer a request in place of the application: 503, and nothing is made for it."""
+
+    def __call__(self, method: bytes, target: bytes, *, is_tls: bool) -> bytes | None:
+        """Header fields and body of the answer; None: let it in."""
+        ...
+
+
+class StrictConfig(Config):
+    """What uvicorn is told, and who turns requests away."""
+
+    turn_away: TurnAway | None = None
+
+
+class Answered:
+    """In the place of a request that was turned away: what comes of its body is dropped. One for all."""
+
+    __slots__ = ("disconnected", "message_event")
+
+    response_complete = response_started = True
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
+        self.disconnected = False
+
+
+ANSWERED: Final[Any] = Answered()

@@ -1,0 +1,127 @@
+"""What is asked of deliveries and replays from outside, with its evidence: in the caller's transaction.
+
+The relay does the work and hears of it from SQL: see `gateway.egress.asking` and `gateway.egress.recaller`.
+"""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
+from audit.evidence import Kind
+from gateway.administration.evidence import Author, Scribe, Wanted
+from gateway.egress import asking, replay_store
+from gateway.egress.replay import MOST_OPEN, Replay, Stretch, Wish
+from gateway.errors import CallerError
+from gateway.rows import DeliveryRow
+from partners import store
+from partners.errors import NotFoundError
+from partners.partner import Partner
+
+Pair = tuple[str, bytes]
+"""An endpoint and a ref."""
+
+
+def retry(session: Session, scribe: Scribe, partner: Partner, pair: Pair, by: Author, *, now: int) -> None:
+    """Have a delivery tried at once, whether it waits or its schedule is used up.
+
+    Raises:
+        NotFoundError: there is no such delivery that is undelivered.
+        CallerError: `state_conflict`: it was given up, or its endpoint takes nothing now.
+    """
+    row = _find(session, partner, pair)
+    endpoint = next((one for one in store.endpoints(session, partner.slug) if one.id == row.endpoint), None)
+    if row.state == "cancelled":
+        raise CallerError("state_conflict", "The delivery was cancelled: it is never sent again.")
+    if endpoint is None or endpoint.state != "active":
+        state = "gone" if endpoint is None else endpoint.state
+        raise CallerError(
+            "state_conflict",
+            f"The endpoint is {state}: nothing is sent to it.",
+            hint="Deliveries that are held go out by themselves once their endpoint is active again.",
+        )
+    asking.ask(session, row, state="pending", now=now)
+    scribe.delivery(session, partner.log, Kind.RETRIED, _wanted(row), by, now=now)
+
+
+def cancel(session: Session, scribe: Scribe, partner: Partner, pair: Pair, by: Author, *, now: int) -> None:
+    """Give a delivery up for good; one that was given up stays so, without another entry.
+
+    Raises:
+        NotFoundError: there is no such delivery that is undelivered.
+    """
+    row = _find(session, partner, pair)
+    if row.state == "cancelled":
+        return
+    asking.ask(session, row, state="cancelled", now=now)
+    scribe.delivery(session, partner.log, Kind.CANCELLED, _wanted(row), by, now=now)
+
+
+def begin_replay(
+    session: Session,
+    scribe: Scribe,
+    partner: Partner,
+    wanted: tuple[str, Wish, Sequence[Stretch]],
+    by: Author,
+    *,
+    now: int,
+) -> Replay:
+    """Make a replay: its id, what it is to do, and where. One that only counts leaves no evidence.
+
+    Raises:
+        CallerError: `limit_reached`.
+    """
+    replay_id, wish, stretches = wanted
+    store.lock(session)
+    if replay_store.count_open(session, partner.slug) >= MOST_OPEN:
+        text = f"There are {MOST_OPEN} replays that have not ended, as many as there may be."
+        raise CallerError("limit_reached", text, hint="Wait for one of them to end, or cancel one.")
+    made = replay_store.create(session, replay_id, wish, stretches, now=now)
+    if not wish.dry_run:
+        scribe.replay(session, partner.log, _members(made, "created"), by, now=now)
+    return made
+
+
+def cancel_replay(
+    session: Session, scribe: Scribe, partner: Partner, replay_id: str, by: Author, *, now: int
+) -> Replay:
+    """Have a replay hand over no more. What it has handed over is delivered all the same.
+
+    Raises:
+        NotFoundError: the partner has no such replay.
+        CallerError: `state_conflict`: it is done.
+    """
+    found = replay_store.find(session, replay_id, partner.slug)
+    if found is None:
+        raise NotFoundError("there is no such replay")
+    if replay_store.cancel(session, replay_id, now=now) and not found.wish.dry_run:
+        scribe.replay(session, partner.log, _members(found, "cancelled"), by, now=now)
+    ended = replay_store.find(session, replay_id, partner.slug)
+    if ended is None or ended.state == "done":
+        raise CallerError("state_conflict", "The replay has ended already: it is done.")
+    return ended
+
+
+def _find(session: Session, partner: Partner, pair: Pair) -> DeliveryRow:
+    row = asking.find(session, *pair)
+    if row is None or row.partner != partner.slug:
+        raise NotFoundError("there is no such delivery that is undelivered")
+    return row
+
+
+def _wanted(row: DeliveryRow) -> Wanted:
+    return Wanted(row.partner, row.ref, row.source, row.event_id, row.event_type, row.endpoint, row.attempts)
+
+
+def _members(replay: Replay, action: str) -> dict[str, object]:
+    wish = replay.wish
+    return {
+        "partner": wish.partner,
+        "replay": replay.id,
+        "action": action,
+        "endpoint": wish.endpoint,
+        "since": wish.since,
+        "until": wish.until,
+        "which": wish.which,
+        "types": sorted(wish.types),
+        "rate": wish.rate,
+    }

@@ -1,0 +1,45 @@
+"""A credential as its row holds it, there and back."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from partners.credential import Credential, Method, Role, Scope
+from partners.rows import CredentialRow
+
+
+def columns_of(new: Credential, *, now: int) -> dict[str, object]:
+    """What is written of a new credential, by column."""
+    return {
+        "id": new.id,
+        "partner": new.partner,
+        "role": new.role,
+        "method": new.method,
+        "shown_as": new.match,
+        "secret": new.secret,
+        "scopes": " ".join(sorted(new.scopes)),
+        "name": new.name,
+        "not_before": new.not_before,
+        "not_after": new.not_after,
+        "revoked_at": new.revoked_at,
+        "revoked_for": None,
+        "changed": 0,
+        "created_at": now,
+    }
+
+
+def credential_of(row: CredentialRow) -> Credential:
+    """The credential of a row."""
+    return Credential(
+        id=row.id,
+        partner=row.partner,
+        role=cast("Role", row.role),
+        method=cast("Method", row.method),
+        match=row.shown_as,
+        secret=row.secret,
+        scopes=frozenset(cast("Sequence[Scope]", row.scopes.split())),
+        not_before=row.not_before,
+        not_after=row.not_after,
+        revoked_at=row.revoked_at,
+        name=row.name,
+        revoked_for=row.revoked_for,
+    )

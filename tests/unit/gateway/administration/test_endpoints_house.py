@@ -1,0 +1,94 @@
+"""The house's endpoints have rules of their own, and what happens to them is told in the house's log."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from gateway.address import AddressPolicy
+from gateway.administration.endpoints import Asked, Backlog, Endpoints
+from gateway.errors import CallerError
+from gateway.rows import AnnouncementRow, ClaimRow
+from partners import store
+from partners.endpoint import house_of
+from tests.world import CONTRACT, OPERATOR, World, running
+
+CHECKED = (
+    CONTRACT + "endpoints:\n  verification: none\n  hosts: [hooks.acme.example]\nlimits: {endpoints: 1}\n"
+)
+
+
+def endpoints(world: World) -> Endpoints:
+    return Endpoints(world.parts.administration, AddressPolicy((), (), loopback=True))
+
+
+def asked(owner: str, endpoint: str = "") -> Asked:
+    return Asked(owner, endpoint, OPERATOR)
+
+
+async def test_the_house_has_endpoints_of_its_own_under_rules_of_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply(CHECKED)
+        desk, owner = endpoints(world), house_of("acme")
+        await desk.create(asked("acme"), {"url": "https://hooks.acme.example/in", "name": "orders"})
+        for name in ("orders", "other"):
+            url = f"https://{name}.intern.example:8443/in"
+            made = await desk.create(asked(owner), {"url": url, "name": name, "events": ["order.placed"]})
+            assert (made.endpoint.state, made.endpoint.side, made.endpoint.partner) == (
+                "active",
+                "house",
+                "acme",
+            )
+        with pytest.raises(CallerError) as wrong:
+            await desk.create(asked(owner), {"url": url, "events": ["order.accepted"]})
+        assert wrong.value.code == "endpoint_invalid"
+        with pytest.raises(CallerError) as full:
+            await desk.create(asked("acme"), {"url": "https://hooks.acme.example/in"})
+        assert full.value.code == "limit_reached"
+        with pytest.raises(CallerError) as foreign:
+            await desk.remove(asked("acme", made.endpoint.id))
+        assert foreign.value.code == "not_found"
+        database = world.parts.ground.database
+        theirs = await database.read(lambda session: store.endpoints(session, "acme"))
+        ours = await database.read(lambda session: store.endpoints(session, owner))
+        await world.parts.catalog.refresh()
+        directory = world.parts.catalog.current.directory
+    assert [one.name for one in theirs] == ["orders"]
+    assert sorted(one.name for one in ours) == ["orders", "other"]
+    assert [one.name for one in directory.endpoints("acme")] == ["orders"]
+    assert len(directory.house_endpoints("acme")) == 2
+
+
+async def test_another_secret_of_the_partners_is_told_and_of_ours_is_not(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply(CHECKED)
+        desk, owner = endpoints(world), house_of("acme")
+        theirs = await desk.create(asked("acme"), {"url": "https://hooks.acme.example/in"})
+        ours = await desk.create(asked(owner), {"url": "https://desk.intern.example/in"})
+        database = world.parts.ground.database
+        with_secret = await desk.add_secret(asked("acme", theirs.endpoint.id), None, 60_000)
+        await desk.add_secret(asked(owner, ours.endpoint.id), None, 60_000)
+        found = await database.read(_claimed_or_waiting)
+    assert found == {f"gateway.endpoint.secret_rotated/{theirs.endpoint.id}/{with_secret.secret_id}/added"}
+
+
+def _claimed_or_waiting(session: Session) -> set[str]:
+    waiting = session.execute(select(col(AnnouncementRow.event_id))).scalars()
+    claimed = session.execute(select(col(ClaimRow.event_id))).scalars()
+    return {*waiting, *claimed}
+
+
+async def test_what_is_given_up_of_ours_is_what_the_partner_sent(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        desk, owner = endpoints(world), house_of("acme")
+        made = await desk.create(asked(owner), {"url": "https://desk.intern.example/in"})
+        await desk.pause(asked(owner, made.endpoint.id))
+        await world.send({"order_id": "A-1", "qty": 1})
+        await world.parts.catalog.refresh()
+        partner = world.parts.catalog.current.directory.partner("acme")
+        assert partner is not None
+        edit = await desk.resume(asked(owner, made.endpoint.id), partner, Backlog("skip"))
+    places = {(one.topic_id.partition(">")[2], one.offset) for one in edit.endpoint.skips}
+    assert places == {("", 0), ("house/acme", 1)}

@@ -1,0 +1,121 @@
+"""Changes of endpoints, on each database."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlmodel import Session
+
+from partners import endpoint_changes as changes
+from partners import store
+from partners.endpoint import Endpoint, Skip
+from partners.endpoint_changes import EndpointEdit
+from partners.endpoint_form import read_body
+from partners.errors import EndpointChangedError, LimitReachedError, NotFoundError, StateConflictError
+from partners.onboarding import Means
+from tests.unit.partners.conftest import CONTRACT, Apply
+
+HOUR = 3_600_000
+URL = "https://hooks.acme.example/mine"
+
+
+@pytest.fixture
+def made(session: Session, apply: Apply, means: Means) -> Callable[..., EndpointEdit]:
+    apply()
+
+    def make(**members: Any) -> EndpointEdit:
+        ground = changes.ground_of(session, "acme")
+        endpoint_id = changes.new_endpoint_id(means)
+        wanted = read_body(
+            {"url": URL, **members},
+            bounds=ground.bounds(is_exempt=False),
+            name=changes.usual_name(endpoint_id),
+        )
+        return changes.create(session, ground, wanted, endpoint_id, now=1_000, means=means)
+
+    return make
+
+
+def found(session: Session, endpoint: Endpoint) -> Endpoint:
+    return changes.find(session, "acme", endpoint.id)
+
+
+def test_what_is_made_is_found_as_it_was_asked_for(
+    session: Session, made: Callable[..., EndpointEdit]
+) -> None:
+    edit = made(
+        filter={"pointer": "/n", "in": [1, "x"]}, format="binary", headers={"X-A": "b"}, rate=5, order="key"
+    )
+    there = found(session, edit.endpoint)
+    assert there == edit.endpoint
+    assert (there.format, there.headers, there.declared) == ("binary", (("X-A", "b"),), False)
+    assert edit.secret is not None
+    assert len(base64.b64decode(edit.secret.removeprefix("whsec_"))) == 32
+    assert changes.etag_of(there) == changes.etag_of(edit.endpoint)
+    with pytest.raises(NotFoundError):
+        changes.find(session, "globex", edit.endpoint.id)
+
+
+def test_names_and_numbers_are_kept_to(
+    session: Session, made: Callable[..., EndpointEdit], apply: Apply
+) -> None:
+    made(name="mine")
+    with pytest.raises(StateConflictError, match="another endpoint"):
+        made(name="mine")
+    with pytest.raises(StateConflictError, match="another endpoint"):
+        made(name="orders")
+    apply(CONTRACT + "limits: {endpoints: 3}\n", now=2_000)
+    with pytest.raises(LimitReachedError):
+        made()
+    clash = CONTRACT.replace("{name: all,", "{name: mine,")
+    with pytest.raises(StateConflictError, match="declare it by another name"):
+        apply(clash, now=3_000, allow_destructive=True)
+    assert len(store.endpoints(session, "acme")) == 3
+
+
+def test_a_secret_signs_until_its_overlap_is_over(
+    session: Session, made: Callable[..., EndpointEdit], means: Means
+) -> None:
+    first = made().endpoint
+    second = changes.add_secret(session, first, None, HOUR, now=2_000, means=means)
+    there = found(session, first)
+    assert there.keys_at(2_000 + HOUR - 1) == there.keys
+    assert there.keys_at(2_000 + HOUR) == there.keys[:1]
+    third = changes.add_secret(session, there, b"t" * 32, HOUR * 2, now=3_000, means=means)
+    assert third.secret is None
+    # An end that is nearer stays.
+    assert [one.until for one in third.endpoint.secrets] == [None, 3_000 + HOUR * 2, 2_000 + HOUR]
+    late = changes.add_secret(session, third.endpoint, None, 0, now=2_000 + HOUR, means=means)
+    assert [one.until for one in late.endpoint.secrets] == [None]
+    with pytest.raises(NotFoundError):
+        changes.remove_secret(session, late.endpoint, second.secret_id or "", now=2_000 + HOUR)
+    with pytest.raises(StateConflictError):
+        changes.remove_secret(session, late.endpoint, late.secret_id or "", now=2_000 + HOUR)
+    for _ in range(3):
+        late = changes.add_secret(session, late.endpoint, None, HOUR, now=9_000, means=means)
+    with pytest.raises(StateConflictError, match="4 secrets"):
+        changes.add_secret(session, late.endpoint, None, HOUR, now=9_000, means=means)
+
+
+def test_states_follow_each_other_and_what_changes_nothing_counts_nothing(
+    session: Session, made: Callable[..., EndpointEdit]
+) -> None:
+    one = made().endpoint
+    assert one.state == "active"
+    with pytest.raises(StateConflictError):
+        changes.resume(session, one, ())
+    paused = changes.pause(session, one).endpoint
+    before = store.revision(session)
+    assert changes.pause(session, paused).action == "unchanged"
+    assert store.revision(session) == before
+    first = (Skip("t", 0, 5, "partner", None), Skip("t", 1, 7, "partner", None))
+    resumed = changes.resume(session, paused, first).endpoint
+    again = changes.resume(session, changes.pause(session, resumed).endpoint, first[:1]).endpoint
+    assert again.skips == first
+    assert found(session, one).skip_of("t", 1, 6) == first[1]
+    assert found(session, one).skip_of("u", 1, 6) is None
+    with pytest.raises(EndpointChangedError):
+        changes.verify_unchanged(again, changes.etag_of(one))
+    with pytest.raises(StateConflictError, match="was changed meanwhile"):
+        changes.mark_verified(session, again, "https://hooks.acme.example/other")
