@@ -432,8 +432,8 @@ async def test_ranges_of_topics_that_are_shared_are_shown_to_their_owner_alone(
     house: House, client: httpx.AsyncClient
 ) -> None:
     """An event of globex that is forwarded to acme, and what the house waits for."""
-    ours = {"endpoint": endpoint(house, "other"), "topic_id": share("t1", "acme")}
-    theirs = {"endpoint": "ep_desk", "topic_id": share("t1", house_of("globex"))}
+    ours: dict[str, Any] = {"endpoint": endpoint(house, "other"), "topic_id": share("t1", "acme")}
+    theirs: dict[str, Any] = {"endpoint": "ep_desk", "topic_id": share("t1", house_of("globex"))}
     with house.world.parts.ground.database.begin() as session:
         for row in (ours, theirs):
             session.add(
