@@ -29,6 +29,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "endpoints": ("endpoints",),
     "types": ("types",),
     "schemas": ("schemas",),
+    "kafka": ("kafka",),
     "send": ("send",),
     "imports": ("import", "imports"),
     "stream": ("stream",),

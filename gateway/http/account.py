@@ -56,7 +56,7 @@ async def show_me(call: Call) -> Response:
     "The contract in force",
     shows(
         ref("ContractShown"),
-        "The contract file, and the files that it names.",
+        "The contract file, and the files that it names; for our own side the partner's topics, too.",
         ETag="The partner's state, and its revision.",
     ),
     errors=("not_found",),
@@ -71,6 +71,9 @@ async def show_contract(call: Call) -> Response:
     if found is None:
         raise not_found()
     body = _whole(slug, revision, found[0])
+    if call.known.role in {"team", "operator"}:
+        topics = call.partner.topics
+        body["topics"] = {"inbound": topics.inbound, "outbound": topics.outbound}
     return json_response(body, headers={"ETag": etag_of(call.partner, revision)})
 
 

@@ -51,6 +51,7 @@ _BATCH: Final = {
 }
 _FIRST: Final = record({"ref": REF, "received_at": INSTANT, "event_sha256": DIGEST, "content_sha256": DIGEST})
 _SCHEMA: Final = record({"subject": TEXT, "version": _COUNT, "id": _COUNT})
+_TOPICS: Final = record({"inbound": TEXT, "outbound": TEXT})
 _RECORD: Final = record({"topic": TEXT, "partition": _COUNT}, optional={"offset": _COUNT})
 _PLACE: Final = record({"origin": TEXT, "index": _COUNT})
 _LINKS: Final = record({"self": TEXT, "proof": TEXT})
@@ -259,7 +260,8 @@ _ACCOUNT: Final[Mapping[str, Shape]] = {
             "contract": TEXT,
             "files": mapped(TEXT),
             "sha256": DIGEST,
-        }
+        },
+        optional={"topics": _TOPICS},
     ),
     "Revision": _REVISION,
     "RevisionPage": page_of(ref("Revision")),
@@ -274,7 +276,7 @@ _PARTNER: Final = {
     "state": word("provisioning", "active", "suspended", "closed"),
     "contract": maybe(_COUNT),
     "log": TEXT,
-    "topics": record({"inbound": TEXT, "outbound": TEXT}),
+    "topics": _TOPICS,
 }
 _ENDPOINT: Final = record(
     {
