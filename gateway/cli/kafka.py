@@ -1,4 +1,4 @@
-"""`gateway kafka config`: what a team's Kafka client has to be told to read and to write a partner's events."""
+"""`gateway kafka config`: what a stock client has to be told to read and to write a partner's events."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
