@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
@@ -55,6 +55,13 @@ def make_settings(folder: Path, flags: Flags | None = None, url: str | None = No
     given = {"data": str(folder), "audit.tick": "20ms", **(flags or {})}
     environ = {} if url is None else {"GATEWAY_DATABASE__URL": url}
     return load(flags=given, environ=environ, file=None).settings
+
+
+BARE: Final = 4
+"""Entries of a new world: three keys, the operator's credential."""
+
+FIRST: Final = BARE + 1
+"""The same, and one contract."""
 
 
 @dataclass

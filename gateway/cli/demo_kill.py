@@ -15,6 +15,7 @@ AT_ONCE: Final = 3
 _FEWEST_BATCHES: Final = 5
 _PAUSE_SECONDS: Final = 0.3
 _FRACTION: Final = 3
+_LOOK_SECONDS: Final = 0.002
 _MOST_TRIES: Final = 40
 _PATH: Final = f"/v1/events/{PRICE}"
 
@@ -23,12 +24,20 @@ Batch = tuple[Sendable, ...]
 
 @dataclass(slots=True, eq=False)
 class Burst:
-    """Batches sent side by side, up to the kill. `answered`: those whose answer the sender saw."""
+    """Batches sent side by side, up to the kill.
+
+    `answered`: those whose answer the sender saw. `in_flight`: those under way, and since when.
+    """
 
     batches: Sequence[Batch]
     answered: dict[int, Reply] = field(default_factory=dict)
-    in_flight: set[int] = field(default_factory=set)
+    in_flight: dict[int, float] = field(default_factory=dict)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def is_in_the_middle(self, now: float, seconds: float) -> bool:
+        """Whether a batch is under way for so long; or none ever will be again."""
+        is_ended = len(self.answered) == len(self.batches)
+        return is_ended or any(now - begun >= seconds for begun in self.in_flight.values())
 
 
 async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
@@ -68,9 +77,9 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
             for _ in range(_MOST_TRIES):
                 if burst.over.is_set():
                     return
-                burst.in_flight.add(index)
+                burst.in_flight[index] = scene.ticks()
                 reply = await scene.partners["globex"].send(_PATH, as_lines(burst.batches[index]), LINES)
-                burst.in_flight.discard(index)
+                burst.in_flight.pop(index, None)
                 if reply is not None and not reply.is_away:
                     burst.answered[index] = reply
                     break
@@ -83,7 +92,11 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
         began = scene.ticks()
         await first.wait()
         # The next batches have begun: let them come to where claims are stored and records are not, or so.
-        await asyncio.sleep((scene.ticks() - began) / _FRACTION)
+        seconds = (scene.ticks() - began) / _FRACTION
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if burst.is_in_the_middle(scene.ticks(), seconds):
+                break
         burst.over.set()
         cut = set(burst.in_flight)
         scene.gateway.kill()

@@ -11,6 +11,7 @@ from gateway.database import Database
 from gateway.egress.courier import Work
 from gateway.egress.deliveries import Tick, write_tick
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreUnknownError
+from gateway.waits import rest
 
 _AGAIN_SECONDS: Final = 0.2
 
@@ -42,15 +43,12 @@ class Writer:
         self._is_stopping = asyncio.Event()
 
     async def run(self, works: Mapping[int, Work]) -> None:
-        """Until `stop`, and then once more."""
+        """Until `stop`, and then once more: what was decided while the last tick was written is one, too."""
         self._is_stopping.clear()
         while not self._is_stopping.is_set():
-            try:
-                async with asyncio.timeout(self._tick_ms / 1000):
-                    await self._is_stopping.wait()
-            except TimeoutError:
-                pass
+            await rest(self._is_stopping, self._tick_ms / 1000)
             await self.write(list(works.values()))
+        await self.write(list(works.values()))
 
     def stop(self) -> None:
         """End after one more round."""

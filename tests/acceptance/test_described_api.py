@@ -43,6 +43,7 @@ JSON = "application/json"
 ENDING = {"suspendPartner", "resumePartner", "closePartner"}
 """What would take the partner away from all other operations."""
 OPAQUE = (
+    "application/jose",
     "application/x-ndjson",
     "application/avro",
     "application/vnd.apache.avro",

@@ -60,7 +60,10 @@ def test_many_readers_see_every_price_once(tmp_path: Path, contract: dict[str, o
 
 def what_an_open_stream_shows_until_the_gateway_has_stopped(gateway: Gateway) -> Iterator[str]:
     """It stops in order, and the answer has its end."""
-    path, headers = "/v1/partners/ticker/stream?direction=outbound", {"Accept": "text/event-stream"}
+    path, headers = (
+        "/v1/partners/ticker/stream?direction=outbound&types=price.daily",
+        {"Accept": "text/event-stream"},
+    )
     with gateway.operator() as client, client.stream("GET", path, headers=headers, timeout=60) as answer:
         parts = answer.iter_text()
         text = next(parts)

@@ -39,7 +39,7 @@ from tests.contract.broker_stands import fresh_name
 from tests.kafka_security import SaslListener, make_listener
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
-from tests.world import Flags, make_settings, running
+from tests.world import FIRST, Flags, make_settings, running
 
 PASSWORD = "horse battery staple"
 
@@ -80,7 +80,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
         async with running(folder) as world:
             await world.apply()
             await world.send({"order_id": "A-1", "qty": 1})
-            await world.settled(5)
+            await world.settled(FIRST + 1)
 
     asyncio.run(live())
     return folder

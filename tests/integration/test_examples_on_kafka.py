@@ -15,13 +15,11 @@ from gateway.broker.kafka import KafkaBroker
 from gateway.ingress.outcome import Accepted
 from tests.contract.broker_stands import fresh_name
 from tests.kafka_server import KafkaServer
-from tests.world import CONTRACT, ORDER, World, draft, running
+from tests.world import CONTRACT, FIRST, ORDER, World, draft, running
 
 pytestmark = pytest.mark.kafka
 
 ROOT = Path(__file__).parents[2]
-FIRST = 4
-"""Entries of a world's logs before its first event."""
 HEADER_FRAMED = f"{CONTRACT}topics: {{framing: header}}\n"
 
 

@@ -13,11 +13,9 @@ from gateway.broker.kafka import KafkaBroker
 from gateway.ingress.outcome import Accepted, Failed
 from tests.contract.broker_stands import fresh_name
 from tests.kafka_server import KafkaServer
-from tests.world import World, running
+from tests.world import FIRST, World, running
 
 pytestmark = pytest.mark.kafka
-
-FIRST = 4
 
 
 def body(number: int) -> dict[str, object]:

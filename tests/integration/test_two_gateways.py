@@ -22,13 +22,11 @@ from tests.contract.broker_stands import fresh_name, read_until, start
 from tests.contract.broker_stands import until as until_so
 from tests.fleet import waiting
 from tests.kafka_server import KafkaServer
-from tests.world import World, running
+from tests.world import FIRST, World, running
 
 pytestmark = pytest.mark.kafka
 
 T = TypeVar("T")
-FIRST = 4
-"""Entries that a world makes before its first event."""
 
 
 @pytest.fixture

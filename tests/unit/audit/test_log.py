@@ -59,7 +59,7 @@ def test_new_log_is_empty_and_opening_it_again_changes_nothing(session: Session)
 
 def test_words_that_the_index_cannot_hold_are_in_the_log_all_the_same(session: Session) -> None:
     log.open_log(session, ORIGIN)
-    record = evidence(1, kind=Kind.PARTNER_CHANGED, reason="un\x00paid")
+    record = evidence(1, kind=Kind.REFUSED, code="un\x00paid")
     append(session, ORIGIN, [record])
     session.commit()
     (row,) = session.exec(select(EntryRow))

@@ -7,10 +7,7 @@ from structlog.testing import capture_logs
 from gateway.broker.port import BrokerError, Reader, ReadEvent, Start
 from gateway.broker.refusal import QUIET_MS, Refusal
 from tests.unit.gateway.ingress.brokers import WilfulBroker
-from tests.world import running
-
-FIRST = 4
-"""Entries of a new gateway with one contract."""
+from tests.world import FIRST, running
 
 PLOTS = 4
 """What one partner has the sequencer read, once it has heard of all of its topics."""

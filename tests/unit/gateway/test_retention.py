@@ -11,10 +11,9 @@ from gateway.ingress.outcome import Accepted
 from gateway.retention import DAY_MS, Retention
 from gateway.rows import AcknowledgementRow
 from tests.unit.gateway.ingress.brokers import WilfulBroker
-from tests.world import CONTRACT, World, running
+from tests.world import CONTRACT, FIRST, World, running
 
 A = {"order_id": "A-1", "qty": 1}
-FIRST = 4
 
 
 def after(world: World, days: float) -> Retention:

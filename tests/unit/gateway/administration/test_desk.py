@@ -11,7 +11,7 @@ from gateway.errors import CallerError
 from gateway.ingress.outcome import Accepted
 from partners import onboarding, store
 from partners.issuing import WantedCredential
-from tests.world import CONTRACT, OPERATOR, ORDER, World, running
+from tests.world import BARE, CONTRACT, OPERATOR, ORDER, World, running
 
 BROKEN = {**ORDER, "fields": [*ORDER["fields"], {"name": "must", "type": "string"}]}
 A = {"order_id": "A-1", "qty": 1}
@@ -157,7 +157,7 @@ async def test_credentials_and_contracts_are_entries_with_their_author(
         assert made.text not in repr(made)
         await desk.revoke_credential(made.credential.id, owner="acme", reason="leaked", by=OPERATOR)
         await desk.revoke_credential(made.credential.id, owner="acme", reason="again", by=OPERATOR)
-        await world.settled(3 + 1 + 2)
+        await world.settled(BARE + 1 + 2)
         with pytest.raises(CallerError) as caught:
             await desk.revoke_credential(made.credential.id, owner="globex", reason="", by=OPERATOR)
         assert caught.value.code == "not_found"

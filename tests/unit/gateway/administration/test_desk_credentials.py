@@ -13,7 +13,7 @@ from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.errors import CallerError
 from partners.issuing import Narrowing, WantedCredential
 from tests.certificates import certified
-from tests.world import CONTRACT, OPERATOR, ORDER, World, running
+from tests.world import BARE, CONTRACT, OPERATOR, ORDER, World, running
 
 LEAF, NEXT = (certified(begins=datetime(2026, 1, 1, tzinfo=UTC), days=days) for days in (2_000, 3_000))
 SECTION = "authentication: {accept: [api_key, mtls], certificates: [a.pem]}\n"
@@ -56,7 +56,7 @@ async def test_a_contract_s_certificates_are_planned_made_and_revoked_each_an_en
         assert caught.value.code == "change_destructive"
         await put(world, pem=NEXT.pem)
         await put(world)
-        await world.settled(3 + 3 + 4)
+        await world.settled(BARE + 3 + 4)
         told = [(one["action"], one["method"], one["reason"], one["by"]) for one in await changes(world)]
         by = {"role": "operator", "credential": None}
         ended = ("revoked", "mtls", "no longer in the contract", by)
@@ -86,7 +86,7 @@ async def test_a_change_of_a_credential_is_an_entry_with_what_it_has_now(
         for _ in range(2):
             await desk.change_credential(made.id, narrow, owner="acme", by=OPERATOR)
         await desk.revoke_credential(made.id, owner="acme", reason="", by=OPERATOR)
-        await world.settled(3 + 1 + 3)
+        await world.settled(BARE + 1 + 3)
         told = [
             (one["action"], one["scopes"], one["not_after"], one["reason"]) for one in await changes(world)
         ]

@@ -6,10 +6,7 @@ import pytest
 
 from gateway.bootstrap.belonging import BrokerForeignError, verify_belongs
 from gateway.bootstrap.ground import open_broker, prepare
-from tests.world import make_settings, running
-
-FIRST = 4
-"""Entries of a new gateway with one contract."""
+from tests.world import FIRST, make_settings, running
 
 
 def body(number: int) -> dict[str, object]:

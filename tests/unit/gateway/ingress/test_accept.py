@@ -5,7 +5,7 @@ from pathlib import Path
 from audit import log as audit_log
 from audit.search import find
 from gateway.ingress.outcome import Accepted, Failed, Refused, Valid
-from tests.world import CONTRACT, ORDER, draft, running
+from tests.world import CONTRACT, FIRST, ORDER, draft, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 
@@ -165,11 +165,11 @@ async def test_accepted_and_refused_events_are_entries_once_each(tmp_path: Path,
         for _ in range(5):
             await world.send({"order_id": "bad"})
         await world.send(A)
-        # two keys, the operator's credential, the contract, 25 accepted, one refusal for five
-        await world.settled(4 + 25 + 1)
+        # 25 accepted, one refusal for five
+        await world.settled(FIRST + 25 + 1)
         with world.parts.ground.database.begin() as session:
             heads = {one.head.origin: one for one in audit_log.heads(session)}
-        assert sum(one.head.size for one in heads.values()) == 30
+        assert sum(one.head.size for one in heads.values()) == FIRST + 26
         assert all(isinstance(one, Accepted) for one in outcomes)
 
 
@@ -187,7 +187,7 @@ async def test_a_refusal_is_found_by_the_id_in_the_data_and_changes_no_accepted_
         await world.send({"order_id": "A-7", "qty": "many"})
         await world.send(A)
         await world.send({**A, "qty": 99})
-        await world.settled(4 + 3)
+        await world.settled(FIRST + 3)
         partner = world.parts.catalog.current.directory.partner("acme")
         assert partner is not None
         log = f"{world.parts.ground.host}/log/{partner.log}"

@@ -11,7 +11,7 @@ from gateway.ingress.content import Reading, Received
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused
 from tests.unit.gateway.ingress.brokers import WilfulBroker
-from tests.world import CONTRACT, ORDER, World, draft, running
+from tests.world import CONTRACT, FIRST, ORDER, World, draft, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 LINES = {"type": "array", "items": "int"}
@@ -19,7 +19,6 @@ LONG: dict[str, Any] = {
     **ORDER,
     "fields": [*ORDER["fields"], {"name": "lines", "type": LINES, "default": []}],
 }
-FIRST = 4
 
 
 def log_of(world: World) -> str:

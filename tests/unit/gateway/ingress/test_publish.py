@@ -10,7 +10,7 @@ from gateway.broker.port import Refused as BrokerRefused
 from gateway.ingress.claims import Confirm
 from gateway.ingress.outcome import Accepted, Failed, Refused
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
-from tests.world import World, running
+from tests.world import FIRST, World, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 B = {**A, "order_id": "B-1"}
@@ -109,7 +109,7 @@ async def test_a_batch_of_which_one_is_not_acknowledged_fails_whole_and_its_repe
         broker.fates = ["store_and_forget", "store"]
         outcomes = await world.send(A, B)
         assert [one.code for one in outcomes if isinstance(one, Failed)] == ["outcome_unknown"] * 2
-        await world.settled(4 + 2)  # the sequencer confirms what the broker's answer did not
+        await world.settled(FIRST + 2)  # the sequencer confirms what the broker's answer did not
         again = await world.send(A, B)
         assert [type(one) for one in again] == [Accepted, Accepted]
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 2)]

@@ -14,7 +14,7 @@ from gateway.sequencer.round import Round, write_round
 from gateway.sequencer.territory import Plot
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.unit.gateway.sequencer.test_orphans import ORIGINS, claimed
-from tests.world import running
+from tests.world import FIRST, running
 
 
 async def test_a_loss_with_many_events_is_logged_in_several_rounds_before_it_is_passed(
@@ -60,7 +60,7 @@ async def test_a_topic_that_went_again_has_no_end_and_stops_no_other(tmp_path: P
     broker = WilfulBroker(tmp_path)
     async with running(tmp_path, broker=broker) as world:
         await world.apply()
-        await world.settled(4)
+        await world.settled(FIRST)
         (lease, *_) = world.parts.sequencer.leases.held
         there = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
         gone = Plot(lease, "acme", "outbound", "partners.gone.outbound", "now", 0)
@@ -74,7 +74,7 @@ async def test_what_is_confirmed_after_its_topic_was_settled_gets_its_entry(
     async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send({"order_id": "A-1", "qty": 1}, {"order_id": "A-2", "qty": 2})
-        await world.settled(6)
+        await world.settled(FIRST + 2)
         partner = world.parts.catalog.current.directory.partner("acme")
         assert partner is not None
         log = f"{world.parts.ground.host}/log/{partner.log}"
@@ -82,7 +82,7 @@ async def test_what_is_confirmed_after_its_topic_was_settled_gets_its_entry(
         with world.parts.ground.database.begin() as session:
             for number, position in enumerate(late):
                 claimed(session, f"late-{number}", position, log=log)
-        await world.settled(8)
+        await world.settled(FIRST + 4)
         assert "2 accepted events had no log entry" in world.parts.sequencer.told.words[TOPIC, 0]
         with world.parts.ground.database.begin() as session:
             found = {row.first.event_id for row in find(session, log).rows}

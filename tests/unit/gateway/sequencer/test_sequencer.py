@@ -24,11 +24,9 @@ from gateway.rows import PositionRow
 from gateway.sequencer.belief import Belief
 from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
 from tests.postgres_server import PostgresServer
-from tests.world import World, make_settings, running
+from tests.world import FIRST, World, make_settings, running
 
 TOPIC = "partners.acme.inbound"
-FIRST = 4
-"""Entries of a new gateway with one contract: two keys, the operator's credential, the contract."""
 
 
 def body(number: int) -> dict[str, object]:
