@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
@@ -38,6 +38,7 @@ def cut(raw: bytes, size: int) -> list[bytes]:
     return [raw[at : at + size] for at in range(0, len(raw), size)]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3_000), st.integers(1, 500), st.integers(1, 300))
 async def test_a_compressed_body_is_what_it_was_however_it_arrives(raw: bytes, times: int, size: int) -> None:
     plain = raw * min(times, 1 + 60_000 // max(1, len(raw)))
@@ -54,6 +55,7 @@ async def test_a_body_that_grows_far_is_given_in_bounded_bits() -> None:
     assert max(map(len, bits)) <= 256 * 1024
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 50))
 async def test_bytes_that_are_no_gzip_raise_one_kind_of_error(raw: bytes, size: int) -> None:
     for body in (raw, gzip.compress(b"x") + raw, gzip.compress(raw)[:-1]):
