@@ -162,12 +162,12 @@ class Tails:
 
     async def _open(self, reader: Reader) -> None:
         while self._opening:
-            tail = self._opening[-1]
+            # Others are opened while this one waits for the broker. Where it is away, all tails are closed.
+            tail = self._opening.pop(0)
             numbers = sorted(tail.places)
             bounds = await self.broker.bounds([(tail.tap.topic, number) for number in numbers])
             tail.begin({number: first for number, (first, _) in zip(numbers, bounds, strict=True)})
             reader.assign(_starts(tail, numbers))
-            self._opening.pop()
 
     def _widen(self, tail: Tail, reader: Reader) -> None:
         if tail.tap.direction == "outbound" and not tail.is_over:

@@ -1,0 +1,96 @@
+"""All tails of a process, and the one reader of the broker that they share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.broker.port import ReadEvent, Start
+from gateway.egress.stream import Places, Tap
+from gateway.egress.tails import Tails
+
+PATIENCE_SECONDS = 30.0
+
+
+def tap(partner: str) -> Tap:
+    return Tap(partner, "outbound", f"partners.{partner}.outbound", (0,), frozenset(), "http://gw.example")
+
+
+class Reader:
+    """Has nothing to give. `is_followed`: set once two topics are."""
+
+    def __init__(self) -> None:
+        self.assigned: list[str] = []
+        self.is_followed = asyncio.Event()
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        self.assigned += [one.topic for one in starts]
+        if len(self.assigned) > 1:
+            self.is_followed.set()
+
+    def release(self, places: Sequence[tuple[str, int]]) -> None:
+        pass
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        del topic, partition
+        return None
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        del limit, wait_ms
+        await asyncio.sleep(0.001)
+        return []
+
+    async def close(self) -> None:
+        pass
+
+
+class Far:
+    """A broker whose first answer takes a while. `meanwhile`: what is done before it comes."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self.made = Reader()
+        self._meanwhile: Callable[[], Awaitable[None]] | None = meanwhile
+
+    def reader(self) -> Reader:
+        return self.made
+
+    async def bounds(self, places: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return [(0, 0) for _ in places]
+
+
+class Known:
+    """The contracts of nobody."""
+
+    class Now:
+        directory: Mapping[str, str] = {}
+
+        @staticmethod
+        def partitions_of(topic: str, own: int) -> tuple[int, ...]:
+            del topic
+            return (own,)
+
+    current = Now()
+
+    def is_stale(self) -> bool:
+        return False
+
+
+async def test_a_topic_that_is_joined_while_another_is_opened_is_followed_too() -> None:
+    start = Places("t", {0: 0})
+
+    async def join_another() -> None:
+        assert tails.join(tap("globex"), start, is_sure=True, is_at_end=True) is not None
+
+    broker: Any = Far(join_another)
+    catalog: Any = Known()
+    tails = Tails(broker, catalog, asyncio.Event())
+    asked = asyncio.Event()
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        assert tails.join(tap("acme"), start, is_sure=True, is_at_end=True) is not None
+        await broker.made.is_followed.wait()
+        asked.set()
+    assert broker.made.assigned == ["partners.acme.outbound", "partners.globex.outbound"]
