@@ -199,8 +199,12 @@ def not_found() -> CallerError:
 
 
 def _is_paced(gate: Gate) -> bool:
-    """What is read and managed: events and streams have limits of their own, tiles and the registry none."""
-    return gate.side in {"own", "named", "new", "house"} and gate.scope not in {"send", "receive"}
+    """What is read and managed: events and streams have limits of their own.
+
+    Acknowledgements, which are as many as deliveries, tiles and the registry have none.
+    """
+    is_told = gate.side in {"own", "named", "new", "house"} and gate.scope != "send"
+    return is_told and not gate.path.endswith(("/stream", "/ack"))
 
 
 def _shown(request: Request, *, is_event: bool) -> Shown:
