@@ -288,6 +288,23 @@ async def test_a_retry_is_asked_for_once_and_leaves_evidence(house: House, clien
     assert await entries(client, "again") == ["delivery.retried"]
 
 
+@pytest.mark.parametrize(("word", "status"), [("retry", 202), ("cancel", 200)])
+async def test_a_repeat_has_its_answer_also_once_the_delivery_was_delivered(
+    house: House, client: httpx.AsyncClient, word: str, status: int
+) -> None:
+    of = delivery(house, f"answered-{word}")
+    name = keep(house, of, "pending", "timed_out")
+    key = {"Idempotency-Key": f"answered-{word}"}
+    first = await client.post(f"{DELIVERIES}/{name}/{word}", headers=key)
+    tried(house, of, Delivered())
+    with house.world.parts.ground.database.begin() as session:
+        session.delete(session.get_one(DeliveryRow, (of.endpoint, of.ref)))
+    repeat = await client.post(f"{DELIVERIES}/{name}/{word}", headers=key)
+    assert (repeat.status_code, repeat.headers.get("idempotent-replayed")) == (status, "true"), repeat.text
+    assert repeat.json() == first.json()
+    assert (await client.post(f"{DELIVERIES}/{name}/{word}")).status_code == 409
+
+
 async def test_what_was_given_up_stays_so(house: House, client: httpx.AsyncClient) -> None:
     name = keep(house, delivery(house, "up"), "pending", "server_error")
     assert (await client.post(f"{DELIVERIES}/{name}/cancel?dry_run=true")).status_code == 200
