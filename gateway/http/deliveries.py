@@ -286,6 +286,9 @@ def _wanted(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -
     if not states <= set(offered):
         text = f"The query parameter state must be one of {', '.join(offered)}, or several with commas."
         raise CallerError("parameter_invalid", text)
+    if any("\x00" in query.get(name, "") for name in ("endpoint", "type")):
+        # PostgreSQL does not let itself be asked for it.
+        raise CallerError("parameter_invalid", "No endpoint and no event type has a NUL in it.")
     return Wanted(
         partner=None if call.owner is None else call.owner.slug,
         holds={},

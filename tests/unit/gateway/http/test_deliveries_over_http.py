@@ -236,6 +236,12 @@ async def test_states_and_reasons_are_told_and_asked_for(house: House, client: h
     assert (refused.status_code, refused.json()["code"]) == (400, "parameter_invalid")
 
 
+@pytest.mark.parametrize("name", ["endpoint", "type"])
+async def test_what_no_database_can_be_asked_for_is_refused(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.get(DELIVERIES, params={name: "a\x00b"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+
+
 async def test_a_range_stands_for_what_has_no_rows(house: House, client: httpx.AsyncClient) -> None:
     row = BacklogRow(
         endpoint=endpoint(house, "other"),
