@@ -57,9 +57,9 @@ def tap_of(call: Call) -> Tap:
     )
 
 
-def bound_of(call: Call, tap: Tap) -> Bound:
-    """The number is that of what a cursor holds; see `state_of`."""
-    return ("stream/2", tap.partner, tap.direction, call.query.get("types", ""))
+def bound_of(tap: Tap) -> Bound:
+    """The number is that of what a cursor holds; see `_state_of`. Types are the same in any order."""
+    return ("stream/2", tap.partner, tap.direction, ",".join(sorted(tap.types)))
 
 
 def seal_places(key: bytes, bound: Bound, places: Places) -> str:
