@@ -271,7 +271,8 @@ def _verify_still(candidate: Candidate, doors: Doors, gate: Gate, known: Directo
 def _verify_now(standing: Standing, doors: Doors, gate: Gate) -> None:
     _verify_heard(doors)
     if standing.ends_at is not None and doors.clock() >= standing.ends_at:
-        raise CallerError("credential_expired", "The token has expired: ask its issuer for a new one.")
+        text = "What the request was proved by has expired: the token, or the client certificate."
+        raise CallerError("credential_expired", text)
     _verify_by(standing, doors, gate)
 
 
