@@ -17,6 +17,8 @@ from gateway.event import Direction
 
 PAGE_BYTES: Final = 4_194_304
 MOST_READ: Final = 20_000
+CUT_BYTES: Final = 1_048_576
+"""A page that is to have less is cut no earlier: what is read behind it is read again by the next one."""
 _CHUNK: Final = 50
 _WAIT_MS: Final = 200
 _FETCH_SECONDS: Final = 2.0
@@ -108,7 +110,7 @@ async def read_page(
     """Read from `start` until there are enough events, or no more and the wait is over.
 
     The wait is for what is yet to come; what lies on the topic already is fetched without one, too.
-    `most_bytes`: of all events, but that the last may exceed it; None: `PAGE_BYTES`.
+    `most_bytes`: of all events, but for some more, up to `CUT_BYTES` and one event; None: `PAGE_BYTES`.
 
     Raises:
         AwayError: `registry_unavailable`: what the first event is, only the external registry knows.
@@ -133,6 +135,8 @@ async def read_page(
                     reader.assign(page.starts())
                     page.is_stuck = False
                     continue
+                return page.made(caught_up=False)
+            if page.is_cut:
                 return page.made(caught_up=False)
             ends = await broker.bounds(page.places)
             page.pass_over(reader)
@@ -160,7 +164,10 @@ async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
 
 
 class _Page:
-    """Collects one page. `is_stuck`: an event came of which nothing can be said yet."""
+    """Collects one page.
+
+    `is_stuck`: an event came of which nothing can be said yet. `is_cut`: events came that it has no room for.
+    """
 
     def __init__(self, tap: Tap, snapshot: Snapshot, most: tuple[int, int], start: Places) -> None:
         self._tap = tap
@@ -172,7 +179,7 @@ class _Page:
         self.items: list[bytes] = []
         self.times: list[int] = []
         self.marks: list[tuple[int, int]] = []
-        self.is_stuck = False
+        self.is_stuck = self.is_cut = False
         # What a cursor knows of is read on, though this process may not have heard of it yet.
         numbers = sorted({*tap.partitions, *start.offsets})
         self._offsets = {number: start.offsets.get(number, 0) for number in numbers}
@@ -207,6 +214,9 @@ class _Page:
 
     def take(self, seen: Sequence[Read | TooLow | TooHigh | TopicChanged]) -> None:
         for one in seen:
+            if self._bytes >= max(self._most_bytes, CUT_BYTES):
+                self.is_cut = True
+                return
             if not isinstance(one, Read):
                 text = "What lies at the cursor is gone; start again with from=earliest."
                 raise CallerError("cursor_expired", text)
