@@ -113,8 +113,12 @@ async def show_replay(call: Call) -> Response:
     "cancelReplay",
     "Receive",
     "Cancel a replay",
-    shows(ref("Replay"), "Cancelled, now or before; what was handed over is delivered all the same."),
-    parameters=(telling.REPLAY_ID, DRY_RUN),
+    shows(
+        ref("Replay"),
+        "Cancelled, now or before; what was handed over is delivered all the same.",
+        Idempotent_Replayed=REPLAYED,
+    ),
+    parameters=(telling.REPLAY_ID, DRY_RUN, KEY),
     errors=(*ONCE_ERRORS, "outcome_unknown", "state_conflict"),
 )
 async def cancel_replay(call: Call) -> Response:
