@@ -175,6 +175,14 @@ async def test_parameters_that_do_not_fit_are_refused(house: House) -> None:
             assert (answer.status_code, answer.json()["code"]) == (400, code), query
 
 
+async def test_an_empty_cursor_is_none_and_does_not_begin_anew(house: House) -> None:
+    async with house.client("acme") as client:
+        empty = await client.get("/v1/stream?cursor=")
+        assert (empty.status_code, empty.json()["code"]) == (400, "cursor_invalid")
+        # As who has got nothing yet says it.
+        assert (await client.get("/v1/stream", headers={"Last-Event-ID": ""})).status_code == 200
+
+
 async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:
     async with house.client("acme") as client, house.client("globex") as other:
         cursor = (await client.get("/v1/stream")).json()["cursor"]
