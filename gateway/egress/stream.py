@@ -4,11 +4,21 @@ Nothing is remembered here: the cursor is the position. What is no event of the 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from gateway.broker.port import Broker, Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    Broker,
+    Position,
+    Read,
+    Reader,
+    ReadEvent,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
 from gateway.catalog import Snapshot
 from gateway.egress.intake import Carried, Unasked, take_in
 from gateway.egress.webhook import encode_body
@@ -20,6 +30,7 @@ MOST_READ: Final = 20_000
 CUT_BYTES: Final = 1_048_576
 """A page that is to have less is cut no earlier: what is read behind it is read again by the next one."""
 _CHUNK: Final = 50
+_SLICE_BYTES: Final = 262_144
 _WAIT_MS: Final = 200
 _FETCH_SECONDS: Final = 2.0
 """How long a page waits at least for what is there already: a first fetch takes some round trips."""
@@ -129,7 +140,11 @@ async def read_page(
             left_ms = max(0, int(((deadline if page.has_reached(ends) else fetched_by) - loop.time()) * 1000))
             patience = 0 if page.items else min(left_ms, _WAIT_MS)
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
-            page.take(seen)
+            for some in sliced(seen):
+                page.take(some)
+                if page.is_stuck or page.is_cut:
+                    break
+                await asyncio.sleep(0)
             if page.is_stuck:
                 if await _is_told(page, snapshot):
                     reader.assign(page.starts())
@@ -147,6 +162,20 @@ async def read_page(
                 return page.made(caught_up=is_caught_up)
     finally:
         await reader.close()
+
+
+def sliced(seen: Sequence[ReadEvent]) -> Iterator[Sequence[ReadEvent]]:
+    """What was read, in its order, some at a time: others have the loop in between."""
+    some: list[ReadEvent] = []
+    size = 0
+    for one in seen:
+        some.append(one)
+        size += len(one.record.value or b"") if isinstance(one, Read) else 0
+        if len(some) == _CHUNK or size >= _SLICE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.broker.port import ReadEvent, Start
+from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh
 from gateway.egress.stream import Places, Tap
+from gateway.egress.tail import Bell, Tail
 from gateway.egress.tails import Tails
 
 PATIENCE_SECONDS = 30.0
@@ -77,6 +78,23 @@ class Known:
         return False
 
 
+def test_what_was_read_for_a_closed_tail_is_not_for_the_one_in_its_place() -> None:
+    broker: Any = None
+    catalog: Any = Known()
+    reader: Any = Reader()
+    of, start = tap("acme"), Places("t", {0: 5})
+    tails = Tails(broker, catalog, asyncio.Event())
+    tails._is_running = True
+    first = Tail(of, start)
+    first.begin({0: 5})
+    tails._tails[of.topic] = first
+    tails._take([TooHigh(of.topic, Position("t", 0, 5), 2)], reader)
+    assert first.is_over
+    assert tails.join(of, start, is_sure=True, is_at_end=True) is not None
+    tails._take([Read(Position("t", 0, 9), Record(of.topic, 0, None, None, (), 0), 0)], reader)
+    assert tails._tails[of.topic].places == {0: 5}
+
+
 async def test_a_topic_that_is_joined_while_another_is_opened_is_followed_too() -> None:
     start = Places("t", {0: 0})
 
@@ -94,3 +112,36 @@ async def test_a_topic_that_is_joined_while_another_is_opened_is_followed_too() 
         await broker.made.is_followed.wait()
         asked.set()
     assert broker.made.assigned == ["partners.acme.outbound", "partners.globex.outbound"]
+
+
+async def test_all_are_woken_at_the_end_whatever_is_joined_or_let_go_meanwhile() -> None:
+    broker: Any = Far(nothing)
+    catalog: Any = Known()
+    start, stop, asked = Places("t", {0: 0}), asyncio.Event(), asyncio.Event()
+    tails = Tails(broker, catalog, stop)
+
+    class Joining(Bell):
+        """Whoever is woken makes a topic followed that was not."""
+
+        def ring(self) -> None:
+            tails.join(tap("initech"), start, is_sure=True, is_at_end=True)
+
+    class Last(Bell):
+        """The one that is woken last."""
+
+        def ring(self) -> None:
+            asked.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        for name, bells in (("acme", [Joining() for _ in range(60)]), ("globex", [Last()])):
+            for bell in bells:
+                seat = tails.join(tap(name), start, is_sure=True, is_at_end=True)
+                assert seat is not None
+                seat.bell = bell
+        stop.set()
+
+
+async def nothing() -> None:
+    """Nothing is done before the broker answers."""
