@@ -403,6 +403,19 @@ async def test_a_replay_is_made_found_and_cancelled(house: House, client: httpx.
         assert (await foreign.delete(f"{REPLAYS}/{replay['id']}")).status_code == 404
 
 
+async def test_a_repeat_finds_its_replay_also_once_the_endpoint_is_gone(client: httpx.AsyncClient) -> None:
+    made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9/short"})
+    assert made.status_code == 201, made.text
+    wanted = {"since": "1h", "endpoint": made.json()["id"]}
+    key = {"Idempotency-Key": "of-an-endpoint-that-goes"}
+    first = await client.post(REPLAYS, json=wanted, headers=key)
+    assert (await client.delete(made.headers["location"])).status_code == 200
+    repeat = await client.post(REPLAYS, json=wanted, headers=key)
+    assert (first.status_code, repeat.status_code) == (202, 202), repeat.text
+    assert repeat.json() == first.json()
+    assert (await client.post(REPLAYS, json=wanted)).json()["code"] == "parameter_invalid"
+
+
 async def test_what_a_replay_cannot_be_is_said(client: httpx.AsyncClient) -> None:
     for wanted in (
         {},
