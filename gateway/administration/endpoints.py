@@ -83,6 +83,10 @@ class Endpoints:
             endpoint = self._find(session, asked)
             name = changes.usual_name(endpoint.id)
             wanted, access = self._read(session, ground, changes.merged(endpoint, members), name)
+            if access is None and endpoint.access is not None and _is_elsewhere(endpoint.url, wanted.url):
+                # Whoever may change a URL could have what nobody is shown sent to a host of their own.
+                text = "must be said again, or be null: it was given for another host"
+                raise EndpointTermsError([Problem("", 1, f"/{_AUTH}", "missing", text)])
             return self._demanding(session, changes.change(session, ground, endpoint, wanted), access)
 
         return await self._write(asked, work)
@@ -285,6 +289,12 @@ def _host_of(url: object) -> tuple[HostPattern, ...]:
     except ValueError:
         return ()
     return (HostPattern(parts.netloc, host.rstrip("."), is_wild=False, port=port),) if host else ()
+
+
+def _is_elsewhere(one: str, other: str) -> bool:
+    """Whether two URLs of endpoints lead to different servers."""
+    before, after = urlsplit(one), urlsplit(other)
+    return (before.scheme, before.netloc.lower()) != (after.scheme, after.netloc.lower())
 
 
 def _read_access(given: object, bounds: Bounds) -> EndpointAccess:

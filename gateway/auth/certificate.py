@@ -146,7 +146,7 @@ class ClientCertificates:
             )
         # 6.
         try:
-            return Proof(verify_in_force(credential, now=now))
+            return Proof(verify_in_force(credential, now=now), ends_at=leaf.not_after)
         except CredentialError as error:
             raise CallerError(error.code, f"{error}.") from error
 

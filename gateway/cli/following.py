@@ -9,10 +9,11 @@ from typing import Final
 
 from gateway.cli.client import Client, Params
 from gateway.cli.command import Invocation
-from gateway.cli.errors import ProblemError, UnreachableError
+from gateway.cli.errors import AnswerError, ProblemError, UnreachableError
 
 _FIRST_SECONDS: Final = 1
 _LONGEST_SECONDS: Final = 30
+_AWAY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def follow(call: Invocation, client: Client, path: str, params: Params) -> Itera
 
     Raises:
         ProblemError: it is refused, at once or when it was to go on.
-        UnreachableError: nobody answers at the beginning.
+        UnreachableError, AnswerError: nobody answers at the beginning, or somebody else does.
     """
     last, seconds = "", _FIRST_SECONDS
     while True:
@@ -39,7 +40,7 @@ def follow(call: Invocation, client: Client, path: str, params: Params) -> Itera
                 for sign in signs(lines):
                     last, seconds = sign.cursor or last, _FIRST_SECONDS
                     yield sign
-        except (ProblemError, UnreachableError) as error:
+        except (AnswerError, ProblemError, UnreachableError) as error:
             if not last or not _may_pass(error):
                 raise
         call.output.note("the stream was cut; it is taken up again")
@@ -60,5 +61,12 @@ def signs(lines: Iterable[bytes]) -> Iterator[Sign]:
         fields = {}
 
 
-def _may_pass(error: ProblemError | UnreachableError) -> bool:
-    return isinstance(error, UnreachableError) or error.document.get("retry") == "later"
+def _may_pass(error: AnswerError | ProblemError | UnreachableError) -> bool:
+    match error:
+        case UnreachableError():
+            return True
+        case AnswerError():
+            # A proxy whose gateway is away for a moment says so in words of its own.
+            return error.status >= _AWAY
+        case _:
+            return error.document.get("retry") == "later"

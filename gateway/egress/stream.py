@@ -4,11 +4,21 @@ Nothing is remembered here: the cursor is the position. What is no event of the 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from gateway.broker.port import Broker, Position, Read, Reader, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    Broker,
+    Position,
+    Read,
+    Reader,
+    ReadEvent,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+)
 from gateway.catalog import Snapshot
 from gateway.egress.intake import Carried, Unasked, take_in
 from gateway.egress.webhook import encode_body
@@ -17,7 +27,10 @@ from gateway.event import Direction
 
 PAGE_BYTES: Final = 4_194_304
 MOST_READ: Final = 20_000
+CUT_BYTES: Final = 1_048_576
+"""A page that is to have less is cut no earlier: what is read behind it is read again by the next one."""
 _CHUNK: Final = 50
+_SLICE_BYTES: Final = 262_144
 _WAIT_MS: Final = 200
 _FETCH_SECONDS: Final = 2.0
 """How long a page waits at least for what is there already: a first fetch takes some round trips."""
@@ -108,7 +121,7 @@ async def read_page(
     """Read from `start` until there are enough events, or no more and the wait is over.
 
     The wait is for what is yet to come; what lies on the topic already is fetched without one, too.
-    `most_bytes`: of all events, but that the last may exceed it; None: `PAGE_BYTES`.
+    `most_bytes`: of all events, but for some more, up to `CUT_BYTES` and one event; None: `PAGE_BYTES`.
 
     Raises:
         AwayError: `registry_unavailable`: what the first event is, only the external registry knows.
@@ -127,12 +140,18 @@ async def read_page(
             left_ms = max(0, int(((deadline if page.has_reached(ends) else fetched_by) - loop.time()) * 1000))
             patience = 0 if page.items else min(left_ms, _WAIT_MS)
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
-            page.take(seen)
+            for some in sliced(seen):
+                page.take(some)
+                if page.is_stuck or page.is_cut:
+                    break
+                await asyncio.sleep(0)
             if page.is_stuck:
                 if await _is_told(page, snapshot):
                     reader.assign(page.starts())
                     page.is_stuck = False
                     continue
+                return page.made(caught_up=False)
+            if page.is_cut:
                 return page.made(caught_up=False)
             ends = await broker.bounds(page.places)
             page.pass_over(reader)
@@ -143,6 +162,20 @@ async def read_page(
                 return page.made(caught_up=is_caught_up)
     finally:
         await reader.close()
+
+
+def sliced(seen: Sequence[ReadEvent]) -> Iterator[Sequence[ReadEvent]]:
+    """What was read, in its order, some at a time: others have the loop in between."""
+    some: list[ReadEvent] = []
+    size = 0
+    for one in seen:
+        some.append(one)
+        size += len(one.record.value or b"") if isinstance(one, Read) else 0
+        if len(some) == _CHUNK or size >= _SLICE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
@@ -160,7 +193,10 @@ async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
 
 
 class _Page:
-    """Collects one page. `is_stuck`: an event came of which nothing can be said yet."""
+    """Collects one page.
+
+    `is_stuck`: an event came of which nothing can be said yet. `is_cut`: events came that it has no room for.
+    """
 
     def __init__(self, tap: Tap, snapshot: Snapshot, most: tuple[int, int], start: Places) -> None:
         self._tap = tap
@@ -172,7 +208,7 @@ class _Page:
         self.items: list[bytes] = []
         self.times: list[int] = []
         self.marks: list[tuple[int, int]] = []
-        self.is_stuck = False
+        self.is_stuck = self.is_cut = False
         # What a cursor knows of is read on, though this process may not have heard of it yet.
         numbers = sorted({*tap.partitions, *start.offsets})
         self._offsets = {number: start.offsets.get(number, 0) for number in numbers}
@@ -207,6 +243,9 @@ class _Page:
 
     def take(self, seen: Sequence[Read | TooLow | TooHigh | TopicChanged]) -> None:
         for one in seen:
+            if self._bytes >= max(self._most_bytes, CUT_BYTES):
+                self.is_cut = True
+                return
             if not isinstance(one, Read):
                 text = "What lies at the cursor is gone; start again with from=earliest."
                 raise CallerError("cursor_expired", text)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from gateway.broker.port import Broker, BrokerError, Position, Read, Reader, ReadEvent, Start
 from gateway.catalog import Catalog, Snapshot
 from gateway.egress.intake import Carried, Unasked, take_in
-from gateway.egress.stream import Places, Tap, body_of
+from gateway.egress.stream import Places, Tap, body_of, sliced
 from gateway.egress.tail import Bell, Seat, Tail
 from gateway.errors import AwayError
 
@@ -134,8 +134,8 @@ class Tails:
         while self._tails:
             await self._open(reader)
             seen = await reader.poll(_POLL_EVENTS, _POLL_MS)
-            for start in range(0, len(seen), _SLICE):
-                self._take(seen[start : start + _SLICE], reader)
+            for some in sliced(seen):
+                self._take(some, reader)
                 await asyncio.sleep(0)
             for topic in {_topic_of(one) for one in seen} & self._tails.keys():
                 await _ring(tuple(self._tails[topic].seats))
@@ -162,12 +162,12 @@ class Tails:
 
     async def _open(self, reader: Reader) -> None:
         while self._opening:
-            tail = self._opening[-1]
+            # Others are opened while this one waits for the broker. Where it is away, all tails are closed.
+            tail = self._opening.pop(0)
             numbers = sorted(tail.places)
             bounds = await self.broker.bounds([(tail.tap.topic, number) for number in numbers])
             tail.begin({number: first for number, (first, _) in zip(numbers, bounds, strict=True)})
             reader.assign(_starts(tail, numbers))
-            self._opening.pop()
 
     def _widen(self, tail: Tail, reader: Reader) -> None:
         if tail.tap.direction == "outbound" and not tail.is_over:
@@ -180,7 +180,8 @@ class Tails:
         most = min(TAIL_BYTES, KEPT_BYTES // max(1, len(self._tails)))
         for one in seen:
             tail = self._tails.get(_topic_of(one))
-            if tail is None or tail.is_over:
+            # What was read for one that is closed is not for the one that was joined in its place meanwhile.
+            if tail is None or tail.is_over or not tail.is_open:
                 continue
             # What is gone, or another topic, or waits for the registry: whoever reads a page hears of it.
             if not isinstance(one, Read) or not _is_taken(tail, one, self.snapshot, most):
@@ -210,7 +211,7 @@ class Tails:
     async def _let_go(self) -> None:
         """Wake all who wait once the program begins to end."""
         await self.stop.wait()
-        for tail in self._tails.values():
+        for tail in tuple(self._tails.values()):
             await _ring(tuple(tail.seats))
         await _ring(tuple(self._streams))
 

@@ -107,6 +107,10 @@ class _Door:
             response = await self._answer(request, request_id)
         except ClientDisconnect:
             return
+        is_unread = scope.get(UNREAD)
+        if is_unread is not None and is_unread(scope):
+            # Who is refused early hears it early: a gigabyte is not read to be thrown away.
+            response.headers["Connection"] = "close"
         response.raw_headers += [(b"request-id", request_id.encode()), NO_SNIFFING]
         if scope["scheme"] == "https":
             response.raw_headers.append(TLS_ONLY)
@@ -129,10 +133,6 @@ class _Door:
             response = self._refusal(request, error, request_id)
             if response.status_code >= 500:  # noqa: PLR2004 - ours to look at
                 self.doors.notice(request_id, error)
-            is_unread = request.scope.get(UNREAD)
-            if is_unread is not None and is_unread(request.scope):
-                # Who is refused early hears it early: a gigabyte is not read to be thrown away.
-                response.headers["Connection"] = "close"
             return response
 
     def _refusal(self, request: Request, error: Exception | Trouble, request_id: str) -> Response:

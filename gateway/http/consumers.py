@@ -73,7 +73,7 @@ async def commit_consumer(call: Call) -> Response:
     if not isinstance(cursor, str):
         raise CallerError("parameter_invalid", "The member cursor must be a cursor of the stream.")
     tap = tap_of(call)
-    places = open_places(call.doors.values.cursor_key, bound_of(call, tap), cursor)
+    places = open_places(call.doors.values.cursor_key, bound_of(tap), cursor)
     rewind = flag(call.query, "rewind")
     word = Word(tap.topic, places.topic_id, places.offsets, tuple(tap.types), rewind)
     author = Author(call.known.role, call.known.credential.id)
@@ -105,7 +105,7 @@ def _key(call: Call) -> ConsumerKey:
 
 
 def _item(call: Call, found: Consumer) -> Mapping[str, Any]:
-    bound = ("stream/2", call.partner.slug, found.direction, ",".join(found.types))
+    bound = ("stream/2", call.partner.slug, found.direction, ",".join(sorted(found.types)))
     return {
         "name": found.name,
         "direction": found.direction,

@@ -11,6 +11,7 @@ from audit.entry import Entry
 from audit.evidence import Kind
 from audit.ref import format_ref, parse_ref
 from gateway import redelivery
+from gateway.administration.desk import Administration
 from gateway.administration.evidence import Author
 from gateway.egress import traces, undelivered
 from gateway.egress.delivery import parse_delivery
@@ -130,20 +131,21 @@ async def cancel_delivery(call: Call) -> Response:
 async def _change(call: Call, act: Any, *, status: int) -> Response:
     pair, dry_run, partner = _pair(call), flag(call.query, "dry_run"), call.partner
     author, now = Author(call.known.role, call.known.credential.id), call.doors.clock()
-    shown = await _shown(call, pair)
-    if shown["state"] == "delivered":
-        text = "It was delivered: send it again with a replay of all events of its time."
-        raise CallerError("state_conflict", text)
-    after = {202: "pending", 200: "cancelled"}[status]
-    item = {**shown, "state": after} if not dry_run else {**shown, "state": after, "dry_run": True}
-    return await once(
-        call,
-        {},
-        lambda administration: administration.change(
+    shown: dict[str, object] = {}
+
+    async def change(administration: Administration) -> None:
+        # Here, since a repeat has its answer whatever became of the delivery meanwhile.
+        shown.update(await _shown(call, pair))
+        if shown["state"] == "delivered":
+            text = "It was delivered: send it again with a replay of all events of its time."
+            raise CallerError("state_conflict", text)
+        await administration.change(
             lambda session, scribe: act(session, scribe, partner, pair, author, now=now), dry_run=dry_run
-        ),
-        lambda _: Done(item, 200 if dry_run else status),
-    )
+        )
+
+    after: dict[str, object] = {"state": {202: "pending", 200: "cancelled"}[status]}
+    told = {**after, "dry_run": True} if dry_run else after
+    return await once(call, {}, change, lambda _: Done({**shown, **told}, 200 if dry_run else status))
 
 
 async def _shown(call: Call, pair: tuple[str, bytes]) -> dict[str, object]:
@@ -284,6 +286,9 @@ def _wanted(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -
     if not states <= set(offered):
         text = f"The query parameter state must be one of {', '.join(offered)}, or several with commas."
         raise CallerError("parameter_invalid", text)
+    if any("\x00" in query.get(name, "") for name in ("endpoint", "type")):
+        # PostgreSQL does not let itself be asked for it.
+        raise CallerError("parameter_invalid", "No endpoint and no event type has a NUL in it.")
     return Wanted(
         partner=None if call.owner is None else call.owner.slug,
         holds={},

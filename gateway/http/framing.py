@@ -135,6 +135,7 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer, and tell whoever asked to be told."""
         self._disarm()
+        self._joined.lingers = False
         super().connection_lost(exc)
         told, self.on_lost = self.on_lost, None
         if told is not None:
@@ -222,7 +223,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if is_upgrade:
             self.cycle.keep_alive = False
-        self._in_head = False
+        self._in_head, self._joined.lingers = False, True
         self._in_body = bool(codings)
         self._arm(self.body_seconds, "The body did not arrive in time.")
 
@@ -259,6 +260,7 @@ class StrictProtocol(HttpToolsProtocol):
         """The request is whole."""
         self._disarm()
         self._ended += 1
+        self._joined.lingers = False
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
@@ -324,10 +326,15 @@ class StrictProtocol(HttpToolsProtocol):
             self._arm(seconds, "The body did not arrive in time.")
 
     def is_unread(self, scope: object) -> bool:
-        """Whether much of a body is still to come, or nobody knows how much. `scope`: its request's."""
+        """Whether much of a body is still to come, or nobody knows how much, or whether at all.
+
+        `scope`: its request's. Who waits to be told to go on and hears another answer may send none: then the
+        next request would be read as this one's body.
+        """
         if self.scope is not scope or self._in_head:
             return False
-        return self._in_body or self._announced() > UNREAD_BYTES
+        is_unknown = self._in_body or self.cycle.waiting_for_100_continue
+        return is_unknown or self._announced() > UNREAD_BYTES
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: clients offer HTTP/2 as a matter of course."""
@@ -357,8 +364,9 @@ class StrictProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle  # None before the first request, whatever its annotation says
-        is_free = cycle is None or cycle.response_complete
+        is_free = self._in_head and (cycle is None or cycle.response_complete)
         is_own = cycle is not None and not self._in_head and not cycle.response_started
+        self._joined.lingers = False
         if not self.pipeline and (is_free or is_own):
             self.transport.write(_document(text))
             if cycle is not None:

@@ -199,8 +199,12 @@ def not_found() -> CallerError:
 
 
 def _is_paced(gate: Gate) -> bool:
-    """What is read and managed: events and streams have limits of their own, tiles and the registry none."""
-    return gate.side in {"own", "named", "new", "house"} and gate.scope not in {"send", "receive"}
+    """What is read and managed: events and streams have limits of their own.
+
+    Acknowledgements, which are as many as deliveries, tiles and the registry have none.
+    """
+    is_told = gate.side in {"own", "named", "new", "house"} and gate.scope != "send"
+    return is_told and not gate.path.endswith(("/stream", "/ack"))
 
 
 def _shown(request: Request, *, is_event: bool) -> Shown:
@@ -267,7 +271,8 @@ def _verify_still(candidate: Candidate, doors: Doors, gate: Gate, known: Directo
 def _verify_now(standing: Standing, doors: Doors, gate: Gate) -> None:
     _verify_heard(doors)
     if standing.ends_at is not None and doors.clock() >= standing.ends_at:
-        raise CallerError("credential_expired", "The token has expired: ask its issuer for a new one.")
+        text = "What the request was proved by has expired: the token, or the client certificate."
+        raise CallerError("credential_expired", text)
     _verify_by(standing, doors, gate)
 
 

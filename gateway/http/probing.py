@@ -1,20 +1,23 @@
 """What is needed to try endpoints, and how often each may be tried."""
 
-import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.address import AddressPolicy
 from gateway.egress.probing import Challenges, Prober
-from gateway.errors import CallerError
+from gateway.errors import AwayError, CallerError
 from gateway.ingress.quota import Bucket
 
 A_MINUTE: Final = 6
 """Probes of one endpoint, lastingly and at once, in each process."""
 
 _KNOWN: Final = 10_000
-_UNDER_WAY: Final = 16
+UNDER_WAY: Final = 16
+OF_ONE: Final = 4
+"""Probes of one owner that are under way: others' endpoints need not wait for its slow ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,14 +26,28 @@ class ProbeTurns:
 
     clock: Callable[[], int]
     _buckets: dict[str, Bucket] = field(default_factory=dict, init=False)
-    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNDER_WAY), init=False)
+    _under_way: Counter[str] = field(default_factory=Counter, init=False)
 
-    def take(self, endpoint_id: str) -> asyncio.Semaphore:
-        """One more try; what is to be held while it is under way.
+    @contextmanager
+    def turn(self, owner: str, endpoint_id: str) -> Iterator[None]:
+        """One more try, under way until the block ends. `owner`: of the endpoint. Nobody waits.
 
         Raises:
-            CallerError: `quota_exceeded`.
+            CallerError: `quota_exceeded`: this endpoint was tried as often as may be.
+            AwayError: `overloaded`: too many are under way, of this owner or of all.
         """
+        if self._under_way[owner] >= OF_ONE or self._under_way.total() >= UNDER_WAY:
+            raise AwayError("overloaded", "as many endpoints are being tried as may be; try again")
+        self._take(endpoint_id)
+        self._under_way[owner] += 1
+        try:
+            yield
+        finally:
+            self._under_way[owner] -= 1
+            if not self._under_way[owner]:
+                del self._under_way[owner]
+
+    def _take(self, endpoint_id: str) -> None:
         now, rate = self.clock(), A_MINUTE / 60
         bucket = self._buckets.get(endpoint_id)
         if bucket is None:
@@ -43,7 +60,6 @@ class ProbeTurns:
             text = f"An endpoint is tried {A_MINUTE} times a minute; wait {wait} s."
             raise CallerError("quota_exceeded", text, members={"headers": {"Retry-After": str(wait)}})
         bucket.level -= 1
-        return self._free
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from starlette.responses import Response
 
 from gateway import redelivery
+from gateway.administration.desk import Administration
 from gateway.administration.evidence import Author
 from gateway.egress import replay_store, traces
 from gateway.egress.replay import MOST_RATE, WHICH, Replay, Stretch, Which, Wish
@@ -52,18 +53,23 @@ async def create_replay(call: Call) -> Response:
     """Find out which records a replay has to read, and make it."""
     values = call.doors.values
     members = await read_members(call.request, _MEMBERS, seconds=values.body_seconds)
-    wish = _wish(call, members)
-    stretches = await _stretches(call, wish)
     replay_id = "rpl_" + base64.b32encode(call.doors.entropy(16)).decode().rstrip("=").lower()
     author, now, partner = _author(call), call.doors.clock(), call.partner
-    return await once(
-        call,
-        members,
-        lambda administration: administration.change(
+
+    async def begin(administration: Administration) -> Replay:
+        # Here, since a repeat has its answer whatever became of endpoint or broker meanwhile.
+        wish = _wish(call, members)
+        stretches = await _stretches(call, wish)
+        return await administration.change(
             lambda session, scribe: redelivery.begin_replay(
                 session, scribe, partner, (replay_id, wish, stretches), author, now=now
             )
-        ),
+        )
+
+    return await once(
+        call,
+        members,
+        begin,
         lambda made: Done(
             replay_item(made, call.base, None), 202, {"Location": f"{call.base}/replays/{made.id}"}
         ),
@@ -113,8 +119,12 @@ async def show_replay(call: Call) -> Response:
     "cancelReplay",
     "Receive",
     "Cancel a replay",
-    shows(ref("Replay"), "Cancelled, now or before; what was handed over is delivered all the same."),
-    parameters=(telling.REPLAY_ID, DRY_RUN),
+    shows(
+        ref("Replay"),
+        "Cancelled, now or before; what was handed over is delivered all the same.",
+        Idempotent_Replayed=REPLAYED,
+    ),
+    parameters=(telling.REPLAY_ID, DRY_RUN, KEY),
     errors=(*ONCE_ERRORS, "outcome_unknown", "state_conflict"),
 )
 async def cancel_replay(call: Call) -> Response:

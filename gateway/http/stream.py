@@ -83,7 +83,7 @@ async def read_stream(call: Call) -> Response:
     """A partner reads what we send it; our side reads either direction."""
     form = preferred(call.request.headers.getlist("accept"), (JSON, event_stream.MEDIA_TYPE))
     tap = tap_of(call)
-    bound = bound_of(call, tap)
+    bound = bound_of(tap)
     try:
         return await (_page if form == JSON else _events)(call, tap, bound)
     except CallerError as error:

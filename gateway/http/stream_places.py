@@ -57,9 +57,9 @@ def tap_of(call: Call) -> Tap:
     )
 
 
-def bound_of(call: Call, tap: Tap) -> Bound:
-    """The number is that of what a cursor holds; see `state_of`."""
-    return ("stream/2", tap.partner, tap.direction, call.query.get("types", ""))
+def bound_of(tap: Tap) -> Bound:
+    """The number is that of what a cursor holds; see `_state_of`. Types are the same in any order."""
+    return ("stream/2", tap.partner, tap.direction, ",".join(sorted(tap.types)))
 
 
 def seal_places(key: bytes, bound: Bound, places: Places) -> str:
@@ -90,7 +90,7 @@ async def beginning_of(call: Call, tap: Tap, bound: Bound) -> Beginning:
     if "cursor" in query and len(chosen) > 1:
         raise CallerError("parameter_invalid", f"Give {' or '.join(chosen)}, not both.")
     # A client that was cut off knows better than the address that it began with.
-    token = query.get("cursor") or call.request.headers.get("last-event-id")
+    token = query.get("cursor", call.request.headers.get("last-event-id") or None)
     if token is not None:
         return Beginning(open_places(key, bound, token))
     if "consumer" in query:

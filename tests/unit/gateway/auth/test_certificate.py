@@ -60,6 +60,8 @@ def named(*issuers: Made, uri: str = URI, partner: str = "acme") -> Credential:
 
 
 WAY = ClientCertificates()
+OWN_ENDS = NOW + DAY_MS + 1_000
+"""What goes on for longer, such as a stream, ends then too."""
 
 
 def proved(
@@ -81,7 +83,7 @@ def code_of(certificate: bytes, *known: Credential, chain: Sequence[bytes] = (),
 
 
 def test_a_pinned_certificate_needs_no_authority() -> None:
-    assert proved(OWN.der, pinned(OWN)) == Proof(pinned(OWN))
+    assert proved(OWN.der, pinned(OWN)) == Proof(pinned(OWN), ends_at=OWN_ENDS)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +156,8 @@ def test_the_path_is_looked_for_again_once_an_issuer_is_out_of_time() -> None:
 
 def test_a_certificate_is_good_up_to_the_second_that_it_names() -> None:
     known = pinned(OWN, not_after=NOW + 9 * DAY_MS)
-    assert proved(OWN.der, known, now=NOW + DAY_MS + 999) == Proof(known)
-    assert code_of(OWN.der, known, now=NOW + DAY_MS + 1_000) == "credential_expired"
+    assert proved(OWN.der, known, now=OWN_ENDS - 1) == Proof(known, ends_at=OWN_ENDS)
+    assert code_of(OWN.der, known, now=OWN_ENDS) == "credential_expired"
     assert code_of(OWN.der, known, now=NOW - DAY_MS - 1) == "credential_invalid"
 
 

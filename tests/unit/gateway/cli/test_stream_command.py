@@ -92,6 +92,16 @@ def test_who_follows_starts_now_and_goes_on_where_it_was_cut(shell: Shell) -> No
     assert shell.pauses == [1, 2, 4, 1]
 
 
+def test_a_proxy_whose_gateway_is_away_for_a_moment_is_waited_for(shell: Shell) -> None:
+    page = httpx.Response(502, text="<h1>Bad Gateway</h1>")
+    shell.transport = Interrupted(streamed(event(1)), page, streamed(event(2)))
+    assert (shell.run("stream", "--follow").code, shell.pauses) == (130, [1, 2, 1])
+    shell.transport = Canned(httpx.Response(502, text="<h1>Bad Gateway</h1>"))
+    assert shell.run("stream", "--follow").code != 130, "not at the beginning"
+    shell.transport = Canned(streamed(event(1)), httpx.Response(404, text="<h1>Not Found</h1>"))
+    assert shell.run("stream", "--follow").code != 130, "nor what does not pass"
+
+
 def test_who_may_not_follow_any_more_is_told_so(shell: Shell) -> None:
     shell.transport = Canned(streamed(event(1)), problem(401, "credential_revoked", retry="no"))
     ended = shell.run("stream", "--follow")

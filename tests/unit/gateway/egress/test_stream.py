@@ -17,7 +17,7 @@ from gateway.broker.port import (
     TopicChanged,
 )
 from gateway.catalog import EMPTY
-from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page
+from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page, sliced
 from gateway.errors import AwayError, CallerError
 
 TAP = Tap("acme", "outbound", "partners.acme.outbound", (0,), frozenset(), "http://gw.example")
@@ -132,6 +132,17 @@ async def test_a_partition_that_only_the_cursor_knows_of_is_read_on() -> None:
     page = await read_page(broker(reader), TAP, EMPTY, places, Bounds(10, 0, asyncio.Event()))
     assert reader.starts == [Start(TAP.topic, START), Start(TAP.topic, Position("topic-1", 1, 5))]
     assert page.next == places
+
+
+def test_large_records_are_worked_on_few_at_a_time_and_small_ones_not_too_many() -> None:
+    def read(offset: int, size: int) -> Read:
+        return Read(Position("t", 0, offset), Record(TAP.topic, 0, None, b"x" * size, (), 0), 0)
+
+    seen = [*(read(offset, 200_000) for offset in range(3)), *(read(offset, 1) for offset in range(3, 120))]
+    slices = [list(one) for one in sliced(seen)]
+    assert [each for one in slices for each in one] == seen
+    assert [len(one) for one in slices] == [2, 50, 50, 18]
+    assert list(sliced([])) == []
 
 
 async def test_a_topic_that_does_not_exist_yet_is_away_not_empty() -> None:

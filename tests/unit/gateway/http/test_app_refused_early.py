@@ -25,7 +25,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 
 async def begun(
-    house: House, path: str, length: int | None, begin: bytes
+    house: House, path: str, length: int | None, begin: bytes, *fields: str
 ) -> tuple[int, str, dict[str, object]]:
     """Send a header and the beginning of a body, and wait: status, Connection, document."""
     async with serving(Server(make_apps(house.doors)[0], Address("127.0.0.1", 0))) as port:
@@ -33,8 +33,9 @@ async def begun(
         framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
         head = (
             f"POST {path} HTTP/1.1\r\nHost: gw.example\r\nAuthorization: Bearer {house.keys['acme']}\r\n"
-            f"Content-Type: application/x-ndjson\r\n{framing}\r\n\r\n"
+            f"Content-Type: application/x-ndjson\r\n{framing}\r\n"
         )
+        head += "".join(f"{field}\r\n" for field in (*fields, ""))
         try:
             writer.write(head.encode() + begin)
             status = int((await reader.readline()).split()[1])
@@ -70,4 +71,11 @@ async def test_an_import_too_many_is_refused_before_its_body_came(
 
 async def test_a_small_body_is_read_to_its_end_and_the_connection_kept(house: House) -> None:
     status, connection, _ = await begun(house, "/v1/nothing", 2, b"")
+    assert (status, connection) == (404, "")
+
+
+async def test_who_waits_to_be_told_to_go_on_may_send_no_body_at_all(house: House) -> None:
+    status, connection, _ = await begun(house, "/v1/nothing", 2, b"", "Expect: 100-continue")
+    assert (status, connection) == (404, "close")
+    status, connection, _ = await begun(house, "/v1/nothing", 2, b"{}", "Expect: 100-continue")
     assert (status, connection) == (404, "")

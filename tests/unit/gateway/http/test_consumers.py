@@ -115,6 +115,16 @@ async def test_who_reads_some_types_acknowledges_those(house: House, client: htt
     assert (await read(client, f"?types=order.accepted&cursor={said.json()['cursor']}"))[0] == []
 
 
+async def test_types_are_the_same_in_any_order(house: House, client: httpx.AsyncClient) -> None:
+    await send(house, 0)
+    one, other = "order.accepted,gateway.contract.changed", "gateway.contract.changed,order.accepted"
+    _, cursor = await read(client, f"?types={one}")
+    said = await commit(client, cursor, f"?types={one}")
+    for types in (one, other):
+        page = await client.get(f"/v1/stream?types={types}&cursor={said.json()['cursor']}")
+        assert (page.status_code, page.json().get("items")) == (200, []), page.text
+
+
 async def test_a_forgotten_consumer_begins_anew(house: House, client: httpx.AsyncClient) -> None:
     await send(house, 0)
     await commit(client, (await read(client))[1])

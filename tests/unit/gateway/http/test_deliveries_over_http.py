@@ -236,6 +236,12 @@ async def test_states_and_reasons_are_told_and_asked_for(house: House, client: h
     assert (refused.status_code, refused.json()["code"]) == (400, "parameter_invalid")
 
 
+@pytest.mark.parametrize("name", ["endpoint", "type"])
+async def test_what_no_database_can_be_asked_for_is_refused(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.get(DELIVERIES, params={name: "a\x00b"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+
+
 async def test_a_range_stands_for_what_has_no_rows(house: House, client: httpx.AsyncClient) -> None:
     row = BacklogRow(
         endpoint=endpoint(house, "other"),
@@ -286,6 +292,23 @@ async def test_a_retry_is_asked_for_once_and_leaves_evidence(house: House, clien
     assert (repeat.status_code, repeat.headers["idempotent-replayed"]) == (202, "true")
     assert (await client.get(f"{DELIVERIES}/{name}")).json()["state"] == "pending"
     assert await entries(client, "again") == ["delivery.retried"]
+
+
+@pytest.mark.parametrize(("word", "status"), [("retry", 202), ("cancel", 200)])
+async def test_a_repeat_has_its_answer_also_once_the_delivery_was_delivered(
+    house: House, client: httpx.AsyncClient, word: str, status: int
+) -> None:
+    of = delivery(house, f"answered-{word}")
+    name = keep(house, of, "pending", "timed_out")
+    key = {"Idempotency-Key": f"answered-{word}"}
+    first = await client.post(f"{DELIVERIES}/{name}/{word}", headers=key)
+    tried(house, of, Delivered())
+    with house.world.parts.ground.database.begin() as session:
+        session.delete(session.get_one(DeliveryRow, (of.endpoint, of.ref)))
+    repeat = await client.post(f"{DELIVERIES}/{name}/{word}", headers=key)
+    assert (repeat.status_code, repeat.headers.get("idempotent-replayed")) == (status, "true"), repeat.text
+    assert repeat.json() == first.json()
+    assert (await client.post(f"{DELIVERIES}/{name}/{word}")).status_code == 409
 
 
 async def test_what_was_given_up_stays_so(house: House, client: httpx.AsyncClient) -> None:
@@ -378,6 +401,19 @@ async def test_a_replay_is_made_found_and_cancelled(house: House, client: httpx.
     async with house.client("globex") as foreign:
         assert (await foreign.get(f"{REPLAYS}/{replay['id']}")).status_code == 404
         assert (await foreign.delete(f"{REPLAYS}/{replay['id']}")).status_code == 404
+
+
+async def test_a_repeat_finds_its_replay_also_once_the_endpoint_is_gone(client: httpx.AsyncClient) -> None:
+    made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9/short"})
+    assert made.status_code == 201, made.text
+    wanted = {"since": "1h", "endpoint": made.json()["id"]}
+    key = {"Idempotency-Key": "of-an-endpoint-that-goes"}
+    first = await client.post(REPLAYS, json=wanted, headers=key)
+    assert (await client.delete(made.headers["location"])).status_code == 200
+    repeat = await client.post(REPLAYS, json=wanted, headers=key)
+    assert (first.status_code, repeat.status_code) == (202, 202), repeat.text
+    assert repeat.json() == first.json()
+    assert (await client.post(REPLAYS, json=wanted)).json()["code"] == "parameter_invalid"
 
 
 async def test_what_a_replay_cannot_be_is_said(client: httpx.AsyncClient) -> None:

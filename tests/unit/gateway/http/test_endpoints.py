@@ -305,6 +305,25 @@ async def test_a_sample_is_sent_and_the_answer_shown_whatever_the_state(
     assert [one["failure"] for one in probes] == ["client_error"] * 6
 
 
+async def test_what_an_endpoint_demands_is_sent_to_no_other_host(house: House) -> None:
+    auth = {"kind": "headers", "headers": {"X-Api-Key": "of-this-host"}}
+    async with house.client("acme") as acme:
+        path = (await acme.post("/v1/endpoints", json={"url": HOOK, "auth": auth})).headers["location"]
+        for elsewhere in ("https://other.acme.example/in", "https://hooks.acme.example:8443/in"):
+            refused = await acme.patch(path, json={"url": elsewhere})
+            assert (refused.status_code, refused.json()["code"]) == (422, "endpoint_invalid"), refused.text
+        moved = await acme.patch(path, json={"url": f"{HOOK}/more"})
+        assert (moved.status_code, moved.json()["auth"]["headers"]) == (200, ["X-Api-Key"])
+        other = "https://other.acme.example/in"
+        refused = await acme.patch(path, json={"url": other})
+        assert [one["pointer"] for one in refused.json()["errors"]] == ["/auth"]
+        assert "of-this-host" not in refused.text
+        for said, shown in (None, "none"), (auth, "headers"):
+            changed = await acme.patch(path, json={"url": other, "auth": said})
+            assert (changed.status_code, changed.json()["auth"]["kind"]) == (200, shown)
+            await acme.patch(path, json={"url": HOOK, "auth": auth})
+
+
 async def test_both_secrets_sign_during_the_overlap_and_the_old_one_stops_by_itself(
     house: House, receiver: Answering
 ) -> None:

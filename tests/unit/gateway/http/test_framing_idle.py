@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
@@ -51,9 +51,9 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 class Connected:
     """A connection that a peer has just made."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ASGIApp = hello) -> None:
         config = Config(
-            hello, loop="none", ws="none", lifespan="off", log_config=None, access_log=False,
+            app, loop="none", ws="none", lifespan="off", log_config=None, access_log=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )  # fmt: skip
         config.load()
@@ -137,6 +137,19 @@ async def test_what_has_a_time_of_its_own_is_not_idle(begun: bytes) -> None:
         await asyncio.sleep(0)
     one.rest(KEEP_ALIVE_SECONDS + 1)
     assert not one.peer.is_closed
+    one.end()
+
+
+async def unread(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response("unread")(scope, receive, send)
+
+
+async def test_a_fault_in_a_body_whose_request_was_answered_is_no_second_answer() -> None:
+    one = Connected(unread)
+    head = b"POST /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert await one.answers(head + b"3\r\nabc\r\n") == 1
+    assert await one.answers(b"no chunk\r\n") == 0
+    assert one.peer.is_closed
     one.end()
 
 

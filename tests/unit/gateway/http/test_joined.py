@@ -21,6 +21,15 @@ class Line(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.is_closed
 
+    def resume_reading(self) -> None:
+        self.sent.append(b"<reads>")
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.sent.append(b"<end>")
+
 
 async def turn() -> None:
     """Let the loop's turn end."""
@@ -69,3 +78,15 @@ async def test_nothing_is_written_to_a_line_that_the_peer_has_closed() -> None:
     await turn()
     joined.close()
     assert line.sent == []
+
+
+async def test_a_peer_that_is_still_sending_can_read_its_answer() -> None:
+    line = Line()
+    joined = JoinedWrites(line, asyncio.get_running_loop())
+    joined.lingers = True
+    joined.write(b"refused")
+    joined.close()
+    assert (line.sent, line.is_closed) == ([b"refused", b"<reads>", b"<end>"], False)
+    assert joined.is_closing(), "what it sends is for nobody"
+    joined.close()
+    assert line.is_closed, "who closes again means it"

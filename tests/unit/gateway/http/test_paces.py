@@ -68,3 +68,14 @@ async def test_what_is_read_and_managed_has_a_pace_and_events_have_not(house: Ho
         sent = await acme.post("/v1/events/order.placed", json={"order_id": "P-1", "qty": 1})
         assert (sent.status_code, (await acme.get("/v1/stream")).status_code) == (201, 200)
         assert (await globex.get("/v1/history")).status_code == 200
+
+
+async def test_what_is_managed_with_the_right_to_receive_has_a_pace_too(house: House) -> None:
+    slow = replace(house, doors=replace(house.doors, paces=Paces(Hand(), rate=1, burst=2)))
+    place = "/v1/stream/consumers/main"
+    async with slow.client("acme") as acme, slow.client("team") as team:
+        assert [(await acme.get(place)).status_code for _ in range(3)] == [404, 404, 429]
+        assert (await acme.put(place, json={"cursor": ""})).status_code == 429
+        assert (await acme.post("/v1/deliveries/dlv_x/ack")).status_code == 404
+        ours = "/v1/partners/acme/house-endpoints"
+        assert [(await team.get(ours)).status_code for _ in range(3)] == [200, 200, 429]

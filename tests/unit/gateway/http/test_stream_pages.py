@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.broker.port import Position, Read, Start, TopicSpec
+from gateway.egress.stream import Bounds, Tap, find_start, read_page
 from gateway.http.turns import Turns
 from tests.builders import House, open_house
 from tests.unit.gateway.ingress.brokers import WilfulBroker
@@ -52,6 +54,25 @@ async def test_pages_follow_one_another_by_cursor(house: House) -> None:
         "dataschema": "http://127.0.0.1:8080/v1/schemas/1",
         "data": {"order_id": "S-4", "customer": None, "qty": 4},
     }
+
+
+async def test_a_page_is_cut_before_it_is_too_large_and_the_next_goes_on_there(house: House) -> None:
+    async with house.client("team") as client:
+        for number in range(7):
+            event = {"order_id": f"L-{number}", "customer": "x" * 250_000, "qty": 1}
+            assert (await client.post(SEND, json=event)).status_code == 201
+    doors, snapshot = house.doors, house.doors.catalog.current
+    tap = Tap("acme", "outbound", OUTBOUND, (0,), frozenset(), "http://gw.example")
+    places = await find_start(doors.broker, tap, snapshot, "earliest")
+    found: list[list[str]] = []
+    while True:
+        bounds = Bounds(100, 0, doors.stop)
+        page = await read_page(doors.broker, tap, snapshot, places, bounds, most_bytes=1)
+        found.append([json.loads(one)["id"] for one in page.items])
+        places = page.next
+        if page.caught_up:
+            break
+    assert found == [[f"L-{number}" for number in range(5)], ["L-5", "L-6"]]
 
 
 async def test_a_stream_holds_every_partition_of_the_topic(tmp_path: Path) -> None:
@@ -152,6 +173,14 @@ async def test_parameters_that_do_not_fit_are_refused(house: House) -> None:
         for query, code in MISFITS:
             answer = await client.get(f"/v1/stream?{query}")
             assert (answer.status_code, answer.json()["code"]) == (400, code), query
+
+
+async def test_an_empty_cursor_is_none_and_does_not_begin_anew(house: House) -> None:
+    async with house.client("acme") as client:
+        empty = await client.get("/v1/stream?cursor=")
+        assert (empty.status_code, empty.json()["code"]) == (400, "cursor_invalid")
+        # As who has got nothing yet says it.
+        assert (await client.get("/v1/stream", headers={"Last-Event-ID": ""})).status_code == 200
 
 
 async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:

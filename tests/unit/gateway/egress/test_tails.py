@@ -1,0 +1,147 @@
+"""All tails of a process, and the one reader of the broker that they share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh
+from gateway.egress.stream import Places, Tap
+from gateway.egress.tail import Bell, Tail
+from gateway.egress.tails import Tails
+
+PATIENCE_SECONDS = 30.0
+
+
+def tap(partner: str) -> Tap:
+    return Tap(partner, "outbound", f"partners.{partner}.outbound", (0,), frozenset(), "http://gw.example")
+
+
+class Reader:
+    """Has nothing to give. `is_followed`: set once two topics are."""
+
+    def __init__(self) -> None:
+        self.assigned: list[str] = []
+        self.is_followed = asyncio.Event()
+
+    def assign(self, starts: Sequence[Start]) -> None:
+        self.assigned += [one.topic for one in starts]
+        if len(self.assigned) > 1:
+            self.is_followed.set()
+
+    def release(self, places: Sequence[tuple[str, int]]) -> None:
+        pass
+
+    def reached(self, topic: str, partition: int) -> int | None:
+        del topic, partition
+        return None
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        del limit, wait_ms
+        await asyncio.sleep(0.001)
+        return []
+
+    async def close(self) -> None:
+        pass
+
+
+class Far:
+    """A broker whose first answer takes a while. `meanwhile`: what is done before it comes."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self.made = Reader()
+        self._meanwhile: Callable[[], Awaitable[None]] | None = meanwhile
+
+    def reader(self) -> Reader:
+        return self.made
+
+    async def bounds(self, places: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return [(0, 0) for _ in places]
+
+
+class Known:
+    """The contracts of nobody."""
+
+    class Now:
+        directory: Mapping[str, str] = {}
+
+        @staticmethod
+        def partitions_of(topic: str, own: int) -> tuple[int, ...]:
+            del topic
+            return (own,)
+
+    current = Now()
+
+    def is_stale(self) -> bool:
+        return False
+
+
+def test_what_was_read_for_a_closed_tail_is_not_for_the_one_in_its_place() -> None:
+    broker: Any = None
+    catalog: Any = Known()
+    reader: Any = Reader()
+    of, start = tap("acme"), Places("t", {0: 5})
+    tails = Tails(broker, catalog, asyncio.Event())
+    tails._is_running = True
+    first = Tail(of, start)
+    first.begin({0: 5})
+    tails._tails[of.topic] = first
+    tails._take([TooHigh(of.topic, Position("t", 0, 5), 2)], reader)
+    assert first.is_over
+    assert tails.join(of, start, is_sure=True, is_at_end=True) is not None
+    tails._take([Read(Position("t", 0, 9), Record(of.topic, 0, None, None, (), 0), 0)], reader)
+    assert tails._tails[of.topic].places == {0: 5}
+
+
+async def test_a_topic_that_is_joined_while_another_is_opened_is_followed_too() -> None:
+    start = Places("t", {0: 0})
+
+    async def join_another() -> None:
+        assert tails.join(tap("globex"), start, is_sure=True, is_at_end=True) is not None
+
+    broker: Any = Far(join_another)
+    catalog: Any = Known()
+    tails = Tails(broker, catalog, asyncio.Event())
+    asked = asyncio.Event()
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        assert tails.join(tap("acme"), start, is_sure=True, is_at_end=True) is not None
+        await broker.made.is_followed.wait()
+        asked.set()
+    assert broker.made.assigned == ["partners.acme.outbound", "partners.globex.outbound"]
+
+
+async def test_all_are_woken_at_the_end_whatever_is_joined_or_let_go_meanwhile() -> None:
+    broker: Any = Far(nothing)
+    catalog: Any = Known()
+    start, stop, asked = Places("t", {0: 0}), asyncio.Event(), asyncio.Event()
+    tails = Tails(broker, catalog, stop)
+
+    class Joining(Bell):
+        """Whoever is woken makes a topic followed that was not."""
+
+        def ring(self) -> None:
+            tails.join(tap("initech"), start, is_sure=True, is_at_end=True)
+
+    class Last(Bell):
+        """The one that is woken last."""
+
+        def ring(self) -> None:
+            asked.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        for name, bells in (("acme", [Joining() for _ in range(60)]), ("globex", [Last()])):
+            for bell in bells:
+                seat = tails.join(tap(name), start, is_sure=True, is_at_end=True)
+                assert seat is not None
+                seat.bell = bell
+        stop.set()
+
+
+async def nothing() -> None:
+    """Nothing is done before the broker answers."""
