@@ -40,7 +40,8 @@ PATIENT: dict[str, str | int] = {
 """The shards' leases last as they do by default."""
 
 ENTERED_TWICE = "SELECT ref FROM audit_entry WHERE kind = 'event.accepted' GROUP BY ref HAVING count(*) > 1"
-ENTERED = "SELECT count(*) FROM audit_entry WHERE kind = 'event.accepted'"
+ENTERED = "SELECT count(*) FROM audit_entry WHERE kind = 'event.accepted' AND event_type NOT LIKE 'gateway.%'"
+"""What was sent; what the gateway tells of itself is beside it."""
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ def verify_one_each(answers: list[list[dict[str, Any]]]) -> None:
 
 
 def test_the_same_events_at_two_doors_at_once_are_taken_once(hasty: Fleet) -> None:
-    hasty.start(serve=2, relay=0, sequence=1)
+    hasty.start(serve=2, relay=1, sequence=1)
     assert hasty.first.apply().status_code == 201
     key = hasty.first.partner_key()
     for name in ("serve-1", "serve-2"):

@@ -54,7 +54,7 @@ def acme(running: Gateway) -> Iterator[httpx.Client]:
 
 
 def claims(gateway: Gateway) -> int:
-    ((count,),) = gateway.rows("SELECT count(*) FROM gateway_claim")
+    ((count,),) = gateway.rows("SELECT count(*) FROM gateway_claim WHERE event_type NOT LIKE 'gateway.%'")
     return int(count)
 
 
