@@ -83,7 +83,7 @@ class Books:
                 self._save(after, "parked", reason)
             case Held(reason):
                 self._save(replace(after, due_at=now), "held", reason)
-                self.outbox.disable(delivery.partner, delivery.endpoint)
+                self.outbox.disable(delivery.partner, delivery.endpoint, attempt.url)
         self._pay(delivery)
 
     def forget(self, delivery: Delivery) -> None:

@@ -29,7 +29,7 @@ from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
 from partners.endpoint import Endpoint, house_of
 from partners.errors import NotFoundError
-from partners.onboarding import set_endpoint_state
+from partners.onboarding import disable_endpoint
 from partners.tombstone import read_tombstone
 
 ROLE = "relay"
@@ -53,8 +53,9 @@ class Saved:
 class Tick:
     """Everything that one shard decided since its last tick.
 
-    `told`: events of the gateway's own. `excerpts`: of answers; `breakers`: as they are now, by endpoint;
-    `heard`: what was asked of rows, and when; `steps`: of replays.
+    `disabled`: owner, endpoint, and the URL that failed. `told`: events of the gateway's own. `excerpts`: of
+    answers; `breakers`: as they are now, by endpoint; `heard`: what was asked of rows, and when; `steps`: of
+    replays.
     """
 
     lease: Lease
@@ -64,7 +65,7 @@ class Tick:
     spans: tuple[Span, ...]
     drained: tuple[tuple[str, str, int], ...]
     moves: tuple[Move, ...]
-    disabled: tuple[tuple[str, str], ...]
+    disabled: tuple[tuple[str, str, str], ...]
     excerpts: tuple[Excerpt, ...] = ()
     breakers: tuple[tuple[str, Breaker], ...] = ()
     heard: tuple[tuple[str, bytes, int], ...] = ()
@@ -102,10 +103,10 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     traces.write_breakers(session, tick.breakers)
     asking.settle(session, tick.heard)
     replay_store.write_steps(session, tick.steps, now=now)
-    traces.forget_breakers(session, [endpoint for _, endpoint in tick.disabled])
-    for partner, endpoint in tick.disabled:
+    traces.forget_breakers(session, [endpoint for _, endpoint, _ in tick.disabled])
+    for owner, endpoint, url in tick.disabled:
         with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
-            set_endpoint_state(session, partner, endpoint, "disabled")
+            disable_endpoint(session, owner, endpoint, url)
 
 
 def load(session: Session, partners: Mapping[str, str]) -> Stored:

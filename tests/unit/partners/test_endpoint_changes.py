@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ from sqlmodel import Session
 
 from partners import endpoint_changes as changes
 from partners import store
-from partners.endpoint import Endpoint, Skip
+from partners.endpoint import Endpoint, EndpointState, Skip
 from partners.endpoint_changes import EndpointEdit
 from partners.endpoint_form import read_body
 from partners.errors import EndpointChangedError, LimitReachedError, NotFoundError, StateConflictError
-from partners.onboarding import Means
+from partners.onboarding import Means, disable_endpoint
 from tests.unit.partners.conftest import CONTRACT, Apply
 
 HOUR = 3_600_000
@@ -119,3 +120,24 @@ def test_states_follow_each_other_and_what_changes_nothing_counts_nothing(
         changes.verify_unchanged(again, changes.etag_of(one))
     with pytest.raises(StateConflictError, match="was changed meanwhile"):
         changes.mark_verified(session, again, "https://hooks.acme.example/other")
+
+
+@pytest.mark.parametrize(
+    ("state", "url", "after"),
+    [
+        ("active", URL, "disabled"),
+        ("paused", URL, "disabled"),
+        ("unverified", URL, "unverified"),
+        ("unverified", "https://other.acme.example/in", "unverified"),
+        ("active", "https://other.acme.example/in", "active"),
+    ],
+)
+def test_what_failed_at_one_url_neither_disables_another_nor_spares_its_proof(
+    session: Session, made: Callable[..., EndpointEdit], state: EndpointState, url: str, after: EndpointState
+) -> None:
+    endpoint = replace(made().endpoint, state=state, url=url)
+    store.update_endpoint(session, endpoint)
+    disable_endpoint(session, "acme", endpoint.id, URL)
+    assert found(session, endpoint).state == after
+    with pytest.raises(NotFoundError):
+        disable_endpoint(session, "globex", endpoint.id, URL)

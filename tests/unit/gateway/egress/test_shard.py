@@ -149,7 +149,7 @@ def test_held_disables_the_endpoint_with_the_tick() -> None:
     receive(shard, 0)
     shard.settle(attempt(shard.take(NOW)[0][0], Held("failing")), NOW)
     tick = ticked(shard)
-    assert tick.disabled == (("acme", "ep_1"),)
+    assert tick.disabled == (("acme", "ep_1", endpoint().url),)
     assert [(saved.state, saved.reason) for saved in tick.saved] == [("held", "failing")]
 
 
