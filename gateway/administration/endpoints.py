@@ -215,11 +215,11 @@ class Endpoints:
         """What is asked for, judged by contract, schemas and addresses; what it demands, None: unsaid."""
         said = {key: value for key, value in members.items() if key != _AUTH}
         bounds = ground.bounds(is_exempt=self.desk.allow_insecure_loopback)
-        if ground.side == "house":
-            bounds = replace(bounds, hosts=_host_of(members.get("url")))
         access = None
         if _AUTH in members:
-            access = _read_access(members[_AUTH], bounds)
+            access = _read_access(members[_AUTH], bounds, is_house=ground.side == "house")
+        if ground.side == "house":
+            bounds = replace(bounds, hosts=_host_of(members.get("url")))
         wanted = read_body(said, bounds=bounds, name=name)
         faults = filters.filter_faults(session, ground.lines, wanted)
         if faults:
@@ -287,8 +287,12 @@ def _host_of(url: object) -> tuple[HostPattern, ...]:
     return (HostPattern(parts.netloc, host.rstrip("."), is_wild=False, port=port),) if host else ()
 
 
-def _read_access(given: object, bounds: Bounds) -> EndpointAccess:
-    """What is demanded; null: nothing."""
+def _read_access(given: object, bounds: Bounds, *, is_house: bool) -> EndpointAccess:
+    """What is demanded; null: nothing. The token server of the house's own endpoint may be any."""
+    if is_house:
+        bounds = replace(
+            bounds, hosts=_host_of(given.get("token_url") if isinstance(given, Mapping) else None)
+        )
     try:
         return parse_access(
             {"kind": "none"} if given is None else given,
