@@ -257,7 +257,7 @@ class Endpoints:
         return (*skips, *(replace(one, topic_id=share(one.topic_id, asked.owner)) for one in sent))
 
     async def _topic_skips(self, topic: str, own: int, backlog: Backlog, by: Author) -> Sequence[Skip]:
-        snapshot = self.desk.catalog.current
+        snapshot, at = self.desk.catalog.current, self.desk.clock()
         topic_id = snapshot.topic_ids.get(topic)
         if backlog.choice == "deliver":
             return ()
@@ -272,7 +272,7 @@ class Endpoints:
         except BrokerError as error:
             raise AwayError("broker_unavailable", "where the backlog ends is not known now") from error
         return tuple(
-            Skip(topic_id, number, end, by.role, by.credential)
+            Skip(topic_id, number, end, by.role, by.credential, at)
             for (_, number), end in zip(places, ends, strict=True)
         )
 

@@ -168,7 +168,7 @@ class Books:
         if word == "handed" and not part.part.wish.dry_run:
             if self.room(part, now) <= 0:
                 return False
-            delivery = delivery_of(read, reading, lane.endpoint)
+            delivery = replace(delivery_of(read, reading, lane.endpoint), wanted_at=now)
             part.pass_to(offset)
             if lane.offer(delivery, now) == "known":
                 word = "waiting"

@@ -186,6 +186,7 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
             col(row.order_key),
             col(row.attempts),
             col(row.next_at),
+            col(row.updated_at),
         )
         .where(col(row.partner) == partner, col(row.state).in_(("pending", "held")))
         .order_by(col(row.topic_id), col(row.partition), col(row.offset))
@@ -205,6 +206,7 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
             body=None,
             attempts=found.attempts,
             due_at=found.next_at,
+            wanted_at=found.updated_at,
         )
         for found in session.execute(query)
     ]

@@ -116,6 +116,18 @@ def test_states_follow_each_other_and_what_changes_nothing_counts_nothing(
     assert again.skips == first
     assert found(session, one).skip_of("t", 1, 6) == first[1]
     assert found(session, one).skip_of("u", 1, 6) is None
+    less = Skip("t", 1, 4, "partner", None, at=9)
+    fewer = changes.resume(session, changes.pause(session, again).endpoint, [less]).endpoint
+    assert (fewer.skip_of("t", 1, 6), fewer.skip_of("t", 1, 3)) == (first[1], first[1])
+    more = Skip("t", 1, 8, "partner", None, at=10)
+    again = changes.resume(session, changes.pause(session, fewer).endpoint, [more]).endpoint
+    assert again.skips == (first[0], more)
+    assert again.skip_of("t", 1, 3, wanted_at=10) == more
+    assert again.skip_of("t", 1, 3, wanted_at=11) is None
+    for number in range(20):
+        last = Skip("t", 1, 90 - number, "partner", None, at=20 + number)
+        again = changes.resume(session, changes.pause(session, again).endpoint, [last]).endpoint
+    assert (len(again.skips), again.skips[-1]) == (1 + changes.MOST_SKIPS, last)
     with pytest.raises(EndpointChangedError):
         changes.verify_unchanged(again, changes.etag_of(one))
     with pytest.raises(StateConflictError, match="was changed meanwhile"):
