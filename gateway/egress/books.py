@@ -164,7 +164,11 @@ class Books:
         if lane.is_gone or not isinstance(reading, Routed) or not part.wants(reading):
             part.pass_to(offset + 1)
             return True
-        word = part.judge(reading.ref, is_waiting=self._backlogs.is_waiting(part.key, offset))
+        live = self.partitions.get((read.position.topic_id, read.position.partition))
+        # What the live reader has yet to read, it will hand over itself.
+        is_ahead = live is not None and not live.ledger.is_known(offset)
+        is_waiting = is_ahead or self._backlogs.is_waiting(part.key, offset)
+        word = part.judge(reading.ref, is_waiting=is_waiting)
         if word == "handed" and not part.part.wish.dry_run:
             if self.room(part, now) <= 0:
                 return False

@@ -11,6 +11,7 @@ from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held
 from gateway.egress.intake import Unasked
 from gateway.egress.lane import CAPACITY
 from gateway.egress.reading import Reading, read_event
+from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.leases import Lease
@@ -510,3 +511,21 @@ def test_an_answer_that_asks_to_slow_down_holds_up_its_lane_alone() -> None:
     assert {each.endpoint for each in taken} == {"ep_2"}
     taken, _ = shard.take(NOW + 60_000)
     assert {each.endpoint for each in taken} == {"ep_1"}
+
+
+def test_a_replay_leaves_what_the_live_reader_has_yet_to_read_to_it() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    wish = Wish("acme", None, "all", (), 0, NOW, None, dry_run=False)
+    part = Part("rpl_1", wish, Stretch("ep_1", TOPIC, "id", 0, 0, 2), 0, Counts())
+    shard.settle(attempt(shard.take(NOW)[0][0], Delivered()), NOW)
+    shard.recall.adopt([part])
+    (recalled,) = shard.recall.parts.values()
+    snapshot = contracts([endpoint()], "id")
+    for offset in (0, 1):
+        reading = seen(read(offset), "acme", snapshot, origin="https://gw.example")
+        assert shard.receive_again(recalled, read(offset), reading, NOW)
+    assert sent(shard) == [0]
+    assert [one.counts for one in ticked(shard).steps] == [Counts(handed=1, waiting=1)]
+    receive(shard, 1)
+    assert sent(shard) == [1]
