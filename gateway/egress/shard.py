@@ -34,7 +34,6 @@ class Shard(Books):
         super().__init__(lease)
         self._quiet_until = quiet_until
         self._progress: dict[Spot, Progress] = {}
-        self._waiting: dict[str, list[Delivery]] = {}
         self._turns = 0
 
     # What is read, and by whom

@@ -453,6 +453,21 @@ async def test_what_was_given_up_for_an_endpoint_that_is_gone_is_heard(
         assert on.rows() == [("b", "cancelled", 1)]
 
 
+async def test_what_is_asked_for_of_an_endpoint_that_is_gone_is_parked_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b")
+        on.have()
+        async with on.relaying(duration_ms=LEASE_MS):
+            await on.produce("e")
+            await on.until(lambda: len(on.evidence("event.unrouted")) == 1, "read")
+            ask(on, "b", "pending")
+            await on.until(lambda: asked(on) == 0 and on.rows() == [("b", "parked", 1)], "parked again")
+        assert [each.text("reason") for each in on.evidence("delivery.parked")][-1] == "gone"
+        assert on.receiver.seen == []
+
+
 async def test_a_breaker_of_an_endpoint_that_is_gone_is_forgotten(tmp_path: Path, database_url: str) -> None:
     async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
         on.receiver.reply = lambda _, __: BUSY
