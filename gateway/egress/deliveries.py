@@ -34,6 +34,7 @@ from partners.tombstone import read_tombstone
 
 ROLE = "relay"
 _CHUNK = 500
+_FROM_START = Progress(0)
 
 State = Literal["pending", "held", "parked"]
 """What the relay makes of a row; `cancelled` is somebody else's word, and stays."""
@@ -77,13 +78,15 @@ class Tick:
 class Stored:
     """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges.
 
-    `breakers`: of endpoints whose last answer was no 2xx.
+    `breakers`: of endpoints whose last answer was no 2xx. `cancelled`: endpoints and refs of what was given
+    up and whose records may be read again.
     """
 
     progress: dict[tuple[str, int], Progress]
     deliveries: tuple[Delivery, ...]
     spans: tuple[Span, ...]
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    cancelled: frozenset[tuple[str, bytes]] = frozenset()
 
 
 def write_tick(session: Session, tick: Tick, *, now: int) -> None:
@@ -120,7 +123,8 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
         deliveries += _load_deliveries(session, owner)
     spans = (*_load_spans(session, partners.values()), *_load_shared(session, owners))
     progress = dict(load_all(session, ROLE))
-    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session))
+    cancelled = frozenset(_load_cancelled(session, owners, spans, progress))
+    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session), cancelled)
 
 
 def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -210,6 +214,26 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
         )
         for found in session.execute(query)
     ]
+
+
+def _load_cancelled(
+    session: Session,
+    owners: Collection[str],
+    spans: Iterable[Span],
+    progress: Mapping[tuple[str, int], Progress],
+) -> Iterator[tuple[str, bytes]]:
+    """What was given up and lies where reading begins again: in a range, or in a partition not settled."""
+    begins = {(each.endpoint, each.topic_id, each.partition): each.start for each in spans}
+    row = DeliveryRow
+    columns = (col(row.endpoint), col(row.ref), col(row.topic_id), col(row.partition), col(row.offset))
+    names = list(owners)
+    for start in range(0, len(names), _CHUNK):
+        is_ours = col(row.partner).in_(names[start : start + _CHUNK])
+        mine = select(*columns).where(is_ours, col(row.state) == "cancelled")
+        for endpoint, ref, topic_id, partition, offset in session.execute(mine):
+            first = progress.get((topic_id, partition), _FROM_START).next
+            if offset >= min(first, begins.get((endpoint, topic_id, partition), first)):
+                yield endpoint, ref
 
 
 def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:

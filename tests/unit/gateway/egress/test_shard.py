@@ -10,7 +10,7 @@ from gateway.egress.deliveries import Stored, Tick
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
 from gateway.egress.intake import Unasked
 from gateway.egress.lane import CAPACITY
-from gateway.egress.reading import Reading, read_event
+from gateway.egress.reading import Reading, Routed, read_event
 from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
@@ -529,3 +529,29 @@ def test_a_replay_leaves_what_the_live_reader_has_yet_to_read_to_it() -> None:
     assert [one.counts for one in ticked(shard).steps] == [Counts(handed=1, waiting=1)]
     receive(shard, 1)
     assert sent(shard) == [1]
+
+
+def given_up(*offsets: int) -> frozenset[tuple[str, bytes]]:
+    """What rows say that were cancelled."""
+    snapshot = contracts([endpoint()], "id")
+    readings = [seen(read(offset), "acme", snapshot, origin="https://gw.example") for offset in offsets]
+    return frozenset(("ep_1", one.ref) for one in readings if isinstance(one, Routed))
+
+
+def test_what_was_given_up_stays_so_when_its_record_is_read_again() -> None:
+    span = Span("ep_1", TOPIC, "id", 0, 0, 3)
+    stored = Stored({SPOT: Progress(4)}, (), (span,), cancelled=given_up(1))
+    shard = made(endpoint(), stored=stored)
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    drain(shard, backlog, 0, 1, 2)
+    assert sent(shard) == [0, 2]
+    assert ticked(shard).drained == (("ep_1", "id", 0),)
+    gone = made(stored=stored)
+    gone.bury([endpoint()])
+    assert read_again(gone, 0, 1, 2)
+    assert parked(ticked(gone)) == [("e0", 0), ("e2", 0)]
+    live = made(endpoint(), stored=Stored({SPOT: Progress(3)}, (), (), cancelled=given_up(3)))
+    receive(live, 3, 4)
+    assert sent(live) == [4]
+    assert ticked(live).moves[0].after == Progress(5)
