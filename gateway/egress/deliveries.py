@@ -164,11 +164,13 @@ def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, byte
 def purge(session: Session, *, before: int) -> int:
     """Delete deliveries that ended badly, excerpts of answers and replays of before `before`; evidence stays.
 
-    Returns how many there were of which there may be more.
+    What an open replay may be sending stays: its row is to say so. Returns how many there were of which there
+    may be more.
     """
     row = DeliveryRow
     is_over = col(row.state).in_(("parked", "cancelled"))
-    session.execute(delete(row).where(is_over, col(row.updated_at) < before))
+    is_old = col(row.updated_at) < before
+    session.execute(delete(row).where(is_over, is_old, ~replay_store.is_in_open().correlate(row)))
     replay_store.purge(session, before=before)
     return traces.purge_excerpts(session, before=before)
 
