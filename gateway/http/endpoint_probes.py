@@ -125,7 +125,7 @@ async def try_endpoint(call: Call) -> Response:
 async def _probe(call: Call, endpoint: Endpoint, purpose: Purpose, made: Sample, asked: Asked) -> Probe:
     """Send, and enter what came of it into the partner's log before anybody hears of it."""
     doors = call.doors
-    async with doors.probing.turns.take(endpoint.id):
+    async with doors.probing.turns.take(endpoint.id, endpoint.owner):
         probe = await doors.probing.prober.probe(endpoint, purpose, made)
     answer = probe.answer
     seen = ProbeSeen(
