@@ -32,6 +32,12 @@ def retry(session: Session, scribe: Scribe, partner: Partner, pair: Pair, by: Au
     endpoint = next((one for one in store.endpoints(session, partner.slug) if one.id == row.endpoint), None)
     if row.state == "cancelled":
         raise CallerError("state_conflict", "The delivery was cancelled: it is never sent again.")
+    account = store.partner(session, partner.slug)
+    # To the endpoints of a partner that is not active nothing is sent, whatever they are themselves.
+    if account is not None and account[0].state != "active":
+        raise CallerError(
+            "state_conflict", f"The partner is {account[0].state}: nothing is sent to its endpoints."
+        )
     if endpoint is None or endpoint.state != "active":
         state = "gone" if endpoint is None else endpoint.state
         raise CallerError(

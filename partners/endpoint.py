@@ -75,7 +75,7 @@ class SecretTerms:
 class Skip:
     """What an endpoint does not get any more: every record of a partition before `offset`.
 
-    `role` and `credential`: who gave it up.
+    But for what somebody asked for after `at`, Unix milliseconds. `role` and `credential`: who gave it up.
     """
 
     topic_id: str
@@ -83,6 +83,7 @@ class Skip:
     offset: int
     role: str
     credential: str | None
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +155,14 @@ class Endpoint:
         pairs = zip(self.keys, self.secrets, strict=True)
         return tuple(key for key, terms in pairs if terms.until is None or now < terms.until)
 
-    def skip_of(self, topic_id: str, partition: int, offset: int) -> Skip | None:
-        """What says that a record was given up; None where it was not."""
+    def skip_of(self, topic_id: str, partition: int, offset: int, *, wanted_at: int = 0) -> Skip | None:
+        """What says that a record was given up; None where it was not.
+
+        `wanted_at`: when its delivery was last asked for, beside its having been recorded; 0: never.
+        """
         for one in self.skips:
-            if offset < one.offset and (topic_id, partition) == (one.topic_id, one.partition):
+            is_before = offset < one.offset and (topic_id, partition) == (one.topic_id, one.partition)
+            if is_before and (wanted_at <= one.at or not one.at):
                 return one
         return None
 

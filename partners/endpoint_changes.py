@@ -51,6 +51,9 @@ MOST_ENDPOINTS: Final = 100
 """Of a partner whose contract names no number."""
 
 MOST_SECRETS: Final = 4
+MOST_SKIPS: Final = 8
+"""Of a partition."""
+
 MOST_OVERLAP_MS: Final = 7 * 86_400_000
 USUAL_OVERLAP_MS: Final = 86_400_000
 SECRET_BYTES: Final = 32
@@ -257,8 +260,7 @@ def resume(session: Session, endpoint: Endpoint, skips: Sequence[Skip]) -> Endpo
         raise StateConflictError("it is unverified: it becomes active once it is verified")
     if endpoint.state == "active":
         raise StateConflictError("it is active: there is nothing to resume")
-    renewed = {(one.topic_id, one.partition): one for one in (*endpoint.skips, *skips)}
-    changed = replace(endpoint, state="active", skips=tuple(renewed.values()))
+    changed = replace(endpoint, state="active", skips=_renewed(endpoint.skips, skips))
     return _written(session, endpoint, changed, "resumed")
 
 
@@ -333,6 +335,17 @@ def new_endpoint_id(means: Means) -> str:
 def usual_name(endpoint_id: str) -> str:
     """What an endpoint is called whose author gave it no name."""
     return endpoint_id.replace("_", "-")
+
+
+def _renewed(before: Sequence[Skip], new: Sequence[Skip]) -> tuple[Skip, ...]:
+    """All that is given up: what was, stays so; of each partition no more than a few are kept, the newest."""
+    ends = {(one.topic_id, one.partition): one.offset for one in new}
+    # One that reaches no further than a later one says nothing more.
+    kept = [one for one in before if one.offset > ends.get((one.topic_id, one.partition), -1)]
+    places: dict[tuple[str, int], list[Skip]] = {}
+    for one in sorted((*kept, *new), key=lambda one: one.at):
+        places.setdefault((one.topic_id, one.partition), []).append(one)
+    return tuple(one for _, some in sorted(places.items()) for one in some[-MOST_SKIPS:])
 
 
 def _in_force(endpoint: Endpoint, now: int) -> list[tuple[bytes, SecretTerms]]:

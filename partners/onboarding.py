@@ -210,6 +210,23 @@ def set_endpoint_state(
     return EndpointChange(changed, endpoint.state)
 
 
+def disable_endpoint(session: Session, owner: str, endpoint_id: str, url: str) -> EndpointChange:
+    """Disable an endpoint that failed at this URL; at another one, or unverified, it stays as it is.
+
+    Whoever may resume what is disabled would else need no proof of a URL that was given meanwhile.
+
+    Raises:
+        NotFoundError: this owner has no such endpoint.
+    """
+    store.lock(session)
+    endpoint = next((one for one in store.endpoints(session, owner) if one.id == endpoint_id), None)
+    if endpoint is None:
+        raise NotFoundError("there is no such endpoint")
+    if endpoint.url != url or endpoint.state == "unverified":
+        return EndpointChange(endpoint, endpoint.state)
+    return set_endpoint_state(session, owner, endpoint_id, "disabled")
+
+
 def _new_partner(session: Session, file: ContractFile, *, now: int, means: Means) -> Partner:
     slug = file.contract.partner
     partner = Partner(

@@ -89,12 +89,15 @@ class EndpointRow(SQLModel, table=True):
 
 
 class EndpointAccessRow(SQLModel, table=True):
-    """What an endpoint demands of us: client certificate, client of a token server, headers. Sealed."""
+    """What an endpoint demands of us: client certificate, client of a token server, headers. Sealed.
+
+    `partner`: the owner, as its endpoint has it.
+    """
 
     __tablename__ = "partners_endpoint_access"
 
     endpoint: str = Field(primary_key=True, max_length=32)
-    partner: str = Field(max_length=63, index=True)
+    partner: str = Field(max_length=80, index=True)
     sealed: bytes = Field(sa_type=LargeBinary, repr=False)
     changed_at: int = Field(sa_type=BigInteger)
 

@@ -11,15 +11,22 @@ _FILTER: Final[TypeAdapter[Filter]] = TypeAdapter(Filter)
 
 
 def write_tombstone(endpoint: Endpoint) -> str:
-    """One line of its types, and one of its filter where it had one."""
-    types = " ".join(sorted(endpoint.types))
-    return types if endpoint.filter is None else f"{types}\n{_FILTER.dump_json(endpoint.filter).decode()}"
+    """One line of its types, one of its filter, and one of its owner if that is the house.
+
+    Lines at the end that say nothing are left out.
+    """
+    kept = "" if endpoint.filter is None else _FILTER.dump_json(endpoint.filter).decode()
+    owner = endpoint.owner if endpoint.side == "house" else ""
+    return "\n".join((" ".join(sorted(endpoint.types)), kept, owner)).rstrip("\n")
 
 
 def read_tombstone(endpoint_id: str, owner: str, text: str) -> Endpoint:
-    """The endpoint as far as it is known, disabled; of an empty text everything counts as owed to it."""
-    types, _, kept = text.partition("\n")
-    partner, side = party_of(owner)
+    """The endpoint as far as it is known, disabled; of an empty text everything counts as owed to it.
+
+    `owner`: whose it is, where the text does not say it.
+    """
+    types, kept, said, *_ = (*text.split("\n"), "", "")
+    partner, side = party_of(said or owner)
     return Endpoint(
         id=endpoint_id,
         partner=partner,

@@ -219,11 +219,11 @@ class Endpoints:
         """What is asked for, judged by contract, schemas and addresses; what it demands, None: unsaid."""
         said = {key: value for key, value in members.items() if key != _AUTH}
         bounds = ground.bounds(is_exempt=self.desk.allow_insecure_loopback)
-        if ground.side == "house":
-            bounds = replace(bounds, hosts=_host_of(members.get("url")))
         access = None
         if _AUTH in members:
-            access = _read_access(members[_AUTH], bounds)
+            access = _read_access(members[_AUTH], bounds, is_house=ground.side == "house")
+        if ground.side == "house":
+            bounds = replace(bounds, hosts=_host_of(members.get("url")))
         wanted = read_body(said, bounds=bounds, name=name)
         faults = filters.filter_faults(session, ground.lines, wanted)
         if faults:
@@ -261,7 +261,7 @@ class Endpoints:
         return (*skips, *(replace(one, topic_id=share(one.topic_id, asked.owner)) for one in sent))
 
     async def _topic_skips(self, topic: str, own: int, backlog: Backlog, by: Author) -> Sequence[Skip]:
-        snapshot = self.desk.catalog.current
+        snapshot, at = self.desk.catalog.current, self.desk.clock()
         topic_id = snapshot.topic_ids.get(topic)
         if backlog.choice == "deliver":
             return ()
@@ -276,7 +276,7 @@ class Endpoints:
         except BrokerError as error:
             raise AwayError("broker_unavailable", "where the backlog ends is not known now") from error
         return tuple(
-            Skip(topic_id, number, end, by.role, by.credential)
+            Skip(topic_id, number, end, by.role, by.credential, at)
             for (_, number), end in zip(places, ends, strict=True)
         )
 
@@ -297,8 +297,12 @@ def _is_elsewhere(one: str, other: str) -> bool:
     return (before.scheme, before.netloc.lower()) != (after.scheme, after.netloc.lower())
 
 
-def _read_access(given: object, bounds: Bounds) -> EndpointAccess:
-    """What is demanded; null: nothing."""
+def _read_access(given: object, bounds: Bounds, *, is_house: bool) -> EndpointAccess:
+    """What is demanded; null: nothing. The token server of the house's own endpoint may be any."""
+    if is_house:
+        bounds = replace(
+            bounds, hosts=_host_of(given.get("token_url") if isinstance(given, Mapping) else None)
+        )
     try:
         return parse_access(
             {"kind": "none"} if given is None else given,

@@ -88,12 +88,12 @@ class AccessBook:
     async def dress(self, outgoing: Outgoing, endpoint: Endpoint) -> Outgoing | None:
         """Add what the endpoint demands to a POST; None: it demands a token, and none comes.
 
-        The POST goes over connections of the endpoint's partner alone.
+        The POST goes over connections of the endpoint's owner alone.
 
         Raises:
             SealError: what it demands cannot be opened; nothing is to be sent.
         """
-        outgoing = replace(outgoing, pool=endpoint.partner)
+        outgoing = replace(outgoing, pool=endpoint.owner)
         opened = await self._open(endpoint)
         if opened is None:
             return outgoing
@@ -154,7 +154,7 @@ class AccessBook:
         opened.token, opened.failed_at = "", self._clock()
         try:
             async with asyncio.timeout(TOKEN_SECONDS):
-                asked = _question(grant, pool=endpoint.partner, tls=opened.tls)
+                asked = _question(grant, pool=endpoint.owner, tls=opened.tls)
                 fetched = await self._servers.ask(asked, most=_BODY_BYTES)
         except TimeoutError:
             fetched = Fetched(0, "timed_out", b"")

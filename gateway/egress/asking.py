@@ -70,6 +70,7 @@ def load(session: Session) -> tuple[Asked, ...]:
                 body=None,
                 attempts=found.attempts,
                 due_at=found.next_at,
+                wanted_at=found.asked_at,
             ),
             found.state == "cancelled",
             found.asked_at,

@@ -46,6 +46,7 @@ class Books:
         self._breakers = Breakers()
         self._tidings = Tidings()
         self._heard: dict[tuple[str, bytes], int] = {}
+        self._waiting: dict[str, list[Delivery]] = {}
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -83,7 +84,7 @@ class Books:
                 self._save(after, "parked", reason)
             case Held(reason):
                 self._save(replace(after, due_at=now), "held", reason)
-                self.outbox.disable(delivery.partner, delivery.endpoint)
+                self.outbox.disable(delivery.partner, delivery.endpoint, attempt.url)
         self._pay(delivery)
 
     def forget(self, delivery: Delivery) -> None:
@@ -114,10 +115,12 @@ class Books:
     def _hear(self, asked: Asked, now: int) -> bool:
         """Have a delivery tried at once, or leave it; whether it could be heard."""
         delivery, lane = asked.delivery, self.lanes.get(asked.delivery.endpoint)
-        if lane is None and asked.is_cancelled:
+        if lane is None:
+            if not asked.is_cancelled:
+                self._await(delivery)
             self.outbox.hear(delivery.endpoint, delivery.ref, asked.at)
             return True
-        if lane is None or (asked.is_cancelled and not lane.cancel(delivery.ref)):
+        if asked.is_cancelled and not lane.cancel(delivery.ref):
             return False
         if asked.is_cancelled:
             self.outbox.forget(delivery.endpoint, delivery.ref)
@@ -128,6 +131,13 @@ class Books:
             self.outbox.note_row(delivery.endpoint, delivery.ref)
         self.outbox.hear(delivery.endpoint, delivery.ref, asked.at)
         return True
+
+    def _await(self, delivery: Delivery) -> None:
+        """Keep a delivery that has a row for its lane, once that is opened, or its endpoint known as gone."""
+        waiting = self._waiting.setdefault(delivery.endpoint, [])
+        if all(one.ref != delivery.ref for one in waiting):
+            waiting.append(delivery)
+            self.outbox.note_row(delivery.endpoint, delivery.ref)
 
     # It is written
 
@@ -164,11 +174,15 @@ class Books:
         if lane.is_gone or not isinstance(reading, Routed) or not part.wants(reading):
             part.pass_to(offset + 1)
             return True
-        word = part.judge(reading.ref, is_waiting=self._backlogs.is_waiting(part.key, offset))
+        live = self.partitions.get((read.position.topic_id, read.position.partition))
+        # What the live reader has yet to read, it will hand over itself.
+        is_ahead = live is not None and not live.ledger.is_known(offset)
+        is_waiting = is_ahead or self._backlogs.is_waiting(part.key, offset)
+        word = part.judge(reading.ref, is_waiting=is_waiting)
         if word == "handed" and not part.part.wish.dry_run:
             if self.room(part, now) <= 0:
                 return False
-            delivery = delivery_of(read, reading, lane.endpoint)
+            delivery = replace(delivery_of(read, reading, lane.endpoint), wanted_at=now)
             part.pass_to(offset)
             if lane.offer(delivery, now) == "known":
                 word = "waiting"

@@ -29,11 +29,12 @@ from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
 from partners.endpoint import Endpoint, house_of
 from partners.errors import NotFoundError
-from partners.onboarding import set_endpoint_state
+from partners.onboarding import disable_endpoint
 from partners.tombstone import read_tombstone
 
 ROLE = "relay"
 _CHUNK = 500
+_FROM_START = Progress(0)
 
 State = Literal["pending", "held", "parked"]
 """What the relay makes of a row; `cancelled` is somebody else's word, and stays."""
@@ -53,8 +54,9 @@ class Saved:
 class Tick:
     """Everything that one shard decided since its last tick.
 
-    `told`: events of the gateway's own. `excerpts`: of answers; `breakers`: as they are now, by endpoint;
-    `heard`: what was asked of rows, and when; `steps`: of replays.
+    `disabled`: owner, endpoint, and the URL that failed. `told`: events of the gateway's own. `excerpts`: of
+    answers; `breakers`: as they are now, by endpoint; `heard`: what was asked of rows, and when; `steps`: of
+    replays.
     """
 
     lease: Lease
@@ -64,7 +66,7 @@ class Tick:
     spans: tuple[Span, ...]
     drained: tuple[tuple[str, str, int], ...]
     moves: tuple[Move, ...]
-    disabled: tuple[tuple[str, str], ...]
+    disabled: tuple[tuple[str, str, str], ...]
     excerpts: tuple[Excerpt, ...] = ()
     breakers: tuple[tuple[str, Breaker], ...] = ()
     heard: tuple[tuple[str, bytes, int], ...] = ()
@@ -76,13 +78,15 @@ class Tick:
 class Stored:
     """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges.
 
-    `breakers`: of endpoints whose last answer was no 2xx.
+    `breakers`: of endpoints whose last answer was no 2xx. `cancelled`: endpoints and refs of what was given
+    up and whose records may be read again.
     """
 
     progress: dict[tuple[str, int], Progress]
     deliveries: tuple[Delivery, ...]
     spans: tuple[Span, ...]
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    cancelled: frozenset[tuple[str, bytes]] = frozenset()
 
 
 def write_tick(session: Session, tick: Tick, *, now: int) -> None:
@@ -102,10 +106,10 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     traces.write_breakers(session, tick.breakers)
     asking.settle(session, tick.heard)
     replay_store.write_steps(session, tick.steps, now=now)
-    traces.forget_breakers(session, [endpoint for _, endpoint in tick.disabled])
-    for partner, endpoint in tick.disabled:
+    traces.forget_breakers(session, [endpoint for _, endpoint, _ in tick.disabled])
+    for owner, endpoint, url in tick.disabled:
         with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
-            set_endpoint_state(session, partner, endpoint, "disabled")
+            disable_endpoint(session, owner, endpoint, url)
 
 
 def load(session: Session, partners: Mapping[str, str]) -> Stored:
@@ -119,7 +123,8 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
         deliveries += _load_deliveries(session, owner)
     spans = (*_load_spans(session, partners.values()), *_load_shared(session, owners))
     progress = dict(load_all(session, ROLE))
-    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session))
+    cancelled = frozenset(_load_cancelled(session, owners, spans, progress))
+    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session), cancelled)
 
 
 def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -159,11 +164,13 @@ def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, byte
 def purge(session: Session, *, before: int) -> int:
     """Delete deliveries that ended badly, excerpts of answers and replays of before `before`; evidence stays.
 
-    Returns how many there were of which there may be more.
+    What an open replay may be sending stays: its row is to say so. Returns how many there were of which there
+    may be more.
     """
     row = DeliveryRow
     is_over = col(row.state).in_(("parked", "cancelled"))
-    session.execute(delete(row).where(is_over, col(row.updated_at) < before))
+    is_old = col(row.updated_at) < before
+    session.execute(delete(row).where(is_over, is_old, ~replay_store.is_in_open().correlate(row)))
     replay_store.purge(session, before=before)
     return traces.purge_excerpts(session, before=before)
 
@@ -185,6 +192,7 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
             col(row.order_key),
             col(row.attempts),
             col(row.next_at),
+            col(row.updated_at),
         )
         .where(col(row.partner) == partner, col(row.state).in_(("pending", "held")))
         .order_by(col(row.topic_id), col(row.partition), col(row.offset))
@@ -204,9 +212,30 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
             body=None,
             attempts=found.attempts,
             due_at=found.next_at,
+            wanted_at=found.updated_at,
         )
         for found in session.execute(query)
     ]
+
+
+def _load_cancelled(
+    session: Session,
+    owners: Collection[str],
+    spans: Iterable[Span],
+    progress: Mapping[tuple[str, int], Progress],
+) -> Iterator[tuple[str, bytes]]:
+    """What was given up and lies where reading begins again: in a range, or in a partition not settled."""
+    begins = {(each.endpoint, each.topic_id, each.partition): each.start for each in spans}
+    row = DeliveryRow
+    columns = (col(row.endpoint), col(row.ref), col(row.topic_id), col(row.partition), col(row.offset))
+    names = list(owners)
+    for start in range(0, len(names), _CHUNK):
+        is_ours = col(row.partner).in_(names[start : start + _CHUNK])
+        mine = select(*columns).where(is_ours, col(row.state) == "cancelled")
+        for endpoint, ref, topic_id, partition, offset in session.execute(mine):
+            first = progress.get((topic_id, partition), _FROM_START).next
+            if offset >= min(first, begins.get((endpoint, topic_id, partition), first)):
+                yield endpoint, ref
 
 
 def _load_spans(session: Session, topics: Iterable[str]) -> tuple[Span, ...]:

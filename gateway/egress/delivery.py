@@ -23,7 +23,8 @@ class Delivery:
 
     `position` is the record's, for order and for what a restart reads again. `group`: deliveries of one group
     go out one at a time and in order; None: no order asked. `body` is exactly what is sent; None: it lies in
-    the delivery's row. `attempts` already made. `due_at`: not before (Unix milliseconds).
+    the delivery's row. `attempts` already made. `due_at`: not before; `wanted_at`: when a retry, a replay or
+    its row last wanted it, whatever was given up before (0: never; both Unix milliseconds).
     """
 
     endpoint: str
@@ -39,6 +40,7 @@ class Delivery:
     body: bytes | None = field(repr=False)
     attempts: int = 0
     due_at: int = 0
+    wanted_at: int = field(default=0, compare=False)
 
 
 _ID: Final = re.compile(r"dlv_([a-z0-9]{1,64})_([a-z2-7]{52})", re.ASCII)

@@ -87,6 +87,8 @@ class Lane:
         for delivery in deliveries:
             self._saved.add(delivery.ref)
             self._add(delivery)
+        if self.endpoint.skips:
+            self._give_up(self.endpoint)
 
     def room(self, now: int) -> int:
         """How many offers would be taken now; a single one where a probe is wanted."""
@@ -128,8 +130,7 @@ class Lane:
 
     def skip_of(self, delivery: Delivery) -> Skip | None:
         """What says that a delivery is given up; None where it is wanted."""
-        at = delivery.position
-        return self.endpoint.skip_of(at.topic_id, at.partition, at.offset)
+        return _skip_of(self.endpoint, delivery)
 
     def settle(
         self,
@@ -253,8 +254,7 @@ class Lane:
         """What is given up waits for no retry."""
         for queue in self._groups.values():
             for index, delivery in enumerate(queue):
-                at = delivery.position
-                if endpoint.skip_of(at.topic_id, at.partition, at.offset) is not None:
+                if _skip_of(endpoint, delivery) is not None:
                     queue[index] = replace(delivery, due_at=0)
         self._schedule_all()
 
@@ -312,3 +312,8 @@ class Lane:
 def _key(delivery: Delivery) -> str | bytes:
     """Without an order each delivery is a group of its own."""
     return delivery.ref if delivery.group is None else delivery.group
+
+
+def _skip_of(endpoint: Endpoint, delivery: Delivery) -> Skip | None:
+    at = delivery.position
+    return endpoint.skip_of(at.topic_id, at.partition, at.offset, wanted_at=delivery.wanted_at)

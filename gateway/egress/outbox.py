@@ -25,7 +25,7 @@ class Outbox:
         self._evidence: list[Pending] = []
         self._saved: dict[tuple[str, bytes], Saved] = {}
         self._finished: list[tuple[str, bytes]] = []
-        self._disabled: list[tuple[str, str]] = []
+        self._disabled: list[tuple[str, str, str]] = []
         self._rows: set[tuple[str, bytes]] = set()
         self._excerpts: list[Excerpt] = []
         self._heard: list[tuple[str, bytes, int]] = []
@@ -49,9 +49,9 @@ class Outbox:
         """Events of the gateway's own, to be published once the tick is written."""
         self._told += told
 
-    def disable(self, partner: str, endpoint: str) -> None:
-        """The endpoint is to be disabled."""
-        self._disabled.append((partner, endpoint))
+    def disable(self, partner: str, endpoint: str, url: str) -> None:
+        """The endpoint is to be disabled, if this is still its URL."""
+        self._disabled.append((partner, endpoint, url))
 
     def keep_excerpt(self, excerpt: Excerpt) -> None:
         """What an attempt was answered with."""

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Exists, and_, delete, exists, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from gateway.egress.replay import OPEN, Counts, Part, Replay, State, Step, Stretch, Which, Wish
 from gateway.egress.rows import ReplayRangeRow, ReplayRow
+from gateway.rows import DeliveryRow
 
 _COUNTS = (
     col(ReplayRangeRow.handed),
@@ -90,6 +91,20 @@ def cancel(session: Session, replay_id: str, *, now: int) -> bool:
     mine = update(ReplayRow).where(col(ReplayRow.id) == replay_id, col(ReplayRow.state).in_(OPEN))
     ended = mine.values(state="cancelled", ended_at=now).execution_options(synchronize_session=False)
     return bool(session.execute(ended).rowcount)  # type: ignore[attr-defined]  # of an UPDATE there is one
+
+
+def is_in_open() -> Exists:
+    """A condition: the record of a delivery's row is in a replay that has not ended."""
+    row, delivery = ReplayRangeRow, DeliveryRow
+    return exists().where(
+        col(ReplayRow.id) == col(row.replay),
+        col(ReplayRow.state).in_(OPEN),
+        col(row.endpoint) == col(delivery.endpoint),
+        col(row.topic_id) == col(delivery.topic_id),
+        col(row.partition) == col(delivery.partition),
+        col(row.from_offset) <= col(delivery.offset),
+        col(row.to_offset) > col(delivery.offset),
+    )
 
 
 def purge(session: Session, *, before: int) -> None:

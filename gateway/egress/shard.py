@@ -34,7 +34,7 @@ class Shard(Books):
         super().__init__(lease)
         self._quiet_until = quiet_until
         self._progress: dict[Spot, Progress] = {}
-        self._waiting: dict[str, list[Delivery]] = {}
+        self._cancelled: set[tuple[str, bytes]] = set()
         self._turns = 0
 
     # What is read, and by whom
@@ -47,6 +47,7 @@ class Shard(Books):
         """Take in what waits for partners that are new here; `update` and `watch` come next."""
         self._progress.update(stored.progress)
         self._breakers.adopt(stored.breakers)
+        self._cancelled |= stored.cancelled
         for span in stored.spans:
             backlog = Backlog(span, self._progress.get((span.topic_id, span.partition)) or Progress(0))
             self._backlogs[backlog.key] = backlog
@@ -253,6 +254,8 @@ class Shard(Books):
 
     def _give(self, delivery: Delivery, partition: Partition, now: int) -> bool:
         """Hand a live delivery to its lane, or to its backlog; whether the offset waits for it."""
+        if (delivery.endpoint, delivery.ref) in self._cancelled:
+            return False
         offset = delivery.position.offset
         key = (delivery.endpoint, *partition.spot)
         backlog = self._backlogs.get(key)
@@ -274,6 +277,9 @@ class Shard(Books):
 
     def _offer_again(self, backlog: Backlog, delivery: Delivery, now: int) -> bool:
         offset = delivery.position.offset
+        if (delivery.endpoint, delivery.ref) in self._cancelled:
+            backlog.pass_to(offset + 1)
+            return True
         offer = self.lanes[backlog.endpoint].offer(delivery, now)
         if offer == "closed":
             return False
@@ -291,7 +297,8 @@ class Shard(Books):
             return False
         for endpoint in match([self.lanes[backlog.endpoint].endpoint], reading.event_type, reading.data):
             delivery = delivery_of(read, reading, endpoint)
-            self._park(delivery, "gone", now)
+            if (delivery.endpoint, delivery.ref) not in self._cancelled:
+                self._park(delivery, "gone", now)
         backlog.pass_to(read.position.offset + 1)
         return True
 

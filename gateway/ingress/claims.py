@@ -163,16 +163,21 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
                     answers.append(None)
                 case TakeOver(seen):
                     answers.append(take_over(session, seen, now, lease_ms))
-                case Enter(entries, told):
+                case Enter(entries):
                     for row_id, evidence in entries:
                         submit(session, evidence, id=row_id)
-                    for one in told:
-                        announce_once(session, one)
                     answers.append(None)
+        _announce(session, [one for item in items if isinstance(item, Enter) for one in item.told])
         give_back(session, [each for one in items if isinstance(one, GiveBack) for each in one.held])
         return answers
 
     return work
+
+
+def _announce(session: Session, told: Sequence[Announcement]) -> None:
+    """By their keys: another process may be telling the same, which in another order is a deadlock."""
+    for one in sorted(told, key=lambda one: (one.partner, one.id)):
+        announce_once(session, one)
 
 
 def is_timely(claims: Sequence[Claim], now: int) -> bool:

@@ -1,4 +1,4 @@
-"""Endpoints of the house stand under an owner's name, which is longer than a slug.
+"""Endpoints of the house, and what they demand, stand under an owner's name, which is longer than a slug.
 
 A program of the revision before knows no such owner, and leaves them alone.
 """
@@ -14,7 +14,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Forward only."""
-    with op.batch_alter_table("partners_endpoint") as batch:
-        batch.alter_column(
-            "partner", existing_type=sa.String(63), type_=sa.String(80), existing_nullable=False
-        )
+    for table in ("partners_endpoint", "partners_endpoint_access"):
+        with op.batch_alter_table(table) as batch:
+            batch.alter_column(
+                "partner", existing_type=sa.String(63), type_=sa.String(80), existing_nullable=False
+            )

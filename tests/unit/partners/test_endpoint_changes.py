@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ from sqlmodel import Session
 
 from partners import endpoint_changes as changes
 from partners import store
-from partners.endpoint import Endpoint, Skip
+from partners.endpoint import Endpoint, EndpointState, Skip
 from partners.endpoint_changes import EndpointEdit
 from partners.endpoint_form import read_body
 from partners.errors import EndpointChangedError, LimitReachedError, NotFoundError, StateConflictError
-from partners.onboarding import Means
+from partners.onboarding import Means, disable_endpoint
 from tests.unit.partners.conftest import CONTRACT, Apply
 
 HOUR = 3_600_000
@@ -115,7 +116,40 @@ def test_states_follow_each_other_and_what_changes_nothing_counts_nothing(
     assert again.skips == first
     assert found(session, one).skip_of("t", 1, 6) == first[1]
     assert found(session, one).skip_of("u", 1, 6) is None
+    less = Skip("t", 1, 4, "partner", None, at=9)
+    fewer = changes.resume(session, changes.pause(session, again).endpoint, [less]).endpoint
+    assert (fewer.skip_of("t", 1, 6), fewer.skip_of("t", 1, 3)) == (first[1], first[1])
+    more = Skip("t", 1, 8, "partner", None, at=10)
+    again = changes.resume(session, changes.pause(session, fewer).endpoint, [more]).endpoint
+    assert again.skips == (first[0], more)
+    assert again.skip_of("t", 1, 3, wanted_at=10) == more
+    assert again.skip_of("t", 1, 3, wanted_at=11) is None
+    for number in range(20):
+        last = Skip("t", 1, 90 - number, "partner", None, at=20 + number)
+        again = changes.resume(session, changes.pause(session, again).endpoint, [last]).endpoint
+    assert (len(again.skips), again.skips[-1]) == (1 + changes.MOST_SKIPS, last)
     with pytest.raises(EndpointChangedError):
         changes.verify_unchanged(again, changes.etag_of(one))
     with pytest.raises(StateConflictError, match="was changed meanwhile"):
         changes.mark_verified(session, again, "https://hooks.acme.example/other")
+
+
+@pytest.mark.parametrize(
+    ("state", "url", "after"),
+    [
+        ("active", URL, "disabled"),
+        ("paused", URL, "disabled"),
+        ("unverified", URL, "unverified"),
+        ("unverified", "https://other.acme.example/in", "unverified"),
+        ("active", "https://other.acme.example/in", "active"),
+    ],
+)
+def test_what_failed_at_one_url_neither_disables_another_nor_spares_its_proof(
+    session: Session, made: Callable[..., EndpointEdit], state: EndpointState, url: str, after: EndpointState
+) -> None:
+    endpoint = replace(made().endpoint, state=state, url=url)
+    store.update_endpoint(session, endpoint)
+    disable_endpoint(session, "acme", endpoint.id, URL)
+    assert found(session, endpoint).state == after
+    with pytest.raises(NotFoundError):
+        disable_endpoint(session, "globex", endpoint.id, URL)

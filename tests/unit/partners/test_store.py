@@ -19,7 +19,7 @@ from partners.onboarding import (
     set_endpoint_state,
     set_partner_state,
 )
-from tests.unit.partners.conftest import Apply, submission
+from tests.unit.partners.conftest import CONTRACT, Apply, submission
 from tests.unit.partners.test_contract_file import FULL
 
 NOW = 1_800_000_000_000
@@ -187,11 +187,14 @@ def test_what_an_endpoint_demands_comes_with_it_until_it_is_gone(session: Sessio
     assert store.endpoints(session, "acme")[1].access is None
 
 
-def test_what_an_endpoint_of_the_house_demands_comes_with_it(session: Session, apply: Apply) -> None:
-    apply()
-    ours = replace(store.endpoints(session, "acme")[0], id="ep_ours", side="house", declared=False)
+@pytest.mark.parametrize("slug", ["acme", "a" * 63])
+def test_what_an_endpoint_of_the_house_demands_comes_with_it(
+    session: Session, apply: Apply, slug: str
+) -> None:
+    apply(CONTRACT.replace("partner: acme", f"partner: {slug}"))
+    ours = replace(store.endpoints(session, slug)[0], id="ep_ours", side="house", declared=False)
     store.insert_endpoints(session, [ours], now=1)
     store.set_access(session, ours, b"sealed", now=1)
     assert [each.access for each in store.endpoints(session, ours.owner)] == [b"sealed"]
-    assert [each.access for each in store.load(session).house_endpoints("acme")] == [b"sealed"]
-    assert [each.access for each in store.load(session).endpoints("acme")] == [None, None]
+    assert [each.access for each in store.load(session).house_endpoints(slug)] == [b"sealed"]
+    assert [each.access for each in store.load(session).endpoints(slug)] == [None, None]

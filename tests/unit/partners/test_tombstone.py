@@ -21,3 +21,10 @@ def test_one_without_a_filter_is_written_as_it_always_was() -> None:
     assert read_tombstone("ep_1", "acme", "a b").types == one.types
     assert read_tombstone("ep_1", "acme", "").wants("anything", dict)
     assert write_tombstone(replace(one, types=frozenset(), filter=FILTER)).startswith("\n")
+
+
+def test_one_of_the_house_is_known_as_such_from_whichever_topic_something_was_owed_to_it() -> None:
+    for filter_ in (None, FILTER):
+        one = endpoint(types=frozenset({"gateway.*"}), side="house", filter=filter_)
+        left = read_tombstone("ep_1", "acme", write_tombstone(one))
+        assert (left.owner, left.types, left.filter) == ("house/acme", one.types, filter_)

@@ -60,6 +60,28 @@ async def test_the_house_has_endpoints_of_its_own_under_rules_of_its_own(tmp_pat
     assert len(directory.house_endpoints("acme")) == 2
 
 
+async def test_a_token_server_of_the_house_may_be_any_and_one_of_the_partners_not(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply(CHECKED)
+        desk = endpoints(world)
+        auth = {
+            "kind": "oauth2",
+            "token_url": "https://login.intern.example:8443/token",
+            "client_id": "gateway",
+            "client_secret": "s",
+        }
+        wanted = {"url": "https://desk.intern.example/in", "auth": auth}
+        made = await desk.create(asked(house_of("acme")), wanted)
+        with pytest.raises(CallerError) as foreign:
+            await desk.create(asked("acme"), {"url": "https://hooks.acme.example/in", "auth": auth})
+        for wrong in ({**auth, "token_url": "http://login.intern.example/"}, {**auth, "token_url": 1}, "x"):
+            with pytest.raises(CallerError) as refused:
+                await desk.create(asked(house_of("acme")), {**wanted, "auth": wrong})
+            assert refused.value.code == "endpoint_invalid"
+    assert made.endpoint.access is not None
+    assert foreign.value.code == "endpoint_invalid"
+
+
 async def test_another_secret_of_the_partners_is_told_and_of_ours_is_not(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         await world.apply(CHECKED)

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from gateway import facts
+from gateway.egress import asking, replay_store
 from gateway.egress.backlog import Span
 from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, load_gone, purge, write_tick
 from gateway.egress.outbox import Outbox
+from gateway.egress.replay import Stretch, Wish
 from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress
@@ -125,3 +127,38 @@ async def test_only_sql_tells_an_endpoint_that_is_gone_from_one_that_is_new(
             ("ep_gone", "acme", frozenset({"a.b", "c.d"}), "disabled"),
             ("ep_old", "acme", frozenset(), "disabled"),
         ]
+
+
+async def test_what_was_given_up_is_known_where_it_may_be_read_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        held = await lease(on)
+        move = replace(MOVE, topic_id="id", after=Progress(3, (4, 9)))
+        rows = [Saved(delivery(number), "pending", None, is_new=True) for number in range(6)]
+        write(on, tick(held, *rows, moves=(move,)))
+        with on.database.begin() as session:
+            for number in (0, 2, 3, 5):
+                row = asking.find(session, "ep_1", delivery(number).ref)
+                assert row is not None
+                asking.ask(session, row, state="cancelled", now=9)
+        assert found(on).cancelled == {("ep_1", delivery(number).ref) for number in (3, 5)}
+        span = Span("ep_1", "topic", "id", 0, 2, 9)
+        write(on, Outbox().make_tick(held, spans=[span], drained=[], moves=[]))
+        assert found(on).cancelled == {("ep_1", delivery(number).ref) for number in (2, 3, 5)}
+
+
+async def test_what_an_open_replay_may_be_sending_is_not_purged(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        rows = [Saved(delivery(number), "parked", "timed_out", is_new=True) for number in range(3)]
+        write(on, tick(await lease(on), *rows))
+        wish = Wish("acme", None, "failed", (), 0, 9, None, dry_run=False)
+        with on.database.begin() as session:
+            stretch = Stretch("ep_1", "topic", "id", 0, 1, 2)
+            replay_store.create(session, "rpl_1", wish, [stretch], now=9)
+            purge(session, before=10)
+        assert on.rows() == [("1", "parked", 0)]
+        with on.database.begin() as session:
+            replay_store.cancel(session, "rpl_1", now=10)
+            purge(session, before=10)
+        assert on.rows() == []

@@ -94,6 +94,9 @@ async def test_an_endpoint_that_demands_nothing_gets_what_it_would_get() -> None
     dressed = await book().dress(OUT, endpoint())
     assert dressed is not None
     assert (dressed.headers, dressed.tls, dressed.pool) == (OUT.headers, None, "acme")
+    ours = await book().dress(OUT, endpoint(side="house"))
+    assert ours is not None
+    assert ours.pool == "house/acme"
 
 
 async def test_fields_go_with_the_post_and_never_show() -> None:

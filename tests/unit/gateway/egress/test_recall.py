@@ -1,5 +1,6 @@
 """What is asked of a relay from outside: one delivery tried at once or given up, replays worked off."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from gateway.egress.wording import Voice
 from gateway.event import EventKey
 from gateway.leases import Lease
 from gateway.rows import BacklogRow, DeliveryRow
+from partners.endpoint import Skip
 from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, endpoint, now, stage
 
 BAD = answer(400, "client_error")
@@ -183,6 +185,44 @@ async def test_a_replay_of_all_sends_all_again_but_what_was_given_up(
             await on.until(over(on), "done")
         assert sorted(on.receiver.ids()) == ["a", "c", "d"]
         assert seen(on).counts == Counts(handed=3, cancelled=1)
+
+
+async def test_what_is_asked_for_after_older_things_were_given_up_is_sent(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b", "c")
+        given_up = Skip(on.topic_id, 0, len(EVENTS), "partner", None, at=now())
+        await asyncio.sleep(0.005)
+        on.have(endpoint(delays=(0,), skips=(given_up,)))
+        ask(on, "b", "pending")
+        async with on.relaying(duration_ms=LEASE_MS):
+            await on.until(lambda: on.rows() == [("c", "parked", 1)], "delivered")
+        begin(on, len(EVENTS), which="all")
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
+            await on.until(over(on), "done")
+            await on.until(lambda: on.rows() == [], "nothing is parked any more")
+        assert sorted(on.receiver.ids()) == ["a", "b", "b", "c", "d"]
+        assert on.evidence("delivery.cancelled") == []
+
+
+async def test_what_waits_for_a_replay_when_it_is_given_up_is_not_sent(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
+        await furnish(on)
+        on.receiver.reply = lambda _, __: BUSY
+        begin(on, len(EVENTS), which="all")
+        async with on.relaying(duration_ms=LEASE_MS):
+            await on.until(lambda: len(on.rows()) == len(EVENTS), "saved")
+            await on.until(over(on), "handed over")
+        await asyncio.sleep(0.005)
+        given_up = Skip(on.topic_id, 0, len(EVENTS), "partner", None, at=now())
+        on.have(endpoint(delays=(0, 3_600), skips=(given_up,)))
+        async with on.relaying(duration_ms=LEASE_MS, owner="two"):
+            await on.until(lambda: on.rows() == [], "given up")
+        assert len(on.receiver.seen) == len(EVENTS)
+        assert len(on.evidence("delivery.cancelled")) == len(EVENTS)
 
 
 async def test_a_replay_of_what_failed_leaves_what_was_never_tried(tmp_path: Path, database_url: str) -> None:
@@ -411,6 +451,21 @@ async def test_what_was_given_up_for_an_endpoint_that_is_gone_is_heard(
         async with on.relaying(duration_ms=LEASE_MS):
             await on.until(lambda: asked(on) == 0, "heard")
         assert on.rows() == [("b", "cancelled", 1)]
+
+
+async def test_what_is_asked_for_of_an_endpoint_that_is_gone_is_parked_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        await furnish(on, "b")
+        on.have()
+        async with on.relaying(duration_ms=LEASE_MS):
+            await on.produce("e")
+            await on.until(lambda: len(on.evidence("event.unrouted")) == 1, "read")
+            ask(on, "b", "pending")
+            await on.until(lambda: asked(on) == 0 and on.rows() == [("b", "parked", 1)], "parked again")
+        assert [each.text("reason") for each in on.evidence("delivery.parked")][-1] == "gone"
+        assert on.receiver.seen == []
 
 
 async def test_a_breaker_of_an_endpoint_that_is_gone_is_forgotten(tmp_path: Path, database_url: str) -> None:

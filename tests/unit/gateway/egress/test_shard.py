@@ -10,7 +10,8 @@ from gateway.egress.deliveries import Stored, Tick
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
 from gateway.egress.intake import Unasked
 from gateway.egress.lane import CAPACITY
-from gateway.egress.reading import Reading, read_event
+from gateway.egress.reading import Reading, Routed, read_event
+from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.leases import Lease
@@ -149,7 +150,7 @@ def test_held_disables_the_endpoint_with_the_tick() -> None:
     receive(shard, 0)
     shard.settle(attempt(shard.take(NOW)[0][0], Held("failing")), NOW)
     tick = ticked(shard)
-    assert tick.disabled == (("acme", "ep_1"),)
+    assert tick.disabled == (("acme", "ep_1", endpoint().url),)
     assert [(saved.state, saved.reason) for saved in tick.saved] == [("held", "failing")]
 
 
@@ -510,3 +511,47 @@ def test_an_answer_that_asks_to_slow_down_holds_up_its_lane_alone() -> None:
     assert {each.endpoint for each in taken} == {"ep_2"}
     taken, _ = shard.take(NOW + 60_000)
     assert {each.endpoint for each in taken} == {"ep_1"}
+
+
+def test_a_replay_leaves_what_the_live_reader_has_yet_to_read_to_it() -> None:
+    shard = made(endpoint())
+    receive(shard, 0)
+    wish = Wish("acme", None, "all", (), 0, NOW, None, dry_run=False)
+    part = Part("rpl_1", wish, Stretch("ep_1", TOPIC, "id", 0, 0, 2), 0, Counts())
+    shard.settle(attempt(shard.take(NOW)[0][0], Delivered()), NOW)
+    shard.recall.adopt([part])
+    (recalled,) = shard.recall.parts.values()
+    snapshot = contracts([endpoint()], "id")
+    for offset in (0, 1):
+        reading = seen(read(offset), "acme", snapshot, origin="https://gw.example")
+        assert shard.receive_again(recalled, read(offset), reading, NOW)
+    assert sent(shard) == [0]
+    assert [one.counts for one in ticked(shard).steps] == [Counts(handed=1, waiting=1)]
+    receive(shard, 1)
+    assert sent(shard) == [1]
+
+
+def given_up(*offsets: int) -> frozenset[tuple[str, bytes]]:
+    """What rows say that were cancelled."""
+    snapshot = contracts([endpoint()], "id")
+    readings = [seen(read(offset), "acme", snapshot, origin="https://gw.example") for offset in offsets]
+    return frozenset(("ep_1", one.ref) for one in readings if isinstance(one, Routed))
+
+
+def test_what_was_given_up_stays_so_when_its_record_is_read_again() -> None:
+    span = Span("ep_1", TOPIC, "id", 0, 0, 3)
+    stored = Stored({SPOT: Progress(4)}, (), (span,), cancelled=given_up(1))
+    shard = made(endpoint(), stored=stored)
+    backlog = shard.next_backlog(NOW)
+    assert backlog is not None
+    drain(shard, backlog, 0, 1, 2)
+    assert sent(shard) == [0, 2]
+    assert ticked(shard).drained == (("ep_1", "id", 0),)
+    gone = made(stored=stored)
+    gone.bury([endpoint()])
+    assert read_again(gone, 0, 1, 2)
+    assert parked(ticked(gone)) == [("e0", 0), ("e2", 0)]
+    live = made(endpoint(), stored=Stored({SPOT: Progress(3)}, (), (), cancelled=given_up(3)))
+    receive(live, 3, 4)
+    assert sent(live) == [4]
+    assert ticked(live).moves[0].after == Progress(5)

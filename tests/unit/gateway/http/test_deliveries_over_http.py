@@ -359,6 +359,21 @@ async def test_only_what_an_endpoint_takes_is_tried_again(house: House, client: 
         assert (await foreign.post(f"{DELIVERIES}/{name}/cancel")).status_code == 404
 
 
+async def test_nothing_is_tried_again_for_a_partner_that_is_not_active(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    name = keep(house, delivery(house, "idle"), "parked", "server_error")
+    async with house.client("operator") as operator:
+        for word, code in (("suspend", 409), ("resume", 202)):
+            moved = await operator.post(f"/v1/partners/acme/{word}", json={"reason": "a test"})
+            assert moved.status_code == 200
+            answer = await operator.post(f"/v1/partners/acme/deliveries/{name}/retry")
+            assert answer.status_code == code
+            assert code != 409 or answer.json()["code"] == "state_conflict"
+    shown = (await client.get(f"{DELIVERIES}/{name}")).json()
+    assert shown["state"] == "pending"
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "dlv_", "dlv_a_b", "dlv_" + "a" * 70 + "_" + "a" * 52, "dlv_a_" + "b" * 52, "evt_" + "a" * 52],

@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, event
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from audit.log import pending_logs
+from gateway.announcements import Announcement
 from gateway.broker.port import Position
 from gateway.database import Database, clock
 from gateway.ingress.claims import (
@@ -13,6 +14,7 @@ from gateway.ingress.claims import (
     Answer,
     Claim,
     Confirm,
+    Enter,
     Found,
     Take,
     TakeOver,
@@ -25,6 +27,7 @@ from gateway.ingress.claims import (
     write_group,
 )
 from gateway.ingress.prepare import Prepared, prepare
+from gateway.rows import AnnouncementRow
 from tests.postgres_server import PostgresServer
 from tests.unit.gateway.ingress.channels import channel, circumstances
 from tests.world import draft
@@ -199,3 +202,10 @@ def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_not_ours_and
         here.close()
         there.close()
     assert len(seen) == 1
+
+
+def test_what_is_told_goes_in_by_its_key_whichever_order_it_comes_in(session: Session) -> None:
+    told = [Announcement(partner, "r/1", "gateway.event.refused", "{}", 1) for partner in ("b", "c", "a")]
+    write(session, *(Enter((), (one,)) for one in told))
+    rows = session.exec(select(AnnouncementRow.partner).order_by(col(AnnouncementRow.number)))
+    assert list(rows) == ["a", "b", "c"]
