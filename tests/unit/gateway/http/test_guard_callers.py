@@ -59,7 +59,7 @@ def carried(*made: Made) -> dict[str, str]:
 
 
 def token(issuer: Issuer, **more: object) -> dict[str, str]:
-    claims = {"iss": issuer.url, "sub": "acme-prod", "aud": "gw", "exp": NOW // 1_000 + 900, **more}
+    claims = {"iss": issuer.url, "sub": "acme-prod", "aud": "gw", "exp": clock() // 1_000 + 900, **more}
     return {"Authorization": f"Bearer {SIGNER.token(claims)}"}
 
 
@@ -117,7 +117,7 @@ async def test_an_issuer_that_is_away_is_503_and_no_refusal(house: House, issuer
     told = []
     # Whose subjects are known is told to nobody by an issuer that is away.
     for subject in ("acme-prod", "nobody"):
-        claims = {"iss": issuer.url, "sub": subject, "aud": "gw", "exp": NOW // 1_000 + 900}
+        claims = {"iss": issuer.url, "sub": subject, "aud": "gw", "exp": clock() // 1_000 + 900}
         answer = await posted(later, {"Authorization": f"Bearer {signer.token(claims)}"})
         told.append((answer.status_code, answer.headers["retry-after"], {**answer.json(), "request_id": ""}))
     issuer.answers = answers
