@@ -14,6 +14,9 @@ from gateway.cli.demo_words import DemoError
 
 ACCEPTED_KIND: Final = "event.accepted"
 ATTEMPTED_KIND: Final = "delivery.attempted"
+OWN: Final = "gateway."
+"""How the types and ids of events begin that the gateway makes of itself: nobody has sent them."""
+
 COLUMNS: Final = ("counted in", "what", "must be", "found", "lost", "doubled", "stray", "")
 
 
@@ -43,7 +46,7 @@ class Row:
 
 def topic_row(who: str, what: str, sent: Iterable[str], records: Sequence[tuple[str, str]]) -> Row:
     """Count a topic. `sent`: the ids that were sent; `records`: source and id of each record."""
-    ids, found = set(sent), Counter(records)
+    ids, found = set(sent), Counter(one for one in records if not one[1].startswith(OWN))
     known = {event_id for _, event_id in found}
     doubled = found.total() - len(found)
     return Row(who, what, "topic", len(ids), len(found), len(ids - known), doubled, len(known - ids))
@@ -68,11 +71,15 @@ def log_row(
 
 def history_row(who: str, wanted: int, rows: Sequence[Mapping[str, object]]) -> Row:
     """Count the events of the history; an event has one row."""
-    refs = Counter(
-        row["ref"] for row in rows if row["ref"] and row["state"] not in {"refused", "unconfirmed"}
-    )
+    there = [row for row in rows if row["ref"] and not is_own(row)]
+    refs = Counter(row["ref"] for row in there if row["state"] not in {"refused", "unconfirmed"})
     lost = max(0, wanted - len(refs))
     return Row(who, "events", "history", wanted, len(refs), lost, refs.total() - len(refs))
+
+
+def is_own(row: Mapping[str, object]) -> bool:
+    """Whether a row of the history is an event that the gateway made of itself."""
+    return str(row.get("type")).startswith(OWN)
 
 
 def receiver_rows(wanted: int, failures: int, counts: Mapping[str, int], attempts: int) -> list[Row]:

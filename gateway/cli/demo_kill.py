@@ -1,6 +1,7 @@
 """The bad moment: the gateway is killed while it works on batches, and is sent everything again."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,18 +27,24 @@ Batch = tuple[Sendable, ...]
 class Burst:
     """Batches sent side by side, up to the kill.
 
-    `answered`: those whose answer the sender saw. `in_flight`: those under way, and since when.
+    `answered`: those whose answer the sender saw. `in_flight`: those under way, and since when. `quickest`:
+    seconds of the answer that took least.
     """
 
     batches: Sequence[Batch]
     answered: dict[int, Reply] = field(default_factory=dict)
     in_flight: dict[int, float] = field(default_factory=dict)
+    quickest: float = math.inf
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def is_in_the_middle(self, now: float, seconds: float) -> bool:
-        """Whether a batch is under way for so long; or none ever will be again."""
+    def is_in_the_middle(self, now: float) -> bool:
+        """Whether a batch is where claims are stored and records are not, or so; or none will be again.
+
+        That is after a third of the time that an answer takes; after two its own may be on its way.
+        """
+        seconds = self.quickest / _FRACTION
         is_ended = len(self.answered) == len(self.batches)
-        return is_ended or any(now - begun >= seconds for begun in self.in_flight.values())
+        return is_ended or any(seconds <= now - begun <= 2 * seconds for begun in self.in_flight.values())
 
 
 async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
@@ -77,11 +84,12 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
             for _ in range(_MOST_TRIES):
                 if burst.over.is_set():
                     return
-                burst.in_flight[index] = scene.ticks()
+                burst.in_flight[index] = begun = scene.ticks()
                 reply = await scene.partners["globex"].send(_PATH, as_lines(burst.batches[index]), LINES)
                 burst.in_flight.pop(index, None)
                 if reply is not None and not reply.is_away:
                     burst.answered[index] = reply
+                    burst.quickest = min(burst.quickest, scene.ticks() - begun)
                     break
                 await asyncio.sleep(0 if burst.over.is_set() else _PAUSE_SECONDS)
             first.set()
@@ -89,13 +97,10 @@ async def _send_until_killed(scene: Scene, burst: Burst) -> set[int]:
     async with asyncio.TaskGroup() as tasks:
         for index in range(len(burst.batches)):
             tasks.create_task(send(index))
-        began = scene.ticks()
         await first.wait()
-        # The next batches have begun: let them come to where claims are stored and records are not, or so.
-        seconds = (scene.ticks() - began) / _FRACTION
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if burst.is_in_the_middle(scene.ticks(), seconds):
+            if burst.is_in_the_middle(scene.ticks()):
                 break
         burst.over.set()
         cut = set(burst.in_flight)
