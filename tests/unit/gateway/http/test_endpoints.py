@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from gateway import announcements
 from gateway.egress.health import HOUR_MS, add
 from gateway.event import EventKey
 from gateway.standard_webhooks import WebhookSignatureError, parse_secret, read_message, verify_message
@@ -402,6 +403,7 @@ async def test_resuming_says_what_becomes_of_the_backlog(
     house: House, receiver: Answering, backlog: Any, arrived: int
 ) -> None:
     await contract(house, OPEN)
+    await told(house)
     async with house.client("acme") as acme, house.client("operator") as operator:
         made = (await acme.post("/v1/endpoints", json={"url": receiver.url})).json()
         path = f"/v1/endpoints/{made['id']}"
@@ -429,6 +431,15 @@ async def test_resuming_says_what_becomes_of_the_backlog(
     assert sorted(one["id"] for one in cancelled) == (["R-0", "R-1"] if backlog == "skip" else [])
     ids = sorted(json.loads(came.body)["id"] for came in receiver.came)
     assert ids == (["R-2"] if backlog == "skip" else ["R-0", "R-1", "R-2"])
+
+
+async def told(house: House) -> None:
+    """Wait until the gateway has told of the contract: of a backlog every record counts."""
+    for _ in range(1_000):
+        if not await house.doors.database.read(announcements.is_any):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the announcement still waits")
 
 
 async def order(operator: httpx.AsyncClient, event_id: str) -> None:
