@@ -12,14 +12,11 @@ import typer
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, OfPartner, command
 from gateway.cli.drawing import Bar
-from gateway.cli.errors import UnreachableError, UsageError
+from gateway.cli.errors import UsageError
 from gateway.cli.exits import BY_CODE, Exit
 from gateway.cli.faults import problem_lines
+from gateway.cli.jobs import cancel_job, list_jobs, watch
 from gateway.cli.plain_text import clean
-
-POLL_SECONDS: Final = 0.5
-MOST_LOST: Final = 60
-"""Looks in a row that nobody answered: a gateway that restarts goes on with the import."""
 
 SHOWN: Final = 20
 _READ_BYTES: Final = 256 * 1024
@@ -100,18 +97,13 @@ def import_file(
     with call.client() as client:
         document = _send(call, client, route, found)
         call.output.note(f"import {clean(document['id'])}; it goes on if you leave")
-        document = _watch(call, client, f"{route}/{document['id']}", document)
-        return _tell(call, client, f"{route}/{document['id']}", document)
+        job = f"{route}/{document['id']}"
+        return _tell(call, client, job, watch(call, client, document, route=job, doing="taking"))
 
 
 def list_imports(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     """List imports, newest first."""
-    with call.client() as client:
-        items = list(client.pages(under(partner, "imports")))
-    if call.output.as_json:
-        call.output.document({"items": items, "next": None})
-    else:
-        call.output.table(_COLUMNS, ([one.get(name) for name in _COLUMNS] for one in items))
+    list_jobs(call, partner, "imports", _COLUMNS)
     return None
 
 
@@ -124,16 +116,7 @@ def show_import(call: Invocation, import_id: Id, *, partner: OfPartner = None) -
 
 def cancel_import(call: Invocation, import_id: Id, *, partner: OfPartner = None) -> Exit | None:
     """End an import where it is; what was taken of it stays taken."""
-    route = under(partner, "imports", import_id)
-    with call.client() as client:
-        if not call.dry_run:
-            call.confirm(f"Cancel {import_id}?")
-        document = client.delete(route, {"dry_run": True if call.dry_run else None}).document()
-    if call.output.as_json:
-        call.output.document(document)
-    else:
-        word = "would be cancelled" if call.dry_run else "cancelled"
-        call.output.line(f"{clean(document['id'])}  {word}; {_in_words(document)}")
+    cancel_job(call, under(partner, "imports", import_id), import_id, _in_words)
     return None
 
 
@@ -152,24 +135,6 @@ def _send(call: Invocation, client: Client, route: str, found: _File) -> dict[st
         if not is_known or document["state"] not in {"failed", "cancelled"}:
             return document
         number += 1
-
-
-def _watch(call: Invocation, client: Client, route: str, document: dict[str, Any]) -> dict[str, Any]:
-    """The import once it has ended."""
-    lost = seen = 0
-    with call.output.progress("taking", document["total"]) as bar:
-        while document["ended_at"] is None:
-            call.around.pause(POLL_SECONDS)
-            try:
-                document = client.get(route).document()
-                lost = 0
-            except UnreachableError:
-                lost += 1
-                if lost > MOST_LOST:
-                    raise
-            bar.advance(document["done"] - seen)
-            seen = document["done"]
-    return document
 
 
 def _tell(call: Invocation, client: Client, route: str, document: dict[str, Any]) -> Exit | None:

@@ -1,20 +1,17 @@
 """Replays: begin one and watch it, list them, show one, cancel one. The gateway goes on without us."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import Client, under
+from gateway.cli.client import under
 from gateway.cli.command import Invocation, OfPartner, command
-from gateway.cli.errors import UnreachableError
 from gateway.cli.exits import Exit
+from gateway.cli.jobs import Document, cancel_job, list_jobs, watch
 from gateway.cli.plain_text import clean
-
-POLL_SECONDS: Final = 0.5
-MOST_LOST: Final = 60
-"""Looks in a row that nobody answered: a gateway that restarts goes on with the replay."""
 
 _COLUMNS: Final = (
     "id",
@@ -90,18 +87,14 @@ def create_replay(call: Invocation, wanted: Wanted, *, partner: OfPartner = None
         params = {"dry_run": True if call.dry_run else None}
         document = client.post(route, json.dumps(wanted.body()).encode(), params=params).document()
         call.output.note(f"replay {clean(document['id'])}; it goes on if you leave")
-        document = _watch(call, client, f"{route}/{document['id']}", document)
+        job = f"{route}/{document['id']}"
+        document = watch(call, client, document, route=job, doing="replaying", hear=_hindrance(call))
     return _tell(call, document)
 
 
 def list_replays(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     """List replays, newest first."""
-    with call.client() as client:
-        items = list(client.pages(under(partner, "replays")))
-    if call.output.as_json:
-        call.output.document({"items": items, "next": None})
-    else:
-        call.output.table(_COLUMNS, ([one.get(name) for name in _COLUMNS] for one in items))
+    list_jobs(call, partner, "replays", _COLUMNS)
     return None
 
 
@@ -113,39 +106,21 @@ def show_replay(call: Invocation, replay: Id, *, partner: OfPartner = None) -> E
 
 def cancel_replay(call: Invocation, replay: Id, *, partner: OfPartner = None) -> Exit | None:
     """Have a replay hand over no more; what it has handed over is delivered all the same."""
-    route = under(partner, "replays", replay)
-    with call.client() as client:
-        if not call.dry_run:
-            call.confirm(f"Cancel {replay}?")
-        document = client.delete(route, {"dry_run": True if call.dry_run else None}).document()
-    if call.output.as_json:
-        call.output.document(document)
-    else:
-        word = "would be cancelled" if call.dry_run else "cancelled"
-        call.output.line(f"{clean(document['id'])}  {word}; {_in_words(document)}")
+    cancel_job(call, under(partner, "replays", replay), replay, _in_words)
     return None
 
 
-def _watch(call: Invocation, client: Client, route: str, document: dict[str, Any]) -> dict[str, Any]:
-    """The replay once it has ended."""
-    lost = seen = 0
+def _hindrance(call: Invocation) -> Callable[[Document], None]:
+    """Tells what an endpoint waits for, whenever that is another thing."""
     told = None
-    with call.output.progress("replaying", document["total"]) as bar:
-        while document["ended_at"] is None:
-            call.around.pause(POLL_SECONDS)
-            try:
-                document = client.get(route).document()
-                lost = 0
-            except UnreachableError:
-                lost += 1
-                if lost > MOST_LOST:
-                    raise
-            bar.advance(document["done"] - seen)
-            seen = document["done"]
-            if document["waits_for"] != told and document["waits_for"] is not None:
-                call.output.note(f"an endpoint takes nothing now: {clean(document['waits_for'])}")
-            told = document["waits_for"]
-    return document
+
+    def hear(document: Document) -> None:
+        nonlocal told
+        if document["waits_for"] != told and document["waits_for"] is not None:
+            call.output.note(f"an endpoint takes nothing now: {clean(document['waits_for'])}")
+        told = document["waits_for"]
+
+    return hear
 
 
 def _tell(call: Invocation, document: dict[str, Any]) -> Exit | None:

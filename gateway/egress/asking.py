@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 from sqlmodel import Session, col
 
-from gateway.broker.port import Position
 from gateway.egress.delivery import Delivery
+from gateway.egress.saved_delivery import COLUMNS, delivery_of
 from gateway.rows import DeliveryRow
 
 MOST = 1_000
@@ -52,29 +52,9 @@ def ask(session: Session, row: DeliveryRow, *, state: str, now: int) -> None:
 def load(session: Session) -> tuple[Asked, ...]:
     """What was asked and not heard yet, of whichever shard, oldest first."""
     row = DeliveryRow
-    columns = [column for column in DeliveryRow.__table__.columns if column.name != "payload"]  # type: ignore[attr-defined]  # SQLModel's own
-    query = select(*columns).where(col(row.asked_at).is_not(None)).order_by(col(row.asked_at)).limit(MOST)
+    query = select(*COLUMNS).where(col(row.asked_at).is_not(None)).order_by(col(row.asked_at)).limit(MOST)
     return tuple(
-        Asked(
-            Delivery(
-                endpoint=found.endpoint,
-                ref=found.ref,
-                partner=found.partner,
-                source=found.source,
-                event_id=found.event_id,
-                event_type=found.event_type,
-                topic=found.topic,
-                position=Position(found.topic_id, found.partition, found.offset),
-                schema_id=found.schema_id,
-                group=found.order_key,
-                body=None,
-                attempts=found.attempts,
-                due_at=found.next_at,
-                wanted_at=found.asked_at,
-            ),
-            found.state == "cancelled",
-            found.asked_at,
-        )
+        Asked(delivery_of(found, wanted_at=found.asked_at), found.state == "cancelled", found.asked_at)
         for found in session.execute(query)
     )
 

@@ -16,12 +16,12 @@ from audit import log
 from audit.store import Pending
 from gateway import facts
 from gateway.announcements import Announcement, announce_once
-from gateway.broker.port import Position
 from gateway.egress import asking, replay_store, traces
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
 from gateway.egress.replay import Step
+from gateway.egress.saved_delivery import COLUMNS, delivery_of
 from gateway.egress.traces import Excerpt
 from gateway.leases import Lease
 from gateway.positions import Move, Progress, advance, load_all, owner_in, share
@@ -178,44 +178,11 @@ def purge(session: Session, *, before: int) -> int:
 def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
     row = DeliveryRow
     query = (
-        select(
-            col(row.endpoint),
-            col(row.ref),
-            col(row.source),
-            col(row.event_id),
-            col(row.event_type),
-            col(row.topic),
-            col(row.topic_id),
-            col(row.partition),
-            col(row.offset),
-            col(row.schema_id),
-            col(row.order_key),
-            col(row.attempts),
-            col(row.next_at),
-            col(row.updated_at),
-        )
+        select(*COLUMNS)
         .where(col(row.partner) == partner, col(row.state).in_(("pending", "held")))
         .order_by(col(row.topic_id), col(row.partition), col(row.offset))
     )
-    return [
-        Delivery(
-            endpoint=found.endpoint,
-            ref=found.ref,
-            partner=partner,
-            source=found.source,
-            event_id=found.event_id,
-            event_type=found.event_type,
-            topic=found.topic,
-            position=Position(found.topic_id, found.partition, found.offset),
-            schema_id=found.schema_id,
-            group=found.order_key,
-            body=None,
-            attempts=found.attempts,
-            due_at=found.next_at,
-            wanted_at=found.updated_at,
-        )
-        for found in session.execute(query)
-    ]
+    return [delivery_of(found, wanted_at=found.updated_at) for found in session.execute(query)]
 
 
 def _load_cancelled(

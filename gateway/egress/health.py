@@ -49,8 +49,8 @@ class Health:
     """An endpoint in the last day, and what waits for it now.
 
     `outcomes`: attempts by what became of them; `p95_ms`: of the answered ones so many took no longer (None:
-    there were none). `waiting`: deliveries, of a backlog range every record counted; `oldest_at`: since when
-    the oldest of them waits, Unix ms. `failing_since`: since when no attempt was answered well, Unix ms.
+    there were none). `waiting`: deliveries, of a backlog range as many as are known to be for it; `oldest_at`:
+    since when the oldest of them waits, Unix ms. `failing_since`: since when no attempt was answered well, Unix ms.
     """
 
     outcomes: Mapping[str, int]
@@ -156,10 +156,10 @@ def _waiting(session: Session, endpoint: str) -> tuple[int, int | None]:
     )
     saved = session.execute(rows).scalars().all()
     since = list(saved)
-    ranges = select(col(BacklogRow.from_offset), col(BacklogRow.to_offset), col(BacklogRow.began_at)).where(
+    ranges = select(col(BacklogRow.events), col(BacklogRow.began_at)).where(
         col(BacklogRow.endpoint) == endpoint
     )
     behind = session.execute(ranges).all()
     # A range that an earlier program began does not say when.
-    since = [*since, *(began for _, _, began in behind if began)]
-    return len(saved) + sum(end - start for start, end, _ in behind), min(since, default=None)
+    since = [*since, *(began for _, began in behind if began)]
+    return len(saved) + sum(events for events, _ in behind), min(since, default=None)

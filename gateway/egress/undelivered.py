@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_, select, tuple_
 from sqlmodel import Session, col
 
 from gateway.egress.breaker import Breaker
+from gateway.egress.saved_delivery import COLUMNS
 from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.endpoint import Endpoint, house_of
@@ -115,9 +116,8 @@ def find_holds(
 def find_singles(session: Session, wanted: Wanted, *, after: RowKey | None, limit: int) -> list[Single]:
     """Deliveries that have rows, newest first."""
     row = DeliveryRow
-    columns = [column for column in row.__table__.columns if column.name != "payload"]  # type: ignore[attr-defined]  # SQLModel's own
     place = (col(row.created_at), col(row.endpoint), col(row.ref))
-    query = select(*columns).where(_states(wanted), not_(col(row.partner).startswith(house_of(""))))
+    query = select(*COLUMNS).where(_states(wanted), not_(col(row.partner).startswith(house_of(""))))
     equal = {
         "partner": wanted.partner,
         "endpoint": wanted.endpoint,
@@ -137,9 +137,8 @@ def find_singles(session: Session, wanted: Wanted, *, after: RowKey | None, limi
 def find_single(session: Session, endpoint: str, ref: bytes, holds: Mapping[str, str]) -> Single | None:
     """One delivery's row."""
     row = DeliveryRow
-    columns = [column for column in row.__table__.columns if column.name != "payload"]  # type: ignore[attr-defined]  # SQLModel's own
     found = session.execute(
-        select(*columns).where(col(row.endpoint) == endpoint, col(row.ref) == ref)
+        select(*COLUMNS).where(col(row.endpoint) == endpoint, col(row.ref) == ref)
     ).first()
     return None if found is None else _single(found, holds)
 

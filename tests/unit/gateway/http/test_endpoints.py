@@ -434,7 +434,7 @@ async def test_resuming_says_what_becomes_of_the_backlog(
 
 
 async def told(house: House) -> None:
-    """Wait until the gateway has told of the contract: of a backlog every record counts."""
+    """Wait until the gateway has told of the contract: what it tells stands on the topic, too."""
     for _ in range(1_000):
         if not await house.doors.database.read(announcements.is_any):
             return
