@@ -10,42 +10,29 @@ import json
 import re
 import sys
 import time
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import uvloop
 
 from bench.evenly import percentile
+from bench.peer import Peer
 
 _DUE: Final = re.compile(rb"due@([0-9]+)")
 _DONE: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 _SLOW_SECONDS: Final = 30.0
 
 
-class _Peer(asyncio.Protocol):
+class _Peer(Peer):
     is_well: ClassVar[bool] = False
     late: ClassVar[list[float]] = []
     posts: ClassVar[dict[str, int]] = {}
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while True:
-            head, mark, rest = self._buffer.partition(b"\r\n\r\n")
-            if not mark:
-                return
-            _, named, value = head.lower().partition(b"content-length:")
-            length = int(value.split(b"\r\n", 1)[0]) if named else 0
-            if len(rest) < length:
-                return
-            self._buffer = rest[length:]
-            path = head.split(b" ", 2)[1].decode("latin-1")
-            if head.startswith(b"GET "):
-                self._transport.write(_get(path))
-            else:
-                self._post(path, rest[:length])
+    def request(self, head: bytes, body: bytes) -> None:
+        path = head.split(b" ", 2)[1].decode("latin-1")
+        if head.startswith(b"GET "):
+            self._transport.write(_get(path))
+        else:
+            self._post(path, body)
 
     def _post(self, path: str, body: bytes) -> None:
         kind = path.strip("/").split("-", 1)[0]

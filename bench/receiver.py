@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 import httpx
 import uvloop
 
 from bench.evenly import percentile
+from bench.peer import Peer
 from bench.programs import ROOT
 
 _DUE: Final = re.compile(rb"due@([0-9]+)")
@@ -69,7 +70,7 @@ def receiving(folder: Path) -> Iterator[Receiver]:
             running.terminate()
 
 
-class _Peer(asyncio.Protocol):
+class _Peer(Peer):
     """What `receiver.c` does, for machines without a compiler."""
 
     posts = 0
@@ -78,22 +79,8 @@ class _Peer(asyncio.Protocol):
     last = 0.0
     late: ClassVar[list[float]] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while True:
-            head, mark, rest = self._buffer.partition(b"\r\n\r\n")
-            if not mark:
-                return
-            _, named, value = head.lower().partition(b"content-length:")
-            length = int(value.split(b"\r\n", 1)[0]) if named else 0
-            if len(rest) < length:
-                return
-            self._buffer = rest[length:]
-            self._transport.write(self._get(head) if head.startswith(b"GET ") else self._post(rest[:length]))
+    def request(self, head: bytes, body: bytes) -> None:
+        self._transport.write(self._get(head) if head.startswith(b"GET ") else self._post(body))
 
     @classmethod
     def _post(cls, body: bytes) -> bytes:
