@@ -50,7 +50,7 @@ class Health:
 
     `outcomes`: attempts by what became of them. `p95_ms`: of the answered ones so many took no longer (None:
     there were none). `waiting`: deliveries, of a backlog range as many as are known to be for it.
-    `oldest_at`: since when the oldest of them waits. `failing_since`: since when no attempt was answered well.
+    `oldest_at`: since when the oldest of them waits. `failing_since`: since when no attempt succeeded.
     Times are Unix ms.
     """
 
