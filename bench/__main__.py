@@ -1,18 +1,18 @@
 """Run the benchmarks: figures go to bench/results.json, and from there to bench/RESULTS.md."""
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
-from bench import doors, schemas, streams, wrk
+from bench import wrk
 from bench.grounds import ground_of
 from bench.installation import Kind
 from bench.machine import describe
+from bench.others import OTHERS
 from bench.outcome import Case, Results, dump, load
 from bench.plan import FULL, QUICK, Plan
 from bench.report import line_of, render
@@ -49,21 +49,15 @@ def main(arguments: Sequence[str]) -> int:
     folder = FOLDER if _is_whole(options) else Path(tempfile.mkdtemp(prefix="gateway-bench-results-"))
     (folder / "results.json").write_text(dump(results))
     if _is_whole(options):
-        schemas.main([])
-        doors.main([])
-        streams.main([])
+        for other in OTHERS:
+            other.run([])
     (folder / "RESULTS.md").write_text(_rendered(results))
     sys.stdout.write(f"{folder / 'RESULTS.md'}\n")
     return 0
 
 
 def _rendered(results: Results) -> str:
-    return render(results, _read(schemas.RESULTS), _read(doors.RESULTS), _read(streams.RESULTS))
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    return found
+    return render(results, {other.name: other.text() for other in OTHERS})
 
 
 def _run(plan: Plan, kinds: Sequence[Kind], wanted: Sequence[str]) -> Iterator[Case]:

@@ -46,7 +46,7 @@ def measure_deliveries(
     pairs, events = [], plan.deliveries
     for _ in range(plan.rounds):
         ours, size, _ = _relayed(ground, installation, receiver, events)
-        pairs.append((ours, _posted(ground, receiver, events, size)))
+        pairs.append((ours, posted(ground, receiver, events, size)))
     case = Case(
         "deliveries",
         ground.kind,
@@ -98,7 +98,8 @@ def _relayed(
     return sample, seen["bytes"] // seen["posts"], profiles
 
 
-def _posted(ground: Ground, receiver: Receiver, events: int, size: int) -> Sample:
+def posted(ground: Ground, receiver: Receiver, events: int, size: int) -> Sample:
+    """The bare loop: so many POSTs of so many bytes each."""
     receiver.seen(reset=True)
     words = {"url": receiver.url, "posts": events, "bytes": size, "concurrency": CONCURRENCY}
     meter = Meter({"receiver": [receiver.pid], **ground.parts()})

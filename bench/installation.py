@@ -16,6 +16,8 @@ from tests.acceptance.running import free_port
 Kind = Literal["embedded", "kafka"]
 ROLES: Final[dict[Kind, tuple[str, ...]]] = {"embedded": ("up",), "kafka": ("serve", "relay", "sequence")}
 CONCURRENCY: Final = 64
+_LEAST_CONCURRENCY: Final = 8
+"""Of an endpoint; it is the usual one, too."""
 _READY_SECONDS: Final = 90.0
 _DRAIN_SECONDS: Final = 300.0
 
@@ -71,7 +73,7 @@ class Installation:
         return [one.pid for one in self.programs.values() if one.pid]
 
     def start(self, *roles: str) -> None:
-        """Start roles (default: all of this kind), and wait until the doors are open."""
+        """Start roles (default: all of this kind), and wait until the doors are open; `relay/2`: another."""
         for role in roles or ROLES[self.kind]:
             self.programs[role] = self._program(role)
             self.programs[role].start()
@@ -92,12 +94,14 @@ class Installation:
         trust = ssl.create_default_context(cafile=self.certificate)
         return httpx.Client(base_url=self.url, headers=headers, verify=trust, timeout=60, trust_env=False)
 
-    def admit(self, partners: int, webhook: str | None = None) -> None:
-        """Apply the contract of so many partners, and make a key for each."""
+    def admit(self, partners: int, *webhooks: str) -> None:
+        """Apply the contract of so many partners, and make a key for each; `webhooks`: theirs, in turns."""
+        concurrency = max(_LEAST_CONCURRENCY, CONCURRENCY // partners)
         files = {"order.avsc": SCHEMA_FILE.read_text()}
         with self.client() as client:
-            for slug in slugs(partners):
-                body = {"contract": contract(slug, webhook, CONCURRENCY), "files": files}
+            for number, slug in enumerate(slugs(partners)):
+                webhook = webhooks[number % len(webhooks)] if webhooks else None
+                body = {"contract": contract(slug, webhook, concurrency), "files": files}
                 client.put(f"/v1/partners/{slug}/contract", json=body).raise_for_status()
                 made = client.post(f"/v1/partners/{slug}/credentials", json={"role": "partner"})
                 self.keys.append(made.raise_for_status().json()["secret"])
@@ -126,7 +130,8 @@ class Installation:
             wait_until(lambda: not waiting(client), _DRAIN_SECONDS, f"the gateway is behind: {self.folder}")
 
     def _program(self, role: str) -> Program:
-        return Program(("gateway", role, "--config", str(self.config)), self.folder / f"{role}.log")
+        command = ("gateway", role.split("/", maxsplit=1)[0], "--config", str(self.config))
+        return Program(command, self.folder / f"{role.replace('/', '-')}.log")
 
 
 def waiting(client: httpx.Client) -> list[Any]:

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp") as folder,
         ground_of(options.on, Path(folder)) as ground,
-        _receiving() as receiver,
+        receivers() as receiver,
     ):
         installation = ground.install()
         installation.start()
@@ -148,7 +148,8 @@ def _admit(installation: Installation, slug: str, urls: Sequence[str]) -> None:
 
 
 @contextmanager
-def _receiving() -> Iterator[httpx.Client]:
+def receivers() -> Iterator[httpx.Client]:
+    """The receivers of `bench.lanes_receiver`, and how to speak to them, until the block ends."""
     order = [sys.executable, "-m", "bench.lanes_receiver"]
     with subprocess.Popen(order, cwd=ROOT, stdout=subprocess.PIPE) as running:  # noqa: S603 - ours
         try:

@@ -1,8 +1,8 @@
 /* A receiver of webhooks that is never the limit: one thread, epoll, keep-alive, 204 to every POST.
  *
  * GET answers {"posts": N, "seconds": from the first to the last, "bytes": of bodies}; GET /reset begins anew.
- * GET /latencies answers {"count": N, "p50_us", "p99_us", "max_us"} of the bodies since then that hold due@ and
- * digits: microseconds of CLOCK_MONOTONIC, when the event was due. The first MOST_LATENCIES of them are kept.
+ * GET /latencies answers {"count": N, "p50_us", "p95_us", "p99_us", "max_us"} of the bodies since then that hold
+ * due@ and digits: microseconds of CLOCK_MONOTONIC, when the event was due. The first MOST_LATENCIES of them are kept.
  * Reads heads that arrive in any number of pieces; bodies by Content-Length only, which is what our client sends.
  */
 #define _GNU_SOURCE
@@ -66,8 +66,9 @@ static int answer_get(int fd, const char *path) {
   int length;
   if (!strncmp(path, "/latencies", 10)) {
     qsort(latencies, latency_count, sizeof *latencies, by_size);
-    length = snprintf(body, sizeof body, "{\"count\":%zu,\"p50_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f}",
-                      latency_count, percentile(50), percentile(99), percentile(100));
+    length = snprintf(body, sizeof body,
+                      "{\"count\":%zu,\"p50_us\":%.0f,\"p95_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f}",
+                      latency_count, percentile(50), percentile(95), percentile(99), percentile(100));
   } else {
     length = snprintf(body, sizeof body, "{\"posts\":%ld,\"seconds\":%.6f,\"bytes\":%ld}", posts, last - first, bytes);
   }
@@ -119,7 +120,7 @@ int main(void) {
   socklen_t size = sizeof at;
   int door = socket(AF_INET, SOCK_STREAM, 0), one = 1, poll = epoll_create1(0);
   struct epoll_event event = {.events = EPOLLIN, .data.fd = door}, events[64];
-  if (door < 0 || bind(door, (struct sockaddr *)&at, size) || listen(door, 256) ||
+  if (door < 0 || bind(door, (struct sockaddr *)&at, size) || listen(door, SOMAXCONN) ||
       getsockname(door, (struct sockaddr *)&at, &size) || epoll_ctl(poll, EPOLL_CTL_ADD, door, &event)) {
     perror("receiver");
     return 1;

@@ -4,10 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.doors_report import render_doors
 from bench.outcome import Case, Half, Profile, Results, Sample, middle
-from bench.schemas_report import render_validation
-from bench.streams_report import render_streams
 
 GROUNDS: Final = {"kafka": "Kafka, PostgreSQL", "embedded": "embedded, SQLite"}
 _TITLES: Final = {
@@ -23,13 +20,8 @@ _TEMPLATE: Final = Path(__file__).with_name("template.md")
 _SMALL: Final = 0.005
 
 
-def render(
-    results: Results,
-    validation: Mapping[str, Any],
-    doors: Mapping[str, Any] | None = None,
-    streams: Mapping[str, Any] | None = None,
-) -> str:
-    """The document. `validation`, `doors`, `streams`: what `bench.schemas` and the like found."""
+def render(results: Results, others: Mapping[str, str]) -> str:
+    """The document. `others`: texts of what has a program of its own, by its name in the template."""
     machine, cases = results.machine, results.cases
     first = [one for one in cases if one.partners == 1 and not one.before]
     return _TEMPLATE.read_text().format(
@@ -40,9 +32,7 @@ def render(
         against=_against(first),
         latency=_latency(first),
         growth=_growth(cases),
-        validation=render_validation(validation),
-        doors=render_doors(doors) if doors else "Not measured in this run.",
-        streams=render_streams(streams) if streams else "Not measured in this run.",
+        **others,
         profiles=_profiles([one for case in cases for one in case.profiles]),
         shares=_shares(first),
     )

@@ -41,7 +41,7 @@ def deliveries(ground: Ground, plan: Plan, wanted: Sequence[str]) -> Iterator[Ca
     installation = ground.install()
     with receiving(installation.folder) as receiver:
         installation.start()
-        installation.admit(1, webhook=receiver.url)
+        installation.admit(1, receiver.url)
         installation.drain()
         _stop_relay(installation)
         yield measure_deliveries(ground, installation, receiver, plan)
@@ -77,7 +77,7 @@ def _grown(
     installation, few = ground.install(), replace(plan, rounds=plan.growth_rounds)
     with receiving(installation.folder) as receiver:
         installation.start()
-        installation.admit(partners, webhook=receiver.url)
+        installation.admit(partners, receiver.url)
         installation.drain()
         installation.stop()
         if before:

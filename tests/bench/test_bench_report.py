@@ -3,14 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import others as bench_others
+from bench.doors_report import render_doors
+from bench.fleet_report import render_fleet
+from bench.others import Other
 from bench.outcome import Case, Half, Profile, Results, Sample, dump, load
 from bench.report import line_of, render
 from bench.schemas import RESULTS
 from bench.schemas_report import render_validation
+from bench.streams_report import render_streams
 
 MACHINE = {
     "command": "make bench",
@@ -25,6 +31,7 @@ MACHINE = {
 
 
 VALIDATION: dict[str, Any] = json.loads(RESULTS.read_text())
+OTHERS = {one.name: one.text() for one in bench_others.OTHERS}
 
 
 def samples(*rates: float) -> Sequence[Sample]:
@@ -63,7 +70,7 @@ def test_json_gives_back_what_was_found() -> None:
 
 
 def test_the_document_has_median_range_and_target() -> None:
-    text = render(Results(MACHINE, [SINGLE]), VALIDATION)
+    text = render(Results(MACHINE, [SINGLE]), OTHERS)
     assert (
         "| single POSTs | embedded, SQLite | **900** | 3,000 | **30%** (27% to 40%) | 50%: missed |" in text
     )
@@ -74,18 +81,18 @@ def test_the_document_has_median_range_and_target() -> None:
 
 
 def test_proofs_are_a_row_of_sequencing_without_a_full_load() -> None:
-    text = render(Results(MACHINE, [SINGLE]), VALIDATION)
+    text = render(Results(MACHINE, [SINGLE]), OTHERS)
     row = "| sequencing | embedded, SQLite | gateway, in a published checkpoint | - | - | 450 |"
     assert f"{row} 40.0 | 90.0 | 120.0 | 10% | 1 |" in text
     assert "in a published checkpoint |" not in render(
-        Results(MACHINE, [replace(SINGLE, half_proof=None)]), VALIDATION
+        Results(MACHINE, [replace(SINGLE, half_proof=None)]), OTHERS
     )
 
 
 def test_what_has_no_latency_at_full_load_shows_none() -> None:
     found = case("deliveries", [700], [3_000])
     flat = [replace(one, p50_ms=None, p99_ms=None, refused=0) for one in found.gateway]
-    text = render(Results(MACHINE, [replace(found, gateway=flat)]), VALIDATION)
+    text = render(Results(MACHINE, [replace(found, gateway=flat)]), OTHERS)
     assert (
         "| webhook deliveries | embedded, SQLite | gateway | - | - | 450 | 3.0 | 9.0 | 20.0 | 10% | 1 |"
         in text
@@ -105,11 +112,11 @@ def test_what_has_no_latency_at_full_load_shows_none() -> None:
     ],
 )
 def test_each_case_has_its_target(name: str, rate: float, told: str) -> None:
-    assert told in render(Results(MACHINE, [case(name, [rate], [3_000])]), VALIDATION)
+    assert told in render(Results(MACHINE, [case(name, [rate], [3_000])]), OTHERS)
 
 
 def test_growth_is_told_apart_from_the_first_installation() -> None:
-    text = render(Results(MACHINE, [SINGLE, case("single", [10], [100], partners=1_000)]), VALIDATION)
+    text = render(Results(MACHINE, [SINGLE, case("single", [10], [100], partners=1_000)]), OTHERS)
     assert "| single POSTs | embedded, SQLite | 1,000 | 0 | 10 | 100 | 10% |" in text
     assert "**10** | 100" not in text
 
@@ -151,13 +158,13 @@ DOORS = {
 
 
 def test_the_front_door_has_its_targets() -> None:
-    text = render(Results(MACHINE, [SINGLE]), VALIDATION, DOORS)
+    text = render_doors(DOORS)
     assert "| a signature of the request (RFC 9421, Ed25519) | 21.0 | 55.0 | 2.400 | +0.400 |" in text
     assert (
         "| 2,000, four times what it can | 450 | 78% | 150.0 | 240.0 | p99 under 250: met | 190 MiB |" in text
     )
     assert "(99% of that answered 429) | 12.0 | 33.0 | +20% | less than 10 % more: missed |" in text
-    assert "Not measured in this run." in render(Results(MACHINE, [SINGLE]), VALIDATION)
+    assert Other("doors", Path("missing.json"), render_doors, len).text() == "Not measured yet."
 
 
 STREAMS = {
@@ -181,11 +188,35 @@ STREAMS = {
 
 
 def test_streams_are_told_beside_their_targets() -> None:
-    text = render(Results(MACHINE, [SINGLE]), VALIDATION, DOORS, STREAMS)
+    text = render(Results(MACHINE, [SINGLE]), OTHERS)
     assert "| p99 under 1 s | met |" in text
     assert "| under 400 MB | met |" in text
     worse = {**STREAMS, "p99_ms": 1_000.0, "peak_mib": 382.0, "received": 299_999}
-    text = render(Results(MACHINE, [SINGLE]), VALIDATION, DOORS, worse)
+    text = render_streams(worse)
     assert "| p99 under 1 s | missed |" in text
     assert "| under 400 MB | missed |" in text
     assert "299,999 of 300,000" in text
+
+
+def test_a_fleet_is_told_beside_its_targets() -> None:
+    fast = {"rate": 1_700.0, "cpu_ms": 0.8, "peak_mib": 457.0, "bytes": 393.0}
+    slow = fast | {"rate": 900.0, "cpu_ms": 1.1}
+    answering = {"p50_ms": 3.9, "p95_ms": 8.6, "p99_ms": 17.0, "share": 1.0}
+    found = {
+        "rounds": 3,
+        "drain": {"endpoints": 50, "events": 20_000, "bare": 10_000.0, "by_1": fast, "by_2": slow},
+        "steady": {
+            "rate": 200,
+            "endpoints": 5,
+            "seconds": 15.0,
+            "p95_cost": 0.2,
+            "answering": answering,
+            "black_hole": answering | {"p95_ms": 10.3, "p99_ms": 31.0},
+        },
+    }
+    text = render_fleet(found)
+    assert "| deliveries a second | 1,700 | 900 | 1,600: met |" in text
+    assert "| 0.80 | 1.10 | under 1.0: missed |" in text
+    assert "| of the bare loop (10,000/s) | 17% | 9% | 35%: missed |" in text
+    assert "| target | | 10: met | 30: met |" in text
+    assert "+20%; within 10 %: missed" in text

@@ -1,0 +1,40 @@
+"""Benchmarks that are programs of their own, and how RESULTS.md tells what each found.
+
+Each writes its figures to a file beside this one, which is kept in the repository until it is run again.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench import doors, fleet, schemas, streams
+from bench.doors_report import render_doors
+from bench.fleet_report import render_fleet
+from bench.schemas_report import render_validation
+from bench.streams_report import render_streams
+
+_MISSING: Final = "Not measured yet."
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """`name`: in the template; `file`: its figures; `run`: measures anew, and writes them."""
+
+    name: str
+    file: Path
+    render: Callable[[Mapping[str, Any]], str]
+    run: Callable[[Sequence[str]], int]
+
+    def text(self) -> str:
+        """Its part of RESULTS.md."""
+        return self.render(json.loads(self.file.read_text())) if self.file.exists() else _MISSING
+
+
+OTHERS: Final = (
+    Other("validation", schemas.RESULTS, render_validation, schemas.main),
+    Other("doors", doors.RESULTS, render_doors, doors.main),
+    Other("streams", streams.RESULTS, render_streams, streams.main),
+    Other("fleet", fleet.RESULTS, render_fleet, fleet.main),
+)
