@@ -45,12 +45,17 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a reader says: that it has all of `types` before `offsets`. `rewind`: it may want some again."""
+    """What a reader says: that it has all of `types` before `offsets`.
+
+    `is_former`: the topic was made again since, and this is about the one before. `rewind`: it may want some
+    again.
+    """
 
     topic: str
     topic_id: str
     offsets: Mapping[int, int]
     types: tuple[str, ...]
+    is_former: bool = False
     rewind: bool = False
 
 
@@ -69,6 +74,25 @@ class Consumers:
             AwayError: the database is away.
         """
         return await self.database.read(lambda session: _consumer(session.get(ConsumerRow, key)))
+
+    async def all_of(self, partner: str, side: str, direction: Direction) -> tuple[Consumer, ...]:
+        """The readers of one side of a partner, `partner` or `house`, by name; at most `MOST_CONSUMERS`.
+
+        Raises:
+            AwayError: the database is away.
+        """
+        query = (
+            select(ConsumerRow)
+            .where(
+                col(ConsumerRow.partner) == partner,
+                col(ConsumerRow.side) == side,
+                col(ConsumerRow.direction) == direction,
+            )
+            .order_by(col(ConsumerRow.name))
+        )
+        return await self.database.read(
+            lambda session: tuple(_known(row) for row in session.execute(query).scalars())
+        )
 
     async def commit(
         self, partner: Partner, key: ConsumerKey, word: Word, *, by: Author, dry_run: bool = False
@@ -115,7 +139,9 @@ class Consumers:
             raise StoreError("store_unavailable", "the consumer was forgotten meanwhile")
         before = _offsets(row) if row.topic_id == word.topic_id else {}
         after = word.offsets
-        if not word.rewind and any(after.get(number, 0) < offset for number, offset in before.items()):
+        is_back = any(after.get(number, 0) < offset for number, offset in before.items())
+        is_late = word.is_former and row.topic_id not in {"", word.topic_id}
+        if not word.rewind and (is_back or is_late):
             text = f"The consumer {key[3]} has acknowledged more than that."
             raise CallerError("precondition_failed", text, hint="Say rewind=true if it wants events again.")
         ranges = tuple(

@@ -27,10 +27,25 @@ from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, Body, Parameter, Reply
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 
+LIST_OFFERED: Final[frozenset[str]] = frozenset()
 SHOW_OFFERED: Final[frozenset[str]] = frozenset()
 COMMIT_OFFERED: Final = frozenset({"types", "rewind", "dry_run"})
 FORGET_OFFERED: Final = frozenset({"dry_run"})
 WAY: Final = frozenset({"direction"})
+
+
+@tells(
+    "listConsumers",
+    "Receive",
+    "The consumers, by name",
+    shows(ref("ConsumerPage"), "All of one direction: there are never more than fit on a page."),
+    parameters=(WHICH_WAY,),
+)
+async def list_consumers(call: Call) -> Response:
+    """The consumers of the caller's side."""
+    side = "house" if call.named else "partner"
+    found = await call.doors.consumers.all_of(call.partner.slug, side, direction_of(call))
+    return json_response({"items": [_item(call, one) for one in found], "next": None})
 
 
 @tells(
@@ -74,8 +89,14 @@ async def commit_consumer(call: Call) -> Response:
         raise CallerError("parameter_invalid", "The member cursor must be a cursor of the stream.")
     tap = tap_of(call)
     places = open_places(call.doors.values.cursor_key, bound_of(tap), cursor)
-    rewind = flag(call.query, "rewind")
-    word = Word(tap.topic, places.topic_id, places.offsets, tuple(tap.types), rewind)
+    word = Word(
+        tap.topic,
+        places.topic_id,
+        places.offsets,
+        tuple(tap.types),
+        is_former=places.topic_id != call.snapshot.topic_ids.get(tap.topic),
+        rewind=flag(call.query, "rewind"),
+    )
     author = Author(call.known.role, call.known.credential.id)
     dry_run = flag(call.query, "dry_run")
     found = await call.doors.consumers.commit(call.partner, key, word, by=author, dry_run=dry_run)

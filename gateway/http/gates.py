@@ -74,9 +74,10 @@ def _both(
     )
 
 
-def _stream(method: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate, Gate]:
-    """A named reader: of a partner's own stream, and of our side's, which says which way."""
-    path = "stream/consumers/{consumer}"
+def _stream(line: str, answer: Answer, offered: frozenset[str]) -> tuple[Gate, Gate]:
+    """Named readers: of a partner's own stream, and of our side's, which says which way."""
+    method, _, name = line.partition(" ")
+    path = f"stream/consumers{name}"
     return (
         _gate(f"{method} /v1/{path}", "own", frozenset({P}), answer, "receive", offered),
         _gate(
@@ -116,9 +117,10 @@ GATES: Final[Sequence[Gate]] = (
     *_both("DELETE /v1/imports/{id}", "P", imports.cancel_import, "send", imports.CANCEL_OFFERED),
     _gate("GET /v1/stream", "own", frozenset({P}), stream.read_stream, "receive", stream.OFFERED),
     _gate("GET /v1/partners/{p}/stream", "named", HOUSE, stream.read_stream, "receive", stream.NAMED_OFFERED),
-    *_stream("GET", consumers.show_consumer, consumers.SHOW_OFFERED),
-    *_stream("PUT", consumers.commit_consumer, consumers.COMMIT_OFFERED),
-    *_stream("DELETE", consumers.forget_consumer, consumers.FORGET_OFFERED),
+    *_stream("GET", consumers.list_consumers, consumers.LIST_OFFERED),
+    *_stream("GET /{consumer}", consumers.show_consumer, consumers.SHOW_OFFERED),
+    *_stream("PUT /{consumer}", consumers.commit_consumer, consumers.COMMIT_OFFERED),
+    *_stream("DELETE /{consumer}", consumers.forget_consumer, consumers.FORGET_OFFERED),
     *_both("GET /v1/deliveries", "PA", deliveries.list_deliveries, "audit", deliveries.LIST_OFFERED),
     _gate(
         "GET /v1/partners/-/deliveries",

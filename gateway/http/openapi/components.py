@@ -139,6 +139,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
         },
         optional={"dry_run": FLAG},
     ),
+    "ConsumerPage": page_of(ref("Consumer")),
     "StreamPage": record(
         {
             "items": listed(ref("CloudEvent")),

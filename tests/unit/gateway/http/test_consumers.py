@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from gateway.administration.consumers import MOST_CONSUMERS
+from gateway.egress.stream import Places
+from gateway.http.stream_places import seal_places
 from tests.builders import House, open_house
 from tests.following import until
 
@@ -196,3 +198,39 @@ async def test_a_place_that_retention_has_passed_is_told(house: House, client: h
     said = await commit(client, gone.json()["earliest"])
     assert said.status_code == 200
     assert (await read(client, "?consumer=main"))[0] == []
+
+
+async def test_consumers_are_listed_by_name_each_as_it_is_shown(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    await send(house, 0, 1)
+    assert (await client.get("/v1/stream/consumers")).json() == {"items": [], "next": None}
+    _, cursor = await read(client, "?limit=1")
+    shown = []
+    for name in ("aside", "main"):
+        assert (await commit(client, cursor, path=f"/v1/stream/consumers/{name}")).status_code == 200
+        shown.append((await client.get(f"/v1/stream/consumers/{name}")).json())
+    assert (await client.get("/v1/stream/consumers")).json() == {"items": shown, "next": None}
+    async with house.client("team") as team:
+        ours = "/v1/partners/acme/stream/consumers?direction=outbound"
+        assert (await team.get(ours)).json()["items"] == [], "the partner's are its own"
+    async with house.client("globex") as other:
+        assert (await other.get("/v1/stream/consumers")).json()["items"] == []
+    unknown = await client.get("/v1/stream/consumers?limit=1")
+    assert (unknown.status_code, unknown.json()["code"]) == (400, "parameter_invalid")
+
+
+async def test_a_late_word_about_a_topic_that_was_made_again_since_moves_nobody_back(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    await send(house, 0)
+    bound = ("stream/2", "acme", "outbound", "")
+    former = seal_places(house.doors.values.cursor_key, bound, Places("of-the-topic-before", {0: 7}))
+    assert (await commit(client, former)).status_code == 200
+    _, today = await read(client)
+    said = await commit(client, today)
+    assert said.status_code == 200, "the topic of today is the one that counts"
+    late = await commit(client, former)
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    assert (await client.get(MAIN)).json() == said.json()
+    assert (await commit(client, former, "?rewind=true")).status_code == 200
