@@ -4,6 +4,7 @@ The relay does the work and hears of it from SQL: see `gateway.egress.asking` an
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlmodel import Session
 
@@ -14,6 +15,7 @@ from gateway.egress.replay import MOST_OPEN, Replay, Stretch, Wish
 from gateway.errors import CallerError
 from gateway.rows import DeliveryRow
 from partners import store
+from partners.endpoint import Side, house_of
 from partners.errors import NotFoundError
 from partners.partner import Partner
 
@@ -21,20 +23,37 @@ Pair = tuple[str, bytes]
 """An endpoint and a ref."""
 
 
-def retry(session: Session, scribe: Scribe, partner: Partner, pair: Pair, by: Author, *, now: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose endpoints: a partner's, or the house's in the exchange with it."""
+
+    partner: Partner
+    side: Side = "partner"
+
+    @property
+    def owner(self) -> str:
+        """As rows name it."""
+        return self.partner.slug if self.side == "partner" else house_of(self.partner.slug)
+
+    def log(self, scribe: Scribe) -> str:
+        """Where it is told: no partner sees what the house's endpoints get."""
+        return self.partner.log if self.side == "partner" else scribe.house_log
+
+
+def retry(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Author, *, now: int) -> None:
     """Have a delivery tried at once, whether it waits or its schedule is used up.
 
     Raises:
         NotFoundError: there is no such delivery that is undelivered.
         CallerError: `state_conflict`: it was given up, or its endpoint takes nothing now.
     """
-    row = _find(session, partner, pair)
-    endpoint = next((one for one in store.endpoints(session, partner.slug) if one.id == row.endpoint), None)
+    row = _find(session, whose, pair)
+    endpoint = next((one for one in store.endpoints(session, whose.owner) if one.id == row.endpoint), None)
     if row.state == "cancelled":
         raise CallerError("state_conflict", "The delivery was cancelled: it is never sent again.")
-    account = store.partner(session, partner.slug)
+    account = store.partner(session, whose.partner.slug)
     # To the endpoints of a partner that is not active nothing is sent, whatever they are themselves.
-    if account is not None and account[0].state != "active":
+    if account is not None and account[0].state != "active" and whose.side == "partner":
         raise CallerError(
             "state_conflict", f"The partner is {account[0].state}: nothing is sent to its endpoints."
         )
@@ -46,20 +65,20 @@ def retry(session: Session, scribe: Scribe, partner: Partner, pair: Pair, by: Au
             hint="Deliveries that are held go out by themselves once their endpoint is active again.",
         )
     asking.ask(session, row, state="pending", now=now)
-    scribe.delivery(session, partner.log, Kind.RETRIED, _wanted(row), by, now=now)
+    scribe.delivery(session, whose.log(scribe), Kind.RETRIED, _wanted(row, whose), by, now=now)
 
 
-def cancel(session: Session, scribe: Scribe, partner: Partner, pair: Pair, by: Author, *, now: int) -> None:
+def cancel(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Author, *, now: int) -> None:
     """Give a delivery up for good; one that was given up stays so, without another entry.
 
     Raises:
         NotFoundError: there is no such delivery that is undelivered.
     """
-    row = _find(session, partner, pair)
+    row = _find(session, whose, pair)
     if row.state == "cancelled":
         return
     asking.ask(session, row, state="cancelled", now=now)
-    scribe.delivery(session, partner.log, Kind.CANCELLED, _wanted(row), by, now=now)
+    scribe.delivery(session, whose.log(scribe), Kind.CANCELLED, _wanted(row, whose), by, now=now)
 
 
 def begin_replay(
@@ -107,15 +126,16 @@ def cancel_replay(
     return ended
 
 
-def _find(session: Session, partner: Partner, pair: Pair) -> DeliveryRow:
+def _find(session: Session, whose: Whose, pair: Pair) -> DeliveryRow:
     row = asking.find(session, *pair)
-    if row is None or row.partner != partner.slug:
+    if row is None or row.partner != whose.owner:
         raise NotFoundError("there is no such delivery that is undelivered")
     return row
 
 
-def _wanted(row: DeliveryRow) -> Wanted:
-    return Wanted(row.partner, row.ref, row.source, row.event_id, row.event_type, row.endpoint, row.attempts)
+def _wanted(row: DeliveryRow, whose: Whose) -> Wanted:
+    slug = whose.partner.slug
+    return Wanted(slug, row.ref, row.source, row.event_id, row.event_type, row.endpoint, row.attempts)
 
 
 def _members(replay: Replay, action: str) -> dict[str, object]:

@@ -95,6 +95,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         values=Values(
             origin=parts.ground.settings.origin,
             log_host=parts.ground.host,
+            house_log=parts.ground.house_log,
             cursor_key=secrets.token_bytes(32),
             **values,
         ),

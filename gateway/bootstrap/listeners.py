@@ -60,6 +60,7 @@ def make_doors(
         values=Values(
             origin=settings.origin,
             log_host=parts.ground.host,
+            house_log=parts.ground.house_log,
             cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
             body_bytes=settings.ingress.body_bytes,
             batch_bytes=settings.ingress.batch_bytes,

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
 from gateway.cli.plain_text import clean
+from gateway.cli.whose import Whose
 
 ALL: Final = "-"
 _COLUMNS: Final = ("since", "state", "reason", "endpoint", "type", "event", "tries", "next", "delivery")
@@ -65,19 +65,19 @@ def list_deliveries(
     wanted: Filters,
     *,
     limit: Annotated[int | None, typer.Option("--limit", help="At most so many.", min=1)] = 100,
-    partner: OfPartner = None,
+    whose: Whose,
 ) -> Exit | None:
     """List deliveries: what waits, what was given up, what ended. Of all partners with --partner -.
 
     Such as: gateway deliveries list --state held,parked
     """
-    route = "/v1/partners/-/deliveries" if partner == ALL else under(partner, "deliveries")
+    is_all = whose.partner == ALL and not whose.house
+    route = "/v1/partners/-/deliveries" if is_all else whose.under("deliveries")
     with call.client() as client:
         items = list(client.pages(route, wanted.params(), most=limit))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
         return None
-    is_all = partner == ALL
     columns = ("partner", *_COLUMNS) if is_all else _COLUMNS
     shown = [[one["partner"], *_row(one)] if is_all else [*_row(one)] for one in items]
     call.output.table(columns, shown)
@@ -87,24 +87,24 @@ def list_deliveries(
     return None
 
 
-def show_delivery(call: Invocation, delivery: Id, *, partner: OfPartner = None) -> Exit | None:
+def show_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | None:
     """Show a delivery and its attempts."""
     with call.client() as client:
-        document = client.get(under(partner, "deliveries", delivery)).document()
+        document = client.get(whose.under("deliveries", delivery)).document()
     _tell(call, document)
     return None
 
 
-def retry_delivery(call: Invocation, delivery: Id, *, partner: OfPartner = None) -> Exit | None:
+def retry_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | None:
     """Have a delivery tried at once; of one that is parked it is one attempt more."""
-    return _change(call, under(partner, "deliveries", delivery, "retry"), "due now")
+    return _change(call, whose.under("deliveries", delivery, "retry"), "due now")
 
 
-def cancel_delivery(call: Invocation, delivery: Id, *, partner: OfPartner = None) -> Exit | None:
+def cancel_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | None:
     """Give a delivery up: it is never sent again."""
     if not call.dry_run:
         call.confirm(f"Give {delivery} up for good?")
-    return _change(call, under(partner, "deliveries", delivery, "cancel"), "cancelled")
+    return _change(call, whose.under("deliveries", delivery, "cancel"), "cancelled")
 
 
 def _change(call: Invocation, route: str, word: str) -> Exit | None:

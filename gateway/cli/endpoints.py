@@ -9,12 +9,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import Client, under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.client import Client
+from gateway.cli.command import Invocation, command
 from gateway.cli.endpoint_texts import Terms
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.secret_file import claimed
+from gateway.cli.whose import Whose
 
 Id = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its id, ep_..., or its name.")]
 Url = Annotated[str, typer.Argument(metavar="URL", help="Where its events are sent.")]
@@ -57,10 +58,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="endpoints")
 
 
-def list_endpoints(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
+def list_endpoints(call: Invocation, *, whose: Whose) -> Exit | None:
     """List endpoints, those of the contract file too."""
     with call.client() as client:
-        items = list(client.pages(under(partner, "endpoints")))
+        items = list(client.pages(whose.under("endpoints")))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
         return None
@@ -68,10 +69,10 @@ def list_endpoints(call: Invocation, *, partner: OfPartner = None) -> Exit | Non
     return None
 
 
-def show_endpoint(call: Invocation, endpoint: Id, *, partner: OfPartner = None) -> Exit | None:
+def show_endpoint(call: Invocation, endpoint: Id, *, whose: Whose) -> Exit | None:
     """Show an endpoint, its secrets without their values, and how it is doing."""
     with call.client() as client:
-        path = _path(client, partner, endpoint)
+        path = _path(client, whose, endpoint)
         document = client.get(path).document()
         secrets = list(client.pages(f"{path}/secrets"))
     if call.output.as_json:
@@ -88,12 +89,12 @@ def show_endpoint(call: Invocation, endpoint: Id, *, partner: OfPartner = None) 
 
 
 def create_endpoint(
-    call: Invocation, target: Url, *, terms: Terms, partner: OfPartner = None, file: Kept = None
+    call: Invocation, target: Url, *, terms: Terms, whose: Whose, file: Kept = None
 ) -> Exit | None:
     """Make an endpoint. Its secret is shown once, or written to a file."""
     members = {"url": target, **terms.members()}
     with call.client() as client:
-        document = _make(call, client, under(partner, "endpoints"), members, file)
+        document = _make(call, client, whose.under("endpoints"), members, file)
     _tell_made(call, document, file)
     if not call.dry_run and not call.output.as_json and document["state"] == "unverified":
         call.output.note(
@@ -108,23 +109,23 @@ def update_endpoint(
     *,
     terms: Terms,
     target: Annotated[str | None, typer.Option("--to", help="Another URL.", show_default=False)] = None,
-    partner: OfPartner = None,
+    whose: Whose,
 ) -> Exit | None:
     """Change some of what is asked of an endpoint; what is not named stays."""
     members = {**terms.members(), **({} if target is None else {"url": target})}
     if not members:
         raise UsageError("say what changes: --events, --filter, --format, --header, --rate, ...")
     with call.client() as client:
-        path = _path(client, partner, endpoint)
+        path = _path(client, whose, endpoint)
         document = client.patch(path, _body(members), params=_params(call)).document()
     _show(call, document, "Would be" if call.dry_run else "")
     return None
 
 
-def delete_endpoint(call: Invocation, endpoint: Id, *, partner: OfPartner = None) -> Exit | None:
+def delete_endpoint(call: Invocation, endpoint: Id, *, whose: Whose) -> Exit | None:
     """Remove an endpoint, for ever; what waits for it is never sent."""
     with call.client() as client:
-        path = _path(client, partner, endpoint)
+        path = _path(client, whose, endpoint)
         found = client.get(path).document()
         if not call.dry_run:
             waits = found["health"]["waiting"]
@@ -141,12 +142,14 @@ def verify_endpoint(
     challenge: Annotated[
         str | None, typer.Option("--challenge", help="As the receiver got it.", show_default=False)
     ] = None,
-    partner: OfPartner = None,
+    whose: Whose,
 ) -> Exit | None:
     """Prove whose an endpoint is: ask it to send a challenge back, or bring what it got."""
+    if whose.house:
+        raise UsageError("an endpoint of the house is active at once: there is nothing to prove")
     members = {} if challenge is None else {"challenge": challenge}
     with call.client() as client:
-        path = _path(client, partner, endpoint)
+        path = _path(client, whose, endpoint)
         document = client.post(f"{path}/verify", _body(members), params=_params(call)).document()
     _show(call, document, "")
     return None
@@ -159,12 +162,12 @@ def try_endpoint(
     event_type: Annotated[
         str | None, typer.Option("--type", help="The event type to send a sample of.", show_default=False)
     ] = None,
-    partner: OfPartner = None,
+    whose: Whose,
 ) -> Exit | None:
     """Send a sample, signed as any webhook, and show the answer."""
     members = {} if event_type is None else {"type": event_type}
     with call.client() as client:
-        path = _path(client, partner, endpoint)
+        path = _path(client, whose, endpoint)
         document = client.post(f"{path}/test", _body(members), params=_params(call)).document()
     if call.output.as_json:
         call.output.document(document)
@@ -174,18 +177,16 @@ def try_endpoint(
     return None if is_taken else Exit.REFUSED
 
 
-def pause_endpoint(call: Invocation, endpoint: Id, *, partner: OfPartner = None) -> Exit | None:
+def pause_endpoint(call: Invocation, endpoint: Id, *, whose: Whose) -> Exit | None:
     """Send nothing until it is resumed; what comes meanwhile waits."""
-    return _move(call, endpoint, partner, "pause", {})
+    return _move(call, endpoint, whose, "pause", {})
 
 
-def resume_endpoint(
-    call: Invocation, endpoint: Id, *, choice: Choice, partner: OfPartner = None
-) -> Exit | None:
+def resume_endpoint(call: Invocation, endpoint: Id, *, choice: Choice, whose: Whose) -> Exit | None:
     """Go on with an endpoint that was paused or disabled, and say what becomes of what waits."""
     word = choice.backlog
     backlog: object = word if word in {"deliver", "skip"} else {"since": word}
-    return _move(call, endpoint, partner, "resume", {"backlog": backlog})
+    return _move(call, endpoint, whose, "resume", {"backlog": backlog})
 
 
 def rotate_secret(
@@ -195,22 +196,22 @@ def rotate_secret(
     overlap: Annotated[
         str, typer.Option("--overlap", help="The old ones sign for so long, 7d at most.")
     ] = "24h",
-    partner: OfPartner = None,
+    whose: Whose,
     file: Kept = None,
 ) -> Exit | None:
     """Give an endpoint another secret; both sign during the overlap."""
     with call.client() as client:
-        path = _path(client, partner, endpoint)
+        path = _path(client, whose, endpoint)
         document = _make(call, client, f"{path}/secrets", {"overlap": overlap}, file)
     _tell_made(call, document, file)
     return None
 
 
 def _move(
-    call: Invocation, endpoint: str, partner: str | None, action: str, members: Mapping[str, object]
+    call: Invocation, endpoint: str, whose: Whose, action: str, members: Mapping[str, object]
 ) -> Exit | None:
     with call.client() as client:
-        path = f"{_path(client, partner, endpoint)}/{action}"
+        path = f"{_path(client, whose, endpoint)}/{action}"
         if action == "resume" and members["backlog"] != "deliver" and not call.dry_run:
             would = client.post(path, _body(members), params={"dry_run": True}).document()
             call.confirm(f"Give up at most {would['skipped']} of {would['waiting']} that wait?")
@@ -226,13 +227,13 @@ def _move(
     return None
 
 
-def _path(client: Client, partner: str | None, endpoint: str) -> str:
+def _path(client: Client, whose: Whose, endpoint: str) -> str:
     """The path of an endpoint, named by its id or its name."""
     if endpoint.startswith(_ID_PREFIX):
-        return under(partner, "endpoints", endpoint)
-    for one in client.pages(under(partner, "endpoints")):
+        return whose.under("endpoints", endpoint)
+    for one in client.pages(whose.under("endpoints")):
         if one["name"] == endpoint:
-            return under(partner, "endpoints", str(one["id"]))
+            return whose.under("endpoints", str(one["id"]))
     raise UsageError(f"there is no endpoint called '{endpoint}': gateway endpoints list")
 
 

@@ -14,7 +14,7 @@ from gateway.egress.breaker import Breaker
 from gateway.egress.saved_delivery import COLUMNS
 from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
-from partners.endpoint import Endpoint, house_of
+from partners.endpoint import Endpoint, house_of, party_of
 from partners.partner import Partner
 
 State = Literal["pending", "held", "parked", "cancelled"]
@@ -76,13 +76,13 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which. `partner` None: of all. `holds`: endpoints that are sent nothing now, and why.
+    """Which. `owner`: whose endpoints; None: all partners'. `holds`: which are sent nothing now, and why.
 
-    `topics`: outbound topics of the partners; `states` empty: all. `house`: endpoints of the house, which are
-    nobody's business here; so are all that the house owns.
+    `topics`: outbound topics of the partners; `states` empty: all. `house`: endpoints of the house: the only
+    ones where it is the owner, else nobody's business here.
     """
 
-    partner: str | None
+    owner: str | None
     holds: Mapping[str, str]
     topics: Collection[str]
     states: frozenset[str] = frozenset()
@@ -100,13 +100,13 @@ class Wanted:
 def find_holds(
     accounts: Iterable[tuple[Partner, Sequence[Endpoint]]], breakers: Mapping[str, Breaker]
 ) -> dict[str, str]:
-    """Which endpoints are sent nothing now, and why. A partner that is suspended has paused ones."""
+    """Which endpoints are sent nothing now, and why. Those of a partner that is suspended count as paused."""
     found: dict[str, str] = {}
     for partner, endpoints in accounts:
         for one in endpoints:
             if one.state != "active":
                 found[one.id] = one.state
-            elif partner.state != "active":
+            elif partner.state != "active" and one.side == "partner":
                 found[one.id] = "paused"
             elif breakers.get(one.id, Breaker()).is_open:
                 found[one.id] = "breaker"
@@ -117,9 +117,11 @@ def find_singles(session: Session, wanted: Wanted, *, after: RowKey | None, limi
     """Deliveries that have rows, newest first."""
     row = DeliveryRow
     place = (col(row.created_at), col(row.endpoint), col(row.ref))
-    query = select(*COLUMNS).where(_states(wanted), not_(col(row.partner).startswith(house_of(""))))
+    query = select(*COLUMNS).where(_states(wanted))
+    if wanted.owner is None:
+        query = query.where(not_(col(row.partner).startswith(house_of(""))))
     equal = {
-        "partner": wanted.partner,
+        "partner": wanted.owner,
         "endpoint": wanted.endpoint,
         "event_type": wanted.event_type,
     }
@@ -146,7 +148,7 @@ def find_single(session: Session, endpoint: str, ref: bytes, holds: Mapping[str,
 def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, limit: int) -> list[Stretch]:
     """Ranges of backlogs, by endpoint. Of which types their events are nobody knows yet."""
     row = BacklogRow
-    query = select(row).where(_ranges_of(wanted), col(row.endpoint).not_in(sorted(wanted.house)))
+    query = select(row).where(_ranges_of(wanted))
     if wanted.endpoint is not None:
         query = query.where(col(row.endpoint) == wanted.endpoint)
     if wanted.since is not None:
@@ -167,15 +169,17 @@ def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, lim
 
 
 def _ranges_of(wanted: Wanted) -> ColumnElement[bool]:
-    """Those of the partners' own topics, and of others' topics that are read for them."""
-    topic_id = col(BacklogRow.topic_id)
+    """Those of the partners' own topics, and of others' topics that are read for them; or the house's."""
+    topic_id, of_house = col(BacklogRow.topic_id), col(BacklogRow.endpoint).in_(sorted(wanted.house))
+    if wanted.owner is not None and party_of(wanted.owner)[1] == "house":
+        return of_house
     is_shared = topic_id.contains(share("", ""), autoescape=True)
-    if wanted.partner is not None:
-        shared = topic_id.endswith(share("", wanted.partner), autoescape=True)
+    if wanted.owner is not None:
+        shared = topic_id.endswith(share("", wanted.owner), autoescape=True)
     else:
         shared = and_(is_shared, not_(topic_id.contains(share("", house_of("")), autoescape=True)))
     own = and_(col(BacklogRow.topic).in_(sorted(wanted.topics)), not_(is_shared))
-    return or_(own, shared)
+    return and_(or_(own, shared), not_(of_house))
 
 
 def _states(wanted: Wanted) -> ColumnElement[bool]:

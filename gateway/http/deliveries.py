@@ -34,7 +34,8 @@ from gateway.http.shapes import ref
 from gateway.http.told import DRY_RUN, shows, tells
 from gateway.http.words import json_response
 from gateway.positions import owner_in
-from partners.endpoint import Endpoint
+from gateway.redelivery import Whose
+from partners.endpoint import Endpoint, party_of
 from partners.partner import Partner
 
 _FILTERS: Final = ("state", "reason", "endpoint", "type", "since")
@@ -129,7 +130,7 @@ async def cancel_delivery(call: Call) -> Response:
 
 
 async def _change(call: Call, act: Any, *, status: int) -> Response:
-    pair, dry_run, partner = _pair(call), flag(call.query, "dry_run"), call.partner
+    pair, dry_run, whose = _pair(call), flag(call.query, "dry_run"), _whose(call)
     author, now = Author(call.known.role, call.known.credential.id), call.doors.clock()
     shown: dict[str, object] = {}
 
@@ -140,7 +141,7 @@ async def _change(call: Call, act: Any, *, status: int) -> Response:
             text = "It was delivered: send it again with a replay of all events of its time."
             raise CallerError("state_conflict", text)
         await administration.change(
-            lambda session, scribe: act(session, scribe, partner, pair, author, now=now), dry_run=dry_run
+            lambda session, scribe: act(session, scribe, whose, pair, author, now=now), dry_run=dry_run
         )
 
     after: dict[str, object] = {"state": {202: "pending", 200: "cancelled"}[status]}
@@ -150,8 +151,8 @@ async def _change(call: Call, act: Any, *, status: int) -> Response:
 
 async def _shown(call: Call, pair: tuple[str, bytes]) -> dict[str, object]:
     """One delivery as it is now. Foreign ones are not found: rows and logs have their partner in them."""
-    endpoint, slug = pair[0], call.partner.slug
-    log, scene = f"{call.doors.values.log_host}/log/{call.partner.log}", _scene(call, (call.partner,))
+    endpoint, whose = pair[0], _whose(call)
+    log, scene = _log(call), _scene(call, (call.partner,))
     (single, told), excerpts = await call.doors.database.read(
         lambda session: (
             (
@@ -164,17 +165,21 @@ async def _shown(call: Call, pair: tuple[str, bytes]) -> dict[str, object]:
         )
     )
     attempts = attempt_items(told, excerpts)
-    if single is not None and single.partner == slug:
+    if single is not None and single.partner == whose.owner:
         return {**single_item(single, scene.names, call.base), "attempts": attempts}
-    if not told:
+    # The house's log tells of all partners.
+    if not told or told[0].evidence.text("partner") != whose.partner.slug:
         raise not_found()
-    return {**told_item(slug, endpoint, told, scene.names, call.base), "attempts": attempts}
+    return {**told_item(whose, endpoint, told, scene.names, call.base), "attempts": attempts}
 
 
 async def _list(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -> Response:
     scene, most = _scene(call, partners), limit(call.query)
-    whose = call.owner.slug if call.owner is not None else "-"
-    bound = ("deliveries", whose, *(call.query.get(name, "") for name in _FILTERS))
+    bound = (
+        "deliveries",
+        "-" if call.owner is None else call.endpoints_owner,
+        *(call.query.get(name, "") for name in _FILTERS),
+    )
     key, token = call.doors.values.cursor_key, call.query.get("cursor")
     state: list[Any] = ["range"] if token is None else open_cursor(key, bound, token)
     wanted = _wanted(call, partners, offered)
@@ -201,7 +206,7 @@ class _Look:
 
     def range_item(self, one: Stretch) -> dict[str, object]:
         owner = owner_in(one.topic_id) or self.scene.owners[one.topic]
-        return stretch_item(one, owner, self.scene.names)
+        return stretch_item(one, party_of(owner)[0], self.scene.names)
 
     def single_item(self, one: Single) -> dict[str, object]:
         base = self.call.base if self.call.owner is not None else f"/v1/partners/{one.partner}"
@@ -209,7 +214,8 @@ class _Look:
 
     def is_wanted(self, entry: Entry) -> bool:
         wanted = self.wanted
-        if entry.kind is Kind.REFUSED and entry.direction != "outbound":
+        way = "inbound" if self.call.of_house else "outbound"
+        if entry.partner != self.call.partner.slug or (entry.kind is Kind.REFUSED and entry.direction != way):
             return False
         if entry.kind is Kind.ATTEMPTED and wanted.reason is not None:
             return False
@@ -254,15 +260,15 @@ def _page(
     left = most - len(items)
     if len(more) > left:
         more, following = more[:left], _place(more[left - 1]) if left else _TOP
-    items += [entry_item(one, look.scene.names, look.call.base) for one in more]
+    side = _whose(look.call).side
+    items += [entry_item(one, look.scene.names, look.call.base, side) for one in more]
     return items, None if following is None else ("entry", *following)
 
 
 def _entries(
     look: _Look, session: Any, before: tuple[int, int], kinds: Sequence[tuple[Kind, str | None]]
 ) -> tuple[list[Entry], tuple[int, int] | None]:
-    log = f"{look.call.doors.values.log_host}/log/{look.call.partner.log}"
-    found, following = outcomes.newest(session, log, kinds, before=before, most=_WINDOW)
+    found, following = outcomes.newest(session, _log(look.call), kinds, before=before, most=_WINDOW)
     since = look.wanted.since or 0
     if found and all(one.at < since for one in found):
         following = None  # what is older still is not looked through
@@ -275,7 +281,8 @@ def _place(entry: Entry) -> tuple[int, int]:
 
 def _scene(call: Call, partners: Sequence[Partner]) -> _Scene:
     directory = call.snapshot.directory
-    accounts = [(one, directory.endpoints(one.slug)) for one in partners]
+    there = directory.house_endpoints if call.of_house else directory.endpoints
+    accounts = [(one, there(one.slug)) for one in partners]
     names = {each.id: each.name for _, endpoints in accounts for each in endpoints}
     return _Scene(accounts, names, {one.topics.outbound: one.slug for one in partners})
 
@@ -290,7 +297,7 @@ def _wanted(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -
         # PostgreSQL does not let itself be asked for it.
         raise CallerError("parameter_invalid", "No endpoint and no event type has a NUL in it.")
     return Wanted(
-        partner=None if call.owner is None else call.owner.slug,
+        owner=None if call.owner is None else call.endpoints_owner,
         holds={},
         topics=[one.topics.outbound for one in partners],
         states=states,
@@ -306,6 +313,15 @@ def _wanted(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -
 
 def _with(wanted: Wanted, holds: Mapping[str, str]) -> Wanted:
     return replace(wanted, holds=holds)
+
+
+def _whose(call: Call) -> Whose:
+    return Whose(call.partner, "house" if call.of_house else "partner")
+
+
+def _log(call: Call) -> str:
+    values = call.doors.values
+    return f"{values.log_host}/log/{values.house_log if call.of_house else call.partner.log}"
 
 
 def _pair(call: Call) -> tuple[str, bytes]:

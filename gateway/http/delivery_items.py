@@ -10,6 +10,8 @@ from gateway.egress.delivery import format_delivery
 from gateway.egress.replay import Replay
 from gateway.egress.undelivered import Single, Stretch
 from gateway.instants import format_instant
+from gateway.redelivery import Whose
+from partners.endpoint import Side, party_of
 
 Names = Mapping[str, str]
 """Names of endpoints, by id."""
@@ -19,7 +21,7 @@ def single_item(one: Single, names: Names, base: str) -> dict[str, object]:
     """A delivery that has a row."""
     return {
         "id": format_delivery(one.endpoint, one.ref),
-        "partner": one.partner,
+        "partner": party_of(one.partner)[0],
         "endpoint": one.endpoint,
         "name": names.get(one.endpoint),
         "state": one.state,
@@ -32,7 +34,7 @@ def single_item(one: Single, names: Names, base: str) -> dict[str, object]:
         "since": format_instant(one.since),
         "at": format_instant(one.updated_at),
         "range": None,
-        "links": _links(base, one.endpoint, one.ref),
+        "links": _links(base, one.endpoint, one.ref, party_of(one.partner)[1]),
     }
 
 
@@ -63,7 +65,7 @@ def stretch_item(one: Stretch, partner: str, names: Names) -> dict[str, object]:
     }
 
 
-def entry_item(entry: Entry, names: Names, base: str) -> dict[str, object]:
+def entry_item(entry: Entry, names: Names, base: str, side: Side) -> dict[str, object]:
     """A delivery that ended, by the entry that says so; or an event that could be delivered to nobody."""
     evidence = entry.evidence()
     members = {} if evidence is None else evidence.members
@@ -84,21 +86,22 @@ def entry_item(entry: Entry, names: Names, base: str) -> dict[str, object]:
         "since": format_instant(entry.at),
         "at": format_instant(entry.at),
         "range": None,
-        "links": _links(base, entry.endpoint or "", entry.ref or b"") if is_one else None,
+        "links": _links(base, entry.endpoint or "", entry.ref or b"", side) if is_one else None,
     }
 
 
 def told_item(
-    partner: str, endpoint: str, told: Sequence[Told], names: Names, base: str
+    whose: Whose, endpoint: str, told: Sequence[Told], names: Names, base: str
 ) -> dict[str, object]:
     """A delivery that has no row, by what evidence tells of it; `told` is not empty."""
+    side = whose.side
     first, last = told[0].evidence, told[-1].evidence
     outcome = next((word for one in reversed(told) if (word := _outcome(one)) is not None), "pending")
     attempts = [one.evidence for one in told if one.evidence.kind is Kind.ATTEMPTED]
     ref = first.ref or b""
     return {
         "id": format_delivery(endpoint, ref),
-        "partner": partner,
+        "partner": whose.partner.slug,
         "endpoint": endpoint,
         "name": names.get(endpoint),
         "state": {"retry": "pending"}.get(outcome, outcome),
@@ -111,7 +114,7 @@ def told_item(
         "since": format_instant(first.at),
         "at": format_instant(last.at),
         "range": None,
-        "links": _links(base, endpoint, ref),
+        "links": _links(base, endpoint, ref, side),
     }
 
 
@@ -182,8 +185,8 @@ def _outcome(told: Told) -> str | None:
     return None
 
 
-def _links(base: str, endpoint: str, ref: bytes) -> dict[str, str]:
+def _links(base: str, endpoint: str, ref: bytes, side: Side) -> dict[str, str]:
     return {
-        "self": f"{base}/deliveries/{format_delivery(endpoint, ref)}",
+        "self": f"{base}/{'house-' * (side == 'house')}deliveries/{format_delivery(endpoint, ref)}",
         "event": f"{base}/history/{format_ref(ref)}",
     }

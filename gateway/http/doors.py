@@ -48,13 +48,14 @@ class Accepts(Protocol):
 class Values:
     """Settings and secrets of the routes. Sizes in bytes, times in seconds.
 
-    `external_registry`: its URL; empty where the registry is our own. `beat_seconds`: how long a stream is
-    silent at most, since proxies close what is silent for longer than some 30 to 60 s; `stall_seconds`: how
-    long one waits for a client that takes nothing.
+    `house_log`: the random name of our own log. `external_registry`: its URL; empty where the registry is our
+    own. `beat_seconds`: how long a stream is silent at most, since proxies close what is silent for longer
+    than some 30 to 60 s; `stall_seconds`: how long one waits for a client that takes nothing.
     """
 
     origin: str
     log_host: str
+    house_log: str
     cursor_key: bytes = field(repr=False)
     body_bytes: int = 1_048_576
     batch_bytes: int = 8_388_608

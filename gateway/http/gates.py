@@ -18,6 +18,7 @@ from gateway.http import (
     endpoints,
     events,
     history,
+    house_deliveries,
     house_endpoints,
     imports,
     log,
@@ -95,6 +96,13 @@ def _ours(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED
     """What is done with the house's endpoints, which receive what a partner sends."""
     method, path = line.split(" ")
     there = f"{method} /v1/partners/{{p}}/house-endpoints{path}"
+    return _gate(there, "named", HOUSE, answer, "receive", offered)
+
+
+def _owed(line: str, answer: Answer, offered: frozenset[str] = NONE) -> Gate:
+    """What is asked of deliveries to the house's endpoints."""
+    method, path = line.split(" ")
+    there = f"{method} /v1/partners/{{p}}/house-deliveries{path}"
     return _gate(there, "named", HOUSE, answer, "receive", offered)
 
 
@@ -201,6 +209,10 @@ GATES: Final[Sequence[Gate]] = (
     _ours("GET /{id}/secrets", house_endpoints.list_secrets, pages.OFFERED),
     _ours("POST /{id}/secrets", house_endpoints.create_secret),
     _ours("DELETE /{id}/secrets/{sid}", house_endpoints.remove_secret),
+    _owed("GET ", house_deliveries.list_deliveries, deliveries.LIST_OFFERED),
+    _owed("GET /{id}", house_deliveries.show_delivery),
+    _owed("POST /{id}/retry", house_deliveries.retry_delivery, deliveries.CHANGE_OFFERED),
+    _owed("POST /{id}/cancel", house_deliveries.cancel_delivery, deliveries.CHANGE_OFFERED),
     *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
     *_both(
         "POST /v1/credentials",

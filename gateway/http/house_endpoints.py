@@ -3,62 +3,46 @@
 They are made and changed as a partner's are, by teams and operators; the partner sees nothing of them.
 """
 
-from dataclasses import replace
 from typing import Final
 
-from starlette.responses import Response
-
 from gateway.http import endpoint_probes, endpoint_secrets, endpoints
-from gateway.http.guard import Call
-from gateway.http.told import Spoken
+from gateway.http.of_house import of_house
 
-_Route = Spoken[Call, Response]
-
-
-def _house(route: _Route, operation: str, summary: str) -> _Route:
-    """The same route for the house's endpoints."""
-
-    async def answer(call: Call) -> Response:
-        return await route(replace(call, of_house=True))
-
-    return Spoken(answer, replace(route.told, operation=operation, summary=summary))
-
-
-list_endpoints: Final = _house(
+list_endpoints: Final = of_house(
     endpoints.list_endpoints, "listHouseEndpoints", "The house's endpoints with a partner"
 )
-show_endpoint: Final = _house(
+show_endpoint: Final = of_house(
     endpoints.show_endpoint, "showHouseEndpoint", "One endpoint of the house, and how it is doing"
 )
-create_endpoint: Final = _house(
+create_endpoint: Final = of_house(
     endpoints.create_endpoint, "createHouseEndpoint", "Have what a partner sends posted to a URL of ours"
 )
-change_endpoint: Final = _house(
+change_endpoint: Final = of_house(
     endpoints.change_endpoint, "changeHouseEndpoint", "Change an endpoint of the house"
 )
-remove_endpoint: Final = _house(
+remove_endpoint: Final = of_house(
     endpoints.remove_endpoint, "removeHouseEndpoint", "Remove an endpoint of the house"
 )
-pause_endpoint: Final = _house(
+pause_endpoint: Final = of_house(
     endpoints.pause_endpoint, "pauseHouseEndpoint", "Pause an endpoint of the house"
 )
-resume_endpoint: Final = _house(
+resume_endpoint: Final = of_house(
     endpoints.resume_endpoint, "resumeHouseEndpoint", "Resume an endpoint of the house"
 )
-try_endpoint: Final = _house(
+try_endpoint: Final = of_house(
     endpoint_probes.try_endpoint, "testHouseEndpoint", "Send an endpoint of the house a sample"
 )
-list_secrets: Final = _house(
+list_secrets: Final = of_house(
     endpoint_secrets.list_secrets,
     "listHouseEndpointSecrets",
     "The signing secrets of an endpoint of the house",
 )
-create_secret: Final = _house(
+create_secret: Final = of_house(
     endpoint_secrets.create_secret,
     "createHouseEndpointSecret",
     "Give an endpoint of the house another secret",
 )
-remove_secret: Final = _house(
+remove_secret: Final = of_house(
     endpoint_secrets.remove_secret,
     "removeHouseEndpointSecret",
     "Let a secret of a house endpoint sign nothing more",

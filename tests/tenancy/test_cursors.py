@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from gateway.http.gates import GATES
 from gateway.http.guard import Gate
+from partners.endpoint import house_of
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import NDJSON, ended, lines, working
 from tests.tenancy.test_tenancy import owe
@@ -111,6 +112,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     hook = await client.post(ours, json={"url": f"https://{slug}{number}.house.example/in"})
                 opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
                 await client.post(f"{ours}/{hook.json()['id']}/secrets", json={})
+            for number in (1, 2):
+                owe(opened, slug, f"ep_house{slug}{number}", owner=house_of(slug))
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:

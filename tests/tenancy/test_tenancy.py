@@ -18,6 +18,7 @@ from gateway.http.guard import Gate
 from gateway.rows import DeliveryRow
 from partners.credential import DAY_MS, Role, Scope
 from partners.directory import Directory
+from partners.endpoint import house_of
 from tests.builders import CONTRACTS, House, open_house
 from tests.world import OPERATOR, ORDER
 
@@ -108,16 +109,19 @@ async def furnish(opened: House, terms: str = "") -> None:
             opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
             held = await client.get(f"{ours}/{hook.json()['id']}/secrets")
             opened.keys[f"house secret {slug}"] = held.json()["items"][0]["id"]
+            opened.keys[f"house delivery {slug}"] = owe(
+                opened, slug, opened.keys[f"house endpoint {slug}"], owner=house_of(slug)
+            )
 
 
-def owe(opened: House, slug: str, endpoint: str) -> str:
-    """Let a delivery be parked for an endpoint of the partner's that is gone; its id."""
+def owe(opened: House, slug: str, endpoint: str, owner: str = "") -> str:
+    """Let a delivery be parked for an endpoint (of the partner's, where no owner is named); its id."""
     ref = parse_ref(opened.keys[f"ref {slug}"])
     assert ref is not None
     row = DeliveryRow(
         endpoint=endpoint,
         ref=ref,
-        partner=slug,
+        partner=owner or slug,
         source="/house",
         event_id=f"of-{slug}",
         event_type="order.accepted",
@@ -166,6 +170,8 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         if kind in gate.path:
             unknown = none if owner == "unknown" else MALFORMED
             parts["id"] = house.keys[f"{WORD[kind]} {slug}"] if slug else unknown
+    if "house-deliveries" in gate.path and slug:
+        parts["id"] = house.keys[f"house delivery {slug}"]
     if "endpoints" in gate.path:
         parts["id"] = house.keys[f"endpoint {slug}"] if slug else missing
         parts["sid"] = house.keys[f"secret {slug}"] if slug else missing

@@ -64,3 +64,21 @@ async def test_pausing_and_resuming_is_in_its_state_or_not(desk: Desk) -> None:
     assert (wrong.code, "challenge" in wrong.err) == (6, True)
     rotated = await desk.run("endpoints", "rotate-secret", made["id"], "--overlap", "1h", by="acme")
     assert (rotated.code, "shown this once" in rotated.out) == (0, True)
+
+
+async def test_the_house_has_endpoints_and_deliveries_of_its_own_with_a_partner(desk: Desk) -> None:
+    ours = ("--house", "-p", "acme")
+    made = await desk.run("endpoints", "create", HOOK, "--name", "desk", "--json", *ours)
+    assert made.code == 0, made.err
+    assert made.document()["state"] == "active"
+    for words in (("list",), ("show", "desk"), ("pause", "desk"), ("update", "desk", "--rate", "5/s")):
+        ended = await desk.run("endpoints", *words, *ours)
+        assert (ended.code, "desk" in ended.out) == (0, True), ended.err
+    assert "desk" not in (await desk.run("endpoints", "list", "-p", "acme")).out
+    proved = await desk.run("endpoints", "verify", "desk", *ours)
+    assert (proved.code, "nothing to prove" in proved.err) == (2, True)
+    listed = await desk.run("deliveries", "list", "--json", *ours)
+    assert (listed.code, listed.document()["items"]) == (0, [])
+    for words in (("endpoints", "list"), ("deliveries", "list"), ("deliveries", "list", "-p", "-")):
+        ended = await desk.run(*words, "--house")
+        assert (ended.code, "--house goes with --partner" in ended.err) == (2, True)
