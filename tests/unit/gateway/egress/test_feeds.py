@@ -13,7 +13,9 @@ from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
 from audit.rows import EntryRow
+from gateway import redelivery
 from gateway.administration.desk import ContractText, Wish
+from gateway.administration.evidence import Scribe
 from gateway.broker.port import Position, Read, Start
 from gateway.ingress.outcome import Accepted
 from gateway.rows import BacklogRow, DeliveryRow, PositionRow
@@ -446,3 +448,38 @@ async def test_one_that_reads_for_two_partners_keeps_their_places_apart(tmp_path
             places = {one.topic_id.partition(">")[2] for one in await rows(world, PositionRow)}
     assert sorted(one.text("to") or "" for one in forwarded) == ["globex", "initech"]
     assert places >= {"globex", "initech", "house/acme"}
+
+
+async def test_a_delivery_to_the_house_is_tried_again_and_another_given_up_when_that_is_asked(
+    tmp_path: Path,
+) -> None:
+    with hooks() as at:
+        at.dead = {"/desk"}
+        async with running(tmp_path) as world, relaying(world):
+            await world.apply()
+            await house_endpoint(world, f"{at.url}/desk", delays=(0, 3_600))
+            await placed(world, "A-1", "A-2")
+            await entries(world, "delivery.attempted", 2)
+            waiting: Sequence[DeliveryRow] = ()
+            for _ in range(1_500):
+                waiting = await rows(world, DeliveryRow)
+                if len(waiting) == 2:
+                    break
+                await asyncio.sleep(0.02)
+            by_id = {one.event_id: (one.endpoint, one.ref) for one in waiting}
+            acme = world.parts.catalog.current.directory.partner("acme")
+            assert acme is not None
+            at.dead = set()
+            whose, now = redelivery.Whose(acme, "house"), world.parts.ground.clock()
+
+            def ask(session: Session, scribe: Scribe) -> None:
+                redelivery.cancel(session, scribe, whose, by_id["A-2"], OPERATOR, now=now)
+                redelivery.retry(session, scribe, whose, by_id["A-1"], OPERATOR, now=now)
+
+            await world.parts.administration.change(ask)
+            await until(lambda: at.ids("/desk") == ["A-1"], str(at.got))
+            (cancelled,) = await entries(world, "delivery.cancelled", 1)
+            (retried,) = await entries(world, "delivery.retried", 1)
+            ours = log_of(world, "house")
+    assert {(one.log, one.text("partner")) for one in (cancelled, retried)} == {(ours, "acme")}
+    assert at.ids("/desk") == ["A-1"]
