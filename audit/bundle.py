@@ -8,22 +8,23 @@ earn no trust.
 """
 
 import json
+import re
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from audit.errors import MalformedError
-from audit.note import VerifierKey, parse_verifier_key
+from audit.note import parse_verifier_key
+from audit.papers import Keys
 from audit.receipt import format_jwk, read_jwks
 
+__all__ = ["Bundle", "Keys", "format_bundle", "parse_bundle", "write_tar"]
+
 BUNDLE_BYTES = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Public keys that may have signed: of receipts by thumbprint, of checkpoints by name."""
-
-    receipts: dict[str, bytes] = field(default_factory=dict, repr=False)
-    logs: tuple[VerifierKey, ...] = ()
+_FILE_NAME: Final = re.compile(r"[\w./-]{1,100}", re.ASCII)
+_HEAD: Final = "100s8s8s8s12s12s8s1s100s8s247x"
+"""Of a file in a ustar archive: name, mode, owner, group, size, time, checksum, type, link, magic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,22 @@ def format_bundle(bundle: Bundle) -> bytes:
     if bundle.offered.logs:
         whole["log_key"] = str(bundle.offered.logs[0])
     return json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def write_tar(files: Mapping[str, bytes]) -> bytes:
+    """A ustar archive: the same bytes for the same files, without owners and times.
+
+    Raises:
+        ValueError: a name has other characters, or more, than such an archive takes.
+    """
+    parts: list[bytes] = []
+    for name, content in files.items():
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"no file of a bundle is called {name!r}")
+        numbers = (b"0000644", b"0000000", b"0000000", b"%011o" % len(content), b"0" * 11)
+        head = struct.pack(_HEAD, name.encode(), *numbers, b" " * 8, b"0", b"", b"ustar\x0000")
+        parts += [head[:148] + b"%06o\x00 " % sum(head) + head[156:], content, bytes(-len(content) % 512)]
+    return b"".join([*parts, bytes(1024)])
 
 
 def parse_bundle(raw: bytes) -> Bundle:

@@ -13,31 +13,19 @@
 A parser or verifier of untrusted bytes raises VerificationError and its kin, nothing else.
 """
 
-from typing import ClassVar
+from audit.failures import AuditError, MalformedError, UnpinnedKeyError, VerificationError
 
-
-class AuditError(Exception):
-    """Root of this package's errors. `code` is stable; the text is for people."""
-
-    code: ClassVar[str] = "audit_failed"
-
-
-class VerificationError(AuditError):
-    """What was to be proved is not proved."""
-
-    code = "verification_failed"
-
-
-class MalformedError(VerificationError):
-    """Bytes do not follow their format. The text says which format, where, and what was expected."""
-
-    code = "proof_malformed"
-
-
-class UnpinnedKeyError(VerificationError):
-    """A signature was made by a key that the caller has not pinned."""
-
-    code = "key_unpinned"
+__all__ = [
+    "AuditError",
+    "EvidenceRuleError",
+    "EvidenceTooLargeError",
+    "InconsistentError",
+    "MalformedError",
+    "NotInLogError",
+    "StaleHeadError",
+    "UnpinnedKeyError",
+    "VerificationError",
+]
 
 
 class InconsistentError(VerificationError):

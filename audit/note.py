@@ -7,18 +7,32 @@ Source: C2SP signed-note v1.0.0; RFC 7638 and RFC 8037 (thumbprint of an Ed25519
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from audit import papers
 from audit.errors import MalformedError, UnpinnedKeyError, VerificationError
+from audit.papers import VerifierKey, decode_base64
+from audit.papers import read_log_key as parse_verifier_key
 
-ED25519 = 1
+__all__ = [
+    "KEY_BYTES",
+    "Note",
+    "SignatureLine",
+    "Signer",
+    "VerifierKey",
+    "check_name",
+    "decode_base64",
+    "parse_note",
+    "parse_verifier_key",
+    "sign_note",
+    "thumbprint",
+    "verify_note",
+    "verify_signature",
+]
+
 KEY_BYTES = 32
 NOTE_BYTES = 1_000_000
 MOST_SIGNATURES = 100
@@ -45,32 +59,6 @@ class Signer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class VerifierKey:
-    """A named Ed25519 key that may sign notes."""
-
-    name: str
-    public_key: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        """Refuse a name or a key that no note could carry."""
-        check_name(self.name)
-        if len(self.public_key) != KEY_BYTES:
-            raise MalformedError(
-                f"verifier key: {len(self.public_key)} bytes, an Ed25519 key has {KEY_BYTES}"
-            )
-
-    @property
-    def key_id(self) -> bytes:
-        """The four bytes that signature lines name this key by. They tell keys apart, they prove nothing."""
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.public_key).digest()[:4]
-
-    def __str__(self) -> str:
-        """`name+hex8+base64`, as tools of the transparency-log world write it."""
-        key = base64.b64encode(bytes([ED25519]) + self.public_key).decode()
-        return f"{self.name}+{self.key_id.hex()}+{key}"
-
-
-@dataclass(frozen=True, slots=True)
 class SignatureLine:
     """One signature of a note, unverified: key name, key id (4 bytes), signature."""
 
@@ -93,14 +81,7 @@ def check_name(name: str) -> str:
     Raises:
         MalformedError: It is empty, or holds white space, control characters or a plus sign.
     """
-    if not name or any(char.isspace() or char == "+" or char < " " or _is_surrogate(char) for char in name):
-        raise MalformedError("key name: expected a text without white space and without +")
-    return name
-
-
-def _is_surrogate(char: str) -> bool:
-    """Whether it is half of a pair, which UTF-8 cannot carry; JSON escapes can bring it."""
-    return "\ud800" <= char <= "\udfff"
+    return VerifierKey(name, bytes(KEY_BYTES)).name
 
 
 def thumbprint(public_key: bytes) -> str:
@@ -110,51 +91,13 @@ def thumbprint(public_key: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(members.encode()).digest()).rstrip(b"=").decode()
 
 
-def decode_base64(text: str, what: str) -> bytes:
-    """Bytes of standard base64 with padding, in its one canonical spelling.
-
-    Raises:
-        MalformedError: Any other text.
-    """
-    try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise MalformedError(f"{what}: expected base64 with padding") from error
-    if base64.b64encode(raw).decode() != text:
-        raise MalformedError(f"{what}: base64 is not in its canonical spelling")
-    return raw
-
-
-def parse_verifier_key(text: str) -> VerifierKey:
-    """Read `name+hex8+base64`.
-
-    Raises:
-        MalformedError: Another shape, a key id that does not fit, or a key that is not Ed25519.
-    """
-    # A verifier key is one line of ASCII apart from its name; the base64 may hold plus signs itself.
-    parts = text.split("+", 2)
-    if len(parts) != 3:  # noqa: PLR2004 - the three parts just named
-        raise MalformedError("verifier key: expected name+id+base64")
-    name, key_id, encoded = parts
-    raw = decode_base64(encoded, "verifier key")
-    if len(raw) != 1 + KEY_BYTES or raw[0] != ED25519:
-        raise MalformedError("verifier key: only Ed25519 keys (type 1, 32 bytes) are supported")
-    key = VerifierKey(name, raw[1:])
-    if key.key_id.hex() != key_id:
-        raise MalformedError(f"verifier key: its id is {key.key_id.hex()}, the text says otherwise")
-    return key
-
-
 def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> None:
     """Check one Ed25519 signature.
 
     Raises:
         VerificationError: It is wrong.
     """
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
-    except (InvalidSignature, ValueError) as error:
-        raise VerificationError("the signature does not fit the key and the signed bytes") from error
+    papers.verify_signature(public_key, signature, message, "signature")
 
 
 def sign_note(text: str, name: str, signer: Signer) -> bytes:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from audit.bundle import Bundle, Keys, format_bundle
+from audit.bundle import Bundle, format_bundle
 from audit.checkpoint import read_checkpoint
 from audit.errors import AuditError
 from audit.note import VerifierKey
+from audit.papers import Keys
 from audit.proof import parse_proof
 from audit.receipt import format_jwk, read_jwks
 from gateway.cli.client import Client, under

@@ -1,26 +1,18 @@
-"""`gateway verify`: receipts and proofs, offline, without an account. The only command that ends with 9."""
+"""`gateway verify`: evidence and receipts, offline, without an account. The only command that ends with 9."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from audit.bundle import Keys
+from audit.bundle import write_tar
 from audit.errors import MalformedError, VerificationError
-from audit.note import parse_verifier_key
+from audit.papers import Keys, read_log_key
 from audit.receipt import parse_jwks
-from audit.sender import verify_sender
-from audit.verify import (
-    CONTENT_MISPLACED,
-    Verdict,
-    format_failure,
-    format_verdict,
-    has_receipt,
-    verify_files,
-    verify_growth,
-)
+from audit.sender import sender_paper
+from audit.verify import Verdict, format_failure, format_verdict, open_paper, verify_files
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
@@ -39,19 +31,32 @@ class Pins:
             "--log-key", metavar="KEY", help="Log key that you trust: name+id+base64.", show_default=False
         ),
     ] = None
+    sender_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sender-key", metavar="FILE", help="The sender's public key, PEM.", show_default=False
+        ),
+    ] = None
+    receiver_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--receiver-key", metavar="FILE", help="The receiver's public key, PEM.", show_default=False
+        ),
+    ] = None
 
     def read(self) -> Keys:
         """The keys. Raises UsageError: a file or a key is not one."""
+        parties = tuple(read_paper(path) for path in (*(self.sender_key or ()), *(self.receiver_key or ())))
         try:
             receipts = {} if self.keys is None else parse_jwks(read_paper(self.keys))
-            return Keys(receipts, tuple(parse_verifier_key(text) for text in self.log_key or ()))
+            return Keys(receipts, tuple(map(read_log_key, self.log_key or ())), parties)
         except MalformedError as error:
             raise UsageError(f"a pinned key is not usable: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """Papers that show that a log only grew."""
+class Named:
+    """Papers that may be named for what they are; each may as well stand among the others."""
 
     old: Annotated[Path | None, typer.Option("--old", metavar="FILE", help="A checkpoint that you kept.")] = (
         None
@@ -59,29 +64,25 @@ class Growth:
     consistency: Annotated[
         Path | None, typer.Option("--consistency", metavar="FILE", help="Proof from it to a newer one.")
     ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """The sender's own signature, and the key that it should be by."""
-
     sender: Annotated[
         Path | None,
         typer.Option(
             "--sender", metavar="FILE", help="The sender's signature: `origin` of GET /v1/history/{ref}."
         ),
     ] = None
-    sender_key: Annotated[
-        Path | None, typer.Option("--sender-key", metavar="FILE", help="The sender's public key, PEM.")
-    ] = None
 
-    def read(self) -> tuple[bytes, bytes] | None:
-        """Both papers, or None. Raises UsageError: one without the other, or a file cannot be read."""
-        if (self.sender is None) != (self.sender_key is None):
-            raise UsageError("--sender and --sender-key go together")
-        if self.sender is None or self.sender_key is None:
-            return None
-        return read_paper(self.sender), read_paper(self.sender_key)
+    def read(self) -> list[bytes]:
+        """The papers. Raises UsageError: one without its other, or a file that cannot be read."""
+        if (self.old is None) != (self.consistency is None):
+            raise UsageError("--old and --consistency go together")
+        found = [read_paper(path) for path in (self.old, self.consistency) if path is not None]
+        if self.sender is None:
+            return found
+        try:
+            name, paper = sender_paper(read_paper(self.sender))
+        except MalformedError as error:
+            raise UsageError(f"{self.sender}: {error}") from error
+        return [*found, write_tar({name: paper})]
 
 
 def register(app: typer.Typer) -> None:
@@ -97,39 +98,29 @@ def verify(
     ] = None,
     *,
     pins: Pins,
-    growth: Growth,
-    signer: Sender,
+    named: Named,
     content: Annotated[
         Path | None, typer.Option("--content", metavar="FILE", help="Your copy of what was sent.")
     ] = None,
 ) -> Exit | None:
-    """Verify a bundle, a receipt with or without its proof, a checkpoint, or that a log only grew.
+    """Verify evidence, a receipt with or without its proof, a checkpoint, or that a log only grew.
 
-    Needs no gateway and no account; exit code 9 where something is not proved.
+    Says what is proved, what is the operator's word only, and what is not proved. Needs no gateway and no
+    account; exit code 9 where something does not fit, or is signed by a key that you have not pinned.
     """
-    if (growth.old is None) != (growth.consistency is None):
-        raise UsageError("--old and --consistency go together")
-    if not files and growth.old is None:
-        raise UsageError("which papers? name a FILE, or --old and --consistency")
     pinned = pins.read()
-    papers = [read_paper(path) for path in files or ()]
-    if content is not None and not has_receipt(papers):
-        raise UsageError(CONTENT_MISPLACED)
-    signed = signer.read()
-    if signed is not None and not has_receipt(papers):
-        raise UsageError("--sender goes with a receipt or a bundle")
+    papers = [*(read_paper(path) for path in files or ()), *named.read()]
+    if not papers:
+        raise UsageError("which papers? name a FILE, or --old and --consistency")
     copy = None if content is None else read_paper(content)
-    old, grown = (None if path is None else read_paper(path) for path in (growth.old, growth.consistency))
+    if copy is not None and not any(map(_is_of_events, papers)):
+        raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
     try:
-        verdicts = [verify_files(papers, pinned, content=copy)] if papers else []
-        if signed is not None and verdicts and verdicts[0].evidence is not None:
-            verdicts.append(verify_sender(*signed, verdicts[0].evidence, content=copy))
-        if old is not None and grown is not None:
-            verdicts.append(verify_growth(old, grown, pinned))
+        verdict = verify_files(papers, pinned, content=copy)
     except VerificationError as error:
         _tell_failure(call, error)
         return Exit.NOT_PROVED
-    _tell(call, verdicts)
+    _tell(call, verdict)
     return None
 
 
@@ -149,22 +140,28 @@ def write_paper(path: Path, raw: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def _is_of_events(paper: bytes) -> bool:
+    try:
+        return not open_paper(paper).keys() <= {"checkpoint", "consistency"}
+    except VerificationError:
+        return True
+
+
 def _tell_failure(call: Invocation, error: VerificationError) -> None:
     if call.output.as_json:
-        call.output.document({"outcome": "not proved", "code": error.code, "detail": str(error)})
+        call.output.document({"verified": False, "code": error.code, "detail": str(error)})
         return
-    for line in format_failure(error).splitlines():
-        call.output.line(line)
+    _lines(call, format_failure(error).splitlines())
 
 
-def _tell(call: Invocation, verdicts: Sequence[Verdict]) -> None:
+def _tell(call: Invocation, verdict: Verdict) -> None:
     if call.output.as_json:
-        found: list[dict[str, Any]] = [
-            {"outcome": one.outcome.value, "proved": list(one.proved), "not_proved": list(one.not_proved)}
-            for one in verdicts
-        ]
-        call.output.document(found[0] if len(found) == 1 else {"items": found})
+        lists = {name: list(said) for name, said in verdict._asdict().items()}
+        call.output.document({"verified": True, **lists})
         return
-    for verdict in verdicts:
-        for line in format_verdict(verdict).splitlines():
-            call.output.line(line)
+    _lines(call, format_verdict(verdict).splitlines())
+
+
+def _lines(call: Invocation, lines: Sequence[str]) -> None:
+    for line in lines:
+        call.output.line(line)

@@ -62,7 +62,9 @@ def test_a_package_has_one_root_that_its_errors_descend_from(
 ) -> None:
     found = [name for name in roots(errors, package) if name not in PORT_ROOTS]
     assert len(found) == 1
-    assert found[0].startswith(f"{package}.errors.")
+    # Its module draws the tree; a verifier may load less of it than all.
+    drawn = vars(importlib.import_module(f"{package}.errors"))
+    assert found[0].rpartition(".")[2] in drawn
 
 
 def test_a_second_root_is_seen() -> None:

@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.bundle import Bundle, Keys, format_bundle, parse_bundle
+from audit.bundle import Bundle, format_bundle, parse_bundle
 from audit.checkpoint import parse_checkpoint, read_checkpoint, split_origin, verify_checkpoint
 from audit.errors import MalformedError, VerificationError
 from audit.evidence import parse_evidence
 from audit.note import parse_note, parse_verifier_key
+from audit.papers import Keys
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import parse_jwks, parse_receipt, verify_receipt
 from audit.tile import Tile, decode_bundle, format_tile_path, parse_tile_path
-from audit.verify import verify_files, verify_growth, verify_receipt_and_proof
+from audit.verify import verify_files, verify_growth
 from tests.unit.audit.builders import load_vectors, papers
 
 V3 = load_vectors("log.json")["v3"]
@@ -131,8 +132,8 @@ def test_evidence_that_is_read_is_written_just_so(raw: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 def test_verifier_of_papers_raises_its_family_alone(receipt: bytes, proof: bytes) -> None:
     for keys in (HONEST.keys, Keys()):
-        for papers_given in (Bundle(receipt, proof, HONEST.keys), Bundle(HONEST.receipt, proof, HONEST.keys)):
-            fails_only_as(VerificationError, partial(verify_receipt_and_proof, papers_given, keys))
+        for papers_given in ([receipt, proof], [HONEST.receipt, proof]):
+            fails_only_as(VerificationError, partial(verify_files, papers_given, keys))
 
 
 @given(

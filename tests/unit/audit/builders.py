@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session
 
 from audit import log
-from audit.bundle import Keys
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.entry import Draft, draft_entry
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import VerifierKey, thumbprint
+from audit.papers import Keys
 from audit.proof import InclusionProof, format_proof
 from audit.receipt import issue
 from audit.ref import format_ref

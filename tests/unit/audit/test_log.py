@@ -7,18 +7,18 @@ from sqlalchemy import Engine, delete, text
 from sqlmodel import Session, col, select
 
 from audit import log
-from audit.bundle import Bundle, Keys
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.entry import Draft
 from audit.errors import EvidenceRuleError, InconsistentError, MalformedError, NotInLogError, StaleHeadError
 from audit.evidence import Evidence, Kind
 from audit.merkle import EMPTY_ROOT, hash_leaf, verify_consistency, verify_inclusion
 from audit.note import VerifierKey
+from audit.papers import Keys
 from audit.receipt import issue
 from audit.rows import EntryRow, NodeRow
 from audit.tile import Tile, decode_bundle
 from audit.tree import Head
-from audit.verify import Outcome, verify_growth, verify_receipt_and_proof
+from audit.verify import verify_files, verify_growth
 from tests.unit.audit.builders import (
     LOG,
     LOG_SIGNER,
@@ -97,7 +97,8 @@ def test_papers_from_the_log_are_proved_offline(session: Session) -> None:
     _head, everything = grow(session, [20])
     receipt = issue(everything[13], RECEIPT_SIGNER).token.encode()
     proof = log.proof_text(session, ORIGIN, 13)
-    assert verify_receipt_and_proof(Bundle(receipt, proof), KEYS).outcome is Outcome.PROVED
+    verdict = verify_files([receipt, proof], KEYS)
+    assert f"the receipt is entry 13 of the 20 in {ORIGIN}" in verdict.proved
 
 
 def test_growth_from_the_log_is_proved_offline(session: Session) -> None:
@@ -105,7 +106,8 @@ def test_growth_from_the_log_is_proved_offline(session: Session) -> None:
     append(session, ORIGIN, [evidence(100 + number) for number in range(5)])
     log.publish_all(session, {ORIGIN: signed(log.state(session, ORIGIN).head)})
     text = log.consistency_text(session, ORIGIN, 20)
-    assert verify_growth(signed(head), text, KEYS).outcome is Outcome.PROVED
+    verdict = verify_growth(signed(head), text, KEYS)
+    assert f"{ORIGIN} only grew from 20 to 25 entries" in verdict.proved
     assert len(everything) == 20
 
 

@@ -1,0 +1,210 @@
+"""What is rarer than a receipt and its proof: growth, bundles of evidence, the content, others' signatures.
+
+A bundle is a tar archive. Each of its bytes is signed, is in the log, or has its SHA-256 in evidence that is;
+what nothing vouches for is refused.
+
+Source: docs/formats.md, section 6; docs/verification.md.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from audit import papers
+from audit.case import Case, say
+from audit.errors import InconsistentError, MalformedError, VerificationError
+from audit.merkle import EMPTY_ROOT, verify_consistency
+from audit.papers import expect, fit
+from audit.parties import Said, algorithm_of, read_sender, read_token
+
+_HEAD: Final = rb"([\w./-]{1,100})\x00*0000644\x00(?:0{7}\x00){2}([0-7]{11})\x000{11}\x00([0-7]{6})\x00 "
+_FILE: Final = _HEAD + rb"0\x00{100}ustar\x0000\x00{247}"
+"""The head of a file in a ustar archive: name, size and checksum; no owner, no time."""
+
+_BLOCK: Final = 512
+_LEAF: Final = rb"gateway-leaf/v1\n([a-z_.]+)\n([0-9TZ-]+)\n[\w+/]{43}=\n"
+_CUT: Final = re.compile(r"sender-(0|[1-9][0-9]{0,6})", re.ASCII)
+_SAID: Final[Mapping[str, str]] = {
+    "event.accepted": "accepted {type} {id!r} from {source!r} for {partner}",
+    "event.refused": "refused {type} {id!r} from {source!r} ({code})",
+    "event.unrouted": "found nobody to send {type} {id!r} to",
+    "event.forwarded": "passed {type} {id!r} on to {to} as {as}, or could not ({code})",
+    "delivery.attempted": "sent {content_length} bytes with SHA-256 {content_sha256} to {url} in attempt "
+    "{number}, and was answered {status} ({outcome})",
+    "delivery.parked": "gave up the delivery to {endpoint} after {attempts} attempts ({reason})",
+    "delivery.cancelled": "gave up the delivery to {endpoint}, as the {by[role]} asked",
+    "delivery.retried": "tried the delivery to {endpoint} anew, as the {by[role]} asked",
+    "delivery.acknowledged": "heard from the receiver that it has the event, signed with {key}",
+    "contract.changed": "put revision {revision} of the contract into force, SHA-256 {after_sha256}",
+    "content.read": "let the {by[role]} read the content",
+}
+_NAMED: Final[Mapping[str, Mapping[str, str]]] = {
+    "event.accepted": {
+        "content": "{content[sha256]}",
+        "schema.json": "{schema[fingerprint]}",
+        "sender": "{origin}",
+    },
+    "delivery.attempted": {"content": "{content_sha256}"},
+    "contract.changed": {"contract-{revision}": "{after_sha256}"},
+}
+"""By kind: files, and where evidence has the SHA-256 of their bytes."""
+
+
+def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> None:
+    """Verify what is held besides a receipt and its proof; nothing may be left over.
+
+    1. Growth. 2. Entries of the log. 3. Files, and the caller's content, whose SHA-256 evidence names. 4. The
+    sender's own signature, and those of receivers. 5. Keys that the caller gave must have signed something.
+
+    Raises:
+        InconsistentError: the log was rewritten, or nothing shows that it was not.
+        VerificationError: something does not fit.
+    """
+    if "consistency" in held:
+        _add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))  # 1
+    proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
+    leaves = [_add_entry(case, held, one.removesuffix(".tlog-proof")) for one in proofs]  # 2
+    if case.leaf and proofs and case.leaf not in leaves:
+        case.not_proved.append("that the log holds the receipt: no proof of it was given")
+    sender = _sender_of(case, held, content)
+    given = (
+        held
+        | ({} if content is None else {"content": content})
+        | ({} if sender is None else {"sender": sender})
+    )
+    named = _digests(case)
+    for name in (
+        one for one in given if one.split("-")[0] in {"content", "contract", "schema.json", "sender"}
+    ):  # 3
+        _compare(case, name, given[name], named)
+        held.pop(name, None)
+    used = _add_parties(case, held, sender)  # 4
+    strangers = set(case.pinned.parties) - used
+    expect(not strangers, "signature: none in here is by the key that you gave", VerificationError)  # 5
+    expect(not held, f"bundle: nothing vouches for {', '.join(sorted(held))}")
+
+
+def _add_growth(case: Case, old: bytes, proof: bytes) -> None:
+    """The older checkpoint must be a prefix of the newer, which stands in the proof."""
+    old_size, path, note = papers.read_path(proof, "old ", "consistency proof")
+    origin, size, root = case.add_checkpoint(old)
+    new_origin, new_size, new_root = case.add_checkpoint(note)
+    is_one = origin == new_origin and size == old_size
+    text = f"consistency: {origin} with {size} entries is not {new_origin}, whose proof starts at {old_size}"
+    expect(is_one, text, InconsistentError)
+    if size == 0:
+        expect(
+            root == EMPTY_ROOT and not path, "consistency: an empty log has the empty root", InconsistentError
+        )
+    else:
+        verify_consistency(size, root, new_size, new_root, path)
+    case.proved.append(f"{origin} only grew from {size} to {new_size} entries")
+    case.not_proved.append("what the entries between the two checkpoints say")
+
+
+def _add_entry(case: Case, held: dict[str, bytes], stem: str) -> bytes:
+    """An entry's evidence, or once it was erased its leaf, is in the log; returns the leaf."""
+    proof, raw = held.pop(f"{stem}.tlog-proof"), held.pop(f"{stem}.json", None)
+    evidence = None if raw is None else case.add_evidence(raw)
+    leaf = held.pop(f"{stem}.leaf", b"") if evidence is None else papers.leaf_of(raw or b"", evidence)
+    kind, hour = fit(_LEAF, leaf, f"bundle: {stem} holds nothing that could be in a log").groups()
+    place = case.add_entry(proof, leaf)
+    index, epoch = place.split(" ")[1], place.rpartition("/")[2]
+    expect(stem == f"entries/{epoch}/{index}", f"bundle: {place} is called {stem}")
+    if leaf == case.leaf:
+        case.proved.append(f"the receipt is {place}")
+    elif evidence is not None:
+        case.proved.append(f"{place} says: {say(_SAID.get(evidence['kind'], 'noted {kind}'), evidence)}")
+        case.word.append(f"that entry {index} is true, and its time: proved is that it was written down")
+    else:
+        case.proved.append(f"{place} is of the kind {kind.decode()} and of the hour {hour.decode()}")
+        case.not_proved.append(f"what entry {index} said: its evidence was erased")
+    return leaf
+
+
+def _digests(case: Case) -> set[tuple[str, str]]:
+    """Which file has which SHA-256, by the evidence."""
+    found: set[tuple[str, str]] = set()
+    for one in case.records:
+        for name, form in _NAMED.get(one["kind"], {}).items():
+            found.add((_fill(name, one), _fill(form, one)))
+    return found
+
+
+def _compare(case: Case, name: str, raw: bytes, named: set[tuple[str, str]]) -> None:
+    digest = hashlib.sha256(raw).hexdigest()
+    known = sorted(known for file, known in named if file == name)
+    text = f"{name}: your copy has SHA-256 {digest}, the evidence is for another {name}"
+    expect(digest in known, text, VerificationError)
+    what = "the content is your copy" if name == "content" else f"{name} is what the evidence names"
+    case.proved.append(f"{what}, byte for byte (SHA-256 {digest})")
+
+
+def _sender_of(case: Case, held: dict[str, bytes], content: bytes | None) -> bytes | None:
+    """What the digest of the sender's signature is over; the content is put in where it was left out."""
+    cut = next((one for one in held if _CUT.fullmatch(one)), None)
+    if cut is None:
+        return held.get("sender")
+    place, raw = int(cut.removeprefix("sender-")), held.pop(cut)
+    if content is None:
+        case.word.append("that the sender signed it: give your copy of the content, which it signed")
+        return None
+    return (place + len(content)).to_bytes(4) + raw[:place] + content + raw[place:]
+
+
+def _add_parties(case: Case, held: dict[str, bytes], sender: bytes | None) -> set[bytes]:
+    """Signatures of others; returns those of the caller's keys that made one of them."""
+    used: set[bytes] = set()
+    for one in case.records:
+        if one["kind"] == "event.accepted" and sender is not None:
+            used |= _add_party(
+                case, held, read_sender(sender, _fill("{content[sha256]}", one)), "the sender's"
+            )
+            sender = None
+        elif one["kind"] == "delivery.acknowledged":
+            used |= _add_party(case, held, read_token(one), "the receiver's")
+    return used
+
+
+def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> set[bytes]:
+    """Proved by a key that the caller gave; of one that came along, the operator says whose it is."""
+    offered = held.pop(f"keys/{said.name}.der", None)
+    is_fit = offered is None or algorithm_of(offered, said) is not None
+    expect(is_fit, f"{whose} signature: it is not by the key in the bundle", VerificationError)
+    fits = {key: name for key in case.pinned.parties if (name := algorithm_of(key, said)) is not None}
+    verb = "signed it" if whose == "the sender's" else "signed that it has the event"
+    names = f"what was signed names the content: {said.content}"
+    if fits:
+        algorithm = next(iter(fits.values()))
+        case.proved.append(f"the holder of the {algorithm} key that you gave {verb}, as {said.name}")
+        case.proved += [names] if said.content else []
+        case.not_proved.append("whose key it is that you gave: that was agreed elsewhere")
+    else:
+        case.word.append(f"that {whose} key {said.name} {verb}: give that key, from its owner")
+    if not said.content:
+        case.not_proved.append(f"that {whose} signature names this very content")
+    return set(fits)
+
+
+def _fill(form: str, evidence: Mapping[str, Any]) -> str:
+    try:
+        return form.format_map(evidence)
+    except (LookupError, TypeError, ValueError) as error:
+        raise MalformedError(f"evidence: {evidence['kind']} lacks {form}") from error
+
+
+def read_tar(raw: bytes) -> dict[str, bytes]:
+    """The files of a bundle: a ustar archive with nothing in it but names, sizes and contents."""
+    files: dict[str, bytes] = {}
+    place = 0
+    while len(raw) - place > 2 * _BLOCK:
+        head = fit(_FILE, raw[place : place + _BLOCK], f"bundle: at byte {place} no file begins")
+        start, size, name = place + _BLOCK, int(head[2], 8), head[1].decode()
+        place = start + -(-size // _BLOCK) * _BLOCK
+        is_summed = sum(head[0]) - sum(head[0][148:156]) + 256 == int(head[3], 8)
+        is_filled = not raw[start + size : place].strip(b"\x00") and place <= len(raw)
+        expect(is_summed and is_filled and name not in files, f"bundle: {name} is not as a bundle has it")
+        files[name] = raw[start : start + size]
+    expect(files and raw[place:] == bytes(2 * _BLOCK), "bundle: it does not end where its last file does")
+    return files

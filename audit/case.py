@@ -1,0 +1,77 @@
+"""Papers of one event, looked at one by one: what they prove becomes sentences, what does not fit an error.
+
+Believed are the keys that the caller pinned, and nothing else: not even the keys that come with the papers.
+Evidence counts once it was found in a receipt that is signed, or in the log.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from audit import papers
+from audit.failures import MalformedError, UnpinnedKeyError, VerificationError
+from audit.papers import Keys, expect
+
+_INCLUSION: Final = r"c2sp\.org/tlog-proof@v1\n(?:extra [\w+/]*={0,2}\n)?index "
+_ACCEPTED: Final = "accepted {type} {id!r} from {source!r} for {partner}, content SHA-256 {content[sha256]}"
+_TERMS: Final = "did so under revision {contract} of the contract and schema SHA-256 {schema[fingerprint]}"
+_SENDER: Final = "took {source!r} for the sender, by {auth[method]}, and the time from its own clock"
+
+
+@dataclass(slots=True)
+class Case:
+    """What was found. `leaf`: of the receipt's evidence; `records`: all evidence."""
+
+    pinned: Keys
+    leaf: bytes = b""
+    records: list[Mapping[str, Any]] = field(default_factory=list)
+    proved: list[str] = field(default_factory=list)
+    word: list[str] = field(default_factory=list)
+    not_proved: list[str] = field(default_factory=list)
+
+    def add_receipt(self, token: bytes) -> None:
+        """A receipt must be signed by a pinned key, and hold evidence of an event that was accepted."""
+        key_id, raw, signature = papers.read_receipt(token)
+        key = self.pinned.receipts.get(key_id)
+        expect(key, f"receipt: signed by a key you have not pinned ({key_id})", UnpinnedKeyError)
+        papers.verify_signature(key or b"", signature, token.rpartition(b".")[0], "receipt")
+        evidence = self.add_evidence(raw)
+        expect(evidence["kind"] == "event.accepted", "receipt: expected evidence of event.accepted")
+        self.leaf = papers.leaf_of(raw, evidence)
+        self.proved += [f"{say(_ACCEPTED, evidence)}: receipt signed by {key_id}", say(_TERMS, evidence)]
+        self.word.append(say(_SENDER, evidence))
+        self.not_proved.append("that what the content says is true")
+
+    def add_evidence(self, raw: bytes) -> Mapping[str, Any]:
+        """Evidence must be of the log, and of the event, that all other evidence is about."""
+        evidence = papers.read_evidence(raw)
+        for name in ("log", "ref"):
+            others = {one[name] for one in self.records if one.get(name)} - {evidence.get(name)}
+            expect(not others or not evidence.get(name), f"{name}: {others} and another", VerificationError)
+        self.records.append(evidence)
+        return evidence
+
+    def add_checkpoint(self, raw: bytes) -> tuple[str, int, bytes]:
+        """Origin, size and root of a checkpoint, which must be signed by a pinned key of its log."""
+        signer, size, root = papers.read_checkpoint(raw, self.pinned.logs)
+        self.proved.append(f"checkpoint of {size} entries signed by {signer}")
+        self.not_proved.append("that everybody is shown this same log: compare checkpoints with others")
+        return signer.name, size, root
+
+    def add_entry(self, proof: bytes, leaf: bytes) -> str:
+        """The place of a leaf, which must lead to the root of a checkpoint of the log that evidence names."""
+        index, path, note = papers.read_path(proof, _INCLUSION, "proof")
+        origin, size, root = self.add_checkpoint(note)
+        others = {one["log"] for one in self.records} - {papers.log_of(origin)}
+        expect(not others and papers.log_of(origin) != origin, f"proof: it is of {origin}", VerificationError)
+        is_root = papers.root_of(leaf, index, size, path) == root
+        expect(is_root, f"inclusion: entry {index} does not lead to the root", VerificationError)
+        return f"entry {index} of the {size} in {origin}"
+
+
+def say(form: str, evidence: Mapping[str, Any]) -> str:
+    """What the gateway did, as its evidence has it, and when."""
+    with suppress(LookupError, TypeError, ValueError, RecursionError):
+        return f"{evidence['iss']} {form.format_map(evidence)}, at {papers.time_of(evidence)}"
+    raise MalformedError(f"evidence: {evidence['kind']} has other members than it should")

@@ -1,0 +1,98 @@
+"""Signatures of others than the gateway, an event's sender or receiver: what did they sign, by which key?
+
+Whoever gave a public key says whose it is; nothing here can. Standard library and cryptography only.
+
+Source: docs/formats.md, section 3, `origin` and `delivery.acknowledged`; RFC 9421, section 3.3; RFC 7515.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+
+from audit.failures import VerificationError
+from audit.papers import decode_base64, expect, read_json
+
+_HALF: Final = 32
+_SALT: Final = 64
+_LENGTH: Final = 4
+_PARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody signed. `name`: of the key, as the signer calls it; `content`: the one that it names."""
+
+    name: str
+    message: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    content: str = ""
+
+
+def algorithm_of(key: bytes, said: Said) -> str | None:
+    """The algorithm of a public key (PEM or DER) that made the signature; None: another did."""
+    load = (
+        serialization.load_pem_public_key if key.startswith(b"-----") else serialization.load_der_public_key
+    )
+    signature, message = said.signature, said.message
+    with suppress(InvalidSignature, UnsupportedAlgorithm, ValueError):
+        match load(key):
+            case ed25519.Ed25519PublicKey() as public:
+                public.verify(signature, message)
+                return "ed25519"
+            case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()) as public if len(signature) == 2 * _HALF:
+                pair = int.from_bytes(signature[:_HALF]), int.from_bytes(signature[_HALF:])
+                public.verify(utils.encode_dss_signature(*pair), message, ec.ECDSA(hashes.SHA256()))
+                return "ecdsa-p256-sha256"
+            case rsa.RSAPublicKey() as public:
+                scheme = padding.PSS(padding.MGF1(hashes.SHA512()), _SALT)
+                public.verify(signature, message, scheme, hashes.SHA512())
+                return "rsa-pss-sha512"
+    return None
+
+
+def read_sender(raw: bytes, content: str) -> Said:
+    """The sender's own signature: what it signed, the signature, and the key's name, each behind its length.
+
+    The caller has compared the SHA-256 of all this with the receipt's. `content`: SHA-256 in hex.
+    """
+    parts: list[bytes] = []
+    while raw:
+        size = int.from_bytes(raw[:_LENGTH])
+        parts.append(raw[_LENGTH : _LENGTH + size])
+        raw = raw[_LENGTH + size :]
+    expect(len(parts) == _PARTS, "sender: expected what was signed, the signature, and the name of the key")
+    base, signature, name = parts
+    digest = base64.b64encode(bytes.fromhex(content))
+    line = re.search(rb'(?m)^"content-digest": .*$', base)
+    names = line is not None and b"sha-256=:" + digest + b":" in line[0]
+    return Said(name.decode("utf-8", "replace"), base, signature, content if names else "")
+
+
+def read_token(evidence: Mapping[str, Any]) -> Said:
+    """A receiver's signature in evidence of `delivery.acknowledged`: a signed answer, or a statement."""
+    token, ref, name = (str(evidence.get(one)) for one in ("token", "ref", "key"))
+    if token.startswith("{"):
+        whole = read_json(token.encode(), "acknowledgement")
+        base, signature = (
+            decode_base64(str(whole.get(one)), "acknowledgement") for one in ("base", "signature")
+        )
+        lines = base.decode("ascii", "replace").split("\n")
+        is_named = f'"webhook-id";req: {ref}' in lines
+        content = next(
+            (one.partition(": ")[2] for one in lines if one.startswith('"content-digest";req: ')), ""
+        )
+    else:
+        signed, _, last = token.rpartition(".")
+        base, signature = signed.encode(), decode_base64(last, "acknowledgement", is_url=True)
+        payload = decode_base64(signed.partition(".")[2], "acknowledgement", is_url=True)
+        whole = read_json(payload, "acknowledgement")
+        is_named, content = whole.get("webhook_id") == ref, str(whole.get("content_sha256"))
+    expect(is_named, "acknowledgement: what was signed names another event", VerificationError)
+    return Said(name, base, signature, content)
