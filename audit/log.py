@@ -31,7 +31,10 @@ __all__ = [
     "consistency_text",
     "entries",
     "entry",
+    "has_epoch",
+    "has_pending_before",
     "heads",
+    "oldest_pending",
     "open_log",
     "open_logs",
     "pending",
@@ -66,6 +69,16 @@ def pending(session: Session, log: str, limit: int) -> tuple[Pending, ...]:
 def pending_logs(session: Session) -> tuple[str, ...]:
     """Names of all logs that evidence waits for."""
     return store.load_pending_logs(session)
+
+
+def has_pending_before(session: Session, log: str, before: int) -> bool:
+    """Whether evidence older than `before` (Unix ms) waits for the log (its name without an epoch)."""
+    return store.has_pending_before(session, log, before)
+
+
+def oldest_pending(session: Session) -> Mapping[str, int]:
+    """By log (its name without an epoch): when the oldest evidence that waits for it was made, Unix ms."""
+    return store.load_oldest_pending(session)
 
 
 def settle(session: Session, ids: Sequence[bytes]) -> None:
@@ -113,6 +126,11 @@ def states(session: Session, origins: Collection[str]) -> Mapping[str, LogState]
 def heads(session: Session) -> tuple[LogState, ...]:
     """Every log in every epoch, ordered by name and epoch."""
     return store.load_states(session)
+
+
+def has_epoch(session: Session, origin: str) -> bool:
+    """Whether a log exists in this epoch."""
+    return bool(store.find_states(session, [origin]))
 
 
 def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapping[str, Head]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, or_, select
+from sqlalchemy import and_, delete, func, or_, select
 from sqlmodel import Session, col
 
 from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, update_rows
@@ -61,6 +61,19 @@ def load_pending(session: Session, log: str, limit: int) -> tuple[Pending, ...]:
         .limit(limit)
     )
     return tuple(Pending(row_id, parse_evidence(raw)) for row_id, raw in session.execute(query))
+
+
+def has_pending_before(session: Session, log: str, before: int) -> bool:
+    """Whether evidence that is older than `before` (Unix ms) waits for a log."""
+    query = select(col(PendingRow.at)).where(col(PendingRow.log) == log).order_by(col(PendingRow.at)).limit(1)
+    oldest = session.execute(query).scalar_one_or_none()
+    return oldest is not None and oldest < before
+
+
+def load_oldest_pending(session: Session) -> Mapping[str, int]:
+    """By log: when the oldest evidence that waits for it was made, Unix milliseconds."""
+    query = select(col(PendingRow.log), func.min(col(PendingRow.at))).group_by(col(PendingRow.log))
+    return {log: int(at) for log, at in session.execute(query)}
 
 
 def load_pending_logs(session: Session) -> tuple[str, ...]:

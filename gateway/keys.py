@@ -20,7 +20,7 @@ from gateway.errors import KeysMissingError
 from gateway.rows import KeyRow
 from gateway.vault import Vault, place_of
 
-Purpose = Literal["receipt", "checkpoint", "webhook"]
+Purpose = Literal["receipt", "checkpoint", "webhook", "freshness"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 
 _SEED_BYTES: Final = 32
@@ -65,6 +65,7 @@ class KeyRing:
     receipt: SigningKey
     checkpoint: SigningKey
     webhook: SigningKey
+    freshness: SigningKey
     known: tuple[PublicKey, ...] = field(default=())
 
     def public_keys(self, purpose: Purpose) -> Mapping[str, bytes]:
@@ -116,7 +117,9 @@ def load(session: Session, vault: Vault) -> KeyRing:
         raise KeysMissingError(
             f"no signing key for {' and '.join(missing)}: run `gateway init` once for this database"
         )
-    return KeyRing(signers["receipt"], signers["checkpoint"], signers["webhook"], _known(session))
+    return KeyRing(
+        signers["receipt"], signers["checkpoint"], signers["webhook"], signers["freshness"], _known(session)
+    )
 
 
 def _create(session: Session, vault: Vault, purpose: Purpose, *, now: int, seed: bytes) -> PublicKey:

@@ -91,6 +91,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         database=parts.ground.database,
         broker=parts.broker,
         clock=clock,
+        honest=clock,
         entropy=entropy,
         values=Values(
             origin=parts.ground.settings.origin,
@@ -110,6 +111,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         repeats=Repeats(parts.ground.database, entropy),
         # Tests ask as fast as they can.
         probing=make_probing(parts, b"pepper"),
+        shown=parts.shown,
         paces=Paces(clock, 1_000_000, 1_000_000),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, clock),

@@ -8,8 +8,7 @@ from typing import Final
 from gateway.database import Database
 from gateway.database import clock as database_clock
 from gateway.errors import AwayError
-from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS
-from gateway.ingress.clocks import words_of_difference
+from gateway.honest_clock import HonestClock
 from gateway.logs import logger
 from gateway.waits import rest
 
@@ -17,12 +16,19 @@ PAUSE_SECONDS: Final = 2.0
 
 
 class ClockWatch:
-    """A role. `problem`: in words, empty while the clocks agree. Events are checked on their own way in."""
+    """A role. `honest`: what it keeps informed. Events are checked on their own way in, too."""
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int], honest: HonestClock) -> None:
+        """`clock`: this host's, Unix milliseconds."""
         self._database = database
         self._clock = clock
-        self.problem = ""
+        self._honest = honest
+        self._is_off = False
+
+    @property
+    def problem(self) -> str:
+        """In words, empty while the clocks agree."""
+        return self._honest.problem
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look now and then, until `stop`."""
@@ -38,18 +44,10 @@ class ClockWatch:
             AwayError: the database is away; what was known stays.
         """
         before = self._clock()
-        there = await self._database.read(database_clock)
-        ahead = difference(before, there, self._clock())
-        problem = words_of_difference(ahead) if abs(ahead) > MAX_CLOCK_DIFFERENCE_MS else ""
-        if problem and not self.problem:
+        self._honest.compare(before, await self._database.read(database_clock))
+        problem = self._honest.problem
+        if problem and not self._is_off:
             logger("gateway").error("clock untrusted", reason=problem)
-        elif self.problem and not problem:
+        elif self._is_off and not problem:
             logger("gateway").info("clock trusted again")
-        self.problem = problem
-
-
-def difference(before: int, there: int, after: int) -> int:
-    """The least by which our clock is ahead of another that was read between `before` and `after`; in ms."""
-    if before > there:
-        return before - there
-    return min(0, after - there)
+        self._is_off = bool(problem)

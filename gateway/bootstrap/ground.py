@@ -19,7 +19,9 @@ from gateway.broker.kafka import KafkaBroker
 from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
 from gateway.broker.port import Broker, BrokerError
 from gateway.database import Database
+from gateway.database import clock as database_clock
 from gateway.errors import SetupError, StoreDamagedError
+from gateway.honest_clock import MAX_DIFFERENCE_MS, difference, words_of_difference
 from gateway.keys import create_missing
 from gateway.logs import logger
 from gateway.migrations import history
@@ -40,6 +42,11 @@ _DRAFT: Final = "operator.key.new"
 def clock() -> int:
     """Unix milliseconds of this host."""
     return time.time_ns() // 1_000_000
+
+
+def ticks() -> int:
+    """Milliseconds of a clock that nobody sets."""
+    return time.monotonic_ns() // 1_000_000
 
 
 def entropy(count: int) -> bytes:
@@ -235,6 +242,7 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -
     now = clock()
     author = Author("operator", None)
     for key in create_missing(session, vault, now=now, entropy=entropy):
+        _verify_clock(session, now)
         scribe.key(session, key, "created", author, now=now)
     operators = [one for one in store.credentials(session, owner=None) if one.role == "operator"]
     if any(one.is_active(now) and "manage" in one.scopes for one in operators):
@@ -247,6 +255,13 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -
     change = create_credential(session, wanted, means=means, now=now)
     scribe.credential(session, None, change.credential, "created", author, now=now)
     return change.text
+
+
+def _verify_clock(session: Session, now: int) -> None:
+    """Make no evidence by a clock that is off."""
+    ahead = difference(now, database_clock(session), clock())
+    if abs(ahead) > MAX_DIFFERENCE_MS:
+        raise SetupError(f"{words_of_difference(ahead)}. Signing keys are made once it is.")
 
 
 def _make_folder(folder: Path) -> None:

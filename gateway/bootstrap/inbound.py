@@ -6,6 +6,7 @@ from gateway.bootstrap.ground import Ground, entropy
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.group_commit import GroupCommit
+from gateway.honest_clock import HonestClock
 from gateway.ingress.accept import Ingress, Submission
 from gateway.ingress.claim_book import ClaimBook
 from gateway.ingress.claims import Answer, Write
@@ -17,12 +18,14 @@ from gateway.ingress.takeover import TakeOvers
 from gateway.keys import KeyRing
 
 
-def make_ingress(
+def make_ingress(  # noqa: PLR0913 - one call, in the composition root
     ground: Ground,
     broker: Broker,
     catalog: Catalog,
     writes: GroupCommit[Write, Answer],
     keys: KeyRing,
+    *,
+    honest: HonestClock,
     step: Callable[[str], None],
 ) -> tuple[Ingress, TakeOvers]:
     """Who takes events, and who settles the claims of those that were not published."""
@@ -66,10 +69,12 @@ def make_ingress(
             clock=ground.clock,
             entropy=entropy,
             log_of=log_of,
+            distrust=lambda: honest.problem,
         ),
         circumstances=_circumstances(ground, keys, broker.max_record_bytes),
         answer_seconds=settings.ingress.publish_timeout / 1000,
         step=step,
+        distrust=lambda: honest.problem,
     )
     return ingress, takeovers
 

@@ -21,14 +21,16 @@ from gateway.auth.message_signature import MessageSignatures
 from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
 from gateway.bootstrap.clock_watch import ClockWatch
-from gateway.bootstrap.ground import Ground, entropy
+from gateway.bootstrap.ground import Ground, entropy, ticks
 from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.inbound import make_ingress
 from gateway.bootstrap.registry_access import open_registry
+from gateway.bootstrap.showing import make_shown
 from gateway.bootstrap.vouching import vouch_by
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
+from gateway.database import clock as database_clock
 from gateway.dialler import Dialler
 from gateway.egress.deliveries import ROLE as RELAY
 from gateway.egress.delivery import Attempt
@@ -40,6 +42,7 @@ from gateway.egress.relay import Terms as RelayTerms
 from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
+from gateway.honest_clock import HonestClock
 from gateway.imports.intake import Intake
 from gateway.imports.worker import Importer
 from gateway.ingress.accept import Ingress
@@ -57,6 +60,7 @@ from gateway.sequencer.mark import Installation
 from gateway.sequencer.role import Sequencer, Terms
 from gateway.sequencer.round import ROLE as SEQUENCE
 from gateway.settings import Settings
+from gateway.shown import Shown
 from partners.onboarding import Means
 from partners.partner import Partner
 
@@ -70,7 +74,10 @@ _TOLD_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A wired gateway; nothing runs yet. `outside`: the schema registry, where it is another program."""
+    """A wired gateway; nothing runs yet. `outside`: the schema registry, where it is another program.
+
+    `honest`: our clock for all that is signed or becomes evidence.
+    """
 
     ground: Ground
     broker: Broker
@@ -89,6 +96,8 @@ class Parts:
     tally: Tally
     retention: Retention
     clock_watch: ClockWatch
+    honest: HonestClock
+    shown: Shown
     callers: Identifier
     quotas: Quotas
     intake: Intake
@@ -115,8 +124,49 @@ def wire(
     """
     settings = ground.settings
     outside = open_registry(settings)
+    honest = HonestClock(ground.clock, ticks)
     with ground.database.begin() as session:
         keys = load(session, ground.vault)
+        honest.compare(ground.clock(), database_clock(session))
+    catalog = _catalog(ground, broker, outside)
+    writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
+    guard = guard or make_guard(ground, broker)
+    uses = CredentialUses(ground.database)
+    ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, honest=honest, step=step)
+    quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    tally, around = Tally(ground.database), _Outside(broker, step, report, metrics, honest)
+    importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
+    return Parts(
+        ground=ground,
+        broker=broker,
+        keys=keys,
+        catalog=catalog,
+        writes=writes,
+        administration=_administration(ground, broker, catalog, outside, honest),
+        ingress=ingress,
+        announcer=_announcer(ground, catalog, ingress, outside),
+        watch=_watch(ground, catalog),
+        recovery=Recovery(database=ground.database, takeovers=takeovers),
+        sequencer=_sequencer(ground, catalog, keys, guard, around),
+        guard=guard,
+        dialler=dialler,
+        relay=_relay(ground, catalog, dialler, keys, tally, around),
+        tally=tally,
+        retention=_retention(ground, catalog),
+        clock_watch=ClockWatch(ground.database, ground.clock, honest),
+        honest=honest,
+        shown=make_shown(ground, catalog, lambda: keys, honest),
+        quotas=quotas,
+        intake=make_intake(ground, importer),
+        importer=importer,
+        callers=_callers(ground, dialler, uses),
+        uses=uses,
+        outside=outside,
+    )
+
+
+def _catalog(ground: Ground, broker: Broker, outside: ExternalRegistry | None) -> Catalog:
+    settings = ground.settings
     catalog = Catalog(
         database=ground.database,
         broker=broker,
@@ -125,38 +175,12 @@ def wire(
         refresh_seconds=settings.catalog.refresh / 1000,
     )
     catalog.outside = outside
-    writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
-    guard = guard or make_guard(ground, broker)
-    uses = CredentialUses(ground.database)
-    ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, step)
-    quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
-    tally, around = Tally(ground.database), _Outside(broker, step, report, metrics)
-    importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
-    return Parts(
-        ground=ground,
-        broker=broker,
-        keys=keys,
-        catalog=catalog,
-        writes=writes,
-        administration=_administration(ground, broker, catalog, outside),
-        ingress=ingress,
-        announcer=_announcer(ground, catalog, ingress, outside),
-        watch=Watch(database=ground.database, catalog=catalog, clock=ground.clock),
-        recovery=Recovery(database=ground.database, takeovers=takeovers),
-        sequencer=_sequencer(ground, catalog, keys, guard, around),
-        guard=guard,
-        dialler=dialler,
-        relay=_relay(ground, catalog, dialler, keys, tally, around),
-        tally=tally,
-        retention=_retention(ground, catalog),
-        clock_watch=ClockWatch(ground.database, ground.clock),
-        quotas=quotas,
-        intake=make_intake(ground, importer),
-        importer=importer,
-        callers=_callers(ground, dialler, uses),
-        uses=uses,
-        outside=outside,
-    )
+    return catalog
+
+
+def _watch(ground: Ground, catalog: Catalog) -> Watch:
+    late_ms = ground.settings.audit.merge_delay
+    return Watch(database=ground.database, catalog=catalog, clock=ground.clock, late_ms=late_ms)
 
 
 def topic_specs(partner: Partner, settings: Settings) -> Iterable[TopicSpec]:
@@ -248,6 +272,7 @@ def _relay(
             step=outside.step,
             observe=observe,
             own=keys.webhook.sign,
+            doubt=lambda: outside.honest.problem,
         ),
         RelayTerms(
             origin=settings.origin,
@@ -272,7 +297,11 @@ def _leases(ground: Ground, role: str) -> Leases:
 
 
 def _administration(
-    ground: Ground, broker: Broker, catalog: Catalog, outside: ExternalRegistry | None
+    ground: Ground,
+    broker: Broker,
+    catalog: Catalog,
+    outside: ExternalRegistry | None,
+    honest: HonestClock,
 ) -> Administration:
     async def told() -> None:
         # A broker that makes topics by the thousand just now makes the new ones after them.
@@ -288,7 +317,7 @@ def _administration(
         scribe=Scribe(settings.origin, ground.host, ground.house_log, entropy),
         means=Means(entropy, ground.vault.seal, settings.broker.topic_prefix),
         pepper=ground.vault.pepper(),
-        clock=ground.clock,
+        clock=honest,
         allow_insecure_loopback=settings.listen.public.is_loopback,
         told=told,
         strict_logical_types=settings.registry.strict_logical_types,
@@ -302,6 +331,7 @@ class _Outside:
     step: Step
     report: Callable[[str, int], None]
     metrics: Metrics
+    honest: HonestClock
 
 
 def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, outside: _Outside) -> Sequencer:
@@ -316,7 +346,7 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, ou
             broker=broker,
             signer=lambda: keys.checkpoint,
             topic=settings.broker.checkpoint_topic,
-            clock=ground.clock,
+            clock=outside.honest,
             step=step,
         ),
         guard=guard,
@@ -328,7 +358,8 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, ou
             shards=settings.lease.shards,
             tick_ms=settings.audit.tick,
         ),
-        clock=ground.clock,
+        clock=outside.honest,
+        distrust=lambda: outside.honest.problem,
         entropy=entropy,
         report=outside.report,
         step=step,

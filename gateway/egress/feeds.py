@@ -58,13 +58,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`url`: our origin; `voice`: speaks for the log of a partner."""
+    """`url`: our origin; `voice`: speaks for the log of a partner. `doubt`: as the relay's."""
 
     url: str
     vouch: Vouch = field(repr=False)
     voice: Callable[[Partner], Voice] = field(repr=False)
     clock: Callable[[], int] = field(repr=False)
     matched: Callable[[], None] = field(repr=False)
+    doubt: Callable[[], str] = field(default=lambda: "", repr=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -104,7 +105,7 @@ class Feeds:
         ticks = asyncio.get_running_loop().time
         while True:
             reader = self._reader
-            if reader is None or not self._strands or self._is_full():
+            if reader is None or not self._strands or self._is_full() or self._terms.doubt():
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
             try:

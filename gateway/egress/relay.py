@@ -49,6 +49,7 @@ from gateway.egress.reading import Today, read_event
 from gateway.egress.recaller import Recaller
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Vouch
+from gateway.egress.steady import Steady
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
 from gateway.leases import Lease, Leases
@@ -69,7 +70,8 @@ class Parts:
     """What a relay is made of.
 
     `vouch`: when we accepted a partner's record. `unseal` opens an endpoint's secret for its place, `own`
-    signs by our own key; `step` hears of numbered steps, `observe` of attempts.
+    signs by our own key; `step` hears of numbered steps, `observe` of attempts. `doubt`: why our clock is
+    not to be trusted, empty where it is: nothing is read, sent or written down then.
     """
 
     database: Database
@@ -83,6 +85,7 @@ class Parts:
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
     own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    doubt: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Relay:
         self._courier = Courier(
             parts.database,
             poster,
-            parts.chance.clock,
+            Steady(parts.chance.clock, parts.doubt),
             retried=lambda: parts.step("outbound.4.retried"),
             observe=parts.observe,
             may_send=self._may_send,
@@ -140,10 +143,11 @@ class Relay:
                 voice=self._voices.partner,
                 clock=parts.chance.clock,
                 matched=lambda: parts.step("outbound.2.matched"),
+                doubt=parts.doubt,
             ),
         )
         self._writer = Writer(
-            parts.database, parts.chance.clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop
+            parts.database, self._clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop, doubt=parts.doubt
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -267,7 +271,7 @@ class Relay:
 
     async def _read(self) -> None:
         while True:
-            if any(work.shard.outbox.is_full for work in self._works.values()):
+            if self._parts.doubt() or any(work.shard.outbox.is_full for work in self._works.values()):
                 await asyncio.sleep(self._terms.tick_ms / 1000)
                 continue
             self._go_on()
@@ -386,10 +390,11 @@ class Relay:
     def _may_send(self, now: int) -> bool:
         """Not after our leases must have run out: another relay may be sending by then."""
         moment = Moment(now, self._moment().ticks)
-        return not moment.is_past(self._held_until) and not self._is_stopping
+        return not (moment.is_past(self._held_until) or self._is_stopping or self._parts.doubt())
 
     def _is_at_work(self, work: Work) -> bool:
         return self._works.get(work.shard.lease.shard) is work
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
-        return [(work.shard, work.wake.set) for work in self._works.values()]
+        works = () if self._parts.doubt() else self._works.values()
+        return [(work.shard, work.wake.set) for work in works]

@@ -34,12 +34,15 @@ class Writer:
         *,
         tick_ms: int,
         drop: Callable[[Work], None],
+        doubt: Callable[[], str] = lambda: "",
     ) -> None:
+        """`doubt`: why our clock is not to be trusted, empty where it is: ticks wait until then."""
         self._database = database
         self._clock = clock
         self._step = step
         self._tick_ms = tick_ms
         self._drop = drop
+        self._doubt = doubt
         self._is_stopping = asyncio.Event()
 
     async def run(self, works: Mapping[int, Work]) -> None:
@@ -56,6 +59,8 @@ class Writer:
 
     async def write(self, works: Sequence[Work]) -> None:
         """Write what these shards decided, and what follows for endpoints that are gone."""
+        if self._doubt():
+            return
         now = self._clock()
         for work in works:
             work.shard.dismiss(now)

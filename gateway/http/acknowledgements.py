@@ -50,7 +50,7 @@ async def acknowledge_delivery(call: Call) -> Response:
         raise not_found()
     dry_run = flag(call.query, "dry_run")
     raw = await _read(call.request, seconds=call.doors.values.body_seconds)
-    now = call.doors.clock()
+    now = call.doors.honest()
     directory = call.doors.catalog.current.directory
     said = verify_statement(raw, directory, partner.slug, endpoint=pair[0], ref=pair[1], now=now)
     found = await call.doors.administration.change(

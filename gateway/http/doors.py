@@ -27,6 +27,7 @@ from gateway.ingress.content import Reading, Received
 from gateway.ingress.outcome import Outcome, Refused
 from gateway.ingress.quotas import Quotas
 from gateway.keys import KeyRing
+from gateway.shown import Shown
 
 Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
@@ -51,6 +52,7 @@ class Values:
     `house_log`: the random name of our own log. `external_registry`: its URL; empty where the registry is our
     own. `beat_seconds`: how long a stream is silent at most, since proxies close what is silent for longer
     than some 30 to 60 s; `stall_seconds`: how long one waits for a client that takes nothing.
+    `merge_delay_seconds`: within which an entry is promised.
     """
 
     origin: str
@@ -65,12 +67,15 @@ class Values:
     external_registry: str = ""
     beat_seconds: float = 15.0
     stall_seconds: float = 30.0
+    merge_delay_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Everything behind the routes.
 
+    `honest`: as `clock`, for what becomes evidence: raises where our clock is not to be trusted. `shown`: the
+    checkpoints of logs as they are served.
     `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials,
     when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
     is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
@@ -90,6 +95,7 @@ class Doors:
     database: Database
     broker: Broker
     clock: Clock
+    honest: Clock
     entropy: Entropy
     values: Values
     callers: Identifier
@@ -105,6 +111,7 @@ class Doors:
     tails: Tails
     consumers: Consumers
     probing: Probing
+    shown: Shown
     proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None

@@ -125,6 +125,7 @@ async def try_endpoint(call: Call) -> Response:
 async def _probe(call: Call, endpoint: Endpoint, purpose: Purpose, made: Sample, asked: Asked) -> Probe:
     """Send, and enter what came of it into the partner's log before anybody hears of it."""
     doors = call.doors
+    doors.honest()  # what is sent is signed with the time
     with doors.probing.turns.turn(endpoint.owner, endpoint.id):
         probe = await doors.probing.prober.probe(endpoint, purpose, made)
     answer = probe.answer

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
-from audit import log, search
+from audit import search
 from audit.entry import Entry
 from audit.errors import NotInLogError
 from audit.evidence import Kind
@@ -151,9 +151,7 @@ async def _proof(call: Call, claim: Claim | None, entries: tuple[Entry, ...]) ->
         return None
     first = (accepted or entries)[0]
     try:
-        return await call.doors.database.read(
-            lambda session: log.proof_text(session, first.origin, first.index)
-        )
+        return await call.doors.shown.proof(first.origin, first.index)
     except NotInLogError:
         return None
 

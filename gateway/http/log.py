@@ -28,18 +28,17 @@ _FOR_EVER: Final = "private, max-age=31536000, immutable"
     "showCheckpoint",
     "Log",
     "The published checkpoint of a log",
-    shows(TEXT, "A signed note (C2SP tlog-checkpoint).", media=PLAIN),
+    shows(
+        TEXT, "A signed note (C2SP tlog-checkpoint), with the time at which it was the newest.", media=PLAIN
+    ),
 )
 async def show_checkpoint(call: Call) -> Response:
     """The published checkpoint."""
-    origin = _origin(call)
     try:
-        state = await call.doors.database.read(lambda session: log.state(session, origin))
+        note = await call.doors.shown.checkpoint(_origin(call))
     except NotInLogError as error:
         raise not_found() from error
-    if state.checkpoint is None:
-        raise not_found()
-    return Response(state.checkpoint, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
+    return Response(note, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
 
 
 @tells(
@@ -92,7 +91,7 @@ async def show_consistency(call: Call) -> Response:
     if old > size:
         text_of = f"The query parameter old must be at most {size}, the size of the published checkpoint."
         raise CallerError("parameter_invalid", text_of)
-    text = await database.read(lambda session: log.consistency_text(session, origin, old))
+    text = await call.doors.shown.consistency(origin, old)
     return Response(text, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
 
 

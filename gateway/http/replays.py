@@ -54,7 +54,7 @@ async def create_replay(call: Call) -> Response:
     values = call.doors.values
     members = await read_members(call.request, _MEMBERS, seconds=values.body_seconds)
     replay_id = "rpl_" + base64.b32encode(call.doors.entropy(16)).decode().rstrip("=").lower()
-    author, now, partner = _author(call), call.doors.clock(), call.partner
+    author, now, partner = _author(call), call.doors.honest(), call.partner
 
     async def begin(administration: Administration) -> Replay:
         # Here, since a repeat has its answer whatever became of endpoint or broker meanwhile.
@@ -129,7 +129,7 @@ async def show_replay(call: Call) -> Response:
 )
 async def cancel_replay(call: Call) -> Response:
     """Have a replay hand over no more."""
-    found, author, now = await _find(call), _author(call), call.doors.clock()
+    found, author, now = await _find(call), _author(call), call.doors.honest()
     partner, dry_run = call.partner, flag(call.query, "dry_run")
     return await once(
         call,

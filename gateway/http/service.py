@@ -29,7 +29,7 @@ async def show_jwks(call: Call) -> Response:
     "showDiscovery",
     "Open",
     "Where everything is",
-    shows(ref("Discovery"), "Addresses, and the keys of checkpoints."),
+    shows(ref("Discovery"), "Addresses, the keys of checkpoints and of their freshness."),
 )
 async def show_discovery(call: Call) -> Response:
     """Where everything is, for a client that knows the origin alone."""
@@ -41,6 +41,8 @@ async def show_discovery(call: Call) -> Response:
         "api": f"{origin}/v1",
         "jwks_uri": f"{origin}/.well-known/jwks.json",
         "checkpoint_keys": [base64.b64encode(key).decode() for key in keys],
+        "freshness_keys": call.doors.shown.keys(call.doors.keys().public_keys("freshness").values()),
+        "merge_delay_seconds": call.doors.values.merge_delay_seconds,
         "receipt": {"typ": "gateway-receipt+json", "alg": "EdDSA"},
         "errors": f"{origin}/errors/{{code}}",
     }

@@ -79,7 +79,8 @@ class Submission:
 class Ingress:
     """Takes submissions while it runs; see the module for the order of things.
 
-    `circumstances`: what a request adds to its events; `answer_seconds`: cap.
+    `circumstances`: what a request adds to its events; `answer_seconds`: cap. `distrust`: why our clock is
+    not to be trusted now, empty where it is: nothing is signed then.
     """
 
     catalog: Catalog
@@ -91,6 +92,7 @@ class Ingress:
     circumstances: Callable[[Submission], Circumstances]
     answer_seconds: float
     step: Callable[[str], None]
+    distrust: Callable[[], str] = field(default=lambda: "")
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="ingress"), init=False, repr=False
     )
@@ -117,6 +119,8 @@ class Ingress:
         if not self.broker.is_taking():
             away = Failed("broker_unavailable", "The broker is away; repeat the same request later.")
             return [away] * len(submission.items)
+        if words := self.distrust():
+            return [Failed("clock_untrusted", f"{words}.")] * len(submission.items)
         snapshot = self.catalog.current
         outcomes: list[Outcome]
         try:

@@ -9,8 +9,8 @@ from sqlmodel import Session
 from gateway.catalog import Catalog
 from gateway.database import Database, clock
 from gateway.group_commit import GroupCommit
+from gateway.honest_clock import words_of_difference
 from gateway.ingress.claims import Answer, Claim, Found, Take, Write, is_timely, read, take
-from gateway.ingress.clocks import words_of_difference
 from gateway.ingress.draft import Draft
 from gateway.ingress.outcome import Failed, Refused
 from gateway.ingress.prepare import Prepared

@@ -22,11 +22,11 @@ from gateway.announcements import Announcement, announce_once
 from gateway.broker.port import Position
 from gateway.database import clock
 from gateway.event import Content, Direction, EventKey
+from gateway.honest_clock import MAX_DIFFERENCE_MS
 from gateway.ingress.claim_leases import abandon, give_back, take_over
 from gateway.record import Framing
 from gateway.rows import ClaimRow
 
-MAX_CLOCK_DIFFERENCE_MS = 5_000
 _CHUNK = 500
 
 
@@ -186,7 +186,7 @@ def is_timely(claims: Sequence[Claim], now: int) -> bool:
     The newest tells: on a busy host the first of a batch was signed some seconds ago.
     """
     newest = max((claim.at for claim in claims), default=now)
-    return abs(now - newest) <= MAX_CLOCK_DIFFERENCE_MS
+    return abs(now - newest) <= MAX_DIFFERENCE_MS
 
 
 def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> list[Found]:

@@ -17,7 +17,8 @@ from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
 from gateway.event import MAX_BYTES, Direction, EventKey, default_source, event_digest, has_control
 from gateway.event_json import NO_DATA
-from gateway.ingress.claims import MAX_CLOCK_DIFFERENCE_MS, Claim
+from gateway.honest_clock import MAX_DIFFERENCE_MS
+from gateway.ingress.claims import Claim
 from gateway.ingress.content import unreadable
 from gateway.ingress.draft import Draft
 from gateway.ingress.form import Form, encode, versions_of
@@ -340,7 +341,7 @@ def _terms(channel: Channel, at: Circumstances) -> dict[str, object]:
         "origin": "none" if at.signed is None else at.signed.sha256(),
         "auth": {"method": at.method, "credential": at.credential},
         "contract": channel.contract,
-        "clock": {"source": "host", "within_ms": MAX_CLOCK_DIFFERENCE_MS},
+        "clock": {"source": "host", "within_ms": MAX_DIFFERENCE_MS},
         "keep": {
             "content_days": channel.keep_content_days,
             "evidence_days": channel.keep_evidence_days,

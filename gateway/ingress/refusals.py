@@ -53,7 +53,8 @@ class RefusedSubmission(Protocol):
 class Refusals:
     """The refusals of one process on their way into the log.
 
-    `log_of`: partner slug to the log's name with its host; None where the partner is gone.
+    `log_of`: partner slug to the log's name with its host; None where the partner is gone. `distrust`: why
+    our clock is not to be trusted now, empty where it is: counts wait until then.
     """
 
     fold: RefusalFold
@@ -61,13 +62,14 @@ class Refusals:
     clock: Callable[[], int]
     entropy: Callable[[int], bytes]
     log_of: Callable[[str], str | None]
+    distrust: Callable[[], str] = field(default=lambda: "")
     sample: Sample = field(default_factory=lambda: Sample(1))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write counts whose window has ended, until `stop`; then all that is left."""
         while not stop.is_set():
             await rest(stop, 1)
-            if not stop.is_set():
+            if not stop.is_set() and not self.distrust():
                 await self._write(self.fold.due(self.clock()))
         await self._write(self.fold.due(_FOR_EVER))
 

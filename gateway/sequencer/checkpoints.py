@@ -20,7 +20,7 @@ from gateway.logs import logger
 class Checkpoints:
     """Publishes checkpoints of the logs that this process sequences.
 
-    `topic`: the compacted checkpoint topic.
+    `topic`: the compacted checkpoint topic. `clock`: raises where our clock is not to be trusted.
     """
 
     database: Database
@@ -63,20 +63,21 @@ class Checkpoints:
         """Sign and publish the heads of these logs; returns those that could not be published yet.
 
         Raises:
-            StoreError: the database is away; what was shown is shown again later, the same text.
+            AwayError: the database is away, or our clock untrusted; what was shown is shown again later, the
+                same text.
             StaleHeadError: another process publishes these logs by now.
         """
         wanted = sorted(origins)
         if not wanted:
             return set()
         states = await self.database.read(lambda session: audit_log.states(session, wanted))
+        now = self.clock()  # first: nothing is signed where it is not to be trusted
         notes = {
             one.head.origin: sign_checkpoint(
                 Checkpoint(one.head.origin, one.head.size, one.head.root()), self.signer()
             )
             for one in states.values()
         }
-        now = self.clock()
         results = await self.broker.append(
             [Record(self.topic, 0, origin.encode(), note, (), now) for origin, note in notes.items()]
         )

@@ -44,6 +44,8 @@ _BATCH = 1_000
 _SLICE = 20
 """Records looked at before the loop has a turn: about 2 ms."""
 
+_DISTRUST_SECONDS = 0.2
+
 _STRAYS_SECONDS = 10.0
 """Between two looks for accepted events that lost their records unseen."""
 
@@ -63,6 +65,9 @@ class Terms:
 class Sequencer:
     """See the module. `report` gets suspects: records that no gateway of ours can have written.
 
+    `clock` raises, and `distrust` says why, where our clock is not to be trusted: nothing is entered or
+    signed then. The leases are kept: they go by the database's clock.
+
     `report`: a word of a closed list (`entry`, `repeat`, or why a record is suspect) and a count.
     """
 
@@ -78,6 +83,7 @@ class Sequencer:
     entropy: Callable[[int], bytes]
     report: Callable[[str, int], None]
     step: Callable[[str], None]
+    distrust: Callable[[], str] = field(default=lambda: "")
     problem: str = field(default="", init=False)
     refused: str = field(default="", init=False)
     lost: dict[tuple[str, int], str] = field(default_factory=dict, init=False)
@@ -109,6 +115,10 @@ class Sequencer:
                         if await self.checkpoints.is_renewed():
                             self._state = Belief()
                         renew_at = asyncio.get_running_loop().time() + self.leases.renew_after_ms / 1000
+                    if words := self.distrust():
+                        self.problem = words
+                        await rest(stop, _DISTRUST_SECONDS)
+                        continue
                     await self._turn(reader)
                     self.problem, self.refused = "", self._refusal.words(now=_ticks())
                 except (AwayError, BrokerError) as error:

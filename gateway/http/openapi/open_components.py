@@ -15,6 +15,8 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
             "api": TEXT,
             "jwks_uri": TEXT,
             "checkpoint_keys": listed(TEXT),
+            "freshness_keys": listed(TEXT),
+            "merge_delay_seconds": whole(1),
             "receipt": record({"typ": TEXT, "alg": TEXT}),
             "errors": TEXT,
         }

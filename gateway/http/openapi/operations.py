@@ -29,6 +29,7 @@ _GUARDED: Final = frozenset(
         "signature_replayed",
         "signature_stale",
         "source_address_denied",
+        "clock_untrusted",
         "store_unavailable",
     }
 )

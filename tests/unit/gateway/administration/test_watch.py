@@ -112,13 +112,13 @@ async def test_a_checkpoint_that_stays_behind_is_told_of_once_it_is_late(tmp_pat
         clock = [ground.clock()]
         late = Watch(database=ground.database, catalog=world.parts.catalog, clock=lambda: clock[0])
         heads = {"gw.example/log/" + log_of(world) + "/1": (9, 3)}
-        found = list(late._late(world.parts.catalog.current.directory, heads, clock[0]))
+        found = list(late._late(world.parts.catalog.current.directory, heads, {}, clock[0]))
         assert found == []
         clock[0] += LATE_MS
-        (one,) = late._late(world.parts.catalog.current.directory, heads, clock[0])
+        (one,) = late._late(world.parts.catalog.current.directory, heads, {}, clock[0])
         assert (one.partner, json.loads(one.data)["published"]) == ("acme", 3)
         moved = dict.fromkeys(heads, (10, 9))
-        assert list(late._late(world.parts.catalog.current.directory, moved, clock[0])) == []
+        assert list(late._late(world.parts.catalog.current.directory, moved, {}, clock[0])) == []
 
 
 def log_of(world: World) -> str:

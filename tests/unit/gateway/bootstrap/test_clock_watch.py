@@ -1,9 +1,9 @@
 import pytest
 
-from gateway.bootstrap.clock_watch import ClockWatch, difference
-from gateway.bootstrap.ground import clock
+from gateway.bootstrap.clock_watch import ClockWatch
+from gateway.bootstrap.ground import clock, ticks
 from gateway.database import Database
-from gateway.ingress.clocks import words_of_difference
+from gateway.honest_clock import HonestClock, difference, words_of_difference
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,8 @@ def test_the_words_say_by_how_much_and_how_to_mend() -> None:
 async def test_a_clock_that_is_off_is_a_problem_until_it_is_right(database_url: str) -> None:
     off = 0
     database = Database(database_url)
-    watch = ClockWatch(database, lambda: clock() + off)
+    host = lambda: clock() + off  # noqa: E731 - a clock that somebody sets
+    watch = ClockWatch(database, host, HonestClock(host, ticks))
     try:
         await watch.look()
         assert watch.problem == ""
