@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import doors, fleet, schemas, streams
+from bench import bounds, doors, fleet, schemas, streams
+from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
 from bench.fleet_report import render_fleet
 from bench.schemas_report import render_validation
@@ -37,4 +38,5 @@ OTHERS: Final = (
     Other("doors", doors.RESULTS, render_doors, doors.main),
     Other("streams", streams.RESULTS, render_streams, streams.main),
     Other("fleet", fleet.RESULTS, render_fleet, fleet.main),
+    Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
 )

@@ -16,6 +16,9 @@ from gateway.errors import AwayError, SealError
 from gateway.standard_webhooks import WebhookSecretError
 
 _AGAIN_MS: Final = 200
+_IDLE_MS: Final = 2_000
+"""Lanes that have nothing are asked again when their shard is stirred; and so seldom, whatever happens."""
+
 _SOON_MS: Final = 1_000
 _LATER_MS: Final = 60_000
 _LOOK_SECONDS: Final = 0.02
@@ -25,12 +28,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Work:
-    """A shard at work: `wake` says that its lanes should be asked again; `posts` are under way."""
+    """A shard at work: `wake` says that its lanes should be asked again; `posts` are under way.
+
+    `stirred` is called whenever the shard may have decided something.
+    """
 
     shard: Shard
+    stirred: Callable[[], None] = lambda: None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     posts: int = 0
+
+    def stir(self) -> None:
+        """Something is different: lanes may have something to send, and decisions may be there to write."""
+        self.wake.set()
+        self.stirred()
 
 
 class Courier:
@@ -66,7 +78,7 @@ class Courier:
                 wake_at = now + _AGAIN_MS
                 if self._may_send(now):
                     taken, asked = work.shard.take(now)
-                    wake_at = min(wake_at, asked)
+                    wake_at = min(now + _IDLE_MS, asked)
                     for delivery in taken:
                         work.posts += 1
                         posts.create_task(self._post(work, delivery))
@@ -112,7 +124,7 @@ class Courier:
             lane.give_back(delivery, self._clock() + _LATER_MS)
         finally:
             work.posts -= 1
-            work.wake.set()
+            work.stir()
 
     async def _body(self, delivery: Delivery) -> bytes | None:
         return await self._database.read(lambda session: load_body(session, delivery.endpoint, delivery.ref))

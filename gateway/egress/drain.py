@@ -92,6 +92,8 @@ class Drain:
         self._let_go([shard for shard, _ in at_work])
         has_moved = False
         for shard, wake in at_work:
+            if not shard.has_ranges:
+                continue
             backlog = shard.next_backlog(self._clock(), besides=self._open)
             if backlog is not None:
                 has_moved |= self._begin(shard, wake, backlog)

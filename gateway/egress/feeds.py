@@ -43,7 +43,7 @@ from partners.endpoint import house_of
 from partners.partner import Partner
 
 _POLL: Final = 200
-_POLL_MS: Final = 50
+_POLL_MS: Final = 200
 _SLICE: Final = 10
 _IDLE_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 1.0
@@ -251,7 +251,7 @@ class Feeds:
             partition.said[offset] = told
         shard.receive(seen_by(read, strand.owner), reading, now)
         self._terms.matched()
-        strand.work.wake.set()
+        strand.work.stir()
 
     def _told(self, strand: _Strand, read: Read, reading: Reading, snapshot: Snapshot) -> Pending | None:
         """What the sender's log says of an event that goes on to another partner."""

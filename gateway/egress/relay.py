@@ -57,7 +57,7 @@ from gateway.positions import owner_in
 from partners.partner import Partner
 
 _POLL: Final = 200
-_POLL_MS: Final = 50
+_POLL_MS: Final = 200
 _SLICE: Final = 10
 _AGAIN_MS: Final = 200
 _GRACE_SECONDS: Final = 3.0
@@ -199,7 +199,7 @@ class Relay:
         for lease in sorted(owned, key=lambda each: each.shard):
             if lease.shard not in self._works:
                 quiet = self._clock() + self._parts.sender.deadline_ms if lease.is_inherited else 0
-                work = Work(Shard(lease, quiet_until=quiet))
+                work = Work(Shard(lease, quiet_until=quiet), self._writer.stir)
                 self._works[lease.shard] = work
                 self._followed = None
                 work.task = group.create_task(self._courier.run(work))
@@ -238,7 +238,7 @@ class Relay:
                 work.shard.bury(await self._parts.database.read(partial(load_gone, strangers=strangers)))
             if new:
                 self._parts.step("outbound.1.leased")
-            work.wake.set()
+            work.stir()
         here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
         if await self._feeds.follow(here, snapshot, self._is_at_work):
             self._followed = snapshot
@@ -341,7 +341,7 @@ class Relay:
             return
         work.shard.receive(read, reading, self._clock())
         self._parts.step("outbound.2.matched")
-        work.wake.set()
+        work.stir()
 
     def _hold_back(self, read: Read, why: Unasked) -> None:
         """Read no more of a partition until it is known what this record is; its offset stays unsettled."""
@@ -397,4 +397,4 @@ class Relay:
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
         works = () if self._parts.doubt() else self._works.values()
-        return [(work.shard, work.wake.set) for work in works]
+        return [(work.shard, work.stir) for work in works]

@@ -206,6 +206,11 @@ class Shard(Books):
 
     # Deliveries go out
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether there is any range to be read: of a backlog, or of a replay."""
+        return bool(self._backlogs or self.recall.parts)
+
     def next_backlog(self, now: int, *, besides: Container[tuple[str, str, int]] = ()) -> Backlog | None:
         """A range whose lane has room, each in its turn; none of the places `besides`."""
         wanted = [

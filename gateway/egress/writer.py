@@ -14,6 +14,9 @@ from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreU
 from gateway.waits import rest
 
 _AGAIN_SECONDS: Final = 0.2
+_IDLE_SECONDS: Final = 1.0
+"""Between two looks while nothing stirs; looking through all lanes costs more than it finds then."""
+
 
 _log = structlog.get_logger(__name__)
 
@@ -44,23 +47,31 @@ class Writer:
         self._drop = drop
         self._doubt = doubt
         self._is_stopping = asyncio.Event()
+        self._stirred = asyncio.Event()
 
     async def run(self, works: Mapping[int, Work]) -> None:
         """Until `stop`, and then once more: what was decided while the last tick was written is one, too."""
         self._is_stopping.clear()
         while not self._is_stopping.is_set():
             await rest(self._is_stopping, self._tick_ms / 1000)
-            await self.write(list(works.values()))
+            self._stirred.clear()
+            if not await self.write(list(works.values())):
+                await rest(self._stirred, _IDLE_SECONDS)
         await self.write(list(works.values()))
+
+    def stir(self) -> None:
+        """Something may have been decided: look with the next tick."""
+        self._stirred.set()
 
     def stop(self) -> None:
         """End after one more round."""
         self._is_stopping.set()
+        self._stirred.set()
 
-    async def write(self, works: Sequence[Work]) -> None:
-        """Write what these shards decided, and what follows for endpoints that are gone."""
+    async def write(self, works: Sequence[Work]) -> bool:
+        """Write what these shards decided, and what follows for endpoints that are gone; whether any did."""
         if self._doubt():
-            return
+            return False
         now = self._clock()
         for work in works:
             work.shard.dismiss(now)
@@ -69,6 +80,7 @@ class Writer:
             self._step("outbound.3.before")
             await self._insist(ticks)
             self._step("outbound.3.committed")
+        return bool(ticks)
 
     async def _insist(self, ticks: _Ticks) -> None:
         while True:
@@ -100,7 +112,7 @@ class Writer:
         else:
             for work, tick in ticks:
                 work.shard.committed(tick)
-                work.wake.set()
+                work.stir()
         return True
 
     def _give_up(self, ticks: _Ticks, code: str) -> None:

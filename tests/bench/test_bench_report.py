@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench import others as bench_others
+from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
 from bench.fleet_report import render_fleet
 from bench.others import Other
@@ -220,3 +221,26 @@ def test_a_fleet_is_told_beside_its_targets() -> None:
     assert "| of the bare loop (10,000/s) | 17% | 9% | 35%: missed |" in text
     assert "| target | | 10: met | 30: met |" in text
     assert "+20%; within 10 %: missed" in text
+
+
+def test_bounds_are_told_beside_their_targets() -> None:
+    found = {
+        "killed": {"partners": 50, "seconds": 9.08, "at_once": 18},
+        "dead": {
+            "events": 1_000_000,
+            "rows": {"gateway_backlog": 1, "gateway_delivery": 2},
+            "grown_bytes": 0,
+            "peak_mib_few": 161.0,
+            "peak_mib": 170.0,
+            "noticed_seconds": 5.0,
+            "drained": 20_000,
+            "drained_a_second": 617.0,
+            "in_order": True,
+        },
+        "rest": {"partners": 1_000, "core": {"relay": 0.051, "Kafka": 0.09, "PostgreSQL": 0.01}},
+    }
+    text = render_bounds(found)
+    assert "| one relay at rest with 1,000 partners | 5.1% of a core | under 5 %: missed |" in text
+    assert "| 9.1 s | 15 s: met |" in text
+    assert "| 1, 2 | one range: met |" in text
+    assert "| 617 a second | in order: met |" in text

@@ -50,3 +50,38 @@ async def test_what_was_decided_while_the_last_tick_was_written_is_written_too()
     database.go.set()
     await running
     assert shard.written == ["first", "answered just before the stop"]
+
+
+@dataclass
+class Counted(Deciding):
+    looks: int = 0
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def dismiss(self, now: int) -> None:
+        assert now == 0
+        self.looks += 1
+
+    def committed(self, tick: list[str]) -> None:
+        super().committed(tick)
+        self.heard.set()
+
+
+async def test_at_rest_it_looks_seldom_and_at_once_when_something_stirs() -> None:
+    shard, database = Counted(), Slow()
+    database.go.set()
+    writer = Writer(cast("Database", database), lambda: 0, lambda _: None, tick_ms=1, drop=lambda _: None)
+    work = Work(cast("Shard", shard), writer.stir)
+    running = asyncio.create_task(writer.run({0: work}))
+    await asyncio.sleep(0.2)
+    assert 1 <= shard.looks < 20, "a tick is a millisecond here"
+    shard.decided.append("news")
+    work.stir()
+    await shard.heard.wait()
+    looks = shard.looks
+    shard.heard.clear()
+    shard.decided.append("told by nobody")
+    await shard.heard.wait()
+    assert shard.looks - looks < 20
+    writer.stop()
+    await running
+    assert work.wake.is_set()
