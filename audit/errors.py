@@ -8,6 +8,8 @@
     |-- EvidenceRuleError        members that docs/formats.md does not allow (our bug)
     |   `-- EvidenceTooLargeError  more than a record may hold (the caller's fault: shorten it)
     |-- NotInLogError            no such log, entry, size or tile
+    |-- DamagedLogError          the log's own rows do not agree with each other
+    |-- MissingLibraryError      what reads or writes a format is not installed here
     `-- StaleHeadError           somebody else appended first: load the head again
 
 A parser or verifier of untrusted bytes raises VerificationError and its kin, nothing else.
@@ -17,10 +19,12 @@ from audit.failures import AuditError, MalformedError, UnpinnedKeyError, Verific
 
 __all__ = [
     "AuditError",
+    "DamagedLogError",
     "EvidenceRuleError",
     "EvidenceTooLargeError",
     "InconsistentError",
     "MalformedError",
+    "MissingLibraryError",
     "NotInLogError",
     "StaleHeadError",
     "UnpinnedKeyError",
@@ -50,6 +54,18 @@ class NotInLogError(AuditError):
     """A log, an entry, a tree size or a tile that does not exist (yet)."""
 
     code = "log_entry_unknown"
+
+
+class DamagedLogError(AuditError):
+    """Rows of a log that do not agree: a leaf that is not its evidence's, or not in the tree; a gap."""
+
+    code = "log_damaged"
+
+
+class MissingLibraryError(AuditError):
+    """A format needs a library that is not installed. The text names it, and how to install it."""
+
+    code = "library_missing"
 
 
 class StaleHeadError(AuditError):

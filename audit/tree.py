@@ -71,6 +71,13 @@ def root_at(size: int, read: NodeReader) -> bytes:
     return _hashes([(0, size)], read)[0]
 
 
+def edge_at(size: int, read: NodeReader) -> tuple[bytes, ...]:
+    """Hashes of the perfect subtrees that make up the tree as it was with `size` leaves, largest first."""
+    keys = _perfect(0, size)
+    found = read(keys)
+    return tuple(found[key] for key in keys)
+
+
 def prove_inclusion(index: int, size: int, read: NodeReader) -> tuple[bytes, ...]:
     """Sibling hashes from the leaf at `index` to the root of the tree with `size` leaves.
 

@@ -237,6 +237,7 @@ class Retention(Section):
         "30d", "repeats are recognised this long, or as long as content is kept if that is longer"
     )
     imports: Milliseconds = _key("7d", "an import that has ended, with its results")
+    exports: Milliseconds = _key("7d", "an export that has ended: its files can be asked for until then")
 
 
 class Audit(Section):

@@ -109,6 +109,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         stop=stop,
         looks=Looks(parts.ground.database, parts.administration.scribe, clock),
         repeats=Repeats(parts.ground.database, entropy),
+        exports=parts.exporting.doors,
         # Tests ask as fast as they can.
         probing=make_probing(parts, b"pepper"),
         shown=parts.shown,

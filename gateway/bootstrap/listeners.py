@@ -83,6 +83,7 @@ def make_doors(
         stream_turns=Turns(most_streams()),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.honest),
+        exports=parts.exporting.doors,
         probing=make_probing(parts, pepper),
         shown=parts.shown,
         proxies=Proxies(

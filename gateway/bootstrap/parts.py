@@ -21,6 +21,7 @@ from gateway.auth.message_signature import MessageSignatures
 from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
 from gateway.bootstrap.clock_watch import ClockWatch
+from gateway.bootstrap.exporting import Exporting, make_exporting
 from gateway.bootstrap.ground import Ground, entropy, ticks
 from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.inbound import make_ingress
@@ -102,6 +103,7 @@ class Parts:
     quotas: Quotas
     intake: Intake
     importer: Importer
+    exporting: Exporting
     uses: CredentialUses
     outside: ExternalRegistry | None = None
 
@@ -130,10 +132,10 @@ def wire(
         honest.compare(ground.clock(), database_clock(session))
     catalog = _catalog(ground, broker, outside)
     writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
-    guard = guard or make_guard(ground, broker)
-    uses = CredentialUses(ground.database)
+    guard, uses = guard or make_guard(ground, broker), CredentialUses(ground.database)
     ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, honest=honest, step=step)
     quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    shown = make_shown(ground, catalog, lambda: keys, honest)
     tally, around = Tally(ground.database), _Outside(broker, step, report, metrics, honest)
     importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     return Parts(
@@ -155,10 +157,11 @@ def wire(
         retention=_retention(ground, catalog),
         clock_watch=ClockWatch(ground.database, ground.clock, honest),
         honest=honest,
-        shown=make_shown(ground, catalog, lambda: keys, honest),
+        shown=shown,
         quotas=quotas,
         intake=make_intake(ground, importer),
         importer=importer,
+        exporting=make_exporting(ground, quotas.owner, shown, step),
         callers=_callers(ground, dialler, uses),
         uses=uses,
         outside=outside,

@@ -43,6 +43,7 @@ from gateway.broker.guest import GuestBroker
 from gateway.broker.port import Broker, BrokerError
 from gateway.contract_folder import load_contract
 from gateway.errors import AwayError, RoleStoppedError, SetupError
+from gateway.exports import store as exports
 from gateway.http.server import bind
 from gateway.http.tls import make_dev_certificate
 from gateway.imports import store as imports
@@ -182,6 +183,7 @@ def _end_leases(ground: Ground) -> None:
         if is_ours:
             expire_leases(session)
             imports.expire_leases(session)
+            exports.expire_leases(session)
 
 
 async def _run(settings: Settings, options: Options) -> None:
@@ -263,6 +265,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     if "serve" in options.roles:
         roles += await _open_doors(parts, options, metrics, stop)
         roles.append(Named("imports", parts.importer))
+        roles.append(Named("exports", parts.exporting.role))
         roles.append(Named("announcer", parts.announcer))
         roles.append(Named("watch", parts.watch))
         roles.append(Named("ingress", parts.ingress))

@@ -24,6 +24,10 @@ class Bar:
         self._shown = shown
         self._task = shown.add_task(words, total=total)
 
+    def expect(self, total: int) -> None:
+        """Say how much there is, where that was not known at the beginning."""
+        self._shown.update(self._task, total=total)
+
     def advance(self, count: int) -> None:
         """Count what was done."""
         self._shown.advance(self._task, count)

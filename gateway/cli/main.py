@@ -35,6 +35,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "stream": ("stream",),
     "listen": ("listen",),
     "history": ("history",),
+    "export": ("export",),
     "deliveries": ("deliveries",),
     "replays": ("replays",),
     "verify": ("verify",),

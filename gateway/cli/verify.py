@@ -16,6 +16,7 @@ from audit.verify import Verdict, format_failure, format_verdict, open_paper, ve
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
+from gateway.cli.verify_export import verify_archives
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +104,18 @@ def verify(
         Path | None, typer.Option("--content", metavar="FILE", help="Your copy of what was sent.")
     ] = None,
 ) -> Exit | None:
-    """Verify evidence, a receipt with or without its proof, a checkpoint, or that a log only grew.
+    """Verify evidence, a receipt with or without its proof, a checkpoint, that a log only grew, or exports.
 
     Says what is proved, what is the operator's word only, and what is not proved. Needs no gateway and no
     account; exit code 9 where something does not fit, or is signed by a key that you have not pinned.
     """
     pinned = pins.read()
-    papers = [*(read_paper(path) for path in files or ()), *named.read()]
-    if not papers:
-        raise UsageError("which papers? name a FILE, or --old and --consistency")
-    copy = None if content is None else read_paper(content)
-    if copy is not None and not any(map(_is_of_events, papers)):
-        raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
     try:
-        verdict = verify_files(papers, pinned, content=copy)
+        verdict = verify_archives(call, files or (), pinned)
+        if verdict is None:
+            verdict = _verify_papers(files or (), named, content, pinned)
+        elif content is not None or named != Named():
+            raise UsageError("an export is verified by itself: name no other papers")
     except VerificationError as error:
         _tell_failure(call, error)
         return Exit.NOT_PROVED
@@ -138,6 +137,17 @@ def write_paper(path: Path, raw: bytes) -> None:
         path.write_bytes(raw)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _verify_papers(files: Sequence[Path], named: Named, content: Path | None, pinned: Keys) -> Verdict:
+    """What papers prove that are no exports. Raises UsageError: they do not go together."""
+    papers = [*map(read_paper, files), *named.read()]
+    if not papers:
+        raise UsageError("which papers? name a FILE, or --old and --consistency")
+    copy = None if content is None else read_paper(content)
+    if copy is not None and not any(map(_is_of_events, papers)):
+        raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
+    return verify_files(papers, pinned, content=copy)
 
 
 def _is_of_events(paper: bytes) -> bool:

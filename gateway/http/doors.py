@@ -16,6 +16,7 @@ from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.database import Database
 from gateway.egress.tails import Tails
+from gateway.exports.desk import Exports
 from gateway.http.brake import Brake
 from gateway.http.crowd import Crowd
 from gateway.http.paces import Paces
@@ -84,7 +85,7 @@ class Doors:
     `crowd`: those whose events are under way. `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
     `paces`: how fast a credential may read and manage; `probing`: tries endpoints. `consumers`: named places
-    in streams.
+    in streams. `exports`: makes the files of exports.
     """
 
     catalog: Catalog
@@ -110,6 +111,7 @@ class Doors:
     paces: Paces
     tails: Tails
     consumers: Consumers
+    exports: Exports
     probing: Probing
     shown: Shown
     proxies: Proxies = field(default_factory=Proxies)

@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 import audit.rows  # noqa: F401 - rows register themselves in the shared metadata
 import gateway.egress.rows
+import gateway.exports.rows
 import gateway.rows  # noqa: F401 - as above
 import partners.rows  # noqa: F401 - as above
 import schemas.rows  # noqa: F401 - as above

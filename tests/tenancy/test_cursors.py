@@ -103,6 +103,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     opened.keys[f"ref {slug}"] = sent.json()["ref"]
                     owe(opened, slug, f"ep_{slug}{number}")
                     await client.post("/v1/replays", json={"since": "1h"})
+                    await client.post("/v1/exports", json={})
                     hook = await client.post("/v1/endpoints", json={"url": f"https://{slug}.example/in"})
                 opened.keys[f"endpoint {slug}"] = hook.json()["id"]
                 await client.post(f"{hook.headers['location']}/secrets", json={})

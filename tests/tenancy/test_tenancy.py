@@ -46,7 +46,8 @@ NO_REF = "evt_" + "b" * 51 + "a"
 NO_IMPORT = "imp_" + "b" * 26
 NO_DELIVERY = f"dlv_{'b' * 16}_{'b' * 51}a"
 NO_REPLAY = "rpl_" + "b" * 26
-WORD = {"deliveries": "delivery", "replays": "replay"}
+NO_EXPORT = "exp_" + "b" * 26
+WORD = {"deliveries": "delivery", "replays": "replay", "exports": "export"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JOSE = {"Content-Type": "application/jose"}
 
@@ -95,6 +96,8 @@ async def furnish(opened: House, terms: str = "") -> None:
             opened.keys[f"secret {slug}"] = held.json()["items"][0]["id"]
             asked = await client.post("/v1/replays", json={"since": "1h"})
             opened.keys[f"replay {slug}"] = asked.json()["id"]
+            exported = await client.post("/v1/exports", json={})
+            opened.keys[f"export {slug}"] = exported.json()["id"]
             cursor = (await client.get("/v1/stream")).json()["cursor"]
             for name in ("main", f"of-{slug}"):
                 await client.put(f"/v1/stream/consumers/{name}", json={"cursor": cursor})
@@ -160,13 +163,14 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         "epoch": "1",
         "rest:path": "0/000.p/1",
         "code": "not_found",
+        "n": "0",
     }
     if "schemas" in gate.path:
         parts["id"] = house.keys[f"schema {slug}"] if slug else ("999" if owner == "unknown" else MALFORMED)
     if "imports" in gate.path:
         unknown = NO_IMPORT if owner == "unknown" else MALFORMED
         parts["id"] = house.keys[f"import {slug}"] if slug else unknown
-    for kind, none in (("deliveries", NO_DELIVERY), ("replays", NO_REPLAY)):
+    for kind, none in (("deliveries", NO_DELIVERY), ("replays", NO_REPLAY), ("exports", NO_EXPORT)):
         if kind in gate.path:
             unknown = none if owner == "unknown" else MALFORMED
             parts["id"] = house.keys[f"{WORD[kind]} {slug}"] if slug else unknown

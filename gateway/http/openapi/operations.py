@@ -159,7 +159,7 @@ def _who(gate: Gate) -> str:
 def _parameters(gate: Gate, told: Told) -> Iterator[Parameter]:
     own = {one.name: one for one in told.parameters if one.place == "path"}
     for name in _PART.findall(gate.path):
-        yield own.get(name, _PARTS[name])
+        yield own[name] if name in own else _PARTS[name]
     for one in told.parameters:
         is_offered = gate.side == "registry" or one.name in gate.offered
         if one.place == "header" or (one.place == "query" and is_offered):

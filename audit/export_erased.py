@@ -1,0 +1,66 @@
+"""Which entries of an export stand without evidence, and which of those the log itself says to be erased.
+
+A leaf alone cannot tell an entry whose evidence was erased from one whose evidence somebody left out. What
+can is the log: an erasure is an entry of it, and names the entries that it was of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from audit.evidence import Evidence
+
+_ERASING: Final = frozenset({"evidence.erased", "evidence.expired"})
+
+
+@dataclass(slots=True)
+class Erasures:
+    """By origin of a log. Ranges of indexes, so that a log of which much has expired takes little room."""
+
+    missing: dict[str, list[list[int]]] = field(default_factory=dict)
+    declared: dict[str, list[list[int]]] = field(default_factory=dict)
+
+    def note(self, origin: str, index: int) -> None:
+        """An entry stands without evidence; to be told in the order of indexes."""
+        ranges = self.missing.setdefault(origin, [])
+        if ranges and ranges[-1][1] == index:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([index, index + 1])
+
+    def hear(self, origin: str, evidence: Evidence) -> None:
+        """Take what a record of the log `origin` says to be without evidence."""
+        if evidence.kind.value not in _ERASING:
+            return
+        members = evidence.members
+        ranges = self.declared.setdefault(evidence.text("origin") or origin, [])
+        if "index" in members:
+            ranges.append([members["index"], members["index"] + 1])
+        ranges += [[one["from"], one["to"]] for one in members.get("ranges", ())]
+
+    def unsaid(self) -> int:
+        """How many entries without evidence nothing that was heard says to be erased."""
+        return sum(
+            sum(end - first for first, end in ranges) - _overlap(ranges, self.declared.get(origin, ()))
+            for origin, ranges in self.missing.items()
+        )
+
+
+def _overlap(ranges: Sequence[Sequence[int]], declared: Sequence[Sequence[int]]) -> int:
+    """How many indexes of the ranges, which are in order and apart, are in one of those declared."""
+    merged: list[list[int]] = []
+    for first, end in sorted(map(tuple, declared)):
+        if merged and first <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([first, end])
+    covered = place = 0
+    for first, end in ranges:
+        while place < len(merged) and merged[place][1] <= first:
+            place += 1
+        for low, high in islice(merged, place, None):
+            if low >= end:
+                break
+            covered += min(end, high) - max(first, low)
+    return covered

@@ -1,0 +1,85 @@
+"""Exports as JSON lines: an object a line, columns in order, the evidence last and as it is.
+
+The evidence is an object in the line, byte for byte the one that was hashed: whoever wants to hash it cuts it
+out behind the first `,"evidence":`, which no text can hold, since quotes in texts have a backslash.
+
+Source: docs/formats.md section 13.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from audit.errors import MalformedError
+from audit.export_row import AT, COLUMNS, Value, encode_json
+
+_NAMES: Final = tuple(COLUMNS)
+_HEAD: Final = _NAMES[:-1]
+_CUT: Final = b',"evidence":'
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+def encode_lines(rows: Sequence[tuple[Value, ...]]) -> bytes:
+    """The file over these rows."""
+    return b"".join(map(_line, rows))
+
+
+def decode_lines(raw: bytes) -> Iterator[tuple[Value, ...]]:
+    """The rows of a file, in the one spelling that they have.
+
+    Raises:
+        MalformedError: a line is not as `encode_lines` writes it.
+    """
+    start, number = 0, 0
+    while start < len(raw):
+        end, number = raw.find(b"\n", start) + 1, number + 1
+        line = raw[start:end] if end else b""
+        try:
+            row = _row(line)
+            is_exact = _line(row) == line
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise MalformedError(f"export: line {number} is not one of an export") from error
+        if not is_exact:
+            raise MalformedError(f"export: line {number} is not in its exact form")
+        yield row
+        start = end
+
+
+def _line(row: tuple[Value, ...]) -> bytes:
+    members = dict(zip(_HEAD, row, strict=False))
+    at, evidence = row[AT], row[-1]
+    if at is not None:
+        members["at"] = _instant(int(at))
+    raw = b"null" if evidence is None else str(evidence).encode()
+    return encode_json(members).encode()[:-1] + _CUT + raw + b"}\n"
+
+
+def _row(line: bytes) -> tuple[Value, ...]:
+    head, cut, raw = line.partition(_CUT)
+    members: dict[str, Any] = json.loads(head.decode() + "}")
+    if not cut or tuple(members) != _HEAD:
+        raise ValueError("other members")
+    if members["at"] is not None:
+        members["at"] = _milliseconds(members["at"])
+    evidence = raw[:-2].decode()
+    return (*members.values(), None if evidence == "null" else evidence)
+
+
+def _instant(at: int) -> str:
+    seconds, ms = divmod(at, 1_000)
+    return f"{_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(64)
+def _second(at: int) -> str:
+    return (_EPOCH + timedelta(seconds=at)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _milliseconds(text: str) -> int:
+    if _TIME.fullmatch(text) is None:
+        raise ValueError("no time")
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,198 @@
+"""One entry of a log as a row of an export: the leaf, the evidence, and columns that are made of them.
+
+The evidence is the truth. Columns are for those who count and sort, and a verifier makes them again: a column
+that says something else than its evidence is found out. Of an erased entry there is the leaf, and nothing
+that the leaf does not tell.
+
+Texts in columns steer no spreadsheet: see `safe`.
+
+Source: docs/formats.md section 13.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final, Literal, Protocol
+
+from audit.errors import MalformedError
+
+Plain = Literal["count", "instant", "flag", "text"]
+"""What a column holds: a whole number, Unix milliseconds, a truth, a text."""
+
+Value = int | bool | str | bytes | None
+
+COLUMNS: Final[Mapping[str, tuple[Plain, bool]]] = {
+    "epoch": ("count", False),
+    "index": ("count", False),
+    "kind": ("text", False),
+    "hour": ("text", False),
+    "at": ("instant", True),
+    "erased": ("flag", False),
+    "partner": ("text", True),
+    "direction": ("text", True),
+    "ref": ("text", True),
+    "source": ("text", True),
+    "id": ("text", True),
+    "type": ("text", True),
+    "endpoint": ("text", True),
+    "credential": ("text", True),
+    "code": ("text", True),
+    "reason": ("text", True),
+    "status": ("count", True),
+    "number": ("count", True),
+    "ms": ("count", True),
+    "leaf": ("text", False),
+    "content": ("text", True),
+    "evidence": ("text", True),
+}
+"""Columns in order: what each holds, and whether it may be null."""
+
+AT: Final = list(COLUMNS).index("at")
+CONTENT_PREFIX: Final = "base64:"
+"""Before content: without it, base64 that begins with a plus sign would be a formula."""
+
+_LEAF: Final = re.compile(
+    r"gateway-leaf/v1\n([a-z]+\.[a-z]+)\n(\d{4}-\d\d-\d\dT\d\dZ)\n[A-Za-z0-9+/]{43}=\n", re.ASCII
+)
+_STEERS: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'")
+_BLANK: Final = (None,) * 13
+_OUTBOUND: Final = frozenset(
+    {
+        "event.unrouted",
+        "delivery.attempted",
+        "delivery.parked",
+        "delivery.acknowledged",
+        "delivery.cancelled",
+        "delivery.retried",
+    }
+)
+
+
+class Told(Protocol):
+    """What columns are made of: members of the evidence by name, None where a kind has none of that name."""
+
+    kind: str
+    at: int
+    partner: object
+    direction: object
+    ref: object
+    source: object
+    id: object
+    type: object
+    endpoint: object
+    auth: object
+    by: object
+    code: object
+    outcome: object
+    action: object
+    reason: object
+    status: object
+    number: object
+    ms: object
+
+
+class ToldByMembers:
+    """Members as they were read of evidence."""
+
+    __slots__ = ("_members", "at", "kind")
+
+    def __init__(self, kind: str, at: int, members: Mapping[str, object]) -> None:
+        """Take them as `audit.evidence.Evidence` has them."""
+        self.kind = kind
+        self.at = at
+        self._members = members
+
+    def __getattr__(self, name: str) -> object:
+        """A member, None where there is none."""
+        return self._members.get(name)
+
+
+def safe(text: str) -> str:
+    """The text, behind an apostrophe where a spreadsheet would take it for a formula.
+
+    So begins, after blanks, what `=`, `+`, `-` or `@` begins (of full width too), a tab or a line's end; and
+    an apostrophe, so that the exact text is what is left without the first one.
+    """
+    first = text[:1]
+    if first.isalnum() or first == "/" or not first:
+        return text
+    return f"'{text}" if first in _STEERS or text.lstrip()[:1] in _STEERS else text
+
+
+def row_of(epoch: int, index: int, leaf: str, raw: str, told: Told, content: str | None) -> tuple[Value, ...]:
+    """The values of all columns of an entry, in order. `leaf`: the one that its evidence (`raw`) makes."""
+    kind = told.kind
+    return (
+        epoch,
+        index,
+        kind,
+        leaf.split("\n", 3)[2],
+        told.at,
+        False,
+        _text(told.partner),
+        _direction(kind, told),
+        _text(told.ref),
+        _text(told.source),
+        _text(told.id),
+        _text(told.type),
+        _text(told.endpoint),
+        _credential(told),
+        _code(kind, told),
+        _text(told.reason),
+        _count(told.status),
+        _count(told.number),
+        _count(told.ms),
+        leaf,
+        content,
+        raw,
+    )
+
+
+def erased_row(epoch: int, index: int, leaf: str) -> tuple[Value, ...]:
+    """The same of an entry whose evidence was erased: what its leaf tells.
+
+    Raises:
+        MalformedError: the leaf is none of ours.
+    """
+    found = _LEAF.fullmatch(leaf)
+    if found is None:
+        raise MalformedError(f"export: entry {index} is not a leaf of the form gateway-leaf/v1")
+    return (epoch, index, found[1], found[2], None, True, *_BLANK, leaf, None, None)
+
+
+def encode_json(value: object) -> str:
+    """JSON in the one spelling that exports have."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(value: object) -> str | None:
+    return safe(value) if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _direction(kind: str, told: Told) -> str | None:
+    """Which way the event went, as the history tells it."""
+    if kind == "event.forwarded":
+        return "inbound"
+    return "outbound" if kind in _OUTBOUND else _text(told.direction)
+
+
+def _credential(told: Told) -> str | None:
+    """By whom: of an event its sender's, of a change that of whoever made it."""
+    member = told.auth or told.by
+    return _text(member.get("credential")) if isinstance(member, dict) else None
+
+
+def _code(kind: str, told: Told) -> str | None:
+    """The one word that tells apart entries of one kind, as the history has it."""
+    if kind == "delivery.parked":
+        return _text(told.reason)
+    word = told.code
+    if word is None:
+        word = told.outcome
+    if word is None:
+        word = told.action
+    return _text(word)

@@ -1,0 +1,108 @@
+"""How fast a log is exported, and an export verified: one process, PostgreSQL and SQLite on the disk.
+
+Figures go to bench/results-exports.json. `python -m bench.exporting`, or the whole of `make bench`. The log
+is made anew, of entries as accepted events have them; making it is not measured. CPU time is that of this
+process: on PostgreSQL what the server uses is beside it.
+"""
+
+import asyncio
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from audit.evidence import Kind
+from audit.export import verify_export
+from audit.manifest import FORMATS, Format
+from bench.outcome import middle
+from bench.postgres import DurablePostgres
+from gateway.database import Database, take_time
+from gateway.exports.worker import Exporter
+from gateway.migrations import history
+from tests.made_logs import archive_of, begin, grow, keys_of, make_exporter, work_off
+from tests.unit.audit.builders import ORIGIN, evidence
+
+RESULTS: Final = Path(__file__).with_name("results-exports.json")
+ENTRIES: Final = 100_000
+ROUNDS: Final = 5
+WANTED: Final = 50_000
+"""Entries a second, to Parquet."""
+
+_BATCH: Final = 2_000
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, and write the figures down; `arguments`: rounds and entries, if not as many as usual."""
+    rounds = int(arguments[0]) if arguments else ROUNDS
+    entries = int(arguments[1]) if len(arguments) > 1 else ENTRIES
+    found: dict[str, Any] = {"entries": entries, "rounds": rounds, "on": {}}
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp") as name:
+        found["on"]["sqlite"] = _measured(f"sqlite:///{name}/gateway.db", rounds, entries)
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        server = DurablePostgres(Path(name))
+        server.start()
+        try:
+            found["on"]["postgresql"] = _measured(server.create("exports"), rounds, entries)
+        finally:
+            server.stop()
+    if not arguments:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _measured(url: str, rounds: int, entries: int) -> dict[str, Any]:
+    database = Database(url)
+    try:
+        _fill(database, entries)
+        seen: dict[Format, list[dict[str, float]]] = {kind: [] for kind in FORMATS}
+        for number in range(rounds):
+            for kind, found in seen.items():
+                found.append(asyncio.run(_once(database, kind, f"exp_{kind}{number}", entries)))
+        return {kind: _middles(found) for kind, found in seen.items()}
+    finally:
+        database.close()
+
+
+def _fill(database: Database, entries: int) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+    for start in range(0, entries, _BATCH):
+        batch = [
+            evidence(number, kind=Kind.ACCEPTED) for number in range(start, min(start + _BATCH, entries))
+        ]
+        with database.begin() as session:
+            take_time(session)
+            grow(session, batch, is_published=start + _BATCH >= entries)
+
+
+async def _once(database: Database, kind: Format, name: str, entries: int) -> dict[str, float]:
+    begin(database, (ORIGIN, 0, entries), kind=kind, name=name)
+    exporter: Exporter = make_exporter(database)
+    began, used = time.perf_counter(), time.process_time()
+    done = await work_off(exporter, name)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - used
+    archive = await archive_of(database, done)
+    began = time.process_time()
+    verify_export(io.BytesIO(archive), keys_of(ORIGIN))
+    checked = time.process_time() - began
+    scale = 100_000 / entries
+    return {
+        "entries_a_second": entries / seconds,
+        "cpu_seconds": cpu * scale,
+        "verify_cpu_seconds": checked * scale,
+        "bytes_an_entry": len(archive) / entries,
+    }
+
+
+def _middles(seen: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: middle([one[name] for one in seen])[0] for name in seen[0]}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
