@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit.errors import MissingLibraryError
-from audit.export import verify_exports
 from audit.failures import MalformedError, VerificationError
 from audit.papers import Keys, read_log_key, read_receipt_keys
 from audit.verify import format_failure, format_verdict, verify_files
@@ -19,7 +17,7 @@ def main(words: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__)
     verify = parser.add_subparsers(required=True).add_parser("verify", allow_abbrev=False)
-    verify.add_argument("files", nargs="+", type=Path, help="papers that belong together, or exports")
+    verify.add_argument("files", nargs="+", type=read, help="papers that belong together")
     verify.add_argument("--keys", type=read, help="keys of receipts that you trust: a JWK set")
     verify.add_argument("--log-key", action="append", default=[], help="key of a log that you trust")
     verify.add_argument("--party-key", action="append", type=read, default=[], help="of a sender or receiver")
@@ -31,12 +29,7 @@ def main(words: Sequence[str]) -> int:
     except (OSError, MalformedError) as error:
         parser.error(f"a file or a pinned key is not usable: {error}")
     try:
-        verdict = verify_exports(given.files, pinned)
-        if verdict is None:
-            verdict = verify_files([path.read_bytes() for path in given.files], pinned, content=given.content)
-        sys.stdout.write(format_verdict(verdict))
-    except (OSError, MissingLibraryError) as error:
-        parser.error(f"a file cannot be read: {error}")
+        sys.stdout.write(format_verdict(verify_files(given.files, pinned, content=given.content)))
     except VerificationError as error:
         sys.stdout.write(format_failure(error))
         return 9
