@@ -1,16 +1,21 @@
 """Export a range of the log: make the job, watch it, and save its files as one archive that proves itself."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from audit.checkpoint import read_checkpoint
+from audit.errors import VerificationError
+from audit.manifest import Manifest
+from audit.papers import VerifierKey, decode_base64
 from gateway.cli.archives import part_of, save_archive
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, OfPartner, command
-from gateway.cli.errors import UsageError
+from gateway.cli.errors import AnswerError, UsageError
 from gateway.cli.exits import BY_CODE, Exit
 from gateway.cli.faults import problem_lines
 from gateway.cli.jobs import cancel_job, list_jobs, watch
@@ -138,8 +143,24 @@ def _save(call: Invocation, client: Client, route: str, document: dict[str, Any]
     if saved.kept:
         call.output.note(f"{saved.kept} files were there already")
     code = _tell(call, document)
-    call.output.note(f"saved in {file}; gateway verify {file} --log-key KEY proves it")
+    call.output.note(f"saved in {file}. To prove it, pin the log's key; get it by a way that you trust:")
+    pins = "".join(f" --log-key '{key}'" for key in _log_keys(client, saved.manifest))
+    call.output.note(f"  gateway verify {file}{pins or ' --log-key KEY'}")
     return code
+
+
+def _log_keys(client: Client, manifest: Manifest) -> Iterator[VerifierKey]:
+    """The published keys that signed the checkpoint of the newest epoch; a log's key is its key in each."""
+    discovery = client.get("/.well-known/partner-gateway").document()
+    try:
+        checkpoint, note = read_checkpoint(manifest.sections[-1].checkpoint.encode())
+        signers = {line.key_id for line in note.lines if line.name == checkpoint.origin}
+        keys = [decode_base64(str(text), "key") for text in discovery.get("checkpoint_keys", [])]
+        yield from (
+            key for key in (VerifierKey(checkpoint.origin, raw) for raw in keys) if key.key_id in signers
+        )
+    except VerificationError as error:
+        raise AnswerError(f"the log's key cannot be read: {error}", status=200) from error
 
 
 def _verify_free(file: Path) -> None:
