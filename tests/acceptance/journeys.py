@@ -101,17 +101,18 @@ class Ended:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator at the `gateway` command, in a folder of contract files."""
+    """An operator at the `gateway` command, in a folder of contract files; or who has another `key`."""
 
     gateway: Gateway
     folder: Path
+    key: str = field(default="", repr=False)
 
     def run(self, line: str) -> Ended:
         """Run `gateway` with these words, parted by blanks, in this process but for that as anywhere."""
         out, err = io.StringIO(), io.StringIO()
         environ = {
             "GATEWAY_URL": self.gateway.url,
-            "GATEWAY_KEY": self.gateway.operator_key(),
+            "GATEWAY_KEY": self.key or self.gateway.operator_key(),
             "HOME": str(self.folder),
         }
         around = Surroundings(environ, io.BytesIO(), out, err, time.sleep, time.monotonic)
