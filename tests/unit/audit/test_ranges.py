@@ -64,7 +64,7 @@ def test_times_are_found_though_they_jitter(filled: Session) -> None:
         assert ranges.find_from(filled, ORIGIN, 0, SIZE, at) == min(later, default=None)
         assert ranges.find_before(filled, ORIGIN, 0, SIZE, at) == max(before, default=None)
     assert ranges.find_from(filled, ORIGIN, 30, 33, AT) == 30
-    assert ranges.find_before(filled, ORIGIN, 3, 5, AT) is None
+    assert ranges.find_before(filled, ORIGIN, 3, 5, 1) is None
 
 
 def test_a_range_is_read_by_the_logs_own_key(filled: Session, plan: Callable[[str], list[str]]) -> None:

@@ -79,6 +79,25 @@ def let_go(database: Database) -> None:
         store.expire_leases(session)
 
 
+async def test_exports_are_made_on_both_databases_by_several_at_once(database_url: str) -> None:
+    database, beside = Database(database_url), Database(database_url)
+    with database.begin() as session:
+        grow(session, [mixed(number) for number in range(SIZE)])
+    for name in ("exp_a", "exp_b"):
+        begin(database, (ORIGIN, 0, SIZE), name=name)
+    async with asyncio.TaskGroup() as tasks:
+        for one, name in ((database, "exp_a"), (beside, "exp_b")):
+            tasks.create_task(work_off(make_exporter(one, part_entries=PART), name))
+    with database.begin() as session:
+        found = [store.find(session, name) for name in ("exp_a", "exp_b")]
+        assert not store.has_work(session)
+    archives = [await archive_of(beside, one) for one in found if one is not None]
+    assert len(set(archives)) == 1
+    verify(archives[0])
+    for one in (database, beside):
+        one.close()
+
+
 @pytest.mark.parametrize("name", STEPS)
 async def test_killed_after_any_step_the_next_owner_goes_on(database: Database, name: str) -> None:
     expected = await whole(database)
