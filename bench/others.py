@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import bounds, doors, fleet, schemas, streams
+from bench import bounds, doors, exporting, fleet, schemas, streams
 from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
+from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
 from bench.schemas_report import render_validation
 from bench.streams_report import render_streams
@@ -39,4 +40,5 @@ OTHERS: Final = (
     Other("streams", streams.RESULTS, render_streams, streams.main),
     Other("fleet", fleet.RESULTS, render_fleet, fleet.main),
     Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
+    Other("exports", exporting.RESULTS, render_exports, exporting.main),
 )

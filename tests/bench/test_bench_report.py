@@ -11,6 +11,7 @@ import pytest
 from bench import others as bench_others
 from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
+from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
 from bench.others import Other
 from bench.outcome import Case, Half, Profile, Results, Sample, dump, load
@@ -244,3 +245,17 @@ def test_bounds_are_told_beside_their_targets() -> None:
     assert "| 9.1 s | 15 s: met |" in text
     assert "| 1, 2 | one range: met |" in text
     assert "| 617 a second | in order: met |" in text
+
+
+def test_exports_are_told_beside_their_target() -> None:
+    seen = {
+        "entries_a_second": 51_000.0,
+        "cpu_seconds": 1.75,
+        "verify_cpu_seconds": 6.2,
+        "bytes_an_entry": 412.0,
+    }
+    text = render_exports({"on": {"sqlite": {"parquet": seen, "jsonl": seen}}})
+    assert "| sqlite | parquet | 51,000 | 1.75 | 6.20 | 412 | met |" in text
+    assert "| sqlite | jsonl | 51,000 | 1.75 | 6.20 | 412 |  |" in text
+    slow = {"on": {"sqlite": {"parquet": seen | {"entries_a_second": 49_999.0}}}}
+    assert "| missed |" in render_exports(slow)
