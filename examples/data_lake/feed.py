@@ -29,7 +29,7 @@ from typing import Any
 
 import fastavro
 import httpx
-import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pyarrow import parquet
 
