@@ -39,6 +39,7 @@ class Kind(Enum):
     KEY_CHANGED = "key.changed"
     RETENTION_HOLE = "retention.hole"
     EPOCH_OPENED = "epoch.opened"
+    HEADS_ANCHORED = "heads.anchored"
     ERASED = "evidence.erased"
     HOLD_SET = "hold.set"
     HOLD_LIFTED = "hold.lifted"
@@ -278,6 +279,7 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "to": COUNT,
     },
     Kind.EPOCH_OPENED: {"origin": TEXT, "previous": _nullable(HEAD), "reason": TEXT},
+    Kind.HEADS_ANCHORED: {"id": TEXT, "width": COUNT, "root": TEXT},
     Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
     Kind.HOLD_SET: _HOLD,
     Kind.HOLD_LIFTED: _HOLD,

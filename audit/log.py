@@ -31,6 +31,7 @@ __all__ = [
     "consistency_text",
     "entries",
     "entry",
+    "entry_named",
     "has_epoch",
     "has_pending_before",
     "heads",
@@ -311,6 +312,11 @@ def entry(session: Session, origin: str, index: int) -> Entry:
     if found is None:
         raise NotInLogError(f"{origin}: no entry {index}")
     return found
+
+
+def entry_named(session: Session, log: str, event_id: str) -> Entry | None:
+    """The entry of a log (its name without an epoch) whose evidence has this `id`."""
+    return store.load_entry_named(session, log, event_id)
 
 
 def _reader(session: Session, origin: str) -> NodeReader:

@@ -19,12 +19,14 @@ from audit.papers import read_log_key as parse_verifier_key
 
 __all__ = [
     "KEY_BYTES",
+    "KEY_ID_BYTES",
     "Note",
     "SignatureLine",
     "Signer",
     "VerifierKey",
     "check_name",
     "decode_base64",
+    "format_line",
     "parse_note",
     "parse_verifier_key",
     "sign_note",
@@ -36,7 +38,7 @@ __all__ = [
 KEY_BYTES = 32
 NOTE_BYTES = 1_000_000
 MOST_SIGNATURES = 100
-_KEY_ID_BYTES = 4
+KEY_ID_BYTES = 4
 _DASH = "\u2014 "
 
 
@@ -107,11 +109,15 @@ def sign_note(text: str, name: str, signer: Signer) -> bytes:
         MalformedError: The text or the name cannot stand in a note.
     """
     key = VerifierKey(name, signer.public_key)
-    blob = base64.b64encode(key.key_id + signer.sign(text.encode())).decode()
-    raw = f"{text}\n{_DASH}{name} {blob}\n".encode()
+    raw = f"{text}\n{format_line(name, key.key_id, signer.sign(text.encode()))}".encode()
     if parse_note(raw).text != text:
         raise MalformedError("note: the text must end in one line feed")
     return raw
+
+
+def format_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """One signature line, with its line feed."""
+    return f"{_DASH}{name} {base64.b64encode(key_id + signature).decode()}\n"
 
 
 def parse_note(raw: bytes) -> Note:
@@ -145,9 +151,9 @@ def _parse_line(number: int, line: str) -> SignatureLine:
     if not line.startswith(_DASH) or not space:
         raise MalformedError(f"note: signature line {number} is not an em dash, a key name and base64")
     blob = decode_base64(encoded, f"note: signature line {number}")
-    if len(blob) <= _KEY_ID_BYTES:
+    if len(blob) <= KEY_ID_BYTES:
         raise MalformedError(f"note: signature line {number} holds no signature")
-    return SignatureLine(check_name(name), blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
+    return SignatureLine(check_name(name), blob[:KEY_ID_BYTES], blob[KEY_ID_BYTES:])
 
 
 def verify_note(note: Note, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:

@@ -248,6 +248,18 @@ def load_entry(session: Session, origin: str, index: int) -> Entry | None:
     return None if row is None else entry_from(row)
 
 
+def load_entry_named(session: Session, log: str, event_id: str) -> Entry | None:
+    """The entry of a log, in its newest epoch that has it, whose evidence has this `id`."""
+    query = (
+        select(EntryRow)
+        .where(col(EntryRow.log) == log, col(EntryRow.event_id) == event_id)
+        .order_by(col(EntryRow.epoch).desc(), col(EntryRow.index))
+        .limit(1)
+    )
+    row = session.execute(query).scalar_one_or_none()
+    return None if row is None else entry_from(row)
+
+
 def entry_from(row: EntryRow) -> Entry:
     """The value of a row."""
     return Entry(

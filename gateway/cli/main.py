@@ -39,6 +39,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "deliveries": ("deliveries",),
     "replays": ("replays",),
     "verify": ("verify",),
+    "witness": ("witness",),
     "webhook": ("webhook",),
     "status": ("status",),
     "account": ("login", "logout", "me"),
