@@ -91,7 +91,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a GET brought. `failure` None: a 2xx, and `body` is the whole of it; else `body` is empty."""
+    """What came back whole. `failure` None: a 2xx, and `body` is the whole of it.
+
+    Else `body` is empty, but for statuses whose body was asked for.
+    """
 
     status: int
     failure: Reason | None
@@ -164,22 +167,27 @@ class Dialler:
         """
         return await self._whole("GET", Outgoing(url, _JSON, b""), most)
 
-    async def ask(self, outgoing: Outgoing, *, most: int) -> Fetched:
+    async def ask(self, outgoing: Outgoing, *, most: int, told: frozenset[int] = frozenset()) -> Fetched:
         """POST once, under the same rules as `send`, for an answer that is wanted whole; see `fetch`.
+
+        `told`: statuses that are no success, whose body is wanted all the same.
 
         Raises:
             RuntimeError: not entered.
         """
-        return await self._whole("POST", outgoing, most)
+        return await self._whole("POST", outgoing, most, told)
 
-    async def _whole(self, method: str, outgoing: Outgoing, most: int) -> Fetched:
+    async def _whole(
+        self, method: str, outgoing: Outgoing, most: int, told: frozenset[int] = frozenset()
+    ) -> Fetched:
         exchange = _Exchange(most + 1, most + 1)
         failure = await self._failure(method, outgoing, exchange)
         answer = exchange.answer(failure, 0)
         failure = answer.failure
         if failure is None and exchange.length > most:
             failure = "response_invalid"
-        return Fetched(answer.status, failure, b"" if failure else answer.excerpt)
+        is_told = exchange.length <= most and (failure is None or answer.status in told)
+        return Fetched(answer.status, failure, answer.excerpt if is_told else b"")
 
     async def _failure(self, method: str, outgoing: Outgoing, exchange: "_Exchange") -> Reason | None:
         if self._pools is None:

@@ -9,6 +9,7 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import audit.rows  # noqa: F401 - rows register themselves in the shared metadata
+import gateway.anchoring.rows
 import gateway.egress.rows
 import gateway.exports.rows
 import gateway.rows  # noqa: F401 - as above

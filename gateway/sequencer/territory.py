@@ -10,6 +10,14 @@ from gateway.leases import Lease, shard_of
 HOUSE = "house"
 """The party that is us: it has a log and a shard like a partner, and no topics."""
 
+ANCHOR = "anchor"
+"""Name of the log over the heads of all others. Other logs' names are random, and never this."""
+
+
+def anchor_log(host: str) -> str:
+    """The anchor's log, without its epoch."""
+    return f"{host}/log/{ANCHOR}"
+
 
 @dataclass(frozen=True, slots=True)
 class Plot:
@@ -39,7 +47,7 @@ def survey(
     plots: dict[tuple[str, int], Plot] = {}
     logs = set()
     if shard_of(HOUSE, shards) in by_shard:
-        logs.add(f"{host}/log/{house_log}")
+        logs |= {f"{host}/log/{house_log}", anchor_log(host)}
     for partner in snapshot.directory.partners():
         lease = by_shard.get(shard_of(partner.slug, shards))
         if lease is None:

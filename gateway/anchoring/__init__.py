@@ -1,0 +1,1 @@
+"""The anchor: one log over the blinded heads of all others, which witnesses cosign."""

@@ -1,0 +1,82 @@
+"""For one entry of one log: the way from it to a cosigned checkpoint of the anchor, as a paper."""
+
+from typing import Final
+
+from sqlmodel import Session
+
+from audit import log as audit_log
+from audit.anchor import AnchorProof, format_anchor_proof
+from audit.checkpoint import Checkpoint
+from audit.entry import Entry
+from audit.heads import Roll, unpack_heads
+from audit.proof import InclusionProof, format_proof
+from gateway.anchoring.store import Cosigned, Round, find_cosigned, first_enough, rounds_since
+from gateway.sequencer.territory import anchor_log
+
+_LOOKED_AT: Final = 20
+"""Rounds after an entry: its log's next checkpoint is published well before the second of them."""
+
+
+def anchor_proof(session: Session, host: str, entry: Entry) -> bytes | None:
+    """The proof of anchoring of an entry (`audit.anchor`); None while no round has it.
+
+    By the oldest round that still has it, and the oldest checkpoint of the anchor that enough witnesses
+    cosigned: the earlier they saw it, the more it says. Until there are enough, by the newest one.
+    """
+    for one in rounds_since(session, entry.at, _LOOKED_AT):
+        head = _head_of(one, host, entry)
+        if head is not None:
+            return _prove(session, host, entry, one)
+    return None
+
+
+def served_anchor(session: Session, host: str) -> str | None:
+    """The anchor's newest published checkpoint, with its cosignatures; None: there is none."""
+    log = anchor_log(host)
+    known = [one for one in audit_log.heads(session) if one.head.origin.rpartition("/")[0] == log]
+    if not known or known[-1].checkpoint is None:
+        return None
+    return known[-1].checkpoint + cosignature_lines(session, known[-1].head.origin, known[-1].checkpoint_size)
+
+
+def cosignature_lines(session: Session, origin: str, size: int) -> str:
+    """Signature lines of witnesses for the anchor's checkpoint of this size, each with its line feed."""
+    found = find_cosigned(session, origin, size)
+    return "" if found is None else found.lines
+
+
+def _head_of(one: Round, host: str, entry: Entry) -> Checkpoint | None:
+    heads = {head.origin: head for head in unpack_heads(one.heads, host)}
+    head = heads.get(entry.origin)
+    return head if head is not None and head.size > entry.index else None
+
+
+def _prove(session: Session, host: str, entry: Entry, one: Round) -> bytes | None:
+    anchored = audit_log.entry_named(session, anchor_log(host), str(one.at))
+    if anchored is None or anchored.raw is None:
+        return None
+    shown = _checkpoint(session, anchored)
+    if shown is None:
+        return None
+    head, opening = Roll(unpack_heads(one.heads, host), one.secret).open(entry.origin)
+    hashes = audit_log.prove(session, anchored.origin, anchored.index, shown.size)
+    proof = AnchorProof(
+        head=head,
+        index=entry.index,
+        hashes=audit_log.prove(session, entry.origin, entry.index, head.size),
+        opening=opening,
+        evidence=anchored.raw,
+        proof=format_proof(InclusionProof(anchored.index, hashes, shown.text().encode())),
+    )
+    return format_anchor_proof(proof)
+
+
+def _checkpoint(session: Session, anchored: Entry) -> Cosigned | None:
+    found = first_enough(session, anchored.origin, anchored.index)
+    if found is not None:
+        return found
+    state = audit_log.state(session, anchored.origin)
+    if state.checkpoint is None or state.checkpoint_size <= anchored.index:
+        return None
+    size, note = state.checkpoint_size, state.checkpoint
+    return find_cosigned(session, anchored.origin, size) or Cosigned(anchored.origin, size, note)

@@ -1,0 +1,301 @@
+"""Witnesses asked: honest ones of this repository, and ones that mean harm or are away."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from audit import log as audit_log
+from audit.checkpoint import Checkpoint, read_checkpoint
+from audit.cosignature import cosign
+from audit.note import VerifierKey
+from gateway.anchoring.opening import served_anchor
+from gateway.anchoring.store import Standing, find_cosigned, standings
+from gateway.anchoring.witnesses import ANSWER_BYTES, Outcome, Witnessing, name_of
+from gateway.witness.app import WitnessApp
+from gateway.witness.state import open_state
+from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, WITNESSES, policy
+from tests.unit.gateway.anchoring.ledgers import HOST, NAMED, Ledger, Routed, event
+
+NOW = 1_700_000_000_000
+URLS = ("https://one.example/", "https://two.example/w", "https://three.example")
+LOGS = {ANCHOR: [VerifierKey(ANCHOR, ANCHOR_SIGNER.public_key)]}
+Answers = Callable[[httpx.Request], httpx.Response]
+
+
+@contextmanager
+def witness_of(folder: Path, number: int) -> Iterator[WitnessApp]:
+    app = WitnessApp(open_state(folder / f"state{number}"), WITNESSES[number], LOGS, lambda: NOW)
+    yield app
+    app.close()
+
+
+class Prefixed(httpx.AsyncBaseTransport):
+    """An application below a path, as behind a proxy."""
+
+    def __init__(self, app: WitnessApp, prefix: str) -> None:
+        self.inner, self.prefix = httpx.ASGITransport(app), prefix
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix(self.prefix)
+        request.url = request.url.copy_with(path=path)
+        return await self.inner.handle_async_request(request)
+
+
+def witnessing(
+    ledger: Ledger, sender: Routed, outcomes: list[Outcome], quorum: str = "2 w1 w2 w3"
+) -> Witnessing:
+    return Witnessing(
+        database=ledger.database,
+        sender=sender,
+        policy=policy(quorum, URLS),
+        host=HOST,
+        is_ours=lambda: True,
+        clock=lambda: NOW,
+        observe=outcomes.append,
+    )
+
+
+def standing(ledger: Ledger, number: int) -> Standing:
+    with ledger.database.begin() as session:
+        return standings(session)[name_of(WITNESSES[number].key)]
+
+
+async def anchored(ledger: Ledger, *numbers: int) -> None:
+    """A round over a log that has grown."""
+    for number in numbers:
+        ledger.grow(event(number))
+        if ledger.lease is None:
+            await ledger.hold()
+        assert await ledger.anchor()
+
+
+async def test_two_of_three_cosign_and_the_third_is_away(ledger: Ledger, tmp_path: Path) -> None:
+    await anchored(ledger, 1)
+    outcomes: list[Outcome] = []
+    with witness_of(tmp_path, 0) as one, witness_of(tmp_path, 1) as two:
+        sender = Routed({"one.example": one, "two.example": Prefixed(two, "/w")})
+        asking = witnessing(ledger, sender, outcomes)
+        await asking.turn()
+        assert sorted(outcomes) == ["away", "cosigned", "cosigned"]
+        assert {one.url for one in sender.asked} == {
+            "https://one.example/add-checkpoint",
+            "https://two.example/w/add-checkpoint",
+            "https://three.example/add-checkpoint",
+        }
+        with ledger.database.begin() as session:
+            kept = find_cosigned(session, ANCHOR, 1)
+            served = served_anchor(session, HOST)
+        assert kept is not None
+        assert kept.is_enough
+        assert served == kept.text()
+        assert len(read_checkpoint(kept.text().encode())[1].lines) == 3
+        assert standing(ledger, 0) == Standing(name_of(WITNESSES[0].key), ANCHOR, 1, NOW, NOW)
+        assert standing(ledger, 2).problem == "connect_failed"
+        # Those that cosigned are not asked again, and the one that is away is left alone for a while.
+        asked = len(sender.asked)
+        await asking.turn()
+        assert len(sender.asked) == asked
+        await anchored(ledger, 2)
+        await asking.turn()
+        assert (standing(ledger, 0).size, standing(ledger, 1).size) == (2, 2)
+
+
+async def test_a_new_process_learns_what_a_witness_holds(ledger: Ledger, tmp_path: Path) -> None:
+    await anchored(ledger, 1, 2)
+    with witness_of(tmp_path, 0) as one:
+        await witnessing(ledger, Routed({"one.example": one}), []).turn()
+        await anchored(ledger, 3)
+        sender, outcomes = Routed({"one.example": one}), list[Outcome]()
+        await witnessing(ledger, sender, outcomes).turn()
+        assert "cosigned" in outcomes
+        assert [one.body[:6] for one in sender.asked if "one" in one.url] == [b"old 2\n"]
+    # Another database that never heard of the witness: it says 0, and is told better.
+    with witness_of(tmp_path, 0) as one:
+        sender, outcomes = Routed({"one.example": one}), list[Outcome]()
+        asking = witnessing(ledger, sender, outcomes)
+        with ledger.database.begin() as session:
+            session.connection().exec_driver_sql("DELETE FROM gateway_witness")
+        await anchored(ledger, 4)
+        await asking.turn()
+        assert [one.body[:6] for one in sender.asked if "one" in one.url] == [b"old 0\n", b"old 3\n"]
+        assert standing(ledger, 0).size == 4
+
+
+async def test_a_line_that_was_lost_is_asked_for_again(ledger: Ledger, tmp_path: Path) -> None:
+    """Killed after the witness answered and before its line was stored: it signs the same once more."""
+    await anchored(ledger, 1)
+    with witness_of(tmp_path, 0) as one:
+        sender = Routed({"one.example": one})
+        await witnessing(ledger, sender, []).turn()
+        with ledger.database.begin() as session:
+            session.connection().exec_driver_sql("DELETE FROM gateway_anchor_note")
+        await witnessing(ledger, sender, []).turn()
+        with ledger.database.begin() as session:
+            assert find_cosigned(session, ANCHOR, 1) is not None
+
+
+async def test_a_forked_gateway_is_refused_by_an_honest_witness(
+    ledger: Ledger, fork: Ledger, tmp_path: Path
+) -> None:
+    """The same key, the same origin, another history in another database."""
+    await anchored(ledger, 1, 2)
+    await anchored(fork, 7, 8)
+    with witness_of(tmp_path, 0) as one:
+        honest, forked = list[Outcome](), list[Outcome]()
+        await witnessing(ledger, Routed({"one.example": one}), honest).turn()
+        await witnessing(fork, Routed({"one.example": one}), forked).turn()
+        assert ("cosigned" in honest, "cosigned" in forked) == (True, False)
+        assert "422" in standing(fork, 0).problem
+        # Nor when it has outgrown the honest one.
+        await anchored(fork, 9)
+        await witnessing(fork, Routed({"one.example": one}), forked).turn()
+        assert "cosigned" not in forked
+        with fork.database.begin() as session:
+            assert find_cosigned(session, ANCHOR, 3) is None
+
+
+async def test_a_witness_that_is_ahead_of_us_raises_the_alarm(ledger: Ledger) -> None:
+    """This database was restored from a backup, or somebody else has our key."""
+    await anchored(ledger, 1)
+    sender = Routed({"one.example": answering(lambda _: httpx.Response(409, content=b"17\n"))})
+    await witnessing(ledger, sender, []).turn()
+    assert "it cosigned 17 entries" in standing(ledger, 0).problem
+    assert "restored from a backup" in standing(ledger, 0).problem
+
+
+def answering(answers: Answers) -> httpx.MockTransport:
+    return httpx.MockTransport(answers)
+
+
+def line_by(number: int, *, seconds: int = NOW // 1_000, size: int | None = None) -> Answers:
+    """A cosignature of what was sent, in the name of a witness."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        checkpoint, _ = read_checkpoint(request.content.partition(b"\n\n")[2])
+        shown = checkpoint if size is None else Checkpoint(checkpoint.origin, size, checkpoint.root)
+        return httpx.Response(200, text=cosign(shown, WITNESSES[number], seconds))
+
+    return answer
+
+
+def spoilt(request: httpx.Request) -> httpx.Response:
+    name, blob = line_by(0)(request).text.removeprefix("\u2014 ").split(" ")
+    raw = bytearray(base64.b64decode(blob))
+    raw[-1] ^= 1
+    return httpx.Response(200, text=f"\u2014 {name} {base64.b64encode(bytes(raw)).decode()}\n")
+
+
+sizes = iter(range(10_000))
+
+HOSTILE: dict[str, tuple[Answers, str, str]] = {
+    "nothing": (lambda _: httpx.Response(200), "invalid", "no cosignature"),
+    "garbage": (lambda _: httpx.Response(200, content=b"\xff\x00" * 50), "invalid", "not right"),
+    "a page": (lambda _: httpx.Response(200, text="<html>ok</html>"), "invalid", "not right"),
+    "a body without end": (
+        lambda _: httpx.Response(200, content=b"a" * (ANSWER_BYTES + 1)),
+        "refused",
+        "HTTP 200",
+    ),
+    "another's key": (line_by(1), "invalid", "no cosignature by the key"),
+    "a wrong signature": (spoilt, "invalid", "is wrong"),
+    "a cosignature of another size": (line_by(0, size=99), "invalid", "is wrong"),
+    "a time of next year": (line_by(0, seconds=NOW // 1_000 + 31_536_000), "invalid", "has not come yet"),
+    "no time": (line_by(0, seconds=0), "invalid", "states no time"),
+    "101 lines": (lambda _: httpx.Response(200, text="\u2014 x AAAAAAA=\n" * 101), "invalid", "not right"),
+    "another size each time": (
+        lambda _: httpx.Response(409, content=b"%d\n" % (next(sizes) % 2)),
+        "conflict",
+        "another size",
+    ),
+    "a conflict without a size": (lambda _: httpx.Response(409), "invalid", "and not which"),
+    "a conflict with nonsense": (
+        lambda _: httpx.Response(409, content=b"0x10\n"),
+        "invalid",
+        "and not which",
+    ),
+    "a size beyond all": (
+        lambda _: httpx.Response(409, content=b"9223372036854775807\n"),
+        "conflict",
+        "cosigned 9223372036854775807",
+    ),
+    "an unknown log": (
+        lambda _: httpx.Response(404, text="unknown\x1b[31m\nlog"),
+        "refused",
+        "HTTP 404 (unknown?[31m)",
+    ),
+    "a bad proof": (lambda _: httpx.Response(422, text="no"), "refused", "HTTP 422 (no)"),
+    "its own fault": (lambda _: httpx.Response(500, text="stack"), "away", "HTTP 500"),
+    "a redirect": (
+        lambda _: httpx.Response(302, headers={"Location": "http://127.0.0.1/"}),
+        "refused",
+        "HTTP 302",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+async def test_an_answer_that_is_not_right_is_told_and_never_stored(ledger: Ledger, case: str) -> None:
+    answers, outcome, words = HOSTILE[case]
+    await anchored(ledger, 1)
+    sender, outcomes = Routed({"one.example": answering(answers)}), list[Outcome]()
+    await witnessing(ledger, sender, outcomes).turn()
+    assert outcomes.count(outcome) >= 1  # type: ignore[arg-type]  # a text of the table
+    assert words in standing(ledger, 0).problem
+    assert sum("one" in one.url for one in sender.asked) <= 3
+    with ledger.database.begin() as session:
+        assert find_cosigned(session, ANCHOR, 1) is None
+
+
+async def test_a_hostile_one_spoils_nothing_for_the_others(ledger: Ledger, tmp_path: Path) -> None:
+    await anchored(ledger, 1)
+    with witness_of(tmp_path, 1) as two, witness_of(tmp_path, 2) as three:
+        hostile = answering(HOSTILE["a wrong signature"][0])
+        sender = Routed({"one.example": hostile, "two.example": Prefixed(two, "/w"), "three.example": three})
+        await witnessing(ledger, sender, []).turn()
+    with ledger.database.begin() as session:
+        kept = find_cosigned(session, ANCHOR, 1)
+    assert kept is not None
+    assert (kept.is_enough, kept.lines.count("\n")) == (True, 2)
+
+
+async def test_strangers_lines_in_an_answer_are_not_kept(ledger: Ledger) -> None:
+    await anchored(ledger, 1)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        mine, others = line_by(0)(request).text, line_by(1)(request).text
+        return httpx.Response(200, text=others + mine + mine)
+
+    await witnessing(ledger, Routed({"one.example": answering(answer)}), []).turn()
+    with ledger.database.begin() as session:
+        kept = find_cosigned(session, ANCHOR, 1)
+    assert kept is not None
+    assert kept.lines.count("\n") == 1
+    assert not kept.is_enough
+
+
+async def test_without_an_anchor_nobody_is_asked(ledger: Ledger) -> None:
+    sender = Routed({})
+    await witnessing(ledger, sender, []).turn()
+    with ledger.database.begin() as session:
+        audit_log.open_log(session, f"{NAMED}/1")
+    await witnessing(ledger, sender, []).turn()
+    assert sender.asked == []
+
+
+async def test_the_role_asks_only_where_the_anchor_is_ours(ledger: Ledger, tmp_path: Path) -> None:
+    await anchored(ledger, 1)
+    with witness_of(tmp_path, 0) as one:
+        sender = Routed({"one.example": one})
+        asking, stop = witnessing(ledger, sender, []), asyncio.Event()
+        asking.is_ours = lambda: False
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(asking.run(stop))
+            await asyncio.sleep(0.02)
+            assert sender.asked == []
+            stop.set()
+            await task
