@@ -32,6 +32,7 @@ __all__ = [
     "entries",
     "entry",
     "entry_named",
+    "epochs",
     "has_epoch",
     "has_pending_before",
     "heads",
@@ -127,6 +128,11 @@ def states(session: Session, origins: Collection[str]) -> Mapping[str, LogState]
 def heads(session: Session) -> tuple[LogState, ...]:
     """Every log in every epoch, ordered by name and epoch."""
     return store.load_states(session)
+
+
+def epochs(session: Session, log: str) -> tuple[LogState, ...]:
+    """A log (its name without an epoch) in all its epochs, the newest last."""
+    return store.load_epochs(session, log)
 
 
 def has_epoch(session: Session, origin: str) -> bool:

@@ -104,6 +104,13 @@ def load_states(session: Session) -> tuple[LogState, ...]:
     return tuple(_state(*row) for row in rows)
 
 
+def load_epochs(session: Session, log: str) -> tuple[LogState, ...]:
+    """A log in all its epochs, the newest last."""
+    columns = [getattr(HeadRow, name) for name in _STATE]
+    query = select(*columns).where(col(HeadRow.log) == log).order_by(col(HeadRow.epoch))
+    return tuple(_state(*row) for row in session.execute(query))
+
+
 def find_states(session: Session, origins: Collection[str]) -> Mapping[str, LogState]:
     """Those of these logs that exist, by origin."""
     names = sorted({split_origin(origin)[0] for origin in origins})

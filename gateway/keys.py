@@ -20,8 +20,11 @@ from gateway.errors import KeysMissingError
 from gateway.rows import KeyRow
 from gateway.vault import Vault, place_of
 
-Purpose = Literal["receipt", "checkpoint", "webhook", "freshness"]
+Purpose = Literal["receipt", "checkpoint", "webhook", "freshness", "anchor"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+
+OPTIONAL: Final[frozenset[Purpose]] = frozenset({"anchor"})
+"""What the gateway runs without: a database of before has no such key until `gateway init` makes it."""
 
 _SEED_BYTES: Final = 32
 
@@ -67,6 +70,12 @@ class KeyRing:
     webhook: SigningKey
     freshness: SigningKey
     known: tuple[PublicKey, ...] = field(default=())
+    anchor: SigningKey | None = None
+
+    @property
+    def anchors(self) -> tuple[SigningKey, ...]:
+        """All that sign checkpoints of the anchor."""
+        return () if self.anchor is None else (self.anchor,)
 
     def public_keys(self, purpose: Purpose) -> Mapping[str, bytes]:
         """Raw public keys of a purpose by key id, retired ones too: what a verifier may accept."""
@@ -112,14 +121,13 @@ def load(session: Session, vault: Vault) -> KeyRing:
     for row in session.exec(rows):
         seed = vault.open(row.sealed, _place(row.id))
         signers[row.purpose] = SigningKey(seed, _purpose(row.purpose))
-    missing = [purpose for purpose in PURPOSES if purpose not in signers]
+    missing = [purpose for purpose in PURPOSES if purpose not in signers and purpose not in OPTIONAL]
     if missing:
         raise KeysMissingError(
             f"no signing key for {' and '.join(missing)}: run `gateway init` once for this database"
         )
-    return KeyRing(
-        signers["receipt"], signers["checkpoint"], signers["webhook"], signers["freshness"], _known(session)
-    )
+    needed = (signers["receipt"], signers["checkpoint"], signers["webhook"], signers["freshness"])
+    return KeyRing(*needed, _known(session), signers.get("anchor"))
 
 
 def _create(session: Session, vault: Vault, purpose: Purpose, *, now: int, seed: bytes) -> PublicKey:

@@ -21,6 +21,7 @@ DIRECTIONS: Final = frozenset({"inbound", "outbound"})
 REFUSALS: Final = CALLER_CODES | AWAY_CODES | {"internal"}
 CLAIMS: Final = frozenset({"won", "repeat", "conflict", "waited", "taken_over", "deleted"})
 APPENDS: Final = frozenset({"stored", "refused", "unknown"})
+WITNESSES: Final = frozenset({"cosigned", "conflict", "refused", "invalid", "away"})
 ROLES: Final = frozenset({"server", "relay", "sequencer"})
 OUTCOMES: Final = frozenset({"delivered", "retry", "parked", "held"})
 REASONS: Final = frozenset(
@@ -82,6 +83,8 @@ class Metrics:
         self._unreadable = self._counter("records_unreadable", "Records passed over", direction=DIRECTIONS)
         self._entries = self._counter("log_entries", "Entries appended to logs")
         self._forged = self._counter("receipts_forged", "Records whose receipt fails")
+        self._rounds = self._counter("anchor_rounds", "Entries of the anchor asked for")
+        self._witness = self._counter("witness_answers", "Answers of witnesses", outcome=WITNESSES)
         self._append_log = self._histogram("log_append_seconds", "One append to a log, until committed")
         self._leases = self._gauge("leases_held", "Shards held", role=ROLES)
         self._restarts = self._counter("role_restarts", "Restarts after a dependency was away", role=ROLES)
@@ -124,6 +127,14 @@ class Metrics:
     def append(self, ms: float) -> None:
         """Time one append to the broker."""
         self._append.observe(ms / 1_000)
+
+    def anchored(self) -> None:
+        """Count a round of the anchor."""
+        self._rounds.inc()
+
+    def witness(self, outcome: str) -> None:
+        """Count what became of asking a witness once."""
+        self._witness.labels(_known(outcome, WITNESSES)).inc()
 
     def attempt(self, outcome: str, reason: str | None, ms: float) -> None:
         """Count and time one delivery attempt."""

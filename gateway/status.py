@@ -53,7 +53,7 @@ class Status:
     """Looks at everything once. `problems`: what the roles of this process say is wrong, by role.
 
     `warnings`: what an operator has to see to, though requests are served. `own_topic`: asked for where no
-    partner has a topic yet.
+    partner has a topic yet. `anchor`: how it stands with the anchor, as a document and as warnings.
     """
 
     database: Database
@@ -64,6 +64,7 @@ class Status:
     problems: Callable[[], Mapping[str, str]]
     warnings: Callable[[], Sequence[str]] = tuple
     own_topic: str | None = None
+    anchor: Callable[[Session], tuple[Mapping[str, Any], Sequence[str]]] = lambda _: ({}, ())
 
     async def look(self) -> dict[str, Any]:
         """The document of `GET /v1/status`.
@@ -73,9 +74,10 @@ class Status:
         """
         snapshot = self.catalog.current
         found = await self.database.read(_look)
+        anchor, anchor_warnings = await self.database.read(self.anchor)
         topics = await self._look_at_topics(snapshot, found.progress)
         problems = [f"{role}: {text}" for role, text in self.problems().items() if text]
-        problems += [*self.warnings(), *_suspended(snapshot), *topics.warnings]
+        problems += [*self.warnings(), *anchor_warnings, *_suspended(snapshot), *topics.warnings]
         return {
             "at": format_instant(self.clock()),
             "revision": snapshot.directory.revision,
@@ -86,6 +88,7 @@ class Status:
             "lag": topics.lag,
             "claims": {"unconfirmed": found.unconfirmed},
             "deliveries": found.deliveries,
+            **({"anchor": anchor} if anchor else {}),
             "warnings": problems,
         }
 

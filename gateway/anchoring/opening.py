@@ -32,11 +32,17 @@ def anchor_proof(session: Session, host: str, entry: Entry) -> bytes | None:
 
 def served_anchor(session: Session, host: str) -> str | None:
     """The anchor's newest published checkpoint, with its cosignatures; None: there is none."""
-    log = anchor_log(host)
-    known = [one for one in audit_log.heads(session) if one.head.origin.rpartition("/")[0] == log]
-    if not known or known[-1].checkpoint is None:
-        return None
-    return known[-1].checkpoint + cosignature_lines(session, known[-1].head.origin, known[-1].checkpoint_size)
+    known = audit_log.epochs(session, anchor_log(host))
+    return checkpoint_of(session, known[-1].head.origin) if known else None
+
+
+def checkpoint_of(session: Session, origin: str) -> str | None:
+    """The newest published checkpoint of one epoch of the anchor, with its cosignatures."""
+    known = audit_log.epochs(session, origin.rpartition("/")[0])
+    for one in known:
+        if one.head.origin == origin and one.checkpoint is not None:
+            return one.checkpoint + cosignature_lines(session, origin, one.checkpoint_size)
+    return None
 
 
 def cosignature_lines(session: Session, origin: str, size: int) -> str:

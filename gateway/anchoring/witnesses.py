@@ -11,7 +11,6 @@ Source: C2SP tlog-witness v1.0.0, add-checkpoint.
 import asyncio
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
@@ -87,7 +86,7 @@ class _Patience:
 class Witnessing:
     """See the module. `is_ours`: whether this process sequences the anchor.
 
-    `observe`: told what became of each request. `clock`: Unix milliseconds.
+    `observe`: told what became of each request. `clock`: Unix milliseconds; raises where it is not to be trusted.
     """
 
     database: Database
@@ -102,9 +101,11 @@ class Witnessing:
     async def run(self, stop: asyncio.Event) -> None:
         """Ask until `stop`; what is away is waited for."""
         while not stop.is_set():
-            if self.is_ours():
-                with suppress(AwayError):
+            try:
+                if self.is_ours():
                     await self.turn()
+            except* AwayError as away:
+                logger("gateway.witnesses").info("witnesses are asked later", reason=str(away.exceptions[0]))
             await rest(stop, _LOOK_SECONDS)
 
     async def turn(self) -> None:
@@ -134,8 +135,7 @@ class Witnessing:
                 group.create_task(one_of(witness))
 
     def _newest(self, session: Session) -> tuple[Cosigned, dict[str, Standing]] | None:
-        log = anchor_log(self.host)
-        states = [one for one in audit_log.heads(session) if one.head.origin.rpartition("/")[0] == log]
+        states = audit_log.epochs(session, anchor_log(self.host))
         if not states or states[-1].checkpoint is None:
             return None
         origin, size, note = states[-1].head.origin, states[-1].checkpoint_size, states[-1].checkpoint

@@ -125,6 +125,7 @@ def _make_status(parts: Parts, roles: Sequence[str]) -> Status:
         },
         warnings=lambda: _warnings(parts),
         own_topic=parts.ground.settings.broker.checkpoint_topic,
+        anchor=parts.anchor.standing,
     )
 
 

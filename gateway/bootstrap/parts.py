@@ -20,6 +20,7 @@ from gateway.auth.key_sets import KeySets
 from gateway.auth.message_signature import MessageSignatures
 from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
+from gateway.bootstrap.anchoring import Anchor, make_anchor
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.exporting import Exporting, make_exporting
 from gateway.bootstrap.ground import Ground, entropy, ticks
@@ -60,6 +61,7 @@ from gateway.sequencer.guard import Guard
 from gateway.sequencer.mark import Installation
 from gateway.sequencer.role import Sequencer, Terms
 from gateway.sequencer.round import ROLE as SEQUENCE
+from gateway.sequencer.territory import anchor_log
 from gateway.settings import Settings
 from gateway.shown import Shown
 from partners.onboarding import Means
@@ -91,6 +93,7 @@ class Parts:
     watch: Watch
     recovery: Recovery
     sequencer: Sequencer
+    anchor: Anchor
     guard: Guard
     dialler: Dialler
     relay: Relay
@@ -138,6 +141,7 @@ def wire(
     shown = make_shown(ground, catalog, lambda: keys, honest)
     tally, around = Tally(ground.database), _Outside(broker, step, report, metrics, honest)
     importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
+    sequencer = _sequencer(ground, catalog, keys, guard, around)
     return Parts(
         ground=ground,
         broker=broker,
@@ -149,7 +153,8 @@ def wire(
         announcer=_announcer(ground, catalog, ingress, outside),
         watch=_watch(ground, catalog),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
-        sequencer=_sequencer(ground, catalog, keys, guard, around),
+        sequencer=sequencer,
+        anchor=make_anchor(ground, dialler, sequencer.leases, lambda: keys, honest, metrics=metrics, step=step),
         guard=guard,
         dialler=dialler,
         relay=_relay(ground, catalog, dialler, keys, tally, around),
@@ -348,6 +353,8 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, ou
             database=ground.database,
             broker=broker,
             signer=lambda: keys.checkpoint,
+            anchor=anchor_log(ground.host),
+            anchors=lambda: keys.anchors,
             topic=settings.broker.checkpoint_topic,
             clock=outside.honest,
             step=step,

@@ -284,6 +284,9 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("tally", parts.tally))
     if "sequence" in options.roles:
         roles.append(Named("sequencer", parts.sequencer))
+        roles.append(Named("anchor", parts.anchor.rounds))
+        if parts.anchor.witnesses is not None:
+            roles.append(Named("witnesses", parts.anchor.witnesses))
     roles.append(Named("clock", parts.clock_watch))
     if parts.outside is not None:
         roles.append(Named("registry", parts.outside))

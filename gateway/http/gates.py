@@ -9,6 +9,7 @@ from typing import Final
 from gateway.http import (
     account,
     acknowledgements,
+    anchor,
     consumers,
     content,
     credentials,
@@ -281,6 +282,10 @@ GATES: Final[Sequence[Gate]] = (
     ),
     _gate("GET /v1/status", "house", OPERATOR, operator.show_status),
     *registry.GATES,
+    _gate("GET /log/checkpoint", "open", NOBODY, anchor.show_anchor),
+    _gate("GET /log/anchor/keys", "open", NOBODY, anchor.show_anchor_keys),
+    _gate("GET /log/anchor/{epoch}/checkpoint", "open", NOBODY, anchor.show_anchor_checkpoint),
+    _gate("GET /log/anchor/{epoch}/tile/{rest:path}", "open", NOBODY, anchor.show_anchor_tile),
     _gate("GET /.well-known/jwks.json", "open", NOBODY, service.show_jwks),
     _gate("GET /.well-known/partner-gateway", "open", NOBODY, service.show_discovery),
     _gate("GET /errors/{code}", "open", NOBODY, service.show_error),

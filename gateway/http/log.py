@@ -5,7 +5,7 @@ Source: C2SP tlog-tiles.
 """
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from starlette.responses import Response
 
@@ -21,7 +21,7 @@ from gateway.http.told import PLAIN, Parameter, shows, tells
 GROWTH_OFFERED: Final = frozenset({"old"})
 _EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
-_FOR_EVER: Final = "private, max-age=31536000, immutable"
+_FOR_EVER: Final = "max-age=31536000, immutable"
 
 
 @tells(
@@ -49,7 +49,11 @@ async def show_checkpoint(call: Call) -> Response:
 )
 async def show_tile(call: Call) -> Response:
     """A tile of hashes, or a bundle of entries. Its bytes never change."""
-    origin = _origin(call)
+    return await tile_response(call, _origin(call), scope="private")
+
+
+async def tile_response(call: Call, origin: str, *, scope: Literal["private", "public"]) -> Response:
+    """A tile or a bundle of a log. `scope`: whether caches that many share may keep it."""
     try:
         tile = parse_tile_path("tile/" + call.part("rest"))
         if tile.level is None:
@@ -63,7 +67,8 @@ async def show_tile(call: Call) -> Response:
             )
     except (MalformedError, NotInLogError) as error:
         raise not_found() from error
-    return Response(content, 200, {"Cache-Control": _FOR_EVER}, "application/octet-stream")
+    headers = {"Cache-Control": f"{scope}, {_FOR_EVER}"}
+    return Response(content, 200, headers, "application/octet-stream")
 
 
 @tells(
@@ -97,9 +102,17 @@ async def show_consistency(call: Call) -> Response:
 
 def _origin(call: Call) -> str:
     """The log's origin, if it is this caller's to read: its own partner's, or for operators any."""
-    name, epoch = call.part("name"), call.part("epoch")
-    if not _NAME.fullmatch(name) or not _EPOCH.fullmatch(epoch):
+    name, epoch = call.part("name"), epoch_of(call)
+    if not _NAME.fullmatch(name):
         raise not_found()
     if call.owner is not None and call.owner.log != name:
         raise not_found()
     return f"{call.doors.values.log_host}/log/{name}/{epoch}"
+
+
+def epoch_of(call: Call) -> str:
+    """The epoch that the path names."""
+    epoch = call.part("epoch")
+    if not _EPOCH.fullmatch(epoch):
+        raise not_found()
+    return epoch

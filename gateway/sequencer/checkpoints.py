@@ -4,7 +4,7 @@ Crash order: commit the head; sign; append to the checkpoint topic; store as pub
 same text is signed again. A head that is not committed is never signed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audit import log as audit_log
@@ -20,7 +20,8 @@ from gateway.logs import logger
 class Checkpoints:
     """Publishes checkpoints of the logs that this process sequences.
 
-    `topic`: the compacted checkpoint topic. `clock`: raises where our clock is not to be trusted.
+    `topic`: the compacted checkpoint topic. `clock`: raises where our clock is not to be trusted. `anchors`:
+    who signs the log `anchor` (without its epoch), which has keys of its own.
     """
 
     database: Database
@@ -29,6 +30,8 @@ class Checkpoints:
     topic: str
     clock: Callable[[], int]
     step: Callable[[str], None]
+    anchor: str = ""
+    anchors: Callable[[], Sequence[Signer]] = tuple
     _topic_id: str | None = field(default=None, init=False)
 
     async def is_renewed(self) -> bool:
@@ -73,10 +76,10 @@ class Checkpoints:
         states = await self.database.read(lambda session: audit_log.states(session, wanted))
         now = self.clock()  # first: nothing is signed where it is not to be trusted
         notes = {
-            one.head.origin: sign_checkpoint(
-                Checkpoint(one.head.origin, one.head.size, one.head.root()), self.signer()
-            )
-            for one in states.values()
+            head.origin: sign_checkpoint(Checkpoint(head.origin, head.size, head.root()), signers[0])
+            for head in (one.head for one in states.values())
+            # The anchor waits for a key of its own, and holds up no other log.
+            if (signers := self._of(head.origin))
         }
         results = await self.broker.append(
             [Record(self.topic, 0, origin.encode(), note, (), now) for origin, note in notes.items()]
@@ -96,6 +99,10 @@ class Checkpoints:
                 raise
             self.step("proof.4.served")
         return set(wanted) - shown.keys()
+
+    def _of(self, origin: str) -> Sequence[Signer]:
+        """Who signs for a log."""
+        return self.anchors() if origin.rpartition("/")[0] == self.anchor else (self.signer(),)
 
     async def _show_again(self, sizes: Mapping[str, int]) -> None:
         """Put newer checkpoints behind those of these sizes, which a process put there that had been asleep.

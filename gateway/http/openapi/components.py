@@ -5,6 +5,7 @@ from typing import Final, get_args
 
 from gateway.http.catalogue import CATALOGUE, Retry
 from gateway.http.openapi import (
+    anchor_components,
     credential_components,
     delivery_components,
     endpoint_components,
@@ -361,7 +362,8 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
             "claims": record({"unconfirmed": _COUNT}),
             "deliveries": record({"states": mapped(_COUNT), "oldest_at": maybe(INSTANT), "backlog": _COUNT}),
             "warnings": listed(TEXT),
-        }
+        },
+        optional={"anchor": ref("AnchorStanding")},
     ),
 }
 
@@ -370,6 +372,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_HISTORY,
     **_ACCOUNT,
     **_OPERATOR,
+    **anchor_components.COMPONENTS,
     **credential_components.COMPONENTS,
     **delivery_components.COMPONENTS,
     **endpoint_components.COMPONENTS,
