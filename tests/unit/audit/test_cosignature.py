@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from audit.checkpoint import Checkpoint, read_checkpoint
+from audit.checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
 from audit.cosignature import (
     ED25519,
     ML_DSA_44,
@@ -16,7 +16,7 @@ from audit.cosignature import (
     verify_cosignatures,
 )
 from audit.errors import MalformedError, VerificationError
-from audit.note import VerifierKey, parse_note
+from audit.note import VerifierKey, parse_note, parse_verifier_key
 from gateway.witness.key import CosigningKey
 from tests.unit.audit.builders import LOG_SIGNER, load_vectors
 
@@ -67,6 +67,16 @@ def test_the_message_of_ml_dsa_is_the_vectors() -> None:
     assert hashlib.sha256(message).hexdigest() == V5["message_sha256"]
     assert QUANTUM.key.key_id.hex() == V5["key_id"]
     assert hashlib.sha256(QUANTUM.key.public_key).hexdigest() == V5["public_key_sha256"]
+
+
+def test_lines_of_another_implementation_are_verified() -> None:
+    """Ed25519 and ML-DSA-44, by Go; made on a checkpoint of ours."""
+    vector = load_vectors("cosigned.json")
+    keys = [parse_cosigner_key(text) for text in vector["witness_keys"]]
+    found = times_of(vector["checkpoint"].encode(), *keys)
+    assert sorted(found) == ["go.example/ed", "go.example/pq", "w.example/1", "w.example/2"]
+    assert sorted(key.algorithm for key in keys) == [ED25519, ED25519, ML_DSA_44, ML_DSA_44]
+    verify_checkpoint(vector["checkpoint"].encode(), [parse_verifier_key(vector["log_key"])])
 
 
 def test_an_ml_dsa_cosignature_is_verified_and_names_its_cosigner() -> None:
