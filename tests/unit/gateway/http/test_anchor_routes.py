@@ -1,0 +1,112 @@
+"""The anchor over HTTP: open to anybody, by the letter of tlog-tiles, and nothing of any partner in it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from audit import log as audit_log
+from audit.checkpoint import verify_checkpoint
+from audit.merkle import hash_leaf
+from audit.note import parse_verifier_key
+from audit.tree import Head
+from gateway.anchoring.store import Cosigned, newest_round, save_cosigned
+from tests.builders import House, open_house
+
+INTERVAL = {"audit.anchor_interval": "1s"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("anchor")
+    async with open_house(folder, flags=INTERVAL) as opened:
+        yield opened
+
+
+async def anchored(house: House) -> str:
+    """One round, its entry published; the origin."""
+    parts = house.world.parts
+    while not parts.sequencer.leases.held:  # noqa: ASYNC110 - of a role, which tells nobody
+        await asyncio.sleep(0.02)
+    # As if it had waited for its interval.
+    parts.anchor.rounds._begun_at = asyncio.get_running_loop().time() - 1
+    assert await parts.anchor.rounds.turn()
+    for _ in range(500):
+        with parts.ground.database.begin() as session:
+            known = audit_log.epochs(session, f"{parts.ground.host}/log/anchor")
+            if known and known[-1].checkpoint_size:
+                return known[-1].head.origin
+        await asyncio.sleep(0.02)
+    raise AssertionError(parts.sequencer.problem)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def origin(house: House) -> str:
+    async with house.client() as client:
+        missing = await client.get("/log/checkpoint")
+        assert missing.status_code == 404
+        # The keys are there before the first round: witnesses can be told in time.
+        assert (await client.get("/log/anchor/keys")).text.count("\n") == 1
+    return await anchored(house)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_anybody_sees_the_checkpoint_and_what_its_keys_signed(house: House, origin: str) -> None:
+    async with house.client(private=False) as client:
+        shown = await client.get("/log/checkpoint")
+        same = await client.get(f"/{origin.partition('/')[2]}/checkpoint")
+        keys = [parse_verifier_key(line) for line in (await client.get("/log/anchor/keys")).text.splitlines()]
+    assert shown.headers["content-type"] == "text/plain; charset=utf-8"
+    assert shown.headers["cache-control"] == "public, max-age=5"
+    assert shown.content == same.content
+    assert verify_checkpoint(shown.content, keys).origin == origin
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_its_tiles_and_entries_lead_to_its_root(house: House, origin: str) -> None:
+    path = f"/{origin.partition('/')[2]}"
+    async with house.client(private=False) as client:
+        tile = await client.get(f"{path}/tile/0/000.p/1")
+        bundle = await client.get(f"{path}/tile/entries/000.p/1")
+        shown = await client.get(f"{path}/checkpoint")
+        assert (await client.get(f"{path}/tile/0/000.p/2")).status_code == 404
+    leaf = bundle.content[2:]
+    assert leaf.startswith(b"gateway-leaf/v1\nheads.anchored\n")
+    assert tile.content == hash_leaf(leaf)
+    keys = [parse_verifier_key(await keys_of(house))]
+    assert verify_checkpoint(shown.content, keys).root == Head(origin).append([leaf])[0].root()
+    assert tile.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+async def keys_of(house: House) -> str:
+    async with house.client(private=False) as client:
+        return (await client.get("/log/anchor/keys")).text.strip()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_another_epoch_or_another_log_is_not_there(house: House, origin: str) -> None:
+    del origin
+    with house.world.parts.ground.database.begin() as session:
+        kept = newest_round(session)
+    assert kept is not None
+    paths = ["/log/anchor/2/checkpoint", "/log/anchor/01/checkpoint", "/log/anchor/x/checkpoint"]
+    paths += ["/log/anchor/1/tile/0/x", "/log/anchor/2/tile/0/000.p/1"]
+    async with house.client(private=False) as client:
+        for path in paths:
+            assert (await client.get(path)).status_code == 404, path
+        # The door to partners' logs is as closed as before.
+        log = house.world.parts.ground.house_log
+        assert (await client.get(f"/log/{log}/1/checkpoint")).status_code == 401
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_cosignatures_stand_below(house: House, origin: str) -> None:
+    database = house.world.parts.ground.database
+    async with house.client(private=False) as client:
+        before = (await client.get("/log/checkpoint")).text
+        with database.begin() as session:
+            save_cosigned(session, Cosigned(origin, 1, before, "\u2014 w AAAAAAA=\n", at=1))
+        assert (await client.get("/log/checkpoint")).text == before + "\u2014 w AAAAAAA=\n"
+    found = await database.read(house.world.parts.anchor.standing)
+    assert found[0]["log"] == origin
