@@ -76,7 +76,7 @@ def format_anchor_proof(proof: AnchorProof) -> bytes:
         "place": proof.opening.place,
         "path": [_text_of(one) for one in proof.opening.path],
         "evidence": proof.evidence.decode(),
-        "proof": proof.proof.decode(),
+        "tlog_proof": proof.proof.decode(),
     }
     return json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
 
@@ -102,7 +102,7 @@ def parse_anchor_proof(raw: bytes) -> AnchorProof:
         hashes=_hashes(whole, "hashes"),
         opening=Opening(_one_hash(whole, "salt"), _number(whole, "place"), _hashes(whole, "path")),
         evidence=_utf8(_text(whole, "evidence")),
-        proof=_utf8(_text(whole, "proof")),
+        proof=_utf8(_text(whole, "tlog_proof")),
     )
 
 

@@ -61,6 +61,8 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
         InconsistentError: the log was rewritten, or nothing shows that it was not.
         VerificationError: something does not fit.
     """
+    if held.pop("anchor.json", None) is not None:
+        case.not_proved.append("that any witness saw it: `gateway verify --policy FILE` looks at that")
     if "consistency" in held:
         _add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))  # 1
     proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]

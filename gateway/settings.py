@@ -246,6 +246,7 @@ class Audit(Section):
     tick: Milliseconds = _key("200ms", "entries are appended together this often", le=10_000)
     merge_delay: Milliseconds = _key(
         "60s", "promised: what was accepted has its entry under a published checkpoint within it", ge=1_000
+    )
     anchor_interval: Milliseconds = _key(
         "60s", "how often the heads of all logs become an entry of the anchor", ge=1_000, le=3_600_000
     )

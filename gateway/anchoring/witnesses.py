@@ -86,7 +86,8 @@ class _Patience:
 class Witnessing:
     """See the module. `is_ours`: whether this process sequences the anchor.
 
-    `observe`: told what became of each request. `clock`: Unix milliseconds; raises where it is not to be trusted.
+    `observe`: told what became of each request. `clock`: Unix milliseconds; raises where it is not to be
+    trusted.
     """
 
     database: Database

@@ -16,9 +16,9 @@ from gateway.bootstrap.ground import Ground, entropy
 from gateway.database import clock
 from gateway.dialler import Dialler
 from gateway.errors import SetupError
-from gateway.keys import KeyRing
-from gateway.leases import Lease, Leases, shard_of
+from gateway.leases import Lease, shard_of
 from gateway.metrics import Metrics
+from gateway.sequencer.role import Sequencer
 from gateway.sequencer.territory import HOUSE
 
 
@@ -31,17 +31,8 @@ class Anchor:
     standing: Callable[[Session], tuple[Mapping[str, Any], Sequence[str]]]
 
 
-def make_anchor(
-    ground: Ground,
-    dialler: Dialler,
-    leases: Leases,
-    keys: Callable[[], KeyRing],
-    honest: Callable[[], int],
-    *,
-    metrics: Metrics,
-    step: Callable[[str], None],
-) -> Anchor:
-    """The anchor of this gateway. `leases`: the sequencer's. `honest`: our clock, where it can be trusted.
+def make_anchor(ground: Ground, dialler: Dialler, sequencer: Sequencer, metrics: Metrics) -> Anchor:
+    """The anchor of this gateway, which goes where the sequencer has the house's shard.
 
     Raises:
         SetupError: the policy of witnesses cannot be used.
@@ -51,15 +42,15 @@ def make_anchor(
 
     def lease() -> Lease | None:
         shard = shard_of(HOUSE, settings.lease.shards)
-        return next((one for one in leases.held if one.shard == shard), None)
+        return next((one for one in sequencer.leases.held if one.shard == shard), None)
 
     rounds = Anchoring(
         database=ground.database,
         terms=Terms(settings.origin, ground.host, settings.audit.anchor_interval),
         lease=lease,
-        is_able=lambda: bool(keys().anchors),
+        is_able=lambda: bool(sequencer.keys().anchors),
         entropy=entropy,
-        step=step,
+        step=sequencer.step,
         made=metrics.anchored,
     )
     witnesses = None
@@ -70,13 +61,13 @@ def make_anchor(
             policy=policy,
             host=ground.host,
             is_ours=lambda: lease() is not None,
-            clock=honest,
+            clock=sequencer.clock,
             observe=metrics.witness,
         )
 
     def standing(session: Session) -> tuple[Mapping[str, Any], Sequence[str]]:
         seen = look(session, ground.host, policy)
-        has_key = bool(keys().anchors)
+        has_key = bool(sequencer.keys().anchors)
         return tell(seen), warn(
             seen, now=clock(session), interval_ms=rounds.terms.interval_ms, has_key=has_key
         )

@@ -154,7 +154,7 @@ def wire(
         watch=_watch(ground, catalog),
         recovery=Recovery(database=ground.database, takeovers=takeovers),
         sequencer=sequencer,
-        anchor=make_anchor(ground, dialler, sequencer.leases, lambda: keys, honest, metrics=metrics, step=step),
+        anchor=make_anchor(ground, dialler, sequencer, metrics),
         guard=guard,
         dialler=dialler,
         relay=_relay(ground, catalog, dialler, keys, tally, around),

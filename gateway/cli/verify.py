@@ -10,6 +10,7 @@ import typer
 from audit.bundle import write_tar
 from audit.errors import MalformedError, VerificationError
 from audit.papers import Keys, read_log_key
+from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
 from audit.sender import sender_paper
 from audit.verify import Verdict, format_failure, format_verdict, open_paper, verify_files
@@ -17,6 +18,7 @@ from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.verify_export import verify_archives
+from gateway.cli.witnessed import add_witnessed, of_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Pins:
             "--sender-key", metavar="FILE", help="The sender's public key, PEM.", show_default=False
         ),
     ] = None
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy", metavar="FILE", help="Witnesses that you believe, and how many (C2SP tlog-policy)."
+        ),
+    ] = None
     receiver_key: Annotated[
         list[Path] | None,
         typer.Option(
@@ -53,6 +61,15 @@ class Pins:
             return Keys(receipts, tuple(map(read_log_key, self.log_key or ())), parties)
         except MalformedError as error:
             raise UsageError(f"a pinned key is not usable: {error}") from error
+
+    def read_policy(self) -> Policy | None:
+        """The policy. Raises UsageError: the file is none."""
+        if self.policy is None:
+            return None
+        try:
+            return parse_policy(read_paper(self.policy))
+        except MalformedError as error:
+            raise UsageError(f"{self.policy}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +124,21 @@ def verify(
     """Verify evidence, a receipt with or without its proof, a checkpoint, that a log only grew, or exports.
 
     Says what is proved, what is the operator's word only, and what is not proved. Needs no gateway and no
-    account; exit code 9 where something does not fit, or is signed by a key that you have not pinned.
+    account; exit code 9 where something does not fit, is signed by a key that you have not pinned, or was
+    seen by fewer witnesses than your policy asks for.
     """
-    pinned = pins.read()
+    pinned, policy, is_enough = pins.read(), pins.read_policy(), True
     try:
         verdict = verify_archives(call, files or (), pinned)
         if verdict is None:
-            verdict = _verify_papers(files or (), named, content, pinned)
-        elif content is not None or named != Named():
+            verdict, is_enough = _verify_papers(_read_papers(files or (), named), content, pinned, policy)
+        elif content is not None or policy is not None or named != Named():
             raise UsageError("an export is verified by itself: name no other papers")
     except VerificationError as error:
         _tell_failure(call, error)
         return Exit.NOT_PROVED
     _tell(call, verdict)
-    return None
+    return None if is_enough else Exit.NOT_PROVED
 
 
 def read_paper(path: Path) -> bytes:
@@ -139,15 +157,27 @@ def write_paper(path: Path, raw: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _verify_papers(files: Sequence[Path], named: Named, content: Path | None, pinned: Keys) -> Verdict:
-    """What papers prove that are no exports. Raises UsageError: they do not go together."""
+def _read_papers(files: Sequence[Path], named: Named) -> list[bytes]:
+    """What was handed in. Raises UsageError: nothing was, or it cannot be read."""
     papers = [*map(read_paper, files), *named.read()]
     if not papers:
         raise UsageError("which papers? name a FILE, or --old and --consistency")
+    return papers
+
+
+def _verify_papers(
+    papers: Sequence[bytes], content: Path | None, pinned: Keys, policy: Policy | None
+) -> tuple[Verdict, bool]:
+    """What papers prove that are no exports, and whether enough witnesses saw it.
+
+    Raises:
+        UsageError: they do not go together.
+    """
     copy = None if content is None else read_paper(content)
     if copy is not None and not any(map(_is_of_events, papers)):
         raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
-    return verify_files(papers, pinned, content=copy)
+    verdict = verify_files(list(of_events(papers)), pinned, content=copy)
+    return (verdict, True) if policy is None else add_witnessed(verdict, papers, policy)
 
 
 def _is_of_events(paper: bytes) -> bool:

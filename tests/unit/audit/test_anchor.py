@@ -132,7 +132,7 @@ def test_a_cosignature_of_tomorrow_is_refused() -> None:
         ("salt", ""),
         ("evidence", 1),
         ("evidence", "\ud800"),
-        ("proof", None),
+        ("tlog_proof", None),
     ],
 )
 def test_another_shape_is_refused(name: str, value: object) -> None:

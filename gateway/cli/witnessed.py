@@ -1,0 +1,60 @@
+"""What witnesses saw of an event: `anchor.json` beside its papers, judged by a policy of the caller's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from audit.anchor import VERSION, AnchorProof, format_seen, parse_anchor_proof, verify_anchor_proof
+from audit.errors import VerificationError
+from audit.papers import leaf_of, read_evidence, read_receipt
+from audit.policy import Policy
+from audit.verify import Verdict, open_paper
+
+NAME = "anchor.json"
+
+
+def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> tuple[Verdict, bool]:
+    """The verdict with what witnesses saw of it, and whether they are enough for the policy.
+
+    Raises:
+        VerificationError: there is nothing that they could have seen, or it does not fit.
+    """
+    held: dict[str, bytes] = {}
+    anchors = [raw for raw in files if _is_anchor(raw)]
+    for raw in files:
+        held |= open_paper(raw)
+    anchors += [held[NAME]] if NAME in held else []
+    if not anchors:
+        raise VerificationError(f"policy: no {NAME} was given, so that nothing shows what witnesses saw")
+    proved, not_proved, is_enough = list(verdict.proved), list(verdict.not_proved), True
+    for raw in anchors:
+        proof = parse_anchor_proof(raw)
+        found = verify_anchor_proof(proof, _leaf(proof, held), policy)
+        if found.is_enough:
+            proved.append(f"it is entry {proof.index}, and {format_seen(found)}")
+        else:
+            not_proved.append(f"that enough witnesses saw it: {format_seen(found)}")
+        is_enough = is_enough and found.is_enough
+    kept = tuple(one for one in not_proved if not one.startswith("that any witness saw it"))
+    return Verdict(tuple(proved), verdict.word, kept), is_enough
+
+
+def _leaf(proof: AnchorProof, held: Mapping[str, bytes]) -> bytes:
+    """The entry that the proof is about, of those that the papers hold; each was verified before."""
+    epoch = proof.head.origin.rpartition("/")[2]
+    stem = f"entries/{epoch}/{proof.index}"
+    if f"{stem}.leaf" in held:
+        return held[f"{stem}.leaf"]
+    raw = held.get(f"{stem}.json")
+    if raw is None and "receipt.jws" in held:
+        raw = read_receipt(held["receipt.jws"])[1]
+    if raw is None:
+        raise VerificationError(f"{NAME}: it is about entry {proof.index}, which is not among the papers")
+    return leaf_of(raw, read_evidence(raw))
+
+
+def _is_anchor(raw: bytes) -> bool:
+    return raw.lstrip().startswith(b"{") and f'"{VERSION}"'.encode() in raw
+
+
+def of_events(files: Sequence[bytes]) -> Iterator[bytes]:
+    """Those that are no proofs of anchoring: what else verifies them."""
+    return (raw for raw in files if not _is_anchor(raw))
