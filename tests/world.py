@@ -57,8 +57,8 @@ def make_settings(folder: Path, flags: Flags | None = None, url: str | None = No
     return load(flags=given, environ=environ, file=None).settings
 
 
-BARE: Final = 5
-"""Entries of a new world: four keys, the operator's credential."""
+BARE: Final = 6
+"""Entries of a new world: five keys, the operator's credential."""
 
 FIRST: Final = BARE + 1
 """The same, and one contract."""

@@ -57,6 +57,10 @@ def test_routes_without_credentials_are_these() -> None:
         "GET /docs/page.js",
         "GET /errors/{code}",
         "GET /livez",
+        "GET /log/anchor/keys",
+        "GET /log/anchor/{epoch}/checkpoint",
+        "GET /log/anchor/{epoch}/tile/{rest:path}",
+        "GET /log/checkpoint",
         "GET /readyz",
         "GET /metrics",
     }

@@ -58,7 +58,7 @@ def test_signature_is_verified_by_the_public_key() -> None:
 
 def test_one_key_is_made_for_each_purpose_and_none_twice(session: Session, vault: Vault) -> None:
     made = create_missing(session, vault, now=1000, entropy=Entropy())
-    assert [key.purpose for key in made] == ["receipt", "checkpoint", "webhook", "freshness"]
+    assert [key.purpose for key in made] == ["receipt", "checkpoint", "webhook", "freshness", "anchor"]
     assert {key.created_at for key in made} == {1000}
     assert create_missing(session, vault, now=2000, entropy=Entropy()) == ()
 
@@ -66,7 +66,7 @@ def test_one_key_is_made_for_each_purpose_and_none_twice(session: Session, vault
 def test_loaded_signers_are_the_ones_that_were_made(session: Session, vault: Vault) -> None:
     made = create_missing(session, vault, now=1000, entropy=Entropy())
     loaded = keys.load(session, vault)
-    signers = (loaded.receipt, loaded.checkpoint, loaded.webhook, loaded.freshness)
+    signers = (loaded.receipt, loaded.checkpoint, loaded.webhook, loaded.freshness, *loaded.anchors)
     assert [one.key_id for one in signers] == [key.id for key in made]
     assert loaded.receipt.key_id != loaded.checkpoint.key_id
     assert set(loaded.known) == set(made)
@@ -127,7 +127,7 @@ def test_one_seed_cannot_serve_two_purposes(session: Session, vault: Vault) -> N
 
 
 def test_no_representation_or_row_shows_a_private_key(session: Session, vault: Vault) -> None:
-    seeds = [letter * 32 for letter in (b"a", b"b", b"c", b"d")]
+    seeds = [letter * 32 for letter in (b"a", b"b", b"c", b"d", b"e")]
     signers = [SigningKey(seed, "receipt") for seed in seeds]
     waiting = list(seeds)
     create_missing(session, vault, now=1, entropy=lambda _: waiting.pop())

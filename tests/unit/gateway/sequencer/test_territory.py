@@ -35,7 +35,7 @@ def test_a_lease_covers_both_topics_and_the_log_of_its_partners() -> None:
 def test_the_house_has_a_shard_like_a_partner() -> None:
     found = survey(snapshot(), [lease(HOUSE)], shards=SHARDS, host="gw", house_log="h")
     assert not found.plots
-    assert found.logs == {"gw/log/h"}
+    assert found.logs == {"gw/log/h", "gw/log/anchor"}
 
 
 def test_topics_that_do_not_exist_yet_are_left_for_later() -> None:
