@@ -24,9 +24,10 @@ from gateway.bootstrap.ground import clock, entropy, is_embedded
 from gateway.bootstrap.kafka_look import examine_kafka, judge_keeping
 from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.registry_look import examine_registry
+from gateway.bootstrap.witness_look import examine_witnesses
 from gateway.broker.embedded_inspection import look_embedded
 from gateway.broker.port import BrokerError
-from gateway.doctor import broker, database, deliveries, disk, folder, network, registry, tls
+from gateway.doctor import broker, database, deliveries, disk, folder, network, registry, tls, witness
 from gateway.doctor import clock as clocks
 from gateway.doctor.finding import Area, Finding
 from gateway.errors import GatewayError, MasterKeyError, SettingsError
@@ -82,6 +83,7 @@ async def examine(
         tls.TLS: lambda: _aside(lambda: _tls(settings)),
         database.DATABASE: lambda: _stores(settings, patience),
         registry.REGISTRY: lambda: _aside(lambda: examine_registry(settings)),
+        witness.WITNESSES: lambda: _aside(lambda: examine_witnesses(settings)),
         disk.DISK: lambda: _aside(lambda: _disks(settings)),
         network.PORTS: lambda: _aside(lambda: _ports(settings)),
         network.EGRESS: lambda: _aside(lambda: _egress(settings, environ)),
