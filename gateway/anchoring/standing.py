@@ -17,6 +17,9 @@ from gateway.sequencer.territory import anchor_log
 LATE_ROUNDS: Final = 2 * IDLE_ROUNDS
 """After so many intervals without a round, or without enough cosignatures, somebody has to look."""
 
+LATE_MS: Final = 600_000
+"""And not before: a gateway that was away for a while has its next round soon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -76,7 +79,7 @@ def tell(seen: Seen) -> dict[str, Any]:
 
 def warn(seen: Seen, *, now: int, interval_ms: int, has_key: bool) -> Sequence[str]:
     """What an operator has to see to. `now`: the database's clock."""
-    late = now - LATE_ROUNDS * interval_ms
+    late = now - max(LATE_ROUNDS * interval_ms, LATE_MS)
     words = []
     if not has_key:
         words.append("anchor: no key signs it, and nothing is anchored: run `gateway init` once")

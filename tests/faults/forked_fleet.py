@@ -15,6 +15,7 @@ from typing import get_args
 
 import httpx
 
+from audit.note import parse_verifier_key
 from gateway.bootstrap.program import RoleName
 from tests.acceptance.running import ORDER, Gateway
 from tests.faults.acknowledged import Acknowledged
@@ -196,6 +197,8 @@ class Watcher:
                     await self._fetch(client, one["origin"])
                 found = await client.get("/.well-known/partner-gateway")
                 self.keys = [base64.b64decode(key) for key in found.json()["checkpoint_keys"]]
+                anchors = (await client.get("/log/anchor/keys")).text.splitlines()
+                self.keys += [parse_verifier_key(key).public_key for key in anchors]
         except httpx.TransportError:
             return
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from audit.note import parse_verifier_key
 from tests.acceptance.running import CONTRACT, Gateway
 from tests.acknowledging import pem_of
 from tests.faults.inspection import (
@@ -42,9 +43,10 @@ STEPS = (
     "proof.3.committed",
     "proof.4.published",
     "proof.4.served",
+    "anchor.1.round",
 )
-ONCE = {"outbound.1.leased", "proof.1.leased"}
-"""What one process does only when it begins: always killed at the first time."""
+ONCE = {"outbound.1.leased", "proof.1.leased", "anchor.1.round"}
+"""What one process does only when it begins, or seldom: always killed at the first time."""
 
 TAKEN_OVER = "inbound.3.taken_over"
 """Needs a claim without a record, hence the kill after a claim just before it."""
@@ -53,6 +55,7 @@ Kill = tuple[str, int] | float
 """A step and its occurrence, or seconds after which the kill comes from outside."""
 
 HASTE = {"lease.duration": "1s", "claims.lease": "1s", "audit.tick": "20ms", "egress.tick": "20ms"}
+HASTE |= {"audit.anchor_interval": "1s"}
 SIGNER = private_key("ed25519")
 ENDPOINTS = """\
 authentication: {accept: [api_key, message_signature]}
@@ -137,7 +140,8 @@ def published(gateway: Gateway, seen: dict[str, set[bytes]]) -> list[bytes]:
             if answer.status_code == 200:
                 seen.setdefault(one["origin"], set()).add(answer.content)
         keys = client.get("/.well-known/partner-gateway").json()["checkpoint_keys"]
-    return [base64.b64decode(key) for key in keys]
+        anchors = client.get("/log/anchor/keys").text.splitlines()
+    return [base64.b64decode(key) for key in keys] + [parse_verifier_key(key).public_key for key in anchors]
 
 
 async def listed(gateway: Gateway) -> list[str]:
