@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from operator import call
 from typing import Any
 
 COUNT_LIMIT = 1 << 63
 MOST_FAULTS = 20
 MOST_RANGES = 100
+MOST_HELD_REFS = 200
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -41,6 +43,7 @@ class Kind(Enum):
     EPOCH_OPENED = "epoch.opened"
     HEADS_ANCHORED = "heads.anchored"
     ERASED = "evidence.erased"
+    EXPIRED = "evidence.expired"
     HOLD_SET = "hold.set"
     HOLD_LIFTED = "hold.lifted"
     CONTENT_READ = "content.read"
@@ -127,10 +130,33 @@ def _is_ranges(value: Any) -> bool:
 
 RANGES = Shape(f"a list of 1 to {MOST_RANGES} ranges that are not empty, by partition", _is_ranges)
 
+
+def _is_stretches(value: Any) -> bool:
+    """From first to last, none empty, none touching the one before."""
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_RANGES:
+        return False
+    if not all(map(_STRETCH.accepts, value)):
+        return False
+    ends = [each for one in value for each in (one["from"], one["to"])]
+    return all(first < second for first, second in pairwise(ends))
+
+
+_STRETCH = _record(**{"from": COUNT, "to": COUNT})
+STRETCHES = Shape(f"a list of 1 to {MOST_RANGES} ranges of indexes, apart and in their order", _is_stretches)
+
+
+def _is_held_refs(value: Any) -> bool:
+    return WORDS.accepts(value) and len(value) <= MOST_HELD_REFS
+
+
+_HELD_REFS = Shape(f"a sorted list of at most {MOST_HELD_REFS} refs", _is_held_refs)
+SCOPE = _record(refs=_HELD_REFS, since=_nullable(COUNT), until=_nullable(COUNT))
+
 WHICH = _one_of("undelivered", "failed", "all")
 
 _EVENT = {"partner": TEXT, "ref": TEXT, "source": TEXT, "id": TEXT, "type": TEXT}
-_HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
+_HOLD = {"partner": TEXT, "hold": TEXT, "scope": SCOPE, "basis": TEXT, "by": BY}
+_EARLIER_HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
 
 MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.ACCEPTED: {
@@ -280,7 +306,24 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     },
     Kind.EPOCH_OPENED: {"origin": TEXT, "previous": _nullable(HEAD), "reason": TEXT},
     Kind.HEADS_ANCHORED: {"id": TEXT, "width": COUNT, "root": TEXT},
-    Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
+    Kind.ERASED: {
+        "partner": TEXT,
+        "erasure": TEXT,
+        "origin": TEXT,
+        "index": COUNT,
+        "leaf_sha256": DIGEST,
+        "basis": TEXT,
+        "by": BY,
+    },
+    Kind.EXPIRED: {
+        "partner": TEXT,
+        "origin": TEXT,
+        "ranges": STRETCHES,
+        "entries": COUNT,
+        "before": COUNT,
+        "keep_days": COUNT,
+        "by": BY,
+    },
     Kind.HOLD_SET: _HOLD,
     Kind.HOLD_LIFTED: _HOLD,
     Kind.CONTENT_READ: {
@@ -303,5 +346,8 @@ EARLIER: Mapping[Kind, Mapping[str, Shape]] = {
         "scopes": WORDS,
         "by": BY,
     },
+    Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
+    Kind.HOLD_SET: _EARLIER_HOLD,
+    Kind.HOLD_LIFTED: _EARLIER_HOLD,
 }
 """Members that a kind had before: read as they are, for ever, and not made any more."""

@@ -97,3 +97,80 @@ class EntryRow(SQLModel, table=True):
     code: str | None = Field(default=None, sa_type=Text)
     is_first: bool
     credential: str | None = Field(default=None, sa_type=Text)
+
+
+class ErasureRow(SQLModel, table=True):
+    """Entries whose evidence is gone, from index `first` up to, not with, `end`, and why; who erases writes.
+
+    `erasure`: the id of what was asked for; null where its time was over. `at`: Unix milliseconds.
+    """
+
+    __tablename__ = "audit_erasure"
+    __table_args__: ClassVar[dict[str, bool]] = {"sqlite_with_rowid": False}
+
+    log: str = Field(primary_key=True, sa_type=Text)
+    epoch: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    first: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    end: int = Field(sa_type=BigInteger)
+    at: int = Field(sa_type=BigInteger)
+    erasure: str | None = Field(default=None, sa_type=Text)
+    basis: str = Field(sa_type=Text)
+
+
+class ExpiryRow(SQLModel, table=True):
+    """How far a log's evidence was looked at for what is past its time; retention writes.
+
+    `epoch`, `next`: the entry to look at next; `due_at`: when that was made, so that nobody looks before.
+    `held_epoch`, `held_next`: the first that was passed over because of a hold.
+    """
+
+    __tablename__ = "audit_expiry"
+
+    log: str = Field(primary_key=True, sa_type=Text)
+    epoch: int = Field(sa_type=BigInteger)
+    next: int = Field(sa_type=BigInteger)
+    due_at: int = Field(sa_type=BigInteger)
+    held_epoch: int | None = Field(default=None, sa_type=BigInteger)
+    held_next: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class HoldRow(SQLModel, table=True):
+    """A legal hold on events of a log (its name without an epoch); administration writes, and never deletes.
+
+    `is_listed`: on those in `audit_hold_ref` alone; else on all of a time, ends open where they are null.
+    """
+
+    __tablename__ = "audit_hold"
+    __table_args__ = (
+        Index(
+            "audit_hold_in_force",
+            "log",
+            sqlite_where=text("lifted_at IS NULL"),
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+        Index("audit_hold_page", "log", "set_at", "id"),
+    )
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    log: str = Field(sa_type=Text)
+    partner: str = Field(sa_type=Text)
+    is_listed: bool
+    since_at: int | None = Field(default=None, sa_type=BigInteger)
+    until_at: int | None = Field(default=None, sa_type=BigInteger)
+    basis: str = Field(sa_type=Text)
+    set_role: str = Field(sa_type=Text)
+    set_credential: str | None = Field(default=None, sa_type=Text)
+    set_at: int = Field(sa_type=BigInteger)
+    lifted_at: int | None = Field(default=None, sa_type=BigInteger)
+    lifted_basis: str | None = Field(default=None, sa_type=Text)
+    lifted_role: str | None = Field(default=None, sa_type=Text)
+    lifted_credential: str | None = Field(default=None, sa_type=Text)
+
+
+class HoldRefRow(SQLModel, table=True):
+    """An event that a hold names; administration writes."""
+
+    __tablename__ = "audit_hold_ref"
+
+    ref: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    hold: str = Field(primary_key=True, sa_type=Text)

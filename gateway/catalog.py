@@ -6,6 +6,7 @@ is away leaves yesterday's topics usable and new ones waiting; the next refresh 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -20,6 +21,7 @@ from gateway.errors import AwayError, BugError
 from gateway.event import Direction
 from gateway.external_registry import ExternalRegistry
 from gateway.logs import logger
+from gateway.tombstones import Tombstone, Tombstones
 from gateway.waits import rest
 from partners import store
 from partners.contract import Line
@@ -35,7 +37,8 @@ from schemas.schema import Schema
 class Snapshot:
     """Everything about partners, contracts and schemas as of one revision; immutable.
 
-    `outside`: who knows schemas that are not in here; None: nobody, the registry is our own.
+    `outside`: who knows schemas that are not in here; None: nobody, the registry is our own. `erased`: refs
+    of events that were erased and may still be on their topics; these become more within a revision.
     """
 
     directory: Directory
@@ -44,6 +47,7 @@ class Snapshot:
     topic_ids: Mapping[str, str] = field(repr=False)
     partitions: Mapping[str, int] = field(default_factory=dict, repr=False)
     outside: ExternalRegistry | None = field(default=None, repr=False)
+    erased: AbstractSet[bytes] = field(default=frozenset(), repr=False, compare=False)
 
     @property
     def is_read(self) -> bool:
@@ -125,6 +129,7 @@ class Catalog:
         self._compare_at = 0.0
         self._followed_at = 0.0
         self._server: object = None
+        self._tombstones = Tombstones()
         self.problem = ""
         self.outside: ExternalRegistry | None = None
         self.current = EMPTY
@@ -159,7 +164,8 @@ class Catalog:
         """
         async with self._turn:
             began = self._ticks()
-            made = await self._database.read(self._look)
+            made, erased = await self._database.read(self._look)
+            self._tombstones.learn(erased)
             if made is not None:
                 known = self.current
                 self.current = replace(made, topic_ids=known.topic_ids, partitions=known.partitions)
@@ -278,18 +284,20 @@ class Catalog:
             self._versions[schema_id, json] = known
         return known
 
-    def _look(self, session: Session) -> Snapshot | None:
+    def _look(self, session: Session) -> tuple[Snapshot | None, Sequence[Tombstone]]:
         """What changed, loaded and compiled on an SQL thread: a large schema takes some hundred milliseconds.
 
-        None: nothing did. Another server, or a restored one, may hold other rows under the same number.
+        None: nothing did. Another server, or a restored one, may hold other rows under the same number. And
+        the events that were erased since the last look.
         """
         server = self._database.server(session)
         known = self.current.directory if server == self._server else None
+        erased = self._tombstones.look(session)
         if known is not None and known.revision == store.revision(session):
-            return None
+            return None, erased
         made = self._build(session, store.load(session, known))
         self._server = server
-        return made
+        return made, erased
 
     def _build(self, session: Session, directory: Directory) -> Snapshot:
         by_type: dict[_Key, Channel] = {}
@@ -302,7 +310,8 @@ class Catalog:
                 key: tuple[str, Direction] = (partner.slug, channel.direction)
                 by_type[(*key, channel.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
-        return Snapshot(directory, by_type, by_partner, {}, outside=self.outside)
+        erased = self._tombstones.refs
+        return Snapshot(directory, by_type, by_partner, {}, outside=self.outside, erased=erased)
 
     def _channels(self, session: Session, account: Account) -> Iterable[Channel]:
         slug = account.partner.slug

@@ -12,7 +12,8 @@ class ClaimRow(SQLModel, table=True):
     """One event identity and the receipt that answers for it; ingress writes, the sequencer confirms.
 
     `datum` is kept until the claim is confirmed, so that a restart can publish; `content` until its retention
-    ends. `lease_until` is by the database's clock. `state`: `unconfirmed` or `confirmed`.
+    ends. `lease_until` is by the database's clock. `state`: `unconfirmed`, `confirmed` or `erased`: then only
+    the ref says which event it was, and `lease_until` when it was erased.
     """
 
     __tablename__ = "gateway_claim"
@@ -24,6 +25,12 @@ class ClaimRow(SQLModel, table=True):
             "lease_until",
             sqlite_where=text("state = 'unconfirmed'"),
             postgresql_where=text("state = 'unconfirmed'"),
+        ),
+        Index(
+            "ix_gateway_claim_erased",
+            "lease_until",
+            sqlite_where=text("state = 'erased'"),
+            postgresql_where=text("state = 'erased'"),
         ),
         # Few rows are in it at any time; without it, the look for lost records reads every claim there is.
         Index(

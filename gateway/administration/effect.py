@@ -5,7 +5,7 @@ A partner must not believe in a promise that nobody keeps.
 
 from collections.abc import Iterator
 
-from partners.contract import SECTIONS, Contract, Keep
+from partners.contract import SECTIONS, Contract
 from partners.credential import Method
 
 
@@ -26,8 +26,6 @@ def _authentication(contract: Contract) -> Iterator[str]:
 
 
 def _lines(contract: Contract) -> Iterator[str]:
-    if contract.keep != Keep(contract.keep.content_days):
-        yield "keep.evidence is kept; evidence stays until it can be erased with an entry of its own"
     for terms in contract.terms:
         where = f"{SECTIONS[terms.direction]} {terms.event_type}"
         if terms.search:

@@ -269,15 +269,18 @@ class Scribe:
         }
         self._submit(session, Kind.KEY_CHANGED, members, self.house_log, now)
 
+    def say(
+        self, session: Session, log: str, kind: Kind, members: Mapping[str, object], by: Author, *, now: int
+    ) -> None:
+        """Something of a log (its whole name, without an epoch); `members` but the last, `by`."""
+        self._enter(session, kind, {**members, "by": by.members()}, log, now)
+
     def _submit(
         self, session: Session, kind: Kind, members: Mapping[str, object], log: str, now: int
     ) -> None:
-        evidence: Evidence = make_evidence(
-            kind,
-            members,
-            iss=self.origin,
-            log=f"{self.host}/log/{log}",
-            at=now,
-            salt=self.entropy(32),
-        )
+        self._enter(session, kind, members, f"{self.host}/log/{log}", now)
+
+    def _enter(self, session: Session, kind: Kind, members: Mapping[str, object], log: str, now: int) -> None:
+        salt = self.entropy(32)
+        evidence: Evidence = make_evidence(kind, members, iss=self.origin, log=log, at=now, salt=salt)
         submit(session, evidence, id=self.entropy(16))

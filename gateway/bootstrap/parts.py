@@ -22,6 +22,7 @@ from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
 from gateway.bootstrap.anchoring import Anchor, make_anchor
 from gateway.bootstrap.clock_watch import ClockWatch
+from gateway.bootstrap.erasing import make_eraser
 from gateway.bootstrap.exporting import Exporting, make_exporting
 from gateway.bootstrap.ground import Ground, entropy, ticks
 from gateway.bootstrap.importing import make_importer, make_intake
@@ -41,6 +42,7 @@ from gateway.egress.posting import Chance
 from gateway.egress.relay import Parts as RelayParts
 from gateway.egress.relay import Relay
 from gateway.egress.relay import Terms as RelayTerms
+from gateway.erasing.worker import Eraser
 from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry
 from gateway.group_commit import GroupCommit
@@ -99,6 +101,7 @@ class Parts:
     relay: Relay
     tally: Tally
     retention: Retention
+    eraser: Eraser
     clock_watch: ClockWatch
     honest: HonestClock
     shown: Shown
@@ -159,7 +162,8 @@ def wire(
         dialler=dialler,
         relay=_relay(ground, catalog, dialler, keys, tally, around),
         tally=tally,
-        retention=_retention(ground, catalog),
+        retention=_retention(ground, catalog, honest),
+        eraser=make_eraser(ground, catalog, honest, step),
         clock_watch=ClockWatch(ground.database, ground.clock, honest),
         honest=honest,
         shown=shown,
@@ -214,13 +218,14 @@ def owner() -> str:
     return secrets.token_hex(8)
 
 
-def _retention(ground: Ground, catalog: Catalog) -> Retention:
+def _retention(ground: Ground, catalog: Catalog, honest: HonestClock) -> Retention:
     return Retention(
         database=ground.database,
         catalog=catalog,
-        clock=ground.clock,
+        clock=honest,
         claims_ms=ground.settings.retention.claims,
         parked_ms=ground.settings.retention.content,
+        log_host=ground.host,
     )
 
 

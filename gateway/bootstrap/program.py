@@ -273,6 +273,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
         roles.append(Named("administration", parts.administration))
         roles.append(Named("uses", parts.uses))
         roles.append(Named("retention", parts.retention))
+        roles.append(Named("eraser", parts.eraser))
     else:
         options.announce(f"data       {parts.ground.settings.data.resolve()}")
         options.announce(f"origin     {parts.ground.settings.origin}")

@@ -38,6 +38,8 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "export": ("export",),
     "deliveries": ("deliveries",),
     "replays": ("replays",),
+    "holds": ("holds",),
+    "erasures": ("erasures",),
     "verify": ("verify",),
     "witness": ("witness",),
     "webhook": ("webhook",),

@@ -105,6 +105,9 @@ class Courier:
         lane = shard.lanes[delivery.endpoint]
         try:
             skip = lane.skip_of(delivery)
+            if self._poster.is_erased(delivery.ref):
+                shard.forget(delivery)
+                return
             if skip is not None:
                 shard.give_up(delivery, skip, self._clock())
                 return

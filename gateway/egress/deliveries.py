@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, 
 from sqlmodel import Session, col
 
 from audit import log
+from audit.holds import is_held
 from audit.store import Pending
 from gateway import facts
 from gateway.announcements import Announcement, announce_once
@@ -164,13 +165,14 @@ def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, byte
 def purge(session: Session, *, before: int) -> int:
     """Delete deliveries that ended badly, excerpts of answers and replays of before `before`; evidence stays.
 
-    What an open replay may be sending stays: its row is to say so. Returns how many there were of which there
-    may be more.
+    What an open replay may be sending stays: its row is to say so; and what a legal hold is on. Returns how
+    many there were of which there may be more.
     """
     row = DeliveryRow
     is_over = col(row.state).in_(("parked", "cancelled"))
     is_old = col(row.updated_at) < before
-    session.execute(delete(row).where(is_over, is_old, ~replay_store.is_in_open().correlate(row)))
+    held = is_held(col(row.partner), col(row.ref), col(row.created_at)).correlate(row)
+    session.execute(delete(row).where(is_over, is_old, ~replay_store.is_in_open().correlate(row), ~held))
     replay_store.purge(session, before=before)
     return traces.purge_excerpts(session, before=before)
 

@@ -8,6 +8,7 @@ under the version that the record names, JSON under the newest accepted one that
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 from uuid import UUID
 
 from gateway import operational
@@ -47,6 +48,7 @@ class NoEvent:
     """The record is no event of the contract; `code` and `faults` are for evidence.
 
     `key` and `type` as far as the record names them. `is_refused`: it was readable, and does not fit.
+    `is_erased`: it was an event, and is none any more; nothing is said of it again.
     """
 
     code: str
@@ -54,6 +56,7 @@ class NoEvent:
     type: str | None = None
     faults: tuple[Fault, ...] = ()
     is_refused: bool = True
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +81,23 @@ def take_in(
         return found
     channel, versions = found
     key = _named(envelope, channel, read)
+    if _is_erased(key, snapshot):
+        return _ERASED
     checked = _check(envelope, channel, versions, key)
     if isinstance(checked, NoEvent):
         return checked
     event_id = envelope.attributes.get("id") or channel.id_of(checked.values) or _place(read)
     if len(event_id.encode()) > MAX_BYTES["id"] or has_control(event_id):
         return NoEvent("event_attribute_invalid", None, channel.event_type)
+    named = EventKey(partner, direction, key.source, event_id)
+    if named != key and _is_erased(named, snapshot):
+        return _ERASED
     rest = {name: text for name, text in envelope.attributes.items() if name not in {"id", "source", "type"}}
     time = channel.time_of(checked.values)
     if "time" not in rest and time is not None:
         rest["time"] = time
     return Carried(
-        key=EventKey(partner, direction, key.source, event_id),
+        key=named,
         type=channel.event_type,
         attributes=rest,
         channel=channel,
@@ -98,6 +106,13 @@ def take_in(
         json=checked.json,
         has_receipt=envelope.receipt is not None,
     )
+
+
+_ERASED: Final = NoEvent("content_erased", is_erased=True)
+
+
+def _is_erased(key: EventKey, snapshot: Snapshot) -> bool:
+    return bool(snapshot.erased) and key.ref() in snapshot.erased
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,14 @@ class Relay:
         self._held_until = NEVER
         self._is_stopping = False
         self._running: Reader | None = None
-        self._refusal = Refusal()
-        self.problem = ""
+        self._refusal, self.problem = Refusal(), ""
         poster = Poster(
             parts.sender,
             Secrets(parts.unseal, parts.own, lambda: parts.catalog.current.directory),
             parts.chance,
             disable_after_ms=terms.disable_after_ms,
             posted=lambda: parts.step("outbound.2.posted"),
+            is_erased=lambda ref: ref in parts.catalog.current.erased,
         )
         self._courier = Courier(
             parts.database,

@@ -146,6 +146,8 @@ def _for_partner(
         if not is_owed or _accepted_at(read, source) is None:
             return Passed()
         found = _take_in(read, snapshot, source)
+        if isinstance(found, NoEvent) and found.is_erased:
+            return Passed()
         key = found.key
         return _refused(NoEvent("event_type_unknown", key, None if way is None else way[1].event_type), read)
     if _accepted_at(read, source) is None:
@@ -201,7 +203,9 @@ def _take_in(read: Read, snapshot: Snapshot, source: Source) -> Carried | NoEven
     return found
 
 
-def _refused(found: NoEvent, read: Read) -> Refused:
+def _refused(found: NoEvent, read: Read) -> Refused | Passed:
+    if found.is_erased:
+        return Passed()
     digest = hashlib.sha256(read.record.value or b"").digest()
     return Refused(found.code, digest, found.key, found.type, found.faults)
 

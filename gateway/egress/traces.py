@@ -6,10 +6,11 @@ Written in the relay's tick.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Exists, delete, insert, select
 from sqlmodel import Session, col
 
 from audit.bulk import insert_new_rows
+from audit.holds import is_held_anywhere
 from gateway.egress.breaker import Breaker
 from gateway.egress.breakers import CLOSED
 from gateway.egress.delivery import Attempt
@@ -61,12 +62,17 @@ def load_excerpts(session: Session, endpoint: str, ref: bytes) -> Mapping[str, b
 
 
 def purge_excerpts(session: Session, *, before: int) -> int:
-    """Forget some excerpts of attempts before this time; how many."""
-    old = select(col(AttemptRow.id)).where(col(AttemptRow.at) < before).limit(_CHUNK)
+    """Forget some excerpts of attempts before this time, that no legal hold is on; how many."""
+    old = select(col(AttemptRow.id)).where(col(AttemptRow.at) < before, ~_is_held()).limit(_CHUNK)
     ids = session.execute(old).scalars().all()
     if ids:
         session.execute(delete(AttemptRow).where(col(AttemptRow.id).in_(ids)))
     return len(ids)
+
+
+def _is_held() -> Exists:
+    """An excerpt does not say whose it is: it is kept for any hold on its time."""
+    return is_held_anywhere(col(AttemptRow.ref), col(AttemptRow.at)).correlate(AttemptRow)
 
 
 def write_breakers(session: Session, breakers: Sequence[tuple[str, Breaker]]) -> None:

@@ -95,7 +95,7 @@ async def _find(call: Call, ref: bytes) -> tuple[Claim | None, tuple[Entry, ...]
 
 def _gone(claim: Claim | None, entries: Sequence[Entry]) -> CallerError:
     accepted = [one for one in entries if one.kind is Kind.ACCEPTED]
-    if any(one.raw is None for one in accepted):
+    if (claim is not None and claim.state == "erased") or any(one.raw is None for one in accepted):
         return CallerError("content_erased", "The content was erased; the log keeps an entry that says so.")
     if claim is not None or accepted:
         return CallerError("content_expired", "The content is older than the contract keeps it.")

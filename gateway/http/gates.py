@@ -17,9 +17,11 @@ from gateway.http import (
     endpoint_probes,
     endpoint_secrets,
     endpoints,
+    erasures,
     events,
     exports,
     history,
+    holds,
     house_deliveries,
     house_endpoints,
     imports,
@@ -106,6 +108,12 @@ def _owed(line: str, answer: Answer, offered: frozenset[str] = NONE) -> Gate:
     method, path = line.split(" ")
     there = f"{method} /v1/partners/{{p}}/house-deliveries{path}"
     return _gate(there, "named", HOUSE, answer, "receive", offered)
+
+
+def _operated(line: str, answer: Answer, scope: Scope, offered: frozenset[str]) -> Gate:
+    """What operators alone do with a partner's things."""
+    method, path = line.split(" ")
+    return _gate(f"{method} /v1/partners/{{p}}{path}", "named", OPERATOR, answer, scope, offered)
 
 
 def _all() -> Sequence[Gate]:
@@ -280,6 +288,13 @@ GATES: Final[Sequence[Gate]] = (
         "manage",
         operator.PUT_OFFERED,
     ),
+    _operated("GET /holds", holds.list_holds, "audit", pages.OFFERED),
+    _operated("POST /holds", holds.set_hold, "manage", holds.SET_OFFERED),
+    _operated("GET /holds/{id}", holds.show_hold, "audit", NONE),
+    _operated("DELETE /holds/{id}", holds.lift_hold, "manage", holds.LIFT_OFFERED),
+    _operated("GET /erasures", erasures.list_erasures, "audit", pages.OFFERED),
+    _operated("POST /erasures", erasures.create_erasure, "manage", erasures.CREATE_OFFERED),
+    _operated("GET /erasures/{id}", erasures.show_erasure, "audit", NONE),
     _gate("GET /v1/status", "house", OPERATOR, operator.show_status),
     *registry.GATES,
     _gate("GET /log/checkpoint", "open", NOBODY, anchor.show_anchor),

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from audit import search
 from audit.entry import Entry
+from audit.erasure import reasons
 from audit.errors import NotInLogError
 from audit.evidence import Kind
 from audit.ref import parse_ref
@@ -20,7 +21,7 @@ from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call, not_found
 from gateway.http.parameters import choice, instant, limit, wait_seconds
 from gateway.http.shapes import DIRECTION, TEXT, ref, word
-from gateway.http.timeline import exchange_item, timeline_body, waiting_item
+from gateway.http.timeline import Reasons, exchange_item, timeline_body, waiting_item
 from gateway.http.told import PAGED, PLAIN, WAIT, Parameter, shows, tells
 from gateway.http.told import instant as told_instant
 from gateway.http.words import json_response
@@ -104,7 +105,10 @@ async def show_event(call: Call) -> Response:
     if claim is None and not entries:
         raise not_found()
     names = {one.id: one.name for one in call.snapshot.directory.endpoints(call.partner.slug)}
-    return json_response(timeline_body(call.base, ref, claim, entries, names=names))
+    erased: Reasons = {}
+    if any(one.raw is None for one in entries):
+        erased = await call.doors.database.read(lambda session: reasons(session, entries))
+    return json_response(timeline_body(call.base, ref, claim, entries, names=names, erased=erased))
 
 
 @tells(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from audit.entry import Entry
+from audit.erasure import Gone
 from audit.errors import MalformedError
 from audit.evidence import Kind
 from audit.ref import format_ref
@@ -20,6 +21,12 @@ _ENDED: Final = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled"}
 _ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED})
 _READERS: Final = frozenset({Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
 _OF_READERS: Final = frozenset({"route", "consumer", "types", "topic", "ranges", "by"})
+
+
+Reasons = Mapping[tuple[str, int], Gone]
+"""By origin and index of an entry."""
+
+_NO_REASONS: Final[Reasons] = {}
 
 
 def waiting_item(waiting: Waiting) -> dict[str, object]:
@@ -54,22 +61,36 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     if first.kind is Kind.REFUSED:
         item["code"] = first.code
         item |= {name: value for name, value in _members(first).items() if name in {"count", "faults"}}
+    if first.raw is None:
+        item["erased"] = True
     if first.kind in _READERS:
         item |= {name: value for name, value in _members(first).items() if name in _OF_READERS}
     return item
 
 
 def timeline_body(
-    base: str, ref: bytes, claim: Claim | None, entries: Sequence[Entry], *, names: Mapping[str, str]
+    base: str,
+    ref: bytes,
+    claim: Claim | None,
+    entries: Sequence[Entry],
+    *,
+    names: Mapping[str, str],
+    erased: Reasons,
 ) -> dict[str, object]:
-    """All that is known of one event; `proof` says whether the log has it. `names`: of endpoints, by id."""
+    """All that is known of one event; `proof` says whether the log has it.
+
+    `names`: of endpoints, by id. `erased`: why entries have no evidence that have none.
+    """
     text = format_ref(ref)
     body: dict[str, object] = {"ref": text}
-    if claim is not None:
+    if claim is not None and claim.state != "erased":
         body |= _claimed(claim)
     elif entries:
         body |= _recorded(next((one for one in entries if one.kind not in _BESIDE), entries[0]))
-    body["entries"] = [entry_item(one) for one in entries]
+    body["entries"] = [entry_item(one, erased) for one in entries]
+    first = next((why for one in entries if (why := _why(one, erased)) is not None), None)
+    if first is not None:
+        body |= {"state": "erased", "erased": first}
     body["deliveries"] = _deliveries(entries, names)
     is_logged = any(one.kind is Kind.ACCEPTED for one in entries) if claim is not None else bool(entries)
     body["proof"] = "logged" if is_logged else "pending"
@@ -77,14 +98,24 @@ def timeline_body(
     return body
 
 
-def entry_item(entry: Entry) -> dict[str, object]:
+def entry_item(entry: Entry, erased: Reasons = _NO_REASONS) -> dict[str, object]:
     """One log entry, with the members that its kind has beyond naming the event."""
+    why = _why(entry, erased)
     return {
         "kind": entry.kind.value,
         "at": format_instant(entry.at),
         "log": {"origin": entry.origin, "index": entry.index},
         "evidence": _members(entry),
+        **({} if why is None else {"erased": why}),
     }
+
+
+def _why(entry: Entry, erased: Reasons) -> dict[str, object] | None:
+    """When the evidence of an entry was taken away, by which erasure (null: its time was over), and why."""
+    gone = erased.get((entry.origin, entry.index)) if entry.raw is None else None
+    if gone is None:
+        return None
+    return {"at": format_instant(gone.at), "erasure": gone.erasure, "basis": gone.basis}
 
 
 def _claimed(claim: Claim) -> dict[str, object]:

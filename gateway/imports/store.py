@@ -328,8 +328,9 @@ def _counts(kind: Kind) -> Any:
 
 
 def receipts(session: Session, refs: Sequence[bytes]) -> dict[bytes, str]:
-    """The receipts of accepted events, by ref, as far as their claims are kept."""
-    return dict(find_rows(session, ClaimRow, ("ref", "receipt"), key="ref", among=refs))
+    """The receipts of accepted events, by ref, as far as their claims are kept, and not erased."""
+    found = find_rows(session, ClaimRow, ("ref", "receipt"), key="ref", among=refs)
+    return {ref: receipt for ref, receipt in found if receipt}
 
 
 def _verify_receiving(session: Session, import_id: str) -> None:

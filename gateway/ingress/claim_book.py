@@ -55,17 +55,23 @@ class ClaimBook:
     catalog: Catalog
     lease_ms: Callable[[], int]
 
-    async def find_same(self, wanted: Sequence[Unfit]) -> list[Found | None]:
-        """For each, the claim on its ref, where the draft is the same event under the claim's schema."""
+    async def find_same(self, wanted: Sequence[Unfit]) -> list[Found | Refused | None]:
+        """For each, the claim on its ref, where the draft is the same event under the claim's schema.
+
+        Of one that was erased nobody can tell: it is refused as such.
+        """
         refs = list({one.ref for one in wanted})
 
         def work(session: Session) -> tuple[Mapping[bytes, Claim], int]:
             return read(session, refs), clock(session)
 
         held, now = await self.database.read(work)
-        found: list[Found | None] = []
+        found: list[Found | Refused | None] = []
         for one in wanted:
             claim = held.get(one.ref)
+            if claim is not None and claim.state == "erased":
+                found.append(conflict(claim))
+                continue
             # What a schema has refused just now it refuses again: a costly event is not read twice.
             is_open = claim is not None and claim.schema_id not in one.refused_by
             is_same = claim is not None and is_open and await self._fits(one.draft, one.flavour, claim)
@@ -151,7 +157,7 @@ class ClaimBook:
         """Whether a claim is of this very event, under whichever schema it was made."""
         if prepared.claim.event_sha256 == held.event_sha256:
             return True
-        if prepared.claim.schema_id == held.schema_id:
+        if prepared.claim.schema_id == held.schema_id or held.state == "erased":
             return False
         flavour = prepared.channel.line.terms.json
         datum = prepared.claim.datum or b""

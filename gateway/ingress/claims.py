@@ -11,7 +11,7 @@ one over and produced nothing gives the lease back; killed before that, the leas
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 from sqlmodel import Session, col, select, update
 
@@ -27,6 +27,7 @@ from gateway.ingress.claim_leases import abandon, give_back, take_over
 from gateway.record import Framing
 from gateway.rows import ClaimRow
 
+ClaimState = Literal["unconfirmed", "confirmed", "erased"]
 _CHUNK = 500
 
 
@@ -35,7 +36,7 @@ class Claim:
     """What was decided about one event id.
 
     `datum` is kept until confirmed, so that a take-over can publish. `origin_signature`: the sender's own, as
-    `Origin.to_json` has it.
+    `Origin.to_json` has it. `erased`: only its ref is left, so that the event is not taken a second time.
     """
 
     ref: bytes
@@ -54,7 +55,7 @@ class Claim:
     record_key: bytes | None
     at: int
     datum: bytes | None = field(repr=False)
-    state: Literal["unconfirmed", "confirmed"] = "unconfirmed"
+    state: ClaimState = "unconfirmed"
     lease_until: int = 0
     position: Position | None = None
     origin_signature: bytes | None = field(default=None, repr=False)
@@ -330,7 +331,7 @@ def _from_row(row: ClaimRow) -> Claim:
         record_key=row.key,
         at=row.at,
         datum=row.datum,
-        state="confirmed" if row.state == "confirmed" else "unconfirmed",
+        state=cast("ClaimState", row.state),
         lease_until=row.lease_until,
         position=position,
         origin_signature=row.origin_signature,

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from audit.evidence import Evidence
 from gateway.announcements import Announcement
@@ -28,6 +28,8 @@ from gateway.operational import is_operational
 from gateway.waits import rest
 
 _FOR_EVER = 1 << 62
+_UNTOLD: Final = frozenset({"batch_refused", "content_erased"})
+"""Refusals that are no entry: of another event's fault; and of one whose identifiers were erased."""
 
 
 class RefusedSubmission(Protocol):
@@ -83,7 +85,7 @@ class Refusals:
         entries: list[Evidence] = []
         told: list[Announcement] = []
         for item, outcome in zip(submission.items, outcomes, strict=True):
-            if isinstance(outcome, Refused) and outcome.code != "batch_refused":
+            if isinstance(outcome, Refused) and outcome.code not in _UNTOLD:
                 refusal = _refusal(submission, item, outcome, log, at)
                 entries += self.fold.note(refusal)
                 told += self._told(refusal)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from audit.search import HistoryFilter
@@ -13,6 +13,8 @@ from gateway.ingress.wording import evidence_members
 from gateway.rows import ClaimRow
 
 _MOST_READ: Final = 10_000
+_UNLOGGED: Final = text("state = 'confirmed' AND leaf_index IS NULL")
+"""As the index has it, without parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ def find_unsequenced(session: Session, partner: str, wanted: HistoryFilter, limi
         own = (row[:-1] for row in looked if _sent_by(row[-1]) == wanted.credential)
         return [_waiting(*row) for row in islice(own, limit)]
     return [_waiting(*row) for row in session.execute(query.limit(limit))]
+
+
+def is_any_unsequenced(session: Session, partner: str, since: int, until: int) -> bool:
+    """Whether an event of a time was accepted that the log has not got yet; `until` is excluded."""
+    at = col(ClaimRow.at)
+    query = select(col(ClaimRow.ref)).where(
+        _UNLOGGED, col(ClaimRow.partner) == partner, at >= since, at < until
+    )
+    return session.execute(query.limit(1)).first() is not None
 
 
 def _sent_by(receipt: str) -> str | None:

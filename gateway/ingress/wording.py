@@ -49,8 +49,15 @@ def accepted(claim: Claim, *, duplicate: bool) -> Accepted:
 
 
 def conflict(held: Claim) -> Refused:
-    """The refusal of an event whose id another event holds."""
+    """The refusal of an event whose id another event holds, or one that was erased: perhaps this very one."""
     at = format_instant(held.at)
+    if held.state == "erased":
+        return Refused(
+            "content_erased",
+            f"An event with this id was accepted at {at}, as {format_ref(held.ref)}, and erased since: it is "
+            "not taken a second time.",
+            hint="Another event needs an id of its own.",
+        )
     return Refused(
         "event_conflict",
         f"Another event with this id was accepted at {at}, as {format_ref(held.ref)}.",

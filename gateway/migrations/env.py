@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 import audit.rows  # noqa: F401 - rows register themselves in the shared metadata
 import gateway.anchoring.rows
 import gateway.egress.rows
+import gateway.erasing.rows
 import gateway.exports.rows
 import gateway.rows  # noqa: F401 - as above
 import partners.rows  # noqa: F401 - as above

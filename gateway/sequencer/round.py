@@ -117,7 +117,8 @@ def _fresh(session: Session, todo: Round, written: Written) -> list[Accepted]:
         elif held is not None or not is_signed(found, todo.keys):
             # Beside another claim's it is no repeat, whoever signed it: repeats carry the first receipt.
             written.suspects.append(Suspect(one.read, "receipt_invalid"))
-        elif any(entry.raw == found.draft.raw for entry in timeline(session, found.draft.log, one.ref)):
+        elif any(entry.leaf == found.draft.leaf() for entry in timeline(session, found.draft.log, one.ref)):
+            # By its leaf: the evidence of an entry that was erased must not come back from a topic.
             written.repeats += 1
         else:
             fresh[one.ref] = found

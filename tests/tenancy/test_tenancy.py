@@ -47,7 +47,15 @@ NO_IMPORT = "imp_" + "b" * 26
 NO_DELIVERY = f"dlv_{'b' * 16}_{'b' * 51}a"
 NO_REPLAY = "rpl_" + "b" * 26
 NO_EXPORT = "exp_" + "b" * 26
-WORD = {"deliveries": "delivery", "replays": "replay", "exports": "export"}
+NO_ERASURE = "ers_" + "b" * 26
+NO_HOLD = "hld_" + "b" * 26
+WORD = {
+    "deliveries": "delivery",
+    "replays": "replay",
+    "exports": "export",
+    "erasures": "erasure",
+    "holds": "hold",
+}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JOSE = {"Content-Type": "application/jose"}
 
@@ -115,6 +123,19 @@ async def furnish(opened: House, terms: str = "") -> None:
             opened.keys[f"house delivery {slug}"] = owe(
                 opened, slug, opened.keys[f"house endpoint {slug}"], owner=house_of(slug)
             )
+    await hold(opened)
+
+
+async def hold(opened: House) -> None:
+    """An erasure that waits for a hold, and that hold, of acme and of globex."""
+    async with opened.client("operator") as client:
+        for slug in ("acme", "globex"):
+            wanted = {"refs": [opened.keys[f"ref {slug}"]], "basis": "case 17"}
+            made = await client.post(f"/v1/partners/{slug}/holds", json=wanted)
+            opened.keys[f"hold {slug}"] = made.json()["id"]
+            wanted["when_held"] = "wait"
+            asked = await client.post(f"/v1/partners/{slug}/erasures", json=wanted)
+            opened.keys[f"erasure {slug}"] = asked.json()["id"]
 
 
 def owe(opened: House, slug: str, endpoint: str, owner: str = "") -> str:
@@ -170,7 +191,14 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     if "imports" in gate.path:
         unknown = NO_IMPORT if owner == "unknown" else MALFORMED
         parts["id"] = house.keys[f"import {slug}"] if slug else unknown
-    for kind, none in (("deliveries", NO_DELIVERY), ("replays", NO_REPLAY), ("exports", NO_EXPORT)):
+    nobody_s = {
+        "deliveries": NO_DELIVERY,
+        "replays": NO_REPLAY,
+        "exports": NO_EXPORT,
+        "erasures": NO_ERASURE,
+        "holds": NO_HOLD,
+    }
+    for kind, none in nobody_s.items():
         if kind in gate.path:
             unknown = none if owner == "unknown" else MALFORMED
             parts["id"] = house.keys[f"{WORD[kind]} {slug}"] if slug else unknown

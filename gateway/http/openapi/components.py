@@ -9,6 +9,7 @@ from gateway.http.openapi import (
     credential_components,
     delivery_components,
     endpoint_components,
+    erasure_components,
     export_components,
     import_components,
     open_components,
@@ -84,6 +85,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
             "line": _COUNT,
             "earliest": TEXT,
             "component": TEXT,
+            "holds": listed(TEXT),
             "components": listed(mapped(TEXT)),
             "import": TEXT,
             "probe": ref("Probe"),
@@ -166,6 +168,7 @@ _HISTORY: Final[Mapping[str, Shape]] = {
         },
         optional={
             "credential": TEXT,
+            "erased": FLAG,
             "code": maybe(TEXT),
             "count": _COUNT,
             "faults": listed(mapped(TEXT)),
@@ -178,7 +181,10 @@ _HISTORY: Final[Mapping[str, Shape]] = {
         },
     ),
     "HistoryPage": page_of(ref("HistoryItem")),
-    "Entry": record({"kind": TEXT, "at": INSTANT, "log": ref("LogPlace"), "evidence": {"type": "object"}}),
+    "Entry": record(
+        {"kind": TEXT, "at": INSTANT, "log": ref("LogPlace"), "evidence": {"type": "object"}},
+        optional={"erased": ref("Erased")},
+    ),
     "DeliverySummary": record(
         {"endpoint": TEXT, "name": maybe(TEXT), "attempts": _COUNT},
         optional={"state": maybe(TEXT), "reason": maybe(TEXT), "at": INSTANT},
@@ -203,6 +209,7 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "contract": _COUNT,
             "record": ref("RecordPlace"),
             "origin": _ORIGIN,
+            "erased": ref("Erased"),
         },
     ),
 }
@@ -376,6 +383,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **credential_components.COMPONENTS,
     **delivery_components.COMPONENTS,
     **endpoint_components.COMPONENTS,
+    **erasure_components.COMPONENTS,
     **export_components.COMPONENTS,
     **import_components.COMPONENTS,
     **open_components.COMPONENTS,

@@ -75,7 +75,8 @@ async def test_it_is_no_change_whoever_has_seen_which_revision(tmp_path: Path, *
 
 
 async def test_what_it_promises_in_vain_is_told_again(tmp_path: Path) -> None:
-    text = CONTRACT + "keep: {evidence: 9y}\n"
+    hook = "    - {name: hook, url: 'https://hooks.acme.example/in'}\n"
+    text = CONTRACT + "endpoints:\n  declared:\n" + hook
     async with running(tmp_path) as world:
         await put(world, Wish(), text)
         first, again = (
@@ -83,9 +84,8 @@ async def test_what_it_promises_in_vain_is_told_again(tmp_path: Path) -> None:
             await put(world, Wish(dry_run=True), text),
         )
     assert first.changed
-    assert again.notes == (
-        "? keep.evidence is kept; evidence stays until it can be erased with an entry of its own",
-    )
+    words = "? endpoint hook gets nothing until its owner is proved: gateway endpoints verify"
+    assert again.notes == (words,)
     assert again.plan.splitlines()[1:] == [f"  {again.notes[0]}"]
 
 

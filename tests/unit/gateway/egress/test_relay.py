@@ -76,6 +76,34 @@ async def test_a_used_up_schedule_parks_with_evidence(tmp_path: Path, database_u
         assert len(on.evidence("delivery.attempted")) == 2
 
 
+async def test_what_was_erased_goes_to_nobody_and_nothing_is_said_of_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        erased = {EventKey("acme", "outbound", "/house", "a").ref()}
+        on.contracts.current = replace(on.contracts.current, erased=erased)
+        await on.produce("a", "b")
+        async with on.relaying():
+            await on.until(lambda: on.position() == 2, "settled")
+        assert on.receiver.ids() == ["b"]
+        assert [each.text("id") for each in on.evidence()] == ["b"]
+
+
+async def test_what_is_erased_while_it_waits_is_not_sent_again(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 1, 1, 1, 1, 1, 1, 1))) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce("a", "b")
+        async with on.relaying():
+            await on.until(lambda: len(on.rows()) == 2, "saved")
+            erased = {EventKey("acme", "outbound", "/house", "a").ref()}
+            on.contracts.current = replace(on.contracts.current, erased=erased)
+            before = on.receiver.ids().count("a")
+            sent = on.receiver.ids().count("b")
+            await on.until(lambda: on.receiver.ids().count("b") >= sent + 2, "the other goes on")
+        # One may have been on its way.
+        assert on.receiver.ids().count("a") <= before + 1
+
+
 async def test_events_without_a_listener_or_a_contract_leave_evidence(
     tmp_path: Path, database_url: str
 ) -> None:

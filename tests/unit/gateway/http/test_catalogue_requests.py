@@ -57,7 +57,6 @@ LATER: Final[Mapping[str, str]] = {
     "endpoint_address_denied": "endpoints are declared by contracts alone, which name no addresses",
     "endpoint_invalid": "endpoints are declared by contracts alone, whose faults are contract_invalid",
     "endpoint_verification_failed": "endpoints are not verified yet",
-    "held": "nothing can be held back yet",
 }
 """Codes that no request of this file is answered with, and why."""
 
@@ -178,6 +177,14 @@ def after(change: str) -> Ask:
         return await asks("GET", f"{path}/content")(house)
 
     return ask
+
+
+async def held(house: House) -> httpx.Response:
+    """An erasure of an event under a legal hold."""
+    sent = await sends(order("held"))(house)
+    wanted = {"refs": [sent.json()["ref"]], "basis": f"case {MARK}"}
+    assert (await asks("POST", "/v1/partners/acme/holds", "operator", json=wanted)(house)).status_code == 201
+    return await asks("POST", "/v1/partners/acme/erasures", "operator", json=wanted)(house)
 
 
 async def pending(house: House) -> httpx.Response:
@@ -313,6 +320,7 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "content_erased": after("UPDATE audit_entry SET evidence = NULL WHERE ref = :ref"),
     "content_expired": after("DELETE FROM gateway_claim WHERE ref = :ref"),
     "idempotency_conflict": twice_under_one_key,
+    "held": held,
     "precondition_failed": puts(contract("globex"), FILES, ("If-Match", '"99"')),
     "body_too_large": sends(order(customer=MARK * 1_000)),
     "event_too_large": sends(order("large", customer=MARK * 300)),

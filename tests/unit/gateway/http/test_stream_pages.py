@@ -56,6 +56,24 @@ async def test_pages_follow_one_another_by_cursor(house: House) -> None:
     }
 
 
+async def test_what_was_erased_is_not_shown_though_the_topic_has_it(house: House) -> None:
+    await send(house, 1, 2)
+    async with house.client("acme") as client, house.client("operator") as operator:
+        before = (await client.get("/v1/stream")).json()
+        items = (await client.get("/v1/history", params={"id": "S-1"})).json()["items"]
+        ref = items[0]["ref"]
+        await client.get(f"/v1/history/{ref}/proof?wait=20")
+        wanted = {"refs": [ref], "basis": "case 17"}
+        erased = await operator.post("/v1/partners/acme/erasures", json=wanted)
+        assert erased.status_code == 201, erased.text
+        await house.world.parts.catalog.refresh()
+        after = (await client.get("/v1/stream")).json()
+        waiting = await client.get("/v1/stream", params={"cursor": before["cursor"], "wait": 0})
+    assert (ids(before), ids(after)) == (["S-1", "S-2"], ["S-2"])
+    assert after["cursor"] == before["cursor"]
+    assert ids(waiting.json()) == []
+
+
 async def test_a_page_is_cut_before_it_is_too_large_and_the_next_goes_on_there(house: House) -> None:
     async with house.client("team") as client:
         for number in range(7):

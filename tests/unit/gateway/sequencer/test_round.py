@@ -2,8 +2,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
+from sqlalchemy import delete
 from sqlmodel import Session
 
+from audit import erasure
 from audit import log as audit_log
 from audit.evidence import Evidence, Kind, make_evidence
 from gateway.broker.port import Position, Read
@@ -13,6 +15,7 @@ from gateway.ingress.claims import Claim, Confirm, read, take, write_group
 from gateway.ingress.prepare import Circumstances, Prepared, make_record, prepare
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, load
+from gateway.rows import ClaimRow
 from gateway.sequencer.round import Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, sight
 from tests.unit.audit.builders import OTHER_SIGNER, members_of
@@ -110,6 +113,20 @@ async def test_without_a_claim_our_signature_counts(ledger: Ledger) -> None:
     _, forged = sighted("B", at=replace(AT, signer=OTHER_SIGNER))
     written = ledger.write(forged)
     assert (written.entries, [one.reason for one in written.suspects]) == (0, ["receipt_invalid"])
+
+
+async def test_evidence_that_was_erased_does_not_come_back_from_a_topic_that_is_read_again(
+    ledger: Ledger,
+) -> None:
+    claim, seen = sighted()
+    ledger.claim(claim)
+    assert ledger.write(seen).entries == 1
+    gone = erasure.standing(ledger.session, [claim.ref])
+    erasure.erase(ledger.session, gone, at=1, erasure="ers_1", basis="case 17")
+    ledger.session.execute(delete(ClaimRow))
+    written = ledger.write(seen)
+    assert (written.entries, written.repeats) == (0, 1)
+    assert erasure.standing(ledger.session, [claim.ref]) == []
 
 
 async def test_a_receipt_beside_another_claims_is_suspect_even_if_we_signed_it(ledger: Ledger) -> None:
