@@ -5,7 +5,7 @@ moment, blinded. A proof of anchoring leads from an entry to the head of its log
 the anchor's entry, and from there to a checkpoint of the anchor. Nothing but the policy is believed: neither
 the key of the entry's own log nor anything that came along.
 
-Source: docs/formats.md section 13. Standard library and cryptography only.
+Source: docs/formats.md section 14. Standard library and cryptography only.
 """
 
 import base64

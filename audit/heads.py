@@ -4,7 +4,7 @@ Every head becomes a commitment behind a salt of its own. The commitments are fi
 nobody can tell from them, to a power of two, and sorted, which for values of a hash is a shuffle. Who holds
 one opening learns where its own head stands, and of the others not even how many they are.
 
-Source: docs/formats.md section 13.
+Source: docs/formats.md section 14.
 """
 
 import hashlib

@@ -58,7 +58,8 @@ def sqlite_engine(url: str, busy_ms: int, *, is_writer: bool) -> Engine:
     )
     start = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864", "trusted_schema=OFF"]
-    pragmas += ["foreign_keys=ON"] if is_writer else ["query_only=ON"]
+    # What is erased is written over, and what rows leave behind that grow and move: 7 us of CPU an event.
+    pragmas += ["foreign_keys=ON", "secure_delete=ON"] if is_writer else ["query_only=ON"]
 
     def connected(connection: Any, _record: Any) -> None:
         # The driver must not open or close transactions by itself: ours begin and end where we say.

@@ -10,9 +10,7 @@ from gateway.erasing.worker import Eraser
 from gateway.honest_clock import HonestClock
 
 
-def make_eraser(
-    ground: Ground, catalog: Catalog, honest: HonestClock, step: Callable[[str], None]
-) -> Eraser:
+def make_eraser(ground: Ground, catalog: Catalog, honest: HonestClock, step: Callable[[str], None]) -> Eraser:
     """The role. Nothing goes with its time by a clock that is off."""
     settings = ground.settings
     return Eraser(

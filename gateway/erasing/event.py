@@ -8,8 +8,7 @@ and after it all is: entries, claim, rows, and the evidence that says so.
 What holds what, and what is out of reach, is listed in `gateway.erasing.inventory`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -70,13 +69,12 @@ def erase_events(
     found = look(session, order, refs)
     free = [ref for ref, fate in found.fates.items() if fate.word == "erased"]
     entries = [one for ref in free for one in found.entries.get(ref, ())]
-    with secured(session):
-        _erase_entries(session, scribe, order, entries, now=now)
-        _leave_tombstones(session, order, free, found)
-        # Of what was erased before, too: an attempt that was under way then may have left a row.
-        swept = [ref for ref, fate in found.fates.items() if fate.word in {"erased", "nothing"}]
-        _give_up_deliveries(session, scribe, order, swept, found.owned, now=now)
-        _forget_answers(session, swept)
+    _erase_entries(session, scribe, order, entries, now=now)
+    _leave_tombstones(session, order, free, found)
+    # Of what was erased before, too: an attempt that was under way then may have left a row.
+    swept = [ref for ref, fate in found.fates.items() if fate.word in {"erased", "nothing"}]
+    _give_up_deliveries(session, scribe, order, swept, found.owned, now=now)
+    _forget_answers(session, swept)
     return found.fates
 
 
@@ -90,8 +88,7 @@ def erase_places(
     held = holds.covering(session, order.log, [(None, at) for at, _, _ in places])
     free = [(epoch, index) for (_, epoch, index), hold in zip(places, held, strict=True) if hold is None]
     entries = erasure.standing_at(session, order.log, free)
-    with secured(session):
-        _erase_entries(session, scribe, order, entries, now=now)
+    _erase_entries(session, scribe, order, entries, now=now)
     there = {(one.epoch, one.index) for one in entries}
     return [
         Fate("held", hold) if hold is not None else Fate("erased" if (epoch, index) in there else "nothing")
@@ -138,17 +135,6 @@ def look(session: Session, order: Order, refs: Sequence[bytes]) -> Found:
             is_there = bool(some) or (claim is not None and claim.state != "erased")
             fates[ref] = Fate("erased" if is_there else "nothing")
     return Found(fates, mine, claims, frozenset(owned))
-
-
-@contextmanager
-def secured(session: Session) -> Iterator[None]:
-    """Have SQLite write over what is erased in its file; PostgreSQL does so when it is vacuumed."""
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    if is_sqlite:
-        session.execute(text("PRAGMA secure_delete = ON"))
-    yield
-    if is_sqlite:
-        session.execute(text("PRAGMA secure_delete = OFF"))
 
 
 def _claims(session: Session, order: Order, refs: Sequence[bytes]) -> dict[bytes, ClaimRow]:

@@ -40,6 +40,7 @@ ERRORS: Final = (
     "batch_refused",
     "broker_unavailable",
     "clock_untrusted",
+    "content_erased",
     "event_attribute_invalid",
     "event_conflict",
     "event_id_mismatch",

@@ -312,3 +312,19 @@ async def test_a_time_is_erased_in_steps_with_refusals_that_name_no_event(house:
         "gateway_announcement.data",
         "gateway_claim.content",
     }
+
+
+async def test_not_a_byte_of_it_is_left_in_the_file(tmp_path: Path) -> None:
+    """Not in pages that rows have left behind as they grew and moved either."""
+    large = BODY.replace(b"MARKED customer", b"MARKED" * 2_000)
+    async with open_house(tmp_path) as opened:
+        refs = [await send(opened, large.replace(b"4711", b"%d" % number)) for number in range(8)]
+        owe(opened, refs[0])
+        assert (await erase(opened, refs=refs)).json()["erased"] == 8
+        await entries(opened, "evidence.erased", 8)
+    # The program has stopped: the write-ahead log is gone with it.
+    assert files_with(b"MARKED", tmp_path) == ["broker.db"], "which no erasure can reach"
+
+
+def files_with(word: bytes, folder: Path) -> list[str]:
+    return sorted({one.name.split("-")[0] for one in folder.glob("*.db*") if word in one.read_bytes()})
