@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 from audit.bulk import insert_new_rows
 from audit.erasure import ABOUT_EVENTS, Gone, take_away
 from audit.evidence import Kind
-from audit.holds import covering
+from audit.holds import FIRST_EPOCH, covering
 from audit.kinds import MOST_RANGES
 from audit.rows import EntryRow, ExpiryRow
 
@@ -26,7 +26,6 @@ EXPIRING: Final = frozenset({*ABOUT_EVENTS, Kind.CONTENT_READ, Kind.STREAM_ACKNO
 """Kinds whose evidence has a time. What tells of contracts, keys, holds, erasures and of the log stays."""
 
 _WORDS: Final = frozenset(kind.value for kind in EXPIRING)
-_FIRST_EPOCH: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def go_back(session: Session, log: str) -> None:
 
 def _take(session: Session, log: str) -> tuple[int, int, tuple[int, int] | None] | None:
     """Where the walk stands, and the first held entry behind it; it is ours until the transaction ends."""
-    insert_new_rows(session, ExpiryRow, [{"log": log, "epoch": _FIRST_EPOCH, "next": 0, "due_at": 0}])
+    insert_new_rows(session, ExpiryRow, [{"log": log, "epoch": FIRST_EPOCH, "next": 0, "due_at": 0}])
     row = ExpiryRow
     columns = (col(row.epoch), col(row.next), col(row.held_epoch), col(row.held_next))
     query = select(*columns).where(col(row.log) == log).with_for_update(skip_locked=True)

@@ -13,12 +13,15 @@ from sqlalchemy import ColumnElement, Exists, and_, exists, func, insert, or_, s
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
+from audit.bulk import insert_new_rows
 from audit.kinds import MOST_HELD_REFS
 from audit.ref import format_ref
-from audit.rows import HoldRefRow, HoldRow
+from audit.rows import ExpiryRow, HoldRefRow, HoldRow
 
 MOST_IN_FORCE: Final = 1_000
 """Holds on one log that are in force at the same time."""
+
+FIRST_EPOCH: Final = 1
 
 _CHUNK: Final = 500
 
@@ -85,8 +88,23 @@ class Hold:
     lifted: Word | None = None
 
 
+def guard(session: Session, logs: Collection[str]) -> None:
+    """Have nobody else take evidence of these logs away, nor set a hold, until the transaction ends.
+
+    For whoever does either, before holds are looked at: a hold that was set is never overtaken by an erasure
+    that did not see it.
+    """
+    names = sorted(set(logs))
+    rows = [{"log": log, "epoch": FIRST_EPOCH, "next": 0, "due_at": 0} for log in names]
+    if rows:
+        insert_new_rows(session, ExpiryRow, rows)
+        mine = select(col(ExpiryRow.log)).where(col(ExpiryRow.log).in_(names)).order_by(col(ExpiryRow.log))
+        session.execute(mine.with_for_update()).all()
+
+
 def set_hold(session: Session, hold: Hold) -> None:
-    """Put a hold into force, in the caller's transaction."""
+    """Put a hold into force, in the caller's transaction; whoever takes evidence away just now ends first."""
+    guard(session, [hold.log])
     row = {
         "id": hold.id,
         "log": hold.log,

@@ -121,7 +121,8 @@ class ExpiryRow(SQLModel, table=True):
     """How far a log's evidence was looked at for what is past its time; retention writes.
 
     `epoch`, `next`: the entry to look at next; `due_at`: when that was made, so that nobody looks before.
-    `held_epoch`, `held_next`: the first that was passed over because of a hold.
+    `held_epoch`, `held_next`: the first that was passed over because of a hold. Whoever sets a hold on the
+    log, or takes evidence of it away, locks this row first.
     """
 
     __tablename__ = "audit_expiry"

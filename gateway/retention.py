@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlmodel import Session, col
 
-from audit.holds import free_spans, in_force, is_named
+from audit.holds import free_spans, guard, in_force, is_named
 from gateway.acknowledging import drop_acknowledged
 from gateway.administration.looks import drop_looks
 from gateway.administration.repeats import drop_repeats
@@ -97,8 +97,8 @@ def drop_claims(session: Session, terms: Mapping[str, Kept], *, now: int, claims
     dropped = 0
     for partner, kept in sorted(terms.items()):
         before = now - max(claims_ms, kept.days * DAY_MS)
-        refs = _old(session, partner, kept.log, before, col(ClaimRow.leaf_index).is_not(None))
-        if refs:
+        is_logged = col(ClaimRow.leaf_index).is_not(None)
+        if refs := _old(session, partner, kept.log, before, is_logged):
             session.execute(delete(ClaimRow).where(col(ClaimRow.ref).in_(refs)))
             dropped += len(refs)
     return dropped
@@ -109,8 +109,7 @@ def drop_content(session: Session, terms: Mapping[str, Kept], *, now: int) -> in
     dropped = 0
     for partner, kept in sorted(terms.items()):
         is_there = and_(col(ClaimRow.content).is_not(None), col(ClaimRow.state) == "confirmed")
-        refs = _old(session, partner, kept.log, now - kept.days * DAY_MS, is_there)
-        if refs:
+        if refs := _old(session, partner, kept.log, now - kept.days * DAY_MS, is_there):
             session.execute(update(ClaimRow).where(col(ClaimRow.ref).in_(refs)).values(content=None))
             dropped += len(refs)
     return dropped
@@ -119,7 +118,17 @@ def drop_content(session: Session, terms: Mapping[str, Kept], *, now: int) -> in
 def _old(
     session: Session, partner: str, log: str, before: int, wanted: ColumnElement[bool]
 ) -> Sequence[bytes]:
-    """Some claims of before a time that no hold is on: of times that are held none is looked at."""
+    """Some claims of before a time that no hold is on; where there are any, none is set until we are done."""
+    if not _free(session, partner, log, before, wanted):
+        return []
+    guard(session, [log])
+    return _free(session, partner, log, before, wanted)
+
+
+def _free(
+    session: Session, partner: str, log: str, before: int, wanted: ColumnElement[bool]
+) -> Sequence[bytes]:
+    """Of times that are held no claim is looked at."""
     found: list[bytes] = []
     for since, until in free_spans(in_force(session, log), before):
         at = col(ClaimRow.at)

@@ -1,9 +1,10 @@
 """Erases events, each in one transaction: evidence, content, claim, deliveries, and what else holds them.
 
-Order within it, so that nothing is missed: claims are locked; evidence on its way is looked for, and where
-there is some the event waits; then its entries are locked and read. Whatever another transaction decides of
-the event later is looked for a second time, two minutes after. Killed before the COMMIT nothing is erased,
-and after it all is: entries, claim, rows, and the evidence that says so.
+Order within it, so that nothing is missed: claims are locked, and the logs that the event stands in, so that
+no hold is set meanwhile; evidence on its way is looked for, and where there is some the event waits; then its
+entries are locked and read. Whatever another transaction decides of the event later is looked for a second
+time, two minutes after. Killed before the COMMIT nothing is erased, and after it all is: entries, claim, rows,
+and the evidence that says so.
 
 What holds what, and what is out of reach, is listed in `gateway.erasing.inventory`.
 """
@@ -85,6 +86,7 @@ def erase_places(
 
     `places`: time, epoch and index of each.
     """
+    holds.guard(session, [order.log])
     held = holds.covering(session, order.log, [(None, at) for at, _, _ in places])
     free = [(epoch, index) for (_, epoch, index), hold in zip(places, held, strict=True) if hold is None]
     entries = erasure.standing_at(session, order.log, free)
@@ -111,6 +113,7 @@ def look(session: Session, order: Order, refs: Sequence[bytes]) -> Found:
     claims = _claims(session, order, refs)
     known = erasure.standing(session, refs, locked=False)
     logs = {order.log, *(one.log for one in known)}
+    holds.guard(session, logs)
     waiting = erasure.waiting(session, logs, refs)
     entries: dict[bytes, list[Standing]] = {}
     for one in erasure.standing(session, refs):

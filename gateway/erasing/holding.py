@@ -1,6 +1,6 @@
 """Legal holds as they are asked for: set and lifted, each with its entry in the partner's log.
 
-Setting and erasing take the same lock: what a hold was set on before an erasure began is not erased by it.
+Setting one waits for what is taking evidence of the log away: what is there when it is in force stays there.
 """
 
 from collections.abc import Mapping

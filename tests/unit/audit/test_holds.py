@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from audit import holds
@@ -106,3 +108,18 @@ def test_what_is_held_is_asked_by_keys(session: Session, plan: Callable[[str], l
     for fragment in ("audit_hold.set_at, audit_hold.id", "audit_hold_ref.ref"):
         steps = plan(fragment)
         assert [one for one in steps if one.startswith("SCAN") or "Seq Scan" in one] == []
+
+
+def test_no_hold_is_set_while_evidence_of_its_log_is_taken_away(engine: Engine, session: Session) -> None:
+    put(session, "hld_0", Scope())
+    session.commit()
+    holds.guard(session, [LOG, OTHER])
+    if engine.dialect.name == "sqlite":
+        return  # one writer at a time, whatever it writes
+    with Session(engine) as other:
+        other.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            put(other, "hld_1", Scope())
+    session.commit()
+    with Session(engine) as other:
+        put(other, "hld_1", Scope())
