@@ -3,7 +3,7 @@
 Order within it, so that nothing is missed: claims are locked, and the logs that the event stands in, so that
 no hold is set meanwhile; evidence on its way is looked for, and where there is some the event waits; then its
 entries are locked and read. Whatever another transaction decides of the event later is looked for a second
-time, two minutes after. Killed before the COMMIT nothing is erased, and after it all is: entries, claim, rows,
+time, two minutes after. Killed before the COMMIT nothing is erased, and after it all is: entries, claim, rows
 and the evidence that says so.
 
 What holds what, and what is out of reach, is listed in `gateway.erasing.inventory`.

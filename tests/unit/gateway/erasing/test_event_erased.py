@@ -1,5 +1,6 @@
 """An event is erased in one transaction: nothing of it is left but its ref, and what the log needs."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from audit import log
+from audit.evidence import Kind, make_evidence
 from audit.ref import parse_ref
 from audit.store import load_nodes
 from audit.tree import root_at
+from gateway.bootstrap.ground import clock
 from gateway.erasing.inventory import INVENTORY
 from gateway.rows import ClaimRow, DeliveryRow
 from tests.builders import House, open_house
+from tests.unit.audit.builders import members_of
 from tests.unit.gateway.erasing.remains import remains
 from tests.unit.gateway.erasing.stage import (
     BODY,
@@ -328,3 +332,44 @@ async def test_not_a_byte_of_it_is_left_in_the_file(tmp_path: Path) -> None:
 
 def files_with(word: bytes, folder: Path) -> list[str]:
     return sorted({one.name.split("-")[0] for one in folder.glob("*.db*") if word in one.read_bytes()})
+
+
+async def test_an_event_that_went_on_is_erased_in_both_logs_and_held_by_either(house: House) -> None:
+    ref = await send(house)
+    await forwarded(house, ref)
+    name = await hold(house, slug="globex", since="1h")
+    refused = await erase(house, refs=[ref])
+    assert (refused.status_code, refused.json()["holds"]) == (409, [name])
+    await lift(house, name, slug="globex")
+    # The other partner's erasure reaches what it has of it, and no more.
+    theirs = await erase(house, slug="globex", refs=[ref])
+    assert theirs.json()["erased"] == 1
+    [said] = await entries(house, "evidence.erased", 1, slug="globex")
+    assert (said["partner"], await content_of(house, ref) != b"") == ("globex", True)
+    await forwarded(house, ref, number=2)
+    ours = await erase(house, refs=[ref])
+    assert ours.json()["erased"] == 1
+    assert len(await entries(house, "evidence.erased", 2, slug="globex")) == 2
+    assert len(await entries(house, "evidence.erased", 1)) == 1
+    assert await remains(house.doors.database, *WORDS) == set()
+
+
+async def forwarded(house: House, ref: str, number: int = 1) -> None:
+    """An attempt to deliver the event to globex, in its log."""
+    partner = house.doors.catalog.current.directory.partner("globex")
+    assert partner is not None
+    members = members_of("delivery.attempted") | {"partner": "globex", "ref": ref, "id": MARK}
+    made = make_evidence(
+        Kind.ATTEMPTED,
+        members | {"number": number, "source": "/partners/acme"},
+        iss="http://127.0.0.1:8080",
+        log=f"{house.doors.values.log_host}/log/{partner.log}",
+        at=clock(),
+        salt=bytes([number]) * 32,
+    )
+    await house.doors.database.write(lambda session: log.submit(session, made, id=bytes([number]) * 16))
+    for _ in range(1_000):
+        if not await house.doors.database.read(log.pending_logs):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(ref)
