@@ -28,7 +28,7 @@ from gateway.erasing.job import (
     Place,
     Wish,
 )
-from gateway.errors import CallerError
+from gateway.errors import BugError, CallerError
 from gateway.ingress.unsequenced import is_any_unsequenced
 from partners import store as partners
 from partners.errors import NotFoundError
@@ -91,8 +91,9 @@ def work_off(session: Session, scribe: Scribe, means: Means, *, now: int) -> boo
     if job is None:
         return False
     account = partners.partner(session, job.wish.partner)
-    if account is not None:
-        advance(session, scribe, job, account[0], means, now=now)
+    if account is None:
+        raise BugError(f"erasure {job.id}: partners are never deleted, and {job.wish.partner} is gone")
+    advance(session, scribe, job, account[0], means, now=now)
     return True
 
 

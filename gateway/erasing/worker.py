@@ -4,9 +4,8 @@ A process that dies loses the step that it was at, and nothing else: see `gatewa
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -21,6 +20,7 @@ from gateway.erasing import store
 from gateway.erasing.job import Means
 from gateway.erasing.steps import work_off
 from gateway.errors import AwayError
+from gateway.logs import logger
 from gateway.waits import rest
 
 DAY_MS: Final = 86_400_000
@@ -43,19 +43,32 @@ class Eraser:
     means: Means
     clock: Callable[[], int]
     claims_ms: int
+    _not_before: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`."""
         loop = asyncio.get_running_loop()
         expire_at = loop.time()
         while not stop.is_set():
-            is_more = False
-            with suppress(AwayError):
-                is_more = await self.step()
-                if loop.time() >= expire_at:
-                    is_more |= await self.expire()
-                    expire_at += 0 if is_more else _EXPIRY_SECONDS
+            is_more = await self._tried(self.step, loop.time())
+            if loop.time() >= expire_at:
+                is_due = await self._tried(self.expire, loop.time())
+                expire_at = loop.time() + (0 if is_due else _EXPIRY_SECONDS)
+                is_more |= is_due
             await rest(stop, 0.01 if is_more else _LOOK_SECONDS)
+
+    async def _tried(self, work: Callable[[], Awaitable[bool]], now: float) -> bool:
+        """Do some of one kind of work. A mistake of ours ends neither the program nor the other kind."""
+        if now < self._not_before.get(work.__name__, 0.0):
+            return False
+        try:
+            return await work()
+        except AwayError:
+            return False
+        except Exception:  # noqa: BLE001 - whatever it was, it is tried again, and said each time
+            logger("gateway.erasing").exception("erasing failed", work=work.__name__)
+            self._not_before[work.__name__] = now + _EXPIRY_SECONDS
+            return False
 
     async def step(self) -> bool:
         """Do a step of an erasure; whether there may be more.

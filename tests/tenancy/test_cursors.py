@@ -115,6 +115,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                 await client.post(f"{ours}/{hook.json()['id']}/secrets", json={})
             for number in (1, 2):
                 owe(opened, slug, f"ep_house{slug}{number}", owner=house_of(slug))
+        await hold_twice(opened)
         async with working(opened.world.parts.importer):
             for slug in SLUGS:
                 async with opened.client(slug) as client:
@@ -126,6 +127,19 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                         await ended(client, made.headers["location"])
                     opened.keys[f"import {slug}"] = made.json()["id"]
         yield opened
+
+
+async def hold_twice(opened: House) -> None:
+    """Two holds on an event of each partner, and two erasures that wait for them."""
+    async with opened.client("operator") as client:
+        for slug in SLUGS:
+            wanted = {"refs": [opened.keys[f"ref {slug}"]], "basis": "case 17"}
+            for _ in (1, 2):
+                await client.post(f"/v1/partners/{slug}/holds", json=wanted)
+            for _ in (1, 2):
+                waits = {**wanted, "when_held": "wait"}
+                made = await client.post(f"/v1/partners/{slug}/erasures", json=waits)
+                assert made.status_code == 202, made.text
 
 
 async def ask(house: House, one: Asking, **more: str) -> httpx.Response:

@@ -1,5 +1,6 @@
 """What goes with its time, and what a hold keeps: the work of the role, on whole gateways."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -185,3 +186,26 @@ async def test_several_processes_take_turns_at_a_log(house: House) -> None:
     origin = f"{house.doors.values.log_host}/log/{partner.log}/1"
     state = await house.doors.database.read(lambda session: log.state(session, origin))
     assert state.head.size >= 4
+
+
+async def test_a_mistake_in_one_kind_of_work_ends_neither_the_role_nor_the_other(house: House) -> None:
+    ref = await send(house)
+    stop = asyncio.Event()
+    role = eraser(house, 4)
+    await house.doors.database.write(
+        lambda session: session.execute(
+            text(
+                "INSERT INTO gateway_erasure (id, partner, basis, role, state, place, total, done, erased,"
+                " held, absent, pending, next_at, created_at) VALUES ('ers_x', 'nobody', 'b', 'operator',"
+                " 'waiting', 'null', 0, 0, 0, 0, 0, 0, 0, 0)"
+            )
+        )
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(role.run(stop))
+        for _ in range(1_000):
+            if await evidence_of(house, ref) == [False]:
+                break
+            await asyncio.sleep(0.02)
+        stop.set()
+    assert await evidence_of(house, ref) == [False]
