@@ -16,7 +16,7 @@ from audit.case import Case, say
 from audit.errors import InconsistentError, MalformedError, VerificationError
 from audit.merkle import EMPTY_ROOT, verify_consistency
 from audit.papers import expect, fit
-from audit.parties import Said, algorithm_of, read_sender, read_token
+from audit.parties import Said, algorithm_of, encode_key, read_sender, read_token
 
 _HEAD: Final = rb"([\w./-]{1,100})\x00*0000644\x00(?:0{7}\x00){2}([0-7]{11})\x000{11}\x00([0-7]{6})\x00 "
 _FILE: Final = _HEAD + rb"0\x00{100}ustar\x0000\x00{247}"
@@ -82,6 +82,7 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
         _compare(case, name, given[name], named)
         held.pop(name, None)
     used = _add_parties(case, held, sender)  # 4
+    _compare_keys(case, held)
     strangers = set(case.pinned.parties) - used
     expect(not strangers, "signature: none in here is by the key that you gave", VerificationError)  # 5
     expect(not held, f"bundle: nothing vouches for {', '.join(sorted(held))}")
@@ -125,22 +126,23 @@ def _add_entry(case: Case, held: dict[str, bytes], stem: str) -> bytes:
     return leaf
 
 
-def _digests(case: Case) -> set[tuple[str, str]]:
-    """Which file has which SHA-256, by the evidence."""
-    found: set[tuple[str, str]] = set()
+def _digests(case: Case) -> dict[tuple[str, str], str]:
+    """Which file has which SHA-256, by the evidence, and by which kind of it."""
+    found: dict[tuple[str, str], str] = {}
     for one in case.records:
         for name, form in _NAMED.get(one["kind"], {}).items():
-            found.add((_fill(name, one), _fill(form, one)))
+            found.setdefault((_fill(name, one), _fill(form, one)), one["kind"])
     return found
 
 
-def _compare(case: Case, name: str, raw: bytes, named: set[tuple[str, str]]) -> None:
+def _compare(case: Case, name: str, raw: bytes, named: Mapping[tuple[str, str], str]) -> None:
     digest = hashlib.sha256(raw).hexdigest()
-    known = sorted(known for file, known in named if file == name)
+    kind = named.get((name, digest))
     text = f"{name}: your copy has SHA-256 {digest}, the evidence is for another {name}"
-    expect(digest in known, text, VerificationError)
-    what = "the content is your copy" if name == "content" else f"{name} is what the evidence names"
-    case.proved.append(f"{what}, byte for byte (SHA-256 {digest})")
+    expect(kind, text, VerificationError)
+    whats = {"event.accepted": "the content is your copy", "delivery.attempted": "what was sent is your copy"}
+    what = whats.get(str(kind)) if name == "content" else None
+    case.proved.append(f"{what or f'{name} is what the evidence names'}, byte for byte (SHA-256 {digest})")
 
 
 def _sender_of(case: Case, held: dict[str, bytes], content: bytes | None) -> bytes | None:
@@ -187,6 +189,21 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
     if not said.content:
         case.not_proved.append(f"that {whose} signature names this very content")
     return set(fits)
+
+
+def _compare_keys(case: Case, held: dict[str, bytes]) -> None:
+    """The gateway's keys in a bundle prove nothing; they must be those that the caller pinned."""
+    known = {encode_key(key) for key in case.pinned.receipts.values()}
+    expect(
+        held.pop("keys/receipt.der", None) in {*known, None}, "bundle: another receipt key", VerificationError
+    )
+    for line in held.pop("keys/log.vkey", b"").decode("utf-8", "replace").splitlines(keepends=True):
+        key = papers.read_log_key(line.removesuffix("\n"))
+        pins = {
+            one.public_key for one in case.pinned.logs if papers.log_of(one.name) == papers.log_of(key.name)
+        }
+        is_known = key.public_key in pins and line.endswith("\n")
+        expect(is_known, f"bundle: another key of the log, {key}", VerificationError)
 
 
 def _fill(form: str, evidence: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ class Case:
         """Evidence must be of the log, and of the event, that all other evidence is about."""
         evidence = papers.read_evidence(raw)
         for name in ("log", "ref"):
-            others = {one[name] for one in self.records if one.get(name)} - {evidence.get(name)}
+            others = {str(one[name]) for one in self.records if one.get(name)} - {str(evidence.get(name))}
             expect(not others or not evidence.get(name), f"{name}: {others} and another", VerificationError)
         self.records.append(evidence)
         return evidence

@@ -130,8 +130,8 @@ def read_receipt(token: bytes) -> tuple[str, bytes, bytes]:
 def read_evidence(raw: bytes) -> dict[str, Any]:
     """The members of an evidence record of any kind, whose bytes are in their one exact form."""
     evidence = read_json(raw, "evidence", is_exact=True)
-    v, at = evidence.get("v"), evidence.get("at")
-    expect(v == 1 and type(at) is int and 0 <= at < 1 << 47, "evidence: v must be 1, at Unix milliseconds")
+    v, at, is_text = evidence.get("v"), evidence.get("at"), isinstance(evidence.get("log"), str)
+    expect(v == 1 and is_text and type(at) is int and 0 <= at < 1 << 47, "evidence: v, log or at is wrong")
     fit("[a-z_]{1,20}[.][a-z_]{1,20}", str(evidence.get("kind")), "evidence: kind must be two words")
     return evidence
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa,
 from audit.failures import VerificationError
 from audit.papers import decode_base64, expect, read_json
 
+_DER: Final = bytes.fromhex("302a300506032b6570032100")
 _HALF: Final = 32
 _SALT: Final = 64
 _LENGTH: Final = 4
@@ -33,6 +34,11 @@ class Said:
     message: bytes = field(repr=False)
     signature: bytes = field(repr=False)
     content: str = ""
+
+
+def encode_key(public_key: bytes) -> bytes:
+    """The 32 bytes of an Ed25519 public key in DER (RFC 8410)."""
+    return _DER + public_key
 
 
 def algorithm_of(key: bytes, said: Said) -> str | None:

@@ -222,10 +222,15 @@ def contract_sha256(text: str, files: Mapping[str, str]) -> bytes:
     Raises:
         UnicodeEncodeError: a text holds half of a surrogate pair.
     """
+    return hashlib.sha256(contract_bytes(text, files)).digest()
+
+
+def contract_bytes(text: str, files: Mapping[str, str]) -> bytes:
+    """What `contract_sha256` is over."""
     parts = [text]
     for path, content in sorted(files.items()):
         parts += (path, content)
-    return hashlib.sha256(b"gateway/contract/v1\x00" + b"".join(map(_field, parts))).digest()
+    return b"gateway/contract/v1\x00" + b"".join(map(_field, parts))
 
 
 def _field(text: str) -> bytes:

@@ -20,6 +20,7 @@ from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, OfPartner, command
 from gateway.cli.content import save_content
 from gateway.cli.errors import AnswerError, CommandError
+from gateway.cli.evidence import save_evidence
 from gateway.cli.exits import Exit
 from gateway.cli.found import Ref, find_event
 from gateway.cli.growth import save_consistency
@@ -73,6 +74,7 @@ def register(app: typer.Typer) -> None:
     command(group, "show")(show_event)
     command(group, "content")(save_content)
     command(group, "proof")(save_proof)
+    command(group, "evidence")(save_evidence)
     command(group, "consistency")(save_consistency)
     app.add_typer(group, name="history")
 

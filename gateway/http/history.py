@@ -101,7 +101,7 @@ async def list_history(call: Call) -> Response:
 async def show_event(call: Call) -> Response:
     """The timeline of one event; with `wait`, once the log has it or the time is up."""
     ref = _ref(call)
-    claim, entries = await _patiently(call, lambda: _look(call, ref), lambda found: bool(found[1]))
+    claim, entries = await patiently(call, lambda: _look(call, ref), lambda found: bool(found[1]))
     if claim is None and not entries:
         raise not_found()
     names = {one.id: one.name for one in call.snapshot.directory.endpoints(call.partner.slug)}
@@ -127,7 +127,7 @@ async def show_proof(call: Call) -> Response:
         found = await _look(call, ref)
         return found, await _proof(call, *found)
 
-    (claim, entries), text = await _patiently(call, look, lambda found: found[1] is not None)
+    (claim, entries), text = await patiently(call, look, lambda found: found[1] is not None)
     if claim is None and not entries:
         raise not_found()
     if text is None:
@@ -160,7 +160,7 @@ async def _proof(call: Call, claim: Claim | None, entries: tuple[Entry, ...]) ->
         return None
 
 
-async def _patiently(call: Call, look: Callable[[], Awaitable[T]], is_enough: Callable[[T], bool]) -> T:
+async def patiently(call: Call, look: Callable[[], Awaitable[T]], is_enough: Callable[[T], bool]) -> T:
     """Look until it is enough, the caller's patience ends, or the program stops."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_seconds(call.query)

@@ -18,14 +18,15 @@ import avro.datafile
 import avro.io
 import avro.schema
 
-from audit.bundle import Bundle, format_bundle, parse_bundle
+from audit.bundle import Bundle, format_bundle, parse_bundle, write_tar
 from audit.checkpoint import read_checkpoint
-from audit.errors import MalformedError
+from audit.errors import MalformedError, VerificationError
 from audit.evidence import parse_evidence
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import format_jwk, parse_jwks, parse_receipt
 from audit.ref import format_ref
 from audit.tile import decode_bundle, parse_tile_path
+from audit.verify import verify_files
 from gateway.auth.certificate import read_leaf
 from gateway.auth.content_digest import read_digests
 from gateway.auth.proxy_certificate import CARRIERS, Notation, read_passed
@@ -61,6 +62,7 @@ from schemas.json_reader import members, read_json, split_array
 from schemas.schema import parse_schema
 from tests.acknowledging import signed_fields, statement
 from tests.authorities import CLIENT, make, uris
+from tests.dossier import dossier
 from tests.issuers import ec_signer, key_set
 from tests.signing import credential_of, private_key, public_der
 from tests.unit.audit.builders import RECEIPT_SIGNER, load_vectors, papers
@@ -242,6 +244,7 @@ def _content(raw: bytes) -> None:
 
 _LOG: Final[Any] = load_vectors("log.json")["v3"]
 _PAPERS: Final = papers()
+_DOSSIER: Final = dossier()
 _CHECKPOINT: Final[bytes] = _LOG["checkpoint_70000"].encode()
 _PROOF: Final[bytes] = _LOG["proof_299_of_300"].encode()
 
@@ -291,6 +294,13 @@ def _answer(raw: bytes) -> None:
 
 def _statement(raw: bytes) -> None:
     verify_statement(raw, _KEYS, "acme", endpoint="ep_1", ref=b"r" * 32, now=1_000)
+
+
+def _bundled(raw: bytes) -> None:
+    """Bytes in place of each file of a bundle, which is told by how the bytes begin."""
+    for name, known in _DOSSIER.files.items():
+        if raw[:12] == known[:12]:
+            verify_files([write_tar({**_DOSSIER.files, name: raw})], _DOSSIER.keys)
 
 
 def _access(raw: bytes) -> None:
@@ -360,6 +370,19 @@ TARGETS: Final[tuple[Target, ...]] = (
         (MalformedError,),
         (json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}).encode(),),
     ),
+    Target(
+        "papers",
+        lambda raw: verify_files([raw, _PAPERS.receipt] if raw[:4] == b"c2sp" else [raw], _PAPERS.keys),
+        (VerificationError,),
+        (_PAPERS.receipt, _PAPERS.proof, format_bundle(Bundle(_PAPERS.receipt, _PAPERS.proof))),
+    ),
+    Target(
+        "evidence-bundle",
+        lambda raw: verify_files([raw], _DOSSIER.keys),
+        (VerificationError,),
+        (_DOSSIER.raw,),
+    ),
+    Target("evidence-file", _bundled, (VerificationError,), tuple(_DOSSIER.files.values())),
     Target("tile", decode_bundle, (MalformedError,), (b"\x00\x02ab\x00\x00",)),
     Target(
         "tile-path",

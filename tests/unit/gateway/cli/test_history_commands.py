@@ -67,6 +67,27 @@ async def test_a_proof_is_verified_offline_under_pinned_keys(desk: Desk) -> None
     assert desk.shell.run("verify", paper).code == 9
 
 
+async def test_evidence_is_verified_offline_under_pinned_keys(desk: Desk) -> None:
+    ref = await send_one(desk)
+    folder = desk.shell.folder
+    keys = str(folder / "keys.json")
+    await desk.run("history", "proof", ref, "-o", str(folder / "unused"), "--keys-file", keys)
+    for by, arguments in (("acme", []), ("operator", ["-p", "acme"])):
+        file = str(folder / f"{by}.tar")
+        saved = await desk.run("history", "evidence", ref, "-o", file, *arguments, by=by)
+        assert (saved.code, "1 entries" in saved.err or "2 entries" in saved.err) == (0, True)
+        pin = next(line for line in saved.err.split() if line.count("+") > 1)
+        content = str(desk.shell.write("o.json", json.dumps(orders(1)[0])))
+        ended = desk.shell.run("verify", file, "--keys", keys, "--log-key", pin, "--content", content)
+        assert (ended.code, ended.out.splitlines()[0]) == (0, "proved")
+        assert "the content is your copy, byte for byte" in ended.out
+        told = desk.shell.run("verify", file, "--keys", keys, "--log-key", pin, "--json").document()
+        assert told["verified"] is True
+        assert all(told[name] for name in ("proved", "word", "not_proved"))
+        assert desk.shell.run("verify", file).code == 9
+    assert (await desk.run("history", "evidence", "evt_" + "a" * 52, by="acme")).code == 4
+
+
 async def test_a_proof_without_a_file_goes_to_stdout(desk: Desk) -> None:
     ended = await desk.run("history", "proof", await send_one(desk), by="acme")
     assert parse_bundle(ended.out.encode()).proof is not None

@@ -1,0 +1,64 @@
+"""Everything that proves what happened to an event, in one archive: what `gateway verify` takes."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from audit.bundle import write_tar
+from audit.ref import parse_ref
+from gateway.bundling import Gathered, gather
+from gateway.errors import CallerError
+from gateway.http.guard import Call, not_found
+from gateway.http.history import ONE_OFFERED, patiently
+from gateway.http.shapes import BINARY
+from gateway.http.told import WAIT, shows, tells
+
+MEDIA: Final = "application/x-tar"
+OFFERED: Final = ONE_OFFERED
+
+
+@tells(
+    "showEvidence",
+    "History",
+    "Everything that proves what happened to an event",
+    shows(
+        BINARY,
+        "A bundle: the receipt, each entry of the log with evidence and proof, and what they name.",
+        media=MEDIA,
+        Content_Disposition="`attachment`.",
+    ),
+    about=(
+        "For `gateway verify` and `python -m audit verify`, which say what of it is proved. With `wait`: "
+        "once a published checkpoint covers the event."
+    ),
+    parameters=(WAIT,),
+    errors=("proof_pending",),
+)
+async def show_evidence(call: Call) -> Response:
+    """The bundle of an event, once its first entry is under a published checkpoint."""
+    ref = parse_ref(call.part("ref"))
+    if ref is None:
+        raise not_found()
+    name, slug, keys = (
+        f"{call.doors.values.log_host}/log/{call.partner.log}",
+        call.partner.slug,
+        call.doors.keys(),
+    )
+
+    async def look() -> Gathered:
+        return await call.doors.database.read(lambda session: gather(session, name, slug, ref, keys))
+
+    found = await patiently(call, look, lambda one: bool(one.files))
+    if not found.is_known:
+        raise not_found()
+    if not found.files:
+        raise CallerError(
+            "proof_pending",
+            "The log's next published checkpoint will cover this event.",
+            hint="Ask again with ?wait=20.",
+        )
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": f'attachment; filename="{call.part("ref")}.tar"',
+    }
+    return Response(write_tar(found.files), 200, headers, MEDIA)
