@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import bounds, doors, exporting, fleet, schemas, streams
+from bench import bounds, doors, exporting, fleet, schemas, streams, verifying
 from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
 from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
 from bench.schemas_report import render_validation
 from bench.streams_report import render_streams
+from bench.verifying import render_verifying
 
 _MISSING: Final = "Not measured yet."
 
@@ -41,4 +42,5 @@ OTHERS: Final = (
     Other("fleet", fleet.RESULTS, render_fleet, fleet.main),
     Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
     Other("exports", exporting.RESULTS, render_exports, exporting.main),
+    Other("verifying", verifying.RESULTS, render_verifying, verifying.main),
 )
