@@ -6,6 +6,7 @@ Source: docs/formats.md, section 3, `contract.changed`.
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from audit.checkpoint import split_origin
 from audit.entry import Entry
 from audit.errors import MalformedError
 from audit.evidence import Kind
@@ -18,17 +19,18 @@ def find_contract(session: Session, log: str, revision: int) -> Entry | None:
 
     Entries of no event are few beside the others, and the index of references has them side by side.
     """
-    query = (
-        select(EntryRow)
-        .where(
-            col(EntryRow.ref).is_(None),
-            col(EntryRow.log) == log,
-            col(EntryRow.kind) == Kind.CONTRACT_CHANGED.value,
-        )
-        .order_by(col(EntryRow.epoch).desc(), col(EntryRow.index).desc())
+    # In no order that a database could keep: it would read the whole log in it.
+    query = select(EntryRow).where(
+        col(EntryRow.ref).is_(None),
+        col(EntryRow.log) == log,
+        col(EntryRow.kind) == Kind.CONTRACT_CHANGED.value,
     )
-    found = (entry_from(row) for row in session.execute(query).scalars())
-    return next((one for one in found if _revision_of(one) == revision), None)
+    found = [entry_from(row) for row in session.execute(query).scalars()]
+    return max((one for one in found if _revision_of(one) == revision), key=_place, default=None)
+
+
+def _place(entry: Entry) -> tuple[int, int]:
+    return split_origin(entry.origin)[1], entry.index
 
 
 def _revision_of(entry: Entry) -> int | None:

@@ -104,9 +104,9 @@ def read_json(raw: bytes, what: str, *, is_exact: bool = False) -> dict[str, Any
 
 def read_receipt_keys(raw: bytes) -> dict[str, bytes]:
     """The receipt keys of a JWK set, by their `kid`."""
-    found = read_json(raw, "JWK set").get("keys")
+    found: Any = read_json(raw, "JWK set").get("keys")
     expect(isinstance(found, list) and all(isinstance(one, dict) for one in found), "JWK set: expected keys")
-    ours = [one for one in found or () if one.get("crv") == "Ed25519" and one.get("purpose") != "webhook"]
+    ours = [one for one in found if (one.get("crv"), one.get("purpose", "receipt")) == ("Ed25519", "receipt")]
     return {str(one.get("kid")): decode_base64(str(one.get("x")), "JWK: x", is_url=True) for one in ours}
 
 

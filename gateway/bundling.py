@@ -8,8 +8,8 @@ Source: docs/formats.md, section 6.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -38,6 +38,17 @@ MOST_ENTRIES: Final = 2_000
 """Of one event in a bundle; an export of the log has them all."""
 
 
+Cosigned = Callable[[Session, LogState], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """A partner, and the name of its log, without an epoch."""
+
+    partner: str
+    log: str
+
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """Whether the event is known, and the files of its bundle: none as long as the log does not prove it."""
@@ -46,14 +57,19 @@ class Gathered:
     files: Mapping[str, bytes]
 
 
-def gather(session: Session, name: str, partner: str, ref: bytes, keys: KeyRing) -> Gathered:
-    """The files of an event's bundle, in their order. `name`: of the partner's log, without an epoch."""
+def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: Cosigned) -> Gathered:
+    """The files of an event's bundle, in their order.
+
+    `cosigned`: further signature lines of a published checkpoint that are stored. What is signed when
+    somebody asks is not in it: the same papers make the same bytes.
+    """
+    name, partner = whose.log, whose.partner
     found = search.timeline(session, name, ref)[:MOST_ENTRIES]
     claim = claims.read(session, [ref]).get(ref)
     if claim is not None and claim.key.partner != partner:
         claim = None
-    states: dict[str, LogState] = {}
-    entries = list(_published(session, found, states))
+    states = _States(session, cosigned)
+    entries = list(states.published(found))
     accepted = next((one for one in entries if one.kind is Kind.ACCEPTED), None)
     if not entries or (claim is not None and accepted is None):
         return Gathered(claim is not None or bool(found), {})
@@ -61,16 +77,16 @@ def gather(session: Session, name: str, partner: str, ref: bytes, keys: KeyRing)
     members: Mapping[str, Any] = {} if evidence is None else evidence.members
     # Whose evidence was erased is not told by its receipt either.
     kept = None if claim is None or evidence is None else claim
-    terms = list(_published(session, _terms(session, name, members), states))
+    terms = list(states.published(_terms(session, name, members)))
     files: dict[str, bytes] = {}
     if kept is not None:
         files["receipt.jws"] = kept.receipt.encode()
         known = keys.public_keys("receipt").get(parse_receipt(files["receipt.jws"]).key_id)
         if known is not None:
             files["keys/receipt.der"] = encode_key(known)
-    files["keys/log.vkey"] = "".join(f"{key}\n" for key in _log_keys(states.values(), keys)).encode()
+    files["keys/log.vkey"] = "".join(f"{key}\n" for key in _log_keys(states.known.values(), keys)).encode()
     for one in (*entries, *terms):
-        files |= _entry_files(session, one, states[one.origin])
+        files |= _entry_files(session, one, states.known[one.origin])
     if terms:
         files |= _contract(session, partner, members["contract"])
     files |= _schema(session, members)
@@ -78,14 +94,23 @@ def gather(session: Session, name: str, partner: str, ref: bytes, keys: KeyRing)
     return Gathered(is_known=True, files=files)
 
 
-def _published(session: Session, entries: Sequence[Entry], states: dict[str, LogState]) -> Iterator[Entry]:
-    """Those that a published checkpoint covers; all of one log under the same."""
-    for one in entries:
-        if one.origin not in states:
-            states[one.origin] = log.state(session, one.origin)
-        state = states[one.origin]
-        if state.checkpoint is not None and one.index < state.checkpoint_size:
-            yield one
+@dataclass(frozen=True, slots=True)
+class _States:
+    """The logs of a bundle, each as it was when first asked for: all of one log is under one checkpoint."""
+
+    session: Session
+    cosigned: Cosigned
+    known: dict[str, LogState] = field(default_factory=dict)
+
+    def published(self, entries: Sequence[Entry]) -> Iterator[Entry]:
+        """Those that a published checkpoint covers."""
+        for one in entries:
+            if one.origin not in self.known:
+                state = log.state(self.session, one.origin)
+                note = "".join([state.checkpoint or "", *self.cosigned(self.session, state)])
+                self.known[one.origin] = replace(state, checkpoint=note)
+            if one.index < self.known[one.origin].checkpoint_size:
+                yield one
 
 
 def _terms(session: Session, name: str, members: Mapping[str, Any]) -> list[Entry]:

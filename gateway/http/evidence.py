@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from audit.bundle import write_tar
 from audit.ref import parse_ref
-from gateway.bundling import Gathered, gather
+from gateway.bundling import Gathered, Whose, gather
 from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
 from gateway.http.history import ONE_OFFERED, patiently
@@ -39,14 +39,11 @@ async def show_evidence(call: Call) -> Response:
     ref = parse_ref(call.part("ref"))
     if ref is None:
         raise not_found()
-    name, slug, keys = (
-        f"{call.doors.values.log_host}/log/{call.partner.log}",
-        call.partner.slug,
-        call.doors.keys(),
-    )
+    whose = Whose(call.partner.slug, f"{call.doors.values.log_host}/log/{call.partner.log}")
+    keys, cosigned = call.doors.keys(), call.doors.shown.cosigned
 
     async def look() -> Gathered:
-        return await call.doors.database.read(lambda session: gather(session, name, slug, ref, keys))
+        return await call.doors.database.read(lambda session: gather(session, whose, ref, keys, cosigned))
 
     found = await patiently(call, look, lambda one: bool(one.files))
     if not found.is_known:
