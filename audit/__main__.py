@@ -18,14 +18,14 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__)
     verify = parser.add_subparsers(required=True).add_parser("verify", allow_abbrev=False)
     verify.add_argument("files", nargs="+", type=read, help="papers that belong together")
-    verify.add_argument("--keys", type=read, help="keys of receipts that you trust: a JWK set")
+    verify.add_argument("--keys", type=read, default=b'{"keys":[]}', help="receipt keys that you trust")
     verify.add_argument("--log-key", action="append", default=[], help="key of a log that you trust")
     verify.add_argument("--party-key", action="append", type=read, default=[], help="of a sender or receiver")
     verify.add_argument("--content", type=read, help="your copy of what was sent")
     try:
         given = parser.parse_args(words)
-        receipts = read_receipt_keys(given.keys) if given.keys else {}
-        pinned = Keys(receipts, tuple(map(read_log_key, given.log_key)), tuple(given.party_key))
+        logs, parties = tuple(map(read_log_key, given.log_key)), tuple(given.party_key)
+        pinned = Keys(read_receipt_keys(given.keys), logs, parties)
     except (OSError, MalformedError) as error:
         parser.error(f"a file or a pinned key is not usable: {error}")
     try:

@@ -1,4 +1,4 @@
-"""What is rarer than a receipt and its proof: growth, bundles of evidence, the content, others' signatures.
+"""What is rarer than a receipt and its proof: bundles of evidence, the content, others' signatures.
 
 A bundle is a tar archive. Each of its bytes is signed, is in the log, or has its SHA-256 in evidence that is;
 what nothing vouches for is refused.
@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from audit import papers
 from audit.case import Case, say
-from audit.errors import InconsistentError, MalformedError, VerificationError
-from audit.merkle import EMPTY_ROOT, verify_consistency
+from audit.failures import MalformedError, VerificationError
 from audit.papers import expect, fit
 from audit.parties import Said, algorithm_of, encode_key, read_sender, read_token
 
@@ -64,11 +63,20 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
     if held.pop("anchor.json", None) is not None:
         case.not_proved.append("that any witness saw it: `gateway verify --policy FILE` looks at that")
     if "consistency" in held:
-        _add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))  # 1
+        from audit.growth import add_growth  # noqa: PLC0415 - loaded where such a paper is
+
+        add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))  # 1
     proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
     leaves = [_add_entry(case, held, one.removesuffix(".tlog-proof")) for one in proofs]  # 2
     if case.leaf and proofs and case.leaf not in leaves:
         case.not_proved.append("that the log holds the receipt: no proof of it was given")
+    if proofs:
+        case.not_proved.append("that the log holds nothing else about it: only an export shows that")
+    kinds = {one["kind"] for one in case.records}
+    if "delivery.acknowledged" in kinds:
+        case.not_proved.append("that anybody has read it: an acknowledgement is signed by a machine")
+    elif "delivery.attempted" in kinds:
+        case.not_proved.append("that the receiver has it: nothing in here is signed by the receiver")
     sender = _sender_of(case, held, content)
     given = (
         held
@@ -86,24 +94,6 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
     strangers = set(case.pinned.parties) - used
     expect(not strangers, "signature: none in here is by the key that you gave", VerificationError)  # 5
     expect(not held, f"bundle: nothing vouches for {', '.join(sorted(held))}")
-
-
-def _add_growth(case: Case, old: bytes, proof: bytes) -> None:
-    """The older checkpoint must be a prefix of the newer, which stands in the proof."""
-    old_size, path, note = papers.read_path(proof, "old ", "consistency proof")
-    origin, size, root = case.add_checkpoint(old)
-    new_origin, new_size, new_root = case.add_checkpoint(note)
-    is_one = origin == new_origin and size == old_size
-    text = f"consistency: {origin} with {size} entries is not {new_origin}, whose proof starts at {old_size}"
-    expect(is_one, text, InconsistentError)
-    if size == 0:
-        expect(
-            root == EMPTY_ROOT and not path, "consistency: an empty log has the empty root", InconsistentError
-        )
-    else:
-        verify_consistency(size, root, new_size, new_root, path)
-    case.proved.append(f"{origin} only grew from {size} to {new_size} entries")
-    case.not_proved.append("what the entries between the two checkpoints say")
 
 
 def _add_entry(case: Case, held: dict[str, bytes], stem: str) -> bytes:
@@ -185,7 +175,12 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
         case.proved += [names] if said.content else []
         case.not_proved.append("whose key it is that you gave: that was agreed elsewhere")
     else:
-        case.word.append(f"that {whose} key {said.name} {verb}: give that key, from its owner")
+        by = (
+            "it fits the key in the bundle, which the operator says is its"
+            if offered
+            else "no key is in here"
+        )
+        case.word.append(f"that {whose} key {said.name} {verb}: {by}; give the key, as its owner gave it")
     if not said.content:
         case.not_proved.append(f"that {whose} signature names this very content")
     return set(fits)

@@ -18,6 +18,9 @@ from tests.unit.audit.builders import RECEIPT_SIGNER, papers
 LINES = 250
 """Of code, on the way of a receipt with its proof: who is to believe the verifier reads it before."""
 
+BUNDLE_LINES = 500
+"""Of a bundle of evidence: archive, entries, attachments and other people's signatures besides."""
+
 # `ALLOWED` are top-level names: cryptography, and what its wheel brings.
 BLOCKER = """
 import importlib, sys
@@ -131,6 +134,12 @@ def test_the_way_of_a_receipt_is_short_enough_to_be_read(
     assert code == 0
     lines = {name: lines_of_code(file.read_text(encoding="utf-8")) for name, file in modules.items()}
     assert sum(lines.values()) <= LINES, lines
+
+
+def test_a_bundle_of_evidence_is_not_long_either(root: Path, tmp_path: Path) -> None:
+    code, modules = loaded(tmp_path, root, "bundle.tar")
+    assert code == 0
+    assert sum(lines_of_code(file.read_text(encoding="utf-8")) for file in modules.values()) <= BUNDLE_LINES
 
 
 def test_what_bundles_need_besides_is_loaded_for_bundles_alone(root: Path, tmp_path: Path) -> None:
