@@ -4,12 +4,14 @@
     |-- VerificationError        the bytes given prove nothing (their sender's fault)
     |   |-- MalformedError       they do not follow their format
     |   |-- UnpinnedKeyError     all that could be checked holds, but nobody trusted vouches for the key
-    |   `-- InconsistentError    two checkpoints of one log contradict each other
+    |   |-- InconsistentError    two checkpoints of one log contradict each other
+    |   `-- AlarmError           a monitor has seen something that must not be (`audit.alarm`)
     |-- EvidenceRuleError        members that docs/formats.md does not allow (our bug)
     |   `-- EvidenceTooLargeError  more than a record may hold (the caller's fault: shorten it)
     |-- NotInLogError            no such log, entry, size or tile
     |-- DamagedLogError          the log's own rows do not agree with each other
     |-- MissingLibraryError      what reads or writes a format is not installed here
+    |-- LogAwayError, LogMissingError, AnswerUnfitError   what a monitor's source says (`audit.log_source`)
     `-- StaleHeadError           somebody else appended first: load the head again
 
 A parser or verifier of untrusted bytes raises VerificationError and its kin, nothing else.

@@ -85,7 +85,8 @@ class Shown:
 
     Attributes:
         clock: our own, Unix milliseconds; raises AwayError where it is not to be trusted.
-        signer: the key that vouches now. `name`: what it is called in signature lines.
+        signers: the keys that vouch now, each with a line of its own; none: nothing is vouched for.
+        name: what they are called in signature lines.
         owner_of: whose a log is, by its name without host and epoch; None: nobody's, then nothing is vouched.
         promise_ms: within which everything has its entry under a published checkpoint.
         cosigned: further lines of a published checkpoint that are stored, in the read that finds it.
@@ -93,7 +94,7 @@ class Shown:
 
     database: Database
     clock: Callable[[], int]
-    signer: Callable[[], Signer]
+    signers: Callable[[], Sequence[Signer]]
     name: str
     owner_of: Callable[[str], Owner | None]
     promise_ms: int = 60_000
@@ -180,7 +181,7 @@ class Shown:
         is_fresh = seen.standing is Standing.NEWEST
         if is_fresh:
             signed = checkpoint.rpartition("\n\n")[0] + "\n"
-            text = make_line(signed, self.name, self.signer(), now // 1_000)
+            text = "".join(make_line(signed, self.name, one, now // 1_000) for one in self.signers())
         line = _Line(checkpoint, now, text, is_fresh)
         self._lines[origin] = line
         self._lines.move_to_end(origin)

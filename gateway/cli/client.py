@@ -197,6 +197,42 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(self.url, error) from error
 
+    def bounded(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        most: int,
+        seconds: float,
+        ticks: Callable[[], float],
+    ) -> Answer:
+        """Read an answer of any status as it is sent, at most `most` bytes of it, within so many seconds.
+
+        For answers of whom nobody trusts. `ticks`: seconds of a clock that nobody sets.
+
+        Raises:
+            UnreachableError: nobody answers, or not to the end in time.
+            AnswerError: the body is larger, or nothing that HTTP knows.
+        """
+        query = {name: _word(value) for name, value in (params or {}).items() if value is not None}
+        until, raw = ticks() + seconds, bytearray()
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        try:
+            with self._http.stream("GET", path, params=query, headers=headers) as response:
+                for piece in response.iter_raw():
+                    raw += piece
+                    if len(raw) > most:
+                        raise AnswerError(
+                            f"the answer has more than {most} bytes", status=response.status_code
+                        )
+                    if ticks() > until:
+                        raise UnreachableError(f"the answer did not end within {seconds:.0f} s")
+                return Answer(response.status_code, dict(response.headers), bytes(raw))
+        except httpx.RemoteProtocolError as error:
+            raise AnswerError(f"what is answered is no HTTP ({error})", status=0) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unreachable(self.url, error) from error
+
     def fetch(self, path: str) -> Answer:
         """Read bytes as they are sent, whatever their coding. Raises as `get`."""
         try:

@@ -85,7 +85,7 @@ BY_CODE: Final[Mapping[str, Exit]] = {
     "clock_untrusted": Exit.AWAY,
     "outcome_unknown": Exit.AWAY,
 }
-"""Every code of the error catalogue. `NOT_PROVED` is not in it: only `gateway verify` ends so."""
+"""Every code of the error catalogue. `NOT_PROVED` is not in it: only verify and monitor end so."""
 
 _SERVER_FAULT: Final = 500
 

@@ -42,6 +42,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "erasures": ("erasures",),
     "verify": ("verify",),
     "witness": ("witness",),
+    "monitor": ("monitor",),
     "webhook": ("webhook",),
     "status": ("status",),
     "account": ("login", "logout", "me"),

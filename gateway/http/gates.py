@@ -202,6 +202,7 @@ GATES: Final[Sequence[Gate]] = (
     _gate("GET /v1/partners/{p}/schemas/{id}", "named", HOUSE, types.show_schema),
     *_both("GET /v1/log/consistency", "PA", log.show_consistency, "audit", log.GROWTH_OFFERED, OPERATOR),
     _gate("GET /log/{name}/{epoch}/checkpoint", "log", LOG, log.show_checkpoint, "audit"),
+    _gate("GET /log/{name}/{epoch}/evidence/{index}", "log", LOG, log.show_evidence, "audit"),
     _gate("GET /log/{name}/{epoch}/tile/{rest:path}", "log", LOG, log.show_tile, "audit"),
     *_endpoints("GET /v1/endpoints", endpoints.list_endpoints, pages.OFFERED),
     *_endpoints("POST /v1/endpoints", endpoints.create_endpoint),

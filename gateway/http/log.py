@@ -7,6 +7,7 @@ Source: C2SP tlog-tiles.
 import re
 from typing import Final, Literal
 
+from sqlmodel import Session
 from starlette.responses import Response
 
 from audit import log
@@ -15,11 +16,12 @@ from audit.tile import parse_tile_path
 from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
 from gateway.http.parameters import number
-from gateway.http.shapes import BINARY, TEXT, whole
-from gateway.http.told import PLAIN, Parameter, shows, tells
+from gateway.http.shapes import ANY, BINARY, TEXT, whole
+from gateway.http.told import JSON, PLAIN, Parameter, shows, tells
 
 GROWTH_OFFERED: Final = frozenset({"old"})
 _EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _FOR_EVER: Final = "max-age=31536000, immutable"
 
@@ -69,6 +71,36 @@ async def tile_response(call: Call, origin: str, *, scope: Literal["private", "p
         raise not_found() from error
     headers = {"Cache-Control": f"{scope}, {_FOR_EVER}"}
     return Response(content, 200, headers, "application/octet-stream")
+
+
+@tells(
+    "showEntryEvidence",
+    "Log",
+    "The evidence of an entry",
+    shows(ANY, "The exact bytes that the entry's leaf commits to.", media=JSON),
+    parameters=(
+        Parameter("index", "The place of the entry, from 0.", whole(0, 999_999_999), place="path", example=0),
+    ),
+    errors=("content_erased",),
+)
+async def show_evidence(call: Call) -> Response:
+    """The evidence of an entry that a published checkpoint covers, to the byte."""
+    origin, text = _origin(call), call.part("index")
+    if not _INDEX.fullmatch(text):
+        raise not_found()
+
+    def find(session: Session) -> bytes | None:
+        if int(text) >= log.state(session, origin).checkpoint_size:
+            raise NotInLogError(f"{origin}: no published entry {text}")
+        return log.entry(session, origin, int(text)).raw
+
+    try:
+        raw = await call.doors.database.read(find)
+    except NotInLogError as error:
+        raise not_found() from error
+    if raw is None:
+        raise CallerError("content_erased", "The evidence was erased; its leaf stays in the log.")
+    return Response(raw, 200, {"Cache-Control": "no-store"}, JSON)
 
 
 @tells(

@@ -49,7 +49,7 @@ class Stand:
         given = {
             "database": self.database,
             "clock": self.now,
-            "signer": lambda: SIGNER,
+            "signers": lambda: (SIGNER,),
             "name": KEY.name,
             "owner_of": owners.get,
             **changes,
@@ -234,6 +234,14 @@ async def test_an_epoch_that_is_over_is_shown_and_not_vouched_for(stand: Stand) 
     with stand.database.begin() as session:
         audit_log.open_log(session, f"{LOG}/2")
     assert vouched(await stand.make().checkpoint(ORIGIN)) is None
+
+
+async def test_each_key_that_vouches_has_a_line_and_without_one_nothing_is_vouched_for(stand: Stand) -> None:
+    other = SeedSigner(b"\x08" * 32)
+    note = parse_note(await stand.make(signers=lambda: (other, SIGNER)).checkpoint(ORIGIN))
+    assert [line.name for line in note.lines] == [ORIGIN, KEY.name, KEY.name]
+    assert fresh_at(note, [KEY]) == fresh_at(note, [FreshnessKey(KEY.name, other.public_key)])
+    assert len(parse_note(await stand.make(signers=lambda: ()).checkpoint(ORIGIN)).lines) == 1
 
 
 async def test_lines_of_others_stand_behind_ours(stand: Stand) -> None:

@@ -40,6 +40,7 @@ class Shell:
     environ: dict[str, str] = field(default_factory=dict)
     pauses: list[float] = field(default_factory=list)
     pause: Callable[[float], None] | None = None
+    ticks: Callable[[], float] = lambda: 0.0
 
     def run(self, *arguments: str, stdin: bytes = b"") -> Ended:
         out, err = io.StringIO(), io.StringIO()
@@ -49,7 +50,7 @@ class Shell:
             out=out,
             err=err,
             pause=self.pause or self.pauses.append,
-            ticks=lambda: 0.0,
+            ticks=self.ticks,
             transport=self.transport,
         )
         return Ended(invoke(arguments, around), out.getvalue(), err.getvalue())

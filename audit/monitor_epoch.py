@@ -1,0 +1,158 @@
+"""A log that begins anew: it is followed where its first entry names the end that is known, and nowhere else.
+
+After a restore from a backup, or after a key was stolen, the operator opens the log's next epoch; its first
+entry says where the one before ended. Where that end is short of what is known, entries are lost: that is an
+alarm, and once somebody has acknowledged it, the new epoch is followed and one's own receipts have to be
+found in it.
+
+Source: docs/formats.md section 3, `epoch.opened`.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from audit.alarm import AlarmError, Suspicion, proven, stop
+from audit.checkpoint import read_checkpoint, split_origin
+from audit.errors import MalformedError
+from audit.evidence import Kind, leaf_of, parse_evidence
+from audit.log_source import LogMissingError, Source, TileNodes, read_entries
+from audit.monitor import Look, Looked, take_note
+from audit.monitor_state import Kept, State
+from audit.tree import root_at
+
+
+def follow(one: Look) -> None:
+    """Go over to the next epochs of the log, one after the other, where there are any.
+
+    Raises:
+        AlarmError: the next one does not link to what is known.
+        MalformedError, AnswerUnfitError, LogAwayError, LogMissingError: it could not be found out.
+    """
+    state = one.state
+    while (successor := _next(state, one.source)) is not None:
+        if state.kept is not None:
+            left = _take_end(one, state.kept)
+            if state.kept.checkpoint.size:
+                _verify_link(one, state.kept, successor, left)
+        state.origin, state.kept, state.past = successor, None, {}
+        one.found.news.append(f"the log goes on as {successor}")
+
+
+def _next(state: State, source: Source) -> str | None:
+    log, epoch = split_origin(state.origin)
+    later = [
+        origin
+        for origin in source.origins()
+        if origin.rpartition("/")[0] == log and split_origin(origin)[1] > epoch
+    ]
+    return min(later, key=lambda origin: split_origin(origin)[1], default=None)
+
+
+def _take_end(one: Look, kept: Kept) -> int:
+    """Take what the old epoch has come to; returns how many of its entries are still shown, as it says."""
+    known = kept.checkpoint.size
+    try:
+        take_note(one, one.source.checkpoint(one.state.origin), must_be_fresh=False)
+    except LogMissingError:
+        # That it is there no more is for its successor's first entry to say.
+        return known
+    except AlarmError as error:
+        if error.alarm.kind is not Suspicion.ROLLBACK:
+            raise
+        return read_checkpoint(error.alarm.papers["shown"])[0].size
+    return one.state.kept.checkpoint.size if one.state.kept is not None else known
+
+
+def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> None:
+    """Compare the end that the successor names with what is known. `left`: entries that are still shown."""
+    state, known = one.state, kept.checkpoint
+    subject = f"{successor} {known.size}"
+    evidence, previous = _opening(one.source, successor, subject)
+    if previous is None or previous.get("origin") != known.origin:
+        raise stop(
+            Suspicion.EPOCH,
+            subject,
+            f"{successor}: its first entry does not name {known.origin}, of which {known.size} entries were "
+            "signed",
+            known=kept.note,
+            opening=evidence,
+        )
+    size, root = int(previous["size"]), _root(previous)
+    if size >= known.size and not _is_at(kept, one.source, size, root):
+        raise stop(
+            Suspicion.EPOCH,
+            subject,
+            f"{successor}: the end that its first entry names does not continue the {known.size} entries "
+            "that were signed before",
+            known=kept.note,
+            opening=evidence,
+        )
+    rest = min(size, left)
+    if rest < known.size:
+        if not state.is_acknowledged(Suspicion.EPOCH, subject):
+            raise _restored(state, kept, successor, rest, evidence)
+        _lose(state, rest, one.found)
+
+
+def _restored(state: State, kept: Kept, successor: str, rest: int, evidence: bytes) -> AlarmError:
+    known = kept.checkpoint
+    lost = sorted(
+        ref
+        for ref, own in state.receipts.items()
+        if own.origin == known.origin and own.index is not None and own.index >= rest
+    )
+    told = f": {', '.join(lost)}" if lost else ""
+    return proven(
+        Suspicion.EPOCH,
+        f"{successor} {known.size}",
+        f"{successor}: of {known.origin} {rest} entries are left, and {known.size} were signed: "
+        f"{known.size - rest} are lost, as after a restore from an older backup; {len(lost)} of your "
+        f"receipts were among them{told}",
+        known=kept.note,
+        opening=evidence,
+    )
+
+
+def _opening(source: Source, successor: str, subject: str) -> tuple[bytes, Mapping[str, Any] | None]:
+    """The evidence of the first entry, which must be what its leaf commits to, and the end that it names."""
+    raw = source.evidence(successor, 0)
+    (leaf,) = read_entries(source, successor, 0, 1)
+    evidence = parse_evidence(raw)
+    is_committed = leaf_of(raw, evidence.kind, evidence.at) == leaf
+    if evidence.kind is not Kind.EPOCH_OPENED or not is_committed or evidence.members["origin"] != successor:
+        raise stop(
+            Suspicion.EPOCH,
+            subject,
+            f"{successor}: its first entry does not say how it was opened",
+            opening=raw,
+        )
+    return raw, evidence.members["previous"]
+
+
+def _root(previous: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(previous["root"], validate=True)
+    except (binascii.Error, ValueError, KeyError) as error:
+        raise MalformedError("epoch: the root of the end before is not base64") from error
+
+
+def _is_at(kept: Kept, source: Source, size: int, root: bytes) -> bool:
+    """Whether the log with `size` entries and that root continues what is known, by its tiles."""
+    known = kept.checkpoint
+    if size == known.size:
+        return root == known.root
+    nodes = TileNodes(source, known.origin, size)
+    try:
+        return root_at(size, nodes) == root and root_at(known.size, nodes) == known.root
+    except (MalformedError, LogMissingError):
+        return False
+
+
+def _lose(state: State, size: int, found: Looked) -> None:
+    """Receipts whose entries were lost must be found in the new epoch."""
+    for ref, own in state.receipts.items():
+        if own.index is not None and own.origin == state.origin and own.index >= size:
+            own.origin, own.index = "", None
+            found.news.append(f"{ref}: its entry was lost; it is looked for in the new epoch")

@@ -1,0 +1,184 @@
+"""One's own receipts for a monitor: from files that the partner keeps, and from what its history shows.
+
+Only a receipt that a known key of the gateway has signed can be held against it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from audit.errors import AuditError, VerificationError
+from audit.log_source import AnswerUnfitError, LogMissingError
+from audit.merkle import hash_leaf
+from audit.monitor_state import Own, State
+from audit.receipt import Receipt, parse_jwks, parse_receipt, verify_receipt_signature
+from audit.ref import format_ref
+from gateway.cli.client import path_of
+from gateway.cli.errors import UsageError
+from gateway.cli.monitor_source import HttpSource
+
+FILE_BYTES: Final = 64 * 2**20
+_PAGE: Final = 100
+_MOST_WORDS: Final = 10
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What was found: how many receipts are new, and words on what is none."""
+
+    new: int = 0
+    words: list[str] = field(default_factory=list)
+
+    def tell(self, text: str) -> None:
+        """Say something, but not a thousand times."""
+        if len(self.words) < _MOST_WORDS:
+            self.words.append(text)
+
+
+@dataclass(slots=True)
+class Receipts:
+    """Takes receipts into a state. `may_learn`: keys that the gateway publishes are believed."""
+
+    state: State
+    source: HttpSource
+    may_learn: bool
+    _read: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    _asked: bool = False
+
+    def from_files(self, paths: Sequence[Path], found: Gathered) -> None:
+        """Receipts in files, or in the files of folders, that have changed since they were last read.
+
+        Raises:
+            UsageError: one of them cannot be read.
+            LogAwayError: the gateway cannot be asked for its keys.
+        """
+        for path in _files(paths):
+            try:
+                about = path.stat()
+                seen = (about.st_mtime_ns, about.st_size)
+                if self._read.get(path) == seen:
+                    continue
+                with path.open("rb") as file:
+                    raw = file.read(FILE_BYTES + 1)
+            except OSError as error:
+                raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+            if len(raw) > FILE_BYTES:
+                raise UsageError(f"{path} has more than {FILE_BYTES} bytes")
+            tokens = list(tokens_in(raw))
+            if not tokens:
+                found.tell(f"{path} holds no receipt")
+            for token in tokens:
+                self.take(token, f"{path}", found)
+            self._read[path] = seen
+
+    def from_history(self, promise_ms: int, found: Gathered) -> None:
+        """Receipts of events that the history calls accepted, and that have no entry though they should.
+
+        A hint and no more: who leaves an event out of its history is found out by the receipts in files.
+
+        Raises:
+            LogAwayError: nobody answers.
+        """
+        before = f"{promise_ms // 1_000 + 1}s"
+        query: dict[str, str | int | bool | None] = {"direction": "inbound", "state": "accepted"}
+        query |= {"until": before, "limit": _PAGE}
+        try:
+            items = self.source.document("/v1/history", query).get("items")
+        except (LogMissingError, AnswerUnfitError) as error:
+            found.tell(f"the history cannot be read: {error}")
+            return
+        for item in items if isinstance(items, list) else []:
+            ref = _overdue(item)
+            if ref is None or ref in self.state.receipts:
+                continue
+            try:
+                token = self.source.document(path_of("v1", "history", ref)).get("receipt")
+            except (LogMissingError, AnswerUnfitError):
+                continue
+            if isinstance(token, str):
+                self.take(token, "history", found)
+
+    def take(self, token: str, where: str, found: Gathered) -> None:
+        """Take one receipt."""
+        try:
+            receipt = parse_receipt(token.encode())
+            evidence = receipt.evidence
+            if evidence.log != self.state.log:
+                found.tell(f"{where}: a receipt of another log, {evidence.log}")
+                return
+            ref = format_ref(evidence.ref or b"")
+            if ref in self.state.receipts:
+                return
+            self._verify(receipt, found)
+        except (AuditError, UnicodeError, ValueError) as error:
+            found.tell(f"{where}: {error}")
+            return
+        self.state.receipts[ref] = Own(token, evidence.at, hash_leaf(evidence.leaf()))
+        found.new += 1
+
+    def _verify(self, receipt: Receipt, found: Gathered) -> None:
+        keys = self.state.receipt_keys
+        if receipt.key_id not in keys and self.may_learn and not self._asked:
+            self._asked = True
+            told = parse_jwks(self.source.receipt_keys())
+            keys.update({name: key for name, key in told.items() if name not in keys})
+            if receipt.key_id in keys:
+                found.tell(f"learned from the gateway: receipts are signed by {receipt.key_id}")
+        if receipt.key_id not in keys:
+            raise VerificationError(f"a receipt signed by a key that is not trusted, {receipt.key_id}")
+        verify_receipt_signature(receipt, keys[receipt.key_id])
+
+    def ask_again(self) -> None:
+        """Let an unknown key be asked for once more, from the next look on."""
+        self._asked = False
+
+
+def tokens_in(raw: bytes) -> Iterator[str]:
+    """Receipts in a file: one a line, or members `receipt` of JSON, of the whole file or of each line."""
+    text = raw.decode("utf-8", "replace")
+    whole = _parsed(text)
+    if whole is not None:
+        yield from _in_json(whole)
+        return
+    for line in text.splitlines():
+        word = line.strip()
+        if word.startswith("{"):
+            yield from _in_json(_parsed(word))
+        elif word.count(".") == 2 and word.startswith("eyJ"):  # noqa: PLR2004 - a JWS has three parts
+            yield word
+
+
+def _parsed(text: str) -> Any:
+    """JSON; None: it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _in_json(value: Any) -> Iterator[str]:
+    """The receipts of an answer to one event, or to a batch."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict):
+            if isinstance(one.get("receipt"), str):
+                yield one["receipt"]
+            if isinstance(one.get("results"), list):
+                yield from _in_json(one["results"])
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.iterdir() if one.is_file())
+        else:
+            yield path
+
+
+def _overdue(item: Any) -> str | None:
+    """The ref of a row without an entry."""
+    if not isinstance(item, dict) or item.get("log") is not None:
+        return None
+    ref = item.get("ref")
+    return ref if isinstance(ref, str) else None
