@@ -78,9 +78,6 @@ async def tile_response(call: Call, origin: str, *, scope: Literal["private", "p
     "Log",
     "The evidence of an entry",
     shows(ANY, "The exact bytes that the entry's leaf commits to.", media=JSON),
-    parameters=(
-        Parameter("index", "The place of the entry, from 0.", whole(0, 999_999_999), place="path", example=0),
-    ),
     errors=("content_erased",),
 )
 async def show_evidence(call: Call) -> Response:

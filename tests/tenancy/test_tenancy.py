@@ -183,6 +183,7 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         "consumer": f"of-{slug}" if slug else missing,
         "epoch": "1",
         "rest:path": "0/000.p/1",
+        "index": "0",
         "code": "not_found",
         "n": "0",
     }

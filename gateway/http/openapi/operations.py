@@ -72,6 +72,7 @@ _PARTS: Final[Mapping[str, Parameter]] = {
         _part("revision", "A revision of the contract.", text("[1-9][0-9]{0,9}"), example="1"),
         _part("consumer", "A consumer, in your words.", text("[a-z0-9][a-z0-9._-]{0,63}"), example="main"),
         _part("epoch", "The epoch of the log.", text("([1-9][0-9]{0,8}|0)"), example="1"),
+        _part("index", "The place of an entry, from 0.", text("(0|[1-9][0-9]{0,8})"), example="0"),
         _part("rest", "Level, index and width, as C2SP tlog-tiles says.", example="0/000.p/1"),
         _part("subject", "A subject; a slash in it percent-encoded.", text(least=1, most=249)),
         _part("version", "A version, or `latest`.", text("([0-9]{1,10}|latest|-1)"), example="latest"),
