@@ -22,6 +22,7 @@ from sqlalchemy import Engine, create_engine
 from gateway.database import Database
 from gateway.migrations import history
 from tests.curl_program import why_curl_is_missing
+from tests.go_program import why_go_is_missing
 from tests.kafka_server import KafkaServer, why_kafka_is_missing
 from tests.postgres_server import PostgresServer, why_postgres_is_missing
 
@@ -32,6 +33,7 @@ sys.dont_write_bytecode = False
 
 REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {
     "curl": why_curl_is_missing,
+    "go": why_go_is_missing,
     "kafka": why_kafka_is_missing,
     "postgres": why_postgres_is_missing,
 }

@@ -101,7 +101,31 @@ def test_the_readme_s_way_from_a_contract_to_a_verified_proof(
     paper, keys = tmp_path / "a.tlog-proof", tmp_path / "keys.json"
     saved = run("history", "proof", ref, "-o", str(paper), "--keys-file", str(keys))
     assert saved.returncode == 0, saved.stderr
+    kept = tmp_path / "receipts"
+    kept.mkdir()
+    watch = (
+        "monitor",
+        "--once",
+        "--key",
+        str(key),
+        "--state",
+        str(tmp_path / "log.json"),
+        "--receipts",
+        str(kept),
+    )
+    (kept / "20.json").write_text(run("history", "show", ref, "-p", "acme", "--json").stdout)
+    assert run(*watch).returncode == 0, "a partner watches its log, with its key alone"
+    more = json.dumps(orders(20, 1)[0])
+    answer = run("send", "order.placed", "-", "--key", str(key), "--json", stdin=more)
+    (kept / "21.json").write_text(answer.stdout)
+    late = run("history", "proof", json.loads(answer.stdout)["ref"], "-p", "acme", "-o", str(tmp_path / "b"))
+    assert late.returncode == 0, late.stderr
+    again = run(*watch, "--json")
+    looked = json.loads(again.stdout.splitlines()[-1])
+    assert (again.returncode, looked["receipts"]) == (0, {"included": 2, "waiting": 0}), again.stdout
+    assert looked["new_entries"] >= 1
     gateway.kill()
+    assert run(*watch).returncode == 8
     pin = json.loads(paper.read_text())["log_key"]
     line = [sys.executable, "-m", "gateway", "verify", str(paper), "--keys", str(keys), "--log-key", pin]
     verified = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

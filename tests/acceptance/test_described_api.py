@@ -102,6 +102,7 @@ def readers(gateway: Gateway) -> dict[str, Reader]:
         "subject": "partners.acme.inbound-com.acme.Order",
         "name": log[-2],
         "epoch": log[-1],
+        "index": "0",
         "version": "latest",
     }
     return {

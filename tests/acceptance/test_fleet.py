@@ -255,7 +255,7 @@ def is_later(fleet: Fleet, query: str, at: int) -> bool:
     return bool(fleet.rows(query)[0][0] > at)
 
 
-def test_a_clock_that_is_off_stops_events_and_nothing_else_until_it_is_right_again(
+def test_a_clock_that_is_off_stops_events_and_no_lease_until_it_is_right_again(
     hasty: Fleet, tmp_path: Path
 ) -> None:
     offset = tmp_path / "offset"

@@ -121,6 +121,29 @@ async def test_a_checkpoint_that_stays_behind_is_told_of_once_it_is_late(tmp_pat
         assert list(late._late(world.parts.catalog.current.directory, moved, {}, clock[0])) == []
 
 
+async def test_what_waits_for_an_entry_for_too_long_is_told_of_as_late_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.settled(1)
+        ground, directory = world.parts.ground, world.parts.catalog.current.directory
+        one = Watch(database=ground.database, catalog=world.parts.catalog, clock=ground.clock)
+        log, now = "gw.example/log/" + log_of(world), ground.clock()
+        heads = {f"{log}/1": (3, 3), f"{log}/2": (1, 1)}
+        waiting = {log: now - LATE_MS}
+        assert one._still(waiting) == {}, "evidence may be old when it is written"
+        assert one._still(waiting) == waiting
+        assert one._still({log: now}) == {}
+        (found,) = one._late(directory, heads, waiting, now)
+        told = json.loads(found.data)
+        assert (told["log"], told["size"], told["published"]) == (f"{log}/2", 1, 1)
+        assert told["late_since"] == now - LATE_MS
+        assert [log in words for words in one.late] == [True]
+        assert list(one._late(directory, heads, {log: now}, now)) == []
+        assert one.late == ()
+        (unborn,) = one._late(directory, {}, waiting, now)
+        assert json.loads(unborn.data)["log"] == f"{log}/1"
+
+
 def log_of(world: World) -> str:
     partner = world.parts.catalog.current.directory.partner("acme")
     assert partner is not None

@@ -195,7 +195,12 @@ class Stage:
             assert isinstance(made, Stored), made
 
     def relay(
-        self, *, step: Callable[[str], None] = NOTHING, duration_ms: int = 1_000, owner: str = "one"
+        self,
+        *,
+        step: Callable[[str], None] = NOTHING,
+        duration_ms: int = 1_000,
+        owner: str = "one",
+        doubt: Callable[[], str] = lambda: "",
     ) -> Relay:
         leases = Leases(self.database, "relay", owner=owner, shards=2, duration_ms=duration_ms)
         parts = Parts(
@@ -209,6 +214,7 @@ class Stage:
             vouch=lambda _, __: now(),
             step=step,
             own=KEY.sign,
+            doubt=doubt,
         )
         return Relay(parts, Terms("https://gw.example", "gw.example", "house", shards=2, tick_ms=10))
 
