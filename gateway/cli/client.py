@@ -216,7 +216,7 @@ class Client:
         """
         query = {name: _word(value) for name, value in (params or {}).items() if value is not None}
         until, raw = ticks() + seconds, bytearray()
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {"Accept": "*/*", "Accept-Encoding": "gzip, identity"}
         try:
             with self._http.stream("GET", path, params=query, headers=headers) as response:
                 for piece in response.iter_raw():

@@ -4,6 +4,7 @@ Only what a published checkpoint covers is served; bundles hold leaves, never ev
 Source: C2SP tlog-tiles.
 """
 
+import gzip
 import re
 from typing import Final, Literal
 
@@ -23,6 +24,9 @@ GROWTH_OFFERED: Final = frozenset({"old"})
 _EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_FAST: Final = 1
+"""Leaves are digests for the most part: what can be saved on them is saved by the lowest level."""
+_REFUSED: Final = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
 _FOR_EVER: Final = "max-age=31536000, immutable"
 
 
@@ -50,7 +54,7 @@ async def show_checkpoint(call: Call) -> Response:
     shows(BINARY, "As C2SP tlog-tiles says; its bytes never change.", media="application/octet-stream"),
 )
 async def show_tile(call: Call) -> Response:
-    """A tile of hashes, or a bundle of entries. Its bytes never change."""
+    """A tile of hashes, or a bundle of entries. Its bytes never change; those of entries are compressed."""
     return await tile_response(call, _origin(call), scope="private")
 
 
@@ -70,6 +74,11 @@ async def tile_response(call: Call, origin: str, *, scope: Literal["private", "p
     except (MalformedError, NotInLogError) as error:
         raise not_found() from error
     headers = {"Cache-Control": f"{scope}, {_FOR_EVER}"}
+    if tile.level is None:
+        headers["Vary"] = "Accept-Encoding"
+        if _takes_gzip(call.request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            content = gzip.compress(content, _FAST, mtime=0)
     return Response(content, 200, headers, "application/octet-stream")
 
 
@@ -127,6 +136,15 @@ async def show_consistency(call: Call) -> Response:
         raise CallerError("parameter_invalid", text_of)
     text = await call.doors.shown.consistency(origin, old)
     return Response(text, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether a client says that it takes gzip. Source: RFC 9110, section 12.5.3."""
+    for part in accepted.lower().split(","):
+        coding, _, weight = part.strip().partition(";")
+        if coding.strip() == "gzip":
+            return weight.replace(" ", "") not in _REFUSED
+    return False
 
 
 def _origin(call: Call) -> str:

@@ -2,11 +2,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
+from sqlmodel import Session, col
 
 from audit.checkpoint import verify_checkpoint
+from audit.evidence import parse_evidence
 from audit.merkle import hash_leaf
 from audit.note import parse_verifier_key
 from audit.papers import Keys
+from audit.rows import EntryRow
 from audit.tile import decode_bundle
 from audit.verify import verify_growth
 from tests.builders import House, open_house
@@ -59,6 +63,58 @@ async def test_what_the_published_log_does_not_have_is_not_found(house: House, p
     async with house.client("acme") as client:
         answer = await client.get(f"/log/{partner.log}/{path}")
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip", "gzip"),
+        ("br;q=1.0, gzip; q=0.5", "gzip"),
+        ("identity", None),
+        ("", None),
+        ("gzip;q=0", None),
+        ("*;q=0", None),
+    ],
+)
+async def test_entries_are_compressed_for_who_takes_that_and_hashes_never(
+    house: House, accepted: str, coding: str | None
+) -> None:
+    asked = {"accept-encoding": accepted}
+    async with house.client("acme") as client:
+        (log,) = (await client.get("/v1/me")).json()["logs"]
+        plain = await client.get(
+            f"{log['url']}/tile/entries/000.p/3", headers={"accept-encoding": "identity"}
+        )
+        bundle = await client.get(f"{log['url']}/tile/entries/000.p/3", headers=asked)
+        tile = await client.get(f"{log['url']}/tile/0/000.p/3", headers=asked)
+    assert (bundle.headers.get("content-encoding"), bundle.headers["vary"]) == (coding, "Accept-Encoding")
+    assert bundle.content == plain.content
+    assert "content-encoding" not in tile.headers
+
+
+async def test_the_evidence_of_an_entry_is_what_its_leaf_commits_to(house: House) -> None:
+    async with house.client("acme") as client, house.client("operator") as operator:
+        (log,) = (await client.get("/v1/me")).json()["logs"]
+        leaves = decode_bundle((await client.get(f"{log['url']}/tile/entries/000.p/3")).content)
+        for reader in (client, operator):
+            for index, leaf in enumerate(leaves):
+                raw = (await reader.get(f"{log['url']}/evidence/{index}")).content
+                assert parse_evidence(raw).leaf() == leaf
+        for wrong in ("9999", "00", "-1", "x", "9999999999"):
+            assert (await client.get(f"{log['url']}/evidence/{wrong}")).status_code == 404
+
+
+async def test_evidence_that_was_erased_is_gone_and_its_leaf_is_not(house: House) -> None:
+    async with house.client("acme") as client:
+        (log,) = (await client.get("/v1/me")).json()["logs"]
+
+        def erase(session: Session) -> None:
+            session.execute(update(EntryRow).where(col(EntryRow.index) == 1).values(evidence=None))
+
+        await house.world.parts.ground.database.write(erase)
+        gone = await client.get(f"{log['url']}/evidence/1")
+        assert (gone.status_code, gone.json()["code"]) == (410, "content_erased")
+        assert (await client.get(f"{log['url']}/tile/entries/000.p/2")).status_code == 200
 
 
 async def test_a_log_is_proved_to_have_only_grown(house: House) -> None:
