@@ -144,8 +144,17 @@ def test_a_partner_watches_its_log_with_its_key_alone(gateway: Gateway, run: Run
     key, kept = gateway.partner_key(), tmp_path / "receipts"
     (tmp_path / "acme.key").write_text(key)
     kept.mkdir()
-    watch = ("monitor", "--once", "--json", "--key", str(tmp_path / "acme.key"))
-    watch = (*watch, "--state", str(tmp_path / "log.json"), "--receipts", str(kept))
+    mine = ("--key", str(tmp_path / "acme.key"))
+    watch = (
+        "monitor",
+        "--once",
+        "--json",
+        *mine,
+        "--state",
+        str(tmp_path / "log.json"),
+        "--receipts",
+        str(kept),
+    )
     for number in (0, 1):
         with gateway.client(key) as client:
             sent = client.post("/v1/events/order.placed", json=orders(number, 1)[0])
