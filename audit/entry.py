@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from audit.evidence import Evidence, Kind, leaf_of, parse_evidence
 
 _LISTED = frozenset({Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
-_OUTBOUND = frozenset(
+OUTBOUND_KINDS = frozenset(
     {
         Kind.UNROUTED,
         Kind.ATTEMPTED,
@@ -15,6 +15,7 @@ _OUTBOUND = frozenset(
         Kind.RETRIED,
     }
 )
+"""Kinds of deliveries: they do not say which way the event went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _direction(evidence: Evidence) -> str | None:
     """Which way the event went: deliveries do not say it, they all go out."""
     if evidence.kind is Kind.FORWARDED:
         return "inbound"
-    return "outbound" if evidence.kind in _OUTBOUND else evidence.text("direction")
+    return "outbound" if evidence.kind in OUTBOUND_KINDS else evidence.text("direction")
 
 
 def _credential(evidence: Evidence) -> str | None:

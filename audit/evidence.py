@@ -28,6 +28,7 @@ __all__ = [
     "Evidence",
     "Kind",
     "commitment_of",
+    "leaf_begins",
     "leaf_of",
     "make_evidence",
     "parse_evidence",
@@ -85,8 +86,12 @@ def commitment_of(raw: bytes) -> bytes:
 
 def leaf_of(raw: bytes, kind: Kind, at: int) -> bytes:
     """The entry of the Merkle log: kind, hour, commitment, nothing else."""
-    commitment = base64.b64encode(commitment_of(raw)).decode()
-    return f"gateway-leaf/v1\n{kind.value}\n{_hour(at // _HOUR_MS)}\n{commitment}\n".encode()
+    return leaf_begins(kind, at) + base64.b64encode(commitment_of(raw)) + b"\n"
+
+
+def leaf_begins(kind: Kind, at: int) -> bytes:
+    """A leaf up to its commitment."""
+    return f"gateway-leaf/v1\n{kind.value}\n{_hour(at // _HOUR_MS)}\n".encode()
 
 
 @lru_cache(1_024)

@@ -33,9 +33,9 @@ __all__ = [
     "entry",
     "entry_named",
     "epochs",
-    "has_epoch",
     "has_pending_before",
     "heads",
+    "is_newest",
     "oldest_pending",
     "open_log",
     "open_logs",
@@ -44,6 +44,7 @@ __all__ = [
     "proof_text",
     "prove",
     "publish_all",
+    "published_of",
     "settle",
     "state",
     "states",
@@ -135,9 +136,10 @@ def epochs(session: Session, log: str) -> tuple[LogState, ...]:
     return store.load_epochs(session, log)
 
 
-def has_epoch(session: Session, origin: str) -> bool:
-    """Whether a log exists in this epoch."""
-    return bool(store.find_states(session, [origin]))
+def is_newest(session: Session, origin: str) -> bool:
+    """Whether no later epoch of the log was begun; numbers may be missing between two of them."""
+    known = epochs(session, split_origin(origin)[0])
+    return bool(known) and known[-1].head.origin == origin
 
 
 def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapping[str, Head]:
@@ -226,6 +228,15 @@ def check_published(session: Session, checkpoint: Checkpoint) -> None:
         raise InconsistentError(
             f"{checkpoint.origin}: another root was published at {checkpoint.size} entries"
         )
+
+
+def published_of(state: LogState) -> tuple[Checkpoint, ...]:
+    """The checkpoint that is kept of a log, if there is one.
+
+    Raises:
+        MalformedError: what is kept is none.
+    """
+    return () if state.checkpoint is None else (read_checkpoint(state.checkpoint.encode())[0],)
 
 
 def prove(session: Session, origin: str, index: int, size: int) -> tuple[bytes, ...]:

@@ -267,6 +267,13 @@ def load_entry_named(session: Session, log: str, event_id: str) -> Entry | None:
     return None if row is None else entry_from(row)
 
 
+def find_accepted(session: Session, refs: Collection[bytes]) -> list[tuple[str, bytes, int]]:
+    """Log (without an epoch), ref and index of the entries by which these events were accepted."""
+    only = (("kind", Kind.ACCEPTED.value),)
+    found = find_rows(session, EntryRow, ["log", "ref", "index"], key="ref", among=refs, only=only)
+    return [(log, ref, index) for log, ref, index in found]
+
+
 def entry_from(row: EntryRow) -> Entry:
     """The value of a row."""
     return Entry(

@@ -66,6 +66,11 @@ class Head:
         return Head(self.origin, size, tuple(edge)), tuple(nodes)
 
 
+def edge_keys(size: int) -> list[NodeKey]:
+    """Level and index of the nodes that make up the edge of a tree of `size` leaves, largest first."""
+    return _perfect(0, size)
+
+
 def root_at(size: int, read: NodeReader) -> bytes:
     """Root of the tree as it was with `size` leaves."""
     return _hashes([(0, size)], read)[0]

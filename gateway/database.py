@@ -110,6 +110,19 @@ class Database:
                 raise
             _commit(session)
 
+    @contextmanager
+    def looking(self) -> Iterator[Session]:
+        """A read-only snapshot on the calling thread, held until the block ends: for the CLI.
+
+        Errors as `begin`.
+        """
+        with translated(self._file), Session(self._reader, expire_on_commit=False) as session:
+            try:
+                yield session
+            except BaseException as error:
+                _give_back(session, error)
+                raise
+
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run a function on a read-only snapshot; what it raises is raised here. Errors as `begin`."""
         look = self._queue(self._read_threads, lambda: self._look(work))

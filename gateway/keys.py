@@ -130,6 +130,11 @@ def load(session: Session, vault: Vault) -> KeyRing:
     return KeyRing(*needed, _known(session), signers.get("anchor"))
 
 
+def load_public(session: Session) -> tuple[PublicKey, ...]:
+    """The public halves of every key of ours, retired ones too, oldest first; no master key is needed."""
+    return _known(session)
+
+
 def _create(session: Session, vault: Vault, purpose: Purpose, *, now: int, seed: bytes) -> PublicKey:
     key = SigningKey(seed, purpose)
     row = {

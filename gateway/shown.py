@@ -207,7 +207,8 @@ class Shown:
     def _judge(self, session: Session, state: LogState, now: int) -> Standing:
         log, _ = split_origin(state.head.origin)
         owner = self.owner_of(log.rpartition("/")[2])
-        if owner is None or not self._is_newest_epoch(session, state):
+        # An epoch that another has followed is over: it grows no more, and nobody vouches for it.
+        if owner is None or not audit_log.is_newest(session, state.head.origin):
             return Standing.UNKNOWN
         there = database_clock(session)
         # Read again here: the comparison that our clock goes by may be some seconds old.
@@ -215,12 +216,6 @@ class Shown:
             return Standing.UNKNOWN
         is_slow = is_late(session, state, owner.topics, there - self.promise_ms)
         return Standing.LATE if is_slow else Standing.NEWEST
-
-    @staticmethod
-    def _is_newest_epoch(session: Session, state: LogState) -> bool:
-        """An epoch that another has followed is over: it grows no more, and nobody vouches for it."""
-        log, epoch = split_origin(state.head.origin)
-        return not audit_log.has_epoch(session, f"{log}/{epoch + 1}")
 
     def _trusted(self) -> int | None:
         """The time; None while our clock is not to be trusted."""

@@ -25,6 +25,7 @@ from tests.curl_program import why_curl_is_missing
 from tests.go_program import why_go_is_missing
 from tests.kafka_server import KafkaServer, why_kafka_is_missing
 from tests.postgres_server import PostgresServer, why_postgres_is_missing
+from tests.strace_program import why_strace_is_missing
 
 # Most tests of programs wait for modules that are loaded. Where an environment says that what is compiled of
 # them must not be kept, each program would compile all of ours anew, which is half of its start.
@@ -36,6 +37,7 @@ REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {
     "go": why_go_is_missing,
     "kafka": why_kafka_is_missing,
     "postgres": why_postgres_is_missing,
+    "strace": why_strace_is_missing,
 }
 """Marker to a function that says why the part cannot be used here, or None. A new real part is a new line."""
 

@@ -1,13 +1,13 @@
 """The embedded broker's file, looked at from outside while its gateway may run. Writes nothing to it."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.broker.embedded_format import FORMAT
-from gateway.broker.port import BrokerError
+from gateway.broker.embedded_format import FORMAT, decode_headers, places_of
+from gateway.broker.port import BrokerError, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +61,25 @@ def look_embedded(path: Path) -> EmbeddedSeen:
         raise BrokerError("broker_refused", f"{path} cannot be read ({error}): restore a backup") from error
     places = {(name, partition): Place(topic_id, next_) for name, partition, topic_id, next_, _ in rows}
     return EmbeddedSeen(sum(row[-1] for row in rows), places)
+
+
+def look_records(path: Path, topic: str) -> Iterator[Record]:
+    """The records of a topic's first partition, in order.
+
+    Raises:
+        BrokerError: as `look_embedded`, or there is no such topic.
+    """
+    try:
+        with closing(open_untouched(path)) as sql:
+            query = "SELECT number FROM topic_partition JOIN topic ON topic.id = topic_id"
+            found = sql.execute(f"{query} WHERE name = ? AND partition = 0", (topic,)).fetchone()
+            if found is None:
+                raise BrokerError("topic_unknown", f"{path} has no topic {topic}")
+            rows = sql.execute(
+                "SELECT key, value, headers, at FROM record WHERE place BETWEEN ? AND ? ORDER BY place",
+                places_of(found[0]),
+            )
+            for key, value, headers, at in rows:
+                yield Record(topic, 0, key, value, decode_headers(headers), at)
+    except sqlite3.Error as error:
+        raise BrokerError("broker_refused", f"{path} cannot be read ({error})") from error

@@ -36,6 +36,8 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "listen": ("listen",),
     "history": ("history",),
     "export": ("export",),
+    "log": ("log",),
+    "backup": ("backup",),
     "deliveries": ("deliveries",),
     "replays": ("replays",),
     "holds": ("holds",),

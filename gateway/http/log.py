@@ -20,7 +20,7 @@ from gateway.http.parameters import number
 from gateway.http.shapes import ANY, BINARY, TEXT, whole
 from gateway.http.told import JSON, PLAIN, Parameter, shows, tells
 
-GROWTH_OFFERED: Final = frozenset({"old"})
+GROWTH_OFFERED: Final = frozenset({"old", "epoch"})
 _EPOCH: Final = re.compile(r"[1-9][0-9]{0,8}|0", re.ASCII)
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
@@ -116,6 +116,7 @@ async def show_evidence(call: Call) -> Response:
     shows(TEXT, "The published checkpoint, and the consistency proof from `old` to it.", media=PLAIN),
     parameters=(
         Parameter("old", "The size of a checkpoint that you have.", whole(0, 999_999_999), required=True),
+        Parameter("epoch", "The epoch that it is of; without it the newest.", whole(0, 999_999_999)),
     ),
     errors=("not_found",),
 )
@@ -128,6 +129,9 @@ async def show_consistency(call: Call) -> Response:
     database = call.doors.database
     heads = await database.read(log.heads)
     known = [one for one in heads if one.head.origin.rpartition("/")[0] == name]
+    if "epoch" in call.query:
+        epoch = number(call.query, "epoch", default=0, least=0, most=999_999_999)
+        known = [one for one in known if one.head.origin == f"{name}/{epoch}"]
     if not known or known[-1].checkpoint is None:
         raise not_found()
     size, origin = known[-1].checkpoint_size, known[-1].head.origin

@@ -7,15 +7,17 @@ gateway was there first: another one on the same topics would deliver and log wh
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlmodel import Session
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, read_checkpoint
-from audit.errors import AuditError, InconsistentError, MalformedError, NotInLogError
-from gateway.broker.port import Broker, BrokerError, Position, Read, Start, Stored, TopicSpec
+from audit.epochs import is_succeeded
+from audit.errors import AuditError, InconsistentError, NotInLogError
+from gateway import facts
+from gateway.broker.port import Broker, BrokerError, Position, Read, Record, Start, Stored, TopicSpec
 from gateway.database import Database
 from gateway.errors import AwayError, SetupError
 from gateway.logs import logger
@@ -28,6 +30,11 @@ _PATIENCE: Final = 4
 
 _SLICE: Final = 50
 """Checkpoints parsed before the loop may do something else."""
+
+
+RESTORED: Final = "restored"
+"""A fact of a database that came from a backup together with its topics: nothing here knows what was shown
+after it was made."""
 
 
 class LogBehindError(SetupError):
@@ -44,10 +51,14 @@ class NamesakeError(SetupError):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the checkpoint topic holds: the newest checkpoint of each origin, and the first mark, if any."""
+    """What the checkpoint topic holds: the newest checkpoint of each origin, and the first mark, if any.
+
+    `notes`: the same checkpoints as they were signed; nobody has verified them.
+    """
 
     checkpoints: dict[str, Checkpoint]
     owner: Installation | None
+    notes: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -142,8 +153,7 @@ async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown
     topic_id = made[topic].id
     ((first, end),) = await broker.bounds([(topic, 0)])
     reader = broker.reader()
-    newest: dict[str, Checkpoint] = {}
-    owner: Installation | None = None
+    shown = Shown({}, None)
     try:
         reader.assign([Start(topic, Position(topic_id, 0, first))])
         empty = 0
@@ -157,11 +167,10 @@ async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
                 if isinstance(event, Read):
-                    owner = owner or read_mark(event.record)
-                    _note(newest, event)
+                    shown = note_shown(shown, event.record)
     finally:
         await reader.close()
-    return Shown(newest, owner)
+    return shown
 
 
 def verify_owner(owner: Installation, us: Installation, topic: str) -> None:
@@ -176,7 +185,8 @@ def verify_owner(owner: Installation, us: Installation, topic: str) -> None:
             f"this is {us.origin} (house log {us.log}), with another database. If both are to run on this "
             "broker, give this one names of its own: broker.topic_prefix and broker.checkpoint_topic. If "
             "they are to be one gateway, give this one the same database.url; if its database was lost or "
-            "made anew, restore the newest backup. Nothing is appended until then."
+            "made anew, restore the newest backup, or where there is none begin new epochs of its logs: "
+            "gateway log new-epoch --all --reason TEXT. Nothing is appended until then."
         )
 
 
@@ -186,23 +196,49 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
     Raises:
         LogBehindError: says which log, and how to mend it.
     """
+    made = facts.load(session, RESTORED)
+    if made is not None:
+        raise LogBehindError(
+            f"this database and its topics were restored from a backup of {made}: what was published of the "
+            "logs after that, nothing here knows. Begin new epochs of them: gateway log new-epoch --reason "
+            "'restored from a backup'. Nothing is appended until then."
+        )
     for origin, checkpoint in sorted(published.items()):
-        try:
-            audit_log.check_published(session, checkpoint)
-        except (NotInLogError, InconsistentError) as error:
+        error = behind(session, checkpoint)
+        if error is not None:
             raise LogBehindError(
                 f"{origin}: the checkpoint topic shows {checkpoint.size} entries that this database does not "
                 f"have ({error}). It was restored from an older backup, or was a standby that had not "
                 "received everything, or was wiped, or belongs to another gateway with the same topics. "
-                "Restore the newest database; nothing is appended until then."
+                "Restore the newest database. If there is none that has them, what is missing is lost: begin "
+                "a new epoch of each log that is behind, gateway log new-epoch --reason TEXT. Nothing is "
+                "appended until then."
             ) from error
 
 
-def _note(newest: dict[str, Checkpoint], read: Read) -> None:
+def behind(session: Session, shown: Checkpoint) -> AuditError | None:
+    """Why this database cannot go on behind a checkpoint that was shown; None where it can.
+
+    It has what was shown, or an epoch that came after it.
+    """
     try:
-        checkpoint, _ = read_checkpoint(read.record.value or b"")
-    except (MalformedError, AuditError):
-        return
-    known = newest.get(checkpoint.origin)
+        audit_log.check_published(session, shown)
+    except (NotInLogError, InconsistentError) as error:
+        return None if is_succeeded(session, shown) else error
+    return None
+
+
+def note_shown(shown: Shown, record: Record) -> Shown:
+    """What is known once this record of the topic was read too; the maps are those of `shown`."""
+    if shown.owner is None and (owner := read_mark(record)) is not None:
+        shown = replace(shown, owner=owner)
+    note = record.value or b""
+    try:
+        checkpoint, _ = read_checkpoint(note)
+    except AuditError:
+        return shown
+    known = shown.checkpoints.get(checkpoint.origin)
     if known is None or known.size <= checkpoint.size:
-        newest[checkpoint.origin] = checkpoint
+        shown.checkpoints[checkpoint.origin] = checkpoint
+        shown.notes[checkpoint.origin] = note
+    return shown

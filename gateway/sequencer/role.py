@@ -187,13 +187,14 @@ class Sequencer:
         self._read = now.plots
         heads = await self.database.read(audit_log.heads)
         state.origins = {log: f"{log}/1" for log in now.logs}
-        for head in heads:
-            log, _ = split_origin(head.head.origin)
-            if log in now.logs:
-                state.origins[log] = head.head.origin
-                if not state.is_loaded and head.head.size and head.head.origin not in self.guard.shown:
-                    # The checkpoint topic was made anew: what it showed is shown again.
-                    state.unpublished.add(head.head.origin)
+        # They come in order: of each log, the newest epoch counts. Earlier ones are never signed again.
+        newest = {split_origin(one.head.origin)[0]: one.head for one in heads}
+        for log in now.logs & newest.keys():
+            head = newest[log]
+            state.origins[log] = head.origin
+            if not state.is_loaded and head.size and head.origin not in self.guard.shown:
+                # The checkpoint topic was made anew: what it showed is shown again.
+                state.unpublished.add(head.origin)
         state.unpublished |= await self.checkpoints.unpublished(state.origins.values())
         kept = {plot: end for plot, end in state.renewed.items() if plot in now.plots.values()}
         state.renewed = kept | await ends_of(self.broker, renewed)

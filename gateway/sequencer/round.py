@@ -18,6 +18,7 @@ from gateway.leases import Lease
 from gateway.positions import Move, advance_all
 from gateway.rows import ClaimRow
 from gateway.sequencer.orphans import forget_former
+from gateway.sequencer.restoring import Forgotten, restore_claims
 from gateway.sequencer.sighting import Accepted, Held, Sighting, Suspect, is_signed, read_sighting, vouched
 from gateway.sequencer.territory import Plot
 
@@ -102,6 +103,7 @@ def _fresh(session: Session, todo: Round, written: Written) -> list[Accepted]:
     """The records that make entries: the first copy of each event whose receipt is good."""
     claims = _claims(session, {one.ref for one in todo.sightings})
     fresh: dict[bytes, Accepted] = {}
+    forgotten: dict[bytes, Forgotten] = {}
     for one in todo.sightings:
         held = claims.get(one.ref)
         is_vouched = held is not None and held.receipt == one.receipt
@@ -122,7 +124,22 @@ def _fresh(session: Session, todo: Round, written: Written) -> list[Accepted]:
             written.repeats += 1
         else:
             fresh[one.ref] = found
-    return list(fresh.values())
+            forgotten[one.ref] = Forgotten(one, found)
+    return list(_remembered(session, fresh, forgotten, written).values())
+
+
+def _remembered(
+    session: Session,
+    fresh: Mapping[bytes, Accepted],
+    forgotten: Mapping[bytes, Forgotten],
+    written: Written,
+) -> Mapping[bytes, Accepted]:
+    """`fresh`, those without a claim having one by now; without what another claim forestalled."""
+    if not forgotten:
+        return fresh
+    others = forgotten.keys() - restore_claims(session, forgotten)
+    written.suspects += [Suspect(forgotten[ref].seen.read, "receipt_invalid") for ref in others]
+    return {ref: one for ref, one in fresh.items() if ref not in others}
 
 
 def _forlorn(todo: Round, seen: set[bytes]) -> list[Accepted]:

@@ -37,6 +37,7 @@ WRITES = {
     "confirmation": r"UPDATE gateway_claim SET .*\bpartition\b",
     "entries": "INSERT INTO audit_entry",
     "checkpoint": "UPDATE audit_head SET checkpoint",
+    "lease": "UPDATE gateway_lease",
 }
 
 

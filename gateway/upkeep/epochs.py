@@ -1,0 +1,213 @@
+"""New epochs of logs: for a database that is behind what was published, or keys that others may have.
+
+Crash order: publish what the old epochs owe; begin the new ones, in one transaction; publish their heads.
+Killed between, the next run finds what is done: a log whose new epoch is there is no longer behind. A head
+that is not committed is never signed, and an epoch that was shown further than this database knows of it is
+never signed again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col
+
+from audit import log as audit_log
+from audit.checkpoint import Checkpoint, split_origin, verify_checkpoint
+from audit.epochs import Moved, Opening, members_of, open_epoch
+from audit.errors import VerificationError
+from audit.evidence import Kind, make_evidence
+from audit.note import VerifierKey
+from audit.store import LogState
+from gateway import facts
+from gateway.database import Database
+from gateway.errors import SetupError
+from gateway.rows import ClaimRow, MetaRow
+from gateway.sequencer.checkpoints import Checkpoints
+from gateway.sequencer.guard import RESTORED, Shown, behind
+from gateway.upkeep.quiet import BusyError, keep_quiet
+
+MOST_REASON: Final = 500
+"""Characters."""
+
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which logs begin anew: those of these names, all, or (neither) those that are behind; and why.
+
+    `takes_unsigned`: link to checkpoints that no key of this database signed, too.
+    """
+
+    reason: str
+    names: frozenset[str] = frozenset()
+    is_for_all: bool = False
+    takes_unsigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One new epoch. `after`: the newest that this database has. `previous`: what the opening names."""
+
+    origin: str
+    previous: Checkpoint | None
+    after: LogState | None
+    is_behind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new epoch that was begun. `moved`: entries that went into it from the one before."""
+
+    origin: str
+    previous: Checkpoint | None
+    is_behind: bool
+    moved: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epochs:
+    """Begins epochs. `keys`: public halves of every checkpoint key of ours, retired ones too.
+
+    `is_alone`: as of `keep_quiet`.
+    """
+
+    database: Database
+    checkpoints: Checkpoints
+    keys: Iterable[bytes]
+    issuer: str
+    host: str
+    clock: Callable[[], int]
+    entropy: Callable[[int], bytes]
+    is_alone: bool = False
+
+    def plan(self, session: Session, shown: Shown, wish: Wish) -> list[Step]:
+        """Which epochs are to begin, by log.
+
+        Raises:
+            SetupError: a log that is named is not there; a checkpoint is not ours.
+        """
+        states = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
+        published: dict[str, list[Checkpoint]] = {}
+        for origin, checkpoint in shown.checkpoints.items():
+            published.setdefault(split_origin(origin)[0], []).append(checkpoint)
+        wanted = {name if "/" in name else f"{self.host}/log/{name}" for name in wish.names}
+        known = states.keys() | published.keys()
+        if missing := wanted - known:
+            raise SetupError(f"there is no log {min(missing)}; /v1/status and gateway status name them")
+        is_restored = facts.load(session, RESTORED) is not None
+        steps = []
+        for log in sorted(wanted or known):
+            step = _step(session, log, states.get(log), published.get(log, []), is_cut=is_restored)
+            is_due = step.is_behind or bool(wish.names) or wish.is_for_all
+            if is_due and (step.previous is not None or step.after is not None):
+                self._verify_signed(step, shown, wish)
+                steps.append(step)
+        return steps
+
+    async def begin(self, shown: Shown, wish: Wish) -> list[Opened]:
+        """Begin every epoch that `plan` names; publishes what has to be published.
+
+        Raises:
+            BusyError: a sequencer is at work.
+            SetupError: as `plan`.
+            StoreError, BrokerError: one of them is away; run it again.
+        """
+        steps = await self.database.read(lambda session: self.plan(session, shown, wish))
+        await self._publish([step.after.head.origin for step in steps if step.after and _owes(step)])
+        opened = await self.database.write(lambda session: self._open(session, shown, wish))
+        await self._publish([one.origin for one in opened])
+        return opened
+
+    def _open(self, session: Session, shown: Shown, wish: Wish) -> list[Opened]:
+        keep_quiet(session, is_alone=self.is_alone)
+        opened = []
+        for step in self.plan(session, shown, wish):
+            if _owes(step):
+                raise BusyError(f"{step.origin}: the epoch before it grew meanwhile: ask again")
+            opening = Opening(step.origin, step.previous, wish.reason)
+            evidence = make_evidence(
+                Kind.EPOCH_OPENED,
+                members_of(opening),
+                iss=self.issuer,
+                log=split_origin(step.origin)[0],
+                at=self.clock(),
+                salt=self.entropy(32),
+            )
+            moved = open_epoch(session, evidence, after=step.after, is_behind=step.is_behind)
+            _shift_claims(session, moved)
+            opened.append(Opened(step.origin, step.previous, step.is_behind, moved.count))
+        session.execute(delete(MetaRow).where(col(MetaRow.name) == RESTORED))
+        return opened
+
+    async def _publish(self, origins: Sequence[str]) -> None:
+        for start in range(0, len(origins), _AT_ONCE):
+            left = await self.checkpoints.publish(origins[start : start + _AT_ONCE])
+            if left:
+                raise SetupError(
+                    f"the broker did not take the checkpoint of {min(left)}: run the same command again"
+                )
+
+    def _verify_signed(self, step: Step, shown: Shown, wish: Wish) -> None:
+        """An opening names for ever what it follows: nobody else's checkpoint, unless that is meant."""
+        if step.previous is None or wish.takes_unsigned or not step.is_behind:
+            return
+        note = shown.notes.get(step.previous.origin)
+        if note is None:
+            return  # from this database itself
+        try:
+            verify_checkpoint(note, [VerifierKey(step.previous.origin, key) for key in self.keys])
+        except VerificationError as error:
+            raise SetupError(
+                f"{step.previous.origin}: the checkpoint in the topic is signed by no key of this database "
+                f"({error}). If its keys were lost with the database, say --unsigned"
+            ) from error
+
+
+def _step(
+    session: Session, log: str, after: LogState | None, published: Sequence[Checkpoint], *, is_cut: bool
+) -> Step:
+    """What a new epoch of this log would be like."""
+    newest = max(published, key=lambda one: _epoch(one.origin), default=None)
+    own = None if after is None else _epoch(after.head.origin)
+    epoch = max(own or 0, 0 if newest is None else _epoch(newest.origin))
+    is_behind = is_cut or any(behind(session, one) is not None for one in published)
+    previous = newest
+    if after is not None and (newest is None or (own or 0) >= _epoch(newest.origin)):
+        previous = _newer(newest, after, is_behind=is_behind)
+    return Step(f"{log}/{epoch + 1}", previous, after, is_behind)
+
+
+def _newer(newest: Checkpoint | None, after: LogState, *, is_behind: bool) -> Checkpoint | None:
+    """What was shown last of the newest epoch that this database has."""
+    head = after.head
+    mine = newest if newest is not None and newest.origin == head.origin else None
+    if not is_behind:
+        return Checkpoint(head.origin, head.size, head.root()) if head.size else mine
+    if after.checkpoint is None or (mine is not None and mine.size >= after.checkpoint_size):
+        return mine or newest
+    return audit_log.published_of(after)[0]
+
+
+def _epoch(origin: str) -> int:
+    return split_origin(origin)[1]
+
+
+def _owes(step: Step) -> bool:
+    """Whether the old epoch has entries that no checkpoint covers, and may have one."""
+    after = step.after
+    return after is not None and not step.is_behind and after.checkpoint_size < after.head.size
+
+
+def _shift_claims(session: Session, moved: Moved) -> None:
+    """Tell claims where their entries are now."""
+    for start in range(0, len(moved.refs), _AT_ONCE):
+        some = sorted(moved.refs)[start : start + _AT_ONCE]
+        session.execute(
+            update(ClaimRow)
+            .where(col(ClaimRow.ref).in_(some), col(ClaimRow.leaf_index).is_not(None))
+            .values(leaf_index=col(ClaimRow.leaf_index) + moved.shift)
+            .execution_options(synchronize_session=False)
+        )

@@ -1,0 +1,297 @@
+"""A restored or lost database begins new epochs, and the gateway goes on with them."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from audit import log as audit_log
+from audit.checkpoint import Checkpoint, sign_checkpoint, split_origin, verify_checkpoint
+from audit.epochs import openings
+from audit.evidence import Kind
+from audit.note import VerifierKey
+from audit.search import find, timeline
+from gateway.bootstrap.ground import open_broker, prepare
+from gateway.bootstrap.parts import make_guard
+from gateway.bootstrap.upkeep import _epochs, examining, new_epochs
+from gateway.broker.port import Record
+from gateway.database import Database
+from gateway.errors import LeaseLostError, SetupError, StoreUnknownError
+from gateway.ingress.outcome import Accepted
+from gateway.leases import Leases, check_all
+from gateway.sequencer.guard import LogBehindError, NamesakeError, read_shown
+from gateway.settings import Settings
+from gateway.upkeep.epochs import Wish
+from gateway.upkeep.quiet import BusyError, keep_quiet
+from tests.faults.commits import CommitTrouble, Fate
+from tests.postgres_server import PostgresServer
+from tests.unit.audit.builders import OTHER_SIGNER
+from tests.world import FIRST, World, make_settings, running
+
+WISH = Wish("restored from a backup")
+ALL = Wish("a key had leaked", is_for_all=True)
+
+
+def body(number: int) -> dict[str, object]:
+    return {"order_id": f"A-{number}", "qty": number}
+
+
+def partner_log(world: World) -> str:
+    partner = world.parts.catalog.current.directory.partner("acme")
+    assert partner is not None
+    return f"{world.parts.ground.host}/log/{partner.log}"
+
+
+async def published(world: World) -> None:
+    """Wait until the newest head of every log is published."""
+    async with asyncio.timeout(20):
+        while True:
+            with world.parts.ground.database.begin() as session:
+                newest = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
+            if all(one.head.size == one.checkpoint_size for one in newest.values()):
+                return
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class Place:
+    """An installation whose database can be kept and put back; its topics stay."""
+
+    folder: Path
+    url: str
+    server: PostgresServer | None
+
+    @property
+    def settings(self) -> Settings:
+        return make_settings(self.folder, url=self.url)
+
+    def keep(self) -> None:
+        name = self.url.rpartition("/")[2]
+        if self.server is None:
+            file = self.url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(file)) as now, closing(sqlite3.connect(f"{file}.old")) as kept:
+                now.backup(kept)
+        else:
+            self.server.execute(f"CREATE DATABASE {name}_old TEMPLATE {name}")
+
+    def put_back(self) -> None:
+        name = self.url.rpartition("/")[2]
+        if self.server is None:
+            file = self.url.removeprefix("sqlite:///")
+            for end in ("-wal", "-shm"):
+                Path(file + end).unlink(missing_ok=True)
+            Path(f"{file}.old").rename(file)
+        else:
+            self.server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.server.execute(f"ALTER DATABASE {name}_old RENAME TO {name}")
+
+    def faults(self) -> list[str]:
+        with examining(self.settings, ()) as found:
+            assert found.unread == ""
+            return [f"{one.what} {one.origin} {one.detail}" for one in found.faults(lambda _: None)]
+
+
+@pytest.fixture
+def place(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Place:
+    is_sqlite = database_url.startswith("sqlite")
+    return Place(tmp_path, database_url, None if is_sqlite else request.getfixturevalue("postgres_server"))
+
+
+async def begin(place: Place, wish: Wish, *, is_rehearsal: bool = False) -> list[str]:
+    loop = asyncio.get_running_loop()
+    work = partial(new_epochs, place.settings, wish, is_rehearsal=is_rehearsal)
+    begun = await loop.run_in_executor(None, work)
+    return [*(one.origin for one in begun.opened), *(one.origin for one in begun.steps)]
+
+
+async def refused(place: Place) -> str:
+    """What a start is refused with."""
+    ground, broker = prepare(place.settings, "up"), open_broker(place.settings)
+    guard = make_guard(ground, broker)
+    await guard.settle()
+    await broker.close()
+    ground.database.close()
+    assert isinstance(guard.refusal, LogBehindError | NamesakeError)
+    return guard.refusal.text
+
+
+async def test_a_restored_database_goes_on_in_a_new_epoch_with_what_the_broker_still_has(
+    place: Place,
+) -> None:
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        await published(world)
+        log = partner_log(world)
+    place.keep()
+    async with running(place.folder, url=place.url) as world:
+        lost = [one for one in await world.send(body(2), body(3)) if isinstance(one, Accepted)]
+        await world.settled(2)
+        await published(world)
+        shown = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
+    place.put_back()
+    assert "gateway log new-epoch" in await refused(place)
+    assert [one.split()[0] for one in place.faults()] == ["shown_ahead"]
+
+    for is_rehearsal, expected in ((True, [f"{log}/2"]), (False, [f"{log}/2"]), (False, [])):
+        assert await begin(place, WISH, is_rehearsal=is_rehearsal) == expected
+    async with running(place.folder, url=place.url) as world:
+        await world.settled(2)
+        again = await world.send(body(1), body(2), body(3))
+        assert [one.receipt for one in again[1:] if isinstance(one, Accepted)] == [
+            one.receipt for one in lost
+        ]
+        assert all(isinstance(one, Accepted) and one.duplicate for one in again)
+        await world.send(body(4))
+        await world.settled(3)
+        await published(world)
+        with world.parts.ground.database.begin() as session:
+            (opening,) = openings(session, log)
+            assert opening.previous == shown[f"{log}/1"]
+            entries = [timeline(session, log, one.ref) for one in lost]
+            assert [[(one.origin, one.index) for one in some] for some in entries] == [
+                [(f"{log}/2", 1)],
+                [(f"{log}/2", 2)],
+            ]
+            assert len(find(session, log).rows) == 4
+            state = audit_log.state(session, f"{log}/2")
+        assert state.checkpoint is not None
+        key = VerifierKey(f"{log}/2", world.parts.keys.checkpoint.public_key)
+        assert verify_checkpoint(state.checkpoint.encode(), [key]).size == 4
+        # The old epoch stays as it was published; nobody signs it again.
+        now = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
+        assert now[f"{log}/1"] == shown[f"{log}/1"]
+        assert now[f"{log}/2"].size == 4
+    assert place.faults() == []
+
+
+async def test_every_log_begins_anew_where_that_is_asked_for(place: Place) -> None:
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        await published(world)
+        log, house = partner_log(world), f"{world.parts.ground.host}/log/{world.parts.ground.house_log}"
+    assert await begin(place, WISH) == []
+    assert await begin(place, replace(WISH, names=frozenset({log.rpartition("/")[2]}))) == [f"{log}/2"]
+    assert sorted(await begin(place, ALL)) == sorted([f"{house}/2", f"{log}/3"])
+    async with running(place.folder, url=place.url) as world:
+        (one,) = await world.send(body(2))
+        assert isinstance(one, Accepted)
+        await world.settled(1)
+        await published(world)
+        with world.parts.ground.database.begin() as session:
+            assert [one.previous for one in openings(session, log) if one.previous is None] == []
+            assert [(e.origin, e.index) for e in timeline(session, log, one.ref)] == [(f"{log}/3", 1)]
+    assert place.faults() == []
+    with pytest.raises(SetupError, match="there is no log"):
+        await begin(place, replace(WISH, names=frozenset({"nosuch"})))
+
+
+async def test_while_the_gateway_runs_nothing_begins(place: Place) -> None:
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        with pytest.raises(SetupError, match=r"locked|in use"):
+            await begin(place, ALL)
+
+
+async def test_a_lease_that_lives_stands_in_the_way_and_its_owner_writes_nothing_afterwards(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    leases = Leases(database, "sequence", owner="me", shards=2, duration_ms=60_000)
+    held = await leases.hold()
+    with database.begin() as session, pytest.raises(BusyError, match="a sequencer is at work"):
+        keep_quiet(session, is_alone=False)
+    await leases.release()
+    with database.begin() as session:
+        keep_quiet(session, is_alone=False)
+    with database.begin() as session, pytest.raises(LeaseLostError):
+        check_all(session, sorted(held, key=lambda one: one.shard))
+    database.close()
+
+
+async def test_a_database_that_was_lost_is_followed_by_a_new_one(place: Place) -> None:
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        await published(world)
+        log, old_house = partner_log(world), world.parts.ground.house_log
+        host = world.parts.ground.host
+    empty = f"sqlite:///{place.folder}/new.db"
+    new = Place(place.folder, empty, None)
+    (place.folder / "operator.key").unlink()
+    prepare(new.settings, "up").database.close()
+    assert "gateway log new-epoch --all" in await refused(new)
+    with pytest.raises(NamesakeError):
+        await begin(new, WISH)
+    with pytest.raises(SetupError, match="signed by no key of this database"):
+        await begin(new, ALL)
+    wish = replace(ALL, takes_unsigned=True)
+    assert sorted(await begin(new, wish)) == sorted([f"{log}/2", f"{host}/log/{old_house}/2"])
+    async with running(new.folder, url=new.url) as world:
+        assert world.parts.ground.house_log == old_house
+        await world.apply()
+        await world.send(body(5))
+        await world.settled(FIRST + 1)
+        await published(world)
+        with world.parts.ground.database.begin() as session:
+            first = audit_log.entry(session, f"{host}/log/{old_house}/2", 0)
+            assert first.kind is Kind.EPOCH_OPENED
+            assert audit_log.state(session, f"{log}/2").head.size == 1
+    assert [one for one in new.faults() if not one.startswith("shown_unsigned")] == []
+
+
+async def test_a_checkpoint_that_somebody_else_put_there_is_not_followed(place: Place) -> None:
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log = partner_log(world)
+    broker = open_broker(place.settings)
+    note = sign_checkpoint(Checkpoint(f"{log}/1", 10_000, b"x" * 32), OTHER_SIGNER)
+    await broker.append([Record("gateway.checkpoints", 0, f"{log}/1".encode(), note, (), 1)])
+    await broker.close()
+    with pytest.raises(SetupError, match="signed by no key of this database"):
+        await begin(place, WISH)
+
+
+@pytest.mark.parametrize("fate", ["lost", "stored"])
+async def test_a_failed_commit_of_new_epochs_begins_none_or_all_and_is_repeated(
+    tmp_path: Path, fate: Fate
+) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log, house = partner_log(world), f"{world.parts.ground.host}/log/{world.parts.ground.house_log}"
+    place = Place(tmp_path, f"sqlite:///{tmp_path}/gateway.db", None)
+    ground, broker = prepare(place.settings, "up"), open_broker(place.settings)
+    shown = await read_shown(broker, "gateway.checkpoints")
+    epochs = _epochs(ground, broker)
+    trouble = CommitTrouble(ground.database, "INSERT INTO audit_entry", fate)
+    with pytest.raises(StoreUnknownError):
+        await epochs.begin(shown, ALL)
+    assert trouble.left == 0
+    wanted = {f"{log}/2", f"{house}/2"}
+    with ground.database.begin() as session:
+        there = {one.head.origin for one in audit_log.heads(session)}
+    assert there & wanted == (set() if fate == "lost" else wanted)
+    if fate == "lost":
+        assert {one.origin for one in await epochs.begin(shown, ALL)} == wanted
+    await broker.close()
+    ground.database.close()
+    # What was stored and not shown is shown by the sequencer; nothing of it is begun twice.
+    async with running(tmp_path) as world:
+        await published(world)
+        now = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
+        assert {origin: one.size for origin, one in now.items() if origin in wanted} == dict.fromkeys(
+            wanted, 1
+        )
+    assert place.faults() == []
