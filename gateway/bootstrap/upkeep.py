@@ -16,6 +16,7 @@ from typing import Final
 from sqlmodel import Session
 
 from audit import log as audit_log
+from audit.checkpoint import split_origin
 from audit.errors import AuditError
 from audit.fsck import Fault
 from audit.rebuild import Rebuilt, rebuild
@@ -41,6 +42,7 @@ from gateway.migrations import history
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.guard import Shown, note_shown, read_shown, verify_owner
 from gateway.sequencer.mark import Installation
+from gateway.sequencer.territory import anchor_log
 from gateway.settings import Settings
 from gateway.sql_engines import sqlite_file
 from gateway.upkeep.adoption import adopt
@@ -85,8 +87,7 @@ def examining(settings: Settings, names: Sequence[str]) -> Iterator[Examination]
         take_time(session)  # it waits while others examine
         host = _host(session)
         wanted = frozenset(full_name(host, name) for name in names)
-        public = [one.public_key for one in keys.load_public(session) if one.purpose == "checkpoint"]
-        scope = Scope(public, shown, wanted)
+        scope = Scope(_keys_of(host, keys.load_public(session)), shown, wanted)
         states = states_in(session, scope)
         total = sum(one.head.size for one in states)
         with examining_crew(settings.database.url, total, most=os.cpu_count() or 1) as ranges:
@@ -108,7 +109,7 @@ def rebuild_logs(
         with database.looking() as session:
             host = _host(session)
             wanted = frozenset(full_name(host, name) for name in names)
-            states = states_in(session, Scope((), None, wanted))
+            states = states_in(session, Scope(lambda _: (), None, wanted))
         plan = _Plan(shown=shown, told=told, is_rehearsal=is_rehearsal, is_alone=is_embedded(settings))
         return [_rebuild(database, one.head.origin, plan) for one in states]
 
@@ -212,8 +213,10 @@ def _epochs(ground: Ground, broker: Broker) -> Epochs:
             topic=ground.settings.broker.checkpoint_topic,
             clock=clock,
             step=lambda _: None,
+            anchor=anchor_log(ground.host),
+            anchors=lambda: ring.anchors,
         ),
-        keys=list(ring.public_keys("checkpoint").values()),
+        keys=_keys_of(ground.host, ring.known),
         issuer=ground.settings.origin,
         host=ground.host,
         clock=clock,
@@ -221,6 +224,16 @@ def _epochs(ground: Ground, broker: Broker) -> Epochs:
         # One process at most has the embedded broker, and here we have it.
         is_alone=is_embedded(ground.settings),
     )
+
+
+def _keys_of(host: str, known: Sequence[keys.PublicKey]) -> Callable[[str], Sequence[bytes]]:
+    """Who may have signed checkpoints of a log, by its origin: the anchor has keys of its own."""
+
+    def keys_of(origin: str) -> list[bytes]:
+        purpose = "anchor" if split_origin(origin)[0] == anchor_log(host) else "checkpoint"
+        return [one.public_key for one in known if one.purpose == purpose]
+
+    return keys_of
 
 
 def open_database(settings: Settings) -> Database:

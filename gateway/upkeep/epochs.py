@@ -6,7 +6,7 @@ that is not committed is never signed, and an epoch that was shown further than 
 never signed again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,14 +69,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epochs:
-    """Begins epochs. `keys`: public halves of every checkpoint key of ours, retired ones too.
+    """Begins epochs. `keys`: as of `Scope`.
 
     `is_alone`: as of `keep_quiet`.
     """
 
     database: Database
     checkpoints: Checkpoints
-    keys: Iterable[bytes]
+    keys: Callable[[str], Sequence[bytes]]
     issuer: str
     host: str
     clock: Callable[[], int]
@@ -158,7 +158,8 @@ class Epochs:
         if note is None:
             return  # from this database itself
         try:
-            verify_checkpoint(note, [VerifierKey(step.previous.origin, key) for key in self.keys])
+            origin = step.previous.origin
+            verify_checkpoint(note, [VerifierKey(origin, key) for key in self.keys(origin)])
         except VerificationError as error:
             raise SetupError(
                 f"{step.previous.origin}: the checkpoint in the topic is signed by no key of this database "

@@ -30,11 +30,11 @@ _PAGE: Final = 2_000
 class Scope:
     """What is examined. `names`: of logs, without an epoch, with their host; none: all.
 
-    `keys`: public halves of every checkpoint key of ours. `shown`: what the topic holds; None: it was not
-    read.
+    `keys`: public halves of every key of ours that signs checkpoints of a log, by its origin. `shown`: what
+    the topic holds; None: it was not read.
     """
 
-    keys: Sequence[bytes]
+    keys: Callable[[str], Sequence[bytes]]
     shown: Shown | None = None
     names: frozenset[str] = frozenset()
 
@@ -67,7 +67,7 @@ def inspect(
     states = states_in(session, scope)
     for state in states:
         yield from fsck.examine_log(session, state, told, ranges=ranges)
-        yield from fsck.examine_checkpoint(session, state, scope.keys)
+        yield from fsck.examine_checkpoint(session, state, scope.keys(state.head.origin))
     for log in sorted({split_origin(one.head.origin)[0] for one in states}):
         yield from fsck.examine_pending(session, log)
     yield from _shown(session, scope)
@@ -84,7 +84,7 @@ def _shown(session: Session, scope: Scope) -> Iterator[Fault]:
         if not scope.covers(origin):
             continue
         try:
-            keys = [VerifierKey(origin, key) for key in scope.keys]
+            keys = [VerifierKey(origin, key) for key in scope.keys(origin)]
             verify_checkpoint(scope.shown.notes[origin], keys)
         except VerificationError as error:
             yield Fault("shown_unsigned", origin, detail=f"in the checkpoint topic: {error}")
