@@ -64,6 +64,10 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "an event of the gateway's own, until it is published within a second or two",
         told="events that the gateway itself has told",
     ),
+    "gateway_anchor_note": _nothing(
+        "origin size note lines is_enough is_kept at", "checkpoints of the anchor, and their cosignatures"
+    ),
+    "gateway_anchor_round": _nothing("at blind heads is_kept", "heads of logs: hashes, and what blinds them"),
     "gateway_attempt": Table("", "", erased="id endpoint ref at excerpt"),
     "gateway_backlog": _nothing(
         "endpoint topic_id partition topic from_offset to_offset events began_at", "ranges of offsets"
@@ -96,6 +100,16 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "pending next_at again_at created_at ended_at",
         "what was asked to be erased, by its refs",
         told="the ref",
+    ),
+    "gateway_export": Table(
+        "id partner format content stretches state done parts erased size error created_at ended_at owner epoch "
+        "lease_until",
+        "which entries were asked for; content: whether it was asked for with them",
+        told="exports",
+    ),
+    "gateway_export_part": _nothing(
+        "export_id number stretch first end erased size sha256 first_at last_at",
+        "the digest of a file of many entries, with the salts that erasure takes away",
     ),
     "gateway_import": Table(
         "id partner direction event_type media_type schema_id header method credential origin "
@@ -132,6 +146,9 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "offsets and counts",
     ),
     "gateway_usage": _nothing("partner day bytes", "counts"),
+    "gateway_witness": _nothing(
+        "key origin size cosigned_at asked_at problem", "how it stands with witnesses"
+    ),
     "partners_contract": _nothing(
         "partner revision file text files value lines sha256 applied_at applied_by", "contracts"
     ),

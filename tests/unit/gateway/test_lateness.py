@@ -1,6 +1,7 @@
 """What waits for a log for too long is found within a few rows, on both databases."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
@@ -25,7 +26,7 @@ def session(engine: Engine) -> Iterator[Session]:
 @pytest.fixture
 def plans(engine: Engine, session: Session) -> Iterator[Callable[[], list[str]]]:
     """How the database runs what it was asked for so far, of claims."""
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[str, Any]] = []
 
     def see(*arguments: object) -> None:
         if "gateway_claim" in str(arguments[2]) and not str(arguments[2]).startswith("EXPLAIN"):
@@ -36,10 +37,10 @@ def plans(engine: Engine, session: Session) -> Iterator[Callable[[], list[str]]]
         found: list[str] = []
         for query, values in asked:
             if engine.dialect.name == "sqlite":
-                found.append(" ".join(row[3] for row in run(f"EXPLAIN QUERY PLAN {query}", values)))  # type: ignore[arg-type]
+                found.append(" ".join(row[3] for row in run(f"EXPLAIN QUERY PLAN {query}", values)))
             else:
                 run("SET LOCAL enable_seqscan = off")  # otherwise chosen for tables as small as these
-                found.append(" ".join(row[0] for row in run(f"EXPLAIN {query}", values)))  # type: ignore[arg-type]
+                found.append(" ".join(row[0] for row in run(f"EXPLAIN {query}", values)))
         return found
 
     event.listen(engine, "before_cursor_execute", see)
