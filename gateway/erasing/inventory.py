@@ -102,8 +102,8 @@ INVENTORY: Final[Mapping[str, Table]] = {
         told="the ref",
     ),
     "gateway_export": Table(
-        "id partner format content stretches state done parts erased size error created_at ended_at owner epoch "
-        "lease_until",
+        "id partner format content stretches state done parts erased size error created_at ended_at owner "
+        "epoch lease_until",
         "which entries were asked for; content: whether it was asked for with them",
         told="exports",
     ),
