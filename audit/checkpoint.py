@@ -100,9 +100,9 @@ def read_checkpoint(raw: bytes) -> tuple[Checkpoint, Note]:
     return parse_checkpoint(note.text), note
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
-    """The signed note, in the name of the checkpoint's origin."""
-    return sign_note(format_checkpoint(checkpoint), checkpoint.origin, signer)
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer, *others: Signer) -> bytes:
+    """The note, signed by all of them in the name of the checkpoint's origin."""
+    return sign_note(format_checkpoint(checkpoint), checkpoint.origin, signer, *others)
 
 
 def verify_checkpoint(raw: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:

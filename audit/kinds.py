@@ -292,8 +292,12 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.KEY_CHANGED: {
         "key": TEXT,
         "purpose": TEXT,
-        "action": _one_of("created", "retired"),
+        "action": _one_of("created", "retired", "compromised"),
         "public_key": TEXT,
+        "signs_from": COUNT,
+        "ends_at": _nullable(COUNT),
+        "compromised_at": _nullable(COUNT),
+        "reason": _nullable(TEXT),
         "by": BY,
     },
     Kind.RETENTION_HOLE: {
@@ -349,5 +353,12 @@ EARLIER: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
     Kind.HOLD_SET: _EARLIER_HOLD,
     Kind.HOLD_LIFTED: _EARLIER_HOLD,
+    Kind.KEY_CHANGED: {
+        "key": TEXT,
+        "purpose": TEXT,
+        "action": _one_of("created", "retired"),
+        "public_key": TEXT,
+        "by": BY,
+    },
 }
 """Members that a kind had before: read as they are, for ever, and not made any more."""

@@ -102,14 +102,17 @@ def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> Non
     papers.verify_signature(public_key, signature, message, "signature")
 
 
-def sign_note(text: str, name: str, signer: Signer) -> bytes:
-    """Sign a text that ends in a line feed, in the name `name`.
+def sign_note(text: str, name: str, signer: Signer, *others: Signer) -> bytes:
+    """Sign a text that ends in a line feed, in the name `name`, by each of the signers, in their order.
 
     Raises:
         MalformedError: The text or the name cannot stand in a note.
     """
-    key = VerifierKey(name, signer.public_key)
-    raw = f"{text}\n{format_line(name, key.key_id, signer.sign(text.encode()))}".encode()
+    lines = []
+    for one in (signer, *others):
+        key = VerifierKey(name, one.public_key)
+        lines.append(format_line(name, key.key_id, one.sign(text.encode())))
+    raw = f"{text}\n{''.join(lines)}".encode()
     if parse_note(raw).text != text:
         raise MalformedError("note: the text must end in one line feed")
     return raw

@@ -88,6 +88,7 @@ AWAY_CODES: Final = frozenset(
         "store_unavailable",
         "storage_full",
         "clock_untrusted",
+        "key_unavailable",
         "outcome_unknown",
     }
 )

@@ -173,7 +173,7 @@ class InstanceRow(SQLModel, table=True):
 
 
 class KeyRow(SQLModel, table=True):
-    """One of our signing keys, its secret half sealed; administration writes. `id`: RFC 7638 thumbprint."""
+    """One of our signing keys; see `gateway.keys.PublicKey`. `sealed` empty: its token holds it."""
 
     __tablename__ = "gateway_key"
 
@@ -183,6 +183,11 @@ class KeyRow(SQLModel, table=True):
     public_key: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
     retired_at: int | None = Field(default=None, sa_type=BigInteger)
+    signs_from: int | None = Field(default=None, sa_type=BigInteger)
+    retires_at: int | None = Field(default=None, sa_type=BigInteger)
+    compromised_at: int | None = Field(default=None, sa_type=BigInteger)
+    reason: str | None = None
+    label: str | None = None
 
 
 class NonceRow(SQLModel, table=True):

@@ -195,10 +195,21 @@ class Registry(Section):
     strict_logical_types: bool = _key("true", "a changed scale, unit or uuid of a type is incompatible")
 
 
+class Pkcs11(Section):
+    """The token that holds checkpoint keys, where there is one."""
+
+    module: OptionalPath = _key(
+        "", "library of a PKCS#11 token for checkpoint keys; needs the extra `pkcs11`"
+    )
+    token: str = _key("", "label of the token")
+    pin_file: OptionalPath = _key("", "file that holds its PIN; mode 0600")
+
+
 class Keys(Section):
-    """The master key that seals every other secret."""
+    """The master key that seals every other secret, and the token that holds checkpoint keys."""
 
     master_file: Path = _key("{data}/master.key", "mode 0600; made by `gateway up` and `gateway init`")
+    pkcs11: Pkcs11
 
 
 class Ingress(Section):
@@ -313,6 +324,9 @@ class Settings(Section):
             raise ValueError("tls.cert and tls.key belong together: set both or none")
         if self.tls.client_ca is not None and self.tls.cert is None:
             raise ValueError("tls.client_ca does nothing without TLS of our own: set tls.cert and tls.key")
+        token = self.keys.pkcs11
+        if (token.module is None, not token.token, token.pin_file is None) not in {(True,) * 3, (False,) * 3}:
+            raise ValueError("keys.pkcs11.module, .token and .pin_file belong together: set all or none")
         if any(network.prefixlen == 0 for network in self.proxy.trusted):
             raise ValueError("proxy.trusted would believe everybody: name the networks of the proxies")
         if self.proxy.client_cert != "off" and not self.proxy.trusted:

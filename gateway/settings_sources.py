@@ -252,8 +252,11 @@ def _flatten(tables: Mapping[str, Any], start: str = "") -> dict[str, object]:
 def _nest(flat: Mapping[str, object]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flat.items():
-        table, _, key = name.rpartition(".")
-        (nested.setdefault(table, {}) if table else nested)[key] = value
+        *tables, key = name.split(".")
+        place = nested
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[key] = value
     return nested
 
 

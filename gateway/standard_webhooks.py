@@ -87,11 +87,11 @@ def sign(
     message_id: str,
     at_seconds: int,
     body: bytes,
-    own: Callable[[bytes], bytes] | None = None,
+    own: Callable[[bytes], Sequence[bytes]] | None = None,
 ) -> str:
     """The value of `webhook-signature`: one `v1,<base64>` a secret, in the order given (newest first).
 
-    `own`: signs by our Ed25519 key; what it makes comes last, as `v1a,<base64>`.
+    `own`: signs by our Ed25519 keys; what it makes comes last, each as `v1a,<base64>`.
 
     Raises:
         WebhookSecretError: no secret at all.
@@ -104,7 +104,7 @@ def sign(
     signed = _signed(message_id, str(at_seconds), body)
     made = ["v1," + base64.b64encode(_mac(secret, signed)).decode("ascii") for secret in secrets]
     if own is not None:
-        made.append("v1a," + base64.b64encode(own(signed)).decode("ascii"))
+        made += ["v1a," + base64.b64encode(one).decode("ascii") for one in own(signed)]
     return " ".join(made)
 
 

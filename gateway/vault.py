@@ -45,6 +45,24 @@ class MasterKey:
         self._versions = dict(versions)
         self.newest = max(versions)
 
+    def has(self, version: int) -> bool:
+        """Whether there is such a version."""
+        return version in self._versions
+
+    def with_new(self, key: bytes) -> "MasterKey":
+        """The same with one version more, which seals from then on."""
+        return MasterKey({**self._versions, self.newest + 1: key})
+
+    def without_old(self) -> "MasterKey":
+        """The newest version alone."""
+        return MasterKey({self.newest: self._versions[self.newest]})
+
+    def text(self) -> str:
+        """As it stands in its file."""
+        versions = sorted(self._versions.items())
+        lines = [f"{number} {base64.b64encode(key).decode('ascii')}\n" for number, key in versions]
+        return f"{_TITLE}\n{''.join(lines)}"
+
     def derive(self, purpose: str, version: int) -> bytes:
         """32 bytes for one purpose (HKDF-SHA-256).
 
@@ -62,14 +80,29 @@ class MasterKey:
 
 
 class Vault:
-    """Seals and opens. Sealed bytes: key version (4 bytes), nonce (12), ciphertext and tag."""
+    """Seals and opens. Sealed bytes: key version (4 bytes), nonce (12), ciphertext and tag.
 
-    __slots__ = ("_entropy", "_master")
+    What was sealed under a version that it does not have makes it read the key file again: it then seals
+    under the newest version of that, too.
+    """
 
-    def __init__(self, master: MasterKey, entropy: Callable[[int], bytes]) -> None:
-        """`entropy` returns that many random bytes; a nonce must never come twice."""
+    __slots__ = ("_entropy", "_master", "_reread")
+
+    def __init__(
+        self,
+        master: MasterKey,
+        entropy: Callable[[int], bytes],
+        reread: Callable[[], MasterKey] | None = None,
+    ) -> None:
+        """`entropy` returns that many random bytes; a nonce must never come twice. `reread`: the key file."""
         self._master = master
         self._entropy = entropy
+        self._reread = reread
+
+    @property
+    def newest(self) -> int:
+        """The version that seals."""
+        return self._master.newest
 
     def seal(self, secret: bytes, place: str) -> bytes:
         """Encrypt for one place only; `place` is made by `place_of`."""
@@ -88,7 +121,7 @@ class Vault:
         head, nonce = sealed[:_VERSION_BYTES], sealed[_VERSION_BYTES : _VERSION_BYTES + NONCE_BYTES]
         if len(sealed) < _VERSION_BYTES + NONCE_BYTES + _TAG_BYTES:
             raise SealError(f"the sealed secret at {place} is cut short: restore it from a backup")
-        cipher = AESGCM(self._master.derive("seal", int.from_bytes(head)))
+        cipher = AESGCM(self._key(int.from_bytes(head)))
         try:
             return cipher.decrypt(nonce, sealed[_VERSION_BYTES + NONCE_BYTES :], head + place.encode())
         except InvalidTag as error:
@@ -97,9 +130,27 @@ class Vault:
                 "set keys.master_file to the key that this database was made with"
             ) from error
 
+    def _key(self, version: int) -> bytes:
+        if self._reread is not None and not self._master.has(version):
+            try:
+                self._master = self._reread()
+            except MasterKeyError as error:
+                raise SealError(
+                    f"sealed under version {version} of the master key, whose file cannot be read: {error}"
+                ) from error
+        return self._master.derive("seal", version)
+
     def pepper(self) -> bytes:
-        """The key for digests of API keys. Always from version 1: digests cannot be made again."""
+        """The key for digests of API keys, as version 1 gives it: digests cannot be made again.
+
+        `gateway.sealing.pepper` keeps it for the time when version 1 is gone.
+        """
         return self._master.derive("api-key-pepper", 1)
+
+
+def version_of(sealed: bytes) -> int:
+    """The version of the master key that something is sealed under."""
+    return int.from_bytes(sealed[:_VERSION_BYTES])
 
 
 def place_of(table: str, key: str, column: str) -> str:
@@ -116,20 +167,44 @@ def make_master(path: Path, entropy: Callable[[int], bytes]) -> MasterKey:
     Raises:
         MasterKeyError: the file exists already (it is never overwritten), or cannot be written.
     """
-    key = entropy(KEY_BYTES)
-    text = f"{_TITLE}\n1 {base64.b64encode(key).decode('ascii')}\n"
+    master = MasterKey({1: entropy(KEY_BYTES)})
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        make_file(path, master.text())
     except FileExistsError as error:
         raise MasterKeyError(f"{path} exists already; a master key is never overwritten") from error
     except OSError as error:
         raise MasterKeyError(f"cannot make the master key {path}: {error.strerror}") from error
+    _sync_folder(path.parent)
+    return master
+
+
+def replace_master(path: Path, master: MasterKey) -> None:
+    """Put another master key file in the place of one, whole or not at all; durable before this returns.
+
+    Raises:
+        MasterKeyError: it cannot be written, or somebody else is doing so.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        make_file(draft, master.text())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except FileExistsError as error:
+        raise MasterKeyError(
+            f"{draft} exists: somebody else changes the master key now, or was killed when doing so; take it "
+            "away in the latter case"
+        ) from error
+    except OSError as error:
+        raise MasterKeyError(f"cannot write the master key {path}: {error.strerror}") from error
+
+
+def make_file(path: Path, text: str) -> None:
+    """Make a file that only its owner may read, durable before this returns. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(text.encode("ascii"))
         file.flush()
         os.fsync(file.fileno())
-    _sync_folder(path.parent)
-    return MasterKey({1: key})
 
 
 def load_master(path: Path) -> MasterKey:

@@ -167,6 +167,12 @@ def in_force(session: Session, slug: str) -> InForce | None:
     return InForce(_partner(row), row.revision, row.sha256, row.has_declared)
 
 
+def open_logs(session: Session) -> list[str]:
+    """Random names of the logs of all partners that are not closed, by slug."""
+    rows = select_columns(col(PartnerRow.log)).where(col(PartnerRow.state) != "closed")
+    return list(session.execute(rows.order_by(col(PartnerRow.slug))).scalars())
+
+
 def insert_partner(session: Session, new: Partner, *, now: int) -> None:
     """Insert a partner that has no contract yet."""
     topics = new.topics

@@ -25,6 +25,7 @@ from tests.curl_program import why_curl_is_missing
 from tests.go_program import why_go_is_missing
 from tests.kafka_server import KafkaServer, why_kafka_is_missing
 from tests.postgres_server import PostgresServer, why_postgres_is_missing
+from tests.softhsm import SoftToken, why_softhsm_is_missing
 from tests.strace_program import why_strace_is_missing
 
 # Most tests of programs wait for modules that are loaded. Where an environment says that what is compiled of
@@ -38,6 +39,7 @@ REAL_PARTS: Final[Mapping[str, Callable[[], str | None]]] = {
     "kafka": why_kafka_is_missing,
     "postgres": why_postgres_is_missing,
     "strace": why_strace_is_missing,
+    "softhsm": why_softhsm_is_missing,
 }
 """Marker to a function that says why the part cannot be used here, or None. A new real part is a new line."""
 
@@ -120,6 +122,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.start()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def soft_token(tmp_path_factory: pytest.TempPathFactory) -> SoftToken:
+    """One token in software for all tests of the run: its library is loaded once into a process."""
+    token = SoftToken(tmp_path_factory.mktemp("softhsm"))
+    token.make()
+    return token
 
 
 @pytest.fixture(scope="session")

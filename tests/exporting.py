@@ -79,6 +79,6 @@ def manifest_of(archive: bytes) -> Manifest:
 
 def pins(world: World, archive: bytes) -> Keys:
     """The keys of the logs of an export, as who trusts the gateway pins them."""
-    public = world.parts.keys.public_keys("checkpoint").values()
+    public = world.parts.keys.current.public_keys("checkpoint").values()
     origins = {one.origin for one in manifest_of(archive).sections}
     return Keys({}, tuple(VerifierKey(origin, key) for origin in origins for key in public))

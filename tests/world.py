@@ -144,7 +144,14 @@ async def running(
     try:
         async with asyncio.TaskGroup() as tasks:
             outside = () if parts.outside is None else (parts.outside,)
-            inside = (parts.ingress, parts.announcer, parts.recovery, parts.sequencer, parts.catalog)
+            inside = (
+                parts.ingress,
+                parts.announcer,
+                parts.recovery,
+                parts.sequencer,
+                parts.catalog,
+                parts.keys,
+            )
             for role in (*inside, *outside):
                 tasks.create_task(role.run(stop))
             await asyncio.sleep(0)

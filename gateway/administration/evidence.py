@@ -1,6 +1,6 @@
 """The words in which a change of the registry goes into a log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.kinds import MOST_RANGES
-from audit.log import submit
+from audit.log import Pending, submit, submit_all
 from audit.receipt import format_jwk
 from audit.ref import format_ref
 from gateway.keys import PublicKey
@@ -258,16 +258,25 @@ class Scribe:
         }
         self._submit(session, Kind.ACKNOWLEDGED, members, partner.log, now)
 
-    def key(self, session: Session, key: PublicKey, action: str, by: Author, *, now: int) -> None:
-        """One of our signing keys was made or retired."""
+    def key(
+        self, session: Session, key: PublicKey, action: str, by: Author, *, now: int, logs: Sequence[str] = ()
+    ) -> None:
+        """One of our signing keys was made, retired or is compromised: an entry of our log, and of `logs`."""
         members = {
             "key": key.id,
             "purpose": key.purpose,
             "action": action,
             "public_key": format_jwk(key.public_key)["x"],
+            "signs_from": key.signs_from,
+            "ends_at": key.retires_at if key.retired_at is None else key.retired_at,
+            "compromised_at": key.compromised_at,
+            "reason": key.reason or None,
             "by": by.members(),
         }
-        self._submit(session, Kind.KEY_CHANGED, members, self.house_log, now)
+        # One statement for a thousand partners.
+        names = [f"{self.host}/log/{log}" for log in (self.house_log, *logs)]
+        made = [self._evidence(Kind.KEY_CHANGED, members, name, now) for name in names]
+        submit_all(session, [Pending(self.entropy(16), each) for each in made])
 
     def say(
         self, session: Session, log: str, kind: Kind, members: Mapping[str, object], by: Author, *, now: int
@@ -281,6 +290,8 @@ class Scribe:
         self._enter(session, kind, members, f"{self.host}/log/{log}", now)
 
     def _enter(self, session: Session, kind: Kind, members: Mapping[str, object], log: str, now: int) -> None:
+        submit(session, self._evidence(kind, members, log, now), id=self.entropy(16))
+
+    def _evidence(self, kind: Kind, members: Mapping[str, object], log: str, now: int) -> Evidence:
         salt = self.entropy(32)
-        evidence: Evidence = make_evidence(kind, members, iss=self.origin, log=log, at=now, salt=salt)
-        submit(session, evidence, id=self.entropy(16))
+        return make_evidence(kind, members, iss=self.origin, log=log, at=now, salt=salt)

@@ -154,7 +154,7 @@ def _try_keys(session: Session, vault: Vault | None) -> str:
     if vault is None:
         return ""
     try:
-        keys.load(session, vault)
+        keys.load(session, keys.Opener(vault))
     except (KeysMissingError, SealError) as error:
         return error.text
     return ""

@@ -25,6 +25,7 @@ from gateway.honest_clock import MAX_DIFFERENCE_MS, difference, words_of_differe
 from gateway.keys import create_missing
 from gateway.logs import logger
 from gateway.migrations import history
+from gateway.sealing.pepper import keep_pepper, load_pepper
 from gateway.settings import Settings
 from gateway.sql_engines import sqlite_file
 from gateway.vault import MasterKey, Vault, load_master, make_master
@@ -94,6 +95,7 @@ class Ground:
     settings: Settings
     database: Database
     vault: Vault
+    pepper: bytes = field(repr=False)
     host: str
     house_log: str
     new_operator_key: str | None = field(repr=False)
@@ -138,11 +140,14 @@ def _prepare(
         history.verify_revision(session)
         is_new = facts.load(session, ORIGIN) is None
     # A lost key is not made anew beside what it has sealed: the new file would stand in the old one's place.
-    vault = Vault(master or _master(settings.keys.master_file, makes=is_new), entropy)
+    path = settings.keys.master_file
+    vault = Vault(master or _master(path, makes=is_new), entropy, lambda: load_master(path))
     text = None
     with database.begin() as session:
+        pepper = load_pepper(session, vault)
         house_log = _facts(session, origin, makes=makes)
         if makes:
+            keep_pepper(session, vault)
             text = _first_start(session, vault, Scribe(origin, host, house_log, entropy), settings.data)
         if text is not None:
             # Before the COMMIT: killed in between, the next start makes another key and another draft. The
@@ -150,7 +155,7 @@ def _prepare(
             _draft_key(settings.data, text)
     if makes:
         _keep_key(settings.data)
-    return Ground(settings, database, vault, host, house_log, text)
+    return Ground(settings, database, vault, pepper, host, house_log, text)
 
 
 def keep_private() -> None:
@@ -251,7 +256,7 @@ def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -
         # All expired: whoever holds this folder and its master key may have another one.
         _lay_aside(folder)
     wanted = WantedCredential(None, "operator", "first")
-    means = Means(vault.pepper(), entropy, vault.seal)
+    means = Means(load_pepper(session, vault), entropy, vault.seal)
     change = create_credential(session, wanted, means=means, now=now)
     scribe.credential(session, None, change.credential, "created", author, now=now)
     return change.text

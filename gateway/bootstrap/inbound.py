@@ -23,7 +23,7 @@ def make_ingress(  # noqa: PLR0913 - one call, in the composition root
     broker: Broker,
     catalog: Catalog,
     writes: GroupCommit[Write, Answer],
-    keys: KeyRing,
+    keys: Callable[[], KeyRing],
     *,
     honest: HonestClock,
     step: Callable[[str], None],
@@ -79,7 +79,9 @@ def make_ingress(  # noqa: PLR0913 - one call, in the composition root
     return ingress, takeovers
 
 
-def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable[[Submission], Circumstances]:
+def _circumstances(
+    ground: Ground, keys: Callable[[], KeyRing], record_limit: int
+) -> Callable[[Submission], Circumstances]:
     def circumstances(submission: Submission) -> Circumstances:
         return Circumstances(
             method=submission.method,
@@ -89,7 +91,7 @@ def _circumstances(ground: Ground, keys: KeyRing, record_limit: int) -> Callable
             now=ground.clock(),
             origin=ground.settings.origin,
             log_host=ground.host,
-            signer=keys.receipt,
+            signer=keys().receipt,
             entropy=entropy,
             record_limit=record_limit,
             message_id=submission.message_id,

@@ -46,7 +46,7 @@ def make_doors(
     """What the routes need. `render`: the text of `/metrics`."""
     settings = parts.ground.settings
     status = _make_status(parts, roles)
-    pepper = parts.ground.vault.pepper()
+    pepper = parts.ground.pepper
     return Doors(
         catalog=parts.catalog,
         ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
@@ -72,7 +72,8 @@ def make_doors(
         ),
         callers=parts.callers,
         uses=parts.uses,
-        keys=lambda: parts.keys,
+        keys=parts.keys.ring,
+        signing=parts.signing,
         metrics=render,
         status=status.look,
         ready=status.ready,
@@ -102,7 +103,7 @@ def make_probing(parts: Parts, pepper: bytes) -> Probing:
     return Probing(
         policy=address_policy(ground.settings),
         unseal=ground.vault.open,
-        prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.webhook.sign),
+        prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.sign_webhook),
         challenges=Challenges(sha256(b"gateway/challenge/v1\x00" + pepper).digest()),
         turns=ProbeTurns(ground.clock),
     )
@@ -136,6 +137,7 @@ def _warnings(parts: Parts) -> Sequence[str]:
         *parts.broker.warnings(),
         *(() if parts.outside is None else parts.outside.warnings()),
         *parts.catalog.warnings(),
+        *parts.keys.warnings(),
         *(f"{role}: {words}" for role, words in by_role.items() if words),
         *parts.watch.late,
         *parts.sequencer.lost.values(),

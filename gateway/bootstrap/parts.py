@@ -10,6 +10,8 @@ from typing import Final
 from gateway.address import AddressPolicy
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Scribe
+from gateway.administration.key_book import KeyBook
+from gateway.administration.signing_keys import SigningKeys
 from gateway.administration.watch import Watch
 from gateway.auth.bearer import Tokens
 from gateway.auth.certificate import ClientCertificates
@@ -21,6 +23,7 @@ from gateway.auth.message_signature import MessageSignatures
 from gateway.auth.nonces import Nonces
 from gateway.auth.signature_base import site_of
 from gateway.bootstrap.anchoring import Anchor, make_anchor
+from gateway.bootstrap.aside import aside
 from gateway.bootstrap.clock_watch import ClockWatch
 from gateway.bootstrap.erasing import make_eraser
 from gateway.bootstrap.exporting import Exporting, make_exporting
@@ -29,6 +32,7 @@ from gateway.bootstrap.importing import make_importer, make_intake
 from gateway.bootstrap.inbound import make_ingress
 from gateway.bootstrap.registry_access import open_registry
 from gateway.bootstrap.showing import make_shown
+from gateway.bootstrap.signing import make_keys
 from gateway.bootstrap.vouching import vouch_by
 from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.catalog import Catalog
@@ -54,7 +58,6 @@ from gateway.ingress.announcer import Announcer
 from gateway.ingress.claims import Answer, Write, write_group
 from gateway.ingress.quotas import Quotas
 from gateway.ingress.recovery import Recovery
-from gateway.keys import KeyRing, load
 from gateway.leases import Leases
 from gateway.metrics import Metrics
 from gateway.retention import Retention
@@ -86,7 +89,8 @@ class Parts:
 
     ground: Ground
     broker: Broker
-    keys: KeyRing
+    keys: KeyBook
+    signing: SigningKeys
     catalog: Catalog
     writes: GroupCommit[Write, Answer]
     administration: Administration
@@ -130,18 +134,16 @@ def wire(
         StoreError: the database is away.
         SetupError: the schema registry cannot be asked as the settings say.
     """
-    settings = ground.settings
+    settings, honest = ground.settings, HonestClock(ground.clock, ticks)
     outside = open_registry(settings)
-    honest = HonestClock(ground.clock, ticks)
+    keys, signing = make_keys(ground)
     with ground.database.begin() as session:
-        keys = load(session, ground.vault)
         honest.compare(ground.clock(), database_clock(session))
     catalog = _catalog(ground, broker, outside)
     writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
     guard, uses = guard or make_guard(ground, broker), CredentialUses(ground.database)
-    ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys, honest=honest, step=step)
-    quotas = Quotas(database=ground.database, clock=ground.clock, owner=owner())
-    shown = make_shown(ground, catalog, lambda: keys, honest)
+    ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys.ring, honest=honest, step=step)
+    quotas, shown = _quotas(ground), make_shown(ground, catalog, keys.ring, honest)
     tally, around = Tally(ground.database), _Outside(broker, step, report, metrics, honest)
     importer = make_importer(ground, catalog, ingress, quotas, metrics=metrics, step=step)
     sequencer = _sequencer(ground, catalog, keys, guard, around)
@@ -149,9 +151,10 @@ def wire(
         ground=ground,
         broker=broker,
         keys=keys,
+        signing=signing,
         catalog=catalog,
         writes=writes,
-        administration=_administration(ground, broker, catalog, outside, honest),
+        administration=_administration(ground, broker, catalog, outside, keys, honest),
         ingress=ingress,
         announcer=_announcer(ground, catalog, ingress, outside),
         watch=_watch(ground, catalog),
@@ -188,6 +191,10 @@ def _catalog(ground: Ground, broker: Broker, outside: ExternalRegistry | None) -
     )
     catalog.outside = outside
     return catalog
+
+
+def _quotas(ground: Ground) -> Quotas:
+    return Quotas(database=ground.database, clock=ground.clock, owner=owner())
 
 
 def _watch(ground: Ground, catalog: Catalog) -> Watch:
@@ -241,7 +248,7 @@ def _callers(ground: Ground, dialler: Dialler, uses: CredentialUses) -> Identifi
     """Every way in which requests prove their caller; last the one that remembers what it has seen."""
     return Identifier(
         (
-            ApiKeys(ground.vault.pepper()),
+            ApiKeys(ground.pepper),
             ClientCertificates(),
             Tokens(KeySets(dialler, hosts=ground.settings.oauth.key_hosts)),
             InboundWebhooks(ground.vault.open),
@@ -263,7 +270,7 @@ def _dialler(settings: Settings) -> Dialler:
 
 
 def _relay(
-    ground: Ground, catalog: Catalog, dialler: Dialler, keys: KeyRing, tally: Tally, outside: "_Outside"
+    ground: Ground, catalog: Catalog, dialler: Dialler, keys: KeyBook, tally: Tally, outside: "_Outside"
 ) -> Relay:
     settings, metrics = ground.settings, outside.metrics
 
@@ -281,10 +288,10 @@ def _relay(
             sender=dialler,
             unseal=ground.vault.open,
             chance=Chance(ground.clock, entropy),
-            vouch=vouch_by(keys),
+            vouch=vouch_by(keys.ring),
             step=outside.step,
             observe=observe,
-            own=keys.webhook.sign,
+            own=keys.sign_webhook,
             doubt=lambda: outside.honest.problem,
         ),
         RelayTerms(
@@ -314,9 +321,12 @@ def _administration(
     broker: Broker,
     catalog: Catalog,
     outside: ExternalRegistry | None,
+    keys: KeyBook,
     honest: HonestClock,
 ) -> Administration:
     async def told() -> None:
+        with suppress(AwayError):
+            await keys.refresh()
         # A broker that makes topics by the thousand just now makes the new ones after them.
         with suppress(AwayError, BrokerError, TimeoutError):
             async with asyncio.timeout(_TOLD_SECONDS):
@@ -329,7 +339,7 @@ def _administration(
         catalog=catalog,
         scribe=Scribe(settings.origin, ground.host, ground.house_log, entropy),
         means=Means(entropy, ground.vault.seal, settings.broker.topic_prefix),
-        pepper=ground.vault.pepper(),
+        pepper=ground.pepper,
         clock=honest,
         allow_insecure_loopback=settings.listen.public.is_loopback,
         told=told,
@@ -347,7 +357,7 @@ class _Outside:
     honest: HonestClock
 
 
-def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, outside: _Outside) -> Sequencer:
+def _sequencer(ground: Ground, catalog: Catalog, keys: KeyBook, guard: Guard, outside: _Outside) -> Sequencer:
     settings, broker, step = ground.settings, outside.broker, outside.step
     return Sequencer(
         database=ground.database,
@@ -357,15 +367,16 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyRing, guard: Guard, ou
         checkpoints=Checkpoints(
             database=ground.database,
             broker=broker,
-            signer=lambda: keys.checkpoint,
+            signers=lambda: keys.current.checkpoints,
+            aside=aside,
             anchor=anchor_log(ground.host),
-            anchors=lambda: keys.anchors,
+            anchors=lambda: keys.current.anchors,
             topic=settings.broker.checkpoint_topic,
             clock=outside.honest,
             step=step,
         ),
         guard=guard,
-        keys=lambda: keys,
+        keys=keys.ring,
         terms=Terms(
             origin=settings.origin,
             host=ground.host,

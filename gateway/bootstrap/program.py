@@ -292,6 +292,7 @@ async def _roles(parts: Parts, options: Options, metrics: Metrics, stop: asyncio
     if parts.outside is not None:
         roles.append(Named("registry", parts.outside))
     roles.append(Named("catalog", parts.catalog))
+    roles.append(Named("keys", parts.keys))
     roles.append(Named("guard", parts.guard))
     return roles
 

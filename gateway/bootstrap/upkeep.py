@@ -21,6 +21,7 @@ from audit.errors import AuditError
 from audit.fsck import Fault
 from audit.rebuild import Rebuilt, rebuild
 from gateway import facts, keys
+from gateway.bootstrap.aside import aside
 from gateway.bootstrap.ground import (
     HOUSE_LOG,
     ORIGIN,
@@ -33,6 +34,7 @@ from gateway.bootstrap.ground import (
     open_broker,
     prepare,
 )
+from gateway.bootstrap.signing import make_opener
 from gateway.broker.embedded_inspection import look_records
 from gateway.broker.guest import GuestBroker
 from gateway.broker.port import Broker, BrokerError
@@ -203,13 +205,14 @@ def _take_place(ground: Ground, shown: Shown, wish: Wish, *, is_rehearsal: bool)
 
 def _epochs(ground: Ground, broker: Broker) -> Epochs:
     with ground.database.begin() as session:
-        ring = keys.load(session, ground.vault)
+        ring = keys.load(session, make_opener(ground))
     return Epochs(
         database=ground.database,
         checkpoints=Checkpoints(
             database=ground.database,
             broker=broker,
-            signer=lambda: ring.checkpoint,
+            signers=lambda: ring.checkpoints,
+            aside=aside,
             topic=ground.settings.broker.checkpoint_topic,
             clock=clock,
             step=lambda _: None,

@@ -83,6 +83,7 @@ BY_CODE: Final[Mapping[str, Exit]] = {
     "store_unavailable": Exit.AWAY,
     "storage_full": Exit.AWAY,
     "clock_untrusted": Exit.AWAY,
+    "key_unavailable": Exit.AWAY,
     "outcome_unknown": Exit.AWAY,
 }
 """Every code of the error catalogue. `NOT_PROVED` is not in it: only verify and monitor end so."""

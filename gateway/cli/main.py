@@ -26,6 +26,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "contracts": ("plan", "diff", "apply"),
     "partners": ("partners",),
     "credentials": ("credentials",),
+    "keys": ("keys",),
     "endpoints": ("endpoints",),
     "types": ("types",),
     "schemas": ("schemas",),

@@ -1,6 +1,6 @@
 """`gateway verify`: evidence and receipts, offline, without an account. The only command that ends with 9."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ from audit.errors import MalformedError, VerificationError
 from audit.papers import Keys, read_log_key
 from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
+from audit.revoked import read_revoked, without_signature
 from audit.sender import sender_paper
 from audit.verify import Verdict, format_failure, format_verdict, open_paper, verify_files
 from gateway.cli.command import Invocation, command
@@ -70,6 +71,10 @@ class Pins:
             return parse_policy(read_paper(self.policy))
         except MalformedError as error:
             raise UsageError(f"{self.policy}: {error}") from error
+
+    def revoked(self) -> Mapping[str, int]:
+        """Receipt keys that somebody else may have, since when; see `audit.revoked`."""
+        return {} if self.keys is None else read_revoked(read_paper(self.keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ def verify(
     try:
         verdict = verify_archives(call, files or (), pinned)
         if verdict is None:
-            verdict, is_enough = _verify_papers(_read_papers(files or (), named), content, pinned, policy)
+            verdict, is_enough = _verify_papers(_read_papers(files or (), named), content, pins, policy)
         elif content is not None or policy is not None or named != Named():
             raise UsageError("an export is verified by itself: name no other papers")
     except VerificationError as error:
@@ -166,7 +171,7 @@ def _read_papers(files: Sequence[Path], named: Named) -> list[bytes]:
 
 
 def _verify_papers(
-    papers: Sequence[bytes], content: Path | None, pinned: Keys, policy: Policy | None
+    papers: Sequence[bytes], content: Path | None, pins: Pins, policy: Policy | None
 ) -> tuple[Verdict, bool]:
     """What papers prove that are no exports, and whether enough witnesses saw it.
 
@@ -176,7 +181,9 @@ def _verify_papers(
     copy = None if content is None else read_paper(content)
     if copy is not None and not any(map(_is_of_events, papers)):
         raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
-    verdict = verify_files(list(of_events(papers)), pinned, content=copy)
+    looked_at, doubts = without_signature(list(of_events(papers)), pins.revoked())
+    verdict = verify_files(looked_at, pins.read(), content=copy)
+    verdict = verdict._replace(not_proved=(*verdict.not_proved, *doubts))
     return (verdict, True) if policy is None else add_witnessed(verdict, papers, policy)
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -41,12 +41,12 @@ class Chance:
 class Secrets:
     """What attempts are signed with, and answers verified by.
 
-    `unseal` opens an endpoint's secret for its place. `own`: signs by our Ed25519 key, beside the secrets.
+    `unseal` opens an endpoint's secret for its place. `own`: signs by our Ed25519 keys, beside the secrets.
     `known`: where the public keys of receivers are found that sign their answers; None: none are.
     """
 
     unseal: Callable[[bytes, str], bytes] = field(repr=False)
-    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    own: Callable[[bytes], Sequence[bytes]] | None = field(default=None, repr=False)
     known: Callable[[], Directory] | None = None
 
 

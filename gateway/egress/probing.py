@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -56,14 +56,14 @@ class Probe:
 
 
 class Prober:
-    """Makes probes. `unseal` opens an endpoint's secret for its place; `own` signs by our Ed25519 key."""
+    """Makes probes. `unseal` opens an endpoint's secret for its place; `own` signs by our Ed25519 keys."""
 
     def __init__(
         self,
         sender: Sender,
         unseal: Callable[[bytes, str], bytes],
         chance: Chance,
-        own: Callable[[bytes], bytes],
+        own: Callable[[bytes], Sequence[bytes]],
     ) -> None:
         self._sender = sender
         self._unseal = unseal

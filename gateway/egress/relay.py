@@ -84,7 +84,7 @@ class Parts:
     vouch: Vouch = field(repr=False)
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
-    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    own: Callable[[bytes], Sequence[bytes]] | None = field(default=None, repr=False)
     doubt: Callable[[], str] = lambda: ""
 
 

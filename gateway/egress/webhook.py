@@ -45,10 +45,10 @@ def encode_body(
 
 @dataclass(frozen=True, slots=True)
 class Signers:
-    """What signs: the endpoint's secrets, newest first; `own`: our Ed25519 key, None where there is none."""
+    """What signs: the endpoint's secrets, newest first; `own`: our Ed25519 keys, None where there is none."""
 
     secrets: Sequence[bytes] = field(repr=False)
-    own: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    own: Callable[[bytes], Sequence[bytes]] | None = field(default=None, repr=False)
 
 
 def present(body: bytes, form: Format) -> tuple[Headers, bytes]:

@@ -129,7 +129,11 @@ INVENTORY: Final[Mapping[str, Table]] = {
         told="digests in the results",
     ),
     "gateway_instance": _nothing("role owner until", "of processes"),
-    "gateway_key": _nothing("id purpose sealed public_key created_at retired_at", "our keys"),
+    "gateway_key": _nothing(
+        "id purpose sealed public_key created_at retired_at signs_from retires_at compromised_at reason "
+        "label",
+        "our keys",
+    ),
     "gateway_lease": _nothing("role shard owner epoch until", "of processes"),
     "gateway_look": Table("credential partner subject until", "who looked, by the ref", told="content.read"),
     "gateway_meta": _nothing("name value", "facts about the installation"),
@@ -145,6 +149,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "cancelled passed lost",
         "offsets and counts",
     ),
+    "gateway_secret": _nothing("name sealed", "secrets of our own"),
     "gateway_usage": _nothing("partner day bytes", "counts"),
     "gateway_witness": _nothing(
         "key origin size cosigned_at asked_at problem", "how it stands with witnesses"

@@ -172,6 +172,12 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
     "clock_untrusted": _row(
         503, "Clocks disagree", "Repeat the same request later; an operator must set a clock right.", "later"
     ),
+    "key_unavailable": _row(
+        503,
+        "No key signs now",
+        "Repeat the same request later; an operator must make a key or bring its token back.",
+        "later",
+    ),
     "outcome_unknown": _row(
         503, "Outcome is not known yet", "Repeat the same request: same id, same receipt.", "as_is"
     ),
@@ -201,6 +207,7 @@ RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
     "store_unavailable": 2,
     "storage_full": 30,
     "clock_untrusted": 30,
+    "key_unavailable": 5,
     "outcome_unknown": 1,
 }
 """When to come again; every 503 is here."""

@@ -9,6 +9,7 @@ from gateway.administration.consumers import Consumers
 from gateway.administration.desk import Administration
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
+from gateway.administration.signing_keys import SigningKeys
 from gateway.auth.identify import Identifier
 from gateway.auth.proxy import Proxies
 from gateway.broker.port import Broker
@@ -78,10 +79,10 @@ class Doors:
     `honest`: as `clock`, for what becomes evidence: raises where our clock is not to be trusted. `shown`: the
     checkpoints of logs as they are served.
     `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials,
-    when last. `keys`: our signing keys as of now. `ready`: what is not ready yet, in words; empty when all
-    is. `observe`: told route, method, status and seconds of each request. `stop`: set when the program ends,
-    so that nobody waits longer. `tails`: follows the live ends of topics. `stream_turns`: how many streams
-    may be read at once, and by one caller.
+    when last. `keys`: our signing keys as of now; `signing`: changes them. `ready`: what is not ready yet,
+    in words; empty when all is. `observe`: told route, method, status and seconds of each request. `stop`:
+    set when the program ends, so that nobody waits longer. `tails`: follows the live ends of topics.
+    `stream_turns`: how many streams may be read at once, and by one caller.
     `crowd`: those whose events are under way. `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
     `paces`: how fast a credential may read and manage; `probing`: tries endpoints. `consumers`: named places
@@ -102,6 +103,7 @@ class Doors:
     callers: Identifier
     uses: CredentialUses
     keys: Callable[[], KeyRing]
+    signing: SigningKeys
     metrics: Callable[[], bytes]
     status: Callable[[], Awaitable[Mapping[str, object]]]
     ready: Callable[[], Awaitable[Sequence[str]]]

@@ -41,6 +41,7 @@ ERRORS: Final = (
     "broker_unavailable",
     "clock_untrusted",
     "content_erased",
+    "key_unavailable",
     "event_attribute_invalid",
     "event_conflict",
     "event_id_mismatch",

@@ -31,6 +31,7 @@ from gateway.http import (
     pages,
     replays,
     service,
+    signing_keys,
     standing,
     stream,
     types,
@@ -115,6 +116,13 @@ def _operated(line: str, answer: Answer, scope: Scope, offered: frozenset[str]) 
     """What operators alone do with a partner's things."""
     method, path = line.split(" ")
     return _gate(f"{method} /v1/partners/{{p}}{path}", "named", OPERATOR, answer, scope, offered)
+
+
+def _keys(line: str, answer: Answer, offered: frozenset[str] = signing_keys.OFFERED) -> Gate:
+    """What operators do with our signing keys."""
+    method, path = line.split(" ")
+    there = f"{method} /v1/signing-keys{path}"
+    return _gate(there, "house", OPERATOR, answer, "manage", offered)
 
 
 def _all() -> Sequence[Gate]:
@@ -299,6 +307,10 @@ GATES: Final[Sequence[Gate]] = (
     _operated("POST /erasures", erasures.create_erasure, "manage", erasures.CREATE_OFFERED),
     _operated("GET /erasures/{id}", erasures.show_erasure, "audit", NONE),
     _gate("GET /v1/status", "house", OPERATOR, operator.show_status),
+    _keys("GET ", signing_keys.list_keys, pages.OFFERED),
+    _keys("POST /{purpose}/rotate", signing_keys.rotate_key),
+    _keys("POST /{purpose}/freeze", signing_keys.freeze_key),
+    _keys("POST /{kid}/retire", signing_keys.retire_key),
     *registry.GATES,
     _gate("GET /log/checkpoint", "open", NOBODY, anchor.show_anchor),
     _gate("GET /log/anchor/keys", "open", NOBODY, anchor.show_anchor_keys),

@@ -8,9 +8,11 @@ from starlette.responses import Response
 from gateway.http.catalogue import CATALOGUE
 from gateway.http.guard import Call, not_found
 from gateway.http.shapes import TEXT, ref, text
+from gateway.http.signing_keys import key_item
 from gateway.http.told import PLAIN, Parameter, shows, tells
 from gateway.http.words import json_response
 
+_HISTORY: Final = frozenset({"public_key", "state", "created_at", "signs_from", "ends_at", "compromised_at"})
 _CACHED: Final = {"Cache-Control": "public, max-age=300"}
 
 
@@ -34,14 +36,19 @@ async def show_jwks(call: Call) -> Response:
 async def show_discovery(call: Call) -> Response:
     """Where everything is, for a client that knows the origin alone."""
     origin = call.doors.values.origin
-    keys = call.doors.keys().public_keys("checkpoint").values()
+    ring = call.doors.keys()
     body = {
         "issuer": origin,
         "version": call.doors.version,
         "api": f"{origin}/v1",
         "jwks_uri": f"{origin}/.well-known/jwks.json",
-        "checkpoint_keys": [base64.b64encode(key).decode() for key in keys],
-        "freshness_keys": call.doors.shown.keys(call.doors.keys().public_keys("freshness").values()),
+        "checkpoint_keys": [base64.b64encode(key).decode() for key in ring.trusted("checkpoint").values()],
+        "checkpoint_key_history": [
+            {name: value for name, value in key_item(key, ring.at).items() if name in _HISTORY}
+            for key in reversed(ring.known)
+            if key.purpose == "checkpoint"
+        ],
+        "freshness_keys": call.doors.shown.keys(ring.trusted("freshness").values()),
         "merge_delay_seconds": call.doors.values.merge_delay_seconds,
         "receipt": {"typ": "gateway-receipt+json", "alg": "EdDSA"},
         "errors": f"{origin}/errors/{{code}}",

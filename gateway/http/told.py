@@ -22,6 +22,7 @@ Tag = Literal[
     "Endpoints",
     "Credentials",
     "Operator",
+    "Signing keys",
     "Registry",
     "Open",
     "Machines",

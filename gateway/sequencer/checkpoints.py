@@ -2,37 +2,61 @@
 
 Crash order: commit the head; sign; append to the checkpoint topic; store as published. Killed between, the
 same text is signed again. A head that is not committed is never signed.
+
+All keys sign whose time it is: during a rotation old and new. Where another one begins, or one ends, the
+newest checkpoint of each log is signed anew, the same text, also where nothing happens in a log.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
-from audit.errors import StaleHeadError
-from audit.note import Signer
+from audit.errors import MalformedError, StaleHeadError
+from audit.log import LogState
+from audit.note import Signer, VerifierKey, parse_note
 from gateway.broker.port import Broker, Record, Stored
 from gateway.database import Database
+from gateway.errors import AwayError
+from gateway.keys import HeldKey
 from gateway.logs import logger
+
+T = TypeVar("T")
+
+TOKEN_SECONDS: Final = 10.0
+"""A token that takes longer to sign what one round asks for is away."""
+
+
+class Aside(Protocol):
+    """Runs what may take its time on a thread of its own."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """Wait for it."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Checkpoints:
     """Publishes checkpoints of the logs that this process sequences.
 
-    `topic`: the compacted checkpoint topic. `clock`: raises where our clock is not to be trusted. `anchors`:
-    who signs the log `anchor` (without its epoch), which has keys of its own.
+    `topic`: the compacted checkpoint topic. `signers`: who signs now, newest first. `aside`: where keys of a
+    token sign, which may take their time; those in memory sign at once. `clock`: raises where our clock is
+    not to be trusted. `anchors`: who signs the log `anchor` (without its epoch), which has keys of its own.
     """
 
     database: Database
     broker: Broker
-    signer: Callable[[], Signer]
+    signers: Callable[[], Sequence[Signer]]
+    aside: Aside
     topic: str
     clock: Callable[[], int]
     step: Callable[[str], None]
     anchor: str = ""
     anchors: Callable[[], Sequence[Signer]] = tuple
     _topic_id: str | None = field(default=None, init=False)
+    _signed_by: tuple[str, ...] = field(default=(), init=False)
 
     async def is_renewed(self) -> bool:
         """Whether the topic is gone, or another than at the last look: what it showed must be shown again.
@@ -52,22 +76,29 @@ class Checkpoints:
             )
         return found is None or (before is not None and before != found)
 
+    def has_other_signers(self) -> bool:
+        """Whether others sign than at the last look."""
+        now = tuple(one.key_id for one in (*self.signers(), *self.anchors()))
+        before, self._signed_by = self._signed_by, now
+        return before != self._signed_by
+
     async def unpublished(self, origins: Iterable[str]) -> set[str]:
-        """Those of `origins` whose head is ahead of what was published."""
+        """Those of `origins` whose head is ahead of what was published, or not signed by all who sign now."""
         wanted = set(origins)
         states = await self.database.read(audit_log.heads)
         return {
             one.head.origin
             for one in states
-            if one.head.origin in wanted and one.head.size != one.checkpoint_size
+            if one.head.origin in wanted
+            and (one.head.size != one.checkpoint_size or not _is_signed_by(one, self._of(one.head.origin)))
         }
 
     async def publish(self, origins: Iterable[str]) -> set[str]:
         """Sign and publish the heads of these logs; returns those that could not be published yet.
 
         Raises:
-            AwayError: the database is away, or our clock untrusted; what was shown is shown again later, the
-                same text.
+            AwayError: the database is away, our clock untrusted, or nobody can sign now (`key_unavailable`);
+                what was shown is shown again later, the same text.
             StaleHeadError: another process publishes these logs by now.
         """
         wanted = sorted(origins)
@@ -75,12 +106,7 @@ class Checkpoints:
             return set()
         states = await self.database.read(lambda session: audit_log.states(session, wanted))
         now = self.clock()  # first: nothing is signed where it is not to be trusted
-        notes = {
-            head.origin: sign_checkpoint(Checkpoint(head.origin, head.size, head.root()), signers[0])
-            for head in (one.head for one in states.values())
-            # The anchor waits for a key of its own, and holds up no other log.
-            if (signers := self._of(head.origin))
-        }
+        notes = await self._sign(list(states.values()))
         results = await self.broker.append(
             [Record(self.topic, 0, origin.encode(), note, (), now) for origin, note in notes.items()]
         )
@@ -102,7 +128,29 @@ class Checkpoints:
 
     def _of(self, origin: str) -> Sequence[Signer]:
         """Who signs for a log."""
-        return self.anchors() if origin.rpartition("/")[0] == self.anchor else (self.signer(),)
+        return self.anchors() if origin.rpartition("/")[0] == self.anchor else self.signers()
+
+    async def _sign(self, states: Sequence[LogState]) -> dict[str, bytes]:
+        """The signed heads, by log. The anchor waits for a key of its own, and holds up no other log."""
+        by_log = {one.head.origin: self._of(one.head.origin) for one in states}
+        if any(not some and log.rpartition("/")[0] != self.anchor for log, some in by_log.items()):
+            raise AwayError("key_unavailable", "no key signs checkpoints now: gateway keys rotate checkpoint")
+
+        def sign() -> dict[str, bytes]:
+            return {
+                head.origin: sign_checkpoint(Checkpoint(head.origin, head.size, head.root()), *signers)
+                for head in (one.head for one in states)
+                if (signers := by_log[head.origin])
+            }
+
+        if not any(isinstance(one, HeldKey) for some in by_log.values() for one in some):
+            return sign()
+        try:
+            async with asyncio.timeout(TOKEN_SECONDS):
+                return await self.aside(sign)
+        except TimeoutError as error:
+            text = f"the token has not signed {len(states)} checkpoints within {TOKEN_SECONDS:.0f} s"
+            raise AwayError("key_unavailable", text) from error
 
     async def _show_again(self, sizes: Mapping[str, int]) -> None:
         """Put newer checkpoints behind those of these sizes, which a process put there that had been asleep.
@@ -118,3 +166,16 @@ class Checkpoints:
                 if one.checkpoint is not None and one.checkpoint_size > sizes[origin]
             ]
         )
+
+
+def _is_signed_by(state: LogState, signers: Sequence[Signer]) -> bool:
+    """Whether its published checkpoint bears the lines of these keys and of no other key of the log's own."""
+    if state.checkpoint is None:
+        return not state.checkpoint_size
+    origin = state.head.origin
+    try:
+        lines = parse_note(state.checkpoint.encode()).lines
+    except MalformedError:
+        return False
+    wanted = {VerifierKey(origin, one.public_key).key_id for one in signers}
+    return {line.key_id for line in lines if line.name == origin} == wanted

@@ -141,6 +141,8 @@ class Sequencer:
             await self.guard.verify()
             self._state.is_guarded = True
         await self._settle_in(reader)
+        if self.checkpoints.has_other_signers():
+            self._state.unpublished |= await self.checkpoints.unpublished(self._state.origins.values())
         events = await self._poll(reader)
         written = await self._write(reader, events)
         self._state.unpublished |= written.origins
@@ -234,7 +236,7 @@ class Sequencer:
             sightings,
             evidence,
             dict(self._state.origins),
-            self.keys().public_keys("receipt"),
+            self.keys().trusted("receipt"),
             orphans=losses.events(),
             renewed=losses.renewed(),
         )

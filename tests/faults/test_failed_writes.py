@@ -89,7 +89,7 @@ async def at_rest(folder: Path, accepted: int) -> None:
 
 
 def verify_all(folder: Path, caller: Caller) -> None:
-    keys = list(caller.world.parts.keys.public_keys("checkpoint").values())
+    keys = list(caller.world.parts.keys.current.public_keys("checkpoint").values())
     assert inspect(Embedded(folder), caller.told, {}, keys).words() == []
 
 

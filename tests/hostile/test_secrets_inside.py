@@ -104,7 +104,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory, log: io.StringIO) -> A
 
 def known_secrets(callers: Callers) -> dict[str, str]:
     house = callers.house
-    sealed = house.world.parts.ground.vault.pepper(), house.doors.values.cursor_key
+    sealed = house.world.parts.ground.pepper, house.doors.values.cursor_key
     found = {str(number): repr(one)[2:-1] for number, one in enumerate(sealed)}
     found |= {name: text.split("_")[2] for name, text in house.keys.items() if text.startswith("gw_")}
     return found | {name: text for name, text in callers.secrets.items() if len(text) > 8}

@@ -63,7 +63,7 @@ async def test_records_of_either_framing_are_proved_and_land_once(
         await world.apply(HEADER_FRAMED)
         await send(world, 20, 15)
         assert [await asyncio.to_thread(run) for _ in range(2)] == [15, 0]
-        (tmp_path / "keys.json").write_text(json.dumps(world.parts.keys.jwks()))
+        (tmp_path / "keys.json").write_text(json.dumps(world.parts.keys.current.jwks()))
         lines = await asyncio.to_thread(proved, servers, topic, tmp_path / "keys.json", 35)
         assert [line.split(":")[0] for line in lines] == [str(offset) for offset in range(35)]
     question = 'SELECT count(*), count(DISTINCT "offset"), sum(data.qty) FROM read_parquet(?)'

@@ -186,6 +186,9 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
         "index": "0",
         "code": "not_found",
         "n": "0",
+        # Ours: nobody else's are there.
+        "purpose": "webhook",
+        "kid": house.doors.keys().webhooks[0].key_id,
     }
     if "schemas" in gate.path:
         parts["id"] = house.keys[f"schema {slug}"] if slug else ("999" if owner == "unknown" else MALFORMED)

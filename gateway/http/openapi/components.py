@@ -12,6 +12,7 @@ from gateway.http.openapi import (
     erasure_components,
     export_components,
     import_components,
+    key_components,
     open_components,
     registry_components,
 )
@@ -386,6 +387,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **erasure_components.COMPONENTS,
     **export_components.COMPONENTS,
     **import_components.COMPONENTS,
+    **key_components.COMPONENTS,
     **open_components.COMPONENTS,
     **registry_components.SCHEMAS,
 }

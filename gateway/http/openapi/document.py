@@ -26,6 +26,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "Contract and types": "Who calls, what was agreed, and how data must look.",
     "Credentials": "Keys: list, make, revoke.",
     "Operator": "Partners, contracts, status.",
+    "Signing keys": "Our own keys: rotated with an overlap, retired, frozen.",
     "Registry": "The schema registry, for Confluent's clients. Its errors have a shape of their own.",
     "Open": "For anybody.",
     "Machines": "Alive, ready, metrics; on the private listener.",

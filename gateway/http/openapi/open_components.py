@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from gateway.http.catalogue import Retry
-from gateway.http.shapes import TEXT, Shape, listed, record, whole, word
+from gateway.http.shapes import TEXT, Shape, listed, record, ref, whole, word
+
+_JWKS: Final = listed({"type": "object", "additionalProperties": True})
 
 COMPONENTS: Final[Mapping[str, Shape]] = {
-    "Jwks": record({"keys": listed({"type": "object", "additionalProperties": True})}),
+    "Jwks": record({"keys": _JWKS}, optional={"revoked_keys": _JWKS}),
     "Discovery": record(
         {
             "issuer": TEXT,
@@ -15,6 +17,7 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
             "api": TEXT,
             "jwks_uri": TEXT,
             "checkpoint_keys": listed(TEXT),
+            "checkpoint_key_history": listed(ref("KeyHistory")),
             "freshness_keys": listed(TEXT),
             "merge_delay_seconds": whole(1),
             "receipt": record({"typ": TEXT, "alg": TEXT}),

@@ -9,8 +9,9 @@ from gateway.http.guard import Gate
 from gateway.http.openapi.security import requirements
 from gateway.http.problems import MEDIA_TYPE
 from gateway.http.registry.shape import MEDIA_TYPES
-from gateway.http.shapes import TEXT, Shape, ref, text
+from gateway.http.shapes import TEXT, Shape, ref, text, word
 from gateway.http.told import Parameter, Reply, Told
+from gateway.keys import PURPOSES
 from partners.credential import Role
 
 _EVERYWHERE: Final = frozenset({"internal", "overloaded", "parameter_invalid", "request_malformed"})
@@ -79,6 +80,8 @@ _PARTS: Final[Mapping[str, Parameter]] = {
         _part("guid", "A schema's GUID.", {"type": "string", "format": "uuid"}),
         _part("namespace", "A namespace.", text(least=1)),
         _part("code", "An error code.", text("[a-z_]{1,40}")),
+        _part("purpose", "What a key signs.", word(*PURPOSES), example="checkpoint"),
+        _part("kid", "A key, by its thumbprint (RFC 7638).", text("[A-Za-z0-9_-]{43}")),
     )
 }
 

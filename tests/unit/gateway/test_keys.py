@@ -12,7 +12,7 @@ from audit.receipt import format_jwk, read_jwks
 from gateway import keys
 from gateway.database import Database
 from gateway.errors import KeysMissingError, SealError
-from gateway.keys import KeyRing, SigningKey, create_missing
+from gateway.keys import KeyRing, Opener, SigningKey, create_missing
 from gateway.rows import KeyRow
 from gateway.vault import MasterKey, Vault
 
@@ -41,7 +41,7 @@ def vault() -> Vault:
 
 def ring(session: Session, vault: Vault) -> KeyRing:
     create_missing(session, vault, now=1000, entropy=Entropy())
-    return keys.load(session, vault)
+    return keys.load(session, Opener(vault))
 
 
 def test_joserfc_reads_our_jwk_and_agrees_on_its_thumbprint() -> None:
@@ -65,21 +65,23 @@ def test_one_key_is_made_for_each_purpose_and_none_twice(session: Session, vault
 
 def test_loaded_signers_are_the_ones_that_were_made(session: Session, vault: Vault) -> None:
     made = create_missing(session, vault, now=1000, entropy=Entropy())
-    loaded = keys.load(session, vault)
-    signers = (loaded.receipt, loaded.checkpoint, loaded.webhook, loaded.freshness, *loaded.anchors)
+    loaded = keys.load(session, Opener(vault))
+    signers = [signer for purpose in keys.PURPOSES for signer in loaded.signing(purpose)]
     assert [one.key_id for one in signers] == [key.id for key in made]
-    assert loaded.receipt.key_id != loaded.checkpoint.key_id
+    assert len({one.key_id for one in signers}) == len(keys.PURPOSES)
     assert set(loaded.known) == set(made)
 
 
 def test_no_key_is_published_for_two_purposes(session: Session, vault: Vault) -> None:
     loaded = ring(session, vault)
     published = loaded.jwks()["keys"]
-    assert [each["kid"] for each in published] == [loaded.receipt.key_id, loaded.webhook.key_id]
+    assert [each["kid"] for each in published] == [loaded.receipt.key_id, loaded.webhooks[0].key_id]
     assert [each.get("purpose") for each in published] == [None, "webhook"]
     assert set(read_jwks(loaded.jwks())) == {loaded.receipt.key_id}
     assert loaded.public_keys("receipt") == {loaded.receipt.key_id: loaded.receipt.public_key}
-    assert loaded.public_keys("checkpoint") == {loaded.checkpoint.key_id: loaded.checkpoint.public_key}
+    assert loaded.public_keys("checkpoint") == {
+        loaded.checkpoints[0].key_id: loaded.checkpoints[0].public_key
+    }
 
 
 def test_retired_key_stays_published_and_signs_no_more(session: Session, vault: Vault) -> None:
@@ -87,26 +89,26 @@ def test_retired_key_stays_published_and_signs_no_more(session: Session, vault: 
     retired = update(KeyRow).where(col(KeyRow.id) == old.key_id).values(retired_at=5000)
     session.execute(retired)
     with pytest.raises(KeysMissingError, match="receipt"):
-        keys.load(session, vault)
+        keys.load(session, Opener(vault))
     create_missing(session, vault, now=6000, entropy=lambda count: b"\x07" * count)
-    loaded = keys.load(session, vault)
+    loaded = keys.load(session, Opener(vault))
     assert loaded.receipt.key_id != old.key_id
     assert [each["kid"] for each in loaded.jwks()["keys"]] == [
         loaded.receipt.key_id,
         old.key_id,
-        loaded.webhook.key_id,
+        loaded.webhooks[0].key_id,
     ]
 
 
 def test_missing_keys_say_what_to_run(session: Session, vault: Vault) -> None:
     with pytest.raises(KeysMissingError, match="gateway init"):
-        keys.load(session, vault)
+        keys.load(session, Opener(vault))
 
 
 def test_another_master_key_opens_none(session: Session, vault: Vault) -> None:
     ring(session, vault)
     with pytest.raises(SealError):
-        keys.load(session, Vault(MasterKey({1: b"\x01" * 32}), Entropy()))
+        keys.load(session, Opener(Vault(MasterKey({1: b"\x01" * 32}), Entropy())))
 
 
 def test_keys_swapped_between_rows_do_not_open(session: Session, vault: Vault) -> None:
@@ -117,7 +119,7 @@ def test_keys_swapped_between_rows_do_not_open(session: Session, vault: Vault) -
         row.sealed = other
     session.flush()
     with pytest.raises(SealError):
-        keys.load(session, vault)
+        keys.load(session, Opener(vault))
 
 
 def test_one_seed_cannot_serve_two_purposes(session: Session, vault: Vault) -> None:
@@ -131,7 +133,7 @@ def test_no_representation_or_row_shows_a_private_key(session: Session, vault: V
     signers = [SigningKey(seed, "receipt") for seed in seeds]
     waiting = list(seeds)
     create_missing(session, vault, now=1, entropy=lambda _: waiting.pop())
-    shown = repr(signers) + repr(session.exec(select(KeyRow)).all()) + repr(keys.load(session, vault))
+    shown = repr(signers) + repr(session.exec(select(KeyRow)).all()) + repr(keys.load(session, Opener(vault)))
     assert not any(seed.decode() in shown for seed in seeds)
 
 

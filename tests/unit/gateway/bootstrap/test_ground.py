@@ -14,7 +14,7 @@ from tests.world import make_settings
 def role_of(ground: Ground, text: str) -> str:
     with ground.database.begin() as session:
         directory = store.load(session)
-    return verify_api_key(text, directory, ground.vault.pepper(), now=clock()).role
+    return verify_api_key(text, directory, ground.pepper, now=clock()).role
 
 
 def test_the_operators_key_is_shown_once_and_kept_in_its_file(tmp_path: Path) -> None:

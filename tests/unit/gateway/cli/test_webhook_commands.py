@@ -17,7 +17,7 @@ BODY = b'{"n":1.50}\xff'
 @pytest.fixture
 def papers(shell: Shell) -> dict[str, Path]:
     (shell.folder / "body").write_bytes(BODY)
-    signature = sign([OTHER, SECRET], "evt_1", 1_800_000_000, BODY, KEY.sign)
+    signature = sign([OTHER, SECRET], "evt_1", 1_800_000_000, BODY, lambda message: [KEY.sign(message)])
     lines = f"Webhook-Id: evt_1\r\nwebhook-timestamp: 1800000000\r\nwebhook-signature: {signature}\r\n"
     x = format_public_key(KEY.public_key).removeprefix("whpk_").rstrip("=")
     keys = {"keys": [{"x": "AA"}, {"x": x.replace("+", "-").replace("/", "_"), "purpose": "webhook"}]}

@@ -213,7 +213,7 @@ class Stage:
             chance=Chance(now, os.urandom),
             vouch=lambda _, __: now(),
             step=step,
-            own=KEY.sign,
+            own=lambda message: [KEY.sign(message)],
             doubt=doubt,
         )
         return Relay(parts, Terms("https://gw.example", "gw.example", "house", shards=2, tick_ms=10))

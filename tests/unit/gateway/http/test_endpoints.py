@@ -212,7 +212,7 @@ async def test_an_endpoint_proves_its_owner_by_sending_the_challenge_back(
         assert event["data"]["endpoint"] == made["id"]
         at = int(came.headers["webhook-timestamp"])
         verify_message(came.headers, came.body, [parse_secret(made["secret"])], now_seconds=at)
-        read_message(came.headers).verify_v1a(came.body, house.doors.keys().webhook.public_key)
+        read_message(came.headers).verify_v1a(came.body, house.doors.keys().webhooks[0].public_key)
         # Another URL has to be proved again.
         moved = await acme.patch(path, json={"url": f"{receiver.url}/other"})
         assert moved.json()["state"] == "unverified"

@@ -1,4 +1,6 @@
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,12 @@ from audit import log as audit_log
 from audit.checkpoint import verify_checkpoint
 from audit.errors import StaleHeadError
 from audit.evidence import Evidence, Kind, make_evidence
-from audit.note import VerifierKey
+from audit.note import Signer, VerifierKey
+from gateway.bootstrap.aside import aside
 from gateway.broker.port import Record, Refused, Stored, TopicSpec, Unknown
 from gateway.database import Database
+from gateway.errors import AwayError
+from gateway.keys import HeldKey, SigningKey
 from gateway.sequencer.checkpoints import Checkpoints
 from tests.unit.audit.builders import LOG_SIGNER, append, members_of
 from tests.unit.gateway.ingress.brokers import WilfulBroker
@@ -66,7 +71,8 @@ async def made(database: Database, broker: WilfulBroker, steps: list[str]) -> Ch
     return Checkpoints(
         database=database,
         broker=broker,
-        signer=lambda: LOG_SIGNER,
+        signers=lambda: (LOG_SIGNER,),
+        aside=aside,
         topic=TOPIC,
         clock=lambda: 1,
         step=steps.append,
@@ -161,4 +167,73 @@ async def test_a_topic_that_went_or_is_another_must_show_everything_again(
     await broker.delete_topic(TOPIC)
     await broker.ensure([TopicSpec(TOPIC, compacted=True)])
     assert [await checkpoints.is_renewed() for _ in range(2)] == [True, False]
+    await broker.close()
+
+
+class SlowToken:
+    """Signs as a token does: on a thread of its own, and as slowly as is said."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.goes_on = threading.Event()
+
+    def sign(self, _label: str, _public_key: bytes, message: bytes) -> bytes:
+        self.threads.add(threading.get_ident())
+        assert self.goes_on.wait(60)
+        return LOG_SIGNER.sign(message)
+
+
+async def test_a_slow_token_holds_up_checkpoints_and_nothing_else(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.sequencer.checkpoints.TOKEN_SECONDS", 0.05)
+    token, broker = SlowToken(), WilfulBroker(tmp_path)
+    held = HeldKey("cp", LOG_SIGNER.public_key, "checkpoint", token.sign)
+    checkpoints = replace(await made(database, broker, []), signers=lambda: (held,))
+    grow(database, 1)
+    with pytest.raises(AwayError) as refused:
+        await checkpoints.publish([ORIGIN])
+    assert refused.value.code == "key_unavailable"
+    assert served(database) is None
+    token.goes_on.set()
+    monkeypatch.setattr("gateway.sequencer.checkpoints.TOKEN_SECONDS", 60.0)
+    assert await checkpoints.publish([ORIGIN]) == set()
+    assert served(database) is not None
+    assert threading.get_ident() not in token.threads
+    await broker.close()
+
+
+async def test_where_nobody_signs_nothing_is_published(tmp_path: Path, database: Database) -> None:
+    broker = WilfulBroker(tmp_path)
+    checkpoints = replace(await made(database, broker, []), signers=tuple)
+    grow(database, 1)
+    with pytest.raises(AwayError, match="no key signs"):
+        await checkpoints.publish([ORIGIN])
+    await broker.close()
+
+
+async def test_other_signers_have_the_newest_checkpoint_signed_anew(
+    tmp_path: Path, database: Database
+) -> None:
+    broker = WilfulBroker(tmp_path)
+    keys: list[Signer] = [LOG_SIGNER]
+    checkpoints = replace(await made(database, broker, []), signers=lambda: tuple(keys))
+    grow(database, 1)
+    await checkpoints.publish([ORIGIN])
+    before = served(database)
+    assert checkpoints.has_other_signers()
+    assert not checkpoints.has_other_signers()
+    assert await checkpoints.unpublished([ORIGIN]) == set()
+    keys.insert(0, SigningKey(b"\x07" * 32, "checkpoint"))
+    assert checkpoints.has_other_signers()
+    assert await checkpoints.unpublished([ORIGIN]) == {ORIGIN}
+    await checkpoints.publish([ORIGIN])
+    after = served(database)
+    assert before is not None
+    assert after is not None
+    # The same text, one line more: whoever knows the old key finds it where it was.
+    assert after.count("\u2014 ") == 2
+    assert before.split("\n\n")[0] == after.split("\n\n")[0]
+    assert before.splitlines()[-1] in after
+    assert await checkpoints.unpublished([ORIGIN]) == set()
     await broker.close()

@@ -14,7 +14,9 @@ from audit.checkpoint import verify_checkpoint
 from audit.evidence import Kind
 from audit.note import VerifierKey
 from audit.search import find
+from gateway.administration.key_changes import Freeze
 from gateway.bootstrap.ground import open_broker
+from gateway.bootstrap.vouching import vouch_by
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Position, Read, ReadEvent, Record, Start
 from gateway.database import Database
@@ -24,7 +26,7 @@ from gateway.rows import PositionRow
 from gateway.sequencer.belief import Belief
 from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
 from tests.postgres_server import PostgresServer
-from tests.world import FIRST, World, make_settings, running
+from tests.world import FIRST, OPERATOR, World, make_settings, running
 
 TOPIC = "partners.acme.inbound"
 
@@ -100,6 +102,41 @@ async def test_a_receipt_without_its_claim_is_verified_by_its_signature(
         await until(world, "repeat", 1)
 
 
+async def test_a_receipt_by_a_frozen_key_counts_by_its_claim_alone(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        records, parts = await read_topic(world), world.parts
+        await parts.signing.freeze(
+            parts.administration, Freeze("receipt", "copied"), None, by=OPERATOR, dry_run=False
+        )
+        # As if somebody had written it who has the key, and never came to the door.
+        with parts.ground.database.begin() as session:
+            session.connection().exec_driver_sql("DELETE FROM gateway_claim")
+            session.connection().exec_driver_sql("DELETE FROM audit_entry WHERE kind = 'event.accepted'")
+        await parts.broker.append(records)
+        await until(world, "receipt_invalid", 1)
+
+
+async def test_who_forwards_takes_what_a_frozen_key_signed_before_it_leaked(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(body(1))
+        (record,) = await read_topic(world)
+        parts = world.parts
+        read, vouch = Read(Position("t", 0, 0), record, record.at), vouch_by(parts.keys.ring)
+        at, key_id = vouch(read, "acme"), parts.keys.current.receipt.key_id
+        assert at is not None
+        await asyncio.sleep(0.01)
+        for since, expected in ((at + 1, at), (at, None)):
+            wanted = Freeze("receipt", "copied", since, key_id)
+            await parts.signing.freeze(parts.administration, wanted, None, by=OPERATOR, dry_run=False)
+            assert vouch(read, "acme") == expected
+
+
 async def test_checkpoints_are_published_before_they_are_served_and_verify(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -115,7 +152,7 @@ async def test_checkpoints_are_published_before_they_are_served_and_verify(
                 break
             await asyncio.sleep(0.02)
         assert state.checkpoint is not None
-        key = VerifierKey(origin, world.parts.keys.checkpoint.public_key)
+        key = VerifierKey(origin, world.parts.keys.current.checkpoints[0].public_key)
         shown = verify_checkpoint(state.checkpoint.encode(), [key])
         assert shown.root == state.head.root()
         published = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints

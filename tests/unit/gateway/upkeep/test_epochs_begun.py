@@ -161,7 +161,7 @@ async def test_a_restored_database_goes_on_in_a_new_epoch_with_what_the_broker_s
             assert len(find(session, log).rows) == 4
             state = audit_log.state(session, f"{log}/2")
         assert state.checkpoint is not None
-        key = VerifierKey(f"{log}/2", world.parts.keys.checkpoint.public_key)
+        key = VerifierKey(f"{log}/2", world.parts.keys.current.checkpoints[0].public_key)
         assert verify_checkpoint(state.checkpoint.encode(), [key]).size == 4
         # The old epoch stays as it was published; nobody signs it again.
         now = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
