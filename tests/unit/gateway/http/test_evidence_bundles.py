@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import col
 
 from audit import log
@@ -26,6 +26,7 @@ from audit.rows import EntryRow
 from audit.store import Pending
 from audit.verify import Verdict, verify_files
 from gateway.bootstrap.ground import clock
+from gateway.rows import ClaimRow
 from partners import store
 from tests.acknowledging import statement
 from tests.builders import House, open_house
@@ -201,6 +202,21 @@ async def test_what_was_erased_is_told_as_such_and_not_by_the_receipt_either(hou
     # Who has kept the receipt can prove it still.
     kept = verify_files([raw, receipt.encode()], await pins(house))
     assert has(kept.proved, "the receipt is entry")
+
+
+async def test_without_its_claim_an_event_is_proved_by_the_log_alone(house: House) -> None:
+    """Claims go with their time, and receipts with them; what the log says of an event stays."""
+    ref = await send(house, "E-7")
+    await bundle(house, ref)
+    gone = delete(ClaimRow).where(col(ClaimRow.ref) == parse_ref(ref))
+    await house.world.parts.ground.database.write(lambda session: session.execute(gone))
+    raw = await bundle(house, ref)
+    assert "receipt.jws" not in read_tar(raw)
+    verdict = verify_files([raw], await pins(house), content=CONTENT.replace(b"E-1", b"E-7"))
+    assert has(verdict.proved, "says: http://127.0.0.1:8080 accepted order.placed 'E-7'")
+    assert has(verdict.proved, "the content is your copy, byte for byte")
+    assert has(verdict.proved, "schema.json is what the evidence names")
+    assert has(verdict.proved, "contract-1 is what the evidence names")
 
 
 async def test_an_event_of_an_earlier_epoch_is_proved_by_the_keys_of_a_later_one(house: House) -> None:
