@@ -40,6 +40,7 @@ PART_BYTES: Final = 16 * 2**20
 """Bytes of evidence and content after which a file ends; one entry more at most."""
 
 PART_ENTRIES: Final = 50_000
+_ENDLESS: Final = 1 << 62
 _READ: Final = 1_000
 """Entries that are read at a time."""
 
@@ -85,15 +86,6 @@ class _Draft:
     @property
     def is_full(self) -> bool:
         return self.size >= self.most[0] or len(self.rows) >= self.most[1]
-
-    def add(self, row: Row, size: int, at: int | None) -> None:
-        self.rows.append(row)
-        self.size += size
-        if at is None:
-            self.erased += 1
-            return
-        self.first_at = at if self.first_at is None else min(self.first_at, at)
-        self.last_at = at if self.last_at is None else max(self.last_at, at)
 
 
 @dataclass(slots=True, eq=False)
@@ -252,20 +244,28 @@ _ACCEPTED: Final = msgspec.json.Decoder(_Accepted)
 def _fill(
     draft: _Draft, epoch: int, held: Sequence[Held], contents: dict[bytes, bytes], *, is_cut: bool
 ) -> None:
-    decode = _MEMBERS.decode
+    # Everything that each entry takes is at hand here: a call more for each of them shows.
+    decode, rows, size = _MEMBERS.decode, draft.rows, draft.size
+    most_bytes, most_entries = draft.most if is_cut else (_ENDLESS, _ENDLESS)
+    first_at, last_at = draft.first_at, draft.last_at
     for one in held:
-        if is_cut and draft.is_full:
-            return
+        if size >= most_bytes or len(rows) >= most_entries:
+            break
         index, leaf, raw, _, _ = one
         if raw is None:
-            draft.add(erased_row(epoch, index, leaf.decode()), len(leaf), None)
+            rows.append(erased_row(epoch, index, leaf.decode()))
+            draft.erased += 1
             continue
         told = decode(raw)
-        if leaf_of(raw, _KINDS[told.kind], told.at) != leaf:
+        at = told.at
+        if leaf_of(raw, _KINDS[told.kind], at) != leaf:
             raise DamagedLogError(f"entry {index} is not the leaf of its evidence")
         content = _content(one, contents) if contents else None
-        row = row_of(epoch, index, leaf.decode(), raw.decode(), told, content)
-        draft.add(row, len(raw) if content is None else len(raw) + len(content), told.at)
+        rows.append(row_of(epoch, index, leaf.decode(), raw.decode(), told, content))
+        size += len(raw) if content is None else len(raw) + len(content)
+        first_at = at if first_at is None or at < first_at else first_at
+        last_at = at if last_at is None or at > last_at else last_at
+    draft.size, draft.first_at, draft.last_at = size, first_at, last_at
 
 
 def _content(one: Held, contents: dict[bytes, bytes]) -> str | None:
