@@ -101,15 +101,14 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "what was asked to be erased, by its refs",
         told="the ref",
     ),
-    "gateway_export": Table(
-        "id partner format content stretches state done parts erased size error created_at ended_at owner "
-        "epoch lease_until",
-        "which entries were asked for; content: whether it was asked for with them",
-        told="exports",
+    "gateway_export": _nothing(
+        "id partner format content_wanted stretches state done parts erased size error created_at ended_at "
+        "owner epoch lease_until",
+        "ranges of a log, and how far its files are made",
     ),
     "gateway_export_part": _nothing(
         "export_id number stretch first end erased size sha256 first_at last_at",
-        "the digest of a file of many entries, with the salts that erasure takes away",
+        "of a file that is made anew whenever it is asked for: its range, and a digest over salted evidence",
     ),
     "gateway_import": Table(
         "id partner direction event_type media_type schema_id header method credential origin "

@@ -20,7 +20,7 @@ class ExportRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     partner: str
     format: str
-    content: bool
+    content_wanted: bool
     stretches: str
     state: str
     done: int = Field(sa_type=BigInteger)

@@ -38,7 +38,7 @@ def create(session: Session, export_id: str, wish: Wish, *, now: int) -> Export:
         "id": export_id,
         "partner": wish.partner,
         "format": wish.format,
-        "content": wish.has_content,
+        "content_wanted": wish.has_content,
         "stretches": json.dumps([[one.origin, one.first, one.end] for one in wish.stretches]),
         "state": "waiting",
         "done": 0,
@@ -229,7 +229,7 @@ def _part(row: ExportPartRow) -> Part:
 def _export(row: ExportRow) -> Export:
     stretches: Sequence[tuple[str, int, int]] = json.loads(row.stretches)
     wish = Wish(
-        row.partner, cast("Format", row.format), row.content, tuple(Stretch(*one) for one in stretches)
+        row.partner, cast("Format", row.format), row.content_wanted, tuple(Stretch(*one) for one in stretches)
     )
     return Export(
         id=row.id,

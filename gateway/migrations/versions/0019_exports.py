@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("partner", sa.String(), nullable=False),
         sa.Column("format", sa.String(), nullable=False),
-        sa.Column("content", sa.Boolean(), nullable=False),
+        sa.Column("content_wanted", sa.Boolean(), nullable=False),
         sa.Column("stretches", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("done", sa.BigInteger(), nullable=False),
