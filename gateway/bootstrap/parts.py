@@ -134,13 +134,13 @@ def wire(
         StoreError: the database is away.
         SetupError: the schema registry cannot be asked as the settings say.
     """
-    settings, honest = ground.settings, HonestClock(ground.clock, ticks)
-    outside = open_registry(settings)
+    outside, honest = open_registry(ground.settings), HonestClock(ground.clock, ticks)
     keys, signing = make_keys(ground)
     with ground.database.begin() as session:
         honest.compare(ground.clock(), database_clock(session))
     catalog = _catalog(ground, broker, outside)
-    writes, dialler = GroupCommit(ground.database, write_group(settings.claims.lease)), _dialler(settings)
+    writes = GroupCommit(ground.database, write_group(ground.settings.claims.lease))
+    dialler = _dialler(ground.settings)
     guard, uses = guard or make_guard(ground, broker), CredentialUses(ground.database)
     ingress, takeovers = make_ingress(ground, broker, catalog, writes, keys.ring, honest=honest, step=step)
     quotas, shown = _quotas(ground), make_shown(ground, catalog, keys.ring, honest)
