@@ -59,10 +59,6 @@ INVENTORY: Final[Mapping[str, Table]] = {
     "gateway_acknowledgement": Table(
         "endpoint ref partner credential at", "that a delivery of a ref was acknowledged", told="the ref"
     ),
-    "gateway_anchor_note": _nothing(
-        "origin size note lines is_enough is_kept at", "hashes, and signatures over them"
-    ),
-    "gateway_anchor_round": _nothing("at blind heads is_kept", "hashes over leaves"),
     "gateway_announcement": Table(
         "number partner event_id event_type data at until",
         "an event of the gateway's own, until it is published within a second or two",

@@ -28,7 +28,7 @@ def plans(engine: Engine, session: Session) -> Iterator[Callable[[], list[str]]]
     """How the database runs what it was asked for so far, of claims."""
     asked: list[tuple[str, Any]] = []
 
-    def see(*arguments: object) -> None:
+    def see(*arguments: Any) -> None:
         if "gateway_claim" in str(arguments[2]) and not str(arguments[2]).startswith("EXPLAIN"):
             asked.append((str(arguments[2]), arguments[3]))
 
