@@ -56,8 +56,8 @@ def _take_end(one: Look, kept: Kept) -> int:
     try:
         take_note(one, one.source.checkpoint(one.state.origin), must_be_fresh=False)
     except LogMissingError:
-        # That it is there no more is for its successor's first entry to say.
-        return known
+        # As after a database was wiped: whatever the successor names, nothing of it can be read any more.
+        return 0
     except AlarmError as error:
         if error.alarm.kind is not Suspicion.ROLLBACK:
             raise

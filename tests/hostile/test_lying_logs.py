@@ -473,6 +473,14 @@ def test_after_a_restore_it_says_what_is_lost_and_goes_on_once_that_is_acknowled
     assert scene.kinds(*flags, "--acknowledge") == ["receipt"]
 
 
+def test_an_epoch_that_is_gone_is_lost_though_the_next_one_names_its_end(scene: Scene) -> None:
+    old = scene.server.trees.pop()
+    reopened(scene, opening(2, previous(old)))
+    assert scene.kinds() == ["epoch"]
+    assert "300 are lost" in json.loads(scene.papers("epoch")["alarm.json"])["text"]
+    assert scene.kinds("--acknowledge", code=0) == []
+
+
 def test_a_restore_whose_new_epoch_names_the_end_that_was_lost_is_found_out(scene: Scene) -> None:
     end = Tree().grow(scene.past[:400])
     scene.server.trees = [end]
