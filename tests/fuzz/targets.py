@@ -18,15 +18,18 @@ import avro.datafile
 import avro.io
 import avro.schema
 
+from audit.anchor import format_anchor_proof, parse_anchor_proof
 from audit.bundle import Bundle, format_bundle, parse_bundle, write_tar
 from audit.checkpoint import read_checkpoint
 from audit.errors import MalformedError, VerificationError
 from audit.evidence import parse_evidence
+from audit.policy import parse_policy
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import format_jwk, parse_jwks, parse_receipt
 from audit.ref import format_ref
 from audit.tile import decode_bundle, parse_tile_path
 from audit.verify import verify_files
+from audit.witness import read_submission
 from gateway.auth.certificate import read_leaf
 from gateway.auth.content_digest import read_digests
 from gateway.auth.proxy_certificate import CARRIERS, Notation, read_passed
@@ -65,7 +68,9 @@ from tests.authorities import CLIENT, make, uris
 from tests.dossier import dossier
 from tests.issuers import ec_signer, key_set
 from tests.signing import credential_of, private_key, public_der
+from tests.unit.audit.anchors import WITNESSES, Anchor
 from tests.unit.audit.builders import RECEIPT_SIGNER, load_vectors, papers
+from tests.unit.gateway.witness.submissions import LOGS, submission
 
 Read = Callable[[bytes], object]
 
@@ -309,6 +314,8 @@ def _access(raw: bytes) -> None:
     assert decode_access(encode_access(access)) == access
 
 
+_POLICY: Final = f"witness a {WITNESSES[0].key} https://w.example\ngroup g 1 a\nquorum g\n".encode()
+
 TARGETS: Final[tuple[Target, ...]] = (
     Target(
         "signed-answer",
@@ -383,6 +390,9 @@ TARGETS: Final[tuple[Target, ...]] = (
         (_DOSSIER.raw,),
     ),
     Target("evidence-file", _bundled, (VerificationError,), tuple(_DOSSIER.files.values())),
+    Target("policy", parse_policy, (MalformedError,), (_POLICY,)),
+    Target("anchor-proof", parse_anchor_proof, (MalformedError,), (format_anchor_proof(Anchor().proof()),)),
+    Target("submission", lambda raw: read_submission(raw, LOGS), (), (submission(6, 20),)),
     Target("tile", decode_bundle, (MalformedError,), (b"\x00\x02ab\x00\x00",)),
     Target(
         "tile-path",
