@@ -47,6 +47,7 @@ AHEAD_SECONDS: Final = 300
 """A witness's clock may be so far ahead of ours."""
 
 _CONFLICT: Final = 409
+_REDIRECTS: Final = 300
 _TRIES: Final = 3
 """A witness that names another size each time is left alone until the next round."""
 
@@ -229,7 +230,7 @@ class Witnessing:
         if answer.failure is not None:
             is_away = answer.status == 0 or answer.status >= 500  # noqa: PLR2004 - the server's own faults
             told = _words(answer.body)
-            said = f"HTTP {answer.status}{told}" if answer.status else answer.failure
+            said = f"HTTP {answer.status}{told}" if answer.status >= _REDIRECTS else answer.failure
             raise _NotCosignedError("away" if is_away else "refused", f"it refuses: {said}" if told else said)
         try:
             shown, note = read_checkpoint(checkpoint.note.encode() + answer.body)

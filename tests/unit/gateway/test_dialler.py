@@ -166,3 +166,21 @@ async def test_a_post_can_bring_a_whole_answer() -> None:
             await dialler.ask(Outgoing(issuer.url + path, (), b"a=b"), most=10) for path in ("/token", "/no")
         ]
     assert asked == [Fetched(200, None, b"{}"), Fetched(401, "client_error", b"")]
+
+
+async def test_a_refusal_brings_its_body_where_that_is_wanted_and_not_too_long() -> None:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=5_000) as dialler:
+        issuer.answers = {
+            "/add": (409, "", b"17\n"),
+            "/long": (409, "", b"0123456789"),
+            "/no": (404, "", b"x"),
+        }
+        asked = [
+            await dialler.ask(Outgoing(issuer.url + path, (), b""), most=9, told=frozenset({409}))
+            for path in ("/add", "/long", "/no")
+        ]
+    assert asked == [
+        Fetched(409, "client_error", b"17\n"),
+        Fetched(409, "client_error", b""),
+        Fetched(404, "client_error", b""),
+    ]

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -13,9 +13,11 @@ from audit import log as audit_log
 from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.cosignature import cosign
 from audit.note import VerifierKey
+from gateway.address import AddressPolicy
 from gateway.anchoring.opening import served_anchor
 from gateway.anchoring.store import Standing, find_cosigned, standings
 from gateway.anchoring.witnesses import ANSWER_BYTES, Outcome, Witnessing, name_of
+from gateway.dialler import Dialler
 from gateway.witness.app import WitnessApp
 from gateway.witness.state import open_state
 from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, WITNESSES, policy
@@ -199,7 +201,7 @@ HOSTILE: dict[str, tuple[Answers, str, str]] = {
     "a body without end": (
         lambda _: httpx.Response(200, content=b"a" * (ANSWER_BYTES + 1)),
         "refused",
-        "HTTP 200",
+        "response_invalid",
     ),
     "another's key": (line_by(1), "invalid", "no cosignature by the key"),
     "a wrong signature": (spoilt, "invalid", "is wrong"),
@@ -299,3 +301,29 @@ async def test_the_role_asks_only_where_the_anchor_is_ours(ledger: Ledger, tmp_p
             assert sender.asked == []
             stop.set()
             await task
+
+
+async def test_a_witness_that_never_ends_its_answer_is_left_when_the_cap_is_reached(ledger: Ledger) -> None:
+    """Over a real connection, by the dialler that the gateway has."""
+    await anchored(ledger, 1)
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"400\r\n" + b"a" * 1_024 + b"\r\n")
+                await writer.drain()
+                sent += 1_024
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Dialler(AddressPolicy(loopback=True), timeout_ms=20_000) as dialler:
+        asking = witnessing(ledger, Routed({}), [])
+        asking.sender, asking.policy = dialler, policy("1 w1", (url, "", ""))
+        await asking.turn()
+    assert standing(ledger, 0).problem == "response_invalid"
+    assert sent < 64 * 2**20
