@@ -13,8 +13,8 @@ from audit.proof import InclusionProof, format_proof
 from gateway.anchoring.store import Cosigned, Round, find_cosigned, first_enough, rounds_since
 from gateway.sequencer.territory import anchor_log
 
-_LOOKED_AT: Final = 20
-"""Rounds after an entry: its log's next checkpoint is published well before the second of them."""
+_LOOKED_AT: Final = (2, 20)
+"""Rounds after an entry: its log's next checkpoint is published before the second of them, but in trouble."""
 
 
 def anchor_proof(session: Session, host: str, entry: Entry) -> bytes | None:
@@ -23,10 +23,10 @@ def anchor_proof(session: Session, host: str, entry: Entry) -> bytes | None:
     By the oldest round that still has it, and the oldest checkpoint of the anchor that enough witnesses
     cosigned: the earlier they saw it, the more it says. Until there are enough, by the newest one.
     """
-    for one in rounds_since(session, entry.at, _LOOKED_AT):
-        head = _head_of(one, host, entry)
-        if head is not None:
-            return _prove(session, host, entry, one)
+    for few in _LOOKED_AT:
+        for one in rounds_since(session, entry.at, few):
+            if _head_of(one, host, entry) is not None:
+                return _prove(session, host, entry, one)
     return None
 
 

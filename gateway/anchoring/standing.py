@@ -9,7 +9,7 @@ from sqlmodel import Session
 from audit import log as audit_log
 from audit.policy import NONE, Policy
 from gateway.anchoring.rounds import IDLE_ROUNDS
-from gateway.anchoring.store import Standing, newest_cosigned, newest_round, standings
+from gateway.anchoring.store import Standing, newest_enough, newest_round, standings
 from gateway.anchoring.witnesses import name_of
 from gateway.instants import format_instant
 from gateway.sequencer.territory import anchor_log
@@ -42,7 +42,9 @@ class Seen:
 def look(session: Session, host: str, policy: Policy | None) -> Seen:
     """Look at the anchor."""
     states = audit_log.epochs(session, anchor_log(host))
-    last, enough = newest_round(session), newest_cosigned(session, is_enough=True)
+    last, enough = newest_round(session), None
+    if states:
+        enough = newest_enough(session, states[-1].head.origin, states[-1].checkpoint_size)
     known = standings(session)
     wanted = () if policy is None else policy.witnesses
     return Seen(
@@ -88,8 +90,8 @@ def warn(seen: Seen, *, now: int, interval_ms: int, has_key: bool) -> Sequence[s
             f"anchor: nothing was anchored since {_instant(seen.anchored_at)}: is `gateway sequence` running?"
         )
     if seen.has_quorum and seen.anchored_at is not None and (seen.enough_at or 0) < late:
-        since = "yet" if seen.enough_at is None else f"since {_instant(seen.enough_at)}"
-        words.append(f"anchor: too few witnesses have cosigned it {since}")
+        since = "" if seen.enough_at is None else f" since {_instant(seen.enough_at)}"
+        words.append(f"anchor: too few witnesses have cosigned it{since}")
     words += [f"witness {name}: {one.problem}" for name, one in seen.witnesses.items() if one.problem]
     return words
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 from sqlmodel import Session, col
 
 from audit.bulk import insert_new_rows
@@ -14,6 +14,11 @@ WHOLE_MS: Final = 7 * 86_400_000
 """Rounds are kept so long; older ones but for the first of each hour go."""
 
 HOUR_MS: Final = 3_600_000
+_DROPPED: Final = 200
+"""Rows at once: after a long rest there are many, and each may hold the heads of a thousand logs."""
+
+_LOOKED_AT: Final = 500
+"""Checkpoints that are looked through for one that enough witnesses cosigned: hours of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,9 @@ def thin_out(session: Session, *, now: int) -> None:
     """Drop what is older than a week, but for the first of each hour."""
     before = now - WHOLE_MS
     for row in (AnchorRoundRow, AnchorNoteRow):
-        session.execute(delete(row).where(col(row.at) < before, ~col(row.is_kept)))
+        old = select(col(row.at)).where(col(row.at) < before, ~col(row.is_kept))
+        some = session.execute(old.order_by(col(row.at)).limit(_DROPPED)).scalars().all()
+        session.execute(delete(row).where(col(row.at).in_(some), ~col(row.is_kept)))
 
 
 def _rounds(session: Session, *, since: int | None, limit: int) -> list[Round]:
@@ -116,25 +123,31 @@ def save_cosigned(session: Session, one: Cosigned) -> None:
 
 def find_cosigned(session: Session, origin: str, size: int) -> Cosigned | None:
     """The cosigned checkpoint of exactly this size."""
-    return _cosigned(session, col(AnchorNoteRow.origin) == origin, col(AnchorNoteRow.size) == size)
+    return _one(session, _found(origin).where(col(AnchorNoteRow.size) == size))
 
 
 def first_enough(session: Session, origin: str, index: int) -> Cosigned | None:
     """The oldest checkpoint that covers this entry and that enough witnesses cosigned."""
-    is_over = col(AnchorNoteRow.size) > index
-    return _cosigned(session, col(AnchorNoteRow.origin) == origin, is_over, col(AnchorNoteRow.is_enough))
+    size = col(AnchorNoteRow.size)
+    near = size.between(index + 1, index + _LOOKED_AT)
+    enough = _found(origin).where(near, col(AnchorNoteRow.is_enough)).order_by(size).limit(1)
+    return _one(session, enough)
 
 
-def newest_cosigned(session: Session, *, is_enough: bool) -> Cosigned | None:
-    """The checkpoint that was cosigned last; of those that enough cosigned, where asked for."""
-    wanted = [col(AnchorNoteRow.is_enough)] if is_enough else []
-    query = select(*_NOTE).where(*wanted).order_by(col(AnchorNoteRow.at).desc()).limit(1)
-    row = session.execute(query).one_or_none()
-    return None if row is None else Cosigned(*row)
+def newest_enough(session: Session, origin: str, size: int) -> Cosigned | None:
+    """The newest checkpoint that enough witnesses cosigned, of those up to this size."""
+    column = col(AnchorNoteRow.size)
+    near = column.between(size - _LOOKED_AT, size)
+    return _one(
+        session, _found(origin).where(near, col(AnchorNoteRow.is_enough)).order_by(column.desc()).limit(1)
+    )
 
 
-def _cosigned(session: Session, *wanted: object) -> Cosigned | None:
-    query = select(*_NOTE).where(*wanted).order_by(col(AnchorNoteRow.size)).limit(1)  # type: ignore[arg-type]  # conditions, as select takes them
+def _found(origin: str) -> Any:
+    return select(*_NOTE).where(col(AnchorNoteRow.origin) == origin)
+
+
+def _one(session: Session, query: Select[Any]) -> Cosigned | None:
     row = session.execute(query).one_or_none()
     return None if row is None else Cosigned(*row)
 

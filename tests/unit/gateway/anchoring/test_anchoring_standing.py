@@ -35,7 +35,7 @@ def test_what_is_late_is_told() -> None:
     long_ago = NOW - (LATE_ROUNDS + 1) * 60_000
     assert "is `gateway sequence` running?" in words(replace(WELL, anchored_at=long_ago))
     assert "too few witnesses have cosigned it since" in words(replace(WELL, enough_at=long_ago))
-    assert "too few witnesses have cosigned it yet" in words(replace(WELL, enough_at=None))
+    assert "too few witnesses have cosigned it" in words(replace(WELL, enough_at=None))
 
 
 def test_a_witness_that_did_not_cosign_is_named() -> None:
