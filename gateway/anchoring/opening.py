@@ -1,5 +1,7 @@
 """For one entry of one log: the way from it to a cosigned checkpoint of the anchor, as a paper."""
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
 from sqlmodel import Session
@@ -8,11 +10,17 @@ from audit import log as audit_log
 from audit.anchor import AnchorProof, format_anchor_proof
 from audit.checkpoint import Checkpoint
 from audit.entry import Entry
+from audit.evidence import Kind
 from audit.heads import Roll, unpack_heads
 from audit.proof import InclusionProof, format_proof
 from gateway.anchoring.store import Cosigned, Round, find_cosigned, first_enough, rounds_since
 from gateway.sequencer.territory import anchor_log
 
+FILE: Final = "anchor.json"
+"""In a bundle."""
+
+_ENTRY: Final = re.compile(r"entries/([0-9]{1,9})/([0-9]{1,18})\.(?:json|leaf)", re.ASCII)
+_LOOKED_IN: Final = 50
 _LOOKED_AT: Final = (2, 20)
 """Rounds after an entry: its log's next checkpoint is published before the second of them, but in trouble."""
 
@@ -28,6 +36,22 @@ def anchor_proof(session: Session, host: str, entry: Entry) -> bytes | None:
             if _head_of(one, host, entry) is not None:
                 return _prove(session, host, entry, one)
     return None
+
+
+def anchored_files(session: Session, host: str, log: str, names: Iterable[str]) -> dict[str, bytes]:
+    """`anchor.json` of the entry that a bundle is about first of all: its acceptance, else its first one.
+
+    `log`: whose entries they are, without an epoch. `names`: of the bundle's files. Empty while no round has
+    it.
+    """
+    places = [found.groups() for name in names if (found := _ENTRY.fullmatch(name))]
+    entries = [audit_log.entry(session, f"{log}/{epoch}", int(index)) for epoch, index in places[:_LOOKED_IN]]
+    accepted = [one for one in entries if one.kind is Kind.ACCEPTED]
+    for one in (accepted or entries)[:1]:
+        proof = anchor_proof(session, host, one)
+        if proof is not None:
+            return {FILE: proof}
+    return {}
 
 
 def served_anchor(session: Session, host: str) -> str | None:

@@ -1,11 +1,14 @@
 """Everything that proves what happened to an event, in one archive: what `gateway verify` takes."""
 
+from dataclasses import replace
 from typing import Final
 
+from sqlmodel import Session
 from starlette.responses import Response
 
 from audit.bundle import write_tar
 from audit.ref import parse_ref
+from gateway.anchoring.opening import anchored_files
 from gateway.bundling import Gathered, Whose, gather
 from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
@@ -42,8 +45,13 @@ async def show_evidence(call: Call) -> Response:
     whose = Whose(call.partner.slug, f"{call.doors.values.log_host}/log/{call.partner.log}")
     keys, cosigned = call.doors.keys(), call.doors.shown.cosigned
 
+    def gathered(session: Session) -> Gathered:
+        found = gather(session, whose, ref, keys, cosigned)
+        anchored = anchored_files(session, call.doors.values.log_host, whose.log, found.files)
+        return replace(found, files={**found.files, **anchored})
+
     async def look() -> Gathered:
-        return await call.doors.database.read(lambda session: gather(session, whose, ref, keys, cosigned))
+        return await call.doors.database.read(gathered)
 
     found = await patiently(call, look, lambda one: bool(one.files))
     if not found.is_known:

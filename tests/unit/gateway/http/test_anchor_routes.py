@@ -2,17 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from audit import log as audit_log
+from audit.bundled import read_tar
 from audit.checkpoint import verify_checkpoint
 from audit.merkle import hash_leaf
 from audit.note import parse_verifier_key
+from audit.papers import Keys
+from audit.policy import parse_policy
+from audit.receipt import parse_jwks
 from audit.tree import Head
+from audit.verify import verify_files
 from gateway.anchoring.store import Cosigned, newest_round, save_cosigned
+from gateway.anchoring.witnesses import Witnessing
+from gateway.bootstrap.ground import clock
+from gateway.cli.witnessed import add_witnessed
+from gateway.witness.app import WitnessApp
+from gateway.witness.state import open_state
 from tests.builders import House, open_house
+from tests.unit.audit.anchors import WITNESSES
+from tests.unit.gateway.anchoring.ledgers import Routed
 
 INTERVAL = {"audit.anchor_interval": "1s"}
 
@@ -31,11 +44,14 @@ async def anchored(house: House) -> str:
         await asyncio.sleep(0.02)
     # As if it had waited for its interval.
     parts.anchor.rounds._begun_at = asyncio.get_running_loop().time() - 1
+    name = f"{parts.ground.host}/log/anchor"
+    with parts.ground.database.begin() as session:
+        before = sum(one.checkpoint_size for one in audit_log.epochs(session, name))
     assert await parts.anchor.rounds.turn()
     for _ in range(500):
         with parts.ground.database.begin() as session:
-            known = audit_log.epochs(session, f"{parts.ground.host}/log/anchor")
-            if known and known[-1].checkpoint_size:
+            known = audit_log.epochs(session, name)
+            if known and known[-1].checkpoint_size > before:
                 return known[-1].head.origin
         await asyncio.sleep(0.02)
     raise AssertionError(parts.sequencer.problem)
@@ -110,3 +126,52 @@ async def test_cosignatures_stand_below(house: House, origin: str) -> None:
         assert (await client.get("/log/checkpoint")).text == before + "\u2014 w AAAAAAA=\n"
     found = await database.read(house.world.parts.anchor.standing)
     assert found[0]["log"] == origin
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_evidence_of_an_event_leads_to_the_witnesses_that_saw_it(
+    house: House, origin: str, tmp_path: Path
+) -> None:
+    """From the POST to the verdict of somebody who believes nobody but two witnesses."""
+    parts = house.world.parts
+    async with house.client("acme") as client:
+        sent = await client.post("/v1/events/order.placed", json={"order_id": "W-1", "qty": 1})
+        place = f"{sent.headers['location']}/evidence?wait=10"
+        bare = read_tar((await client.get(place)).content)
+        assert "anchor.json" not in bare
+        await anchored(house)
+        key = parse_verifier_key(await keys_of(house))
+        policy = parse_policy(
+            f"log {key}\nwitness w1 {WITNESSES[0].key} https://one.example\n"
+            f"witness w2 {WITNESSES[1].key} https://two.example\ngroup g all w1 w2\nquorum g\n".encode()
+        )
+        apps = {
+            name: WitnessApp(open_state(tmp_path / name), WITNESSES[number], {origin: [key]}, clock)
+            for number, name in enumerate(("one.example", "two.example"))
+        }
+        asking = Witnessing(
+            database=parts.ground.database,
+            sender=Routed(apps),
+            policy=policy,
+            host=parts.ground.host,
+            is_ours=lambda: True,
+            clock=clock,
+        )
+        await asking.turn()
+        for app in apps.values():
+            app.close()
+        raw = (await client.get(place)).content
+        shown = await client.get(place.replace("/evidence", "/proof"))
+        keys = Keys(
+            parse_jwks((await client.get("/.well-known/jwks.json")).content),
+            tuple(map(parse_verifier_key, (await client.get("/v1/me")).json()["logs"][0]["keys"])),
+        )
+    assert shown.status_code == 200
+    assert read_tar(raw).keys() - bare.keys() == {"anchor.json"}
+    verdict = verify_files([raw], keys)
+    assert any(one.startswith("that any witness saw it") for one in verdict.not_proved)
+    verdict, is_enough = add_witnessed(verdict, [raw], policy)
+    assert is_enough
+    assert any("seen by 2 of 2 witnesses: w1 at " in one for one in verdict.proved), verdict
+    # Of other logs there is nothing in it.
+    assert parts.ground.house_log.encode() not in raw
