@@ -282,15 +282,29 @@ class Scribe:
         self, session: Session, log: str, kind: Kind, members: Mapping[str, object], by: Author, *, now: int
     ) -> None:
         """Something of a log (its whole name, without an epoch); `members` but the last, `by`."""
-        self._enter(session, kind, {**members, "by": by.members()}, log, now)
+        self.say_all(session, kind, [(log, members)], by, now=now)
+
+    def say_all(
+        self,
+        session: Session,
+        kind: Kind,
+        said: Sequence[tuple[str, Mapping[str, object]]],
+        by: Author,
+        *,
+        now: int,
+    ) -> None:
+        """As `say`, many of one kind at once, each as log and members."""
+        made = [
+            Pending(self.entropy(16), self._evidence(kind, {**members, "by": by.members()}, log, now))
+            for log, members in said
+        ]
+        if made:
+            submit_all(session, made)
 
     def _submit(
         self, session: Session, kind: Kind, members: Mapping[str, object], log: str, now: int
     ) -> None:
-        self._enter(session, kind, members, f"{self.host}/log/{log}", now)
-
-    def _enter(self, session: Session, kind: Kind, members: Mapping[str, object], log: str, now: int) -> None:
-        submit(session, self._evidence(kind, members, log, now), id=self.entropy(16))
+        submit(session, self._evidence(kind, members, f"{self.host}/log/{log}", now), id=self.entropy(16))
 
     def _evidence(self, kind: Kind, members: Mapping[str, object], log: str, now: int) -> Evidence:
         salt = self.entropy(32)

@@ -184,16 +184,21 @@ def _erase_entries(
     session: Session, scribe: Scribe, order: Order, entries: Sequence[Standing], *, now: int
 ) -> None:
     erasure.erase(session, entries, at=now, erasure=order.erasure, basis=order.basis)
-    for one in entries:
-        members = {
-            "partner": one.partner or order.partner.slug,
-            "erasure": order.erasure,
-            "origin": one.origin,
-            "index": one.index,
-            "leaf_sha256": one.leaf_sha256(),
-            "basis": order.basis,
-        }
-        scribe.say(session, one.log, Kind.ERASED, members, order.by, now=now)
+    said = [
+        (
+            one.log,
+            {
+                "partner": one.partner or order.partner.slug,
+                "erasure": order.erasure,
+                "origin": one.origin,
+                "index": one.index,
+                "leaf_sha256": one.leaf_sha256(),
+                "basis": order.basis,
+            },
+        )
+        for one in entries
+    ]
+    scribe.say_all(session, Kind.ERASED, said, order.by, now=now)
 
 
 def _leave_tombstones(session: Session, order: Order, refs: Sequence[bytes], found: Found) -> None:
