@@ -245,6 +245,7 @@ async def test_a_refusal_with_an_id_is_erased_and_burns_no_id(house: House) -> N
             items = (await client.get("/v1/history", params={"id": MARK})).json()["items"]
             if items:
                 break
+            await asyncio.sleep(0.02)
     ref = items[0]["ref"]
     answer = await erase(house, refs=[ref])
     assert answer.json()["erased"] == 1
@@ -299,17 +300,20 @@ async def test_a_time_is_erased_in_steps_with_refusals_that_name_no_event(house:
         for _ in range(500):
             if (await client.get("/v1/history?state=refused")).json()["items"]:
                 break
+            await asyncio.sleep(0.02)
     name = await hold(house, refs=refs[:1])
     now = {"since": "1h", "until": "0s"}
+    # The gateway tells of the refusal by an event of its own, which may be in the log by then.
     dry = (await erase(house, **now, dry_run=True)).json()
-    assert dry["total"] == 4
+    assert dry["total"] in {4, 5}
     made = await erase(house, **now)
-    assert (made.status_code, made.json()["total"]) == (202, 4)
+    assert (made.status_code, made.json()["total"] in {4, 5}) == (202, True)
     found = await settled(house, made.json()["id"])
-    assert (found["state"], found["erased"], found["held"], found["done"]) == ("held", 3, 1, 4)
+    assert (found["state"], found["held"]) == ("held", 1)
+    assert found["erased"] + 1 == found["done"] in {4, 5}
     await lift(house, name)
     found = await settled(house, made.json()["id"])
-    assert (found["state"], found["erased"], found["held"]) == ("done", 4, 0)
+    assert (found["state"], found["erased"], found["held"]) == ("done", found["total"], 0)
     await entries(house, "evidence.erased", 4)
     # The gateway has told of the refusal: that is an event of its own, as docs/erasure.md says.
     assert await remains(house.doors.database, *WORDS) <= {
