@@ -20,6 +20,7 @@ from audit import log as audit_log
 from audit import store
 from audit.checkpoint import Checkpoint, split_origin
 from audit.entry import draft_entry
+from audit.erasure import shift
 from audit.errors import NotInLogError
 from audit.evidence import Evidence, Kind
 from audit.note import decode_base64
@@ -141,6 +142,7 @@ def _move(session: Session, old: LogState, new: Head) -> Moved:
     session.execute(
         update(EntryRow).where(*beyond).values(place).execution_options(synchronize_session=False)
     )
+    shift(session, log, (epoch, kept), (split_origin(new.origin)[1], new.size))
     _cut(session, old.head, kept)
     longer, nodes = new.append(leaves)
     store.replace_heads(session, [(new, longer)])

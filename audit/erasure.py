@@ -6,11 +6,11 @@ row stay. That it was erased is an entry of the log itself, which the caller sub
 Nothing here commits, and nothing here asks whether it may: holds are the caller's matter.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_, update
 from sqlmodel import Session, col
 
 from audit.bulk import Change, insert_rows, update_rows
@@ -41,6 +41,7 @@ MOST_PENDING: Final = 5_000
 """Evidence of one log on its way that is looked through; where there is more, nobody knows what it is of."""
 
 _CHUNK: Final = 500
+_LARGEST: Final = (1 << 63) - 1
 
 Place = tuple[int, ...]
 """Time, epoch and index of an entry."""
@@ -220,17 +221,38 @@ def reasons(session: Session, entries: Sequence[Entry]) -> Mapping[tuple[str, in
     return found
 
 
-def gone(session: Session, origin: str, *, first: int = 0) -> Iterator[Gone]:
-    """All ranges of a log without evidence that end behind `first`, in order: for whoever checks the log."""
+def gone(session: Session, origin: str, *, first: int = 0, last: int = _LARGEST) -> list[Gone]:
+    """All ranges of a log without evidence that touch these indexes, in order: for whoever checks the log."""
     log, epoch = split_origin(origin)
-    query = (
-        select(*_GONE)
-        .where(col(ErasureRow.log) == log, col(ErasureRow.epoch) == epoch, col(ErasureRow.end) > first)
-        .order_by(col(ErasureRow.first))
-        .execution_options(yield_per=_CHUNK)
-    )
-    for row in session.execute(query):
-        yield Gone(*row)
+    row = ErasureRow
+    mine = col(row.log) == log, col(row.epoch) == epoch, col(row.end) > first, col(row.first) <= last
+    return [Gone(*found) for found in session.execute(select(*_GONE).where(*mine).order_by(col(row.first)))]
+
+
+def unexplained(session: Session, origin: str, indexes: Sequence[int]) -> list[int]:
+    """Those of these entries without evidence, by rising index, that nothing accounts for."""
+    if not indexes:
+        return []
+    left, ranges = list[int](), iter(gone(session, origin, first=indexes[0], last=indexes[-1]))
+    now = next(ranges, None)
+    for index in indexes:
+        while now is not None and now.end <= index:
+            now = next(ranges, None)
+        if now is None or index < now.first:
+            left.append(index)
+    return left
+
+
+def shift(session: Session, log: str, old: tuple[int, int], new: tuple[int, int]) -> None:
+    """Entries from a place on (epoch and index) have gone to another: what says why they are bare goes along.
+
+    A range that begins before the place stays.
+    """
+    row = ErasureRow
+    mine = col(row.log) == log, col(row.epoch) == old[0], col(row.first) >= old[1]
+    by = new[1] - old[1]
+    values = {"epoch": new[0], "first": col(row.first) + by, "end": col(row.end) + by}
+    session.execute(update(row).where(*mine).values(values).execution_options(synchronize_session=False))
 
 
 def declared(evidence: Evidence) -> tuple[str, tuple[tuple[int, int], ...]] | None:

@@ -16,6 +16,7 @@ from sqlmodel import Session
 
 from audit import store
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_checkpoint
+from audit.erasure import unexplained
 from audit.errors import AuditError, MalformedError, NotInLogError, VerificationError
 from audit.evidence import Kind
 from audit.examination import COLUMNS, Flaw, Row, examine, which_is_wrong
@@ -23,6 +24,7 @@ from audit.note import VerifierKey
 from audit.store import LogState
 from audit.tree import NodeKey, edge_keys, root_at
 
+_EVIDENCE: Final = COLUMNS.index("evidence")
 _FIRST_BEFORE: Final = 1
 _ACCEPTED_BEFORE: Final = 2
 
@@ -184,6 +186,8 @@ def _range(walk: _Place, first: int, count: int, tops: list[bytes], top: int) ->
     query = f'SELECT {_NAMES} FROM audit_entry WHERE {_HERE} ORDER BY "index"'  # noqa: S608 - fixed names
     rows: Sequence[Row] = _fetch(walk.session, query, (log, epoch, first, first + count - 1))
     found = examine(log, rows)
+    bare = [row[0] for row in rows if row[_EVIDENCE] is None]
+    yield from folded("evidence_missing", walk.origin, unexplained(walk.session, walk.origin, bare))
     hashes, stored = found.hashes, _nodes(walk, 0, first, count)
     if len(rows) != count:
         missing = sorted(set(range(first, first + count)) - {row[0] for row in rows})

@@ -95,7 +95,7 @@ def _shown(session: Session, scope: Scope) -> Iterator[Fault]:
 
 def _claims(session: Session, scope: Scope) -> Iterator[Fault]:
     """Claims against entries: each that has an entry says where, and no other does."""
-    columns = (col(ClaimRow.ref), col(ClaimRow.log), col(ClaimRow.leaf_index))
+    columns = (col(ClaimRow.ref), col(ClaimRow.log), col(ClaimRow.leaf_index), col(ClaimRow.state))
     last = b""
     while True:
         query = select(*columns).where(col(ClaimRow.ref) > last).order_by(col(ClaimRow.ref)).limit(_PAGE)
@@ -103,11 +103,13 @@ def _claims(session: Session, scope: Scope) -> Iterator[Fault]:
         if not page:
             return
         last = page[-1].ref
-        places = fsck.accepted_at(session, [ref for ref, _, _ in page])
-        for ref, log, index in page:
+        places = fsck.accepted_at(session, [row.ref for row in page])
+        for ref, log, index, state in page:
+            there = places.get((log, ref), set())
+            if state == "erased" and not there:
+                continue  # the tombstone of an event that no request brought in
             if scope.names and log not in scope.names:
                 continue
-            there = places.get((log, ref), set())
             if index is None and there:
                 words = f"{format_ref(ref)} has entry {min(there)}, and its claim does not say so"
                 yield Fault("claim_unmarked", log, min(there), min(there), words)

@@ -205,3 +205,19 @@ def test_erasing_asks_by_keys_and_reads_no_log_through(
     for fragment in ("audit_entry.ref IN", "audit_erasure.first <=", "audit_entry.at >="):
         steps = plan(fragment)
         assert [one for one in steps if one.startswith("SCAN") or "Seq Scan" in one] == []
+
+
+def test_entries_without_evidence_that_nothing_accounts_for_are_found(grown: Session) -> None:
+    take(grown, 3)
+    take(grown, 5)
+    assert erasure.unexplained(grown, ORIGIN, []) == []
+    assert erasure.unexplained(grown, ORIGIN, [3, 5, 10]) == []
+    assert erasure.unexplained(grown, ORIGIN, [2, 3, 4, 5, 9, 10, 11]) == [2, 4, 9, 11]
+
+
+def test_why_entries_are_bare_goes_with_them_into_a_new_epoch(grown: Session) -> None:
+    take(grown, 3)
+    take(grown, 5)
+    erasure.shift(grown, LOG, (1, 5), (2, 1))
+    assert [(one.first, one.end) for one in erasure.gone(grown, ORIGIN)] == [(3, 4)]
+    assert [(one.first, one.end) for one in erasure.gone(grown, f"{LOG}/2")] == [(1, 2), (6, 7)]

@@ -77,6 +77,8 @@ def test_every_kind_is_read_as_the_reference_reads_it(session: Session) -> None:
 
 def test_what_was_erased_is_examined_by_its_leaf(grown: Session) -> None:
     run(grown, 'UPDATE audit_entry SET evidence = NULL WHERE "index" = 3')
+    assert places(grown) == [("evidence_missing", 3, 3)]
+    run(grown, "INSERT INTO audit_erasure VALUES (:log, 1, 3, 4, 1, NULL, 'case 17')", log=LOG)
     assert faults(grown) == []
     run(grown, "UPDATE audit_entry SET kind = 'event.refused' WHERE \"index\" = 3")
     assert places(grown) == [("column_wrong", 3, 3)]
