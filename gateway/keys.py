@@ -163,11 +163,6 @@ class KeyRing:
         return self._newest("receipt")
 
     @property
-    def freshness(self) -> Signer:
-        """The one that says how fresh a checkpoint is; raises as `receipt` does."""
-        return self._newest("freshness")
-
-    @property
     def checkpoints(self) -> tuple[Signer, ...]:
         """All that sign checkpoints, newest first."""
         return self.signing("checkpoint")

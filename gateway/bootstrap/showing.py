@@ -18,7 +18,7 @@ def make_shown(
     return Shown(
         database=ground.database,
         clock=honest,
-        signers=lambda: (keys().freshness,),
+        signers=lambda: keys().signing("freshness"),
         name=f"{ground.host}/freshness",
         owner_of=Owners(catalog, ground.house_log, ground.settings.lease.shards),
         promise_ms=ground.settings.audit.merge_delay,
