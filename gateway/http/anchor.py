@@ -48,8 +48,10 @@ async def show_anchor_keys(call: Call) -> Response:
     name = anchor_log(call.doors.values.log_host)
     known = await call.doors.database.read(lambda session: log.epochs(session, name))
     origin = known[-1].head.origin if known else f"{name}/1"
-    known_keys = call.doors.keys().known
-    keys = [key.public_key for key in known_keys if key.purpose == "anchor" and key.retired_at is None]
+    ring = call.doors.keys()
+    # One that was frozen counts for nothing; one that is published signs soon, and may be named before.
+    ended = {key.id for key in ring.known if key.state(ring.at) == "retired"}
+    keys = [key for key_id, key in ring.trusted("anchor").items() if key_id not in ended]
     return _plain("".join(f"{VerifierKey(origin, key)}\n" for key in keys))
 
 
