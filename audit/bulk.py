@@ -55,13 +55,13 @@ def insert_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
         _insert(session, row, some, "")
 
 
-def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
+def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows, *, are_small: bool = False) -> None:
     """Insert the rows whose keys are free, and pass over the others.
 
     Hand rows in the order of their keys: overlapping ones deadlock on PostgreSQL otherwise. They may hold
-    content of any size.
+    content of any size, unless they are said to be small.
     """
-    for some in _light(rows):
+    for some in _chunks(rows) if are_small else _light(rows):
         _insert(session, row, some, " ON CONFLICT DO NOTHING")
 
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 
 from audit.evidence import Evidence, Kind, leaf_of, parse_evidence
+from audit.kinds import MEMBERS
 
 _LISTED = frozenset({Kind.REFUSED, Kind.UNREADABLE, Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
+_BESIDE = frozenset({Kind.CONTENT_READ})
+"""Kinds that name an event and never stand for it."""
 OUTBOUND_KINDS = frozenset(
     {
         Kind.UNROUTED,
@@ -50,7 +53,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is to become an entry of `log` (without its epoch); the other members as those of `Entry`."""
+    """What is to become an entry of `log` (without its epoch); the other members as those of `Entry`.
+
+    digest: SHA-256 of the content that it speaks of. search: as `audit.marks.join_search` has it.
+    """
 
     raw: bytes = field(repr=False)
     log: str
@@ -65,10 +71,16 @@ class Draft:
     endpoint: str | None = None
     code: str | None = None
     credential: str | None = None
+    digest: bytes | None = None
+    search: bytes | None = None
 
     def leaf(self) -> bytes:
         """What the log holds of it."""
         return leaf_of(self.raw, self.kind, self.at)
+
+    def is_of_event(self) -> bool:
+        """Whether it can stand for the event that it names."""
+        return self.ref is not None and self.kind not in _BESIDE
 
     def is_listed(self) -> bool:
         """Whether a record that belongs to no event has a row of its own in the history.
@@ -79,8 +91,8 @@ class Draft:
         return self.ref is None and self.kind in _LISTED
 
 
-def draft_entry(evidence: Evidence) -> Draft:
-    """The entry that evidence makes."""
+def draft_entry(evidence: Evidence, search: bytes | None = None) -> Draft:
+    """The entry that evidence makes. `search`: what its event is found by."""
     return Draft(
         raw=evidence.raw,
         log=evidence.log,
@@ -95,7 +107,34 @@ def draft_entry(evidence: Evidence) -> Draft:
         endpoint=evidence.text("endpoint"),
         code=_code(evidence),
         credential=_credential(evidence),
+        digest=digest_of(evidence),
+        search=search,
     )
+
+
+def digest_of(evidence: Evidence) -> bytes | None:
+    """The digest of what a party can show: the content as received or as sent; else the record's."""
+    members = evidence.members
+    found = members.get("content_sha256")
+    for name in ("content", "record"):
+        whole = members.get(name)
+        if found is None and isinstance(whole, dict):
+            found = whole.get("sha256")
+    return bytes.fromhex(found) if isinstance(found, str) else None
+
+
+def directions_of(kind: Kind) -> tuple[str, ...]:
+    """Which directions entries of a kind can have, as their rows name them; empty: none."""
+    if kind is Kind.FORWARDED:
+        return ("inbound",)
+    if kind in OUTBOUND_KINDS:
+        return ("outbound",)
+    return ("inbound", "outbound") if "direction" in MEMBERS[kind] else ("",)
+
+
+def can_be_first(kind: Kind) -> bool:
+    """Whether an entry of a kind can be the row that stands in a list of events."""
+    return kind in _LISTED or ("ref" in MEMBERS[kind] and kind not in _BESIDE)
 
 
 def _direction(evidence: Evidence) -> str | None:

@@ -10,13 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, update
 from sqlmodel import Session, col
 
 from audit.bulk import Change, insert_rows, update_rows
 from audit.checkpoint import split_origin
-from audit.entry import Entry
+from audit.entering import forget_content
+from audit.entry import Entry, directions_of
 from audit.evidence import Evidence, Kind
+from audit.listing import Question, Span
 from audit.merkle import hash_leaf
 from audit.ref import format_ref
 from audit.rows import EntryRow, ErasureRow, PendingRow
@@ -134,12 +136,28 @@ def spots(
 
     In the order of their places, from behind `after` on; erased ones too. `until` is excluded.
     """
-    place = (col(EntryRow.at), col(EntryRow.epoch), col(EntryRow.index))
-    query = select(col(EntryRow.ref), *place).where(*_of_time(log, since, until))
-    if after is not None:
-        query = query.where(tuple_(*place) > tuple_(*after))
-    rows = session.execute(query.order_by(*place).limit(limit))
-    return [(ref, (at, epoch, index)) for ref, at, epoch, index in rows]
+    question = Question(session.get_bind().dialect.name, {"log": log}, is_ascending=True)
+    for kind in sorted(ABOUT_EVENTS, key=lambda one: one.value):
+        question.along_kind(kind, directions_of(kind), first=True)
+    low = None if after is None else (after[0], after[1], after[2])
+    span = Span(before=(until, -1, -1), since=since if low is None else None, after=low)
+    places = [place for place, _ in question.ask(session, span, limit)]
+    refs = _refs(session, log, places)
+    return [(refs[epoch, index], (at, epoch, index)) for at, epoch, index in places]
+
+
+def _refs(
+    session: Session, log: str, places: Sequence[tuple[int, int, int]]
+) -> dict[tuple[int, int], bytes | None]:
+    found: dict[tuple[int, int], bytes | None] = {}
+    columns = (col(EntryRow.epoch), col(EntryRow.index), col(EntryRow.ref))
+    for epoch in sorted({one for _, one, _ in places}):
+        mine = select(*columns).where(col(EntryRow.log) == log, col(EntryRow.epoch) == epoch)
+        indexes = [index for _, one, index in places if one == epoch]
+        for start in range(0, len(indexes), _CHUNK):
+            rows = session.execute(mine.where(col(EntryRow.index).in_(indexes[start : start + _CHUNK])))
+            found |= {(one, index): ref for one, index, ref in rows}
+    return found
 
 
 def count_spots(session: Session, log: str, since: int, until: int) -> int:
@@ -180,6 +198,7 @@ def take_away(session: Session, origin: str, ranges: Sequence[tuple[int, int]], 
     indexes = [index for first, end in sorted(ranges) for index in range(first, end)]
     if not indexes:
         return
+    forget_content(session, log, [(epoch, index) for index in indexes])
     update_rows(
         session, EntryRow, [{"log": log, "epoch": epoch, "index": index} for index in indexes], _WITHOUT
     )
@@ -200,7 +219,7 @@ def take_away(session: Session, origin: str, ranges: Sequence[tuple[int, int]], 
 
 _WITHOUT: Final = Change(
     match=("log", "epoch", "index"),
-    same=(("evidence", None), ("source", None), ("event_id", None)),
+    same=(("evidence", None), ("source", None), ("event_id", None), ("search", None)),
     # The caller has locked them.
     is_shared=False,
 )
@@ -305,7 +324,9 @@ def _of_time(log: str, since: int, until: int) -> tuple[ColumnElement[bool], ...
     kinds = sorted(kind.value for kind in ABOUT_EVENTS)
     at = col(EntryRow.at)
     is_first = and_(col(EntryRow.is_first))
-    return col(EntryRow.log) == log, is_first, at >= since, at < until, col(EntryRow.kind).in_(kinds)
+    # By the index of pages, which has the direction before the time.
+    ways = col(EntryRow.direction).in_(("inbound", "outbound"))
+    return col(EntryRow.log) == log, is_first, at >= since, at < until, col(EntryRow.kind).in_(kinds), ways
 
 
 def _evident() -> Any:

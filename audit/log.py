@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlmodel import Session
 
-from audit import store
+from audit import entering, store
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
 from audit.entry import Draft, Entry
 from audit.errors import EvidenceRuleError, InconsistentError, NotInLogError, StaleHeadError
@@ -161,7 +161,7 @@ def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapp
     heads = {origin: one.head for origin, one in states(session, batches).items()}
     grown: list[tuple[Head, Head]] = []
     nodes: dict[str, Sequence[Node]] = {}
-    entered: list[store.Batch] = []
+    entered: list[entering.Batch] = []
     for origin, batch in batches.items():
         log, _epoch = split_origin(origin)
         for draft in batch:
@@ -171,12 +171,12 @@ def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapp
             old, leaves = heads[origin], [draft.leaf() for draft in batch]
             heads[origin], nodes[origin] = old.append(leaves)
             grown.append((old, heads[origin]))
-            entered.append(store.Batch(origin, old.size, batch, leaves))
+            entered.append(entering.Batch(origin, old.size, batch, leaves))
     # The comparison comes first: it locks the heads' rows, so that what follows sees all that was committed.
     if not store.replace_heads(session, grown):
         raise StaleHeadError(_moved(session, grown))
     store.insert_nodes(session, nodes)
-    store.insert_entries(session, entered)
+    entering.insert_entries(session, entered)
     return heads
 
 

@@ -11,7 +11,10 @@ from sqlmodel import Field, SQLModel
 
 
 class PendingRow(SQLModel, table=True):
-    """Evidence written with a decision, not yet in its log. Deleted in the transaction that appends it."""
+    """Evidence written with a decision, not yet in its log. Deleted in the transaction that appends it.
+
+    `search`: as in `EntryRow`.
+    """
 
     __tablename__ = "audit_pending"
     __table_args__ = (Index("audit_pending_log", "log", "at", "id"),)
@@ -20,6 +23,7 @@ class PendingRow(SQLModel, table=True):
     log: str = Field(sa_type=Text)
     at: int = Field(sa_type=BigInteger)
     raw: bytes = Field(sa_type=LargeBinary)
+    search: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class HeadRow(SQLModel, table=True):
@@ -53,28 +57,42 @@ class EntryRow(SQLModel, table=True):
     """One committed record: its leaf, its evidence (null once erased), and what history is searched by.
 
     `is_first`: the row that stands for its event in a list; at most one per event. `credential`: by which an
-    event was sent, or refused; null in entries of before there was this column.
+    event was sent, or refused; null in entries of before there was this column. `direction`: empty where the
+    record has none. `search`: hashes of the values that the event is found by, in the entry that brought them
+    (`audit.marks.join_search`).
+
+    Each index serves one way to list, and none serves two: so a planner has nothing to choose from.
     """
 
     __tablename__ = "audit_entry"
     __table_args__ = (
         Index("audit_entry_ref", "ref", "log"),
-        Index("audit_entry_id", "log", "event_id"),
-        # Inserts of entries are a twentieth (PostgreSQL) to a ninth (SQLite) slower with it: a hundredth or
-        # two of what an entry costs. With epoch and index in it, as for pages, it was twice that.
+        Index("audit_entry_id", "log", "event_id", "at"),
+        # An index more makes inserts of entries a twentieth (PostgreSQL) to a ninth (SQLite) slower: a
+        # hundredth or two of what an entry costs. With epoch and index in it, as for pages, it is twice that.
         Index(
             "audit_entry_credential",
+            "log",
             "credential",
             "at",
             sqlite_where=text("credential IS NOT NULL"),
             postgresql_where=text("credential IS NOT NULL"),
         ),
+        # Every entry is in it. A list of events is the ranges of all kinds that can stand for one, merged.
+        Index("audit_entry_page", "log", "is_first", "kind", "direction", "at", "epoch", "index"),
         Index(
-            "audit_entry_page",
+            "audit_entry_type",
             "log",
+            "event_type",
             "at",
-            "epoch",
-            "index",
+            sqlite_where=text("is_first = 1"),
+            postgresql_where=text("is_first"),
+        ),
+        Index(
+            "audit_entry_source",
+            "log",
+            "source",
+            "at",
             sqlite_where=text("is_first = 1"),
             postgresql_where=text("is_first"),
         ),
@@ -97,6 +115,22 @@ class EntryRow(SQLModel, table=True):
     code: str | None = Field(default=None, sa_type=Text)
     is_first: bool
     credential: str | None = Field(default=None, sa_type=Text)
+    search: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class MarkRow(SQLModel, table=True):
+    """An event by something that its row in the list does not show: see `audit.marks`.
+
+    `at`, `epoch`, `index`: where that row stands. The log is in the mark.
+    """
+
+    __tablename__ = "audit_mark"
+    __table_args__: ClassVar[dict[str, bool]] = {"sqlite_with_rowid": False}
+
+    mark: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    at: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    epoch: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    index: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
 
 
 class ErasureRow(SQLModel, table=True):

@@ -1,55 +1,58 @@
-"""Exchange history: one row per event, newest first, and the timeline of one event.
+"""Exchange history: one row per event, newest first; the entries of some kinds; the timeline of one event.
 
 An answer is a hint; each entry carries its place in the log, so that it can be checked. The caller has made
-sure whose log it asks for. Administrative entries (keys, contracts) are in the log and not in this list.
+sure whose log it asks for. Administrative entries (keys, contracts) are listed by their kinds.
+
+A page costs the same in a log of any size. Every filter alone is read along an index, in the order of the
+list. With several, one of them leads, and the rows that it gives are tested by the others, at most
+`MOST_LOOKED` of them for one page: such a page may be short, or empty, and still have one behind it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, tuple_
-from sqlalchemy.orm import aliased
+from sqlalchemy import select
 from sqlmodel import Session, col
 
-from audit.entry import Entry
-from audit.evidence import Kind
+from audit.entry import Entry, can_be_first, directions_of
+from audit.kinds import Kind
+from audit.listing import Place, Question, Span
+from audit.marks import mark_of, search_hash
 from audit.rows import EntryRow
+from audit.states import STATES, state_of
 from audit.store import entry_from
 
-MOST_ROWS = 1000
-PageKey = tuple[int, int, int]
-"""Time, epoch and index of the last row of a page: where the next one begins."""
+MOST_ROWS: Final = 1000
+MOST_LOOKED: Final = 5_000
+"""Rows that one page looks at where no index fits all that is asked for."""
 
-STATES = {
-    "accepted": (Kind.ACCEPTED, None),
-    "refused": (Kind.REFUSED, None),
-    "unreadable": (Kind.UNREADABLE, None),
-    "unrouted": (Kind.UNROUTED, None),
-    "forwarded": (Kind.FORWARDED, None),
-    "retry": (Kind.ATTEMPTED, "retry"),
-    "held": (Kind.ATTEMPTED, "held"),
-    "delivered": (Kind.ATTEMPTED, "delivered"),
-    "parked": (Kind.PARKED, None),
-    "acknowledged": (Kind.ACKNOWLEDGED, None),
-    "cancelled": (Kind.CANCELLED, None),
-    "streamed": (Kind.STREAM_ACKNOWLEDGED, None),
-    "read": (Kind.CONTENT_READ, None),
+PageKey = Place
+"""Time, epoch and index of the last row that a page looked at: where the next one begins."""
+
+_FIRST_LOOK: Final = 250
+_WIDER: Final = 4
+_COMMON: Final = frozenset({"accepted", "delivered"})
+"""States that most events of a direction reach: types and sources tell events apart better."""
+
+_COLUMNS: Final = {
+    "ref": "ref",
+    "id": "event_id",
+    "credential": "credential",
+    "type": "event_type",
+    "source": "source",
+    "direction": "direction",
 }
-"""What a state is called, and by which kind and code of entry an event reaches it.
-
-`read`: our side has looked at its content; that is no state, and an event stays what it was. A look at many
-events at once, as at a stream, has a row of its own. `streamed`: a reader of a stream has said how far it has
-them; a row of its own, too.
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
     """Which events; None does not restrict. `since` is included, `until` is not (Unix milliseconds).
 
-    state: events that reached it at some time, a key of `STATES`. endpoint: events that concern it.
-    credential: every use of it to send an event, accepted or refused, is a row of its own.
+    state: events that reached it at some time, a key of `STATES`. endpoint: events that concern it. key:
+    events with this value at one of the contract's `search:` pointers. digest: events of whose content this
+    is the SHA-256, as received or as sent. credential: every use of it to send an event, accepted or refused,
+    is a row of its own. kinds: every entry of these kinds is one, of an `endpoint` if it names it.
     """
 
     id: str | None = None
@@ -57,10 +60,12 @@ class HistoryFilter:
     ref: bytes | None = None
     direction: str | None = None
     state: str | None = None
-    kind: Kind | None = None
+    kinds: frozenset[Kind] | None = None
     type: str | None = None
     endpoint: str | None = None
     credential: str | None = None
+    key: str | None = None
+    digest: bytes | None = None
     since: int | None = None
     until: int | None = None
 
@@ -69,10 +74,15 @@ class HistoryFilter:
         texts = (self.id, self.source, self.direction, self.type, self.endpoint, self.credential)
         return any("\x00" in text for text in texts if text is not None)
 
+    @property
+    def is_of_entries(self) -> bool:
+        """Whether a row stands for an entry, and not for an event."""
+        return self.kinds is not None or self.credential is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One event in a list: the entry that stands for it, and the newest of its states."""
+    """One row of a list: the entry that stands there, and the newest state of its event; empty: none."""
 
     first: Entry
     state: str
@@ -108,22 +118,17 @@ def find(
     """
     if not 1 <= limit <= MOST_ROWS:
         raise ValueError(f"a page has 1 to {MOST_ROWS} rows")
-    if wanted is not None and wanted.is_void():
-        return Page((), None)
-    place = (col(EntryRow.at), col(EntryRow.epoch), col(EntryRow.index))
     chosen = wanted or HistoryFilter()
-    query = select(EntryRow).where(col(EntryRow.log) == log, _stands(chosen), *_conditions(chosen))
-    if after is not None:
-        query = query.where(tuple_(*place) < tuple_(*after))
-    query = query.order_by(*(column.desc() for column in place)).limit(limit + 1)
-    entries = [entry_from(row) for row in session.execute(query).scalars()]
-    shown = entries[:limit]
+    if chosen.state is not None and chosen.state not in STATES:
+        raise ValueError(f"no state {chosen.state!r}; there are {', '.join(STATES)}")
+    if chosen.is_void():
+        return Page((), None)
+    question = _question(session, log, chosen)
+    places, following = _walk(session, question, _span(chosen, after), limit)
+    entries = _load(session, log, places)
     # A use that was refused is told as such, whatever became of the event whose id it bore.
-    states = _states(session, log, [entry.ref for entry in shown if entry.ref is not None])
-    return Page(
-        rows=tuple(Exchange(entry, _newest(entry, states, chosen)) for entry in shown),
-        next=_place(shown[-1]) if len(entries) > limit else None,
-    )
+    states = _states(session, log, [entry.ref for entry in entries if entry.ref is not None])
+    return Page(tuple(Exchange(entry, _newest(entry, states, chosen)) for entry in entries), following)
 
 
 def timeline(session: Session, log: str, ref: bytes) -> tuple[Entry, ...]:
@@ -136,53 +141,138 @@ def timeline(session: Session, log: str, ref: bytes) -> tuple[Entry, ...]:
     return tuple(entry_from(row) for row in session.execute(query).scalars())
 
 
-def _stands(wanted: HistoryFilter) -> ColumnElement[bool]:
-    """Which rows stand in the list: of each event its first, of a credential each of its uses."""
-    if wanted.credential is None:
-        return and_(col(EntryRow.is_first))
-    return col(EntryRow.credential) == wanted.credential
+def _span(wanted: HistoryFilter, after: PageKey | None) -> Span:
+    until = None if wanted.until is None else (wanted.until, -1, -1)
+    ends = [one for one in (after, until) if one is not None]
+    return Span(min(ends, default=None), wanted.since)
+
+
+def _walk(session: Session, question: Question, span: Span, limit: int) -> tuple[list[Place], PageKey | None]:
+    """The places of a page, and where the next one begins."""
+    if not question.ranges:
+        return [], None
+    size = max(_FIRST_LOOK, limit + 1) if question.tests else limit + 1
+    found: dict[Place, None] = {}
+    looked = 0
+    while True:
+        some = question.ask(session, span, size)
+        found |= dict.fromkeys(place for place, fits in some if fits)
+        looked += len(some)
+        if len(found) > limit:
+            shown = list(found)[:limit]
+            return shown, shown[-1]
+        if len(some) < size:
+            return list(found), None
+        span = Span(some[-1][0], span.since)
+        if looked >= MOST_LOOKED:
+            return list(found), span.before
+        size = min(size * _WIDER, MOST_LOOKED - looked)
+
+
+def _question(session: Session, log: str, wanted: HistoryFilter) -> Question:
+    """What the list is read along, and by what the rows are tested."""
+    question = Question(session.get_bind().dialect.name, {"log": log})
+    lead = _lead(wanted)
+    _drive(question, log, wanted, lead)
+    led = {lead, "direction"} if lead in {"all", "kinds"} else {lead}
+    tested = {name: getattr(wanted, name) for name in _COLUMNS if name not in led}
+    for name, value in tested.items():
+        if value is not None:
+            question.tests.append(f"e.{_COLUMNS[name]} = {question.value(name, value)}")
+    if wanted.kinds is not None and lead != "kinds":
+        names = ", ".join(sorted(f"'{kind.value}'" for kind in wanted.kinds))
+        question.tests.append(f"e.kind IN ({names})" if names else "1 = 0")
+    if not wanted.is_of_entries and lead in {"ref", "id"}:
+        question.tests.append(question.first("e"))
+    question.tests += _mark_tests(question, log, wanted, lead)
+    return question
+
+
+def _lead(wanted: HistoryFilter) -> str:
+    """The filter that leaves the fewest rows, as far as can be told without asking."""
+    if wanted.is_of_entries:
+        names: Sequence[str] = ("ref", "id", "credential", "kinds")
+    else:
+        rare = [] if wanted.state in _COMMON else ["state"]
+        names = ("ref", "id", "key", "digest", *rare, "endpoint", "type", "source", "state")
+    return next((name for name in names if getattr(wanted, name) is not None), "all")
+
+
+def _drive(question: Question, log: str, wanted: HistoryFilter, lead: str) -> None:
+    match lead:
+        case "ref" | "id" | "credential":
+            question.along(f"e.{_COLUMNS[lead]} = {question.value(lead, getattr(wanted, lead))}")
+        case "type" | "source":
+            condition = f"e.{_COLUMNS[lead]} = {question.value(lead, getattr(wanted, lead))}"
+            question.along(f"{condition} AND {question.first('e')}")
+        case "kinds":
+            for kind in sorted(wanted.kinds or (), key=lambda one: one.value):
+                for is_first in (False, True) if can_be_first(kind) else (False,):
+                    question.along_kind(kind, _ways(kind, wanted), first=is_first)
+        case "state":
+            state = wanted.state or ""
+            kind, code = STATES[state]
+            if code is None and can_be_first(kind):
+                question.along_kind(kind, _ways(kind, wanted), first=True)
+            question.along_mark("state", mark_of(log, "state", state))
+        case "all":
+            for kind in Kind:
+                if can_be_first(kind):
+                    question.along_kind(kind, _ways(kind, wanted), first=True)
+        case _:
+            question.along_mark(lead, dict(_marks(log, wanted))[lead])
+
+
+def _ways(kind: Kind, wanted: HistoryFilter) -> Sequence[str]:
+    return [one for one in directions_of(kind) if wanted.direction in {None, one}]
+
+
+def _marks(log: str, wanted: HistoryFilter) -> Iterator[tuple[str, bytes]]:
+    if wanted.key is not None:
+        yield "key", mark_of(log, "search", search_hash(wanted.key))
+    if wanted.digest is not None:
+        yield "digest", mark_of(log, "digest", wanted.digest)
+    if wanted.endpoint is not None:
+        yield "endpoint", mark_of(log, "endpoint", wanted.endpoint)
+
+
+def _mark_tests(question: Question, log: str, wanted: HistoryFilter, lead: str) -> Iterator[str]:
+    by_event = wanted.is_of_entries
+    for name, mark in _marks(log, wanted):
+        if name == "endpoint" and wanted.kinds is not None:
+            yield f"e.endpoint = {question.value(name, wanted.endpoint)}"
+        elif name != lead:
+            yield question.has_mark(name, mark, by_event=by_event)
+    if wanted.state is not None and lead != "state":
+        kind, code = STATES[wanted.state]
+        tests = [
+            f"(e.kind = '{kind.value}'" + ("" if code is None else f" AND e.code = '{code}'") + ")",
+            question.has_mark("state", mark_of(log, "state", wanted.state), by_event=by_event),
+        ]
+        if by_event and code is None:
+            tests.append(question.began_as(kind))
+        yield f"({' OR '.join(tests)})"
+
+
+def _load(session: Session, log: str, places: Sequence[Place]) -> list[Entry]:
+    """The entries at these places, in their order."""
+    by_epoch: dict[int, list[int]] = {}
+    for _, epoch, index in places:
+        by_epoch.setdefault(epoch, []).append(index)
+    found: dict[tuple[int, int], Entry] = {}
+    for epoch, indexes in by_epoch.items():
+        query = select(EntryRow).where(
+            col(EntryRow.log) == log, col(EntryRow.epoch) == epoch, col(EntryRow.index).in_(indexes)
+        )
+        found |= {(row.epoch, row.index): entry_from(row) for row in session.execute(query).scalars()}
+    return [found[place[1:]] for place in places if place[1:] in found]
 
 
 def _newest(entry: Entry, states: Mapping[bytes | None, str], wanted: HistoryFilter) -> str:
-    own = _state_of(entry.kind, entry.code)
+    own = state_of(entry.kind, entry.code)
     if wanted.credential is not None and entry.kind is Kind.REFUSED:
         return own
     return states.get(entry.ref) or own
-
-
-def _conditions(wanted: HistoryFilter) -> list[ColumnElement[bool]]:
-    """What the first entry of an event shows by itself, and what any entry of it may show."""
-    columns = {
-        "event_id": wanted.id,
-        "source": wanted.source,
-        "ref": wanted.ref,
-        "direction": wanted.direction,
-        "event_type": wanted.type,
-    }
-    conditions = [getattr(EntryRow, name) == value for name, value in columns.items() if value is not None]
-    if wanted.since is not None:
-        conditions.append(col(EntryRow.at) >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(col(EntryRow.at) < wanted.until)
-    if wanted.state is not None and wanted.state not in STATES:
-        raise ValueError(f"no state {wanted.state!r}; there are {', '.join(STATES)}")
-    kind, code = STATES[wanted.state] if wanted.state is not None else (None, None)
-    for some in ({"kind": kind, "code": code}, {"kind": wanted.kind}, {"endpoint": wanted.endpoint}):
-        restricted = {name: value for name, value in some.items() if value is not None}
-        if restricted:
-            conditions.append(_any_entry(restricted))
-    return conditions
-
-
-def _any_entry(restricted: dict[str, Any]) -> ColumnElement[bool]:
-    """Whether the event has an entry like this; a row without an event is asked itself."""
-    values = {name: value.value if isinstance(value, Kind) else value for name, value in restricted.items()}
-    other = aliased(EntryRow)
-    same_event = and_(col(other.log) == col(EntryRow.log), col(other.ref) == col(EntryRow.ref))
-    return or_(
-        and_(*(getattr(EntryRow, name) == value for name, value in values.items())),
-        exists().where(same_event, *(getattr(other, name) == value for name, value in values.items())),
-    )
 
 
 def _states(session: Session, log: str, refs: Sequence[bytes]) -> dict[bytes | None, str]:
@@ -194,20 +284,8 @@ def _states(session: Session, log: str, refs: Sequence[bytes]) -> dict[bytes | N
     )
     found: dict[bytes | None, str] = {}
     for ref, kind, code in session.execute(query) if refs else ():
-        state = _state_of(Kind(kind), code)
+        state = state_of(Kind(kind), code)
         # A refused request with the id of an event that was accepted changes nothing about that event.
         if state not in {"", "read"} and (state != "refused" or ref not in found):
             found[ref] = state
     return found
-
-
-def _state_of(kind: Kind, code: str | None) -> str:
-    """The state that an entry brings its event to; empty where it brings none."""
-    for state, (state_kind, state_code) in STATES.items():
-        if kind is state_kind and state_code in {None, code}:
-            return state
-    return ""
-
-
-def _place(entry: Entry) -> PageKey:
-    return entry.at, int(entry.origin.rpartition("/")[2]), entry.index

@@ -5,14 +5,15 @@ Every function takes the caller's session and works in its transaction, on SQLit
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import TextClause, delete, func, select, text
 from sqlmodel import Session, col
 
 from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, update_rows
 from audit.checkpoint import split_origin
-from audit.entry import Draft, Entry
+from audit.entry import Entry
 from audit.errors import NotInLogError
 from audit.evidence import Evidence, Kind, parse_evidence
 from audit.merkle import HASH_BYTES
@@ -37,16 +38,26 @@ class LogState:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Evidence that waits for its log, under the random id that it was submitted with."""
+    """Evidence that waits for its log, under the random id that it was submitted with.
+
+    search: what its event is found by, as `audit.marks.join_search` has it.
+    """
 
     id: bytes
     evidence: Evidence
+    search: bytes | None = None
 
 
 def insert_pending(session: Session, pending: Sequence[Pending]) -> None:
     """Keep evidence until the sequencer takes it."""
     rows = [
-        {"id": each.id, "log": each.evidence.log, "at": each.evidence.at, "raw": each.evidence.raw}
+        {
+            "id": each.id,
+            "log": each.evidence.log,
+            "at": each.evidence.at,
+            "raw": each.evidence.raw,
+            "search": each.search,
+        }
         for each in pending
     ]
     insert_rows(session, PendingRow, rows)
@@ -55,12 +66,14 @@ def insert_pending(session: Session, pending: Sequence[Pending]) -> None:
 def load_pending(session: Session, log: str, limit: int) -> tuple[Pending, ...]:
     """The oldest evidence that waits for a log."""
     query = (
-        select(col(PendingRow.id), col(PendingRow.raw))
+        select(col(PendingRow.id), col(PendingRow.raw), col(PendingRow.search))
         .where(col(PendingRow.log) == log)
         .order_by(col(PendingRow.at), col(PendingRow.id))
         .limit(limit)
     )
-    return tuple(Pending(row_id, parse_evidence(raw)) for row_id, raw in session.execute(query))
+    return tuple(
+        Pending(row_id, parse_evidence(raw), search) for row_id, raw, search in session.execute(query)
+    )
 
 
 def has_pending_before(session: Session, log: str, before: int) -> bool:
@@ -130,7 +143,7 @@ def _state(
 def replace_heads(session: Session, pairs: Sequence[tuple[Head, Head]]) -> bool:
     """Compare and set, each as (old, new); False, to be rolled back, if a log no longer stands at `old`."""
     rows = [
-        {**_key(old.origin), "old_size": old.size, "size": new.size, "edge": b"".join(new.edge)}
+        {**key_of(old.origin), "old_size": old.size, "size": new.size, "edge": b"".join(new.edge)}
         for old, new in pairs
     ]
     return update_rows(session, HeadRow, rows, _GROWTH) == len(pairs)
@@ -139,7 +152,7 @@ def replace_heads(session: Session, pairs: Sequence[tuple[Head, Head]]) -> bool:
 def save_checkpoints(session: Session, shown: Sequence[tuple[str, str, int]]) -> None:
     """Keep the texts of the last published checkpoints, each as (origin, text, size)."""
     rows = [
-        {**_key(origin), "checkpoint": checkpoint, "checkpoint_size": size}
+        {**key_of(origin), "checkpoint": checkpoint, "checkpoint_size": size}
         for origin, checkpoint, size in shown
     ]
     update_rows(session, HeadRow, rows, _PUBLICATION)
@@ -154,7 +167,7 @@ def insert_nodes(session: Session, nodes: Mapping[str, Sequence[Node]]) -> None:
     """Write nodes, by origin; they never change."""
     rows = [
         {**key, "level": node.level, "index": node.index, "hash": node.hash}
-        for key, some in ((_key(origin), some) for origin, some in nodes.items())
+        for key, some in ((key_of(origin), some) for origin, some in nodes.items())
         for node in some
     ]
     insert_rows(session, NodeRow, rows)
@@ -169,22 +182,26 @@ def load_nodes(session: Session, origin: str, keys: Sequence[NodeKey]) -> Mappin
     if not keys:
         return {}
     log, epoch = split_origin(origin)
-    # The whole key in every arm: with a list of (level, index) pairs SQLite reads all nodes of the log.
-    wanted = [
-        and_(
-            col(NodeRow.log) == log,
-            col(NodeRow.epoch) == epoch,
-            col(NodeRow.level) == level,
-            col(NodeRow.index) == index,
-        )
-        for level, index in sorted(set(keys))
-    ]
-    query = select(col(NodeRow.level), col(NodeRow.index), col(NodeRow.hash)).where(or_(*wanted))
-    found = {(level, index): value for level, index, value in session.execute(query)}
+    wanted = sorted(set(keys))
+    values: dict[str, Any] = {"log": log, "epoch": epoch}
+    for number, (level, index) in enumerate(wanted):
+        values |= {f"l{number}": level, f"i{number}": index}
+    found = {(level, index): value for level, index, value in session.execute(_nodes(len(wanted)), values)}
     missing = set(keys) - found.keys()
     if missing:
         raise NotInLogError(f"{origin}: no node at level and index {min(missing)}")
     return found
+
+
+@lru_cache(256)
+def _nodes(count: int) -> TextClause:
+    """The nodes of so many places, each found by its whole key: SQLite reads all of the log's otherwise."""
+    places = ", ".join(f"(CAST(:l{one} AS INTEGER), CAST(:i{one} AS BIGINT))" for one in range(count))
+    return text(
+        f"WITH places(level, place) AS (VALUES {places}) "  # noqa: S608 - fixed text
+        'SELECT n.level, n."index", n.hash FROM places p CROSS JOIN audit_node n '
+        'WHERE n.log = :log AND n.epoch = :epoch AND n.level = p.level AND n."index" = p.place'
+    )
 
 
 def load_node_range(session: Session, origin: str, level: int, *, first: int, count: int) -> list[bytes]:
@@ -216,34 +233,6 @@ def load_leaves(session: Session, origin: str, *, first: int, count: int) -> lis
         .order_by(col(EntryRow.index))
     )
     return list(session.execute(query).scalars())
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What is appended to one log: drafts with their leaves, from index `first` on."""
-
-    origin: str
-    first: int
-    drafts: Sequence[Draft]
-    leaves: Sequence[bytes]
-
-
-def insert_entries(session: Session, batches: Sequence[Batch]) -> None:
-    """Write entries and leaves. An event's first entry stands for it in lists; a look at it never does."""
-    refs = {each.ref for one in batches for each in one.drafts if each.ref is not None}
-    known = find_rows(session, EntryRow, ["log", "ref", "kind"], key="ref", among=sorted(refs))
-    seen = {(log, ref) for log, ref, kind in known if kind != Kind.CONTENT_READ.value}
-    rows: list[dict[str, Any]] = []
-    for one in batches:
-        key = _key(one.origin)
-        log = key["log"]
-        for index, (draft, leaf) in enumerate(zip(one.drafts, one.leaves, strict=True), one.first):
-            is_event = draft.ref is not None and draft.kind is not Kind.CONTENT_READ
-            is_first = draft.is_listed() or (is_event and (log, draft.ref) not in seen)
-            rows.append({**key, "index": index, "leaf": leaf, "is_first": is_first, **_columns(draft)})
-            if is_event:
-                seen.add((log, draft.ref))
-    insert_rows(session, EntryRow, rows)
 
 
 def load_entry(session: Session, origin: str, index: int) -> Entry | None:
@@ -285,7 +274,7 @@ def entry_from(row: EntryRow) -> Entry:
         at=row.at,
         ref=row.ref,
         partner=row.partner,
-        direction=row.direction,
+        direction=row.direction or None,
         source=row.source,
         event_id=row.event_id,
         event_type=row.event_type,
@@ -295,26 +284,10 @@ def entry_from(row: EntryRow) -> Entry:
     )
 
 
-def _key(origin: str) -> dict[str, Any]:
+def key_of(origin: str) -> dict[str, Any]:
+    """The columns that name a log."""
     log, epoch = split_origin(origin)
     return {"log": log, "epoch": epoch}
-
-
-def _columns(draft: Draft) -> dict[str, Any]:
-    return {
-        "evidence": draft.raw,
-        "kind": draft.kind.value,
-        "at": draft.at,
-        "ref": draft.ref,
-        "partner": draft.partner,
-        "direction": draft.direction,
-        "source": draft.source,
-        "event_id": draft.event_id,
-        "event_type": draft.event_type,
-        "endpoint": draft.endpoint,
-        "code": draft.code,
-        "credential": draft.credential,
-    }
 
 
 def _split_edge(edge: bytes) -> tuple[bytes, ...]:

@@ -6,6 +6,7 @@ The only place where partners meets schemas.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from audit.marks import join_search
 from gateway.event import Direction, default_source, is_time
 from gateway.record import Framing, SchemaRef
 from partners.contract import Contract, IdRule, Line, join_id
@@ -83,6 +84,11 @@ class Channel:
         """The record key: UTF-8 of the value at the contract's key pointer."""
         text = _value(values, self.line.terms.key_pointer)
         return None if text is None else text.encode()
+
+    def search_of(self, values: Mapping[str, str | None]) -> bytes | None:
+        """Hashes of the values at the contract's search pointers, as the log keeps them; None: none."""
+        wanted = self.line.terms.search
+        return join_search(values.get(pointer) for pointer in wanted) if wanted else None
 
     def time_of(self, values: Mapping[str, str | None]) -> str | None:
         """The event time at the contract's time pointer; None where no RFC 3339 time stands there."""

@@ -13,7 +13,7 @@ class ClaimRow(SQLModel, table=True):
 
     `datum` is kept until the claim is confirmed, so that a restart can publish; `content` until its retention
     ends. `lease_until` is by the database's clock. `state`: `unconfirmed`, `confirmed` or `erased`: then only
-    the ref says which event it was, and `lease_until` when it was erased.
+    the ref says which event it was, and `lease_until` when it was erased. `search`: hashes of what finds it.
     """
 
     __tablename__ = "gateway_claim"
@@ -74,13 +74,14 @@ class ClaimRow(SQLModel, table=True):
     lease_until: int = Field(sa_type=BigInteger)
     owner: str
     leaf_index: int | None = Field(default=None, sa_type=BigInteger)
+    search: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class DeliveryRow(SQLModel, table=True):
     """An event that an endpoint still waits for, payload copied; the relay writes.
 
     Administration sets `asked_at` where somebody had it tried at once or given up; the relay unsets it.
-    `state`: `pending`, `held`, `parked` or `cancelled`.
+    `state`: `pending`, `held`, `parked` or `cancelled`. `search`: as in `ClaimRow`.
     """
 
     __tablename__ = "gateway_delivery"
@@ -117,6 +118,7 @@ class DeliveryRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
     asked_at: int | None = Field(default=None, sa_type=BigInteger)
+    search: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class BacklogRow(SQLModel, table=True):

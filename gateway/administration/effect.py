@@ -5,7 +5,7 @@ A partner must not believe in a promise that nobody keeps.
 
 from collections.abc import Iterator
 
-from partners.contract import SECTIONS, Contract
+from partners.contract import Contract
 from partners.credential import Method
 
 
@@ -26,10 +26,6 @@ def _authentication(contract: Contract) -> Iterator[str]:
 
 
 def _lines(contract: Contract) -> Iterator[str]:
-    for terms in contract.terms:
-        where = f"{SECTIONS[terms.direction]} {terms.event_type}"
-        if terms.search:
-            yield f"{where}: search is kept; history finds by id, not by these"
     if contract.endpoints.verification == "required":
         for endpoint in contract.endpoints.declared:
             yield (

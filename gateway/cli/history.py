@@ -28,6 +28,25 @@ from gateway.cli.plain_text import clean
 from gateway.cli.verify import write_paper
 
 _COLUMNS: Final = ("at", "direction", "type", "id", "state", "log", "ref")
+_ENTRY_COLUMNS: Final = ("at", "kind", "what", "id", "log", "ref")
+_TELLING: Final = (
+    "action",
+    "outcome",
+    "code",
+    "reason",
+    "status",
+    "purpose",
+    "revision",
+    "credential",
+    "endpoint",
+    "name",
+    "replay",
+    "consumer",
+    "key",
+    "number",
+)
+"""Members of evidence that tell entries of one kind apart, in this order."""
+_HOUSE: Final = "/v1/house/history"
 _WAIT_SECONDS: Final = 20
 _SHOWN_OF_A_RECEIPT: Final = 24
 
@@ -50,7 +69,26 @@ class Filters:
             "--state", help="accepted, refused, delivered, retry, held, parked, read, ...", show_default=False
         ),
     ] = None
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            help="Log entries of these kinds, each a row: delivery.attempted,contract.changed, ...; or all.",
+            show_default=False,
+        ),
+    ] = None
     type: Annotated[str | None, typer.Option("--type", help="Event type.", show_default=False)] = None
+    search: Annotated[
+        str | None,
+        typer.Option("--search", help="A value at a search pointer of the contract.", show_default=False),
+    ] = None
+    digest: Annotated[
+        str | None,
+        typer.Option("--digest", help="SHA-256 of its content, as received or as sent.", show_default=False),
+    ] = None
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Meant for this endpoint, ep_...", show_default=False)
+    ] = None
     credential: Annotated[
         str | None, typer.Option("--credential", help="Sent by it, each use a row.", show_default=False)
     ] = None
@@ -63,8 +101,8 @@ class Filters:
     until: Annotated[str | None, typer.Option("--until", help="Before: likewise.", show_default=False)] = None
 
     def params(self) -> dict[str, str | int | bool | None]:
-        """The query."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """The query. `--key` is every command's credential, so that the one for `key` has another name."""
+        return {"key" if name == "search" else name: getattr(self, name) for name in self.__slots__}
 
 
 def register(app: typer.Typer) -> None:
@@ -83,16 +121,23 @@ def list_history(
     call: Invocation,
     *,
     partner: OfPartner = None,
+    house: Annotated[
+        bool, typer.Option("--house", help="Entries of the house's log instead; for operators.")
+    ] = False,
     filters: Filters,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
 ) -> Exit | None:
-    """List events, newest first: accepted, refused and sent ones, either direction."""
+    """List events, newest first: accepted, refused and sent ones, either direction; or entries, by --kind."""
     with call.client() as client:
-        items = list(client.pages(under(partner, "history"), filters.params(), most=limit))
+        path = _HOUSE if house else under(partner, "history")
+        items = list(client.pages(path, filters.params(), most=limit))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
         return None
-    call.output.table(_COLUMNS, map(_row, items))
+    if any("evidence" in one for one in items):
+        call.output.table(_ENTRY_COLUMNS, map(_entry_row, items))
+    else:
+        call.output.table(_COLUMNS, map(_row, items))
     return None
 
 
@@ -202,6 +247,18 @@ def _row(item: dict[str, Any]) -> list[object]:
     if item.get("code"):
         shown["state"] = f"{item.get('state')} ({item['code']})"
     return [shown.get(name) for name in _COLUMNS]
+
+
+def _entry_row(item: dict[str, Any]) -> list[object]:
+    """An entry by its kind, and by the few of its members that tell it from others of that kind."""
+    evidence = item.get("evidence") or {}
+    told = [f"{name}={evidence[name]}" for name in _TELLING if isinstance(evidence.get(name), str | int)]
+    by = evidence.get("by")
+    if isinstance(by, dict):
+        told.append(f"by={by.get('credential') or by.get('role')}")
+    log = item.get("log")
+    shown = {**item, "what": " ".join(told), "log": None if log is None else log["index"]}
+    return [shown.get(name) for name in _ENTRY_COLUMNS]
 
 
 def _cell(delivery: dict[str, Any], column: str) -> object:

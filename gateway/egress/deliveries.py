@@ -295,6 +295,7 @@ def _row(saved: Saved, now: int) -> dict[str, object]:
         "reason": saved.reason,
         "created_at": now,
         "updated_at": now,
+        "search": delivery.search,
     }
 
 

@@ -24,7 +24,8 @@ class Delivery:
     `position` is the record's, for order and for what a restart reads again. `group`: deliveries of one group
     go out one at a time and in order; None: no order asked. `body` is exactly what is sent; None: it lies in
     the delivery's row. `attempts` already made. `due_at`: not before; `wanted_at`: when a retry, a replay or
-    its row last wanted it, whatever was given up before (0: never; both Unix milliseconds).
+    its row last wanted it, whatever was given up before (0: never; both Unix milliseconds). `search`: what
+    the event is found by.
     """
 
     endpoint: str
@@ -41,6 +42,7 @@ class Delivery:
     attempts: int = 0
     due_at: int = 0
     wanted_at: int = field(default=0, compare=False)
+    search: bytes | None = field(default=None, repr=False)
 
 
 _ID: Final = re.compile(r"dlv_([a-z0-9]{1,64})_([a-z2-7]{52})", re.ASCII)

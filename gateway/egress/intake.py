@@ -30,7 +30,7 @@ class Carried:
     """An event read from a topic, its data checked.
 
     `data` as the record holds it: an Avro datum, or a producer's JSON; `json`: as JSON text of ours. A
-    receipt, where there is one, is not verified.
+    receipt, where there is one, is not verified. `search`: what the event is found by.
     """
 
     key: EventKey
@@ -41,6 +41,7 @@ class Carried:
     data: bytes = field(repr=False)
     json: bytes = field(repr=False)
     has_receipt: bool
+    search: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def take_in(
         data=envelope.data,
         json=checked.json,
         has_receipt=envelope.receipt is not None,
+        search=channel.search_of(checked.values),
     )
 
 

@@ -49,7 +49,7 @@ class Routed:
     """An event that the contract allows, and the endpoints that listen to it (none: unrouted).
 
     `body` is the event as CloudEvents JSON, from which each gets what its format says; `sha256` is of the
-    data as the record holds it. `data`: gives the data as values.
+    data as the record holds it. `data`: gives the data as values. `search`: what the event is found by.
     """
 
     key: EventKey
@@ -60,6 +60,7 @@ class Routed:
     body: bytes = field(repr=False)
     endpoints: tuple[Endpoint, ...]
     data: Callable[[], object] = field(default=dict, repr=False, compare=False)
+    search: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
         schema_id=routed.schema_id,
         group=group_of(endpoint, read.record.key),
         body=routed.body,
+        search=routed.search,
     )
 
 
@@ -137,7 +139,7 @@ def routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed
             data=carried.json,
         )
     digest = hashlib.sha256(carried.data).digest()
-    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints, data)
+    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints, data, carried.search)
 
 
 def _is_long(key: EventKey) -> bool:

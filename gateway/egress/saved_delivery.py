@@ -28,4 +28,5 @@ def delivery_of(found: Any, *, wanted_at: int) -> Delivery:
         attempts=found.attempts,
         due_at=found.next_at,
         wanted_at=wanted_at,
+        search=found.search,
     )

@@ -16,7 +16,7 @@ import structlog
 from audit.ref import format_ref
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
-from gateway.channels import Version
+from gateway.channels import Channel
 from gateway.egress.addressees import own_endpoints
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.reading import Passed, Reading, Refused, Routed, routed
@@ -161,13 +161,14 @@ def _for_partner(
         return _refused(NoEvent("event_type_unknown", found.key, becomes), read)
     account = snapshot.directory.partner(partner)
     there = (*(() if account is None else own_endpoints(snapshot, account)), *gone)
-    return _as_received(found, becomes, channel.versions[0], there, source.url)
+    return _as_received(found, becomes, channel, there, source.url)
 
 
 def _as_received(
-    sent: Carried, becomes: str, wanted: Version, endpoints: tuple[Endpoint, ...], url: str
+    sent: Carried, becomes: str, channel: Channel, endpoints: tuple[Endpoint, ...], url: str
 ) -> Reading:
     """The event in the form of the schema under which the other partner receives it."""
+    wanted = channel.versions[0]
     digest = hashlib.sha256(sent.data).digest()
     try:
         decoded = wanted.codec.decode(_reader_for(sent.version.schema, wanted.schema)(sent.data))
@@ -175,7 +176,8 @@ def _as_received(
         return Refused("event_invalid", digest, sent.key, becomes, error.faults)
     except SchemaError:
         return Refused("schema_incompatible", digest, sent.key, becomes)
-    taken = replace(sent, type=becomes, version=wanted, json=decoded.json)
+    search = channel.search_of(decoded.values)
+    taken = replace(sent, type=becomes, version=wanted, json=decoded.json, search=search)
     return routed(taken, endpoints, url)
 
 

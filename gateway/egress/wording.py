@@ -61,7 +61,7 @@ class Voice:
             "answer_sha256": answer.body_sha256.hex() if answer.body_sha256 else None,
             "outcome": _OUTCOMES[type(attempt.decision)],
         }
-        return self._say(Kind.ATTEMPTED, members, attempt.at)
+        return self._say(Kind.ATTEMPTED, members, attempt.at, attempt.delivery.search)
 
     def acknowledged(self, attempt: Attempt, answer: Origin, at: int) -> Pending:
         """The receiver has signed its answer: it has the event."""
@@ -72,7 +72,7 @@ class Voice:
             "key": answer.key_id,
             "token": spoken(answer),
         }
-        return self._say(Kind.ACKNOWLEDGED, members, at)
+        return self._say(Kind.ACKNOWLEDGED, members, at, delivery.search)
 
     def parked(self, delivery: Delivery, reason: str, at: int) -> Pending:
         """Nothing more is tried: the schedule is used up, or the endpoint is gone."""
@@ -81,7 +81,7 @@ class Voice:
             "attempts": delivery.attempts,
             "reason": reason,
         }
-        return self._say(Kind.PARKED, members, at)
+        return self._say(Kind.PARKED, members, at, delivery.search)
 
     def cancelled(self, delivery: Delivery, skip: Skip, at: int) -> Pending:
         """Given up by somebody, and not sent any more."""
@@ -90,7 +90,7 @@ class Voice:
             "attempts": delivery.attempts,
             "by": {"role": skip.role, "credential": skip.credential},
         }
-        return self._say(Kind.CANCELLED, members, at)
+        return self._say(Kind.CANCELLED, members, at, delivery.search)
 
     def unsent(self, reading: Unreadable | Refused | Routed, place: Place, at: int) -> Pending:
         """A record that goes to no endpoint, for whichever reason."""
@@ -111,7 +111,7 @@ class Voice:
             "type": routed.event_type,
             "record": _place(place, routed.sha256),
         }
-        return self._say(Kind.UNROUTED, members, at)
+        return self._say(Kind.UNROUTED, members, at, routed.search)
 
     def refused(self, refused: Refused, place: Place, at: int) -> Pending:
         """The contract does not allow the event."""
@@ -166,7 +166,7 @@ class Voice:
         }
         return self._say(Kind.RETENTION_HOLE, members, at)
 
-    def _say(self, kind: Kind, members: dict[str, Any], at: int) -> Pending:
+    def _say(self, kind: Kind, members: dict[str, Any], at: int, search: bytes | None = None) -> Pending:
         evidence = make_evidence(
             kind,
             {"partner": self.partner, **members},
@@ -175,7 +175,7 @@ class Voice:
             at=at,
             salt=self.entropy(_SALT_BYTES),
         )
-        return Pending(self.entropy(_ID_BYTES), evidence)
+        return Pending(self.entropy(_ID_BYTES), evidence, search)
 
 
 def _event(delivery: Delivery) -> dict[str, Any]:

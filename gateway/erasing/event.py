@@ -232,6 +232,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "key": None,
     "origin_signature": None,
     "datum": None,
+    "search": None,
     "owner": "",
     "state": "erased",
 }
@@ -286,7 +287,13 @@ def _tell_cancelled(session: Session, scribe: Scribe, order: Order, row: Deliver
         scribe.delivery(session, log, Kind.CANCELLED, wanted, order.by, now=now)
 
 
-_NO_BODY: Final[Mapping[str, Any]] = {"source": "", "event_id": "", "payload": b"", "order_key": None}
+_NO_BODY: Final[Mapping[str, Any]] = {
+    "source": "",
+    "event_id": "",
+    "payload": b"",
+    "order_key": None,
+    "search": None,
+}
 
 
 def _forget_answers(session: Session, refs: Sequence[bytes]) -> None:

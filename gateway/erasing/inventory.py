@@ -36,7 +36,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
     "audit_entry": Table(
         "log epoch index leaf kind at ref partner direction event_type endpoint code is_first credential",
         "the leaf commits to a salt that is gone; the rest names no event but by its ref",
-        erased="evidence source event_id",
+        erased="evidence source event_id search",
         told="leaf, index, kind, hour of each entry",
     ),
     "audit_erasure": _nothing("log epoch first end at erasure basis", "what was erased, and why"),
@@ -50,9 +50,14 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "what is held, and why",
     ),
     "audit_hold_ref": Table("ref hold", "the ref of what is held", told="the ref"),
+    "audit_mark": Table(
+        "mark at epoch index",
+        "that an event reached a state, or was meant for an endpoint; of values and digests the row goes",
+        told="in which states it was",
+    ),
     "audit_node": _nothing("log epoch level index hash", "hashes over leaves"),
     "audit_pending": Table(
-        "id log at raw",
+        "id log at raw search",
         "evidence on its way: an event of which there is some waits until the log has it",
         told="An event that the log has not got yet waits",
     ),
@@ -78,7 +83,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "leaf_index",
         "the tombstone: the ref, and where on the topic the record lies",
         erased="source event_id event_type event_sha256 content_sha256 receipt key attributes content "
-        "content_type content_encoding origin_signature datum owner",
+        "content_type content_encoding origin_signature datum owner search",
         told="a tombstone that holds the ref alone",
     ),
     "gateway_consumer": _nothing(
@@ -90,7 +95,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
         "endpoint ref partner event_type topic topic_id partition offset schema_id attempts next_at state "
         "reason created_at updated_at asked_at",
         "that a delivery of a ref is cancelled, so that no replay sends it",
-        erased="source event_id order_key payload",
+        erased="source event_id order_key payload search",
         told="deliveries that wait, or were parked",
     ),
     "gateway_demand": _nothing("partner owner wanted until", "rates"),

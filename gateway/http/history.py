@@ -4,7 +4,8 @@ An event is found from the moment its 201 was given: from its claim, until the l
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
@@ -15,13 +16,14 @@ from audit.erasure import reasons
 from audit.errors import NotInLogError
 from audit.evidence import Kind
 from audit.ref import parse_ref
-from audit.search import STATES, HistoryFilter
+from audit.search import HistoryFilter
+from audit.states import STATES
 from gateway.errors import CallerError
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call, not_found
-from gateway.http.parameters import choice, instant, limit, wait_seconds
+from gateway.http.parameters import choice, digest, instant, limit, wait_seconds, words
 from gateway.http.shapes import DIRECTION, TEXT, ref, word
-from gateway.http.timeline import Reasons, exchange_item, timeline_body, waiting_item
+from gateway.http.timeline import Reasons, entry_row, exchange_item, timeline_body, waiting_item
 from gateway.http.told import PAGED, PLAIN, WAIT, Parameter, shows, tells
 from gateway.http.told import instant as told_instant
 from gateway.http.words import json_response
@@ -31,12 +33,46 @@ from gateway.ingress.unsequenced import Waiting, find_unsequenced
 
 T = TypeVar("T")
 
-_FILTERS: Final = ("id", "source", "ref", "direction", "state", "type", "credential", "since", "until")
+_FILTERS: Final = (
+    "id",
+    "source",
+    "ref",
+    "direction",
+    "state",
+    "kind",
+    "type",
+    "key",
+    "digest",
+    "endpoint",
+    "credential",
+    "since",
+    "until",
+)
+_KINDS: Final = {kind.value: kind for kind in Kind}
+_ALL: Final = "all"
 LIST_OFFERED: Final = frozenset({*_FILTERS, "limit", "cursor"})
 ONE_OFFERED: Final = frozenset({"wait"})
 _START: Final = (1 << 62, 1 << 31, 1 << 62)
 _LOOK_AGAIN_SECONDS: Final = 0.1
 Found = tuple[Claim | None, tuple[Entry, ...]]
+
+
+_PARAMETERS: Final = (
+    Parameter("id", "The id of an event."),
+    Parameter("source", "Its source."),
+    Parameter("ref", "Its reference; one that can be none finds nothing."),
+    Parameter("direction", "Which way it went.", DIRECTION),
+    Parameter("state", "A state that it reached at some time.", word(*STATES)),
+    Parameter("kind", "Kinds of log entries, with commas between, or `all`: a row for each entry."),
+    Parameter("type", "Its type."),
+    Parameter("key", "A value at one of the contract's `search` pointers."),
+    Parameter("digest", "SHA-256 of its content, as received or as sent, in hex."),
+    Parameter("endpoint", "An endpoint that it was meant for."),
+    Parameter("credential", "The credential that it came by."),
+    told_instant("since", "Not before."),
+    told_instant("until", "Before."),
+    *PAGED,
+)
 
 
 @tells(
@@ -46,35 +82,54 @@ Found = tuple[Claim | None, tuple[Entry, ...]]
     shows(
         ref("HistoryPage"), "One row per event, in either direction, refusals included.", Link="Next page."
     ),
-    parameters=(
-        Parameter("id", "The id of an event."),
-        Parameter("source", "Its source."),
-        Parameter("ref", "Its reference; one that can be none finds nothing."),
-        Parameter("direction", "Which way it went.", DIRECTION),
-        Parameter("state", "A state that it reached at some time.", word(*STATES)),
-        Parameter("type", "Its type."),
-        Parameter("credential", "The credential that it came by."),
-        told_instant("since", "Not before."),
-        told_instant("until", "Before."),
-        *PAGED,
+    about=(
+        "With `kind`, one row per log entry of those kinds: attempts, acknowledgements, changes of "
+        "contracts, keys and credentials. Each filter alone is read along an index; with several, one page "
+        "looks at a bounded number of rows, and may be short or empty and still have a `next`."
     ),
+    parameters=_PARAMETERS,
     errors=("cursor_invalid",),
 )
 async def list_history(call: Call) -> Response:
     """One row per event, newest first; those that the log has not got yet come before all others."""
-    wanted = _filter(call)
-    most = limit(call.query)
-    bound = ("history", call.partner.slug, *(call.query.get(name, "") for name in _FILTERS))
-    key = call.doors.values.cursor_key
+    wanted, most = _filter(call), limit(call.query)
+    slug, topics = call.partner.slug, (call.partner.topics.inbound, call.partner.topics.outbound)
+    waiting: list[Waiting] = []
+    if "cursor" not in call.query:
+        waiting = await call.doors.database.read(
+            lambda session: find_unsequenced(session, slug, topics, wanted, most)
+        )
+    return await _page(call, ("history", slug), _log_of(call), wanted, waiting)
+
+
+@tells(
+    "listHouseHistory",
+    "History",
+    "What happened to the house, newest first",
+    shows(ref("HistoryPage"), "One row per entry of the house's log.", Link="Next page."),
+    about=(
+        "Signing keys, credentials of operators and teams, what was changed at partners, and what became of "
+        "events at the house's endpoints; `kind` says which."
+    ),
+    parameters=_PARAMETERS,
+    errors=("cursor_invalid",),
+)
+async def list_house_history(call: Call) -> Response:
+    """One row per entry of the house's log: it is no party to events, and lists what it wrote down."""
+    wanted, values = _filter(call), call.doors.values
+    if wanted.kinds is None:
+        wanted = replace(wanted, kinds=frozenset(Kind))
+    return await _page(call, ("house-history",), f"{values.log_host}/log/{values.house_log}", wanted, [])
+
+
+async def _page(
+    call: Call, whose: tuple[str, ...], log_name: str, wanted: HistoryFilter, waiting: Sequence[Waiting]
+) -> Response:
+    """A page of a log, behind what it has not got yet."""
+    most, key = limit(call.query), call.doors.values.cursor_key
+    bound = (*whose, *(call.query.get(name, "") for name in _FILTERS))
     token = call.query.get("cursor")
     after = _page_key(open_cursor(key, bound, token)) if token is not None else None
-    log_name = _log_of(call)
-    slug = call.partner.slug
-    waiting: list[Waiting] = []
-    if after is None and wanted.state in {None, "accepted"}:
-        waiting = await call.doors.database.read(
-            lambda session: find_unsequenced(session, slug, wanted, most)
-        )
     items = [waiting_item(one) for one in waiting]
     if len(items) == most:
         page = search.Page((), _START)
@@ -84,7 +139,8 @@ async def list_history(call: Call) -> Response:
             lambda session: search.find(session, log_name, wanted, after=after, limit=rest)
         )
     shown = {one.ref for one in waiting}
-    items += [exchange_item(one) for one in page.rows if one.first.ref not in shown or one.first.ref is None]
+    item = exchange_item if wanted.kinds is None else entry_row
+    items += [item(one) for one in page.rows if one.first.ref not in shown or one.first.ref is None]
     next_token = None if page.next is None else seal_cursor(key, bound, page.next)
     headers = {} if next_token is None else {"Link": _next_link(call, next_token)}
     return json_response({"items": items, "next": next_token}, headers=headers)
@@ -183,11 +239,22 @@ def _filter(call: Call) -> HistoryFilter:
         ref=ref,
         direction=choice(query, "direction", ("inbound", "outbound"), None),
         state=choice(query, "state", tuple(STATES), None),
+        kinds=_kinds(query),
         type=query.get("type"),
+        key=query.get("key"),
+        digest=digest(query, "digest"),
+        endpoint=query.get("endpoint"),
         credential=query.get("credential"),
         since=instant(query, "since", now),
         until=instant(query, "until", now),
     )
+
+
+def _kinds(query: Mapping[str, str]) -> frozenset[Kind] | None:
+    if query.get("kind") == _ALL:
+        return frozenset(Kind)
+    named = words(query, "kind", tuple(_KINDS))
+    return None if named is None else frozenset(_KINDS[name] for name in named)
 
 
 def _page_key(state: list[Any]) -> search.PageKey:
@@ -197,7 +264,7 @@ def _page_key(state: list[Any]) -> search.PageKey:
 
 def _next_link(call: Call, token: str) -> str:
     given = dict(call.query) | {"cursor": token}
-    return f"<{call.base}/history?{call.request.url.include_query_params(**given).query}>; rel=next"
+    return f"<{call.request.url.path}?{call.request.url.include_query_params(**given).query}>; rel=next"
 
 
 def _log_of(call: Call) -> str:

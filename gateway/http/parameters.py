@@ -13,6 +13,7 @@ MAX_WAIT_SECONDS = 30
 _AGO = re.compile(r"([0-9]{1,6})([smhd])\Z", re.ASCII)
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 
 
@@ -97,6 +98,23 @@ def choice(query: Mapping[str, str], name: str, offered: tuple[str, ...], defaul
     if text is not None and text not in offered:
         raise _wrong(name, f"one of {', '.join(offered)}")
     return text
+
+
+def words(query: Mapping[str, str], name: str, offered: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Some of a few words, with commas between; None where absent."""
+    text = query.get(name)
+    found = None if text is None else tuple(text.split(","))
+    if found is not None and not set(found) <= set(offered):
+        raise _wrong(name, f"one or more of {', '.join(offered)}, with commas between")
+    return found
+
+
+def digest(query: Mapping[str, str], name: str) -> bytes | None:
+    """A SHA-256 in hex; None where absent."""
+    text = query.get(name)
+    if text is not None and not _DIGEST.match(text):
+        raise _wrong(name, "the SHA-256 of a content in 64 hex digits")
+    return None if text is None else bytes.fromhex(text)
 
 
 def _wrong(name: str, wanted: str) -> CallerError:

@@ -38,6 +38,7 @@ def waiting_item(waiting: Waiting) -> dict[str, object]:
         "type": waiting.type,
         "direction": waiting.direction,
         "state": waiting.state,
+        "kind": Kind.ACCEPTED.value,
         "at": format_instant(waiting.at),
         "log": None,
     }
@@ -52,7 +53,8 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
         "source": first.source,
         "type": first.event_type,
         "direction": first.direction,
-        "state": exchange.state,
+        "state": exchange.state or None,
+        "kind": first.kind.value,
         "at": format_instant(first.at),
         "log": {"origin": first.origin, "index": first.index},
     }
@@ -66,6 +68,11 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
     if first.kind in _READERS:
         item |= {name: value for name, value in _members(first).items() if name in _OF_READERS}
     return item
+
+
+def entry_row(exchange: Exchange) -> dict[str, object]:
+    """An entry in a list of entries, with what its kind has beyond naming the event."""
+    return exchange_item(exchange) | {"evidence": _members(exchange.first)}
 
 
 def timeline_body(

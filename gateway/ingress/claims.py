@@ -37,6 +37,7 @@ class Claim:
 
     `datum` is kept until confirmed, so that a take-over can publish. `origin_signature`: the sender's own, as
     `Origin.to_json` has it. `erased`: only its ref is left, so that the event is not taken a second time.
+    `search`: what the event is found by, as `audit.marks.join_search` has it.
     """
 
     ref: bytes
@@ -59,6 +60,7 @@ class Claim:
     lease_until: int = 0
     position: Position | None = None
     origin_signature: bytes | None = field(default=None, repr=False)
+    search: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,7 @@ def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:
         "at": claim.at,
         "datum": claim.datum,
         "origin_signature": claim.origin_signature,
+        "search": claim.search,
         "state": "unconfirmed",
         "lease_until": lease_until,
         "topic_id": "",
@@ -335,4 +338,5 @@ def _from_row(row: ClaimRow) -> Claim:
         lease_until=row.lease_until,
         position=position,
         origin_signature=row.origin_signature,
+        search=row.search,
     )

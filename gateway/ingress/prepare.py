@@ -292,6 +292,7 @@ def _sign(
         at=at.now,
         datum=datum.avro,
         origin_signature=None if at.signed is None else at.signed.to_json(),
+        search=channel.search_of(datum.values),
     )
 
 

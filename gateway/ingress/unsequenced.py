@@ -1,20 +1,38 @@
 """Events that were accepted and are not in the log yet: so that a sender finds at once what it has sent."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, Literal
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 from sqlmodel import Session, col
 
+from audit.kinds import Kind
+from audit.marks import search_hash, split_search
 from audit.search import HistoryFilter
 from gateway.event import Direction
 from gateway.ingress.wording import evidence_members
 from gateway.rows import ClaimRow
 
 _MOST_READ: Final = 10_000
+"""Of each topic, and of those without the broker's answer, the newest. There are few while all is well."""
+
+# As the indexes have them, without parameters: no index is taken for a rule that a parameter may change.
 _UNLOGGED: Final = text("state = 'confirmed' AND leaf_index IS NULL")
-"""As the index has it, without parameters."""
+_UNCONFIRMED: Final = text("state = 'unconfirmed'")
+
+_NAMES: Final = (
+    "ref",
+    "source",
+    "event_id",
+    "event_type",
+    "direction",
+    "at",
+    "state",
+    "partner",
+    "content_sha256",
+    "search",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +48,25 @@ class Waiting:
     state: Literal["accepted", "unconfirmed"]
 
 
-def find_unsequenced(session: Session, partner: str, wanted: HistoryFilter, limit: int) -> list[Waiting]:
-    """This partner's claims without a log entry, newest first. `state` and `endpoint` are not looked at.
+def find_unsequenced(
+    session: Session, partner: str, topics: Sequence[str], wanted: HistoryFilter, limit: int
+) -> list[Waiting]:
+    """This partner's claims without a log entry, newest first; `topics`: its own.
 
-    Which credential sent an event stands in its receipt alone: of those without an entry, of which there are
-    few while the sequencer keeps up, the newest `_MOST_READ` are looked at.
+    What costs: only claims that wait are read, however many were ever made.
     """
-    if wanted.is_void():
+    if wanted.is_void() or not _can_wait(wanted):
         return []
-    columns = (
-        col(ClaimRow.ref),
-        col(ClaimRow.source),
-        col(ClaimRow.event_id),
-        col(ClaimRow.event_type),
-        col(ClaimRow.direction),
-        col(ClaimRow.at),
-        col(ClaimRow.state),
-    )
-    query = select(*columns).where(col(ClaimRow.partner) == partner, col(ClaimRow.leaf_index).is_(None))
-    given = (
-        (ClaimRow.event_id, wanted.id),
-        (ClaimRow.source, wanted.source),
-        (ClaimRow.ref, wanted.ref),
-        (ClaimRow.direction, wanted.direction),
-        (ClaimRow.event_type, wanted.type),
-    )
-    query = query.where(*(col(column) == value for column, value in given if value is not None))
-    if wanted.since is not None:
-        query = query.where(col(ClaimRow.at) >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(col(ClaimRow.at) < wanted.until)
-    query = query.order_by(col(ClaimRow.at).desc())
-    if wanted.credential is not None:
-        looked = session.execute(query.add_columns(col(ClaimRow.receipt)).limit(_MOST_READ))
-        own = (row[:-1] for row in looked if _sent_by(row[-1]) == wanted.credential)
-        return [_waiting(*row) for row in islice(own, limit)]
-    return [_waiting(*row) for row in session.execute(query.limit(limit))]
+    needs_receipt = wanted.credential is not None
+    found = [
+        row
+        for query in _queries(topics, needs_receipt=needs_receipt)
+        for row in session.execute(query)
+        if row.partner == partner and _fits(row, wanted)
+    ]
+    # One that is confirmed between two queries is in both.
+    newest = sorted({row.ref: row for row in found}.values(), key=lambda row: row.at, reverse=True)
+    return [_waiting(row) for row in newest[:limit]]
 
 
 def is_any_unsequenced(session: Session, partner: str, since: int, until: int) -> bool:
@@ -77,19 +78,52 @@ def is_any_unsequenced(session: Session, partner: str, since: int, until: int) -
     return session.execute(query.limit(1)).first() is not None
 
 
+def _can_wait(wanted: HistoryFilter) -> bool:
+    """Whether an event can be wanted that has been accepted, and nothing more."""
+    is_kind = wanted.kinds is None or Kind.ACCEPTED in wanted.kinds
+    return is_kind and wanted.state in {None, "accepted"} and wanted.endpoint is None
+
+
+def _queries(topics: Sequence[str], *, needs_receipt: bool) -> Iterator[Select[Any]]:
+    """Each along an index that holds nothing but what waits."""
+    columns = [col(getattr(ClaimRow, name)) for name in (*_NAMES, *(["receipt"] if needs_receipt else []))]
+    yield select(*columns).where(_UNCONFIRMED).order_by(col(ClaimRow.lease_until).desc()).limit(_MOST_READ)
+    place = (col(ClaimRow.partition), col(ClaimRow.topic_id), col(ClaimRow.offset))
+    for topic in topics:
+        query = select(*columns).where(col(ClaimRow.topic) == topic, _UNLOGGED)
+        yield query.order_by(*(one.desc() for one in place)).limit(_MOST_READ)
+
+
+def _fits(row: Any, wanted: HistoryFilter) -> bool:
+    given = (
+        (row.event_id, wanted.id),
+        (row.source, wanted.source),
+        (row.ref, wanted.ref),
+        (row.direction, wanted.direction),
+        (row.event_type, wanted.type),
+        (row.content_sha256, wanted.digest),
+    )
+    return (
+        all(value in {None, own} for own, value in given)
+        and (wanted.since is None or row.at >= wanted.since)
+        and (wanted.until is None or row.at < wanted.until)
+        and (wanted.key is None or search_hash(wanted.key) in split_search(row.search))
+        and (wanted.credential is None or _sent_by(row.receipt) == wanted.credential)
+    )
+
+
 def _sent_by(receipt: str) -> str | None:
     credential: str | None = evidence_members(receipt)["auth"]["credential"]
     return credential
 
 
-def _waiting(ref: bytes, source: str, event_id: str, event_type: str, *rest: Any) -> Waiting:
-    direction, at, state = rest
+def _waiting(row: Any) -> Waiting:
     return Waiting(
-        ref,
-        source,
-        event_id,
-        event_type,
-        "inbound" if direction == "inbound" else "outbound",
-        at,
-        "accepted" if state == "confirmed" else "unconfirmed",
+        row.ref,
+        row.source,
+        row.event_id,
+        row.event_type,
+        "inbound" if row.direction == "inbound" else "outbound",
+        row.at,
+        "accepted" if row.state == "confirmed" else "unconfirmed",
     )

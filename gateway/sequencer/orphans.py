@@ -52,6 +52,7 @@ _COLUMNS: Final = (
     col(ClaimRow.topic_id),
     col(ClaimRow.partition),
     col(ClaimRow.offset),
+    col(ClaimRow.search),
 )
 
 
@@ -113,7 +114,7 @@ def _behind(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
 
 def _accepted(row: Row[Any]) -> Accepted:
     position = Position(row.topic_id, row.partition, row.offset)
-    draft = draft_entry(parse_receipt(row.receipt.encode()).evidence)
+    draft = draft_entry(parse_receipt(row.receipt.encode()).evidence, row.search)
     return Accepted(row.ref, row.receipt, position, draft)
 
 

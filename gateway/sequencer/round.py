@@ -70,14 +70,14 @@ def write_round(session: Session, todo: Round) -> Written:
     by_log: dict[str, list[Accepted]] = {}
     for each in [*fresh, *_forlorn(todo, {one.ref for one in fresh})]:
         by_log.setdefault(each.draft.log, []).append(each)
-    direct: dict[str, list[Evidence]] = {}
+    direct: dict[str, list[Draft]] = {}
     for evidence in todo.evidence:
-        direct.setdefault(evidence.log, []).append(evidence)
+        direct.setdefault(evidence.log, []).append(draft_entry(evidence))
     batches: dict[str, list[Draft]] = {}
     for log in sorted({*by_log, *waiting, *direct}):
-        others = [*direct.get(log, ()), *(one.evidence for one in waiting.get(log, ()))]
+        others = [draft_entry(one.evidence, one.search) for one in waiting.get(log, ())]
         batch = [one.draft for one in by_log.get(log, ())]
-        batches[todo.origins[log]] = batch + [draft_entry(evidence) for evidence in others]
+        batches[todo.origins[log]] = [*batch, *direct.get(log, ()), *others]
     before = _append(session, batches, written)
     audit_log.settle(session, [one.id for pending in waiting.values() for one in pending])
     entered = [
@@ -148,7 +148,7 @@ def _forlorn(todo: Round, seen: set[bytes]) -> list[Accepted]:
 
 
 def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, Held]:
-    names = ["ref", "receipt", "leaf_index", "log", "at", "event_type"]
+    names = ["ref", "receipt", "leaf_index", "log", "at", "event_type", "content_sha256", "search"]
     found = find_rows(session, ClaimRow, names, key="ref", among=sorted(refs))
     return {ref: Held(*rest) for ref, *rest in found}
 

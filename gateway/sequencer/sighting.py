@@ -53,13 +53,15 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the claim of an event holds: its receipt, and what that says."""
+    """What the claim of an event holds: its receipt, what that says, and what the event is found by."""
 
     receipt: str = field(repr=False)
     leaf_index: int | None
     log: str
     at: int
     event_type: str
+    content_sha256: bytes
+    search: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ def vouched(one: Sighting, held: Held) -> Accepted | None:
         event_id=one.key.id,
         event_type=one.type,
         credential=_credential(raw),
+        digest=held.content_sha256,
+        search=held.search,
     )
     return Accepted(one.ref, one.receipt, one.position, draft)
 

@@ -32,7 +32,7 @@ gateway: v1
 partner: {slug}
 authentication: {accept: [api_key, message_signature]}
 sends:
-  order.placed: {schema: order.avsc, id: /order_id}
+  order.placed: {schema: order.avsc, id: /order_id, search: [/order_id, /currency]}
 receives:
   order.accepted: {schema: order.avsc, id: /order_id}
 limits: {events_per_second: 200, bytes_per_day: 5GiB}

@@ -51,9 +51,15 @@ def test_the_first_day_from_who_am_i_to_a_look_at_what_was_sent(up: Gateway, tmp
     again = dev.gw("gw $GW/v1/events/order.placed --json @o.json")
     assert (again.status, again.json()) == (200, {**sent.json(), "duplicate": True})
 
+    by_value, by_digest = "key=A-1001", "digest=$(sha256sum < o.json | cut -c1-64)"
+
     def found() -> Any:
-        # Found at once; the log has it a moment later.
-        (row,) = dev.gw('gw "$GW/v1/history?id=A-1001"').json()["items"]
+        # Found at once, by id, value and content; the log has it a moment later.
+        rows = [
+            dev.gw(f'gw "$GW/v1/history?{by}"').json()["items"] for by in ("id=A-1001", by_value, by_digest)
+        ]
+        assert [[one["ref"] for one in some] for some in rows] == [[sent.json()["ref"]]] * 3
+        (row,) = rows[0]
         assert (row["ref"], row["state"]) == (sent.json()["ref"], "accepted")
         return row["log"]
 

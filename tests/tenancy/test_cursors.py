@@ -22,9 +22,12 @@ LISTS: Final = [gate for gate in GATES if "cursor" in gate.offered]
 SLUGS: Final = ("acme", "globex")
 FILTERS: Final = {
     "credential": "crd_x",
+    "digest": "0" * 64,
     "direction": "outbound",
     "endpoint": "ep_x",
     "id": "L-1",
+    "key": "L-1",
+    "kind": "event.accepted",
     "reason": "timed_out",
     "ref": "evt_" + "a" * 52,
     "since": "2026-01-01T00:00:00Z",

@@ -33,6 +33,24 @@ async def test_filters_are_passed_on(desk: Desk) -> None:
     assert (await desk.run("history", "list", "--state", "nonsense", by="acme")).code == 2
 
 
+async def test_entries_are_listed_by_their_kind(desk: Desk) -> None:
+    ref = await send_one(desk)
+    entries = await desk.run("history", "list", "--kind", "event.accepted,contract.changed", by="acme")
+    assert (entries.code, ref in entries.out, "contract.changed" in entries.out) == (0, True, True)
+    assert "revision=1" in entries.out
+    ours = await desk.run("history", "list", "--house", "--kind", "key.changed")
+    assert (ours.code, "purpose=" in ours.out, "action=created" in ours.out) == (0, True, True)
+    assert (await desk.run("history", "list", "--house", by="acme")).code == 3
+
+
+async def test_events_are_found_by_value_and_by_digest(desk: Desk) -> None:
+    await send_one(desk)
+    for arguments in (("--search", "nothing"), ("--digest", "0" * 64), ("--endpoint", "ep_1")):
+        ended = await desk.run("history", "list", *arguments, "--json", by="acme")
+        assert ended.document()["items"] == []
+    assert (await desk.run("history", "list", "--digest", "12", by="acme")).code == 2
+
+
 async def test_a_refused_event_is_listed_with_its_code(desk: Desk) -> None:
     await desk.run("send", "order.placed", "-", stdin=b"{}", by="acme")
     for _ in range(200):

@@ -89,7 +89,7 @@ def contracts(endpoints: Sequence[Endpoint], topic_id: str | None, partner: Part
         IdRule("pointers", ("/id",)),
         None,
         None,
-        (),
+        ("/id",),
         "plain",
         "FORWARD",
         1,

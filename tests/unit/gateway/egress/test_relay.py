@@ -5,14 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
+from sqlmodel import col
 from structlog.testing import capture_logs
 
+from audit.marks import join_search
 from audit.ref import format_ref
+from audit.rows import PendingRow
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import BrokerError, Reader, ReadEvent, TopicSpec
 from gateway.dialler import Answer, Outgoing
 from gateway.event import EventKey
 from gateway.leases import Leases, expire_all
+from gateway.rows import DeliveryRow
 from tests.unit.gateway.egress.stage import PARTNER, TOPIC, Stage, answer, endpoint, record, stage
 
 BUSY = answer(503, "server_error")
@@ -27,6 +32,19 @@ async def test_an_event_is_delivered_once_and_recorded(tmp_path: Path, database_
         assert [each.text("outcome") for each in on.evidence()] == ["delivered"] * 3
         assert {each.log for each in on.evidence()} == {"gw.example/log/k3v9q2"}
         assert (on.rows(), on.spans()) == ([], [])
+
+
+async def test_evidence_says_what_a_producers_event_is_found_by(tmp_path: Path, database_url: str) -> None:
+    """A stock record has no claim: what the relay reads in it goes on with each word about it."""
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        on.receiver.reply = lambda _, __: BUSY
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: on.rows() == [("a", "pending", 1)], "saved")
+        with on.database.begin() as session:
+            search = session.execute(select(col(DeliveryRow.search))).scalar_one()
+            pending = session.execute(select(col(PendingRow.search))).scalars().all()
+        assert {search, *pending} == {join_search(["a"])}
 
 
 async def test_the_webhook_is_one_cloudevent_under_its_ref(tmp_path: Path, database_url: str) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,7 @@ async def test_a_cursor_is_bound_to_its_filter_and_partner(tmp_path: Path) -> No
     assert [one.json()["code"] for one in answers] == ["cursor_invalid"] * 3
 
 
+SENT = sha256(b'{"order_id":"H-2","qty":1}').hexdigest()
 FILTERS = [
     ("id=H-1", 1),
     ("type=order.placed", 3),
@@ -145,19 +147,96 @@ FILTERS = [
     ("state=refused", 0),
     ("source=/partners/acme", 3),
     ("ref=evt_nonsense", 0),
+    ("key=H-1", 1),
+    ("key=1", 3),
+    ("key=H-9", 0),
+    ("key=H-1&since=1h&state=accepted&direction=inbound", 1),
+    ("key=H-1&direction=outbound", 0),
+    (f"digest={SENT}", 1),
+    (f"digest={SENT}&key=H-1", 0),
+    (f"digest={sha256(b'').hexdigest().upper()}", 0),
+    ("kind=event.accepted", 3),
+    ("kind=event.accepted,event.refused&key=H-0", 1),
+    ("kind=event.refused", 0),
+    ("kind=delivery.attempted,delivery.acknowledged", 0),
+    ("endpoint=ep_1", 0),
 ]
+SEARCHED = CONTRACTS.replace("{slug}", "acme").replace(
+    "key: /customer", "key: /customer, search: [/order_id, /qty]"
+)
 
 
 async def test_filters_restrict(house: House) -> None:
+    """Before the log has the events, and after; by a claim or by an entry."""
+    await house.world.apply(SEARCHED)
+    await house.world.parts.catalog.refresh()
     refs = await send(house, 3)
     async with house.client("acme") as client:
-        before = [len((await client.get(f"/v1/history?{query}")).json()["items"]) for query, _ in FILTERS]
+
+        async def counts() -> list[int]:
+            """Without what the gateway itself tells of the contract."""
+            answers = [(await client.get(f"/v1/history?{query}")).json() for query, _ in FILTERS]
+            return [sum(one["type"] == "order.placed" for one in answer["items"]) for answer in answers]
+
+        before = await counts()
         await client.get(f"/v1/history/{refs[-1]}?wait=10")
-        after = [len((await client.get(f"/v1/history?{query}")).json()["items"]) for query, _ in FILTERS]
+        after = await counts()
     assert before == after == [count for _, count in FILTERS]
 
 
-NO_FILTERS = ["state=lost", "direction=up", "since=x", "limit=0", "key=1"]
+async def test_kinds_list_entries_with_what_they_say(house: House) -> None:
+    """A partner's own: its contract and credentials. Each with its place, so that it can be proved."""
+    await send(house, 1)
+    async with house.client("acme") as client:
+        for _ in range(500):
+            found = (await client.get("/v1/history?kind=contract.changed,credential.changed")).json()["items"]
+            if len(found) == 2:
+                break
+            await asyncio.sleep(0.02)
+        everything = (await client.get("/v1/history?kind=all")).json()["items"]
+        events = (await client.get("/v1/history")).json()["items"]
+    assert {one["kind"] for one in found} == {"contract.changed", "credential.changed"}
+    contract = next(one for one in found if one["kind"] == "contract.changed")
+    assert (contract["state"], contract["ref"], contract["evidence"]["revision"]) == (None, None, 1)
+    assert contract["log"]["index"] >= 0
+    assert {one["kind"] for one in everything} >= {"contract.changed", "credential.changed", "event.accepted"}
+    assert [one["kind"] for one in events] == ["event.accepted"]
+
+
+async def test_the_houses_log_is_listed_for_operators(house: House) -> None:
+    """Signing keys and credentials of our own side; a filter by event finds none."""
+    async with house.client("operator") as client, house.client("team") as team:
+        for _ in range(500):
+            found = (await client.get("/v1/house/history?limit=1000")).json()["items"]
+            if {one["evidence"].get("role") for one in found} >= {"operator", "team"}:
+                break
+            await asyncio.sleep(0.02)
+        page = await client.get("/v1/house/history?kind=credential.changed&limit=1")
+        rest = await client.get(page.headers["link"].partition(">")[0].removeprefix("<"))
+        none = await client.get("/v1/house/history?direction=inbound&kind=event.accepted")
+        refused = await team.get("/v1/house/history")
+    assert {one["kind"] for one in found} >= {"key.changed", "credential.changed"}
+    assert all(one["evidence"] for one in found)
+    rows = [*page.json()["items"], *rest.json()["items"]]
+    assert {one["kind"] for one in rows} == {"credential.changed"}
+    assert rows[0]["log"]["index"] > rows[1]["log"]["index"]
+    assert {one["evidence"].get("role") for one in found} >= {"operator", "team"}
+    assert none.json() == {"items": [], "next": None}
+    assert refused.json()["code"] == "scope_missing"
+
+
+NO_FILTERS = [
+    "state=lost",
+    "direction=up",
+    "since=x",
+    "limit=0",
+    "nonsense=1",
+    "kind=lost",
+    "kind=event.accepted,",
+    "kind=",
+    "digest=12",
+    f"digest={'x' * 64}",
+]
 
 
 async def test_filters_that_do_not_exist_are_refused(house: House) -> None:

@@ -40,7 +40,10 @@ def reason(found: Sighting | Suspect | None) -> str:
 
 def held(**changed: Any) -> Held:
     claim = MADE.claim
-    return replace(Held(claim.receipt, None, claim.log, claim.at, claim.type), **changed)
+    return replace(
+        Held(claim.receipt, None, claim.log, claim.at, claim.type, claim.content_sha256, claim.search),
+        **changed,
+    )
 
 
 def sighting(record: Record = RECORD, **where: Any) -> Sighting:
