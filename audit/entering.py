@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import ColumnElement, bindparam, delete, select
 from sqlmodel import Session, col
 
 from audit.bulk import find_rows, insert_new_rows, insert_rows
@@ -87,6 +87,43 @@ def forget_content(session: Session, log: str, places: Sequence[tuple[int, int]]
         session.connection().execute(_FORGET, gone)
 
 
+def move_marks(session: Session, log: str, moved: Mapping[Place, Place]) -> None:
+    """Entries that stand for events have moved, from the first place to the second: so do their marks."""
+    gone: list[dict[str, Any]] = []
+    made: dict[tuple[bytes, int, int, int], None] = {}
+    for old, (at, epoch, index) in moved.items():
+        first = session.execute(
+            select(*_OF_EVENT).where(*_here(log, epoch), col(EntryRow.index) == index)
+        ).one()
+        rows = [first]
+        if first.ref is not None:
+            same = (col(EntryRow.log) == log, col(EntryRow.ref) == first.ref)
+            rows = list(session.execute(select(*_OF_EVENT).where(*same)))
+        for mark in {one for row in rows for one in _marks_of(log, row, Kind(first.kind))}:
+            gone.append({"at_mark": mark, "at_at": old[0], "at_epoch": old[1], "at_index": old[2]})
+            made[mark, at, epoch, index] = None
+    if gone:
+        session.connection().execute(_FORGET, gone)
+        _insert_marks(session, made)
+
+
+def _marks_of(log: str, row: Any, first: Kind) -> list[bytes]:
+    """What an entry that is there has left of marks."""
+    state = state_of(Kind(row.kind), row.code)
+    found = [] if not state or is_told_by(first, state) else [mark_of(log, "state", state)]
+    found += [] if row.endpoint is None else [mark_of(log, "endpoint", row.endpoint)]
+    return found + _content_marks(log, row)
+
+
+def _here(log: str, epoch: int) -> tuple[ColumnElement[bool], ...]:
+    return col(EntryRow.log) == log, col(EntryRow.epoch) == epoch
+
+
+_OF_EVENT: Final = tuple(
+    getattr(EntryRow, name) for name in ("ref", "kind", "code", "endpoint", "evidence", "search")
+)
+
+
 def _rows_at(session: Session, log: str, epoch: int, indexes: Sequence[int]) -> Sequence[Any]:
     columns = [getattr(EntryRow, name) for name in ("index", "at", "ref", "evidence", "search")]
     mine = (col(EntryRow.log) == log, col(EntryRow.epoch) == epoch, col(EntryRow.index).in_(indexes))
@@ -113,9 +150,9 @@ def _known(
     """What logs, or the log `of` that name, have of these events."""
     names = ["log", "ref", "kind", "is_first", "at", "epoch", "index"]
     found: dict[tuple[str, bytes], _Known] = {}
-    for log, ref, kind, is_first, *place in find_rows(
-        session, EntryRow, names, key="ref", among=sorted(refs)
-    ):
+    only = () if of is None else (("log", of),)
+    rows = find_rows(session, EntryRow, names, key="ref", among=sorted(refs), only=only)
+    for log, ref, kind, is_first, *place in rows:
         one = found.setdefault((log, ref), _Known())
         _note(one, Kind(kind))
         if is_first:

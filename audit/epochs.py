@@ -13,12 +13,13 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlmodel import Session, col
 
 from audit import log as audit_log
 from audit import store
 from audit.checkpoint import Checkpoint, split_origin
+from audit.entering import move_marks
 from audit.entry import draft_entry
 from audit.erasure import shift
 from audit.errors import NotInLogError
@@ -138,11 +139,15 @@ def _move(session: Session, old: LogState, new: Head) -> Moved:
         select(col(EntryRow.ref)).where(*beyond, col(EntryRow.kind) == Kind.ACCEPTED.value)
     ).scalars()
     moved = Moved(count, tuple(ref for ref in refs if ref is not None), new.size - kept)
-    place = {"epoch": split_origin(new.origin)[1], "index": col(EntryRow.index) + moved.shift}
+    firsts = select(col(EntryRow.at), col(EntryRow.index)).where(*beyond, and_(col(EntryRow.is_first)))
+    later = split_origin(new.origin)[1]
+    marked = {(at, epoch, index): (at, later, index + moved.shift) for at, index in session.execute(firsts)}
+    place = {"epoch": later, "index": col(EntryRow.index) + moved.shift}
     session.execute(
         update(EntryRow).where(*beyond).values(place).execution_options(synchronize_session=False)
     )
     shift(session, log, (epoch, kept), (split_origin(new.origin)[1], new.size))
+    move_marks(session, log, marked)
     _cut(session, old.head, kept)
     longer, nodes = new.append(leaves)
     store.replace_heads(session, [(new, longer)])

@@ -23,6 +23,8 @@ _CHUNK: Final = 20_000
 _NUMBERS: Final = (
     "WITH RECURSIVE g(n) AS (SELECT CAST(:low AS BIGINT) UNION ALL SELECT n + 1 FROM g WHERE n < :high)"
 )
+_AT: Final = "t.at + g.n"
+"""A thousand events a second."""
 _HASH: Final = b"\x5a" * 32
 _SHA256: Final = {
     "sqlite": "sha256('old-' || g.n)",
@@ -48,17 +50,18 @@ def fill(database: Database, events: int) -> None:
             _claims(session, known | span)
             _entries(session, known | span)
             _nodes(session, known | span)
+            _marks(session, known | span)
     with database.begin() as session:
         _head(session, entry.log, first + events)
 
 
 def _claims(session: Session, values: Mapping[str, Any]) -> None:
-    changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "leaf_index": "g.n"}
+    changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "leaf_index": "g.n", "at": _AT}
     _copy(session, ClaimRow, changed, "t.ref = :ref", values)
 
 
 def _entries(session: Session, values: Mapping[str, Any]) -> None:
-    changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "index": "g.n"}
+    changed = {"ref": _sha256(session), "event_id": "'old-' || g.n", "index": "g.n", "at": _AT}
     _copy(session, EntryRow, changed, 't.log = :log AND t.epoch = 1 AND t."index" = :at', values)
 
 
@@ -71,6 +74,18 @@ def _nodes(session: Session, values: Mapping[str, Any]) -> None:
     for level in range(values["high"].bit_length()):
         span = {"level": level, "low": values["low"] >> level, "high": values["high"] >> level}
         session.execute(text(statement), {**_only(statement, values), **span})
+
+
+def _marks(session: Session, values: Mapping[str, Any]) -> None:
+    """One of each event, as its digest has."""
+    cut = {"sqlite": "substr({0}, 1, 16)", "postgresql": "substring({0} FROM 1 FOR 16)"}
+    mark = cut[session.get_bind().dialect.name].format(_sha256(session))
+    statement = (
+        f'{_NUMBERS} INSERT INTO audit_mark (mark, at, epoch, "index") '  # noqa: S608 - fixed text
+        f"SELECT {mark}, {_AT}, 1, g.n FROM audit_entry AS t CROSS JOIN g "
+        'WHERE t.log = :log AND t.epoch = 1 AND t."index" = :at AND g.n < :high'
+    )
+    session.execute(text(statement), _only(statement, values))
 
 
 def _head(session: Session, log: str, size: int) -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import bounds, doors, exporting, fleet, schemas, streams, verifying
+from bench import bounds, doors, exporting, fleet, pages, schemas, streams, verifying
 from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
 from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
+from bench.pages_report import render_pages
 from bench.schemas_report import render_validation
 from bench.streams_report import render_streams
 from bench.verifying import render_verifying
@@ -43,4 +44,5 @@ OTHERS: Final = (
     Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
     Other("exports", exporting.RESULTS, render_exports, exporting.main),
     Other("verifying", verifying.RESULTS, render_verifying, verifying.main),
+    Other("pages", pages.RESULTS, render_pages, pages.main),
 )

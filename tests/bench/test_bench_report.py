@@ -15,6 +15,7 @@ from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
 from bench.others import Other
 from bench.outcome import Case, Half, Profile, Results, Sample, dump, load
+from bench.pages_report import render_pages
 from bench.report import line_of, render
 from bench.schemas import RESULTS
 from bench.schemas_report import render_validation
@@ -259,3 +260,28 @@ def test_exports_are_told_beside_their_target() -> None:
     assert "| sqlite | jsonl | 51,000 | 1.75 | 6.20 | 412 |  |" in text
     slow = {"on": {"sqlite": {"parquet": seen | {"entries_a_second": 49_999.0}}}}
     assert "| missed |" in render_exports(slow)
+
+
+def test_pages_are_told_beside_those_of_a_small_log() -> None:
+    small = {"ms": 1.0, "cpu_ms": 1.0}
+    found = {
+        "times": 200,
+        "SQLite": {
+            "10000": {"filled in seconds": 2.0, "key": small, "digest": small, "a proof": small},
+            "5000000": {"filled in seconds": 9.0, "key": small, "digest": small, "a proof": small},
+        },
+        "PostgreSQL": {
+            "10000": {"key": small, "digest": small, "a proof": small},
+            "5000000": {
+                "key": {"ms": 9.0, "cpu_ms": 1.9},
+                "digest": {"ms": 9.0, "cpu_ms": 2.1},
+                "a proof": small,
+            },
+        },
+    }
+    text = render_pages(found)
+    assert "SQLite, 10,000 entries | SQLite, 5,000,000 entries" in text
+    assert "| key | 1.0 (1.0) | 1.0 (1.0) | 1.0 (1.0) | 9.0 (1.9) | the same: met |" in text
+    assert "| 9.0 (2.1) | the same: missed |" in text
+    assert "| a proof | 1.0 (1.0) | 1.0 (1.0) | 1.0 (1.0) | 1.0 (1.0) | under 5: met |" in text
+    assert "filled" not in text
