@@ -5,9 +5,10 @@ from sqlmodel import Session
 
 from audit import fsck, log
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.entry import digest_of
 from audit.epochs import Opening, is_succeeded, members_of, open_epoch, openings, read_opening
 from audit.evidence import Evidence, Kind, make_evidence, parse_evidence
-from audit.search import find, timeline
+from audit.search import HistoryFilter, find, timeline
 from tests.unit.audit.builders import AT, LOG, LOG_SIGNER, ORIGIN, append, evidence
 
 SECOND = f"{LOG}/2"
@@ -83,6 +84,8 @@ def test_what_could_never_be_proved_in_the_old_epoch_goes_into_the_new(
     publish(session, SECOND)
     assert is_clean(session)
     assert len(find(session, LOG).rows) == published + more + 20
+    same = HistoryFilter(digest=digest_of(evidence(1)))
+    assert len(find(session, LOG, same).rows) == published + more + 20
 
 
 def test_a_checkpoint_is_succeeded_only_as_far_as_an_opening_knew_of_it(session: Session) -> None:
