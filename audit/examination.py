@@ -51,7 +51,7 @@ _DIRECTIONS: Final = {
     Kind.FORWARDED.value: "inbound",
     **{kind.value: "outbound" for kind in OUTBOUND_KINDS},
 }
-_LATER: Final = frozenset({"credential"})
+_LATER: Final = frozenset({"credential", "direction"})
 """Columns that are null in rows which were written before there was the column."""
 
 
@@ -138,7 +138,7 @@ def _searched(seen: _Seen, kind: str, at: int) -> tuple[Any, ...]:
         at,
         None if seen.ref is None else parse_ref(seen.ref),
         seen.partner,
-        _DIRECTIONS.get(kind) or seen.direction,
+        _DIRECTIONS.get(kind) or seen.direction or "",
         seen.source,
         seen.id,
         seen.type,
@@ -181,7 +181,7 @@ def _judge_erased(index: int, leaf: bytes, kind: str, at: int) -> list[Flaw]:
 
 def _wrong_columns(draft: Draft, row: Row) -> list[str]:
     wanted: dict[str, Any] = {name: getattr(draft, name) for name in _SEARCHED}
-    wanted["kind"] = draft.kind.value
+    wanted |= {"kind": draft.kind.value, "direction": draft.direction or ""}
     there = dict(zip(_SEARCHED, row[3:], strict=True))
     return [
         name
