@@ -4,7 +4,7 @@ from typing import cast
 
 from gateway.event import Direction
 from gateway.imports.job import Counts, Failure, Import, Sender, State, Wish, read_origin
-from gateway.rows import ImportRow
+from gateway.imports.rows import ImportRow
 from partners.credential import Method
 
 

@@ -20,7 +20,8 @@ from gateway.event import Direction
 from gateway.imports.job import OPEN, Counts, Failure, Import, Piece, State, Wish
 from gateway.imports.mapping import from_row, to_row
 from gateway.imports.results import Kind, Result, unpack
-from gateway.rows import ClaimRow, ImportPieceRow, ImportResultRow, ImportRow
+from gateway.imports.rows import ImportPieceRow, ImportResultRow, ImportRow
+from gateway.rows import ClaimRow
 
 MOST_OPEN: Final = 3
 """Imports of one partner and direction that have not ended. Two that begin at once may make it one more."""

@@ -7,7 +7,7 @@ from sqlmodel import Session, col
 
 from gateway.database import clock
 from gateway.imports.job import OPEN
-from gateway.rows import ImportPieceRow, ImportResultRow, ImportRow
+from gateway.imports.rows import ImportPieceRow, ImportResultRow, ImportRow
 
 _FEW: Final = 20
 """Pieces, of a megabyte or more, that one transaction deletes."""

@@ -13,6 +13,7 @@ import gateway.anchoring.rows
 import gateway.egress.rows
 import gateway.erasing.rows
 import gateway.exports.rows
+import gateway.imports.rows
 import gateway.rows  # noqa: F401 - as above
 import partners.rows  # noqa: F401 - as above
 import schemas.rows  # noqa: F401 - as above

@@ -7,8 +7,8 @@ one of another event, and refuses its repeat as that; the event is not taken a s
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
-down_revision = "0019"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

@@ -6,7 +6,7 @@ Adds only: a program of the revision before works on beside it.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
+revision = "0018"
 down_revision = "0017"
 branch_labels = None
 depends_on = None
