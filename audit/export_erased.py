@@ -30,11 +30,12 @@ class Erasures:
             ranges.append([index, index + 1])
 
     def hear(self, origin: str, evidence: Evidence) -> None:
-        """Take what a record of the log `origin` says to be without evidence."""
-        if evidence.kind.value not in _ERASING:
+        """Take what a record of the log `origin` says to be without evidence; of another log it says nothing."""
+        spoken_of = evidence.text("origin") or origin
+        if evidence.kind.value not in _ERASING or _log_of(spoken_of) != _log_of(origin):
             return
         members = evidence.members
-        ranges = self.declared.setdefault(evidence.text("origin") or origin, [])
+        ranges = self.declared.setdefault(spoken_of, [])
         if "index" in members:
             ranges.append([members["index"], members["index"] + 1])
         ranges += [[one["from"], one["to"]] for one in members.get("ranges", ())]
@@ -64,3 +65,8 @@ def _overlap(ranges: Sequence[Sequence[int]], declared: Sequence[Sequence[int]])
                 break
             covered += min(end, high) - max(first, low)
     return covered
+
+
+def _log_of(origin: str) -> str:
+    """The log's name, of whatever epoch."""
+    return origin.rpartition("/")[0]

@@ -20,7 +20,7 @@ from audit.export_row import COLUMNS
 from tests.made_logs import HOSTILE
 from tests.unit.audit.rows_made import rows
 
-ROWS = rows(120)
+ROWS = rows(330)
 FILE = encode_table(ROWS)
 DOCUMENT = Path(__file__).parents[3] / "docs/exports.md"
 SQL, PYTHON = (
