@@ -30,7 +30,7 @@ class Erasures:
             ranges.append([index, index + 1])
 
     def hear(self, origin: str, evidence: Evidence) -> None:
-        """Take what a record of the log `origin` says to be without evidence; of another log it says nothing."""
+        """Take what a record of the log `origin` says of its own log: which entries are without evidence."""
         spoken_of = evidence.text("origin") or origin
         if evidence.kind.value not in _ERASING or _log_of(spoken_of) != _log_of(origin):
             return
