@@ -58,10 +58,13 @@ def fits(message: Message, body: bytes, key: bytes) -> bool:
 
 
 def checkpoint_signers(client: httpx.Client) -> set[str]:
-    """Which published keys have signed acme's checkpoint."""
+    """Which published keys have signed acme's checkpoint; none while there is no checkpoint yet."""
     (acme,) = client.get("/v1/partners").raise_for_status().json()["items"]
     path = "/" + acme["log"].partition("/")[2] + "/1/checkpoint"
-    checkpoint, note = read_checkpoint(client.get(path).raise_for_status().content)
+    shown = client.get(path)
+    if shown.status_code == httpx.codes.NOT_FOUND:
+        return set()
+    checkpoint, note = read_checkpoint(shown.raise_for_status().content)
     published = {base64.b64decode(one["public_key"]): one["id"] for one in keys(client, "checkpoint")}
     known = [VerifierKey(checkpoint.origin, key) for key in published]
     return {published[key.public_key] for key in verify_note(note, known)}
