@@ -87,7 +87,8 @@ class Epochs:
         """Which epochs are to begin, by log.
 
         Raises:
-            SetupError: a log that is named is not there; a checkpoint is not ours.
+            SetupError: a log that is named is not there; a checkpoint is not ours; one log is asked for where
+                nobody knows what was published of any.
         """
         states = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
         published: dict[str, list[Checkpoint]] = {}
@@ -98,11 +99,19 @@ class Epochs:
         if missing := wanted - known:
             raise SetupError(f"there is no log {min(missing)}; /v1/status and gateway status name them")
         is_restored = facts.load(session, RESTORED) is not None
+        if is_restored:
+            # What has not begun here may have begun, and been published, after the backup.
+            known |= set(audit_log.pending_logs(session))
+        if is_restored and wanted and wanted != known:
+            raise SetupError(
+                "this database and its topics were restored from a backup: what was published of any of its "
+                "logs after that, nothing here knows, and every log begins anew: ask without --log"
+            )
         steps = []
         for log in sorted(wanted or known):
             step = _step(session, log, states.get(log), published.get(log, []), is_cut=is_restored)
             is_due = step.is_behind or bool(wish.names) or wish.is_for_all
-            if is_due and (step.previous is not None or step.after is not None):
+            if is_due and (is_restored or step.previous is not None or step.after is not None):
                 self._verify_signed(step, shown, wish)
                 steps.append(step)
         return steps
@@ -173,7 +182,7 @@ def _step(
     """What a new epoch of this log would be like."""
     newest = max(published, key=lambda one: _epoch(one.origin), default=None)
     own = None if after is None else _epoch(after.head.origin)
-    epoch = max(own or 0, 0 if newest is None else _epoch(newest.origin))
+    epoch = max(own or 0, 0 if newest is None else _epoch(newest.origin), int(is_cut))
     is_behind = is_cut or any(behind(session, one) is not None for one in published)
     previous = newest
     if after is not None and (newest is None or (own or 0) >= _epoch(newest.origin)):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint, split_origin, verify_checkpoint
@@ -23,13 +24,14 @@ from gateway.database import Database
 from gateway.errors import LeaseLostError, SetupError, StoreUnknownError
 from gateway.ingress.outcome import Accepted
 from gateway.leases import Leases, check_all
-from gateway.sequencer.guard import LogBehindError, NamesakeError, read_shown
+from gateway.rows import MetaRow
+from gateway.sequencer.guard import RESTORED, LogBehindError, NamesakeError, read_shown
 from gateway.settings import Settings
 from gateway.upkeep.epochs import Wish
 from gateway.upkeep.quiet import BusyError, keep_quiet
 from tests.faults.commits import CommitTrouble, Fate
 from tests.postgres_server import PostgresServer
-from tests.unit.audit.builders import OTHER_SIGNER
+from tests.unit.audit.builders import OTHER_SIGNER, evidence
 from tests.world import FIRST, World, make_settings, running
 
 WISH = Wish("restored from a backup")
@@ -191,6 +193,28 @@ async def test_every_log_begins_anew_where_that_is_asked_for(place: Place) -> No
     assert place.faults() == []
     with pytest.raises(SetupError, match="there is no log"):
         await begin(place, replace(WISH, names=frozenset({"nosuch"})))
+
+
+async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place: Place) -> None:
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log, host = partner_log(world), world.parts.ground.host
+        house = f"{host}/log/{world.parts.ground.house_log}"
+    unbegun = f"{host}/log/unbegun"
+    database = Database(place.url)
+    with database.begin() as session:
+        session.execute(insert(MetaRow), [{"name": RESTORED, "value": "monday"}])
+        # Admitted when the backup was made; its first entry may have been published since.
+        audit_log.submit(session, evidence(1, log=unbegun), id=bytes(16))
+    database.close()
+
+    with pytest.raises(SetupError, match="every log begins anew"):
+        await begin(place, replace(WISH, names=frozenset({log})))
+    assert "restored from a backup of monday" in await refused(place)
+    assert sorted(await begin(place, WISH)) == sorted([f"{log}/2", f"{house}/2", f"{unbegun}/2"])
+    assert await begin(place, WISH) == []
 
 
 async def test_while_the_gateway_runs_nothing_begins(place: Place) -> None:
