@@ -123,7 +123,7 @@ def look(session: Session, order: Order, refs: Sequence[bytes]) -> Found:
     mine = {
         ref: [one for one in some if ref in owned or one.log == order.log] for ref, some in entries.items()
     }
-    held = _held(session, order, claims, mine)
+    held = _held(session, order, claims, entries)
     erased = erasure.known(session, order.log, [ref for ref in refs if ref not in claims])
     fates: dict[bytes, Fate] = {}
     for ref in dict.fromkeys(refs):
@@ -166,7 +166,7 @@ def _held(
     claims: Mapping[bytes, ClaimRow],
     entries: Mapping[bytes, Sequence[Standing]],
 ) -> dict[bytes, str]:
-    """A hold of whichever log the event stands in is on all of it."""
+    """A hold of whichever log the event stands in is on all of it, whoever's erasure it is."""
     moments: dict[str, list[tuple[bytes, int]]] = {}
     for ref, claim in claims.items():
         moments.setdefault(order.log, []).append((ref, claim.at))
