@@ -65,7 +65,8 @@ def step(session: Session, log: str, *, before: int, now: int, limit: int) -> St
     free = [row.number for row, hold in zip(wanted, holds, strict=True) if hold is None]
     ranges = _ranges(free)
     following = old[-1].number + 1 if old else first
-    if len(ranges) > MOST_RANGES:
+    is_cut = len(ranges) > MOST_RANGES
+    if is_cut:
         # An entry names so many: the next step goes on behind the last of them.
         ranges = ranges[:MOST_RANGES]
         following = ranges[-1][1]
@@ -75,7 +76,7 @@ def step(session: Session, log: str, *, before: int, now: int, limit: int) -> St
         held = (epoch, first_held)
     due_at = 0
     if young < len(rows):
-        due_at = rows[young].at
+        due_at = 0 if is_cut else rows[young].at
     elif len(rows) < limit and following == (rows[-1].number + 1 if rows else first):
         newer = _next_epoch(session, log, epoch)
         epoch, following, due_at = (epoch, following, max(now, before)) if newer is None else (newer, 0, 0)

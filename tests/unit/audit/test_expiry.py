@@ -98,6 +98,14 @@ def test_more_ranges_than_a_record_holds_are_several_steps(session: Session) -> 
     assert [index for index in there(session, 230) if index % 2 == 0] == []
 
 
+def test_more_ranges_than_a_record_holds_wait_for_nothing_that_is_younger(session: Session) -> None:
+    kinds = (Kind.ACCEPTED, Kind.KEY_CHANGED)
+    grow(session, [evidence(number, kind=kinds[number % 2]) for number in range(230)])
+    grow(session, [evidence(230, at=NOW + 1_000_000)])
+    assert [one.entries for one in walk(session, NOW)] == [100, 15]
+    assert [index for index in there(session, 231) if index % 2 == 0] == [230]
+
+
 def test_the_walk_goes_on_into_the_next_epoch(session: Session) -> None:
     grow(session, [evidence(number) for number in range(3)])
     grow(session, [evidence(number) for number in range(3, 5)], origin=f"{LOG}/2")
