@@ -12,7 +12,7 @@ from typing import Final
 from gateway import keys
 from gateway.administration.evidence import Scribe
 from gateway.administration.key_changes import retire_due
-from gateway.database import Database
+from gateway.database import Database, clock
 from gateway.errors import AwayError, SetupError
 from gateway.instants import format_instant
 from gateway.keys import KeyRing, Opener
@@ -68,13 +68,13 @@ class KeyBook:
             await self.database.write(lambda session: retire_due(session, self.scribe))
 
     async def _drop_ended(self) -> None:
-        known = await self.database.read(keys.load_public)
-        ended = {key.id for key in known if key.retired_at is not None or key.compromised_at is not None}
+        now, known = await self.database.read(lambda session: (clock(session), keys.load_public(session)))
+        ended = {key.id for key in known if not key.signs_at(now)}
         signers = {
             purpose: tuple(one for one in some if one.key_id not in ended)
             for purpose, some in self.current.signers.items()
         }
-        self.current = KeyRing(signers, known, self.current.at)
+        self.current = KeyRing(signers, known, now)
 
     def warnings(self) -> Sequence[str]:
         """What an operator has to see to."""

@@ -86,6 +86,16 @@ async def test_a_ring_that_cannot_be_read_stays_but_for_what_is_frozen(world: Wo
     assert any("webhook" in words for words in book.warnings())
 
 
+async def test_in_a_ring_that_cannot_be_read_a_key_ends_all_the_same(world: World) -> None:
+    book = another(world, Vault(MasterKey({1: b"\x01" * 32}), entropy))
+    (old,) = book.current.checkpoints
+    ends = update(KeyRow).where(col(KeyRow.id) == old.key_id).values(retires_at=1)
+    await book.database.write(lambda session: session.execute(ends))
+    await book.refresh()
+    assert "does not open" in book.problem
+    assert book.current.checkpoints == ()
+
+
 async def test_an_end_without_a_successor_is_warned_of(world: World) -> None:
     book = another(world)
     ends = update(KeyRow).where(col(KeyRow.purpose) == "receipt").values(retires_at=4_000_000_000_000)
