@@ -132,7 +132,7 @@ def retire(session: Session, scribe: Scribe, key_id: str, by: Author) -> KeyChan
     One that was published and does not sign yet is withdrawn: those that were to end for it go on.
 
     Raises:
-        CallerError: `not_found`; `state_conflict`: nobody else signs for its purpose.
+        CallerError: `not_found`; `state_conflict`: nobody else goes on to sign for its purpose.
     """
     now, there = _look(session, None)
     found = next((one for one in there if one.id == key_id), None)
@@ -145,15 +145,17 @@ def retire(session: Session, scribe: Scribe, key_id: str, by: Author) -> KeyChan
     others: list[PublicKey] = []
     if state == "published":
         others = [_changed(session, one, retires_at=None) for one in own if one.state(now) == "retiring"][-1:]
-    elif not any(one.signs_at(now) for one in own):
-        raise CallerError("state_conflict", "Nobody else signs for its purpose: rotate first.")
+    elif not _goes_on(own, now):
+        raise CallerError("state_conflict", "Nobody else goes on to sign for its purpose: rotate first.")
     ended = _changed(session, found, retired_at=now)
     _write(session, scribe, [("retired", ended)], by, now)
     return KeyChange(now, None, (ended, *others))
 
 
 def freeze(session: Session, scribe: Scribe, maker: KeyMaker, wanted: Freeze, by: Author) -> KeyChange:
-    """Let keys sign nothing more and mark them as compromised; a successor signs at once where nobody does.
+    """Let keys sign nothing more, marked as compromised; where nobody goes on, a successor signs at once.
+
+    One whose end is settled does not go on: with it the purpose would end.
 
     Raises:
         CallerError: `not_found`; `parameter_invalid`: a time to come; `state_conflict`: nothing to freeze.
@@ -181,7 +183,7 @@ def freeze(session: Session, scribe: Scribe, maker: KeyMaker, wanted: Freeze, by
     ]
     left = [one for one in live if one not in meant]
     made = None
-    if not any(one.signs_at(now) for one in left):
+    if not _goes_on(left, now):
         made = maker.make(session, wanted.purpose, wanted.held, now, now)
     said = [("compromised", one) for one in frozen] + ([] if made is None else [("created", made)])
     _write(session, scribe, said, by, now)
@@ -194,6 +196,12 @@ def retire_due(session: Session, scribe: Scribe) -> tuple[PublicKey, ...]:
     ended = [_changed(session, one, retired_at=one.retires_at) for one in there if one.is_overdue(now)]
     _write(session, scribe, [("retired", one) for one in ended], BY_ITSELF, now)
     return tuple(ended)
+
+
+def _goes_on(keys_of_purpose: Sequence[PublicKey], now: int) -> bool:
+    """Whether one of them signs now, and one signs, or will, whose end is not settled."""
+    live = [one for one in keys_of_purpose if one.state(now) in {"published", "signing", "retiring"}]
+    return any(one.signs_at(now) for one in live) and any(one.retires_at is None for one in live)
 
 
 def _look(session: Session, purpose: Purpose | None) -> tuple[int, list[PublicKey]]:

@@ -182,6 +182,13 @@ def test_the_only_one_that_signs_is_not_retired(session: Session) -> None:
         key_changes.retire(session, SCRIBE, "nobody", BY)
 
 
+def test_one_that_ends_soon_is_not_left_alone(session: Session) -> None:
+    new = rotate(session, "receipt").made
+    assert new is not None
+    with pytest.raises(CallerError, match="rotate first"):
+        key_changes.retire(session, SCRIBE, new.id, BY)
+
+
 @pytest.mark.parametrize("purpose", keys.PURPOSES)
 def test_a_frozen_key_signs_nothing_and_its_successor_at_once(
     session: Session, purpose: keys.Purpose
@@ -199,6 +206,17 @@ def test_a_frozen_key_signs_nothing_and_its_successor_at_once(
     assert after.compromised_at(old[0]) == 5_000
     actions = [str(one.members["action"]) for one in told(session)["log-acme"]]
     assert sorted(actions) == ["compromised", "compromised", "created", "created"]
+
+
+@pytest.mark.parametrize("delay", [0, HOUR])
+def test_a_key_that_ends_soon_does_not_take_a_frozen_one_s_place(session: Session, delay: int) -> None:
+    (old,) = ids(ring(session).signing("receipt"))
+    new = rotate(session, "receipt", delay=delay).made
+    assert new is not None
+    made = freeze(session, Freeze("receipt", "copied", key_id=new.id)).made
+    assert made is not None
+    assert ids(ring(session).signing("receipt")) == [made.id, old]
+    assert made.retires_at is None
 
 
 def test_the_jwk_set_marks_a_frozen_key(session: Session) -> None:
