@@ -100,13 +100,20 @@ def _rewrap(call: Invocation, database: "Database", vault: "Vault") -> Exit | No
 def _check(
     call: Invocation, settings: "Settings", database: "Database", vault: "Vault", *, drops: bool
 ) -> Exit | None:
-    from gateway.sealing.rewrap import count_old  # noqa: PLC0415 - clients start without loading SQL
+    from gateway.errors import MasterKeyError  # noqa: PLC0415 - clients start without loading the server
+    from gateway.sealing.rewrap import count_old  # noqa: PLC0415 - as above
     from gateway.vault import load_master, replace_master  # noqa: PLC0415 - as above
 
     left = count_old(database, vault)
     if drops and not left.total:
         path = settings.keys.master_file
-        replace_master(path, load_master(path).without_old())
+        master = load_master(path)
+        if master.newest != vault.newest:
+            raise MasterKeyError(
+                f"{path} got version {master.newest} meanwhile, under which nothing is sealed yet: run "
+                "gateway keys rewrap, then --drop-old again"
+            )
+        replace_master(path, master.without_old())
         call.output.note(f"{path} has version {vault.newest} alone now: bring it to every machine.")
     if call.output.as_json:
         call.output.document({"version": vault.newest, "left": dict(left.counts)})

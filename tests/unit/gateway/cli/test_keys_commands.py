@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.vault import load_master
+from gateway.database import Database
+from gateway.sealing.rewrap import Pass, count_old
+from gateway.vault import Vault, load_master, replace_master
 from tests.unit.gateway.cli.conftest import Desk, Shell
 
 
@@ -75,6 +77,22 @@ async def test_the_master_key_changes_while_the_gateway_runs(desk: Desk) -> None
     # It goes on, and keys of before are still known: the pepper is kept.
     assert (await desk.run("partners", "list")).code == 0
     assert (await desk.run("credentials", "create", "-p", "acme", "--role", "auditor", "--json")).code == 0
+
+
+async def test_a_version_that_came_meanwhile_costs_none_that_is_needed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = desk.house.world.parts.ground.settings.keys.master_file
+    assert (await local(desk))[0] == 0
+
+    def while_it_grows(database: Database, vault: Vault) -> Pass:
+        replace_master(path, load_master(path).with_new(b"\x02" * 32))
+        return count_old(database, vault)
+
+    monkeypatch.setattr("gateway.sealing.rewrap.count_old", while_it_grows)
+    code, words = await local(desk, "--drop-old")
+    assert (code, "version 2 meanwhile" in words) == (5, True)
+    assert load_master(path).has(1)
 
 
 @pytest.mark.parametrize("words", [("--add-version", "--check"), ("--check", "--drop-old")])
