@@ -20,6 +20,7 @@ from audit import erasure, holds
 from audit.erasure import Place, Standing
 from audit.evidence import Kind
 from audit.ref import format_ref
+from audit.store import find_accepted
 from gateway.administration.evidence import Author, Scribe, Wanted
 from gateway.database import clock
 from gateway.egress import asking
@@ -36,7 +37,7 @@ Word = Literal["erased", "nothing", "absent", "pending", "held"]
 _DELIVERED: Final = frozenset(
     {Kind.UNROUTED, Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED, Kind.RETRIED, Kind.ACKNOWLEDGED}
 )
-"""Kinds of an event that went out; one without a claim came from a producer of ours."""
+"""Kinds of an event that went out; one that was never accepted came from a producer of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +210,23 @@ def _leave_tombstones(session: Session, order: Order, refs: Sequence[bytes], fou
         values = {**_BLANK, "lease_until": at}
         changed = update(ClaimRow).where(col(ClaimRow.ref).in_(claimed)).values(**values)
         session.execute(changed.execution_options(synchronize_session=False))
-    for ref in refs:
-        went_out = [one for one in found.entries.get(ref, ()) if one.kind in _DELIVERED]
-        if ref not in found.claims and ref in found.owned and went_out:
-            first = went_out[0]
-            row = {"ref": ref, "partner": order.partner.slug, "log": order.log, "at": first.at}
-            row |= {"leaf_index": first.index, "direction": "outbound", "lease_until": at}
-            session.execute(insert(ClaimRow), [{**_NO_RECORD, **_BLANK, **row}])
+    went_out = {
+        ref: first
+        for ref in refs
+        if ref not in found.claims and ref in found.owned
+        if (first := next((one for one in found.entries.get(ref, ()) if one.kind in _DELIVERED), None))
+    }
+    accepted = {ref: index for log, ref, index in find_accepted(session, went_out) if log == order.log}
+    for ref, first in went_out.items():
+        row = {"ref": ref, "partner": order.partner.slug, "log": order.log, "at": first.at, "lease_until": at}
+        # As of any claim: where it was accepted. An event from a producer of ours never was.
+        row |= {"leaf_index": accepted.get(ref, first.index), "direction": _direction(first, order)}
+        session.execute(insert(ClaimRow), [{**_NO_RECORD, **_BLANK, **row}])
+
+
+def _direction(one: Standing, order: Order) -> str:
+    key = EventKey(order.partner.slug, "inbound", one.source or "", one.event_id or "")
+    return "inbound" if key.ref() == one.ref else "outbound"
 
 
 _BLANK: Final[Mapping[str, Any]] = {

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlmodel import Session, col
 
 from audit import log
@@ -17,6 +17,7 @@ from audit.tree import root_at
 from gateway.bootstrap.ground import clock
 from gateway.erasing.inventory import INVENTORY
 from gateway.rows import ClaimRow, DeliveryRow
+from gateway.upkeep.inspection import Scope, inspect
 from tests.builders import House, open_house
 from tests.unit.audit.builders import members_of
 from tests.unit.gateway.erasing.remains import remains
@@ -360,6 +361,19 @@ async def test_an_event_that_went_on_is_erased_in_both_logs_and_held_by_either(h
     assert len(await entries(house, "evidence.erased", 2, slug="globex")) == 2
     assert len(await entries(house, "evidence.erased", 1)) == 1
     assert await remains(house.doors.database, *WORDS) == set()
+
+
+async def test_the_tombstone_of_an_old_event_stands_for_its_acceptance(house: House) -> None:
+    await send(house, BODY.replace(MARK.encode(), b"another"))
+    ref = await send(house)
+    await forwarded(house, ref)
+    await house.doors.database.write(lambda session: session.execute(delete(ClaimRow)))
+    assert (await erase(house, refs=[ref])).json()["erased"] == 1
+    scope = Scope(lambda _: ())
+    found = await house.doors.database.read(lambda session: list(inspect(session, scope)))
+    assert [one for one in found if one.what.startswith("claim_")] == []
+    row = await house.doors.database.read(lambda session: session.execute(select(ClaimRow)).scalar_one())
+    assert (row.state, row.direction) == ("erased", "inbound")
 
 
 async def forwarded(house: House, ref: str, number: int = 1) -> None:
