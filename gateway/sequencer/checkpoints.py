@@ -57,6 +57,7 @@ class Checkpoints:
     anchors: Callable[[], Sequence[Signer]] = tuple
     _topic_id: str | None = field(default=None, init=False)
     _signed_by: tuple[str, ...] = field(default=(), init=False)
+    _is_owed: bool = field(default=False, init=False)
 
     async def is_renewed(self) -> bool:
         """Whether the topic is gone, or another than at the last look: what it showed must be shown again.
@@ -145,12 +146,29 @@ class Checkpoints:
 
         if not any(isinstance(one, HeldKey) for some in by_log.values() for one in some):
             return sign()
+        return await self._by_token(sign, len(states))
+
+    async def _by_token(self, sign: Callable[[], dict[str, bytes]], count: int) -> dict[str, bytes]:
+        """Have a token sign. While it owes an answer it is asked nothing more, and nobody waits for it.
+
+        Else each round would wait for it anew, and entries, which wait for rounds, with it.
+        """
+        words = f"the token has not signed {count} checkpoints within {TOKEN_SECONDS:.0f} s"
+        if self._is_owed:
+            raise AwayError("key_unavailable", words)
+
+        def ask() -> dict[str, bytes]:
+            self._is_owed = True
+            try:
+                return sign()
+            finally:
+                self._is_owed = False
+
         try:
             async with asyncio.timeout(TOKEN_SECONDS):
-                return await self.aside(sign)
+                return await self.aside(ask)
         except TimeoutError as error:
-            text = f"the token has not signed {len(states)} checkpoints within {TOKEN_SECONDS:.0f} s"
-            raise AwayError("key_unavailable", text) from error
+            raise AwayError("key_unavailable", words) from error
 
     async def _show_again(self, sizes: Mapping[str, int]) -> None:
         """Put newer checkpoints behind those of these sizes, which a process put there that had been asleep.
