@@ -200,10 +200,6 @@ class KeyRing:
             if key.purpose == purpose and key.compromised_at is None
         }
 
-    def compromised_at(self, key_id: str) -> int | None:
-        """Since when a key counts for nothing by itself (Unix milliseconds); None: it counts."""
-        return next((key.compromised_at for key in self.known if key.id == key_id), None)
-
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The JWK set (RFC 7517, RFC 8037) of receipt keys, then of webhook keys, retired ones too.
 

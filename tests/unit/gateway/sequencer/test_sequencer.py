@@ -3,6 +3,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,26 @@ async def test_who_forwards_takes_what_a_frozen_key_signed_before_it_leaked(
             wanted = Freeze("receipt", "copied", since, key_id)
             await parts.signing.freeze(parts.administration, wanted, None, by=OPERATOR, dry_run=False)
             assert vouch(read, "acme") == expected
+
+
+async def test_who_forwards_takes_what_was_accepted_before_every_process_knew_of_a_freeze(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(body(1))
+        (record,) = await read_topic(world)
+        ring, read = world.parts.keys.current, Read(Position("t", 0, 0), record, record.at)
+        at = vouch_by(lambda: ring)(read, "acme")
+        assert at is not None
+        for since, frozen_at, expected in (
+            (at - 1, at - 1, at),
+            (at - 1, at, None),
+            (at - 60_000, at - 60_000, None),
+        ):
+            known = tuple(replace(one, compromised_at=since, retired_at=frozen_at) for one in ring.known)
+            frozen = partial(replace, ring, known=known)
+            assert vouch_by(frozen)(read, "acme") == expected
 
 
 async def test_checkpoints_are_published_before_they_are_served_and_verify(
