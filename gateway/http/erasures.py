@@ -190,7 +190,7 @@ def _wish(call: Call, members: Mapping[str, Any], now: int) -> Wish:
         text = "Name either refs, or a time by since and until."
         raise CallerError("parameter_invalid", text)
     when_held = members.get("when_held", "refuse" if refs else "wait")
-    if when_held not in {"refuse", "wait"} or (when_held == "refuse" and not refs):
+    if when_held not in ("refuse", "wait") or (when_held == "refuse" and not refs):
         text = "The member when_held must be refuse or wait; of a time it is always wait."
         raise CallerError("parameter_invalid", text)
     if not refs and (since is None or until is None or until > now):

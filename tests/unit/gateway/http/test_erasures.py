@@ -46,6 +46,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         {**BASIS, "since": 17, "until": "1h"},
         {**BASIS, "since": "yesterday", "until": "1h"},
         {**BASIS, "refs": [REF], "when_held": "ignore"},
+        {**BASIS, "refs": [REF], "when_held": ["wait"]},
         {**BASIS, "since": "2h", "until": "1h", "when_held": "refuse"},
         {**BASIS, "refs": [REF], "why": "because"},
     ],
