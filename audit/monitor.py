@@ -9,6 +9,7 @@ apart from what is known; 5. entries, then hashes; 6. vouched for lately; 7. rec
 Source: RFC 6962 section 2.1; C2SP tlog-checkpoint, tlog-tiles, tlog-cosignature; docs/monitoring.md.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,7 @@ from audit.alarm import Alarm, AlarmError, Suspicion, proven, stop
 from audit.checkpoint import Checkpoint, read_checkpoint, verify_log_signature
 from audit.errors import AuditError, MalformedError, UnpinnedKeyError, VerificationError
 from audit.freshness import fresh_at, parse_freshness_key
-from audit.log_source import AnswerUnfitError, LogMissingError, Source
+from audit.log_source import AnswerUnfitError, LogAwayError, LogMissingError, Source
 from audit.merkle import verify_inclusion
 from audit.monitor_growth import grow
 from audit.monitor_state import MOST_PAST, Kept, Own, State
@@ -70,7 +71,7 @@ class Look:
         """Look at the epoch that is followed; only what was found to be good is kept.
 
         Raises:
-            LogAwayError: Nobody answers. What was found before that is kept.
+            LogAwayError: Nobody answers, and nothing alarming was found before that.
         """
         try:
             take_note(self, self.source.checkpoint(self.state.origin))
@@ -79,7 +80,12 @@ class Look:
         except (AlarmError, AnswerUnfitError, MalformedError) as error:
             self.found.alarms.append(alarm_of(error, self.state.origin))
         if self.state.kept is not None:
-            _own_receipts(self)
+            try:
+                _own_receipts(self)
+            except LogAwayError:
+                # Who lies about the log must not keep that from being told by leaving proofs away.
+                if not self.found.alarms:
+                    raise
         return self.found
 
 
@@ -100,21 +106,28 @@ def take_note(one: Look, raw: bytes, *, must_be_fresh: bool = True) -> None:
     state, found = one.state, one.found
     checkpoint, note = _signed(state, raw)
     kept = state.kept
+    known, vouched_at = (0, 0) if kept is None else (kept.checkpoint.size, kept.fresh_at)
+    edge: tuple[bytes, ...] = () if kept is None else kept.edge
+    leaves: dict[bytes, int] = {}
     if kept is not None:
         _verify_not_apart(state, checkpoint, raw)
-    if kept is None or checkpoint.size > kept.checkpoint.size:
+    if kept is None or checkpoint.size > known:
         grown = grow(kept, checkpoint, raw, one.source, most=one.terms.most_entries)
-        found.entries += checkpoint.size - (0 if kept is None else kept.checkpoint.size)
-        _note_receipts(state, checkpoint.origin, grown.leaves, found)
-        edge = grown.edge
-    else:
-        edge = kept.edge
+        edge, leaves = grown.edge, grown.leaves
     at = _vouched(one, note, raw)
+    # A time that has not come yet is no time at which anybody can have looked.
+    is_come = at is not None and at <= one.now // 1_000 + FRESH_SECONDS
+    newest = max(vouched_at, at if at is not None and is_come else 0)
     if kept is not None:
-        state.past[kept.checkpoint.size] = kept.note
+        state.past[known] = kept.note
         for size in sorted(state.past)[:-MOST_PAST]:
             del state.past[size]
-    state.kept = Kept(raw, edge, max(at or 0, 0 if kept is None else kept.fresh_at))
+    # Of two notes over the same entries the one that was vouched for last says more.
+    is_better = kept is None or checkpoint.size > known or (is_come and at == newest)
+    state.kept = Kept(raw if kept is None or is_better else kept.note, edge, newest)
+    # Only now: an entry of what is not kept is held against nobody any more.
+    found.entries += checkpoint.size - known
+    _note_receipts(state, checkpoint.origin, leaves, found)
     _learn_log_keys(one, note)
     if must_be_fresh:
         _verify_fresh(state, at, one.now, raw)
@@ -274,7 +287,17 @@ def _own_receipts(one: Look) -> None:
                 f"of {kept.checkpoint.size} entries that does not have it ({error})"
             )
             papers = {"receipt": own.token.encode(), "known": kept.note}
-            found.alarms.append(Alarm(Suspicion.RECEIPT, ref, text, papers, is_provable=bool(kept.fresh_at)))
+            is_provable = own.at < _shown_at(state, kept) * 1_000 - one.terms.promise_ms
+            found.alarms.append(Alarm(Suspicion.RECEIPT, ref, text, papers, is_provable=is_provable))
+
+
+def _shown_at(state: State, kept: Kept) -> int:
+    """When the very note that is kept was vouched for, as it says itself; 0: nobody has."""
+    _, note = read_checkpoint(kept.note)
+    with suppress(VerificationError):  # a key that was learned later, in whose name the note has a wrong line
+        at = fresh_at(note, [parse_freshness_key(text) for text in state.freshness_keys])
+        return min(at or 0, kept.fresh_at)
+    return 0
 
 
 def _prove(one: Look, ref: str, own: Own) -> None:

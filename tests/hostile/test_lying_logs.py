@@ -411,6 +411,57 @@ def test_a_proof_under_a_forked_checkpoint_is_a_fork(scene: Scene) -> None:
     assert scene.kinds(*kept(scene, lost)) == ["fork"]
 
 
+def test_an_entry_counts_only_under_a_checkpoint_that_is_kept(scene: Scene) -> None:
+    mine = events(8_600, 8_601, age_ms=100_000)
+    flags = (*kept(scene, *mine), "--promise", "60s")
+    scene.replaced([*scene.past[:KNOWN], *mine])
+    scene.server.vouches = False
+    # Whether anybody vouches for it cannot be found out just now, so that nothing of it is kept.
+    scene.server.lie = lambda request, answer: (
+        httpx.Response(503) if request.url.path.endswith("/partner-gateway") else answer
+    )
+    assert scene.look(*flags).code == 8
+    scene.server.vouches, scene.server.lie = True, lambda _, answer: answer
+    scene.replaced(scene.past[: KNOWN + 1])
+    assert scene.kinds(*flags) == ["receipt"]
+
+
+def test_what_was_found_is_told_though_proofs_are_away(scene: Scene) -> None:
+    (mine,) = events(8_700, 8_701, age_ms=100_000)
+    scene.replaced(altered(scene.past)[: KNOWN + 1])
+    scene.server.lie = lambda request, answer: (
+        httpx.Response(503) if request.url.path.endswith("/proof") else answer
+    )
+    assert scene.kinds(*kept(scene, mine)) == ["fork"]
+
+
+def test_a_receipt_is_held_against_a_log_by_papers_that_prove_it_or_it_is_said_that_they_do_not(
+    scene: Scene,
+) -> None:
+    scene.server.vouches = False
+    (same,) = events(8_800, 8_801, age_ms=100_000)
+    assert set(scene.kinds(*kept(scene, same))) == {"stale", "receipt"}
+    papers = scene.papers("receipt")
+    assert json.loads(papers["alarm.json"])["is_provable"]
+    assert log_server.FRESHNESS_KEY.name in papers["known"].decode(), "the one that was vouched for"
+
+
+def test_no_paper_proves_it_where_nobody_vouched_for_what_the_log_has_come_to(scene: Scene) -> None:
+    scene.server.vouches = False
+    scene.server.grow(scene.past[KNOWN : KNOWN + 1])
+    (lost,) = events(8_900, 8_901, age_ms=100_000)
+    assert set(scene.kinds(*kept(scene, lost))) == {"stale", "receipt"}
+    assert not json.loads(scene.papers("receipt")["alarm.json"])["is_provable"]
+
+
+def test_a_time_that_has_not_come_makes_no_receipt_overdue(scene: Scene) -> None:
+    scene.server.off = 86_400
+    assert scene.kinds() == ["stale"]
+    scene.server.off = 0
+    (new,) = events(8_950, 8_951, age_ms=1_000)
+    assert scene.kinds(*kept(scene, new), "--acknowledge", code=0) == []
+
+
 def test_a_receipt_that_nobody_trusted_signed_or_of_another_log_is_no_receipt(scene: Scene) -> None:
     (one,) = events(8_500, 8_501, age_ms=100_000)
     (foreign,) = events(8_501, 8_502, age_ms=100_000, log_name="gw.example/log/other")
