@@ -114,6 +114,8 @@ def take_note(one: Look, raw: bytes, *, must_be_fresh: bool = True) -> None:
     if kept is None or checkpoint.size > known:
         grown = grow(kept, checkpoint, raw, one.source, most=one.terms.most_entries)
         edge, leaves = grown.edge, grown.leaves
+        if known == 0:
+            _verify_opening(state, leaves, raw)
     at = _vouched(one, note, raw)
     # A time that has not come yet is no time at which anybody can have looked.
     is_come = at is not None and at <= one.now // 1_000 + FRESH_SECONDS
@@ -190,6 +192,13 @@ def _verify_not_apart(state: State, shown: Checkpoint, raw: bytes) -> None:
         known=kept.note,
         shown=raw,
     )
+
+
+def _verify_opening(state: State, leaves: dict[bytes, int], raw: bytes) -> None:
+    """The first entry of an epoch is the one by which the epoch was followed."""
+    if state.opening and leaves and leaves.get(state.opening) != 0:
+        text = f"{state.origin}: its first entry is another than the one that was shown when it was followed"
+        raise stop(Suspicion.EPOCH, state.origin, text, shown=raw)
 
 
 def _vouched(one: Look, note: Note, raw: bytes) -> int | None:

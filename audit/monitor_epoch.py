@@ -11,6 +11,7 @@ Source: docs/formats.md section 3, `epoch.opened`.
 import base64
 import binascii
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from audit.alarm import AlarmError, Suspicion, proven, stop
@@ -18,6 +19,7 @@ from audit.checkpoint import read_checkpoint, split_origin
 from audit.errors import MalformedError
 from audit.evidence import Kind, leaf_of, parse_evidence
 from audit.log_source import LogMissingError, Source, TileNodes, read_entries
+from audit.merkle import hash_leaf
 from audit.monitor import Look, Looked, take_note
 from audit.monitor_state import Kept, State
 from audit.tree import root_at
@@ -32,11 +34,16 @@ def follow(one: Look) -> None:
     """
     state = one.state
     while (successor := _next(state, one.source)) is not None:
+        if state.kept is None and state.opening:
+            # What it was followed by was not signed; what follows it is judged by what is.
+            with suppress(LogMissingError):
+                take_note(one, one.source.checkpoint(state.origin), must_be_fresh=False)
+        opening = b""
         if state.kept is not None:
             left = _take_end(one, state.kept)
             if state.kept.checkpoint.size:
-                _verify_link(one, state.kept, successor, left)
-        state.origin, state.kept, state.past = successor, None, {}
+                opening = _verify_link(one, state.kept, successor, left)
+        state.origin, state.kept, state.past, state.opening = successor, None, {}, opening
         one.found.news.append(f"the log goes on as {successor}")
 
 
@@ -65,11 +72,14 @@ def _take_end(one: Look, kept: Kept) -> int:
     return one.state.kept.checkpoint.size if one.state.kept is not None else known
 
 
-def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> None:
-    """Compare the end that the successor names with what is known. `left`: entries that are still shown."""
+def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> bytes:
+    """Compare the end that the successor names with what is known. `left`: entries that are still shown.
+
+    Returns the hash of the leaf that says so, which is to be the first one of what the successor signs.
+    """
     state, known = one.state, kept.checkpoint
     subject = f"{successor} {known.size}"
-    evidence, previous = _opening(one.source, successor, subject)
+    evidence, leaf, previous = _opening(one.source, successor, subject)
     if previous is None or previous.get("origin") != known.origin:
         raise stop(
             Suspicion.EPOCH,
@@ -94,6 +104,7 @@ def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> None:
         if not state.is_acknowledged(Suspicion.EPOCH, subject):
             raise _restored(state, kept, successor, rest, evidence)
         _lose(state, rest, one.found)
+    return hash_leaf(leaf)
 
 
 def _restored(state: State, kept: Kept, successor: str, rest: int, evidence: bytes) -> AlarmError:
@@ -115,8 +126,8 @@ def _restored(state: State, kept: Kept, successor: str, rest: int, evidence: byt
     )
 
 
-def _opening(source: Source, successor: str, subject: str) -> tuple[bytes, Mapping[str, Any] | None]:
-    """The evidence of the first entry, which must be what its leaf commits to, and the end that it names."""
+def _opening(source: Source, successor: str, subject: str) -> tuple[bytes, bytes, Mapping[str, Any] | None]:
+    """The evidence of the first entry, its leaf, which must commit to it, and the end that it names."""
     raw = source.evidence(successor, 0)
     (leaf,) = read_entries(source, successor, 0, 1)
     evidence = parse_evidence(raw)
@@ -128,7 +139,7 @@ def _opening(source: Source, successor: str, subject: str) -> tuple[bytes, Mappi
             f"{successor}: its first entry does not say how it was opened",
             opening=raw,
         )
-    return raw, evidence.members["previous"]
+    return raw, leaf, evidence.members["previous"]
 
 
 def _root(previous: Mapping[str, Any]) -> bytes:

@@ -92,6 +92,7 @@ class State:
     freshness_keys: tuple[str, ...] = ()
     receipt_keys: dict[str, bytes] = field(default_factory=dict)
     kept: Kept | None = None
+    opening: bytes = b""
     past: dict[int, bytes] = field(default_factory=dict)
     receipts: dict[str, Own] = field(default_factory=dict)
     alarms: list[Standing] = field(default_factory=list)
@@ -142,6 +143,7 @@ def format_state(state: State) -> bytes:
             "edge": [_b64(one) for one in kept.edge],
             "fresh_at": kept.fresh_at,
         },
+        "opening": _b64(state.opening),
         "past": {str(size): note.decode() for size, note in state.past.items()},
         "receipts": {
             ref: [one.token, one.at, _b64(one.leaf), one.origin, one.index]
@@ -206,6 +208,7 @@ def _state(whole: dict[str, Any]) -> State:
         else Kept(
             _text(kept["note"]).encode(), tuple(_bytes(one) for one in kept["edge"]), _count(kept["fresh_at"])
         ),
+        opening=_bytes(whole.get("opening", "")),
         past={int(size): _text(note).encode() for size, note in whole["past"].items()},
         receipts={_text(ref): _own(one) for ref, one in whole["receipts"].items()},
         alarms=[_standing(one) for one in whole["alarms"]],

@@ -565,3 +565,43 @@ def test_evidence_that_its_leaf_does_not_commit_to_is_an_alarm(scene: Scene) -> 
     honest = opening(2, previous(scene.server.trees[0])).raw
     scene.server.lie = on("/2/evidence/0", changed(lambda _: honest))
     assert scene.kinds() == ["epoch"]
+
+
+def test_a_first_entry_that_is_signed_otherwise_than_it_was_shown_is_an_alarm(scene: Scene) -> None:
+    shown = opening(2, previous(scene.server.tree))
+    reopened(scene, opening(2, None), *scene.past[KNOWN : KNOWN + 5])
+
+    def lie(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if request.url.path.endswith("/2/evidence/0"):
+            return httpx.Response(200, content=shown.raw)
+        if request.url.path.endswith("/2/tile/entries/000.p/1"):
+            return httpx.Response(200, content=encode_bundle([shown.leaf()]))
+        return answer
+
+    scene.server.lie = lie
+    assert scene.kinds() == ["epoch"]
+    assert scene.kinds() == ["epoch"]
+
+
+def test_so_it_is_though_the_log_has_begun_anew_once_more(scene: Scene) -> None:
+    shown = opening(2, previous(scene.server.tree))
+    reopened(scene, opening(2, None), *scene.past[KNOWN : KNOWN + 5])
+    third = opening(3, previous(scene.server.tree))
+    scene.server.trees.append(Tree(origin=f"{LOG}/3").grow([third]))
+
+    def lie(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if request.url.path.endswith("/2/evidence/0"):
+            return httpx.Response(200, content=shown.raw)
+        if request.url.path.endswith("/2/tile/entries/000.p/1"):
+            return httpx.Response(200, content=encode_bundle([shown.leaf()]))
+        return answer
+
+    scene.server.lie = lie
+    assert scene.kinds() == ["epoch"]
+
+
+def test_epochs_that_were_opened_while_nobody_looked_are_followed_one_by_one(scene: Scene) -> None:
+    reopened(scene, opening(2, previous(scene.server.tree)), *scene.past[KNOWN : KNOWN + 5])
+    third = opening(3, previous(scene.server.tree))
+    scene.server.trees.append(Tree(origin=f"{LOG}/3").grow([third]))
+    assert scene.kinds(code=0) == []
