@@ -14,6 +14,8 @@ from typing import Any, Final
 from audit import papers
 from audit.bundle import write_tar
 from audit.failures import MalformedError, VerificationError
+from audit.note import KEY_BYTES, thumbprint
+from audit.parties import encode_key
 from audit.verify import open_paper
 
 _BEFORE: Final = r"c2sp\.org/tlog-proof@v1\n(?:extra [\w+/]*={0,2}\n)?index "
@@ -59,19 +61,35 @@ def without_signature(
     if key_id not in revoked:
         return list(files), ()
     since = datetime.fromtimestamp(revoked[key_id], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if "event.tlog-proof" not in held:
+    proof = held.pop("event.tlog-proof", None) or _proof_in(held, evidence)
+    if proof is None:
         raise VerificationError(
             f"receipt: its key {key_id} is compromised since {since}, so that its signature proves nothing, "
             "and no proof was given that the log holds it"
         )
-    proof = held.pop("event.tlog-proof")
     index, _path, note = papers.read_path(proof, _BEFORE, "proof")
     epoch = note.partition(b"\n")[0].decode("ascii", "replace").rpartition("/")[2]
     papers.fit("[0-9]{1,9}", epoch, "proof: its log has no epoch")
     stem = f"entries/{epoch}/{index}"
     del held["receipt.jws"]
-    entry = {f"{stem}.json": evidence, f"{stem}.tlog-proof": proof}
-    return [write_tar({**held, **entry})], (
+    if _is_key(held.get("keys/receipt.der", b""), key_id):
+        del held["keys/receipt.der"]
+    for name, part in ((f"{stem}.json", evidence), (f"{stem}.tlog-proof", proof)):
+        papers.expect(held.setdefault(name, part) == part, f"{name}: two different ones were given")
+    return [write_tar(held)], (
         f"who signed the receipt: its key {key_id} is compromised since {since}; the log alone has it",
         f"that the log had it before that: one of {index + 1} entries or more that you kept would show it",
     )
+
+
+def _proof_in(held: Mapping[str, bytes], evidence: bytes) -> bytes | None:
+    """The proof of an entry of a bundle that is the receipt's."""
+    stems = (name.removesuffix(".json") for name, part in held.items() if part == evidence)
+    proofs = (held.get(f"{stem}.tlog-proof") for stem in stems if stem.startswith("entries/"))
+    return next((one for one in proofs if one is not None), None)
+
+
+def _is_key(der: bytes, key_id: str) -> bool:
+    """Whether this is the key of that thumbprint: with its receipt it has nothing to vouch for any more."""
+    public_key = der[-KEY_BYTES:]
+    return der == encode_key(public_key) and thumbprint(public_key) == key_id

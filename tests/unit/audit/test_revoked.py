@@ -4,12 +4,14 @@ import json
 
 import pytest
 
-from audit.bundle import Bundle, format_bundle
+from audit.bundle import Bundle, format_bundle, write_tar
 from audit.errors import MalformedError, UnpinnedKeyError, VerificationError
+from audit.papers import Keys
+from audit.parties import encode_key
 from audit.receipt import format_jwk
 from audit.revoked import read_revoked, without_signature
 from audit.verify import verify_files
-from tests.unit.audit.builders import RECEIPT_SIGNER, papers
+from tests.unit.audit.builders import OTHER_SIGNER, RECEIPT_SIGNER, papers
 
 HONEST = papers()
 SINCE = 1_700_000_000
@@ -79,3 +81,49 @@ def test_papers_of_other_keys_stay_as_they_are() -> None:
         assert without_signature(files, {"another": SINCE}) == (files, ())
     with pytest.raises(MalformedError):
         without_signature([HONEST.receipt, b"not\n\nsigned"], REVOKED)
+
+
+def bundle() -> bytes:
+    """A bundle of evidence as the gateway makes it: the receipt's entry lies in it."""
+    files = {
+        "receipt.jws": HONEST.receipt,
+        "keys/receipt.der": encode_key(RECEIPT_SIGNER.public_key),
+        "entries/1/3.json": HONEST.evidence.raw,
+        "entries/1/3.tlog-proof": HONEST.proof,
+    }
+    return write_tar(files)
+
+
+def test_the_proof_in_a_bundle_of_evidence_is_one() -> None:
+    files, doubts = without_signature([bundle()], REVOKED)
+    verdict = verify_files(files, Keys({}, HONEST.keys.logs))
+    assert any(said.startswith("entry 3 of the 11") for said in verdict.proved)
+    assert not any("receipt signed by" in said for said in verdict.proved)
+    assert "4 entries or more" in doubts[1]
+
+
+def test_a_bundle_with_the_entry_of_something_else_proves_nothing_of_the_receipt() -> None:
+    other = papers(4)
+    files = {"entries/1/4.json": other.evidence.raw, "entries/1/4.tlog-proof": other.proof}
+    with pytest.raises(VerificationError, match="no proof"):
+        without_signature([HONEST.receipt, write_tar(files)], REVOKED)
+
+
+def test_another_key_in_the_bundle_stays_to_be_refused() -> None:
+    changed = write_tar(
+        {
+            "receipt.jws": HONEST.receipt,
+            "keys/receipt.der": encode_key(OTHER_SIGNER.public_key),
+            "entries/1/3.json": HONEST.evidence.raw,
+            "entries/1/3.tlog-proof": HONEST.proof,
+        }
+    )
+    files, _ = without_signature([changed], REVOKED)
+    with pytest.raises(VerificationError, match="another receipt key"):
+        verify_files(files, Keys({}, HONEST.keys.logs))
+
+
+def test_two_different_proofs_of_the_receipt_are_refused() -> None:
+    later = papers(3, 12).proof
+    with pytest.raises(MalformedError, match="two different ones"):
+        without_signature([bundle(), later], REVOKED)
