@@ -64,6 +64,13 @@ def test_of_a_receipt_alone_it_is_not_proved_that_the_log_has_it() -> None:
     assert "that the log holds it: no proof was given" not in verify_files(BOTH, HONEST.keys).not_proved
 
 
+def test_nor_is_it_where_other_papers_lie_beside_the_receipt() -> None:
+    old, proof = growth(5, 8)
+    for others in ([old], [old, proof]):
+        verdict = verify_files([HONEST.receipt, *others], HONEST.keys)
+        assert "that the log holds it: no proof was given" in verdict.not_proved
+
+
 @pytest.mark.parametrize(
     "pinned",
     [
