@@ -78,11 +78,10 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
     elif "delivery.attempted" in kinds:
         case.not_proved.append("that the receiver has it: nothing in here is signed by the receiver")
     sender = _sender_of(case, held, content)
-    given = (
-        held
-        | ({} if content is None else {"content": content})
-        | ({} if sender is None else {"sender": sender})
-    )
+    mine = {name: raw for name, raw in (("content", content), ("sender", sender)) if raw is not None}
+    for name, raw in mine.items():
+        expect(held.get(name, raw) == raw, f"{name}: another one lies in the bundle")
+    given = held | mine
     named = _digests(case)
     for name in (
         one for one in given if one.split("-")[0] in {"content", "contract", "schema.json", "sender"}

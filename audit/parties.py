@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 from audit.failures import VerificationError
-from audit.papers import decode_base64, expect, read_json
+from audit.papers import decode_base64, expect, fit, read_json
 
 _DER: Final = bytes.fromhex("302a300506032b6570032100")
 _HALF: Final = 32
@@ -69,12 +69,13 @@ def read_sender(raw: bytes, content: str) -> Said:
     The caller has compared the SHA-256 of all this with the receipt's. `content`: SHA-256 in hex.
     """
     parts: list[bytes] = []
-    while raw:
+    while raw and len(parts) <= _PARTS:
         size = int.from_bytes(raw[:_LENGTH])
         parts.append(raw[_LENGTH : _LENGTH + size])
         raw = raw[_LENGTH + size :]
     expect(len(parts) == _PARTS, "sender: expected what was signed, the signature, and the name of the key")
     base, signature, name = parts
+    fit("[0-9a-f]{64}", content, "sender: the evidence names no SHA-256 of the content")
     digest = base64.b64encode(bytes.fromhex(content))
     line = re.search(rb'(?m)^"content-digest": .*$', base)
     names = line is not None and b"sha-256=:" + digest + b":" in line[0]

@@ -177,3 +177,41 @@ def test_the_command_proves_the_sender_beside_the_receipt(
     assert "  - whose key it is" in said
     code, said = run(*given_papers, "other.pem")
     assert (code, "by the key that you gave" in said) == (9, True)
+
+
+def test_a_signature_beside_a_receipt_does_not_put_the_receipt_into_the_log() -> None:
+    origin = signed()
+    verdict = verify(origin.to_json(), receipted(origin), pem(private_key("ed25519")), content=BODY)
+    assert "that the log holds it: no proof was given" in verdict.not_proved
+
+
+def test_a_bundle_with_another_content_than_the_caller_s_is_refused() -> None:
+    receipt, pinned = receipted(signed()), Keys({RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key})
+    assert verify_files([receipt, write_tar({"content": BODY})], pinned, content=BODY).proved
+    with pytest.raises(MalformedError, match="content: another one lies in the bundle"):
+        verify_files([receipt, write_tar({"content": b"another"})], pinned, content=BODY)
+
+
+def test_a_second_sender_s_signature_that_nothing_names_is_refused() -> None:
+    base = b"1." + BODY
+    origin = Origin("ed25519", KEYID, base, raw_signature(private_key("ed25519"), base))
+    parts = [len(one).to_bytes(4) + one for one in (origin.signature, KEYID.encode())]
+    files = {"sender-2": b"1." + b"".join(parts)}
+    receipt, pinned = receipted(origin), Keys({RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key})
+    assert verify_files([receipt, write_tar(files)], pinned, content=BODY).word
+    with pytest.raises(MalformedError, match="sender: another one lies in the bundle"):
+        verify_files([receipt, write_tar(files | {"sender": b"anything"})], pinned, content=BODY)
+
+
+def test_evidence_with_a_digest_that_is_none_is_refused_in_words() -> None:
+    origin = signed()
+    raw = json.loads(evidence(1, origin=origin.sha256(), content=content_of(BODY)).raw)
+    raw["content"]["sha256"] = "no digest"
+    text = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
+    head = base64.urlsafe_b64encode(
+        f'{{"alg":"EdDSA","kid":"{RECEIPT_SIGNER.key_id}","typ":"gateway-receipt+json"}}'.encode()
+    )
+    parts = b".".join((head.rstrip(b"="), base64.urlsafe_b64encode(text).rstrip(b"=")))
+    signature = base64.urlsafe_b64encode(RECEIPT_SIGNER.sign(parts)).rstrip(b"=")
+    with pytest.raises(MalformedError, match="sender"):
+        verify(origin.to_json(), parts + b"." + signature)
