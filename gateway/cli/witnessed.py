@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from audit.anchor import VERSION, AnchorProof, format_seen, parse_anchor_proof, verify_anchor_proof
+from audit.checkpoint import read_checkpoint
 from audit.errors import VerificationError
-from audit.papers import leaf_of, read_evidence, read_receipt
+from audit.papers import leaf_of, log_of, read_evidence, read_receipt
 from audit.policy import Policy
+from audit.proof import parse_proof
 from audit.verify import Verdict, open_paper
 
 NAME = "anchor.json"
@@ -27,7 +29,11 @@ def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> t
     proved, not_proved, is_enough = list(verdict.proved), list(verdict.not_proved), True
     for raw in anchors:
         proof = parse_anchor_proof(raw)
-        found = verify_anchor_proof(proof, _leaf(proof, held), policy)
+        leaf, log = _entry(proof, held)
+        if log_of(proof.head.origin) != log:
+            text = f"{NAME}: it is about {proof.head.origin}, and the papers about {log}"
+            raise VerificationError(text)
+        found = verify_anchor_proof(proof, leaf, policy)
         if found.is_enough:
             proved.append(f"it is entry {proof.index}, and {format_seen(found)}")
         else:
@@ -37,18 +43,20 @@ def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> t
     return Verdict(tuple(proved), verdict.word, kept), is_enough
 
 
-def _leaf(proof: AnchorProof, held: Mapping[str, bytes]) -> bytes:
-    """The entry that the proof is about, of those that the papers hold; each was verified before."""
+def _entry(proof: AnchorProof, held: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """The entry that the proof is about, of those that the papers hold, and its log: verified before."""
     epoch = proof.head.origin.rpartition("/")[2]
     stem = f"entries/{epoch}/{proof.index}"
     if f"{stem}.leaf" in held:
-        return held[f"{stem}.leaf"]
+        shown, _ = read_checkpoint(parse_proof(held.get(f"{stem}.tlog-proof", b"")).checkpoint)
+        return held[f"{stem}.leaf"], log_of(shown.origin)
     raw = held.get(f"{stem}.json")
     if raw is None and "receipt.jws" in held:
         raw = read_receipt(held["receipt.jws"])[1]
     if raw is None:
         raise VerificationError(f"{NAME}: it is about entry {proof.index}, which is not among the papers")
-    return leaf_of(raw, read_evidence(raw))
+    evidence = read_evidence(raw)
+    return leaf_of(raw, evidence), str(evidence["log"])
 
 
 def _is_anchor(raw: bytes) -> bool:

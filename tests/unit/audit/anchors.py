@@ -36,13 +36,14 @@ def policy(quorum: str = "2 w1 w2 w3", urls: Sequence[str] = ("", "", ""), log: 
 
 @dataclass
 class Anchor:
-    """`proof` of the one entry `leaf`; its parts can be replaced before."""
+    """`proof` of the one entry `leaf` of the log `of`; its parts can be replaced before."""
 
     cosigners: Sequence[CosigningKey] = WITNESSES
     entry: Evidence = field(default_factory=lambda: evidence(3))
     members: dict[str, Any] = field(default_factory=dict)
     log: str = ANCHOR_LOG
     origin: str = ANCHOR
+    of: str = ORIGIN
     signer: SeedSigner = ANCHOR_SIGNER
     seen_at: int = SEEN_AT
 
@@ -57,8 +58,8 @@ class Anchor:
 
     def proof(self, index: int = 3, size: int = 11) -> AnchorProof:
         leaves = [self.leaf if number == index else b"leaf %d" % number for number in range(size)]
-        top, nodes = Head(ORIGIN).append(leaves)
-        head = Checkpoint(ORIGIN, size, top.root())
+        top, nodes = Head(self.of).append(leaves)
+        head = Checkpoint(self.of, size, top.root())
         others = [Checkpoint(f"gw.example/log/{number}/1", number, bytes(32)) for number in range(1, 6)]
         roll = Roll([head, *others], b"\x5e" * 32)
         members = {"id": "1795352750000", "width": roll.width, "root": base64.b64encode(roll.root).decode()}
@@ -79,7 +80,7 @@ class Anchor:
             head=head,
             index=index,
             hashes=prove_inclusion(index, size, reader(nodes)),
-            opening=roll.open(ORIGIN)[1],
+            opening=roll.open(self.of)[1],
             evidence=anchored.raw,
             proof=format_proof(inclusion),
         )

@@ -80,6 +80,20 @@ def test_what_does_not_fit_fails_the_whole(shell: Shell, anchor: Anchor, why: st
     assert why in ended.out
 
 
+def test_an_anchor_of_another_log_that_holds_the_same_proves_nothing_of_this_one(shell: Shell) -> None:
+    anchor = Anchor(of="gw.example/log/other/1")
+    arguments, event = files_of(shell, anchor)
+    ended = run(shell, arguments, "receipt", "proof", "anchor.json")
+    assert ended.code == 9
+    assert "gw.example/log/other" in ended.out
+    # The same once its evidence was erased: which log it is of, its own proof says.
+    tar = {"entries/1/3.leaf": anchor.leaf, "entries/1/3.tlog-proof": event.proof}
+    shell.write("erased.tar", write_tar({**tar, "anchor.json": format_anchor_proof(anchor.proof())}))
+    assert run(shell, arguments, "erased.tar").code == 9
+    shell.write("erased.tar", write_tar({**tar, "anchor.json": format_anchor_proof(Anchor().proof())}))
+    assert run(shell, arguments, "erased.tar").code == 0
+
+
 def test_an_anchor_of_another_event_proves_nothing_of_this_one(shell: Shell) -> None:
     arguments, _ = files_of(shell, Anchor())
     shell.write("receipt", papers(4, 11).receipt)
