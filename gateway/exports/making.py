@@ -171,9 +171,12 @@ class Maker:
         size = total = 0
         for ref, length in sizes:
             taken.append(ref)
-            size, total = size + length, total + length
+            size += length
             if size >= _CONTENT_BYTES or ref is sizes[-1][0]:
-                found |= await self.database.read(partial(_read_contents, partner=wish.partner, refs=taken))
+                some = await self.database.read(partial(_read_contents, partner=wish.partner, refs=taken))
+                found |= some
+                # What is not kept any more takes no room in the file: what stands behind it is read too.
+                total += sum(map(len, some.values()))
                 taken, size = [], 0
             if total >= self.part_bytes:
                 break
