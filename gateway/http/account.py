@@ -138,14 +138,13 @@ def _whole(slug: str, revision: int, file: ContractFile) -> dict[str, object]:
 
 async def _partner(call: Call, partner: Partner) -> dict[str, object]:
     name = f"{call.doors.values.log_host}/log/{partner.log}"
-    heads = await call.doors.database.read(log.heads)
-    origins = [state.head.origin for state in heads if state.head.origin.rpartition("/")[0] == name]
+    epochs = await call.doors.database.read(lambda session: log.epochs(session, name))
     contract = call.snapshot.directory.contract(partner.slug)
     return {
         "partner": {"slug": partner.slug, "name": partner.name, "state": partner.state},
         "contract": None if contract is None else contract.revision,
         "limits": None if contract is None else _limits(call, contract.limits),
-        "logs": [_log(call, origin) for origin in origins],
+        "logs": [_log(call, one.head.origin) for one in epochs],
     }
 
 

@@ -126,12 +126,10 @@ async def show_consistency(call: Call) -> Response:
         raise CallerError("parameter_invalid", "The query parameter old must name the size of a checkpoint.")
     old = number(call.query, "old", default=0, least=0, most=999_999_999)
     name = f"{call.doors.values.log_host}/log/{call.partner.log}"
-    database = call.doors.database
-    heads = await database.read(log.heads)
-    known = [one for one in heads if one.head.origin.rpartition("/")[0] == name]
+    known = await call.doors.database.read(lambda session: log.epochs(session, name))
     if "epoch" in call.query:
         epoch = number(call.query, "epoch", default=0, least=0, most=999_999_999)
-        known = [one for one in known if one.head.origin == f"{name}/{epoch}"]
+        known = tuple(one for one in known if one.head.origin == f"{name}/{epoch}")
     if not known or known[-1].checkpoint is None:
         raise not_found()
     size, origin = known[-1].checkpoint_size, known[-1].head.origin

@@ -1,10 +1,12 @@
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import update
 from sqlmodel import Session, col
 
+from audit import log
 from audit.checkpoint import verify_checkpoint
 from audit.evidence import parse_evidence
 from audit.merkle import hash_leaf
@@ -13,6 +15,8 @@ from audit.papers import Keys
 from audit.rows import EntryRow
 from audit.tile import decode_bundle
 from audit.verify import verify_growth
+from gateway.http import account
+from gateway.http import log as log_routes
 from tests.builders import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,6 +133,26 @@ async def test_a_log_is_proved_to_have_only_grown(house: House) -> None:
             proof = await reader.get(f"{path}/log/consistency", params={"old": size})
             verdict = verify_growth(old, proof.content, pins)
             assert any(f"only grew from {size} to" in said for said in verdict.proved)
+
+
+class OwnLog:
+    """`audit.log` for whoever may read one log, however many there are."""
+
+    def __getattr__(self, name: str) -> Any:
+        assert name != "heads", "the heads of all logs are read"
+        return getattr(log, name)
+
+
+async def test_who_asks_for_one_log_reads_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "log", OwnLog())
+    monkeypatch.setattr(log_routes, "log", OwnLog())
+    async with house.client("acme") as client:
+        (mine,) = (await client.get("/v1/me")).json()["logs"]
+        for query in ("?old=1", "?old=1&epoch=1"):
+            proof = await client.get(f"/v1/log/consistency{query}")
+            assert proof.status_code == 200
+            assert mine["origin"] in proof.text
+        assert (await client.get("/v1/log/consistency?old=1&epoch=2")).status_code == 404
 
 
 async def test_a_size_that_was_never_published_is_a_wrong_parameter(house: House) -> None:
