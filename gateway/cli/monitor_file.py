@@ -65,9 +65,15 @@ def load(path: Path) -> State | None:
 
 
 def save(path: Path, state: State) -> None:
-    """Keep the state. Raises UsageError: the file cannot be written."""
+    """Keep the state. Raises UsageError: the file cannot be written, or nobody could read it again."""
+    raw = format_state(state)
+    if len(raw) > STATE_BYTES:
+        raise UsageError(
+            f"{path} would have more than {STATE_BYTES} bytes, with {len(state.receipts)} receipts in it",
+            hint="Begin another file with --state, keep this one, and give it the receipts that are new.",
+        )
     try:
-        _write(path, format_state(state))
+        _write(path, raw)
         _sync(path.parent)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error

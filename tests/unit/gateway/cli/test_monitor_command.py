@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from audit.errors import MalformedError
-from audit.monitor_state import parse_state
+from audit.monitor_state import Own, State, parse_state
 from gateway.cli import monitor_file
 from gateway.cli.errors import UsageError
 from gateway.cli.monitor_receipts import tokens_in
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN
 from tests.unit.gateway.cli.conftest import Desk, Ended, orders
 
 
@@ -155,3 +156,17 @@ def test_a_state_says_why_it_is_refused() -> None:
     for raw, words in ((b"", "damaged"), (b"[]", "format"), (b'{"format":"gateway-monitor/v1"}', "damaged")):
         with pytest.raises(MalformedError, match=words):
             parse_state(raw)
+
+
+def test_a_state_that_nobody_could_read_again_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State("https://gw.example", "acme", ORIGIN, (LOG_SIGNER.public_key,))
+    path = tmp_path / "state.json"
+    monitor_file.save(path, state)
+    before = path.read_bytes()
+    monkeypatch.setattr(monitor_file, "STATE_BYTES", len(before))
+    state.receipts["evt_1"] = Own("token", 1, bytes(32))
+    with pytest.raises(UsageError, match="more than"):
+        monitor_file.save(path, state)
+    assert path.read_bytes() == before
