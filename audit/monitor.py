@@ -20,7 +20,7 @@ from audit.freshness import fresh_at, parse_freshness_key
 from audit.log_source import AnswerUnfitError, LogAwayError, LogMissingError, Source
 from audit.merkle import verify_inclusion
 from audit.monitor_growth import grow
-from audit.monitor_state import MOST_PAST, Kept, Own, State
+from audit.monitor_state import MOST_PAST, Kept, Own, State, ref_of
 from audit.note import Note, VerifierKey
 from audit.proof import parse_proof
 
@@ -311,7 +311,7 @@ def _shown_at(state: State, kept: Kept) -> int:
 
 def _prove(one: Look, ref: str, own: Own) -> None:
     """Have the gateway show where an entry is that was read before its receipt was known."""
-    state, proof = one.state, parse_proof(one.source.proof(ref))
+    state, proof = one.state, parse_proof(one.source.proof(ref_of(ref)))
     shown, _ = _signed(state, proof.checkpoint)
     if state.kept is not None and shown.size != state.kept.checkpoint.size:
         # Newer, or another: the proof is worth as much as its checkpoint.

@@ -124,6 +124,17 @@ class State:
         return any((one.kind, one.subject) == (kind, subject) and one.acknowledged_at for one in self.alarms)
 
 
+def name_of(state: State, ref: str, leaf: bytes) -> str:
+    """What a receipt is kept under: its event's ref; a second one that says something else has more to it."""
+    known = state.receipts.get(ref)
+    return ref if known is None or known.leaf == leaf else f"{ref} {leaf.hex()[:16]}"
+
+
+def ref_of(name: str) -> str:
+    """The event's ref, of the name of a receipt."""
+    return name.partition(" ")[0]
+
+
 def format_state(state: State) -> bytes:
     """The content of the file."""
     kept = state.kept

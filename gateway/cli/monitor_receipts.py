@@ -12,7 +12,7 @@ from typing import Any, Final
 from audit.errors import AuditError, VerificationError
 from audit.log_source import AnswerUnfitError, LogMissingError
 from audit.merkle import hash_leaf
-from audit.monitor_state import Own, State
+from audit.monitor_state import Own, State, name_of
 from audit.receipt import Receipt, parse_jwks, parse_receipt, verify_receipt_signature
 from audit.ref import format_ref
 from gateway.cli.client import path_of
@@ -108,14 +108,15 @@ class Receipts:
             if evidence.log != self.state.log:
                 found.tell(f"{where}: a receipt of another log, {evidence.log}")
                 return
-            ref = format_ref(evidence.ref or b"")
+            leaf = hash_leaf(evidence.leaf())
+            ref = name_of(self.state, format_ref(evidence.ref or b""), leaf)
             if ref in self.state.receipts:
                 return
             self._verify(receipt, found)
         except (AuditError, UnicodeError, ValueError) as error:
             found.tell(f"{where}: {error}")
             return
-        self.state.receipts[ref] = Own(token, evidence.at, hash_leaf(evidence.leaf()))
+        self.state.receipts[ref] = Own(token, evidence.at, leaf)
         found.new += 1
 
     def _verify(self, receipt: Receipt, found: Gathered) -> None:

@@ -426,6 +426,17 @@ def test_an_entry_counts_only_under_a_checkpoint_that_is_kept(scene: Scene) -> N
     assert scene.kinds(*flags) == ["receipt"]
 
 
+def test_two_receipts_of_one_event_that_say_different_things_are_both_held_against_the_log(
+    scene: Scene,
+) -> None:
+    (told,) = events(8_970, 8_971, age_ms=100_000)
+    other_terms = evidence(8_970, at=told.at, contract=8)
+    scene.server.grow([told])
+    assert scene.kinds(*kept(scene, told), code=0) == []
+    assert scene.kinds(*kept(scene, told, other_terms)) == ["receipt"]
+    assert scene.papers("receipt")["receipt"].decode() == receipt(other_terms)
+
+
 def test_what_was_found_is_told_though_proofs_are_away(scene: Scene) -> None:
     (mine,) = events(8_700, 8_701, age_ms=100_000)
     scene.replaced(altered(scene.past)[: KNOWN + 1])
