@@ -191,7 +191,8 @@ async def show_file(call: Call) -> Response:
     if found.wish.has_content and number:
         await note_look(call, Look(FILES_ROUTE))
     if number == 0:
-        return _served(await call.doors.exports.papers.manifest(found), MANIFEST_NAME, JSON)
+        raw = await call.doors.exports.papers.manifest(found)
+        return _served(raw, hashlib.sha256(raw).digest(), MANIFEST_NAME, JSON)
     try:
         made = await call.doors.exports.papers.file(found, number)
     except DamagedLogError as error:
@@ -201,14 +202,13 @@ async def show_file(call: Call) -> Response:
         raise not_found()
     kind = found.wish.format
     epoch = int(found.wish.stretches[made.part.stretch].origin.rpartition("/")[2])
-    return _served(made.raw, file_name(epoch, number, kind), telling.MEDIA[kind])
+    return _served(made.raw, made.part.sha256, file_name(epoch, number, kind), telling.MEDIA[kind])
 
 
-def _served(raw: bytes, name: str, media_type: str) -> Response:
-    digest = base64.b64encode(hashlib.sha256(raw).digest()).decode()
+def _served(raw: bytes, sha256: bytes, name: str, media_type: str) -> Response:
     headers = {
         "Cache-Control": "no-store",
-        "Content-Digest": f"sha-256=:{digest}:",
+        "Content-Digest": f"sha-256=:{base64.b64encode(sha256).decode()}:",
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Type": media_type,
     }

@@ -245,6 +245,25 @@ async def test_an_erasure_is_proved_by_the_log_that_is_exported(house: House) ->
         assert any("1 entries are erased by what the log itself says" in one for one in verdict.proved)
 
 
+async def test_a_file_is_hashed_where_it_is_made_and_not_by_the_loop(
+    house: House, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await export(house.world, client)
+    hashed: list[int] = []
+
+    class Noting:
+        @staticmethod
+        def sha256(raw: bytes) -> object:
+            hashed.append(len(raw))
+            return hashlib.sha256(raw)
+
+    monkeypatch.setattr(exports, "hashlib", Noting)
+    file = await client.get(f"{done['links']['self']}/files/1")
+    digest = base64.b64encode(hashlib.sha256(file.content).digest()).decode()
+    assert file.headers["content-digest"] == f"sha-256=:{digest}:"
+    assert hashed == []
+
+
 async def test_content_that_is_no_longer_kept_is_left_out(house: House, client: httpx.AsyncClient) -> None:
     done = await export(house.world, client, content=True)
     database = house.world.parts.ground.database
