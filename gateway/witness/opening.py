@@ -13,8 +13,9 @@ def open_witness(
 ) -> tuple[CosigningKey, State]:
     """Key and state; both are made where neither is there.
 
-    The state comes first, and says whose it is once there is a key: killed in between, the next start goes
-    on. `name`: of a new key; empty: there must be one.
+    The state comes first, and says whose it is once there is a key: killed before that key, the next start
+    goes on; killed right behind it, nothing tells that state from one that was emptied, and it is refused.
+    `name`: of a new key; empty: there must be one.
 
     Raises:
         SetupError: one is there without the other, or they do not belong together.
@@ -48,6 +49,13 @@ def _signer(
             )
         return make_key(key, name, algorithm, entropy)
     signer = load_key(key)
+    if state.owner() is None:
+        raise SetupError(
+            f"there is a key {key}, and a state that does not say whose it is: it was emptied, and a witness "
+            "that has forgotten what it cosigned would cosign any history. Restore the state, or give the "
+            "witness a new key and tell whoever believes the old one. If this is its very first start, which "
+            "was cut short, remove both"
+        )
     if name and signer.key.name != name:
         raise SetupError(f"the key {key} is called {signer.key.name}, not {name}: leave --name out")
     return signer

@@ -77,3 +77,34 @@ def test_the_first_start_needs_a_name_and_later_ones_no_other(tmp_path: Path) ->
     opened(tmp_path)[1].close()
     with pytest.raises(SetupError, match=r"is called witness\.example/w1"):
         opened(tmp_path, "witness.example/w2")
+
+
+def test_a_key_beside_a_memory_that_is_empty_is_refused(tmp_path: Path) -> None:
+    """A file that was cut to nothing remembers as little as one that is gone."""
+    _, state = opened(tmp_path)
+    state.close()
+    (tmp_path / "state").write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(SetupError, match="would cosign any history"):
+            opened(tmp_path)
+
+
+def test_killed_before_the_key_is_there_the_next_start_makes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.witness.key.os.open", killed)
+        with pytest.raises(KilledError):
+            opened(tmp_path)
+    assert not (tmp_path / "key").exists()
+    signer, state = open_witness(
+        tmp_path / "key", tmp_path / "state", name=NAME, algorithm=ED25519, entropy=lambda n: b"\x09" * n
+    )
+    assert state.owner() == str(signer.key)
+    state.close()
