@@ -19,7 +19,7 @@ from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.verify_export import verify_archives
-from gateway.cli.witnessed import add_witnessed, of_events
+from gateway.cli.witnessed import UNSEEN, add_witnessed, of_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,11 @@ class Pins:
             raise UsageError(f"{self.policy}: {error}") from error
 
     def revoked(self) -> Mapping[str, int]:
-        """Receipt keys that somebody else may have, since when; see `audit.revoked`."""
-        return {} if self.keys is None else read_revoked(read_paper(self.keys))
+        """Receipt keys that somebody else may have, since when; see `audit.revoked`. Raises as `read`."""
+        try:
+            return {} if self.keys is None else read_revoked(read_paper(self.keys))
+        except MalformedError as error:
+            raise UsageError(f"a pinned key is not usable: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +184,11 @@ def _verify_papers(
     copy = None if content is None else read_paper(content)
     if copy is not None and not any(map(_is_of_events, papers)):
         raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
-    looked_at, doubts = without_signature(list(of_events(papers)), pins.revoked())
+    others = list(of_events(papers))
+    looked_at, doubts = without_signature(others, pins.revoked())
     verdict = verify_files(looked_at, pins.read(), content=copy)
-    verdict = verdict._replace(not_proved=(*verdict.not_proved, *doubts))
+    unseen = [UNSEEN] if len(others) < len(papers) and UNSEEN not in verdict.not_proved else []
+    verdict = verdict._replace(not_proved=(*verdict.not_proved, *doubts, *unseen))
     return (verdict, True) if policy is None else add_witnessed(verdict, papers, policy)
 
 

@@ -1,16 +1,20 @@
 """What witnesses saw of an event: `anchor.json` beside its papers, judged by a policy of the caller's."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
 
 from audit.anchor import VERSION, AnchorProof, format_seen, parse_anchor_proof, verify_anchor_proof
 from audit.checkpoint import read_checkpoint
-from audit.errors import VerificationError
-from audit.papers import leaf_of, log_of, read_evidence, read_receipt
+from audit.errors import MalformedError, VerificationError
+from audit.papers import leaf_of, log_of, read_evidence, read_json, read_receipt
 from audit.policy import Policy
 from audit.proof import parse_proof
 from audit.verify import Verdict, open_paper
 
-NAME = "anchor.json"
+NAME: Final = "anchor.json"
+UNSEEN: Final = "that any witness saw it: `gateway verify --policy FILE` looks at that"
+"""As `audit.bundled` says it, too."""
 
 
 def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> tuple[Verdict, bool]:
@@ -39,7 +43,7 @@ def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> t
         else:
             not_proved.append(f"that enough witnesses saw it: {format_seen(found)}")
         is_enough = is_enough and found.is_enough
-    kept = tuple(one for one in not_proved if not one.startswith("that any witness saw it"))
+    kept = tuple(one for one in not_proved if one != UNSEEN)
     return Verdict(tuple(proved), verdict.word, kept), is_enough
 
 
@@ -60,7 +64,11 @@ def _entry(proof: AnchorProof, held: Mapping[str, bytes]) -> tuple[bytes, str]:
 
 
 def _is_anchor(raw: bytes) -> bool:
-    return raw.lstrip().startswith(b"{") and f'"{VERSION}"'.encode() in raw
+    if not raw.lstrip().startswith(b"{"):
+        return False
+    with suppress(MalformedError):
+        return bool(read_json(raw, NAME).get("format") == VERSION)
+    return False
 
 
 def of_events(files: Sequence[bytes]) -> Iterator[bytes]:

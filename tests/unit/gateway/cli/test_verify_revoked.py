@@ -22,3 +22,9 @@ def test_a_receipt_by_a_compromised_key_counts_only_with_its_proof(shell: Shell)
     said = json.loads(both.out)
     assert any("entry 3" in words for words in said["proved"])
     assert any("compromised since" in words for words in said["not_proved"])
+
+
+def test_keys_whose_marks_nobody_can_read_are_wrong_usage(shell: Shell) -> None:
+    receipt = shell.write("r.jws", papers().receipt)
+    pins = ("--keys", str(shell.write("k.json", {"keys": [], "revoked_keys": 1})))
+    assert shell.run("verify", str(receipt), *pins).code == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audit.anchor import format_anchor_proof
+from audit.anchor import VERSION, format_anchor_proof
 from audit.bundle import write_tar
 from audit.note import VerifierKey
 from audit.receipt import format_jwk, issue
@@ -63,6 +63,21 @@ def test_a_bundle_says_without_a_policy_that_nobody_looked(shell: Shell) -> None
     assert ended.code == 0
     assert "that any witness saw it" not in ended.out
     assert "seen by 3 of 3 witnesses" in ended.out
+
+
+def test_a_proof_of_anchoring_is_not_passed_over_in_silence_without_a_policy(shell: Shell) -> None:
+    arguments, _ = files_of(shell, Anchor())
+    ended = run(shell, arguments[:4], "receipt", "proof", "anchor.json")
+    assert ended.code == 0
+    assert "- that any witness saw it" in ended.out
+
+
+def test_a_paper_that_only_names_the_format_is_no_proof_of_anchoring(shell: Shell) -> None:
+    arguments, event = files_of(shell, Anchor())
+    shell.write("answer.json", {"receipt": event.receipt.decode(), "note": VERSION})
+    ended = run(shell, arguments[:4], "answer.json")
+    assert ended.code == 0, ended
+    assert "+ https://gw.example accepted" in ended.out
 
 
 @pytest.mark.parametrize(
