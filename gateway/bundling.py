@@ -107,8 +107,10 @@ class _States:
         for one in entries:
             if one.origin not in self.known:
                 state = log.state(self.session, one.origin)
-                note = "".join([state.checkpoint or "", *self.cosigned(self.session, state)])
-                self.known[one.origin] = replace(state, checkpoint=note)
+                if state.checkpoint is not None:
+                    note = "".join([state.checkpoint, *self.cosigned(self.session, state)])
+                    state = replace(state, checkpoint=note)
+                self.known[one.origin] = state
             if one.index < self.known[one.origin].checkpoint_size:
                 yield one
 
@@ -122,8 +124,8 @@ def _terms(session: Session, name: str, members: Mapping[str, Any]) -> list[Entr
 
 def _log_keys(states: Iterable[LogState], keys: KeyRing) -> Iterator[VerifierKey]:
     """The published keys that signed these checkpoints, each under the name of its log and epoch."""
-    for state in states:
-        checkpoint, note = read_checkpoint((state.checkpoint or "").encode())
+    for published in (one.checkpoint for one in states if one.checkpoint is not None):
+        checkpoint, note = read_checkpoint(published.encode())
         signers = {line.key_id for line in note.lines if line.name == checkpoint.origin}
         for key in keys.public_keys("checkpoint").values():
             found = VerifierKey(checkpoint.origin, key)

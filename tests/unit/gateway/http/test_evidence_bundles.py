@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sqlmodel import col
 
 from audit import log
 from audit.bundled import read_tar
+from audit.entry import draft_entry
 from audit.errors import VerificationError
 from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import parse_verifier_key
@@ -26,6 +28,7 @@ from audit.rows import EntryRow
 from audit.store import Pending
 from audit.verify import Verdict, verify_files
 from gateway.bootstrap.ground import clock
+from gateway.bundling import Whose, gather
 from gateway.rows import ClaimRow
 from partners import store
 from tests.acknowledging import statement
@@ -225,6 +228,29 @@ async def test_an_event_of_an_earlier_epoch_is_proved_by_the_keys_of_a_later_one
     (key,) = pinned.logs
     later = parse_verifier_key(str(replace(key, name=key.name.replace("/1", "/7"))))
     assert has(verify_files([raw], replace(pinned, logs=(later,))).proved, "the receipt is entry")
+
+
+async def test_entries_of_an_epoch_of_which_nothing_is_published_yet_are_left_out(house: House) -> None:
+    ref = await send(house, "E-8")
+    expected = read_tar(await bundle(house, ref))
+    parts = house.world.parts
+    partner = parts.catalog.current.directory.partner("acme")
+    assert partner is not None
+    name = f"{parts.ground.host}/log/{partner.log}"
+    kind, members = attempted("00" * 32)
+    about = {"partner": "acme", "ref": ref, "source": "/house", "id": "E", "type": "order.accepted"}
+    made = make_evidence(kind, about | members, iss="http://gw", log=name, at=clock(), salt=bytes(32))
+
+    class UndoneError(Exception):
+        pass
+
+    with suppress(UndoneError), parts.ground.database.begin() as session:
+        log.open_log(session, f"{name}/2")
+        log.append_all(session, {f"{name}/2": [draft_entry(made)]})
+        found = gather(session, Whose("acme", name), parse_ref(ref) or b"", parts.keys.current, lambda *_: ())
+        assert found.is_known
+        assert found.files.keys() == {one for one in expected if one != "anchor.json"}
+        raise UndoneError
 
 
 async def test_a_bundle_that_is_not_there_yet_says_when_to_ask_again(tmp_path: Path) -> None:
