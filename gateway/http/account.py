@@ -138,7 +138,9 @@ def _whole(slug: str, revision: int, file: ContractFile) -> dict[str, object]:
 
 async def _partner(call: Call, partner: Partner) -> dict[str, object]:
     name = f"{call.doors.values.log_host}/log/{partner.log}"
-    epochs = await call.doors.database.read(lambda session: log.epochs(session, name))
+    known = await call.doors.database.read(lambda session: log.epochs(session, name))
+    # A later epoch is named once its first entry can be seen, which says how it goes on from the one before.
+    epochs = [one for one in known if one.checkpoint is not None or one is known[0]]
     contract = call.snapshot.directory.contract(partner.slug)
     return {
         "partner": {"slug": partner.slug, "name": partner.name, "state": partner.state},

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import Session, col
 
 from audit import log
@@ -12,7 +12,7 @@ from audit.evidence import parse_evidence
 from audit.merkle import hash_leaf
 from audit.note import parse_verifier_key
 from audit.papers import Keys
-from audit.rows import EntryRow
+from audit.rows import EntryRow, HeadRow
 from audit.tile import decode_bundle
 from audit.verify import verify_growth
 from gateway.http import account
@@ -153,6 +153,21 @@ async def test_who_asks_for_one_log_reads_no_other(house: House, monkeypatch: py
             assert proof.status_code == 200
             assert mine["origin"] in proof.text
         assert (await client.get("/v1/log/consistency?old=1&epoch=2")).status_code == 404
+
+
+async def test_an_epoch_is_named_once_there_is_something_to_see_of_it(house: House) -> None:
+    """Whoever watches the log would look for its first entry at once."""
+    database = house.world.parts.ground.database
+    async with house.client("acme") as client:
+        before = (await client.get("/v1/me")).json()["logs"]
+        name = before[0]["origin"].rpartition("/")[0]
+        with database.begin() as session:
+            log.open_log(session, f"{name}/2")
+        try:
+            assert (await client.get("/v1/me")).json()["logs"] == before
+        finally:
+            with database.begin() as session:
+                session.execute(delete(HeadRow).where(col(HeadRow.log) == name, col(HeadRow.epoch) == 2))
 
 
 async def test_a_size_that_was_never_published_is_a_wrong_parameter(house: House) -> None:
