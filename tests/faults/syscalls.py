@@ -85,6 +85,7 @@ class Forge:
         """End it."""
         _pipe(self._process.stdin).close()
         self._process.wait(_WAIT_SECONDS)
+        _pipe(self._process.stdout).close()
 
     def run(self, folder: Path, *tracing: str) -> int:
         """One run over a folder, under strace if that is given words; how it ended."""

@@ -146,7 +146,7 @@ async def test_a_standby_that_was_behind_stops_a_running_gateway_and_refuses_a_n
             assert gateway.process is not None
             assert await asyncio.to_thread(gateway.process.wait, WAIT_SECONDS) == 5, gateway.said()
         assert "entries that this database does not have" in gateway.said().splitlines()[-1]
-        assert "Restore the newest database; nothing is appended until then" in gateway.refuses("up")
+        assert "Restore the newest database." in gateway.refuses("up")
         assert heads(asynchronous) == before
         assert before
     finally:
