@@ -196,9 +196,11 @@ class Watcher:
                 for one in status.json()["logs"]:
                     await self._fetch(client, one["origin"])
                 found = await client.get("/.well-known/partner-gateway")
+                anchors = await client.get("/log/anchor/keys")
+                if (found.status_code, anchors.status_code) != (200, 200):
+                    return
                 self.keys = [base64.b64decode(key) for key in found.json()["checkpoint_keys"]]
-                anchors = (await client.get("/log/anchor/keys")).text.splitlines()
-                self.keys += [parse_verifier_key(key).public_key for key in anchors]
+                self.keys += [parse_verifier_key(key).public_key for key in anchors.text.splitlines()]
         except httpx.TransportError:
             return
 

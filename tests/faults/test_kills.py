@@ -208,7 +208,8 @@ async def test_kills_at_every_step_lose_nothing_and_double_nothing(tmp_path: Pat
 @pytest.mark.faults
 @pytest.mark.timeout(400)
 async def test_with_the_default_times_nothing_is_lost_or_doubled_either(tmp_path: Path) -> None:
-    await run_kills(tmp_path / "data", plan(4), {})
+    # But for the anchor's: a round a minute would make this a wait.
+    await run_kills(tmp_path / "data", plan(4), {"audit.anchor_interval": "1s"})
 
 
 @pytest.mark.faults
