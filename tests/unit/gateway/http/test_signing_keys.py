@@ -54,8 +54,10 @@ async def checkpoint(house: House, slug: str) -> Note:
     directory = house.doors.catalog.current.directory
     partner = directory.partner(slug)
     assert partner is not None
-    async with house.client(slug) as client:
-        answer = await client.get(f"/log/{partner.log}/1/checkpoint")
+    async with house.client(slug) as client, asyncio.timeout(30):
+        # The first one of a log comes with a round of the sequencer.
+        while (answer := await client.get(f"/log/{partner.log}/1/checkpoint")).status_code != httpx.codes.OK:
+            await asyncio.sleep(0.05)
     return read_checkpoint(answer.content)[1]
 
 
