@@ -56,9 +56,11 @@ async def checkpoint(house: House, slug: str) -> Note:
     assert partner is not None
     async with house.client(slug) as client, asyncio.timeout(30):
         # The first one of a log comes with a round of the sequencer.
-        while (answer := await client.get(f"/log/{partner.log}/1/checkpoint")).status_code != httpx.codes.OK:
+        while True:
+            answer = await client.get(f"/log/{partner.log}/1/checkpoint")
+            if answer.status_code == httpx.codes.OK:
+                return read_checkpoint(answer.content)[1]
             await asyncio.sleep(0.05)
-    return read_checkpoint(answer.content)[1]
 
 
 async def signed_by(house: House, slug: str, keys: set[bytes]) -> Note:
