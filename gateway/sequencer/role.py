@@ -144,6 +144,9 @@ class Sequencer:
         if self.checkpoints.has_other_signers():
             self._state.unpublished |= await self.checkpoints.unpublished(self._state.origins.values())
         events = await self._poll(reader)
+        if words := self.distrust():
+            # The clock was set while we waited for records: they are read again once it is right.
+            raise AwayError("clock_untrusted", words)
         written = await self._write(reader, events)
         self._state.unpublished |= written.origins
         self._state.unpublished = await self.checkpoints.publish(self._state.unpublished)
