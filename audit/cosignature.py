@@ -90,10 +90,10 @@ def parse_cosigner_key(text: str) -> CosignerKey:
     Raises:
         MalformedError: Another shape, a key id that does not fit, or a key that does not cosign.
     """
-    parts = text.split("+", 2)
-    if len(parts) != 3:  # noqa: PLR2004 - the three parts of the text
+    name, plus, rest = text.partition("+")
+    key_id, second_plus, encoded = rest.partition("+")
+    if not plus or not second_plus:
         raise MalformedError("cosigner key: expected name+id+base64")
-    name, key_id, encoded = parts
     raw = decode_base64(encoded, "cosigner key")
     if not raw:
         raise MalformedError("cosigner key: it is empty")

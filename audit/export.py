@@ -160,7 +160,8 @@ def verify_export(
         growth, seen = _begin(section), _Seen(section.origin, found.erasures)  # 4
         for file in section.files:
             before = growth.size
-            for count in _verify_file(source, files[file.name], file, manifest, section, growth, seen):  # 5
+            raw = read_member(source, files[file.name])  # 5
+            for count in _verify_file(raw, file, manifest, section, growth, seen):
                 told(done + count, total)
             done += growth.size - before
         _verify_end(section, growth, checkpoint)  # 6
@@ -239,9 +240,8 @@ def _begin(section: Section) -> _Growth:
     return _Growth(section.first, list(section.edge))
 
 
-def _verify_file(  # noqa: PLR0913, PLR0917 - what one file is compared with
-    source: BinaryIO,
-    member: Member,
+def _verify_file(
+    raw: bytes,
     file: ExportFile,
     manifest: Manifest,
     section: Section,
@@ -249,7 +249,6 @@ def _verify_file(  # noqa: PLR0913, PLR0917 - what one file is compared with
     seen: _Seen,
 ) -> Iterator[int]:
     """Step 5; tells from time to time how many entries of the file were read."""
-    raw = read_member(source, member)
     if hashlib.sha256(raw).hexdigest() != file.sha256:
         raise VerificationError(f"export: {file.name} has another SHA-256 than the manifest says")
     log, epoch = split_origin(section.origin)

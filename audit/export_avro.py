@@ -34,6 +34,13 @@ SCHEMA: Final = encode_json(
 )
 _BLOCK_BYTES: Final = 256 * 1024
 _INFLATED_BYTES: Final = 512 * 2**20
+_SYNC_BYTES: Final = 16
+_SECOND: Final = 2
+"""The second branch of a union, as its number stands in the data."""
+
+_MORE: Final = 0x80
+"""In a byte of a number: there is another one behind it."""
+
 _LEVEL: Final = 6
 _VARINT_BYTES: Final = 10
 _SHAPES: Final = tuple(COLUMNS.values())
@@ -62,23 +69,23 @@ def decode_container(raw: bytes) -> Iterator[tuple[Value, ...]]:
     Raises:
         MalformedError: it is not as `encode_container` writes it.
     """
-    place = len(_HEAD) + 16
+    place = len(_HEAD) + _SYNC_BYTES
     sync = raw[len(_HEAD) : place]
-    if not raw.startswith(_HEAD) or len(sync) < 16:  # noqa: PLR2004 - the length of a sync marker
+    if not raw.startswith(_HEAD) or len(sync) < _SYNC_BYTES:
         raise MalformedError("export: no container file of an export")
     while place < len(raw):
         try:
             count, place = _read_long(raw, place)
             size, place = _read_long(raw, place)
             block = raw[place : place + size]
-            is_whole = size >= 0 and raw[place + size : place + size + 16] == sync
+            is_whole = size >= 0 and raw[place + size : place + size + _SYNC_BYTES] == sync
             rows = _read_block(block, count) if is_whole else None
         except (ValueError, IndexError, zlib.error) as error:
             raise MalformedError(f"export: the block at byte {place} cannot be read") from error
         if rows is None:
             raise MalformedError(f"export: the block at byte {place} does not end with the sync marker")
         yield from rows
-        place += size + 16
+        place += size + _SYNC_BYTES
 
 
 def _block(rows: Sequence[bytes]) -> tuple[bytes, bytes, bytes]:
@@ -126,7 +133,7 @@ def _read_datum(plain: bytes, place: int) -> tuple[tuple[Value, ...], int]:
             if branch == 0:
                 row.append(None)
                 continue
-            if branch != 2:  # noqa: PLR2004 - the second branch of a union, zigzag
+            if branch != _SECOND:
                 raise ValueError("no branch")
         if kind == "flag":
             row.append(plain[place] == 1)
@@ -147,8 +154,8 @@ def _long(value: int) -> bytes:
     """Zigzag, then seven bits a byte."""
     rest = value << 1 if value >= 0 else (-value << 1) - 1
     parts = bytearray()
-    while rest > 0x7F:  # noqa: PLR2004 - seven bits
-        parts.append(rest & 0x7F | 0x80)
+    while rest >= _MORE:
+        parts.append(rest & (_MORE - 1) | _MORE)
         rest >>= 7
     parts.append(rest)
     return bytes(parts)
@@ -160,7 +167,7 @@ def _read_long(raw: bytes, place: int) -> tuple[int, int]:
         byte = raw[place]
         place += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the last one
+        if byte < _MORE:
             return (value >> 1) ^ -(value & 1), place
     raise ValueError("a number longer than ten bytes")
 

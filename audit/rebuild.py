@@ -127,7 +127,7 @@ def _stored(session: Session, origin: str, level: int, first: int, last: int) ->
         col(NodeRow.level) == level,
         col(NodeRow.index).between(first, last),
     )
-    return {index: value for index, value in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+    return dict(session.execute(query).all())
 
 
 def _delete(session: Session, origin: str, level: int, indexes: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ from gateway.egress.delivery import parse_delivery
 from gateway.egress.undelivered import Single, Stretch, Wanted, find_holds
 from gateway.errors import CallerError
 from gateway.http import deliveries_told as telling
-from gateway.http.cursor import open_cursor, seal_cursor
+from gateway.http.cursor import open_cursor
 from gateway.http.delivery_items import (
     attempt_items,
     entry_item,
@@ -29,6 +29,7 @@ from gateway.http.delivery_items import (
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
+from gateway.http.pages import sealed_page
 from gateway.http.parameters import choice, flag, instant, limit
 from gateway.http.shapes import ref
 from gateway.http.told import DRY_RUN, shows, tells
@@ -189,13 +190,7 @@ async def _list(call: Call, partners: Sequence[Partner], offered: tuple[str, ...
         return _page(_Look(call, scene, _with(wanted, holds)), session, state, most)
 
     items, following = await call.doors.database.read(look)
-    next_token = None if following is None else seal_cursor(key, bound, following)
-    headers = {}
-    if next_token is not None:
-        url = call.request.url
-        given = dict(call.query) | {"cursor": next_token}
-        headers["Link"] = f"<{url.path}?{url.include_query_params(**given).query}>; rel=next"
-    return json_response({"items": items, "next": next_token}, headers=headers)
+    return sealed_page(call, items, bound, following)
 
 
 @dataclass(frozen=True, slots=True)

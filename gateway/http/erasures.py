@@ -14,11 +14,11 @@ from gateway.erasing import steps, store
 from gateway.erasing.job import MOST_REFS, Erasure, Means, Wish
 from gateway.errors import CallerError
 from gateway.http import erasures_told as telling
-from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
-from gateway.http.parameters import flag, limit, parse_instant
+from gateway.http.pages import newest_first, sealed_page
+from gateway.http.parameters import flag, parse_instant
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
@@ -28,7 +28,6 @@ from gateway.instants import format_instant
 CREATE_OFFERED: Final = frozenset({"dry_run"})
 _MEMBERS: Final = ("refs", "since", "until", "basis", "when_held")
 _ID: Final = re.compile(r"ers_[a-z2-7]{26}", re.ASCII)
-_NEWEST: Final = (1 << 62, "")
 _HEADERS: Final = {"Location": "The erasure.", "Idempotent-Replayed": REPLAYED}
 
 
@@ -77,20 +76,12 @@ async def create_erasure(call: Call) -> Response:
 )
 async def list_erasures(call: Call) -> Response:
     """Erasures of the partner, newest first."""
-    slug, most = call.partner.slug, limit(call.query)
-    bound, key = ("erasures", slug), call.doors.values.cursor_key
-    token = call.query.get("cursor")
-    state = _NEWEST if token is None else open_cursor(key, bound, token)
-    after = (int(state[0]), str(state[1]))
-    found = await call.doors.database.read(
-        lambda session: store.page(session, slug, after=after, limit=most + 1)
+    slug = call.partner.slug
+    bound = ("erasures", slug)
+    shown, following = await newest_first(
+        call, bound, lambda session, after, most: store.page(session, slug, after=after, limit=most)
     )
-    shown, headers, following = found[:most], {}, None
-    if len(found) > most:
-        following = seal_cursor(key, bound, (shown[-1].created_at, shown[-1].id))
-        headers["Link"] = f"<{call.request.url.path}?limit={most}&cursor={following}>; rel=next"
-    items = [erasure_item(one, call.base) for one in shown]
-    return json_response({"items": items, "next": following}, headers=headers)
+    return sealed_page(call, [erasure_item(one, call.base) for one in shown], bound, following)
 
 
 @tells(

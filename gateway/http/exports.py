@@ -20,12 +20,12 @@ from gateway.exports.job import Export, Wish
 from gateway.exports.planning import Asked, Indexes, Times, plan
 from gateway.http import exports_told as telling
 from gateway.http.content import note_look
-from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.export_items import export_item
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
-from gateway.http.parameters import flag, limit, parse_instant
+from gateway.http.pages import newest_first, sealed_page
+from gateway.http.parameters import flag, parse_instant
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
@@ -39,7 +39,6 @@ FILES_ROUTE: Final = "GET /v1/partners/{p}/exports/{id}/files/{n}"
 _MEMBERS: Final = ("from", "to", "epoch", "format", "content")
 _ID: Final = re.compile(r"exp_[a-z2-7]{26}", re.ASCII)
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,5}", re.ASCII)
-_NEWEST: Final = (1 << 62, "")
 _MOST_INDEX: Final = 1 << 62
 
 
@@ -105,18 +104,12 @@ async def create_export(call: Call) -> Response:
 )
 async def list_exports(call: Call) -> Response:
     """Exports of the partner, newest first."""
-    most, bound, slug = limit(call.query), ("exports", call.partner.slug), call.partner.slug
-    token, key = call.query.get("cursor"), call.doors.values.cursor_key
-    state = _NEWEST if token is None else open_cursor(key, bound, token)
-    after = (int(state[0]), str(state[1]))
-    found = await call.doors.database.read(
-        lambda session: store.page(session, slug, after=after, limit=most + 1)
+    slug = call.partner.slug
+    bound = ("exports", slug)
+    shown, following = await newest_first(
+        call, bound, lambda session, after, most: store.page(session, slug, after=after, limit=most)
     )
-    shown, headers, following = found[:most], {}, None
-    if len(found) > most:
-        following = seal_cursor(key, bound, (shown[-1].created_at, shown[-1].id))
-        headers["Link"] = f"<{call.request.url.path}?limit={most}&cursor={following}>; rel=next"
-    return json_response({"items": [_item(call, one) for one in shown], "next": following}, headers=headers)
+    return sealed_page(call, [_item(call, one) for one in shown], bound, following)
 
 
 @tells(

@@ -11,11 +11,12 @@ from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http import imports_told as telling
 from gateway.http.body_stream import read_stream
-from gateway.http.cursor import open_cursor, seal_cursor
+from gateway.http.cursor import open_cursor
 from gateway.http.events import essence_of, read_headers, verify_sendable
 from gateway.http.guard import Call, not_found
 from gateway.http.import_items import import_item, result_item
 from gateway.http.once import read_key
+from gateway.http.pages import newest_first, sealed_page
 from gateway.http.parameters import choice, flag, limit
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
@@ -30,7 +31,6 @@ CREATE_OFFERED: Final = frozenset({"type", "dry_run"})
 RESULTS_OFFERED: Final = frozenset({"state", "limit", "cursor"})
 CANCEL_OFFERED: Final = frozenset({"dry_run"})
 _TAKEN: Final = (NDJSON, CONTAINER)
-_NEWEST: Final = (1 << 62, "")
 _ID: Final = re.compile(r"imp_[a-z2-7]{26}", re.ASCII)
 
 
@@ -82,16 +82,14 @@ async def create_import(call: Call) -> Response:
 )
 async def list_imports(call: Call) -> Response:
     """Imports of the partner, newest first; our side also sees those that it sent."""
-    most, bound = limit(call.query), ("imports", call.partner.slug, str(call.named))
-    token = call.query.get("cursor")
-    state = _NEWEST if token is None else open_cursor(call.doors.values.cursor_key, bound, token)
-    after = (int(state[0]), str(state[1]))
-    found = await call.doors.database.read(
-        lambda session: store.page(session, call.partner.slug, _directions(call), after=after, limit=most + 1)
+    slug = call.partner.slug
+    bound = ("imports", slug, str(call.named))
+    shown, following = await newest_first(
+        call,
+        bound,
+        lambda session, after, most: store.page(session, slug, _directions(call), after=after, limit=most),
     )
-    shown = found[:most]
-    following = (shown[-1].created_at, shown[-1].id) if len(found) > most else None
-    return _page(call, [import_item(call, one) for one in shown], bound, following)
+    return sealed_page(call, [import_item(call, one) for one in shown], bound, following)
 
 
 @tells(
@@ -133,7 +131,7 @@ async def list_results(call: Call) -> Response:
     refs = [] if found.wish.dry_run else [one.ref for one in shown if one.ref is not None]
     receipts = await database.read(lambda session: store.receipts(session, refs)) if refs else {}
     items = [result_item(call, found, one, receipts) for one in shown]
-    return _page(call, items, bound, following)
+    return sealed_page(call, items, bound, following)
 
 
 @tells(
@@ -218,18 +216,3 @@ async def _find(call: Call) -> Import:
     ):
         raise not_found()
     return found
-
-
-def _page(
-    call: Call,
-    items: list[dict[str, object]],
-    bound: tuple[str, ...],
-    following: tuple[int | str, ...] | None,
-) -> Response:
-    token = None if following is None else seal_cursor(call.doors.values.cursor_key, bound, following)
-    headers = {}
-    if token is not None:
-        given = dict(call.query) | {"cursor": token}
-        url = call.request.url
-        headers["Link"] = f"<{url.path}?{url.include_query_params(**given).query}>; rel=next"
-    return json_response({"items": items, "next": token}, headers=headers)

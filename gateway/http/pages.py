@@ -1,7 +1,7 @@
-"""Pages of lists that lie in memory, sorted by a key."""
+"""Pages of lists, with the cursor and the link of the one that follows."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from starlette.responses import Response
 
@@ -10,9 +10,26 @@ from gateway.http.guard import Call
 from gateway.http.parameters import limit
 from gateway.http.words import json_response
 
-T = TypeVar("T")
 
-OFFERED = frozenset({"limit", "cursor"})
+class Dated(Protocol):
+    """What is listed by when it was made."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def created_at(self) -> int:
+        """Unix milliseconds."""
+        ...
+
+
+T = TypeVar("T")
+Job = TypeVar("Job", bound=Dated)
+
+OFFERED: Final = frozenset({"limit", "cursor"})
+_NEWEST: Final = (1 << 62, "")
 
 
 def page_response(
@@ -32,9 +49,37 @@ def page_response(
         last = str(open_cursor(secret, bound, token)[0])
         ordered = [row for row in ordered if key(row) > last]
     shown = ordered[:most]
-    next_token = seal_cursor(secret, bound, (key(shown[-1]),)) if len(ordered) > most else None
+    following = (key(shown[-1]),) if len(ordered) > most else None
+    return sealed_page(call, [item(row) for row in shown], bound, following)
+
+
+async def newest_first(
+    call: Call, bound: Sequence[str], read: Callable[[Any, tuple[int, str], int], Sequence[Job]]
+) -> tuple[Sequence[Job], tuple[int, str] | None]:
+    """One page of jobs in SQL, and where the next one begins.
+
+    `read`: those behind a time and an id, newest first, at most so many.
+    """
+    most, token = limit(call.query), call.query.get("cursor")
+    state = _NEWEST if token is None else open_cursor(call.doors.values.cursor_key, bound, token)
+    after = (int(state[0]), str(state[1]))
+    found = await call.doors.database.read(lambda session: read(session, after, most + 1))
+    shown = found[:most]
+    return shown, (shown[-1].created_at, shown[-1].id) if len(found) > most else None
+
+
+def sealed_page(
+    call: Call,
+    items: Sequence[object],
+    bound: Sequence[str],
+    following: Sequence[int | str] | None,
+) -> Response:
+    """One page of a list; `following`: where the next one begins, None: this was the last."""
+    secret = call.doors.values.cursor_key
+    token = None if following is None else seal_cursor(secret, bound, following)
     headers = {}
-    if next_token is not None:
-        query = f"limit={most}&cursor={next_token}"
-        headers["Link"] = f"<{call.request.url.path}?{query}>; rel=next"
-    return json_response({"items": [item(row) for row in shown], "next": next_token}, headers=headers)
+    if token is not None:
+        url = call.request.url
+        given = dict(call.query) | {"cursor": token}
+        headers["Link"] = f"<{url.path}?{url.include_query_params(**given).query}>; rel=next"
+    return json_response({"items": list(items), "next": token}, headers=headers)

@@ -15,12 +15,12 @@ from gateway.egress.replay import MOST_RATE, WHICH, Replay, Stretch, Which, Wish
 from gateway.egress.undelivered import find_holds
 from gateway.errors import AwayError, CallerError
 from gateway.http import deliveries_told as telling
-from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.delivery_items import replay_item
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
-from gateway.http.parameters import flag, limit, parse_instant
+from gateway.http.pages import newest_first, sealed_page
+from gateway.http.parameters import flag, parse_instant
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
@@ -31,7 +31,6 @@ CANCEL_OFFERED: Final = frozenset({"dry_run"})
 _MEMBERS: Final = ("endpoint", "since", "until", "which", "types", "rate")
 _MOST_TYPES: Final = 100
 _ID: Final = re.compile(r"rpl_[a-z2-7]{26}", re.ASCII)
-_NEWEST: Final = (1 << 62, "")
 
 
 @tells(
@@ -86,20 +85,17 @@ async def create_replay(call: Call) -> Response:
 )
 async def list_replays(call: Call) -> Response:
     """Replays of the partner, newest first."""
-    most, bound, slug = limit(call.query), ("replays", call.partner.slug), call.partner.slug
-    token, key = call.query.get("cursor"), call.doors.values.cursor_key
-    state = _NEWEST if token is None else open_cursor(key, bound, token)
-    after = (int(state[0]), str(state[1]))
-    found = await call.doors.database.read(
-        lambda session: replay_store.page(session, slug, after=after, limit=most + 1)
+    slug = call.partner.slug
+    bound = ("replays", slug)
+    shown, following = await newest_first(
+        call,
+        bound,
+        lambda session, after, most: replay_store.page(session, slug, after=after, limit=most),
     )
-    shown, headers, following = found[:most], {}, None
-    if len(found) > most:
-        following = seal_cursor(key, bound, (shown[-1].created_at, shown[-1].id))
-        headers["Link"] = f"<{call.request.url.path}?limit={most}&cursor={following}>; rel=next"
     waits = await _waits(call)
-    items = [replay_item(one, call.base, _why(one, waits)) for one in shown]
-    return json_response({"items": items, "next": following}, headers=headers)
+    return sealed_page(
+        call, [replay_item(one, call.base, _why(one, waits)) for one in shown], bound, following
+    )
 
 
 @tells(
