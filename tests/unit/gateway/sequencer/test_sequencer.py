@@ -1,8 +1,6 @@
 import asyncio
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from gateway.leases import Leases
 from gateway.rows import PositionRow
 from gateway.sequencer.belief import Belief
 from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
-from tests.postgres_server import PostgresServer
+from tests.kept_database import KeptDatabase
 from tests.world import FIRST, OPERATOR, World, make_settings, running
 
 TOPIC = "partners.acme.inbound"
@@ -191,53 +189,25 @@ async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path, database_url: 
                 assert audit_log.state(session, f"{partner_log(world)}/1").head.size == 2 + turn
 
 
-@dataclass
-class Backup:
-    """A copy of a database that nothing is connected to."""
-
-    url: str
-    server: PostgresServer | None
-
-    def save(self) -> None:
-        name = self.url.rpartition("/")[2]
-        if self.server is None:
-            file = self.url.removeprefix("sqlite:///")
-            with closing(sqlite3.connect(file)) as now, closing(sqlite3.connect(f"{file}.old")) as kept:
-                now.backup(kept)
-        else:
-            self.server.execute(f"CREATE DATABASE {name}_old TEMPLATE {name}")
-
-    def restore(self) -> None:
-        name = self.url.rpartition("/")[2]
-        if self.server is None:
-            file = self.url.removeprefix("sqlite:///")
-            for end in ("-wal", "-shm"):
-                Path(file + end).unlink(missing_ok=True)
-            Path(f"{file}.old").rename(file)
-        else:
-            self.server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-            self.server.execute(f"ALTER DATABASE {name}_old RENAME TO {name}")
-
-
 @pytest.fixture
-def backup(database_url: str, request: pytest.FixtureRequest) -> Backup:
+def backup(database_url: str, request: pytest.FixtureRequest) -> KeptDatabase:
     is_sqlite = database_url.startswith("sqlite")
-    return Backup(database_url, None if is_sqlite else request.getfixturevalue("postgres_server"))
+    return KeptDatabase(database_url, None if is_sqlite else request.getfixturevalue("postgres_server"))
 
 
 async def test_a_database_restored_from_before_is_refused(
-    tmp_path: Path, database_url: str, backup: Backup
+    tmp_path: Path, database_url: str, backup: KeptDatabase
 ) -> None:
     async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.send(body(1))
         await world.settled(FIRST + 1)
-    backup.save()
+    backup.keep()
     async with running(tmp_path, url=database_url) as world:
         await world.send(body(2))
         await world.settled(1)
         await asyncio.sleep(0.2)
-    backup.restore()
+    backup.put_back()
     with pytest.raises(ExceptionGroup) as caught:
         async with running(tmp_path, url=database_url):
             await asyncio.sleep(5)

@@ -1,8 +1,6 @@
 """A restored or lost database begins new epochs, and the gateway goes on with them."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +28,7 @@ from gateway.settings import Settings
 from gateway.upkeep.epochs import Wish
 from gateway.upkeep.quiet import BusyError, keep_quiet
 from tests.faults.commits import CommitTrouble, Fate
-from tests.postgres_server import PostgresServer
+from tests.kept_database import KeptDatabase
 from tests.unit.audit.builders import OTHER_SIGNER, evidence
 from tests.world import FIRST, World, make_settings, running
 
@@ -60,36 +58,14 @@ async def published(world: World) -> None:
 
 
 @dataclass
-class Place:
+class Place(KeptDatabase):
     """An installation whose database can be kept and put back; its topics stay."""
 
     folder: Path
-    url: str
-    server: PostgresServer | None
 
     @property
     def settings(self) -> Settings:
         return make_settings(self.folder, url=self.url)
-
-    def keep(self) -> None:
-        name = self.url.rpartition("/")[2]
-        if self.server is None:
-            file = self.url.removeprefix("sqlite:///")
-            with closing(sqlite3.connect(file)) as now, closing(sqlite3.connect(f"{file}.old")) as kept:
-                now.backup(kept)
-        else:
-            self.server.execute(f"CREATE DATABASE {name}_old TEMPLATE {name}")
-
-    def put_back(self) -> None:
-        name = self.url.rpartition("/")[2]
-        if self.server is None:
-            file = self.url.removeprefix("sqlite:///")
-            for end in ("-wal", "-shm"):
-                Path(file + end).unlink(missing_ok=True)
-            Path(f"{file}.old").rename(file)
-        else:
-            self.server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-            self.server.execute(f"ALTER DATABASE {name}_old RENAME TO {name}")
 
     def faults(self) -> list[str]:
         with examining(self.settings, ()) as found:
@@ -100,7 +76,8 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Place:
     is_sqlite = database_url.startswith("sqlite")
-    return Place(tmp_path, database_url, None if is_sqlite else request.getfixturevalue("postgres_server"))
+    server = None if is_sqlite else request.getfixturevalue("postgres_server")
+    return Place(database_url, server, tmp_path)
 
 
 async def begin(place: Place, wish: Wish, *, is_rehearsal: bool = False) -> list[str]:
@@ -249,7 +226,7 @@ async def test_a_database_that_was_lost_is_followed_by_a_new_one(place: Place) -
         log, old_house = partner_log(world), world.parts.ground.house_log
         host = world.parts.ground.host
     empty = f"sqlite:///{place.folder}/new.db"
-    new = Place(place.folder, empty, None)
+    new = Place(empty, None, place.folder)
     (place.folder / "operator.key").unlink()
     prepare(new.settings, "up").database.close()
     assert "gateway log new-epoch --all" in await refused(new)
@@ -295,7 +272,7 @@ async def test_a_failed_commit_of_new_epochs_begins_none_or_all_and_is_repeated(
         await world.settled(FIRST)
         await published(world)
         log, house = partner_log(world), f"{world.parts.ground.host}/log/{world.parts.ground.house_log}"
-    place = Place(tmp_path, f"sqlite:///{tmp_path}/gateway.db", None)
+    place = Place(f"sqlite:///{tmp_path}/gateway.db", None, tmp_path)
     ground, broker = prepare(place.settings, "up"), open_broker(place.settings)
     shown = await read_shown(broker, "gateway.checkpoints")
     epochs = _epochs(ground, broker)
