@@ -222,10 +222,14 @@ def _no_token(label: str, _public_key: bytes, _message: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """Makes signers of rows, each once. `token`: signs by label, public key and message."""
+    """Makes signers of rows, each once. `token`: signs by label, public key and message.
+
+    `close`: lets the token go, until something is signed again.
+    """
 
     vault: Vault
     token: Callable[[str, bytes, bytes], bytes] = _no_token
+    close: Callable[[], None] = lambda: None
     _opened: dict[tuple[str, bytes], Signer] = field(default_factory=dict, init=False, repr=False)
 
     def open(self, row: KeyRow) -> Signer:

@@ -83,6 +83,14 @@ class Token:
             raise AwayError("key_unavailable", text) from error
         return signature
 
+    def close(self) -> None:
+        """Log out, and let others in; whatever is asked later logs in again."""
+        if self._turn.acquire(timeout=WAIT_SECONDS):
+            try:
+                self._close()
+            finally:
+                self._turn.release()
+
     def _ask(self, work: Callable[[Any], T], *, is_fresh: bool = False) -> T:
         """Do it in the session that there is, else in a new one. `is_fresh`: in a new one at once."""
         from pkcs11.exceptions import PKCS11Error  # noqa: PLC0415 - of an extra

@@ -161,6 +161,7 @@ async def running(
                 stop.set()
     finally:
         await parts.writes.close()
+        parts.keys.opener.close()
         await used.close()
         if parts.outside is not None:
             parts.outside.close()

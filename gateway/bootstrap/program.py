@@ -255,6 +255,7 @@ async def _serve(parts: Parts, options: Options, metrics: Metrics) -> None:
             raise
         finally:
             await parts.writes.close()
+            parts.keys.opener.close()
             if parts.outside is not None:
                 parts.outside.close()
 

@@ -34,7 +34,7 @@ def make_opener(ground: Ground) -> Opener:
 
 
 def _opener(ground: Ground, token: Token | None) -> Opener:
-    return Opener(ground.vault) if token is None else Opener(ground.vault, token.sign)
+    return Opener(ground.vault) if token is None else Opener(ground.vault, token.sign, token.close)
 
 
 def _token(settings: Settings) -> Token | None:

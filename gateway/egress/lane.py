@@ -7,7 +7,6 @@ here.
 A delivery is *saved* once its row is durable: the lane forgets its body and counts it as a waiting retry.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.pace import Pace
 from gateway.egress.slowing import Slowing
+from gateway.egress.turns import Turns
 from partners.endpoint import Endpoint, Skip
 
 Offer = Literal["taken", "known", "closed"]
@@ -44,8 +44,7 @@ class Lane:
         self._capacity = capacity
         self._saved_limit = saved_limit
         self._groups: dict[str | bytes, deque[Delivery]] = {}
-        self._due: list[tuple[int, int, str | bytes]] = []
-        self._turn = 0
+        self._turns = Turns()
         self._known: dict[bytes, str | bytes] = {}
         self._saved: set[bytes] = set()
         self._flying: set[bytes] = set()
@@ -113,20 +112,21 @@ class Lane:
 
     def take(self, now: int) -> Delivery | int:
         """The next delivery to send now; or when to ask again, Unix milliseconds."""
-        if self.endpoint.state != "active" or not self._due:
+        if self.endpoint.state != "active" or not self._turns:
             return NEVER
-        if self._due[0][0] <= now and self.skip_of(self._groups[self._due[0][2]][0]) is not None:
-            return self._pop()  # it is not sent, and takes nobody's turn
+        due_at, key = self._turns.peek(now)
+        if due_at <= now and self.skip_of(self._groups[key][0]) is not None:
+            return self._pop(now)  # it is not sent, and takes nobody's turn
         limit = 1 if self.breaker.is_open else self.slowing.limited(self.endpoint.concurrency)
         if len(self._flying) >= limit:
             return NEVER
-        when = max(self._due[0][0], self._pace.ready_at(now), self.slowing.until)
+        when = max(due_at, self._pace.ready_at(now), self.slowing.until)
         if self.breaker.is_open:
             when = max(when, self.breaker.probe_at)
         if when > now:
             return when
         self._pace = self._pace.spend(now)
-        return self._pop()
+        return self._pop(now)
 
     def skip_of(self, delivery: Delivery) -> Skip | None:
         """What says that a delivery is given up; None where it is wanted."""
@@ -244,9 +244,8 @@ class Lane:
         """How many are under way."""
         return len(self._flying)
 
-    def _pop(self) -> Delivery:
-        _, _, key = heapq.heappop(self._due)
-        delivery = self._groups[key][0]
+    def _pop(self, now: int) -> Delivery:
+        delivery = self._groups[self._turns.pop(now)][0]
         self._flying.add(delivery.ref)
         return delivery
 
@@ -259,7 +258,7 @@ class Lane:
         self._schedule_all()
 
     def _is_due(self, now: int) -> bool:
-        return bool(self._due) and self._due[0][0] <= now
+        return bool(self._turns) and self._turns.peek(now)[0] <= now
 
     def _drop(self, delivery: Delivery) -> None:
         key = self._known.pop(delivery.ref)
@@ -279,11 +278,11 @@ class Lane:
             self._schedule(key)
 
     def _schedule(self, key: str | bytes) -> None:
-        self._turn += 1
-        heapq.heappush(self._due, (self._groups[key][0].due_at, self._turn, key))
+        first = self._groups[key][0]
+        self._turns.add(key, first.due_at, is_retry=first.attempts > 0)
 
     def _schedule_all(self) -> None:
-        self._due.clear()
+        self._turns.clear()
         for key, queue in self._groups.items():
             if queue[0].ref not in self._flying:
                 self._schedule(key)

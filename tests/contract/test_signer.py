@@ -1,5 +1,7 @@
 """What every `audit.note.Signer` must do; known answers of RFC 8032, 7.1, and RFC 8037, appendix A."""
 
+from collections.abc import Iterator
+
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,14 +25,16 @@ def known() -> list[SigningKey]:
 
 
 @pytest.fixture(params=["memory", pytest.param("token", marks=pytest.mark.softhsm)])
-def signer(request: pytest.FixtureRequest) -> Signer:
+def signer(request: pytest.FixtureRequest) -> Iterator[Signer]:
     if request.param == "memory":
-        return SigningKey(SEED, "receipt")
+        yield SigningKey(SEED, "receipt")
+        return
     held: SoftToken = request.getfixturevalue("soft_token")
     label = request.node.name
     held.add(label)
     token = Token(held.module, TOKEN, held.pin_file)
-    return HeldKey(label, token.find(label), "checkpoint", token.sign)
+    yield HeldKey(label, token.find(label), "checkpoint", token.sign)
+    token.close()
 
 
 @pytest.mark.parametrize("one", known(), ids=lambda one: one.purpose)

@@ -1,6 +1,7 @@
 """A token: what it holds signs, what it lacks is said, and it comes back after it was away."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ def held(soft_token: SoftToken) -> SoftToken:
 
 
 @pytest.fixture
-def token(held: SoftToken) -> Token:
-    return Token(held.module, TOKEN, held.pin_file)
+def token(held: SoftToken) -> Iterator[Token]:
+    opened = Token(held.module, TOKEN, held.pin_file)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -67,6 +70,16 @@ def test_a_token_that_was_restarted_is_asked_again(token: Token) -> None:
     one = token.find("one")
     token.sign("one", one, b"m")
     token._session.close()
+    assert len(token.sign("one", one, b"m")) == 64
+
+
+def test_who_has_closed_it_is_logged_out(held: SoftToken, token: Token, pin_file: Path) -> None:
+    other = Token(held.module, TOKEN, pin_file)
+    one = token.find("one")
+    pin_file.write_text("wrong")
+    token.close()
+    token.close()
+    assert "PinIncorrect" in refusal(other)
     assert len(token.sign("one", one, b"m")) == 64
 
 

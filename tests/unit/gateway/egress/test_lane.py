@@ -79,6 +79,37 @@ def test_a_retry_waits_for_its_time_and_counts_its_attempts() -> None:
     assert again.attempts == 1
 
 
+def test_what_failed_before_has_its_turn_although_something_new_always_waits() -> None:
+    lane = Lane(endpoint(concurrency=1))
+    for number in range(3):
+        lane.offer(delivery(number), NOW)
+        assert taken(lane) == [str(number)]
+        settle(lane, number, RetryAt(NOW + 500), "client_error")
+    order = []
+    for number in range(3, 15):
+        lane.offer(delivery(number), NOW)
+        lane.offer(delivery(number + 100), NOW)
+        (one,) = taken(lane, NOW + 500)
+        order.append(int(one))
+        settle(lane, int(one), Delivered())
+    assert [one for one in order if one < 3] == [0, 1, 2]
+    assert [order.index(one) for one in (0, 1, 2)] == [3, 7, 11]
+
+
+def test_a_retry_that_is_not_due_yet_takes_no_turn_and_one_that_is_alone_goes_at_once() -> None:
+    lane = Lane(endpoint(concurrency=1))
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    settle(lane, 0, RetryAt(NOW + 500), "client_error")
+    for number in range(1, 9):
+        lane.offer(delivery(number), NOW)
+    for number in range(1, 9):
+        assert taken(lane, NOW + 499) == [str(number)]
+        settle(lane, number, Delivered())
+    assert lane.take(NOW + 499) == NOW + 500
+    assert taken(lane, NOW + 500) == ["0"]
+
+
 def test_a_saved_delivery_forgets_its_body_and_frees_its_place() -> None:
     lane = Lane(endpoint(), capacity=1)
     lane.offer(delivery(0), NOW)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from audit import log as audit_log
 from audit.search import find
-from gateway.ingress.outcome import Accepted, Failed, Refused, Valid
-from tests.world import CONTRACT, FIRST, ORDER, draft, running
+from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
+from tests.world import CONTRACT, FIRST, ORDER, World, draft, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 
@@ -131,12 +131,19 @@ async def test_an_unknown_type_names_the_near_one(tmp_path: Path, database_url: 
 
 
 async def test_many_writers_of_one_event_make_one_record(tmp_path: Path, database_url: str) -> None:
+    async def sent(world: World) -> Outcome:
+        """Repeat while the first attempt is still under way, as the answer asks for."""
+        while True:
+            (one,) = await world.send(A)
+            if not (isinstance(one, Failed) and one.code == "outcome_unknown"):
+                return one
+
     async with running(tmp_path, url=database_url) as world:
         await world.apply()
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(world.send(A)) for _ in range(40)]
-        outcomes = [task.result()[0] for task in tasks]
-        assert all(isinstance(one, Accepted) for one in outcomes)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(sent(world)) for _ in range(40)]
+        outcomes = [task.result() for task in tasks]
+        assert [one for one in outcomes if not isinstance(one, Accepted)] == []
         assert len({one.receipt for one in outcomes if isinstance(one, Accepted)}) == 1
         assert await world.parts.broker.bounds([("partners.acme.inbound", 0)]) == [(0, 1)]
 
