@@ -1,8 +1,8 @@
 """Whose turn it is in a lane: what is new goes before what failed before, but not for ever.
 
 While an endpoint is slower than what comes for it, something new always waits. Were that always first, what
-failed once would not be tried again until the backlog is gone; were retries first, an endpoint that fails half
-of the events would get the others late. Both are kept apart, and one turn in four is a retry's.
+failed once would not be tried again until the backlog is gone; were retries first, an endpoint that fails
+half of its events would get the others late. Both are kept apart, and one turn in four is a retry's.
 """
 
 import heapq
