@@ -1,7 +1,7 @@
 """Receivers of webhooks for `bench.lanes`, one process: some that answer, and some that mean harm.
 
 By path: `/well...` answers 204 at once; `/hole` takes the request and never answers; `/slow` answers after 30
-seconds; `/drip` sends a byte a second. While `well` is on (GET /well/on, /well/off) all answer at once.
+seconds; `/drip` sends a byte a second; `/no...` answers 400 at once. While `well` is on (GET /well/on, /well/off) all answer at once.
 GET /seen: percentiles of what `/well...` received, from the time in its event's id; and it begins anew.
 """
 
@@ -19,6 +19,7 @@ from bench.peer import Peer
 
 _DUE: Final = re.compile(rb"due@([0-9]+)")
 _DONE: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
+_NO: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 _SLOW_SECONDS: Final = 30.0
 
 
@@ -41,6 +42,8 @@ class _Peer(Peer):
             _Peer.late.append(max(0.0, time.monotonic() - int(due[1]) / 1e6))
         if kind == "well" or _Peer.is_well:
             self._transport.write(_DONE)
+        elif kind == "no":
+            self._transport.write(_NO)
         elif kind == "slow":
             asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._answer)
         elif kind == "drip":

@@ -18,17 +18,17 @@ _TRIES: Final = 10
 _PAUSE_SECONDS: Final = 0.5
 
 
-async def publish(parts: Parts, events: int, run: str) -> None:
-    """Append so many, for all partners in turn."""
-    makers = _makers(parts)
+async def publish(parts: Parts, events: int, run: str, only: str = "") -> None:
+    """Append so many, for all partners in turn whose names begin with `only`."""
+    makers = _makers(parts, only)
     records = [makers[number % len(makers)](order_json(run, number)) for number in range(events)]
     for start in range(0, events, _BATCH):
         await _append(parts, records[start : start + _BATCH])
 
 
-async def publish_evenly(parts: Parts, rate: float, seconds: float) -> dict[str, Any]:
+async def publish_evenly(parts: Parts, rate: float, seconds: float, only: str = "") -> dict[str, Any]:
     """Append so many a second, for so long, each when it is due; their number, and how busy that was."""
-    makers, numbers = itertools.cycle(_makers(parts)), itertools.count()
+    makers, numbers = itertools.cycle(_makers(parts, only)), itertools.count()
     busy = Busy()
     async with asyncio.TaskGroup() as tasks:
 
@@ -40,10 +40,11 @@ async def publish_evenly(parts: Parts, rate: float, seconds: float) -> dict[str,
     return {"events": events, "busy": busy.share()}
 
 
-def _makers(parts: Parts) -> list[Callable[[bytes], Record]]:
-    """Of each partner, what makes the record of an order for it."""
+def _makers(parts: Parts, only: str) -> list[Callable[[bytes], Record]]:
+    """Of each partner whose name begins so, what makes the record of an order for it."""
     catalog = parts.catalog.current
-    channels = [catalog.channel(one.slug, OUTBOUND_TYPE, "outbound") for one in catalog.directory.partners()]
+    slugs = [one.slug for one in catalog.directory.partners() if one.slug.startswith(only)]
+    channels = [catalog.channel(slug, OUTBOUND_TYPE, "outbound") for slug in slugs]
     return [_maker(channel) for channel in channels if channel is not None]
 
 

@@ -99,17 +99,17 @@ class Bench:
         await parts.writes.close()
         return {"events": share * len(slugs)}
 
-    async def publish(self, events: int, run: str) -> dict[str, Any]:
+    async def publish(self, events: int, run: str, only: str = "") -> dict[str, Any]:
         """Put so many events on the outbound topics, as a stock producer does."""
         parts = await self._parts(_Clock(0))
-        await publish(parts, events, run)
+        await publish(parts, events, run, only)
         return {"events": events}
 
-    async def pace(self, rate: float, seconds: float) -> dict[str, Any]:
+    async def pace(self, rate: float, seconds: float, only: str = "") -> dict[str, Any]:
         """Put so many events a second on those topics, evenly, for so long."""
         parts = await self._parts(_Clock(0))
-        await publish(parts, 1, "first")  # the producer learns where the topic is
-        return await publish_evenly(parts, rate, seconds)
+        await publish(parts, 1, "first", only)  # the producer learns where the topic is
+        return await publish_evenly(parts, rate, seconds, only)
 
     async def sequence(self, entries: int) -> dict[str, Any]:
         """Run the sequencer until it has made so many entries."""

@@ -3,6 +3,9 @@
 A range stays with the reader until something of it came: a broker that is far away or busy takes longer than
 one turn to send anything, and to let go before would begin anew each time, for ever. Whatever sends nothing
 holds up no other range meanwhile.
+
+A poll returns what lies behind a range, too, and while that is passed over the live reader may put some of it
+into the range. So of one poll only that counts which the range held when it returned; what joined is read anew.
 """
 
 import asyncio
@@ -48,7 +51,10 @@ _Place = tuple[str, str, int]
 
 @dataclass(slots=True)
 class _Open:
-    """A range that is being read. `before`: its cursor then; `is_over`: its lane took no more."""
+    """A range that is being read. `before`: its cursor then; `is_over`: its lane took no more.
+
+    `end`: where it ended when the last poll returned.
+    """
 
     shard: Shard
     wake: Callable[[], None]
@@ -58,6 +64,7 @@ class _Open:
     before: int
     until: float
     is_over: bool = False
+    end: int = 0
 
 
 class Drain:
@@ -154,6 +161,8 @@ class Drain:
             # The live reader meets the same refusal, and tells of it.
             return
         reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
+        for each in self._open.values():
+            each.end = each.backlog.end
         await self._ask(events)
         for number, event in enumerate(events, 1):
             for each in self._concerned(event):
@@ -201,6 +210,8 @@ class Drain:
     def _take_in(self, each: _Open, event: ReadEvent) -> None:
         shard, backlog = each.shard, each.backlog
         match event:
+            case Read() if event.position.offset >= each.end:
+                return
             case Read():
                 reading = self._reading(each, event)
                 event = seen_by(event, backlog.owner)
@@ -227,7 +238,7 @@ class Drain:
         for place, each in self._open.items():
             offset = reached[place]
             if offset is not None and not each.is_over:
-                each.shard.pass_again(each.backlog, offset)
+                each.shard.pass_again(each.backlog, min(offset, each.end))
 
     async def close(self) -> None:
         """Let the reader go."""

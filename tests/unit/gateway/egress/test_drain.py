@@ -12,7 +12,7 @@ from gateway.egress.shard import Shard
 from gateway.leases import Lease
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, Contracts, contracts, endpoint, record
-from tests.unit.gateway.egress.test_shard import NOW, VOICE, ticked
+from tests.unit.gateway.egress.test_shard import NOW, VOICE, receive, ticked
 
 END = 5
 """Each partition holds so many records."""
@@ -28,6 +28,8 @@ class Faraway:
     polls: int = 0
     most_polls: int = 1_000
     begun: list[int] = field(default_factory=list)
+    end: int = END
+    end: int = END
     _next: dict[int, int] = field(default_factory=dict)
     _since: dict[int, int] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class Faraway:
         for partition, offset in self._next.items():
             if self.polls - self._since[partition] <= self.late.get(partition, 0):
                 continue
-            for at in range(offset, min(END, offset + limit - len(events))):
+            for at in range(offset, min(self.end, offset + limit - len(events))):
                 self._next[partition] = at + 1
                 if partition not in self.gaps:
                     events.append(Read(Position("id", partition, at), record(f"{partition}-{at}"), NOW))
@@ -116,6 +118,28 @@ async def test_ranges_that_are_slow_to_come_are_not_begun_anew_each_turn() -> No
         await drain.turn(work(shard))
     assert sorted(reader.begun) == [0, 1, 2]
     assert shard.next_backlog(NOW) is None
+
+
+async def test_what_joins_a_range_while_it_is_read_is_not_passed_over() -> None:
+    shard, reader = made(0), Faraway(end=25)
+    drain, lane = draining(reader), shard.lanes["ep_1"]
+
+    async def join() -> None:
+        """The live reader finds the lane full for a moment, while the range is read beyond its end."""
+        while lane.is_empty:
+            await asyncio.sleep(0)
+        lane.breaker = Breaker(OPENS_AFTER, NOW + 1, NOW)
+        receive(shard, *range(END, 25))
+        lane.breaker = Breaker()
+
+    async with asyncio.TaskGroup() as tasks:
+        joining = tasks.create_task(join())
+        await drain.turn(work(shard))
+        assert joining.done()
+    for _ in range(5):
+        await drain.turn(work(shard))
+    held = sorted(each.position.offset for each in lane.held())
+    assert held == list(range(25))
 
 
 async def test_a_turn_without_an_event_got_nowhere() -> None:
