@@ -1,8 +1,9 @@
 """Receivers of webhooks for `bench.lanes`, one process: some that answer, and some that mean harm.
 
 By path: `/well...` answers 204 at once; `/hole` takes the request and never answers; `/slow` answers after 30
-seconds; `/drip` sends a byte a second; `/no...` answers 400 at once. While `well` is on (GET /well/on, /well/off) all answer at once.
-GET /seen: percentiles of what `/well...` received, from the time in its event's id; and it begins anew.
+seconds; `/drip` sends a byte a second; `/no...` answers 400 at once. While `well` is on all answer at once
+(GET /well/on, /well/off). GET /seen: percentiles of what `/well...` received, from the time in its event's id;
+how many came to each kind of path, and when the last did (seconds of the monotonic clock); and it begins anew.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ class _Peer(Peer):
     is_well: ClassVar[bool] = False
     late: ClassVar[list[float]] = []
     posts: ClassVar[dict[str, int]] = {}
+    last: ClassVar[dict[str, float]] = {}
 
     def request(self, head: bytes, body: bytes) -> None:
         path = head.split(b" ", 2)[1].decode("latin-1")
@@ -38,6 +40,7 @@ class _Peer(Peer):
     def _post(self, path: str, body: bytes) -> None:
         kind = path.strip("/").split("-", 1)[0]
         _Peer.posts[kind] = _Peer.posts.get(kind, 0) + 1
+        _Peer.last[kind] = time.monotonic()
         if kind == "well" and (due := _DUE.search(body)):
             _Peer.late.append(max(0.0, time.monotonic() - int(due[1]) / 1e6))
         if kind == "well" or _Peer.is_well:
@@ -64,8 +67,8 @@ def _get(path: str) -> bytes:
         _Peer.is_well = path == "/well/on"
     ordered = sorted(_Peer.late)
     shown = {f"p{rank}_ms": percentile(ordered, rank) * 1_000 for rank in (50, 95, 99)} if ordered else {}
-    body = json.dumps({"count": len(ordered), "posts": _Peer.posts, **shown}).encode()
-    _Peer.late, _Peer.posts = [], {}
+    body = json.dumps({"count": len(ordered), "posts": _Peer.posts, "last": _Peer.last, **shown}).encode()
+    _Peer.late, _Peer.posts, _Peer.last = [], {}, {}
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
         len(body),
         body,

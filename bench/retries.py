@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,7 +97,7 @@ def _measured(ground: Ground, receiver: httpx.Client, endpoints: int, seconds: f
         program.ask(do="publish", events=rows, run="again", only="no")
         wait_until(lambda: _rows(installation) >= rows, _SECONDS, "not all of it waits for a retry")
         _paced(program, receiver, seconds / 3)  # code gets warm
-        alone = _paced(program, receiver, seconds)
+        alone, _ = _paced(program, receiver, seconds)
         installation.stop("relay")
         _make_due(installation)
         receiver.get("/well/on")
@@ -109,17 +108,10 @@ def _measured(ground: Ground, receiver: httpx.Client, endpoints: int, seconds: f
         meter = Meter({"gateway": installation.pids(), **ground.parts()})
         reset_peak(relay)
         began, left = time.monotonic(), _rows(installation)
-        ended: list[float] = []
-
-        def watch() -> None:
-            wait_until(lambda: _rows(installation) == 0, _SECONDS, "not all of it was delivered")
-            ended.append(time.monotonic() - began)
-
-        watching = threading.Thread(target=watch, daemon=True)
-        watching.start()
-        beside = _paced(program, receiver, seconds)
+        beside, last = _paced(program, receiver, seconds)
         still = _rows(installation)
-        watching.join(_SECONDS)
+        wait_until(lambda: _rows(installation) == 0, _SECONDS, "not all of it was delivered")
+        last = receiver.get("/seen").json()["last"].get("no", last)
     used = meter.used("gateway") + meter.used("PostgreSQL")
     peak = peak_bytes(relay)
     installation.drain()
@@ -128,7 +120,7 @@ def _measured(ground: Ground, receiver: httpx.Client, endpoints: int, seconds: f
         "rows": rows,
         "endpoints": endpoints,
         "rate": RATE,
-        "retried_a_second": left / ended[0],
+        "retried_a_second": left / (last - began),
         "left_while_measured": still,
         "alone": alone,
         "beside": beside,
@@ -138,13 +130,14 @@ def _measured(ground: Ground, receiver: httpx.Client, endpoints: int, seconds: f
     }
 
 
-def _paced(program: Program, receiver: httpx.Client, seconds: float) -> dict[str, float]:
-    """New events for a while; percentiles of what of them arrived."""
+def _paced(program: Program, receiver: httpx.Client, seconds: float) -> tuple[dict[str, float], float]:
+    """New events for a while; percentiles of what of them arrived, and when the last retry came."""
     receiver.get("/seen")
     sent = program.ask(do="pace", rate=RATE, seconds=seconds, only="well")["events"]
     time.sleep(_LAG_SECONDS)
     found: dict[str, Any] = receiver.get("/seen").json()
-    return {name: found[name] for name in ("p50_ms", "p95_ms", "p99_ms")} | {"share": found["count"] / sent}
+    seen = {name: found[name] for name in ("p50_ms", "p95_ms", "p99_ms")} | {"share": found["count"] / sent}
+    return seen, found["last"].get("no", 0.0)
 
 
 def _admit(installation: Installation, slug: str, url: str, terms: str) -> None:

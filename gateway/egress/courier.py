@@ -1,17 +1,18 @@
 """Sends what the lanes of a shard have to send; as many tasks as the lanes allow."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from gateway.database import Database
-from gateway.egress.deliveries import load_body
+from gateway.egress.deliveries import load_bodies
 from gateway.egress.delivery import Attempt, Delivery
 from gateway.egress.posting import Poster
 from gateway.egress.shard import Shard
+from gateway.egress.turnstile import Turnstile
 from gateway.errors import AwayError, SealError
 from gateway.standard_webhooks import WebhookSecretError
 
@@ -30,7 +31,7 @@ _log = structlog.get_logger(__name__)
 class Work:
     """A shard at work: `wake` says that its lanes should be asked again; `posts` are under way.
 
-    `stirred` is called whenever the shard may have decided something.
+    `stirred` is called whenever the shard may have decided something. `granted`: how many retries may begin.
     """
 
     shard: Shard
@@ -38,6 +39,7 @@ class Work:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     posts: int = 0
+    granted: int = 0
 
     def stir(self) -> None:
         """Something is different: lanes may have something to send, and decisions may be there to write."""
@@ -68,6 +70,7 @@ class Courier:
         self._retried = retried
         self._observe = observe
         self._may_send = may_send
+        self.turnstile = Turnstile()
 
     async def run(self, work: Work) -> None:
         """Until cancelled, which cancels the POSTs under way."""
@@ -77,11 +80,11 @@ class Courier:
                 now = self._clock()
                 wake_at = now + _AGAIN_MS
                 if self._may_send(now):
-                    taken, asked = work.shard.take(now)
-                    wake_at = min(now + _IDLE_MS, asked)
-                    for delivery in taken:
-                        work.posts += 1
-                        posts.create_task(self._post(work, delivery))
+                    taken, asked = work.shard.take(now, retries=work.granted)
+                    wake_at, work.granted = min(now + _IDLE_MS, asked), 0
+                    if work.shard.is_withholding:
+                        self.turnstile.join(work, now)
+                    self._begin(posts, work, taken, now)
                 try:
                     async with asyncio.timeout(max(1, wake_at - now) / 1000):
                         await work.wake.wait()
@@ -100,7 +103,32 @@ class Courier:
         except TimeoutError:
             _log.warning("relay.posts_cancelled", posts=sum(work.posts for work in waiting))
 
-    async def _post(self, work: Work, delivery: Delivery) -> None:
+    def _begin(self, posts: asyncio.TaskGroup, work: Work, taken: Sequence[Delivery], now: int) -> None:
+        work.posts += len(taken)
+        saved = [one for one in taken if one.body is None]
+        if len(saved) < len(taken):
+            self.turnstile.note_new(now)
+        for delivery in taken:
+            if delivery.body is not None:
+                posts.create_task(self._post(work, delivery, delivery.body))
+        if saved:
+            posts.create_task(self._post_saved(posts, work, saved))
+
+    async def _post_saved(self, posts: asyncio.TaskGroup, work: Work, saved: Sequence[Delivery]) -> None:
+        """Post what lies in rows, all read at once."""
+        wanted = [(one.endpoint, one.ref) for one in saved]
+        try:
+            bodies = await self._database.read(lambda session: load_bodies(session, wanted))
+        except AwayError:
+            for one in saved:
+                work.shard.lanes[one.endpoint].give_back(one, self._clock() + _SOON_MS)
+            work.posts -= len(saved)
+            work.stir()
+            return
+        for one in saved:
+            posts.create_task(self._post(work, one, bodies.get((one.endpoint, one.ref))))
+
+    async def _post(self, work: Work, delivery: Delivery, body: bytes | None) -> None:
         shard = work.shard
         lane = shard.lanes[delivery.endpoint]
         try:
@@ -111,7 +139,6 @@ class Courier:
             if skip is not None:
                 shard.give_up(delivery, skip, self._clock())
                 return
-            body = delivery.body if delivery.body is not None else await self._body(delivery)
             if body is None:
                 shard.forget(delivery)
                 return
@@ -120,14 +147,9 @@ class Courier:
                 self._retried()
             shard.settle(attempt, self._clock())
             self._observe(attempt)
-        except AwayError:
-            lane.give_back(delivery, self._clock() + _SOON_MS)
         except (SealError, WebhookSecretError) as error:
             _log.error("relay.secret_unusable", endpoint=delivery.endpoint, code=error.code)
             lane.give_back(delivery, self._clock() + _LATER_MS)
         finally:
             work.posts -= 1
             work.stir()
-
-    async def _body(self, delivery: Delivery) -> bytes | None:
-        return await self._database.read(lambda session: load_body(session, delivery.endpoint, delivery.ref))

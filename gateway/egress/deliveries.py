@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, tuple_, update
 from sqlmodel import Session, col
 
 from audit import log
@@ -142,14 +142,17 @@ def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint,
     )
 
 
-def load_body(session: Session, endpoint: str, ref: bytes) -> bytes | None:
-    """The body of a saved delivery; None where its row is gone, or no longer waits."""
-    query = select(col(DeliveryRow.payload)).where(
-        col(DeliveryRow.endpoint) == endpoint,
-        col(DeliveryRow.ref) == ref,
-        col(DeliveryRow.state).in_(("pending", "held")),
-    )
-    return session.execute(query).scalar_one_or_none()
+def load_bodies(session: Session, places: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], bytes]:
+    """The bodies of saved deliveries, by endpoint and ref; without those whose rows wait no more."""
+    place = (col(DeliveryRow.endpoint), col(DeliveryRow.ref))
+    found: dict[tuple[str, bytes], bytes] = {}
+    for start in range(0, len(places), _CHUNK):
+        query = select(*place, col(DeliveryRow.payload)).where(
+            tuple_(*place).in_(places[start : start + _CHUNK]),
+            col(DeliveryRow.state).in_(("pending", "held")),
+        )
+        found |= {(endpoint, ref): body for endpoint, ref, body in session.execute(query)}
+    return found
 
 
 def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, bytes], str]:

@@ -5,7 +5,7 @@ one turn to send anything, and to let go before would begin anew each time, for 
 holds up no other range meanwhile.
 
 A poll returns what lies behind a range, too, and while that is passed over the live reader may put some of it
-into the range. So of one poll only that counts which the range held when it returned; what joined is read anew.
+into the range. So of one poll only what the range held when it returned counts; what joined is read anew.
 """
 
 import asyncio

@@ -26,6 +26,9 @@ Offer = Literal["taken", "known", "closed"]
 NEVER: Final = 1 << 62
 """Nothing to take until something else happens: an offer, a settlement, another state of the endpoint."""
 
+WITHHELD: Final = -1
+"""Nothing to take but retries, and those have to wait for their turn in the relay."""
+
 CAPACITY: Final = 256
 SAVED_LIMIT: Final = 1_000
 
@@ -110,13 +113,13 @@ class Lane:
         self._add(delivery)
         return "taken"
 
-    def take(self, now: int) -> Delivery | int:
-        """The next delivery to send now; or when to ask again, Unix milliseconds."""
+    def take(self, now: int, *, may_retry: bool = True) -> Delivery | int:
+        """The next delivery to send now; or when to ask again, Unix milliseconds, or `WITHHELD`."""
         if self.endpoint.state != "active" or not self._turns:
             return NEVER
-        due_at, key = self._turns.peek(now)
+        due_at, key = self._turns.peek(now, may_retry=may_retry)
         if due_at <= now and self.skip_of(self._groups[key][0]) is not None:
-            return self._pop(now)  # it is not sent, and takes nobody's turn
+            return self._pop(now, may_retry=may_retry)  # it is not sent, and takes nobody's turn
         limit = 1 if self.breaker.is_open else self.slowing.limited(self.endpoint.concurrency)
         if len(self._flying) >= limit:
             return NEVER
@@ -125,8 +128,10 @@ class Lane:
             when = max(when, self.breaker.probe_at)
         if when > now:
             return when
+        if not may_retry and self._groups[key][0].attempts:
+            return WITHHELD
         self._pace = self._pace.spend(now)
-        return self._pop(now)
+        return self._pop(now, may_retry=may_retry)
 
     def skip_of(self, delivery: Delivery) -> Skip | None:
         """What says that a delivery is given up; None where it is wanted."""
@@ -244,8 +249,8 @@ class Lane:
         """How many are under way."""
         return len(self._flying)
 
-    def _pop(self, now: int) -> Delivery:
-        delivery = self._groups[self._turns.pop(now)][0]
+    def _pop(self, now: int, *, may_retry: bool) -> Delivery:
+        delivery = self._groups[self._turns.pop(now, may_retry=may_retry)][0]
         self._flying.add(delivery.ref)
         return delivery
 

@@ -156,8 +156,7 @@ class Relay:
         self._is_stopping = False
         parts, clock, url = self._parts, self._clock, self._terms.origin
         recaller = Recaller(parts.database, clock)
-        reader = parts.broker.reader()
-        drain = Drain(reader, parts.catalog, clock, url, recaller.judge, vouch=parts.vouch)
+        drain = Drain(parts.broker.reader(), parts.catalog, clock, url, recaller.judge, vouch=parts.vouch)
         try:
             async with asyncio.TaskGroup() as group:
                 loops = [
@@ -165,6 +164,7 @@ class Relay:
                     group.create_task(self._read()),
                     group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work)),
+                    group.create_task(self._courier.turnstile.run()),
                     group.create_task(recaller.run(self._at_work)),
                 ]
                 writing = group.create_task(self._writer.run(self._works))

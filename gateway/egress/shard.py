@@ -4,7 +4,7 @@ No I/O. Its invariant: an offset is settled in a ledger only together with what 
 the next tick writes both. So a tick that is lost with the process loses the progress too, and all repeats.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from gateway.broker.port import Position, Read, Start
 from gateway.egress.backlog import Backlog, Span
@@ -12,7 +12,7 @@ from gateway.egress.books import STEP, Books
 from gateway.egress.debts import Partition, Spot
 from gateway.egress.deliveries import Stored
 from gateway.egress.delivery import Delivery
-from gateway.egress.lane import NEVER, Lane
+from gateway.egress.lane import NEVER, WITHHELD, Lane
 from gateway.egress.ledger import Ledger, unflatten
 from gateway.egress.match import match
 from gateway.egress.reading import Reading, Routed, Unreadable, delivery_of
@@ -35,7 +35,8 @@ class Shard(Books):
         self._quiet_until = quiet_until
         self._progress: dict[Spot, Progress] = {}
         self._cancelled: set[tuple[str, bytes]] = set()
-        self._turns = 0
+        self._turns = self._takes = 0
+        self.is_withholding = False
 
     # What is read, and by whom
 
@@ -224,19 +225,27 @@ class Shard(Books):
         self._turns += 1
         return wanted[self._turns % len(wanted)]
 
-    def take(self, now: int) -> tuple[list[Delivery], int]:
-        """What is to be sent now, and when to ask again."""
+    def take(self, now: int, *, retries: int = NEVER) -> tuple[list[Delivery], int]:
+        """What is to be sent now, at most so many `retries` among it, and when to ask again.
+
+        `is_withholding` says then whether there were more.
+        """
         taken: list[Delivery] = []
-        wake_at = NEVER
+        wake_at, self.is_withholding = NEVER, False
         if self.outbox.is_full:
             return taken, wake_at
-        for lane in self.lanes.values():
+        self._takes += 1
+        for lane in _turned(list(self.lanes.values()), self._takes):
             if lane.endpoint.order != "none" and now < self._quiet_until:
                 wake_at = min(wake_at, self._quiet_until)
                 continue
-            while not isinstance(found := lane.take(now), int):
+            while not isinstance(found := lane.take(now, may_retry=retries > 0), int):
                 taken.append(found)
-            wake_at = min(wake_at, found)
+                retries -= found.attempts > 0
+            if found == WITHHELD:
+                self.is_withholding = True
+            else:
+                wake_at = min(wake_at, found)
         return taken, wake_at
 
     def dismiss(self, now: int) -> None:
@@ -312,3 +321,9 @@ class Shard(Books):
         lane.breaker = self._breakers.of(endpoint.id)
         lane.restore(self._waiting.pop(endpoint.id, ()))
         return lane
+
+
+def _turned(lanes: Sequence[Lane], turns: int) -> Sequence[Lane]:
+    """Begun with another one each time, so that no lane is always the first."""
+    first = turns % len(lanes) if lanes else 0
+    return [*lanes[first:], *lanes[:first]]

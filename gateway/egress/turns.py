@@ -37,25 +37,25 @@ class Turns:
         self._new.clear()
         self._again.clear()
 
-    def peek(self, now: int) -> tuple[int, Key]:
+    def peek(self, now: int, *, may_retry: bool = True) -> tuple[int, Key]:
         """When the next is due, and its key: of what is due by `now`, else the soonest.
 
-        Something must wait.
+        Something must wait. Without `may_retry` a retry is shown only where nothing new is due.
         """
-        due_at, _, key = self._next(now)[0]
+        due_at, _, key = self._next(now, may_retry=may_retry)[0]
         return due_at, key
 
-    def pop(self, now: int) -> Key:
+    def pop(self, now: int, *, may_retry: bool = True) -> Key:
         """Take out the key that `peek` shows."""
-        queue = self._next(now)
+        queue = self._next(now, may_retry=may_retry)
         both_wait = self._is_due(self._new, now) and self._is_due(self._again, now)
         self._in_a_row = self._in_a_row + 1 if both_wait and queue is self._new else 0
         return heapq.heappop(queue)[2]
 
-    def _next(self, now: int) -> list[tuple[int, int, Key]]:
+    def _next(self, now: int, *, may_retry: bool) -> list[tuple[int, int, Key]]:
         is_new, is_again = self._is_due(self._new, now), self._is_due(self._again, now)
         if is_new and is_again:
-            return self._again if self._in_a_row >= RETRY_SHARE - 1 else self._new
+            return self._again if may_retry and self._in_a_row >= RETRY_SHARE - 1 else self._new
         if is_new or is_again:
             return self._new if is_new else self._again
         return min((each for each in (self._new, self._again) if each), key=lambda each: each[0])

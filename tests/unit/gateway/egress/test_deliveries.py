@@ -6,7 +6,7 @@ import pytest
 from gateway import facts
 from gateway.egress import asking, replay_store
 from gateway.egress.backlog import Span
-from gateway.egress.deliveries import Saved, Stored, Tick, load, load_body, load_gone, purge, write_tick
+from gateway.egress.deliveries import Saved, Stored, Tick, load, load_bodies, load_gone, purge, write_tick
 from gateway.egress.outbox import Outbox
 from gateway.egress.replay import Stretch, Wish
 from gateway.errors import LeaseLostError, PositionMovedError
@@ -50,8 +50,8 @@ async def test_what_is_written_is_found_again_without_bodies_in_order(
         assert stored.progress == {("id", 0): Progress(3)}
         assert stored.deliveries == tuple(replace(delivery(n, "k"), body=None) for n in (1, 2))
         with on.database.begin() as session:
-            assert load_body(session, "ep_1", delivery(1).ref) == b"{}"
-            assert load_body(session, "ep_1", b"other") is None
+            places = [("ep_1", delivery(1).ref), ("ep_1", b"other"), ("ep_2", delivery(1).ref)]
+            assert load_bodies(session, places) == {places[0]: b"{}"}
 
 
 async def test_a_tick_under_a_lost_lease_or_a_moved_position_writes_nothing(

@@ -6,7 +6,7 @@ from gateway.broker.port import Position
 from gateway.dialler import Reason
 from gateway.egress.breaker import FIRST_WAIT_MS, OPENS_AFTER, Breaker
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
-from gateway.egress.lane import NEVER, Lane
+from gateway.egress.lane import NEVER, WITHHELD, Lane
 from tests.unit.gateway.egress.stage import endpoint
 
 NOW = 10_000
@@ -108,6 +108,21 @@ def test_a_retry_that_is_not_due_yet_takes_no_turn_and_one_that_is_alone_goes_at
         settle(lane, number, Delivered())
     assert lane.take(NOW + 499) == NOW + 500
     assert taken(lane, NOW + 500) == ["0"]
+
+
+def test_without_leave_to_try_again_only_what_is_new_goes() -> None:
+    lane = Lane(endpoint(concurrency=4))
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    settle(lane, 0, RetryAt(NOW), "client_error")
+    assert lane.take(NOW, may_retry=False) == WITHHELD
+    lane.offer(delivery(1), NOW)
+    found = lane.take(NOW, may_retry=False)
+    assert isinstance(found, Delivery)
+    assert found.event_id == "1"
+    assert lane.take(NOW, may_retry=False) == WITHHELD
+    assert taken(lane) == ["0"]
+    assert lane.take(NOW, may_retry=False) == NEVER
 
 
 def test_a_saved_delivery_forgets_its_body_and_frees_its_place() -> None:
