@@ -2,8 +2,8 @@
 
 By path: `/well...` answers 204 at once; `/hole` takes the request and never answers; `/slow` answers after 30
 seconds; `/drip` sends a byte a second; `/no...` answers 400 at once. While `well` is on all answer at once
-(GET /well/on, /well/off). GET /seen: percentiles of what `/well...` received, from the time in its event's id;
-how many came to each kind of path, and when the last did (seconds of the monotonic clock); and it begins anew.
+(GET /well/on, /well/off). GET /seen: percentiles of what `/well...` received, from the time in its event's
+id; how many came to each kind of path, and when the last did (monotonic seconds); and it begins anew.
 """
 
 import asyncio

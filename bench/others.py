@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import bounds, doors, exporting, fleet, pages, schemas, streams, verifying
+from bench import bounds, doors, exporting, fleet, pages, retries, schemas, streams, verifying
 from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
 from bench.exporting_report import render_exports
@@ -41,6 +41,7 @@ OTHERS: Final = (
     Other("doors", doors.RESULTS, render_doors, doors.main),
     Other("streams", streams.RESULTS, render_streams, streams.main),
     Other("fleet", fleet.RESULTS, render_fleet, fleet.main),
+    Other("retries", retries.RESULTS, retries.render_retries, retries.main),
     Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
     Other("exports", exporting.RESULTS, render_exports, exporting.main),
     Other("verifying", verifying.RESULTS, render_verifying, verifying.main),

@@ -1,9 +1,9 @@
-"""Lets deliveries that are tried again begin evenly, so that very many that are due at once delay nothing new.
+"""Lets deliveries that are tried again begin evenly, so that very many which are due delay nothing new.
 
 An endpoint that was away for an hour, or a relay that starts after a night, makes a hundred thousand retries
 due in one moment. Each costs as much as a new event; begun together they would stand before all that comes.
-While anything new is sent they begin at a steady rate for the whole relay, some at a time, each shard in its
-turn; else as fast as lanes let them.
+So they begin at a steady rate for the whole relay, some at a time, each shard in its turn; at twice that rate
+while nothing new is sent.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ RETRIES_A_SECOND: Final = 600
 """Of one relay, while it sends what is new."""
 
 _SOME: Final = 6
-_MANY: Final = 64
 _QUIET_MS: Final = 1_000
 _PAUSE_SECONDS: Final = _SOME / RETRIES_A_SECOND
 
@@ -54,8 +53,8 @@ class Turnstile:
             if not self._waiting:
                 self._comes.clear()
             is_quiet = self._now - self._new_at >= _QUIET_MS
-            first.granted = _MANY if is_quiet else _SOME
+            first.granted = 2 * _SOME if is_quiet else _SOME
             first.wake.set()
             # What the loop was late by is caught up with, but for no more than one pause.
-            free_at = max(free_at, loop.time() - _PAUSE_SECONDS) + (0.0 if is_quiet else _PAUSE_SECONDS)
+            free_at = max(free_at, loop.time() - _PAUSE_SECONDS) + _PAUSE_SECONDS
             await asyncio.sleep(max(0.0, free_at - loop.time()))
