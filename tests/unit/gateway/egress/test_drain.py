@@ -2,17 +2,21 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import Random
+
+import pytest
 
 from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Start
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import OPENS_AFTER, Breaker
 from gateway.egress.deliveries import Stored
+from gateway.egress.delivery import Delivered
 from gateway.egress.drain import Drain
 from gateway.egress.shard import Shard
 from gateway.leases import Lease
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, Contracts, contracts, endpoint, record
-from tests.unit.gateway.egress.test_shard import NOW, VOICE, receive, ticked
+from tests.unit.gateway.egress.test_shard import NOW, VOICE, attempt, receive, ticked
 
 END = 5
 """Each partition holds so many records."""
@@ -217,3 +221,44 @@ async def test_offsets_without_a_record_are_passed_over() -> None:
     reader, shard = Faraway(gaps={0}), made(0)
     assert await draining(reader).turn(work(shard))
     assert (shard.take(NOW)[0], shard.next_backlog(NOW), ticked(shard).spans) == ([], None, ())
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_comes_between_each_event_is_delivered_once(seed: int) -> None:
+    chance, end = Random(seed), 90  # noqa: S311 - a plan that is the same in every run
+    first = chance.randint(1, 9)
+    shard, reader = made(0, end=first), Faraway(end=end, most_polls=100_000)
+    drain, lane = draining(reader), shard.lanes["ep_1"]
+    delivered: list[int] = []
+
+    async def pause() -> None:
+        for _ in range(chance.randint(0, 4)):
+            await asyncio.sleep(0)
+
+    async def live() -> None:
+        at = chance.randint(0, first)
+        while at < end:
+            some = chance.randint(1, 8)
+            receive(shard, *range(at, min(end, at + some)))
+            at += some
+            await pause()
+
+    async def receiver() -> None:
+        """The lane is closed now and then, and what it has goes out in pieces."""
+        while len(delivered) < end:
+            lane.breaker = Breaker(OPENS_AFTER, NOW + 1, NOW) if chance.random() < 0.4 else Breaker()
+            for each in shard.take(NOW)[0]:
+                delivered.append(each.position.offset)
+                shard.settle(attempt(each, Delivered()), NOW)
+            if chance.random() < 0.2 and (tick := shard.make_tick()) is not None:
+                shard.committed(tick)
+            await pause()
+
+    # What lies before the live reader's first offset is in the range, or was settled before.
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        draining_on = tasks.create_task(drain.run(lambda: work(shard)))
+        lived = tasks.create_task(live())
+        receiving = tasks.create_task(receiver())
+        await asyncio.wait([lived, receiving])
+        draining_on.cancel()
+    assert sorted(delivered) == list(range(end))
