@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import bounds, doors, exporting, fleet, pages, retries, schemas, streams, verifying
+from bench import all_in, bounds, doors, exporting, fleet, limits, pages, retries, schemas, streams, verifying
 from bench.bounds_report import render_bounds
 from bench.doors_report import render_doors
 from bench.exporting_report import render_exports
@@ -42,6 +42,8 @@ OTHERS: Final = (
     Other("streams", streams.RESULTS, render_streams, streams.main),
     Other("fleet", fleet.RESULTS, render_fleet, fleet.main),
     Other("retries", retries.RESULTS, retries.render_retries, retries.main),
+    Other("all_in", all_in.RESULTS, all_in.render_all_in, all_in.main),
+    Other("limits", limits.RESULTS, limits.render_limits, limits.main),
     Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
     Other("exports", exporting.RESULTS, render_exports, exporting.main),
     Other("verifying", verifying.RESULTS, render_verifying, verifying.main),
