@@ -288,7 +288,7 @@ def _relay(
             sender=dialler,
             unseal=ground.vault.open,
             chance=Chance(ground.clock, entropy),
-            vouch=vouch_by(keys.ring),
+            vouch=vouch_by(keys.ring, ground.database),
             step=outside.step,
             observe=observe,
             own=keys.sign_webhook,

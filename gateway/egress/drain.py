@@ -30,7 +30,8 @@ from gateway.egress.intake import Unasked
 from gateway.egress.reading import Reading, Today, read_event
 from gateway.egress.recall import PAGE, Recalled, wanted_ref
 from gateway.egress.shard import Shard
-from gateway.egress.shared import Source, Vouch, read_shared, seen_by, sender_on
+from gateway.egress.shared import Source, Vouch, Vouching, read_shared, seen_by, sender_on
+from gateway.errors import AwayError
 
 _POLL_MS: Final = 100
 _PATIENCE_SECONDS: Final = 5.0
@@ -78,13 +79,14 @@ class Drain:
         origin: str,
         judge: Judge,
         *,
-        vouch: Vouch,
+        vouch: Vouching,
     ) -> None:
         self._reader = reader
         self._catalog = catalog
         self._clock = clock
         self._origin = origin
-        self._vouch = vouch
+        self._vouching = vouch
+        self._vouch: Vouch = lambda _read, _partner: None
         self._judge = judge
         self._open: dict[_Place, _Open] = {}
 
@@ -139,7 +141,7 @@ class Drain:
         source = None
         if backlog.owner is not None:
             sender = sender_on(self._catalog.current, topic)
-            source = None if sender is None else Source(sender, self._origin, self._vouch)
+            source = None if sender is None else Source(sender, self._origin, self._judge_shared)
         until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
         self._open[place] = _Open(shard, wake, backlog, owner, source, before, until)
         self._reader.assign([Start(topic, Position(topic_id, partition, before))])
@@ -163,6 +165,7 @@ class Drain:
         reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
         for each in self._open.values():
             each.end = each.backlog.end
+        await self._look(events)
         await self._ask(events)
         for number, event in enumerate(events, 1):
             for each in self._concerned(event):
@@ -170,6 +173,21 @@ class Drain:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         self._pass(reached)
+
+    async def _look(self, events: Sequence[ReadEvent]) -> None:
+        """Find out what vouches for records of partners; where nobody can say, they are read again later."""
+        shared = [
+            (event, each, each.source.origin)
+            for event in events
+            if isinstance(event, Read)
+            for each in self._concerned(event)
+            if each.source is not None
+        ]
+        try:
+            self._vouch = await self._vouching((event, partner) for event, _, partner in shared)
+        except AwayError:
+            for _, each, _ in shared:
+                each.is_over = True
 
     def _most(self, each: _Open) -> int:
         """How many records to read for a range: of a replay that passes most of them over, some more."""
@@ -239,6 +257,9 @@ class Drain:
             offset = reached[place]
             if offset is not None and not each.is_over:
                 each.shard.pass_again(each.backlog, min(offset, each.end))
+
+    def _judge_shared(self, read: Read, partner: str) -> int | None:
+        return self._vouch(read, partner)
 
     async def close(self) -> None:
         """Let the reader go."""

@@ -11,6 +11,7 @@ was made, or the contract that forwards came into force.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -35,8 +36,9 @@ from gateway.catalog import Snapshot
 from gateway.database import Database
 from gateway.egress.courier import Work
 from gateway.egress.reading import Passed, Reading, Routed, Today
-from gateway.egress.shared import Source, Vouch, forward_of, onward_of, read_shared, seen_by
+from gateway.egress.shared import Source, Vouch, Vouching, forward_of, onward_of, read_shared, seen_by
 from gateway.egress.wording import Voice
+from gateway.errors import AwayError
 from gateway.positions import plain, share
 from partners import store
 from partners.endpoint import house_of
@@ -61,7 +63,7 @@ class Terms:
     """`url`: our origin; `voice`: speaks for the log of a partner. `doubt`: as the relay's."""
 
     url: str
-    vouch: Vouch = field(repr=False)
+    vouch: Vouching = field(repr=False)
     voice: Callable[[Partner], Voice] = field(repr=False)
     clock: Callable[[], int] = field(repr=False)
     matched: Callable[[], None] = field(repr=False)
@@ -98,6 +100,7 @@ class Feeds:
         self._strands: dict[tuple[str, int], list[_Strand]] = {}
         self._reader: Reader | None = None
         self._refusal = Refusal()
+        self._vouch: Vouch = lambda _read, _partner: None
         self.problem = ""
 
     async def run(self) -> None:
@@ -115,10 +118,24 @@ class Feeds:
                 events = []
                 await asyncio.sleep(_IDLE_SECONDS)
             self.problem = self._refusal.words(now=int(ticks() * 1_000))
+            await self._look(events)
             for number, event in enumerate(events, 1):
                 self._take_in(event)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
+
+    async def _look(self, events: Sequence[ReadEvent]) -> None:
+        """Find out what vouches for these records, however long the database is away."""
+        while True:
+            with suppress(AwayError):
+                self._vouch = await self._terms.vouch(
+                    (event, strand.source.origin)
+                    for event in events
+                    if isinstance(event, Read)
+                    for strand in self._at(event.record.topic, event.position)[:1]
+                )
+                return
+            await asyncio.sleep(_ASK_SECONDS)
 
     async def close(self) -> None:
         """Let the reader go, and what it read."""
@@ -197,12 +214,15 @@ class Feeds:
             return
         if self._reader is None:
             self._reader = self._broker.reader()
-        source = Source(sender.slug, self._terms.url, self._terms.vouch)
+        source = Source(sender.slug, self._terms.url, self._judge)
         self._strands.setdefault(place, []).append(_Strand(work, owner, source, place[0], spot))
         reached = self._reader.reached(*place)
         if reached is None or reached > start.position.offset:
             # What others have read of it comes again: they know it.
             self._assign([start])
+
+    def _judge(self, read: Read, partner: str) -> int | None:
+        return self._vouch(read, partner)
 
     def _assign(self, starts: Iterable[Start]) -> None:
         if self._reader is not None:

@@ -48,7 +48,7 @@ from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.egress.reading import Today, read_event
 from gateway.egress.recaller import Recaller
 from gateway.egress.shard import Shard
-from gateway.egress.shared import Vouch
+from gateway.egress.shared import Vouching
 from gateway.egress.steady import Steady
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
@@ -69,7 +69,7 @@ _log = structlog.get_logger(__name__)
 class Parts:
     """What a relay is made of.
 
-    `vouch`: when we accepted a partner's record. `unseal` opens an endpoint's secret for its place, `own`
+    `vouch`: when we accepted partners' records. `unseal` opens an endpoint's secret for its place, `own`
     signs by our own key; `step` hears of numbered steps, `observe` of attempts. `doubt`: why our clock is
     not to be trusted, empty where it is: nothing is read, sent or written down then.
     """
@@ -81,7 +81,7 @@ class Parts:
     sender: Sender
     unseal: Callable[[bytes, str], bytes] = field(repr=False)
     chance: Chance = field(repr=False)
-    vouch: Vouch = field(repr=False)
+    vouch: Vouching = field(repr=False)
     step: Callable[[str], None] = lambda _: None
     observe: Callable[[Attempt], None] = lambda _: None
     own: Callable[[bytes], Sequence[bytes]] | None = field(default=None, repr=False)

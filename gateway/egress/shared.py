@@ -6,7 +6,7 @@ over, as consumers do. Pure.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -30,6 +30,9 @@ from schemas.schema import Schema
 
 Vouch = Callable[[Read, str], int | None]
 """When the gateway accepted a partner's record, in Unix milliseconds; None: it did not accept this record."""
+
+Vouching = Callable[[Iterable[tuple[Read, str]]], Awaitable[Vouch]]
+"""Looks at records with their partners, and gives what vouches for them; AwayError: that is not known now."""
 
 _TYPE: Final = "ce_type"
 _PAIRS: Final = 1_024

@@ -9,14 +9,18 @@ sender's own signature.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from sqlmodel import Session
+from sqlalchemy import or_, select
+from sqlmodel import Session, col
 
 from audit.bulk import find_rows, insert_new_rows
 from audit.receipt import parse_receipt
 from gateway.record import GUID_HEADER
 from gateway.rows import ClaimRow
 from gateway.sequencer.sighting import Accepted, Sighting
+
+_CHUNK: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,22 @@ def restore_claims(session: Session, lost: Mapping[bytes, Forgotten]) -> set[byt
     insert_new_rows(session, ClaimRow, rows)
     held = dict(find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=sorted(lost)))
     return {ref for ref, one in lost.items() if held.get(ref) == one.found.receipt}
+
+
+def find_own(session: Session, receipts: Mapping[bytes, str]) -> frozenset[str]:
+    """Those of these receipts, by ref, that a claim has which was there before the record was.
+
+    One that was made again of a record alone has never had a lease or a content: it proves no more than
+    the signature did.
+    """
+    row, refs = ClaimRow, sorted(receipts)
+    is_own = or_(col(row.lease_until) > 0, col(row.content).is_not(None))
+    found: set[str] = set()
+    for start in range(0, len(refs), _CHUNK):
+        some = refs[start : start + _CHUNK]
+        query = select(col(row.ref), col(row.receipt)).where(col(row.ref).in_(some), is_own)
+        found |= {receipt for ref, receipt in session.execute(query) if receipts[ref] == receipt}
+    return frozenset(found)
 
 
 def _row(one: Forgotten) -> dict[str, object]:

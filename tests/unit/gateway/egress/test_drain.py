@@ -1,6 +1,6 @@
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -13,6 +13,7 @@ from gateway.egress.deliveries import Stored
 from gateway.egress.delivery import Delivered
 from gateway.egress.drain import Drain
 from gateway.egress.shard import Shard
+from gateway.egress.shared import Vouch
 from gateway.leases import Lease
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, Contracts, contracts, endpoint, record
@@ -92,8 +93,9 @@ def draining(reader: Faraway, *of: Endpoint) -> Drain:
     return Drain(reader, catalog, lambda: NOW, "https://gw.example", unasked, vouch=unvouched)
 
 
-def unvouched(_read: Read, _partner: str) -> int | None:
-    raise AssertionError("nothing here is shared")
+async def unvouched(some: Iterable[tuple[Read, str]]) -> Vouch:
+    assert not list(some), "nothing here is shared"
+    return lambda _read, _partner: None
 
 
 async def unasked(_log: str, _refs: Sequence[bytes]) -> None:

@@ -16,6 +16,7 @@ from audit.rows import EntryRow
 from gateway import redelivery
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Scribe
+from gateway.administration.key_changes import Freeze
 from gateway.broker.port import Position, Read, Start
 from gateway.ingress.outcome import Accepted
 from gateway.rows import BacklogRow, DeliveryRow, PositionRow
@@ -210,6 +211,28 @@ async def test_a_double_goes_out_once(tmp_path: Path) -> None:
             await placed(world, "A-2")
             await until(lambda: "A-2" in at.ids("/desk"), str(at.got))
     assert at.ids("/desk") == ["A-1", "A-2"]
+
+
+async def test_what_was_accepted_goes_out_whatever_is_said_later_of_the_key_that_signed_it(
+    tmp_path: Path,
+) -> None:
+    """Our own claims vouch for it; what somebody wrote who had the key has none."""
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await apply_globex(world, f"{at.url}/globex")
+            await world.apply(FORWARDING)
+            await house_endpoint(world, f"{at.url}/desk")
+            await placed(world, "A-1", "A-2")
+            await entries(world, "event.accepted", 2)
+            parts = world.parts
+            wanted = Freeze("receipt", "copied", 1, parts.keys.current.receipt.key_id)
+            await parts.signing.freeze(parts.administration, wanted, None, by=OPERATOR, dry_run=False)
+            with parts.ground.database.begin() as session:
+                session.connection().exec_driver_sql("DELETE FROM gateway_claim WHERE event_id = 'A-1'")
+            await placed(world, "A-3")
+            async with relaying(world):
+                await until(lambda: len(at.got) == 4, str(at.got))
+    assert sorted(at.ids("/desk")) == sorted(at.ids("/globex")) == ["A-2", "A-3"]
 
 
 async def inbound(world: World) -> list[Any]:

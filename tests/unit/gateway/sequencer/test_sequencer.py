@@ -1,7 +1,7 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,9 @@ from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import Position, Read, ReadEvent, Record, Start
 from gateway.database import Database
 from gateway.ingress.outcome import Accepted
+from gateway.keys import KeyRing
 from gateway.leases import Leases
-from gateway.rows import PositionRow
+from gateway.rows import ClaimRow, PositionRow
 from gateway.sequencer.belief import Belief
 from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
 from tests.kept_database import KeptDatabase
@@ -125,15 +126,38 @@ async def test_who_forwards_takes_what_a_frozen_key_signed_before_it_leaked(
         await world.apply()
         await world.send(body(1))
         (record,) = await read_topic(world)
-        parts = world.parts
-        read, vouch = Read(Position("t", 0, 0), record, record.at), vouch_by(parts.keys.ring)
-        at, key_id = vouch(read, "acme"), parts.keys.current.receipt.key_id
+        await world.settled(FIRST + 1)
+        parts, read = world.parts, Read(Position("t", 0, 0), record, record.at)
+        at, key_id = await accepted_at(world, read), parts.keys.current.receipt.key_id
         assert at is not None
         await asyncio.sleep(0.01)
-        for since, expected in ((at + 1, at), (at, None)):
+        for since, without_claim in ((at + 1, at), (at, None)):
             wanted = Freeze("receipt", "copied", since, key_id)
             await parts.signing.freeze(parts.administration, wanted, None, by=OPERATOR, dry_run=False)
-            assert vouch(read, "acme") == expected
+            assert await accepted_at(world, read) == at, "our own claim has this receipt"
+            with claims_changed(world, "UPDATE gateway_claim SET lease_until = 0, content = NULL"):
+                assert await accepted_at(world, read) == without_claim, "made again of the record alone"
+            with claims_changed(world, "UPDATE gateway_claim SET receipt = 'another'"):
+                assert await accepted_at(world, read) == without_claim, "another receipt"
+
+
+async def accepted_at(world: World, read: Read, ring: KeyRing | None = None) -> int | None:
+    keys = world.parts.keys.ring if ring is None else lambda: ring
+    look = vouch_by(keys, world.parts.ground.database)
+    return (await look([(read, "acme")]))(read, "acme")
+
+
+@contextmanager
+def claims_changed(world: World, statement: str) -> Iterator[None]:
+    """With other claims, which are as they were afterwards."""
+    with world.parts.ground.database.begin() as session:
+        run = session.connection().exec_driver_sql
+        (was,) = run("SELECT lease_until, content, receipt FROM gateway_claim").all()
+        run(statement)
+    yield
+    with world.parts.ground.database.begin() as session:
+        back = update(ClaimRow).values(lease_until=was[0], content=was[1], receipt=was[2])
+        session.execute(back)
 
 
 async def test_who_forwards_takes_what_was_accepted_before_every_process_knew_of_a_freeze(
@@ -143,17 +167,18 @@ async def test_who_forwards_takes_what_was_accepted_before_every_process_knew_of
         await world.apply()
         await world.send(body(1))
         (record,) = await read_topic(world)
+        await world.settled(FIRST + 1)
         ring, read = world.parts.keys.current, Read(Position("t", 0, 0), record, record.at)
-        at = vouch_by(lambda: ring)(read, "acme")
+        at = await accepted_at(world, read)
         assert at is not None
-        for since, frozen_at, expected in (
-            (at - 1, at - 1, at),
-            (at - 1, at, None),
-            (at - 60_000, at - 60_000, None),
-        ):
-            known = tuple(replace(one, compromised_at=since, retired_at=frozen_at) for one in ring.known)
-            frozen = partial(replace, ring, known=known)
-            assert vouch_by(frozen)(read, "acme") == expected
+        with claims_changed(world, "UPDATE gateway_claim SET receipt = 'another'"):
+            for since, frozen_at, expected in (
+                (at - 1, at - 1, at),
+                (at - 1, at, None),
+                (at - 60_000, at - 60_000, None),
+            ):
+                known = tuple(replace(one, compromised_at=since, retired_at=frozen_at) for one in ring.known)
+                assert await accepted_at(world, read, replace(ring, known=known)) == expected
 
 
 async def test_checkpoints_are_published_before_they_are_served_and_verify(
