@@ -91,17 +91,20 @@ def is_succeeded(session: Session, shown: Checkpoint) -> bool:
     """Whether an epoch in this database came after this checkpoint, and knew of it.
 
     The opening names the newest checkpoint of the newest epoch that was shown then. One of that epoch which
-    has more entries, or another root, was shown by somebody who did not hear of it.
+    has more entries, or another root, was shown by somebody who did not hear of it: the opening that followed
+    that very epoch says so for ever, whatever was opened after it.
     """
     log, epoch = split_origin(shown.origin)
     for opening in openings(session, log):
-        if split_origin(opening.origin)[1] <= epoch or opening.previous is None:
+        previous = opening.previous
+        if previous is None or split_origin(opening.origin)[1] <= epoch:
             continue
-        known, previous = split_origin(opening.previous.origin)[1], opening.previous
+        known = split_origin(previous.origin)[1]
         if epoch < known:
             return True
-        if epoch == known and shown.size <= previous.size:
-            return shown.size < previous.size or shown.root == previous.root
+        if epoch == known:
+            is_same = shown.size == previous.size and shown.root == previous.root
+            return shown.size < previous.size or is_same
     return False
 
 

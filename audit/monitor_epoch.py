@@ -32,7 +32,7 @@ def follow(one: Look) -> None:
         AlarmError: the next one does not link to what is known.
         MalformedError, AnswerUnfitError, LogAwayError, LogMissingError: it could not be found out.
     """
-    state = one.state
+    state, last = one.state, one.state.kept
     while (successor := _next(state, one.source)) is not None:
         if state.kept is None and state.opening:
             # What it was followed by was not signed; what follows it is judged by what is.
@@ -43,6 +43,9 @@ def follow(one: Look) -> None:
             left = _take_end(one, state.kept)
             if state.kept.checkpoint.size:
                 opening = _verify_link(one, state.kept, successor, left)
+            last = state.kept
+        elif state.opening:
+            opening = _verify_passed(one, last, successor)
         state.origin, state.kept, state.past, state.opening = successor, None, {}, opening
         one.found.news.append(f"the log goes on as {successor}")
 
@@ -104,6 +107,25 @@ def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> bytes:
         if not state.is_acknowledged(Suspicion.EPOCH, subject):
             raise _restored(state, kept, successor, rest, evidence)
         _lose(state, rest, one.found)
+    return hash_leaf(leaf)
+
+
+def _verify_passed(one: Look, last: Kept | None, successor: str) -> bytes:
+    """Compare what the successor says with an epoch that was followed, and of which nothing was ever signed.
+
+    It names that epoch, or passes it over and names the end that is known. Returns as `_verify_link`.
+    """
+    state = one.state
+    evidence, leaf, previous = _opening(one.source, successor, successor)
+    named = None if previous is None else previous.get("origin")
+    if last is not None and last.checkpoint.size and named == last.checkpoint.origin:
+        return _verify_link(one, last, successor, last.checkpoint.size)
+    log, epoch = split_origin(successor)
+    earlier = [f"{log}/{number}" for number in range(1, epoch)]
+    is_between = last is None and named in earlier
+    if named != state.origin and not is_between:
+        text = f"{successor}: its first entry names neither {state.origin} nor the end that was known before"
+        raise stop(Suspicion.EPOCH, successor, text, opening=evidence)
     return hash_leaf(leaf)
 
 

@@ -219,13 +219,24 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
 def behind(session: Session, shown: Checkpoint) -> AuditError | None:
     """Why this database cannot go on behind a checkpoint that was shown; None where it can.
 
-    It has what was shown, or an epoch that came after it.
+    It has what was shown, or an epoch that came after it; or an operator has begun another epoch in the face
+    of it.
     """
     try:
         audit_log.check_published(session, shown)
     except (NotInLogError, InconsistentError) as error:
-        return None if is_succeeded(session, shown) else error
+        is_over = is_succeeded(session, shown) or facts.load(session, _faced(shown)) is not None
+        return None if is_over else error
     return None
+
+
+def face(session: Session, shown: Checkpoint) -> None:
+    """Note that an epoch begins although this was shown of an earlier one; what is shown later is not it."""
+    facts.keep(session, _faced(shown), str(shown.size))
+
+
+def _faced(shown: Checkpoint) -> str:
+    return f"faced {shown.origin} {shown.size} {shown.root.hex()}"
 
 
 def note_shown(shown: Shown, record: Record) -> Shown:

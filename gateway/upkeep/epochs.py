@@ -25,7 +25,8 @@ from gateway.database import Database
 from gateway.errors import SetupError
 from gateway.rows import ClaimRow, MetaRow
 from gateway.sequencer.checkpoints import Checkpoints
-from gateway.sequencer.guard import RESTORED, Shown, behind
+from gateway.sequencer.guard import RESTORED, Shown, behind, face
+from gateway.sequencer.territory import anchor_log
 from gateway.upkeep.quiet import BusyError, keep_quiet
 
 MOST_REASON: Final = 500
@@ -102,6 +103,9 @@ class Epochs:
         if is_restored:
             # What has not begun here may have begun, and been published, after the backup.
             known |= set(audit_log.pending_logs(session))
+            # The anchor waits for nothing in SQL: its rounds begin by themselves.
+            anchor = anchor_log(self.host)
+            known |= {anchor} if self.keys(f"{anchor}/1") else set()
         if is_restored and wanted and wanted != known:
             raise SetupError(
                 "this database and its topics were restored from a backup: what was published of any of its "
@@ -132,8 +136,13 @@ class Epochs:
 
     def _open(self, session: Session, shown: Shown, wish: Wish) -> list[Opened]:
         keep_quiet(session, is_alone=self.is_alone)
-        opened = []
-        for step in self.plan(session, shown, wish):
+        opened, steps = [], self.plan(session, shown, wish)
+        begun = {split_origin(step.origin)[0] for step in steps if step.is_behind}
+        for one in shown.checkpoints.values():
+            # Of an epoch that another had followed before: no opening can name it any more.
+            if split_origin(one.origin)[0] in begun and behind(session, one) is not None:
+                face(session, one)
+        for step in steps:
             if _owes(step):
                 raise BusyError(f"{step.origin}: the epoch before it grew meanwhile: ask again")
             opening = Opening(step.origin, step.previous, wish.reason)

@@ -1,5 +1,6 @@
 """A monitor keeps and follows what was signed and vouched for alone, and leaves nothing untold."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,25 @@ def test_epochs_that_were_opened_while_nobody_looked_are_followed_one_by_one(sce
     third = opening(3, previous(scene.server.tree))
     scene.server.trees.append(Tree(origin=f"{LOG}/3").grow([third]))
     assert scene.kinds(code=0) == []
+
+
+@pytest.mark.parametrize(("named", "code"), [("first", 0), ("second", 0), ("ninth", 9), ("other root", 9)])
+def test_two_epochs_opened_before_anything_of_the_first_was_signed_are_followed(
+    scene: Scene, named: str, code: int
+) -> None:
+    """The third names the second, or passes over it and names the end of the first, as after a restore."""
+    end = previous(scene.server.tree)
+    reopened(scene, opening(2, end))
+    ends = {"first": end, "second": previous(scene.server.tree), "other root": end | {"root": OTHER_ROOT}}
+    third = opening(3, ends.get(named, end | {"origin": f"{LOG}/9"}))
+    scene.server.trees.append(Tree(origin=f"{LOG}/3").grow([third]))
+
+    def lie(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        is_unsigned = request.url.path.endswith("/2/checkpoint")
+        return httpx.Response(404, json={"code": "not_found"}) if is_unsigned else answer
+
+    scene.server.lie = lie
+    assert scene.look().code == code
+
+
+OTHER_ROOT = base64.b64encode(bytes(32)).decode()

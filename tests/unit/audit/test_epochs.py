@@ -103,6 +103,27 @@ def test_a_checkpoint_is_succeeded_only_as_far_as_an_opening_knew_of_it(session:
     assert not is_succeeded(session, Checkpoint("gw.example/log/other/1", 3, b"x" * 32))
 
 
+def test_a_third_epoch_takes_nothing_back_of_what_the_second_did_not_know(session: Session) -> None:
+    log.open_log(session, ORIGIN)
+    grow(session, 0, 5)
+    open_epoch(session, opened(), after=log.state(session, ORIGIN), is_behind=True)
+    third = opened(Checkpoint(SECOND, 1, log.state(session, SECOND).head.root()), f"{LOG}/3")
+    open_epoch(session, third, after=log.state(session, SECOND), is_behind=False)
+    for size, expected in ((29, True), (30, False), (31, False)):
+        assert is_succeeded(session, Checkpoint(ORIGIN, size, b"x" * 32)) is expected
+    assert is_succeeded(session, LOST)
+    assert is_succeeded(session, Checkpoint(SECOND, 1, log.state(session, SECOND).head.root()))
+    assert not is_succeeded(session, Checkpoint(SECOND, 2, b"x" * 32))
+
+
+def test_an_epoch_that_the_database_never_had_is_succeeded_by_what_named_a_later_one(
+    session: Session,
+) -> None:
+    third = opened(Checkpoint(SECOND, 9, b"x" * 32), f"{LOG}/3")
+    open_epoch(session, third, after=None, is_behind=True)
+    assert is_succeeded(session, Checkpoint(ORIGIN, 1_000, b"x" * 32))
+
+
 def test_an_opening_that_follows_nothing_succeeds_nothing(session: Session) -> None:
     open_epoch(session, opened(None), after=None, is_behind=False)
     assert not is_succeeded(session, LOST)

@@ -190,8 +190,30 @@ async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place
     with pytest.raises(SetupError, match="every log begins anew"):
         await begin(place, replace(WISH, names=frozenset({log})))
     assert "restored from a backup of monday" in await refused(place)
-    assert sorted(await begin(place, WISH)) == sorted([f"{log}/2", f"{house}/2", f"{unbegun}/2"])
+    # The anchor, too, has entries by itself as soon as the gateway runs, and witnesses have seen them.
+    begun = [f"{log}/2", f"{house}/2", f"{unbegun}/2", f"{host}/log/anchor/2"]
+    assert sorted(await begin(place, WISH)) == sorted(begun)
     assert await begin(place, WISH) == []
+
+
+async def test_what_is_shown_of_an_epoch_that_is_long_over_is_faced_once(place: Place) -> None:
+    """Whoever goes on with the first epoch while the third is in force did not hear of the second."""
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log, keys = partner_log(world), world.parts.keys.current
+    only = replace(WISH, names=frozenset({log.rpartition("/")[2]}))
+    assert [await begin(place, only) for _ in range(2)] == [[f"{log}/2"], [f"{log}/3"]]
+    for size, following in ((90, f"{log}/4"), (91, f"{log}/5")):
+        broker = open_broker(place.settings)
+        note = sign_checkpoint(Checkpoint(f"{log}/1", size, b"x" * 32), keys.checkpoints[0])
+        await broker.append([Record("gateway.checkpoints", 0, f"{log}/1".encode(), note, (), 1)])
+        await broker.close()
+        assert f"{log}/1" in await refused(place)
+        assert await begin(place, WISH) == [following]
+        async with running(place.folder, url=place.url) as world:
+            await published(world)
 
 
 async def test_while_the_gateway_runs_nothing_begins(place: Place) -> None:
