@@ -274,7 +274,7 @@ def _verify_row(
     content = row[_PLACES["content"]]
     if evidence_text is None:
         seen.erased += 1
-        seen.erasures.note(seen.origin, index)
+        seen.erasures.note(seen.origin, index, str(leaf))
         expected = erased_row(epoch, index, str(leaf))
     else:
         evidence = parse_evidence(str(evidence_text).encode("utf-8", "replace"))

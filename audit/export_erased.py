@@ -10,6 +10,10 @@ from itertools import islice
 from typing import Final
 
 from audit.evidence import Evidence
+from audit.merkle import hash_leaf
+
+_MOST_MOVED: Final = 100_000
+"""Of more entries without evidence it is not known whether they were erased before their epoch began."""
 
 _ERASING: Final = frozenset({"evidence.erased", "evidence.expired"})
 
@@ -20,9 +24,13 @@ class Erasures:
 
     missing: dict[str, list[list[int]]] = field(default_factory=dict)
     declared: dict[str, list[list[int]]] = field(default_factory=dict)
+    moved: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By leaf hash: where entries stand that may have been of an earlier epoch when they were erased."""
 
-    def note(self, origin: str, index: int) -> None:
+    def note(self, origin: str, index: int, leaf: str = "") -> None:
         """An entry stands without evidence; to be told in the order of indexes."""
+        if not origin.endswith("/1") and len(self.moved) < _MOST_MOVED:
+            self.moved[hash_leaf(leaf.encode("utf-8", "replace")).hex()] = origin, index
         ranges = self.missing.setdefault(origin, [])
         if ranges and ranges[-1][1] == index:
             ranges[-1][1] += 1
@@ -35,6 +43,9 @@ class Erasures:
         if evidence.kind.value not in _ERASING or _log_of(spoken_of) != _log_of(origin):
             return
         members = evidence.members
+        if spoken_of != origin and (place := self.moved.get(str(members.get("leaf_sha256")))) is not None:
+            # Both went into a new epoch after that, the entry and what is said of it: see `audit.epochs`.
+            self.declared.setdefault(place[0], []).append([place[1], place[1] + 1])
         ranges = self.declared.setdefault(spoken_of, [])
         if "index" in members:
             ranges.append([members["index"], members["index"] + 1])
