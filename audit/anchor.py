@@ -159,8 +159,30 @@ def format_seen(found: Anchored) -> str:
     names, head, anchor = ", ".join(when) or "none", found.head, found.checkpoint
     return (
         f"the head of {head.size} entries of {head.origin} was seen by {len(found.seen)} of "
-        f"{found.witnesses} witnesses: {names} (anchor {anchor.origin}, {anchor.size} entries)"
+        f"{found.witnesses} witnesses: {names}{', each by its own word' if when else ''} "
+        f"(anchor {anchor.origin}, {anchor.size} entries)"
     )
+
+
+def doubtful_times(found: Anchored) -> str | None:
+    """What is to be said of the times that witnesses state; None: there are none.
+
+    A witness signs its time, and nothing shows that its clock was right. Several that are far apart, or one
+    of long before the entry was made, cannot all be.
+    """
+    times = sorted(time for _, time in found.seen)
+    if not times:
+        return None
+    text = "when witnesses saw it: each states a time of its own"
+    if times[-1] - times[0] > APART_SECONDS:
+        text += f", and they contradict each other by {times[-1] - times[0]} s"
+    if found.at // 1_000 - times[0] > APART_SECONDS:
+        text += f", and one of them is {found.at // 1_000 - times[0]} s before the anchor's own entry"
+    return text
+
+
+APART_SECONDS: Final = 3_600
+"""Witnesses are asked to cosign what is new: those of one checkpoint answer within minutes."""
 
 
 def _read_entry(raw: bytes) -> Evidence:

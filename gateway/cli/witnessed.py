@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from audit.anchor import VERSION, AnchorProof, format_seen, parse_anchor_proof, verify_anchor_proof
+from audit.anchor import (
+    VERSION,
+    AnchorProof,
+    doubtful_times,
+    format_seen,
+    parse_anchor_proof,
+    verify_anchor_proof,
+)
 from audit.checkpoint import read_checkpoint
 from audit.errors import MalformedError, VerificationError
 from audit.papers import leaf_of, log_of, read_evidence, read_json, read_receipt
@@ -30,7 +37,7 @@ def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> t
     anchors += [held[NAME]] if NAME in held else []
     if not anchors:
         raise VerificationError(f"policy: no {NAME} was given, so that nothing shows what witnesses saw")
-    proved, not_proved, is_enough = list(verdict.proved), list(verdict.not_proved), True
+    proved, word, not_proved, is_enough = *map(list, verdict), True
     for raw in anchors:
         proof = parse_anchor_proof(raw)
         leaf, log = _entry(proof, held)
@@ -42,9 +49,11 @@ def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> t
             proved.append(f"it is entry {proof.index}, and {format_seen(found)}")
         else:
             not_proved.append(f"that enough witnesses saw it: {format_seen(found)}")
+        doubt = doubtful_times(found)
+        word += [] if doubt is None else [doubt]
         is_enough = is_enough and found.is_enough
     kept = tuple(one for one in not_proved if one != UNSEEN)
-    return Verdict(tuple(proved), verdict.word, kept), is_enough
+    return Verdict(tuple(proved), tuple(word), kept), is_enough
 
 
 def _entry(proof: AnchorProof, held: Mapping[str, bytes]) -> tuple[bytes, str]:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from audit.anchor import (
+    APART_SECONDS,
     AnchorProof,
+    doubtful_times,
     format_anchor_proof,
     format_seen,
     parse_anchor_proof,
@@ -29,6 +31,21 @@ def test_an_entry_that_enough_witnesses_saw_is_shown() -> None:
     assert (found.head.origin, found.head.size, found.checkpoint.size) == (ORIGIN, 11, 5)
     words = format_seen(found)
     assert "seen by 3 of 3 witnesses: w1 at 2026-11-22T13:05:50Z" in words
+    assert "w3 at 2026-11-22T13:05:50Z, each by its own word (anchor" in words
+
+
+def test_a_time_that_a_witness_states_is_its_own_word_and_contradictions_are_said() -> None:
+    found = verify_anchor_proof(Anchor().proof(), Anchor().leaf, policy())
+    made, word = found.at // 1_000, "when witnesses saw it: each states a time of its own"
+    assert doubtful_times(replace(found, seen=())) is None
+    for times, doubt in (
+        ([made, made + APART_SECONDS], ""),
+        ([made + (1 << 40)], ""),
+        ([made, made + APART_SECONDS + 1], ", and they contradict each other by 3601 s"),
+        ([made - APART_SECONDS - 1], ", and one of them is 3601 s before the anchor's own entry"),
+    ):
+        seen = tuple((f"w{number}", time) for number, time in enumerate(times))
+        assert doubtful_times(replace(found, seen=seen)) == word + doubt
 
 
 def test_too_few_witnesses_are_told_and_are_not_enough() -> None:

@@ -39,6 +39,7 @@ def test_what_enough_witnesses_saw_is_proved(shell: Shell) -> None:
     assert ended.code == 0, ended
     assert "+ it is entry 3, and the head of 11 entries" in ended.out
     assert "seen by 3 of 3 witnesses" in ended.out
+    assert "~ when witnesses saw it: each states a time of its own" in ended.out
     # Blinded as heads are, one roll may hold two of one log.
     assert "that everybody is shown this same log" in ended.out
 
