@@ -97,6 +97,8 @@ def test_a_secret_signs_until_its_overlap_is_over(
         late = changes.add_secret(session, late.endpoint, None, HOUR, now=9_000, means=means)
     with pytest.raises(StateConflictError, match="4 secrets"):
         changes.add_secret(session, late.endpoint, None, HOUR, now=9_000, means=means)
+    alone = changes.add_secret(session, late.endpoint, None, 0, now=9_000, means=means)
+    assert [one.id for one in alone.endpoint.secrets] == [alone.secret_id], "the others go at once"
 
 
 def test_states_follow_each_other_and_what_changes_nothing_counts_nothing(
