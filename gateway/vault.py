@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -178,17 +178,18 @@ def make_master(path: Path, entropy: Callable[[int], bytes]) -> MasterKey:
     return master
 
 
-def replace_master(path: Path, master: MasterKey) -> None:
-    """Put another master key file in the place of one, whole or not at all; durable before this returns.
+def amend_master(path: Path, change: Callable[[MasterKey], MasterKey]) -> MasterKey:
+    """Put what a change makes of a master key file in its place, whole or not at all; returns that.
+
+    Of two that amend a file at once one is refused: neither makes a version that the other does not know.
+    Durable before this returns.
 
     Raises:
-        MasterKeyError: it cannot be written, or somebody else is doing so.
+        MasterKeyError: it cannot be read or written, or somebody else amends it; what `change` raises.
     """
     draft = path.with_name(f"{path.name}.new")
     try:
-        make_file(draft, master.text())
-        draft.replace(path)
-        _sync_folder(path.parent)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise MasterKeyError(
             f"{draft} exists: somebody else changes the master key now, or was killed when doing so; take it "
@@ -196,15 +197,33 @@ def replace_master(path: Path, master: MasterKey) -> None:
         ) from error
     except OSError as error:
         raise MasterKeyError(f"cannot write the master key {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            # Not before: what was read sooner may be another's by now.
+            master = change(load_master(path))
+            _write_durably(file, master.text())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise MasterKeyError(f"cannot write the master key {path}: {error.strerror}") from error
+    except MasterKeyError:
+        draft.unlink(missing_ok=True)
+        raise
+    return master
 
 
 def make_file(path: Path, text: str) -> None:
     """Make a file that only its owner may read, durable before this returns. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
-        file.write(text.encode("ascii"))
-        file.flush()
-        os.fsync(file.fileno())
+        _write_durably(file, text)
+
+
+def _write_durably(file: BinaryIO, text: str) -> None:
+    file.write(text.encode("ascii"))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def load_master(path: Path) -> MasterKey:

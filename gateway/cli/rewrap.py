@@ -62,11 +62,10 @@ def rewrap(
 
 def _add_version(call: Invocation, settings: "Settings") -> None:
     from gateway.bootstrap.ground import entropy  # noqa: PLC0415 - clients start without loading the server
-    from gateway.vault import KEY_BYTES, load_master, replace_master  # noqa: PLC0415 - as above
+    from gateway.vault import KEY_BYTES, amend_master  # noqa: PLC0415 - as above
 
     path = settings.keys.master_file
-    master = load_master(path).with_new(entropy(KEY_BYTES))
-    replace_master(path, master)
+    master = amend_master(path, lambda before: before.with_new(entropy(KEY_BYTES)))
     if call.output.as_json:
         call.output.document({"file": str(path), "version": master.newest})
         return
@@ -102,18 +101,21 @@ def _check(
 ) -> Exit | None:
     from gateway.errors import MasterKeyError  # noqa: PLC0415 - clients start without loading the server
     from gateway.sealing.rewrap import count_old  # noqa: PLC0415 - as above
-    from gateway.vault import load_master, replace_master  # noqa: PLC0415 - as above
+    from gateway.vault import MasterKey, amend_master  # noqa: PLC0415 - as above
 
     left = count_old(database, vault)
     if drops and not left.total:
         path = settings.keys.master_file
-        master = load_master(path)
-        if master.newest != vault.newest:
-            raise MasterKeyError(
-                f"{path} got version {master.newest} meanwhile, under which nothing is sealed yet: run "
-                "gateway keys rewrap, then --drop-old again"
-            )
-        replace_master(path, master.without_old())
+
+        def without_old(master: MasterKey) -> MasterKey:
+            if master.newest != vault.newest:
+                raise MasterKeyError(
+                    f"{path} got version {master.newest} meanwhile, under which nothing is sealed yet: run "
+                    "gateway keys rewrap, then --drop-old again"
+                )
+            return master.without_old()
+
+        amend_master(path, without_old)
         call.output.note(f"{path} has version {vault.newest} alone now: bring it to every machine.")
     if call.output.as_json:
         call.output.document({"version": vault.newest, "left": dict(left.counts)})

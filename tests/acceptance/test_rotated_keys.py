@@ -16,7 +16,7 @@ from audit.receipt import parse_jwks, parse_receipt, verify_receipt
 from gateway.database import Database
 from gateway.sealing.rewrap import count_old, rewrap
 from gateway.standard_webhooks import Message, WebhookSignatureError, read_message
-from gateway.vault import Vault, load_master, replace_master
+from gateway.vault import Vault, amend_master, load_master
 from tests.acceptance.hook import Hook, listening
 from tests.acceptance.running import CONTRACT, orders
 from tests.acceptance.test_three_roles import ENDPOINTS, delivered
@@ -73,7 +73,7 @@ def checkpoint_signers(client: httpx.Client) -> set[str]:
 def seal_anew(fleet: Fleet) -> None:
     """As `gateway keys rewrap` does it, from the version that is added to the one that is left."""
     file = Path(str(fleet.flags["keys.master_file"]))
-    replace_master(file, load_master(file).with_new(secrets.token_bytes(32)))
+    amend_master(file, lambda master: master.with_new(secrets.token_bytes(32)))
     database, vault = (
         Database(str(fleet.flags["database.url"])),
         Vault(load_master(file), secrets.token_bytes),
@@ -82,7 +82,7 @@ def seal_anew(fleet: Fleet) -> None:
         fleet.until(lambda: not wrapped(database, vault))
     finally:
         database.close()
-    replace_master(file, load_master(file).without_old())
+    amend_master(file, lambda master: master.without_old())
     assert not load_master(file).has(1)
 
 

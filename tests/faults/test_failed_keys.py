@@ -10,7 +10,7 @@ import pytest
 from audit.evidence import parse_evidence
 from gateway.errors import StoreError
 from gateway.sealing.rewrap import count_old, rewrap
-from gateway.vault import Vault, load_master, replace_master
+from gateway.vault import Vault, amend_master, load_master
 from tests.builders import House, open_house
 from tests.faults.commits import CommitTrouble, Fate
 from tests.faults.remains import rows
@@ -112,7 +112,7 @@ async def test_a_rewrap_whose_commit_fails_is_gone_on_with(tmp_path: Path, fate:
             made = await client.post("/v1/partners/acme/credentials", content=body, headers=headers)
             assert made.status_code == 201, made.text
         path = ground.settings.keys.master_file
-        replace_master(path, load_master(path).with_new(b"\x02" * 32))
+        amend_master(path, lambda master: master.with_new(b"\x02" * 32))
         vault = Vault(load_master(path), house.doors.entropy)
         trouble = CommitTrouble(ground.database, f"UPDATE {column}", fate)
         with pytest.raises(StoreError):

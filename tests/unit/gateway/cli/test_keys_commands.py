@@ -5,7 +5,7 @@ import pytest
 
 from gateway.database import Database
 from gateway.sealing.rewrap import Pass, count_old
-from gateway.vault import Vault, load_master, replace_master
+from gateway.vault import Vault, amend_master, load_master
 from tests.unit.gateway.cli.conftest import Desk, Shell
 
 
@@ -86,7 +86,7 @@ async def test_a_version_that_came_meanwhile_costs_none_that_is_needed(
     assert (await local(desk))[0] == 0
 
     def while_it_grows(database: Database, vault: Vault) -> Pass:
-        replace_master(path, load_master(path).with_new(b"\x02" * 32))
+        amend_master(path, lambda master: master.with_new(b"\x02" * 32))
         return count_old(database, vault)
 
     monkeypatch.setattr("gateway.sealing.rewrap.count_old", while_it_grows)

@@ -13,7 +13,7 @@ from gateway.keys import Opener, create_missing
 from gateway.sealing.pepper import keep_pepper, load_pepper
 from gateway.sealing.rewrap import count_old, rewrap
 from gateway.sealing.rows import SecretRow
-from gateway.vault import MasterKey, Vault, load_master, make_master, replace_master, version_of
+from gateway.vault import MasterKey, Vault, amend_master, load_master, make_master, version_of
 from partners import store
 from partners.access import access_place
 from partners.credential import secret_place
@@ -163,7 +163,7 @@ def test_terms_of_secrets_that_a_former_program_made_are_written_down(database: 
 def test_a_running_vault_reads_its_file_again_when_it_meets_a_newer_version(tmp_path: Path) -> None:
     path = tmp_path / "master.key"
     running = Vault(make_master(path, ENTROPY), ENTROPY, lambda: load_master(path))
-    replace_master(path, load_master(path).with_new(TWO))
+    amend_master(path, lambda master: master.with_new(TWO))
     assert version_of(running.seal(b"x", "a/b/c")) == 1
     sealed = Vault(load_master(path), ENTROPY).seal(b"secret", "a/b/c")
     assert running.open(sealed, "a/b/c") == b"secret"
@@ -184,10 +184,36 @@ def test_a_file_that_is_gone_is_told_of_without_its_content(tmp_path: Path) -> N
 
 def test_old_versions_are_taken_out_and_a_draft_of_a_kill_is_told_of(tmp_path: Path) -> None:
     path = tmp_path / "master.key"
-    replace_master(path, make_master(path, ENTROPY).with_new(TWO))
-    replace_master(path, load_master(path).without_old())
+    make_master(path, ENTROPY)
+    amend_master(path, lambda master: master.with_new(TWO))
+    amend_master(path, lambda master: master.without_old())
     master = load_master(path)
     assert (master.newest, master.has(1)) == (2, False)
     (tmp_path / "master.key.new").touch()
     with pytest.raises(MasterKeyError, match=r"master\.key\.new exists"):
-        replace_master(path, master)
+        amend_master(path, lambda master: master)
+
+
+def test_of_two_that_add_a_version_at_once_one_is_refused_and_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    make_master(path, ENTROPY)
+
+    def meanwhile(master: MasterKey) -> MasterKey:
+        with pytest.raises(MasterKeyError, match="somebody else"):
+            amend_master(path, lambda other: other.with_new(ONE))
+        return master.with_new(TWO)
+
+    assert amend_master(path, meanwhile).newest == 2
+    assert amend_master(path, lambda master: master.with_new(ONE)).newest == 3
+
+
+def test_a_change_that_is_refused_leaves_the_file_as_it_is_and_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    make_master(path, ENTROPY)
+
+    def refuse(_: MasterKey) -> MasterKey:
+        raise MasterKeyError("not now")
+
+    with pytest.raises(MasterKeyError, match="not now"):
+        amend_master(path, refuse)
+    assert amend_master(path, lambda master: master.with_new(TWO)).newest == 2
