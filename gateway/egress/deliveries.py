@@ -4,16 +4,19 @@ A tick holds everything since the last: evidence, delivery rows, backlog ranges,
 before the lease's epoch is compared in the same transaction.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, tuple_, update
 from sqlmodel import Session, col
 
 from audit import log
+from audit.evidence import Kind
 from audit.holds import is_held
+from audit.ref import format_ref
 from audit.store import Pending
 from gateway import facts
 from gateway.announcements import Announcement, announce_once
@@ -24,6 +27,7 @@ from gateway.egress.delivery import Delivery
 from gateway.egress.replay import Step
 from gateway.egress.saved_delivery import COLUMNS, delivery_of
 from gateway.egress.traces import Excerpt
+from gateway.happenings import DELIVERY_PARKED
 from gateway.leases import Lease
 from gateway.positions import Move, Progress, advance, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
@@ -98,6 +102,7 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
         PositionMovedError: another reader moved a position: as above.
     """
     advance(session, tick.lease, tick.moves)
+    tick = _without_given_up(session, tick)
     log.submit_all(session, tick.evidence)
     _write_rows(session, tick, now)
     _write_spans(session, tick)
@@ -111,6 +116,42 @@ def write_tick(session: Session, tick: Tick, *, now: int) -> None:
     for owner, endpoint, url in tick.disabled:
         with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
             disable_endpoint(session, owner, endpoint, url)
+
+
+def _without_given_up(session: Session, tick: Tick) -> Tick:
+    """What somebody gave up during its last attempt is cancelled already, and not said to be parked too."""
+    parked = {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.state == "parked"}
+    parked -= {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.is_new}
+    given_up = _lock_cancelled(session, sorted(parked))
+    if not given_up:
+        return tick
+    named = {(endpoint, format_ref(ref)) for endpoint, ref in given_up}
+
+    def is_said(members: Mapping[str, Any]) -> bool:
+        return (members.get("endpoint"), members.get("ref")) in named
+
+    evidence = (
+        one
+        for one in tick.evidence
+        if one.evidence.kind is not Kind.PARKED or not is_said(one.evidence.members)
+    )
+    told = (one for one in tick.told if one.type != DELIVERY_PARKED or not is_said(json.loads(one.data)))
+    return replace(tick, evidence=tuple(evidence), told=tuple(told))
+
+
+def _lock_cancelled(session: Session, pairs: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+    """Those of these rows that were given up; nobody gives up another of them until the transaction ends."""
+    row, found = DeliveryRow, set[tuple[str, bytes]]()
+    columns = (col(row.endpoint), col(row.ref), col(row.state))
+    for start in range(0, len(pairs), _CHUNK):
+        some = pairs[start : start + _CHUNK]
+        query = select(*columns).where(
+            col(row.endpoint).in_({endpoint for endpoint, _ in some}),
+            col(row.ref).in_([ref for _, ref in some]),
+        )
+        locked = session.execute(query.order_by(col(row.endpoint), col(row.ref)).with_for_update())
+        found |= {(endpoint, ref) for endpoint, ref, state in locked if state == "cancelled"}
+    return found & set(pairs)
 
 
 def load(session: Session, partners: Mapping[str, str]) -> Stored:

@@ -3,17 +3,20 @@ from pathlib import Path
 
 import pytest
 
+from audit.ref import format_ref
 from gateway import facts
 from gateway.egress import asking, replay_store
 from gateway.egress.backlog import Span
 from gateway.egress.deliveries import Saved, Stored, Tick, load, load_bodies, load_gone, purge, write_tick
 from gateway.egress.outbox import Outbox
 from gateway.egress.replay import Stretch, Wish
+from gateway.egress.tidings import Tidings
 from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress
 from tests.unit.gateway.egress.stage import Stage, endpoint, stage
 from tests.unit.gateway.egress.test_lane import delivery
+from tests.unit.gateway.egress.test_shard import VOICE
 
 MOVE = Move("topic", "id", 0, None, Progress(3))
 
@@ -162,3 +165,31 @@ async def test_what_an_open_replay_may_be_sending_is_not_purged(tmp_path: Path, 
             replay_store.cancel(session, "rpl_1", now=10)
             purge(session, before=10)
         assert on.rows() == []
+
+
+async def test_what_was_given_up_during_its_last_attempt_is_cancelled_and_not_parked_too(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        held, outbox = await lease(on), Outbox()
+        for number in (1, 2):
+            outbox.save(Saved(delivery(number), "pending", None, is_new=True))
+        write(on, outbox.make_tick(held, spans=[], drained=[], moves=[]))
+        with on.database.begin() as session:
+            row = asking.find(session, "ep_1", delivery(1).ref)
+            assert row is not None
+            asking.ask(session, row, state="cancelled", now=9)
+        tidings = Tidings()
+        for number in (1, 2):
+            ended = replace(delivery(number), attempts=10)
+            outbox.add(VOICE.parked(ended, "timed_out", 10))
+            outbox.tell(tidings.parked(endpoint(), ended, "timed_out", 10))
+            outbox.save(Saved(ended, "parked", "timed_out", is_new=False))
+        made = outbox.make_tick(held, spans=[], drained=[], moves=[])
+        assert len(made.told) == 2
+        write(on, made, now=10)
+        assert {row[:2] for row in on.rows()} == {("1", "cancelled"), ("2", "parked")}
+        assert [one.ref for one in on.evidence("delivery.parked")] == [delivery(2).ref]
+        with on.database.begin() as session:
+            told = session.connection().exec_driver_sql("SELECT event_id FROM gateway_announcement")
+            assert [format_ref(delivery(2).ref) in name for (name,) in told] == [True]
