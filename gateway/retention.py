@@ -80,60 +80,82 @@ class Retention:
         }
 
         def work(session: Session) -> int:
+            # As an erasure goes: logs and claims, then deliveries and what was answered, then requests.
+            dropped = drop_claims(session, days, now=now, claims_ms=self.claims_ms)
+            dropped += purge(session, before=now - self.parked_ms)
             drop_hours(session, now=now)
-            dropped = purge(session, before=now - self.parked_ms)
             dropped += drop_nonces(session, now=now, limit=_LIMIT)
             dropped += drop_looks(session, now=now, limit=_LIMIT)
             dropped += drop_repeats(session, now=now, limit=_LIMIT)
-            dropped += drop_acknowledged(session, before=now - self.claims_ms, limit=_LIMIT)
-            dropped += drop_content(session, days, now=now)
-            return dropped + drop_claims(session, days, now=now, claims_ms=self.claims_ms)
+            return dropped + drop_acknowledged(session, before=now - self.claims_ms, limit=_LIMIT)
 
         return await self.database.write(work) > 0
 
 
 def drop_claims(session: Session, terms: Mapping[str, Kept], *, now: int, claims_ms: int) -> int:
-    """Delete sequenced claims older than `claims_ms`, and than their partner's content is kept; how many."""
+    """Drop claims and content that are past their time; of how many claims.
+
+    Content that is older than its partner's contract keeps it is forgotten, a sequenced claim that is older
+    than `claims_ms` too is deleted. The logs are guarded all at once, in their order, so that no hold is set
+    until this is done; claims that somebody else works on are left for another round: so nobody waits here
+    for what an erasure has, that waits for what is here.
+    """
+    wishes = [
+        one for partner, kept in sorted(terms.items()) for one in _wishes(partner, kept, now, claims_ms)
+    ]
+    found = [one for one in wishes if _free(session, one)]
+    guard(session, [one.log for one in found])
     dropped = 0
-    for partner, kept in sorted(terms.items()):
-        before = now - max(claims_ms, kept.days * DAY_MS)
-        is_logged = col(ClaimRow.leaf_index).is_not(None)
-        if refs := _old(session, partner, kept.log, before, is_logged):
-            session.execute(delete(ClaimRow).where(col(ClaimRow.ref).in_(refs)))
-            dropped += len(refs)
+    for one in found:
+        refs = _locked(session, _free(session, one))
+        mine = col(ClaimRow.ref).in_(refs)
+        session.execute(
+            update(ClaimRow).where(mine).values(content=None)
+            if one.is_content
+            else delete(ClaimRow).where(mine)
+        )
+        dropped += len(refs)
     return dropped
 
 
-def drop_content(session: Session, terms: Mapping[str, Kept], *, now: int) -> int:
-    """Forget content as received that is older than its partner's contract keeps it; of how many claims."""
-    dropped = 0
-    for partner, kept in sorted(terms.items()):
-        is_there = and_(col(ClaimRow.content).is_not(None), col(ClaimRow.state) == "confirmed")
-        if refs := _old(session, partner, kept.log, now - kept.days * DAY_MS, is_there):
-            session.execute(update(ClaimRow).where(col(ClaimRow.ref).in_(refs)).values(content=None))
-            dropped += len(refs)
-    return dropped
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Claims of a partner of before a time: their content is to go, or they themselves."""
+
+    partner: str
+    log: str
+    before: int
+    is_content: bool
+
+    @property
+    def wanted(self) -> ColumnElement[bool]:
+        """Those that there is something to do about."""
+        if self.is_content:
+            return and_(col(ClaimRow.content).is_not(None), col(ClaimRow.state) == "confirmed")
+        return col(ClaimRow.leaf_index).is_not(None)
 
 
-def _old(
-    session: Session, partner: str, log: str, before: int, wanted: ColumnElement[bool]
-) -> Sequence[bytes]:
-    """Some claims of before a time that no hold is on; where there are any, none is set until we are done."""
-    if not _free(session, partner, log, before, wanted):
-        return []
-    guard(session, [log])
-    return _free(session, partner, log, before, wanted)
+def _wishes(partner: str, kept: Kept, now: int, claims_ms: int) -> tuple[_Wish, _Wish]:
+    content_ms = kept.days * DAY_MS
+    return (
+        _Wish(partner, kept.log, now - content_ms, is_content=True),
+        _Wish(partner, kept.log, now - max(claims_ms, content_ms), is_content=False),
+    )
 
 
-def _free(
-    session: Session, partner: str, log: str, before: int, wanted: ColumnElement[bool]
-) -> Sequence[bytes]:
-    """Of times that are held no claim is looked at."""
+def _locked(session: Session, refs: Sequence[bytes]) -> Sequence[bytes]:
+    """Those of these claims that nobody else works on now; nobody does until the transaction ends."""
+    query = select(col(ClaimRow.ref)).where(col(ClaimRow.ref).in_(refs)).order_by(col(ClaimRow.ref))
+    return session.execute(query.with_for_update(skip_locked=True)).scalars().all() if refs else []
+
+
+def _free(session: Session, wish: _Wish) -> Sequence[bytes]:
+    """Some of them that no hold is on; of times that are held no claim is looked at."""
     found: list[bytes] = []
-    for since, until in free_spans(in_force(session, log), before):
+    for since, until in free_spans(in_force(session, wish.log), wish.before):
         at = col(ClaimRow.at)
-        mine = col(ClaimRow.partner) == partner, at >= since, at < until, wanted
-        query = select(col(ClaimRow.ref)).where(*mine, ~is_named(col(ClaimRow.ref), log)).order_by(at)
+        mine = col(ClaimRow.partner) == wish.partner, at >= since, at < until, wish.wanted
+        query = select(col(ClaimRow.ref)).where(*mine, ~is_named(col(ClaimRow.ref), wish.log)).order_by(at)
         found += session.execute(query.limit(_LIMIT - len(found))).scalars()
         if len(found) >= _LIMIT:
             break

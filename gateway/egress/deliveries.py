@@ -216,7 +216,16 @@ def purge(session: Session, *, before: int) -> int:
     is_over = col(row.state).in_(("parked", "cancelled"))
     is_old = col(row.updated_at) < before
     held = is_held(col(row.partner), col(row.ref), col(row.created_at)).correlate(row)
-    session.execute(delete(row).where(is_over, is_old, ~replay_store.is_in_open().correlate(row), ~held))
+    old = select(col(row.endpoint), col(row.ref)).where(
+        is_over, is_old, ~replay_store.is_in_open().correlate(row), ~held
+    )
+    # What somebody else works on, an erasure say, stays for another round.
+    some = session.execute(
+        old.order_by(col(row.endpoint), col(row.ref)).with_for_update(skip_locked=True)
+    ).all()
+    if some:
+        keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in some]
+        session.connection().execute(delete(row).where(*_ROW), keys)
     replay_store.purge(session, before=before)
     return traces.purge_excerpts(session, before=before)
 

@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pytest
-from sqlmodel import Session
+from sqlalchemy import select, update
+from sqlmodel import Session, col
 
+from audit.bulk import insert_new_rows
+from audit.holds import guard
 from gateway.broker.port import Position
 from gateway.database import Database
+from gateway.egress.deliveries import purge
 from gateway.ingress.claims import Answer, Confirm, Write, take, write_group
 from gateway.leases import Leases
+from gateway.retention import DAY_MS, Kept, drop_claims
+from gateway.rows import ClaimRow, DeliveryRow
 from gateway.sequencer.round import Round, write_round
 from tests.postgres_server import PostgresServer
 from tests.unit.gateway.sequencer.test_round import AT, LOG, ORIGINS, OURS, sighted
@@ -55,3 +61,56 @@ async def test_claims_confirmed_from_all_sides_at_once_meet_no_deadlock(database
         assert entered.entries == EVENTS
         await asyncio.wait(running)
         assert [one.exception() for one in running] == [None] * len(ways)
+
+
+async def test_erasures_and_retention_at_once_meet_no_deadlock(database: Database) -> None:
+    """Either wants claims, deliveries and the logs' guards of the same partners, each in its own order."""
+    terms = {f"p{number}": Kept(f"gw.example/log/{9 - number}", 1) for number in range(4)}
+    old, refs = 5, [bytes([number]) * 32 for number in range(40)]
+
+    def fill(session: Session, turn: int) -> None:
+        owned = [(list(terms)[number % 4], ref) for number, ref in enumerate(refs)]
+        rows = [{**BLANK_CLAIM, "ref": ref, "partner": slug, "log": terms[slug].log} for slug, ref in owned]
+        insert_new_rows(session, ClaimRow, rows)
+        late = [{**BLANK_DELIVERY, "ref": ref, "partner": slug} for slug, ref in owned]
+        insert_new_rows(session, DeliveryRow, [{**one, "endpoint": f"ep_{turn}"} for one in late])
+
+    def erase(session: Session, slug: str) -> None:
+        # As `gateway.erasing.event` does it, for an event that went on to everybody.
+        mine = select(col(ClaimRow.ref)).where(col(ClaimRow.partner) == slug).order_by(col(ClaimRow.ref))
+        found = session.execute(mine.with_for_update()).scalars().all()
+        guard(session, [one.log for one in terms.values()])
+        row = DeliveryRow
+        query = select(row).where(col(row.ref).in_(found)).order_by(col(row.endpoint), col(row.ref))
+        session.execute(query.with_for_update()).all()
+        session.execute(update(row).where(col(row.ref).in_(found)).values(payload=b""))
+
+    def drop(session: Session) -> int:
+        gone = drop_claims(session, terms, now=old + 2 * DAY_MS, claims_ms=DAY_MS)
+        return gone + purge(session, before=old + 1)
+
+    for turn in range(ROUNDS):
+        await database.write(partial(fill, turn=turn))
+        works: list[Callable[[Session], object]] = [
+            partial(erase, slug=slug) for slug in (*terms, *reversed(terms))
+        ]
+        running = [database.submit(work) for work in (*works, drop, drop, drop)]
+        await asyncio.wait(running)
+        assert [one.exception() for one in running] == [None] * len(running)
+    while await database.write(drop):
+        pass
+    left = await database.read(lambda session: session.execute(select(col(ClaimRow.ref))).all())
+    assert left == []
+
+
+BLANK_CLAIM = {
+    "direction": "inbound", "source": "/x", "event_id": "x", "event_type": "x.y", "event_sha256": b"",
+    "content_sha256": b"", "receipt": "r", "schema_id": 1, "framing": "prefix", "topic": "t", "topic_id": "i",
+    "partition": 0, "at": 5, "attributes": "{}", "content": b"x", "content_type": "", "content_encoding": "",
+    "state": "confirmed", "lease_until": 1, "owner": "", "leaf_index": 1,
+}  # fmt: skip
+BLANK_DELIVERY = {
+    "source": "/x", "event_id": "x", "event_type": "x.y", "topic": "t", "topic_id": "i", "partition": 0,
+    "offset": 0, "order_key": None, "payload": b"{}", "schema_id": 1, "attempts": 1, "next_at": 0,
+    "state": "parked", "reason": "gone", "created_at": 5, "updated_at": 5,
+}  # fmt: skip
