@@ -4,6 +4,7 @@ A topic cannot forget one record before its retention ends; whoever reads it her
 the catalog, so that every process knows within a second or two.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,15 @@ OVERLAP_MS: Final = 60_000
 _ERASED: Final = text("state = 'erased'")
 """As the index has it, without parameters."""
 
+
+def received_ref(receiver: str, ref: bytes) -> bytes:
+    """What the tombstone of an event is kept under that was erased for a partner it was forwarded to alone.
+
+    The event stays its sender's, under its own ref; there is no event that could have this one.
+    """
+    return hashlib.sha256(b"gateway/received/v1\0" + receiver.encode() + b"\0" + ref).digest()
+
+
 Tombstone = tuple[bytes, int]
 """A ref, and when the event was erased by the database's clock."""
 
@@ -26,6 +36,8 @@ Tombstone = tuple[bytes, int]
 @dataclass(slots=True)
 class Tombstones:
     """The refs of erased events, as far as their claims are kept; they only become more.
+
+    Some 150 bytes of memory each in every process, until it starts anew.
 
     `look` runs on an SQL thread, `learn` on the loop, in turns.
     """

@@ -133,7 +133,7 @@ class Courier:
         lane = shard.lanes[delivery.endpoint]
         try:
             skip = lane.skip_of(delivery)
-            if self._poster.is_erased(delivery.ref):
+            if self._poster.is_erased(delivery):
                 shard.forget(delivery)
                 return
             if skip is not None:

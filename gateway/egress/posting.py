@@ -61,11 +61,11 @@ class Poster:
         *,
         disable_after_ms: int,
         posted: Callable[[], None],
-        is_erased: Callable[[bytes], bool] = lambda _: False,
+        is_erased: Callable[[Delivery], bool] = lambda _: False,
     ) -> None:
         """`posted` is called after each answer, before anything is made of it.
 
-        `is_erased`: whether the event of a ref was erased, and is not to be sent any more.
+        `is_erased`: whether the event of a delivery was erased, and is not to be sent any more.
         """
         self.is_erased = is_erased
         self._sender = sender

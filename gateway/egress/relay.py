@@ -48,7 +48,7 @@ from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.egress.reading import Today, read_event
 from gateway.egress.recaller import Recaller
 from gateway.egress.shard import Shard
-from gateway.egress.shared import Vouching
+from gateway.egress.shared import Vouching, is_erased
 from gateway.egress.steady import Steady
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
@@ -122,7 +122,7 @@ class Relay:
             parts.chance,
             disable_after_ms=terms.disable_after_ms,
             posted=lambda: parts.step("outbound.2.posted"),
-            is_erased=lambda ref: ref in parts.catalog.current.erased,
+            is_erased=lambda one: is_erased(one, parts.catalog.current.erased),
         )
         self._courier = Courier(
             parts.database,

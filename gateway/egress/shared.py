@@ -7,6 +7,7 @@ over, as consumers do. Pure.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -18,10 +19,13 @@ from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel
 from gateway.egress.addressees import own_endpoints
+from gateway.egress.delivery import Delivery
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.reading import Passed, Reading, Refused, Routed, routed
 from gateway.errors import BugError
+from gateway.event import EventKey
 from gateway.positions import share
+from gateway.tombstones import received_ref
 from partners.contract import Forward
 from partners.endpoint import Endpoint, party_of
 from schemas.errors import DatumError, SchemaError
@@ -103,6 +107,13 @@ def forward_of(read: Read, snapshot: Snapshot, origin: str) -> tuple[str, Forwar
     return event_type, channel.line.terms.forward
 
 
+def is_erased(delivery: Delivery, erased: AbstractSet[bytes]) -> bool:
+    """Whether the event of a delivery was erased, for everybody or for the one that it goes to."""
+    if not erased:
+        return False
+    return delivery.ref in erased or received_ref(delivery.partner, delivery.ref) in erased
+
+
 def sender_on(snapshot: Snapshot, topic: str) -> str | None:
     """Whose inbound topic it is."""
     found = (one.slug for one in snapshot.directory.partners() if one.topics.inbound == topic)
@@ -149,7 +160,7 @@ def _for_partner(
         if not is_owed or _accepted_at(read, source) is None:
             return Passed()
         found = _take_in(read, snapshot, source)
-        if isinstance(found, NoEvent) and found.is_erased:
+        if (isinstance(found, NoEvent) and found.is_erased) or _is_erased_for(partner, found.key, snapshot):
             return Passed()
         key = found.key
         return _refused(NoEvent("event_type_unknown", key, None if way is None else way[1].event_type), read)
@@ -157,6 +168,8 @@ def _for_partner(
         return Passed()
     found = _take_in(read, snapshot, source)
     becomes = way[1].event_type
+    if _is_erased_for(partner, found.key, snapshot):
+        return Passed()
     if isinstance(found, NoEvent):
         return _refused(replace(found, type=becomes), read)
     channel = snapshot.channel(partner, becomes, "outbound")
@@ -165,6 +178,11 @@ def _for_partner(
     account = snapshot.directory.partner(partner)
     there = (*(() if account is None else own_endpoints(snapshot, account)), *gone)
     return _as_received(found, becomes, channel, there, source.url)
+
+
+def _is_erased_for(partner: str, key: EventKey | None, snapshot: Snapshot) -> bool:
+    """Whether the event was erased for the partner that it goes on to, and for that one alone."""
+    return bool(snapshot.erased) and key is not None and received_ref(partner, key.ref()) in snapshot.erased
 
 
 def _as_received(

@@ -17,6 +17,7 @@ from sqlalchemy import delete, insert, or_, select, text, update
 from sqlmodel import Session, col
 
 from audit import erasure, holds
+from audit.bulk import insert_new_rows
 from audit.erasure import Place, Standing
 from audit.evidence import Kind
 from audit.ref import format_ref
@@ -27,6 +28,7 @@ from gateway.egress import asking
 from gateway.egress.rows import AttemptRow
 from gateway.event import EventKey
 from gateway.rows import ClaimRow, DeliveryRow
+from gateway.tombstones import received_ref
 from partners import store
 from partners.endpoint import house_of, party_of
 from partners.partner import Partner
@@ -217,11 +219,33 @@ def _leave_tombstones(session: Session, order: Order, refs: Sequence[bytes], fou
         if (first := next((one for one in found.entries.get(ref, ()) if one.kind in _DELIVERED), None))
     }
     accepted = {ref: index for log, ref, index in find_accepted(session, went_out) if log == order.log}
+    _leave_received(session, order, refs, found, at=at)
     for ref, first in went_out.items():
         row = {"ref": ref, "partner": order.partner.slug, "log": order.log, "at": first.at, "lease_until": at}
         # As of any claim: where it was accepted. An event from a producer of ours never was.
         row |= {"leaf_index": accepted.get(ref, first.index), "direction": _direction(first, order)}
         session.execute(insert(ClaimRow), [{**_NO_RECORD, **_BLANK, **row}])
+
+
+def _leave_received(session: Session, order: Order, refs: Sequence[bytes], found: Found, *, at: int) -> None:
+    """Of events that were only sent on to the partner: what keeps its endpoints from getting them again."""
+    rows = [
+        {
+            **_NO_RECORD,
+            **_BLANK,
+            "ref": received_ref(order.partner.slug, ref),
+            "partner": order.partner.slug,
+            "log": order.log,
+            "at": first.at,
+            "lease_until": at,
+            "leaf_index": first.index,
+            "direction": "outbound",
+        }
+        for ref in refs
+        if ref not in found.owned
+        if (first := next(iter(found.entries.get(ref, ())), None))
+    ]
+    insert_new_rows(session, ClaimRow, sorted(rows, key=lambda row: bytes(row["ref"])))
 
 
 def _direction(one: Standing, order: Order) -> str:
@@ -308,16 +332,15 @@ _NO_BODY: Final[Mapping[str, Any]] = {
 
 
 def _forget_answers(session: Session, refs: Sequence[bytes]) -> None:
-    """Answers to changes that are kept for a day, and name one of these events."""
+    """Answers to changes that are kept for a day, and name one of these events.
+
+    Each is looked through once for all of them: as much as changes under a key have left in a day.
+    """
+    if not refs:
+        return
+    names = {f"name_{number}": format_ref(ref).encode() for number, ref in enumerate(refs)}
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    statement = _ANSWERS_SQLITE if is_sqlite else _ANSWERS_POSTGRESQL
-    for ref in refs:
-        session.execute(statement, {"name": format_ref(ref).encode()})
-
-
-_ANSWERS_SQLITE: Final = text(
-    "DELETE FROM gateway_repeat WHERE answer IS NOT NULL AND instr(answer, :name) > 0"
-)
-_ANSWERS_POSTGRESQL: Final = text(
-    "DELETE FROM gateway_repeat WHERE answer IS NOT NULL AND position(CAST(:name AS bytea) IN answer) > 0"
-)
+    form = "instr(answer, :{}) > 0" if is_sqlite else "position(CAST(:{} AS bytea) IN answer) > 0"
+    is_named = " OR ".join(map(form.format, names))
+    whole = f"DELETE FROM gateway_repeat WHERE answer IS NOT NULL AND ({is_named})"  # noqa: S608 - of ours alone
+    session.execute(text(whole), names)

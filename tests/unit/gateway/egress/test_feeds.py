@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Scribe
 from gateway.administration.key_changes import Freeze
 from gateway.broker.port import Position, Read, Start
+from gateway.erasing.event import Order, erase_events
 from gateway.ingress.outcome import Accepted
 from gateway.rows import BacklogRow, DeliveryRow, PositionRow
 from partners import store
-from partners.endpoint import Endpoint, key_place
+from partners.endpoint import Endpoint, EndpointState, key_place
+from partners.onboarding import set_endpoint_state
 from tests.post_server import taking_posts
 from tests.world import CONTRACT, OPERATOR, ORDER, World, draft, running
 
@@ -356,6 +359,51 @@ async def test_what_was_sent_before_the_contract_forwards_stays_where_it_is(tmp_
             await placed(world, "A-3")
             await until(lambda: "A-3" in at.ids("/globex"), str(at.got))
     assert at.ids("/globex") == ["A-2", "A-3"]
+
+
+async def test_what_was_erased_for_the_one_that_it_went_on_to_goes_to_none_of_its_endpoints_again(
+    tmp_path: Path,
+) -> None:
+    with hooks() as at:
+        async with running(tmp_path) as world, relaying(world):
+            ground, catalog = world.parts.ground, world.parts.catalog
+            await apply_globex(world, f'{at.url}/globex"}}\n    - {{name: two, url: "{at.url}/two')
+            await world.apply(FORWARDING)
+            await house_endpoint(world, f"{at.url}/desk", state="paused")
+            (two,) = [one for one in catalog.current.directory.endpoints("globex") if one.name == "two"]
+
+            async def put(state: EndpointState) -> None:
+                change = partial(set_endpoint_state, owner="globex", endpoint_id=two.id, state=state)
+                await ground.database.write(change)
+                await catalog.refresh()
+
+            await put("paused")
+            await placed(world, "A-1", "A-2")
+            await until(lambda: len(at.ids("/globex")) == 2, str(at.got))
+            attempted = await entries(world, "delivery.attempted", 2)
+            (ref,) = [one.ref for one in attempted if one.text("id") == "A-1"]
+            globex = catalog.current.directory.partner("globex")
+            assert globex is not None
+            assert ref is not None
+            order = Order("ers_1", globex, "case 1", OPERATOR, ground.host)
+
+            def erase(session: Session, scribe: Scribe) -> str:
+                return erase_events(session, scribe, order, [ref], now=ground.clock())[ref].word
+
+            assert await world.parts.administration.change(erase) == "erased"
+            assert await world.parts.administration.change(erase) == "nothing"
+            await catalog.refresh()
+            await put("active")
+            await until(lambda: bool(at.ids("/two")), str(at.got))
+            await placed(world, "A-3")
+            await until(lambda: "A-3" in at.ids("/two"), str(at.got))
+            await world.parts.ground.database.write(
+                partial(set_endpoint_state, owner="house/acme", endpoint_id="ep_desk", state="active")
+            )
+            await catalog.refresh()
+            await until(lambda: len(at.ids("/desk")) == 3, str(at.got))
+    assert sorted(at.ids("/two")) == ["A-2", "A-3"]
+    assert sorted(at.ids("/desk")) == ["A-1", "A-2", "A-3"], "it is still acme's, and the house's"
 
 
 async def test_an_event_for_a_partner_without_a_listener_is_told_to_both(tmp_path: Path) -> None:
