@@ -29,7 +29,7 @@ from gateway.http.told import instant as told_instant
 from gateway.http.words import json_response
 from gateway.ingress import claims
 from gateway.ingress.claims import Claim
-from gateway.ingress.unsequenced import Waiting, find_unsequenced
+from gateway.ingress.unsequenced import Waiting, WaitingKey, find_unsequenced
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ _KINDS: Final = {kind.value: kind for kind in Kind}
 _ALL: Final = "all"
 LIST_OFFERED: Final = frozenset({*_FILTERS, "limit", "cursor"})
 ONE_OFFERED: Final = frozenset({"wait"})
-_START: Final = (1 << 62, 1 << 31, 1 << 62)
+_WAITING: Final = "waiting"
 _LOOK_AGAIN_SECONDS: Final = 0.1
 Found = tuple[Claim | None, tuple[Entry, ...]]
 
@@ -95,11 +95,13 @@ async def list_history(call: Call) -> Response:
     wanted, most = _filter(call), limit(call.query)
     slug, topics = call.partner.slug, (call.partner.topics.inbound, call.partner.topics.outbound)
     waiting: list[Waiting] = []
-    if "cursor" not in call.query:
+    whose = ("history", slug)
+    after = _waiting_key(_opened(call, whose))
+    if "cursor" not in call.query or after is not None:
         waiting = await call.doors.database.read(
-            lambda session: find_unsequenced(session, slug, topics, wanted, most)
+            lambda session: find_unsequenced(session, slug, topics, wanted, most, after=after)
         )
-    return await _page(call, ("history", slug), _log_of(call), wanted, waiting)
+    return await _page(call, whose, _log_of(call), wanted, waiting)
 
 
 @tells(
@@ -126,22 +128,23 @@ async def _page(
     call: Call, whose: tuple[str, ...], log_name: str, wanted: HistoryFilter, waiting: Sequence[Waiting]
 ) -> Response:
     """A page of a log, behind what it has not got yet."""
-    most, key = limit(call.query), call.doors.values.cursor_key
-    bound = (*whose, *(call.query.get(name, "") for name in _FILTERS))
-    token = call.query.get("cursor")
-    after = _page_key(open_cursor(key, bound, token)) if token is not None else None
+    most, key, state = limit(call.query), call.doors.values.cursor_key, _opened(call, whose)
+    after = None if state is None or _waiting_key(state) is not None else _page_key(state)
     items = [waiting_item(one) for one in waiting]
+    following: Sequence[int | str] | None
     if len(items) == most:
-        page = search.Page((), _START)
+        # What else waits comes next, and then the log from its beginning.
+        page, following = search.Page((), None), (_WAITING, waiting[-1].at, waiting[-1].ref.hex())
     else:
         rest = most - len(items)
         page = await call.doors.database.read(
             lambda session: search.find(session, log_name, wanted, after=after, limit=rest)
         )
+        following = page.next
     shown = {one.ref for one in waiting}
     item = exchange_item if wanted.kinds is None else entry_row
     items += [item(one) for one in page.rows if one.first.ref not in shown or one.first.ref is None]
-    next_token = None if page.next is None else seal_cursor(key, bound, page.next)
+    next_token = None if following is None else seal_cursor(key, _bound(call, whose), following)
     headers = {} if next_token is None else {"Link": _next_link(call, next_token)}
     return json_response({"items": items, "next": next_token}, headers=headers)
 
@@ -255,6 +258,23 @@ def _kinds(query: Mapping[str, str]) -> frozenset[Kind] | None:
         return frozenset(Kind)
     named = words(query, "kind", tuple(_KINDS))
     return None if named is None else frozenset(_KINDS[name] for name in named)
+
+
+def _bound(call: Call, whose: tuple[str, ...]) -> tuple[str, ...]:
+    return (*whose, *(call.query.get(name, "") for name in _FILTERS))
+
+
+def _opened(call: Call, whose: tuple[str, ...]) -> list[Any] | None:
+    """Where the page begins; None: at the newest."""
+    token = call.query.get("cursor")
+    return None if token is None else open_cursor(call.doors.values.cursor_key, _bound(call, whose), token)
+
+
+def _waiting_key(state: list[Any] | None) -> WaitingKey | None:
+    """Where it begins among what the log has not got yet; None: elsewhere."""
+    if state is None or state[0] != _WAITING:
+        return None
+    return int(state[1]), bytes.fromhex(state[2])
 
 
 def _page_key(state: list[Any]) -> search.PageKey:

@@ -35,6 +35,10 @@ _NAMES: Final = (
 )
 
 
+WaitingKey = tuple[int, bytes]
+"""Time and ref of the last one on a page: where the next page begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A claim that no log entry stands for yet. `at`: when it was signed, Unix milliseconds."""
@@ -49,23 +53,31 @@ class Waiting:
 
 
 def find_unsequenced(
-    session: Session, partner: str, topics: Sequence[str], wanted: HistoryFilter, limit: int
+    session: Session,
+    partner: str,
+    topics: Sequence[str],
+    wanted: HistoryFilter,
+    limit: int,
+    *,
+    after: WaitingKey | None = None,
 ) -> list[Waiting]:
     """This partner's claims without a log entry, newest first; `topics`: its own.
 
-    What costs: only claims that wait are read, however many were ever made.
+    What costs: only claims that wait are read, however many were ever made. `after`: the last one that the
+    page before has shown.
     """
     if wanted.is_void() or not _can_wait(wanted):
         return []
     needs_receipt = wanted.credential is not None
     found = [
         row
-        for query in _queries(topics, needs_receipt=needs_receipt)
+        for query in _queries(topics, needs_receipt=needs_receipt, until=None if after is None else after[0])
         for row in session.execute(query)
         if row.partner == partner and _fits(row, wanted)
+        if after is None or (row.at, row.ref) < after
     ]
     # One that is confirmed between two queries is in both.
-    newest = sorted({row.ref: row for row in found}.values(), key=lambda row: row.at, reverse=True)
+    newest = sorted({row.ref: row for row in found}.values(), key=lambda row: (row.at, row.ref), reverse=True)
     return [_waiting(row) for row in newest[:limit]]
 
 
@@ -84,13 +96,19 @@ def _can_wait(wanted: HistoryFilter) -> bool:
     return is_kind and wanted.state in {None, "accepted"} and wanted.endpoint is None
 
 
-def _queries(topics: Sequence[str], *, needs_receipt: bool) -> Iterator[Select[Any]]:
-    """Each along an index that holds nothing but what waits."""
+def _queries(topics: Sequence[str], *, needs_receipt: bool, until: int | None) -> Iterator[Select[Any]]:
+    """Each along an index that holds nothing but what waits. `until`: nothing later than that."""
     columns = [col(getattr(ClaimRow, name)) for name in (*_NAMES, *(["receipt"] if needs_receipt else []))]
-    yield select(*columns).where(_UNCONFIRMED).order_by(col(ClaimRow.lease_until).desc()).limit(_MOST_READ)
+    early = () if until is None else (col(ClaimRow.at) <= until,)
+    yield (
+        select(*columns)
+        .where(_UNCONFIRMED, *early)
+        .order_by(col(ClaimRow.lease_until).desc())
+        .limit(_MOST_READ)
+    )
     place = (col(ClaimRow.partition), col(ClaimRow.topic_id), col(ClaimRow.offset))
     for topic in topics:
-        query = select(*columns).where(col(ClaimRow.topic) == topic, _UNLOGGED)
+        query = select(*columns).where(col(ClaimRow.topic) == topic, _UNLOGGED, *early)
         yield query.order_by(*(one.desc() for one in place)).limit(_MOST_READ)
 
 

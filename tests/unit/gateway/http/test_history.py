@@ -8,8 +8,10 @@ import pytest
 from audit import log
 from audit.evidence import Kind, make_evidence
 from audit.proof import parse_proof
+from audit.ref import format_ref
 from audit.store import Pending
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
+from tests.unit.gateway.ingress.test_unsequenced import take
 
 PATH = "/v1/events/order.placed"
 
@@ -104,6 +106,24 @@ async def test_a_proof_that_is_not_there_yet_says_when_to_ask_again(tmp_path: Pa
             await asyncio.sleep(0.02)
             answers.append(await client.get(f"/v1/history/{ref}/proof"))
     assert len(outcomes) == 1
+
+
+async def test_pages_show_what_waits_however_much_it_is_and_then_the_log(house: House) -> None:
+    logged = await send(house, 3)
+    async with house.client("acme") as client:
+        assert (await client.get(f"/v1/history/{logged[-1]}?wait=10")).json()["proof"] == "logged"
+        names = tuple(f"W-{number}" for number in range(5))
+        made = await house.doors.database.write(lambda session: take(session, *names))
+        for most in (1, 2, 5, 100):
+            seen, query = list[str](), {"limit": str(most), "direction": "inbound"}
+            for _ in range(20):
+                page = (await client.get("/v1/history", params=query)).json()
+                seen += [item["ref"] for item in page["items"]]
+                if page["next"] is None:
+                    break
+                query = {**query, "cursor": page["next"]}
+            assert seen[5:] == logged[::-1]
+            assert sorted(seen[:5]) == sorted(format_ref(one.ref) for one in made)
 
 
 async def test_pages_show_every_event_once(house: House) -> None:

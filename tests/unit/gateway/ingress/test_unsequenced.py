@@ -16,7 +16,7 @@ from gateway.broker.port import Position
 from gateway.database import Database, clock
 from gateway.ingress.claims import Claim, Confirm, Take, write_group
 from gateway.ingress.prepare import Prepared, prepare
-from gateway.ingress.unsequenced import find_unsequenced
+from gateway.ingress.unsequenced import WaitingKey, find_unsequenced
 from gateway.rows import ClaimRow
 from tests.reading import plans_of, work_of
 from tests.unit.gateway.ingress.channels import channel, circumstances
@@ -128,3 +128,17 @@ def test_what_the_log_has_is_never_looked_at(session: Session) -> None:
     for plan in plans_of(session, found):
         assert "ix_gateway_claim_un" in plan
         assert "Seq Scan" not in plan
+
+
+def test_pages_go_over_all_that_waits(session: Session) -> None:
+    claims = take(session, *map(str, range(7)))
+    confirm(session, *claims[:3])
+    shown: list[bytes] = []
+    after: WaitingKey | None = None
+    for _ in range(4):
+        page = find_unsequenced(session, "acme", TOPICS, HistoryFilter(), 2, after=after)
+        shown += [one.ref for one in page]
+        after = (page[-1].at, page[-1].ref)
+    assert len(shown) == 7
+    assert set(shown) == {one.ref for one in claims}
+    assert find_unsequenced(session, "acme", TOPICS, HistoryFilter(), 2, after=after) == []
