@@ -161,7 +161,7 @@ def _refs(
 
 
 def count_spots(session: Session, log: str, since: int, until: int) -> int:
-    """How many there are."""
+    """How many there are. One walk over an index, as long as the time has events: asked once for each job."""
     query = select(func.count()).select_from(EntryRow).where(*_of_time(log, since, until))
     return int(session.execute(query).scalar_one())
 
@@ -238,6 +238,12 @@ def reasons(session: Session, entries: Sequence[Entry]) -> Mapping[tuple[str, in
             if gone is not None:
                 found[origin, index] = gone
     return found
+
+
+def has_expired(session: Session, entry: Entry) -> bool:
+    """Whether an entry has no evidence any more since its time was over, and nobody had it erased."""
+    why = reasons(session, [entry]).get((entry.origin, entry.index))
+    return why is not None and why.erasure is None
 
 
 def gone(session: Session, origin: str, *, first: int = 0, last: int = _LARGEST) -> list[Gone]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from audit import search
 from audit.entry import Entry
+from audit.erasure import has_expired
 from audit.evidence import Kind
 from audit.ref import format_ref, parse_ref
 from gateway.administration.evidence import Author
@@ -58,7 +59,7 @@ async def show_content(call: Call) -> Response:
     if claim is None and not entries:
         raise not_found()
     if claim is None or claim.content is None:
-        raise _gone(claim, entries)
+        raise await _gone(call, claim, entries)
     await note_look(call, Look(CONTENT_ROUTE, ref))
     return _served(claim.content, format_ref(ref))
 
@@ -93,9 +94,13 @@ async def _find(call: Call, ref: bytes) -> tuple[Claim | None, tuple[Entry, ...]
     return (claim if claim is not None and claim.key.partner == slug else None), entries
 
 
-def _gone(claim: Claim | None, entries: Sequence[Entry]) -> CallerError:
+async def _gone(call: Call, claim: Claim | None, entries: Sequence[Entry]) -> CallerError:
     accepted = [one for one in entries if one.kind is Kind.ACCEPTED]
-    if (claim is not None and claim.state == "erased") or any(one.raw is None for one in accepted):
+    bare = [one for one in accepted if one.raw is None]
+    past: list[bool] = []
+    if bare:
+        past = await call.doors.database.read(lambda session: [has_expired(session, one) for one in bare])
+    if (claim is not None and claim.state == "erased") or not all(past):
         return CallerError("content_erased", "The content was erased; the log keeps an entry that says so.")
     if claim is not None or accepted:
         return CallerError("content_expired", "The content is older than the contract keeps it.")

@@ -12,6 +12,8 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from audit import log
+from audit.entry import Entry
+from audit.erasure import has_expired
 from audit.errors import MalformedError, NotInLogError
 from audit.tile import parse_tile_path
 from gateway.errors import CallerError
@@ -87,7 +89,7 @@ async def tile_response(call: Call, origin: str, *, scope: Literal["private", "p
     "Log",
     "The evidence of an entry",
     shows(ANY, "The exact bytes that the entry's leaf commits to.", media=JSON),
-    errors=("content_erased",),
+    errors=("content_erased", "content_expired"),
 )
 async def show_evidence(call: Call) -> Response:
     """The evidence of an entry that a published checkpoint covers, to the byte."""
@@ -95,18 +97,24 @@ async def show_evidence(call: Call) -> Response:
     if not _INDEX.fullmatch(text):
         raise not_found()
 
-    def find(session: Session) -> bytes | None:
+    def find(session: Session) -> tuple[Entry, bool]:
         if int(text) >= log.state(session, origin).checkpoint_size:
             raise NotInLogError(f"{origin}: no published entry {text}")
-        return log.entry(session, origin, int(text)).raw
+        entry = log.entry(session, origin, int(text))
+        return entry, has_expired(session, entry)
 
     try:
-        raw = await call.doors.database.read(find)
+        entry, is_past = await call.doors.database.read(find)
     except NotInLogError as error:
         raise not_found() from error
-    if raw is None:
+    if is_past:
+        text_of = (
+            "The evidence is older than the contract keeps it (keep.evidence); its leaf stays in the log."
+        )
+        raise CallerError("content_expired", text_of)
+    if entry.raw is None:
         raise CallerError("content_erased", "The evidence was erased; its leaf stays in the log.")
-    return Response(raw, 200, {"Cache-Control": "no-store"}, JSON)
+    return Response(entry.raw, 200, {"Cache-Control": "no-store"}, JSON)
 
 
 @tells(

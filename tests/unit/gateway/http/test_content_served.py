@@ -113,6 +113,16 @@ async def test_what_is_dropped_is_gone_and_what_was_refused_was_never_kept(house
         )
         erased = await client.get(f"{path}/content")
         assert (erased.status_code, erased.json()["code"]) == (410, "content_erased")
+        await house.doors.database.write(
+            lambda session: session.execute(
+                text(
+                    'INSERT INTO audit_erasure (log, epoch, first, "end", at, basis) '
+                    "SELECT log, epoch, 0, 99, 9, '' FROM audit_entry WHERE kind = 'event.accepted'"
+                )
+            )
+        )
+        past = await client.get(f"{path}/content")
+        assert (past.status_code, past.json()["code"]) == (410, "content_expired"), "its evidence has expired"
 
 
 async def test_our_side_s_look_is_an_entry_once_an_hour_for_each_credential(house: House) -> None:

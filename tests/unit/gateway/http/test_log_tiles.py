@@ -12,7 +12,7 @@ from audit.evidence import parse_evidence
 from audit.merkle import hash_leaf
 from audit.note import parse_verifier_key
 from audit.papers import Keys
-from audit.rows import EntryRow, HeadRow
+from audit.rows import EntryRow, ErasureRow, HeadRow
 from audit.tile import decode_bundle
 from audit.verify import verify_growth
 from gateway.http import account
@@ -119,6 +119,13 @@ async def test_evidence_that_was_erased_is_gone_and_its_leaf_is_not(house: House
         gone = await client.get(f"{log['url']}/evidence/1")
         assert (gone.status_code, gone.json()["code"]) == (410, "content_erased")
         assert (await client.get(f"{log['url']}/tile/entries/000.p/2")).status_code == 200
+        origin = log["url"].rpartition("/log/")[2].rpartition("/")[0]
+        name = f"{house.doors.values.log_host}/log/{origin}"
+        row = ErasureRow(log=name, epoch=1, first=1, end=2, at=9, erasure=None, basis="")
+        await house.world.parts.ground.database.write(lambda session: session.add(row))
+        past = await client.get(f"{log['url']}/evidence/1")
+        assert (past.status_code, past.json()["code"]) == (410, "content_expired")
+        assert "keep.evidence" in past.json()["detail"]
 
 
 async def test_a_log_is_proved_to_have_only_grown(house: House) -> None:
