@@ -94,10 +94,11 @@ class Endpoint:
     those alone that name it. `per_second` None: as fast as it answers. `delays`:
     seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first;
     `secrets`: the terms of each, in their order, or none where none of them ends. `headers`: sent with each
-    POST. `skips`: what was given up when it was resumed. `declared`: it stands in the contract file.
-    `side`: whose it is. The partner's gets what the partner receives; the house's gets what the partner sends
-    from `created_at` on (Unix milliseconds), by its types. `access`: what it demands of us, sealed
-    (`partners.access`).
+    POST. `skips`: what was given up when it was resumed. `is_paused`: it is
+    unverified since it got another URL while it was paused, and paused again once it is verified.
+    `declared`: it stands in the contract file. `side`: whose it is. The partner's gets what the partner
+    receives; the house's gets what the partner sends from `created_at` on (Unix milliseconds), by its types.
+    `access`: what it demands of us, sealed (`partners.access`).
     """
 
     id: str
@@ -121,6 +122,7 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = ()
     secrets: tuple[SecretTerms, ...] = ()
     skips: tuple[Skip, ...] = ()
+    is_paused: bool = False
     _passes: Passes | None = field(init=False, repr=False, compare=False, default=None)
 
     @property

@@ -192,7 +192,8 @@ def change(session: Session, ground: Ground, endpoint: Endpoint, wanted: Declare
         _verify_name(store.endpoints(session, endpoint.owner), wanted.name)
     changed = replace(endpoint.settled_as(wanted), name=wanted.name)
     if wanted.url != endpoint.url and ground.contract.endpoints.verification == "required":
-        changed = replace(changed, state="unverified")
+        was_paused = endpoint.is_paused or endpoint.state == "paused"
+        changed = replace(changed, state="unverified", is_paused=was_paused)
     return _written(session, endpoint, changed, "changed")
 
 
@@ -227,6 +228,8 @@ def remove(session: Session, endpoint: Endpoint) -> EndpointEdit:
 def mark_verified(session: Session, endpoint: Endpoint, url: str) -> EndpointEdit:
     """Somebody at its URL has proved to be there; one that is not unverified stays as it is.
 
+    It is active then, or paused where it was that before it got this URL.
+
     Raises:
         StateConflictError: its URL is another by now.
     """
@@ -234,7 +237,8 @@ def mark_verified(session: Session, endpoint: Endpoint, url: str) -> EndpointEdi
         raise StateConflictError("its URL was changed meanwhile: verify it once more")
     if endpoint.state != "unverified":
         return EndpointEdit("unchanged", endpoint, endpoint)
-    return _written(session, endpoint, replace(endpoint, state="active"), "verified")
+    state: EndpointState = "paused" if endpoint.is_paused else "active"
+    return _written(session, endpoint, replace(endpoint, state=state, is_paused=False), "verified")
 
 
 def pause(session: Session, endpoint: Endpoint) -> EndpointEdit:
@@ -257,7 +261,8 @@ def resume(session: Session, endpoint: Endpoint, skips: Sequence[Skip]) -> Endpo
         StateConflictError: it is unverified, or active.
     """
     if endpoint.state == "unverified":
-        raise StateConflictError("it is unverified: it becomes active once it is verified")
+        after = "paused, and can be resumed," if endpoint.is_paused else "active"
+        raise StateConflictError(f"it is unverified: it becomes {after} once it is verified")
     if endpoint.state == "active":
         raise StateConflictError("it is active: there is nothing to resume")
     changed = replace(endpoint, state="active", skips=_renewed(endpoint.skips, skips))

@@ -204,7 +204,7 @@ def set_endpoint_state(
         raise NotFoundError("there is no such endpoint")
     if state == endpoint.state:
         return EndpointChange(endpoint, endpoint.state)
-    changed = replace(endpoint, state=state)
+    changed = replace(endpoint, state=state, is_paused=False)
     store.update_endpoint(session, changed)
     store.bump_partner(session, endpoint.partner)
     return EndpointChange(changed, endpoint.state)
@@ -270,11 +270,13 @@ def _declare(session: Session, file: ContractFile, *, now: int, means: Means) ->
 def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bool) -> Endpoint:
     """Change an endpoint to what the file says now.
 
-    Keys stay. A new URL has to be verified again, and is a new chance for one that was disabled.
+    Keys stay. A new URL has to be verified again, and is a new chance for one that was disabled; one that was
+    paused stays so.
     """
-    state = endpoint.state
+    state, is_paused = endpoint.state, endpoint.is_paused
     if wanted.url != endpoint.url and (must_verify or state == "disabled"):
+        is_paused = must_verify and (is_paused or state == "paused")
         state = "unverified" if must_verify else "active"
     elif not must_verify and state == "unverified":
-        state = "active"
-    return replace(endpoint.settled_as(wanted), state=state)
+        state, is_paused = "paused" if is_paused else "active", False
+    return replace(endpoint.settled_as(wanted), state=state, is_paused=is_paused)

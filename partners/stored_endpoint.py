@@ -11,6 +11,9 @@ from partners.endpoint import Endpoint, EndpointState, Format, Order, SecretTerm
 from partners.filter import Filter
 from partners.rows import EndpointRow
 
+_PAUSED: Final = "+pause"
+"""Behind the state of one that is unverified, and was paused before: the column has room for no more."""
+
 _HEADERS: Final = TypeAdapter(tuple[tuple[str, str], ...])
 _FILTER: Final[TypeAdapter[Filter]] = TypeAdapter(Filter)
 _SECRETS: Final = TypeAdapter(tuple[SecretTerms, ...])
@@ -32,7 +35,7 @@ def endpoint_of(row: EndpointRow, access: bytes | None) -> Endpoint:
         per_second=row.per_second,
         delays=tuple(json.loads(row.delays)),
         keys=tuple(map(base64.b64decode, sealed)),
-        state=cast("EndpointState", row.state),
+        state=cast("EndpointState", row.state.partition(_PAUSED)[0]),
         declared=row.declared,
         access=access,
         side=side,
@@ -42,6 +45,7 @@ def endpoint_of(row: EndpointRow, access: bytes | None) -> Endpoint:
         headers=_HEADERS.validate_json(row.headers),
         secrets=_secrets(row, sealed),
         skips=_SKIPS.validate_json(row.skips),
+        is_paused=row.state.endswith(_PAUSED),
     )
 
 
@@ -65,7 +69,7 @@ def values_of(endpoint: Endpoint) -> dict[str, object]:
         "per_second": endpoint.per_second,
         "delays": json.dumps(endpoint.delays),
         "sealed_keys": json.dumps([base64.b64encode(key).decode("ascii") for key in endpoint.keys]),
-        "state": endpoint.state,
+        "state": endpoint.state + _PAUSED * endpoint.is_paused,
         "declared": endpoint.declared,
         "filter": None if endpoint.filter is None else _FILTER.dump_json(endpoint.filter).decode(),
         "format": endpoint.format,

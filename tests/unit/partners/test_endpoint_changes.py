@@ -136,6 +136,39 @@ def test_states_follow_each_other_and_what_changes_nothing_counts_nothing(
         changes.mark_verified(session, again, "https://hooks.acme.example/other")
 
 
+def test_one_that_was_paused_when_it_got_another_url_is_paused_once_that_is_verified(
+    session: Session, made: Callable[..., EndpointEdit]
+) -> None:
+    paused = changes.pause(session, made().endpoint).endpoint
+    ground = changes.ground_of(session, "acme")
+    rules = replace(ground.contract.endpoints, verification="required")
+    ground = replace(ground, contract=replace(ground.contract, endpoints=rules))
+    for name in ("other", "third"):
+        members = changes.merged(paused, {"url": f"{URL}/{name}"})
+        wanted = read_body(members, bounds=ground.bounds(is_exempt=False), name=paused.name)
+        paused = changes.change(session, ground, paused, wanted).endpoint
+        assert (paused.state, found(session, paused)) == ("unverified", paused)
+    with pytest.raises(StateConflictError, match="becomes paused, and can be resumed, once it is verified"):
+        changes.resume(session, paused, ())
+    verified = changes.mark_verified(session, paused, paused.url)
+    assert (verified.endpoint.state, verified.action) == ("paused", "verified")
+    assert found(session, paused) == verified.endpoint
+    resumed = changes.resume(session, verified.endpoint, ()).endpoint
+    wanted = replace(wanted, url=f"{URL}/fourth")
+    again = changes.change(session, ground, resumed, wanted).endpoint
+    assert changes.mark_verified(session, again, again.url).endpoint.state == "active"
+
+
+def test_so_it_is_with_one_that_a_contract_file_declares(session: Session, apply: Apply) -> None:
+    strict = CONTRACT.replace("verification: none", "verification: required")
+    apply(CONTRACT)
+    one = store.endpoints(session, "acme")[0]
+    changes.pause(session, one)
+    for text, now, state in ((strict, 2_000, "unverified"), (CONTRACT, 3_000, "paused")):
+        apply(text.replace(one.url, one.url + "/other"), now=now)
+        assert found(session, one).state == state
+
+
 @pytest.mark.parametrize(
     ("state", "url", "after"),
     [
