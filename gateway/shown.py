@@ -19,7 +19,7 @@ from sqlmodel import Session
 from audit import log as audit_log
 from audit.checkpoint import split_origin
 from audit.errors import NotInLogError
-from audit.freshness import FreshnessKey, make_line
+from audit.freshness import freshness_key, make_line
 from audit.note import Signer
 from audit.proof import ConsistencyProof, InclusionProof, format_consistency, format_proof
 from audit.store import LogState
@@ -103,7 +103,7 @@ class Shown:
 
     def keys(self, public: Iterable[bytes]) -> list[str]:
         """Public keys that may vouch, in the form that verifiers take: `name+id+base64`."""
-        return [str(FreshnessKey(self.name, key)) for key in public]
+        return [str(freshness_key(self.name, key)) for key in public]
 
     async def checkpoint(self, origin: str) -> bytes:
         """The checkpoint of a log in one of its epochs.

@@ -16,7 +16,7 @@ from audit import log
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import MalformedError, NotInLogError
 from audit.evidence import Evidence, Kind, make_evidence
-from audit.freshness import FreshnessKey, make_line
+from audit.freshness import freshness_key, make_line
 from audit.note import VerifierKey
 from audit.proof import InclusionProof, format_proof
 from audit.receipt import format_jwk, issue
@@ -28,7 +28,7 @@ URL = "http://127.0.0.1:8080"
 """Without TLS: a context for it takes longer than a look."""
 
 FRESHNESS = SeedSigner(b"\x21" * 32)
-FRESHNESS_KEY = FreshnessKey("gw.example/freshness", FRESHNESS.public_key)
+FRESHNESS_KEY = freshness_key("gw.example/freshness", FRESHNESS.public_key)
 Answers = Callable[[httpx.Request, httpx.Response], httpx.Response]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from audit.alarm import Suspicion
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import MalformedError
-from audit.freshness import FreshnessKey, make_line
+from audit.freshness import freshness_key, make_line
 from audit.log_source import LogMissingError
 from audit.merkle import hash_leaf
 from audit.monitor import Look, Looked, Terms
@@ -20,7 +20,7 @@ from audit.tree import Head
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, SeedSigner
 
 FRESHNESS = SeedSigner(b"\x31" * 32)
-KEY = FreshnessKey("gw.example/freshness", FRESHNESS.public_key)
+KEY = freshness_key("gw.example/freshness", FRESHNESS.public_key)
 NOW = 1_800_000_000_000
 
 

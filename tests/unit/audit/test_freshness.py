@@ -4,13 +4,13 @@ import pytest
 
 from audit.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint, verify_checkpoint
 from audit.errors import MalformedError, VerificationError
-from audit.freshness import FreshnessKey, fresh_at, make_line, parse_freshness_key
+from audit.freshness import fresh_at, freshness_key, make_line, parse_freshness_key
 from audit.note import VerifierKey, parse_note
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, SeedSigner
 
 NAME = "gw.example/freshness"
 SIGNER = SeedSigner(bytes(range(0x20, 0x40)))
-KEY = FreshnessKey(NAME, SIGNER.public_key)
+KEY = freshness_key(NAME, SIGNER.public_key)
 AT = 1_700_000_000
 CHECKPOINT = Checkpoint(ORIGIN, 3, bytes(range(32)))
 
@@ -31,7 +31,7 @@ def test_the_cosignature_of_vector_v3_is_made_and_verified_to_the_byte() -> None
         "JXGxn7O27EJfNhjeo3rWoTQtrUPBQ==\n"
     )
     witness = parse_freshness_key("witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X")
-    assert witness == FreshnessKey("witness.example/w1", SIGNER.public_key)
+    assert witness == freshness_key("witness.example/w1", SIGNER.public_key)
     assert make_line(text, witness.name, SIGNER, AT) == wanted
     assert fresh_at(parse_note(f"{text}\n{wanted}".encode()), [witness]) == AT
 
@@ -39,7 +39,7 @@ def test_the_cosignature_of_vector_v3_is_made_and_verified_to_the_byte() -> None
 def test_the_newest_time_counts_and_lines_of_others_say_nothing() -> None:
     assert fresh_at(parse_note(note()), [KEY]) is None
     assert fresh_at(parse_note(note(line(), line(AT + 9), line(AT + 99, name="other"))), [KEY]) == AT + 9
-    stranger = FreshnessKey(NAME, OTHER_SIGNER.public_key)
+    stranger = freshness_key(NAME, OTHER_SIGNER.public_key)
     assert fresh_at(parse_note(note(line())), [stranger]) is None
 
 
@@ -58,7 +58,7 @@ def test_a_line_that_was_made_for_another_checkpoint_or_time_is_refused() -> Non
     with pytest.raises(VerificationError, match="is wrong"):
         fresh_at(parse_note(note(moved)), [KEY])
     short = f"\u2014 {NAME} {base64.b64encode(bytes(blob[:-1])).decode()}\n"
-    with pytest.raises(MalformedError, match="expected 72"):
+    with pytest.raises(MalformedError, match="has 71 bytes"):
         fresh_at(parse_note(note(short)), [KEY])
 
 
@@ -69,6 +69,6 @@ def test_a_key_is_read_as_it_is_written_and_one_of_another_type_is_none() -> Non
         with pytest.raises(MalformedError):
             parse_freshness_key(text)
     with pytest.raises(MalformedError):
-        FreshnessKey(NAME, b"short")
+        freshness_key(NAME, b"short")
     with pytest.raises(MalformedError):
-        FreshnessKey("with blank", SIGNER.public_key)
+        freshness_key("with blank", SIGNER.public_key)

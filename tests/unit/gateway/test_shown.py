@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import NotInLogError
-from audit.freshness import FreshnessKey, fresh_at
+from audit.freshness import fresh_at, freshness_key
 from audit.note import parse_note
 from audit.proof import parse_consistency, parse_proof
 from gateway import shown as module
@@ -25,7 +25,7 @@ from tests.unit.audit.builders import LOG_SIGNER, SeedSigner, append, evidence
 LOG = "gw.example/log/k3v9q2"
 ORIGIN = f"{LOG}/1"
 SIGNER = SeedSigner(b"\x07" * 32)
-KEY = FreshnessKey("gw.example/freshness", SIGNER.public_key)
+KEY = freshness_key("gw.example/freshness", SIGNER.public_key)
 SHARD = 5
 DAY_MS = 86_400_000
 
@@ -240,7 +240,7 @@ async def test_each_key_that_vouches_has_a_line_and_without_one_nothing_is_vouch
     other = SeedSigner(b"\x08" * 32)
     note = parse_note(await stand.make(signers=lambda: (other, SIGNER)).checkpoint(ORIGIN))
     assert [line.name for line in note.lines] == [ORIGIN, KEY.name, KEY.name]
-    assert fresh_at(note, [KEY]) == fresh_at(note, [FreshnessKey(KEY.name, other.public_key)])
+    assert fresh_at(note, [KEY]) == fresh_at(note, [freshness_key(KEY.name, other.public_key)])
     assert len(parse_note(await stand.make(signers=lambda: ()).checkpoint(ORIGIN)).lines) == 1
 
 
