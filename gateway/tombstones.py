@@ -37,7 +37,7 @@ Tombstone = tuple[bytes, int]
 class Tombstones:
     """The refs of erased events, as far as their claims are kept; they only become more.
 
-    Some 150 bytes of memory each in every process, until it starts anew.
+    Some 110 bytes of memory each in every process, until it starts anew.
 
     `look` runs on an SQL thread, `learn` on the loop, in turns.
     """
