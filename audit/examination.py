@@ -35,11 +35,12 @@ COLUMNS: Final = (
     "code",
     "credential",
 )
-"""Of a row as it is examined, in this order."""
+"""Of a row as it is examined, in this order; what stands behind them is not looked at."""
 
 Row = Sequence[Any]
 
 _SEARCHED: Final = COLUMNS[3:]
+_END: Final = len(COLUMNS)
 _COMMIT: Final = b"gateway-commit/v1\x00"
 _HOUR_MS: Final = 3_600_000
 _LEAF: Final = re.compile(
@@ -72,11 +73,11 @@ class Examined:
     flaws: list[Flaw] = field(default_factory=list)
 
 
-class _Auth(msgspec.Struct):
+class _Auth(msgspec.Struct, gc=False):
     credential: Any = None
 
 
-class _Seen(msgspec.Struct):
+class _Seen(msgspec.Struct, gc=False):
     """The members of evidence that a row is made of."""
 
     kind: str
@@ -113,7 +114,7 @@ def examine(log: str, rows: Iterable[Row]) -> Examined:
             if begin is None:
                 begin = begins[hour] = leaf_begins(Kind(kind), at)
             leaf = begin + b2a_base64(sha256(_COMMIT + raw).digest())
-            is_same = leaf == row[1] and seen.log == log and _searched(seen, kind, at) == row[3:]
+            is_same = leaf == row[1] and seen.log == log and _searched(seen, kind, at) == row[3:_END]
         except (msgspec.DecodeError, TypeError, ValueError):
             is_same = False
         if not is_same:
@@ -182,7 +183,7 @@ def _judge_erased(index: int, leaf: bytes, kind: str, at: int) -> list[Flaw]:
 def _wrong_columns(draft: Draft, row: Row) -> list[str]:
     wanted: dict[str, Any] = {name: getattr(draft, name) for name in _SEARCHED}
     wanted |= {"kind": draft.kind.value, "direction": draft.direction or ""}
-    there = dict(zip(_SEARCHED, row[3:], strict=True))
+    there = dict(zip(_SEARCHED, row[3:_END], strict=True))
     return [
         name
         for name, value in wanted.items()

@@ -1,32 +1,37 @@
 """Every entry, node, head and checkpoint of a log derived anew, and compared with what is stored.
 
 Reads in ranges, each for itself: entries and nodes below a head never change, so that a log can be examined
-while it grows. The heads were read first. Writes nothing, repairs nothing; memory does not grow with the log.
+while it grows, and ranges by several processes, each in a snapshot of its own. What does change is evidence
+that is erased; whatever is compared with that is read in the same snapshot. The heads were read first.
+Writes nothing, repairs nothing; memory does not grow with the log.
 
 Source: RFC 6962 section 2.1; docs/formats.md sections 4 and 6.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from sqlmodel import Session
 
 from audit import store
+from audit.accounted import unaccounted
+from audit.bulk import read_slices
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_checkpoint
-from audit.erasure import unexplained
 from audit.errors import AuditError, MalformedError, NotInLogError, VerificationError
-from audit.evidence import Kind
 from audit.examination import COLUMNS, Flaw, Row, examine, which_is_wrong
+from audit.firsts import ALIKE, Firsts
 from audit.note import VerifierKey
 from audit.store import LogState
 from audit.tree import NodeKey, edge_keys, root_at
 
 _EVIDENCE: Final = COLUMNS.index("evidence")
-_FIRST_BEFORE: Final = 1
-_ACCEPTED_BEFORE: Final = 2
+_KIND: Final = COLUMNS.index("kind")
+_REF: Final = COLUMNS.index("ref")
+_IS_FIRST: Final = len(COLUMNS)
+_ALIKE: Final = _IS_FIRST + 1
 
 RANGE_LEVEL: Final = 13
 """Of a range, a perfect subtree: 8,192 entries, some ten megabytes of evidence."""
@@ -98,9 +103,8 @@ def examine_range(
 ) -> Ranged:
     """Examine `count` entries from `first` on, a multiple of a range's size, and the nodes over them."""
     tops: list[bytes] = []
-    faults = [*_range(_Place(session, origin), first, count, tops, level)]
-    faults += examine_events(session, origin, first, count)
-    return Ranged(count, tuple(tops), tuple(faults))
+    faults = (*_range(_Place(session, origin), first, count, tops, level),)
+    return Ranged(count, tuple(tops), faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,22 +186,18 @@ def strays(session: Session, known: Sequence[LogState]) -> Iterator[Fault]:
 
 def _range(walk: _Place, first: int, count: int, tops: list[bytes], top: int) -> Iterator[Fault]:
     """Entries of a range, and the nodes of all perfect subtrees in it; of level `top` they go into `tops`."""
-    log, epoch = split_origin(walk.origin)
-    query = f'SELECT {_NAMES} FROM audit_entry WHERE {_HERE} ORDER BY "index"'  # noqa: S608 - fixed names
-    rows: Sequence[Row] = _fetch(walk.session, query, (log, epoch, first, first + count - 1))
-    found = examine(log, rows)
-    bare = [row[0] for row in rows if row[_EVIDENCE] is None]
-    yield from folded("evidence_missing", walk.origin, unexplained(walk.session, walk.origin, bare))
-    hashes, stored = found.hashes, _nodes(walk, 0, first, count)
-    if len(rows) != count:
-        missing = sorted(set(range(first, first + count)) - {row[0] for row in rows})
+    read = _read(walk, first, count)
+    missing_evidence = unaccounted(walk.session, walk.origin, read.bare)
+    yield from folded("evidence_missing", walk.origin, missing_evidence)
+    hashes, stored = read.hashes, _nodes(walk, 0, first, count)
+    if len(read.indexes) != count:
+        missing = sorted(set(range(first, first + count)) - set(read.indexes))
         yield from folded("entry_missing", walk.origin, missing)
-        there = dict(zip((row[0] for row in rows), hashes, strict=True))
+        there = dict(zip(read.indexes, hashes, strict=True))
         # The tree goes on with what it has of them, so that its other faults are found too.
         hashes = [there.get(index) or stored.get(index, bytes(32)) for index in range(first, first + count)]
-    by_index = {row[0]: row for row in rows} if found.flaws else {}
-    for flaw in found.flaws:
-        yield _fault_of(walk.origin, flaw, by_index, stored, hashes, first)
+    for flaw, row in read.flaws:
+        yield _fault_of(walk.origin, flaw, row, stored, hashes, first)
     yield from _compare(walk, 0, first, hashes, stored)
     level = 0
     while len(hashes) > 1 and level < top:
@@ -205,20 +205,54 @@ def _range(walk: _Place, first: int, count: int, tops: list[bytes], top: int) ->
         yield from _compare(walk, level, first, hashes, _nodes(walk, level, first, len(hashes)))
     if level == top:
         tops += hashes
+    for index, what, words in read.firsts.wrong():
+        yield Fault(what, walk.origin, index, index, words)
+
+
+@dataclass(slots=True)
+class _Read:
+    """What was read of the entries of a range. `bare`: leaf hashes, by index, of those without evidence."""
+
+    firsts: Firsts
+    indexes: list[int] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
+    bare: dict[int, bytes] = field(default_factory=dict)
+    flaws: list[tuple[Flaw, Row]] = field(default_factory=list)
+
+
+def _read(walk: _Place, first: int, count: int) -> _Read:
+    log, epoch = split_origin(walk.origin)
+    read = _Read(Firsts(walk.session, walk.origin))
+    for rows in read_slices(walk.session, _ENTRIES, (log, epoch, first, first + count - 1)):
+        found = examine(log, rows)
+        indexes = [row[0] for row in rows]
+        read.indexes += indexes
+        read.hashes += found.hashes
+        if None in [row[_EVIDENCE] for row in rows]:
+            pairs = zip(rows, found.hashes, strict=True)
+            read.bare |= {row[0]: value for row, value in pairs if row[_EVIDENCE] is None}
+        if found.flaws:
+            by_index = dict(zip(indexes, rows, strict=True))
+            read.flaws += [(flaw, by_index[flaw.index]) for flaw in found.flaws]
+        # All others are alone with their event, and stand for it.
+        for row in [row for row in rows if row[_ALIKE] != 1 or not row[_IS_FIRST]]:
+            is_first, alike = bool(row[_IS_FIRST]), row[_ALIKE]
+            read.firsts.note(row[0], row[_KIND], row[_REF], is_first=is_first, alike=alike)
+    return read
 
 
 def _fault_of(
     origin: str,
     flaw: Flaw,
-    rows: Mapping[int, Row],
+    row: Row,
     stored: Mapping[int, bytes],
     hashes: list[bytes],
     first: int,
 ) -> Fault:
     """The fault that a flaw is; the tree goes on with the half of the entry that it knows."""
     what = flaw.what
-    if what == "leaf_wrong" and rows[flaw.index][2] is not None and flaw.index in stored:
-        what = which_is_wrong(rows[flaw.index], stored[flaw.index]) or what
+    if what == "leaf_wrong" and row[_EVIDENCE] is not None and flaw.index in stored:
+        what = which_is_wrong(row, stored[flaw.index]) or what
         if what == "leaf_altered":
             hashes[flaw.index - first] = stored[flaw.index]
     return Fault(what, origin, flaw.index, flaw.index, flaw.detail)
@@ -273,19 +307,6 @@ def _beyond(session: Session, origin: str) -> Iterator[Fault]:
         yield from folded("node_beyond", origin, found, f"level {level}")
 
 
-def examine_events(session: Session, origin: str, first: int, count: int) -> Iterator[Fault]:
-    """No event is accepted twice, and each has exactly one entry that stands for it in lists."""
-    log, epoch = split_origin(origin)
-    accepted, looked = Kind.ACCEPTED.value, Kind.CONTENT_READ.value
-    values = (accepted, looked, log, epoch, first, first + count - 1, accepted)
-    for index, kind, is_first, earlier in _fetch(session, _EVENTS, values):
-        if kind == accepted and earlier & _ACCEPTED_BEFORE:
-            yield Fault("event_twice", origin, index, index, "its event was accepted by an earlier entry")
-        if bool(is_first) == bool(earlier & _FIRST_BEFORE):
-            words = "an earlier entry stands for its event" if is_first else "no entry stands for its event"
-            yield Fault("first_wrong", origin, index, index, words)
-
-
 def folded(what: str, origin: str, indexes: Sequence[int], detail: str = "") -> Iterator[Fault]:
     """One fault for each run of neighbours among sorted indexes."""
     rest = iter(indexes)
@@ -301,22 +322,8 @@ def folded(what: str, origin: str, indexes: Sequence[int], detail: str = "") -> 
 
 _INDEX: Final = '"index"'
 _HERE: Final = f"log = ? AND epoch = ? AND {_INDEX} BETWEEN ? AND ?"
-# Without the log's name where an index could begin with it: SQLite would read the whole log each time.
-_EARLIER: Final = (
-    "o.ref = e.ref AND (o.log || '') = e.log "
-    'AND (o.epoch < e.epoch OR (o.epoch = e.epoch AND o."index" < e."index"))'
-)
-_EVENTS: Final = (
-    'SELECT "index", kind, is_first, earlier FROM ('  # noqa: S608 - fixed text
-    'SELECT e."index", e.kind, e.is_first, COALESCE(('
-    "SELECT max(CASE WHEN o.is_first THEN 1 ELSE 0 END) + max(CASE WHEN o.kind = ? THEN 2 ELSE 0 END) "
-    f"FROM audit_entry o WHERE {_EARLIER}), 0) AS earlier FROM audit_entry e "
-    'WHERE e.kind <> ? AND e.log = ? AND e.epoch = ? AND e."index" BETWEEN ? AND ? AND e.ref IS NOT NULL'
-    ') AS found WHERE is_first = (earlier IN (1, 3)) OR (kind = ? AND earlier >= 2) ORDER BY "index"'
-)
-"""Entries of events that have another place among those of their event than they should."""
-
-_NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_NAMES: Final = ", ".join(f'"{name}"' for name in (*COLUMNS, "is_first"))
+_ENTRIES: Final = f'SELECT {_NAMES}, {ALIKE} FROM audit_entry WHERE {_HERE} ORDER BY "index"'  # noqa: S608 - fixed text
 
 
 def _parents(hashes: Sequence[bytes]) -> list[bytes]:
@@ -335,9 +342,4 @@ def _nodes(walk: _Place, level: int, first: int, count: int) -> dict[int, bytes]
 
 
 def _fetch(session: Session, query: str, values: Sequence[Any]) -> list[Any]:
-    """Rows as the driver gives them: nothing is wrapped, a million times."""
-    driver: Any = session.connection().connection.driver_connection
-    if session.get_bind().dialect.name == "sqlite":
-        return list(driver.execute(query, values))
-    cursor = driver.cursor(binary=True)
-    return list(cursor.execute(query.replace("?", "%s"), values).fetchall())
+    return list(chain.from_iterable(read_slices(session, query, values)))

@@ -77,8 +77,10 @@ class Examination:
 
 
 @contextmanager
-def examining(settings: Settings, names: Sequence[str]) -> Iterator[Examination]:
+def examining(settings: Settings, names: Sequence[str], *, jobs: int | None = None) -> Iterator[Examination]:
     """Examine logs, those of these names (with or without their host) or all.
+
+    `jobs`: processes that examine large logs; None: as many as there are cores.
 
     Raises:
         SetupError: there is no database, or it was never set up; a log is not there.
@@ -92,7 +94,7 @@ def examining(settings: Settings, names: Sequence[str]) -> Iterator[Examination]
         scope = Scope(_keys_of(host, keys.load_public(session)), shown, wanted)
         states = states_in(session, scope)
         total = sum(one.head.size for one in states)
-        with examining_crew(settings.database.url, total, most=os.cpu_count() or 1) as ranges:
+        with examining_crew(settings.database.url, total, most=jobs or _cores()) as ranges:
             yield Examination(len(states), total, unread, partial(inspect, session, scope, ranges=ranges))
 
 
@@ -264,6 +266,12 @@ def full_name(host: str, name: str) -> str:
     log = name if "/log/" in name else f"{host}/log/{name}"
     head, _, last = log.rpartition("/")
     return head if last.isdigit() and head.count("/") > 1 else log
+
+
+def _cores() -> int:
+    """Cores that this process may use, eight at most: the database has its share of the work."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(allowed or 1, 8)
 
 
 def _host(session: Session) -> str:

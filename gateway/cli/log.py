@@ -36,7 +36,19 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="log")
 
 
-def fsck(call: Invocation, *, log: Log = None, folder: Folder = "", config: Config = None) -> Exit | None:
+def fsck(
+    call: Invocation,
+    *,
+    log: Log = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", min=1, max=64, metavar="N", help="Processes for large logs: one for each core."
+        ),
+    ] = None,
+    folder: Folder = "",
+    config: Config = None,
+) -> Exit | None:
     """Derive every entry, node, head and checkpoint anew and compare; changes nothing, runs beside a gateway.
 
     Ends with 1 where anything is not as it must be, each fault named.
@@ -46,7 +58,7 @@ def fsck(call: Invocation, *, log: Log = None, folder: Folder = "", config: Conf
     settings = _settings(call, config, folder)
     faults = []
     with (
-        upkeep.examining(settings, log or ()) as found,
+        upkeep.examining(settings, log or (), jobs=jobs) as found,
         call.output.progress("entries", found.total) as bar,
     ):
         for fault in found.faults(bar.advance):

@@ -1,6 +1,8 @@
 """A large log is examined by several processes: each takes ranges of it, on a connection of its own.
 
-What is below a head never changes, so that they need no snapshot in common.
+Only hashing and comparing leave the process: what is found comes back, in the order of the ranges. They need
+no snapshot in common. What is below a head, which was read before them, never changes but by erasure, and an
+erasure commits together with what accounts for it: any one snapshot tells of a range what a common one would.
 """
 
 from collections import deque
@@ -17,7 +19,9 @@ from gateway.database import Database
 WORTH: Final = 200_000
 """Entries from which on the start of processes, a second or two each, is worth it."""
 
-_MOST: Final = 8
+MOST: Final = 64
+"""Processes, each with a connection of its own."""
+
 _AHEAD: Final = 2
 """Ranges that wait for each process."""
 
@@ -31,7 +35,7 @@ def examining_crew(url: str, total: int, *, most: int, worth: int = WORTH) -> It
 
     `total`: entries in all. `most`: processes at the same time.
     """
-    count = min(most, _MOST)
+    count = min(most, MOST)
     if total < worth or count < 2:  # noqa: PLR2004 - one would be no faster than none
         yield None
         return

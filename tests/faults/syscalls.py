@@ -245,6 +245,7 @@ def main(arguments: Sequence[str]) -> int:
     """Every fault, or every n-th; 1 where something is wrong afterwards."""
     parser = argparse.ArgumentParser(prog="make faults ARGS=...", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th fault")
+    parser.add_argument("--fate", choices=FATES, help="only these faults, as error=EIO")
     options = parser.parse_args(arguments)
     reason = why_strace_is_missing()
     if reason is not None:
@@ -253,7 +254,7 @@ def main(arguments: Sequence[str]) -> int:
     began, outcome = time.monotonic(), Outcome()
     with forging() as (forge, template, work):
         calls = count_calls(forge, template, work)
-        faults = every_fault(calls)
+        faults = [one for one in every_fault(calls) if options.fate in {None, one.fate}]
         sys.stdout.write(f"{sum(calls.values())} calls on the files of an append: {dict(calls)}\n")
         for number, fault in enumerate(islice(faults, 0, None, options.every), 1):
             try_fault(forge, template, work, fault, outcome)

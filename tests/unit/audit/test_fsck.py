@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from audit import fsck, log
+from audit import expiry, fsck, log
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.epochs import Opening, members_of, open_epoch
 from audit.evidence import Evidence, Kind
 from audit.fsck import Fault
-from tests.unit.audit.builders import LOG, LOG_SIGNER, ORIGIN, OTHER_SIGNER, append, evidence
+from audit.merkle import hash_leaf
+from tests.unit.audit.builders import AT, LOG, LOG_SIGNER, ORIGIN, OTHER_SIGNER, append, evidence
 
 KEYS = [LOG_SIGNER.public_key]
 SIZE = 21
@@ -75,13 +77,70 @@ def test_every_kind_is_read_as_the_reference_reads_it(session: Session) -> None:
     assert faults(session) == []
 
 
+def erased(session: Session, index: int, *, at: int) -> Evidence:
+    """The evidence of an entry goes; what is to say so is returned."""
+    leaf = log.entry(session, ORIGIN, index).leaf
+    run(session, 'UPDATE audit_entry SET evidence = NULL WHERE "index" = :index', index=index)
+    row = "INSERT INTO audit_erasure VALUES (:log, 1, :first, :end, :at, NULL, 'case 17')"
+    run(session, row, log=LOG, first=index, end=index + 1, at=at)
+    return evidence(
+        90, kind=Kind.ERASED, at=at, origin=ORIGIN, index=index, leaf_sha256=hash_leaf(leaf).hex()
+    )
+
+
 def test_what_was_erased_is_examined_by_its_leaf(grown: Session) -> None:
-    run(grown, 'UPDATE audit_entry SET evidence = NULL WHERE "index" = 3')
-    assert places(grown) == [("evidence_missing", 3, 3)]
-    run(grown, "INSERT INTO audit_erasure VALUES (:log, 1, 3, 4, 1, NULL, 'case 17')", log=LOG)
+    append(grown, ORIGIN, [erased(grown, 3, at=AT + 100)])
+    publish(grown)
     assert faults(grown) == []
     run(grown, "UPDATE audit_entry SET kind = 'event.refused' WHERE \"index\" = 3")
     assert places(grown) == [("column_wrong", 3, 3)]
+
+
+def test_a_row_that_says_erased_accounts_for_nothing_without_an_entry(grown: Session) -> None:
+    run(grown, 'UPDATE audit_entry SET evidence = NULL WHERE "index" = 4')
+    assert places(grown) == [("evidence_missing", 4, 4)]
+    said = erased(grown, 3, at=AT + 100)
+    assert places(grown) == [("evidence_missing", 3, 4)]
+    log.submit(grown, said, id=b"1" * 16)
+    assert places(grown) == [("evidence_missing", 4, 4)]
+    row = "INSERT INTO audit_erasure VALUES (:log, 1, 4, 5, :at, NULL, 'case 17')"
+    run(grown, row, log=LOG, at=AT + 100)
+    assert places(grown) == [("evidence_missing", 4, 4)], "what was said then is of another entry"
+
+
+def test_what_is_past_its_time_is_accounted_for_by_the_entry_that_says_so(grown: Session) -> None:
+    done = expiry.step(grown, LOG, before=AT + 5, now=AT + 100, limit=50)
+    assert done is not None
+    assert done.ranges == ((0, 5),)
+    assert places(grown) == [("evidence_missing", 0, 4)]
+    named = [{"from": 0, "to": 4}]
+    append(grown, ORIGIN, [evidence(90, kind=Kind.EXPIRED, at=AT + 100, origin=ORIGIN, ranges=named)])
+    publish(grown)
+    assert places(grown) == [("evidence_missing", 4, 4)]
+    named = [{"from": 4, "to": 5}]
+    append(grown, ORIGIN, [evidence(91, kind=Kind.EXPIRED, at=AT + 100, origin=ORIGIN, ranges=named)])
+    publish(grown)
+    assert faults(grown) == []
+
+
+def test_what_was_erased_stays_accounted_for_in_another_epoch(grown: Session) -> None:
+    """Entries that go into the next epoch have other indexes there than were said."""
+    append(grown, ORIGIN, [evidence(number) for number in range(30, 36)])
+    singly = erased(grown, 22, at=AT + 100)
+    done = expiry.step(grown, LOG, before=AT + 35, now=AT + 200, limit=50)
+    assert done is not None
+    named = [{"from": first, "to": end} for first, end in done.ranges]
+    expired = evidence(91, kind=Kind.EXPIRED, at=AT + 200, origin=ORIGIN, ranges=named)
+    append(grown, ORIGIN, [singly, expired])
+    assert [one for one in places(grown) if one[0] == "evidence_missing"] == []
+    state = log.state(grown, ORIGIN)
+    opening = Opening(f"{LOG}/2", Checkpoint(ORIGIN, 40, bytes(32)), "restored")
+    first = evidence(92, kind=Kind.EPOCH_OPENED, **members_of(opening))
+    assert open_epoch(grown, first, after=state, is_behind=True).count == 8
+    assert [one for one in places(grown) if one[0] == "evidence_missing"] == []
+    run(grown, "DELETE FROM audit_entry WHERE kind = 'evidence.expired'")
+    assert ("evidence_missing", 4, 5) not in places(grown)
+    assert [one for one in faults(grown) if one.what == "evidence_missing" and one.origin == f"{LOG}/2"]
 
 
 COLUMNS = {
@@ -220,4 +279,27 @@ def test_ranges_meet(session: Session) -> None:
         ("node_wrong", 0, "level 4"),
         ("node_wrong", 1, "level 3"),
         ("node_wrong", 3, "level 2"),
+    ]
+
+
+def test_an_event_whose_entries_lie_in_several_ranges_is_judged_as_one_in_one(session: Session) -> None:
+    log.open_log(session, ORIGIN)
+    numbers = (0, 1, 2, 3, 1, 5, 6, 1, 0, 9, 2, 2)
+    append(session, ORIGIN, [evidence(number, at=AT + place) for place, number in enumerate(numbers)])
+    run(session, 'UPDATE audit_entry SET is_first = false WHERE "index" IN (3, 0)')
+    run(session, 'UPDATE audit_entry SET is_first = true WHERE "index" IN (7, 11)')
+    state = log.state(session, ORIGIN)
+    found = [list(fsck.examine_log(session, state, level=level)) for level in (1, 2, 3, 4)]
+    assert found == [found[0]] * 4
+    assert [(one.what, one.first) for one in found[0]] == [
+        ("first_wrong", 0),
+        ("first_wrong", 3),
+        ("event_twice", 4),
+        ("event_twice", 7),
+        ("first_wrong", 7),
+        ("event_twice", 8),
+        ("first_wrong", 8),
+        ("event_twice", 10),
+        ("event_twice", 11),
+        ("first_wrong", 11),
     ]
