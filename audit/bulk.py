@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Table
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel
 
 Rows = Sequence[Mapping[str, Any]]
@@ -122,15 +123,19 @@ def read_slices(
     """Rows of a query as the driver gives them, some at a time: nothing is wrapped, a million times.
 
     `query`: with `?` for each of the values. A slice is small enough to be worked on while it is in the
-    processor's cache, which is half of what large rows cost.
+    processor's cache, which is half of what large rows cost. Errors are SQLAlchemy's, as of other statements.
     """
+    dialect = _dialect(session)
     driver: Any = session.connection().connection.driver_connection
-    if _dialect(session).name == "sqlite":
-        cursor = driver.execute(query, values)
-    else:
-        cursor = driver.cursor(binary=True).execute(query.replace("?", "%s"), values)
-    while some := cursor.fetchmany(most):
-        yield some
+    try:
+        if dialect.name == "sqlite":
+            cursor = driver.execute(query, values)
+        else:
+            cursor = driver.cursor(binary=True).execute(query.replace("?", "%s"), values)
+        while some := cursor.fetchmany(most):
+            yield some
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(query, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
 
 
 def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> None:

@@ -46,21 +46,45 @@ _VARINT_BYTES: Final = 10
 _SHAPES: Final = tuple(COLUMNS.values())
 
 
+class ContainerWriter:
+    """A file that grows by rows, at least one."""
+
+    def __init__(self) -> None:
+        """Begin it."""
+        self._parts = [_HEAD]
+        self._sync = b""
+        self._begun: list[bytes] = []
+        self._size = 0
+
+    def add(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Take the next rows."""
+        for row in rows:
+            if not self._sync:
+                place = encode_json(["gateway-export/v1", *row[:2]]).encode()
+                self._sync = hashlib.sha256(place).digest()[:_SYNC_BYTES]
+                self._parts.append(self._sync)
+            datum = _datum(row)
+            self._begun.append(datum)
+            self._size += len(datum)
+            if self._size >= _BLOCK_BYTES:
+                self._end_block()
+
+    def end(self) -> bytes:
+        """The file over all of them."""
+        if self._begun:
+            self._end_block()
+        return b"".join(self._parts)
+
+    def _end_block(self) -> None:
+        self._parts += (*_block(self._begun), self._sync)
+        self._begun, self._size = [], 0
+
+
 def encode_container(rows: Sequence[tuple[Value, ...]]) -> bytes:
     """The file over these rows; at least one."""
-    sync = hashlib.sha256(encode_json(["gateway-export/v1", *rows[0][:2]]).encode()).digest()[:16]
-    parts = [_HEAD, sync]
-    begun: list[bytes] = []
-    size = 0
-    for row in rows:
-        begun.append(_datum(row))
-        size += len(begun[-1])
-        if size >= _BLOCK_BYTES:
-            parts += (*_block(begun), sync)
-            begun, size = [], 0
-    if begun:
-        parts += (*_block(begun), sync)
-    return b"".join(parts)
+    writer = ContainerWriter()
+    writer.add(rows)
+    return writer.end()
 
 
 def decode_container(raw: bytes) -> Iterator[tuple[Value, ...]]:

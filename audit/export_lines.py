@@ -23,9 +23,27 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
+class LineWriter:
+    """A file that grows by rows."""
+
+    def __init__(self) -> None:
+        """Begin it."""
+        self._lines: list[bytes] = []
+
+    def add(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Take the next rows."""
+        self._lines += map(_line, rows)
+
+    def end(self) -> bytes:
+        """The file over all of them."""
+        return b"".join(self._lines)
+
+
 def encode_lines(rows: Sequence[tuple[Value, ...]]) -> bytes:
     """The file over these rows."""
-    return b"".join(map(_line, rows))
+    writer = LineWriter()
+    writer.add(rows)
+    return writer.end()
 
 
 def decode_lines(raw: bytes) -> Iterator[tuple[Value, ...]]:

@@ -41,27 +41,51 @@ def verify_installed() -> None:
     _library()
 
 
+class TableWriter:
+    """A file that grows by rows, at least one. However they come in: the same rows, the same bytes."""
+
+    def __init__(self) -> None:
+        """Begin it.
+
+        Raises:
+            MissingLibraryError: pyarrow is not installed.
+        """
+        self._arrow, self._parquet = _library()
+        self._schema = _schema(self._arrow)
+        self._batches: list[Any] = []
+
+    def add(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Take the next rows; they are columns from here on, a fraction of their size."""
+        pairs = zip(zip(*rows, strict=True), self._schema, strict=True)
+        arrays = [self._arrow.array(values, type=field.type) for values, field in pairs]
+        self._batches.append(self._arrow.record_batch(arrays, schema=self._schema))
+
+    def end(self) -> bytes:
+        """The file over all of them."""
+        table = self._arrow.Table.from_batches(self._batches, schema=self._schema).combine_chunks()
+        self._batches.clear()
+        sink = self._arrow.BufferOutputStream()
+        self._parquet.write_table(
+            table,
+            sink,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=list(_FEW),
+            write_statistics=["epoch", "index", "at", "kind"],
+            row_group_size=max(1, table.num_rows),
+        )
+        return bytes(sink.getvalue())
+
+
 def encode_table(rows: Sequence[tuple[Value, ...]]) -> bytes:
     """The file over these rows; the same rows and the same pyarrow give the same bytes.
 
     Raises:
         MissingLibraryError: pyarrow is not installed.
     """
-    arrow, parquet = _library()
-    schema = _schema(arrow)
-    columns = zip(*rows, strict=True)
-    arrays = [arrow.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
-    sink = arrow.BufferOutputStream()
-    parquet.write_table(
-        arrow.Table.from_arrays(arrays, schema=schema),
-        sink,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=list(_FEW),
-        write_statistics=["epoch", "index", "at", "kind"],
-        row_group_size=max(1, len(rows)),
-    )
-    return bytes(sink.getvalue())
+    writer = TableWriter()
+    writer.add(rows)
+    return writer.end()
 
 
 def decode_table(raw: bytes) -> Iterator[tuple[Value, ...]]:

@@ -166,7 +166,11 @@ def encode_json(value: object) -> str:
 
 
 def _text(value: object) -> str | None:
-    return safe(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    # What `safe` asks first, without a call: nearly all texts begin so, and there are ten in a row.
+    first = value[:1]
+    return value if first.isalnum() or first == "/" else safe(value)
 
 
 def _count(value: object) -> int | None:

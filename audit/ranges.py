@@ -5,17 +5,25 @@ be appended after. A time is therefore turned into the shortest range that holds
 may hold a few of another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, cast
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit import log
+from audit.bulk import read_slices
+from audit.checkpoint import split_origin
 from audit.rows import EntryRow, HeadRow
 from audit.store import load_nodes
 from audit.tree import NodeKey, edge_at, root_at
+
+READ: Final = (
+    'SELECT "index", leaf, evidence, ref, kind FROM audit_entry '
+    'WHERE log = ? AND epoch = ? AND "index" >= ? AND "index" < ? ORDER BY "index"'
+)
+"""Entries of an epoch between two indexes, in SQL; `?` for each value."""
 
 LOOK: Final = 20_000
 """Entries that are looked at in one transaction."""
@@ -30,14 +38,8 @@ class Extent:
     checkpoint: str = field(repr=False)
 
 
-class Held(NamedTuple):
-    """An entry as it is held: its index first, its kind as a word last. Made by the ten thousand."""
-
-    place: int
-    leaf: bytes
-    raw: bytes | None
-    ref: bytes | None
-    kind: str
+Held = tuple[int, bytes, bytes | None, bytes | None, str]
+"""An entry as it is held: index, leaf, evidence, ref, kind as a word."""
 
 
 def extents(session: Session, name: str) -> tuple[Extent, ...]:
@@ -50,16 +52,11 @@ def extents(session: Session, name: str) -> tuple[Extent, ...]:
     return tuple(Extent(f"{name}/{epoch}", size, text) for epoch, size, text in session.execute(query))
 
 
-def read(session: Session, origin: str, first: int, end: int) -> list[Held]:
-    """Entries from `first` up to, not with, `end`, in order, as far as they are there."""
-    query = select(
-        col(EntryRow.index),
-        col(EntryRow.leaf),
-        col(EntryRow.evidence),
-        col(EntryRow.ref),
-        col(EntryRow.kind),
-    ).where(*_within(origin, first, end))
-    return list(map(Held._make, session.connection().execute(query.order_by(col(EntryRow.index)))))
+def read(session: Session, origin: str, first: int, end: int) -> Iterator[list[Held]]:
+    """Entries from `first` up to, not with, `end`, in order, as far as they are there; some at a time."""
+    log, epoch = split_origin(origin)
+    for some in read_slices(session, READ, (log, epoch, first, end)):
+        yield cast("list[Held]", some)
 
 
 def edges(session: Session, origin: str, sizes: Sequence[int]) -> list[tuple[bytes, ...]]:

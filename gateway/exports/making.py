@@ -1,35 +1,38 @@
 """Makes the files of an export from the log: for the job, which cuts them, and for whoever asks for one.
 
-Reading is done on SQL threads, rows and files are made on one thread of the exports' own, a slice at a time:
-the event loop only waits. What an export would not prove is found here, before it is handed out: each leaf is
-compared with its evidence, and the job compares each file with the nodes of the log.
+Entries are read and made into rows on SQL threads, a slice at a time, and rows into files on one thread of
+the exports' own, while the next ones are read: the event loop only waits. What an export would not prove is
+found here, before it is handed out: each leaf is compared with its evidence, and the job compares each file
+with the nodes of the log.
 """
 
 import base64
 import hashlib
-from asyncio import Semaphore, get_running_loop
+from asyncio import Future, Semaphore, get_running_loop
+from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from sqlmodel import Session
 
 from audit import ranges
 from audit.bulk import find_rows
+from audit.checkpoint import split_origin
 from audit.errors import DamagedLogError, NotInLogError
-from audit.evidence import Kind, leaf_of
-from audit.export_avro import encode_container
-from audit.export_lines import encode_lines
-from audit.export_parquet import encode_table
+from audit.evidence import Kind, commitment_of, leaf_begins
+from audit.export_avro import ContainerWriter
+from audit.export_lines import LineWriter
+from audit.export_parquet import TableWriter
 from audit.export_row import CONTENT_PREFIX, Value, erased_row, row_of
 from audit.manifest import Format
 from audit.merkle import hash_leaf, hash_node
 from audit.ranges import Held
 from gateway.database import Database
-from gateway.errors import BugError, OverloadedError
+from gateway.errors import OverloadedError
 from gateway.exports.job import Part, Stretch, Wish
 from gateway.rows import ClaimRow
 
@@ -52,11 +55,7 @@ MOST_AT_ONCE: Final = 2
 
 MOST_WAITING: Final = 16
 
-_ENCODERS: Final[dict[Format, Callable[[Sequence[Row]], bytes]]] = {
-    "jsonl": encode_lines,
-    "avro": encode_container,
-    "parquet": encode_table,
-}
+_HOUR_MS: Final = 3_600_000
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
@@ -72,12 +71,30 @@ class Made:
     raw: bytes = field(repr=False)
 
 
+class _Writer(Protocol):
+    """What a file is made by."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take the next rows."""
+
+    def end(self) -> bytes:
+        """The file over all of them."""
+
+
+_WRITERS: Final[dict[Format, Callable[[], _Writer]]] = {
+    "jsonl": LineWriter,
+    "avro": ContainerWriter,
+    "parquet": TableWriter,
+}
+_ACCEPTED_KIND: Final = Kind.ACCEPTED.value
+
+
 @dataclass(slots=True)
 class _Draft:
-    """Rows of a file, as they are gathered. `most`: bytes and entries after which it is full."""
+    """What is known of a file while it is made. `most`: bytes and entries after which it is full."""
 
     most: tuple[int, int]
-    rows: list[Row] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
     size: int = 0
     erased: int = 0
     first_at: int | None = None
@@ -85,7 +102,7 @@ class _Draft:
 
     @property
     def is_full(self) -> bool:
-        return self.size >= self.most[0] or len(self.rows) >= self.most[1]
+        return self.size >= self.most[0] or len(self.leaves) >= self.most[1]
 
 
 @dataclass(slots=True, eq=False)
@@ -121,10 +138,11 @@ class Maker:
         """
         of = wish.stretches[stretch]
         async with self._turns:
-            draft = await self._gather(wish, of, (first, of.end), alive, is_cut=True)
-            part_end = first + len(draft.rows)
-            await self._verify_nodes(of, first, part_end, draft.rows)
-            return await self._file(wish, draft, (number, stretch, first, part_end))
+            writer, draft = _WRITERS[wish.format](), _Draft((self.part_bytes, self.part_entries))
+            await self._gather(wish, of, (first, of.end), draft, writer, alive=alive)
+            part_end = first + len(draft.leaves)
+            await self._verify_nodes(of, first, part_end, draft.leaves)
+            return await self._file(writer, draft, (number, stretch, first, part_end))
 
     async def again(self, wish: Wish, part: Part) -> Made:
         """A file of which the job knows, as it is today. Raises as `next`, and OverloadedError."""
@@ -134,8 +152,9 @@ class Maker:
         try:
             async with self._turns:
                 of = wish.stretches[part.stretch]
-                draft = await self._gather(wish, of, (part.first, part.end), _silent, is_cut=False)
-                return await self._file(wish, draft, (part.number, part.stretch, part.first, part.end))
+                writer, draft = _WRITERS[wish.format](), _Draft((_ENDLESS, _ENDLESS))
+                await self._gather(wish, of, (part.first, part.end), draft, writer, alive=_silent)
+                return await self._file(writer, draft, (part.number, part.stretch, part.first, part.end))
         finally:
             self._waiting -= 1
 
@@ -144,45 +163,28 @@ class Maker:
         wish: Wish,
         of: Stretch,
         within: tuple[int, int],
-        alive: Callable[[], Awaitable[None]],
+        draft: _Draft,
+        writer: _Writer,
         *,
-        is_cut: bool,
-    ) -> _Draft:
-        draft, (first, end) = _Draft((self.part_bytes, self.part_entries)), within
-        place = first
-        epoch = int(of.origin.rpartition("/")[2])
-        while place < end and not (is_cut and draft.is_full):
-            held = await self.database.read(
-                partial(ranges.read, origin=of.origin, first=place, end=min(place + _READ, end))
-            )
-            if [one.place for one in held] != list(range(place, min(place + _READ, end))):
-                raise DamagedLogError(f"{of.origin}: entries are missing from index {place} on")
-            contents = await self._contents(wish, held) if wish.has_content else {}
-            await self._compute(partial(_fill, draft, epoch, held, contents, is_cut=is_cut))
-            place = first + len(draft.rows)
-            await alive()
-        return draft
+        alive: Callable[[], Awaitable[None]],
+    ) -> None:
+        first, end = within
+        reading = _Reading(wish, of.origin, self.part_bytes, draft)
+        adding: Future[None] | None = None
+        try:
+            while (place := first + len(draft.leaves)) < end and not draft.is_full:
+                rows = await self.database.read(
+                    partial(reading.read, first=place, end=min(place + _READ, end))
+                )
+                if adding is not None:
+                    await adding
+                adding = self._begin(partial(writer.add, rows))
+                await alive()
+        finally:
+            if adding is not None:
+                await adding
 
-    async def _contents(self, wish: Wish, held: Sequence[Held]) -> dict[bytes, bytes]:
-        """Content as received by ref, of events whose content is kept, as far as one file takes it."""
-        sizes = await self._compute(partial(_content_sizes, held))
-        found: dict[bytes, bytes] = {}
-        taken: list[bytes] = []
-        size = total = 0
-        for ref, length in sizes:
-            taken.append(ref)
-            size += length
-            if size >= _CONTENT_BYTES or ref is sizes[-1][0]:
-                some = await self.database.read(partial(_read_contents, partner=wish.partner, refs=taken))
-                found |= some
-                # What is not kept any more takes no room in the file: what stands behind it is read too.
-                total += sum(map(len, some.values()))
-                taken, size = [], 0
-            if total >= self.part_bytes:
-                break
-        return found
-
-    async def _verify_nodes(self, of: Stretch, first: int, end: int, rows: Sequence[Row]) -> None:
+    async def _verify_nodes(self, of: Stretch, first: int, end: int, leaves: Sequence[bytes]) -> None:
         """The leaves are those that the log's tree was made of."""
         try:
             before, after = await self.database.read(
@@ -190,13 +192,13 @@ class Maker:
             )
         except NotInLogError as error:
             raise DamagedLogError(str(error)) from error
-        grown = await self._compute(partial(_grown, before, first, rows))
+        grown = await self._compute(partial(_grown, before, first, leaves))
         if grown != after:
             raise DamagedLogError(f"{of.origin}: entries from index {first} on are not those of its tree")
 
-    async def _file(self, wish: Wish, draft: _Draft, place: tuple[int, int, int, int]) -> Made:
+    async def _file(self, writer: _Writer, draft: _Draft, place: tuple[int, int, int, int]) -> Made:
         def work() -> tuple[bytes, bytes]:
-            raw = _ENCODERS[wish.format](draft.rows)
+            raw = writer.end()
             return raw, hashlib.sha256(raw).digest()
 
         raw, digest = await self._compute(work)
@@ -205,7 +207,10 @@ class Maker:
         return Made(Part(number, stretch, first, end, draft.erased, len(raw), digest, *times), raw)
 
     async def _compute(self, work: Callable[[], T]) -> T:
-        return await get_running_loop().run_in_executor(self._threads, work)
+        return await self._begin(work)
+
+    def _begin(self, work: Callable[[], T]) -> Future[T]:
+        return get_running_loop().run_in_executor(self._threads, work)
 
 
 class _Members(msgspec.Struct, gc=False):
@@ -244,24 +249,77 @@ _MEMBERS: Final = msgspec.json.Decoder(_Members)
 _ACCEPTED: Final = msgspec.json.Decoder(_Accepted)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How entries become rows, and what is noted of them in `draft`. `most`: bytes of content of one file."""
+
+    wish: Wish
+    origin: str
+    most: int
+    draft: _Draft
+
+    def read(self, session: Session, first: int, end: int) -> list[Row]:
+        """Rows of entries from `first` on, up to `end` or until the file is full.
+
+        Raises:
+            DamagedLogError: there are entries missing, or other ones than their leaves say.
+        """
+        draft, rows, epoch = self.draft, list[Row](), split_origin(self.origin)[1]
+        for held in ranges.read(session, self.origin, first, end):
+            place = first + len(rows)
+            if [one[0] for one in held] != list(range(place, place + len(held))):
+                break
+            contents = self._contents(session, held) if self.wish.has_content else {}
+            _fill(draft, rows, epoch, held, contents)
+            if draft.is_full:
+                return rows
+        if first + len(rows) < end:
+            raise DamagedLogError(f"{self.origin}: entries are missing from index {first + len(rows)} on")
+        return rows
+
+    def _contents(self, session: Session, held: Sequence[Held]) -> dict[bytes, bytes]:
+        """Content as received by ref, of events whose content is kept, as far as one file takes it."""
+        sizes = _content_sizes(held)
+        found: dict[bytes, bytes] = {}
+        taken: list[bytes] = []
+        size = total = 0
+        for ref, length in sizes:
+            taken.append(ref)
+            size += length
+            if size >= _CONTENT_BYTES or ref is sizes[-1][0]:
+                some = _read_contents(session, partner=self.wish.partner, refs=taken)
+                found |= some
+                # What is not kept any more takes no room in the file: what stands behind it is read too.
+                total += sum(map(len, some.values()))
+                taken, size = [], 0
+            if total >= self.most:
+                break
+        return found
+
+
 def _fill(
-    draft: _Draft, epoch: int, held: Sequence[Held], contents: dict[bytes, bytes], *, is_cut: bool
+    draft: _Draft, rows: list[Row], epoch: int, held: Sequence[Held], contents: dict[bytes, bytes]
 ) -> None:
     # Everything that each entry takes is at hand here: a call more for each of them shows.
-    decode, rows, size = _MEMBERS.decode, draft.rows, draft.size
-    most_bytes, most_entries = draft.most if is_cut else (_ENDLESS, _ENDLESS)
+    decode, leaves, size, begins = _MEMBERS.decode, draft.leaves, draft.size, dict[tuple[str, int], bytes]()
+    most_bytes, most_entries = draft.most
     first_at, last_at = draft.first_at, draft.last_at
     for one in held:
-        if size >= most_bytes or len(rows) >= most_entries:
+        if size >= most_bytes or len(leaves) >= most_entries:
             break
         index, leaf, raw, _, _ = one
+        leaves.append(leaf)
         if raw is None:
             rows.append(erased_row(epoch, index, leaf.decode()))
             draft.erased += 1
             continue
         told = decode(raw)
         at = told.at
-        if leaf_of(raw, _KINDS[told.kind], at) != leaf:
+        hour = told.kind, at // _HOUR_MS
+        begin = begins.get(hour)
+        if begin is None:
+            begin = begins[hour] = leaf_begins(_KINDS[told.kind], at)
+        if begin + b2a_base64(commitment_of(raw)) != leaf:
             raise DamagedLogError(f"entry {index} is not the leaf of its evidence")
         content = _content(one, contents) if contents else None
         rows.append(row_of(epoch, index, leaf.decode(), raw.decode(), told, content))
@@ -272,10 +330,11 @@ def _fill(
 
 
 def _content(one: Held, contents: dict[bytes, bytes]) -> str | None:
-    raw = None if one.ref is None or one.kind != Kind.ACCEPTED.value else contents.get(one.ref)
-    if raw is None or one.raw is None:
+    _, _, evidence, ref, kind = one
+    raw = None if ref is None or kind != _ACCEPTED_KIND else contents.get(ref)
+    if raw is None or evidence is None:
         return None
-    if hashlib.sha256(raw).hexdigest() != _ACCEPTED.decode(one.raw).content.sha256:
+    if hashlib.sha256(raw).hexdigest() != _ACCEPTED.decode(evidence).content.sha256:
         return None
     return CONTENT_PREFIX + base64.b64encode(raw).decode()
 
@@ -283,9 +342,9 @@ def _content(one: Held, contents: dict[bytes, bytes]) -> str | None:
 def _content_sizes(held: Sequence[Held]) -> list[tuple[bytes, int]]:
     """Refs of accepted events, and how long their content is."""
     return [
-        (one.ref, _ACCEPTED.decode(one.raw).content.length)
-        for one in held
-        if one.kind == Kind.ACCEPTED.value and one.raw is not None and one.ref is not None
+        (ref, _ACCEPTED.decode(raw).content.length)
+        for _, _, raw, ref, kind in held
+        if kind == _ACCEPTED_KIND and raw is not None and ref is not None
     ]
 
 
@@ -294,20 +353,13 @@ def _read_contents(session: Session, *, partner: str, refs: Sequence[bytes]) -> 
     return {ref: content for ref, owner, content in rows if owner == partner and content is not None}
 
 
-def _grown(edge: Sequence[bytes], size: int, rows: Sequence[Row]) -> tuple[bytes, ...]:
-    """The edge of a tree of `size` leaves, grown by the leaves of these rows."""
+def _grown(edge: Sequence[bytes], size: int, leaves: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The edge of a tree of `size` leaves, grown by these."""
     grown = list(edge)
-    for row in rows:
-        value, place = hash_leaf(_leaf(row)), size
+    for leaf in leaves:
+        value, place = hash_leaf(leaf), size
         while place & 1:
             value, place = hash_node(grown.pop(), value), place >> 1
         grown.append(value)
         size += 1
     return tuple(grown)
-
-
-def _leaf(row: Row) -> bytes:
-    leaf = row[-3]
-    if not isinstance(leaf, str):
-        raise BugError("the leaf of a row is a text, third from its end")
-    return leaf.encode()

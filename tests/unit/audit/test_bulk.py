@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, MetaData, Session, SQLModel, col
 
 from audit import bulk
-from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, update_rows
+from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, read_slices, update_rows
 
 
 class ParcelRow(SQLModel, table=True):
@@ -177,3 +177,10 @@ def test_what_was_changed_is_counted_over_chunks(session: Session) -> None:
     rows = [{"key": number.to_bytes(4), "body": b"x"} for number in range(count + 5)]
     assert update_rows(session, ParcelRow, rows, Change(("key",))) == count
     assert update_rows(session, ParcelRow, [], Change(("key",))) == 0
+
+
+def test_rows_come_in_slices_and_errors_as_those_of_other_statements(session: Session) -> None:
+    query = "SELECT ? + 1 UNION ALL SELECT 5 UNION ALL SELECT 6"
+    assert list(read_slices(session, query, (1,), most=2)) == [[(2,), (5,)], [(6,)]]
+    with pytest.raises(DBAPIError, match="no_such_table"):
+        list(read_slices(session, "SELECT 1 FROM no_such_table", ()))

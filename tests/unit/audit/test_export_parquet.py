@@ -15,7 +15,7 @@ import pytest
 
 from audit import export_parquet
 from audit.errors import MalformedError, MissingLibraryError
-from audit.export_parquet import decode_table, encode_table, verify_installed
+from audit.export_parquet import TableWriter, decode_table, encode_table, verify_installed
 from audit.export_row import COLUMNS
 from tests.made_logs import HOSTILE
 from tests.unit.audit.rows_made import rows
@@ -41,6 +41,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def test_rows_come_back_as_they_were() -> None:
     assert list(decode_table(FILE)) == ROWS
     assert encode_table(ROWS) == FILE
+
+
+def test_rows_that_come_in_pieces_make_the_same_file() -> None:
+    writer = TableWriter()
+    for start in range(0, len(ROWS), 70):
+        writer.add(ROWS[start : start + 70])
+    assert writer.end() == FILE
 
 
 @pytest.mark.parametrize("number", range(len(SQL)))

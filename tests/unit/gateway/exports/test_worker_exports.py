@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import text, update
@@ -237,10 +238,10 @@ async def test_a_log_that_is_damaged_is_not_exported(database: Database, what: s
 async def test_without_pyarrow_parquet_fails_in_words(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(_: object) -> bytes:
+    def missing() -> NoReturn:
         raise MissingLibraryError("Parquet needs pyarrow")
 
-    monkeypatch.setitem(making._ENCODERS, "parquet", missing)
+    monkeypatch.setitem(making._WRITERS, "parquet", missing)
     begin(database, (ORIGIN, 0, 10), kind="parquet")
     done = await work_off(make_exporter(database))
     assert done.error is not None
@@ -254,10 +255,10 @@ async def test_without_pyarrow_parquet_fails_in_words(
 async def test_our_own_mistake_ends_one_export_and_not_the_role(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> bytes:
+    def broken() -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(making._ENCODERS, "avro", broken)
+    monkeypatch.setitem(making._WRITERS, "avro", broken)
     begin(database, (ORIGIN, 0, 10), kind="avro")
     begin(database, (ORIGIN, 0, 10), name="exp_b")
     exporter = make_exporter(database)
