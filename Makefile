@@ -70,7 +70,7 @@ demo-kafka: $(LINKED) ## the same on a real Kafka and PostgreSQL, each role a pr
 soak: $(LINKED) ## 100,000 events through two of each role while parts are killed and paused; the report is in .cache/soak
 	$(BIN)/python -m tests.soak $(ARGS)
 
-faults: $(LINKED) ## each system call of an append fails once, or kills it, some 1,600 of them (needs strace): make faults ARGS="--every 10"
+faults: $(LINKED) ## each system call of an append fails once, or kills it, some 1,700 of them (needs strace): make faults ARGS="--every 10"
 	$(BIN)/python -m tests.faults.syscalls $(ARGS)
 
 fuzz: $(LINKED) ## feed every reader of bytes from outside for ten minutes: make fuzz ARGS="--seconds 60 --only json"

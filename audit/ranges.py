@@ -15,7 +15,8 @@ from sqlmodel import Session, col
 from audit import log
 from audit.bulk import read_slices
 from audit.checkpoint import split_origin
-from audit.rows import EntryRow, HeadRow
+from audit.evidence import Kind
+from audit.rows import HeadRow
 from audit.store import load_nodes
 from audit.tree import NodeKey, edge_at, root_at
 
@@ -26,7 +27,23 @@ READ: Final = (
 """Entries of an epoch between two indexes, in SQL; `?` for each value."""
 
 LOOK: Final = 20_000
-"""Entries that are looked at in one transaction."""
+"""Entries of one group that are looked at in one transaction."""
+
+_GROUPS: Final = tuple(
+    (is_first, kind.value, direction)
+    for kind in Kind
+    for is_first in (False, True)
+    for direction in ("", "inbound", "outbound")
+)
+"""Every entry is in one of them: an index has them apart, each in the order of time."""
+
+_ALL: Final = 1 << 62
+_GROUP: Final = "log = ? AND is_first = ? AND kind = ? AND direction = ? AND at >= ? AND at < ?"
+_SPREAD: Final = (
+    'SELECT count(*), max(at), min(CASE WHEN epoch = ? AND "index" < ? THEN "index" END), '  # noqa: S608 - fixed text
+    'max(CASE WHEN epoch = ? AND "index" < ? THEN "index" END) FROM ('
+    f'SELECT at, epoch, "index" FROM audit_entry WHERE {_GROUP} ORDER BY at LIMIT ?) AS found'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +95,50 @@ def growth(session: Session, origin: str, old_size: int, new_size: int) -> tuple
     return log.consistency(session, origin, old_size, new_size)
 
 
-def find_from(session: Session, origin: str, first: int, end: int, at: int) -> int | None:
-    """The first index within the range whose entry is of that time or later; None: there is none."""
-    query = select(col(EntryRow.index)).where(*_within(origin, first, end), col(EntryRow.at) >= at)
-    return session.execute(query.order_by(col(EntryRow.index)).limit(1)).scalar_one_or_none()
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Between which indexes the entries of a time lie, as far as was looked.
+
+    `group`, `at`: where to look on; `group` None: all was looked at. `first`, `last` None: none was found.
+    """
+
+    group: int | None = 0
+    at: int = 0
+    first: int | None = None
+    last: int | None = None
 
 
-def find_before(session: Session, origin: str, first: int, end: int, at: int) -> int | None:
-    """The last index within the range whose entry is of before that time; None: there is none."""
-    query = select(col(EntryRow.index)).where(*_within(origin, first, end), col(EntryRow.at) < at)
-    return session.execute(query.order_by(col(EntryRow.index).desc()).limit(1)).scalar_one_or_none()
+def seek(session: Session, extent: Extent, times: tuple[int, int], sought: Sought) -> Sought:
+    """Look on for entries of an extent that are of a time: from one instant up to, not with, another.
+
+    Some ten thousand of them are looked at, in an index that holds all entries by their time, whatever else
+    the log holds: so it costs what lies in the time, and nothing else.
+    """
+    since, until = times
+    group, at = sought.group, max(sought.at, since)
+    found = [index for index in (sought.first, sought.last) if index is not None]
+    looked = False
+    while group is not None and not looked:
+        count, newest, *places = _spread(session, extent, group, (at, until), LOOK)
+        looked = count == LOOK
+        if looked and newest == at:
+            # As many as that in one millisecond are looked at together.
+            _, _, *places = _spread(session, extent, group, (at, at + 1), _ALL)
+            at += 1
+        elif looked:
+            at = newest
+        else:
+            group, at = (group + 1 if group + 1 < len(_GROUPS) else None), since
+        found += [index for index in places if index is not None]
+    return Sought(group, at, min(found, default=None), max(found, default=None))
 
 
-def _within(origin: str, first: int, end: int) -> tuple[Any, ...]:
-    name, _, epoch = origin.rpartition("/")
-    index = col(EntryRow.index)
-    return col(EntryRow.log) == name, col(EntryRow.epoch) == int(epoch), index >= first, index < end
+def _spread(session: Session, extent: Extent, group: int, times: tuple[int, int], limit: int) -> Any:
+    log, epoch = split_origin(extent.origin)
+    mine = (epoch, extent.size)
+    values = (*mine, *mine, log, *_GROUPS[group], *times, limit)
+    ((row,),) = read_slices(session, _SPREAD, values)
+    return row
 
 
 def _reader(session: Session, origin: str) -> Any:

@@ -1,7 +1,8 @@
 """A log's nodes and head made anew from its entries, in the caller's transaction.
 
 Only what differs is written. Entries are never touched: where they are damaged there is nothing to go by, and
-a backup has to be restored. What comes out must be what was published, else nothing is written.
+a backup has to be restored. What comes out must be what was published, else nothing is written. Leaves are
+taken as they stand: whether they are those of the evidence beside them is for `audit.fsck` to say.
 
 Belongs to the one who has made sure that nobody sequences.
 """
@@ -50,7 +51,7 @@ def rebuild(
     `published`: checkpoints of it that the world was shown. `told`: as of `audit.fsck`.
 
     Raises:
-        NotInLogError: entries are missing, or evidence and leaf differ: there is nothing to go by.
+        NotInLogError: entries are missing, or fewer than were published: there is nothing to go by.
         InconsistentError: another root was published.
     """
     origin = state.head.origin

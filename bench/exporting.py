@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 def _measured(url: str, rounds: int, entries: int) -> dict[str, Any]:
     database = Database(url)
     try:
-        _fill(database, entries)
+        fill_log(database, entries)
         # What is loaded at the first file, pyarrow above all, is no part of the figures.
         asyncio.run(_once(database, "parquet", "exp_warm", entries))
         seen: dict[Format, list[dict[str, float]]] = {kind: [] for kind in FORMATS}
@@ -67,17 +67,18 @@ def _measured(url: str, rounds: int, entries: int) -> dict[str, Any]:
         database.close()
 
 
-def _fill(database: Database, entries: int) -> None:
+def fill_log(database: Database, entries: int) -> None:
+    """Make the tables, and a log of so many entries, published."""
     with database.begin() as session:
         history.upgrade(session)
     for start in range(0, entries, _BATCH):
-        batch = [_accepted(number) for number in range(start, min(start + _BATCH, entries))]
+        batch = [accepted(number) for number in range(start, min(start + _BATCH, entries))]
         with database.begin() as session:
             take_time(session)
             grow(session, batch, is_published=start + _BATCH >= entries)
 
 
-def _accepted(number: int) -> Evidence:
+def accepted(number: int) -> Evidence:
     """Evidence with digests of its own: those are most of it, and nothing packs them."""
     members = members_of(Kind.ACCEPTED.value)
     for name in ("content", "record"):

@@ -9,11 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import all_in, bounds, doors, exporting, fleet, limits, pages, retries, schemas, streams, verifying
+from bench import (
+    all_in,
+    bounds,
+    checking,
+    doors,
+    exporting,
+    fleet,
+    limits,
+    million,
+    pages,
+    retries,
+    schemas,
+    streams,
+    verifying,
+)
 from bench.bounds_report import render_bounds
+from bench.checking_report import render_checking
 from bench.doors_report import render_doors
 from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
+from bench.million import render_million
 from bench.pages_report import render_pages
 from bench.schemas_report import render_validation
 from bench.streams_report import render_streams
@@ -46,6 +62,8 @@ OTHERS: Final = (
     Other("limits", limits.RESULTS, limits.render_limits, limits.main),
     Other("bounds", bounds.RESULTS, render_bounds, bounds.main),
     Other("exports", exporting.RESULTS, render_exports, exporting.main),
+    Other("checking", checking.RESULTS, render_checking, checking.main),
+    Other("million", million.RESULTS, render_million, million.main),
     Other("verifying", verifying.RESULTS, render_verifying, verifying.main),
     Other("pages", pages.RESULTS, render_pages, pages.main),
 )

@@ -6,15 +6,13 @@ of before and after may be among them. Nothing beyond the published checkpoint i
 nothing yet.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
-
-from sqlmodel import Session
 
 from audit import ranges
 from audit.checkpoint import split_origin
-from audit.ranges import Extent
+from audit.ranges import Extent, Sought
 from gateway.database import Database
 from gateway.errors import CallerError
 from gateway.exports.job import Stretch
@@ -38,8 +36,8 @@ class Times:
 
 
 Asked = Indexes | Times
-_Find = Callable[[Session, str, int, int, int], int | None]
 _START: Final = 0
+_ENDLESS: Final = (1 << 63) - 1
 
 
 async def plan(database: Database, name: str, asked: Asked) -> tuple[Stretch, ...]:
@@ -82,35 +80,12 @@ def _by_index(found: tuple[Extent, ...], asked: Indexes) -> Stretch:
 
 
 async def _by_time(database: Database, extent: Extent, times: Times) -> Stretch:
-    first, end = _START, extent.size
-    if times.since is not None:
-        index = await _first(database, extent, times.since)
-        first = extent.size if index is None else index
-    if times.until is not None:
-        index = await _last(database, extent, times.until, first)
-        end = first if index is None else index + 1
-    return Stretch(extent.origin, first, end)
-
-
-async def _first(database: Database, extent: Extent, at: int) -> int | None:
-    for low in range(_START, extent.size, ranges.LOOK):
-        high = min(low + ranges.LOOK, extent.size)
-        index = await _look(database, ranges.find_from, extent, (low, high), at)
-        if index is not None:
-            return index
-    return None
-
-
-async def _last(database: Database, extent: Extent, at: int, first: int) -> int | None:
-    for high in range(extent.size, first, -ranges.LOOK):
-        low = max(high - ranges.LOOK, first)
-        index = await _look(database, ranges.find_before, extent, (low, high), at)
-        if index is not None:
-            return index
-    return None
-
-
-async def _look(
-    database: Database, find: _Find, extent: Extent, within: tuple[int, int], at: int
-) -> int | None:
-    return await database.read(lambda session: find(session, extent.origin, *within, at))
+    if times == Times():
+        return Stretch(extent.origin, _START, extent.size)
+    within = (times.since or _START, _ENDLESS if times.until is None else times.until)
+    sought = Sought()
+    while sought.group is not None:
+        sought = await database.read(partial(ranges.seek, extent=extent, times=within, sought=sought))
+    if sought.first is None or sought.last is None:
+        return Stretch(extent.origin, extent.size, extent.size)
+    return Stretch(extent.origin, sought.first, sought.last + 1)

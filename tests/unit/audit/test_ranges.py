@@ -1,7 +1,8 @@
 """Ranges of a log in SQL: read in order, found by time, with the edges that prove them."""
 
 from collections.abc import Callable
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, product
 
 import pytest
 from sqlmodel import Session
@@ -9,7 +10,7 @@ from sqlmodel import Session
 from audit import ranges
 from audit.errors import NotInLogError
 from audit.merkle import fold
-from audit.ranges import Held
+from audit.ranges import Extent, Held, Sought
 from audit.tree import Head
 from tests.made_logs import erase, grow, mixed
 from tests.unit.audit.builders import AT, LOG, ORIGIN, evidence
@@ -63,16 +64,39 @@ def test_edges_and_roots_are_those_of_the_tree_in_memory(filled: Session) -> Non
         ranges.edges(filled, ORIGIN, [SIZE + 8])
 
 
-def test_times_are_found_though_they_jitter(filled: Session) -> None:
+def sought(session: Session, extent: Extent, since: int, until: int) -> tuple[int | None, int | None]:
+    found = Sought()
+    while found.group is not None:
+        found = ranges.seek(session, extent, (since, until), found)
+    return found.first, found.last
+
+
+@pytest.mark.parametrize("look", [ranges.LOOK, 2, 1])
+def test_times_are_found_though_they_jitter(
+    filled: Session, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "LOOK", look)
     times = [mixed(n).at for n in range(SIZE)]
     assert times != sorted(times)
-    for at in (0, AT, AT + 9_000, times[10], times[10] + 1, times[-1], times[-1] + 1):
-        later = [n for n, one in enumerate(times) if one >= at]
-        before = [n for n, one in enumerate(times) if one < at]
-        assert ranges.find_from(filled, ORIGIN, 0, SIZE, at) == min(later, default=None)
-        assert ranges.find_before(filled, ORIGIN, 0, SIZE, at) == max(before, default=None)
-    assert ranges.find_from(filled, ORIGIN, 30, 33, AT) == 30
-    assert ranges.find_before(filled, ORIGIN, 3, 5, 1) is None
+    (extent,) = ranges.extents(filled, LOG)
+    instants = (0, AT, AT + 9_000, times[10], times[10] + 1, times[-1], times[-1] + 1)
+    for since, until in product(instants, instants):
+        mine = [n for n, one in enumerate(times) if since <= one < until]
+        expected = min(mine, default=None), max(mine, default=None)
+        assert sought(filled, extent, since, until) == expected
+    assert sought(filled, replace(extent, size=9), 0, 1 << 62) == (0, 8)
+    other = Extent(f"{LOG}/2", 1, "")
+    assert sought(filled, other, 0, 1 << 62) == (0, 0)
+
+
+def test_a_time_is_sought_in_an_index_alone(filled: Session, plan: Callable[[str], list[str]]) -> None:
+    mark = "?" if filled.get_bind().dialect.name == "sqlite" else "%s"
+    query = ranges._SPREAD.replace("?", mark)
+    values = (1, SIZE, 1, SIZE, LOG, False, "event.accepted", "inbound", 0, AT, ranges.LOOK)
+    filled.connection().exec_driver_sql(query, values)
+    found = " ".join(plan("audit_entry"))
+    assert "audit_entry_page" in found
+    assert "COVERING INDEX" in found or "Index Only Scan" in found
 
 
 def test_a_range_is_read_by_the_logs_own_key(filled: Session, plan: Callable[[str], list[str]]) -> None:
