@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from bench import million
 from bench import others as bench_others
 from bench.bounds_report import render_bounds
+from bench.checking_report import render_checking
 from bench.doors_report import render_doors
 from bench.exporting_report import render_exports
 from bench.fleet_report import render_fleet
+from bench.million import render_million
 from bench.others import Other
 from bench.outcome import Case, Half, Profile, Results, Sample, dump, load
 from bench.pages_report import render_pages
@@ -260,6 +263,28 @@ def test_exports_are_told_beside_their_target() -> None:
     assert "| sqlite | jsonl | 51,000 | 1.75 | 6.20 | 412 |  |" in text
     slow = {"on": {"sqlite": {"parquet": seen | {"entries_a_second": 49_999.0}}}}
     assert "| missed |" in render_exports(slow)
+
+
+def test_examinations_and_what_an_entry_takes_are_told_with_their_targets() -> None:
+    fast, slow = ({"entries_a_second": rate, "cpu_us": 9.96, "peak_bytes": 7.5e7} for rate in (1e5, 99_999.0))
+    small = {"audit_entry": 1_400.0, "audit_node": 99.4, "of it the evidence": 1_142.0}
+    found = {
+        "sqlite": {"fsck": {"one process": slow, "a process a core": fast}, "bytes": small},
+        "postgresql": {"fsck": {"one process": slow}, "bytes": small | {"audit_node, its indexes": 0.6}},
+    }
+    text = render_checking({"on": found})
+    assert "| sqlite | a process a core | 100,000 | 10.0 | 75 | met |" in text
+    assert "| postgresql | one process | 99,999 | 10.0 | 75 | missed |" in text
+    assert "| together | 1,499 | 1,500 |" in text
+    assert "| of it the evidence | 1,142 | 1,142 |" in text
+    assert "| target: under 1,500, without claims | met | missed |" in text
+
+
+def test_a_log_of_a_million_is_told_by_what_was_done_with_it() -> None:
+    found = json.loads(million.RESULTS.read_text())
+    text = render_million(found | {"entries": 1_000_000, "append_us": 40.2, "heads": 499})
+    assert "| entries appended, in rounds of 2,000 | 1,000,000 | 40 us |" in text
+    assert "| earlier heads proved to be parts of the last | 499 |" in text
 
 
 def test_pages_are_told_beside_those_of_a_small_log() -> None:

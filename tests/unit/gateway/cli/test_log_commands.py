@@ -63,7 +63,7 @@ def test_fsck_ends_with_0_where_all_is_well_and_with_1_where_it_is_not(house: Pa
     ended = shell.run("log", "fsck", "--data", str(house))
     assert ended.code == 1
     assert [line.split()[0] for line in ended.out.splitlines()[:-1]] == ["node_wrong"] * 2
-    document = shell.run("log", "fsck", "--data", str(house), "--json").document()
+    document = shell.run("log", "fsck", "--data", str(house), "--json", "--jobs", "2").document()
     assert (document["logs"], document["checkpoint_topic"]) == (2, "compared")
     assert [one["what"] for one in document["faults"]] == ["node_wrong"] * 2
     one_log = names(house)[0]
