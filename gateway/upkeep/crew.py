@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from typing import Final
@@ -22,46 +23,72 @@ WORTH: Final = 200_000
 MOST: Final = 64
 """Processes, each with a connection of its own."""
 
-_AHEAD: Final = 2
+_AHEAD: Final = 4
 """Ranges that wait for each process."""
 
 _database: list[Database] = []
 """Of a process of the crew."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A range: who examines it, or what was found in it here."""
+
+    first: int
+    count: int
+    future: Future[Ranged]
+    found: Ranged | None = None
+
+
 @contextmanager
-def examining_crew(url: str, total: int, *, most: int, worth: int = WORTH) -> Iterator[Ranges | None]:
+def examining_crew(
+    url: str, total: int, *, most: int, worth: int = WORTH, level: int = RANGE_LEVEL
+) -> Iterator[Ranges | None]:
     """Who examines ranges of the logs in the database at `url`; None: nobody else, it is too little.
 
-    `total`: entries in all. `most`: processes at the same time.
+    `total`: entries in all. `most`: processes at the same time, this one among them: it begins at once, while
+    the others start. `level`: of the ranges, as of `audit.fsck`.
     """
     count = min(most, MOST)
     if total < worth or count < 2:  # noqa: PLR2004 - one would be no faster than none
         yield None
         return
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_open, initargs=(url,))
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_open, initargs=(url,))
+    ours = Database(url)
+
+    def begin(origin: str, first: int, some: int) -> _Turn:
+        return _Turn(first, some, pool.submit(_examine, origin, first, some, level))
 
     def ranges(origin: str, size: int) -> Iterator[Ranged]:
-        places = ((first, min(1 << RANGE_LEVEL, size - first)) for first in range(0, size, 1 << RANGE_LEVEL))
-        waiting: deque[Future[Ranged]] = deque()
-        for first, some in islice(places, count * _AHEAD):
-            waiting.append(pool.submit(_examine, origin, first, some))
+        places = ((first, min(1 << level, size - first)) for first in range(0, size, 1 << level))
+        waiting = deque(begin(origin, *place) for place in islice(places, count * _AHEAD))
         while waiting:
-            found = waiting.popleft().result()
-            for first, some in islice(places, 1):
-                waiting.append(pool.submit(_examine, origin, first, some))
-            yield found
+            if waiting[0].found is None and not waiting[0].future.done():
+                # The first that nobody has begun is ours; where all are begun, the next one is waited for.
+                free = next((one for one in waiting if one.found is None and one.future.cancel()), None)
+                if free is not None:
+                    free.found = _examine_on(ours, origin, free.first, free.count, level)
+                    continue
+            turn = waiting.popleft()
+            waiting.extend(begin(origin, *place) for place in islice(places, 1))
+            yield turn.found or turn.future.result()
 
     try:
         yield ranges
     finally:
         pool.shutdown(cancel_futures=True)
+        ours.close()
 
 
 def _open(url: str) -> None:
     _database.append(Database(url))
 
 
-def _examine(origin: str, first: int, count: int) -> Ranged:
-    with _database[0].looking() as session:
-        return examine_range(session, origin, first, count)
+def _examine(origin: str, first: int, count: int, level: int) -> Ranged:
+    return _examine_on(_database[0], origin, first, count, level)
+
+
+def _examine_on(database: Database, origin: str, first: int, count: int, level: int) -> Ranged:
+    with database.looking() as session:
+        return examine_range(session, origin, first, count, level=level)
