@@ -9,11 +9,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import Dialect, Table
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import CursorResult
+
+    from audit.packing import Packed
 
 Rows = Sequence[Mapping[str, Any]]
 """Each with the same columns."""
@@ -28,6 +35,10 @@ _CHUNK_KEYS: Final = 500
 
 _CHUNK_BYTES: Final = 64 * 2**20
 """PostgreSQL takes no array of a gigabyte."""
+
+
+_TAUGHT: Final = "packed"
+"""In a connection's own notes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +91,11 @@ def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Chang
         same, only = [value for _, value in change.same], [value for _, value in change.only]
         if dialect.name == "postgresql":
             lock, update = _array_update(dialect, table, names, change)
-            columns = _columns(some, names)
+            run, was = _taught(session), dict(change.was)
+            columns = _packed(dialect, table, some, [(one, was.get(one, one)) for one in names])
             if change.is_shared:
-                connection.exec_driver_sql(lock, (columns[names.index(change.match[0])],))
-            done = connection.exec_driver_sql(update, (*same, *columns, *only))
+                run(lock, (columns[names.index(change.match[0])],))
+            done = run(update, (*same, *columns, *only))
         else:
             finding = [name for name, _ in change.found_by()]
             order = [*(name for name in names if name not in finding), *finding]
@@ -105,11 +117,12 @@ def find_rows(
     """The columns `names` of the rows whose `key` is one of these and that have the values of `only`."""
     dialect, table = _dialect(session), table_of(row)
     run = session.connection().exec_driver_sql
-    wanted, rest = list(among), [value for _, value in only]
+    wanted, rest = list(dict.fromkeys(among)), [value for _, value in only]
     found: list[tuple[Any, ...]] = []
     if dialect.name == "postgresql":
-        query = _search(dialect, table, tuple(names), f"= ANY({_array(dialect, table, key)})", (key, only))
-        return [tuple(one) for one in run(query, (wanted, *rest))] if wanted else []
+        query = _array_search(dialect, table, tuple(names), (key, only))
+        keys = _pack(dialect, table, key, wanted)
+        return [tuple(one) for one in _taught(session)(query, (keys, *rest))] if wanted else []
     for start in range(0, len(wanted), _CHUNK_KEYS):
         some = wanted[start : start + _CHUNK_KEYS]
         query = _search(dialect, table, tuple(names), f"IN ({', '.join('?' * len(some))})", (key, only))
@@ -139,10 +152,12 @@ def read_slices(
 
 
 def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> None:
-    dialect, names = _dialect(session), tuple(rows[0])
-    statement = _insertion(dialect, table_of(row), names, conflict)
-    values: Any = _columns(rows, names) if dialect.name == "postgresql" else _tuples(rows, names)
-    session.connection().exec_driver_sql(statement, values)
+    dialect, table, names = _dialect(session), table_of(row), tuple(rows[0])
+    statement = _insertion(dialect, table, names, conflict)
+    if dialect.name == "postgresql":
+        _taught(session)(statement, _packed(dialect, table, rows, [(one, one) for one in names]))
+    else:
+        session.connection().exec_driver_sql(statement, _tuples(rows, names))
 
 
 @lru_cache
@@ -191,17 +206,45 @@ def _search(dialect: Dialect, table: Table, names: Sequence[str], test: str, rul
     return f"SELECT {', '.join(map(quote, names))} FROM {quote(table.name)} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
 
+@lru_cache
+def _array_search(dialect: Dialect, table: Table, names: Sequence[str], rule: tuple[str, Same]) -> str:
+    """Each key by itself: of one that is among many, PostgreSQL thinks that the whole table is to be read.
+
+    That is so until it has looked at the table's statistics, and where the table is not large.
+    """
+    quote, (key, only) = dialect.identifier_preparer.quote, rule
+    tests = [f"{quote(key)} = x.wanted", *(f"{quote(one)} = %b" for one, _ in only)]
+    columns = ", ".join(map(quote, names))
+    found = f"SELECT {columns} FROM {quote(table.name)} WHERE {' AND '.join(tests)} OFFSET 0"  # noqa: S608 - names of our own tables; values are parameters
+    keys = f"unnest({_array(dialect, table, key)}) AS x(wanted)"
+    return f"SELECT found.* FROM {keys} CROSS JOIN LATERAL ({found}) AS found"  # noqa: S608 - as above
+
+
 def _arrays(dialect: Dialect, table: Table, names: Sequence[str]) -> str:
     return f"unnest({', '.join(_array(dialect, table, name) for name in names)})"
 
 
 def _array(dialect: Dialect, table: Table, name: str) -> str:
-    """One column's values; `%b` asks psycopg for the binary form, which is ten times faster than the text."""
-    return f"%b::{table.columns[name].type.compile(dialect)}[]"
+    """One column's values, in binary form."""
+    return f"%b::{_type_of(dialect, table, name)}[]"
 
 
-def _columns(rows: Rows, names: Sequence[str]) -> tuple[list[Any], ...]:
-    return tuple([one[name] for one in rows] for name in names)
+def _packed(
+    dialect: Dialect, table: Table, rows: Rows, names: Sequence[tuple[str, str]]
+) -> tuple["Packed", ...]:
+    """The values of rows, an array a column. `names`: what each is called in the rows, and its column."""
+    return tuple(_pack(dialect, table, column, [one[name] for one in rows]) for name, column in names)
+
+
+def _pack(dialect: Dialect, table: Table, column: str, values: Sequence[Any]) -> "Packed":
+    from audit.packing import pack_column  # noqa: PLC0415 - its driver is PostgreSQL's
+
+    return pack_column(values, _type_of(dialect, table, column))
+
+
+@lru_cache(256)
+def _type_of(dialect: Dialect, table: Table, column: str) -> str:
+    return table.columns[column].type.compile(dialect)
 
 
 def _tuples(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -234,6 +277,17 @@ def table_of(row: type[SQLModel]) -> Table:
     """The table of a row's class."""
     table: Table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
     return table
+
+
+def _taught(session: Session) -> "Callable[..., CursorResult[Any]]":
+    """Runs statements with packed columns."""
+    connection = session.connection()
+    if _TAUGHT not in connection.info:
+        from audit.packing import teach  # noqa: PLC0415 - its driver is PostgreSQL's
+
+        teach(cast("Any", connection.connection.driver_connection))
+        connection.info[_TAUGHT] = True
+    return connection.exec_driver_sql
 
 
 def _dialect(session: Session) -> Dialect:
