@@ -24,8 +24,6 @@ Place = tuple[int, int, int]
 """Time, epoch and index of a row: where it stands in a list."""
 
 _CHUNK: Final = 500
-_UNSURE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
-"""Entries that do not show what their event holds: values that come after them are its first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +159,17 @@ def _known(
 
 
 def _note(known: _Known, kind: Kind) -> None:
-    if kind not in _UNSURE:
-        known.is_sure = True
-    elif kind is Kind.CONTENT_READ:
+    if kind is Kind.CONTENT_READ:
         known.is_read = True
+    elif kind is not Kind.REFUSED:
+        # The two do not show what their event holds: values that come after them are its first.
+        known.is_sure = True
 
 
 def _enter(entering: _Entering, key: Mapping[str, Any], index: int, draft: Draft, leaf: bytes) -> None:
     place = (draft.at, key["epoch"], index)
     known = _Known() if draft.ref is None else entering.known.setdefault((key["log"], draft.ref), _Known())
-    is_first = draft.is_listed() or (draft.is_of_event() and known.place is None)
+    is_first = draft.is_listed() or (known.place is None and draft.is_of_event())
     if is_first:
         known.place, known.kind = place, draft.kind
     search = None if known.is_sure else draft.search

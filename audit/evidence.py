@@ -7,6 +7,7 @@ Source: docs/formats.md, sections 3 and 4.
 """
 
 import base64
+import binascii
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -86,18 +87,19 @@ def commitment_of(raw: bytes) -> bytes:
 
 def leaf_of(raw: bytes, kind: Kind, at: int) -> bytes:
     """The entry of the Merkle log: kind, hour, commitment, nothing else."""
-    return leaf_begins(kind, at) + base64.b64encode(commitment_of(raw)) + b"\n"
+    return leaf_begins(kind, at) + binascii.b2a_base64(commitment_of(raw))
 
 
 def leaf_begins(kind: Kind, at: int) -> bytes:
     """A leaf up to its commitment."""
-    return f"gateway-leaf/v1\n{kind.value}\n{_hour(at // _HOUR_MS)}\n".encode()
+    return _begins(kind, at // _HOUR_MS)
 
 
 @lru_cache(1_024)
-def _hour(hours: int) -> str:
-    """Hours since 1970 as a leaf names them."""
-    return datetime.fromtimestamp(hours * _HOUR_MS // 1000, UTC).strftime("%Y-%m-%dT%HZ")
+def _begins(kind: Kind, hours: int) -> bytes:
+    """`hours`: since 1970."""
+    hour = datetime.fromtimestamp(hours * _HOUR_MS // 1000, UTC).strftime("%Y-%m-%dT%HZ")
+    return f"gateway-leaf/v1\n{kind.value}\n{hour}\n".encode()
 
 
 def make_evidence(

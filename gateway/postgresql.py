@@ -38,7 +38,7 @@ _IDLE_IN_TRANSACTION_MS: Final = 5_000
 _OPTIONS: Final = (
     f"-c lock_timeout=1500 -c statement_timeout={_STATEMENT_MS}"
     f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
-    # It compiles for longer than any statement of ours runs, wherever a planner thinks that it will take long.
+    # It compiles for longer than any statement of ours runs.
     " -c jit=off"
 )
 _READ_WRITE: Final = "read-write"

@@ -38,6 +38,10 @@ _PREFIX = "application/cloudevents"
 """Content types that begin so are structured mode, in whichever format."""
 _HOW = APART - {"id", "source", "type"}
 """Attributes that say how the data stands, not which event it is."""
+_USUAL = frozenset({"id", "source", "type", "specversion", "dataschema", "time", "subject"})
+"""Names that need no look at their letters."""
+_BESIDE = frozenset({"content-type", RECEIPT_HEADER})
+"""Headers that say something beside the attributes."""
 _MAX_ATTRIBUTES = 40
 _MAX_TEXT_BYTES = 2048
 
@@ -141,9 +145,8 @@ def decode_record(record: Record) -> Envelope | Unreadable:
         return Unreadable("header_invalid")
     guid = next((value for name, value in record.headers if name == GUID_HEADER), None)
     # A zero byte begins framed Avro, and no JSON text: a producer's wrong content type does no harm.
-    is_said = not media_type or (is_json_type(media_type) and is_utf8(media_type))
     is_bare = "ce_specversion" in headers and guid is None and not record.value.startswith(b"\x00")
-    if is_said and is_bare:
+    if is_bare and (not media_type or (is_json_type(media_type) and is_utf8(media_type))):
         return Envelope(attributes, None, record.value, headers.get(RECEIPT_HEADER))
     try:
         schema, datum = _unframe(record.value, guid)
@@ -174,7 +177,7 @@ def _headers(record: Record) -> Mapping[str, str] | None:
         return None
     found: dict[str, str] = {}
     for name, value in record.headers:
-        if not name.startswith("ce_") and name not in {"content-type", RECEIPT_HEADER}:
+        if name[:3] != "ce_" and name not in _BESIDE:
             continue
         if name in found:
             return None  # readers differ in which of two they take: it would be two events
@@ -190,15 +193,20 @@ def _unframe(value: bytes, guid: bytes | None) -> tuple[int | UUID, bytes]:
 
 
 def _attributes(headers: Mapping[str, str]) -> Mapping[str, str] | None:
-    found = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
-    if len(found) > _MAX_ATTRIBUTES or not all(_is_attribute(name, text) for name, text in found.items()):
+    found = {name[3:]: text for name, text in headers.items() if name[:3] == "ce_"}
+    if len(found) > _MAX_ATTRIBUTES or has_control("".join(found.values())):
+        return None
+    if not all(map(_is_attribute, found, found.values())):
         return None
     return {name: text for name, text in found.items() if name not in _HOW}
 
 
 def _is_attribute(name: str, text: str) -> bool:
-    """Whether a `ce_` header may be so. Foreign ones may be longer than what a request may bring."""
-    if not is_name(name) or name == "datacontenttype" or has_control(text):
+    """Whether a `ce_` header may be so, once it is known to be printable.
+
+    Foreign ones may be longer than what a request may bring.
+    """
+    if name not in _USUAL and (not is_name(name) or name == "datacontenttype"):
         return False
     if name == "specversion":
         return text == SPEC_VERSION

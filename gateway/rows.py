@@ -19,7 +19,6 @@ class ClaimRow(SQLModel, table=True):
     __tablename__ = "gateway_claim"
     __table_args__ = (
         Index("ix_gateway_claim_partner_at", "partner", "at"),
-        Index("ix_gateway_claim_at", "at"),
         Index(
             "ix_gateway_claim_unconfirmed",
             "lease_until",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
 from audit import log as audit_log
@@ -250,7 +250,7 @@ def _look(session: Session) -> _Found:
             col(DeliveryRow.state)
         )
     ).all()
-    unconfirmed = select(func.count()).where(col(ClaimRow.state) == "unconfirmed")
+    unconfirmed = select(func.count()).select_from(ClaimRow).where(text("state = 'unconfirmed'"))
     held = select(func.coalesce(func.sum(BacklogRow.to_offset - BacklogRow.from_offset), 0))
     return _Found(
         {role: load_all(session, role) for role in ROLES},

@@ -1,7 +1,7 @@
 """What a round of the sequencer works on: all that comes within a tick, or as many records as a round takes.
 
 A round has a price of its own, one transaction, one signature and one checkpoint for each log, whether it
-holds one record or a thousand.
+holds one record or a thousand. So rounds begin a tick apart, and what comes after a rest begins one at once.
 """
 
 import asyncio
@@ -17,9 +17,12 @@ _BYTES: Final = 8 * 2**20
 
 
 async def gather(
-    reader: Reader, *, limit: int, tick_ms: int, told: Callable[[BrokerError], None]
+    reader: Reader, *, limit: int, tick_ms: int, until: float, told: Callable[[BrokerError], None]
 ) -> list[ReadEvent]:
-    """Up to `limit` events; returns when there are so many, or some megabytes of them, or after the tick.
+    """Up to `limit` events; returns when there are so many, or some megabytes of them, or at `until`.
+
+    `tick_ms`: how long the first may take. `until`, by the loop's clock, may be over: then all that is there
+    is enough.
 
     Trouble that comes after the first events ends the round and is only `told`: what was read is never
     dropped.
@@ -28,7 +31,6 @@ async def gather(
         BrokerError: as `Reader.poll`; nothing had been read yet.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + tick_ms / 1000
     events = await reader.poll(limit, tick_ms)
     size = _size(events)
     while events and len(events) < limit and size < _BYTES and (left := until - loop.time()) > 0:

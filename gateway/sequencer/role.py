@@ -93,6 +93,7 @@ class Sequencer:
     _refusal: Refusal = field(default_factory=Refusal, init=False)
     _read: Mapping[tuple[str, int], Plot] = field(default_factory=dict, init=False)
     _strays_at: float = field(default=0.0, init=False)
+    _next_at: float = field(default=0.0, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sequence until `stop`; what is away is waited for.
@@ -144,6 +145,7 @@ class Sequencer:
         if self.checkpoints.has_other_signers():
             self._state.unpublished |= await self.checkpoints.unpublished(self._state.origins.values())
         events = await self._poll(reader)
+        self._next_at = asyncio.get_running_loop().time() + self.terms.tick_ms / 1000
         if words := self.distrust():
             # The clock was set while we waited for records: they are read again once it is right.
             raise AwayError("clock_untrusted", words)
@@ -158,7 +160,9 @@ class Sequencer:
             self._refusal.note(error, now=_ticks())
 
         try:
-            return await gather(reader, limit=_BATCH, tick_ms=self.terms.tick_ms, told=note)
+            return await gather(
+                reader, limit=_BATCH, tick_ms=self.terms.tick_ms, until=self._next_at, told=note
+            )
         except BrokerError as error:
             if error.code != "broker_refused":
                 raise

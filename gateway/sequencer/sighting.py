@@ -13,7 +13,7 @@ from typing import Final
 from audit.entry import Draft, draft_entry
 from audit.errors import MalformedError, VerificationError
 from audit.evidence import Kind
-from audit.receipt import parse_receipt, payload_of, verify_receipt
+from audit.receipt import parse_receipt, payload_of_own, verify_receipt
 from gateway.broker.port import Position, Read
 from gateway.event import Direction, EventKey
 from gateway.record import Unreadable, decode_record
@@ -98,7 +98,7 @@ def vouched(one: Sighting, held: Held) -> Accepted | None:
     A text inside the evidence cannot pass for the member that is looked for: its quotation marks would stand
     behind backslashes.
     """
-    raw = payload_of(one.receipt)
+    raw = payload_of_own(one.receipt)
     record = one.read.record
     place = (
         f'"record":{{"sha256":"{one.sha256}","topic":"{record.topic}","partition":{one.position.partition}}}'

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Thread
+from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Engine, LargeBinary, select
+from sqlalchemy import BigInteger, Engine, LargeBinary, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, MetaData, Session, SQLModel, col
 
@@ -184,3 +185,34 @@ def test_rows_come_in_slices_and_errors_as_those_of_other_statements(session: Se
     assert list(read_slices(session, query, (1,), most=2)) == [[(2,), (5,)], [(6,)]]
     with pytest.raises(DBAPIError, match="no_such_table"):
         list(read_slices(session, "SELECT 1 FROM no_such_table", ()))
+
+
+def test_rows_are_found_by_their_index_in_a_table_that_no_planner_knows_yet(session: Session) -> None:
+    run = session.connection().exec_driver_sql
+    run("CREATE INDEX test_parcel_owner ON test_parcel (owner)")
+    insert_rows(session, ParcelRow, [parcel(number, f"owner-{number}") for number in range(10_000)])
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        session.connection(), "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3]))
+    )
+    owners = [f"owner-{number}" for number in range(1_000)]
+    found = find_rows(session, ParcelRow, ["key", "owner"], key="owner", among=owners)
+    assert sorted(found) == [(number.to_bytes(4), f"owner-{number}") for number in range(1_000)]
+    query, values = asked[0]
+    how = "EXPLAIN QUERY PLAN" if session.get_bind().dialect.name == "sqlite" else "EXPLAIN"
+    lines = [str(tuple(row)) for row in run(f"{how} {query}", values)]
+    assert any("test_parcel_owner" in one for one in lines), lines
+
+
+def test_a_key_that_is_asked_for_twice_is_found_once(session: Session) -> None:
+    insert_rows(session, ParcelRow, [parcel(1), parcel(2)])
+    key = (1).to_bytes(4)
+    assert find_rows(session, ParcelRow, ["key"], key="key", among=[key, key]) == [(key,)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4_095, 4_096, 70_000])
+def test_a_value_of_any_length_is_stored_as_it_is(session: Session, size: int) -> None:
+    rows = [{**parcel(1, "o" * size), "body": bytes(size), "order": -(1 << 63)}]
+    insert_rows(session, ParcelRow, rows)
+    assert stored(session) == rows
+    assert find_rows(session, ParcelRow, ["owner"], key="owner", among=["o" * size, "p"]) == [("o" * size,)]

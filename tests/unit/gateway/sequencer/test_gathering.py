@@ -49,35 +49,60 @@ def unexpected(error: BrokerError) -> None:
     raise AssertionError from error
 
 
+def soon(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
 def offsets(events: Sequence[ReadEvent]) -> list[int]:
     return [event.position.offset for event in events if isinstance(event, Read)]
 
 
 async def test_what_comes_within_a_tick_is_one_round() -> None:
     reader = Pages([1], [2, 3], [], [4])
-    assert offsets(await gather(reader, limit=10, tick_ms=1_000, told=unexpected)) == [1, 2, 3, 4]
+    assert offsets(await gather(reader, limit=10, tick_ms=1_000, until=soon(1), told=unexpected)) == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+async def test_what_comes_after_a_rest_does_not_wait_for_a_tick() -> None:
+    reader = Pages([1, 2], [3])
+    assert offsets(await gather(reader, limit=10, tick_ms=60_000, until=soon(-1), told=unexpected)) == [1, 2]
+    assert reader.limits == [10]
 
 
 async def test_a_round_holds_some_megabytes_and_no_more() -> None:
     reader = Pages(*([number] for number in range(20)))
     reader.value = bytes(3 * 2**20)
-    assert offsets(await gather(reader, limit=1_000, tick_ms=60_000, told=unexpected)) == [0, 1, 2]
+    assert offsets(await gather(reader, limit=1_000, tick_ms=60_000, until=soon(60), told=unexpected)) == [
+        0,
+        1,
+        2,
+    ]
 
 
 async def test_a_full_round_does_not_wait() -> None:
     reader = Pages([1, 2], [3], [4])
-    assert offsets(await gather(reader, limit=3, tick_ms=60_000, told=unexpected)) == [1, 2, 3]
+    assert offsets(await gather(reader, limit=3, tick_ms=60_000, until=soon(60), told=unexpected)) == [
+        1,
+        2,
+        3,
+    ]
     assert reader.limits == [3, 1]
 
 
 async def test_nothing_within_a_tick_is_an_empty_round() -> None:
-    assert await gather(Pages(), limit=10, tick_ms=1, told=unexpected) == []
+    assert await gather(Pages(), limit=10, tick_ms=1, until=soon(0), told=unexpected) == []
 
 
 async def test_trouble_after_the_first_events_ends_the_round_and_is_told() -> None:
     reader = Pages([1], BrokerError("broker_refused", "no"), BrokerError("broker_refused", "no"))
     told: list[str] = []
-    events = await gather(reader, limit=10, tick_ms=1_000, told=lambda error: told.append(error.code))
+    events = await gather(
+        reader, limit=10, tick_ms=1_000, until=soon(1), told=lambda error: told.append(error.code)
+    )
     assert (offsets(events), told) == ([1], ["broker_refused"])
     with pytest.raises(BrokerError):
-        await gather(reader, limit=10, tick_ms=1_000, told=unexpected)
+        await gather(reader, limit=10, tick_ms=1_000, until=soon(1), told=unexpected)
