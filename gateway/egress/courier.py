@@ -80,8 +80,10 @@ class Courier:
                 now = self._clock()
                 wake_at = now + _AGAIN_MS
                 if self._may_send(now):
-                    taken, asked = work.shard.take(now, retries=work.granted)
-                    wake_at, work.granted = min(now + _IDLE_MS, asked), 0
+                    granted, work.granted = work.granted, 0
+                    taken, asked = work.shard.take(now, retries=granted)
+                    wake_at = min(now + _IDLE_MS, asked)
+                    self.turnstile.note_ahead(sum(one.attempts > 0 for one in taken) - granted)
                     if work.shard.is_withholding:
                         self.turnstile.join(work, now)
                     self._begin(posts, work, taken, now)

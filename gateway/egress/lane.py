@@ -114,12 +114,15 @@ class Lane:
         return "taken"
 
     def take(self, now: int, *, may_retry: bool = True) -> Delivery | int:
-        """The next delivery to send now; or when to ask again, Unix milliseconds, or `WITHHELD`."""
+        """The next delivery to send now; or when to ask again, Unix milliseconds, or `WITHHELD`.
+
+        Without `may_retry` a retry goes only where it has its turn before something new that is due.
+        """
         if self.endpoint.state != "active" or not self._turns:
             return NEVER
-        due_at, key = self._turns.peek(now, may_retry=may_retry)
+        due_at, key = self._turns.peek(now)
         if due_at <= now and self.skip_of(self._groups[key][0]) is not None:
-            return self._pop(now, may_retry=may_retry)  # it is not sent, and takes nobody's turn
+            return self._pop(now)  # it is not sent, and takes nobody's turn
         limit = 1 if self.breaker.is_open else self.slowing.limited(self.endpoint.concurrency)
         if len(self._flying) >= limit:
             return NEVER
@@ -128,10 +131,10 @@ class Lane:
             when = max(when, self.breaker.probe_at)
         if when > now:
             return when
-        if not may_retry and self._groups[key][0].attempts:
+        if not may_retry and self._groups[key][0].attempts and not self._turns.do_both_wait(now):
             return WITHHELD
         self._pace = self._pace.spend(now)
-        return self._pop(now, may_retry=may_retry)
+        return self._pop(now)
 
     def skip_of(self, delivery: Delivery) -> Skip | None:
         """What says that a delivery is given up; None where it is wanted."""
@@ -249,8 +252,8 @@ class Lane:
         """How many are under way."""
         return len(self._flying)
 
-    def _pop(self, now: int, *, may_retry: bool) -> Delivery:
-        delivery = self._groups[self._turns.pop(now, may_retry=may_retry)][0]
+    def _pop(self, now: int) -> Delivery:
+        delivery = self._groups[self._turns.pop(now)][0]
         self._flying.add(delivery.ref)
         return delivery
 

@@ -226,9 +226,10 @@ class Shard(Books):
         return wanted[self._turns % len(wanted)]
 
     def take(self, now: int, *, retries: int = NEVER) -> tuple[list[Delivery], int]:
-        """What is to be sent now, at most so many `retries` among it, and when to ask again.
+        """What is to be sent now, and when to ask again.
 
-        `is_withholding` says then whether there were more.
+        At most so many `retries` are among it, but for those that have their turn in their lane, before
+        something new; `is_withholding` says then whether there were more.
         """
         taken: list[Delivery] = []
         wake_at, self.is_withholding = NEVER, False

@@ -37,25 +37,29 @@ class Turns:
         self._new.clear()
         self._again.clear()
 
-    def peek(self, now: int, *, may_retry: bool = True) -> tuple[int, Key]:
+    def do_both_wait(self, now: int) -> bool:
+        """Whether something new is due, and a retry too: then whose turn it is does not depend on others."""
+        return self._is_due(self._new, now) and self._is_due(self._again, now)
+
+    def peek(self, now: int) -> tuple[int, Key]:
         """When the next is due, and its key: of what is due by `now`, else the soonest.
 
-        Something must wait. Without `may_retry` a retry is shown only where nothing new is due.
+        Something must wait.
         """
-        due_at, _, key = self._next(now, may_retry=may_retry)[0]
+        due_at, _, key = self._next(now)[0]
         return due_at, key
 
-    def pop(self, now: int, *, may_retry: bool = True) -> Key:
+    def pop(self, now: int) -> Key:
         """Take out the key that `peek` shows."""
-        queue = self._next(now, may_retry=may_retry)
-        both_wait = self._is_due(self._new, now) and self._is_due(self._again, now)
-        self._in_a_row = self._in_a_row + 1 if both_wait and queue is self._new else 0
+        queue = self._next(now)
+        is_passed = queue is self._new and self.do_both_wait(now)
+        self._in_a_row = self._in_a_row + 1 if is_passed else 0
         return heapq.heappop(queue)[2]
 
-    def _next(self, now: int, *, may_retry: bool) -> list[tuple[int, int, Key]]:
+    def _next(self, now: int) -> list[tuple[int, int, Key]]:
         is_new, is_again = self._is_due(self._new, now), self._is_due(self._again, now)
         if is_new and is_again:
-            return self._again if may_retry and self._in_a_row >= RETRY_SHARE - 1 else self._new
+            return self._again if self._in_a_row >= RETRY_SHARE - 1 else self._new
         if is_new or is_again:
             return self._new if is_new else self._again
         return min((each for each in (self._new, self._again) if each), key=lambda each: each[0])

@@ -125,6 +125,22 @@ def test_without_leave_to_try_again_only_what_is_new_goes() -> None:
     assert lane.take(NOW, may_retry=False) == NEVER
 
 
+def test_without_that_leave_a_retry_still_has_its_turn_where_something_new_always_waits() -> None:
+    lane = Lane(endpoint(concurrency=1))
+    lane.offer(delivery(0), NOW)
+    taken(lane)
+    settle(lane, 0, RetryAt(NOW), "client_error")
+    lane.offer(delivery(1), NOW)
+    order = []
+    for number in range(2, 8):
+        lane.offer(delivery(number), NOW)
+        found = lane.take(NOW, may_retry=False)
+        assert isinstance(found, Delivery)
+        order.append(int(found.event_id))
+        settle(lane, order[-1], Delivered())
+    assert order == [1, 2, 3, 0, 4, 5]
+
+
 def test_a_saved_delivery_forgets_its_body_and_frees_its_place() -> None:
     lane = Lane(endpoint(), capacity=1)
     lane.offer(delivery(0), NOW)

@@ -555,3 +555,20 @@ def test_what_was_given_up_stays_so_when_its_record_is_read_again() -> None:
     receive(live, 3, 4)
     assert sent(live) == [4]
     assert ticked(live).moves[0].after == Progress(5)
+
+
+def test_retries_that_have_to_wait_do_not_wait_for_ever_behind_what_is_new() -> None:
+    failed = tuple(
+        replace(delivery(number), ref=(900 + number).to_bytes(32), attempts=1, body=None)
+        for number in range(4)
+    )
+    shard = made(endpoint(concurrency=1), stored=Stored({}, failed, ()))
+    granted, attempts = 0, []
+    receive(shard, 0, 1)
+    for offset in range(2, 14):
+        receive(shard, offset)
+        taken, _ = shard.take(NOW, retries=granted)
+        granted = 6 if shard.is_withholding else 0
+        attempts += [one.attempts for one in taken]
+        shard.settle(attempt(taken[0], Delivered()), NOW)
+    assert attempts == [0, 0, 0, 1] * 3

@@ -62,6 +62,22 @@ async def test_where_nothing_new_is_sent_twice_as_many_begin() -> None:
     assert many == 2 * few > 0
 
 
+async def test_what_had_its_turn_elsewhere_counts_but_for_no_more_than_half() -> None:
+    turnstile, shard = Turnstile(), Shard()
+    began = asyncio.get_running_loop().time()
+    running = asyncio.create_task(turnstile.run())
+    for _ in range(10):
+        turnstile.note_ahead(1_000)
+        turnstile.join(shard, NOW)
+        async with asyncio.timeout(30):
+            await shard.wake.wait()
+        shard.wake.clear()
+    seconds = asyncio.get_running_loop().time() - began
+    running.cancel()
+    # The first comes at once, and one pause may be caught up with.
+    assert seconds >= 9 * 12 / RETRIES_A_SECOND - 0.02
+
+
 async def test_who_says_twice_that_it_waits_is_asked_once() -> None:
     turnstile, shard = Turnstile(), Shard()
     turnstile.join(shard, NOW)
