@@ -212,8 +212,8 @@ class EmbeddedReader:
 
     def _settle(self, page: Page) -> tuple[ReadEvent, ...]:
         key = (page.wanted.topic, page.wanted.position.partition)
-        if key not in self._places:
-            return ()
+        if self._places.get(key) != page.wanted.position:
+            return ()  # released or moved meanwhile: the next poll reads there
         # Out of the queue, and to its end while there is more: every partition gets its turn.
         self._ready.pop(key, None)
         if page.next is None:

@@ -316,6 +316,25 @@ async def test_a_partition_moved_back_has_not_reached_what_it_read_before(stand:
     await reader.close()
 
 
+async def test_a_partition_that_is_moved_while_it_is_polled_is_read_from_there(stand: Stand) -> None:
+    name = fresh_name()
+    topic = await make_topic(stand.host, name)
+    await stand.broker.append([record(name, b"%d" % number) for number in range(6)])
+    reader = stand.broker.reader()
+    reader.assign([start(name, topic.id, 4)])
+    polling = asyncio.create_task(reader.poll(10, 1_000))
+    await asyncio.sleep(0)
+    assert not polling.done()
+    reader.release([(name, 0)])
+    reader.assign([start(name, topic.id, 1)])
+    found = await polling
+    async with asyncio.timeout(60):
+        while len(found) < 5:
+            found += await reader.poll(10, 200)
+    assert values(found) == [b"1", b"2", b"3", b"4", b"5"]
+    await reader.close()
+
+
 async def test_a_cancelled_poll_loses_nothing(stand: Stand) -> None:
     name = fresh_name()
     topic = await make_topic(stand.host, name)
