@@ -111,6 +111,7 @@ class Relay:
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
         self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
+        self._begun: set[tuple[str, int]] = set()
         self._followed: Snapshot | None = None
         self._held_until = NEVER
         self._is_stopping = False
@@ -199,8 +200,7 @@ class Relay:
         for lease in sorted(owned, key=lambda each: each.shard):
             if lease.shard not in self._works:
                 quiet = self._clock() + self._parts.sender.deadline_ms if lease.is_inherited else 0
-                work = Work(Shard(lease, quiet_until=quiet), self._writer.stir)
-                self._works[lease.shard] = work
+                self._works[lease.shard] = work = Work(Shard(lease, quiet_until=quiet), self._writer.stir)
                 self._followed = None
                 work.task = group.create_task(self._courier.run(work))
 
@@ -247,23 +247,22 @@ class Relay:
         starts = []
         watched: dict[str, list[tuple[str, int]]] = {}
         for spot, each in work.shard.partitions.items():
-            if owner_in(spot[0]) is not None:
-                continue
-            watched.setdefault(each.topic, []).append(spot)
+            if owner_in(spot[0]) is None:
+                watched.setdefault(each.topic, []).append(spot)
         for partner in partners:
             topic, number_of_partner = partner.topics.outbound, partner.topics.outbound_partition
             topic_id = snapshot.topic_ids.get(topic)
-            if topic_id is not None:
-                # Somebody else may have told the catalog first that the topic was made again.
-                for spot in watched.get(topic, ()):
-                    if spot[0] != topic_id:
-                        self._leave(spot, topic_id)
             if topic_id is None:
                 continue
+            # Somebody else may have told the catalog first that the topic was made again.
+            for spot in watched.get(topic, ()):
+                if spot[0] != topic_id:
+                    self._leave(spot, topic_id)
             for number in snapshot.partitions_of(topic, number_of_partner):
                 start = work.shard.watch(topic, topic_id, number, partner.slug)
                 if start is not None:
                     self._spots[topic_id, number] = work
+                    self._begun.add((topic_id, number))
                     starts.append(start)
         return starts
 
@@ -282,32 +281,34 @@ class Relay:
                 events = []
                 await asyncio.sleep(self._terms.tick_ms / 1000)
             self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
+            self._begun.clear()
             for number, event in enumerate(events, 1):
                 self._take_in(event)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
 
+    def _work_at(self, spot: tuple[str, int]) -> Work | None:
+        """Who reads here; nobody, where what was polled comes again: it is held, or was begun since."""
+        return None if spot in self._held or spot in self._begun else self._spots.get(spot)
+
     def _take_in(self, event: ReadEvent) -> None:
         match event:
             case Read(position):
-                spot = (position.topic_id, position.partition)
-                work = self._spots.get(spot)
-                if work is not None and spot not in self._held:
+                if (work := self._work_at((position.topic_id, position.partition))) is not None:
                     self._match(work, event)
             case TooLow(topic, wanted, first):
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
                 spot = (wanted.topic_id, wanted.partition)
-                if spot in self._spots:
-                    self._reader.assign(
-                        self._spots[spot].shard.lose(spot, wanted.offset, first, self._clock())
-                    )
+                if (work := self._work_at(spot)) is not None:
+                    self._reader.assign(work.shard.lose(spot, wanted.offset, first, self._clock()))
             case TooHigh(topic, wanted, end):
                 _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
                 spot = (wanted.topic_id, wanted.partition)
-                if spot in self._spots and wanted.offset <= end:
+                work = self._work_at(spot)
+                if work is not None and wanted.offset <= end:
                     self._reader.assign([Start(topic, wanted)])
-                elif spot in self._spots:
-                    self._reader.assign(self._spots[spot].shard.restart(spot, end, self._clock()))
+                elif work is not None:
+                    self._reader.assign(work.shard.restart(spot, end, self._clock()))
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
@@ -396,5 +397,4 @@ class Relay:
         return self._works.get(work.shard.lease.shard) is work
 
     def _at_work(self) -> list[tuple[Shard, Callable[[], None]]]:
-        works = () if self._parts.doubt() else self._works.values()
-        return [(work.shard, work.stir) for work in works]
+        return [] if self._parts.doubt() else [(work.shard, work.stir) for work in self._works.values()]

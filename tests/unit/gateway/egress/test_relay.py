@@ -1,6 +1,7 @@
 import asyncio
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from audit.marks import join_search
 from audit.ref import format_ref
 from audit.rows import PendingRow
 from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.embedded_reader import EmbeddedReader
 from gateway.broker.port import BrokerError, Reader, ReadEvent, TopicSpec
 from gateway.dialler import Answer, Outgoing
 from gateway.event import EventKey
@@ -314,6 +316,44 @@ async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path, da
             await asyncio.sleep(0.3)
             assert (on.position(), on.evidence()) == (0, [])
             await other.release()
+
+
+class Slowly(list[ReadEvent]):
+    """What was polled, on a machine that is busy."""
+
+    def __iter__(self) -> Iterator[ReadEvent]:
+        for event in super().__iter__():
+            time.sleep(0.01)
+            yield event
+
+
+async def test_a_shard_that_is_begun_anew_while_what_was_polled_is_taken_in_loses_nothing(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polled = EmbeddedReader.poll
+
+    async def poll(reader: EmbeddedReader, limit: int, wait_ms: int) -> list[ReadEvent]:
+        return Slowly(await polled(reader, limit, wait_ms))
+
+    monkeypatch.setattr(EmbeddedReader, "poll", poll)
+    monkeypatch.setattr("gateway.egress.relay._SLICE", 1)
+    async with stage(tmp_path, database_url, endpoint(concurrency=16)) as on:
+        names = [f"e{number}" for number in range(100)]
+        await on.produce(*names)
+        matched = 0
+
+        def step(name: str) -> None:
+            nonlocal matched
+            matched += name == "outbound.2.matched"
+            if matched == 10 and name == "outbound.2.matched":
+                with on.database.begin() as session:
+                    expire_all(session)
+
+        on.receiver.gate.clear()
+        async with on.relaying(step=step, duration_ms=300):
+            await on.until(lambda: matched >= 100, "taken in")
+            on.receiver.gate.set()
+            await on.until(lambda: set(on.receiver.ids()) == set(names), "all of them")
 
 
 async def test_a_database_that_is_away_stops_posting_and_loses_nothing(
