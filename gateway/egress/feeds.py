@@ -98,6 +98,7 @@ class Feeds:
         self._catalog = catalog
         self._terms = terms
         self._strands: dict[tuple[str, int], list[_Strand]] = {}
+        self._begun: set[tuple[str, int]] = set()
         self._reader: Reader | None = None
         self._refusal = Refusal()
         self._vouch: Vouch = lambda _read, _partner: None
@@ -118,6 +119,7 @@ class Feeds:
                 events = []
                 await asyncio.sleep(_IDLE_SECONDS)
             self.problem = self._refusal.words(now=int(ticks() * 1_000))
+            self._begun.clear()
             await self._look(events)
             for number, event in enumerate(events, 1):
                 self._take_in(event)
@@ -224,7 +226,8 @@ class Feeds:
     def _judge(self, read: Read, partner: str) -> int | None:
         return self._vouch(read, partner)
 
-    def _assign(self, starts: Iterable[Start]) -> None:
+    def _assign(self, starts: Sequence[Start]) -> None:
+        self._begun |= {(one.topic, one.position.partition) for one in starts}
         if self._reader is not None:
             self._reader.assign(
                 [
@@ -237,13 +240,14 @@ class Feeds:
         return any(each.work.shard.outbox.is_full for some in self._strands.values() for each in some)
 
     def _take_in(self, event: ReadEvent) -> None:
+        """Take in what was polled, but for what comes again: it is read anew since."""
         match event:
-            case Read():
-                for strand in self._at(event.record.topic, event.position):
+            case Read(at) if (event.record.topic, at.partition) not in self._begun:
+                for strand in self._at(event.record.topic, at):
                     self._match(strand, event)
-            case TooLow(topic, wanted, first):
+            case TooLow(topic, wanted, first) if (topic, wanted.partition) not in self._begun:
                 self._lose(topic, wanted, first)
-            case TooHigh(topic, wanted, end):
+            case TooHigh(topic, wanted, end) if (topic, wanted.partition) not in self._begun:
                 self._restart(topic, wanted, end)
             case TopicChanged(topic, _, new_id):
                 self._leave(topic, new_id)

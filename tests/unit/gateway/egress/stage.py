@@ -4,19 +4,21 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
 from audit.rows import PendingRow
 from gateway.broker.embedded import EmbeddedBroker
-from gateway.broker.port import Read, Record, Stored, TopicSpec
+from gateway.broker.embedded_reader import EmbeddedReader
+from gateway.broker.port import Read, ReadEvent, Record, Stored, TopicSpec
 from gateway.catalog import Snapshot
 from gateway.channels import Channel, Version
 from gateway.database import Database
@@ -287,6 +289,27 @@ def record(event_id: str, *, key: bytes | None = None, n: int = 1, headers: Any 
     """As a stock producer writes it: no `ce_` headers."""
     datum = CODEC.avro_from_json(json.dumps({"id": event_id, "n": n}).encode()).avro
     return Record(TOPIC, 0, key, encode_prefix(SCHEMA_ID, datum), tuple(headers), now())
+
+
+class Slowly(list[ReadEvent]):
+    """What was polled, on a machine that is busy."""
+
+    def __iter__(self) -> Iterator[ReadEvent]:
+        for event in super().__iter__():
+            time.sleep(0.01)
+            yield event
+
+
+def take_in_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the relay has polled takes a while, in which all else goes on."""
+    polled = EmbeddedReader.poll
+
+    async def poll(reader: EmbeddedReader, limit: int, wait_ms: int) -> list[ReadEvent]:
+        return Slowly(await polled(reader, limit, wait_ms))
+
+    monkeypatch.setattr(EmbeddedReader, "poll", poll)
+    for module in ("relay", "feeds"):
+        monkeypatch.setattr(f"gateway.egress.{module}._SLICE", 1)
 
 
 @asynccontextmanager

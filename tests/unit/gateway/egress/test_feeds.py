@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from sqlmodel import Session, col
 
@@ -26,6 +27,7 @@ from partners import store
 from partners.endpoint import Endpoint, EndpointState, key_place
 from partners.onboarding import set_endpoint_state
 from tests.post_server import taking_posts
+from tests.unit.gateway.egress.stage import take_in_slowly
 from tests.world import CONTRACT, OPERATOR, ORDER, World, draft, running
 
 SECRET = b"s" * 32
@@ -94,7 +96,7 @@ async def until(holds: Any, what: str) -> None:
 
 async def house_endpoint(world: World, url: str, **changes: Any) -> Endpoint:
     ground = world.parts.ground
-    name = str(changes.pop("name", "desk"))
+    name, at = str(changes.pop("name", "desk")), int(changes.pop("at", ground.clock()))
     id_ = f"ep_{name}"
     made = Endpoint(
         id=id_,
@@ -115,7 +117,7 @@ async def house_endpoint(world: World, url: str, **changes: Any) -> Endpoint:
 
     def work(session: Session) -> None:
         store.lock(session)
-        store.insert_endpoints(session, [made], now=ground.clock())
+        store.insert_endpoints(session, [made], now=at)
         store.bump_partner(session, "acme")
 
     await ground.database.write(work)
@@ -201,6 +203,24 @@ async def test_nothing_goes_out_that_the_gateway_did_not_accept(tmp_path: Path) 
             await placed(world, "A-3")
             await until(lambda: "A-3" in at.ids("/desk"), str(at.got))
     assert at.ids("/desk") == ["A-1", "A-3"]
+
+
+async def test_who_begins_earlier_while_what_was_polled_is_taken_in_gets_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in_slowly(monkeypatch)
+    names = [f"A-{number}" for number in range(60)]
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await apply_globex(world, f"{at.url}/globex")
+            await world.apply(FORWARDING)
+            at_first = world.parts.ground.clock()
+            await placed(world, *names)
+            async with relaying(world):
+                await until(lambda: bool(at.ids("/globex")), "the one reads")
+                await house_endpoint(world, f"{at.url}/desk", at=at_first)
+                for path in ("/globex", "/desk"):
+                    await until(lambda path=path: set(at.ids(path)) == set(names), f"{path}: {at.ids(path)}")
 
 
 async def test_a_double_goes_out_once(tmp_path: Path) -> None:

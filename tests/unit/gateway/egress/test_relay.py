@@ -1,7 +1,6 @@
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +13,21 @@ from audit.marks import join_search
 from audit.ref import format_ref
 from audit.rows import PendingRow
 from gateway.broker.embedded import EmbeddedBroker
-from gateway.broker.embedded_reader import EmbeddedReader
 from gateway.broker.port import BrokerError, Reader, ReadEvent, TopicSpec
 from gateway.dialler import Answer, Outgoing
 from gateway.event import EventKey
 from gateway.leases import Leases, expire_all
 from gateway.rows import DeliveryRow
-from tests.unit.gateway.egress.stage import PARTNER, TOPIC, Stage, answer, endpoint, record, stage
+from tests.unit.gateway.egress.stage import (
+    PARTNER,
+    TOPIC,
+    Stage,
+    answer,
+    endpoint,
+    record,
+    stage,
+    take_in_slowly,
+)
 
 BUSY = answer(503, "server_error")
 
@@ -318,25 +325,10 @@ async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path, da
             await other.release()
 
 
-class Slowly(list[ReadEvent]):
-    """What was polled, on a machine that is busy."""
-
-    def __iter__(self) -> Iterator[ReadEvent]:
-        for event in super().__iter__():
-            time.sleep(0.01)
-            yield event
-
-
 async def test_a_shard_that_is_begun_anew_while_what_was_polled_is_taken_in_loses_nothing(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    polled = EmbeddedReader.poll
-
-    async def poll(reader: EmbeddedReader, limit: int, wait_ms: int) -> list[ReadEvent]:
-        return Slowly(await polled(reader, limit, wait_ms))
-
-    monkeypatch.setattr(EmbeddedReader, "poll", poll)
-    monkeypatch.setattr("gateway.egress.relay._SLICE", 1)
+    take_in_slowly(monkeypatch)
     async with stage(tmp_path, database_url, endpoint(concurrency=16)) as on:
         names = [f"e{number}" for number in range(100)]
         await on.produce(*names)
