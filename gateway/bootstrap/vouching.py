@@ -33,11 +33,11 @@ def vouch_by(
     async def look(some: Iterable[tuple[Read, str]]) -> _Vouch:
         ring = keys()
         ends = {one.id: end for one in ring.known if (end := _end_of(ring, one.id)) is not None}
-        late: dict[bytes, str] = {}
+        late: set[tuple[bytes, str]] = set()
         for read, partner in some if ends else ():
             one = _read(read, partner, ring)
             if one is not None and _is_late(one, ends):
-                late[one.ref] = one.receipt
+                late.add((one.ref, one.receipt))
         proved = await database.read(lambda session: find_own(session, late)) if late else frozenset()
 
         def vouch(read: Read, partner: str) -> int | None:

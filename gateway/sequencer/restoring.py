@@ -8,6 +8,7 @@ sender's own signature.
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,19 +43,19 @@ def restore_claims(session: Session, lost: Mapping[bytes, Forgotten]) -> set[byt
     return {ref for ref, one in lost.items() if held.get(ref) == one.found.receipt}
 
 
-def find_own(session: Session, receipts: Mapping[bytes, str]) -> frozenset[str]:
-    """Those of these receipts, by ref, that a claim has which was there before the record was.
+def find_own(session: Session, receipts: AbstractSet[tuple[bytes, str]]) -> frozenset[str]:
+    """Those of these receipts, with their refs, that a claim has which was there before the record was.
 
     One that was made again of a record alone has never had a lease or a content: it proves no more than
     the signature did.
     """
-    row, refs = ClaimRow, sorted(receipts)
+    row, refs = ClaimRow, sorted({ref for ref, _ in receipts})
     is_own = or_(col(row.lease_until) > 0, col(row.content).is_not(None))
     found: set[str] = set()
     for start in range(0, len(refs), _CHUNK):
         some = refs[start : start + _CHUNK]
         query = select(col(row.ref), col(row.receipt)).where(col(row.ref).in_(some), is_own)
-        found |= {receipt for ref, receipt in session.execute(query) if receipts[ref] == receipt}
+        found |= {receipt for ref, receipt in session.execute(query) if (ref, receipt) in receipts}
     return frozenset(found)
 
 

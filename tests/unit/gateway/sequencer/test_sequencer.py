@@ -141,6 +141,29 @@ async def test_who_forwards_takes_what_a_frozen_key_signed_before_it_leaked(
                 assert await accepted_at(world, read) == without_claim, "another receipt"
 
 
+async def test_who_forwards_is_misled_by_no_other_record_of_the_same_event(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        for _ in range(2):
+            with world.parts.ground.database.begin() as session:
+                session.connection().exec_driver_sql("DELETE FROM gateway_claim")
+            await world.send(body(1))
+            await asyncio.sleep(0.01)
+        records, parts = await read_topic(world), world.parts
+        other, ours = (Read(Position("t", 0, at), one, one.at) for at, one in enumerate(records))
+        at = await accepted_at(world, other)
+        assert at is not None
+        wanted = Freeze("receipt", "copied", at, parts.keys.current.receipt.key_id)
+        await parts.signing.freeze(parts.administration, wanted, None, by=OPERATOR, dry_run=False)
+        look = vouch_by(parts.keys.ring, parts.ground.database)
+        for both in ((ours, other), (other, ours)):
+            vouch = await look([(one, "acme") for one in both])
+            assert vouch(ours, "acme") is not None
+            assert vouch(other, "acme") is None
+
+
 async def accepted_at(world: World, read: Read, ring: KeyRing | None = None) -> int | None:
     keys = world.parts.keys.ring if ring is None else lambda: ring
     look = vouch_by(keys, world.parts.ground.database)
