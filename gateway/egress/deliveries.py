@@ -207,7 +207,7 @@ def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, byte
 
 
 def purge(session: Session, *, before: int) -> int:
-    """Delete deliveries that ended badly, excerpts of answers and replays of before `before`; evidence stays.
+    """Delete some of what is older: deliveries that ended badly, excerpts, replays; evidence stays.
 
     What an open replay may be sending stays: its row is to say so; and what a legal hold is on. Returns how
     many there were of which there may be more.
@@ -219,15 +219,13 @@ def purge(session: Session, *, before: int) -> int:
     old = select(col(row.endpoint), col(row.ref)).where(
         is_over, is_old, ~replay_store.is_in_open().correlate(row), ~held
     )
-    # What somebody else works on, an erasure say, stays for another round.
-    some = session.execute(
-        old.order_by(col(row.endpoint), col(row.ref)).with_for_update(skip_locked=True)
-    ).all()
+    # What somebody else works on, an erasure say, stays for another round; nobody is waited for.
+    some = session.execute(old.limit(_CHUNK).with_for_update(skip_locked=True)).all()
     if some:
         keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in some]
         session.connection().execute(delete(row).where(*_ROW), keys)
     replay_store.purge(session, before=before)
-    return traces.purge_excerpts(session, before=before)
+    return len(some) + traces.purge_excerpts(session, before=before)
 
 
 def _load_deliveries(session: Session, partner: str) -> list[Delivery]:

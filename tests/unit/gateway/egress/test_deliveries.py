@@ -167,6 +167,17 @@ async def test_what_an_open_replay_may_be_sending_is_not_purged(tmp_path: Path, 
         assert on.rows() == []
 
 
+async def test_many_are_purged_some_at_a_time(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        rows = [Saved(delivery(number), "parked", "timed_out", is_new=True) for number in range(501)]
+        write(on, tick(await lease(on), *rows))
+        for left in (1, 0, 0):
+            before = len(on.rows())
+            with on.database.begin() as session:
+                assert purge(session, before=10) == before - left
+            assert len(on.rows()) == left
+
+
 async def test_what_was_given_up_during_its_last_attempt_is_cancelled_and_not_parked_too(
     tmp_path: Path, database_url: str
 ) -> None:
