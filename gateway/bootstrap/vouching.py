@@ -1,10 +1,11 @@
 """Whether a record of a partner's inbound topic is one that the gateway accepted, as consumers may ask."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from audit.receipt import parse_receipt
-from gateway.broker.port import Read
+from gateway.broker.port import Position, Read
 from gateway.database import Database
 from gateway.keys import KeyRing
 from gateway.sequencer.restoring import find_own
@@ -13,7 +14,11 @@ from gateway.sequencer.sighting import Accepted, Sighting, is_signed, read_sight
 _NOTICED_MS: Final = 10_000
 """Until every process knows that a key was frozen: a second or two, by a clock that may be 5 s ahead."""
 
+_SLICE: Final = 10
+
 _Vouch = Callable[[Read, str], int | None]
+
+_Seen = tuple[Accepted, bool]
 
 
 def vouch_by(
@@ -25,7 +30,8 @@ def vouch_by(
     `keys`: our keys as of now. By one that is compromised, what it says to have signed before that is ours:
     whoever wrote it has had to write to the topic, too. One that was frozen as of that very moment has
     signed what was accepted until every process knew. Of what else it signed that alone is ours of which
-    the database has a claim with this very receipt, made at our own door.
+    the database has a claim with this very receipt, made at our own door; and of what a key signed that
+    this process has not heard of yet, as the successor of a frozen one does at once.
 
     The look raises AwayError where claims have to be asked for and the database is away.
     """
@@ -33,31 +39,36 @@ def vouch_by(
     async def look(some: Iterable[tuple[Read, str]]) -> _Vouch:
         ring = keys()
         ends = {one.id: end for one in ring.known if (end := _end_of(ring, one.id)) is not None}
-        late: set[tuple[bytes, str]] = set()
-        for read, partner in some if ends else ():
-            one = _read(read, partner, ring)
-            if one is not None and _is_late(one, ends):
-                late.add((one.ref, one.receipt))
-        proved = await database.read(lambda session: find_own(session, late)) if late else frozenset()
+        seen: dict[tuple[Position, str], _Seen | None] = {}
+        for number, (read, partner) in enumerate(some, 1):
+            seen[read.position, partner] = _look_at(read, partner, ring, ends)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        owed = {(one.ref, one.receipt) for one, needs_claim in filter(None, seen.values()) if needs_claim}
+        proved = await database.read(lambda session: find_own(session, owed)) if owed else frozenset()
 
         def vouch(read: Read, partner: str) -> int | None:
-            one = _read(read, partner, ring)
-            if one is None or (_is_late(one, ends) and one.receipt not in proved):
+            place = (read.position, partner)
+            found = seen[place] if place in seen else _look_at(read, partner, ring, ends)
+            if found is None or (found[1] and found[0].receipt not in proved):
                 return None
-            return one.draft.at
+            return found[0].draft.at
 
         return vouch
 
     return look
 
 
-def _read(read: Read, partner: str, ring: KeyRing) -> Accepted | None:
-    """What a record says to be, in words that a key of ours signed."""
+def _look_at(read: Read, partner: str, ring: KeyRing, ends: dict[str, int]) -> _Seen | None:
+    """What a record says to be, and whether a claim of ours has to say so, too; None: it is not ours."""
     found = sight(read, partner=partner, direction="inbound")
-    accepted = read_sighting(found) if isinstance(found, Sighting) else None
-    if not isinstance(accepted, Accepted) or not is_signed(accepted, ring.public_keys("receipt")):
+    one = read_sighting(found) if isinstance(found, Sighting) else None
+    if not isinstance(one, Accepted):
         return None
-    return accepted
+    known = ring.public_keys("receipt")
+    if is_signed(one, known):
+        return one, _is_late(one, ends)
+    return None if parse_receipt(one.receipt.encode()).key_id in known else (one, True)
 
 
 def _is_late(one: Accepted, ends: dict[str, int]) -> bool:

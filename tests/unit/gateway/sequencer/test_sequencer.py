@@ -141,6 +141,22 @@ async def test_who_forwards_takes_what_a_frozen_key_signed_before_it_leaked(
                 assert await accepted_at(world, read) == without_claim, "another receipt"
 
 
+async def test_who_forwards_takes_what_a_key_signed_that_it_has_not_heard_of_yet(
+    tmp_path: Path, database_url: str
+) -> None:
+    """A successor of a frozen key signs at once; other processes hear of it within a second or two."""
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(body(1))
+        (record,) = await read_topic(world)
+        read, ring = Read(Position("t", 0, 0), record, record.at), world.parts.keys.current
+        at, early = await accepted_at(world, read), replace(ring, known=())
+        assert at is not None
+        assert await accepted_at(world, read, early) == at
+        with claims_changed(world, "UPDATE gateway_claim SET receipt = 'another'"):
+            assert await accepted_at(world, read, early) is None
+
+
 async def test_who_forwards_is_misled_by_no_other_record_of_the_same_event(
     tmp_path: Path, database_url: str
 ) -> None:
