@@ -52,7 +52,7 @@ async def produce(on: Stage, chance: Random) -> None:
 
 
 async def live_and_die(on: Stage, chance: Random, owner: str) -> None:
-    """A relay that is killed after a while, with all that it had in memory; the next has to wait for leases."""
+    """A relay that is killed after a while, with all that it had in memory; the next waits for its leases."""
     task = asyncio.create_task(on.relay(owner=owner, duration_ms=300).run(asyncio.Event()))
     await asyncio.sleep(0.4 + chance.random())
     task.cancel()
