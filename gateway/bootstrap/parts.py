@@ -43,9 +43,9 @@ from gateway.egress.deliveries import ROLE as RELAY
 from gateway.egress.delivery import Attempt
 from gateway.egress.health import Tally
 from gateway.egress.posting import Chance
-from gateway.egress.relay import Parts as RelayParts
 from gateway.egress.relay import Relay
-from gateway.egress.relay import Terms as RelayTerms
+from gateway.egress.relay_parts import Parts as RelayParts
+from gateway.egress.relay_parts import Terms as RelayTerms
 from gateway.erasing.worker import Eraser
 from gateway.errors import AwayError
 from gateway.external_registry import ExternalRegistry

@@ -27,7 +27,7 @@ from gateway.broker.port import (
 )
 from gateway.egress.backlog import Backlog
 from gateway.egress.intake import Unasked
-from gateway.egress.reading import Reading, Today, read_event
+from gateway.egress.reading import Reading, Refused, Today, read_event
 from gateway.egress.recall import PAGE, Recalled, wanted_ref
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Source, Vouch, Vouching, read_shared, seen_by, sender_on
@@ -89,6 +89,8 @@ class Drain:
         self._vouch: Vouch = lambda _read, _partner: None
         self._judge = judge
         self._open: dict[_Place, _Open] = {}
+        self._doubtful: set[_Place] = set()
+        self._fresh: frozenset[_Place] = frozenset()
 
     async def run(self, shards: Shards) -> None:
         """Go on until cancelled."""
@@ -165,6 +167,8 @@ class Drain:
         reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
         for each in self._open.values():
             each.end = each.backlog.end
+        if not await self._is_fresh():
+            return
         await self._look(events)
         await self._ask(events)
         for number, event in enumerate(events, 1):
@@ -173,6 +177,19 @@ class Drain:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         self._pass(reached)
+
+    async def _is_fresh(self) -> bool:
+        """Have the contracts of now where older ones would have refused something; False: they are away."""
+        self._fresh = frozenset(self._doubtful & self._open.keys())
+        if self._fresh:
+            try:
+                await self._catalog.follow()
+            except AwayError:
+                for each in self._open.values():
+                    each.is_over = True
+                return False
+            self._doubtful -= self._fresh
+        return True
 
     async def _look(self, events: Sequence[ReadEvent]) -> None:
         """Find out what vouches for records of partners; where nobody can say, they are read again later."""
@@ -233,6 +250,10 @@ class Drain:
             case Read():
                 reading = self._reading(each, event)
                 event = seen_by(event, backlog.owner)
+                if isinstance(reading, Refused) and backlog.place not in self._fresh:
+                    self._doubtful.add(backlog.place)
+                    each.is_over = True
+                    return
                 # What cannot be read yet is read again in a later turn.
                 each.is_over = isinstance(reading, Unasked) or not shard.receive_again(
                     backlog, event, reading, self._clock()

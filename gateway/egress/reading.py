@@ -76,6 +76,10 @@ class Today(Protocol):
 
     current: Snapshot
 
+    async def follow(self) -> None:
+        """Take over what changed since the last look. Raises AwayError: the database is away."""
+        ...
+
     def topic_changed(self, topic: str, topic_id: str | None) -> None:
         """Take note that a topic was deleted (None) or made again."""
         ...

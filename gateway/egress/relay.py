@@ -14,14 +14,13 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import structlog
 
 from gateway.broker.port import (
-    Broker,
     BrokerError,
     Read,
     Reader,
@@ -33,26 +32,25 @@ from gateway.broker.port import (
 )
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
-from gateway.database import Database
 from gateway.egress.addressees import ended_with, endpoints_of
 from gateway.egress.courier import Courier, Work
 from gateway.egress.deliveries import load, load_gone
-from gateway.egress.delivery import Attempt, Sender
 from gateway.egress.drain import Drain
 from gateway.egress.feeds import Feeds
 from gateway.egress.feeds import Terms as FeedTerms
 from gateway.egress.intake import Unasked
 from gateway.egress.moment import NEVER, Moment
 from gateway.egress.parties import Voices, by_shard
-from gateway.egress.posting import Chance, Poster, Secrets
-from gateway.egress.reading import Today, read_event
+from gateway.egress.posting import Poster, Secrets
+from gateway.egress.reading import Routed, read_event
 from gateway.egress.recaller import Recaller
+from gateway.egress.relay_parts import Parts, Terms
 from gateway.egress.shard import Shard
-from gateway.egress.shared import Vouching, is_erased
+from gateway.egress.shared import is_erased
 from gateway.egress.steady import Steady
 from gateway.egress.writer import Writer
 from gateway.errors import AwayError, BugError
-from gateway.leases import Lease, Leases
+from gateway.leases import Lease
 from gateway.positions import owner_in
 from partners.partner import Partner
 
@@ -63,44 +61,6 @@ _AGAIN_MS: Final = 200
 _GRACE_SECONDS: Final = 3.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a relay is made of.
-
-    `vouch`: when we accepted partners' records. `unseal` opens an endpoint's secret for its place, `own`
-    signs by our own key; `step` hears of numbered steps, `observe` of attempts. `doubt`: why our clock is
-    not to be trusted, empty where it is: nothing is read, sent or written down then.
-    """
-
-    database: Database
-    leases: Leases
-    broker: Broker
-    catalog: Today
-    sender: Sender
-    unseal: Callable[[bytes, str], bytes] = field(repr=False)
-    chance: Chance = field(repr=False)
-    vouch: Vouching = field(repr=False)
-    step: Callable[[str], None] = lambda _: None
-    observe: Callable[[Attempt], None] = lambda _: None
-    own: Callable[[bytes], Sequence[bytes]] | None = field(default=None, repr=False)
-    doubt: Callable[[], str] = lambda: ""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """`origin`: our URL; `log_host`: what log names begin with; `house_log`: the random name of our own log.
-
-    `shards`: as the leases have it.
-    """
-
-    origin: str
-    log_host: str
-    house_log: str
-    shards: int = 64
-    tick_ms: int = 50
-    disable_after_ms: int = 5 * 86_400_000
 
 
 class Relay:
@@ -282,8 +242,12 @@ class Relay:
                 await asyncio.sleep(self._terms.tick_ms / 1000)
             self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
             self._begun.clear()
+            is_fresh = False
             for number, event in enumerate(events, 1):
-                self._take_in(event)
+                if not self._take_in(event, is_fresh=is_fresh):
+                    # By contracts that may be older than the event; nothing of this poll is newer than those.
+                    await self._look_anew()
+                    is_fresh = self._take_in(event, is_fresh=True)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
 
@@ -291,11 +255,20 @@ class Relay:
         """Who reads here; nobody, where what was polled comes again: it is held, or was begun since."""
         return None if spot in self._held or spot in self._begun else self._spots.get(spot)
 
-    def _take_in(self, event: ReadEvent) -> None:
+    async def _look_anew(self) -> None:
+        """Have the contracts of now, however long the database is away."""
+        while True:
+            with suppress(AwayError):
+                await self._parts.catalog.follow()
+                return
+            await asyncio.sleep(_AGAIN_MS / 1000)
+
+    def _take_in(self, event: ReadEvent, *, is_fresh: bool) -> bool:
+        """False: nobody would get it, by contracts that are not known to be as new as the event."""
         match event:
             case Read(position):
-                if (work := self._work_at((position.topic_id, position.partition))) is not None:
-                    self._match(work, event)
+                work = self._work_at((position.topic_id, position.partition))
+                return work is None or self._match(work, event, is_fresh=is_fresh)
             case TooLow(topic, wanted, first):
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
                 spot = (wanted.topic_id, wanted.partition)
@@ -313,6 +286,7 @@ class Relay:
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
                 self._parts.catalog.topic_changed(topic, new_id)
+        return True
 
     def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:
         """Read no more of a topic that is another one now, or gone."""
@@ -332,17 +306,20 @@ class Relay:
         )
         work.shard.abandon(spot, self._clock())
 
-    def _match(self, work: Work, read: Read) -> None:
+    def _match(self, work: Work, read: Read, *, is_fresh: bool) -> bool:
         position = read.position
         partition = work.shard.partitions[position.topic_id, position.partition]
         snapshot = self._parts.catalog.current
         reading = read_event(read, partition.partner, snapshot, origin=self._terms.origin)
         if isinstance(reading, Unasked):
             self._hold_back(read, reading)
-            return
+            return True
+        if not is_fresh and not (isinstance(reading, Routed) and reading.endpoints):
+            return False
         work.shard.receive(read, reading, self._clock())
         self._parts.step("outbound.2.matched")
         work.stir()
+        return True
 
     def _hold_back(self, read: Read, why: Unasked) -> None:
         """Read no more of a partition until it is known what this record is; its offset stays unsettled."""

@@ -24,7 +24,8 @@ from gateway.channels import Channel, Version
 from gateway.database import Database
 from gateway.dialler import Answer, Fetched, Outgoing, Reason
 from gateway.egress.posting import Chance
-from gateway.egress.relay import Parts, Relay, Terms
+from gateway.egress.relay import Relay
+from gateway.egress.relay_parts import Parts, Terms
 from gateway.egress.shared import Vouch, Vouching
 from gateway.errors import StoreError
 from gateway.keys import SigningKey
@@ -133,6 +134,12 @@ def contracts(endpoints: Sequence[Endpoint], topic_id: str | None, partner: Part
 class Contracts:
     current: Snapshot
     changes: list[tuple[str, str | None]] = field(default_factory=list)
+    later: Snapshot | None = None
+    """What is in force since, and not known here before the next look."""
+
+    async def follow(self) -> None:
+        if self.later is not None:
+            self.current, self.later = self.later, None
 
     def topic_changed(self, topic: str, topic_id: str | None) -> None:
         self.changes.append((topic, topic_id))

@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -145,6 +145,27 @@ async def test_what_joins_a_range_while_it_is_read_is_not_passed_over() -> None:
         await drain.turn(work(shard))
     held = sorted(each.position.offset for each in lane.held())
     assert held == list(range(25))
+
+
+async def test_a_range_is_judged_by_contracts_that_are_as_new() -> None:
+    shard, catalog = made(0), Contracts(contracts([endpoint()], "id"))
+    today = catalog.current
+    catalog.current, catalog.later = replace(today, by_type={}, by_partner={}), today
+    drain = Drain(Faraway(), catalog, lambda: NOW, "https://gw.example", unasked, vouch=unvouched)
+    for _ in range(6):
+        await drain.turn(work(shard))
+    assert [each.position.offset for each in shard.lanes["ep_1"].held()] == list(range(END))
+    tick = shard.make_tick()
+    assert tick is None or not tick.evidence
+
+
+async def test_what_no_contract_takes_is_refused_once_it_was_looked_at_anew() -> None:
+    shard, catalog = made(0), Contracts(contracts([endpoint()], "id"))
+    catalog.current = replace(catalog.current, by_type={}, by_partner={})
+    drain = Drain(Faraway(), catalog, lambda: NOW, "https://gw.example", unasked, vouch=unvouched)
+    for _ in range(6):
+        await drain.turn(work(shard))
+    assert [one.evidence.kind.value for one in ticked(shard).evidence] == ["event.refused"] * END
 
 
 async def test_a_turn_without_an_event_got_nowhere() -> None:

@@ -23,6 +23,7 @@ from tests.unit.gateway.egress.stage import (
     TOPIC,
     Stage,
     answer,
+    contracts,
     endpoint,
     record,
     stage,
@@ -41,6 +42,23 @@ async def test_an_event_is_delivered_once_and_recorded(tmp_path: Path, database_
         assert [each.text("outcome") for each in on.evidence()] == ["delivered"] * 3
         assert {each.log for each in on.evidence()} == {"gw.example/log/k3v9q2"}
         assert (on.rows(), on.spans()) == ([], [])
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_what_is_sent_is_judged_by_contracts_that_are_as_new(
+    tmp_path: Path, database_url: str, *, is_known: bool
+) -> None:
+    """Whether it is the type or the endpoint that this process has not heard of yet."""
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        today = on.contracts.current
+        nobody = contracts([], on.topic_id)
+        on.contracts.current = nobody if is_known else replace(nobody, by_type={}, by_partner={})
+        on.contracts.later = today
+        await on.produce("a", "b")
+        async with on.relaying():
+            await on.until(lambda: on.position() == 2, "all settled")
+        assert on.receiver.ids() == ["a", "b"]
+        assert [each.text("outcome") for each in on.evidence()] == ["delivered"] * 2
 
 
 async def test_evidence_says_what_a_producers_event_is_found_by(tmp_path: Path, database_url: str) -> None:
