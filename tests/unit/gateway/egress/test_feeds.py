@@ -223,36 +223,6 @@ async def test_who_begins_earlier_while_what_was_polled_is_taken_in_gets_all_of_
                     await until(lambda path=path: set(at.ids(path)) == set(names), f"{path}: {at.ids(path)}")
 
 
-class Late:
-    """A catalog of another process: it hears of changes only when it is made to look."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.current = world.parts.catalog.current
-        self.topic_changed = world.parts.catalog.topic_changed
-
-    async def follow(self) -> None:
-        self.current = self._world.parts.catalog.current
-
-
-async def test_nothing_is_refused_by_contracts_that_are_older_than_it(tmp_path: Path) -> None:
-    newer = {**ORDER, "fields": [*ORDER["fields"], {"name": "note", "type": "string", "default": ""}]}
-    with hooks() as at:
-        async with running(tmp_path) as world:
-            await world.apply()
-            await house_endpoint(world, f"{at.url}/desk")
-            late, relay = Late(world), world.parts.relay
-            object.__setattr__(relay._parts, "catalog", late)
-            relay._feeds._catalog = late
-            async with relaying(world):
-                await placed(world, "A-1")
-                await until(lambda: at.ids("/desk") == ["A-1"], str(at.got))
-                await world.apply(files={"order.avsc": json.dumps(newer)})
-                await placed(world, "A-2")
-                await until(lambda: at.ids("/desk") == ["A-1", "A-2"], str(at.got))
-            assert await entries(world, "event.refused") == []
-
-
 async def test_a_double_goes_out_once(tmp_path: Path) -> None:
     with hooks() as at:
         async with running(tmp_path) as world, relaying(world):

@@ -1,0 +1,37 @@
+"""A relay whose process has not heard yet of what another one accepts by."""
+
+import json
+from pathlib import Path
+
+from tests.unit.gateway.egress.test_feeds import entries, hooks, house_endpoint, placed, relaying, until
+from tests.world import ORDER, World, running
+
+
+class Late:
+    """A catalog of another process: it hears of changes only when it is made to look."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.current = world.parts.catalog.current
+        self.topic_changed = world.parts.catalog.topic_changed
+
+    async def follow(self) -> None:
+        self.current = self._world.parts.catalog.current
+
+
+async def test_nothing_is_refused_by_contracts_that_are_older_than_it(tmp_path: Path) -> None:
+    newer = {**ORDER, "fields": [*ORDER["fields"], {"name": "note", "type": "string", "default": ""}]}
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await world.apply()
+            await house_endpoint(world, f"{at.url}/desk")
+            late, relay = Late(world), world.parts.relay
+            object.__setattr__(relay._parts, "catalog", late)
+            relay._feeds._catalog = late
+            async with relaying(world):
+                await placed(world, "A-1")
+                await until(lambda: at.ids("/desk") == ["A-1"], str(at.got))
+                await world.apply(files={"order.avsc": json.dumps(newer)})
+                await placed(world, "A-2")
+                await until(lambda: at.ids("/desk") == ["A-1", "A-2"], str(at.got))
+            assert await entries(world, "event.refused") == []
