@@ -240,7 +240,8 @@ class Drain:
             case TopicChanged(topic, old_id):
                 return [each for place, each in self._open.items() if place[:2] == (topic, old_id)]
         each = self._open.get(place)
-        return [] if each is None or each.is_over else [each]
+        is_here = each is not None and not each.is_over and each.backlog.endpoint in each.shard.lanes
+        return [each] if each is not None and is_here else []
 
     def _take_in(self, each: _Open, event: ReadEvent) -> None:
         shard, backlog = each.shard, each.backlog

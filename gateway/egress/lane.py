@@ -189,15 +189,15 @@ class Lane:
         self._drop(delivery)
 
     def hurry(self, ref: bytes, now: int) -> bool:
-        """Make a waiting delivery due now, and let the endpoint be probed at once; whether it is here.
+        """Make a waiting delivery due, before all others here, and let the endpoint be probed at once.
 
-        In an order it still goes after those before it.
+        Whether it is here. In an order it still goes after those before it.
         """
         if ref not in self._known:
             return False
         queue = self._groups[self._known[ref]]
         at = next(at for at, delivery in enumerate(queue) if delivery.ref == ref)
-        queue[at] = replace(queue[at], due_at=min(queue[at].due_at, now))
+        queue[at] = replace(queue[at], due_at=0)
         if self.breaker.is_open:
             self.breaker = replace(self.breaker, probe_at=min(self.breaker.probe_at, now))
         self.slowing = replace(self.slowing, until=min(self.slowing.until, now))
