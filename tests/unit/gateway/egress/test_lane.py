@@ -141,6 +141,17 @@ def test_without_that_leave_a_retry_still_has_its_turn_where_something_new_alway
     assert order == [1, 2, 3, 0, 4, 5]
 
 
+def test_what_is_to_be_tried_now_goes_before_all_that_was_due_before() -> None:
+    lane = Lane(endpoint(concurrency=4))
+    for number in range(4):
+        lane.offer(delivery(number), NOW)
+    taken(lane)
+    for number in range(4):
+        settle(lane, number, RetryAt(NOW + number), "client_error")
+    assert lane.hurry(delivery(3).ref, NOW + 10)
+    assert taken(lane, NOW + 10) == ["3", "0", "1", "2"]
+
+
 def test_a_saved_delivery_forgets_its_body_and_frees_its_place() -> None:
     lane = Lane(endpoint(), capacity=1)
     lane.offer(delivery(0), NOW)
