@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlmodel import Session
 
 from audit import erasure
@@ -15,6 +15,7 @@ from gateway.ingress.claims import Claim, Confirm, read, take, write_group
 from gateway.ingress.prepare import Circumstances, Prepared, make_record, prepare
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, load
+from gateway.record import RECEIPT_HEADER
 from gateway.rows import ClaimRow
 from gateway.sequencer.round import Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, sight
@@ -127,6 +128,25 @@ async def test_evidence_that_was_erased_does_not_come_back_from_a_topic_that_is_
     written = ledger.write(seen)
     assert (written.entries, written.repeats) == (0, 1)
     assert erasure.standing(ledger.session, [claim.ref]) == []
+
+
+async def test_an_empty_receipt_is_none_though_the_claim_of_an_erased_event_holds_none_either(
+    ledger: Ledger,
+) -> None:
+    claim, seen = sighted()
+    ledger.claim(claim)
+    assert ledger.write(seen).entries == 1
+    ledger.session.execute(update(ClaimRow).values(receipt="", state="erased"))
+    record = seen.read.record
+    headers = (
+        *((name, raw) for name, raw in record.headers if name != RECEIPT_HEADER),
+        (RECEIPT_HEADER, b""),
+    )
+    read_again = Read(Position("topic-1", 0, 1), replace(record, headers=headers), 6)
+    foreign = sight(read_again, partner="acme", direction="inbound")
+    assert isinstance(foreign, Sighting)
+    written = ledger.write(foreign)
+    assert (written.entries, [one.reason for one in written.suspects]) == (0, ["receipt_malformed"])
 
 
 async def test_a_receipt_beside_another_claims_is_suspect_even_if_we_signed_it(ledger: Ledger) -> None:
