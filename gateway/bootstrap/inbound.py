@@ -42,7 +42,6 @@ def make_ingress(  # noqa: PLR0913 - one call, in the composition root
         database=ground.database,
         writes=writes,
         broker=broker,
-        catalog=catalog,
         publisher=publisher,
         wait_seconds=settings.claims.wait / 1000,
         step=step,

@@ -14,7 +14,6 @@ from functools import partial
 from sqlmodel import Session
 
 from gateway.broker.port import Broker, BrokerError
-from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.group_commit import GroupCommit
@@ -37,7 +36,6 @@ class TakeOvers:
     database: Database
     writes: GroupCommit[Write, Answer]
     broker: Broker
-    catalog: Catalog
     publisher: Publisher
     wait_seconds: float
     step: Callable[[str], None]
@@ -100,11 +98,14 @@ class TakeOvers:
         try:
             async with asyncio.timeout_at(deadline):
                 ends = await self.broker.bounds(partitions)
+                # Asked after the ends, and of the broker: of one that was made again this process may not
+                # have heard, and what was read of the former one says nothing of it.
+                there = await self.broker.describe(sorted({topic for topic, _ in partitions}))
         except (BrokerError, TimeoutError):
             # Whoever asked may be a partner: names of hosts and files are for the operator.
             return Failed("broker_unavailable", "The broker does not answer; repeat the same request.")
         for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
-            if not await self._sequenced(topic, partition, end, deadline):
+            if topic not in there or not await self._sequenced(there[topic].id, partition, end, deadline):
                 return _in_flight()
         refs = tuple(claim.ref for claim in ours)
         return await self.database.read(partial(_read_all, refs=refs))
@@ -118,10 +119,7 @@ class TakeOvers:
         with suppress(GatewayError):
             await self.writes.submit(GiveBack(held))
 
-    async def _sequenced(self, topic: str, partition: int, end: int, deadline: float) -> bool:
-        topic_id = self.catalog.current.topic_ids.get(topic)
-        if topic_id is None:
-            return False
+    async def _sequenced(self, topic_id: str, partition: int, end: int, deadline: float) -> bool:
         loop = asyncio.get_running_loop()
         while True:
             progress = await self.database.read(

@@ -3,15 +3,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.broker.port import Refused
+import pytest
+
+from gateway.broker.port import Refused, TopicSpec
 from gateway.database import clock
 from gateway.event import EventKey
 from gateway.ingress.claims import Found, expire_leases, read
 from gateway.ingress.outcome import Accepted, Failed
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
-from tests.world import World, running
+from tests.world import FIRST, World, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
+B = {**A, "order_id": "B-1"}
 REF = EventKey("acme", "inbound", "/partners/acme", "A-1").ref()
 
 
@@ -130,6 +133,29 @@ async def test_until_the_sequencer_has_read_to_the_end_nothing_is_published(
         assert isinstance(fates[REF], Failed)
         broker.end_ahead = 0
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+
+
+async def test_how_far_a_former_topic_was_read_says_nothing_of_one_that_was_made_again(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        await world.send(B)
+        await world.settled(FIRST + 1)
+        broker.fates = ["lose"]
+        await world.send(A)
+        await expire(world)
+        # As in a process that has neither read nor written the topic since.
+        monkeypatch.setattr(world.parts.catalog, "topic_changed", lambda *_: None)
+        await broker.delete_topic(TOPIC)
+        await broker.ensure([TopicSpec(TOPIC)])
+        broker.end_ahead = 1
+        deadline = asyncio.get_running_loop().time() + 0.3
+        fates = await world.parts.recovery.takeovers.settle([await found(world)], deadline)
+        broker.end_ahead = 0
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
+        assert isinstance(fates[REF], Failed)
 
 
 async def test_many_repeats_publish_a_lost_event_once(tmp_path: Path, database_url: str) -> None:
