@@ -4,8 +4,9 @@ Crash order: nothing of a round is visible before its COMMIT, and all of it afte
 repeats; a second sequencer with an old lease fails the epoch check, or the comparison of positions or heads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlmodel import Session
 
@@ -13,6 +14,7 @@ from audit import log as audit_log
 from audit.bulk import Change, find_rows, update_rows
 from audit.entry import Draft, draft_entry
 from audit.evidence import Evidence
+from audit.log import Pending
 from audit.search import timeline
 from gateway.leases import Lease
 from gateway.positions import Move, advance_all
@@ -23,7 +25,12 @@ from gateway.sequencer.sighting import Accepted, Held, Sighting, Suspect, is_sig
 from gateway.sequencer.territory import Plot
 
 ROLE = "sequence"
-PENDING_LIMIT = 1_000
+PENDING_LIMIT: Final = 1_000
+"""Waiting evidence that a round takes of one log."""
+
+PENDING_IN_ALL: Final = 20_000
+"""The same of all logs. After a long absence more may wait for hundreds of logs than any transaction enters:
+PostgreSQL ends one that computes for too long between two statements, and each that came after it alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +69,7 @@ def write_round(session: Session, todo: Round) -> Written:
     written = Written()
     advance_all(session, todo.moves)
     fresh = _fresh(session, todo, written)
-    waiting = {
-        log: audit_log.pending(session, log, PENDING_LIMIT)
-        for log in audit_log.pending_logs(session)
-        if log in todo.origins
-    }
+    waiting = _waiting(session, todo.origins)
     by_log: dict[str, list[Accepted]] = {}
     for each in [*fresh, *_forlorn(todo, {one.ref for one in fresh})]:
         by_log.setdefault(each.draft.log, []).append(each)
@@ -88,6 +91,18 @@ def write_round(session: Session, todo: Round) -> Written:
     _mark(session, entered)
     forget_former(session, ROLE, todo.renewed)
     return written
+
+
+def _waiting(session: Session, logs: Container[str]) -> dict[str, tuple[Pending, ...]]:
+    """Evidence that waits for these logs, as much as one round takes; what waits for longest goes first."""
+    oldest = audit_log.oldest_pending(session)
+    found: dict[str, tuple[Pending, ...]] = {}
+    left = PENDING_IN_ALL
+    for log in sorted(oldest, key=lambda one: (oldest[one], one)):
+        if log in logs and left > 0:
+            found[log] = audit_log.pending(session, log, min(PENDING_LIMIT, left))
+            left -= len(found[log])
+    return found
 
 
 def _append(session: Session, batches: Mapping[str, Sequence[Draft]], written: Written) -> Mapping[str, int]:

@@ -17,6 +17,7 @@ from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, load
 from gateway.record import RECEIPT_HEADER
 from gateway.rows import ClaimRow
+from gateway.sequencer import round as rounds
 from gateway.sequencer.round import Round, Written, write_round
 from gateway.sequencer.sighting import Sighting, sight
 from tests.unit.audit.builders import OTHER_SIGNER, members_of
@@ -171,6 +172,28 @@ async def test_pending_evidence_is_entered_once_behind_what_was_read(ledger: Led
     assert ledger.entries() == [Kind.ACCEPTED, Kind.CONTRACT_CHANGED, Kind.CONTRACT_CHANGED]
     assert audit_log.pending_logs(ledger.session) == ()
     assert ledger.write().entries == 0
+
+
+async def test_a_round_takes_no_more_of_what_waits_than_a_transaction_can_enter(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "PENDING_IN_ALL", 3)
+    names = ["gw.example/log/aaaaaa", "gw.example/log/bbbbbb"]
+    origins = {name: f"{name}/1" for name in names}
+    for place, (name, at) in enumerate([*((names[0], AT.now + 1),) * 2, *((names[1], AT.now),) * 2]):
+        one = make_evidence(
+            Kind.CONTRACT_CHANGED,
+            members_of("contract.changed"),
+            iss=AT.origin,
+            log=name,
+            at=at,
+            salt=bytes(32),
+        )
+        audit_log.submit(ledger.session, one, id=bytes([place]) * 16)
+    assert ledger.write(origins=origins).entries == 3
+    sizes = [audit_log.open_log(ledger.session, origins[name]).size for name in names]
+    assert sizes == [1, 2]  # what waits for longest goes first
+    assert [ledger.write(origins=origins).entries for _ in range(2)] == [1, 0]
 
 
 async def test_evidence_of_other_logs_waits(ledger: Ledger) -> None:
