@@ -65,21 +65,25 @@ async def look_for(
     *,
     limit: int = ORPHANS_AT_ONCE,
 ) -> Losses:
-    """Find the accepted events among what is gone, `limit` at most of each, and those of `others`.
+    """Find the accepted events among what is gone, about `limit` in all, and those of `others`, as many.
 
-    `others`: plots that lost nothing as far as is known, and how far each was read.
+    `others`: plots that lost nothing as far as is known, and how far each was read. What `limit` leaves no
+    room for is found in another round: nobody reads on before that.
 
     Raises:
         StoreError: the database is away.
     """
-    losses = Losses(gone)
+    losses, left = Losses(gone), limit
     for one in gone:
+        if left <= 0:
+            break
         place = (one.plot.topic, one.plot.partition)
         reached = {one.plot: 0 if one.hole is None else one.hole[1]}
-        found = await database.read(partial(find_orphans, reached=reached, limit=limit))
+        found = await database.read(partial(find_orphans, reached=reached, limit=left))
         losses.orphans[place] = found.get(one.plot, [])
-        if len(losses.orphans[place]) < limit:
+        if len(losses.orphans[place]) < left:
             losses.complete[place] = one
+        left -= len(losses.orphans[place])
     if others:
         losses.strays = await database.read(partial(find_orphans, reached=others, limit=limit))
     return losses

@@ -41,6 +41,26 @@ async def test_a_loss_with_many_events_is_logged_in_several_rounds_before_it_is_
     database.close()
 
 
+async def test_losses_of_many_partitions_are_logged_in_several_rounds_too(database_url: str) -> None:
+    database = Database(database_url)
+    (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
+    plots = [Plot(lease, "acme", "inbound", TOPIC, "now", number) for number in range(3)]
+    with database.begin() as session:
+        for number in range(6):
+            claimed(session, f"E-{number}", Position("now", number // 2, number % 2))
+    told, made = Told(), list[int]()
+    while len(told.words) < len(plots):
+        gone = [Gone(one, (0, 9)) for one in plots if (TOPIC, one.partition) not in told.words]
+        losses = await look_for(database, gone, limit=3)
+        with database.begin() as session:
+            todo = Round(losses.under_leases([]), [], [], ORIGINS, {}, orphans=losses.events())
+            made.append(write_round(session, todo).entries)
+        told.tell(losses)
+    assert made == [3, 3, 0]
+    assert {words.count("2 accepted events among them") for words in told.words.values()} == {1}
+    database.close()
+
+
 async def test_former_topics_are_settled_with_the_last_of_their_events(database_url: str) -> None:
     database = Database(database_url)
     (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
