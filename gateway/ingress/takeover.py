@@ -25,6 +25,9 @@ from gateway.positions import load
 SEQUENCE_ROLE = "sequence"
 _LOOK_AGAIN_SECONDS = 0.05
 
+_Place = tuple[str, int]
+"""Topic and partition."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TakeOvers:
@@ -90,46 +93,52 @@ class TakeOvers:
         ]
         kept = {*fates, *(claim.ref for claim in missing)}
         fates |= {ref: _in_flight() for ref in refs if ref not in kept}
+        # Those of partitions that were not looked at; what is another's, or gone, is left as it is.
+        self._give_back([claim for claim in ours if claim.ref not in kept])
         return {**fates, **await self.publisher.publish(missing, deadline, since=since, own=False)}
 
     async def _look(self, ours: Sequence[Claim], deadline: float) -> Mapping[bytes, Claim] | Failed:
-        """The claims as they are once the sequencer has read all that was on their partitions."""
-        partitions = sorted({(claim.topic, claim.partition) for claim in ours})
-        try:
-            async with asyncio.timeout_at(deadline):
-                ends = await self.broker.bounds(partitions)
-                # Asked after the ends, and of the broker: of one that was made again this process may not
-                # have heard, and what was read of the former one says nothing of it.
-                there = await self.broker.describe(sorted({topic for topic, _ in partitions}))
-        except (BrokerError, TimeoutError):
-            # Whoever asked may be a partner: names of hosts and files are for the operator.
-            return Failed("broker_unavailable", "The broker does not answer; repeat the same request.")
-        for (topic, partition), (_, end) in zip(partitions, ends, strict=True):
-            if topic not in there or not await self._sequenced(there[topic].id, partition, end, deadline):
-                return _in_flight()
-        refs = tuple(claim.ref for claim in ours)
+        """The claims as they are once the sequencer has read all that was on their partitions.
+
+        Without those of partitions that it has not, or that cannot be asked for: these hold up no others.
+        """
+        ends: dict[_Place, tuple[str, int]] = {}
+        failed = _in_flight()
+        for topic, partition in sorted({(claim.topic, claim.partition) for claim in ours}):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    ((_, end),) = await self.broker.bounds([(topic, partition)])
+                    # Asked after the end, and of the broker: of one that was made again this process may not
+                    # have heard, and how far the former one was read says nothing of it.
+                    there = await self.broker.describe([topic])
+            except (BrokerError, TimeoutError):
+                # Whoever asked may be a partner: names of hosts and files are for the operator.
+                failed = Failed("broker_unavailable", "The broker does not answer; repeat the same request.")
+                continue
+            if topic in there:
+                ends[topic, partition] = (there[topic].id, end)
+        read_up = await self._sequenced(ends, deadline)
+        if not read_up:
+            return failed
+        refs = tuple(claim.ref for claim in ours if (claim.topic, claim.partition) in read_up)
         return await self.database.read(partial(_read_all, refs=refs))
 
     def _give_back(self, ours: Sequence[Claim]) -> None:
         """Let the next repeat take over at once. Nobody waits for it: a lease that is kept runs out."""
-        if self.publisher.spawn is not None:
+        if ours and self.publisher.spawn is not None:
             self.publisher.spawn(self._end(tuple((one.ref, one.receipt, one.lease_until) for one in ours)))
 
     async def _end(self, held: tuple[tuple[bytes, str, int], ...]) -> None:
         with suppress(GatewayError):
             await self.writes.submit(GiveBack(held))
 
-    async def _sequenced(self, topic_id: str, partition: int, end: int, deadline: float) -> bool:
+    async def _sequenced(self, ends: Mapping[_Place, tuple[str, int]], deadline: float) -> frozenset[_Place]:
+        """Which of these are read up to their ends; waits while none is. `ends`: topic id and end of each."""
         loop = asyncio.get_running_loop()
         while True:
-            progress = await self.database.read(
-                lambda session: load(session, SEQUENCE_ROLE, topic_id, partition)
-            )
-            reached = 0 if progress is None else progress.next
-            if reached >= end:
-                return True
-            if loop.time() + _LOOK_AGAIN_SECONDS >= deadline:
-                return False
+            found = await self.database.read(partial(_read_up, ends=ends)) if ends else frozenset()
+            if found or not ends or loop.time() + _LOOK_AGAIN_SECONDS >= deadline:
+                return found
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _wait(self, receipts: Mapping[bytes, str], deadline: float) -> dict[bytes, Fate]:
@@ -148,6 +157,15 @@ class TakeOvers:
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         return {**{ref: _in_flight() for ref in receipts}, **fates}
+
+
+def _read_up(session: Session, ends: Mapping[_Place, tuple[str, int]]) -> frozenset[_Place]:
+    found: set[_Place] = set()
+    for place, (topic_id, end) in ends.items():
+        progress = load(session, SEQUENCE_ROLE, topic_id, place[1])
+        if (0 if progress is None else progress.next) >= end:
+            found.add(place)
+    return frozenset(found)
 
 
 def _read_all(session: Session, refs: tuple[bytes, ...]) -> Mapping[bytes, Claim]:

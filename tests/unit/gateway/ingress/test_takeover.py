@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlmodel import col, update
 
 from gateway.broker.port import Refused, TopicSpec
 from gateway.database import clock
 from gateway.event import EventKey
-from gateway.ingress.claims import Found, expire_leases, read
+from gateway.ingress.claims import Found, expire_leases, read, unconfirmed
 from gateway.ingress.outcome import Accepted, Failed
+from gateway.rows import ClaimRow
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import FIRST, World, running
 
@@ -156,6 +158,30 @@ async def test_how_far_a_former_topic_was_read_says_nothing_of_one_that_was_made
         broker.end_ahead = 0
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
         assert isinstance(fates[REF], Failed)
+
+
+async def test_a_topic_that_is_gone_holds_up_what_is_taken_over_on_no_other(
+    tmp_path: Path, database_url: str
+) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        await world.apply()
+        broker.fates = ["lose"] * 2
+        await world.send(A, B)
+        await expire(world)
+        database = world.parts.ground.database
+        with database.begin() as session:
+            session.execute(update(ClaimRow).where(col(ClaimRow.ref) == REF).values(topic="partners.gone.in"))
+        both = await database.read(
+            lambda session: [Found(one, mine=False, now=clock(session)) for one in unconfirmed(session, 9)]
+        )
+        deadline = asyncio.get_running_loop().time() + 5
+        fates = await world.parts.recovery.takeovers.settle(both, deadline)
+        assert await broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+        assert [type(fates[one.claim.ref]) for one in both if one.claim.ref == REF] == [Failed]
+        async with asyncio.timeout(10):
+            while (one := await found(world)).claim.lease_until >= one.now:  # noqa: ASYNC110 - SQL rings no bell
+                await asyncio.sleep(0.05)
 
 
 async def test_many_repeats_publish_a_lost_event_once(tmp_path: Path, database_url: str) -> None:
