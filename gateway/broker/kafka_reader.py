@@ -42,6 +42,9 @@ _MANY_PARTITIONS: Final = 400
 _WAIT_MS_EACH: Final = 0.1
 """Of so many, a record waits so long for each: asking takes a tenth of a core then, at rest too."""
 _LONGEST_WAIT_MS: Final = 500
+_LATEST_MS: Final = 253_402_300_799_999
+"""The last instant of the year 9999. A topic may take any time that producers give (as one that counts in
+microseconds, `message.timestamp.after.max.ms`), and nobody could write it down."""
 _REST_SECONDS: Final = 1.0
 """Before a partition is asked for again that our user may not read."""
 
@@ -284,7 +287,7 @@ class KafkaReader:
         if place is None or offset is None:
             return None
         place.next = offset + 1
-        at = message.timestamp()[1]
+        at = min(max(message.timestamp()[1], 0), _LATEST_MS)
         record = Record(key[0], key[1], message.key(), message.value(), _headers(message), at)
         return _Fetched(key, place.generation, Read(Position(place.topic_id, key[1], offset), record, at))
 

@@ -13,6 +13,7 @@ from gateway.broker.kafka_reader import KafkaReader, _headers, _Place, wanted_pa
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
+from gateway.instants import format_instant
 
 TOPIC = "partners.acme.outbound"
 
@@ -110,6 +111,18 @@ def test_a_header_name_that_is_not_utf8_is_reported_not_raised() -> None:
             raise SystemError("returned a result with an exception set")
 
     assert _headers(cast("Message", Broken())) == UNREADABLE_HEADERS
+
+
+async def test_a_record_of_a_time_that_no_calendar_has_gets_the_nearest_that_one_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = open_reader([None] * 2)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    monkeypatch.setattr(FakeMessage, "timestamp", lambda one: (1, -1 if one.offset() else 1 << 62))
+    events = await reader.poll(10, 0)
+    told = [format_instant(one.at) for one in events if isinstance(one, Read)]
+    assert told == ["9999-12-31T23:59:59.999Z", "1970-01-01T00:00:00.000Z"]
+    await reader.close()
 
 
 async def test_a_failure_in_mid_page_loses_none_of_the_page() -> None:
