@@ -157,7 +157,9 @@ class Sequencer:
         """Read; what we may not read costs nothing that was read or believed, and holds up nothing else."""
 
         def note(error: BrokerError) -> None:
-            self._refusal.note(error, now=_ticks())
+            # One that is away says so again at once, and is waited for.
+            if error.code == "broker_refused":
+                self._refusal.note(error, now=_ticks())
 
         try:
             return await gather(

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
 
 import pytest
 
 from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Record, Start
+from gateway.broker.refusal import Refusal
 from gateway.sequencer.gathering import gather
+from tests.world import running
 
 
 def read(offset: int, value: bytes = b"") -> Read:
@@ -106,3 +110,15 @@ async def test_trouble_after_the_first_events_ends_the_round_and_is_told() -> No
     assert (offsets(events), told) == ([1], ["broker_refused"])
     with pytest.raises(BrokerError):
         await gather(reader, limit=10, tick_ms=1_000, until=soon(1), told=unexpected)
+
+
+async def test_a_broker_that_goes_away_amid_a_round_is_not_said_to_refuse(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        sequencer = copy(world.parts.sequencer)
+    told = {}
+    for code in ("broker_unavailable", "broker_refused"):
+        sequencer._refusal = Refusal()
+        sequencer._next_at = soon(10)
+        assert offsets(await sequencer._poll(Pages([1], BrokerError(code, "a test said so")))) == [1]
+        told[code] = sequencer._refusal.words(now=0)
+    assert told == {"broker_unavailable": "", "broker_refused": "a test said so"}
