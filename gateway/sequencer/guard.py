@@ -13,7 +13,7 @@ from typing import Final
 from sqlmodel import Session
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, read_checkpoint
+from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
 from audit.epochs import is_succeeded
 from audit.errors import AuditError, InconsistentError, NotInLogError
 from gateway import facts
@@ -246,6 +246,7 @@ def note_shown(shown: Shown, record: Record) -> Shown:
     note = record.value or b""
     try:
         checkpoint, _ = read_checkpoint(note)
+        split_origin(checkpoint.origin)  # one without an epoch is of no log of any gateway
     except AuditError:
         return shown
     known = shown.checkpoints.get(checkpoint.origin)

@@ -49,6 +49,17 @@ async def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert {origin: one.size for origin, one in found.items()} == {ORIGIN: 1}
 
 
+async def test_a_checkpoint_of_no_gateways_log_stops_none(tmp_path: Path, database: Database) -> None:
+    broker = WilfulBroker(tmp_path)
+    await make_guard(broker, database, "first").verify()
+    foreign = [note(2, "somebody"), note(2, "gw.example/log/k3v9q2/01")]
+    await broker.append([Record(TOPIC, 0, b"%d" % key, one, (), 0) for key, one in enumerate(foreign)])
+    guard = make_guard(broker, database, "first")
+    await guard.verify()
+    assert guard.has_passed
+    await broker.close()
+
+
 def test_a_database_without_a_published_log_may_not_go_on(database_url: str) -> None:
     database = Database(database_url)
     with database.begin() as session:
