@@ -51,7 +51,7 @@ class Feed:
             CallerError: `cursor_expired`.
             AwayError, BrokerError: registry or broker are away, or too much is read at once.
         """
-        bounds = Bounds(limit, 0, self._tails.stop)
+        bounds = Bounds(limit, 0, self._tails.stop, self._tails.look_anew)
         async with self._tails.page():
             page = await read_page(
                 self._tails.broker,

@@ -1,10 +1,11 @@
 """Pages of a topic as decoded events: one bounded reader a page, from where the caller's cursor says.
 
-Nothing is remembered here: the cursor is the position. What is no event of the contract is passed over.
+Nothing is remembered here: the cursor is the position. What is no event of the contract is passed over, once
+the contract is known to be as new as what was read.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -15,12 +16,9 @@ from gateway.broker.port import (
     Reader,
     ReadEvent,
     Start,
-    TooHigh,
-    TooLow,
-    TopicChanged,
 )
 from gateway.catalog import Snapshot
-from gateway.egress.intake import Carried, Unasked, take_in
+from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.webhook import encode_body
 from gateway.errors import AwayError, CallerError
 from gateway.event import Direction
@@ -66,11 +64,16 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much one page takes: items, and how long to wait for the first (seconds)."""
+    """How much one page takes: items, and how long to wait for the first (seconds).
+
+    `anew`: looks for the contracts of now, before anything is passed over by those that are known; None: they
+    are of now.
+    """
 
     limit: int
     wait_seconds: float
     stop: asyncio.Event
+    anew: Callable[[], Awaitable[Snapshot]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ async def read_page(
     `most_bytes`: of all events, but for some more, up to `CUT_BYTES` and one event; None: `PAGE_BYTES`.
 
     Raises:
-        AwayError: `registry_unavailable`: what the first event is, only the external registry knows.
+        AwayError: `registry_unavailable`: what the first event is, only the external registry knows; or
+            contracts are away, and those that are known do not take the first event.
         CallerError: `cursor_expired`: retention has passed the position, or the topic was made again.
         BrokerError: the broker is away, or refuses.
     """
@@ -140,11 +144,8 @@ async def read_page(
             left_ms = max(0, int(((deadline if page.has_reached(ends) else fetched_by) - loop.time()) * 1000))
             patience = 0 if page.items else min(left_ms, _WAIT_MS)
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
-            for some in sliced(seen):
-                page.take(some)
-                if page.is_stuck or page.is_cut:
-                    break
-                await asyncio.sleep(0)
+            if not await _take_in(page, seen, bounds.anew):
+                return page.made(caught_up=False)
             if page.is_stuck:
                 if await _is_told(page, snapshot):
                     reader.assign(page.starts())
@@ -178,6 +179,32 @@ def sliced(seen: Sequence[ReadEvent]) -> Iterator[Sequence[ReadEvent]]:
         yield some
 
 
+async def _take_in(
+    page: "_Page", seen: Sequence[ReadEvent], anew: Callable[[], Awaitable[Snapshot]] | None
+) -> bool:
+    """False: the page ends before what is no event by contracts that may be older, since newer are away.
+
+    Raises:
+        AwayError: they are, and the page is empty.
+    """
+    is_fresh = anew is None
+    for some in sliced(seen):
+        left = page.take(some, is_fresh=is_fresh)
+        if left and anew is not None:
+            try:
+                page.snapshot = await anew()
+            except AwayError:
+                if not page.items:
+                    raise
+                return False
+            is_fresh = True  # nothing of this poll is newer than those
+            page.take(left, is_fresh=True)
+        if page.is_stuck or page.is_cut:
+            break
+        await asyncio.sleep(0)
+    return True
+
+
 async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
     """Whether the external registry has answered soon; False: the page ends before the event that it knows.
 
@@ -200,7 +227,7 @@ class _Page:
 
     def __init__(self, tap: Tap, snapshot: Snapshot, most: tuple[int, int], start: Places) -> None:
         self._tap = tap
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self._limit, self._most_bytes = most
         self._topic_id = start.topic_id
         self._bytes = 0
@@ -241,33 +268,30 @@ class _Page:
         for topic, number in self.places:
             self._offsets[number] = max(self._offsets[number], reader.reached(topic, number) or 0)
 
-    def take(self, seen: Sequence[Read | TooLow | TooHigh | TopicChanged]) -> None:
-        for one in seen:
+    def take(self, seen: Sequence[ReadEvent], *, is_fresh: bool) -> Sequence[ReadEvent]:
+        """What is left: from what is no event by contracts that are not known to be as new."""
+        for number, one in enumerate(seen):
             if self._bytes >= max(self._most_bytes, CUT_BYTES):
                 self.is_cut = True
-                return
+                return ()
             if not isinstance(one, Read):
                 text = "What lies at the cursor is gone; start again with from=earliest."
                 raise CallerError("cursor_expired", text)
+            carried = take_in(one, self.snapshot, self._tap.partner, self._tap.direction)
+            if isinstance(carried, NoEvent) and not (is_fresh or carried.is_erased):
+                return seen[number:]
             self._read += 1
-            item = self._item(one)
-            if isinstance(item, Unasked):
+            if isinstance(carried, Unasked):
                 self.is_stuck = True
-                return
+                return ()
             self._offsets[one.position.partition] = one.position.offset + 1
-            if item is not None:
+            if isinstance(carried, Carried) and (not self._tap.types or carried.type in self._tap.types):
+                item = body_of(carried, self._tap.origin)
                 self.items.append(item)
                 self.times.append(one.at)
                 self.marks.append((one.position.partition, one.position.offset))
                 self._bytes += len(item)
-
-    def _item(self, read: Read) -> bytes | Unasked | None:
-        carried = take_in(read, self._snapshot, self._tap.partner, self._tap.direction)
-        if isinstance(carried, Unasked):
-            return carried
-        if not isinstance(carried, Carried) or (self._tap.types and carried.type not in self._tap.types):
-            return None
-        return body_of(carried, self._tap.origin)
+        return ()
 
 
 def body_of(carried: Carried, origin: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from gateway.broker.port import Broker, BrokerError, Position, Read, Reader, ReadEvent, Start
 from gateway.catalog import Catalog, Snapshot
-from gateway.egress.intake import Carried, Unasked, take_in
+from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.stream import Places, Tap, body_of, sliced
 from gateway.egress.tail import Bell, Seat, Tail
 from gateway.errors import AwayError
@@ -59,6 +59,15 @@ class Tails:
     def snapshot(self) -> Snapshot:
         """Today's contracts."""
         return self._catalog.current
+
+    async def look_anew(self) -> Snapshot:
+        """The contracts of now.
+
+        Raises:
+            AwayError: the database is away.
+        """
+        await self._catalog.follow()
+        return self.snapshot
 
     def join(self, tap: Tap, places: Places, *, is_sure: bool, is_at_end: bool) -> Seat | None:
         """Follow a topic from `places` on; None: read pages until nothing is left, and come again.
@@ -134,8 +143,15 @@ class Tails:
         while self._tails:
             await self._open(reader)
             seen = await reader.poll(_POLL_EVENTS, _POLL_MS)
+            is_fresh = False
             for some in sliced(seen):
-                self._take(some, reader)
+                left = some
+                while left := self._take(left, reader, is_fresh=is_fresh):
+                    try:
+                        await self.look_anew()
+                        is_fresh = True  # nothing of this poll is newer than those
+                    except AwayError:
+                        self._end(self._tails[_topic_of(left[0])], reader)
                 await asyncio.sleep(0)
             for topic in {_topic_of(one) for one in seen} & self._tails.keys():
                 await _ring(tuple(self._tails[topic].seats))
@@ -176,17 +192,29 @@ class Tails:
                 tail.add(number)
                 reader.assign(_starts(tail, [number]))
 
-    def _take(self, seen: Sequence[ReadEvent], reader: Reader) -> None:
+    def _take(
+        self, seen: Sequence[ReadEvent], reader: Reader, *, is_fresh: bool = True
+    ) -> Sequence[ReadEvent]:
+        """What is left: from what is no event by contracts that are not known to be as new."""
         most = min(TAIL_BYTES, KEPT_BYTES // max(1, len(self._tails)))
-        for one in seen:
+        for number, one in enumerate(seen):
             tail = self._tails.get(_topic_of(one))
             # What was read for one that is closed is not for the one that was joined in its place meanwhile.
             if tail is None or tail.is_over or not tail.is_open:
                 continue
-            # What is gone, or another topic, or waits for the registry: whoever reads a page hears of it.
-            if not isinstance(one, Read) or not _is_taken(tail, one, self.snapshot, most):
-                tail.close()
-                reader.release([(tail.tap.topic, number) for number in tail.places])
+            carried = _carried(tail, one, self.snapshot)
+            if carried is None:
+                self._end(tail, reader)
+            elif isinstance(carried, NoEvent) and not (is_fresh or carried.is_erased):
+                return seen[number:]
+            elif isinstance(one, Read):
+                _put(tail, one, carried, most)
+        return ()
+
+    def _end(self, tail: Tail, reader: Reader) -> None:
+        """Nothing more is put in: whoever reads a page hears why."""
+        tail.close()
+        reader.release([(tail.tap.topic, number) for number in tail.places])
 
     def _close_all(self) -> None:
         for tail in self._tails.values():
@@ -216,18 +244,21 @@ class Tails:
         await _ring(tuple(self._streams))
 
 
-def _is_taken(tail: Tail, read: Read, snapshot: Snapshot, most: int) -> bool:
-    """False: only an external registry knows what it is, and nothing behind it may come before it."""
-    carried = take_in(read, snapshot, tail.tap.partner, tail.tap.direction)
+def _carried(tail: Tail, one: ReadEvent, snapshot: Snapshot) -> Carried | NoEvent | None:
+    """None: it is gone, or another topic, or only an external registry knows what it is."""
+    if not isinstance(one, Read):
+        return None
+    carried = take_in(one, snapshot, tail.tap.partner, tail.tap.direction)
+    return None if isinstance(carried, Unasked) else carried
+
+
+def _put(tail: Tail, read: Read, carried: Carried | NoEvent, most: int) -> None:
     partition, offset = read.position.partition, read.position.offset
-    if isinstance(carried, Unasked):
-        return False
     if isinstance(carried, Carried):
         body = body_of(carried, tail.tap.origin)
         tail.put(body, carried.type, at=read.at, partition=partition, offset=offset, most=most)
     else:
         tail.reach(partition, offset + 1)
-    return True
 
 
 class _Woken(Protocol):

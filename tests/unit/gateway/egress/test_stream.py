@@ -16,9 +16,10 @@ from gateway.broker.port import (
     TooLow,
     TopicChanged,
 )
-from gateway.catalog import EMPTY
+from gateway.catalog import EMPTY, Snapshot
 from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page, sliced
-from gateway.errors import AwayError, CallerError
+from gateway.errors import AwayError, CallerError, StoreError
+from tests.unit.gateway.egress.stage import contracts, record
 
 TAP = Tap("acme", "outbound", "partners.acme.outbound", (0,), frozenset(), "http://gw.example")
 START = Position("topic-1", 0, 5)
@@ -149,3 +150,30 @@ async def test_a_topic_that_does_not_exist_yet_is_away_not_empty() -> None:
     with pytest.raises(AwayError) as caught:
         await find_start(broker(OddReader([])), TAP, EMPTY, "earliest")
     assert caught.value.code == "broker_unavailable"
+
+
+async def test_nothing_is_passed_over_by_contracts_that_are_older_than_it() -> None:
+    reader = OddReader([Read(START, record("a"), 0), Read(replace(START, offset=6), record("b"), 0)])
+    looks = 0
+
+    async def anew() -> Snapshot:
+        nonlocal looks
+        looks += 1
+        return contracts([], "topic-1")
+
+    bounds = Bounds(10, 0, asyncio.Event(), anew)
+    page = await read_page(broker(reader, records=2), TAP, EMPTY, PLACES, bounds)
+    assert ([offset for _, offset in page.marks], looks) == ([5, 6], 1)
+
+
+async def test_a_page_ends_before_what_cannot_be_judged_while_contracts_are_away() -> None:
+    async def anew() -> Snapshot:
+        raise StoreError("store_unavailable", "away")
+
+    odd = Read(replace(START, offset=6), Record(TAP.topic, 0, None, None, (), 0), 0)
+    reader, bounds = OddReader([Read(START, record("a"), 0), odd]), Bounds(10, 0, asyncio.Event(), anew)
+    known = contracts([], "topic-1")
+    page = await read_page(broker(reader, records=2), TAP, known, PLACES, bounds)
+    assert (len(page.items), page.next.offsets, page.caught_up) == (1, {0: 6}, False)
+    with pytest.raises(AwayError):
+        await read_page(broker(OddReader([odd])), TAP, known, PLACES, bounds)

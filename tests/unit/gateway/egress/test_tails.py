@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh
+from gateway.catalog import EMPTY
 from gateway.egress.stream import Places, Tap
 from gateway.egress.tail import Bell, Tail
 from gateway.egress.tails import Tails
+from gateway.errors import StoreError
+from tests.unit.gateway.egress.stage import Contracts, contracts, record
 
 PATIENCE_SECONDS = 30.0
 
@@ -145,3 +150,40 @@ async def test_all_are_woken_at_the_end_whatever_is_joined_or_let_go_meanwhile()
 
 async def nothing() -> None:
     """Nothing is done before the broker answers."""
+
+
+class Telling(Reader):
+    """Has one record to give."""
+
+    def __init__(self, event: ReadEvent) -> None:
+        super().__init__()
+        self._events = [event]
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        events, self._events = self._events, []
+        return events or await super().poll(limit, wait_ms)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_what_this_process_has_no_contract_for_yet_is_followed_too(*, is_away: bool) -> None:
+    broker: Any = Far(nothing)
+    broker.made = Telling(Read(Position("t", 0, 5), record("a"), 0))
+    catalog: Any = Contracts(EMPTY, later=contracts([], "t"))
+    catalog.is_stale = lambda: False
+    if is_away:
+        catalog.follow = away
+    asked, tails = asyncio.Event(), Tails(broker, catalog, asyncio.Event())
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        seat = tails.join(tap("acme"), Places("t", {0: 5}), is_sure=True, is_at_end=True)
+        assert seat is not None
+        seat.bell = Bell()
+        await seat.bell.wait()
+        assert [one.offset for one in seat.take(10)] == ([] if is_away else [5])
+        assert (seat.is_over, seat.places.offsets) == (is_away, {0: 5 if is_away else 6})
+        asked.set()
+
+
+async def away() -> None:
+    raise StoreError("store_unavailable", "away")
