@@ -165,14 +165,17 @@ class Relay:
                 work.task = group.create_task(self._courier.run(work))
 
     def _drop(self, work: Work) -> None:
-        """Stop a shard and forget what it did not write; if it is still ours, it begins again from SQL."""
+        """Stop a shard and forget what it did not write; if it is still ours, it begins again from SQL.
+
+        It may have done so before, where a tick of the old one fails late: what it reads since, it reads on.
+        """
         if self._works.get(work.shard.lease.shard) is work:
             del self._works[work.shard.lease.shard]
+        own = [spot for spot, other in self._spots.items() if other is work]
         self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
         self._held = {spot: each for spot, each in self._held.items() if spot in self._spots}
         self._feeds.drop(work)
-        own = [each for each in work.shard.partitions.values() if owner_in(each.spot[0]) is None]
-        self._reader.release([(each.topic, each.spot[1]) for each in own])
+        self._reader.release([(work.shard.partitions[spot].topic, spot[1]) for spot in own])
         if work.task is not None:
             work.task.cancel()
 

@@ -366,6 +366,25 @@ async def test_a_shard_that_is_begun_anew_while_what_was_polled_is_taken_in_lose
             await on.until(lambda: set(on.receiver.ids()) == set(names), "all of them")
 
 
+async def test_a_shard_that_is_dropped_late_takes_nothing_from_the_one_in_its_place(
+    tmp_path: Path, database_url: str
+) -> None:
+    """A tick that took long is refused once the lease was lost, and had again."""
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        stop, relay = asyncio.Event(), on.relay()
+        await on.produce("a")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(relay.run(stop))
+            await on.until(lambda: on.position() == 1, "settled")
+            late = relay._spots[on.topic_id, 0]
+            relay._drop(late)
+            await on.until(lambda: (on.topic_id, 0) in relay._spots, "begun anew")
+            relay._drop(late)
+            await on.produce("b")
+            await on.until(lambda: on.receiver.ids() == ["a", "b"], "goes on")
+            stop.set()
+
+
 async def test_a_database_that_is_away_stops_posting_and_loses_nothing(
     tmp_path: Path, database_url: str
 ) -> None:
