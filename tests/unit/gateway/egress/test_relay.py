@@ -61,6 +61,19 @@ async def test_what_is_sent_is_judged_by_contracts_that_are_as_new(
         assert [each.text("outcome") for each in on.evidence()] == ["delivered"] * 2
 
 
+async def test_who_is_not_heard_of_yet_gets_what_another_endpoint_gets_too(
+    tmp_path: Path, database_url: str
+) -> None:
+    first, second = endpoint(), endpoint("ep_2")
+    async with stage(tmp_path, database_url, first, second) as on:
+        on.contracts.later = on.contracts.current
+        on.contracts.current = contracts([first], on.topic_id)
+        await on.produce("a")
+        async with on.relaying():
+            await on.until(lambda: len(on.receiver.seen) == 2, "both have it")
+        assert sorted(each.url for each in on.receiver.seen) == [first.url, second.url]
+
+
 async def test_evidence_says_what_a_producers_event_is_found_by(tmp_path: Path, database_url: str) -> None:
     """A stock record has no claim: what the relay reads in it goes on with each word about it."""
     async with stage(tmp_path, database_url, endpoint()) as on:
