@@ -16,6 +16,7 @@ from gateway.database import Database
 from gateway.egress import asking, replay_store
 from gateway.egress.asking import Asked
 from gateway.egress.deliveries import load_gone, load_states
+from gateway.egress.reading import Today
 from gateway.egress.replay import Part
 from gateway.egress.shard import Shard
 from gateway.errors import AwayError
@@ -31,9 +32,11 @@ Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
 class Recaller:
     """One a relay."""
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, catalog: Today, clock: Callable[[], int]) -> None:
         self._database = database
+        self._catalog = catalog
         self._clock = clock
+        self._known: set[str] = set()
 
     async def run(self, shards: Shards) -> None:
         """Go on until cancelled."""
@@ -47,10 +50,17 @@ class Recaller:
     async def look(self, shards: Shards) -> None:
         """Look once, and hand what is found to the shards that have the partners.
 
+        A replay is begun by contracts that are as new as it is: by older ones, fewer events may be for its
+        endpoint.
+
         Raises:
             AwayError: the database is away.
         """
         asked, parts = await self._database.read(_load)
+        replays = {one.replay for one in parts}
+        if not replays <= self._known:
+            await self._catalog.follow()
+        self._known = replays
         now = self._clock()
         for shard, wake in shards():
             has_heard = shard.hear_all([one for one in asked if shard.knows(one.delivery.partner)], now)

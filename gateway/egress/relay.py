@@ -116,7 +116,7 @@ class Relay:
         self._running = self._parts.broker.reader()
         self._is_stopping = False
         parts, clock, url = self._parts, self._clock, self._terms.origin
-        recaller = Recaller(parts.database, clock)
+        recaller = Recaller(parts.database, parts.catalog, clock)
         drain = Drain(parts.broker.reader(), parts.catalog, clock, url, recaller.judge, vouch=parts.vouch)
         try:
             async with asyncio.TaskGroup() as group:

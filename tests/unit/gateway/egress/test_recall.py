@@ -23,7 +23,7 @@ from gateway.event import EventKey
 from gateway.leases import Lease
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.endpoint import Skip
-from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, endpoint, now, stage
+from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, contracts, endpoint, now, stage
 
 BAD = answer(400, "client_error")
 BUSY = answer(503, "server_error")
@@ -245,6 +245,19 @@ async def test_a_new_endpoint_gets_what_was_there_before_it(tmp_path: Path, data
         async with on.relaying(duration_ms=LEASE_MS):
             await on.until(over(on), "done")
         assert on.receiver.ids(endpoint("ep_2").url) == list(EVENTS)
+
+
+async def test_a_replay_is_worked_off_by_contracts_that_are_as_new(tmp_path: Path, database_url: str) -> None:
+    """Whoever changes what an endpoint listens to, and begins a replay then, gets what it listens to now."""
+    async with stage(tmp_path, database_url, endpoint(types=frozenset({"another"}))) as on:
+        await on.produce(*EVENTS)
+        async with on.relaying(duration_ms=LEASE_MS):
+            await on.until(lambda: on.position() == len(EVENTS), "all settled")
+            on.contracts.later = contracts([endpoint()], on.topic_id)
+            begin(on, len(EVENTS))
+            await on.until(over(on), "done")
+            await on.until(lambda: len(on.receiver.seen) == len(EVENTS), "sent")
+        assert seen(on).counts == Counts(handed=len(EVENTS))
 
 
 async def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path, database_url: str) -> None:
