@@ -43,7 +43,7 @@ class Recalled(Backlog):
         self.rows: Mapping[Pair, str] = {}
         self._counts = part.counts
         self._stored = part.next
-        self._words: deque[tuple[int, Word]] = deque()
+        self._words: deque[tuple[int, Word, int]] = deque()
         self.pace = Pace(part.wish.rate)
 
     @property
@@ -73,7 +73,7 @@ class Recalled(Backlog):
 
     def count(self, offset: int, word: Word) -> None:
         """This is what became of the event at an offset; it counts once all before it is settled."""
-        self._words.append((offset, word))
+        self._words.append((offset, word, 1))
 
     def take(self, offset: int, now: int) -> None:
         """The lane has the event at this offset, which waits for it."""
@@ -84,15 +84,15 @@ class Recalled(Backlog):
         """The topic has nothing before `first` any more."""
         first = min(first, self.end)
         if self.cursor < first:
-            self._counts = replace(self._counts, lost=self._counts.lost + first - self.cursor)
+            self._words.append((first - 1, "lost", first - self.cursor))
             self.pass_to(first)
 
     def step(self) -> Step | None:
         """What the database is to have now; None where it has that."""
         reached = min(self.ledger.watermark, self.end)
         while self._words and self._words[0][0] < reached:
-            _, word = self._words.popleft()
-            self._counts = replace(self._counts, **{word: getattr(self._counts, word) + 1})
+            _, word, number = self._words.popleft()
+            self._counts = replace(self._counts, **{word: getattr(self._counts, word) + number})
         if reached == self._stored:
             return None
         self._stored = reached

@@ -15,7 +15,8 @@ from gateway.dialler import Answer, Outgoing
 from gateway.egress import asking, replay_store, traces
 from gateway.egress.breaker import OPENS_AFTER, Breaker
 from gateway.egress.deliveries import Stored, purge
-from gateway.egress.replay import Counts, Replay, Stretch, Wish
+from gateway.egress.recall import Recalled
+from gateway.egress.replay import Counts, Part, Replay, Stretch, Wish
 from gateway.egress.rows import AttemptRow
 from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
@@ -438,6 +439,24 @@ async def test_a_look_that_is_older_than_a_tick_begins_nothing_anew(
         shard.recall.adopt(())
         assert shard.recall.parts == {}
         assert shard.hear_all(asked_before, now())
+
+
+def test_what_a_topic_has_lost_counts_once_what_is_before_it_is_settled() -> None:
+    """Whoever goes on from what is stored finds it lost again, and counts it then."""
+    wish = Wish("acme", None, "all", (), 0, now(), None, dry_run=False)
+    recalled = Recalled(Part(REPLAY, wish, Stretch("ep_1", TOPIC, "t", 0, 0, 10), 0, Counts()))
+    recalled.pass_to(1)
+    recalled.take(1, now())
+    recalled.count(1, "handed")
+    recalled.pass_to(2)
+    recalled.lose(7)
+    before = recalled.step()
+    assert before is not None
+    assert (before.next, before.counts) == (1, Counts())
+    recalled.ledger.settle(1)
+    after = recalled.step()
+    assert after is not None
+    assert (after.next, after.counts) == (7, Counts(handed=1, lost=5))
 
 
 async def test_what_is_past_its_time_goes(tmp_path: Path, database_url: str) -> None:
