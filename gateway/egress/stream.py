@@ -16,6 +16,7 @@ from gateway.broker.port import (
     Reader,
     ReadEvent,
     Start,
+    TopicChanged,
 )
 from gateway.catalog import Snapshot
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
@@ -76,6 +77,15 @@ class Bounds:
     anew: Callable[[], Awaitable[Snapshot]] | None = None
 
 
+class GoneError(CallerError):
+    """`cursor_expired`: what lies at the cursor is gone. `new_id`: of the topic that is there instead."""
+
+    def __init__(self, found: ReadEvent) -> None:
+        """`found`: in place of a record."""
+        super().__init__("cursor_expired", "What lies at the cursor is gone; start again with from=earliest.")
+        self.new_id = found.new_id if isinstance(found, TopicChanged) else None
+
+
 @dataclass(frozen=True, slots=True)
 class StreamPage:
     """Events as CloudEvents JSON, where to go on in each partition, and whether that was the end of all.
@@ -129,7 +139,7 @@ async def read_page(
     Raises:
         AwayError: `registry_unavailable`: what the first event is, only the external registry knows; or
             contracts are away, and those that are known do not take the first event.
-        CallerError: `cursor_expired`: retention has passed the position, or the topic was made again.
+        GoneError: `cursor_expired`: retention has passed the position, or the topic was made again.
         BrokerError: the broker is away, or refuses.
     """
     loop = asyncio.get_running_loop()
@@ -275,8 +285,7 @@ class _Page:
                 self.is_cut = True
                 return ()
             if not isinstance(one, Read):
-                text = "What lies at the cursor is gone; start again with from=earliest."
-                raise CallerError("cursor_expired", text)
+                raise GoneError(one)
             carried = take_in(one, self.snapshot, self._tap.partner, self._tap.direction)
             if isinstance(carried, NoEvent) and not (is_fresh or carried.is_erased):
                 return seen[number:]

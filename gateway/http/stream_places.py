@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway import operational
-from gateway.egress.stream import Places, Tap, find_start
+from gateway.egress.stream import GoneError, Places, Tap, find_start
 from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.cursor import open_cursor, seal_cursor
@@ -103,12 +103,21 @@ async def beginning_of(call: Call, tap: Tap, bound: Bound) -> Beginning:
 async def expired(call: Call, tap: Tap, bound: Bound, error: CallerError) -> CallerError:
     """The refusal of a cursor into what is gone, with the earliest that there is.
 
+    Where the topic was made again, nobody may have told this process: relays may run elsewhere.
+
     Raises:
         AwayError, BrokerError: the broker is away.
     """
     if error.code != "cursor_expired":
         return error
-    earliest = await find_start(call.doors.broker, tap, call.snapshot, "earliest")
+    catalog, broker = call.doors.catalog, call.doors.broker
+    new_id = error.new_id if isinstance(error, GoneError) else None
+    if new_id is not None and new_id != catalog.current.topic_ids.get(tap.topic):
+        # A reader has seen it; one broker may not have heard of it yet.
+        there = (await broker.describe([tap.topic])).get(tap.topic)
+        if there is not None and there.id == new_id:
+            catalog.topic_changed(tap.topic, new_id)
+    earliest = await find_start(broker, tap, catalog.current, "earliest")
     token = seal_places(call.doors.values.cursor_key, bound, earliest)
     return CallerError(error.code, error.text, hint=error.hint, members={"earliest": token})
 

@@ -93,6 +93,19 @@ async def test_a_page_is_cut_before_it_is_too_large_and_the_next_goes_on_there(h
     assert found == [[f"L-{number}" for number in range(5)], ["L-5", "L-6"]]
 
 
+async def test_a_topic_that_was_made_again_is_read_though_nobody_here_tells(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no relay runs, and only teams write."""
+    monkeypatch.setattr("gateway.ingress.publish.Publisher._learn", lambda *_: None)
+    house.doors.catalog.topic_changed(OUTBOUND, "another")
+    async with house.client("acme") as client:
+        gone = await client.get("/v1/stream", params={"from": "earliest"})
+        assert (gone.status_code, gone.json()["code"]) == (410, "cursor_expired")
+        for where in ({"cursor": gone.json()["earliest"]}, {"from": "earliest"}):
+            assert (await client.get("/v1/stream", params=where)).status_code == 200
+
+
 async def test_a_stream_holds_every_partition_of_the_topic(tmp_path: Path) -> None:
     broker = WilfulBroker(tmp_path)
     await broker.ensure([TopicSpec(OUTBOUND, partitions=3)])
