@@ -117,6 +117,10 @@ class Tail:
         self.kept.append(Streamed(event_type, body, at, places, partition, offset, self.end))
         self.end += 1
         self.bytes += _size(body)
+        self.trim(most)
+
+    def trim(self, most: int) -> None:
+        """Forget the oldest beyond `most` bytes, but for the newest event."""
         while len(self.kept) > 1 and (len(self.kept) > MOST_EVENTS or self.bytes > most):
             oldest = self.kept.popleft()
             self.bytes -= _size(oldest.body)

@@ -160,8 +160,12 @@ class Tails:
                 self._tidy(reader, tidied_at)
 
     def _tidy(self, reader: Reader, now: float) -> None:
-        """Pass over what holds no record; follow new partitions; let go what nobody follows."""
+        """Pass over what holds no record; follow new partitions; let go what nobody follows.
+
+        What came while there were fewer tails is trimmed too: of a quiet topic nothing else would do it.
+        """
         for topic, tail in tuple(self._tails.items()):
+            tail.trim(self._most)
             if tail.is_open:
                 for number in tail.places:
                     tail.reach(number, reader.reached(topic, number) or 0)
@@ -196,7 +200,7 @@ class Tails:
         self, seen: Sequence[ReadEvent], reader: Reader, *, is_fresh: bool = True
     ) -> Sequence[ReadEvent]:
         """What is left: from what is no event by contracts that are not known to be as new."""
-        most = min(TAIL_BYTES, KEPT_BYTES // max(1, len(self._tails)))
+        most = self._most
         for number, one in enumerate(seen):
             tail = self._tails.get(_topic_of(one))
             # What was read for one that is closed is not for the one that was joined in its place meanwhile.
@@ -210,6 +214,11 @@ class Tails:
             elif isinstance(one, Read):
                 _put(tail, one, carried, most)
         return ()
+
+    @property
+    def _most(self) -> int:
+        """What one tail may keep, in bytes."""
+        return min(TAIL_BYTES, KEPT_BYTES // max(1, len(self._tails)))
 
     def _end(self, tail: Tail, reader: Reader) -> None:
         """Nothing more is put in: whoever reads a page hears why."""

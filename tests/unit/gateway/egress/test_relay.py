@@ -61,19 +61,6 @@ async def test_what_is_sent_is_judged_by_contracts_that_are_as_new(
         assert [each.text("outcome") for each in on.evidence()] == ["delivered"] * 2
 
 
-async def test_who_is_not_heard_of_yet_gets_what_another_endpoint_gets_too(
-    tmp_path: Path, database_url: str
-) -> None:
-    first, second = endpoint(), endpoint("ep_2")
-    async with stage(tmp_path, database_url, first, second) as on:
-        on.contracts.later = on.contracts.current
-        on.contracts.current = contracts([first], on.topic_id)
-        await on.produce("a")
-        async with on.relaying():
-            await on.until(lambda: len(on.receiver.seen) == 2, "both have it")
-        assert sorted(each.url for each in on.receiver.seen) == [first.url, second.url]
-
-
 async def test_evidence_says_what_a_producers_event_is_found_by(tmp_path: Path, database_url: str) -> None:
     """A stock record has no claim: what the relay reads in it goes on with each word about it."""
     async with stage(tmp_path, database_url, endpoint()) as on:
@@ -377,25 +364,6 @@ async def test_a_shard_that_is_begun_anew_while_what_was_polled_is_taken_in_lose
             await on.until(lambda: matched >= 100, "taken in")
             on.receiver.gate.set()
             await on.until(lambda: set(on.receiver.ids()) == set(names), "all of them")
-
-
-async def test_a_shard_that_is_dropped_late_takes_nothing_from_the_one_in_its_place(
-    tmp_path: Path, database_url: str
-) -> None:
-    """A tick that took long is refused once the lease was lost, and had again."""
-    async with stage(tmp_path, database_url, endpoint()) as on:
-        stop, relay = asyncio.Event(), on.relay()
-        await on.produce("a")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(relay.run(stop))
-            await on.until(lambda: on.position() == 1, "settled")
-            late = relay._spots[on.topic_id, 0]
-            relay._drop(late)
-            await on.until(lambda: (on.topic_id, 0) in relay._spots, "begun anew")
-            relay._drop(late)
-            await on.produce("b")
-            await on.until(lambda: on.receiver.ids() == ["a", "b"], "goes on")
-            stop.set()
 
 
 async def test_a_database_that_is_away_stops_posting_and_loses_nothing(

@@ -10,7 +10,7 @@ from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHig
 from gateway.catalog import EMPTY
 from gateway.egress.stream import Places, Tap
 from gateway.egress.tail import Bell, Tail
-from gateway.egress.tails import Tails
+from gateway.egress.tails import KEPT_BYTES, Tails
 from gateway.errors import StoreError
 from tests.unit.gateway.egress.stage import Contracts, contracts, record
 
@@ -150,6 +150,24 @@ async def test_all_are_woken_at_the_end_whatever_is_joined_or_let_go_meanwhile()
 
 async def nothing() -> None:
     """Nothing is done before the broker answers."""
+
+
+def test_all_tails_keep_no_more_together_than_they_may() -> None:
+    broker: Any = None
+    catalog: Any = Known()
+    reader: Any = Reader()
+    tails, body = Tails(broker, catalog, asyncio.Event()), bytes(100_000)
+    tails._is_running = True
+    for name in range(64):
+        of = tap(f"p{name}")
+        assert tails.join(of, Places("t", {0: 0}), is_sure=True, is_at_end=True) is not None
+        tail = tails._tails[of.topic]
+        tail.begin({0: 0})
+        for offset in range(20):
+            tail.put(body, "t", at=0, partition=0, offset=offset, most=tails._most)
+    tails._tidy(reader, 0)
+    assert sum(tail.bytes for tail in tails._tails.values()) <= KEPT_BYTES
+    assert all(tail.kept for tail in tails._tails.values())
 
 
 class Telling(Reader):
