@@ -47,6 +47,9 @@ class Books:
         self._tidings = Tidings()
         self._heard: dict[tuple[str, bytes], int] = {}
         self._waiting: dict[str, list[Delivery]] = {}
+        self._delivered: set[tuple[str, bytes]] = set()
+        self._written: set[tuple[str, bytes]] = set()
+        self._judged: list[Recalled] = []
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -58,6 +61,18 @@ class Books:
         if isinstance(backlog, Recalled) and not lane.is_gone:
             return room_of(backlog, lane.room(now), now)
         return STEP if lane.is_gone else lane.room(now)
+
+    def begin_to_judge(self, part: Recalled) -> None:
+        """Evidence of a part's events is about to be read: what it may not show yet is noted beside it."""
+        pairs = self._delivered | self._written
+        part.lately = {ref for endpoint, ref in pairs if endpoint == part.endpoint}
+        self._judged.append(part)
+
+    def end_to_judge(self) -> None:
+        """What was judged is taken in."""
+        for part in self._judged:
+            part.lately = set()
+        self._judged.clear()
 
     def settle(self, attempt: Attempt, now: int) -> None:
         """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
@@ -77,6 +92,9 @@ class Books:
         match decision:
             case Delivered():
                 self.outbox.finish(delivery.endpoint, delivery.ref)
+                self._delivered.add((delivery.endpoint, delivery.ref))
+                for part in (each for each in self._judged if each.endpoint == delivery.endpoint):
+                    part.lately.add(delivery.ref)
             case RetryAt(at):
                 self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
             case Parked(reason):
@@ -152,12 +170,14 @@ class Books:
         self._moved.clear()
         if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
             return None
+        self._delivered, self._written = set(), self._delivered
         return self.outbox.make_tick(
             self.lease, spans=spans, drained=drained, moves=moves, breakers=breakers, steps=steps
         )
 
     def committed(self, tick: Tick) -> None:
         """The tick is durable."""
+        self._written.clear()
         for move in tick.moves:
             partition = self.partitions.get((move.topic_id, move.partition))
             if partition is not None:

@@ -177,6 +177,8 @@ class Drain:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         self._pass(reached)
+        for each in self._open.values():
+            each.shard.end_to_judge()
 
     async def _is_fresh(self) -> bool:
         """Have the contracts of now where older ones would have refused something; False: they are away."""
@@ -225,6 +227,8 @@ class Drain:
                 await asyncio.sleep(0)
         for place, refs in wanted.items():
             each = self._open[place]
+            if isinstance(each.backlog, Recalled):
+                each.shard.begin_to_judge(each.backlog)
             found = await self._judge(each.shard.log_of(each.owner), refs) if refs else ({}, {})
             if found is None:
                 each.is_over = True

@@ -33,6 +33,7 @@ class Recalled(Backlog):
     """A part of a replay.
 
     `fates`: what evidence says of the events that were read last; `rows`: states of the rows they have.
+    `lately`: refs of what was delivered since, or was not written down by then.
     """
 
     def __init__(self, part: Part) -> None:
@@ -41,6 +42,7 @@ class Recalled(Backlog):
         self.part = part
         self.fates: Mapping[Pair, Fate] = {}
         self.rows: Mapping[Pair, str] = {}
+        self.lately: set[bytes] = set()
         self._counts = part.counts
         self._stored = part.next
         self._words: deque[tuple[int, Word, int]] = deque()
@@ -65,7 +67,7 @@ class Recalled(Backlog):
             return "cancelled"
         if is_waiting or row in _WAITING:
             return "waiting"
-        if which != "all" and fate.was_delivered:
+        if which != "all" and (fate.was_delivered or ref in self.lately):
             return "delivered"
         if which == "failed" and not (fate.was_parked or row == "parked"):
             return "passed"

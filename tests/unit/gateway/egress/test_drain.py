@@ -6,18 +6,20 @@ from random import Random
 
 import pytest
 
+from audit.outcomes import Fate, Pair
 from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Start
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import OPENS_AFTER, Breaker
 from gateway.egress.deliveries import Stored
 from gateway.egress.delivery import Delivered
 from gateway.egress.drain import Drain
+from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Vouch
 from gateway.leases import Lease
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, Contracts, contracts, endpoint, record
-from tests.unit.gateway.egress.test_shard import NOW, VOICE, attempt, receive, ticked
+from tests.unit.gateway.egress.test_shard import NOW, VOICE, attempt, read, receive, ticked
 
 END = 5
 """Each partition holds so many records."""
@@ -75,6 +77,14 @@ class Faraway:
 
     async def close(self) -> None:
         """Nothing to let go."""
+
+
+class Named(Faraway):
+    """The events have the ids that those of `receive` have."""
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        events = await super().poll(limit, wait_ms)
+        return [read(each.position.offset) for each in events if isinstance(each, Read)]
 
 
 def made(*partitions: int, of: Sequence[Endpoint] = (endpoint(),), end: int = END) -> Shard:
@@ -166,6 +176,34 @@ async def test_what_no_contract_takes_is_refused_once_it_was_looked_at_anew() ->
     for _ in range(6):
         await drain.turn(work(shard))
     assert [one.evidence.kind.value for one in ticked(shard).evidence] == ["event.refused"] * END
+
+
+async def test_what_was_delivered_while_it_was_judged_is_not_replayed() -> None:
+    """Neither what was delivered before, and is not written down yet, nor what is delivered meanwhile."""
+    shard = Shard(Lease("relay", 0, 1, 0))
+    shard.adopt(Stored({}, (), ()))
+    shard.update({"acme": VOICE}, [endpoint()])
+    shard.watch(TOPIC, "id", 0, "acme")
+    receive(shard, 0, 1, 2)
+    first, second, third = shard.take(NOW)[0]
+    wish = Wish("acme", None, "undelivered", (), 0, NOW, None, dry_run=False)
+    shard.recall.adopt([Part("rpl_1", wish, Stretch("ep_1", TOPIC, "id", 0, 0, 3), 0, Counts())])
+    shard.settle(attempt(first, Delivered()), NOW)
+    tick = shard.make_tick()
+    shard.settle(attempt(second, Delivered()), NOW)
+
+    async def judge(_log: str, refs: Sequence[bytes]) -> tuple[dict[Pair, Fate], dict[Pair, str]]:
+        assert refs == [first.ref, second.ref, third.ref]
+        shard.settle(attempt(third, Delivered()), NOW)
+        assert tick is not None
+        shard.committed(tick)
+        return {}, {}
+
+    reader, catalog = Named(end=3), Contracts(contracts([endpoint()], "id"))
+    drain = Drain(reader, catalog, lambda: NOW, "https://gw.example", judge, vouch=unvouched)
+    await drain.turn(work(shard))
+    assert shard.take(NOW)[0] == []
+    assert [one.counts for one in ticked(shard).steps] == [Counts(delivered=3)]
 
 
 async def test_a_turn_without_an_event_got_nowhere() -> None:
