@@ -10,7 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlmodel import Session, col
 
 from audit import log
@@ -287,7 +299,8 @@ def _spans(session: Session, wanted: ColumnElement[bool]) -> Iterator[Span]:
 
 def _write_rows(session: Session, tick: Tick, now: int) -> None:
     new = [saved for saved in tick.saved if saved.is_new]
-    known = [_changes(saved, now) for saved in tick.saved if not saved.is_new]
+    heard = {(endpoint, ref): at for endpoint, ref, at in tick.heard}
+    known = [_changes(saved, heard, now) for saved in tick.saved if not saved.is_new]
     gone = [*tick.finished, *((saved.delivery.endpoint, saved.delivery.ref) for saved in new)]
     connection = session.connection()
     if gone:
@@ -306,14 +319,22 @@ _ROW = (
     col(DeliveryRow.endpoint) == bindparam("at_endpoint"),
     col(DeliveryRow.ref) == bindparam("at_ref"),
 )
-_CHANGED: dict[str, BindParameter[object]] = {
-    name: bindparam(f"to_{name}") for name in ("attempts", "next_at", "state", "reason", "updated_at")
+_STATE = bindparam("to_state", type_=String())
+_IS_ASKED = and_(
+    col(DeliveryRow.asked_at).is_not(None),
+    col(DeliveryRow.asked_at) != bindparam("at_heard", type_=BigInteger()),
+)
+_CHANGED: dict[str, ColumnElement[Any]] = {
+    **{name: bindparam(f"to_{name}") for name in ("attempts", "next_at", "reason", "updated_at")},
+    # What somebody asked for while it was under way, and nobody has heard of yet, is not over.
+    "state": case((and_(_IS_ASKED, _STATE == "parked"), col(DeliveryRow.state)), else_=_STATE),
 }
 
 
-def _changes(saved: Saved, now: int) -> dict[str, object]:
+def _changes(saved: Saved, heard: Mapping[tuple[str, bytes], int], now: int) -> dict[str, object]:
     delivery = saved.delivery
     return {
+        "at_heard": heard.get((delivery.endpoint, delivery.ref), -1),
         "at_endpoint": delivery.endpoint,
         "at_ref": delivery.ref,
         "to_attempts": delivery.attempts,

@@ -178,6 +178,27 @@ async def test_many_are_purged_some_at_a_time(tmp_path: Path, database_url: str)
             assert len(on.rows()) == left
 
 
+@pytest.mark.parametrize("is_heard", [False, True])
+async def test_what_was_asked_for_during_its_last_attempt_is_tried_again(
+    tmp_path: Path, database_url: str, *, is_heard: bool
+) -> None:
+    """Who has heard of it tries it at once; who has not yet finds a row that waits."""
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        held, one = await lease(on), delivery(1)
+        write(on, tick(held, Saved(one, "pending", None, is_new=True)))
+        with on.database.begin() as session:
+            row = asking.find(session, one.endpoint, one.ref)
+            assert row is not None
+            asking.ask(session, row, state="pending", now=20)
+        outbox = Outbox()
+        outbox.note_row(one.endpoint, one.ref)
+        outbox.save(Saved(replace(one, attempts=2), "parked", "timed_out", is_new=False))
+        if is_heard:
+            outbox.hear(one.endpoint, one.ref, 20)
+        write(on, outbox.make_tick(held, spans=[], drained=[], moves=[]), now=21)
+        assert on.rows() == [("1", "parked" if is_heard else "pending", 2)]
+
+
 async def test_what_was_given_up_during_its_last_attempt_is_cancelled_and_not_parked_too(
     tmp_path: Path, database_url: str
 ) -> None:
