@@ -142,6 +142,7 @@ async def read_page(
         GoneError: `cursor_expired`: retention has passed the position, or the topic was made again.
         BrokerError: the broker is away, or refuses.
     """
+    await _verify_there(broker, tap, snapshot, start)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + bounds.wait_seconds
     fetched_by = max(deadline, loop.time() + _FETCH_SECONDS)
@@ -187,6 +188,20 @@ def sliced(seen: Sequence[ReadEvent]) -> Iterator[Sequence[ReadEvent]]:
             some, size = [], 0
     if some:
         yield some
+
+
+async def _verify_there(broker: Broker, tap: Tap, snapshot: Snapshot, start: Places) -> None:
+    """A page is over before a reader is told that its topic is another one: by its name it would be read.
+
+    Raises:
+        GoneError: it is; both the broker and this process say so.
+        BrokerError: the broker is away, or refuses.
+    """
+    known = snapshot.topic_ids.get(tap.topic)
+    if known is not None and known != start.topic_id:
+        there = (await broker.describe([tap.topic])).get(tap.topic)
+        if there is not None and there.id == known:
+            raise GoneError(TopicChanged(tap.topic, start.topic_id, known))
 
 
 async def _take_in(

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,10 +14,11 @@ from gateway.broker.port import (
     Start,
     TooHigh,
     TooLow,
+    Topic,
     TopicChanged,
 )
 from gateway.catalog import EMPTY, Snapshot
-from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page, sliced
+from gateway.egress.stream import Bounds, GoneError, Places, Tap, find_start, read_page, sliced
 from gateway.errors import AwayError, CallerError, StoreError
 from tests.unit.gateway.egress.stage import contracts, record
 
@@ -75,9 +76,13 @@ class Wide(OddReader):
 class OddBroker:
     """A broker with one reader; its topic ends where the start is, or so many records later."""
 
-    def __init__(self, reader: OddReader, records: int = 0) -> None:
+    def __init__(self, reader: OddReader, records: int, topic_id: str) -> None:
         self._reader = reader
         self._records = records
+        self._topic_id = topic_id
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
+        return dict.fromkeys(names, Topic(self._topic_id))
 
     def reader(self) -> OddReader:
         return self._reader
@@ -86,8 +91,8 @@ class OddBroker:
         return [(0, START.offset + self._records) for _ in partitions]
 
 
-def broker(reader: OddReader, records: int = 0) -> Broker:
-    return cast("Any", OddBroker(reader, records))  # type: ignore[no-any-return]  # only what a page needs of a broker
+def broker(reader: OddReader, records: int = 0, topic_id: str = "topic-1") -> Broker:
+    return cast("Any", OddBroker(reader, records, topic_id))  # type: ignore[no-any-return]  # only what a page needs of a broker
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,21 @@ async def test_a_cursor_into_what_is_gone_has_expired(event: ReadEvent) -> None:
         await read_page(broker(reader), TAP, EMPTY, PLACES, Bounds(10, 0, asyncio.Event()))
     assert caught.value.code == "cursor_expired"
     assert reader.is_closed
+
+
+@pytest.mark.parametrize("topic_id", ["topic-1", "topic-2"])
+async def test_a_cursor_of_a_topic_that_was_made_again_has_expired_before_a_reader_hears_of_it(
+    topic_id: str,
+) -> None:
+    """Where this process alone has heard of another topic, the broker's word counts."""
+    odd = broker(OddReader([]), topic_id=topic_id)
+    page = read_page(odd, TAP, contracts([], "topic-2"), PLACES, Bounds(10, 0, asyncio.Event()))
+    if topic_id == "topic-1":
+        assert (await page).next == PLACES
+    else:
+        with pytest.raises(GoneError) as caught:
+            await page
+        assert (caught.value.code, caught.value.new_id) == ("cursor_expired", "topic-2")
 
 
 async def test_an_empty_page_keeps_the_position_and_says_caught_up() -> None:
