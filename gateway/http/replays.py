@@ -178,12 +178,13 @@ def _instant(members: Mapping[str, Any], name: str, now: int) -> int | None:
 
 
 async def _stretches(call: Call, wish: Wish) -> Sequence[Stretch]:
-    """Which offsets of which partitions lie between the times, once for each endpoint.
+    """Which offsets of which partitions lie between the times, once for each endpoint that there is by now.
 
     Raises:
-        AwayError, BrokerError: the broker cannot tell now.
+        AwayError, BrokerError: the broker cannot tell now, or the database is away.
     """
-    topics, snapshot = call.partner.topics, call.snapshot
+    await call.doors.catalog.follow()
+    topics, snapshot = call.partner.topics, call.doors.catalog.current
     topic_id = snapshot.topic_ids.get(topics.outbound)
     if topic_id is None:
         raise AwayError("broker_unavailable", "the partner's outbound topic is not known yet; try again")

@@ -468,6 +468,21 @@ async def test_there_are_not_many_replays_at_once_and_pages_of_them(
         await client.delete(f"{REPLAYS}/{one.json()['id']}")
 
 
+async def test_a_replay_is_for_endpoints_that_this_process_has_not_heard_of_yet_too(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    await produced(house, 1)
+    catalog, (_, end) = house.doors.catalog, (await house.doors.broker.bounds([(TOPIC, 0)]))[0]
+    before = catalog.current
+    made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9/new"})
+    count = len(catalog.current.directory.endpoints("acme"))
+    catalog.current = before
+    replay = (await client.post(REPLAYS, json={"since": "1h"})).json()
+    assert replay["total"] == count * end
+    await client.delete(f"{REPLAYS}/{replay['id']}")
+    assert (await client.delete(made.headers["location"])).status_code == 200
+
+
 async def test_a_replay_of_a_time_without_events_is_done(house: House, client: httpx.AsyncClient) -> None:
     await produced(house, 1)
     answer = await client.post(
