@@ -89,12 +89,22 @@ class Recalled(Backlog):
             self._words.append((first - 1, "lost", first - self.cursor))
             self.pass_to(first)
 
+    def cut_off(self, offset: int) -> None:
+        """The topic has lost what it had from `offset` on: the part ends there, and its rest is lost."""
+        self._end = min(self._end, max(self.cursor, offset))
+
     def step(self) -> Step | None:
         """What the database is to have now; None where it has that."""
+        if self._stored >= self.part.stretch.end:
+            return None
         reached = min(self.ledger.watermark, self.end)
         while self._words and self._words[0][0] < reached:
             _, word, number = self._words.popleft()
             self._counts = replace(self._counts, **{word: getattr(self._counts, word) + number})
+        lost = self.part.stretch.end - self.end
+        if reached == self.end and lost:
+            reached = self.part.stretch.end
+            self._counts = replace(self._counts, lost=self._counts.lost + lost)
         if reached == self._stored:
             return None
         self._stored = reached

@@ -194,7 +194,7 @@ class Shard(Books):
                 self._backlogs[backlog.key] = left
             self._backlogs.changed.add(backlog.key)
         for part in self.recall.at(spot):
-            part.lose(part.end)
+            part.cut_off(offset)
         partition.ledger = Ledger(offset)
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, offset))]

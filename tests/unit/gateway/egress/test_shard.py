@@ -531,6 +531,27 @@ def test_a_replay_leaves_what_the_live_reader_has_yet_to_read_to_it() -> None:
     assert sent(shard) == [1]
 
 
+def test_a_replay_goes_on_with_what_a_topic_that_lost_records_has_still() -> None:
+    shard = made(endpoint())
+    receive(shard, *range(4))
+    assert sent(shard) == [0, 1, 2, 3]
+    wish = Wish("acme", None, "all", (), 0, NOW, None, dry_run=False)
+    shard.recall.adopt([Part("rpl_1", wish, Stretch("ep_1", TOPIC, "id", 0, 0, 4), 0, Counts())])
+    (recalled,) = shard.recall.parts.values()
+    shard.restart(SPOT, 2, NOW)
+    assert shard.next_backlog(NOW) is recalled
+    snapshot = contracts([endpoint()], "id")
+    for offset in range(4):
+        reading = seen(read(offset), "acme", snapshot, origin="https://gw.example")
+        assert shard.receive_again(recalled, read(offset), reading, NOW)
+    assert ticked(shard).steps == ()
+    for each in shard.take(NOW)[0]:
+        shard.settle(attempt(each, Delivered()), NOW)
+    assert [(one.next, one.counts) for one in ticked(shard).steps] == [(4, Counts(handed=2, lost=2))]
+    receive(shard, 4)
+    assert ticked(shard).steps == ()
+
+
 def given_up(*offsets: int) -> frozenset[tuple[str, bytes]]:
     """What rows say that were cancelled."""
     snapshot = contracts([endpoint()], "id")
