@@ -1,12 +1,14 @@
 """Named readers of a stream: where each is, and its word that it has what was before."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from gateway.administration.consumers import Consumer, ConsumerKey, Word
 from gateway.administration.evidence import Author
+from gateway.broker.port import BrokerError
 from gateway.egress.stream import Places
 from gateway.errors import CallerError
 from gateway.http.guard import Call, not_found
@@ -94,7 +96,7 @@ async def commit_consumer(call: Call) -> Response:
         places.topic_id,
         places.offsets,
         tuple(tap.types),
-        is_former=places.topic_id != call.snapshot.topic_ids.get(tap.topic),
+        is_former=places.topic_id != await _present(call, key, tap.topic, places),
         rewind=flag(call.query, "rewind"),
     )
     author = Author(call.known.role, call.known.credential.id)
@@ -116,6 +118,22 @@ async def forget_consumer(call: Call) -> Response:
     if not await call.doors.consumers.forget(_key(call), dry_run=flag(call.query, "dry_run")):
         raise not_found()
     return Response(None, 204, {"Cache-Control": "no-store"})
+
+
+async def _present(call: Call, key: ConsumerKey, topic: str, places: Places) -> str | None:
+    """The id of the topic that is there now; None: there is none.
+
+    Where a consumer speaks of another one than before, nobody may have told this process: the broker knows.
+
+    Raises:
+        AwayError: the database is away.
+    """
+    found = await call.doors.consumers.find(key)
+    if found is not None and found.topic_id != places.topic_id:
+        with suppress(BrokerError):
+            there = (await call.doors.broker.describe([topic])).get(topic)
+            return None if there is None else there.id
+    return call.snapshot.topic_ids.get(topic)
 
 
 def _key(call: Call) -> ConsumerKey:

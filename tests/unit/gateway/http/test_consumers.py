@@ -234,3 +234,19 @@ async def test_a_late_word_about_a_topic_that_was_made_again_since_moves_nobody_
     assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
     assert (await client.get(MAIN)).json() == said.json()
     assert (await commit(client, former, "?rewind=true")).status_code == 200
+
+
+async def test_which_topic_is_there_now_the_broker_says_though_this_process_knows_another(
+    house: House, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process was told first that the topic was made again."""
+    await send(house, 0)
+    _, cursor = await read(client)
+    bound = ("stream/2", "acme", "outbound", "")
+    former = seal_places(house.doors.values.cursor_key, bound, Places("of-the-topic-before", {0: 7}))
+    assert (await commit(client, former)).status_code == 200
+    monkeypatch.setattr("gateway.ingress.publish.Publisher._learn", lambda *_: None)
+    house.doors.catalog.topic_changed("partners.acme.outbound", "of-the-topic-before")
+    assert (await commit(client, cursor)).status_code == 200
+    late = await commit(client, former)
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
