@@ -42,7 +42,7 @@ from gateway.egress.intake import Unasked
 from gateway.egress.moment import NEVER, Moment
 from gateway.egress.parties import Voices, by_shard
 from gateway.egress.posting import Poster, Secrets
-from gateway.egress.reading import read_event
+from gateway.egress.reading import Routed, read_event
 from gateway.egress.recaller import Recaller
 from gateway.egress.relay_parts import Parts, Terms
 from gateway.egress.shard import Shard
@@ -245,11 +245,12 @@ class Relay:
                 await asyncio.sleep(self._terms.tick_ms / 1000)
             self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
             self._begun.clear()
-            if events:
-                # Who is to get an event, only contracts know that are as new as it is.
-                await self._look_anew()
+            is_fresh = False
             for number, event in enumerate(events, 1):
-                self._take_in(event)
+                if not self._take_in(event, is_fresh=is_fresh):
+                    # By contracts that may be older than the event; nothing of this poll is newer than those.
+                    await self._look_anew()
+                    is_fresh = self._take_in(event, is_fresh=True)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
 
@@ -265,12 +266,12 @@ class Relay:
                 return
             await asyncio.sleep(_AGAIN_MS / 1000)
 
-    def _take_in(self, event: ReadEvent) -> None:
+    def _take_in(self, event: ReadEvent, *, is_fresh: bool) -> bool:
+        """False: nobody would get it, by contracts that are not known to be as new as the event."""
         match event:
             case Read(position):
                 work = self._work_at((position.topic_id, position.partition))
-                if work is not None:
-                    self._match(work, event)
+                return work is None or self._match(work, event, is_fresh=is_fresh)
             case TooLow(topic, wanted, first):
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
                 spot = (wanted.topic_id, wanted.partition)
@@ -288,6 +289,7 @@ class Relay:
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
                 self._parts.catalog.topic_changed(topic, new_id)
+        return True
 
     def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:
         """Read no more of a topic that is another one now, or gone."""
@@ -307,17 +309,20 @@ class Relay:
         )
         work.shard.abandon(spot, self._clock())
 
-    def _match(self, work: Work, read: Read) -> None:
+    def _match(self, work: Work, read: Read, *, is_fresh: bool) -> bool:
         position = read.position
         partition = work.shard.partitions[position.topic_id, position.partition]
         snapshot = self._parts.catalog.current
         reading = read_event(read, partition.partner, snapshot, origin=self._terms.origin)
         if isinstance(reading, Unasked):
             self._hold_back(read, reading)
-            return
+            return True
+        if not is_fresh and not (isinstance(reading, Routed) and reading.endpoints):
+            return False
         work.shard.receive(read, reading, self._clock())
         self._parts.step("outbound.2.matched")
         work.stir()
+        return True
 
     def _hold_back(self, read: Read, why: Unasked) -> None:
         """Read no more of a partition until it is known what this record is; its offset stays unsettled."""

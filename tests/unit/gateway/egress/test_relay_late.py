@@ -1,23 +1,9 @@
-"""A relay that hears late: of contracts, and that a shard is not its own any more."""
+"""A relay that hears late that a shard is not its own any more."""
 
 import asyncio
 from pathlib import Path
 
-from tests.unit.gateway.egress.stage import contracts, endpoint, stage
-
-
-async def test_who_is_not_heard_of_yet_gets_what_another_endpoint_gets_too(
-    tmp_path: Path, database_url: str
-) -> None:
-    first, second = endpoint(), endpoint("ep_2")
-    async with stage(tmp_path, database_url, first, second) as on:
-        on.register(first, second)
-        on.contracts.later = on.contracts.current
-        on.contracts.current = contracts([first], on.topic_id)
-        await on.produce("a")
-        async with on.relaying():
-            await on.until(lambda: len(on.receiver.seen) == 2, "both have it")
-        assert sorted(each.url for each in on.receiver.seen) == [first.url, second.url]
+from tests.unit.gateway.egress.stage import endpoint, stage
 
 
 async def test_a_shard_that_is_dropped_late_takes_nothing_from_the_one_in_its_place(
