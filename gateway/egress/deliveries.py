@@ -322,7 +322,7 @@ _ROW = (
 _STATE = bindparam("to_state", type_=String())
 _IS_ASKED = and_(
     col(DeliveryRow.asked_at).is_not(None),
-    col(DeliveryRow.asked_at) != bindparam("at_heard", type_=BigInteger()),
+    col(DeliveryRow.asked_at) > bindparam("at_heard", type_=BigInteger()),
 )
 _CHANGED: dict[str, ColumnElement[Any]] = {
     **{name: bindparam(f"to_{name}") for name in ("attempts", "next_at", "reason", "updated_at")},
@@ -334,7 +334,7 @@ _CHANGED: dict[str, ColumnElement[Any]] = {
 def _changes(saved: Saved, heard: Mapping[tuple[str, bytes], int], now: int) -> dict[str, object]:
     delivery = saved.delivery
     return {
-        "at_heard": heard.get((delivery.endpoint, delivery.ref), -1),
+        "at_heard": max(heard.get((delivery.endpoint, delivery.ref), -1), delivery.wanted_at),
         "at_endpoint": delivery.endpoint,
         "at_ref": delivery.ref,
         "to_attempts": delivery.attempts,
