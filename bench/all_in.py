@@ -6,7 +6,6 @@ the last arrival. Figures go to bench/results-all-in.json. `python -m bench.all_
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import wrk
+from bench.figures import keep
 from bench.grounds import Ground, ground_of
 from bench.ingest import CONNECTIONS
 from bench.installation import Installation
@@ -42,10 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         ground_of("kafka", Path(folder)) as ground,
     ):
         found = _measured(ground, rounds, seconds)
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 

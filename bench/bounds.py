@@ -24,6 +24,7 @@ import httpx
 import psycopg
 import uvloop
 
+from bench.figures import keep
 from bench.grounds import Ground, ground_of
 from bench.installation import Installation
 from bench.measures import peak_bytes, reset_peak
@@ -69,10 +70,7 @@ def main(arguments: Sequence[str]) -> int:
             "dead": _dead(ground, events, drained),
             "rest": _at_rest(ground, partners),
         }
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from bench.exporting import fill_log
+from bench.figures import keep
 from bench.outcome import middle
 from bench.postgres import durable_postgres
 from gateway.database import Database, take_time
@@ -42,9 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         found["on"]["sqlite"] = _measured(f"sqlite:///{name}/gateway.db", rounds, entries)
     with durable_postgres() as server:
         found["on"]["postgresql"] = _measured(server.create("checking"), rounds, entries)
-    if not arguments:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    keep(found, RESULTS, is_whole=not arguments)
     return 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bench.checking import MOST_BYTES, WANTED
+from bench.figures import verdict
 
 _ASIDE: Final = "of it the evidence"
 
@@ -29,7 +30,7 @@ def _speed(found: Mapping[str, Any]) -> list[Sequence[str]]:
             f"{one['entries_a_second']:,.0f}",
             f"{one['cpu_us']:.1f}",
             f"{one['peak_bytes'] / 1e6:.0f}",
-            _word(is_met=one["entries_a_second"] >= WANTED),
+            verdict(is_met=one["entries_a_second"] >= WANTED),
         )
         for place, all_of in found["on"].items()
         for name, one in all_of["fsck"].items()
@@ -45,7 +46,7 @@ def _storage(found: Mapping[str, Any]) -> list[Sequence[str]]:
     evidence = (_ASIDE, *(f"{some[_ASIDE]:,.0f}" for some in places.values()))
     target = (
         f"target: under {MOST_BYTES:,}, without claims",
-        *(_word(is_met=size < MOST_BYTES) for size in totals),
+        *(verdict(is_met=size < MOST_BYTES) for size in totals),
     )
     return [
         ("bytes an entry", *places),
@@ -59,7 +60,3 @@ def _storage(found: Mapping[str, Any]) -> list[Sequence[str]]:
 def _table(rows: Sequence[Sequence[str]]) -> str:
     head, *rest = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rest))
-
-
-def _word(*, is_met: bool) -> str:
-    return "met" if is_met else "missed"

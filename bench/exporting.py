@@ -8,7 +8,6 @@ process: on PostgreSQL what the server uses is beside it.
 import asyncio
 import hashlib
 import io
-import json
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from audit.evidence import Evidence, Kind, make_evidence
 from audit.export import verify_export
 from audit.manifest import FORMATS, Format
 from audit.ref import format_ref
+from bench.figures import keep
 from bench.outcome import middle
 from bench.postgres import durable_postgres
 from gateway.database import Database, take_time
@@ -46,9 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         found["on"]["sqlite"] = _measured(f"sqlite:///{name}/gateway.db", rounds, entries)
     with durable_postgres() as server:
         found["on"]["postgresql"] = _measured(server.create("exports"), rounds, entries)
-    if not arguments:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    keep(found, RESULTS, is_whole=not arguments)
     return 0
 
 

@@ -7,7 +7,6 @@ bench/results-fleet.json. `python -m bench.fleet [--quick]`.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any, Final
 import httpx
 
 from bench.deliveries import posted
+from bench.figures import keep
 from bench.grounds import Ground, ground_of
 from bench.installation import Installation
 from bench.lanes import receivers
@@ -54,10 +54,7 @@ def main(arguments: Sequence[str]) -> int:
             "drain": _drained(ground, rounds, events),
             "steady": _steady(ground, rounds, seconds),
         }
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 

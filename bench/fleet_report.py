@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bench.figures import verdict
+
 _LEAST_RATE: Final = 1_600
 _LEAST_SHARE: Final = 0.35
 _MOST_CPU_MS: Final = 1.0
@@ -22,9 +24,9 @@ def render_fleet(found: Mapping[str, Any]) -> str:
         "highest memory, MiB": (one, two, "peak_mib", ".0f", ""),
     }
     verdicts = {
-        "deliveries a second": _word(max(one["rate"], two["rate"]) >= _LEAST_RATE),
-        "CPU ms a delivery, of all our processes and PostgreSQL": _word(
-            max(one["cpu_ms"], two["cpu_ms"]) < _MOST_CPU_MS
+        "deliveries a second": verdict(is_met=max(one["rate"], two["rate"]) >= _LEAST_RATE),
+        "CPU ms a delivery, of all our processes and PostgreSQL": verdict(
+            is_met=max(one["cpu_ms"], two["cpu_ms"]) < _MOST_CPU_MS
         ),
     }
     what = f"a backlog of {drain['events']:,} over {drain['endpoints']} endpoints"
@@ -37,7 +39,7 @@ def render_fleet(found: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | {first[key]:{form}} | {second[key]:{form}} | {told} |")
     lines.append(
         f"| of the bare loop ({drain['bare']:,.0f}/s) | {one['rate'] / drain['bare']:.0%} "
-        f"| {two['rate'] / drain['bare']:.0%} | {_LEAST_SHARE:.0%}: {_word(share >= _LEAST_SHARE)} |"
+        f"| {two['rate'] / drain['bare']:.0%} | {_LEAST_SHARE:.0%}: {verdict(is_met=share >= _LEAST_SHARE)} |"
     )
     return "\n".join([*lines, "", *_steady(steady)])
 
@@ -56,12 +58,8 @@ def _steady(steady: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         (
-            f"| target | | {_MOST_P95_MS}: {_word(whole['p95_ms'] <= _MOST_P95_MS)} "
-            f"| {_MOST_P99_MS}: {_word(whole['p99_ms'] <= _MOST_P99_MS)} |"
+            f"| target | | {_MOST_P95_MS}: {verdict(is_met=whole['p95_ms'] <= _MOST_P95_MS)} "
+            f"| {_MOST_P99_MS}: {verdict(is_met=whole['p99_ms'] <= _MOST_P99_MS)} |"
         ),
-        f"| p95 beside a black hole | | {cost:+.0%}; within 10 %: {_word(cost <= _MOST_COST)} | |",
+        f"| p95 beside a black hole | | {cost:+.0%}; within 10 %: {verdict(is_met=cost <= _MOST_COST)} | |",
     ]
-
-
-def _word(is_met: bool) -> str:  # noqa: FBT001 - a word for a truth
-    return "met" if is_met else "missed"

@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 import httpx
 
 from bench.evenly import due_name, evenly
+from bench.figures import keep
 from bench.grounds import ground_of
 from bench.installation import Installation
 from bench.measures import peak_bytes, reset_peak
@@ -60,10 +61,7 @@ def main(arguments: Sequence[str]) -> int:
                 installation, slug, [f"http://127.0.0.1:{receiver.base_url.port}/{path}" for path in paths]
             )
         found = _measured(_Load(installation, options.rate, seconds), receiver, rounds) | {"on": options.on}
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 

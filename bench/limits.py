@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import uvloop
 
+from bench.figures import keep, verdict
 from bench.grounds import Ground, ground_of
 from bench.installation import Installation
 from bench.measures import peak_bytes, reset_peak, resident_bytes
@@ -47,10 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         ground_of("kafka", Path(folder)) as ground,
     ):
         found = {"idle": _idle(ground, connections), "folder": _folder(ground, contracts)}
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 
@@ -62,20 +60,16 @@ def render_limits(found: Mapping[str, Any]) -> str:
     rows = {
         f"memory of `serve` with {idle['connections']:,} idle connections over TLS, and before": (
             f"{idle['bytes'] / 1e6:.0f}, {idle['bytes_before'] / 1e6:.0f} MB",
-            f"under 400: {_word(idle['bytes'] < _MOST_BYTES)}",
+            f"under 400: {verdict(is_met=idle['bytes'] < _MOST_BYTES)}",
         ),
         "the highest while they were opened": (f"{idle['peak_bytes'] / 1e6:.0f} MB", ""),
         f"a plan of {folder['contracts']:,} contracts: all new, all in force, all changed": (
             f"{times} s",
-            f"under 10: {_word(most < _MOST_SECONDS)}",
+            f"under 10: {verdict(is_met=most < _MOST_SECONDS)}",
         ),
     }
     lines = [f"| {name} | {figure} | {target} |" for name, (figure, target) in rows.items()]
     return "\n".join(["| | | target |", "|---|---|---|", *lines])
-
-
-def _word(is_met: bool) -> str:  # noqa: FBT001 - a word for a truth
-    return "met" if is_met else "missed"
 
 
 def _idle(ground: Ground, connections: int) -> dict[str, Any]:

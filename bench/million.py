@@ -5,7 +5,6 @@ hold ends it: each proof goes through the verifier that partners run, from recei
 earlier head, kept when it was made, is proved to be a part of the last one.
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from audit.tree import Head
 from audit.verify import verify_files
 from bench.checking import bytes_an_entry, examined
 from bench.exporting import accepted
+from bench.figures import keep
 from gateway.database import Database
 from gateway.migrations import history
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER
@@ -49,9 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     entries = int(arguments[0]) if arguments else ENTRIES
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp") as name:
         found = _measured(f"sqlite:///{name}/gateway.db", entries)
-    if not arguments:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    keep(found, RESULTS, is_whole=not arguments)
     return 0
 
 

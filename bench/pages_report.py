@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bench.figures import verdict
+
 _MOST_PROOF_MS: Final = 5
 _MOST_RATIO: Final = 1.5
 _SMALL_MS: Final = 1.0
@@ -28,11 +30,7 @@ def _target(question: str, seen: Mapping[str, list[Mapping[str, float]]]) -> str
     """Time for a proof; for pages CPU, which other work on the machine changes least."""
     if question == "a proof":
         is_met = all(some[-1]["ms"] < _MOST_PROOF_MS for some in seen.values())
-        return f"under {_MOST_PROOF_MS}: {_word(is_met)}"
+        return f"under {_MOST_PROOF_MS}: {verdict(is_met=is_met)}"
     pairs = [(some[0]["cpu_ms"], some[-1]["cpu_ms"]) for some in seen.values()]
     flat = all(large <= max(small * _MOST_RATIO, small + _SMALL_MS) for small, large in pairs)
-    return f"the same: {_word(flat)}"
-
-
-def _word(is_met: bool) -> str:  # noqa: FBT001 - a word for a truth
-    return "met" if is_met else "missed"
+    return f"the same: {verdict(is_met=flat)}"

@@ -7,7 +7,6 @@ Figures go to bench/results-retries.json. `python -m bench.retries [--quick]`, o
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any, Final
 import httpx
 import psycopg
 
+from bench.figures import keep, verdict
 from bench.grounds import Ground, ground_of
 from bench.installation import Installation
 from bench.lanes import receivers
@@ -52,10 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         receivers() as receiver,
     ):
         found = _measured(ground, receiver, endpoints, seconds)
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 
@@ -66,21 +63,17 @@ def render_retries(found: Mapping[str, Any]) -> str:
     lines = [
         f"| {found['rows']:,} retries of {found['endpoints']} endpoints, due at once | | target |",
         "|---|---|---|",
-        f"| delivered a second | {rate:,.0f} | {_LEAST_RATE}: {_word(rate >= _LEAST_RATE)} |",
+        f"| delivered a second | {rate:,.0f} | {_LEAST_RATE}: {verdict(is_met=rate >= _LEAST_RATE)} |",
         *(
             f"| {found['rate']} new events a second to {WELLS} others: p50, p95, p99 ms, while {name} "
             f"| {seen['p50_ms']:.1f}, {seen['p95_ms']:.1f}, {seen['p99_ms']:.1f} | |"
             for name, seen in fresh.items()
         ),
-        f"| p95 of these | {cost:+.0%} | within 10 %: {_word(cost <= _MOST_COST)} |",
+        f"| p95 of these | {cost:+.0%} | within 10 %: {verdict(is_met=cost <= _MOST_COST)} |",
         f"| CPU ms a delivery, of all our processes and PostgreSQL | {found['cpu_ms']:.2f} | |",
         f"| highest memory of the relay | {found['peak_mib']:.0f} MiB | |",
     ]
     return "\n".join(lines)
-
-
-def _word(is_met: bool) -> str:  # noqa: FBT001 - a word for a truth
-    return "met" if is_met else "missed"
 
 
 def _measured(ground: Ground, receiver: httpx.Client, endpoints: int, seconds: float) -> dict[str, Any]:

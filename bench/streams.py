@@ -6,7 +6,6 @@ so that accepting it is in it.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench.figures import keep
 from bench.grounds import ground_of
 from bench.half_load import run_module
 from bench.installation import Installation, Kind
@@ -58,10 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         installation = ground.install()
         installation.start()
         found = {"on": kind, **_measured(installation, size)}
-    text = json.dumps(found, indent=1) + "\n"
-    if not options.quick:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    keep(found, RESULTS, is_whole=not options.quick)
     return 0
 
 
