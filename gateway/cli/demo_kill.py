@@ -13,7 +13,7 @@ from gateway.cli.demo_scene import LINES, PRICE, Scene
 from gateway.cli.demo_words import DemoError
 
 AT_ONCE: Final = 3
-_FEWEST_BATCHES: Final = 5
+_FEWEST_BATCHES: Final = 12
 _PAUSE_SECONDS: Final = 0.3
 _FRACTION: Final = 3
 _LOOK_SECONDS: Final = 0.002
@@ -40,11 +40,12 @@ class Burst:
     def is_in_the_middle(self, now: float) -> bool:
         """Whether a batch is where claims are stored and records are not, or so; or none will be again.
 
-        That is after a third of the time that an answer takes; after two its own may be on its way.
+        That is after a third of the time that an answer takes; after two its own may be on its way. Where all
+        that is left is under way, no better moment comes on a machine that is busy.
         """
         seconds = self.quickest / _FRACTION
-        is_ended = len(self.answered) == len(self.batches)
-        return is_ended or any(seconds <= now - begun <= 2 * seconds for begun in self.in_flight.values())
+        is_last = len(self.answered) + len(self.in_flight) == len(self.batches)
+        return is_last or any(seconds <= now - begun <= 2 * seconds for begun in self.in_flight.values())
 
 
 async def kill_in_mid_batch(scene: Scene, prices: Sequence[Sendable]) -> None:
