@@ -201,8 +201,7 @@ def _row_update(dialect: Dialect, table: Table, names: Sequence[str], change: Ch
 @lru_cache
 def _search(dialect: Dialect, table: Table, names: Sequence[str], test: str, rule: tuple[str, Same]) -> str:
     quote, (key, only) = dialect.identifier_preparer.quote, rule
-    mark = "%b" if dialect.name == "postgresql" else "?"
-    tests = [f"{quote(key)} {test}", *(f"{quote(one)} = {mark}" for one, _ in only)]
+    tests = [f"{quote(key)} {test}", *(f"{quote(one)} = ?" for one, _ in only)]
     return f"SELECT {', '.join(map(quote, names))} FROM {quote(table.name)} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
 

@@ -6,7 +6,7 @@ others in SQL.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from sqlmodel import Session
 
@@ -98,7 +98,7 @@ _EARLIER: Final = (
     "o.ref = e.ref AND (o.log || '') = e.log "
     'AND (o.epoch < e.epoch OR (o.epoch = e.epoch AND o."index" < e."index"))'
 )
-_EVENTS: Final[Any] = (
+_EVENTS: Final = (
     'SELECT "index", kind, is_first, earlier FROM ('  # noqa: S608 - fixed text
     'SELECT e."index", e.kind, e.is_first, COALESCE(('
     "SELECT max(CASE WHEN o.is_first THEN 1 ELSE 0 END) + max(CASE WHEN o.kind = ? THEN 2 ELSE 0 END) "

@@ -244,8 +244,9 @@ class Drain:
             case TopicChanged(topic, old_id):
                 return [each for place, each in self._open.items() if place[:2] == (topic, old_id)]
         each = self._open.get(place)
-        is_here = each is not None and not each.is_over and each.backlog.endpoint in each.shard.lanes
-        return [each] if each is not None and is_here else []
+        if each is None or each.is_over or each.backlog.endpoint not in each.shard.lanes:
+            return []
+        return [each]
 
     def _take_in(self, each: _Open, event: ReadEvent) -> None:
         shard, backlog = each.shard, each.backlog

@@ -158,7 +158,7 @@ async def read_page(
             if not await _take_in(page, seen, bounds.anew):
                 return page.made(caught_up=False)
             if page.is_stuck:
-                if await _is_told(page, snapshot):
+                if await _is_told(page):
                     reader.assign(page.starts())
                     page.is_stuck = False
                     continue
@@ -230,13 +230,14 @@ async def _take_in(
     return True
 
 
-async def _is_told(page: "_Page", snapshot: Snapshot) -> bool:
+async def _is_told(page: "_Page") -> bool:
     """Whether the external registry has answered soon; False: the page ends before the event that it knows.
 
     Raises:
         AwayError: it has not, and the page is empty.
     """
-    if snapshot.outside is not None and await snapshot.outside.told(_TOLD_SECONDS):
+    outside = page.snapshot.outside
+    if outside is not None and await outside.told(_TOLD_SECONDS):
         return True
     if page.items:
         return False
