@@ -207,7 +207,8 @@ def amend_master(path: Path, change: Callable[[MasterKey], MasterKey]) -> Master
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise MasterKeyError(f"cannot write the master key {path}: {error.strerror}") from error
-    except MasterKeyError:
+    except BaseException:
+        # Also where somebody stops it: what is left would be taken for somebody who amends it now.
         draft.unlink(missing_ok=True)
         raise
     return master

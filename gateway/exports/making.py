@@ -9,7 +9,6 @@ with the nodes of the log.
 import base64
 import hashlib
 from asyncio import Future, Semaphore, get_running_loop
-from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from audit import ranges
 from audit.bulk import find_rows
 from audit.checkpoint import split_origin
 from audit.errors import DamagedLogError, NotInLogError
-from audit.evidence import Kind, commitment_of, leaf_begins
+from audit.evidence import Kind, leaf_of
 from audit.export_avro import ContainerWriter
 from audit.export_lines import LineWriter
 from audit.export_parquet import TableWriter
@@ -55,7 +54,6 @@ MOST_AT_ONCE: Final = 2
 
 MOST_WAITING: Final = 16
 
-_HOUR_MS: Final = 3_600_000
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
@@ -301,7 +299,7 @@ def _fill(
     draft: _Draft, rows: list[Row], epoch: int, held: Sequence[Held], contents: dict[bytes, bytes]
 ) -> None:
     # Everything that each entry takes is at hand here: a call more for each of them shows.
-    decode, leaves, size, begins = _MEMBERS.decode, draft.leaves, draft.size, dict[tuple[str, int], bytes]()
+    decode, leaves, size = _MEMBERS.decode, draft.leaves, draft.size
     most_bytes, most_entries = draft.most
     first_at, last_at = draft.first_at, draft.last_at
     for one in held:
@@ -315,11 +313,7 @@ def _fill(
             continue
         told = decode(raw)
         at = told.at
-        hour = told.kind, at // _HOUR_MS
-        begin = begins.get(hour)
-        if begin is None:
-            begin = begins[hour] = leaf_begins(_KINDS[told.kind], at)
-        if begin + b2a_base64(commitment_of(raw)) != leaf:
+        if leaf_of(raw, _KINDS[told.kind], at) != leaf:
             raise DamagedLogError(f"entry {index} is not the leaf of its evidence")
         content = _content(one, contents) if contents else None
         rows.append(row_of(epoch, index, leaf.decode(), raw.decode(), told, content))

@@ -217,3 +217,15 @@ def test_a_change_that_is_refused_leaves_the_file_as_it_is_and_no_draft(tmp_path
     with pytest.raises(MasterKeyError, match="not now"):
         amend_master(path, refuse)
     assert amend_master(path, lambda master: master.with_new(TWO)).newest == 2
+
+
+def test_who_is_stopped_while_amending_leaves_the_way_free(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    make_master(path, ENTROPY)
+
+    def stopped(_master: MasterKey) -> MasterKey:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        amend_master(path, stopped)
+    assert amend_master(path, lambda master: master.with_new(TWO)).newest == 2
