@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -385,7 +385,7 @@ async def test_what_was_erased_for_the_one_that_it_went_on_to_goes_to_none_of_it
     tmp_path: Path,
 ) -> None:
     with hooks() as at:
-        async with running(tmp_path) as world, relaying(world):
+        async with running(tmp_path) as world, AsyncExitStack() as later:
             ground, catalog = world.parts.ground, world.parts.catalog
             await apply_globex(world, f'{at.url}/globex"}}\n    - {{name: two, url: "{at.url}/two')
             await world.apply(FORWARDING)
@@ -398,6 +398,8 @@ async def test_what_was_erased_for_the_one_that_it_went_on_to_goes_to_none_of_it
                 await catalog.refresh()
 
             await put("paused")
+            # A relay that runs already knows of it a moment later.
+            await later.enter_async_context(relaying(world))
             await placed(world, "A-1", "A-2")
             await until(lambda: len(at.ids("/globex")) == 2, str(at.got))
             attempted = await entries(world, "delivery.attempted", 2)

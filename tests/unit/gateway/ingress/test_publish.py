@@ -187,13 +187,18 @@ async def test_among_many_a_record_that_is_too_large_is_found_by_halves(
     broker = Narrow(tmp_path)
     async with running(tmp_path, url=database_url, broker=broker) as world:
         await world.apply()
-        broker.limit, before = 200_000, broker.appends
+        broker.limit = 200_000
         many = [{**A, "order_id": f"E-{n}"} for n in range(100)]
         many[40] = {**A, "order_id": "E-40", "customer": "x" * 200_000}
-        outcomes = await world.send(*many, strict=False)
+        for _ in range(20):
+            before = broker.appends
+            outcomes = await world.send(*many, strict=False)
+            assert broker.appends - before < 2 * 8
+            # A machine that stood still for a second found no time to look: then the answer says, repeat.
+            if not any(isinstance(one, Failed) for one in outcomes):
+                break
         assert [type(one) for one in outcomes].count(Accepted) == 99
         assert isinstance(outcomes[40], Refused)
-        assert broker.appends - before < 2 * 8
 
 
 async def test_what_takes_too_long_to_sort_out_is_refused_for_now(tmp_path: Path, database_url: str) -> None:
