@@ -81,6 +81,14 @@ class Child:
         """The last lines that it wrote about trouble."""
         return "\n".join(self.err.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
 
+    def hold(self) -> None:
+        """Let it stand still, in the middle of whatever it does, until `let_go` or `kill`."""
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def let_go(self) -> None:
+        """Let it go on."""
+        self._popen.send_signal(signal.SIGCONT)
+
     def kill(self) -> int:
         """End it at once, by SIGKILL; its exit status. Idempotent."""
         self._popen.kill()
