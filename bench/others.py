@@ -19,6 +19,7 @@ from bench import (
     limits,
     million,
     pages,
+    proofs,
     retries,
     schemas,
     streams,
@@ -64,6 +65,7 @@ OTHERS: Final = (
     Other("exports", exporting.RESULTS, render_exports, exporting.main),
     Other("checking", checking.RESULTS, render_checking, checking.main),
     Other("million", million.RESULTS, render_million, million.main),
+    Other("proofs", proofs.RESULTS, proofs.render_proofs, proofs.main),
     Other("verifying", verifying.RESULTS, render_verifying, verifying.main),
     Other("pages", pages.RESULTS, render_pages, pages.main),
 )

@@ -27,16 +27,14 @@ from audit.log import heads
 from audit.rows import EntryRow
 from bench.evenly import cpu_used
 from bench.history import fill
-from bench.orders import EVENT_TYPE, order_json
+from bench.orders import order_json
+from bench.proofs import offer
 from bench.publishing import publish, publish_evenly
+from bench.taking import take_events
 from gateway.bootstrap.ground import Ground, open_broker, prepare
 from gateway.bootstrap.parts import Parts, wire
 from gateway.bootstrap.program import SWITCH_SECONDS, spare_the_collector
 from gateway.broker.port import Broker, BrokerError
-from gateway.event import Content
-from gateway.ingress.accept import Submission
-from gateway.ingress.draft import Draft
-from gateway.ingress.outcome import Accepted
 from gateway.metrics import Metrics
 from gateway.settings_sources import load
 
@@ -94,10 +92,14 @@ class Bench:
             for slug in slugs:
                 for start in range(0, share, _BATCH):
                     numbers = range(start, min(start + _BATCH, share))
-                    await _accept(parts, slug, [order_json(run, number) for number in numbers])
+                    await take_events(parts, slug, [order_json(run, number) for number in numbers])
             stop.set()
         await parts.writes.close()
         return {"events": share * len(slugs)}
+
+    async def offer(self, rate: float, seconds: float) -> dict[str, Any]:
+        """Accept so many events a second while a sequencer runs elsewhere."""
+        return await offer(await self._parts(_Clock(0)), rate, seconds)
 
     async def publish(self, events: int, run: str, only: str = "") -> dict[str, Any]:
         """Put so many events on the outbound topics, as a stock producer does."""
@@ -161,25 +163,6 @@ class Bench:
                 break
         spare_the_collector()  # as the program does once it has started
         return parts
-
-
-async def _accept(parts: Parts, slug: str, bodies: Sequence[bytes]) -> None:
-    drafts = tuple(
-        Draft(EVENT_TYPE, None, None, {}, body, Content(body, "application/json")) for body in bodies
-    )
-    submission = Submission(
-        slug,
-        "inbound",
-        drafts,
-        strict=False,
-        dry_run=False,
-        method="api_key",
-        credential="crd_1",
-        idempotency_key=None,
-    )
-    outcomes = await parts.ingress.accept(submission)
-    if not all(isinstance(one, Accepted) for one in outcomes):
-        raise RuntimeError(f"not accepted: {outcomes[0]}")
 
 
 def _sizes(session: Session) -> dict[str, int]:
