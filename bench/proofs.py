@@ -59,7 +59,7 @@ def render_proofs(found: Mapping[str, Any]) -> str:
         f"| under {_MOST_MS}: {verdict(is_met=is_met)} | {_shares(found['shares'])} |"
     )
     head = "| events a second, partners | for | p50, p99, highest | target: p99 | of all cores |"
-    return "\n".join([head, "|---|---|---|---|---|", figures])
+    return f"{head}\n|---|---|---|---|---|\n{figures}"
 
 
 def _shares(shares: Mapping[str, float]) -> str:
