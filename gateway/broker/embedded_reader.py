@@ -12,7 +12,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.broker.embedded_format import decode_headers, offset_of, place_of, places_of
-from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh, TooLow, TopicChanged
+from gateway.broker.port import (
+    Position,
+    Read,
+    ReadEvent,
+    Record,
+    Start,
+    TooHigh,
+    TooLow,
+    TopicChanged,
+    place_in,
+)
 
 PAGE_BYTES = 8_000_000
 """A poll stops after so many bytes of records, whatever its limit."""
@@ -20,10 +30,11 @@ PAGE_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A place to read on from, and how many events are still welcome."""
+    """A place to read on from, for the assignment `turn` of its partition."""
 
     topic: str
     position: Position
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +109,9 @@ def _read_consistent(sql: sqlite3.Connection, wanted: Wanted, limit: int, budget
         return Page(wanted, (changed,), None, is_exhausted=True), 0
     _, number, first, end = row
     if position.offset < first:
-        return Page(wanted, (TooLow(topic, position, first),), None, is_exhausted=True), 0
+        return Page(wanted, (TooLow(topic, position, first, wanted.turn),), None, is_exhausted=True), 0
     if position.offset > end:
-        return Page(wanted, (TooHigh(topic, position, end),), None, is_exhausted=True), 0
+        return Page(wanted, (TooHigh(topic, position, end, wanted.turn),), None, is_exhausted=True), 0
     reads, used = _read_records(sql, wanted, number, (limit, budget))
     is_exhausted = not reads or (len(reads) < limit and used < budget)
     after = end if is_exhausted else reads[-1].position.offset + 1
@@ -121,7 +132,7 @@ def _read_records(
     for place, at, key, headers, value in rows:
         found = Position(position.topic_id, position.partition, offset_of(place))
         record = Record(topic, position.partition, key, value, decode_headers(headers), at)
-        reads.append(Read(found, record, at))
+        reads.append(Read(found, record, at, wanted.turn))
         used += len(key or b"") + len(value or b"") + len(headers)
         if used >= budget:
             break
@@ -137,6 +148,8 @@ class EmbeddedReader:
         self._ask = ask
         self._forget = forget
         self._places: dict[tuple[str, int], Position] = {}
+        self._turns: dict[tuple[str, int], int] = {}
+        self._turn = 0
         self._ready: dict[tuple[str, int], None] = {}
         self._touched: deque[Iterable[tuple[str, int]]] = deque()
         self._woken = asyncio.Event()
@@ -147,19 +160,25 @@ class EmbeddedReader:
         """Add or move partitions."""
         for start in starts:
             key = (start.topic, start.position.partition)
+            self._turn += 1
+            self._turns[key] = self._turn
             self._places[key] = start.position
             self._ready[key] = None
 
     def release(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Stop reading these."""
         for key in partitions:
-            self._places.pop(key, None)
-            self._ready.pop(key, None)
+            self._turns.pop(key, None)
+        self._leave(partitions)
 
     def reached(self, topic: str, partition: int) -> int | None:
         """The next offset to come."""
         position = self._places.get((topic, partition))
         return None if position is None else position.offset
+
+    def is_current(self, event: ReadEvent) -> bool:
+        """Whether its partition was neither assigned nor released since."""
+        return isinstance(event, TopicChanged) or self._turns.get(place_in(event)) == event.turn
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
         """Return what is there, or wait for it."""
@@ -182,6 +201,7 @@ class EmbeddedReader:
         """Read nothing more; a poll that waits returns."""
         self._is_closed = True
         self._places.clear()
+        self._turns.clear()
         self._ready.clear()
         self._woken.set()
         self._forget(self)
@@ -202,7 +222,7 @@ class EmbeddedReader:
                     self._ready[key] = None
 
     async def _read(self, limit: int) -> list[ReadEvent]:
-        wanted = [Wanted(topic, self._places[topic, number]) for topic, number in self._ready]
+        wanted = [Wanted(key[0], self._places[key], self._turns[key]) for key in self._ready]
         if not wanted:
             return []
         events: list[ReadEvent] = []
@@ -212,7 +232,7 @@ class EmbeddedReader:
 
     def _settle(self, page: Page) -> tuple[ReadEvent, ...]:
         key = (page.wanted.topic, page.wanted.position.partition)
-        if self._places.get(key) != page.wanted.position:
+        if key not in self._places or self._turns.get(key) != page.wanted.turn:
             return ()  # released or moved meanwhile: the next poll reads there
         # Out of the queue, and to its end while there is more: every partition gets its turn.
         self._ready.pop(key, None)
@@ -229,10 +249,15 @@ class EmbeddedReader:
         """Read no more here; where the topic is another one, nowhere in it."""
         topic_id = self._places[key].topic_id
         is_changed = any(isinstance(event, TopicChanged) for event in events)
-        self.release(
+        self._leave(
             [
                 place
                 for place, position in self._places.items()
                 if place == key or (is_changed and place[0] == key[0] and position.topic_id == topic_id)
             ]
         )
+
+    def _leave(self, partitions: Iterable[tuple[str, int]]) -> None:
+        for key in partitions:
+            self._places.pop(key, None)
+            self._ready.pop(key, None)

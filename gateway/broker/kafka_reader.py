@@ -32,6 +32,7 @@ from gateway.broker.port import (
     TooHigh,
     TooLow,
     TopicChanged,
+    place_in,
 )
 
 Key = tuple[str, int]
@@ -51,11 +52,12 @@ _REST_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class _Place:
-    """An assigned partition. `generation` tells this assignment from earlier ones."""
+    """An assigned partition. `generation` tells this assignment from earlier ones; `turn`: its caller's."""
 
     topic_id: str
     next: int
     generation: int
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class KafkaReader:
         self._watch = watch
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-read")
         self._places: dict[Key, _Place] = {}
+        self._turns: dict[Key, int] = {}
         self._orders: dict[Key, _Place | None] = {}
         self._job: asyncio.Future[list[_Fetched]] | None = None
         self._fetched: deque[_Fetched] = deque()
@@ -109,15 +112,16 @@ class KafkaReader:
         for start in starts:
             self._generation += 1
             key = (start.topic, start.position.partition)
-            position = start.position
-            self._places[key] = _Place(position.topic_id, position.offset, self._generation)
-            self._orders[key] = _Place(position.topic_id, position.offset, self._generation)
+            at, turn = start.position, self._generation
+            self._turns[key] = turn
+            self._places[key] = _Place(at.topic_id, at.offset, self._generation, turn)
+            self._orders[key] = _Place(at.topic_id, at.offset, self._generation, turn)
 
     def release(self, partitions: Sequence[Key]) -> None:
         """Stop reading these, with the next poll."""
         for key in partitions:
-            if self._places.pop(key, None) is not None:
-                self._orders[key] = None
+            self._turns.pop(key, None)
+        self._leave(partitions)
 
     def reached(self, topic: str, partition: int) -> int | None:
         """The next offset to come; passes over transaction markers, which are never returned."""
@@ -129,6 +133,10 @@ class KafkaReader:
             (position,) = self._consumer.position([TopicPartition(topic, partition)])
             place.next = max(place.next, position.offset)
         return place.next
+
+    def is_current(self, event: ReadEvent) -> bool:
+        """Whether its partition was neither assigned nor released since."""
+        return isinstance(event, TopicChanged) or self._turns.get(place_in(event)) == event.turn
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
         """Return what is there, or wait for it."""
@@ -164,6 +172,7 @@ class KafkaReader:
         self._is_hurried = True
         self._watch.leave(self)
         self._places.clear()
+        self._turns.clear()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown()
@@ -183,7 +192,7 @@ class KafkaReader:
         for key, place in self._places.items():
             self._generation += 1
             place.generation = self._generation
-            self._orders[key] = _Place(place.topic_id, place.next, place.generation)
+            self._orders[key] = _Place(place.topic_id, place.next, place.generation, place.turn)
 
     def _take(self, limit: int) -> list[ReadEvent]:
         events = self._take_changes()
@@ -219,7 +228,12 @@ class KafkaReader:
             for key, place in self._places.items()
             if key[0] == changed.topic and place.topic_id == changed.old_id
         ]
-        self.release(gone)
+        self._leave(gone)
+
+    def _leave(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if self._places.pop(key, None) is not None:
+                self._orders[key] = None
 
     # From here on everything runs on the reader's thread.
 
@@ -289,7 +303,8 @@ class KafkaReader:
         place.next = offset + 1
         at = min(max(message.timestamp()[1], 0), _LATEST_MS)
         record = Record(key[0], key[1], message.key(), message.value(), _headers(message), at)
-        return _Fetched(key, place.generation, Read(Position(place.topic_id, key[1], offset), record, at))
+        read = Read(Position(place.topic_id, key[1], offset), record, at, place.turn)
+        return _Fetched(key, place.generation, read)
 
     def _note_error(self, key: Key, error: KafkaError) -> None:
         if key in self._applied and error.code() in {
@@ -348,8 +363,8 @@ class KafkaReader:
         first, end = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_BOUNDS_SECONDS)
         wanted = Position(place.topic_id, key[1], place.next)
         if place.next < first:
-            return TooLow(key[0], wanted, first)
-        return TooHigh(key[0], wanted, end) if is_cut or place.next > end else None
+            return TooLow(key[0], wanted, first, place.turn)
+        return TooHigh(key[0], wanted, end, place.turn) if is_cut or place.next > end else None
 
 
 def wanted_patience(partitions: int) -> int:

@@ -106,11 +106,15 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A record that was read. `at` is the broker's time of the record, Unix milliseconds."""
+    """A record that was read. `at` is the broker's time of the record, Unix milliseconds.
+
+    `turn`: of the assignment that it was read under, as the reader counts them; here and below.
+    """
 
     position: Position
     record: Record
     at: int
+    turn: int = field(default=0, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ class TooLow:
     topic: str
     wanted: Position
     first: int
+    turn: int = field(default=0, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ class TooHigh:
     topic: str
     wanted: Position
     end: int
+    turn: int = field(default=0, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,13 @@ class TopicChanged:
 
 
 ReadEvent = Read | TooLow | TooHigh | TopicChanged
+
+
+def place_in(event: Read | TooLow | TooHigh) -> tuple[str, int]:
+    """Topic and partition in which it was found."""
+    if isinstance(event, Read):
+        return event.record.topic, event.position.partition
+    return event.topic, event.wanted.partition
 
 
 class BrokerError(Exception):
@@ -192,6 +205,14 @@ class Reader(Protocol):
         """The next offset to come: all before it were returned by `poll`, or hold no record.
 
         None: not assigned.
+        """
+        ...
+
+    def is_current(self, event: ReadEvent) -> bool:
+        """Whether an event that `poll` returned is still of the assignment that it was read under.
+
+        Not if its partition was assigned anew since, where it comes again if it is wanted, or released. A
+        change of topic always is.
         """
         ...
 

@@ -98,7 +98,6 @@ class Feeds:
         self._catalog = catalog
         self._terms = terms
         self._strands: dict[tuple[str, int], list[_Strand]] = {}
-        self._begun: set[tuple[str, int]] = set()
         self._reader: Reader | None = None
         self._refusal = Refusal()
         self._vouch: Vouch = lambda _read, _partner: None
@@ -119,11 +118,11 @@ class Feeds:
                 events = []
                 await asyncio.sleep(_IDLE_SECONDS)
             self.problem = self._refusal.words(now=int(ticks() * 1_000))
-            self._begun.clear()
             if events:
                 await self._look(events)
             for number, event in enumerate(events, 1):
-                self._take_in(event)
+                if reader.is_current(event):  # else it comes again
+                    self._take_in(event)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
 
@@ -232,7 +231,6 @@ class Feeds:
         return self._vouch(read, partner)
 
     def _assign(self, starts: Sequence[Start]) -> None:
-        self._begun |= {(one.topic, one.position.partition) for one in starts}
         if self._reader is not None:
             self._reader.assign(
                 [
@@ -245,14 +243,13 @@ class Feeds:
         return any(each.work.shard.outbox.is_full for some in self._strands.values() for each in some)
 
     def _take_in(self, event: ReadEvent) -> None:
-        """Take in what was polled, but for what comes again: it is read anew since."""
         match event:
-            case Read(at) if (event.record.topic, at.partition) not in self._begun:
+            case Read(at):
                 for strand in self._at(event.record.topic, at):
                     self._match(strand, event)
-            case TooLow(topic, wanted, first) if (topic, wanted.partition) not in self._begun:
+            case TooLow(topic, wanted, first):
                 self._lose(topic, wanted, first)
-            case TooHigh(topic, wanted, end) if (topic, wanted.partition) not in self._begun:
+            case TooHigh(topic, wanted, end):
                 self._restart(topic, wanted, end)
             case TopicChanged(topic, _, new_id):
                 self._leave(topic, new_id)

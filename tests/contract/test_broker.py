@@ -335,6 +335,33 @@ async def test_a_partition_that_is_moved_while_it_is_polled_is_read_from_there(s
     await reader.close()
 
 
+async def test_what_was_read_before_a_partition_was_moved_is_known_by_its_assignment(stand: Stand) -> None:
+    one, two = fresh_name(), fresh_name()
+    ids = {name: (await make_topic(stand.host, name)).id for name in (one, two)}
+    for name in (one, two):
+        await stand.broker.append([record(name, name.encode() + b"%d" % n) for n in range(3)])
+    of_two = [two.encode() + b"%d" % n for n in range(3)]
+    reader = stand.broker.reader()
+    reader.assign([start(one, ids[one]), start(two, ids[two])])
+    first = await read_until(reader, 6)
+    assert all(map(reader.is_current, first))
+    reader.assign([start(one, ids[one], 3)])
+    assert values([event for event in first if reader.is_current(event)]) == of_two
+    reader.assign([start(one, ids[one], 1)])
+    again = await read_until(reader, 2)
+    assert [reader.is_current(event) for event in again] == [True, True]
+    assert values([event for event in first if reader.is_current(event)]) == of_two
+    reader.release([(two, 0)])
+    assert not any(map(reader.is_current, first))
+    reader.assign([start(two, ids[two], 9)])
+    (beyond,) = await read_until(reader, 1)
+    assert isinstance(beyond, TooHigh)
+    assert reader.is_current(beyond), "that it is read no longer was the reader's own doing"
+    reader.assign([start(two, ids[two], 3)])
+    assert not reader.is_current(beyond)
+    await reader.close()
+
+
 async def test_a_cancelled_poll_loses_nothing(stand: Stand) -> None:
     name = fresh_name()
     topic = await make_topic(stand.host, name)

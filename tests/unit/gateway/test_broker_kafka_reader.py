@@ -201,7 +201,7 @@ async def test_while_kafka_is_silent_a_poll_asks_for_one_refused_position_and_th
 
     reader = open_reader([], Silent())
     for number in range(3):
-        reader._applied[f"t-{number}", 0] = _Place("id", 5, number)
+        reader._applied[f"t-{number}", 0] = _Place("id", 5, number, number)
         reader._puzzling[f"t-{number}", 0] = Local.AUTO_OFFSET_RESET
     for number in range(4):
         assert await reader.poll(10, 0) == []

@@ -23,6 +23,7 @@ class Denying:
         self._broker = broker
         self.release = reader.release
         self.reached = reader.reached
+        self.is_current = reader.is_current
         self.close = reader.close
 
     def assign(self, starts: Sequence[Start]) -> None:

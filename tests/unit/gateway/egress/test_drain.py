@@ -53,6 +53,9 @@ class Faraway:
     def assigned(self) -> set[int]:
         return set(self._next)
 
+    def is_current(self, event: ReadEvent) -> bool:
+        return isinstance(event, Read)
+
     def reached(self, topic: str, partition: int) -> int | None:
         assert topic == TOPIC
         return self._next.get(partition)

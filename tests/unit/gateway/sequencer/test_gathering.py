@@ -42,6 +42,9 @@ class Pages:
     def release(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Nothing is released."""
 
+    def is_current(self, event: ReadEvent) -> bool:
+        return isinstance(event, Read)
+
     def reached(self, topic: str, partition: int) -> int | None:
         return self.places.get((topic, partition))
 

@@ -350,6 +350,9 @@ class Places:
     def release(self, partitions: Sequence[tuple[str, int]]) -> None:
         self.assigned -= set(partitions)
 
+    def is_current(self, event: ReadEvent) -> bool:
+        return isinstance(event, Read)
+
     def reached(self, topic: str, partition: int) -> int | None:
         return 0 if (topic, partition) in self.assigned else None
 
