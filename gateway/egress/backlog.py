@@ -23,8 +23,8 @@ SpanKey = tuple[str, str, int]
 class Span:
     """One endpoint's range in one partition, as stored: from `start` up to, not with, `end`.
 
-    `events`: how many at least of what is in it are the endpoint's; `began_at`: when the first of them came
-    (0: not known).
+    `events`: how many at least of what is in it are the endpoint's (0: perhaps none); `began_at`: when the
+    first of them came (0: not known).
     """
 
     endpoint: str
@@ -49,6 +49,7 @@ class Backlog:
         self._span = span
         self._end = span.end
         self._events = span.events
+        self._least = min(1, span.events)
         self._read: deque[int] = deque()
         self.cursor = span.start if live is None else min(span.start, live.next)
         finished = () if live is None else unflatten(live.finished)
@@ -91,6 +92,19 @@ class Backlog:
             self.pass_to(offset)
         self._end = max(self._end, offset + 1)
         self._events += 1
+        self._least = 1
+
+    def cover(self, start: int, end: int, finished: Collection[tuple[int, int]] = ()) -> Span:
+        """Read [start, end) too, but for what is `finished` of it: for an endpoint that gets nothing yet.
+
+        Returns what the row is to be.
+        """
+        if start < self.cursor:
+            self._span = replace(self._span, start=start)
+            self.cursor = start
+            self.ledger = Ledger(start, finished)
+        self._end = max(self._end, end)
+        return replace(self._span, start=min(self.cursor, self._span.start), end=self._end)
 
     def count_read(self, offset: int) -> None:
         """This event was one of those that are counted; it is none any more once it is settled."""
@@ -131,7 +145,7 @@ class Backlog:
             self._events -= 1
         if start >= self._end:
             return None
-        events = max(1, min(self._events, self._end - start))
+        events = max(self._least, min(self._events, self._end - start))
         return replace(self._span, start=start, end=self._end, events=events)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.broker.port import Read
 from gateway.egress.asking import Asked
-from gateway.egress.backlog import Backlog, Backlogs
+from gateway.egress.backlog import Backlog, Backlogs, Span, SpanKey
 from gateway.egress.breakers import Breakers
 from gateway.egress.debts import Debts, Owner, Partition, Spot
 from gateway.egress.deliveries import Saved, State, Tick
@@ -35,6 +35,7 @@ class Books:
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
+        self.contracts = 0
         self.lanes: dict[str, Lane] = {}
         self.partitions: dict[Spot, Partition] = {}
         self.outbox = Outbox()
@@ -50,6 +51,7 @@ class Books:
         self._delivered: set[tuple[str, bytes]] = set()
         self._written: set[tuple[str, bytes]] = set()
         self._judged: list[Recalled] = []
+        self._late: dict[SpanKey, Span] = {}
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -168,6 +170,9 @@ class Books:
         spans, drained = self._backlogs.changes()
         breakers, steps = self._breakers.changes(self.lanes), self.recall.steps()
         self._moved.clear()
+        self._late.clear()
+        for each in self.partitions.values():
+            each.ticked = each.ledger.reached
         if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
             return None
         self._delivered, self._written = set(), self._delivered
@@ -175,9 +180,19 @@ class Books:
             self.lease, spans=spans, drained=drained, moves=moves, breakers=breakers, steps=steps
         )
 
+    def amend(self, tick: Tick) -> Tick:
+        """The tick, which was not written, with the ranges of endpoints that were heard of since."""
+        late, self._late = self._late, {}
+        spans = {(span.endpoint, span.topic_id, span.partition): span for span in tick.spans} | late
+        drained = tuple(key for key in tick.drained if key not in late)
+        return replace(tick, spans=tuple(spans.values()), drained=drained)
+
     def committed(self, tick: Tick) -> None:
         """The tick is durable."""
         self._written.clear()
+        for each in self.partitions.values():
+            each.sure = each.ticked
+        self._forget_recorded()
         for move in tick.moves:
             partition = self.partitions.get((move.topic_id, move.partition))
             if partition is not None:
@@ -250,8 +265,17 @@ class Books:
                 self._save(delivery, "pending", None)
                 self._pay(delivery)
 
+    def _forget_recorded(self) -> None:
+        if recorded := [each for each in self.partitions.values() if each.recorded]:
+            least = {each.spot: each.sure for each in recorded}
+            for backlog in self._backlogs.values():
+                spot = backlog.key[1:]
+                least[spot] = min(least.get(spot, backlog.cursor), backlog.cursor)
+            for each in recorded:
+                each.recorded.forget(least[each.spot])
+
     def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
-        if not isinstance(reading, Passed):
+        if not isinstance(reading, Passed) and partition.recorded.add(read.position.offset):
             place = Place(partition.topic, read.position)
             self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))
             self.outbox.tell(self._tidings.recorded(partition.partner, reading, place, now))

@@ -1,6 +1,7 @@
 """Partitions that are read, and the offsets in them that wait for a delivery."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from audit.store import Pending
 from gateway.egress.backlog import Backlog
@@ -12,11 +13,47 @@ Spot = tuple[str, int]
 """Topic id and partition."""
 
 
+_REMEMBERED: Final = 4_096
+
+
+class Recorded:
+    """Offsets of which evidence says why nobody gets them, as far as they may be read again.
+
+    Each endpoint that is behind reads them again in its range, and says nothing more. What is beyond
+    `_REMEMBERED`, or was recorded by another process, is said once more.
+    """
+
+    def __init__(self) -> None:
+        self._offsets: dict[int, None] = {}
+        self._before = 0
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._offsets)
+
+    def add(self, offset: int) -> bool:
+        """Whether it is not among them yet; it is now."""
+        if offset in self._offsets:
+            return False
+        self._offsets[offset] = None
+        if len(self._offsets) > _REMEMBERED:
+            del self._offsets[next(iter(self._offsets))]
+        return True
+
+    def forget(self, before: int) -> None:
+        """Nobody reads again what lies before."""
+        if before != self._before:
+            self._before = before
+            self._offsets = {offset: None for offset in self._offsets if offset >= before}
+
+
 @dataclass(slots=True)
 class Partition:
     """One partition that is read; `stored` is what the database has.
 
     `said`: evidence by offset, to be written in the tick that settles the offset: then it is written once.
+    `sure`: what was read before is known to have been matched by contracts that were as new; `ticked`: it is,
+    once the tick under way is written.
     """
 
     topic: str
@@ -25,6 +62,13 @@ class Partition:
     ledger: Ledger
     stored: Progress | None
     said: dict[int, Pending] = field(default_factory=dict)
+    sure: int = field(init=False)
+    ticked: int = field(init=False)
+    recorded: Recorded = field(default_factory=Recorded)
+
+    def __post_init__(self) -> None:
+        """Nothing was read yet."""
+        self.sure = self.ticked = self.ledger.reached
 
     def words(self) -> list[Pending]:
         """What was to be said of offsets once they are settled, and is due now."""

@@ -48,7 +48,7 @@ from gateway.egress.relay_parts import Parts, Terms
 from gateway.egress.shard import Shard
 from gateway.egress.shared import is_erased
 from gateway.egress.steady import Steady
-from gateway.egress.writer import Writer
+from gateway.egress.writer import Keeper, Writer
 from gateway.errors import AwayError, BugError
 from gateway.leases import Lease
 from gateway.positions import owner_in
@@ -71,7 +71,6 @@ class Relay:
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
         self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
-        self._begun: set[tuple[str, int]] = set()
         self._followed: Snapshot | None = None
         self._held_until = NEVER
         self._is_stopping = False
@@ -108,7 +107,11 @@ class Relay:
             ),
         )
         self._writer = Writer(
-            parts.database, self._clock, parts.step, tick_ms=terms.tick_ms, drop=self._drop, doubt=parts.doubt
+            parts.database,
+            self._clock,
+            parts.step,
+            Keeper(drop=self._drop, renew=self._renew, doubt=parts.doubt),
+            tick_ms=terms.tick_ms,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -191,9 +194,7 @@ class Relay:
             if new:
                 topics = {partner.slug: partner.topics.outbound for partner in new}
                 work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
-            voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
-            work.shard.update(voices, [e for partner in partners for e in endpoints_of(snapshot, partner)])
-            work.shard.bury(ended_with(snapshot, partners))
+            self._brief(work, partners)
             if self._is_at_work(work):
                 self._reader.assign(self._watch(work, partners, snapshot))
             strangers = work.shard.strangers()
@@ -205,6 +206,23 @@ class Relay:
         here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
         if await self._feeds.follow(here, snapshot, self._is_at_work):
             self._followed = snapshot
+
+    def _brief(self, work: Work, partners: Sequence[Partner]) -> None:
+        """Give a shard these partners, and their endpoints of now: never those of older contracts again."""
+        snapshot = self._parts.catalog.current
+        partners = [snapshot.directory.partner(each.slug) or each for each in partners]
+        voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
+        endpoints = [e for partner in partners for e in endpoints_of(snapshot, partner)]
+        work.shard.update(voices, endpoints, contracts=snapshot.directory.revision)
+        work.shard.bury(ended_with(snapshot, partners))
+
+    async def _renew(self) -> None:
+        """Have the contracts of now in all shards, as far as these know the partners."""
+        await self._parts.catalog.follow()
+        everyone = by_shard(self._parts.catalog.current, self._terms.shards)
+        for work in self._works.values():
+            partners = everyone.get(work.shard.lease.shard, [])
+            self._brief(work, [each for each in partners if work.shard.knows(each.slug)])
 
     def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
         starts = []
@@ -225,7 +243,6 @@ class Relay:
                 start = work.shard.watch(topic, topic_id, number, partner.slug)
                 if start is not None:
                     self._spots[topic_id, number] = work
-                    self._begun.add((topic_id, number))
                     starts.append(start)
         return starts
 
@@ -244,7 +261,6 @@ class Relay:
                 events = []
                 await asyncio.sleep(self._terms.tick_ms / 1000)
             self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
-            self._begun.clear()
             is_fresh = False
             for number, event in enumerate(events, 1):
                 if not self._take_in(event, is_fresh=is_fresh):
@@ -253,10 +269,6 @@ class Relay:
                     is_fresh = self._take_in(event, is_fresh=True)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
-
-    def _work_at(self, spot: tuple[str, int]) -> Work | None:
-        """Who reads here; nobody, where what was polled comes again: it is held, or was begun since."""
-        return None if spot in self._held or spot in self._begun else self._spots.get(spot)
 
     async def _look_anew(self) -> None:
         """Have the contracts of now, however long the database is away."""
@@ -267,20 +279,25 @@ class Relay:
             await asyncio.sleep(_AGAIN_MS / 1000)
 
     def _take_in(self, event: ReadEvent, *, is_fresh: bool) -> bool:
-        """False: nobody would get it, by contracts that are not known to be as new as the event."""
+        """False: nobody would get it, by contracts that are not known to be as new as the event.
+
+        What comes again is passed over: it is held, or was begun anew since.
+        """
+        if not self._reader.is_current(event):
+            return True
         match event:
             case Read(position):
-                work = self._work_at((position.topic_id, position.partition))
+                work = self._spots.get((position.topic_id, position.partition))
                 return work is None or self._match(work, event, is_fresh=is_fresh)
             case TooLow(topic, wanted, first):
                 _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
                 spot = (wanted.topic_id, wanted.partition)
-                if (work := self._work_at(spot)) is not None:
+                if (work := self._spots.get(spot)) is not None:
                     self._reader.assign(work.shard.lose(spot, wanted.offset, first, self._clock()))
             case TooHigh(topic, wanted, end):
                 _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
                 spot = (wanted.topic_id, wanted.partition)
-                work = self._work_at(spot)
+                work = self._spots.get(spot)
                 if work is not None and wanted.offset <= end:
                     self._reader.assign([Start(topic, wanted)])
                 elif work is not None:

@@ -2,6 +2,12 @@
 
 No I/O. Its invariant: an offset is settled in a ledger only together with what makes it so in the outbox, and
 the next tick writes both. So a tick that is lost with the process loses the progress too, and all repeats.
+
+An endpoint that others have added may be heard of after what was sent to it was read, by older contracts.
+So it begins with a range over all that was read since contracts were last known to be as new as the records:
+since the last tick, which is written by nobody whose contracts have changed. Range and position are written
+together; what is in the database was always settled by contracts of its time, so that nobody who begins from
+there owes an endpoint a range. Its events before are none of its own, and those behind its lane gets.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -9,7 +15,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from gateway.broker.port import Position, Read, Start
 from gateway.egress.backlog import Backlog, Span
 from gateway.egress.books import STEP, Books
-from gateway.egress.debts import Partition, Spot
+from gateway.egress.debts import Partition, Recorded, Spot
 from gateway.egress.deliveries import Stored
 from gateway.egress.delivery import Delivery
 from gateway.egress.lane import NEVER, WITHHELD, Lane
@@ -20,7 +26,7 @@ from gateway.egress.recall import Recalled
 from gateway.egress.strangers import find_strangers
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
-from gateway.positions import Progress
+from gateway.positions import Progress, owner_in
 from partners.endpoint import Endpoint
 
 
@@ -73,9 +79,15 @@ class Shard(Books):
         self.partitions[spot] = Partition(topic, spot, partner, ledger, stored)
         return Start(topic, Position(topic_id, partition, ledger.watermark))
 
-    def update(self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint]) -> None:
-        """Partners and endpoints as they are now; of one that is gone, `dismiss` parks what waits."""
+    def update(
+        self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint], *, contracts: int = 0
+    ) -> None:
+        """Partners and endpoints as they are now; of one that is gone, `dismiss` parks what waits.
+
+        `contracts`: their revision.
+        """
         self._voices.update(voices)
+        self.contracts = contracts
         here = {endpoint.id: endpoint for endpoint in endpoints}
         for endpoint_id, lane in self.lanes.items():
             if endpoint_id not in here:
@@ -85,6 +97,7 @@ class Shard(Books):
                 self.lanes[endpoint.id].update(endpoint)
             else:
                 self._open(endpoint)
+                self._catch_up(endpoint)
 
     def strangers(self) -> dict[str, str]:
         """Endpoints that something waits for and that `update` never named, with their owners."""
@@ -148,6 +161,7 @@ class Shard(Books):
         place = Place(partition.topic, Position(spot[0], spot[1], wanted))
         self.outbox.add(self._voices[partition.partner].hole(place, first, now))
         partition.ledger.pass_to(first)
+        partition.sure = max(partition.sure, first)
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, first))]
 
@@ -196,6 +210,8 @@ class Shard(Books):
         for part in self.recall.at(spot):
             part.cut_off(offset)
         partition.ledger = Ledger(offset)
+        partition.sure = partition.ticked = offset
+        partition.recorded = Recorded()
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, offset))]
 
@@ -316,6 +332,24 @@ class Shard(Books):
                 self._park(delivery, "gone", now)
         backlog.pass_to(read.position.offset + 1)
         return True
+
+    def _catch_up(self, endpoint: Endpoint) -> None:
+        """Let a new endpoint have what was read of its partner's topic by contracts that knew nothing of it.
+
+        What is read for the house, or for whom events go on to, is read by contracts that are looked at anew.
+        """
+        for partition in self.partitions.values():
+            spot, start, end = partition.spot, partition.sure, partition.ledger.reached
+            if partition.partner != endpoint.partner or owner_in(spot[0]) is not None or start >= end:
+                continue
+            key = (endpoint.id, *spot)
+            backlog = self._backlogs.get(key)
+            if backlog is None:
+                span = Span(endpoint.id, partition.topic, *spot, end, end, 0, endpoint.created_at)
+                backlog = self._backlogs[key] = Backlog(span)
+            finished = () if partition.stored is None else unflatten(partition.stored.finished)
+            self._late[key] = backlog.cover(start, end, finished)
+            self._backlogs.changed.add(key)
 
     def _open(self, endpoint: Endpoint) -> Lane:
         lane = self.lanes[endpoint.id] = Lane(endpoint)

@@ -1,8 +1,10 @@
 """Writes the ticks of all shards, together, until they are written or their shards are dropped."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import structlog
 from sqlmodel import Session
@@ -12,6 +14,7 @@ from gateway.egress.courier import Work
 from gateway.egress.deliveries import Tick, write_tick
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreUnknownError
 from gateway.waits import rest
+from partners import store
 
 _AGAIN_SECONDS: Final = 0.2
 _IDLE_SECONDS: Final = 1.0
@@ -22,11 +25,32 @@ _log = structlog.get_logger(__name__)
 
 _Ticks = Sequence[tuple[Work, Tick]]
 
+_Done = Literal["written", "older", "away"]
+"""What became of ticks. `written`, or given up with their shards; `older`: contracts have changed; nothing of
+them is stored, as where the database is `away`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Who has the shards.
+
+    `drop`: stop one, and begin again with what is stored. `renew`: give all of them the contracts of now;
+    AwayError: the database is away. `doubt`: why our clock is not to be trusted, empty where it is: ticks
+    wait until then.
+    """
+
+    drop: Callable[[Work], None] = field(repr=False)
+    renew: Callable[[], Awaitable[None]] = field(repr=False)
+    doubt: Callable[[], str] = field(default=lambda: "", repr=False)
+
 
 class Writer:
     """A tick that was taken from a shard is written before the next one of that shard, or the shard goes.
 
     Hence it must not be cancelled while others go on: `stop` lets it write once more and end.
+
+    Nothing is settled by contracts that have changed since it was read: a tick finds that out in its own
+    transaction, and is written once its shard has the contracts of now, with what follows for new endpoints.
     """
 
     def __init__(
@@ -34,18 +58,15 @@ class Writer:
         database: Database,
         clock: Callable[[], int],
         step: Callable[[str], None],
+        keeper: Keeper,
         *,
         tick_ms: int,
-        drop: Callable[[Work], None],
-        doubt: Callable[[], str] = lambda: "",
     ) -> None:
-        """`doubt`: why our clock is not to be trusted, empty where it is: ticks wait until then."""
         self._database = database
         self._clock = clock
         self._step = step
         self._tick_ms = tick_ms
-        self._drop = drop
-        self._doubt = doubt
+        self._keeper = keeper
         self._is_stopping = asyncio.Event()
         self._stirred = asyncio.Event()
 
@@ -70,7 +91,7 @@ class Writer:
 
     async def write(self, works: Sequence[Work]) -> bool:
         """Write what these shards decided, and what follows for endpoints that are gone; whether any did."""
-        if self._doubt():
+        if self._keeper.doubt():
             return False
         now = self._clock()
         for work in works:
@@ -78,45 +99,56 @@ class Writer:
         ticks = [(work, tick) for work in works if (tick := work.shard.make_tick()) is not None]
         if ticks:
             self._step("outbound.3.before")
-            await self._insist(ticks)
+            await self._insist(ticks, frozenset(work.shard.contracts for work, _ in ticks))
             self._step("outbound.3.committed")
         return bool(ticks)
 
-    async def _insist(self, ticks: _Ticks) -> None:
+    async def _insist(self, ticks: _Ticks, contracts: frozenset[int] | None) -> None:
+        """`contracts`: their revisions, by which all was read; None: these are newer than what was read."""
         while True:
-            if await self._commit(ticks):
+            done = await self._commit(ticks, contracts)
+            if done == "written":
                 return
+            if done == "older":
+                with suppress(AwayError):
+                    await self._keeper.renew()
+                    ticks = [(work, work.shard.amend(tick)) for work, tick in ticks]
+                    contracts = None
+                    continue
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _commit(self, ticks: _Ticks) -> bool:
-        """Whether it is settled: written, or given up with its shards. False: the database is away."""
+    async def _commit(self, ticks: _Ticks, contracts: frozenset[int] | None) -> _Done:
         now = self._clock()
 
-        def work_on(session: Session) -> None:
+        def work_on(session: Session) -> bool:
+            if contracts is not None and contracts != {store.revision(session)}:
+                return False
             for _, tick in ticks:
                 write_tick(session, tick, now=now)
+            return True
 
         try:
-            await self._database.write(work_on)
+            if not await self._database.write(work_on):
+                return "older"
         except StoreUnknownError as error:
             self._give_up(ticks, error.code)
         except AwayError as error:
             _log.warning("relay.tick_not_written", code=error.code)
-            return False
+            return "away"
         except (LeaseLostError, PositionMovedError) as error:
             if len(ticks) > 1:  # one of them; nothing was written
                 for each in ticks:
-                    await self._insist([each])
+                    await self._insist([each], contracts)
             else:
                 self._give_up(ticks, error.code)
         else:
             for work, tick in ticks:
                 work.shard.committed(tick)
                 work.stir()
-        return True
+        return "written"
 
     def _give_up(self, ticks: _Ticks, code: str) -> None:
         """As after a crash: what is stored is the truth, and the shard begins again from it."""
         for work, _ in ticks:
             _log.warning("relay.shard_dropped", shard=work.shard.lease.shard, code=code)
-            self._drop(work)
+            self._keeper.drop(work)

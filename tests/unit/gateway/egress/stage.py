@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
@@ -38,6 +38,7 @@ from partners.contract import Terms as ContractTerms
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint
 from partners.partner import Partner, Topics
+from partners.rows import CounterRow
 from schemas.codec import compile_codec
 from schemas.framing import encode_prefix
 from schemas.schema import parse_schema
@@ -96,7 +97,9 @@ def endpoint(name: str = "ep_1", **changes: Any) -> Endpoint:
     return replace(made, **changes)
 
 
-def contracts(endpoints: Sequence[Endpoint], topic_id: str | None, partner: Partner = PARTNER) -> Snapshot:
+def contracts(
+    endpoints: Sequence[Endpoint], topic_id: str | None, partner: Partner = PARTNER, *, revision: int = 1
+) -> Snapshot:
     terms = ContractTerms(
         TYPE,
         "outbound",
@@ -125,7 +128,7 @@ def contracts(endpoints: Sequence[Endpoint], topic_id: str | None, partner: Part
         keep_content_days=1,
         keep_evidence_days=1,
     )
-    directory = Directory(1, [Account(partner, None, (line,), tuple(endpoints))], [])
+    directory = Directory(revision, [Account(partner, None, (line,), tuple(endpoints))], [])
     ids = {} if topic_id is None else {TOPIC: topic_id}
     return Snapshot(directory, {("acme", "outbound", TYPE): channel}, {("acme", "outbound"): (channel,)}, ids)
 
@@ -286,6 +289,18 @@ class Stage:
         with self.database.begin() as session:
             store.insert_partner(session, PARTNER, now=0)
             store.insert_endpoints(session, endpoints, now=0)
+        self.at_revision(1)
+
+    def at_revision(self, revision: int) -> None:
+        """Have SQL say that contracts are of this revision."""
+        with self.database.begin() as session:
+            session.execute(delete(CounterRow))
+            session.execute(insert(CounterRow), [{"id": 1, "value": revision}])
+
+    def add_elsewhere(self, *endpoints: Endpoint) -> None:
+        """Another process changes the contracts: a relay knows it when it looks at them anew."""
+        self.contracts.later = contracts(endpoints, self.topic_id, revision=2)
+        self.at_revision(2)
 
     def endpoint_state(self, name: str = "ep_1") -> str:
         with self.database.begin() as session:
@@ -328,7 +343,9 @@ async def stage(folder: Path, url: str, *endpoints: Endpoint) -> AsyncIterator[S
     made = await broker.ensure([TopicSpec(TOPIC)])
     topic_id = made[TOPIC].id
     try:
-        yield Stage(database, broker, Contracts(contracts(endpoints, topic_id)), Receiver(), topic_id)
+        on = Stage(database, broker, Contracts(contracts(endpoints, topic_id)), Receiver(), topic_id)
+        on.at_revision(1)
+        yield on
     finally:
         await broker.close()
         database.close()

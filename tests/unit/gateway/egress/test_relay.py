@@ -233,6 +233,7 @@ async def test_a_suspended_partner_gets_nothing_until_it_is_resumed(
 async def test_gone_disables_the_endpoint_and_holds_the_delivery(tmp_path: Path, database_url: str) -> None:
     async with stage(tmp_path, database_url, endpoint()) as on:
         on.register(endpoint())
+        on.contracts.later = contracts([endpoint(state="disabled")], on.topic_id)
         on.receiver.reply = lambda _, __: answer(410, "gone")
         await on.produce("a")
         async with on.relaying():
@@ -528,6 +529,7 @@ class Denying:
         self.assign = reader.assign
         self.release = reader.release
         self.reached = reader.reached
+        self.is_current = reader.is_current
         self.close = reader.close
 
     async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:

@@ -6,13 +6,14 @@ from typing import Any, cast
 from gateway.database import Database
 from gateway.egress.courier import Work
 from gateway.egress.shard import Shard
-from gateway.egress.writer import Writer
+from gateway.egress.writer import Keeper, Writer
 
 
 @dataclass
 class Deciding:
     """A shard of which nothing is known but what it has decided."""
 
+    contracts = 0
     decided: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
 
@@ -34,15 +35,23 @@ class Slow:
     began: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def write(self, _: Callable[[Any], None]) -> None:
+    async def write(self, _: Callable[[Any], bool]) -> bool:
         self.began.set()
         await self.go.wait()
+        return True
+
+
+async def renew() -> None:
+    """Contracts are as they were."""
+
+
+KEEPER = Keeper(drop=lambda _: None, renew=renew)
 
 
 async def test_what_was_decided_while_the_last_tick_was_written_is_written_too() -> None:
     shard, database = Deciding(["first"]), Slow()
     works = {0: Work(cast("Shard", shard))}
-    writer = Writer(cast("Database", database), lambda: 0, lambda _: None, tick_ms=1, drop=lambda _: None)
+    writer = Writer(cast("Database", database), lambda: 0, lambda _: None, KEEPER, tick_ms=1)
     running = asyncio.create_task(writer.run(works))
     await database.began.wait()
     shard.decided.append("answered just before the stop")
@@ -69,7 +78,7 @@ class Counted(Deciding):
 async def test_at_rest_it_looks_seldom_and_at_once_when_something_stirs() -> None:
     shard, database = Counted(), Slow()
     database.go.set()
-    writer = Writer(cast("Database", database), lambda: 0, lambda _: None, tick_ms=1, drop=lambda _: None)
+    writer = Writer(cast("Database", database), lambda: 0, lambda _: None, KEEPER, tick_ms=1)
     work = Work(cast("Shard", shard), writer.stir)
     running = asyncio.create_task(writer.run({0: work}))
     await asyncio.sleep(0.2)
