@@ -324,6 +324,7 @@ class KafkaReader:
             self._denied[other] = (self._applied[other], time.monotonic() + _REST_SECONDS)
             self._unassign([other])
             self._refusal = broker_error(error, f"reading the topic {key[0]}", needs=grant("Read", key[0]))
+            self._refusal.topic = key[0]
 
     def _try_again(self) -> None:
         """Ask once more for what our user was not allowed to read."""

@@ -172,13 +172,14 @@ class BrokerError(Exception):
     """The broker could not be asked, or would not answer; says why and how to mend it.
 
     `code`: `broker_unavailable` (try again), `broker_refused` (authorisation, settings: an operator
-    must act), `topic_unknown`.
+    must act), `topic_unknown`. `topic`: the only one that a reader cannot read; None: it may be all.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, *, topic: str | None = None) -> None:
         """Keep the code apart from the words."""
         super().__init__(reason)
         self.code = code
+        self.topic = topic
 
 
 class Reader(Protocol):

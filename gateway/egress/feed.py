@@ -9,9 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.egress.stream import Bounds, Places, StreamPage, Tap, read_page
+from gateway.egress.stream import Bounds, Places, StreamPage, Tap, UntoldError, read_page
 from gateway.egress.tail import Bell, Seat, Streamed
 from gateway.egress.tails import Tails
+
+_TOLD_SECONDS: Final = 3.0
+"""How long whoever reads on waits for the external registry."""
 
 _AGAIN_SECONDS: Final = 0.2
 """Between two pages at the end of a topic that nobody can follow just now."""
@@ -51,9 +54,24 @@ class Feed:
             CallerError: `cursor_expired`.
             AwayError, BrokerError: registry or broker are away, or too much is read at once.
         """
+        while True:
+            try:
+                page = await self._read_page(limit)
+            except UntoldError as error:
+                # Others have their turns meanwhile, and their readers.
+                self.places, self._is_at_end = error.places, False
+                if not await _is_told(error):
+                    raise
+                continue
+            items = _items(page, self.places)
+            self.places = page.next
+            self._is_sure, self._is_at_end = True, page.caught_up
+            return Batch(items, page.caught_up)
+
+    async def _read_page(self, limit: int) -> StreamPage:
         bounds = Bounds(limit, 0, self._tails.stop, self._tails.look_anew)
         async with self._tails.page():
-            page = await read_page(
+            return await read_page(
                 self._tails.broker,
                 self._tap,
                 self._tails.snapshot,
@@ -61,10 +79,6 @@ class Feed:
                 bounds,
                 most_bytes=self._page_bytes,
             )
-        items = _items(page, self.places)
-        self.places = page.next
-        self._is_sure, self._is_at_end = True, page.caught_up
-        return Batch(items, page.caught_up)
 
     async def begin(self, limit: int, bell: Bell) -> Batch:
         """Take a seat at the tail if there is one; else what lies on the topic. Raises: as `page`."""
@@ -109,6 +123,14 @@ class Feed:
                 found.bell = bell
                 self._seat = found
         return self._seat
+
+
+async def _is_told(untold: UntoldError) -> bool:
+    """Whether the external registry has said soon what it was asked."""
+    outside = untold.outside
+    if outside is None:
+        return False
+    return outside.find(untold.schema) is not None or await outside.told(_TOLD_SECONDS)
 
 
 async def _pause(bell: Bell) -> None:

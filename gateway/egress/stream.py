@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
+from uuid import UUID
 
 from gateway.broker.port import (
     Broker,
@@ -23,6 +24,7 @@ from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.webhook import encode_body
 from gateway.errors import AwayError, CallerError
 from gateway.event import Direction
+from gateway.external_registry import ExternalRegistry
 
 PAGE_BYTES: Final = 4_194_304
 MOST_READ: Final = 20_000
@@ -33,8 +35,6 @@ _SLICE_BYTES: Final = 262_144
 _WAIT_MS: Final = 200
 _FETCH_SECONDS: Final = 2.0
 """How long a page waits at least for what is there already: a first fetch takes some round trips."""
-_TOLD_SECONDS: Final = 3.0
-"""How long a page waits for the external registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,19 @@ class GoneError(CallerError):
         """`found`: in place of a record."""
         super().__init__("cursor_expired", "What lies at the cursor is gone; start again with from=earliest.")
         self.new_id = found.new_id if isinstance(found, TopicChanged) else None
+
+
+class UntoldError(AwayError):
+    """`registry_unavailable`: what the first event of a page is, only the external registry knows.
+
+    `schema`: that it is asked for, and `outside` knows when it was; `places`: where to go on then.
+    """
+
+    def __init__(self, schema: int | UUID, outside: ExternalRegistry | None, places: Places) -> None:
+        """It is away, or has not answered yet."""
+        text = "The next event names a schema that only the schema registry knows, and that is away."
+        super().__init__("registry_unavailable", text)
+        self.schema, self.outside, self.places = schema, outside, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +150,8 @@ async def read_page(
     `most_bytes`: of all events, but for some more, up to `CUT_BYTES` and one event; None: `PAGE_BYTES`.
 
     Raises:
-        AwayError: `registry_unavailable`: what the first event is, only the external registry knows; or
-            contracts are away, and those that are known do not take the first event.
+        UntoldError: only the external registry knows what the first event is; a page ends before any other.
+        AwayError: contracts are away, and those that are known do not take the first event.
         GoneError: `cursor_expired`: retention has passed the position, or the topic was made again.
         BrokerError: the broker is away, or refuses.
     """
@@ -157,13 +170,9 @@ async def read_page(
             seen = await reader.poll(min(_CHUNK, bounds.limit - len(page.items)), patience)
             if not await _take_in(page, seen, bounds.anew):
                 return page.made(caught_up=False)
-            if page.is_stuck:
-                if await _is_told(page):
-                    reader.assign(page.starts())
-                    page.is_stuck = False
-                    continue
-                return page.made(caught_up=False)
-            if page.is_cut:
+            if page.untold is not None and not page.items:
+                raise UntoldError(page.untold.schema, page.snapshot.outside, page.next)
+            if page.is_cut or page.untold is not None:
                 return page.made(caught_up=False)
             ends = await broker.bounds(page.places)
             page.pass_over(reader)
@@ -224,31 +233,16 @@ async def _take_in(
                 return False
             is_fresh = True  # nothing of this poll is newer than those
             page.take(left, is_fresh=True)
-        if page.is_stuck or page.is_cut:
+        if page.untold is not None or page.is_cut:
             break
         await asyncio.sleep(0)
     return True
 
 
-async def _is_told(page: "_Page") -> bool:
-    """Whether the external registry has answered soon; False: the page ends before the event that it knows.
-
-    Raises:
-        AwayError: it has not, and the page is empty.
-    """
-    outside = page.snapshot.outside
-    if outside is not None and await outside.told(_TOLD_SECONDS):
-        return True
-    if page.items:
-        return False
-    text = "The next event names a schema that only the schema registry knows, and that is away."
-    raise AwayError("registry_unavailable", text)
-
-
 class _Page:
     """Collects one page.
 
-    `is_stuck`: an event came of which nothing can be said yet. `is_cut`: events came that it has no room for.
+    `untold`: an event came of which nothing can be said yet. `is_cut`: events came that it has no room for.
     """
 
     def __init__(self, tap: Tap, snapshot: Snapshot, most: tuple[int, int], start: Places) -> None:
@@ -261,7 +255,8 @@ class _Page:
         self.items: list[bytes] = []
         self.times: list[int] = []
         self.marks: list[tuple[int, int]] = []
-        self.is_stuck = self.is_cut = False
+        self.is_cut = False
+        self.untold: Unasked | None = None
         # What a cursor knows of is read on, though this process may not have heard of it yet.
         numbers = sorted({*tap.partitions, *start.offsets})
         self._offsets = {number: start.offsets.get(number, 0) for number in numbers}
@@ -307,7 +302,7 @@ class _Page:
                 return seen[number:]
             self._read += 1
             if isinstance(carried, Unasked):
-                self.is_stuck = True
+                self.untold = carried
                 return ()
             self._offsets[one.position.partition] = one.position.offset + 1
             if isinstance(carried, Carried) and (not self._tap.types or carried.type in self._tap.types):

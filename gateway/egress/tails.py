@@ -1,7 +1,8 @@
 """All tails of this process: one reader of the broker for all of them, and one pulse for all who follow.
 
 A tail is opened for its first follower, and closed some time after its last one: who asks again and again
-finds it. A broker that cannot be read closes all tails; their followers read pages then, and hear why.
+finds it. What cannot be read closes its tail, and no other one; its followers read pages then, and hear why.
+A broker of which nothing can be read closes all.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ _POLL_MS: Final = 100
 _POLL_EVENTS: Final = 200
 _SLICE: Final = 50
 _AGAIN_SECONDS: Final = 1.0
+_LOOKS: Final = 8
+"""Topics of which the broker is asked at once where they begin."""
 
 
 class Watched(Protocol):
@@ -50,6 +53,9 @@ class Tails:
         self._catalog = catalog
         self._tails: dict[str, Tail] = {}
         self._opening: list[Tail] = []
+        self._found: list[tuple[Tail, dict[int, int]]] = []
+        self._looks: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Semaphore(_LOOKS)
         self._woken = asyncio.Event()
         self._streams: set[Watched] = set()
         self._pages = asyncio.Semaphore(PAGES)
@@ -113,16 +119,16 @@ class Tails:
         self._is_running = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                parts = [self._pulse(), self._let_go(), self._read_on()]
+                parts = [self._pulse(), self._let_go(), self._read_on(tasks)]
                 running = [tasks.create_task(each) for each in parts]
                 await asked.wait()
-                for one in running:
+                for one in (*running, *self._looks):
                     one.cancel()
         finally:
             self._is_running = False
             self._close_all()
 
-    async def _read_on(self) -> None:
+    async def _read_on(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             self._woken.clear()
             if not self._tails:
@@ -130,19 +136,19 @@ class Tails:
             try:
                 reader = self.broker.reader()
                 try:
-                    await self._read_with(reader)
+                    await self._read_with(reader, tasks)
                 finally:
                     await reader.close()
             except BrokerError:
                 self._close_all()
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _read_with(self, reader: Reader) -> None:
+    async def _read_with(self, reader: Reader, tasks: asyncio.TaskGroup) -> None:
         """Until there is no tail any more."""
         loop, tidied_at = asyncio.get_running_loop(), 0.0
         while self._tails:
-            await self._open(reader)
-            seen = await reader.poll(_POLL_EVENTS, _POLL_MS)
+            await self._open(reader, tasks)
+            seen = await self._poll(reader)
             is_fresh = False
             for some in sliced(seen):
                 left = some
@@ -180,14 +186,52 @@ class Tails:
                 del self._tails[topic]
                 reader.release([(topic, number) for number in tail.places])
 
-    async def _open(self, reader: Reader) -> None:
-        while self._opening:
-            # Others are opened while this one waits for the broker. Where it is away, all tails are closed.
-            tail = self._opening.pop(0)
-            numbers = sorted(tail.places)
-            bounds = await self.broker.bounds([(tail.tap.topic, number) for number in numbers])
-            tail.begin({number: first for number, (first, _) in zip(numbers, bounds, strict=True)})
-            reader.assign(_starts(tail, numbers))
+    async def _poll(self, reader: Reader) -> Sequence[ReadEvent]:
+        """What came; nothing where one topic cannot be read, which is closed.
+
+        Raises:
+            BrokerError: nothing can be read.
+        """
+        try:
+            return await reader.poll(_POLL_EVENTS, _POLL_MS)
+        except BrokerError as error:
+            if error.topic is None:
+                raise
+            tail = self._tails.get(error.topic)
+            if tail is not None and tail.is_open and not tail.is_over:
+                self._end(tail, reader)
+                await _ring(tuple(tail.seats))
+            return ()
+
+    async def _open(self, reader: Reader, tasks: asyncio.TaskGroup) -> None:
+        """Begin those of which the broker has said soon what they have; the others are read meanwhile."""
+        opening, self._opening = self._opening, []
+        looks = [tasks.create_task(self._look_at(tail)) for tail in opening]
+        for look in looks:
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+        if looks:
+            await asyncio.wait(looks, timeout=_POLL_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+        found, self._found = self._found, []
+        for tail, firsts in found:
+            if self._tails.get(tail.tap.topic) is tail:
+                tail.begin(firsts)
+                reader.assign(_starts(tail, sorted(firsts)))
+
+    async def _look_at(self, tail: Tail) -> None:
+        """Ask what a topic has; where nobody says, its followers read pages, and hear why."""
+        topic, numbers = tail.tap.topic, sorted(tail.places)
+        try:
+            async with self._looking:
+                bounds = await self.broker.bounds([(topic, number) for number in numbers])
+        except BrokerError:
+            tail.close()
+            if self._tails.get(topic) is tail:
+                del self._tails[topic]
+            await _ring(tuple(tail.seats))
+        else:
+            firsts = {number: first for number, (first, _) in zip(numbers, bounds, strict=True)}
+            self._found.append((tail, firsts))
 
     def _widen(self, tail: Tail, reader: Reader) -> None:
         if tail.tap.direction == "outbound" and not tail.is_over:
@@ -232,6 +276,7 @@ class Tails:
                 seat.bell.ring()
         self._tails.clear()
         self._opening.clear()
+        self._found.clear()
 
     async def _pulse(self) -> None:
         loop = asyncio.get_running_loop()

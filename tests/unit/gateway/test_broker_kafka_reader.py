@@ -145,7 +145,7 @@ async def test_what_may_not_be_read_is_told_once_idle_and_read_from_there_once_i
     assert offsets([*await reader.poll(10, 0)]) == [0, 1]
     with pytest.raises(BrokerError, match=f"--operation Read --topic {TOPIC}") as refused:
         await reader.poll(10, 0)
-    assert refused.value.code == "broker_refused"
+    assert (refused.value.code, refused.value.topic) == ("broker_refused", TOPIC)
     assert await reader.poll(10, 0) == []
     log[2] = None
     events: list[object] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TooHigh
+from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Record, Start, TooHigh
 from gateway.catalog import EMPTY
 from gateway.egress.stream import Places, Tap
 from gateway.egress.tail import Bell, Tail
@@ -205,3 +205,70 @@ async def test_what_this_process_has_no_contract_for_yet_is_followed_too(*, is_a
 
 async def away() -> None:
     raise StoreError("store_unavailable", "away")
+
+
+class Partly(Far):
+    """A broker that says nothing of some topics, and refuses to speak of others."""
+
+    def __init__(self, *, silent: str = "", refused: str = "") -> None:
+        super().__init__(nothing)
+        self._silent, self._refused = silent, refused
+
+    async def bounds(self, places: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        topics = {topic for topic, _ in places}
+        if self._silent in topics:
+            await asyncio.Event().wait()
+        if self._refused in topics:
+            raise BrokerError("topic_unknown", "says the test")
+        return await super().bounds(places)
+
+
+@pytest.mark.parametrize("how", ["silent", "refused"])
+async def test_a_topic_of_which_the_broker_does_not_speak_closes_no_other(how: str) -> None:
+    broker: Any = Partly(**{how: "partners.globex.outbound"})
+    catalog: Any = Known()
+    start, asked = Places("t", {0: 0}), asyncio.Event()
+    tails = Tails(broker, catalog, asyncio.Event())
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        seats = []
+        for name in ("globex", "acme", "initech"):
+            seat = tails.join(tap(name), start, is_sure=True, is_at_end=True)
+            assert seat is not None
+            seats.append(seat)
+        await broker.made.is_followed.wait()
+        assert [seat.is_over for seat in seats] == [how == "refused", False, False]
+        asked.set()
+    assert broker.made.assigned == ["partners.acme.outbound", "partners.initech.outbound"]
+
+
+class Refusing(Reader):
+    """May not read one topic."""
+
+    async def poll(self, limit: int, wait_ms: int) -> list[ReadEvent]:
+        if "partners.globex.outbound" in self.assigned:
+            raise BrokerError("broker_refused", "says the test", topic="partners.globex.outbound")
+        return await super().poll(limit, wait_ms)
+
+    def release(self, places: Sequence[tuple[str, int]]) -> None:
+        self.assigned = [topic for topic in self.assigned if (topic, 0) not in places]
+
+
+async def test_a_topic_that_may_not_be_read_closes_no_other() -> None:
+    broker: Any = Far(nothing)
+    broker.made = Refusing()
+    catalog: Any = Known()
+    start, asked = Places("t", {0: 0}), asyncio.Event()
+    tails = Tails(broker, catalog, asyncio.Event())
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(tails.run(asked))
+        await asyncio.sleep(0)
+        acme, globex = (tails.join(tap(n), start, is_sure=True, is_at_end=True) for n in ("acme", "globex"))
+        assert acme is not None
+        assert globex is not None
+        globex.bell = Bell()
+        await globex.bell.wait()
+        assert (acme.is_over, globex.is_over) == (False, True)
+        asked.set()
+    assert broker.made.assigned == ["partners.acme.outbound"]
