@@ -1,6 +1,6 @@
 """Rows of `partners_*` to values and back. Never commits: the caller owns the transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -42,6 +42,12 @@ def revision(session: Session) -> int:
     """Read the number that grows with every change to these tables; 0 before the first."""
     value = session.exec(select(CounterRow.value).where(CounterRow.id == 1)).first()
     return value or 0
+
+
+def changed_since(session: Session, number: int) -> Mapping[str, int]:
+    """Partners that have changed since this revision, each with that of its last change."""
+    rows = select(PartnerRow.slug, PartnerRow.changed).where(PartnerRow.changed > number)
+    return dict(session.exec(rows).all())
 
 
 def lock(session: Session) -> None:

@@ -24,6 +24,7 @@ from gateway.egress.tidings import Tidings
 from gateway.egress.traces import excerpt_of
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
+from gateway.positions import owner_in
 from partners.endpoint import Skip
 
 STEP: Final = 100
@@ -52,6 +53,7 @@ class Books:
         self._written: set[tuple[str, bytes]] = set()
         self._judged: list[Recalled] = []
         self._late: dict[SpanKey, Span] = {}
+        self._recorded_at: set[Spot] = set()
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -171,7 +173,7 @@ class Books:
         breakers, steps = self._breakers.changes(self.lanes), self.recall.steps()
         self._moved.clear()
         self._late.clear()
-        for each in self.partitions.values():
+        for each in moved:
             each.ticked = each.ledger.reached
         if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
             return None
@@ -179,6 +181,14 @@ class Books:
         return self.outbox.make_tick(
             self.lease, spans=spans, drained=drained, moves=moves, breakers=breakers, steps=steps
         )
+
+    def read_by(self, tick: Tick) -> list[tuple[str, int]]:
+        """The partners whose topics it moves on in, with the revision of contracts that this was read by.
+
+        What is read for owners among others is read by contracts that are looked at anew.
+        """
+        spots = [(move.topic_id, move.partition) for move in tick.moves if owner_in(move.topic_id) is None]
+        return [(self.partitions[spot].partner, self.contracts) for spot in spots]
 
     def amend(self, tick: Tick) -> Tick:
         """The tick, which was not written, with the ranges of endpoints that were heard of since."""
@@ -190,13 +200,12 @@ class Books:
     def committed(self, tick: Tick) -> None:
         """The tick is durable."""
         self._written.clear()
-        for each in self.partitions.values():
-            each.sure = each.ticked
-        self._forget_recorded()
         for move in tick.moves:
             partition = self.partitions.get((move.topic_id, move.partition))
             if partition is not None:
                 partition.stored = move.after
+                partition.sure = max(partition.sure, partition.ticked)
+        self._forget_recorded()
         for saved in tick.saved:
             lane = self.lanes.get(saved.delivery.endpoint)
             if lane is not None and saved.state != "parked":
@@ -266,16 +275,20 @@ class Books:
                 self._pay(delivery)
 
     def _forget_recorded(self) -> None:
-        if recorded := [each for each in self.partitions.values() if each.recorded]:
+        self._recorded_at &= self.partitions.keys()
+        if recorded := [self.partitions[spot] for spot in self._recorded_at]:
             least = {each.spot: each.sure for each in recorded}
             for backlog in self._backlogs.values():
                 spot = backlog.key[1:]
                 least[spot] = min(least.get(spot, backlog.cursor), backlog.cursor)
             for each in recorded:
                 each.recorded.forget(least[each.spot])
+                if not each.recorded:
+                    self._recorded_at.discard(each.spot)
 
     def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
         if not isinstance(reading, Passed) and partition.recorded.add(read.position.offset):
+            self._recorded_at.add(partition.spot)
             place = Place(partition.topic, read.position)
             self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))
             self.outbox.tell(self._tidings.recorded(partition.partner, reading, place, now))

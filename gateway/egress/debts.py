@@ -53,7 +53,7 @@ class Partition:
 
     `said`: evidence by offset, to be written in the tick that settles the offset: then it is written once.
     `sure`: what was read before is known to have been matched by contracts that were as new; `ticked`: it is,
-    once the tick under way is written.
+    once the tick under way is written, if that moves on in here.
     """
 
     topic: str

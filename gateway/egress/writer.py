@@ -49,8 +49,9 @@ class Writer:
 
     Hence it must not be cancelled while others go on: `stop` lets it write once more and end.
 
-    Nothing is settled by contracts that have changed since it was read: a tick finds that out in its own
-    transaction, and is written once its shard has the contracts of now, with what follows for new endpoints.
+    Nothing is settled by contracts of a partner that have changed since its topic was read: a tick finds that
+    out in its own transaction, and is written once its shard has those of now, with what follows for new
+    endpoints. One question a tick; changes of others cost it a second one until the relay has heard of them.
     """
 
     def __init__(
@@ -99,12 +100,12 @@ class Writer:
         ticks = [(work, tick) for work in works if (tick := work.shard.make_tick()) is not None]
         if ticks:
             self._step("outbound.3.before")
-            await self._insist(ticks, frozenset(work.shard.contracts for work, _ in ticks))
+            await self._insist(ticks, dict(each for work, tick in ticks for each in work.shard.read_by(tick)))
             self._step("outbound.3.committed")
         return bool(ticks)
 
-    async def _insist(self, ticks: _Ticks, contracts: frozenset[int] | None) -> None:
-        """`contracts`: their revisions, by which all was read; None: these are newer than what was read."""
+    async def _insist(self, ticks: _Ticks, contracts: Mapping[str, int]) -> None:
+        """`contracts`: of which revision they were when partners' topics were read, at least."""
         while True:
             done = await self._commit(ticks, contracts)
             if done == "written":
@@ -113,15 +114,15 @@ class Writer:
                 with suppress(AwayError):
                     await self._keeper.renew()
                     ticks = [(work, work.shard.amend(tick)) for work, tick in ticks]
-                    contracts = None
+                    contracts = {}  # newer than all that was read
                     continue
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _commit(self, ticks: _Ticks, contracts: frozenset[int] | None) -> _Done:
+    async def _commit(self, ticks: _Ticks, contracts: Mapping[str, int]) -> _Done:
         now = self._clock()
 
         def work_on(session: Session) -> bool:
-            if contracts is not None and contracts != {store.revision(session)}:
+            if contracts and _has_changed(session, contracts):
                 return False
             for _, tick in ticks:
                 write_tick(session, tick, now=now)
@@ -152,3 +153,12 @@ class Writer:
         for work, _ in ticks:
             _log.warning("relay.shard_dropped", shard=work.shard.lease.shard, code=code)
             self._keeper.drop(work)
+
+
+def _has_changed(session: Session, contracts: Mapping[str, int]) -> bool:
+    """Whether any of these partners has other contracts by now."""
+    least = min(contracts.values())
+    if store.revision(session) == least:
+        return False
+    changed = store.changed_since(session, least)
+    return any(changed.get(partner, 0) > number for partner, number in contracts.items())

@@ -300,7 +300,10 @@ class Stage:
     def add_elsewhere(self, *endpoints: Endpoint) -> None:
         """Another process changes the contracts: a relay knows it when it looks at them anew."""
         self.contracts.later = contracts(endpoints, self.topic_id, revision=2)
-        self.at_revision(2)
+        self.register()
+        with self.database.begin() as session:
+            store.lock(session)
+            store.bump_partner(session, PARTNER.slug)
 
     def endpoint_state(self, name: str = "ep_1") -> str:
         with self.database.begin() as session:

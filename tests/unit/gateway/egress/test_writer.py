@@ -13,7 +13,6 @@ from gateway.egress.writer import Keeper, Writer
 class Deciding:
     """A shard of which nothing is known but what it has decided."""
 
-    contracts = 0
     decided: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
 
@@ -23,6 +22,10 @@ class Deciding:
     def make_tick(self) -> list[str] | None:
         tick, self.decided = self.decided, []
         return tick or None
+
+    def read_by(self, tick: list[str]) -> list[tuple[str, int]]:
+        assert tick
+        return []
 
     def committed(self, tick: list[str]) -> None:
         self.written += tick
