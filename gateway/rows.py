@@ -123,7 +123,7 @@ class DeliveryRow(SQLModel, table=True):
 class BacklogRow(SQLModel, table=True):
     """What a closed or full lane has yet to read: offsets from `from_offset` up to, not with, `to_offset`.
 
-    `events`: how many of them at least are the endpoint's; `began_at`: when the first of them came.
+    `events`: how many of them at least are the endpoint's, perhaps none; `began_at`: when the first came.
     """
 
     __tablename__ = "gateway_backlog"

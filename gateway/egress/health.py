@@ -161,6 +161,6 @@ def _waiting(session: Session, endpoint: str) -> tuple[int, int | None]:
         col(BacklogRow.endpoint) == endpoint
     )
     behind = session.execute(ranges).all()
-    # A range that an earlier program began does not say when.
-    since = [*since, *(began for _, began in behind if began)]
+    # A range that an earlier program began does not say when; one of a new endpoint may hold nothing for it.
+    since = [*since, *(began for events, began in behind if began and events)]
     return len(saved) + sum(events for events, _ in behind), min(since, default=None)

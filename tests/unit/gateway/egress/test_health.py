@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import Session
 
 from gateway.database import Database
@@ -11,6 +12,7 @@ from gateway.egress import health
 from gateway.egress.delivery import Attempt, Decision, Delivered, RetryAt
 from gateway.egress.health import HOUR_MS, Tally
 from gateway.errors import StoreError
+from gateway.rows import BacklogRow
 from tests.unit.gateway.egress.stage import FlakyDatabase
 from tests.unit.gateway.egress.test_lane import delivery
 
@@ -53,5 +55,29 @@ async def test_attempts_are_added_up_over_processes_and_outages(database_url: st
         with database.begin() as session:
             health.drop_hours(session, now=NOW + 30 * HOUR_MS)
         assert seen(database).outcomes["delivered"] == 0
+    finally:
+        database.close()
+
+
+def test_a_range_that_may_hold_nothing_says_of_nothing_how_old_it_is(database_url: str) -> None:
+    database = FlakyDatabase(database_url)
+    try:
+        with database.begin() as session:
+            session.add(
+                BacklogRow(
+                    endpoint="ep_1",
+                    topic="t",
+                    topic_id="id",
+                    partition=0,
+                    from_offset=0,
+                    to_offset=9,
+                    events=0,
+                    began_at=NOW - 5,
+                )
+            )
+        assert (seen(database).waiting, seen(database).oldest_at) == (0, None)
+        with database.begin() as session:
+            session.execute(update(BacklogRow).values(events=2))
+        assert (seen(database).waiting, seen(database).oldest_at) == (2, NOW - 5)
     finally:
         database.close()

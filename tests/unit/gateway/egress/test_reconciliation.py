@@ -126,6 +126,9 @@ async def test_a_range_or_a_replay_that_cannot_be_is_found(tmp_path: Path, datab
         begin(on, 2)
         assert await found(on) == []
         with on.database.begin() as session:
+            session.execute(update(BacklogRow).values(events=0))
+        assert await found(on) == [], "of a new endpoint"
+        with on.database.begin() as session:
             session.execute(update(BacklogRow).values(events=9))
             session.execute(update(ReplayRangeRow).values(handed=1))
             session.execute(update(ReplayRow).values(state="done"))
