@@ -16,6 +16,7 @@ from audit import erasure
 from audit.checkpoint import split_origin
 from audit.errors import MalformedError
 from audit.evidence import Evidence, Kind, parse_evidence
+from audit.pressing import expand
 from audit.rows import EntryRow, HeadRow, PendingRow
 
 _TELLING: Final = (Kind.ERASED.value, Kind.EXPIRED.value)
@@ -83,7 +84,7 @@ def _records(session: Session, log: str, at: int) -> Iterator[bytes]:
         query = select(col(row.evidence)).where(*mine, col(row.direction) == "", col(row.at) == at)
         for raw in session.execute(query).scalars():
             if raw is not None:
-                yield raw
+                yield expand(raw)
     waiting = select(col(PendingRow.raw)).where(col(PendingRow.log) == log, col(PendingRow.at) == at)
     yield from session.execute(waiting).scalars()
 

@@ -16,6 +16,7 @@ from audit.entry import Draft, digest_of
 from audit.evidence import parse_evidence
 from audit.kinds import Kind
 from audit.marks import mark_of, split_search
+from audit.pressing import expand, press
 from audit.rows import EntryRow, MarkRow
 from audit.states import is_told_by, state_of
 from audit.store import key_of
@@ -130,7 +131,7 @@ def _rows_at(session: Session, log: str, epoch: int, indexes: Sequence[int]) -> 
 
 def _content_marks(log: str, row: Any) -> list[bytes]:
     marks = [mark_of(log, "search", one) for one in split_search(row.search)]
-    digest = None if row.evidence is None else digest_of(parse_evidence(row.evidence))
+    digest = None if row.evidence is None else digest_of(parse_evidence(expand(row.evidence)))
     return marks if digest is None else [*marks, mark_of(log, "digest", digest)]
 
 
@@ -209,7 +210,7 @@ def _insert_marks(session: Session, marks: Iterable[tuple[bytes, int, int, int]]
 
 def _columns(draft: Draft, search: bytes | None) -> dict[str, Any]:
     return {
-        "evidence": draft.raw,
+        "evidence": press(draft.raw),
         "kind": draft.kind.value,
         "at": draft.at,
         "ref": draft.ref,

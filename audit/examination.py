@@ -15,8 +15,9 @@ import msgspec
 
 from audit.entry import OUTBOUND_KINDS, Draft, draft_entry
 from audit.errors import MalformedError
-from audit.evidence import Kind, leaf_begins, leaf_of, parse_evidence
+from audit.evidence import Kind, leaf_begins, parse_evidence
 from audit.merkle import hash_leaf
+from audit.pressing import expand
 from audit.ref import parse_ref
 
 COLUMNS: Final = (
@@ -35,7 +36,7 @@ COLUMNS: Final = (
     "code",
     "credential",
 )
-"""Of a row as it is examined, in this order; what stands behind them is not looked at."""
+"""Of a row as it is stored, in this order; what stands behind them is not looked at."""
 
 Row = Sequence[Any]
 
@@ -105,7 +106,7 @@ def examine(log: str, rows: Iterable[Row]) -> Examined:
     found = Examined()
     hashes, begins = found.hashes, dict[tuple[str, int], bytes]()
     for row in rows:
-        raw = row[2]
+        raw = row[2] and expand(row[2])
         try:
             seen = _decode(raw)
             kind, at = seen.kind, seen.at
@@ -155,7 +156,7 @@ def _judge(log: str, row: Row) -> tuple[bytes, list[Flaw]]:
     if raw is None:
         return leaf, _judge_erased(index, leaf, kind, at)
     try:
-        evidence = parse_evidence(raw)
+        evidence = parse_evidence(expand(raw))
     except MalformedError as error:
         return leaf, [Flaw(index, "evidence_unreadable", str(error))]
     flaws = []
@@ -191,12 +192,7 @@ def _wrong_columns(draft: Draft, row: Row) -> list[str]:
     ]
 
 
-def which_is_wrong(row: Row, stored: bytes) -> str | None:
-    """Which half of an entry was changed, where leaf and evidence differ: the tree's node of it tells.
-
-    `leaf_altered`, `evidence_altered`; None where the node fits neither.
-    """
-    evidence = parse_evidence(row[2])
-    if hash_leaf(leaf_of(evidence.raw, evidence.kind, evidence.at)) == stored:
-        return "leaf_altered"
-    return "evidence_altered" if hash_leaf(row[1]) == stored else None
+def halves(row: Row) -> tuple[bytes, bytes]:
+    """The leaf hashes of an entry whose halves differ: as its evidence has it, and as its leaf."""
+    evidence = parse_evidence(expand(row[2]))
+    return hash_leaf(evidence.leaf()), hash_leaf(row[1])

@@ -11,7 +11,7 @@ Source: RFC 6962 section 2.1; docs/formats.md sections 4 and 6.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import chain, islice, product
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -21,10 +21,10 @@ from audit.accounted import unaccounted
 from audit.bulk import read_slices
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_checkpoint
 from audit.errors import AuditError, MalformedError, NotInLogError, VerificationError
-from audit.examination import COLUMNS, Flaw, Row, examine, which_is_wrong
+from audit.examination import COLUMNS, Flaw, Row, examine, halves
 from audit.firsts import ALIKE, Firsts
 from audit.note import VerifierKey
-from audit.store import LogState
+from audit.store import LOWEST_LEVEL, LogState
 from audit.tree import NodeKey, edge_keys, root_at
 
 _EVIDENCE: Final = COLUMNS.index("evidence")
@@ -189,20 +189,31 @@ def _range(walk: _Place, first: int, count: int, tops: list[bytes], top: int) ->
     read = _read(walk, first, count)
     missing_evidence = unaccounted(walk.session, walk.origin, read.bare)
     yield from folded("evidence_missing", walk.origin, missing_evidence)
-    hashes, stored = read.hashes, _nodes(walk, 0, first, count)
+    hashes, missing = read.hashes, list[int]()
     if len(read.indexes) != count:
         missing = sorted(set(range(first, first + count)) - set(read.indexes))
         yield from folded("entry_missing", walk.origin, missing)
         there = dict(zip(read.indexes, hashes, strict=True))
-        # The tree goes on with what it has of them, so that its other faults are found too.
-        hashes = [there.get(index) or stored.get(index, bytes(32)) for index in range(first, first + count)]
+        hashes = [there.get(index, bytes(32)) for index in range(first, first + count)]
+    known: Mapping[int, bytes] = {}
+    if read.flaws or missing:
+        known = _nodes(walk, LOWEST_LEVEL, first >> LOWEST_LEVEL, count >> LOWEST_LEVEL)
+    judged = _judged(hashes, first, read.flaws, known)
     for flaw, row in read.flaws:
-        yield _fault_of(walk.origin, flaw, row, stored, hashes, first)
-    yield from _compare(walk, 0, first, hashes, stored)
-    level = 0
+        what = flaw.what
+        if what == "leaf_wrong" and row[_EVIDENCE] is not None and flaw.index in judged:
+            what, hashes[flaw.index - first] = judged[flaw.index]
+        yield Fault(what, walk.origin, flaw.index, flaw.index, flaw.detail)
+    level, gaps = 0, {index >> LOWEST_LEVEL for index in missing}
+    yield from _compare(walk, 0, first, hashes, _nodes(walk, 0, first, count), frozenset(missing))
     while len(hashes) > 1 and level < top:
         hashes, level, first = _parents(hashes), level + 1, first >> 1
-        yield from _compare(walk, level, first, hashes, _nodes(walk, level, first, len(hashes)))
+        if level == LOWEST_LEVEL:
+            # The tree goes on with what it has over entries that are gone: so its other faults are found too.
+            for index in gaps & known.keys():
+                hashes[index - first] = known[index]
+        under = frozenset(index >> level for index in missing) if level < LOWEST_LEVEL else frozenset()
+        yield from _compare(walk, level, first, hashes, _nodes(walk, level, first, len(hashes)), under)
     if level == top:
         tops += hashes
     for index, what, words in read.firsts.wrong():
@@ -241,21 +252,38 @@ def _read(walk: _Place, first: int, count: int) -> _Read:
     return read
 
 
-def _fault_of(
-    origin: str,
-    flaw: Flaw,
-    row: Row,
-    stored: Mapping[int, bytes],
-    hashes: list[bytes],
-    first: int,
-) -> Fault:
-    """The fault that a flaw is; the tree goes on with the half of the entry that it knows."""
-    what = flaw.what
-    if what == "leaf_wrong" and row[_EVIDENCE] is not None and flaw.index in stored:
-        what = which_is_wrong(row, stored[flaw.index]) or what
-        if what == "leaf_altered":
-            hashes[flaw.index - first] = stored[flaw.index]
-    return Fault(what, origin, flaw.index, flaw.index, flaw.detail)
+def _judged(
+    hashes: Sequence[bytes], first: int, flaws: Sequence[tuple[Flaw, Row]], known: Mapping[int, bytes]
+) -> dict[int, tuple[str, bytes]]:
+    """Which half of entries was changed, where leaf and evidence differ: the stored node over them tells.
+
+    By index: the word of the fault, and the leaf hash that the tree was made with.
+    """
+    unsure: dict[int, dict[int, tuple[bytes, bytes]]] = {}
+    for flaw, row in flaws:
+        if flaw.what == "leaf_wrong" and row[_EVIDENCE] is not None and flaw.index >> LOWEST_LEVEL in known:
+            unsure.setdefault(flaw.index >> LOWEST_LEVEL, {})[flaw.index] = halves(row)
+    found: dict[int, tuple[str, bytes]] = {}
+    for block, pairs in unsure.items():
+        start = (block << LOWEST_LEVEL) - first
+        for chosen in product(range(len(_ALTERED)), repeat=len(pairs)):
+            picked = {
+                index: (_ALTERED[half], pair[half])
+                for half, (index, pair) in zip(chosen, pairs.items(), strict=True)
+            }
+            tree = list(hashes[start : start + (1 << LOWEST_LEVEL)])
+            for index, (_, value) in picked.items():
+                tree[index - first - start] = value
+            while len(tree) > 1:
+                tree = _parents(tree)
+            if tree[0] == known[block]:
+                found |= picked
+                break
+    return found
+
+
+_ALTERED: Final = ("leaf_altered", "evidence_altered")
+"""What was changed, where the tree was made with the half in this place of `halves`."""
 
 
 def _upper_nodes(walk: _Place, hashes: list[bytes], level: int) -> Iterator[Fault]:
@@ -268,12 +296,19 @@ def _upper_nodes(walk: _Place, hashes: list[bytes], level: int) -> Iterator[Faul
 
 
 def _compare(
-    walk: _Place, level: int, first: int, hashes: Sequence[bytes], stored: Mapping[int, bytes]
+    walk: _Place,
+    level: int,
+    first: int,
+    hashes: Sequence[bytes],
+    stored: Mapping[int, bytes],
+    unknown: frozenset[int] = frozenset(),
 ) -> Iterator[Fault]:
-    if list(stored.values()) == hashes:
+    """`unknown`: places whose hash is not known. Of a level that is not stored, what is there is compared."""
+    if list(stored.values()) == hashes or (level < LOWEST_LEVEL and not stored):
         return
-    wrong = [index for index, value in enumerate(hashes, first) if stored.get(index, value) != value]
-    missing = [index for index in range(first, first + len(hashes)) if index not in stored]
+    among = [(index, value) for index, value in enumerate(hashes, first) if index not in unknown]
+    wrong = [index for index, value in among if stored.get(index, value) != value]
+    missing = [index for index, _ in among if index not in stored and level >= LOWEST_LEVEL]
     yield from folded("node_wrong", walk.origin, wrong, f"level {level}")
     yield from folded("node_missing", walk.origin, missing, f"level {level}")
 

@@ -7,7 +7,7 @@ may hold a few of another.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -16,6 +16,7 @@ from audit import log
 from audit.bulk import read_slices
 from audit.checkpoint import split_origin
 from audit.evidence import Kind
+from audit.pressing import expand
 from audit.rows import HeadRow
 from audit.store import load_nodes
 from audit.tree import NodeKey, edge_at, root_at
@@ -73,7 +74,10 @@ def read(session: Session, origin: str, first: int, end: int) -> Iterator[list[H
     """Entries from `first` up to, not with, `end`, in order, as far as they are there; some at a time."""
     log, epoch = split_origin(origin)
     for some in read_slices(session, READ, (log, epoch, first, end)):
-        yield cast("list[Held]", some)
+        yield [
+            (index, leaf, None if stored is None else expand(stored), ref, kind)
+            for index, leaf, stored, ref, kind in some
+        ]
 
 
 def edges(session: Session, origin: str, sizes: Sequence[int]) -> list[tuple[bytes, ...]]:

@@ -20,6 +20,7 @@ from audit.checkpoint import Checkpoint, split_origin
 from audit.errors import InconsistentError, NotInLogError
 from audit.merkle import EMPTY_ROOT
 from audit.rows import EntryRow, NodeRow
+from audit.store import LOWEST_LEVEL as LOWEST
 from audit.store import LogState
 from audit.tree import Head, Node
 
@@ -112,7 +113,8 @@ def _mend(session: Session, origin: str, nodes: Sequence[Node]) -> int:
     wrong: list[Node] = []
     for level, some in levels.items():
         there = _stored(session, origin, level, some[0].index, some[-1].index)
-        wrong += [node for node in some if there.get(node.index) != node.hash]
+        # Of levels that are not stored any more, what is wrong goes, and nothing comes.
+        wrong += [node for node in some if level >= LOWEST and there.get(node.index) != node.hash]
         _delete(
             session, origin, level, [one.index for one in some if there.get(one.index, one.hash) != one.hash]
         )

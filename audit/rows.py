@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 class PendingRow(SQLModel, table=True):
     """Evidence written with a decision, not yet in its log. Deleted in the transaction that appends it.
 
+    `raw`: as it was made, since it is here for a second or two, and is read by others meanwhile.
     `search`: as in `EntryRow`.
     """
 
@@ -40,7 +41,7 @@ class HeadRow(SQLModel, table=True):
 
 
 class NodeRow(SQLModel, table=True):
-    """Hash of one perfect subtree of 2^level leaves."""
+    """Hash of one perfect subtree of 2^level leaves; of eight leaves or more, see `audit.store`."""
 
     __tablename__ = "audit_node"
     # On SQLite the key is the table: half the pages of a row with an index beside it.
@@ -55,6 +56,8 @@ class NodeRow(SQLModel, table=True):
 
 class EntryRow(SQLModel, table=True):
     """One committed record: its leaf, its evidence (null once erased), and what history is searched by.
+
+    `evidence`: as `audit.pressing` has it, or the record as it was made.
 
     `is_first`: the row that stands for its event in a list; at most one per event. `credential`: by which an
     event was sent, or refused; null in entries of before there was this column. `direction`: empty where the

@@ -6,6 +6,7 @@ Every function takes the caller's session and works in its transaction, on SQLit
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import TextClause, delete, func, select, text
@@ -16,7 +17,8 @@ from audit.checkpoint import split_origin
 from audit.entry import Entry
 from audit.errors import NotInLogError
 from audit.evidence import Evidence, Kind, parse_evidence
-from audit.merkle import HASH_BYTES
+from audit.merkle import HASH_BYTES, hash_leaf, hash_node
+from audit.pressing import expand
 from audit.rows import EntryRow, HeadRow, NodeRow, PendingRow
 from audit.tree import Head, Node, NodeKey
 
@@ -163,18 +165,30 @@ _GROWTH: Final = Change(match=("log", "epoch"), was=(("old_size", "size"),), is_
 _PUBLICATION: Final = Change(match=("log", "epoch"), is_shared=False)
 
 
+LOWEST_LEVEL: Final = 3
+"""Of the nodes that are stored: those below, seven of eight, are a hash or two away from their leaves.
+
+Logs of before have them; nobody reads them, but for `audit.fsck`, which compares them.
+"""
+
+
 def insert_nodes(session: Session, nodes: Mapping[str, Sequence[Node]]) -> None:
-    """Write nodes, by origin; they never change."""
+    """Write those nodes that are stored, by origin; they never change."""
     rows = [
         {**key, "level": node.level, "index": node.index, "hash": node.hash}
         for key, some in ((key_of(origin), some) for origin, some in nodes.items())
-        for node in some
+        # Level by level, as the key has them: PostgreSQL fills pages of the index that grow at their ends.
+        for node in sorted(some, key=_level_of)
+        if node.level >= LOWEST_LEVEL
     ]
     insert_rows(session, NodeRow, rows)
 
 
+_level_of: Final = attrgetter("level")
+
+
 def load_nodes(session: Session, origin: str, keys: Sequence[NodeKey]) -> Mapping[NodeKey, bytes]:
-    """Hashes of nodes, in one query.
+    """Hashes of nodes, in one query: those that are not stored are made of their leaves.
 
     Raises:
         NotInLogError: One of them does not exist: the log is smaller, or damaged.
@@ -182,30 +196,65 @@ def load_nodes(session: Session, origin: str, keys: Sequence[NodeKey]) -> Mappin
     if not keys:
         return {}
     log, epoch = split_origin(origin)
-    wanted = sorted(set(keys))
+    low = {key: range(key[1] << key[0], (key[1] + 1) << key[0]) for key in keys if key[0] < LOWEST_LEVEL}
+    leaves = sorted({(_LEAF_LEVEL, index) for indexes in low.values() for index in indexes})
+    wanted = sorted(set(keys) - low.keys())
     values: dict[str, Any] = {"log": log, "epoch": epoch}
-    for number, (level, index) in enumerate(wanted):
-        values |= {f"l{number}": level, f"i{number}": index}
-    found = {(level, index): value for level, index, value in session.execute(_nodes(len(wanted)), values)}
+    for number, (level, index) in enumerate((*wanted, *leaves)):
+        values |= {f"i{number}": index} | ({f"l{number}": level} if level >= 0 else {})
+    rows = session.execute(_nodes(len(wanted), len(leaves)), values)
+    read = {(level, index): value for level, index, value in rows}
+    found = {key: read[key] for key in wanted if key in read}
+    for key, indexes in low.items():
+        some = [read[_LEAF_LEVEL, index] for index in indexes if (_LEAF_LEVEL, index) in read]
+        if len(some) == len(indexes):
+            (found[key],) = _folded(some, key[0])
     missing = set(keys) - found.keys()
     if missing:
         raise NotInLogError(f"{origin}: no node at level and index {min(missing)}")
     return found
 
 
+_LEAF_LEVEL: Final = -1
+"""In what is read: a leaf as such, which is not hashed yet."""
+
+
 @lru_cache(256)
-def _nodes(count: int) -> TextClause:
-    """The nodes of so many places, each found by its whole key: SQLite reads all of the log's otherwise."""
-    places = ", ".join(f"(CAST(:l{one} AS INTEGER), CAST(:i{one} AS BIGINT))" for one in range(count))
-    return text(
-        f"WITH places(level, place) AS (VALUES {places}) "  # noqa: S608 - fixed text
-        'SELECT n.level, n."index", n.hash FROM places p CROSS JOIN audit_node n '
-        'WHERE n.log = :log AND n.epoch = :epoch AND n.level = p.level AND n."index" = p.place'
-    )
+def _nodes(count: int, leaves: int) -> TextClause:
+    """The nodes and leaves of so many places, each found by its whole key.
+
+    SQLite reads all of the log's otherwise.
+    """
+    parts: list[str] = []
+    if count:
+        places = ", ".join(f"(CAST(:l{one} AS INTEGER), CAST(:i{one} AS BIGINT))" for one in range(count))
+        parts.append(
+            f'SELECT n.level, n."index", n.hash FROM (WITH x(level, place) AS (VALUES {places}) '  # noqa: S608 - fixed text
+            "SELECT level, place FROM x) AS p CROSS JOIN audit_node n "
+            'WHERE n.log = :log AND n.epoch = :epoch AND n.level = p.level AND n."index" = p.place'
+        )
+    if leaves:
+        places = ", ".join(f"(CAST(:i{count + one} AS BIGINT))" for one in range(leaves))
+        parts.append(
+            f'SELECT {_LEAF_LEVEL}, e."index", e.leaf FROM (WITH x(place) AS (VALUES {places}) '  # noqa: S608 - fixed text
+            "SELECT place FROM x) AS p CROSS JOIN audit_entry e "
+            'WHERE e.log = :log AND e.epoch = :epoch AND e."index" = p.place'
+        )
+    return text(" UNION ALL ".join(parts))
+
+
+def _folded(leaves: Sequence[bytes], level: int) -> list[bytes]:
+    """Hashes of the nodes of a level over leaves, of which there are as many as whole ones have."""
+    hashes = [hash_leaf(leaf) for leaf in leaves]
+    for _ in range(level):
+        hashes = [hash_node(*pair) for pair in zip(hashes[::2], hashes[1::2], strict=False)]
+    return hashes
 
 
 def load_node_range(session: Session, origin: str, level: int, *, first: int, count: int) -> list[bytes]:
     """Hashes of `count` nodes of one level from index `first` on, or fewer where the log ends."""
+    if level < LOWEST_LEVEL:
+        return _folded(load_leaves(session, origin, first=first << level, count=count << level), level)
     log, epoch = split_origin(origin)
     query = (
         select(col(NodeRow.hash))
@@ -269,7 +318,7 @@ def entry_from(row: EntryRow) -> Entry:
         origin=f"{row.log}/{row.epoch}",
         index=row.index,
         leaf=row.leaf,
-        raw=row.evidence,
+        raw=None if row.evidence is None else expand(row.evidence),
         kind=Kind(row.kind),
         at=row.at,
         ref=row.ref,

@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel, col, select
 from audit.bulk import table_of
 from audit.evidence import Kind
 from audit.rows import EntryRow, HeadRow
+from audit.store import LOWEST_LEVEL
 from gateway.database import Database, take_time
 from gateway.rows import ClaimRow
 
@@ -66,12 +67,12 @@ def _entries(session: Session, values: Mapping[str, Any]) -> None:
 
 
 def _nodes(session: Session, values: Mapping[str, Any]) -> None:
-    """Every node that is complete with `high` leaves, and was not with `low`."""
+    """Every node to be stored that is complete with `high` leaves, and was not with `low`."""
     statement = (
         f'{_NUMBERS} INSERT INTO audit_node (log, epoch, level, "index", hash) '  # noqa: S608 - fixed text
         "SELECT :log, 1, :level, g.n, :hash FROM g WHERE g.n < :high"
     )
-    for level in range(values["high"].bit_length()):
+    for level in range(LOWEST_LEVEL, values["high"].bit_length()):
         span = {"level": level, "low": values["low"] >> level, "high": values["high"] >> level}
         session.execute(text(statement), {**_only(statement, values), **span})
 

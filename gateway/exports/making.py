@@ -311,9 +311,13 @@ def _fill(
             rows.append(erased_row(epoch, index, leaf.decode()))
             draft.erased += 1
             continue
-        told = decode(raw)
+        try:
+            told = decode(raw)
+            made = leaf_of(raw, _KINDS[told.kind], told.at)
+        except (msgspec.DecodeError, KeyError) as error:
+            raise DamagedLogError(f"entry {index} has evidence that cannot be read") from error
         at = told.at
-        if leaf_of(raw, _KINDS[told.kind], at) != leaf:
+        if made != leaf:
             raise DamagedLogError(f"entry {index} is not the leaf of its evidence")
         content = _content(one, contents) if contents else None
         rows.append(row_of(epoch, index, leaf.decode(), raw.decode(), told, content))

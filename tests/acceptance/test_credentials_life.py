@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from audit.pressing import expand
 from gateway.cli.command import Surroundings
 from gateway.cli.main import invoke
 from tests.acceptance.running import Gateway, orders
@@ -106,7 +107,9 @@ def test_an_operator_ends_a_leaked_key_and_hears_what_it_was_used_for(
         assert refusal(thief) == "credential_revoked"
     query = "SELECT evidence FROM audit_entry WHERE kind = 'credential.changed'"
     entry = until(
-        lambda: [one for (raw,) in gateway.rows(query) if (one := json.loads(raw))["action"] == "revoked"]
+        lambda: [
+            one for (raw,) in gateway.rows(query) if (one := json.loads(expand(raw)))["action"] == "revoked"
+        ]
     )[0]
     assert (entry["credential"], entry["reason"], entry["partner"]) == (leaked["id"], "leaked", "acme")
     assert (entry["by"]["role"], entry["by"]["credential"][:4]) == ("operator", "crd_")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.pressing import expand
 from tests.acceptance.journeys import Developer, Operator, join, until
 from tests.acceptance.running import Gateway
 
@@ -122,7 +123,8 @@ def test_a_leaked_key_is_ended_by_its_id_and_its_uses_are_told(up: Gateway, tmp_
             (
                 one
                 for (raw,) in up.rows(query)
-                if (one := json.loads(raw))["credential"] == leaked["id"] and one["action"] == "revoked"
+                if (one := json.loads(expand(raw)))["credential"] == leaked["id"]
+                and one["action"] == "revoked"
             ),
             None,
         )

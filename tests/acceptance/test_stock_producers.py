@@ -19,6 +19,7 @@ from cloudevents.core.bindings import kafka
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from audit.pressing import expand
 from tests.acceptance.hook import Hook, listening
 from tests.acceptance.running import ORDER, ROOT, Gateway
 from tests.acceptance.stacks import Servers, servers_of
@@ -114,7 +115,7 @@ class Team:
         query = "SELECT evidence FROM audit_entry WHERE kind IN ('event.refused', 'event.unreadable')"
 
         def look() -> list[dict[str, Any]]:
-            found = [json.loads(bytes(one)) for (one,) in self.gateway.rows(query)]
+            found = [json.loads(expand(bytes(one))) for (one,) in self.gateway.rows(query)]
             return [one for one in found if one["record"]["offset"] == offset]
 
         (one,) = until(look, self.gateway.said)
@@ -310,7 +311,7 @@ def test_the_attempts_are_in_the_log_and_nothing_of_the_body_is(team: Team) -> N
     query = "SELECT evidence FROM audit_entry WHERE kind = 'delivery.attempted'"
 
     def look() -> list[bytes]:
-        found = [bytes(one) for (one,) in team.gateway.rows(query)]
+        found = [expand(bytes(one)) for (one,) in team.gateway.rows(query)]
         return [one for one in found if json.loads(one)["id"] == "logged"]
 
     (one,) = until(look, team.gateway.said)

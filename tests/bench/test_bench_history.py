@@ -9,6 +9,7 @@ from sqlmodel import Session, SQLModel, col, select
 from audit.evidence import Kind
 from audit.log import heads
 from audit.rows import EntryRow, NodeRow
+from audit.store import LOWEST_LEVEL
 from bench.history import fill
 from gateway.rows import ClaimRow
 from tests.world import World, running
@@ -69,5 +70,5 @@ def count(session: Session, row: type[SQLModel]) -> int:
 
 
 def nodes(leaves: int) -> int:
-    """Perfect subtrees of a log with so many leaves."""
-    return sum(leaves >> level for level in range(leaves.bit_length()))
+    """Perfect subtrees of a log with so many leaves that are stored."""
+    return sum(leaves >> level for level in range(LOWEST_LEVEL, leaves.bit_length()))

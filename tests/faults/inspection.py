@@ -16,6 +16,7 @@ from audit.checkpoint import read_checkpoint, verify_checkpoint
 from audit.errors import VerificationError
 from audit.evidence import parse_evidence
 from audit.note import VerifierKey
+from audit.pressing import expand
 from audit.ref import format_ref
 from gateway.database import Database
 from gateway.egress.reconciliation import compare
@@ -87,7 +88,7 @@ def look_at_entries(found: Findings, remains: Remains, told: Acknowledged) -> No
             found.add("an event has two history entries", ref)
         if taken is None:
             found.add("an entry of an event that nobody was told of", ref)
-        elif taken.evidence != digest(bytes(evidence)):
+        elif taken.evidence != digest(expand(bytes(evidence))):
             found.add("an entry differs from its receipt", ref)
         seen.add(ref)
     for ref in told.events.keys() - seen:
@@ -167,7 +168,8 @@ def look_at_logs(
     for (log, epoch), group in groupby(entries, key=lambda row: (row[0], row[1])):
         origin = f"{log}/{epoch}"
         wanted = _claims(found, origin, shown.pop(origin, set()), keys)
-        roots = _roots(found, origin, ((row[2], bytes(row[3]), bytes(row[4])) for row in group), set(wanted))
+        places = ((row[2], bytes(row[3]), expand(bytes(row[4]))) for row in group)
+        roots = _roots(found, origin, places, set(wanted))
         for size, root in wanted.items():
             if roots.get(size) != root:
                 found.add("a served checkpoint is not of its log", f"{origin} at {size}")
@@ -258,7 +260,7 @@ def look_at_deliveries(found: Findings, remains: Remains, receiver: Receiver, to
         "SELECT ref, evidence FROM audit_entry WHERE kind = 'delivery.attempted'"
     ):
         found.counts["attempts in the log"] += 1
-        if json.loads(bytes(evidence))["outcome"] == "delivered":
+        if json.loads(expand(bytes(evidence)))["outcome"] == "delivered":
             delivered.add(format_ref(bytes(raw_ref)))
     for ref in wanted - delivered:
         found.add("a delivery that the log does not know of", ref)
@@ -274,8 +276,8 @@ def look_at_acknowledgements(found: Findings, remains: Remains, key: bytes) -> N
         if kind == "delivery.acknowledged":
             found.counts["acknowledgements"] += 1
             counts[bytes(raw_ref)] -= 1
-            verify_acknowledgement(parse_evidence(bytes(raw)), key)
-        elif json.loads(bytes(raw)).get("outcome") == "delivered":
+            verify_acknowledgement(parse_evidence(expand(bytes(raw))), key)
+        elif json.loads(expand(bytes(raw))).get("outcome") == "delivered":
             counts[bytes(raw_ref)] += 1
     for ref, count in counts.items():
         if count:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from audit.evidence import parse_evidence
+from audit.pressing import expand
 from gateway.errors import StoreError
 from gateway.sealing.rewrap import count_old, rewrap
 from gateway.vault import Vault, amend_master, load_master
@@ -39,7 +40,7 @@ async def entries(house: House, action: str, count: int) -> None:
     async with asyncio.timeout(30):
         while True:
             found = rows(file, query.replace("created", action))
-            said = [(log, parse_evidence(raw).members["key"]) for log, raw in found]
+            said = [(log, parse_evidence(expand(raw)).members["key"]) for log, raw in found]
             assert len(set(said)) == len(said)
             waiting = rows(file, "SELECT id FROM audit_pending")
             if len(said) >= count and not waiting:

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import select
 from sqlmodel import col
 
+from audit.pressing import expand
 from audit.rows import EntryRow, PendingRow
 from gateway.bootstrap.ground import clock
 from gateway.logs import configure
@@ -79,7 +80,7 @@ def told_by(world: World) -> list[bytes]:
     with world.parts.ground.database.begin() as session:
         pending = session.execute(select(col(PendingRow.raw))).scalars().all()
         entries = session.execute(select(col(EntryRow.evidence))).scalars().all()
-    return [raw for raw in (*pending, *entries) if raw is not None]
+    return [expand(raw) for raw in (*pending, *entries) if raw is not None]
 
 
 async def test_no_secret_of_an_endpoint_is_told(tmp_path: Path, log: io.StringIO) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from audit.pressing import expand
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.errors import CallerError
 from partners.issuing import Narrowing, WantedCredential
@@ -32,7 +33,7 @@ async def changes(world: World) -> list[dict[str, Any]]:
 
     def read(session: Session) -> list[dict[str, Any]]:
         query = "SELECT evidence FROM audit_entry WHERE kind = 'credential.changed' ORDER BY log, \"index\""
-        found = [json.loads(bytes(raw)) for (raw,) in session.execute(text(query))]
+        found = [json.loads(expand(bytes(raw))) for (raw,) in session.execute(text(query))]
         return [one for one in found if one["partner"] == "acme"]
 
     return await world.parts.ground.database.read(read)

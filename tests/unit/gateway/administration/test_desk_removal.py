@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
 from audit.evidence import parse_evidence
+from audit.pressing import expand
 from audit.rows import EntryRow, PendingRow
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.ingress.outcome import Accepted
@@ -112,7 +113,7 @@ def owed(session: Session) -> list[tuple[str | None, str | None]]:
         *session.execute(select(col(PendingRow.raw))).scalars(),
         *session.execute(select(col(EntryRow.evidence))).scalars(),
     ]
-    found = [parse_evidence(raw) for raw in raws if raw is not None]
+    found = [parse_evidence(expand(raw)) for raw in raws if raw is not None]
     kept = [each for each in found if each.kind.value == "delivery.parked"]
     return sorted((each.text("endpoint"), each.text("type")) for each in kept)
 

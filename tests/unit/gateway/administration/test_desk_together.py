@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
+from audit.pressing import expand
 from audit.rows import EntryRow
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.standing import Seen
@@ -42,7 +43,7 @@ async def entries(world: World, count: int) -> list[Evidence]:
 
     def load(session: Session) -> list[Evidence]:
         rows = session.execute(select(col(EntryRow.evidence)).order_by(col(EntryRow.index))).scalars()
-        found = [parse_evidence(raw) for raw in rows if raw is not None]
+        found = [parse_evidence(expand(raw)) for raw in rows if raw is not None]
         return [one for one in found if one.kind.value == "contract.changed"]
 
     for _ in range(500):

@@ -59,13 +59,13 @@ def test_fsck_ends_with_0_where_all_is_well_and_with_1_where_it_is_not(house: Pa
     ended = shell.run("log", "fsck", "--data", str(house))
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == f"2 log(s), {FIRST + 1} entries, 0 fault(s)\n"
-    spoil(house, "UPDATE audit_node SET hash = x'00' WHERE level = 0 AND \"index\" = 0")
+    spoil(house, "UPDATE audit_head SET edge = zeroblob(length(edge))")
     ended = shell.run("log", "fsck", "--data", str(house))
     assert ended.code == 1
-    assert [line.split()[0] for line in ended.out.splitlines()[:-1]] == ["node_wrong"] * 2
+    assert [line.split()[0] for line in ended.out.splitlines()[:-1]] == ["head_wrong"] * 2
     document = shell.run("log", "fsck", "--data", str(house), "--json", "--jobs", "2").document()
     assert (document["logs"], document["checkpoint_topic"]) == (2, "compared")
-    assert [one["what"] for one in document["faults"]] == ["node_wrong"] * 2
+    assert [one["what"] for one in document["faults"]] == ["head_wrong"] * 2
     one_log = names(house)[0]
     for name in (one_log, one_log.rpartition("/")[2], f"{one_log}/1"):
         document = shell.run("log", "fsck", "--data", str(house), "--json", "--log", name).document()

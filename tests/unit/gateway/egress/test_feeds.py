@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
+from audit.pressing import expand
 from audit.rows import EntryRow
 from gateway import redelivery
 from gateway.administration.desk import ContractText, Wish
@@ -130,7 +131,7 @@ async def entries(world: World, kind: str, count: int = 0) -> list[Evidence]:
 
     def look(session: Session) -> list[Evidence]:
         rows = session.execute(select(col(EntryRow.evidence)).where(col(EntryRow.kind) == kind)).scalars()
-        return [parse_evidence(raw) for raw in rows if raw is not None]
+        return [parse_evidence(expand(raw)) for raw in rows if raw is not None]
 
     for _ in range(1_500):
         found = await world.parts.ground.database.read(look)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import Session, SQLModel
 
+from audit.pressing import expand
 from gateway.database import Database
 
 
@@ -31,6 +32,7 @@ def _texts(value: Any) -> Iterator[bytes]:
     """The value, and what it may be a form of."""
     raw = value if isinstance(value, bytes) else str(value).encode()
     yield raw
+    yield expand(raw)
     with suppress(zlib.error):
         yield zlib.decompress(raw)
     for part in raw.split(b"."):

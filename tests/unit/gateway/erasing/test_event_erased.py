@@ -330,10 +330,18 @@ async def test_not_a_byte_of_it_is_left_in_the_file(tmp_path: Path) -> None:
     async with open_house(tmp_path) as opened:
         refs = [await send(opened, large.replace(b"4711", b"%d" % number)) for number in range(8)]
         owe(opened, refs[0])
+        pressed = await opened.doors.database.read(stored)
         assert (await erase(opened, refs=refs)).json()["erased"] == 8
         await entries(opened, "evidence.erased", 8)
     # The program has stopped: the write-ahead log is gone with it.
     assert files_with(b"MARKED", tmp_path) == ["broker.db"], "which no erasure can reach"
+    assert [files_with(one, tmp_path) for one in pressed] == [[]] * 8, "in whatever form it was stored"
+
+
+def stored(session: Session) -> list[bytes]:
+    """Evidence of events as rows hold it, without its first bytes."""
+    query = text("SELECT evidence FROM audit_entry WHERE kind = 'event.accepted'")
+    return [evidence[16:] for (evidence,) in session.execute(query)]
 
 
 def files_with(word: bytes, folder: Path) -> list[str]:

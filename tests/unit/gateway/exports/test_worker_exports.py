@@ -216,14 +216,15 @@ def vars_of(part: Part) -> tuple[int, int, int, int, int, bytes, int | None, int
     )
 
 
-@pytest.mark.parametrize("what", ["leaf", "evidence", "node", "gap"])
+@pytest.mark.parametrize("what", ["leaf", "evidence", "unreadable", "node", "gap"])
 async def test_a_log_that_is_damaged_is_not_exported(database: Database, what: str) -> None:
     with database.begin() as session:
         entry = col(EntryRow.index) == 45
         changes = {
             "leaf": update(EntryRow).where(entry).values(leaf=mixed(1).leaf()),
             "evidence": update(EntryRow).where(entry).values(evidence=mixed(45 + 24).raw),
-            "node": update(NodeRow).where(col(NodeRow.level) == 2).values(hash=bytes(32)),
+            "unreadable": update(EntryRow).where(entry).values(evidence=b"\x01\x00no record"),
+            "node": update(NodeRow).where(col(NodeRow.level) == 3).values(hash=bytes(32)),
             "gap": EntryRow.__table__.delete().where(entry),  # type: ignore[attr-defined]  # as SQLModel has it
         }
         session.execute(changes[what])

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from audit.pressing import expand
 from gateway import announcements
 from gateway.egress.health import HOUR_MS, add
 from gateway.event import EventKey
@@ -44,7 +45,7 @@ async def entries(house: House, kind: str) -> list[dict[str, Any]]:
             "SELECT raw FROM audit_pending ORDER BY at",
         )
         raws = [raw for query in queries for (raw,) in session.execute(text(query), {"kind": kind})]
-        return [one for one in (json.loads(bytes(raw)) for raw in raws) if one["kind"] == kind]
+        return [one for one in (json.loads(expand(bytes(raw))) for raw in raws) if one["kind"] == kind]
 
     return await house.doors.database.read(read)
 

@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from audit.errors import MissingLibraryError
 from audit.export import verify_export
+from audit.pressing import expand
 from audit.rows import EntryRow
 from gateway.administration.standing import Move
 from gateway.exports.store import MOST_OPEN
@@ -166,7 +167,7 @@ async def looks(house: House, count: int) -> list[dict[str, Any]]:
     with house.world.parts.ground.database.begin() as session:
         rows = session.execute(text("SELECT evidence FROM audit_entry WHERE kind = 'content.read'")).all()
         waiting = session.execute(text("SELECT raw FROM audit_pending")).all()
-    found = [json.loads(raw) for (raw,) in (*rows, *waiting)]
+    found = [json.loads(expand(raw)) for (raw,) in (*rows, *waiting)]
     seen = [one for one in found if one["kind"] == "content.read" and "exports" in one["route"]]
     assert len(seen) == count, f"content.read: {seen}"
     return seen

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from audit.pressing import expand
 from audit.ref import format_ref
 from tests.builders import House, open_house
 
@@ -29,7 +30,7 @@ async def told(house: House) -> list[tuple[str, Any, Any, Any]]:
 
     def read(session: Session) -> list[tuple[str, Any, Any, Any]]:
         query = "SELECT log, evidence FROM audit_entry WHERE kind = 'partner.changed' ORDER BY log, \"index\""
-        found = [(log, json.loads(bytes(raw))) for log, raw in session.execute(text(query))]
+        found = [(log, json.loads(expand(bytes(raw)))) for log, raw in session.execute(text(query))]
         return [(log, one["action"], one["reason"], one["by"]["role"]) for log, one in found]
 
     return await house.doors.database.read(read)

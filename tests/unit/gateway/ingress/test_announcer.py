@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from audit.evidence import Evidence, parse_evidence
+from audit.pressing import expand
 from audit.rows import EntryRow
 from gateway import announcements
 from gateway.announcements import Announcement
@@ -71,7 +72,7 @@ async def entries(world: World) -> list[Evidence]:
         return session.execute(select(col(EntryRow.evidence)).order_by(col(EntryRow.index))).scalars().all()
 
     found = await world.parts.ground.database.read(load)
-    return [parse_evidence(raw) for raw in found if raw is not None]
+    return [parse_evidence(expand(raw)) for raw in found if raw is not None]
 
 
 async def entered(world: World, kind: str, count: int) -> list[Evidence]:
