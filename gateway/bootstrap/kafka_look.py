@@ -28,8 +28,9 @@ from gateway.doctor.broker import judge_keeping as judge_terms
 from gateway.doctor.finding import Finding
 from gateway.doctor.rights import judge_denied, judge_rights
 from gateway.errors import SettingsError
-from gateway.sequencer.guard import NamesakeError, read_shown, verify_owner
+from gateway.sequencer.guard import NamesakeError, verify_owner
 from gateway.sequencer.mark import Installation
+from gateway.sequencer.published import read_shown
 from gateway.settings import Settings
 from gateway.units import format_duration, parse_address
 

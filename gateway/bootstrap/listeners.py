@@ -144,6 +144,7 @@ def _warnings(parts: Parts) -> Sequence[str]:
         *parts.sequencer.strangers.values(),
         *parts.sequencer.told.words.values(),
         *parts.ingress.publisher.trouble.warnings(),
+        *parts.guard.warnings,
     ]
 
 

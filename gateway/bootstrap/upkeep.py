@@ -16,7 +16,6 @@ from typing import Final
 from sqlmodel import Session
 
 from audit import log as audit_log
-from audit.checkpoint import split_origin
 from audit.errors import AuditError
 from audit.fsck import Fault
 from audit.rebuild import Rebuilt, rebuild
@@ -41,9 +40,11 @@ from gateway.broker.port import Broker, BrokerError
 from gateway.database import Database, take_time
 from gateway.errors import SetupError
 from gateway.migrations import history
+from gateway.sequencer.authors import Authors, keys_by_log
 from gateway.sequencer.checkpoints import Checkpoints
-from gateway.sequencer.guard import Shown, note_shown, read_shown, verify_owner
+from gateway.sequencer.guard import verify_owner
 from gateway.sequencer.mark import Installation
+from gateway.sequencer.published import Shown, gather, read_shown
 from gateway.sequencer.territory import anchor_log
 from gateway.settings import Settings
 from gateway.sql_engines import sqlite_file
@@ -108,14 +109,15 @@ def rebuild_logs(
         BusyError: a sequencer is at work.
         SetupError: as `examining`.
     """
-    shown, _ = _shown(settings)
-    with _locked(settings), closing(open_database(settings)) as database:
-        with database.looking() as session:
-            host = _host(session)
-            wanted = frozenset(full_name(host, name) for name in names)
-            states = states_in(session, Scope(lambda _: (), None, wanted))
-        plan = _Plan(shown=shown, told=told, is_rehearsal=is_rehearsal, is_alone=is_embedded(settings))
-        return [_rebuild(database, one.head.origin, plan) for one in states]
+    with _locked(settings):
+        shown, _ = _shown(settings)
+        with closing(open_database(settings)) as database:
+            with database.looking() as session:
+                host = _host(session)
+                wanted = frozenset(full_name(host, name) for name in names)
+                states = states_in(session, Scope(lambda _: (), None, wanted))
+            plan = _Plan(shown=shown, told=told, is_rehearsal=is_rehearsal, is_alone=is_embedded(settings))
+            return [_rebuild(database, one.head.origin, plan) for one in states]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +178,9 @@ async def _new_epochs(settings: Settings, wish: Wish, *, is_rehearsal: bool) -> 
     broker: Broker | None = None
     try:
         broker = open_broker(settings)
-        shown = await read_shown(broker, settings.broker.checkpoint_topic)
+        with ground.database.looking() as session:
+            authors = _authors(session)
+        shown = await read_shown(broker, settings.broker.checkpoint_topic, authors)
         adopted = _take_place(ground, shown, wish, is_rehearsal=is_rehearsal)
         epochs = _epochs(ground, broker)
         if is_rehearsal:
@@ -232,13 +236,13 @@ def _epochs(ground: Ground, broker: Broker) -> Epochs:
 
 
 def _keys_of(host: str, known: Sequence[keys.PublicKey]) -> Callable[[str], Sequence[bytes]]:
-    """Who may have signed checkpoints of a log, by its origin: the anchor has keys of its own."""
+    """The public halves of who may have signed checkpoints of a log, by its origin."""
+    keys_of = keys_by_log(host, known)
+    return lambda origin: [one.public_key for one in keys_of(origin)]
 
-    def keys_of(origin: str) -> list[bytes]:
-        purpose = "anchor" if split_origin(origin)[0] == anchor_log(host) else "checkpoint"
-        return [one.public_key for one in known if one.purpose == purpose]
 
-    return keys_of
+def _authors(session: Session) -> Authors:
+    return Authors(keys_by_log(_host(session), keys.load_public(session)))
 
 
 def open_database(settings: Settings) -> Database:
@@ -299,21 +303,21 @@ def _locked(settings: Settings) -> Iterator[None]:
 def _shown(settings: Settings) -> tuple[Shown | None, str]:
     """What the checkpoint topic holds; else why it was not read, in words."""
     topic = settings.broker.checkpoint_topic
+    with closing(open_database(settings)) as database, database.looking() as session:
+        authors = _authors(session)
     try:
         if is_embedded(settings):
-            shown = Shown({}, None)
-            for record in look_records(Path(settings.broker.url.partition(":")[2]), topic):
-                shown = note_shown(shown, record)
-            return shown, ""
-        return asyncio.run(_shown_on_kafka(settings, topic)), ""
+            file = Path(settings.broker.url.partition(":")[2])
+            return gather(lambda: look_records(file, topic), authors), ""
+        return asyncio.run(_shown_on_kafka(settings, topic, authors)), ""
     except (BrokerError, SetupError, TimeoutError) as error:
         return None, str(error) or "the broker does not answer"
 
 
-async def _shown_on_kafka(settings: Settings, topic: str) -> Shown:
+async def _shown_on_kafka(settings: Settings, topic: str, authors: Authors) -> Shown:
     broker = open_broker(settings)
     try:
         async with asyncio.timeout(_TOPIC_SECONDS):
-            return await read_shown(GuestBroker(broker), topic)
+            return await read_shown(GuestBroker(broker), topic, authors)
     finally:
         await broker.close()

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.broker.embedded_format import FORMAT, decode_headers, places_of
+from gateway.broker.embedded_format import FORMAT, decode_headers, offset_of, places_of
 from gateway.broker.port import BrokerError, Record
 
 
@@ -63,8 +63,8 @@ def look_embedded(path: Path) -> EmbeddedSeen:
     return EmbeddedSeen(sum(row[-1] for row in rows), places)
 
 
-def look_records(path: Path, topic: str) -> Iterator[Record]:
-    """The records of a topic's first partition, in order.
+def look_records(path: Path, topic: str) -> Iterator[tuple[int, Record]]:
+    """The records of a topic's first partition, in order, each with its offset.
 
     Raises:
         BrokerError: as `look_embedded`, or there is no such topic.
@@ -76,10 +76,11 @@ def look_records(path: Path, topic: str) -> Iterator[Record]:
             if found is None:
                 raise BrokerError("topic_unknown", f"{path} has no topic {topic}")
             rows = sql.execute(
-                "SELECT key, value, headers, at FROM record WHERE place BETWEEN ? AND ? ORDER BY place",
+                "SELECT place, key, value, headers, at FROM record "
+                "WHERE place BETWEEN ? AND ? ORDER BY place",
                 places_of(found[0]),
             )
-            for key, value, headers, at in rows:
-                yield Record(topic, 0, key, value, decode_headers(headers), at)
+            for place, key, value, headers, at in rows:
+                yield offset_of(place), Record(topic, 0, key, value, decode_headers(headers), at)
     except sqlite3.Error as error:
         raise BrokerError("broker_refused", f"{path} cannot be read ({error})") from error

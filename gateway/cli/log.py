@@ -138,6 +138,10 @@ class Which:
         bool,
         typer.Option("--unsigned", help="Follow checkpoints that no key of this database signed, too."),
     ] = False
+    disown: Annotated[
+        bool,
+        typer.Option("--disown", help="Those that no key of this database signed are not ours: follow none."),
+    ] = False
 
 
 def new_epoch(
@@ -157,10 +161,18 @@ def new_epoch(
 
     if which.log and which.everyone:
         raise UsageError("--log names some, --all means every log: say one of them")
+    if which.unsigned and which.disown:
+        raise UsageError("--unsigned follows checkpoints of unknown keys, --disown does not: say one of them")
     if not reason.strip() or len(reason) > _MOST_REASON:
         raise UsageError(f"--reason takes 1 to {_MOST_REASON} characters")
     settings, names = _settings(call, config, folder), frozenset(which.log or ())
-    wish = Wish(reason.strip(), names, is_for_all=which.everyone, takes_unsigned=which.unsigned)
+    wish = Wish(
+        reason.strip(),
+        names,
+        is_for_all=which.everyone,
+        takes_unsigned=which.unsigned,
+        disowns=which.disown,
+    )
     if not call.dry_run and not call.yes:
         planned = upkeep.new_epochs(settings, wish, is_rehearsal=True)
         for step in planned.steps:

@@ -3,34 +3,35 @@
 Every checkpoint that the world was shown is in the checkpoint topic. A database that is behind one of them is
 a restored backup or a wiped one; signing on would make a second history. A mark in the same topic says which
 gateway was there first: another one on the same topics would deliver and log what is not its own.
+
+What is no checkpoint of ours for certain is told, and passed over. What may be one, by a key that this
+database does not know or that somebody else may have, is not: who restored a database from before a rotation
+would never hear that it is behind. An operator has to say whose it is.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlmodel import Session
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
+from audit.checkpoint import Checkpoint, split_origin
 from audit.epochs import is_succeeded
 from audit.errors import AuditError, InconsistentError, NotInLogError
 from gateway import facts
-from gateway.broker.port import Broker, BrokerError, Position, Read, Record, Start, Stored, TopicSpec
+from gateway.broker.port import Broker, BrokerError, Stored
 from gateway.database import Database
 from gateway.errors import AwayError, SetupError
+from gateway.keys import load_public
 from gateway.logs import logger
-from gateway.sequencer.mark import KEY_BYTES, Installation, make_mark, read_mark
+from gateway.sequencer.authors import Author, Authors, keys_by_log
+from gateway.sequencer.mark import KEY_BYTES, Installation, make_mark
+from gateway.sequencer.published import Doubtful, Shown, read_shown, tell_passed
 from gateway.waits import rest
 
 _LOOK_SECONDS: Final = 0.5
-_PATIENCE: Final = 4
-"""Empty polls in a row before the topic counts as unreadable."""
-
-_SLICE: Final = 50
-"""Checkpoints parsed before the loop may do something else."""
-
 
 RESTORED: Final = "restored"
 """A fact of a database that came from a backup together with its topics: nothing here knows what was shown
@@ -49,25 +50,13 @@ class NamesakeError(SetupError):
     code = "topics_foreign"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the checkpoint topic holds: the newest checkpoint of each origin, and the first mark, if any.
-
-    `notes`: the same checkpoints as they were signed; nobody has verified them.
-    """
-
-    checkpoints: dict[str, Checkpoint]
-    owner: Installation | None
-    notes: dict[str, bytes] = field(default_factory=dict)
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class Guard:
     """Makes sure that the topics and the database belong together; at the start, and after each absence.
 
     `broker`: with no gate before it. `clock`: Unix milliseconds. `has_passed`: whether it was ever sure.
-    `problem`: why it cannot tell, in words; empty where it can. `shown`: origins that the topic has a
-    checkpoint of.
+    `problem`: why it cannot tell, in words; empty where it can. `shown`: origins whose newest record in the
+    topic is a checkpoint of ours. `warnings`: on records there that this gateway never wrote.
     """
 
     broker: Broker
@@ -80,6 +69,7 @@ class Guard:
     refusal: SetupError | None = field(default=None, init=False)
     problem: str = field(default="", init=False)
     shown: frozenset[str] = field(default=frozenset(), init=False)
+    warnings: tuple[str, ...] = field(default=(), init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def verify(self) -> None:
@@ -90,18 +80,21 @@ class Guard:
             BrokerError, StoreError: one of them is away or refuses: look again later.
         """
         async with self._turn:
-            shown = await read_shown(self.broker, self.topic)
+            known = await self.database.read_unvetted(load_public)
+            authors = Authors(keys_by_log(self.us.log.rpartition("/log/")[0], known))
+            shown = await read_shown(self.broker, self.topic, authors)
             if shown.owner is not None:
                 verify_owner(shown.owner, self.us, self.topic)
-            await self.database.vet(lambda session: verify_not_behind(session, shown.checkpoints))
+            stale = await self.database.vet(lambda session: verify_shown(session, shown, self.topic))
             if shown.owner is None:
                 await self._mark()
                 # Another may have marked it at the same moment: whose mark lies first is seen only now.
-                shown = await read_shown(self.broker, self.topic)
-                if shown.owner is None:
+                owner = (await read_shown(self.broker, self.topic)).owner
+                if owner is None:
                     raise BrokerError("broker_unavailable", f"our mark in {self.topic} is not to be seen yet")
-                verify_owner(shown.owner, self.us, self.topic)
-            self.shown = frozenset(shown.checkpoints)
+                verify_owner(owner, self.us, self.topic)
+            self._warn([*tell_passed(shown, self.topic), *stale])
+            self.shown = frozenset(shown.checkpoints.keys() - shown.hidden)
             self.has_passed = True
             self.problem = ""
 
@@ -134,43 +127,17 @@ class Guard:
             is_due = is_due or is_away
             await rest(stop, _LOOK_SECONDS)
 
+    def _warn(self, words: Sequence[str]) -> None:
+        for one in words:
+            if one not in self.warnings:
+                logger("gateway").warning("the checkpoint topic has what is not ours", reason=one)
+        self.warnings = tuple(words)
+
     async def _mark(self) -> None:
         mark = make_mark(self.us, self.topic, key=self.entropy(KEY_BYTES), now=self.clock())
         (answer,) = await self.broker.append([mark])
         if not isinstance(answer, Stored):
             raise BrokerError("broker_unavailable", f"no mark could be left in {self.topic}: {answer.reason}")
-
-
-async def read_shown(broker: Broker, topic: str, *, wait_ms: int = 500) -> Shown:
-    """Read the checkpoint topic, which is made if it is missing.
-
-    Raises:
-        BrokerError: the broker is away or refuses.
-    """
-    made = await broker.ensure([TopicSpec(topic, compacted=True)])
-    if topic not in made:
-        raise BrokerError("broker_unavailable", f"there is no topic {topic} yet: `gateway serve` makes it")
-    topic_id = made[topic].id
-    ((first, end),) = await broker.bounds([(topic, 0)])
-    reader = broker.reader()
-    shown = Shown({}, None)
-    try:
-        reader.assign([Start(topic, Position(topic_id, 0, first))])
-        empty = 0
-        while (reader.reached(topic, 0) or 0) < end:
-            events = await reader.poll(1_000, wait_ms)
-            empty = 0 if events else empty + 1
-            # A new reader on a busy machine may need more than one wait to connect.
-            if empty == _PATIENCE:
-                raise BrokerError("broker_unavailable", f"the checkpoint topic {topic} cannot be read")
-            for number, event in enumerate(events, 1):
-                if number % _SLICE == 0:
-                    await asyncio.sleep(0)
-                if isinstance(event, Read):
-                    shown = note_shown(shown, event.record)
-    finally:
-        await reader.close()
-    return shown
 
 
 def verify_owner(owner: Installation, us: Installation, topic: str) -> None:
@@ -216,6 +183,61 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
             ) from error
 
 
+def verify_shown(session: Session, shown: Shown, topic: str) -> list[str]:
+    """As `verify_not_behind`, with what may be ours and may not; returns words on what it passes over.
+
+    What a frozen key alone signed about an epoch that is over here is passed over: that key has nothing to
+    say of it any more.
+
+    Raises:
+        LogBehindError: as `verify_not_behind`; or the database does not have what a checkpoint shows of which
+            it cannot tell whether it is ours.
+    """
+    verify_not_behind(session, shown.checkpoints)
+    passed = []
+    for one in shown.doubtful:
+        error = behind(session, one.checkpoint)
+        if error is None:
+            continue
+        where = f"{topic} [0] offset {one.offset}"
+        if one.author is Author.FROZEN and is_over(session, one.checkpoint.origin):
+            passed.append(
+                f"{where}: {one.checkpoint.size} entries of {one.checkpoint.origin}, an epoch that ended "
+                f"otherwise, signed by {one.who} alone, which was frozen. It counts for nothing, and is "
+                "evidence that somebody has that key: keep it"
+            )
+            continue
+        raise LogBehindError(_doubt(one, where, error)) from error
+    return passed
+
+
+def _doubt(one: Doubtful, where: str, error: AuditError) -> str:
+    shown = (
+        f"{one.checkpoint.origin}: {where} shows {one.checkpoint.size} entries that this database does not "
+        f"have ({error}), signed by {one.who}, "
+    )
+    ways = (
+        "new-epoch --unsigned follows it as ours, gateway log new-epoch --disown takes note that it is not. "
+        "Nothing is appended until then."
+    )
+    if one.author is Author.FROZEN:
+        return (
+            f"{shown}which was frozen: it may be ours of just before, or of whoever has the key. Restore the "
+            f"newest database. If it has no more, begin a new epoch: gateway log {ways}"
+        )
+    return (
+        f"{shown}which this database does not know. If it was restored from a backup of before that key was "
+        "made, restore the newest database, or where there is none begin a new epoch. If this gateway never "
+        f"had such a key, see who else may write to the topic. gateway log {ways}"
+    )
+
+
+def is_over(session: Session, origin: str) -> bool:
+    """Whether this database has a later epoch of the log."""
+    log, epoch = split_origin(origin)
+    return any(split_origin(one.head.origin)[1] > epoch for one in audit_log.epochs(session, log))
+
+
 def behind(session: Session, shown: Checkpoint) -> AuditError | None:
     """Why this database cannot go on behind a checkpoint that was shown; None where it can.
 
@@ -237,20 +259,3 @@ def face(session: Session, shown: Checkpoint) -> None:
 
 def _faced(shown: Checkpoint) -> str:
     return f"faced {shown.origin} {shown.size} {shown.root.hex()}"
-
-
-def note_shown(shown: Shown, record: Record) -> Shown:
-    """What is known once this record of the topic was read too; the maps are those of `shown`."""
-    if shown.owner is None and (owner := read_mark(record)) is not None:
-        shown = replace(shown, owner=owner)
-    note = record.value or b""
-    try:
-        checkpoint, _ = read_checkpoint(note)
-        split_origin(checkpoint.origin)  # one without an epoch is of no log of any gateway
-    except AuditError:
-        return shown
-    known = shown.checkpoints.get(checkpoint.origin)
-    if known is None or known.size <= checkpoint.size:
-        shown.checkpoints[checkpoint.origin] = checkpoint
-        shown.notes[checkpoint.origin] = note
-    return shown

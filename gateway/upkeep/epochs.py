@@ -14,18 +14,18 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, split_origin, verify_checkpoint
+from audit.checkpoint import Checkpoint, split_origin
 from audit.epochs import Moved, Opening, members_of, open_epoch
-from audit.errors import VerificationError
 from audit.evidence import Kind, make_evidence
-from audit.note import VerifierKey
 from audit.store import LogState
 from gateway import facts
 from gateway.database import Database
 from gateway.errors import SetupError
 from gateway.rows import ClaimRow, MetaRow
+from gateway.sequencer.authors import Author
 from gateway.sequencer.checkpoints import Checkpoints
-from gateway.sequencer.guard import RESTORED, Shown, behind, face
+from gateway.sequencer.guard import RESTORED, behind, face
+from gateway.sequencer.published import Shown, all_shown
 from gateway.sequencer.territory import anchor_log
 from gateway.upkeep.quiet import BusyError, keep_quiet
 
@@ -39,13 +39,15 @@ _AT_ONCE: Final = 500
 class Wish:
     """Which logs begin anew: those of these names, all, or (neither) those that are behind; and why.
 
-    `takes_unsigned`: link to checkpoints that no key of this database signed, too.
+    `takes_unsigned`: link to checkpoints that no key of this database signed, too. `disowns`: those are not
+    ours, and no epoch follows them; their logs begin anew all the same, in case that they are.
     """
 
     reason: str
     names: frozenset[str] = frozenset()
     is_for_all: bool = False
     takes_unsigned: bool = False
+    disowns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,9 @@ class Epochs:
         """
         states = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
         published: dict[str, list[Checkpoint]] = {}
-        for origin, checkpoint in shown.checkpoints.items():
+        for origin, checkpoint in (shown.checkpoints if wish.disowns else all_shown(shown)).items():
             published.setdefault(split_origin(origin)[0], []).append(checkpoint)
+        disowned = _disowned(session, shown) if wish.disowns else {}
         wanted = {name if "/" in name else f"{self.host}/log/{name}" for name in wish.names}
         known = states.keys() | published.keys()
         if missing := wanted - known:
@@ -113,7 +116,14 @@ class Epochs:
             )
         steps = []
         for log in sorted(wanted or known):
-            step = _step(session, log, states.get(log), published.get(log, []), is_cut=is_restored)
+            step = _step(
+                session,
+                log,
+                states.get(log),
+                published.get(log, []),
+                is_cut=is_restored,
+                least=max((_epoch(one.origin) for one in disowned.get(log, ())), default=0),
+            )
             is_due = step.is_behind or bool(wish.names) or wish.is_for_all
             if is_due and (is_restored or step.previous is not None or step.after is not None):
                 self._verify_signed(step, shown, wish)
@@ -138,9 +148,13 @@ class Epochs:
         keep_quiet(session, is_alone=self.is_alone)
         opened, steps = [], self.plan(session, shown, wish)
         begun = {split_origin(step.origin)[0] for step in steps if step.is_behind}
-        for one in shown.checkpoints.values():
+        for one in shown.checkpoints.values() if wish.disowns else all_shown(shown).values():
             # Of an epoch that another had followed before: no opening can name it any more.
             if split_origin(one.origin)[0] in begun and behind(session, one) is not None:
+                face(session, one)
+        if wish.disowns:
+            # Also of logs that are not here, which no epoch can follow.
+            for one in (one for some in _disowned(session, shown).values() for one in some):
                 face(session, one)
         for step in steps:
             if _owes(step):
@@ -172,27 +186,41 @@ class Epochs:
         """An opening names for ever what it follows: nobody else's checkpoint, unless that is meant."""
         if step.previous is None or wish.takes_unsigned or not step.is_behind:
             return
-        note = shown.notes.get(step.previous.origin)
-        if note is None:
-            return  # from this database itself
-        try:
-            origin = step.previous.origin
-            verify_checkpoint(note, [VerifierKey(origin, key) for key in self.keys(origin)])
-        except VerificationError as error:
-            raise SetupError(
-                f"{step.previous.origin}: the checkpoint in the topic is signed by no key of this database "
-                f"({error}). If its keys were lost with the database, say --unsigned"
-            ) from error
+        for one in shown.doubtful:
+            if one.checkpoint == step.previous:
+                whose = "by no key of this database"
+                if one.author is Author.FROZEN:
+                    whose = "by a frozen key alone"
+                raise SetupError(
+                    f"{step.previous.origin}: the checkpoint in the topic is signed {whose} ({one.who}). "
+                    "If it is ours (the keys were lost with the database, say), follow it with --unsigned; "
+                    "if it is not, say --disown"
+                )
+
+
+def _disowned(session: Session, shown: Shown) -> dict[str, list[Checkpoint]]:
+    """By log, what is in the way of a start, and may be another's."""
+    disowned: dict[str, list[Checkpoint]] = {}
+    for one in (one.checkpoint for one in shown.doubtful):
+        if behind(session, one) is not None:
+            disowned.setdefault(split_origin(one.origin)[0], []).append(one)
+    return disowned
 
 
 def _step(
-    session: Session, log: str, after: LogState | None, published: Sequence[Checkpoint], *, is_cut: bool
+    session: Session,
+    log: str,
+    after: LogState | None,
+    published: Sequence[Checkpoint],
+    *,
+    is_cut: bool,
+    least: int,
 ) -> Step:
-    """What a new epoch of this log would be like."""
+    """What a new epoch of this log would be like. `least`: one that was disowned, which may be ours; or 0."""
     newest = max(published, key=lambda one: _epoch(one.origin), default=None)
     own = None if after is None else _epoch(after.head.origin)
-    epoch = max(own or 0, 0 if newest is None else _epoch(newest.origin), int(is_cut))
-    is_behind = is_cut or any(behind(session, one) is not None for one in published)
+    epoch = max(own or 0, 0 if newest is None else _epoch(newest.origin), int(is_cut), least)
+    is_behind = is_cut or bool(least) or any(behind(session, one) is not None for one in published)
     previous = newest
     if after is not None and (newest is None or (own or 0) >= _epoch(newest.origin)):
         previous = _newer(newest, after, is_behind=is_behind)

@@ -13,15 +13,15 @@ from sqlmodel import Session, col
 
 from audit import fsck
 from audit import log as audit_log
-from audit.checkpoint import split_origin, verify_checkpoint
-from audit.errors import VerificationError
+from audit.checkpoint import split_origin
 from audit.fsck import Fault
-from audit.note import VerifierKey
 from audit.ref import format_ref
 from audit.store import LogState
 from gateway.errors import SetupError
 from gateway.rows import ClaimRow
-from gateway.sequencer.guard import Shown, behind
+from gateway.sequencer.authors import Author
+from gateway.sequencer.guard import behind
+from gateway.sequencer.published import Shown, all_shown
 
 _PAGE: Final = 2_000
 
@@ -80,15 +80,15 @@ def _shown(session: Session, scope: Scope) -> Iterator[Fault]:
     """Every checkpoint in the topic: is it ours, and can this database stand by it?"""
     if scope.shown is None:
         return
-    for origin, checkpoint in sorted(scope.shown.checkpoints.items()):
-        if not scope.covers(origin):
-            continue
-        try:
-            keys = [VerifierKey(origin, key) for key in scope.keys(origin)]
-            verify_checkpoint(scope.shown.notes[origin], keys)
-        except VerificationError as error:
-            yield Fault("shown_unsigned", origin, detail=f"in the checkpoint topic: {error}")
-        why = behind(session, checkpoint)
+    for passed in scope.shown.passed_over:
+        if not scope.names or (passed.origin and scope.covers(passed.origin)):
+            yield Fault("shown_unsigned", passed.origin, detail=f"offset {passed.offset}: {passed.why}")
+    for doubt in scope.shown.doubtful:
+        if doubt.author is Author.UNKNOWN and scope.covers(doubt.checkpoint.origin):
+            words = f"offset {doubt.offset}: signed by {doubt.who}, which this database does not know"
+            yield Fault("shown_unsigned", doubt.checkpoint.origin, detail=words)
+    for origin, checkpoint in sorted(all_shown(scope.shown).items()):
+        why = behind(session, checkpoint) if scope.covers(origin) else None
         if why is not None:
             yield Fault("shown_ahead", origin, detail=f"in the checkpoint topic: {why}")
 

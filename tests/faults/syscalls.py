@@ -30,7 +30,9 @@ from audit.store import load_nodes
 from audit.tree import root_at
 from gateway.broker.embedded_inspection import look_records
 from gateway.database import Database
-from gateway.sequencer.guard import Shown, note_shown
+from gateway.keys import PublicKey
+from gateway.sequencer.authors import Authors
+from gateway.sequencer.published import gather
 from gateway.upkeep.inspection import Scope, inspect
 from tests.faults import appending
 from tests.strace_program import why_strace_is_missing
@@ -170,9 +172,9 @@ def verify(folder: Path, *, is_over: bool) -> list[str]:
     database = Database(f"sqlite:///{folder / 'gateway.db'}")
     try:
         with database.looking() as session:
-            shown = Shown({}, None)
-            for record in look_records(folder / "broker.db", appending.SHOWN):
-                shown = note_shown(shown, record)
+            key = PublicKey(LOG_SIGNER.key_id, "checkpoint", LOG_SIGNER.public_key, 0)
+            authors = Authors(lambda _: [key])
+            shown = gather(lambda: look_records(folder / "broker.db", appending.SHOWN), authors)
             scope = Scope(lambda _: [LOG_SIGNER.public_key], shown)
             found += [f"{one.what} {one.first} {one.detail}" for one in inspect(session, scope)]
             found += list(_compare(session, _journal(folder)))

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.port import Position, TooHigh
 from gateway.ingress.outcome import Accepted
-from gateway.sequencer.guard import read_shown
+from gateway.sequencer.published import read_shown
 from tests.contract.broker_stands import fresh_name, make_topic, now, read_until, record, start, values
 from tests.faults.receiver import Receiver, receiving
 from tests.kafka_server import KafkaServer

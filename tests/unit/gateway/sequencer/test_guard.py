@@ -11,8 +11,9 @@ from gateway.broker.embedded import EmbeddedBroker, Fate
 from gateway.broker.port import Broker, Record, TopicSpec
 from gateway.database import Database
 from gateway.errors import SetupError
-from gateway.sequencer.guard import Guard, LogBehindError, NamesakeError, read_shown, verify_not_behind
+from gateway.sequencer.guard import Guard, LogBehindError, NamesakeError, verify_not_behind
 from gateway.sequencer.mark import Installation
+from gateway.sequencer.published import read_shown
 from tests.unit.audit.builders import LOG_SIGNER
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 

@@ -24,7 +24,8 @@ from gateway.keys import KeyRing
 from gateway.leases import Leases
 from gateway.rows import ClaimRow, PositionRow
 from gateway.sequencer.belief import Belief
-from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
+from gateway.sequencer.guard import LogBehindError, verify_not_behind
+from gateway.sequencer.published import read_shown
 from tests.kept_database import KeptDatabase
 from tests.world import FIRST, OPERATOR, World, make_settings, running
 

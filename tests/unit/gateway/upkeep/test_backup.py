@@ -17,7 +17,8 @@ from gateway.bootstrap.belonging import verify_belongs
 from gateway.bootstrap.ground import open_broker
 from gateway.bootstrap.upkeep import examining, new_epochs
 from gateway.database import Database
-from gateway.sequencer.guard import LogBehindError, read_shown, verify_not_behind
+from gateway.sequencer.guard import LogBehindError, verify_not_behind
+from gateway.sequencer.published import read_shown
 from gateway.upkeep.backup import Sources, create_backup
 from gateway.upkeep.epochs import Wish
 from gateway.upkeep.manifest import BackupError, Manifest, parse_manifest

@@ -23,7 +23,8 @@ from gateway.errors import LeaseLostError, SetupError, StoreUnknownError
 from gateway.ingress.outcome import Accepted
 from gateway.leases import Leases, check_all
 from gateway.rows import MetaRow
-from gateway.sequencer.guard import RESTORED, LogBehindError, NamesakeError, read_shown
+from gateway.sequencer.guard import RESTORED, LogBehindError, NamesakeError
+from gateway.sequencer.published import read_shown
 from gateway.settings import Settings
 from gateway.upkeep.epochs import Wish
 from gateway.upkeep.quiet import BusyError, keep_quiet
@@ -283,6 +284,34 @@ async def test_a_checkpoint_that_somebody_else_put_there_is_not_followed(place: 
     await broker.close()
     with pytest.raises(SetupError, match="signed by no key of this database"):
         await begin(place, WISH)
+
+
+async def test_what_is_disowned_is_not_followed_and_stops_no_start_any_more(place: Place) -> None:
+    """The logs begin anew all the same: whoever errs has no second history under an origin that was shown."""
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log, host = partner_log(world), world.parts.ground.host
+        with world.parts.ground.database.begin() as session:
+            head = audit_log.state(session, f"{log}/1").head
+    strange = [f"{log}/7", f"{host}/log/nobodys/1"]
+    broker = open_broker(place.settings)
+    for origin in strange:
+        note = sign_checkpoint(Checkpoint(origin, 10_000, b"x" * 32), OTHER_SIGNER)
+        await broker.append([Record("gateway.checkpoints", 0, origin.encode(), note, (), 1)])
+    await broker.close()
+    assert "which this database does not know" in await refused(place)
+
+    disown = replace(WISH, disowns=True)
+    for is_rehearsal, expected in ((True, [f"{log}/8"]), (False, [f"{log}/8"]), (False, [])):
+        assert await begin(place, disown, is_rehearsal=is_rehearsal) == expected
+    async with running(place.folder, url=place.url) as world:
+        await published(world)
+        with world.parts.ground.database.begin() as session:
+            (opening,) = openings(session, log)
+    assert opening.previous == Checkpoint(f"{log}/1", head.size, head.root())
+    assert {one.split()[0] for one in place.faults()} == {"shown_unsigned"}
 
 
 @pytest.mark.parametrize("fate", ["lost", "stored"])
