@@ -1,7 +1,8 @@
 """Named readers of streams: how far each has said that it has the events, each word an entry of the log.
 
 A place moves on; back it moves only where that is asked for in so many words, since what lies between was
-acknowledged once. A word that says nothing new is no entry.
+acknowledged once. A word that says nothing new is no entry; one of more types than the last is new for these,
+from the first event on.
 """
 
 import json
@@ -149,6 +150,13 @@ class Consumers:
             for number in sorted({*before, *after})
             if before.get(number, 0) != after.get(number, 0)
         )
+        if row.topic_id == word.topic_id and (more := _more(row, word)) is not None:
+            # Of these it had said nothing: it has them from the first on, as far as it had come with others.
+            shared = {number: min(offset, after.get(number, 0)) for number, offset in before.items()}
+            since = tuple((number, 0, end) for number, end in sorted(shared.items()) if end)
+            if since:
+                said = Acknowledged(key[2], key[3], more, word.topic, word.topic_id, since)
+                self.scribe.acknowledgement(session, partner, said, by, now=now)
         types = ",".join(sorted(word.types))
         is_new = bool(ranges) or row.topic_id != word.topic_id or row.types != types
         if ranges:
@@ -161,6 +169,16 @@ class Consumers:
             session.add(row)
             session.flush()
         return _known(row)
+
+
+def _more(row: ConsumerRow, word: Word) -> tuple[str, ...] | None:
+    """The types that the last word did not speak of; none: all. None: it spoke of all these."""
+    known = _types(row)
+    if not known:
+        return None
+    if not word.types:
+        return ()
+    return tuple(one for one in word.types if one not in known) or None
 
 
 def _verify_room(session: Session, key: ConsumerKey) -> None:
@@ -204,10 +222,14 @@ def _known(row: ConsumerRow) -> Consumer:
         direction="inbound" if row.direction == "inbound" else "outbound",
         topic_id=row.topic_id,
         offsets=_offsets(row),
-        types=tuple(one for one in row.types.split(",") if one),
+        types=_types(row),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def _types(row: ConsumerRow) -> tuple[str, ...]:
+    return tuple(one for one in row.types.split(",") if one)
 
 
 def _offsets(row: ConsumerRow) -> Mapping[int, int]:

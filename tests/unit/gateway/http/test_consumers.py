@@ -117,6 +117,38 @@ async def test_who_reads_some_types_acknowledges_those(house: House, client: htt
     assert (await read(client, f"?types=order.accepted&cursor={said.json()['cursor']}"))[0] == []
 
 
+async def test_more_types_at_the_same_place_are_a_word_of_what_is_new(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    await send(house, 0, 1)
+    some, more = "order.accepted", "order.accepted,gateway.contract.changed"
+    for types in (some, more, some, "", some):
+        query = f"?types={types}" if types else ""
+        assert (await commit(client, (await read(client, query))[1], query)).status_code == 200
+    told = [(one["types"], one["ranges"]) for one in await acknowledged(house, 3)]
+    has_two = [{"partition": 0, "from": 0, "to": 2}]
+    assert told == [(["order.accepted"], has_two), (["gateway.contract.changed"], has_two), ([], has_two)]
+
+
+async def test_more_types_further_on_are_acknowledged_from_the_first_event(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    some, more = "?types=order.accepted", "?types=order.accepted,gateway.contract.changed"
+    await send(house, 0)
+    await commit(client, (await read(client, some))[1], some)
+    await send(house, 1)
+    await commit(client, (await read(client, more))[1], more)
+    told = [
+        (one["types"], one["ranges"][0]["from"], one["ranges"][0]["to"])
+        for one in await acknowledged(house, 3)
+    ]
+    assert told[0] == (["order.accepted"], 0, 1)
+    assert sorted(told[1:]) == [
+        (["gateway.contract.changed"], 0, 1),
+        (["gateway.contract.changed", "order.accepted"], 1, 2),
+    ]
+
+
 async def test_types_are_the_same_in_any_order(house: House, client: httpx.AsyncClient) -> None:
     await send(house, 0)
     one, other = "order.accepted,gateway.contract.changed", "gateway.contract.changed,order.accepted"
