@@ -145,6 +145,7 @@ def _warnings(parts: Parts) -> Sequence[str]:
         *parts.sequencer.told.words.values(),
         *parts.ingress.publisher.trouble.warnings(),
         *parts.guard.warnings,
+        *parts.recovery.warnings(),
     ]
 
 

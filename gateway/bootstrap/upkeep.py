@@ -109,7 +109,7 @@ def rebuild_logs(
         BusyError: a sequencer is at work.
         SetupError: as `examining`.
     """
-    with _locked(settings):
+    with alone(settings):
         shown, _ = _shown(settings)
         with closing(open_database(settings)) as database:
             with database.looking() as session:
@@ -169,7 +169,7 @@ def new_epochs(settings: Settings, wish: Wish, *, is_rehearsal: bool) -> Begun:
         SetupError: a gateway is at work, or there is nothing that this database could go on with.
         StoreError, BrokerError: one of them is away; run it again.
     """
-    with _locked(settings):
+    with alone(settings):
         return asyncio.run(_new_epochs(settings, wish, is_rehearsal=is_rehearsal))
 
 
@@ -286,7 +286,7 @@ def _host(session: Session) -> str:
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """The data folder to ourselves, where what we change lies in it."""
     if not (is_embedded(settings) or is_sqlite(settings.database.url)):
         yield

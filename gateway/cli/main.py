@@ -39,6 +39,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "export": ("export",),
     "log": ("log",),
     "backup": ("backup",),
+    "claims": ("claims",),
     "deliveries": ("deliveries",),
     "replays": ("replays",),
     "holds": ("holds",),

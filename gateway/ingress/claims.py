@@ -9,7 +9,7 @@ one over and produced nothing gives the lease back; killed before that, the leas
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, cast
 
@@ -29,6 +29,7 @@ from gateway.rows import ClaimRow
 
 ClaimState = Literal["unconfirmed", "confirmed", "erased"]
 _CHUNK = 500
+_MOST_REFS: Final = 20_000
 _UNCONFIRMED: Final = text("state = 'unconfirmed'")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
 
@@ -226,15 +227,17 @@ def read(session: Session, refs: Sequence[bytes]) -> dict[bytes, Claim]:
     return found
 
 
-def unconfirmed(session: Session, limit: int) -> list[Claim]:
-    """Claims without a confirmed record whose lease has run out, oldest first."""
+def unconfirmed(session: Session, limit: int, *, without: Collection[bytes] = ()) -> list[Claim]:
+    """Claims without a confirmed record whose lease has run out, oldest first. `without`: not these refs."""
     rows = session.exec(
-        select(ClaimRow)
+        select(ClaimRow.ref)
         .where(_UNCONFIRMED, col(ClaimRow.lease_until) < clock(session))
-        .order_by(col(ClaimRow.at))
-        .limit(limit)
+        .order_by(col(ClaimRow.at), col(ClaimRow.ref))
+        .limit(_MOST_REFS)
     )
-    return [_from_row(row) for row in rows]
+    refs = [ref for ref in rows if ref not in without][:limit]
+    found = read(session, refs)
+    return [found[ref] for ref in refs if ref in found]
 
 
 def unsettled(session: Session, before: int) -> bool:

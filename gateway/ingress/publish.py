@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.broker.port import Broker, Position, Record, Refused, Stored, Unknown
 from gateway.catalog import Catalog
-from gateway.errors import GatewayError
+from gateway.errors import BugError, GatewayError
 from gateway.group_commit import GroupCommit
 from gateway.ingress import outcome
 from gateway.ingress.claims import Abandon, Answer, Claim, Confirm, GiveBack, Write
@@ -105,12 +105,24 @@ class Publisher:
         await self._settle(claims, fates, own=own)
 
     async def _produce(self, claims: Sequence[Claim], since: float) -> dict[bytes, Fate]:
-        records = []
+        records, ready = [], []
+        fates: dict[bytes, Fate] = {}
         loop = asyncio.get_running_loop()
         begun = loop.time()
         for claim in claims:
-            records.append(make_record(claim, await self.catalog.version(claim.schema_id), self.origin))
+            try:
+                version = await self.catalog.version(claim.schema_id)
+            except BugError as error:
+                # Nothing of it can be produced; it must not hold up the others.
+                fates[claim.ref] = Failed(
+                    "registry_unavailable", f"The event's schema is gone: {error.text}."
+                )
+                continue
+            ready.append(claim)
+            records.append(make_record(claim, version, self.origin))
             begun = await take_turns(begun)
+        if not ready:
+            return fates
         begin_by = since + self.lease_seconds() * _BEGIN_BY
         if loop.time() >= begin_by:
             late = Failed("overloaded", "The gateway was held up for too long; repeat the same request.")
@@ -118,7 +130,7 @@ class Publisher:
         results = await self._sort_out(records, await self.broker.append(records), begin_by)
         self._learn(records, results)
         self.step("inbound.3.produced")
-        return {claim.ref: _fate(result) for claim, result in zip(claims, results, strict=True)}
+        return fates | {claim.ref: _fate(result) for claim, result in zip(ready, results, strict=True)}
 
     async def _sort_out(
         self, records: Sequence[Record], results: Sequence[_Answer], begin_by: float

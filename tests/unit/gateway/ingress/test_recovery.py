@@ -1,10 +1,15 @@
 import asyncio
 from pathlib import Path
 
+from sqlmodel import col, select
+
+from audit.ref import format_ref
 from gateway.bootstrap.ground import prepare
 from gateway.broker.port import Refused
-from gateway.ingress.claims import expire_leases
+from gateway.database import Database
+from gateway.ingress.claims import expire_leases, unconfirmed
 from gateway.ingress.outcome import Accepted
+from gateway.rows import ClaimRow
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import World, make_settings, running
 
@@ -53,3 +58,60 @@ async def test_a_first_round_that_fails_is_not_the_last(tmp_path: Path, database
         await asyncio.sleep(1)
         broker.refusal = None
         assert await published(world, 1)
+
+
+async def told(world: World) -> str:
+    """The operator's warning, once there is one."""
+    async with asyncio.timeout(60):
+        while True:
+            for words in world.parts.recovery.warnings():
+                return words
+            await asyncio.sleep(0.05)
+
+
+async def test_a_claim_whose_schema_is_gone_stops_nobody_and_is_named(
+    tmp_path: Path, database_url: str
+) -> None:
+    await leave_behind(tmp_path, database_url, A, B)
+    database = Database(database_url)
+    with database.begin() as session:
+        first = session.exec(select(ClaimRow).order_by(col(ClaimRow.at), col(ClaimRow.ref))).first()
+        assert first is not None
+        first.schema_id = 99
+        session.add(first)
+        ref = first.ref
+    database.close()
+    async with running(tmp_path, url=database_url) as world:
+        assert await published(world, 1)
+        words = await told(world)
+        assert f"{format_ref(ref)} (order.placed of acme, for {TOPIC} [0]; tried " in words
+        assert "schema 99 is missing from the registry" in words
+        assert await world.parts.broker.bounds([(TOPIC, 0)]) == [(0, 1)]
+
+
+async def test_a_claim_that_its_topic_never_takes_is_tried_ever_less_often_and_named(
+    tmp_path: Path, database_url: str
+) -> None:
+    await leave_behind(tmp_path, database_url, A)
+    broker = WilfulBroker(tmp_path)
+    broker.refusal = Refused("too_large", "a test said so")
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        assert "The broker takes no record of this size" in await told(world)
+        (stuck,) = world.parts.recovery._stuck.values()
+        assert stuck.tries == 5
+        assert stuck.next_at - asyncio.get_running_loop().time() > 0.2
+        broker.refusal = None
+        assert await published(world, 1)
+        await world.settled(1)
+    assert world.parts.recovery.warnings() == []
+
+
+async def test_claims_that_cannot_be_settled_hold_up_no_other(tmp_path: Path, database_url: str) -> None:
+    await leave_behind(tmp_path, database_url, *({**A, "order_id": f"A-{number}"} for number in range(4)))
+    database = Database(database_url)
+    with database.begin() as session:
+        oldest = session.exec(select(ClaimRow).order_by(col(ClaimRow.at), col(ClaimRow.ref)).limit(3)).all()
+        refs = {one.ref for one in oldest}
+        (left,) = unconfirmed(session, 2, without=refs)
+    database.close()
+    assert left.ref not in refs
