@@ -23,6 +23,7 @@ _FILE: Final = _HEAD + rb"0\x00{100}ustar\x0000\x00{247}"
 
 _BLOCK: Final = 512
 _LEAF: Final = rb"gateway-leaf/v1\n([a-z_.]+)\n([0-9TZ-]+)\n[\w+/]{43}=\n"
+_FILES: Final = {"content", "contract", "schema.json", "sender"}
 _CUT: Final = re.compile(r"sender-(0|[1-9][0-9]{0,6})", re.ASCII)
 _SAID: Final[Mapping[str, str]] = {
     "event.accepted": "accepted {type} {id!r} from {source!r} for {partner}",
@@ -49,6 +50,12 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """By kind: files, and where evidence has the SHA-256 of their bytes."""
 
+_MINE: Final[Mapping[str, str]] = {
+    "event.accepted": "the content is your copy",
+    "delivery.attempted": "what was sent is your copy",
+    "delivery.acknowledged": "what the receiver signed for is your copy",
+}
+
 
 def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> None:
     """Verify what is held besides a receipt and its proof; nothing may be left over.
@@ -68,6 +75,11 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
         add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))  # 1
     proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
     leaves = [_add_entry(case, held, one.removesuffix(".tlog-proof")) for one in proofs]  # 2
+    received: dict[tuple[str, str], str] = {}
+    if "acknowledgement" in held:
+        from audit.receiver import add_acknowledgement  # noqa: PLC0415 - loaded where such a paper is
+
+        received = add_acknowledgement(case, held.pop("acknowledgement"), content)
     if case.leaf and proofs and case.leaf not in leaves:
         case.not_proved.append("that the log holds the receipt: no proof of it was given")
     if proofs:
@@ -82,10 +94,8 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
     for name, raw in mine.items():
         expect(held.get(name, raw) == raw, f"{name}: another one lies in the bundle")
     given = held | mine
-    named = _digests(case)
-    for name in (
-        one for one in given if one.split("-")[0] in {"content", "contract", "schema.json", "sender"}
-    ):  # 3
+    named = _digests(case) | received
+    for name in [one for one in given if one.split("-")[0] in _FILES]:  # 3
         _compare(case, name, given[name], named)
         held.pop(name, None)
     used = _add_parties(case, held, sender)  # 4
@@ -129,8 +139,7 @@ def _compare(case: Case, name: str, raw: bytes, named: Mapping[tuple[str, str], 
     kind = named.get((name, digest))
     text = f"{name}: your copy has SHA-256 {digest}, the evidence is for another {name}"
     expect(kind, text, VerificationError)
-    whats = {"event.accepted": "the content is your copy", "delivery.attempted": "what was sent is your copy"}
-    what = whats.get(str(kind)) if name == "content" else None
+    what = _MINE.get(str(kind)) if name == "content" else None
     case.proved.append(f"{what or f'{name} is what the evidence names'}, byte for byte (SHA-256 {digest})")
 
 
@@ -151,9 +160,8 @@ def _add_parties(case: Case, held: dict[str, bytes], sender: bytes | None) -> se
     used: set[bytes] = set()
     for one in case.records:
         if one["kind"] == "event.accepted" and sender is not None:
-            used |= _add_party(
-                case, held, read_sender(sender, _fill("{content[sha256]}", one)), "the sender's"
-            )
+            said = read_sender(sender, _fill("{content[sha256]}", one))
+            used |= _add_party(case, held, said, "the sender's")
             sender = None
         elif one["kind"] == "delivery.acknowledged":
             used |= _add_party(case, held, read_token(one), "the receiver's")
@@ -174,11 +182,8 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
         case.proved += [names] if said.content else []
         case.not_proved.append("whose key it is that you gave: that was agreed elsewhere")
     else:
-        by = (
-            "it fits the key in the bundle, which the operator says is its"
-            if offered
-            else "no key is in here"
-        )
+        by = "it fits the key in the bundle, which the operator says is its"
+        by = by if offered else "no key is in here"
         case.word.append(f"that {whose} key {said.name} {verb}: {by}; give the key, as its owner gave it")
     if not said.content:
         case.not_proved.append(f"that {whose} signature names this very content")
@@ -188,15 +193,12 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
 def _compare_keys(case: Case, held: dict[str, bytes]) -> None:
     """The gateway's keys in a bundle prove nothing; they must be those that the caller pinned."""
     known = {encode_key(key) for key in case.pinned.receipts.values()}
-    expect(
-        held.pop("keys/receipt.der", None) in {*known, None}, "bundle: another receipt key", VerificationError
-    )
+    is_known = held.pop("keys/receipt.der", None) in {*known, None}
+    expect(is_known, "bundle: another receipt key", VerificationError)
     for line in held.pop("keys/log.vkey", b"").decode("utf-8", "replace").splitlines(keepends=True):
         key = papers.read_log_key(line.removesuffix("\n"))
-        pins = {
-            one.public_key for one in case.pinned.logs if papers.log_of(one.name) == papers.log_of(key.name)
-        }
-        is_known = key.public_key in pins and line.endswith("\n")
+        pins = [one for one in case.pinned.logs if papers.log_of(one.name) == papers.log_of(key.name)]
+        is_known = key.public_key in {one.public_key for one in pins} and line.endswith("\n")
         expect(is_known, f"bundle: another key of the log, {key}", VerificationError)
 
 

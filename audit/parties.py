@@ -24,6 +24,7 @@ _HALF: Final = 32
 _SALT: Final = 64
 _LENGTH: Final = 4
 _PARTS: Final = 3
+_RECEIVED: Final = "acknowledgement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,8 @@ def encode_key(public_key: bytes) -> bytes:
 
 def algorithm_of(key: bytes, said: Said) -> str | None:
     """The algorithm of a public key (PEM or DER) that made the signature; None: another did."""
-    load = (
-        serialization.load_pem_public_key if key.startswith(b"-----") else serialization.load_der_public_key
-    )
+    is_pem = key.startswith(b"-----")
+    load = serialization.load_pem_public_key if is_pem else serialization.load_der_public_key
     signature, message = said.signature, said.message
     with suppress(InvalidSignature, UnsupportedAlgorithm, ValueError):
         match load(key):
@@ -86,20 +86,16 @@ def read_token(evidence: Mapping[str, Any]) -> Said:
     """A receiver's signature in evidence of `delivery.acknowledged`: a signed answer, or a statement."""
     token, ref, name = (str(evidence.get(one)) for one in ("token", "ref", "key"))
     if token.startswith("{"):
-        whole = read_json(token.encode(), "acknowledgement")
-        base, signature = (
-            decode_base64(str(whole.get(one)), "acknowledgement") for one in ("base", "signature")
-        )
-        lines = base.decode("ascii", "replace").split("\n")
-        is_named = f'"webhook-id";req: {ref}' in lines
-        content = next(
-            (one.partition(": ")[2] for one in lines if one.startswith('"content-digest";req: ')), ""
-        )
+        whole = read_json(token.encode(), _RECEIVED)
+        base, signature = (decode_base64(str(whole.get(one)), _RECEIVED) for one in ("base", "signature"))
+        lines = dict(line.partition(": ")[::2] for line in base.decode("ascii", "replace").split("\n"))
+        status = lines.get('"@status"', "none")
+        expect(status[:1] == "2", f"{_RECEIVED}: what was signed has status {status}", VerificationError)
+        is_named, content = lines.get('"webhook-id";req') == ref, lines.get('"content-digest";req', "")
     else:
         signed, _, last = token.rpartition(".")
-        base, signature = signed.encode(), decode_base64(last, "acknowledgement", is_url=True)
-        payload = decode_base64(signed.partition(".")[2], "acknowledgement", is_url=True)
-        whole = read_json(payload, "acknowledgement")
-        is_named, content = whole.get("webhook_id") == ref, str(whole.get("content_sha256"))
-    expect(is_named, "acknowledgement: what was signed names another event", VerificationError)
+        base, signature = signed.encode(), decode_base64(last, _RECEIVED, is_url=True)
+        whole = read_json(decode_base64(signed.partition(".")[2], _RECEIVED, is_url=True), _RECEIVED)
+        is_named, content = whole.get("webhook_id") == ref, str(whole.get("content_sha256", ""))
+    expect(is_named, f"{_RECEIVED}: what was signed names another event", VerificationError)
     return Said(name, base, signature, content)

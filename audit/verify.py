@@ -54,11 +54,6 @@ def verify_files(files: Sequence[bytes], pinned: Keys, *, content: bytes | None 
     return Verdict(*(tuple(dict.fromkeys(said)) for said in (case.proved, case.word, case.not_proved)))
 
 
-def verify_growth(old: bytes, consistency: bytes, pinned: Keys) -> Verdict:
-    """Verify that a log only grew from an older checkpoint to the one in the proof; as `verify_files`."""
-    return verify_files([old, consistency], pinned)
-
-
 def open_paper(raw: bytes) -> dict[str, bytes]:
     """The papers in one file, by the names that they have in a bundle."""
     if raw[257:262] == b"ustar":
@@ -67,10 +62,14 @@ def open_paper(raw: bytes) -> dict[str, bytes]:
         return read_tar(raw)
     if raw.lstrip().startswith(b"{"):
         whole = read_json(raw, "bundle")
-        return {_NAMES[one]: str(whole[one]).encode("utf-8", "replace") for one in _NAMES if whole.get(one)}
+        held = {_NAMES[one]: str(whole[one]).encode("utf-8", "replace") for one in _NAMES if whole.get(one)}
+        return held or {"acknowledgement": raw}
     if raw.startswith((b"c2sp.org/tlog-proof", b"old ")):
         return {"consistency" if raw.startswith(b"old ") else "event.tlog-proof": raw}
-    return {"checkpoint": raw} if b"\n\n\xe2\x80\x94 " in raw else {"receipt.jws": raw.strip()}
+    # Of the header of every receipt, and of no other: `ateway-receipt+json"}`.
+    is_other = b"." in raw and not raw.partition(b".")[0].endswith(b"YXRld2F5LXJlY2VpcHQranNvbiJ9")
+    name = "acknowledgement" if is_other else "receipt.jws"
+    return {"checkpoint": raw} if b"\n\n\xe2\x80\x94 " in raw else {name: raw.strip()}
 
 
 def format_verdict(verdict: Verdict) -> str:

@@ -1,7 +1,9 @@
 """What is not delivered and why; one delivery with its attempts; try it again, or give it up."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
 from gateway.cli.plain_text import clean
+from gateway.cli.verify import write_paper
 from gateway.cli.whose import Whose
 
 ALL: Final = "-"
@@ -55,6 +58,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Deliveries, and why they are not delivered.", no_args_is_help=True)
     command(group, "list")(list_deliveries)
     command(group, "show")(show_delivery)
+    command(group, "acknowledgement")(save_acknowledgement)
     command(group, "retry", writes=True)(retry_delivery)
     command(group, "cancel", writes=True, asks=True)(cancel_delivery)
     app.add_typer(group, name="deliveries")
@@ -92,6 +96,36 @@ def show_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | Non
     with call.client() as client:
         document = client.get(whose.under("deliveries", delivery)).document()
     _tell(call, document)
+    return None
+
+
+def save_acknowledgement(
+    call: Invocation,
+    delivery: Id,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to; else it is shown.", show_default=False
+        ),
+    ] = None,
+    whose: Whose,
+) -> Exit | None:
+    """Save the receiver's signed acknowledgement of a delivery, which `gateway verify FILE` takes.
+
+    It is proved by the receiver's public key alone: gateway verify FILE --receiver-key KEY
+    """
+    with call.client() as client:
+        document = client.get(whose.under("deliveries", delivery)).document()
+    found = document.get("acknowledgement")
+    if found is None:
+        call.output.note("the receiver has signed nothing for it")
+        return Exit.NOT_FOUND
+    if file is None:
+        call.output.document(found)
+        return None
+    write_paper(file, (json.dumps(found) + "\n").encode())
+    call.output.note(f"signed by {clean(found['key'])}: gateway verify {file} --receiver-key KEY")
     return None
 
 

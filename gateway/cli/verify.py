@@ -129,7 +129,7 @@ def verify(
         Path | None, typer.Option("--content", metavar="FILE", help="Your copy of what was sent.")
     ] = None,
 ) -> Exit | None:
-    """Verify evidence, a receipt with or without its proof, a checkpoint, that a log only grew, or exports.
+    """Verify evidence, a receipt, a receiver's acknowledgement, a checkpoint, that a log only grew, exports.
 
     Says what is proved, what is the operator's word only, and what is not proved. Needs no gateway and no
     account; exit code 9 where something does not fit, is signed by a key that you have not pinned, or was

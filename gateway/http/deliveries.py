@@ -20,6 +20,7 @@ from gateway.errors import CallerError
 from gateway.http import deliveries_told as telling
 from gateway.http.cursor import open_cursor
 from gateway.http.delivery_items import (
+    acknowledgement_item,
     attempt_items,
     entry_item,
     single_item,
@@ -94,6 +95,7 @@ async def list_all_deliveries(call: Call) -> Response:
     "Receive",
     "One delivery, with its attempts",
     shows(ref("DeliveryShown"), "Each attempt with its time, status, reason and the answer's first bytes."),
+    about=telling.SHOW,
     parameters=(telling.DELIVERY_ID,),
 )
 async def show_delivery(call: Call) -> Response:
@@ -165,13 +167,13 @@ async def _shown(call: Call, pair: tuple[str, bytes]) -> dict[str, object]:
             traces.load_excerpts(session, *pair),
         )
     )
-    attempts = attempt_items(told, excerpts)
+    more = {"attempts": attempt_items(told, excerpts), "acknowledgement": acknowledgement_item(pair, told)}
     if single is not None and single.partner == whose.owner:
-        return {**single_item(single, scene.names, call.base), "attempts": attempts}
+        return {**single_item(single, scene.names, call.base), **more}
     # The house's log tells of all partners.
     if not told or told[0].evidence.text("partner") != whose.partner.slug:
         raise not_found()
-    return {**told_item(whose, endpoint, told, scene.names, call.base), "attempts": attempts}
+    return {**told_item(whose, endpoint, told, scene.names, call.base), **more}
 
 
 async def _list(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -> Response:

@@ -35,6 +35,10 @@ LIST: Final = (
     "none of them has an id yet. "
     "A page may have fewer items than asked for, or none, and a `next` all the same."
 )
+SHOW: Final = (
+    "`acknowledgement` is the receiver's own signature, where it gave one: a document by itself, which "
+    "`gateway verify FILE --receiver-key KEY` verifies with nothing but the receiver's public key."
+)
 RETRY: Final = (
     "Whether it waits for its next attempt or its schedule is used up (then it is one attempt more). In an "
     "order it still goes after those before it. It repeats under the same `webhook-id`."

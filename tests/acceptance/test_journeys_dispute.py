@@ -150,6 +150,39 @@ def test_you_never_sent_it(up: Gateway, tmp_path: Path) -> None:
     assert offline(dev.folder, "evidence.tar", *pins, "--receiver-key", "other.pub")[0] == 9
     assert offline(dev.folder, "evidence.tar")[0] == 9
 
+    # The acknowledgement by itself is enough: it needs no key of the gateway, and no bundle.
+    prove_by_the_receivers_key(up, dev, delivery)
+
+
+def prove_by_the_receivers_key(up: Gateway, dev: Developer, delivery: str) -> None:
+    """In the folder lie `signed` (what the partner posted), `body`, `other` and two public keys."""
+    key = ("--receiver-key", "partner.pub")
+    assert dev.gw(f"gw $GW/v1/deliveries/{delivery} > delivery.json").status == 200
+    saved = Operator(up, dev.folder).run(f"deliveries acknowledgement {delivery} -p acme -o ack.json")
+    assert saved.code == 0, saved.err
+    whole = json.loads((dev.folder / "delivery.json").read_text())["acknowledgement"]
+    assert whole["token"].encode() == (dev.folder / "signed").read_bytes()
+    assert {**json.loads((dev.folder / "ack.json").read_text()), "log": None} == {**whole, "log": None}
+    for paper in ("ack.json", "delivery.json", "signed"):
+        code, said = offline(dev.folder, paper, *key, "--content", "body")
+        told = lists(said)
+        assert code == 0, said
+        assert any("key that you gave signed that it has the event" in one for one in told["proved"])
+        assert any("what the receiver signed for is your copy" in one for one in told["proved"])
+        assert any("nobody has signed that" in one for one in told["the operator's word only"]) == (
+            paper != "signed"
+        )
+        assert any("nothing in here is signed by the gateway" in one for one in told["not proved"])
+        assert offline(dev.folder, paper, "--party-key", "partner.pub", module="audit")[0] == 0
+        # Failed verification, and nothing else, ends with 9.
+        assert offline(dev.folder, paper, *key, "--content", "other")[0] == 9
+        assert offline(dev.folder, paper, "--receiver-key", "other.pub")[0] == 9
+        assert offline(dev.folder, paper)[0] == 9
+        assert offline(dev.folder, paper, "--receiver-key", "missing.pub")[0] == 2
+    assert offline(dev.folder, "missing.json", *key)[0] == 2
+    (dev.folder / "torn.json").write_bytes((dev.folder / "ack.json").read_bytes().replace(b"evt_", b"evt_x"))
+    assert offline(dev.folder, "torn.json", *key)[0] == 9
+
 
 def test_the_auditor_verifies_and_can_do_nothing_else(up: Gateway, tmp_path: Path) -> None:
     dev = let_in(up, "audited", tmp_path / "audited", "http://127.0.0.1:9/none")

@@ -65,7 +65,23 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
     "DeliveryPage": page_of(ref("Delivery")),
     "DeliveryAcknowledged": ACKNOWLEDGED,
     "DeliveryShown": record(
-        {**_MEMBERS, "attempts": listed(ref("DeliveryAttempt"))}, optional={"dry_run": FLAG}
+        {
+            **_MEMBERS,
+            "attempts": listed(ref("DeliveryAttempt")),
+            "acknowledgement": maybe(ref("Acknowledgement")),
+        },
+        optional={"dry_run": FLAG},
+    ),
+    "Acknowledgement": record(
+        {
+            "delivery": TEXT,
+            "ref": REF,
+            "endpoint": TEXT,
+            "key": TEXT,
+            "at": INSTANT,
+            "token": TEXT,
+            "log": maybe(record({"origin": TEXT, "index": _COUNT})),
+        }
     ),
     "DeliveryEvent": record({"id": maybe(TEXT), "source": maybe(TEXT), "type": maybe(TEXT)}),
     "DeliveryRange": record({"topic": TEXT, "partition": _COUNT, "from": _COUNT, "to": _COUNT}),

@@ -20,6 +20,7 @@ from audit.proof import InclusionProof, format_proof
 from audit.receipt import issue
 from audit.ref import format_ref
 from audit.tree import Head, Node, NodeReader, prove_inclusion
+from audit.verify import Verdict, verify_files
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 LOG = "gw.example/log/k3v9q2"
@@ -129,3 +130,8 @@ def papers(index: int = 3, size: int = 11, *, origin: str = ORIGIN) -> Papers:
             {RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key}, (VerifierKey(origin, LOG_SIGNER.public_key),)
         ),
     )
+
+
+def verify_growth(old: bytes, consistency: bytes, pinned: Keys) -> Verdict:
+    """What shows that a log only grew from an older checkpoint to the one in the proof."""
+    return verify_files([old, consistency], pinned)

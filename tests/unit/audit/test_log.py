@@ -19,7 +19,7 @@ from audit.receipt import issue
 from audit.rows import EntryRow, NodeRow
 from audit.tile import Tile, decode_bundle
 from audit.tree import Head
-from audit.verify import verify_files, verify_growth
+from audit.verify import verify_files
 from tests.unit.audit.builders import (
     LOG,
     LOG_SIGNER,
@@ -29,6 +29,7 @@ from tests.unit.audit.builders import (
     append_all,
     drafts,
     evidence,
+    verify_growth,
 )
 
 KEYS = Keys({RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key}, (VerifierKey(ORIGIN, LOG_SIGNER.public_key),))

@@ -13,7 +13,7 @@ from audit.papers import Keys
 from audit.proof import ConsistencyProof, format_consistency, parse_proof
 from audit.receipt import issue
 from audit.tree import Head, prove_consistency
-from audit.verify import format_failure, format_verdict, verify_files, verify_growth
+from audit.verify import format_failure, format_verdict, verify_files
 from tests.unit.audit.builders import (
     LOG,
     LOG_SIGNER,
@@ -26,6 +26,7 @@ from tests.unit.audit.builders import (
     load_vectors,
     papers,
     reader,
+    verify_growth,
 )
 
 V3 = load_vectors("log.json")["v3"]

@@ -10,9 +10,8 @@ from audit.evidence import Kind
 from audit.note import VerifierKey
 from audit.papers import Keys
 from audit.tree import Head
-from audit.verify import verify_growth
 from gateway.cli.demo_log import rebuild
-from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, evidence
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, evidence, verify_growth
 
 KEY = VerifierKey(ORIGIN, LOG_SIGNER.public_key)
 LEAVES = [evidence(0, kind=Kind.REFUSED).leaf(), *(evidence(number).leaf() for number in range(1, 300))]

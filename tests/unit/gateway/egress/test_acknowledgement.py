@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import os
 from typing import Any
@@ -16,8 +17,9 @@ from gateway.egress.posting import Chance, Poster, Secrets
 from gateway.egress.statement import verify_statement
 from gateway.egress.wording import Voice
 from gateway.errors import CallerError
+from gateway.origin_evidence import Origin
 from partners.directory import Directory
-from tests.acknowledging import COVERED, pem_of, signed_fields, statement
+from tests.acknowledging import COVERED, lines_of, pem_of, signed_fields, statement
 from tests.signing import KINDS, credential_of, private_key, public_der
 from tests.unit.gateway.egress.stage import SECRET, Receiver, endpoint, now
 from tests.unit.gateway.egress.test_lane import delivery
@@ -316,3 +318,16 @@ def test_an_outsider_does_not_take_one_event_for_another() -> None:
             verify_acknowledgement(evidence_of(token, b"\x08" * 32), pem_of(KEY))
     with pytest.raises(VerificationError, match="by the key that you gave"):
         verify_acknowledgement(evidence_of(said().decode()), b"no key")
+
+
+def test_a_signed_answer_that_was_no_success_proves_nothing_wherever_it_was_kept() -> None:
+    """Whoever keeps the log could take a signed refusal for an acknowledgement."""
+    fields = dict(signed_fields(KEY, "crd_ack", OUT, created=SECONDS, body=b"no", status=500))
+    lines = lines_of(OUT, 500, b"no")
+    covered = [f"{name}: {lines[name]}" for name in COVERED]
+    described = fields["signature-input"].removeprefix("ack=")
+    base = "\n".join([*covered, f'"@signature-params": {described}']).encode()
+    signature = base64.b64decode(fields["signature"].removeprefix("ack=:").removesuffix(":"))
+    token = spoken(Origin("ed25519", "crd_ack", base, signature))
+    with pytest.raises(VerificationError, match="has status 500"):
+        verify_token(token, format_ref(REF), pem_of(KEY))

@@ -1,5 +1,6 @@
 """Statements of receivers over HTTP: what proves that a delivery arrived, once and for all."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest_asyncio
 from audit import outcomes
 from audit.acknowledgement import verify_acknowledgement
 from audit.evidence import Kind
+from audit.papers import Keys
 from audit.ref import format_ref
+from audit.verify import verify_files
 from gateway.egress.delivery import Delivered, RetryAt, format_delivery
 from gateway.rows import AcknowledgementRow
 from tests.acknowledging import pem_of, statement
@@ -91,6 +94,23 @@ async def test_a_statement_is_in_the_log_once_and_proves_what_it_says(
     assert "22" * 32 in verdict.proved[1]
     shown = await client.get(f"/v1/history/{format_ref(delivery(house, 'A-1').ref)}?wait=10")
     assert shown.status_code == 200
+
+
+async def test_the_delivery_shows_it_as_a_document_that_its_key_alone_proves(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    tried(house, delivery(house, "A-9"), Delivered())
+    path = path_of(house, "A-9").removesuffix("/ack")
+    assert (await client.get(path)).json()["acknowledgement"] is None
+    token = said(house, "A-9")
+    assert (await client.post(f"{path}/ack", content=token, headers=JOSE)).status_code == 201
+    shown = (await client.get(path)).json()
+    found = shown["acknowledgement"]
+    assert (found["token"], found["key"]) == (token.decode(), house.keys["public acme"])
+    assert (found["delivery"], found["ref"]) == (shown["id"], shown["ref"])
+    pinned = Keys(parties=(pem_of(KEY),))
+    for paper in (found, shown):
+        assert verify_files([json.dumps(paper).encode()], pinned).proved
 
 
 async def test_what_was_not_answered_by_a_2xx_can_be_acknowledged_too(

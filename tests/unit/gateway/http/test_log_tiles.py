@@ -14,10 +14,10 @@ from audit.note import parse_verifier_key
 from audit.papers import Keys
 from audit.rows import EntryRow, ErasureRow, HeadRow
 from audit.tile import decode_bundle
-from audit.verify import verify_growth
 from gateway.http import account
 from gateway.http import log as log_routes
 from tests.builders import House, open_house
+from tests.unit.audit.builders import verify_growth
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
