@@ -84,7 +84,7 @@ def cancel(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Autho
 def begin_replay(
     session: Session,
     scribe: Scribe,
-    partner: Partner,
+    whose: Whose,
     wanted: tuple[str, Wish, Sequence[Stretch]],
     by: Author,
     *,
@@ -97,30 +97,30 @@ def begin_replay(
     """
     replay_id, wish, stretches = wanted
     store.lock(session)
-    if replay_store.count_open(session, partner.slug) >= MOST_OPEN:
+    if replay_store.count_open(session, whose.owner) >= MOST_OPEN:
         text = f"There are {MOST_OPEN} replays that have not ended, as many as there may be."
         raise CallerError("limit_reached", text, hint="Wait for one of them to end, or cancel one.")
     made = replay_store.create(session, replay_id, wish, stretches, now=now)
     if not wish.dry_run:
-        scribe.replay(session, partner.log, _members(made, "created"), by, now=now)
+        scribe.replay(session, whose.log(scribe), _members(made, whose, "created"), by, now=now)
     return made
 
 
 def cancel_replay(
-    session: Session, scribe: Scribe, partner: Partner, replay_id: str, by: Author, *, now: int
+    session: Session, scribe: Scribe, whose: Whose, replay_id: str, by: Author, *, now: int
 ) -> Replay:
     """Have a replay hand over no more. What it has handed over is delivered all the same.
 
     Raises:
-        NotFoundError: the partner has no such replay.
+        NotFoundError: the owner has no such replay.
         CallerError: `state_conflict`: it is done.
     """
-    found = replay_store.find(session, replay_id, partner.slug)
+    found = replay_store.find(session, replay_id, whose.owner)
     if found is None:
         raise NotFoundError("there is no such replay")
     if replay_store.cancel(session, replay_id, now=now) and not found.wish.dry_run:
-        scribe.replay(session, partner.log, _members(found, "cancelled"), by, now=now)
-    ended = replay_store.find(session, replay_id, partner.slug)
+        scribe.replay(session, whose.log(scribe), _members(found, whose, "cancelled"), by, now=now)
+    ended = replay_store.find(session, replay_id, whose.owner)
     if ended is None or ended.state == "done":
         raise CallerError("state_conflict", "The replay has ended already: it is done.")
     return ended
@@ -138,10 +138,10 @@ def _wanted(row: DeliveryRow, whose: Whose) -> Wanted:
     return Wanted(slug, row.ref, row.source, row.event_id, row.event_type, row.endpoint, row.attempts)
 
 
-def _members(replay: Replay, action: str) -> dict[str, object]:
+def _members(replay: Replay, whose: Whose, action: str) -> dict[str, object]:
     wish = replay.wish
     return {
-        "partner": wish.partner,
+        "partner": whose.partner.slug,
         "replay": replay.id,
         "action": action,
         "endpoint": wish.endpoint,

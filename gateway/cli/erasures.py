@@ -95,7 +95,7 @@ def create_erasure(
 
 def list_erasures(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     """List erasures, newest first."""
-    list_jobs(call, _named(partner), "erasures", _COLUMNS)
+    list_jobs(call, under(_named(partner), "erasures"), _COLUMNS)
     return None
 
 

@@ -107,7 +107,7 @@ def create_export(
 
 def list_exports(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     """List exports, newest first."""
-    list_jobs(call, partner, "exports", _COLUMNS)
+    list_jobs(call, under(partner, "exports"), _COLUMNS)
     return None
 
 

@@ -103,7 +103,7 @@ def import_file(
 
 def list_imports(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
     """List imports, newest first."""
-    list_jobs(call, partner, "imports", _COLUMNS)
+    list_jobs(call, under(partner, "imports"), _COLUMNS)
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from gateway.cli.client import Client, under
+from gateway.cli.client import Client
 from gateway.cli.command import Invocation
 from gateway.cli.errors import UnreachableError
 from gateway.cli.plain_text import clean
@@ -15,10 +15,10 @@ MOST_LOST: Final = 60
 Document = dict[str, Any]
 
 
-def list_jobs(call: Invocation, partner: str | None, kind: str, columns: Sequence[str]) -> None:
-    """List the jobs of a kind (`imports`, `replays`), newest first."""
+def list_jobs(call: Invocation, route: str, columns: Sequence[str]) -> None:
+    """List the jobs of a route, newest first."""
     with call.client() as client:
-        items = list(client.pages(under(partner, kind)))
+        items = list(client.pages(route))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
     else:

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
 from gateway.cli.jobs import Document, cancel_job, list_jobs, watch
 from gateway.cli.plain_text import clean
+from gateway.cli.whose import Whose
 
 _COLUMNS: Final = (
     "id",
@@ -77,12 +77,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="replays")
 
 
-def create_replay(call: Invocation, wanted: Wanted, *, partner: OfPartner = None) -> Exit | None:
+def create_replay(call: Invocation, wanted: Wanted, *, whose: Whose) -> Exit | None:
     """Replay the events of a time, and wait for its end. With --dry-run it only counts.
 
     Such as: gateway replays create --since 24h --which failed --dry-run
     """
-    route = under(partner, "replays")
+    route = whose.under("replays")
     with call.client() as client:
         params = {"dry_run": True if call.dry_run else None}
         document = client.post(route, json.dumps(wanted.body()).encode(), params=params).document()
@@ -92,21 +92,21 @@ def create_replay(call: Invocation, wanted: Wanted, *, partner: OfPartner = None
     return _tell(call, document)
 
 
-def list_replays(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
+def list_replays(call: Invocation, *, whose: Whose) -> Exit | None:
     """List replays, newest first."""
-    list_jobs(call, partner, "replays", _COLUMNS)
+    list_jobs(call, whose.under("replays"), _COLUMNS)
     return None
 
 
-def show_replay(call: Invocation, replay: Id, *, partner: OfPartner = None) -> Exit | None:
+def show_replay(call: Invocation, replay: Id, *, whose: Whose) -> Exit | None:
     """Show how far a replay is."""
     with call.client() as client:
-        return _tell(call, client.get(under(partner, "replays", replay)).document())
+        return _tell(call, client.get(whose.under("replays", replay)).document())
 
 
-def cancel_replay(call: Invocation, replay: Id, *, partner: OfPartner = None) -> Exit | None:
+def cancel_replay(call: Invocation, replay: Id, *, whose: Whose) -> Exit | None:
     """Have a replay hand over no more; what it has handed over is delivered all the same."""
-    cancel_job(call, under(partner, "replays", replay), replay, _in_words)
+    cancel_job(call, whose.under("replays", replay), replay, _in_words)
     return None
 
 

@@ -229,7 +229,8 @@ class Drain:
             each = self._open[place]
             if isinstance(each.backlog, Recalled):
                 each.shard.begin_to_judge(each.backlog)
-            found = await self._judge(each.shard.log_of(each.owner), refs) if refs else ({}, {})
+            owner = each.shard.lanes[each.backlog.endpoint].endpoint.owner
+            found = await self._judge(each.shard.log_of(owner), refs) if refs else ({}, {})
             if found is None:
                 each.is_over = True
             elif isinstance(each.backlog, Recalled):
@@ -276,7 +277,16 @@ class Drain:
             return read_event(event, each.owner, self._catalog.current, origin=self._origin)
         lane = each.shard.lanes[each.backlog.endpoint]
         gone = (lane.endpoint,) if lane.is_gone else ()
-        return read_shared(event, each.owner, self._catalog.current, each.source, gone=gone, is_owed=True)
+        # A backlog is owed whatever contracts say today; a replay hands over what they allow today.
+        is_recalled = isinstance(each.backlog, Recalled)
+        return read_shared(
+            event,
+            each.owner,
+            self._catalog.current,
+            each.source,
+            gone=gone,
+            why="replayed" if is_recalled else "owed",
+        )
 
     def _pass(self, reached: Mapping[_Place, int | None]) -> None:
         """Up to where a range was read, what did not come holds no record."""

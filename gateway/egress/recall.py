@@ -138,7 +138,7 @@ class Recall:
 
     def at(self, spot: tuple[str, int]) -> list[Recalled]:
         """The parts in one partition."""
-        return [one for one in self.parts.values() if one.place[1:] == spot]
+        return [one for one in self.parts.values() if one.key[1:] == spot]
 
 
 def room_of(part: Recalled, lane_room: int, now: int) -> int:

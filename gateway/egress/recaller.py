@@ -64,7 +64,7 @@ class Recaller:
         now = self._clock()
         for shard, wake in shards():
             has_heard = shard.hear_all([one for one in asked if shard.knows(one.delivery.partner)], now)
-            theirs = [one for one in parts if shard.knows(one.wish.partner)]
+            theirs = [one for one in parts if shard.knows(one.wish.owner)]
             if shard.recall.adopt(theirs) or has_heard:
                 wake()
             strangers = shard.strangers()

@@ -15,7 +15,7 @@ OPEN: Final[tuple[State, ...]] = ("waiting", "running")
 """States of a replay that has not ended."""
 
 MOST_OPEN: Final = 3
-"""Replays of one partner that have not ended."""
+"""Replays of one owner of endpoints that have not ended."""
 
 MOST_RATE: Final = 10_000
 
@@ -41,12 +41,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for. `endpoint` None: all. `types` empty: all. Times in Unix milliseconds.
+    """What is asked for. `endpoint` None: all of the owner's. `types` empty: all. Times in Unix milliseconds.
+
+    `owner`: whose endpoints (`Endpoint.owner`), a partner's or the house's in the exchange with it.
 
     `rate`: events a second and endpoint at most; None: as fast as the endpoint takes them.
     """
 
-    partner: str
+    owner: str
     endpoint: str | None
     which: Which
     types: tuple[str, ...]

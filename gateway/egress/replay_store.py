@@ -31,7 +31,7 @@ def create(session: Session, replay_id: str, wish: Wish, stretches: Sequence[Str
     is_empty = all(one.start >= one.end for one in stretches)
     row = {
         "id": replay_id,
-        "partner": wish.partner,
+        "partner": wish.owner,
         "endpoint": wish.endpoint,
         "which": wish.which,
         "types": json.dumps(sorted(wish.types)),
@@ -60,29 +60,29 @@ def create(session: Session, replay_id: str, wish: Wish, stretches: Sequence[Str
     ]
     if rows:
         session.execute(insert(ReplayRangeRow), rows)
-    return cast("Replay", find(session, replay_id, wish.partner))
+    return cast("Replay", find(session, replay_id, wish.owner))
 
 
-def find(session: Session, replay_id: str, partner: str) -> Replay | None:
-    """One replay of a partner; what is another's is asked for as what does not exist."""
-    mine = and_(col(ReplayRow.id) == replay_id, col(ReplayRow.partner) == partner)
+def find(session: Session, replay_id: str, owner: str) -> Replay | None:
+    """One replay of an owner; what is another's is asked for as what does not exist."""
+    mine = and_(col(ReplayRow.id) == replay_id, col(ReplayRow.partner) == owner)
     found = _load(session, mine, limit=1)
     return found[0] if found else None
 
 
-def page(session: Session, partner: str, *, after: tuple[int, str] | None, limit: int) -> list[Replay]:
-    """Replays of a partner, newest first. `after`: time and id of the last one of the page before."""
-    mine = col(ReplayRow.partner) == partner
+def page(session: Session, owner: str, *, after: tuple[int, str] | None, limit: int) -> list[Replay]:
+    """Replays of an owner, newest first. `after`: time and id of the last one of the page before."""
+    mine = col(ReplayRow.partner) == owner
     if after is not None:
         at, name = col(ReplayRow.created_at), col(ReplayRow.id)
         mine &= or_(at < after[0], (at == after[0]) & (name < after[1]))
     return _load(session, mine, limit=limit)
 
 
-def count_open(session: Session, partner: str) -> int:
+def count_open(session: Session, owner: str) -> int:
     """How many have not ended."""
     query = select(func.count()).select_from(ReplayRow)
-    query = query.where(col(ReplayRow.partner) == partner, col(ReplayRow.state).in_(OPEN))
+    query = query.where(col(ReplayRow.partner) == owner, col(ReplayRow.state).in_(OPEN))
     return int(session.execute(query).scalar_one())
 
 

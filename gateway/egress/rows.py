@@ -34,7 +34,8 @@ class BreakerRow(SQLModel, table=True):
 class ReplayRow(SQLModel, table=True):
     """A job that hands events to lanes once more; administration makes and cancels it, the relay ends it.
 
-    `types`: a JSON list, empty for all. `endpoint` None: all that the partner had when it was made.
+    `partner`: the owner of the endpoints. `types`: a JSON list, empty for all. `endpoint` None: all that the
+    owner had when it was made.
     """
 
     __tablename__ = "gateway_replay"

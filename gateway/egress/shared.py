@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -37,6 +37,8 @@ Vouch = Callable[[Read, str], int | None]
 
 Vouching = Callable[[Iterable[tuple[Read, str]]], Awaitable[Vouch]]
 """Looks at records with their partners, and gives what vouches for them; AwayError: that is not known now."""
+
+Why = Literal["sent", "owed", "replayed"]
 
 _TYPE: Final = "ce_type"
 _PAIRS: Final = 1_024
@@ -73,17 +75,18 @@ def read_shared(
     source: Source,
     *,
     gone: tuple[Endpoint, ...] = (),
-    is_owed: bool = False,
+    why: Why = "sent",
 ) -> Reading:
     """Read one record of `source.origin`'s inbound topic for an owner of endpoints.
 
-    `gone`: endpoints that are no more, and that something is still owed to. `is_owed`: it was given to the
-    owner before, so that a contract that no longer forwards it makes it refused.
+    `gone`: endpoints that are no more, and that something is still owed to. `why` it is read: it was just
+    `sent`; it is `owed`, having been given to the owner before, so that a contract that no longer forwards it
+    makes it refused; or it is `replayed`, and the house has what came before its endpoint, too.
     """
     partner, side = party_of(owner)
     if side == "house":
-        return _for_house(read, partner, snapshot, source, gone)
-    return _for_partner(read, partner, snapshot, source, gone, is_owed=is_owed)
+        return _for_house(read, partner, snapshot, source, gone, is_of_any_age=why == "replayed")
+    return _for_partner(read, partner, snapshot, source, gone, is_owed=why == "owed")
 
 
 def onward_of(reading: Reading, event_type: str, forward: Forward) -> Onward | None:
@@ -129,7 +132,13 @@ def seen_by(read: Read, owner: str | None) -> Read:
 
 
 def _for_house(
-    read: Read, partner: str, snapshot: Snapshot, source: Source, gone: tuple[Endpoint, ...]
+    read: Read,
+    partner: str,
+    snapshot: Snapshot,
+    source: Source,
+    gone: tuple[Endpoint, ...],
+    *,
+    is_of_any_age: bool,
 ) -> Reading:
     event_type = _type_of(read)
     there = (*snapshot.directory.house_endpoints(partner), *gone)
@@ -138,7 +147,7 @@ def _for_house(
     at = _accepted_at(read, source)
     if at is None:
         return Passed()
-    there = tuple(each for each in there if each.created_at <= at)
+    there = tuple(each for each in there if is_of_any_age or each.created_at <= at)
     found = _take_in(read, snapshot, source)
     if isinstance(found, NoEvent):
         return _refused(found, read) if _is_listened_to(there, event_type) else Passed()

@@ -144,12 +144,32 @@ def attempt_items(told: Sequence[Told], excerpts: Mapping[str, bytes]) -> list[d
     return found
 
 
+def acknowledgement_item(pair: tuple[str, bytes], told: Sequence[Told]) -> dict[str, object] | None:
+    """The receiver's acknowledgement as a document by itself, the first one; None: it gave none.
+
+    Source: docs/formats.md, section 6; `audit.receiver` verifies it.
+    """
+    first = next((one for one in told if one.evidence.kind is Kind.ACKNOWLEDGED), None)
+    if first is None:
+        return None
+    return {
+        "delivery": format_delivery(*pair),
+        "ref": format_ref(pair[1]),
+        "endpoint": pair[0],
+        "key": first.evidence.text("key"),
+        "at": format_instant(first.evidence.at),
+        "token": first.evidence.text("token"),
+        "log": None if first.log is None else {"origin": first.log[0], "index": first.log[1]},
+    }
+
+
 def replay_item(replay: Replay, base: str, waits_for: str | None) -> dict[str, object]:
     """A replay as it stands."""
     wish, counts = replay.wish, replay.counts
+    partner, side = party_of(wish.owner)
     return {
         "id": replay.id,
-        "partner": wish.partner,
+        "partner": partner,
         "endpoint": wish.endpoint,
         "which": wish.which,
         "types": list(wish.types),
@@ -170,7 +190,7 @@ def replay_item(replay: Replay, base: str, waits_for: str | None) -> dict[str, o
         "created_at": format_instant(replay.created_at),
         "ended_at": None if replay.ended_at is None else format_instant(replay.ended_at),
         "error": None,
-        "links": {"self": f"{base}/replays/{replay.id}"},
+        "links": {"self": f"{base}/{'house-' * (side == 'house')}replays/{replay.id}"},
     }
 
 

@@ -25,6 +25,7 @@ from gateway.http import (
     holds,
     house_deliveries,
     house_endpoints,
+    house_replays,
     imports,
     log,
     operator,
@@ -106,9 +107,9 @@ def _ours(line: str, answer: Answer, offered: frozenset[str] = endpoints.OFFERED
 
 
 def _owed(line: str, answer: Answer, offered: frozenset[str] = NONE) -> Gate:
-    """What is asked of deliveries to the house's endpoints."""
+    """What is asked of deliveries and replays to the house's endpoints."""
     method, path = line.split(" ")
-    there = f"{method} /v1/partners/{{p}}/house-deliveries{path}"
+    there = f"{method} /v1/partners/{{p}}/house-{path}"
     return _gate(there, "named", HOUSE, answer, "receive", offered)
 
 
@@ -243,10 +244,14 @@ GATES: Final[Sequence[Gate]] = (
     _ours("GET /{id}/secrets", house_endpoints.list_secrets, pages.OFFERED),
     _ours("POST /{id}/secrets", house_endpoints.create_secret),
     _ours("DELETE /{id}/secrets/{sid}", house_endpoints.remove_secret),
-    _owed("GET ", house_deliveries.list_deliveries, deliveries.LIST_OFFERED),
-    _owed("GET /{id}", house_deliveries.show_delivery),
-    _owed("POST /{id}/retry", house_deliveries.retry_delivery, deliveries.CHANGE_OFFERED),
-    _owed("POST /{id}/cancel", house_deliveries.cancel_delivery, deliveries.CHANGE_OFFERED),
+    _owed("GET deliveries", house_deliveries.list_deliveries, deliveries.LIST_OFFERED),
+    _owed("GET deliveries/{id}", house_deliveries.show_delivery),
+    _owed("POST deliveries/{id}/retry", house_deliveries.retry_delivery, deliveries.CHANGE_OFFERED),
+    _owed("POST deliveries/{id}/cancel", house_deliveries.cancel_delivery, deliveries.CHANGE_OFFERED),
+    _owed("GET replays", house_replays.list_replays, pages.OFFERED),
+    _owed("POST replays", house_replays.create_replay, replays.CREATE_OFFERED),
+    _owed("GET replays/{id}", house_replays.show_replay),
+    _owed("DELETE replays/{id}", house_replays.cancel_replay, replays.CANCEL_OFFERED),
     *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
     *_both(
         "POST /v1/credentials",

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from starlette.responses import Response
@@ -10,10 +11,12 @@ from starlette.responses import Response
 from gateway import redelivery
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Author
+from gateway.catalog import Snapshot
 from gateway.egress import replay_store, traces
 from gateway.egress.replay import MOST_RATE, WHICH, Replay, Stretch, Which, Wish
+from gateway.egress.sources import origins
 from gateway.egress.undelivered import find_holds
-from gateway.errors import AwayError, CallerError
+from gateway.errors import CallerError
 from gateway.http import deliveries_told as telling
 from gateway.http.delivery_items import replay_item
 from gateway.http.guard import Call, not_found
@@ -25,6 +28,10 @@ from gateway.http.reading import read_members
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
 from gateway.http.words import json_response
+from gateway.redelivery import Whose
+from partners import store
+from partners.contract import Direction
+from partners.endpoint import OPERATIONAL, Endpoint
 
 CREATE_OFFERED: Final = frozenset({"dry_run"})
 CANCEL_OFFERED: Final = frozenset({"dry_run"})
@@ -53,7 +60,7 @@ async def create_replay(call: Call) -> Response:
     values = call.doors.values
     members = await read_members(call.request, _MEMBERS, seconds=values.body_seconds)
     replay_id = "rpl_" + base64.b32encode(call.doors.entropy(16)).decode().rstrip("=").lower()
-    author, now, partner = _author(call), call.doors.honest(), call.partner
+    author, now, whose = _author(call), call.doors.honest(), _whose(call)
 
     async def begin(administration: Administration) -> Replay:
         # Here, since a repeat has its answer whatever became of endpoint or broker meanwhile.
@@ -61,7 +68,7 @@ async def create_replay(call: Call) -> Response:
         stretches = await _stretches(call, wish)
         return await administration.change(
             lambda session, scribe: redelivery.begin_replay(
-                session, scribe, partner, (replay_id, wish, stretches), author, now=now
+                session, scribe, whose, (replay_id, wish, stretches), author, now=now
             )
         )
 
@@ -69,9 +76,7 @@ async def create_replay(call: Call) -> Response:
         call,
         members,
         begin,
-        lambda made: Done(
-            replay_item(made, call.base, None), 202, {"Location": f"{call.base}/replays/{made.id}"}
-        ),
+        lambda made: _begun(replay_item(made, call.base, None)),
     )
 
 
@@ -84,13 +89,13 @@ async def create_replay(call: Call) -> Response:
     errors=("cursor_invalid",),
 )
 async def list_replays(call: Call) -> Response:
-    """Replays of the partner, newest first."""
-    slug = call.partner.slug
-    bound = ("replays", slug)
+    """Replays of the owner, newest first."""
+    owner = call.endpoints_owner
+    bound = ("replays", owner)
     shown, following = await newest_first(
         call,
         bound,
-        lambda session, after, most: replay_store.page(session, slug, after=after, limit=most),
+        lambda session, after, most: replay_store.page(session, owner, after=after, limit=most),
     )
     waits = await _waits(call)
     return sealed_page(
@@ -126,13 +131,13 @@ async def show_replay(call: Call) -> Response:
 async def cancel_replay(call: Call) -> Response:
     """Have a replay hand over no more."""
     found, author, now = await _find(call), _author(call), call.doors.honest()
-    partner, dry_run = call.partner, flag(call.query, "dry_run")
+    whose, dry_run = _whose(call), flag(call.query, "dry_run")
     return await once(
         call,
         {},
         lambda administration: administration.change(
             lambda session, scribe: redelivery.cancel_replay(
-                session, scribe, partner, found.id, author, now=now
+                session, scribe, whose, found.id, author, now=now
             ),
             dry_run=dry_run,
         ),
@@ -141,7 +146,7 @@ async def cancel_replay(call: Call) -> Response:
 
 
 def _wish(call: Call, members: Mapping[str, Any]) -> Wish:
-    now, slug = call.doors.clock(), call.partner.slug
+    now, owner = call.doors.clock(), call.endpoints_owner
     since = _instant(members, "since", now)
     if since is None:
         raise CallerError("parameter_invalid", "The member since is missing: from when on to replay.")
@@ -151,13 +156,12 @@ def _wish(call: Call, members: Mapping[str, Any]) -> Wish:
     types, rate = members.get("types", []), members.get("rate")
     if since >= until:
         raise CallerError("parameter_invalid", "The member since must be before until, and before now.")
-    if endpoint is not None and not any(
-        one.id == endpoint for one in call.snapshot.directory.endpoints(slug)
-    ):
+    if endpoint is not None and not any(one.id == endpoint for one in _endpoints(call, call.snapshot)):
         raise CallerError("parameter_invalid", "The member endpoint must be the id of an endpoint, ep_....")
     if which not in WHICH:
         raise CallerError("parameter_invalid", f"The member which must be one of {', '.join(WHICH)}.")
-    known = call.snapshot.types(slug, "outbound")
+    way: Direction = "inbound" if call.of_house else "outbound"
+    known = [*call.snapshot.types(call.partner.slug, way), *OPERATIONAL]
     if not isinstance(types, list) or len(types) > _MOST_TYPES or not all(one in known for one in types):
         listed = ", ".join(sorted(known)[:20]) or "none"
         raise CallerError("parameter_invalid", f"The member types must list event types, of: {listed}.")
@@ -165,7 +169,7 @@ def _wish(call: Call, members: Mapping[str, Any]) -> Wish:
         text = f"The member rate must be a whole number from 1 to {MOST_RATE}, events a second."
         raise CallerError("parameter_invalid", text)
     is_dry = flag(call.query, "dry_run")
-    return Wish(slug, endpoint, cast("Which", which), tuple(types), since, until, rate, is_dry)
+    return Wish(owner, endpoint, cast("Which", which), tuple(types), since, until, rate, is_dry)
 
 
 def _instant(members: Mapping[str, Any], name: str, now: int) -> int | None:
@@ -184,39 +188,36 @@ async def _stretches(call: Call, wish: Wish) -> Sequence[Stretch]:
         AwayError, BrokerError: the broker cannot tell now, or the database is away.
     """
     await call.doors.catalog.follow()
-    topics, snapshot = call.partner.topics, call.doors.catalog.current
-    topic_id = snapshot.topic_ids.get(topics.outbound)
-    if topic_id is None:
-        raise AwayError("broker_unavailable", "the partner's outbound topic is not known yet; try again")
-    spans: list[tuple[int, int, int]] = []
-    for partition in snapshot.partitions_of(topics.outbound, topics.outbound_partition):
-        place = (topics.outbound, partition)
-        first = await call.doors.broker.offset_at(place, wish.since)
-        end = await call.doors.broker.offset_at(place, wish.until)
-        spans.append((partition, first, end))
-    endpoints = [
-        one.id for one in snapshot.directory.endpoints(wish.partner) if wish.endpoint in {None, one.id}
-    ]
-    return [
-        Stretch(endpoint, topics.outbound, topic_id, partition, first, end)
-        for endpoint in endpoints
-        for partition, first, end in spans
-    ]
+    snapshot, whose = call.doors.catalog.current, _whose(call)
+    there = [one for one in _endpoints(call, snapshot) if wish.endpoint in {None, one.id}]
+    found: list[Stretch] = []
+    for one in origins(snapshot, whose.partner, whose.side, there, wish.types):
+        since = wish.since
+        if one.forwarded_by is not None:
+            sender, receiver = one.forwarded_by, whose.partner.slug
+            asked = partial(store.forwarding_since, sender=sender, receiver=receiver)
+            since = max(since, await call.doors.database.read(asked))
+        for partition in one.partitions:
+            place = (one.topic, partition)
+            first = await call.doors.broker.offset_at(place, since)
+            end = await call.doors.broker.offset_at(place, wish.until)
+            found += [Stretch(each, one.topic, one.topic_id, partition, first, end) for each in one.endpoints]
+    return found
 
 
 async def _find(call: Call) -> Replay:
     replay_id = call.part("id")
     if not _ID.fullmatch(replay_id):
         raise not_found()
-    slug = call.partner.slug
-    found = await call.doors.database.read(lambda session: replay_store.find(session, replay_id, slug))
+    owner = call.endpoints_owner
+    found = await call.doors.database.read(lambda session: replay_store.find(session, replay_id, owner))
     if found is None:
         raise not_found()
     return found
 
 
 async def _waits(call: Call) -> Mapping[str, str]:
-    accounts = [(call.partner, call.snapshot.directory.endpoints(call.partner.slug))]
+    accounts = [(call.partner, _endpoints(call, call.snapshot))]
     return find_holds(accounts, await call.doors.database.read(traces.load_breakers))
 
 
@@ -224,6 +225,20 @@ def _why(replay: Replay, waits: Mapping[str, str]) -> str | None:
     """What an open replay waits for: what its endpoint is, or one of them."""
     wanted = replay.wish.endpoint
     return next((why for endpoint, why in waits.items() if wanted in {None, endpoint}), None)
+
+
+def _endpoints(call: Call, snapshot: Snapshot) -> Sequence[Endpoint]:
+    directory = snapshot.directory
+    there = directory.house_endpoints if call.of_house else directory.endpoints
+    return there(call.partner.slug)
+
+
+def _whose(call: Call) -> Whose:
+    return Whose(call.partner, "house" if call.of_house else "partner")
+
+
+def _begun(item: dict[str, Any]) -> Done:
+    return Done(item, 202, {"Location": item["links"]["self"]})
 
 
 def _author(call: Call) -> Author:

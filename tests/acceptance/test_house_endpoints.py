@@ -1,10 +1,11 @@
 """A team without Kafka has an endpoint of the house, and the partner sees none of it."""
 
 import json
+from pathlib import Path
 
 from gateway.standard_webhooks import parse_secret, verify_message
 from tests.acceptance.hook import listening
-from tests.acceptance.journeys import until
+from tests.acceptance.journeys import Operator, until
 from tests.acceptance.running import Gateway
 
 OURS = "/v1/partners/acme/house-endpoints"
@@ -47,3 +48,67 @@ def test_a_team_is_called_with_what_the_partner_sends(gateway: Gateway) -> None:
     for text in (history, deliveries):
         assert hook.url not in text
         assert made.json()["id"] not in text
+
+
+def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    """Command by command, as docs/internal-teams.md and docs/deliveries.md say."""
+    with listening() as hook:
+        gateway.start()
+        gateway.apply()
+        with gateway.operator() as operator:
+            team = operator.post("/v1/credentials", json={"role": "team"}).json()["secret"]
+        desk, key = Operator(gateway, tmp_path, team), gateway.partner_key()
+        refs = send(gateway, key, "A-1", "A-2")
+        made = desk.run(f"endpoints create {hook.url} --house -p acme --events order.placed --json")
+        assert made.code == 0, made.err
+        endpoint = made.json()["id"]
+        refs |= send(gateway, key, "A-3")
+        until(lambda: hook.webhook_ids() == [refs["A-3"]])
+        create = "replays create --house -p acme --since 1h"
+
+        def ended(words: str) -> dict[str, int]:
+            ran = desk.run(f"{create} {words} --json")
+            assert ran.code == 0, ran.err
+            return {name: ran.json()[name] for name in ("handed", "delivered", "total")}
+
+        # What came before the endpoint was made is owed, too; a dry run says so and sends nothing.
+        until(lambda: ended("--dry-run") == {"handed": 2, "delivered": 1, "total": 3})
+        assert len(hook.posts) == 1
+        assert ended(f"--endpoint {endpoint} --types order.placed --rate 50")["handed"] == 2
+        until(lambda: sorted(hook.webhook_ids()) == sorted(refs.values()))
+        assert ended("--which failed")["handed"] == 0
+        # A pause holds it up over a restart; everything goes out under its first webhook-id.
+        assert desk.run(f"endpoints pause {endpoint} --house -p acme").code == 0
+        with gateway.client(team) as asking:
+            wanted = {"since": "1h", "which": "all"}
+            job = asking.post("/v1/partners/acme/house-replays", json=wanted).json()
+            until(lambda: asking.get(job["links"]["self"]).json()["waits_for"] == "paused")
+        gateway.stop()
+        gateway.start()
+        assert desk.run(f"endpoints resume {endpoint} --house -p acme --backlog deliver").code == 0
+        until(lambda: desk.run(f"replays show {job['id']} --house -p acme --json").json()["state"] == "done")
+        assert sorted(hook.webhook_ids()) == sorted([*refs.values()] * 2)
+        seen_by_nobody_else(gateway, desk, Operator(gateway, tmp_path, key), job["id"])
+
+
+def seen_by_nobody_else(gateway: Gateway, desk: Operator, acme: Operator, job: str) -> None:
+    """The partner has replays of its own, and sees none of the house's, which is done."""
+    listed = desk.run("replays list --house -p acme --json").json()["items"]
+    assert job in [one["id"] for one in listed]
+    assert desk.run(f"replays cancel {job} --house -p acme --yes").code == 5
+    assert desk.run("replays create --house -p acme --since 1h --types no.such").code == 2
+    assert acme.run("replays list --json").json()["items"] == []
+    assert acme.run(f"replays show {job}").code == 4
+    assert acme.run(f"replays show {job} --house -p acme").code == 4
+    told = Operator(gateway, desk.folder)
+    until(lambda: "replay.changed" in told.run("history list --house --kind replay.changed").out)
+    assert "replay.changed" not in acme.run("history list --kind replay.changed").out
+
+
+def send(gateway: Gateway, key: str, *ids: str) -> dict[str, str]:
+    """What the partner sends, by id: the refs."""
+    with gateway.client(key) as acme:
+        sent = {one: acme.post("/v1/events/order.placed", json={"order_id": one, "qty": 1}) for one in ids}
+    return {one: answer.json()["ref"] for one, answer in sent.items()}

@@ -116,6 +116,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     hook = await client.post(ours, json={"url": f"https://{slug}{number}.house.example/in"})
                 opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
                 await client.post(f"{ours}/{hook.json()['id']}/secrets", json={})
+                for _ in range(2):
+                    await client.post(f"/v1/partners/{slug}/house-replays", json={"since": "1h"})
             for number in (1, 2):
                 owe(opened, slug, f"ep_house{slug}{number}", owner=house_of(slug))
         await hold_twice(opened)

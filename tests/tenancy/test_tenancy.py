@@ -120,6 +120,8 @@ async def furnish(opened: House, terms: str = "") -> None:
             opened.keys[f"house endpoint {slug}"] = hook.json()["id"]
             held = await client.get(f"{ours}/{hook.json()['id']}/secrets")
             opened.keys[f"house secret {slug}"] = held.json()["items"][0]["id"]
+            asked = await client.post(f"/v1/partners/{slug}/house-replays", json={"since": "1h"})
+            opened.keys[f"house replay {slug}"] = asked.json()["id"]
             opened.keys[f"house delivery {slug}"] = owe(
                 opened, slug, opened.keys[f"house endpoint {slug}"], owner=house_of(slug)
             )
@@ -208,6 +210,8 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
             parts["id"] = house.keys[f"{WORD[kind]} {slug}"] if slug else unknown
     if "house-deliveries" in gate.path and slug:
         parts["id"] = house.keys[f"house delivery {slug}"]
+    if "house-replays" in gate.path and slug:
+        parts["id"] = house.keys[f"house replay {slug}"]
     if "endpoints" in gate.path:
         parts["id"] = house.keys[f"endpoint {slug}"] if slug else missing
         parts["sid"] = house.keys[f"secret {slug}"] if slug else missing

@@ -1,0 +1,88 @@
+"""Where a replay reads: the topics whose records may be for somebody's endpoints, and since when. Pure.
+
+A partner's endpoints get what its own topic holds, and what contracts forward to it out of other partners'
+inbound topics; the house's get what the partner sends, and, where they ask for it, what is the gateway's own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.catalog import Snapshot
+from gateway.errors import AwayError
+from gateway.operational import is_operational
+from gateway.positions import share
+from partners.endpoint import OPERATIONAL, Endpoint, Side, house_of
+from partners.partner import Partner
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A topic that is read for some endpoints. `topic_id`: shared, where it is another's (`positions.share`).
+
+    `forwarded_by`: the partner that forwards what is in it; nothing of before the contract does is for them.
+    """
+
+    topic: str
+    topic_id: str
+    partitions: Sequence[int]
+    endpoints: tuple[str, ...]
+    forwarded_by: str | None = None
+
+
+def origins(
+    snapshot: Snapshot, partner: Partner, side: Side, there: Sequence[Endpoint], types: Sequence[str]
+) -> list[Origin]:
+    """The topics for these endpoints of one owner. `types`: what alone is asked for; empty: everything.
+
+    Raises:
+        AwayError: a topic is not known yet.
+    """
+    found = _of_house if side == "house" else _of_partner
+    return [one for one in found(snapshot, partner, there, types) if one.endpoints]
+
+
+def _of_partner(
+    snapshot: Snapshot, partner: Partner, there: Sequence[Endpoint], types: Sequence[str]
+) -> Iterator[Origin]:
+    ids = tuple(one.id for one in there)
+    yield _outbound(snapshot, partner, ids)
+    for sender in snapshot.directory.partners():
+        ways = (line.terms.forward for line in snapshot.directory.lines(sender.slug))
+        becomes = {one.event_type for one in ways if one is not None and one.to == partner.slug}
+        if becomes and (not types or becomes & set(types)):
+            yield _inbound(snapshot, sender, partner.slug, ids, forwarded_by=sender.slug)
+
+
+def _of_house(
+    snapshot: Snapshot, partner: Partner, there: Sequence[Endpoint], types: Sequence[str]
+) -> Iterator[Origin]:
+    if not types or not all(map(is_operational, types)):
+        ids = tuple(one.id for one in there if one.wants_events)
+        yield _inbound(snapshot, partner, house_of(partner.slug), ids)
+    own = [one for one in OPERATIONAL if not types or one in types]
+    yield _outbound(snapshot, partner, tuple(one.id for one in there if any(map(one.listens_to, own))))
+
+
+def _outbound(snapshot: Snapshot, partner: Partner, endpoints: tuple[str, ...]) -> Origin:
+    topic = partner.topics.outbound
+    numbers = snapshot.partitions_of(topic, partner.topics.outbound_partition)
+    return Origin(topic, _id_of(snapshot, topic), numbers, endpoints)
+
+
+def _inbound(
+    snapshot: Snapshot,
+    sender: Partner,
+    owner: str,
+    endpoints: tuple[str, ...],
+    forwarded_by: str | None = None,
+) -> Origin:
+    topic = sender.topics.inbound
+    topic_id = share(_id_of(snapshot, topic), owner)
+    return Origin(topic, topic_id, (sender.topics.inbound_partition,), endpoints, forwarded_by)
+
+
+def _id_of(snapshot: Snapshot, topic: str) -> str:
+    topic_id = snapshot.topic_ids.get(topic)
+    if topic_id is None:
+        raise AwayError("broker_unavailable", f"the topic {topic} is not known yet; try again")
+    return topic_id
