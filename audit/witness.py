@@ -12,7 +12,7 @@ from enum import Enum
 from audit.checkpoint import Checkpoint, read_checkpoint, verify_log_signature
 from audit.errors import MalformedError, VerificationError
 from audit.merkle import EMPTY_ROOT, verify_consistency
-from audit.note import VerifierKey
+from audit.note import Note, VerifierKey, format_line, parse_note, verify_note
 from audit.proof import parse_consistency
 
 
@@ -40,7 +40,8 @@ class Refused:
 class Submission:
     """A checkpoint of a known log, signed by it, with the proof that it continues one of `old` entries.
 
-    `note`: the checkpoint as it came, with its signature lines.
+    `note`: the checkpoint with the lines by which its log signed it, and no other: whoever sent it may have put
+    more there.
     """
 
     checkpoint: Checkpoint
@@ -70,7 +71,48 @@ def read_submission(raw: bytes, logs: Mapping[str, Sequence[VerifierKey]]) -> Su
         return Refused(Fault.UNSIGNED, str(error))
     if proof.old_size > checkpoint.size:
         return Refused(Fault.SHRUNK, f"from {proof.old_size} entries to {checkpoint.size}: a log only grows")
-    return Submission(checkpoint, proof.old_size, proof.hashes, proof.checkpoint)
+    return Submission(checkpoint, proof.old_size, proof.hashes, _signed(note, keys))
+
+
+def trim(raw: bytes, logs: Mapping[str, Sequence[VerifierKey]], own: tuple[str, bytes]) -> bytes:
+    """A checkpoint that was cosigned and kept, with the lines of its log and the witness's own line alone.
+
+    Args:
+        raw: As it is kept, with however many lines.
+        logs: As of `read_submission`.
+        own: Name and key id of the witness, whose lines are taken as they are.
+
+    Raises:
+        MalformedError: It is no checkpoint.
+    """
+    text, separator, lines = raw.rpartition(b"\n\n")
+    head = text + separator
+    checkpoint, _ = read_checkpoint(head + lines.partition(b"\n")[0] + b"\n")
+    kept: list[bytes] = []
+    for line in lines.splitlines(keepends=True):
+        note = parse_note(head + line)
+        try:
+            is_kept = (note.lines[0].name, note.lines[0].key_id) == own or bool(
+                verify_note(note, logs.get(checkpoint.origin, ()))
+            )
+        except VerificationError:
+            continue
+        if is_kept and line not in kept:
+            kept.append(line)
+    if not kept:
+        raise MalformedError("checkpoint: signed neither by its log nor by this witness")
+    return head + b"".join(kept)
+
+
+def _signed(note: Note, keys: Sequence[VerifierKey]) -> bytes:
+    """The note with the first line of each key that signed it: those that were verified."""
+    left = {(key.name, key.key_id) for key in verify_note(note, keys)}
+    kept: list[str] = []
+    for one in note.lines:
+        if (one.name, one.key_id) in left:
+            left.remove((one.name, one.key_id))
+            kept.append(format_line(one.name, one.key_id, one.signature))
+    return f"{note.text}\n{''.join(kept)}".encode()
 
 
 def compare(sent: Submission, held: Checkpoint | None) -> Refused | None:

@@ -40,6 +40,7 @@ def run(wanted: Wanted) -> None:
 
     Raises:
         SetupError: says what stands in the way of a start.
+        StoreError: the state cannot be written.
     """
     keep_private()
     configure(LOG_LEVEL, "auto", clock)
@@ -50,6 +51,7 @@ def run(wanted: Wanted) -> None:
     app = WitnessApp(state, signer, by_origin(wanted.logs), clock)
     server = Server(app, wanted.listen, tls=context)
     try:
+        state.mend(app.logs)
         uvloop.run(_serve(server, wanted, str(signer.key)))
     finally:
         app.close()

@@ -6,12 +6,15 @@ history, so a key without its state is refused.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from audit.checkpoint import Checkpoint, read_checkpoint
-from audit.witness import Refused, Submission, compare
+from audit.cosignature import parse_cosigner_key
+from audit.errors import MalformedError
+from audit.note import VerifierKey
+from audit.witness import Refused, Submission, compare, trim
 from gateway.errors import SetupError, StoreError
 
 _TABLES: Final = (
@@ -70,6 +73,29 @@ class State:
                     self._connection.execute("ROLLBACK")
                 raise
         return line
+
+    def mend(self, logs: Mapping[str, Sequence[VerifierKey]]) -> None:
+        """Take away lines that are neither a log's nor ours, as an earlier version kept them.
+
+        With too many of them a checkpoint could be read by nobody any more, ourselves included.
+
+        Raises:
+            SetupError: what is kept of a log is no checkpoint.
+            StoreError: the file cannot be written.
+        """
+        owner = self.owner()
+        if owner is None:
+            return
+        key = parse_cosigner_key(owner)
+        with _translated():
+            for origin, raw in self._connection.execute("SELECT origin, note FROM log").fetchall():
+                try:
+                    kept = trim(bytes(raw), logs, (key.name, key.key_id))
+                except MalformedError as error:
+                    raise SetupError(f"the state of {origin} is damaged: {error}") from error
+                # Another program on this file may have gone on meanwhile: what it wrote is left.
+                values = (kept, origin, raw)
+                self._connection.execute("UPDATE log SET note = ? WHERE origin = ? AND note = ?", values)
 
     def newest(self, origin: str) -> bytes | None:
         """The checkpoint that was cosigned last, with the cosignature.

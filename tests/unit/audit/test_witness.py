@@ -3,11 +3,12 @@
 import pytest
 
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.errors import MalformedError
 from audit.merkle import EMPTY_ROOT
-from audit.note import VerifierKey
+from audit.note import VerifierKey, format_line
 from audit.proof import ConsistencyProof, format_consistency
 from audit.tree import Head, prove_consistency
-from audit.witness import Fault, Refused, Submission, compare, read_submission
+from audit.witness import Fault, Refused, Submission, compare, read_submission, trim
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, SeedSigner, reader
 
 LOGS = {ORIGIN: [VerifierKey(ORIGIN, LOG_SIGNER.public_key)]}
@@ -130,3 +131,33 @@ def test_either_key_of_a_log_will_do_while_it_rotates() -> None:
     keys = [VerifierKey(ORIGIN, OTHER_SIGNER.public_key), *LOGS[ORIGIN]]
     assert isinstance(read_submission(sent(0, 5), {ORIGIN: keys}), Submission)
     assert isinstance(read_submission(sent(0, 5, signer=OTHER_SIGNER), {ORIGIN: keys}), Submission)
+
+
+def crowded(raw: bytes, count: int) -> bytes:
+    """With so many more lines of nobody's."""
+    lines = (format_line(f"nobody{number}", b"aaaa", bytes(64)).encode() for number in range(count))
+    return raw + b"".join(lines)
+
+
+def test_of_what_was_sent_the_lines_of_the_log_alone_are_kept() -> None:
+    read = read_submission(crowded(sent(0, 5), 99), LOGS)
+    assert isinstance(read, Submission)
+    assert read.note == sign_checkpoint(at(5), LOG_SIGNER)
+
+
+def test_a_line_that_stands_there_twice_is_kept_once() -> None:
+    raw = sent(0, 5)
+    line = raw.splitlines(keepends=True)[-1]
+    read = read_submission(raw + line, LOGS)
+    assert isinstance(read, Submission)
+    assert read.note == sign_checkpoint(at(5), LOG_SIGNER)
+
+
+def test_what_is_kept_with_too_many_lines_is_trimmed_to_those_that_count() -> None:
+    signed, own = sign_checkpoint(at(5), LOG_SIGNER), ("witness.example/w1", b"abcd")
+    mine = format_line(*own, bytes(72)).encode()
+    assert trim(crowded(signed, 120) + mine, LOGS, own) == signed + mine
+    assert trim(crowded(signed, 120) + mine, {}, own) == signed.rpartition(b"\n\n")[0] + b"\n\n" + mine
+    for raw in (b"", b"text\n\nno line\n", crowded(signed, 3).rpartition(b"\n\n")[0], crowded(signed, 3)):
+        with pytest.raises(MalformedError):
+            trim(raw, {}, own)

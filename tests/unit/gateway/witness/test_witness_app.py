@@ -10,6 +10,7 @@ import pytest
 
 from audit.checkpoint import read_checkpoint
 from audit.cosignature import verify_cosignatures
+from audit.note import format_line
 from gateway.witness import app as module
 from gateway.witness.app import BODY_BYTES, WitnessApp
 from gateway.witness.state import open_state
@@ -152,3 +153,17 @@ async def test_a_witness_that_cannot_remember_signs_nothing(witness: WitnessApp)
     answer = await add(witness, submission(0, 5))
     assert answer.status_code == 503
     assert "witness.example" not in answer.text
+
+
+async def test_lines_of_nobody_s_beside_a_checkpoint_keep_no_later_one_from_being_cosigned(
+    witness: WitnessApp,
+) -> None:
+    """A log's checkpoint is public: anybody may send it with as many lines as a note may have."""
+    assert (await add(witness, submission(0, 5))).status_code == 200
+    junk = b"".join(format_line(f"nobody{number}", b"aaaa", bytes(8)).encode() for number in range(99))
+    assert (await add(witness, submission(5, 5) + junk)).status_code == 200
+    async with client(witness) as one:
+        shown = await one.get(f"/{hashlib.sha256(ORIGIN.encode()).hexdigest()}/checkpoint")
+    names = [line.name for line in read_checkpoint(shown.content)[1].lines]
+    assert names == [ORIGIN, COSIGNER.key.name]
+    assert (await add(witness, submission(5, 9))).status_code == 200

@@ -2,12 +2,15 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.cosignature import cosign
+from audit.errors import MalformedError
+from audit.note import format_line
 from audit.witness import Fault, Refused, Submission, read_submission
 from gateway.errors import SetupError, StoreError
 from gateway.witness.state import State, open_state
@@ -116,3 +119,30 @@ def test_a_full_or_broken_disk_is_told_and_nothing_is_signed_for_anybody(tmp_pat
         broken.advance(sent(5, 9), sign)
     assert held(broken) == 5
     broken.close()
+
+
+def test_a_state_of_before_that_holds_too_many_lines_is_mended(tmp_path: Path) -> None:
+    state = open_state(tmp_path / "state")
+    state.mend(LOGS)
+    state.belongs_to(str(COSIGNER.key))
+    state.advance(sent(0, 5), sign)
+    kept = state.newest(ORIGIN)
+    assert kept is not None
+    *_, own = kept.splitlines(keepends=True)
+    junk = b"".join(format_line(f"nobody{number}", b"aaaa", bytes(64)).encode() for number in range(99))
+    write(tmp_path / "state", kept.removesuffix(own) + junk + own)
+    with pytest.raises(MalformedError):
+        held(state)
+    state.mend(LOGS)
+    assert state.newest(ORIGIN) == kept
+    assert isinstance(state.advance(sent(5, 9), sign), str)
+    write(tmp_path / "state", b"no checkpoint")
+    with pytest.raises(SetupError, match="damaged"):
+        state.mend(LOGS)
+    state.close()
+
+
+def write(path: Path, note: bytes) -> None:
+    """As another version would have left it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE log SET note = ?", (note,))
