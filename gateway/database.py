@@ -47,6 +47,9 @@ _UNVETTED: Final = "the database was restarted or replaced: it is being compared
 _SQLITE_CLOCK: Final = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 _POSTGRESQL_CLOCK: Final = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)"
 
+_NAMED: Final = 0x67617465
+"""The kind of our advisory locks by name; the one of migrations has no kind."""
+
 
 class _UndoneError(Exception):
     """Rolls a rehearsal back."""
@@ -244,6 +247,17 @@ def clock(session: Session) -> int:
     """The database's clock, Unix milliseconds: the one clock that all instances share."""
     words = _SQLITE_CLOCK if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
     return int(session.execute(select(literal_column(words))).scalar_one())
+
+
+def lock(session: Session, *names: str) -> None:
+    """Let nobody else who names the same go on before this transaction has ended. SQLite has one writer.
+
+    For what no row stands for yet. It is taken before rows are locked, and one of them in a transaction, so
+    that nobody waits in a circle.
+    """
+    if _dialect(session) == "postgresql":
+        words = text("SELECT pg_advisory_xact_lock(:kind, hashtext(:name))")
+        session.execute(words, {"kind": _NAMED, "name": "\n".join(names)})
 
 
 def take_time(session: Session) -> None:

@@ -6,7 +6,6 @@ public and private serves the private application, which has every route.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from re import Pattern
@@ -123,8 +122,10 @@ class _Door:
             gate = self.gates.get("GET" if request.method == "HEAD" else request.method)
             if gate is None:
                 return self._refusal(request, self._no_gate(request), request_id)
-            with self.doors.crowd.place() if gate.is_event else nullcontext():
-                return await _answered(gate, await admit(gate, self.doors, request, request_id))
+            if gate.is_event:
+                # It takes its place once its body is here; who will get none hears it before anything is done.
+                self.doors.crowd.verify_room()
+            return await _answered(gate, await admit(gate, self.doors, request, request_id))
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the caller gets an answer

@@ -3,7 +3,7 @@
 Where one loop computes, latency is what is under way divided by what is done a second (Little's law). So no
 more is let in than can be answered within the target at the pace of the last second; but only while the loop
 is late, that is, while computing is what everybody waits for. A slow broker or database is waited for as
-ever.
+ever. Nor is anybody under way whose body is still arriving: its sender is what it waits for.
 """
 
 import asyncio
@@ -49,18 +49,22 @@ class Crowd:
         Raises:
             AwayError: `overloaded`: it would have to wait for too long.
         """
-        if self.is_full():
-            raise AwayError("overloaded", "more requests are under way than can be answered soon; try again")
+        self.verify_room()
         self._inside += 1
         if self._looked_at is None:
             self._looked_at = self.ticks()
             self.later(_TICK_SECONDS, self._look)
         try:
             yield
-            # What was refused at the door cost little: it tells nothing of the pace.
+            # What was refused cost little: it tells nothing of the pace.
             self._done += 1
         finally:
             self._inside -= 1
+
+    def verify_room(self) -> None:
+        """Refuse whoever would not get a place now. Raises as `place`."""
+        if self.is_full():
+            raise AwayError("overloaded", "more requests are under way than can be answered soon; try again")
 
     def is_full(self) -> bool:
         """Whether one more would have to wait for too long."""

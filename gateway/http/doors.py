@@ -18,6 +18,7 @@ from gateway.credential_uses import CredentialUses
 from gateway.database import Database
 from gateway.egress.tails import Tails
 from gateway.exports.desk import Exports
+from gateway.http.arriving import Arriving
 from gateway.http.brake import Brake
 from gateway.http.crowd import Crowd
 from gateway.http.paces import Paces
@@ -83,7 +84,8 @@ class Doors:
     in words; empty when all is. `observe`: told route, method, status and seconds of each request. `stop`:
     set when the program ends, so that nobody waits longer. `tails`: follows the live ends of topics.
     `stream_turns`: how many streams may be read at once, and by one caller.
-    `crowd`: those whose events are under way. `brake`: slows down who goes on beyond its quota.
+    `crowd`: those whose events are under way; `arriving`: those whose bodies still arrive.
+    `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
     `paces`: how fast a credential may read and manage; `probing`: tries endpoints. `consumers`: named places
     in streams. `exports`: makes the files of exports.
@@ -121,5 +123,6 @@ class Doors:
     observe: Callable[[str, str, int, float], None] = lambda *_: None
     notice: Callable[[str, Exception], None] = lambda *_: None
     stream_turns: Turns = field(default_factory=Turns, repr=False)
+    arriving: Arriving = field(default_factory=Arriving, repr=False)
     crowd: Crowd = field(default_factory=Crowd, repr=False)
     brake: Brake = field(default_factory=Brake, repr=False)

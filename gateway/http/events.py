@@ -81,7 +81,6 @@ async def _post(call: Call, event_type: str | None) -> Response:
 
 
 async def _take(call: Call, event_type: str | None, headers: dict[str, str], entry: Entry) -> Response:
-    media_type = headers.get("content-type", "")
     prefer = _prefer(call.request.headers.getlist("prefer"))
     essence = essence_of(headers)
     form = read_form(essence, call.query)
@@ -89,10 +88,20 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
         raise CallerError(form.code, form.detail)
     values = call.doors.values
     cap = values.batch_bytes if essence in BATCH_TYPES else values.body_bytes
-    body = await read_body(call.request, cap=cap, seconds=values.body_seconds, seen=entry.receive)
+    with call.doors.arriving.body((call.partner.slug, call.named)) as arriving:
+
+        def seen(piece: bytes) -> None:
+            arriving.receive(piece)
+            entry.receive(piece)
+
+        body = await read_body(call.request, cap=cap, seconds=values.body_seconds, seen=seen)
+    crowd = call.doors.crowd
+    if crowd.is_full():
+        # What is turned away now costs nothing of what was agreed.
+        entry.spend(0, 0)
     received = Received(
         event_type,
-        media_type,
+        headers.get("content-type", ""),
         headers,
         body.plain,
         body.sent,
@@ -100,6 +109,12 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
         most=values.batch_events,
         form=form,
     )
+    with crowd.place():
+        return await _take_whole(call, received, body, prefer, entry)
+
+
+async def _take_whole(call: Call, received: Received, body: Body, prefer: _Prefer, entry: Entry) -> Response:
+    """Take events whose body is here."""
     reading = await call.doors.ingress.read(received)
     # What is small on its way is as large as it becomes: that is what we check, keep and publish.
     size = max(len(body.sent), len(body.plain))
@@ -111,7 +126,8 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
         raise CallerError("media_type_unsupported", "A signed webhook brings one event.")
     if not reading.items:
         raise CallerError("body_malformed", "The batch holds no event.")
-    manner = Manner(call.base, values.origin, prefer.minimal, prefer.lenient, flag(call.query, "dry_run"))
+    origin = call.doors.values.origin
+    manner = Manner(call.base, origin, prefer.minimal, prefer.lenient, flag(call.query, "dry_run"))
     outcomes = await call.doors.ingress.accept(_submission(call, reading, manner))
     return _answer(call, outcomes, manner, is_batch=reading.batch)
 

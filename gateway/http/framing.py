@@ -8,8 +8,6 @@ Source: RFC 9112 sections 3.2, 7.1 and 11.2.
 """
 
 import asyncio
-import json
-import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,9 +17,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.http.catalogue import CATALOGUE
 from gateway.http.flow import Flow
-from gateway.http.joined import JoinedWrites
+from gateway.http.joined import TAKING_SECONDS, JoinedWrites
+from gateway.http.malformed import MALFORMED, document, fault_of
 from gateway.http.tls import client_of
 from gateway.http.turning_away import ANSWERED
 
@@ -43,13 +41,8 @@ LINE: Final = "gateway.line"
 RESTING_SECONDS: Final = 2.0
 """Idle for so long, a connection gives up what the next request can make anew."""
 _CHUNK_FRAME_BYTES: Final = 24
-_HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _LAST: Final = (b"connection", b"close")
 """What a server that is about to end says by itself."""
-
-_VERSIONS: Final = frozenset({"1.0", "1.1"})
-_MALFORMED: Final = "The request is not well-formed HTTP/1.1."
-
 
 _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits: idle connections share it."""
@@ -99,6 +92,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     header_seconds = HEADER_SECONDS
     body_seconds = BODY_SECONDS
+    taking_seconds = TAKING_SECONDS
 
     def __init__(
         self,
@@ -109,7 +103,7 @@ class StrictProtocol(HttpToolsProtocol):
     ) -> None:
         """Take what uvicorn gives each connection."""
         super().__init__(config, server_state, app_state, _loop)
-        self._fault = _MALFORMED
+        self._fault = MALFORMED
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self._in_body = False
@@ -126,7 +120,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A silent connection is given as long as a slow header."""
-        self._joined = JoinedWrites(transport, self.loop)
+        self._joined = JoinedWrites(transport, self.loop, self.taking_seconds)
         super().connection_made(self._joined)
         self.flow = Flow(self._joined)
         self._client = client_of(transport)
@@ -135,7 +129,7 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer, and tell whoever asked to be told."""
         self._disarm()
-        self._joined.lingers = False
+        self._joined.lost()
         super().connection_lost(exc)
         told, self.on_lost = self.on_lost, None
         if told is not None:
@@ -196,25 +190,15 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The header is whole: judge it before anything is started for it."""
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-            raise self._refusal("A request has exactly one Host field, with a host and perhaps a port.")
-        if self.parser.get_http_version() not in _VERSIONS:
-            raise self._refusal("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-        if not self.url.startswith((b"/", b"http://", b"https://")):
-            raise self._refusal("The request target must be a path, or an http URL.")
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (codings != [codings[0]] or codings[0].strip().lower() != b"chunked"):
-            raise self._refusal("The only transfer coding taken is chunked, once.")
         is_upgrade = self.parser.should_upgrade()
-        if is_upgrade and (
-            codings or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
-        ):
-            # The parser would drop the body without a word, and the app would see an empty one.
-            raise self._refusal("No upgrade is offered here; send a body without it (curl: --http1.1).")
+        version = self.parser.get_http_version()
+        fault = fault_of(self.headers, self.url, version, is_upgrade=is_upgrade)
+        if fault is not None:
+            raise self._refusal(fault)
+        is_chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
         earlier: Any = self.cycle  # None before the first request, whatever its annotation says
         is_first = earlier is None or earlier.response_complete
-        if is_first and not codings and not is_upgrade and self._turned_away():
+        if is_first and not is_chunked and not is_upgrade and self._turned_away():
             self._in_head = False
             self._arm(self.body_seconds, "The body did not arrive in time.")
             return
@@ -224,13 +208,15 @@ class StrictProtocol(HttpToolsProtocol):
         if is_upgrade:
             self.cycle.keep_alive = False
         self._in_head, self._joined.lingers = False, True
-        self._in_body = bool(codings)
+        self._in_body = is_chunked
         self._arm(self.body_seconds, "The body did not arrive in time.")
 
     def _turned_away(self) -> bool:
         """Answer a plain request at once, if it is not let in: its connection is kept, its body small."""
         ask = getattr(self.config, "turn_away", None)
-        is_plain = not self.expect_100_continue and self.parser.should_keep_alive()
+        # Whoever does not read its answers gets no more of them than wait for it already.
+        is_read = not self.flow.write_paused
+        is_plain = is_read and not self.expect_100_continue and self.parser.should_keep_alive()
         defaults = self.server_state.default_headers
         if ask is None or not is_plain or _LAST in defaults or self._announced() > UNREAD_BYTES:
             return False
@@ -264,13 +250,14 @@ class StrictProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_complete()
-        if self.cycle is ANSWERED:
+        if self.cycle.response_complete and self._begun == self._ended:
+            # Answered before its body came, by us or in our place: nothing else says that it is idle now.
             self._rest_begins()
 
     def on_response_complete(self) -> None:
         """The answer is whole: a peer that ends its side now still gets it."""
         self._joined.flush()
-        self.on_lost = None
+        self.on_lost, self._joined.is_judged_elsewhere = None, False
         super().on_response_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_complete and self._begun == self._ended:
@@ -305,7 +292,11 @@ class StrictProtocol(HttpToolsProtocol):
         return self.transport.is_closing()
 
     def settle(self) -> None:
-        """Let go of what the request was made of, once nobody asks for it: its answer goes on for hours."""
+        """Let go of what the request was made of, once nobody asks for it: its answer goes on for hours.
+
+        Whoever gives it judges for itself how long its reader may take.
+        """
+        self._joined.is_judged_elsewhere = True
         if self._begun != self._ended or self.pipeline:
             return
         self.headers.clear()
@@ -319,6 +310,20 @@ class StrictProtocol(HttpToolsProtocol):
     def hang_up(self) -> None:
         """End the connection at once: what was written and is not taken by the peer is dropped."""
         self._joined.abort()
+
+    def pause_writing(self) -> None:
+        """The peer takes less than there is: let writers wait, but not for ever."""
+        super().pause_writing()
+        self._joined.watch()
+
+    def resume_writing(self) -> None:
+        """The peer has taken most of what there was."""
+        super().resume_writing()
+        self._joined.unwatch()
+
+    def hurry(self, seconds: float) -> None:
+        """The program ends: who takes nothing is given so long, and no longer, to take what it asked for."""
+        self._joined.hurry(seconds)
 
     def be_patient(self, seconds: float) -> None:
         """Give the body that is arriving so many seconds from now on."""
@@ -368,7 +373,7 @@ class StrictProtocol(HttpToolsProtocol):
         is_own = cycle is not None and not self._in_head and not cycle.response_started
         self._joined.lingers = False
         if not self.pipeline and (is_free or is_own):
-            self.transport.write(_document(text))
+            self.transport.write(document(text))
             if cycle is not None:
                 cycle.disconnected = True
         self.transport.close()
@@ -379,21 +384,3 @@ def _new_parser(connection: StrictProtocol) -> httptools.HttpRequestParser:
     made = httptools.HttpRequestParser(connection)
     made.set_dangerous_leniencies(lenient_data_after_close=True)
     return made
-
-
-def _document(text: str) -> bytes:
-    meaning = CATALOGUE["request_malformed"]
-    body = {
-        "type": "/errors/request_malformed",
-        "title": meaning.title,
-        "status": meaning.status,
-        "detail": text,
-        "code": "request_malformed",
-        "retry": meaning.retry,
-    }
-    raw = json.dumps(body, separators=(",", ":")).encode()
-    head = (
-        f"HTTP/1.1 {meaning.status} Bad Request\r\ncontent-type: application/problem+json\r\n"
-        f"content-length: {len(raw)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + raw

@@ -129,6 +129,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     Raises:
         CallerError: as `Identifier.identify` and `read_body`, and `not_found`, `scope_missing`,
             `parameter_invalid`, `partner_suspended`, `quota_exceeded`.
+        OverloadedError: too much of that sender is arriving.
         StoreError: the database was away since the start, so that nobody is known yet; or for so long that
             who was revoked may still be known.
     """
@@ -235,7 +236,10 @@ async def _confirmed(
     # An import that is signed is read whole too: it may be as large as a batch.
     takes_events = gate.scope == "send" and gate.side != "registry"
     cap = most if takes_events else JSON_BYTES
-    sent = await read_sent(request, cap=cap, seconds=doors.values.body_seconds)
+    # By what it says to be, which may be a lie: those whom their key has proved are counted elsewhere.
+    with doors.arriving.body(candidate.caller.credential.id) as arriving:
+        seconds = doors.values.body_seconds
+        sent = await read_sent(request, cap=cap, seconds=seconds, seen=arriving.receive)
     caller = candidate.confirm(sent)
     messages: list[Message] = [{"type": "http.request", "body": sent, "more_body": False}]
 

@@ -21,6 +21,9 @@ KEEP_ALIVE_SECONDS: Final = 75
 GRACE_SECONDS: Final = 10
 LEAVE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.02
+HURRY_SECONDS: Final = 2.0
+"""Who takes nothing of its answer for so long is not waited for at the end."""
+
 BACKLOG: Final = 2_048
 _REST_TICKS: Final = 20
 """Idle connections are looked through once in so many ticks of uvicorn's, a tenth of a second each."""
@@ -146,7 +149,7 @@ class _QuietServer(uvicorn.server.Server):
 
     Leaves politely: a kept connection that is closed while a request is on its way to it is a reset to the
     client. So each gets one more answer, which says that it is the last; those that ask nothing are closed
-    after `LEAVE_SECONDS`.
+    after `LEAVE_SECONDS`, and those that take nothing of what they asked for after `HURRY_SECONDS` more.
     """
 
     async def on_tick(self, counter: int) -> bool:
@@ -171,6 +174,9 @@ class _QuietServer(uvicorn.server.Server):
             async with asyncio.timeout(LEAVE_SECONDS):
                 while self.server_state.connections:  # noqa: ASYNC110 - a set of uvicorn's, which tells nobody
                     await asyncio.sleep(LOOK_SECONDS)
+        for connection in self.server_state.connections:
+            if isinstance(connection, StrictProtocol):
+                connection.hurry(HURRY_SECONDS)
         await super().shutdown(sockets)
 
     @contextmanager

@@ -8,16 +8,18 @@ import asyncio
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.database import Database
 from gateway.errors import AwayError, CallerError, OverloadedError, StoreError
+from gateway.event import Direction
 from gateway.imports import store
 from gateway.imports.job import CONTAINER, Failure, Import, Piece, Wish
 from gateway.imports.splitting import BlockSplitter, LineSplitter, Splitter
-from gateway.imports.store import Body
+from gateway.imports.store import MOST_OPEN, Body
 from schemas.container import ContainerLimits
 from schemas.schema import Schema
 
@@ -32,6 +34,9 @@ SLICE_BYTES: Final = 256 * 1024
 
 MOST_AT_ONCE: Final = 16
 """Bodies that one process receives."""
+
+MOST_OF_ONE: Final = MOST_OPEN + 1
+"""The same of one partner and direction: as many as may be open, and one that is repeated."""
 
 _RESERVE_BYTES: Final = 256 * 2**20
 """Free room that imports leave to everything else."""
@@ -65,14 +70,19 @@ class Intake:
     step: Callable[[str], None]
     taken: Callable[[], None] = field(default=lambda: None)
     open: int = field(default=0, init=False)
+    _of: Counter[tuple[str, Direction]] = field(default_factory=Counter, init=False)
 
     async def begin(self, wish: Wish, match: Match, *, announced: int = 0) -> "Upload":
         """Begin to receive. `announced`: bytes that are to come, as far as they were told.
 
         Raises:
             CallerError: `limit_reached`, `state_conflict`.
-            AwayError: too many are being received, or there is no room.
+            AwayError: too many are being received, of this sender or of all, or there is no room.
         """
+        who = (wish.partner, wish.direction)
+        if self._of[who] >= MOST_OF_ONE:
+            text = f"{MOST_OF_ONE} imports of yours are being received by this process already"
+            raise OverloadedError(f"{text}; wait until one of them is here whole")
         if self.open >= MOST_AT_ONCE:
             raise OverloadedError(f"{MOST_AT_ONCE} imports are being received by this process already")
         self.verify_room(announced)
@@ -81,15 +91,24 @@ class Intake:
 
         # Before anybody else is asked: those that begin meanwhile count it.
         self.open += 1
+        self._of[who] += 1
         try:
             known = await self.database.write(
                 lambda session: store.begin(session, import_id, wish, now=now, lease_ms=RECEIVING_MS)
             )
             self.step("import.1.begun")
         except BaseException:
-            self.open -= 1
+            self.ended(wish)
             raise
         return Upload(self, import_id, wish, match, known)
+
+    def ended(self, wish: Wish) -> None:
+        """One less is being received."""
+        self.open -= 1
+        who = (wish.partner, wish.direction)
+        self._of[who] -= 1
+        if not self._of[who]:
+            del self._of[who]
 
     def verify_room(self, wanted: int) -> None:
         """Refuse what would fill the disk.
@@ -110,6 +129,7 @@ class Upload:
     ) -> None:
         """`known`: an import under the same key, which the body is only compared with."""
         self._intake = intake
+        self._wish = wish
         self._id = import_id
         self._match = match
         self._known = known
@@ -168,7 +188,7 @@ class Upload:
 
     async def close(self) -> None:
         """Forget what was kept, unless it was finished. What the database does not hear now, is swept."""
-        self._intake.open -= 1
+        self._intake.ended(self._wish)
         if self._known is not None or self._is_kept:
             return
         try:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, col
 
 from audit.bulk import find_rows, insert_new_rows
-from gateway.database import clock
+from gateway.database import clock, lock
 from gateway.errors import CallerError, LeaseLostError
 from gateway.event import Direction
 from gateway.imports.job import OPEN, Counts, Failure, Import, Piece, State, Wish
@@ -24,7 +24,7 @@ from gateway.imports.rows import ImportPieceRow, ImportResultRow, ImportRow
 from gateway.rows import ClaimRow
 
 MOST_OPEN: Final = 3
-"""Imports of one partner and direction that have not ended. Two that begin at once may make it one more."""
+"""Imports of one partner and direction that have not ended."""
 
 _LIGHT: Final = defer(cast("Any", ImportRow.header))
 """All of a row but the header, which may have a megabyte, and is needed once."""
@@ -72,6 +72,8 @@ def begin(session: Session, import_id: str, wish: Wish, *, now: int, lease_ms: i
     Raises:
         CallerError: `limit_reached`; `state_conflict`: another request with this key has begun just now.
     """
+    # Those that begin at once would not see each other, and be more than may be.
+    lock(session, "imports", wish.partner, wish.direction)
     mine = (col(ImportRow.partner) == wish.partner, col(ImportRow.direction) == wish.direction)
     if wish.key is not None:
         known = select(ImportRow).where(*mine, col(ImportRow.idempotency_key) == wish.key).options(_LIGHT)

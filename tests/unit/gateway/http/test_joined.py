@@ -9,7 +9,8 @@ class Line(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[bytes] = []
-        self.is_closed = False
+        self.is_closed = self.is_aborted = False
+        self.left = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_closed
@@ -23,6 +24,12 @@ class Line(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.sent.append(b"<reads>")
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        self.is_closed = self.is_aborted = True
 
     def can_write_eof(self) -> bool:
         return True
