@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.unit.gateway.egress.test_feeds import entries, hooks, house_endpoint, placed, relaying, until
-from tests.world import ORDER, World, running
+from tests.world import CONTRACT, ORDER, World, running
 
 
 class Late:
@@ -16,6 +16,7 @@ class Late:
         self.topic_changed = world.parts.catalog.topic_changed
 
     async def follow(self) -> None:
+        await self._world.parts.catalog.follow()
         self.current = self._world.parts.catalog.current
 
 
@@ -35,3 +36,29 @@ async def test_nothing_is_refused_by_contracts_that_are_older_than_it(tmp_path: 
                 await placed(world, "A-2")
                 await until(lambda: at.ids("/desk") == ["A-1", "A-2"], str(at.got))
             assert await entries(world, "event.refused") == []
+
+
+def declared(url: str, *names: str) -> str:
+    """The contract, with endpoints of these names."""
+    lines = "".join(f'    - {{name: {name}, url: "{url}/{name}"}}\n' for name in names)
+    return f"{CONTRACT}endpoints:\n  verification: none\n  declared:\n{lines}"
+
+
+async def test_an_endpoint_that_the_relay_has_not_heard_of_gets_what_is_sent_from_then_on(
+    tmp_path: Path,
+) -> None:
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await world.apply(declared(at.url, "one"))
+            late, relay = Late(world), world.parts.relay
+            object.__setattr__(relay._parts, "catalog", late)
+            relay._feeds._catalog = late
+            async with relaying(world):
+                await world.send({"order_id": "B-1", "qty": 1}, direction="outbound")
+                await entries(world, "delivery.attempted", 1)
+                await world.apply(declared(at.url, "one", "two"))
+                await world.send({"order_id": "B-2", "qty": 1}, direction="outbound")
+                await until(lambda: at.ids("/two") == ["B-2"], str(at.got))
+                await entries(world, "delivery.attempted", 3)
+    assert at.ids("/one") == ["B-1", "B-2"]
+    assert at.ids("/two") == ["B-2"]
