@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.egress.stream import Bounds, Places, StreamPage, Tap, UntoldError, read_page
+from gateway.broker.port import BrokerError
+from gateway.egress.stream import PAGE_BYTES, Bounds, Places, StreamPage, Tap, UntoldError, read_page
 from gateway.egress.tail import Bell, Seat, Streamed
 from gateway.egress.tails import Tails
+from gateway.errors import AwayError, CallerError
 
 _TOLD_SECONDS: Final = 3.0
 """How long whoever reads on waits for the external registry."""
@@ -54,21 +56,28 @@ class Feed:
             CallerError: `cursor_expired`.
             AwayError, BrokerError: registry or broker are away, or too much is read at once.
         """
+        items: tuple[Streamed, ...] = ()
+        left = self._page_bytes or PAGE_BYTES
         while True:
             try:
-                page = await self._read_page(limit)
-            except UntoldError as error:
-                # Others have their turns meanwhile, and their readers.
-                self.places, self._is_at_end = error.places, False
-                if not await _is_told(error):
-                    raise
-                continue
-            items = _items(page, self.places)
+                page = await self._read_page(limit - len(items), left)
+            except (AwayError, BrokerError, CallerError) as error:
+                # While the registry is waited for, others have their turns, and their readers.
+                if isinstance(error, UntoldError):
+                    self.places, self._is_at_end = error.places, False
+                    if await _is_told(error):
+                        continue
+                if items:
+                    return Batch(items, caught_up=False)
+                raise
+            more = _items(page, self.places)
+            items, left = (*items, *more), left - sum(len(one.body) for one in more)
             self.places = page.next
             self._is_sure, self._is_at_end = True, page.caught_up
-            return Batch(items, page.caught_up)
+            if not page.is_untold or len(items) >= limit or left <= 0:
+                return Batch(items, page.caught_up)
 
-    async def _read_page(self, limit: int) -> StreamPage:
+    async def _read_page(self, limit: int, most_bytes: int) -> StreamPage:
         bounds = Bounds(limit, 0, self._tails.stop, self._tails.look_anew)
         async with self._tails.page():
             return await read_page(
@@ -77,7 +86,7 @@ class Feed:
                 self._tails.snapshot,
                 self.places,
                 bounds,
-                most_bytes=self._page_bytes,
+                most_bytes=most_bytes,
             )
 
     async def begin(self, limit: int, bell: Bell) -> Batch:

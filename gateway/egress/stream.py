@@ -104,6 +104,7 @@ class StreamPage:
     """Events as CloudEvents JSON, where to go on in each partition, and whether that was the end of all.
 
     `times`: of each item's record, the broker's, Unix milliseconds. `marks`: its partition and offset.
+    `is_untold`: it ends before an event of which only the external registry knows what it is.
     """
 
     items: tuple[bytes, ...] = field(repr=False)
@@ -111,6 +112,7 @@ class StreamPage:
     caught_up: bool
     times: tuple[int, ...] = ()
     marks: tuple[tuple[int, int], ...] = ()
+    is_untold: bool = False
 
 
 async def find_start(
@@ -268,7 +270,8 @@ class _Page:
         return is_long or self._read >= MOST_READ
 
     def made(self, *, caught_up: bool) -> StreamPage:
-        return StreamPage(tuple(self.items), self.next, caught_up, tuple(self.times), tuple(self.marks))
+        is_untold, found = self.untold is not None, (tuple(self.times), tuple(self.marks))
+        return StreamPage(tuple(self.items), self.next, caught_up, *found, is_untold)
 
     @property
     def next(self) -> Places:

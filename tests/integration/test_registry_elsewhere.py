@@ -15,7 +15,9 @@ import pytest_asyncio
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.standing import Seen
 from gateway.broker.port import Record, Stored
-from gateway.egress.stream import Bounds, Places, Tap, find_start, read_page
+from gateway.egress.feed import Feed
+from gateway.egress.stream import Places, Tap, find_start
+from gateway.egress.tails import Tails
 from gateway.errors import AwayError, CallerError
 from gateway.ingress.outcome import Accepted
 from schemas import registry
@@ -217,10 +219,10 @@ class Reader:
         topic = topic_of(self.world)
         tap = Tap("acme", "outbound", topic, (0,), frozenset(), "http://gw")
         start = self.next or await find_start(broker, tap, catalog.current, "earliest")
-        bounds = Bounds(10, 0.0, asyncio.Event())
-        page = await read_page(broker, tap, catalog.current, start, bounds)
-        self.next = page.next
-        return [json.loads(item)["id"] for item in page.items]
+        feed = Feed(Tails(broker, catalog, asyncio.Event()), tap, start, is_at_end=False)
+        page = await feed.page(10)
+        self.next = feed.places
+        return [json.loads(item.body)["id"] for item in page.items]
 
     async def page_at_last(self) -> list[str]:
         """The next page, once the registry has answered."""

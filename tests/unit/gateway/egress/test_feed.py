@@ -56,11 +56,19 @@ class Readers:
     def __init__(self) -> None:
         self.open: list[OddReader] = []
         one = record("a")
-        self._read = Read(START, replace(one, value=encode_prefix(STRANGER, (one.value or b"")[5:])), 0)
+        stranger = replace(one, value=encode_prefix(STRANGER, (one.value or b"")[5:]))
+        self.reads = [Read(START, stranger, 0)]
         self._asked: Any = odd_broker(OddReader([]), records=1)
 
+    def put_before(self, event_id: str) -> None:
+        """Let another event come first."""
+        (read,) = self.reads
+        later = replace(read, position=replace(START, offset=START.offset + 1))
+        self.reads = [Read(START, record(event_id), 0), later]
+        self._asked = odd_broker(OddReader([]), records=2)
+
     def reader(self) -> OddReader:
-        made = Named([self._read])
+        made = Named(self.reads)
         self.open.append(made)
         return made
 
@@ -69,10 +77,12 @@ class Readers:
 
 
 class Named(OddReader):
-    """An odd reader of another topic."""
+    """An odd reader of another topic, which begins where it is to."""
 
     def assign(self, starts: Any) -> None:
-        assert [one.position for one in starts] == [START]
+        (one,) = starts
+        self._next = one.position.offset
+        self._events = [read for read in self._events if read.position.offset >= self._next]  # type: ignore[union-attr]  # all are records
 
     def reached(self, topic: str, partition: int) -> int | None:
         assert (topic, partition) == (TOPIC, 0)
@@ -105,3 +115,21 @@ async def test_what_the_registry_never_says_is_away() -> None:
     with pytest.raises(UntoldError) as caught:
         await Feed(tails, OUR_TAP, PLACES, is_at_end=False).page(10)
     assert caught.value.code == "registry_unavailable"
+
+
+async def test_a_page_goes_on_with_what_the_registry_has_said() -> None:
+    outside = Library()
+    tails, broker = stands(outside)
+    broker.put_before("b")
+    outside.known.set()
+    batch = await Feed(tails, OUR_TAP, PLACES, is_at_end=False).page(10)
+    assert ([one.offset for one in batch.items], batch.caught_up) == ([5, 6], True)
+
+
+async def test_a_page_ends_before_what_the_registry_never_says() -> None:
+    tails, broker = stands(Silent())
+    broker.put_before("b")
+    feed = Feed(tails, OUR_TAP, PLACES, is_at_end=False)
+    batch = await feed.page(10)
+    assert ([one.offset for one in batch.items], batch.caught_up) == ([5], False)
+    assert feed.places.offsets == {0: 6}
