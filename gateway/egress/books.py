@@ -13,13 +13,13 @@ from gateway.egress.asking import Asked
 from gateway.egress.backlog import Backlog, Backlogs, Span, SpanKey
 from gateway.egress.breakers import Breakers
 from gateway.egress.debts import Debts, Owner, Partition, Spot
-from gateway.egress.deliveries import Saved, State, Tick
 from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.lane import Lane
 from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Passed, Reading, Routed, delivery_of
 from gateway.egress.recall import Recall, Recalled, room_of
 from gateway.egress.slowing import pause_asked
+from gateway.egress.ticks import Saved, State, Tick
 from gateway.egress.tidings import Tidings
 from gateway.egress.traces import excerpt_of
 from gateway.egress.wording import Place, Voice

@@ -1,94 +1,36 @@
-"""What the relay decided, in SQL: one transaction a tick, all of it or nothing.
+"""What waits to be delivered, in SQL, as a relay finds it; what ended badly, until it is past its time.
 
-A tick holds everything since the last: evidence, delivery rows, backlog ranges, positions. Nothing is written
-before the lease's epoch is compared in the same transaction.
+What a relay decides is written by `ticks`.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
-    String,
-    and_,
-    bindparam,
-    case,
     delete,
-    insert,
     select,
     tuple_,
-    update,
 )
 from sqlmodel import Session, col
 
-from audit import log
-from audit.evidence import Kind
 from audit.holds import is_held
-from audit.ref import format_ref
-from audit.store import Pending
 from gateway import facts
-from gateway.announcements import Announcement, announce_once
-from gateway.egress import asking, replay_store, traces
+from gateway.egress import replay_store, traces
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
-from gateway.egress.replay import Step
+from gateway.egress.locking import AT_PLACE
 from gateway.egress.saved_delivery import COLUMNS, delivery_of
-from gateway.egress.traces import Excerpt
-from gateway.happenings import DELIVERY_PARKED
-from gateway.leases import Lease
-from gateway.positions import Move, Progress, advance, load_all, owner_in, share
+from gateway.positions import Progress, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
 from partners.endpoint import Endpoint, house_of
-from partners.errors import NotFoundError
-from partners.onboarding import disable_endpoint
 from partners.tombstone import read_tombstone
 
 ROLE = "relay"
 _CHUNK = 500
 _FROM_START = Progress(0)
-
-State = Literal["pending", "held", "parked"]
-"""What the relay makes of a row; `cancelled` is somebody else's word, and stays."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A delivery that gets a row, or whose row changes: `body` of a new one must be there."""
-
-    delivery: Delivery
-    state: State
-    reason: str | None
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Everything that one shard decided since its last tick.
-
-    `disabled`: owner, endpoint, and the URL that failed. `told`: events of the gateway's own. `excerpts`: of
-    answers; `breakers`: as they are now, by endpoint; `heard`: what was asked of rows, and when; `steps`: of
-    replays.
-    """
-
-    lease: Lease
-    evidence: tuple[Pending, ...]
-    saved: tuple[Saved, ...]
-    finished: tuple[tuple[str, bytes], ...]
-    spans: tuple[Span, ...]
-    drained: tuple[tuple[str, str, int], ...]
-    moves: tuple[Move, ...]
-    disabled: tuple[tuple[str, str, str], ...]
-    excerpts: tuple[Excerpt, ...] = ()
-    breakers: tuple[tuple[str, Breaker], ...] = ()
-    heard: tuple[tuple[str, bytes, int], ...] = ()
-    steps: tuple[Step, ...] = ()
-    told: tuple[Announcement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,66 +46,6 @@ class Stored:
     spans: tuple[Span, ...]
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     cancelled: frozenset[tuple[str, bytes]] = frozenset()
-
-
-def write_tick(session: Session, tick: Tick, *, now: int) -> None:
-    """Write one tick in the caller's transaction.
-
-    Raises:
-        LeaseLostError: the shard is another's: roll back and drop the shard.
-        PositionMovedError: another reader moved a position: as above.
-    """
-    advance(session, tick.lease, tick.moves)
-    tick = _without_given_up(session, tick)
-    log.submit_all(session, tick.evidence)
-    _write_rows(session, tick, now)
-    _write_spans(session, tick)
-    for told in tick.told:
-        announce_once(session, told)
-    traces.write_excerpts(session, tick.excerpts)
-    traces.write_breakers(session, tick.breakers)
-    asking.settle(session, tick.heard)
-    replay_store.write_steps(session, tick.steps, now=now)
-    traces.forget_breakers(session, [endpoint for _, endpoint, _ in tick.disabled])
-    for owner, endpoint, url in tick.disabled:
-        with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
-            disable_endpoint(session, owner, endpoint, url)
-
-
-def _without_given_up(session: Session, tick: Tick) -> Tick:
-    """What somebody gave up during its last attempt is cancelled already, and not said to be parked too."""
-    parked = {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.state == "parked"}
-    parked -= {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.is_new}
-    given_up = _lock_cancelled(session, sorted(parked))
-    if not given_up:
-        return tick
-    named = {(endpoint, format_ref(ref)) for endpoint, ref in given_up}
-
-    def is_said(members: Mapping[str, Any]) -> bool:
-        return (members.get("endpoint"), members.get("ref")) in named
-
-    evidence = (
-        one
-        for one in tick.evidence
-        if one.evidence.kind is not Kind.PARKED or not is_said(one.evidence.members)
-    )
-    told = (one for one in tick.told if one.type != DELIVERY_PARKED or not is_said(json.loads(one.data)))
-    return replace(tick, evidence=tuple(evidence), told=tuple(told))
-
-
-def _lock_cancelled(session: Session, pairs: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
-    """Those of these rows that were given up; nobody gives up another of them until the transaction ends."""
-    row, found = DeliveryRow, set[tuple[str, bytes]]()
-    columns = (col(row.endpoint), col(row.ref), col(row.state))
-    for start in range(0, len(pairs), _CHUNK):
-        some = pairs[start : start + _CHUNK]
-        query = select(*columns).where(
-            col(row.endpoint).in_({endpoint for endpoint, _ in some}),
-            col(row.ref).in_([ref for _, ref in some]),
-        )
-        locked = session.execute(query.order_by(col(row.endpoint), col(row.ref)).with_for_update())
-        found |= {(endpoint, ref) for endpoint, ref, state in locked if state == "cancelled"}
-    return found & set(pairs)
 
 
 def load(session: Session, partners: Mapping[str, str]) -> Stored:
@@ -235,7 +117,7 @@ def purge(session: Session, *, before: int) -> int:
     some = session.execute(old.limit(_CHUNK).with_for_update(skip_locked=True)).all()
     if some:
         keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in some]
-        session.connection().execute(delete(row).where(*_ROW), keys)
+        session.connection().execute(delete(row).where(*AT_PLACE), keys)
     replay_store.purge(session, before=before)
     return len(some) + traces.purge_excerpts(session, before=before)
 
@@ -295,106 +177,3 @@ def _spans(session: Session, wanted: ColumnElement[bool]) -> Iterator[Span]:
     )
     for found in session.execute(select(*columns).where(wanted)):
         yield Span(*found)
-
-
-def _write_rows(session: Session, tick: Tick, now: int) -> None:
-    new = [saved for saved in tick.saved if saved.is_new]
-    heard = {(endpoint, ref): at for endpoint, ref, at in tick.heard}
-    known = [_changes(saved, heard, now) for saved in tick.saved if not saved.is_new]
-    gone = [*tick.finished, *((saved.delivery.endpoint, saved.delivery.ref) for saved in new)]
-    connection = session.connection()
-    if gone:
-        # A parked row of the same event may be there: the newer delivery takes its place.
-        keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in gone]
-        connection.execute(delete(DeliveryRow).where(*_ROW), keys)
-    if new:
-        session.execute(insert(DeliveryRow), [_row(saved, now) for saved in new])
-    if known:
-        # What somebody gave up while it was under way stays so, whatever came of it.
-        is_wanted = col(DeliveryRow.state) != "cancelled"
-        connection.execute(update(DeliveryRow).where(*_ROW, is_wanted).values(**_CHANGED), known)
-
-
-_ROW = (
-    col(DeliveryRow.endpoint) == bindparam("at_endpoint"),
-    col(DeliveryRow.ref) == bindparam("at_ref"),
-)
-_STATE = bindparam("to_state", type_=String())
-_IS_ASKED = and_(
-    col(DeliveryRow.asked_at).is_not(None),
-    col(DeliveryRow.asked_at) > bindparam("at_heard", type_=BigInteger()),
-)
-_CHANGED: dict[str, ColumnElement[Any]] = {
-    **{name: bindparam(f"to_{name}") for name in ("attempts", "next_at", "reason", "updated_at")},
-    # What somebody asked for while it was under way, and nobody has heard of yet, is not over.
-    "state": case((and_(_IS_ASKED, _STATE == "parked"), col(DeliveryRow.state)), else_=_STATE),
-}
-
-
-def _changes(saved: Saved, heard: Mapping[tuple[str, bytes], int], now: int) -> dict[str, object]:
-    delivery = saved.delivery
-    return {
-        "at_heard": max(heard.get((delivery.endpoint, delivery.ref), -1), delivery.wanted_at),
-        "at_endpoint": delivery.endpoint,
-        "at_ref": delivery.ref,
-        "to_attempts": delivery.attempts,
-        "to_next_at": delivery.due_at,
-        "to_state": saved.state,
-        "to_reason": saved.reason,
-        "to_updated_at": now,
-    }
-
-
-def _row(saved: Saved, now: int) -> dict[str, object]:
-    delivery = saved.delivery
-    return {
-        "endpoint": delivery.endpoint,
-        "ref": delivery.ref,
-        "partner": delivery.partner,
-        "source": delivery.source,
-        "event_id": delivery.event_id,
-        "event_type": delivery.event_type,
-        "topic": delivery.topic,
-        "topic_id": delivery.position.topic_id,
-        "partition": delivery.position.partition,
-        "offset": delivery.position.offset,
-        "order_key": delivery.group,
-        "payload": delivery.body,
-        "schema_id": delivery.schema_id,
-        "attempts": delivery.attempts,
-        "next_at": delivery.due_at,
-        "state": saved.state,
-        "reason": saved.reason,
-        "created_at": now,
-        "updated_at": now,
-        "search": delivery.search,
-    }
-
-
-def _write_spans(session: Session, tick: Tick) -> None:
-    gone = [*tick.drained, *((span.endpoint, span.topic_id, span.partition) for span in tick.spans)]
-    if gone:
-        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in gone]
-        session.connection().execute(delete(BacklogRow).where(*_SPAN), keys)
-    if tick.spans:
-        rows = [
-            {
-                "endpoint": span.endpoint,
-                "topic": span.topic,
-                "topic_id": span.topic_id,
-                "partition": span.partition,
-                "from_offset": span.start,
-                "to_offset": span.end,
-                "events": span.events,
-                "began_at": span.began_at,
-            }
-            for span in tick.spans
-        ]
-        session.execute(insert(BacklogRow), rows)
-
-
-_SPAN = (
-    col(BacklogRow.endpoint) == bindparam("at_endpoint"),
-    col(BacklogRow.topic_id) == bindparam("at_topic_id"),
-    col(BacklogRow.partition) == bindparam("at_partition"),
-)

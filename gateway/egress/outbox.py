@@ -8,8 +8,8 @@ from audit.store import Pending
 from gateway.announcements import Announcement
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
-from gateway.egress.deliveries import Saved, Tick
 from gateway.egress.replay import Step
+from gateway.egress.ticks import Saved, Tick
 from gateway.egress.traces import Excerpt
 from gateway.leases import Lease
 from gateway.positions import Move

@@ -64,7 +64,8 @@ def load_excerpts(session: Session, endpoint: str, ref: bytes) -> Mapping[str, b
 def purge_excerpts(session: Session, *, before: int) -> int:
     """Forget some excerpts of attempts before this time, that no legal hold is on; how many."""
     old = select(col(AttemptRow.id)).where(col(AttemptRow.at) < before, ~_is_held()).limit(_CHUNK)
-    ids = session.execute(old).scalars().all()
+    # What an erasure works on stays for another round; nobody is waited for.
+    ids = session.execute(old.with_for_update(skip_locked=True)).scalars().all()
     if ids:
         session.execute(delete(AttemptRow).where(col(AttemptRow.id).in_(ids)))
     return len(ids)

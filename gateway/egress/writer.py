@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from gateway.database import Database
 from gateway.egress.courier import Work
-from gateway.egress.deliveries import Tick, write_tick
+from gateway.egress.ticks import Tick, write_ticks
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreUnknownError
 from gateway.waits import rest
 from partners import store
@@ -124,8 +124,7 @@ class Writer:
         def work_on(session: Session) -> bool:
             if contracts and _has_changed(session, contracts):
                 return False
-            for _, tick in ticks:
-                write_tick(session, tick, now=now)
+            write_ticks(session, [tick for _, tick in ticks], now=now)
             return True
 
         try:

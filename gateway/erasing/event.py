@@ -25,6 +25,7 @@ from audit.store import find_accepted
 from gateway.administration.evidence import Author, Scribe, Wanted
 from gateway.database import clock
 from gateway.egress import asking
+from gateway.egress.locking import IN_ORDER
 from gateway.egress.rows import AttemptRow
 from gateway.event import EventKey
 from gateway.rows import ClaimRow, DeliveryRow
@@ -295,7 +296,7 @@ def _give_up_deliveries(
     row, slug = DeliveryRow, order.partner.slug
     is_ours = or_(col(row.ref).in_(sorted(owned)), col(row.partner).in_((slug, house_of(slug))))
     query = select(row).where(col(row.ref).in_(list(refs)), is_ours, col(row.source) != "")
-    query = query.order_by(col(row.endpoint), col(row.ref)).with_for_update()
+    query = query.order_by(*IN_ORDER).with_for_update()
     rows = session.execute(query.execution_options(populate_existing=True)).scalars().all()
     for one in rows:
         if one.state in {"pending", "held"}:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
 from audit.bulk import insert_new_rows
@@ -13,16 +14,22 @@ from audit.holds import guard
 from gateway.broker.port import Position
 from gateway.database import Database
 from gateway.egress.deliveries import purge
+from gateway.egress.locking import IN_ORDER
+from gateway.egress.outbox import Outbox
+from gateway.egress.ticks import Saved, write_ticks
 from gateway.ingress.claims import Answer, Confirm, Write, take, write_group
 from gateway.leases import Leases
 from gateway.retention import DAY_MS, Kept, drop_claims
 from gateway.rows import ClaimRow, DeliveryRow
 from gateway.sequencer.round import Round, write_round
 from tests.postgres_server import PostgresServer
+from tests.unit.gateway.egress.test_lane import delivery
 from tests.unit.gateway.sequencer.test_round import AT, LOG, ORIGINS, OURS, sighted
 
 pytestmark = pytest.mark.postgres
 
+_LOCKED = """SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 ROUNDS = 4
 EVENTS = 300
 
@@ -81,7 +88,7 @@ async def test_erasures_and_retention_at_once_meet_no_deadlock(database: Databas
         found = session.execute(mine.with_for_update()).scalars().all()
         guard(session, [one.log for one in terms.values()])
         row = DeliveryRow
-        query = select(row).where(col(row.ref).in_(found)).order_by(col(row.endpoint), col(row.ref))
+        query = select(row).where(col(row.ref).in_(found)).order_by(*IN_ORDER)
         session.execute(query.with_for_update()).all()
         session.execute(update(row).where(col(row.ref).in_(found)).values(payload=b""))
 
@@ -101,6 +108,49 @@ async def test_erasures_and_retention_at_once_meet_no_deadlock(database: Databas
         pass
     left = await database.read(lambda session: session.execute(select(col(ClaimRow.ref))).all())
     assert left == []
+
+
+async def waiting(database: Database, count: int) -> None:
+    """Wait until so many transactions wait for locks."""
+    query = text(_LOCKED)
+    async with asyncio.timeout(30):
+        while True:
+            if await database.read(lambda session: session.execute(query).scalar_one()) == count:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_tick_and_an_erasure_of_the_same_deliveries_meet_no_deadlock(database: Database) -> None:
+    """An erasure has the first row and wants the last; the tick decided them the other way round."""
+    (lease,) = await Leases(database, "relay", owner="me", shards=1, duration_ms=60_000).hold()
+    refs = [bytes([number]) * 32 for number in (1, 2, 3)]
+    blank = {**BLANK_DELIVERY, "endpoint": "ep_1", "partner": "acme", "state": "pending"}
+    await database.write(
+        lambda session: insert_new_rows(session, DeliveryRow, [{**blank, "ref": ref} for ref in refs])
+    )
+    outbox = Outbox()
+    for ref in (refs[2], refs[0]):
+        outbox.note_row("ep_1", ref)
+        outbox.save(Saved(replace(delivery(1), ref=ref, attempts=2), "pending", "gone", is_new=False))
+    tick = outbox.make_tick(lease, spans=[], drained=[], moves=[])
+    row = DeliveryRow
+
+    def erase(session: Session) -> None:
+        # As `gateway.erasing.event` does it.
+        query = select(row).where(col(row.ref).in_(refs)).order_by(*IN_ORDER)
+        session.execute(query.with_for_update()).all()
+        session.execute(update(row).where(col(row.ref).in_(refs)).values(reason="erased"))
+
+    with database.begin() as brake:
+        brake.execute(select(col(row.ref)).where(col(row.ref) == refs[1]).with_for_update())
+        erasing = database.submit(erase)
+        await waiting(database, 1)
+        ticking = database.submit(lambda session: write_ticks(session, [tick], now=9))
+        await waiting(database, 2)
+    await asyncio.wait([erasing, ticking])
+    assert [one.exception() for one in (erasing, ticking)] == [None, None]
+    found = await database.read(lambda session: session.execute(select(col(row.ref), col(row.reason))).all())
+    assert sorted(map(tuple, found)) == list(zip(refs, ("gone", "erased", "gone"), strict=True))
 
 
 BLANK_CLAIM = {

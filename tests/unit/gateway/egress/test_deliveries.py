@@ -7,9 +7,10 @@ from audit.ref import format_ref
 from gateway import facts
 from gateway.egress import asking, replay_store
 from gateway.egress.backlog import Span
-from gateway.egress.deliveries import Saved, Stored, Tick, load, load_bodies, load_gone, purge, write_tick
+from gateway.egress.deliveries import Stored, load, load_bodies, load_gone, purge
 from gateway.egress.outbox import Outbox
 from gateway.egress.replay import Stretch, Wish
+from gateway.egress.ticks import Saved, Tick, write_ticks
 from gateway.egress.tidings import Tidings
 from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.leases import Lease, Leases
@@ -35,7 +36,7 @@ def tick(held: Lease, *saved: Saved, moves: tuple[Move, ...] = (MOVE,)) -> Tick:
 
 def write(on: Stage, made: Tick, *, now: int = 9) -> None:
     with on.database.begin() as session:
-        write_tick(session, made, now=now)
+        write_ticks(session, [made], now=now)
 
 
 def found(on: Stage) -> Stored:

@@ -6,13 +6,14 @@ from gateway.catalog import Snapshot
 from gateway.dialler import Answer
 from gateway.egress.backlog import Backlog, Span
 from gateway.egress.breaker import OPENS_AFTER
-from gateway.egress.deliveries import Stored, Tick
+from gateway.egress.deliveries import Stored
 from gateway.egress.delivery import Attempt, Decision, Delivered, Delivery, Held, RetryAt
 from gateway.egress.intake import Unasked
 from gateway.egress.lane import CAPACITY
 from gateway.egress.reading import Reading, Routed, read_event
 from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
+from gateway.egress.ticks import Tick
 from gateway.egress.wording import Voice
 from gateway.leases import Lease
 from gateway.origin_evidence import Origin

@@ -1,0 +1,228 @@
+"""What the relay decided, in SQL: one transaction a tick, all of it or nothing.
+
+A tick holds everything since the last: evidence, delivery rows, backlog ranges, positions. Nothing is written
+before the lease's epoch is compared in the same transaction.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, ColumnElement, String, and_, bindparam, case, delete, insert, update
+from sqlmodel import Session, col
+
+from audit import log
+from audit.evidence import Kind
+from audit.ref import format_ref
+from audit.store import Pending
+from gateway.announcements import Announcement, announce_once
+from gateway.egress import asking, replay_store, traces
+from gateway.egress.backlog import Span
+from gateway.egress.breaker import Breaker
+from gateway.egress.delivery import Delivery
+from gateway.egress.locking import AT_PLACE, Place, lock_rows
+from gateway.egress.replay import Step
+from gateway.egress.traces import Excerpt
+from gateway.happenings import DELIVERY_PARKED
+from gateway.leases import Lease
+from gateway.positions import Move, advance
+from gateway.rows import BacklogRow, DeliveryRow
+from partners.errors import NotFoundError
+from partners.onboarding import disable_endpoint
+
+State = Literal["pending", "held", "parked"]
+"""What the relay makes of a row; `cancelled` is somebody else's word, and stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A delivery that gets a row, or whose row changes: `body` of a new one must be there."""
+
+    delivery: Delivery
+    state: State
+    reason: str | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Everything that one shard decided since its last tick.
+
+    `disabled`: owner, endpoint, and the URL that failed. `told`: events of the gateway's own. `excerpts`: of
+    answers; `breakers`: as they are now, by endpoint; `heard`: what was asked of rows, and when; `steps`: of
+    replays.
+    """
+
+    lease: Lease
+    evidence: tuple[Pending, ...]
+    saved: tuple[Saved, ...]
+    finished: tuple[tuple[str, bytes], ...]
+    spans: tuple[Span, ...]
+    drained: tuple[tuple[str, str, int], ...]
+    moves: tuple[Move, ...]
+    disabled: tuple[tuple[str, str, str], ...]
+    excerpts: tuple[Excerpt, ...] = ()
+    breakers: tuple[tuple[str, Breaker], ...] = ()
+    heard: tuple[tuple[str, bytes, int], ...] = ()
+    steps: tuple[Step, ...] = ()
+    told: tuple[Announcement, ...] = ()
+
+
+def write_ticks(session: Session, ticks: Sequence[Tick], *, now: int) -> None:
+    """Write ticks, each of another shard, in the caller's transaction.
+
+    Raises:
+        LeaseLostError: the shard of one is another's: roll back and drop the shard.
+        PositionMovedError: another reader moved a position: as above.
+    """
+    for tick in ticks:
+        advance(session, tick.lease, tick.moves)
+    # Before any of them is changed: each shard's rows would be in an order of their own.
+    states = lock_rows(session, (place for tick in ticks for place in _places(tick)))
+    for tick in ticks:
+        _write_tick(session, _without_given_up(tick, states), now=now)
+
+
+def _places(tick: Tick) -> Iterator[Place]:
+    """Endpoint and ref of every row that may be there and is touched."""
+    for saved in tick.saved:
+        yield saved.delivery.endpoint, saved.delivery.ref
+    yield from tick.finished
+    for endpoint, ref, _ in tick.heard:
+        yield endpoint, ref
+
+
+def _write_tick(session: Session, tick: Tick, *, now: int) -> None:
+    log.submit_all(session, tick.evidence)
+    _write_rows(session, tick, now)
+    _write_spans(session, tick)
+    for told in tick.told:
+        announce_once(session, told)
+    traces.write_excerpts(session, tick.excerpts)
+    traces.write_breakers(session, tick.breakers)
+    asking.settle(session, tick.heard)
+    replay_store.write_steps(session, tick.steps, now=now)
+    traces.forget_breakers(session, [endpoint for _, endpoint, _ in tick.disabled])
+    for owner, endpoint, url in tick.disabled:
+        with suppress(NotFoundError):  # removed meanwhile: nothing is left to disable
+            disable_endpoint(session, owner, endpoint, url)
+
+
+def _without_given_up(tick: Tick, states: Mapping[Place, str]) -> Tick:
+    """What somebody gave up during its last attempt is cancelled already, and not said to be parked too."""
+    parked = {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.state == "parked"}
+    parked -= {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.is_new}
+    given_up = {place for place in parked if states.get(place) == "cancelled"}
+    if not given_up:
+        return tick
+    named = {(endpoint, format_ref(ref)) for endpoint, ref in given_up}
+
+    def is_said(members: Mapping[str, Any]) -> bool:
+        return (members.get("endpoint"), members.get("ref")) in named
+
+    evidence = (
+        one
+        for one in tick.evidence
+        if one.evidence.kind is not Kind.PARKED or not is_said(one.evidence.members)
+    )
+    told = (one for one in tick.told if one.type != DELIVERY_PARKED or not is_said(json.loads(one.data)))
+    return replace(tick, evidence=tuple(evidence), told=tuple(told))
+
+
+def _write_rows(session: Session, tick: Tick, now: int) -> None:
+    new = [saved for saved in tick.saved if saved.is_new]
+    heard = {(endpoint, ref): at for endpoint, ref, at in tick.heard}
+    known = [_changes(saved, heard, now) for saved in tick.saved if not saved.is_new]
+    gone = [*tick.finished, *((saved.delivery.endpoint, saved.delivery.ref) for saved in new)]
+    connection = session.connection()
+    if gone:
+        # A parked row of the same event may be there: the newer delivery takes its place.
+        keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in gone]
+        connection.execute(delete(DeliveryRow).where(*AT_PLACE), keys)
+    if new:
+        session.execute(insert(DeliveryRow), [_row(saved, now) for saved in new])
+    if known:
+        # What somebody gave up while it was under way stays so, whatever came of it.
+        is_wanted = col(DeliveryRow.state) != "cancelled"
+        connection.execute(update(DeliveryRow).where(*AT_PLACE, is_wanted).values(**_CHANGED), known)
+
+
+def _changes(saved: Saved, heard: Mapping[tuple[str, bytes], int], now: int) -> dict[str, object]:
+    delivery = saved.delivery
+    return {
+        "at_heard": max(heard.get((delivery.endpoint, delivery.ref), -1), delivery.wanted_at),
+        "at_endpoint": delivery.endpoint,
+        "at_ref": delivery.ref,
+        "to_attempts": delivery.attempts,
+        "to_next_at": delivery.due_at,
+        "to_state": saved.state,
+        "to_reason": saved.reason,
+        "to_updated_at": now,
+    }
+
+
+def _row(saved: Saved, now: int) -> dict[str, object]:
+    delivery = saved.delivery
+    return {
+        "endpoint": delivery.endpoint,
+        "ref": delivery.ref,
+        "partner": delivery.partner,
+        "source": delivery.source,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "topic": delivery.topic,
+        "topic_id": delivery.position.topic_id,
+        "partition": delivery.position.partition,
+        "offset": delivery.position.offset,
+        "order_key": delivery.group,
+        "payload": delivery.body,
+        "schema_id": delivery.schema_id,
+        "attempts": delivery.attempts,
+        "next_at": delivery.due_at,
+        "state": saved.state,
+        "reason": saved.reason,
+        "created_at": now,
+        "updated_at": now,
+        "search": delivery.search,
+    }
+
+
+def _write_spans(session: Session, tick: Tick) -> None:
+    gone = [*tick.drained, *((span.endpoint, span.topic_id, span.partition) for span in tick.spans)]
+    if gone:
+        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in gone]
+        session.connection().execute(delete(BacklogRow).where(*_SPAN), keys)
+    if tick.spans:
+        rows = [
+            {
+                "endpoint": span.endpoint,
+                "topic": span.topic,
+                "topic_id": span.topic_id,
+                "partition": span.partition,
+                "from_offset": span.start,
+                "to_offset": span.end,
+                "events": span.events,
+                "began_at": span.began_at,
+            }
+            for span in tick.spans
+        ]
+        session.execute(insert(BacklogRow), rows)
+
+
+_STATE = bindparam("to_state", type_=String())
+_IS_ASKED = and_(
+    col(DeliveryRow.asked_at).is_not(None),
+    col(DeliveryRow.asked_at) > bindparam("at_heard", type_=BigInteger()),
+)
+_CHANGED: dict[str, ColumnElement[Any]] = {
+    **{name: bindparam(f"to_{name}") for name in ("attempts", "next_at", "reason", "updated_at")},
+    # What somebody asked for while it was under way, and nobody has heard of yet, is not over.
+    "state": case((and_(_IS_ASKED, _STATE == "parked"), col(DeliveryRow.state)), else_=_STATE),
+}
+_SPAN = (
+    col(BacklogRow.endpoint) == bindparam("at_endpoint"),
+    col(BacklogRow.topic_id) == bindparam("at_topic_id"),
+    col(BacklogRow.partition) == bindparam("at_partition"),
+)
