@@ -8,7 +8,7 @@ after a day. Topics are cut by the broker itself; log entries stay, and their ev
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from gateway.egress.health import drop_hours
 from gateway.errors import AwayError
 from gateway.rows import ClaimRow
 from gateway.waits import rest
+from partners.keeping import agreed
 
 DAY_MS = 86_400_000
 _LIMIT = 500
@@ -92,8 +93,22 @@ class Retention:
         return await self.database.write(work) > 0
 
 
-def drop_claims(session: Session, terms: Mapping[str, Kept], *, now: int, claims_ms: int) -> int:
+def agreed_days(session: Session, slugs: Collection[str]) -> Mapping[str, int]:
+    """For how many days these partners' content is kept, as their contracts in force say."""
+    return {slug: keep.content_days for slug, keep in agreed(session, slugs).items()}
+
+
+def drop_claims(
+    session: Session,
+    terms: Mapping[str, Kept],
+    *,
+    now: int,
+    claims_ms: int,
+    days_of: Callable[[Session, Collection[str]], Mapping[str, int]] = agreed_days,
+) -> int:
     """Drop claims and content that are past their time; of how many claims.
+
+    `terms`: as they were a moment ago, to find what there may be; `days_of`: what is agreed now decides.
 
     Content that is older than its partner's contract keeps it is forgotten, a sequenced claim that is older
     than `claims_ms` too is deleted. The logs are guarded all at once, in their order, so that no hold is set
@@ -105,8 +120,9 @@ def drop_claims(session: Session, terms: Mapping[str, Kept], *, now: int, claims
     ]
     found = [one for one in wishes if _free(session, one)]
     guard(session, [one.log for one in found])
+    days = days_of(session, {one.partner for one in found})
     dropped = 0
-    for one in found:
+    for one in (one.agreed(days, now, claims_ms) for one in found if one.partner in days):
         refs = _locked(session, _free(session, one))
         mine = col(ClaimRow.ref).in_(refs)
         session.execute(
@@ -126,6 +142,11 @@ class _Wish:
     log: str
     before: int
     is_content: bool
+
+    def agreed(self, days: Mapping[str, int], now: int, claims_ms: int) -> "_Wish":
+        """The same, by what is agreed now."""
+        content, whole = _wishes(self.partner, Kept(self.log, days[self.partner]), now, claims_ms)
+        return content if self.is_content else whole
 
     @property
     def wanted(self) -> ColumnElement[bool]:

@@ -114,7 +114,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
         accounts.append(
             Account(
                 _partner(row),
-                None if contract_row is None else _contract(contract_row),
+                None if contract_row is None else contract_of(contract_row),
                 () if contract_row is None else _LINES.validate_json(contract_row.lines),
                 tuple(endpoints.get(row.slug, ())),
                 tuple(endpoints.get(house_of(row.slug), ())),
@@ -211,7 +211,7 @@ def contract_file(session: Session, slug: str, number: int) -> tuple[ContractFil
     row = session.get(ContractRow, (slug, number))
     if row is None:
         return None
-    file = ContractFile(row.file, row.text, _contract(row), _FILES.validate_json(row.files))
+    file = ContractFile(row.file, row.text, contract_of(row), _FILES.validate_json(row.files))
     return file, _LINES.validate_json(row.lines)
 
 
@@ -391,5 +391,6 @@ def _partner(row: PartnerRow) -> Partner:
     return Partner(row.slug, row.log, row.name, topics, cast("PartnerState", row.state))
 
 
-def _contract(row: ContractRow) -> Contract:
+def contract_of(row: ContractRow) -> Contract:
+    """The contract in a row."""
     return _CONTRACT.validate_json(row.value)

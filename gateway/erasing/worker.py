@@ -22,6 +22,8 @@ from gateway.erasing.steps import work_off
 from gateway.errors import AwayError
 from gateway.logs import logger
 from gateway.waits import rest
+from partners.contract import Keep
+from partners.keeping import agreed
 
 DAY_MS: Final = 86_400_000
 OURSELVES: Final = Author("gateway", None)
@@ -94,15 +96,22 @@ class Eraser:
         """
         now = self.clock()
         terms = self._terms()
-        before = {log: now - max(kept * DAY_MS, self.claims_ms) for log, (_, kept) in terms.items()}
+        before = {log: self._before(kept, now) for log, (_, kept) in terms.items()}
         for log in await self.database.read(lambda session: expiry.due_logs(session, before)):
-            if await self.database.write(partial(self._expire, log=log, before=before[log], now=now)):
+            if await self.database.write(partial(self._expire, log=log, slug=terms[log][0], now=now)):
                 return True
         return False
 
-    def _expire(self, session: Session, *, log: str, before: int, now: int) -> bool:
-        """One step in one log; False: somebody else is at it."""
-        slug, kept = self._terms()[log]
+    def _before(self, kept_days: int, now: int) -> int:
+        return now - max(kept_days * DAY_MS, self.claims_ms)
+
+    def _expire(self, session: Session, *, log: str, slug: str, now: int) -> bool:
+        """One step in one log; False: somebody else is at it. What is agreed at this moment decides."""
+        keep = agreed(session, [slug]).get(slug)
+        if keep is None:
+            return False
+        kept = _kept_days(keep)
+        before = self._before(kept, now)
         done = expiry.step(session, log, before=before, now=now, limit=_ENTRIES)
         if done is not None and done.ranges:
             members = {
@@ -122,8 +131,13 @@ class Eraser:
         return {
             f"{self.means.log_host}/log/{partner.log}": (
                 partner.slug,
-                max(contract.keep.evidence_days, contract.keep.content_days),
+                _kept_days(contract.keep),
             )
             for partner in directory.partners()
             if (contract := directory.contract(partner.slug)) is not None
         }
+
+
+def _kept_days(keep: Keep) -> int:
+    """Evidence is kept at least as long as content."""
+    return max(keep.evidence_days, keep.content_days)

@@ -93,7 +93,8 @@ async def test_erasures_and_retention_at_once_meet_no_deadlock(database: Databas
         session.execute(update(row).where(col(row.ref).in_(found)).values(payload=b""))
 
     def drop(session: Session) -> int:
-        gone = drop_claims(session, terms, now=old + 2 * DAY_MS, claims_ms=DAY_MS)
+        agreed, now = dict.fromkeys(terms, 1), old + 2 * DAY_MS
+        gone = drop_claims(session, terms, now=now, claims_ms=DAY_MS, days_of=lambda *_: agreed)
         return gone + purge(session, before=old + 1)
 
     for turn in range(ROUNDS):

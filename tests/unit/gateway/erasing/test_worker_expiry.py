@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,22 @@ async def test_evidence_goes_with_its_time_in_one_entry_for_many(house: House) -
     # Contracts, credentials and what was said of it stay.
     await expired(house, 4_000)
     assert await entries(house, "contract.changed", 2)
+
+
+async def test_what_a_contract_keeps_longer_from_now_on_does_not_go_by_the_one_before(house: House) -> None:
+    """Directories in memory may be a second old."""
+    ref = await send(house)
+    before = copy(house.world.parts.catalog)
+    await house.world.apply(CONTRACTS.replace("{slug}", "acme") + "keep: {content: 100d, evidence: 100d}\n")
+    await house.world.parts.catalog.refresh()
+    late, dropping = replace(eraser(house, 4), catalog=before), replace(retention(house, 4), catalog=before)
+    for kept in (True, False):
+        for _ in range(3):
+            await late.expire()
+            await dropping.round()
+        assert await evidence_of(house, ref) == [kept]
+        assert await claims(house) == ({ref: True} if kept else {})
+        await house.world.apply(CONTRACTS.replace("{slug}", "acme") + KEPT)
 
 
 async def test_evidence_stays_as_long_as_a_receipt_that_holds_it(house: House) -> None:
