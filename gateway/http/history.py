@@ -26,10 +26,11 @@ from gateway.http.shapes import DIRECTION, TEXT, ref, word
 from gateway.http.timeline import Reasons, entry_row, exchange_item, timeline_body, waiting_item
 from gateway.http.told import PAGED, PLAIN, WAIT, Parameter, shows, tells
 from gateway.http.told import instant as told_instant
+from gateway.http.waiting_shown import Before, Mark, is_shown, read_marks, write_marks
 from gateway.http.words import json_response
 from gateway.ingress import claims
 from gateway.ingress.claims import Claim
-from gateway.ingress.unsequenced import Waiting, WaitingKey, find_unsequenced
+from gateway.ingress.unsequenced import WaitingKey, end_of, find_unsequenced
 
 T = TypeVar("T")
 
@@ -53,6 +54,9 @@ _ALL: Final = "all"
 LIST_OFFERED: Final = frozenset({*_FILTERS, "limit", "cursor"})
 ONE_OFFERED: Final = frozenset({"wait"})
 _WAITING: Final = "waiting"
+_KEY_PARTS: Final = 3
+"""Of a cursor: behind them stands what was shown of events that waited."""
+
 _LOOK_AGAIN_SECONDS: Final = 0.1
 Found = tuple[Claim | None, tuple[Entry, ...]]
 
@@ -94,14 +98,19 @@ async def list_history(call: Call) -> Response:
     """One row per event, newest first; those that the log has not got yet come before all others."""
     wanted, most = _filter(call), limit(call.query)
     slug, topics = call.partner.slug, (call.partner.topics.inbound, call.partner.topics.outbound)
-    waiting: list[Waiting] = []
-    whose = ("history", slug)
-    after = _waiting_key(_opened(call, whose))
-    if "cursor" not in call.query or after is not None:
-        waiting = await call.doors.database.read(
-            lambda session: find_unsequenced(session, slug, topics, wanted, most, after=after)
+    whose, log_name = ("history", slug), _log_of(call)
+    state = _opened(call, whose)
+    after, marks = _waiting_key(state), _marks(state)
+    if state is not None and after is None:
+        return await _page(call, whose, log_name, wanted, Before(marks=marks))
+
+    waiting, end = await call.doors.database.read(
+        lambda session: (
+            find_unsequenced(session, slug, topics, wanted, most, after=after),
+            end_of(session, log_name),
         )
-    return await _page(call, whose, _log_of(call), wanted, waiting)
+    )
+    return await _page(call, whose, log_name, wanted, Before(waiting, end, marks))
 
 
 @tells(
@@ -121,13 +130,18 @@ async def list_house_history(call: Call) -> Response:
     wanted, values = _filter(call), call.doors.values
     if wanted.kinds is None:
         wanted = replace(wanted, kinds=frozenset(Kind))
-    return await _page(call, ("house-history",), f"{values.log_host}/log/{values.house_log}", wanted, [])
+    return await _page(call, ("house-history",), f"{values.log_host}/log/{values.house_log}", wanted)
 
 
 async def _page(
-    call: Call, whose: tuple[str, ...], log_name: str, wanted: HistoryFilter, waiting: Sequence[Waiting]
+    call: Call,
+    whose: tuple[str, ...],
+    log_name: str,
+    wanted: HistoryFilter,
+    before: Before = Before(),  # noqa: B008 - it never changes
 ) -> Response:
     """A page of a log, behind what it has not got yet."""
+    waiting = before.waiting
     most, key, state = limit(call.query), call.doors.values.cursor_key, _opened(call, whose)
     after = None if state is None or _waiting_key(state) is not None else _page_key(state)
     items = [waiting_item(one) for one in waiting]
@@ -143,8 +157,14 @@ async def _page(
         following = page.next
     shown = {one.ref for one in waiting}
     item = exchange_item if wanted.kinds is None else entry_row
-    items += [item(one) for one in page.rows if one.first.ref not in shown or one.first.ref is None]
-    next_token = None if following is None else seal_cursor(key, _bound(call, whose), following)
+    items += [
+        item(one)
+        for one in page.rows
+        if one.first.ref is None or not (one.first.ref in shown or is_shown(one.first, before.marks))
+    ]
+    next_token = None
+    if following is not None:
+        next_token = seal_cursor(key, _bound(call, whose), (*following, write_marks(before.told())))
     headers = {} if next_token is None else {"Link": _next_link(call, next_token)}
     return json_response({"items": items, "next": next_token}, headers=headers)
 
@@ -277,8 +297,13 @@ def _waiting_key(state: list[Any] | None) -> WaitingKey | None:
     return int(state[1]), bytes.fromhex(state[2])
 
 
+def _marks(state: list[Any] | None) -> tuple[Mark, ...]:
+    """What the pages before have shown of what waited; a cursor of an older program does not say it."""
+    return () if state is None or len(state) <= _KEY_PARTS else read_marks(state[_KEY_PARTS])
+
+
 def _page_key(state: list[Any]) -> search.PageKey:
-    at, epoch, index = state
+    at, epoch, index = state[:_KEY_PARTS]
     return int(at), int(epoch), int(index)
 
 

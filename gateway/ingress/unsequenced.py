@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import Select, select, text
 from sqlmodel import Session, col
 
+from audit import log as audit_log
+from audit.checkpoint import split_origin
 from audit.kinds import Kind
 from audit.marks import search_hash, split_search
 from audit.search import HistoryFilter
@@ -34,6 +36,9 @@ _NAMES: Final = (
     "search",
 )
 
+
+Place = tuple[int, int]
+"""Epoch and index in a log."""
 
 WaitingKey = tuple[int, bytes]
 """Time and ref of the last one on a page: where the next page begins."""
@@ -79,6 +84,15 @@ def find_unsequenced(
     # One that is confirmed between two queries is in both.
     newest = sorted({row.ref: row for row in found}.values(), key=lambda row: (row.at, row.ref), reverse=True)
     return [_waiting(row) for row in newest[:limit]]
+
+
+def end_of(session: Session, log: str) -> Place:
+    """Where a log (its name without an epoch) ends: the place of its next entry."""
+    known = audit_log.epochs(session, log)
+    if not known:
+        return 0, 0
+    head = known[-1].head
+    return split_origin(head.origin)[1], head.size
 
 
 def is_any_unsequenced(session: Session, partner: str, since: int, until: int) -> bool:

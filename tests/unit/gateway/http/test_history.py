@@ -4,12 +4,17 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import Session, col
 
-from audit import log
+from audit import log, search
 from audit.evidence import Kind, make_evidence
 from audit.proof import parse_proof
+from audit.receipt import parse_receipt
 from audit.ref import format_ref
 from audit.store import Pending
+from gateway.ingress.claims import Claim
+from gateway.rows import ClaimRow
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
 from tests.unit.gateway.ingress.test_unsequenced import take
 
@@ -124,6 +129,48 @@ async def test_pages_show_what_waits_however_much_it_is_and_then_the_log(house: 
                 query = {**query, "cursor": page["next"]}
             assert seen[5:] == logged[::-1]
             assert sorted(seen[:5]) == sorted(format_ref(one.ref) for one in made)
+
+
+async def enter(house: House, claim: Claim) -> None:
+    """Give the log the entry of an event that waited."""
+    partner = house.doors.catalog.current.directory.partner("acme")
+    assert partner is not None
+    name = f"{house.doors.values.log_host}/log/{partner.log}"
+    said = parse_receipt(claim.receipt.encode()).evidence
+    own = {member: said.members[member] for member in said.members if member not in {"log", "iss"}}
+    accepted = make_evidence(Kind.ACCEPTED, own, iss=ORIGIN, log=name, at=claim.at, salt=bytes(32))
+
+    def give(session: Session) -> None:
+        log.submit(session, accepted, id=claim.ref[:16])
+        mine = update(ClaimRow).where(col(ClaimRow.ref) == claim.ref)
+        session.execute(mine.values(state="confirmed", leaf_index=1, log=name))
+
+    await house.doors.database.write(give)
+    while True:
+        if await house.doors.database.read(lambda session: search.timeline(session, name, claim.ref)):
+            return
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_what_gets_its_entry_between_two_pages_is_shown_once(house: House, most: int) -> None:
+    """Whether it was shown while it waited, or not yet."""
+    logged = await send(house, 2)
+    async with house.client("acme") as client:
+        await client.get(f"/v1/history/{logged[-1]}?wait=10")
+        made = await house.doors.database.write(lambda session: take(session, *"VWXYZ"))
+        left = sorted(made, key=lambda one: (one.at, one.ref), reverse=True)
+        seen, query = list[str](), {"limit": str(most), "direction": "inbound"}
+        for _ in range(20):
+            page = (await client.get("/v1/history", params=query)).json()
+            seen += [item["ref"] for item in page["items"]]
+            if page["next"] is None:
+                break
+            query = {**query, "cursor": page["next"]}
+            for one in (*left[:1], *left[1:][-1:]):
+                await enter(house, one)
+                left.remove(one)
+        assert sorted(seen) == sorted([*logged, *(format_ref(one.ref) for one in made)])
 
 
 async def test_pages_show_every_event_once(house: House) -> None:
