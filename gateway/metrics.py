@@ -7,8 +7,10 @@ Where several processes stand behind one door, whoever is asked answers for all 
 are passed around, and `render` adds them up.
 """
 
+import math
 from collections import Counter as Sum
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -23,6 +25,7 @@ CLAIMS: Final = frozenset({"won", "repeat", "conflict", "waited", "taken_over", 
 APPENDS: Final = frozenset({"stored", "refused", "unknown"})
 WITNESSES: Final = frozenset({"cosigned", "conflict", "refused", "invalid", "away"})
 ROLES: Final = frozenset({"server", "relay", "sequencer"})
+READERS: Final = frozenset({"relay", "sequence"})
 OUTCOMES: Final = frozenset({"delivered", "retry", "parked", "held"})
 REASONS: Final = frozenset(
     {
@@ -87,6 +90,13 @@ class Metrics:
         self._witness = self._counter("witness_answers", "Answers of witnesses", outcome=WITNESSES)
         self._append_log = self._histogram("log_append_seconds", "One append to a log, until committed")
         self._leases = self._gauge("leases_held", "Shards held", role=ROLES)
+        self._unread = self._gauge(
+            "unread_records",
+            "Records that a role has yet to read",
+            role=READERS,
+            direction=DIRECTIONS,
+        )
+        self.unread(None)
         self._restarts = self._counter("role_restarts", "Restarts after a dependency was away", role=ROLES)
 
     def accepted(self, direction: str, *, repeats: int = 0, count: int = 1) -> None:
@@ -161,6 +171,12 @@ class Metrics:
     def leases(self, role: str, held: int) -> None:
         """Say how many shards a role holds."""
         self._leases.labels(_known(role, ROLES)).set(held)
+
+    def unread(self, counts: Mapping[tuple[str, str], int] | None) -> None:
+        """Say how many records each role has yet to read, by role and direction; None: nobody can say now."""
+        for role, direction in product(READERS, DIRECTIONS):
+            many = math.nan if counts is None else counts.get((role, direction), 0)
+            self._unread.labels(role=role, direction=direction).set(many)
 
     def restarted(self, role: str) -> None:
         """Count a role's restart."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,12 @@ from audit import log as audit_log
 from gateway.broker.port import Broker, BrokerError
 from gateway.catalog import Catalog, Snapshot
 from gateway.database import Database
+from gateway.errors import AwayError
 from gateway.instants import format_instant
-from gateway.positions import Progress, load_all
+from gateway.positions import Progress, load_all, share
+from gateway.readers import readings, wanted_since, ways
 from gateway.rows import BacklogRow, ClaimRow, DeliveryRow
+from partners.endpoint import party_of
 
 ROLES = ("relay", "sequence")
 _INBOUND_ROLES = ("sequence",)
@@ -131,8 +135,60 @@ class Status:
                 topics.warnings += _oddity(place, role, reached, (first, end))
             named = {"partner": place.partner, "topic": place.topic, "partition": place.partition}
             topics.lag.append({**named, "end": end, **behind})
+        await self._add_shared(topics, snapshot, progress["relay"], there)
         del topics.warnings[_MOST_WARNINGS:]
         return topics
+
+    async def _add_shared(
+        self,
+        topics: _Topics,
+        snapshot: Snapshot,
+        progress: Mapping[tuple[str, int], Progress],
+        there: Mapping[_Place, tuple[int, int]],
+    ) -> None:
+        """How far the relay is with what partners send: for each of those who get it, by itself."""
+        bounds = {(place.topic, place.partition): (place, found) for place, found in there.items()}
+        asked = 0
+        for owner, sender in readings(snapshot, snapshot.directory.partners(), ways(snapshot)):
+            spot = (sender.topics.inbound, sender.topics.inbound_partition)
+            if spot not in bounds:
+                continue  # said already
+            place, (first, end) = bounds[spot]
+            done = progress.get((share(snapshot.topic_ids[place.topic], owner), place.partition))
+            reached = None if done is None else done.next
+            if reached is None and asked < _MOST_ASKED:
+                asked += 1
+                since = await wanted_since(self.database, snapshot, owner, sender)
+                with suppress(BrokerError):
+                    reached = await self.broker.offset_at(spot, since)
+            if reached is None:
+                continue
+            slug, side = party_of(owner)
+            named = {"partner": place.partner, "topic": place.topic, "partition": place.partition}
+            reader = "house" if side == "house" else slug
+            topics.lag.append({**named, "reader": reader, "end": end, "relay": end - max(first, reached)})
+            if done is not None:
+                topics.warnings += _oddity(place, "relay", reached, (first, end))
+
+    async def measure(self) -> Mapping[tuple[str, str], int] | None:
+        """How many records each role has yet to read, by role and direction; None: it cannot be told now."""
+        snapshot = self.catalog.current
+        try:
+            progress = await self.database.read(
+                lambda session: {role: load_all(session, role) for role in ROLES}
+            )
+            topics = await self._look_at_topics(snapshot, progress)
+        except AwayError:
+            return None
+        if topics.broker["state"] != "up":
+            return None
+        inbound = {one.topics.inbound for one in snapshot.directory.partners()}
+        found = {(role, way): 0 for role in ROLES for way in ("inbound", "outbound")}
+        for one in topics.lag:
+            way = "inbound" if one["topic"] in inbound else "outbound"
+            for role in ROLES:
+                found[role, way] += max(0, one.get(role, 0))
+        return found
 
     async def _bounds(self, places: Sequence[_Place], warnings: list[str]) -> dict[_Place, tuple[int, int]]:
         """Of those places that have bounds; words on the others go to `warnings`."""

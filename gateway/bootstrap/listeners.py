@@ -14,6 +14,7 @@ from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
 from gateway.bootstrap.ground import entropy
+from gateway.bootstrap.measuring import Measuring
 from gateway.bootstrap.open_files import most_streams
 from gateway.bootstrap.parts import Parts, address_policy
 from gateway.egress.posting import Chance
@@ -75,6 +76,7 @@ def make_doors(
         keys=parts.keys.ring,
         signing=parts.signing,
         metrics=render,
+        measure=Measuring(status, metrics, parts.ground.clock).measure,
         status=status.look,
         ready=status.ready,
         stop=stop,

@@ -10,10 +10,9 @@ was made, or the contract that forwards came into force.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final
 
 import structlog
@@ -40,8 +39,7 @@ from gateway.egress.shared import Source, Vouch, Vouching, forward_of, onward_of
 from gateway.egress.wording import Voice
 from gateway.errors import AwayError
 from gateway.positions import plain, share
-from partners import store
-from partners.endpoint import house_of
+from gateway.readers import readings, wanted_since, ways
 from partners.partner import Partner
 
 _POLL: Final = 200
@@ -163,9 +161,9 @@ class Feeds:
         Raises:
             AwayError: the database is away.
         """
-        ways, begun = _ways(snapshot), 0
+        forwarding, begun = ways(snapshot), 0
         for work, partners in works:
-            for owner, sender in _wanted(snapshot, partners, ways):
+            for owner, sender in readings(snapshot, partners, forwarding):
                 topic_id = snapshot.topic_ids.get(sender.topics.inbound)
                 if topic_id is None or not is_at_work(work):
                     continue
@@ -195,13 +193,7 @@ class Feeds:
 
     async def _begin_at(self, owner: str, sender: Partner, snapshot: Snapshot) -> int | None:
         """The first offset that can be for an owner; None: the broker does not say now."""
-        if owner == house_of(sender.slug):
-            since = min(
-                (each.created_at for each in snapshot.directory.house_endpoints(sender.slug)), default=0
-            )
-        else:
-            wanted = partial(store.forwarding_since, sender=sender.slug, receiver=owner)
-            since = await self._database.read(wanted)
+        since = await wanted_since(self._database, snapshot, owner, sender)
         place = (sender.topics.inbound, sender.topics.inbound_partition)
         if self._broker.away_for_ms():
             return None
@@ -321,24 +313,3 @@ class Feeds:
                 del self._strands[place]
                 if self._reader is not None:
                     self._reader.release([place])
-
-
-def _ways(snapshot: Snapshot) -> Mapping[str, list[Partner]]:
-    """The partners from which events go on, by the partner that they go on to."""
-    found: dict[str, list[Partner]] = {}
-    for sender in snapshot.directory.partners():
-        forwards = [line.terms.forward for line in snapshot.directory.lines(sender.slug)]
-        for receiver in {one.to for one in forwards if one is not None}:
-            found.setdefault(receiver, []).append(sender)
-    return found
-
-
-def _wanted(
-    snapshot: Snapshot, partners: Iterable[Partner], ways: Mapping[str, list[Partner]]
-) -> Iterator[tuple[str, Partner]]:
-    """Owner and sender of all that is to be read for a shard's partners."""
-    for partner in partners:
-        if any(each.wants_events for each in snapshot.directory.house_endpoints(partner.slug)):
-            yield house_of(partner.slug), partner
-        for sender in ways.get(partner.slug, ()):
-            yield partner.slug, sender

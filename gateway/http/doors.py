@@ -73,6 +73,10 @@ class Values:
     merge_delay_seconds: int = 60
 
 
+async def _nothing() -> None:
+    """Nothing is measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Everything behind the routes.
@@ -122,6 +126,7 @@ class Doors:
     version: str = ""
     observe: Callable[[str, str, int, float], None] = lambda *_: None
     notice: Callable[[str, Exception], None] = lambda *_: None
+    measure: Callable[[], Awaitable[None]] = _nothing
     stream_turns: Turns = field(default_factory=Turns, repr=False)
     arriving: Arriving = field(default_factory=Arriving, repr=False)
     crowd: Crowd = field(default_factory=Crowd, repr=False)

@@ -110,4 +110,5 @@ async def show_ready(call: Call) -> Response:
 )
 async def show_metrics(call: Call) -> Response:
     """Prometheus text."""
+    await call.doors.measure()
     return Response(call.doors.metrics(), 200, None, "text/plain; version=0.0.4; charset=utf-8")

@@ -1,7 +1,12 @@
 """A team without Kafka has an endpoint of the house, and the partner sees none of it."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gateway.standard_webhooks import parse_secret, verify_message
 from tests.acceptance.hook import listening
@@ -50,10 +55,19 @@ def test_a_team_is_called_with_what_the_partner_sends(gateway: Gateway) -> None:
         assert made.json()["id"] not in text
 
 
+@pytest.fixture
+def gateway_on_files(tmp_path: Path) -> Iterator[Gateway]:
+    """One on files alone: what differs by stack has tests of its own."""
+    one = Gateway(tmp_path / "data")
+    yield one
+    one.kill()
+
+
 def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
-    gateway: Gateway, tmp_path: Path
+    gateway_on_files: Gateway, tmp_path: Path
 ) -> None:
     """Command by command, as docs/internal-teams.md and docs/deliveries.md say."""
+    gateway = gateway_on_files
     with listening() as hook:
         gateway.start()
         gateway.apply()
@@ -85,12 +99,27 @@ def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
             wanted = {"since": "1h", "which": "all"}
             job = asking.post("/v1/partners/acme/house-replays", json=wanted).json()
             until(lambda: asking.get(job["links"]["self"]).json()["waits_for"] == "paused")
+        late = wait_in_vain(gateway, key, desk, endpoint)
         gateway.stop()
         gateway.start()
         assert desk.run(f"endpoints resume {endpoint} --house -p acme --backlog deliver").code == 0
         until(lambda: desk.run(f"replays show {job['id']} --house -p acme --json").json()["state"] == "done")
-        assert sorted(hook.webhook_ids()) == sorted([*refs.values()] * 2)
+        until(lambda: sorted(hook.webhook_ids()) == sorted([*refs.values()] * 2 + [*late.values()]))
         seen_by_nobody_else(gateway, desk, Operator(gateway, tmp_path, key), job["id"])
+
+
+def wait_in_vain(gateway: Gateway, key: str, desk: Operator, endpoint: str) -> dict[str, str]:
+    """What the endpoint cannot take now waits, and its health says since when."""
+    late: dict[str, str] = {}
+
+    def waiting() -> dict[str, Any] | None:
+        # The relay may hear of the pause a moment later: what comes before that is delivered.
+        late.update(send(gateway, key, f"late-{len(late)}"))
+        shown = desk.run(f"endpoints show {endpoint} --house -p acme --json").json()["health"]
+        return shown if shown["waiting"] else None
+
+    assert until(waiting)["oldest_undelivered_at"] is not None
+    return late
 
 
 def seen_by_nobody_else(gateway: Gateway, desk: Operator, acme: Operator, job: str) -> None:
@@ -105,6 +134,17 @@ def seen_by_nobody_else(gateway: Gateway, desk: Operator, acme: Operator, job: s
     told = Operator(gateway, desk.folder)
     until(lambda: "replay.changed" in told.run("history list --house --kind replay.changed").out)
     assert "replay.changed" not in acme.run("history list --kind replay.changed").out
+    until(lambda: unread(told) == {"acme": 0, "house": 0})
+    with gateway.client() as scraping:
+        text = scraping.get("/metrics").text
+    assert re.search(r'gateway_unread_records{direction="inbound",role="relay"} [0-9]', text)
+
+
+def unread(told: Operator) -> dict[str, int]:
+    """How many records of the inbound topic the sequencer and the relay have yet to read."""
+    lag = told.run("status --json").json()["lag"]
+    inbound = [one for one in lag if one["topic"].endswith(".inbound")]
+    return {one.get("reader", "acme"): one.get("relay", one.get("sequence")) for one in inbound}
 
 
 def send(gateway: Gateway, key: str, *ids: str) -> dict[str, str]:

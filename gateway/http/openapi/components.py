@@ -324,7 +324,7 @@ _RECORDED: Final = record(
 )
 _LAG: Final = record(
     {"partner": TEXT, "topic": TEXT, "partition": _COUNT, "end": _COUNT},
-    optional={"relay": {"type": "integer"}, "sequence": {"type": "integer"}},
+    optional={"reader": TEXT, "relay": {"type": "integer"}, "sequence": {"type": "integer"}},
 )
 
 _OPERATOR: Final[Mapping[str, Shape]] = {

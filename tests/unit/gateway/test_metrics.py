@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -48,6 +49,16 @@ def test_times_are_shown_in_seconds() -> None:
     assert found["gateway_request_seconds_sum"] == pytest.approx(0.25)
     assert found["gateway_broker_append_seconds_count"] == 1
     assert found["gateway_group_commit_items_total"] == 20
+
+
+def test_what_is_not_known_is_no_number() -> None:
+    metrics = Metrics()
+    name = 'gateway_unread_records{direction="inbound",role="relay"}'
+    assert math.isnan(series(metrics)[name])
+    metrics.unread({("relay", "inbound"): 7})
+    assert series(metrics)[name] == 7
+    metrics.unread(None)
+    assert math.isnan(series(metrics)[name])
 
 
 def test_every_series_is_there_before_the_first_event() -> None:

@@ -1,0 +1,52 @@
+"""Who reads a partner's inbound topic besides its log: for the house's endpoints, and for other partners'.
+
+Each owner of endpoints reads a topic for itself, from the moment that it wants something of it, and keeps a
+position of its own under a name of its own for the topic's id (`gateway.positions.share`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from gateway.catalog import Snapshot
+from gateway.database import Database
+from partners import store
+from partners.endpoint import house_of
+from partners.partner import Partner
+
+Ways = Mapping[str, list[Partner]]
+"""The partners from which events go on, by the partner that they go on to."""
+
+
+def ways(snapshot: Snapshot) -> Ways:
+    """What today's contracts forward."""
+    found: dict[str, list[Partner]] = {}
+    for sender in snapshot.directory.partners():
+        forwards = [line.terms.forward for line in snapshot.directory.lines(sender.slug)]
+        for receiver in {one.to for one in forwards if one is not None}:
+            found.setdefault(receiver, []).append(sender)
+    return found
+
+
+def readings(
+    snapshot: Snapshot, partners: Iterable[Partner], forwarding: Ways
+) -> Iterator[tuple[str, Partner]]:
+    """Owner and sender of all that is to be read for these partners' endpoints, and for ours with them."""
+    for partner in partners:
+        if any(each.wants_events for each in snapshot.directory.house_endpoints(partner.slug)):
+            yield house_of(partner.slug), partner
+        for sender in forwarding.get(partner.slug, ()):
+            yield partner.slug, sender
+
+
+async def wanted_since(database: Database, snapshot: Snapshot, owner: str, sender: Partner) -> int:
+    """When the first event may have been sent that is for an owner, in Unix milliseconds.
+
+    That is, when its oldest endpoint was made, or the contract that forwards came into force.
+
+    Raises:
+        AwayError: the database is away.
+    """
+    if owner == house_of(sender.slug):
+        there = snapshot.directory.house_endpoints(sender.slug)
+        return min((each.created_at for each in there), default=0)
+    return await database.read(partial(store.forwarding_since, sender=sender.slug, receiver=owner))
