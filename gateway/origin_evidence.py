@@ -8,6 +8,10 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
+from typing import Final
+
+_P256_ORDER: Final = 0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551
+_P256_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,22 @@ class Origin:
 
     def sha256(self) -> str:
         """SHA-256 in hex over base, signature and key id, each behind its length (u32)."""
-        parts = (self.base, self.signature, self.key_id.encode())
+        return self._sha256(self.signature)
+
+    def name(self) -> str:
+        """As `sha256`, and one for all signatures that anybody can make of this one; for no evidence.
+
+        Of an ECDSA signature (r, s) anybody makes (r, n - s), which fits as well: the smaller s counts. Of
+        the other algorithms nobody can: Ed25519 and RSA take each number in one spelling alone.
+        """
+        r, s = self.signature[:_P256_BYTES], self.signature[_P256_BYTES:]
+        if self.algorithm != "ecdsa-p256-sha256":
+            return self._sha256(self.signature)
+        number = int.from_bytes(s)
+        return self._sha256(r + min(number, _P256_ORDER - number).to_bytes(_P256_BYTES))
+
+    def _sha256(self, signature: bytes) -> str:
+        parts = (self.base, signature, self.key_id.encode())
         return hashlib.sha256(b"".join(len(one).to_bytes(4) + one for one in parts)).hexdigest()
 
     def to_json(self) -> bytes:

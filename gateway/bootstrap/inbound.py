@@ -94,6 +94,7 @@ def _circumstances(
             entropy=entropy,
             record_limit=record_limit,
             message_id=submission.message_id,
+            batch_key=submission.batch_key,
         )
 
     return circumstances

@@ -128,11 +128,12 @@ async def _take_whole(call: Call, received: Received, body: Body, prefer: _Prefe
         raise CallerError("body_malformed", "The batch holds no event.")
     origin = call.doors.values.origin
     manner = Manner(call.base, origin, prefer.minimal, prefer.lenient, flag(call.query, "dry_run"))
-    outcomes = await call.doors.ingress.accept(_submission(call, reading, manner))
+    submission = _submission(call, reading, manner, read_key(call.request))
+    outcomes = await call.doors.ingress.accept(submission)
     return _answer(call, outcomes, manner, is_batch=reading.batch)
 
 
-def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
+def _submission(call: Call, reading: Reading, manner: Manner, key: str | None) -> Submission:
     return Submission(
         partner=call.partner.slug,
         direction="outbound" if call.named else "inbound",
@@ -141,8 +142,9 @@ def _submission(call: Call, reading: Reading, manner: Manner) -> Submission:
         dry_run=manner.dry_run,
         method=call.known.method,
         credential=call.known.credential.id,
-        # A key names one request; the events of a batch name themselves.
-        idempotency_key=None if reading.batch else read_key(call.request),
+        # A key names one request: it is no name of a batch's events, but those without one are told by it.
+        idempotency_key=None if reading.batch else key,
+        batch_key=key if reading.batch else None,
         # What our own side sends has our receipt; only a partner's signature proves something against it.
         signed=None if call.named else call.known.origin,
         message_id=None if reading.batch else call.known.message_id,
@@ -193,7 +195,7 @@ async def _refuse_whole(call: Call, refused: Refused, received: Received, body: 
         media_type = received.media_type[:128] or "application/json"
         unread = Unread(refused, Content(body.sent, media_type, body.coding))
         manner = Manner(call.base, "", minimal=False, lenient=True, dry_run=False)
-        await call.doors.ingress.accept(_submission(call, Reading((unread,), batch=True), manner))
+        await call.doors.ingress.accept(_submission(call, Reading((unread,), batch=True), manner, None))
     return trouble.response(call.doors.values.origin, call.request_id)
 
 

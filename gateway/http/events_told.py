@@ -64,7 +64,8 @@ _SCHEMAS: Final = (
 _HEADERS: Final = (
     Parameter(
         "Idempotency-Key",
-        "The event's id, where neither the event nor `ce-id` has one.",
+        "The event's id, where neither the event nor `ce-id` has one. Of a batch: where the contract has ids "
+        "made, they are made of this and of the place, so that the batch may be repeated.",
         text("[!-~]([ -~]{0,254}[!-~])?"),
         "header",
         example="A-1001",

@@ -58,8 +58,8 @@ class Submission:
     """What one request asks for.
 
     `strict`: any fault refuses the whole batch. `signed`: the sender's own signature over the request.
-    `message_id`: what a signed webhook is called by its sender. `channel`: of an event of our own, which no
-    contract names; nobody else may send one.
+    `message_id`: what a signed webhook is called by its sender; `batch_key`: what a batch is. `channel`: of
+    an event of our own, which no contract names; nobody else may send one.
     """
 
     partner: str
@@ -72,6 +72,7 @@ class Submission:
     idempotency_key: str | None
     signed: Origin | None = None
     message_id: str | None = None
+    batch_key: str | None = None
     channel: Channel | None = None
 
 
@@ -151,16 +152,17 @@ class Ingress:
         checked: list[_Checked] = []
         unfit: _Unfit = {}
         unknown = 0
+        has_places = submission.signed is not None or submission.batch_key is not None
         for number, item in enumerate(submission.items):
             if begun != (begun := await take_turns(begun)):
                 circumstances = self.circumstances(submission)
+            at = replace(circumstances, place=number) if has_places else circumstances
             if isinstance(item, Unread):
                 checked.append(item.refusal)
                 continue
             channel = _channel(item, submission, snapshot, with_hint=unknown < _MOST_HINTS)
             one: _Checked
             if isinstance(channel, Channel):
-                at = replace(circumstances, place=number) if circumstances.signed else circumstances
                 one = await self._compute(len(item.data), prepare, item, channel, at)
             else:
                 unknown += 1
@@ -168,7 +170,7 @@ class Ingress:
             if isinstance(one, Refused) and one.code in _LOOKED_BACK:
                 known = channel if isinstance(channel, Channel) else None
                 whose = (submission.partner, submission.direction)
-                find = partial(raw_key, item, *whose, channel=known, at=circumstances)
+                find = partial(raw_key, item, *whose, channel=known, at=at)
                 key = await self._compute(len(item.data), find)
                 if key is not None:
                     one = replace(one, key=key)

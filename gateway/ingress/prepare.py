@@ -39,7 +39,7 @@ class Circumstances:
     """What one request adds to its events: who sent it and how proven, when, and what signs for us.
 
     `signed`: the sender's own signature over the request. `message_id`: the id of an event that has no other.
-    `place`: the event's in the request, from 0.
+    `batch_key`: what its sender calls the batch that it is of. `place`: the event's in the request, from 0.
     """
 
     method: str
@@ -53,6 +53,7 @@ class Circumstances:
     entropy: Callable[[int], bytes]
     record_limit: int
     message_id: str | None = None
+    batch_key: str | None = None
     place: int = 0
 
 
@@ -151,13 +152,27 @@ def identify(
             text = f"An event id has at most {MAX_BYTES['id']} bytes, and no control characters."
             return Refused("event_attribute_invalid", text)
         return named[0]
-    if rule.mode == "generated" and at.signed is not None:
-        # Drawn at random, each replay of a captured request would be another event that its sender signed.
-        return hashlib.sha256(f"{at.signed.sha256()}/{at.place}".encode()).hexdigest()[:32]
     if rule.mode == "generated":
-        return at.entropy(16).hex()
+        return _repeatable_id(at) or at.entropy(16).hex()
     where = f"the data at {', '.join(rule.pointers)}, " if rule.pointers else ""
     return Refused("event_id_missing", f"The event has no id: give it in {where}ce-id or Idempotency-Key.")
+
+
+def _repeatable_id(at: Circumstances) -> str | None:
+    """An id that is the same in a repeat of the request; None where nothing tells a repeat from a new one.
+
+    The sender's key before its signature: who repeats a batch may sign it anew.
+    """
+    if at.batch_key is not None:
+        return _id_of(f"Idempotency-Key {at.batch_key}", at.place)
+    if at.signed is not None:
+        # Drawn at random, each replay of a captured request would be another event that its sender signed.
+        return _id_of(at.signed.name(), at.place)
+    return None
+
+
+def _id_of(request: str, place: int) -> str:
+    return hashlib.sha256(f"{request}/{place}".encode()).hexdigest()[:32]
 
 
 def raw_key(
@@ -172,6 +187,8 @@ def raw_key(
         event_id = _id_in(draft, channel)
     event_id = at.idempotency_key if event_id is None else event_id
     event_id = at.message_id if event_id is None else event_id
+    if event_id is None and channel is not None and channel.line.terms.id.mode == "generated":
+        event_id = _repeatable_id(at)
     source = draft.source or default_source(partner, direction)
     return None if event_id is None else EventKey(partner, direction, source, event_id)
 

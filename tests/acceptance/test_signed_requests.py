@@ -129,6 +129,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             credential_of("crd_strict_own", "hmac", own, partner="strict"),
             credential_of("crd_lax", "hmac", SEALED + sealed["crd_lax"], partner="bare"),
             credential_of("crd_bare", "message_signature", public_der(private_key(ED25519)), partner="bare"),
+            credential_of(
+                "crd_bare_ec", "message_signature", public_der(private_key(KINDS[1])), partner="bare"
+            ),
         )
         team = credential_of(
             "crd_team", "message_signature", public_der(private_key(ED25519)), partner=None, role="team"
@@ -355,6 +358,29 @@ async def test_a_signed_request_that_is_replayed_makes_no_other_event(site: Site
         assert [one.status_code for one in answers][1:] == [200, 200], answers[0].text
         assert set(refs[0]) == set(refs[1]) == set(refs[2])
         assert len(set(refs[0])) == body.count(b"order_id")
+
+
+async def test_nobody_makes_another_event_of_a_captured_signature(site: Site) -> None:
+    """Of (r, s) anybody makes (r, n - s), which fits as well."""
+    order_n = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    draft = order("any", body=b'{"order_id":"any","qty":1}')
+    headers = draft.signed(private_key("ecdsa-p256-sha256"), "crd_bare_ec")
+    found = re.fullmatch(r"(.*=):(.*):", headers["signature"])
+    assert found is not None
+    raw = base64.b64decode(found[2])
+    other = raw[:32] + (order_n - int.from_bytes(raw[32:])).to_bytes(32)
+    made = {**headers, "signature": f"{found[1]}:{base64.b64encode(other).decode()}:"}
+    answers = [await site.ask(draft, one) for one in (headers, made, headers)]
+    assert [one.status_code for one in answers] == [201, 200, 200], answers[1].text
+    assert len({one.json()["receipt"] for one in answers}) == 1
+
+
+async def test_a_batch_that_is_signed_anew_is_the_same_under_its_key(site: Site) -> None:
+    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "batch-1"}
+    draft = order("any", body=b'{"order_id":"any","qty":1}', headers=headers)
+    key = private_key("ecdsa-p256-sha256")
+    answers = [await site.ask(draft, draft.signed(key, "crd_bare_ec")) for _ in range(2)]
+    assert [one.json()["duplicates"] for one in answers] == [0, 1], answers[0].text
 
 
 @pytest.mark.parametrize("media_type", [b"application/x-ndjson", b"application/x-ndjson\xc2\xa0"])
