@@ -13,7 +13,7 @@ import httpx
 from gateway.administration.consumers import Consumers
 from gateway.administration.looks import Looks
 from gateway.administration.repeats import Repeats
-from gateway.bootstrap.ground import clock, entropy
+from gateway.bootstrap.ground import clock, entropy, ticks
 from gateway.bootstrap.listeners import make_probing
 from gateway.broker.port import Broker
 from gateway.egress.tails import Tails
@@ -114,7 +114,7 @@ def make_doors(world: World, **values: Any) -> Doors:
         # Tests ask as fast as they can.
         probing=make_probing(parts, b"pepper"),
         shown=parts.shown,
-        paces=Paces(clock, 1_000_000, 1_000_000),
+        paces=Paces(ticks, 1_000_000, 1_000_000),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, clock),
         version="0.0.0",

@@ -13,7 +13,7 @@ from gateway.administration.repeats import Repeats
 from gateway.auth.proxy import Proxies
 from gateway.bootstrap.certificates import Certificates, KnownClients
 from gateway.bootstrap.counting import CountedIngress
-from gateway.bootstrap.ground import entropy
+from gateway.bootstrap.ground import entropy, ticks
 from gateway.bootstrap.measuring import Measuring
 from gateway.bootstrap.open_files import most_streams
 from gateway.bootstrap.parts import Parts, address_policy
@@ -82,7 +82,7 @@ def make_doors(
         stop=stop,
         looks=Looks(parts.ground.database, parts.administration.scribe, parts.honest),
         repeats=Repeats(parts.ground.database, entropy),
-        paces=Paces(parts.ground.clock),
+        paces=Paces(ticks),
         stream_turns=Turns(most_streams()),
         tails=Tails(parts.broker, parts.catalog, stop),
         consumers=Consumers(parts.ground.database, parts.administration.scribe, parts.honest),
@@ -107,7 +107,7 @@ def make_probing(parts: Parts, pepper: bytes) -> Probing:
         unseal=ground.vault.open,
         prober=Prober(parts.dialler, ground.vault.open, chance, parts.keys.sign_webhook),
         challenges=Challenges(sha256(b"gateway/challenge/v1\x00" + pepper).digest()),
-        turns=ProbeTurns(ground.clock),
+        turns=ProbeTurns(ticks),
     )
 
 

@@ -194,7 +194,7 @@ def _catalog(ground: Ground, broker: Broker, outside: ExternalRegistry | None) -
 
 
 def _quotas(ground: Ground) -> Quotas:
-    return Quotas(database=ground.database, clock=ground.clock, owner=owner())
+    return Quotas(database=ground.database, clock=ground.clock, ticks=ticks, owner=owner())
 
 
 def _watch(ground: Ground, catalog: Catalog) -> Watch:

@@ -22,9 +22,9 @@ _KNOWN: Final = 10_000
 
 @dataclass(slots=True, eq=False)
 class Paces:
-    """A bucket for each credential. `clock`: Unix milliseconds. For one event loop."""
+    """A bucket for each credential. `ticks`: milliseconds of a clock that nobody sets. For one event loop."""
 
-    clock: Callable[[], int]
+    ticks: Callable[[], int]
     rate: int = RATE
     burst: int = BURST
     _buckets: dict[str, Bucket] = field(default_factory=dict, init=False)
@@ -35,7 +35,7 @@ class Paces:
         Raises:
             QuotaExceededError: with those fields and how long to wait.
         """
-        now = self.clock()
+        now = self.ticks()
         bucket = self._buckets.get(credential)
         if bucket is None:
             if len(self._buckets) >= _KNOWN:

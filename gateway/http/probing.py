@@ -22,9 +22,12 @@ OF_ONE: Final = 4
 
 @dataclass(slots=True, eq=False)
 class ProbeTurns:
-    """How often an endpoint may be tried, and how many at a time. `clock`: Unix milliseconds."""
+    """How often an endpoint may be tried, and how many at a time.
 
-    clock: Callable[[], int]
+    `ticks`: milliseconds of a clock that nobody sets.
+    """
+
+    ticks: Callable[[], int]
     _buckets: dict[str, Bucket] = field(default_factory=dict, init=False)
     _under_way: Counter[str] = field(default_factory=Counter, init=False)
 
@@ -48,7 +51,7 @@ class ProbeTurns:
                 del self._under_way[owner]
 
     def _take(self, endpoint_id: str) -> None:
-        now, rate = self.clock(), A_MINUTE / 60
+        now, rate = self.ticks(), A_MINUTE / 60
         bucket = self._buckets.get(endpoint_id)
         if bucket is None:
             if len(self._buckets) >= _KNOWN:

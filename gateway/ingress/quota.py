@@ -15,7 +15,11 @@ _SECOND_MS: Final = 1_000
 
 @dataclass(slots=True)
 class Bucket:
-    """Events that may be sent now; below zero it is overdrawn. `at`: of the last look, Unix milliseconds."""
+    """Events that may be sent now; below zero it is overdrawn.
+
+    `at`: of the last look, milliseconds of a clock that nobody sets: one that is set back fills nothing until
+    it has come that far again.
+    """
 
     level: float
     at: int

@@ -1,6 +1,6 @@
 """What processes tell each other of what partners send, in SQL: demand of the last seconds, bytes a day."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,10 @@ FRESH_MS: Final = 5_000
 """What a process has told is believed this long."""
 
 SKEW_MS: Final = 5_000
-"""By which the clocks of two hosts may differ: a demand that seems too old may be fresh."""
+"""By which the clocks of two database servers may differ: a demand that seems too old may be fresh."""
+
+SharedClock = Callable[[Session], int]
+"""Unix milliseconds that all processes agree on: the database's."""
 
 _KEPT_DAYS: Final = 35
 _TELL: Final = text(
@@ -43,8 +46,22 @@ class Heard:
     used: Mapping[str, int]
 
 
+def exchange_now(session: Session, owner: str, told: Told, clock: SharedClock) -> tuple[Heard, int]:
+    """As `exchange`, and the day of UTC that it was for."""
+    now = clock(session)
+    return exchange(session, owner, told, now=now), now // DAY_MS
+
+
+def sweep_now(session: Session, clock: SharedClock) -> None:
+    """As `sweep`."""
+    sweep(session, now=clock(session))
+
+
 def exchange(session: Session, owner: str, told: Told, *, now: int) -> Heard:
-    """Tell, and hear of the same partners. Rows are locked in the order of their keys."""
+    """Tell, and hear of the same partners. Rows are locked in the order of their keys.
+
+    `now`: of the database's clock, Unix milliseconds: what one host's says wrongly would be believed by all.
+    """
     day = now // DAY_MS
     if told.wanted:
         until = now + FRESH_MS
@@ -75,7 +92,8 @@ def _hear(session: Session, owner: str, partners: list[str], now: int) -> Heard:
         .where(
             col(DemandRow.partner).in_(partners),
             col(DemandRow.owner) != owner,
-            col(DemandRow.until) >= now - SKEW_MS,
+            # One of a time that was never is not believed until that time has come.
+            col(DemandRow.until).between(now - SKEW_MS, now + FRESH_MS + SKEW_MS),
         )
         .group_by(col(DemandRow.partner))
     )

@@ -8,16 +8,17 @@ in the last second is not counted yet.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from gateway.database import Database
+from gateway.database import clock as database_clock
 from gateway.errors import AwayError, QuotaExceededError
 from gateway.ingress.quota import DAY_MS, Bucket, Limit, byte_limit, event_limit, rate_headers
-from gateway.ingress.quota_shares import Heard, Told, exchange, sweep
+from gateway.ingress.quota_shares import Heard, SharedClock, Told, exchange_now, sweep_now
 from gateway.waits import rest
 from partners.contract import Limits
 
@@ -33,7 +34,7 @@ class _Account:
 
     `share`: its part of the rate; `rate`: that part, events a second. `open`: requests that are being read.
     `wanted`: events since it told last. `taken`: bytes not told yet; `used`:
-    bytes of all processes, as heard last. `day`: of UTC, of both.
+    bytes of all processes, as heard last. `day`: of UTC, of both. `seen_at`: ticks.
     """
 
     bucket: Bucket
@@ -46,10 +47,10 @@ class _Account:
     rate: float = 0.0
     open: int = 0
 
-    def owes_nothing(self, now: int) -> bool:
+    def owes_nothing(self, ticks: int, day: int) -> bool:
         """Whether one made anew would be as this one is: its bucket full, nothing used of the day."""
-        self.bucket.fill(self.rate, now)
-        is_used = bool(self.taken or self.used) and self.day == now // DAY_MS
+        self.bucket.fill(self.rate, ticks)
+        is_used = bool(self.taken or self.used) and self.day == day
         return self.bucket.level >= self.rate and not is_used and not self.open
 
 
@@ -80,11 +81,17 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Quotas:
-    """See the module. `owner`: this process, for the others. `clock`: Unix milliseconds."""
+    """See the module. `owner`: this process, for the others.
+
+    `clock`: Unix milliseconds, for the day; `ticks`: milliseconds of a clock that nobody sets, for the rate.
+    `shared_clock`: what processes tell each other is dated by the database's.
+    """
 
     database: Database
     clock: Callable[[], int]
+    ticks: Callable[[], int]
     owner: str
+    shared_clock: SharedClock = database_clock
     _accounts: dict[str, _Account] = field(default_factory=dict, init=False)
 
     @contextmanager
@@ -127,7 +134,7 @@ class Quotas:
             with suppress(AwayError):
                 await self.exchange()
                 if rounds % _SWEEP_ROUNDS == 0:
-                    await self.database.write(partial(sweep, now=self.clock()))
+                    await self.database.write(partial(sweep_now, clock=self.shared_clock))
                 rounds += 1
 
     async def exchange(self) -> None:
@@ -136,9 +143,9 @@ class Quotas:
         Raises:
             StoreError: the database is away; what was to be told is told with the next round.
         """
-        now = self.clock()
+        ticks, today = self.ticks(), self.clock() // DAY_MS
         for partner, account in list(self._accounts.items()):
-            if now - account.seen_at > _IDLE_MS and account.owes_nothing(now):
+            if ticks - account.seen_at > _IDLE_MS and account.owes_nothing(ticks, today):
                 del self._accounts[partner]
         if not self._accounts:
             return
@@ -146,17 +153,21 @@ class Quotas:
             {partner: one.wanted / _ROUND_SECONDS for partner, one in self._accounts.items()},
             {partner: one.taken for partner, one in self._accounts.items()},
         )
-        heard = await self.database.write(lambda session: exchange(session, self.owner, told, now=now))
-        self._learn(told, heard, now // DAY_MS)
+        days = {partner: one.day for partner, one in self._accounts.items()}
+        tell = partial(exchange_now, owner=self.owner, told=told, clock=self.shared_clock)
+        heard, day = await self.database.write(tell)
+        self._learn(told, days, heard, day)
 
-    def _learn(self, told: Told, heard: Heard, day: int) -> None:
+    def _learn(self, told: Told, days: Mapping[str, int], heard: Heard, day: int) -> None:
+        """`days`: of the accounts when they were told; `day`: that they were counted for, and heard of."""
         for partner, taken in told.taken.items():
             account = self._accounts[partner]
             wanted = told.wanted[partner]
             account.share = _share(wanted, *heard.others.get(partner, (0.0, 0)))
             account.wanted -= round(wanted * _ROUND_SECONDS)
-            if account.day == day:
+            if account.day == days[partner]:
                 account.taken -= taken
+            if account.day == day:
                 account.used = heard.used.get(partner, 0)
 
     def standing(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
@@ -164,17 +175,17 @@ class Quotas:
         most, size = limits.events_per_second, limits.bytes_per_day
         if most is None and size is None:
             return ()
-        now = self.clock()
+        now, ticks = self.clock(), self.ticks()
         account = self._accounts.get(partner)
         if account is None:
-            account = self._accounts[partner] = _Account(Bucket(float(most or 0), now), now // DAY_MS)
+            account = self._accounts[partner] = _Account(Bucket(float(most or 0), ticks), now // DAY_MS)
         if account.day != now // DAY_MS:
             account.day, account.taken, account.used = now // DAY_MS, 0, 0
-        account.seen_at = now
+        account.seen_at = ticks
         found = []
         if most is not None:
             rate = most * account.share
-            account.bucket.fill(rate, now)
+            account.bucket.fill(rate, ticks)
             account.rate = rate
             found.append(event_limit(account.bucket, most, rate))
         if size is not None:

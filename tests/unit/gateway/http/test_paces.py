@@ -12,7 +12,7 @@ from tests.builders import House, open_house
 
 
 class Hand:
-    """A clock that is set by hand."""
+    """A clock that nobody sets but the test."""
 
     now = 1_800_000_000_000
 

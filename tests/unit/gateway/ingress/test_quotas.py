@@ -32,7 +32,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def quotas(database: Database, clock: Clock, owner: str = "one") -> Quotas:
-    return Quotas(database=database, clock=clock, owner=owner)
+    return Quotas(database=database, clock=clock, ticks=clock, owner=owner, shared_clock=lambda _: clock.now)
 
 
 def entered(some: Quotas, limits: Limits, times: int, partner: str = "acme") -> int:
@@ -171,6 +171,58 @@ async def test_bytes_of_a_day_are_counted_over_processes_and_restarts(database: 
         pytest.fail("nothing was left")
     clock.now += DAY_MS
     assert entered(later, BYTES, 1) == 1
+
+
+async def test_a_clock_that_was_wrong_for_a_moment_locks_nobody_out(database: Database) -> None:
+    clock, ticks = Clock(), Clock(0)
+    some = Quotas(database=database, clock=clock, ticks=ticks, owner="one")
+    assert entered(some, RATE, 150) == 100
+    clock.now += 3_600_000
+    assert entered(some, RATE, 1) == 0
+    clock.now -= 3_600_000
+    ticks.now += 500
+    assert entered(some, RATE, 150) == 50
+    ticks.now += 20_000
+    await some.exchange()
+    assert not some._accounts
+
+
+async def test_what_a_wrong_clock_would_say_is_told_by_the_databases(database: Database) -> None:
+    there, ahead = Clock(), Clock(START + DAY_MS)
+    wrong = Quotas(
+        database=database, clock=ahead, ticks=Clock(), owner="one", shared_clock=lambda _: there.now
+    )
+    sent(wrong, Limits(events_per_second=100, bytes_per_day=1_000), size=700)
+    await wrong.exchange()
+    right = quotas(database, there, "two")
+    sent(right, BYTES)
+    await right.exchange()
+    assert [limit.left for limit in right.standing("acme", BYTES)] == [300]
+    there.now += FRESH_MS + SKEW_MS + 1
+    with database.begin() as session:
+        assert (
+            exchange(session, "x", Told({"acme": 1.0}, {}), now=there.now).others.get("acme", (0, 0))[1] == 0
+        )
+
+
+async def test_what_is_counted_again_when_a_clock_is_set_right_is_counted_once(database: Database) -> None:
+    clock = Clock()
+    some = Quotas(database=database, clock=clock, ticks=Clock(), owner="one", shared_clock=lambda _: START)
+    sent(some, BYTES, size=100)
+    clock.now += DAY_MS
+    sent(some, BYTES, size=200)
+    await some.exchange()
+    await some.exchange()
+    clock.now -= DAY_MS
+    some.standing("acme", BYTES)
+    await some.exchange()
+    assert [limit.left for limit in some.standing("acme", BYTES)] == [800]
+
+
+async def test_a_demand_of_a_time_that_never_was_is_not_believed(database: Database) -> None:
+    with database.begin() as session:
+        exchange(session, "gone", Told({"acme": 9.0}, {}), now=START + DAY_MS)
+        assert exchange(session, "x", Told({"acme": 1.0}, {}), now=START) == Heard({}, {})
 
 
 async def test_a_partner_that_sends_nothing_is_forgotten_and_so_is_the_past(database: Database) -> None:
