@@ -124,7 +124,7 @@ class Catalog:
         self._topic_turn = asyncio.Lock()
         self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
         self._schemas: dict[int, Schema] = {}
-        self._versions: dict[tuple[int, JsonFlavour], Version] = {}
+        self._versions: dict[tuple[object, int, JsonFlavour], Version] = {}
         self._mismatches: dict[str, tuple[str, ...]] = {}
         self._compare_at = 0.0
         self._followed_at = 0.0
@@ -169,6 +169,7 @@ class Catalog:
             if made is not None:
                 known = self.current
                 self.current = replace(made, topic_ids=known.topic_ids, partitions=known.partitions)
+                self._versions = {key: one for key, one in self._versions.items() if key[0] == self._server}
             self._followed_at = began
 
     def is_stale(self) -> bool:
@@ -278,50 +279,59 @@ class Catalog:
             AwayError: the database is away.
             BugError: a claim names a schema that the registry does not have.
         """
-        known = self._versions.get((schema_id, json))
-        if known is None:
-            known = await self._database.read(lambda session: _compile(session, schema_id, json))
-            self._versions[schema_id, json] = known
-        return known
+        known = self._versions.get((self._server, schema_id, json))
+        if known is not None:
+            return known
+
+        def read(session: Session) -> tuple[object, Version]:
+            return self._database.server(session), _compile(session, schema_id, json)
+
+        server, version = await self._database.read(read)
+        self._versions[server, schema_id, json] = version
+        return version
 
     def _look(self, session: Session) -> tuple[Snapshot | None, Sequence[Tombstone]]:
         """What changed, loaded and compiled on an SQL thread: a large schema takes some hundred milliseconds.
 
-        None: nothing did. Another server, or a restored one, may hold other rows under the same number. And
-        the events that were erased since the last look.
+        None: nothing did. Another server, or a restored one, may hold other rows under the same number, and
+        another schema under the same id: nothing that was read of the one before it counts. And the events
+        that were erased since the last look.
         """
-        server = self._database.server(session)
-        known = self.current.directory if server == self._server else None
+        server, revision = self._database.server(session), store.revision(session)
+        known = self.current
         erased = self._tombstones.look(session)
-        if known is not None and known.revision == store.revision(session):
+        if server != self._server or revision < known.directory.revision:
+            known, self._codecs, self._schemas = EMPTY, {}, {}
+        elif revision == known.directory.revision:
             return None, erased
-        made = self._build(session, store.load(session, known))
+        made = self._build(session, store.load(session, None if known is EMPTY else known.directory), known)
         self._server = server
         return made, erased
 
-    def _build(self, session: Session, directory: Directory) -> Snapshot:
+    def _build(self, session: Session, directory: Directory, known: Snapshot) -> Snapshot:
+        """`known`: of the same server, whose channels stay where nothing of them changed."""
         by_type: dict[_Key, Channel] = {}
         by_partner: dict[tuple[str, Direction], tuple[Channel, ...]] = {}
         for partner in directory.partners():
             account = directory.account(partner.slug)
             if account is None:
                 raise BugError(f"partner {partner.slug} has no account")
-            for channel in self._channels(session, account):
+            for channel in self._channels(session, account, known):
                 key: tuple[str, Direction] = (partner.slug, channel.direction)
                 by_type[(*key, channel.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
         erased = self._tombstones.refs
         return Snapshot(directory, by_type, by_partner, {}, outside=self.outside, erased=erased)
 
-    def _channels(self, session: Session, account: Account) -> Iterable[Channel]:
+    def _channels(self, session: Session, account: Account, known: Snapshot) -> Iterable[Channel]:
         slug = account.partner.slug
-        if self.current.directory.account(slug) is account:
-            return [*self.current.channels(slug, "inbound"), *self.current.channels(slug, "outbound")]
-        return [self._channel(session, account, line) for line in account.lines]
+        if known.directory.account(slug) is account:
+            return [*known.channels(slug, "inbound"), *known.channels(slug, "outbound")]
+        return [self._channel(session, account, line, known) for line in account.lines]
 
-    def _channel(self, session: Session, account: Account, line: Line) -> Channel:
+    def _channel(self, session: Session, account: Account, line: Line, before: Snapshot) -> Channel:
         partner, contract = account.partner, account.contract
-        same = self.current.channel(partner.slug, line.terms.event_type, line.terms.direction)
+        same = before.channel(partner.slug, line.terms.event_type, line.terms.direction)
         if contract is None:
             raise BugError(f"partner {partner.slug} has lines but no contract")
         if same is not None and same.line == line and same.contract == contract.revision:

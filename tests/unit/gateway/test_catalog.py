@@ -4,22 +4,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import Session, col
 from starlette.requests import Request
 
 from gateway.bootstrap.parts import topic_specs
 from gateway.broker.port import BrokerError, Topic, TopicSpec
 from gateway.catalog import STALE_SECONDS, Catalog
+from gateway.database import Database
 from gateway.errors import BugError, CallerError, StoreError
 from gateway.http.gates import GATES
 from gateway.http.guard import admit
 from gateway.ingress.outcome import Accepted, Failed
+from gateway.postgresql import Server
 from partners import store
+from schemas.registry import draft_of
+from schemas.rows import SchemaRow
+from schemas.schema import Schema, parse_schema
+from schemas.store import _digest
 from tests.builders import make_doors
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import CONTRACT, ORDER, World, running
 
 A = {"order_id": "A-1", "qty": 1}
 OUTBOUND = "partners.acme.outbound"
+MORE = {"name": "more", "type": "long", "default": 0}
 GATE = next(one for one in GATES if one.path == "/v1/me")
 ASKED = Request(
     {
@@ -31,6 +40,16 @@ ASKED = Request(
         "query_string": b"",
     }
 )
+
+
+class Successor(Database):
+    """A database whose server the test names."""
+
+    life: Server | None = None
+
+    def server(self, session: Session) -> Server | None:
+        del session
+        return self.life
 
 
 class NoTopics(WilfulBroker):
@@ -287,3 +306,52 @@ async def test_a_look_that_is_too_long_ago_lets_nobody_in_until_the_next(
         assert not catalog.is_stale()
         with pytest.raises(CallerError, match="shows no credential"):
             await admit(GATE, replace(make_doors(world), catalog=catalog), ASKED, "req_1")
+
+
+async def test_another_server_may_have_another_schema_under_the_same_id(
+    tmp_path: Path, database_url: str
+) -> None:
+    """A standby took over that lacked the last commits, and the contract was applied once more, mended."""
+    other = parse_schema(json.dumps({**ORDER, "fields": [*ORDER["fields"], MORE]}))
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        parts, database = world.parts, Successor(world.parts.ground.settings.database.url)
+        catalog = Catalog(
+            database=database,
+            broker=parts.broker,
+            topics=lambda partner: topic_specs(partner, parts.ground.settings),
+            event_bytes=1_000,
+            refresh_seconds=1,
+        )
+        await catalog.follow()
+        before = catalog.current.channel("acme", "order.placed", "inbound")
+        assert before is not None
+        schema_id = before.versions[0].schema_id
+        assert (await catalog.version(schema_id)).schema.text == before.versions[0].schema.text
+        await parts.ground.database.write(lambda session: put_under(session, schema_id, other))
+        await catalog.follow()
+        assert catalog.current.channel("acme", "order.placed", "inbound") is before
+        database.life = Server(1, 2)
+        await catalog.follow()
+        after = catalog.current.channel("acme", "order.placed", "inbound")
+        assert after is not None
+        assert after.versions[0].schema.text == other.text
+        assert after.versions[0].codec.avro_from_json(b'{"order_id":"A","qty":1,"more":2}').avro
+        assert (await catalog.version(schema_id)).schema.text == other.text
+        await catalog.follow()
+        assert catalog.current.channel("acme", "order.placed", "inbound") is after
+        database.close()
+
+
+def put_under(session: Session, schema_id: int, schema: Schema) -> None:
+    made = draft_of(schema)
+    session.execute(
+        update(SchemaRow)
+        .where(col(SchemaRow.id) == schema_id)
+        .values(
+            text=made.text,
+            fingerprint=made.fingerprint,
+            guid=str(made.guid),
+            text_sha256=_digest(made.text, made.links),
+        )
+    )
