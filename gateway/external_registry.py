@@ -6,7 +6,7 @@ While it does not answer, both wait. What our tables hold needs no look: a schem
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -31,7 +31,9 @@ ABSENT_SECONDS: Final = 5.0
 
 _WHOLE_SECONDS: Final = 15.0
 _AGAIN_SECONDS: Final = 1.0
-_MOST_AT_ONCE: Final = 4
+_MOST_AT_ONCE: Final = 3
+"""Questions of others: our own two, whether it is there and what a schema is, have a turn each besides."""
+
 _MOST_KNOWN: Final = 1_024
 _MOST_WANTED: Final = 256
 _MOST_WARNINGS: Final = 10
@@ -66,6 +68,10 @@ class Remote(Protocol):
         """Ask for as little as can be asked."""
         ...
 
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """What the calling thread asks until the block ends takes no longer."""
+        ...
+
     def close(self) -> None:
         """Let the connections go."""
         ...
@@ -97,6 +103,7 @@ class ExternalRegistry:
         self._aside = aside
         self._ticks = ticks
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._watch_turn, self._look_up_turn = asyncio.Semaphore(1), asyncio.Semaphore(1)
         self._found: dict[int | UUID, Found] = {}
         self._wanted: dict[int | UUID, float] = {}
         self._work = asyncio.Event()
@@ -142,7 +149,7 @@ class ExternalRegistry:
     async def _watch(self) -> None:
         while True:
             with suppress(AwayError, RemoteRefusedError):
-                await self.ask(lambda remote: remote.health())
+                await self._ask(self._watch_turn, lambda remote: remote.health())
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _serve(self) -> None:
@@ -154,17 +161,32 @@ class ExternalRegistry:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def ask(self, work: Callable[[Remote], T], *, seconds: float = _WHOLE_SECONDS) -> T:
-        """Do what blocks, on a thread of its own, and wait for it no longer than so many seconds.
+        """Do what blocks, on a thread of its own; wait for it, and for a turn, at most so many seconds.
 
         Raises:
-            AwayError: `registry_unavailable`: it is away, does not know us, or makes no sense.
+            AwayError: `registry_unavailable`: it is away, does not know us, or makes no sense; or others have
+                all turns.
             RemoteRefusedError: it does not do it.
         """
+        return await self._ask(self._turns, work, seconds)
+
+    async def _ask(
+        self, turns: asyncio.Semaphore, work: Callable[[Remote], T], seconds: float = _WHOLE_SECONDS
+    ) -> T:
+        until = self._ticks() + seconds
+        running: asyncio.Future[T] | None = None
         try:
-            async with self._turns:
-                async with asyncio.timeout(seconds):
-                    result = await self._aside(lambda: work(self._remote))
+            async with asyncio.timeout(seconds):
+                await turns.acquire()
+                thread = self._aside(lambda: self._do(work, until))
+                running = asyncio.ensure_future(thread)  # noqa: TID251 - it outlives whoever waits for it
+                # The turn is the thread's: who gives up waiting leaves a thread behind, and a connection.
+                running.add_done_callback(lambda _: turns.release())
+                result = await asyncio.shield(running)
         except TimeoutError as error:
+            if running is None:
+                text = f"the schema registry {self.url} is busy with other questions of ours"
+                raise AwayError("registry_unavailable", text) from error
             raise self._away("no answer in time") from error
         except RemoteRefusedError as error:
             if error.is_about_us:
@@ -175,6 +197,10 @@ class ExternalRegistry:
             raise self._away(str(error)) from error
         self._is_there()
         return result
+
+    def _do(self, work: Callable[[Remote], T], until: float) -> T:
+        with self._remote.within(max(0.0, until - self._ticks())):
+            return work(self._remote)
 
     def find(self, wanted: int | UUID) -> Found | None:
         """What an id or a GUID stands for, from memory; None: not known yet, and asked for from now on."""
@@ -200,7 +226,7 @@ class ExternalRegistry:
         """Ask for all that is wanted; whether everything was answered."""
         for wanted in list(self._wanted):
             try:
-                schema = await self.ask(partial(_look_up, wanted=wanted))
+                schema = await self._ask(self._look_up_turn, partial(_look_up, wanted=wanted))
             except (AwayError, RemoteRefusedError):
                 # The next round begins with another: one that is never answered holds up none of them.
                 self._wanted[wanted] = self._wanted.pop(wanted)

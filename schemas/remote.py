@@ -9,6 +9,7 @@ Source: Confluent Schema Registry API; its Python client, for what is asked agai
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -37,6 +38,7 @@ from schemas.remote_answers import (
     parse_text,
     parse_verdict,
 )
+from schemas.remote_connections import FAILURES, Deadline, Transport
 from schemas.schema import MOST_REFERENCES, Reference, Schema, parse_schema
 
 MOST_BYTES: Final = 1_048_576
@@ -44,6 +46,7 @@ _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _KEPT: Final = 256
 _AGAIN: Final = frozenset({408, 429})
 _NOT_FOUND: Final = frozenset({404, 405})
+_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: to connect, between two reads, between two rounds of asking, and for all of them together."""
+    """Seconds: to connect, between two reads, between two rounds of asking, and for all of them together.
+
+    The last is kept whatever comes, were it a header letter by letter.
+    """
 
     connect: float = 3.0
     read: float = 5.0
@@ -93,7 +99,7 @@ class RemoteRegistry:
         """`ticks`: seconds of a clock that nobody sets. `pause` sleeps. `transport`: for tests."""
         self.url = ",".join(access.urls)
         self._urls = [url.rstrip("/") for url in access.urls]
-        self._ticks = ticks
+        self._deadline = Deadline(ticks)
         self._pause = pause
         self._patience = patience or Patience()
         headers = {"Accept-Encoding": "identity", "Confluent-Accept-Unknown-Properties": "true"}
@@ -105,13 +111,17 @@ class RemoteRegistry:
             headers=headers,
             timeout=httpx.Timeout(self._patience.read, connect=self._patience.connect),
             trust_env=False,
-            transport=transport or httpx.HTTPTransport(verify=access.tls or ssl.create_default_context()),
+            transport=transport or Transport(self._deadline, access.tls or ssl.create_default_context()),
         )
         self._known = lru_cache(_KEPT)(self._fetch)
 
     def close(self) -> None:
         """Let the connections go."""
         self._client.close()
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """All that the calling thread asks until the block ends takes no longer, however many questions."""
+        return self._deadline.within(seconds)
 
     def look_up(self, subject: str, schema: Schema) -> Agreed | None:
         """The version of a subject that this schema is; None where there is none.
@@ -284,21 +294,21 @@ class RemoteRegistry:
     ) -> bytes:
         """The body of a good answer, of the first URL that answers."""
         question = _Question(method, path, body, params)
-        until = self._ticks() + self._patience.whole
-        failure = RemoteAwayError("no URL was asked")
-        for number in range(self._patience.rounds):
-            if number:
-                self._pause(min(self._patience.pause * number, max(0.0, until - self._ticks())))
-            for url in self._urls:
-                if self._ticks() >= until:
-                    raise failure
-                try:
-                    return self._ask_one(url, question, until)
-                except RemoteAwayError as error:
-                    failure = error
+        failure = RemoteAwayError("there was no time left to ask")
+        with self.within(self._patience.whole):
+            for number in range(self._patience.rounds):
+                if number:
+                    self._pause(min(self._patience.pause * number, self._deadline.seconds))
+                for url in self._urls:
+                    if not self._deadline.seconds:
+                        raise failure
+                    try:
+                        return self._ask_one(url, question)
+                    except RemoteAwayError as error:
+                        failure = error
         raise failure
 
-    def _ask_one(self, url: str, question: "_Question", until: float) -> bytes:
+    def _ask_one(self, url: str, question: "_Question") -> bytes:
         try:
             with self._client.stream(
                 question.method,
@@ -308,8 +318,8 @@ class RemoteRegistry:
                 headers={} if question.body is None else {"Content-Type": _MEDIA_TYPE},
             ) as response:
                 status = response.status_code
-                raw = self._read(response, until)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError) as error:
+                raw = self._read(response)
+        except (*FAILURES, *_FAILURES) as error:
             raise RemoteAwayError(f"{url}: {clean(f'{type(error).__name__}: {error}')}") from error
         if status in _AGAIN or status >= 500:  # noqa: PLR2004 - the registry's own trouble
             raise RemoteAwayError(f"{url}: status {status}")
@@ -319,7 +329,7 @@ class RemoteRegistry:
             raise RemoteAnswerError(f"{url}: status {status}: name the URL that it leads to instead")
         raise parse_refusal(status, raw)
 
-    def _read(self, response: httpx.Response, until: float) -> bytes:
+    def _read(self, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise RemoteAnswerError("the answer is compressed, though that was not asked for")
         raw = bytearray()
@@ -327,7 +337,7 @@ class RemoteRegistry:
             raw += chunk
             if len(raw) > MOST_BYTES:
                 raise RemoteAnswerError(f"the answer has more than {MOST_BYTES} bytes")
-            if self._ticks() >= until:
+            if not self._deadline.seconds:
                 raise RemoteAwayError("the answer came too slowly")
         return bytes(raw)
 

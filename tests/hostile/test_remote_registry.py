@@ -42,6 +42,15 @@ def drip(connection: socket.socket) -> None:
         time.sleep(0.05)
 
 
+def spelled(connection: socket.socket) -> None:
+    """Send the header letter by letter, each in time; an answer after five times the time for the whole."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-More: ")
+    for _ in range(80):
+        connection.sendall(b"y")
+        time.sleep(0.05)
+    connection.sendall(b"\r\nContent-Length: 0\r\n\r\n")
+
+
 def flood(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
@@ -124,7 +133,7 @@ def ask(*acts: Act) -> tuple[RemoteError | None, list[bytes]]:
     return failure, asked
 
 
-@pytest.mark.parametrize("act", [nothing, drip, headers, cut, babble])
+@pytest.mark.parametrize("act", [nothing, drip, spelled, headers, cut, babble])
 def test_what_never_comes_to_an_answer_is_away(act: Act) -> None:
     error, _ = ask(act)
     assert isinstance(error, RemoteAwayError)
@@ -178,3 +187,25 @@ def test_a_private_authority_is_trusted_where_it_is_named_and_only_there(tmp_pat
             assert far.by_id(7) == parse_schema(TEXT)
         with registry(url) as far, pytest.raises(RemoteAwayError, match="CERTIFICATE_VERIFY_FAILED"):
             far.by_id(7)
+    with (
+        serving(spelled, tls=tls) as (port, _),
+        registry(f"https://localhost:{port}", tls=trusting) as far,
+        pytest.raises(RemoteAwayError),
+    ):
+        far.by_id(7)
+
+
+def test_a_connection_is_used_again_and_no_deadline_of_another_question_holds_on_it() -> None:
+    def twice(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        connection.sendall(head + BODY)
+        assert connection.recv(65_536)
+        connection.sendall(head + BODY)
+
+    with serving(twice) as (port, asked), registry(f"http://127.0.0.1:{port}") as far:
+        with far.within(30):
+            far.by_id(7)
+        with far.within(0), pytest.raises(RemoteAwayError, match="no time"):
+            far.by_id(9)
+        assert far.by_id(8) == parse_schema(TEXT)
+    assert len(asked) == 1

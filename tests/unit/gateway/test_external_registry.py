@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
@@ -51,6 +51,10 @@ class Library:
         if self.error is not None:
             raise self.error
 
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        del seconds
+        return nullcontext()
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -95,6 +99,14 @@ async def found(registry: ExternalRegistry, wanted: int | UUID) -> Schema | None
             return answer.schema
         await asyncio.sleep(0.005 if number > 20 else 0)
     raise AssertionError(f"{wanted} was never told")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if is_so():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError
 
 
 async def test_what_is_wanted_is_asked_for_once_and_then_known() -> None:
@@ -175,6 +187,84 @@ async def test_what_hangs_is_given_up() -> None:
     registry = ExternalRegistry(Library(), aside=never, ticks=lambda: 0.0)
     with pytest.raises(AwayError, match="no answer in time"):
         await registry.ask(lambda remote: remote.health(), seconds=0.01)
+
+
+@dataclass
+class Blocked:
+    """Threads that end when the test says so; while `is_open`, at once."""
+
+    is_open: bool = False
+    begun: int = 0
+    _ends: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        if not self.is_open:
+            self.begun += 1
+            await self._ends.wait()
+        return work()
+
+    def end(self) -> None:
+        self._ends.set()
+
+
+async def test_a_turn_is_free_once_its_thread_has_ended_and_who_waits_for_one_is_told_in_time() -> None:
+    threads = Blocked()
+    registry = ExternalRegistry(Library(), aside=threads, ticks=lambda: 100.0)
+    for _ in range(3):
+        with pytest.raises(AwayError, match="no answer in time"):
+            await registry.ask(lambda remote: remote.health(), seconds=0.01)
+    with pytest.raises(AwayError, match="busy with other questions of ours") as caught:
+        await registry.ask(lambda remote: remote.health(), seconds=0.01)
+    assert caught.value.code == "registry_unavailable"
+    assert threads.begun == 3
+    threads.end()
+    await registry.ask(lambda remote: remote.health())
+
+
+async def test_that_all_turns_are_taken_says_nothing_of_the_registry() -> None:
+    threads = Blocked()
+    registry = ExternalRegistry(Library(), aside=threads, ticks=lambda: 100.0)
+    asking = [
+        asyncio.create_task(registry.ask(lambda remote: remote.health(), seconds=600)) for _ in range(3)
+    ]
+    await until(lambda: threads.begun == 3)
+    with pytest.raises(AwayError, match="busy"):
+        await registry.ask(lambda remote: remote.health(), seconds=0.01)
+    assert registry._away_since is None
+    threads.end()
+    await asyncio.gather(*asking)
+
+
+async def test_whether_it_is_there_and_what_a_schema_is_is_asked_though_all_turns_are_taken() -> None:
+    threads, library, stop = Blocked(), Library(held={7: SCHEMA}), asyncio.Event()
+    registry = ExternalRegistry(library, aside=threads, ticks=lambda: 100.0)
+    async with asyncio.TaskGroup() as tasks:
+        asking = [
+            tasks.create_task(registry.ask(lambda remote: remote.by_id(9), seconds=600)) for _ in range(4)
+        ]
+        await until(lambda: threads.begun == 3)
+        threads.is_open = True
+        tasks.create_task(registry.run(stop))
+        assert await found(registry, 7) == SCHEMA
+        await until(lambda: library.looks > 0)
+        assert not any(each.done() for each in asking)
+        threads.end()
+        stop.set()
+
+
+async def test_a_thread_asks_no_longer_than_who_waits_for_it_does() -> None:
+    @dataclass
+    class Timed(Library):
+        given: list[float] = field(default_factory=list)
+
+        def within(self, seconds: float) -> AbstractContextManager[None]:
+            self.given.append(seconds)
+            return nullcontext()
+
+    library = Timed()
+    stand = Stand(library)
+    await stand.registry.ask(lambda remote: remote.health(), seconds=7)
+    assert library.given == [7]
 
 
 async def test_who_is_told_to_stop_just_when_the_answer_comes_stops() -> None:

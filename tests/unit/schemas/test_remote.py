@@ -305,3 +305,22 @@ def test_health_asks_for_little() -> None:
     with pytest.raises(RemoteAnswerError):
         Far().on("GET /schemas/types", says({})).registry.health()
     assert Far().on("GET /mode", says({"mode": "READONLY"})).registry.mode() == "READONLY"
+
+
+def test_what_is_asked_within_a_time_takes_no_longer_however_many_questions() -> None:
+    far = Far()
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        far.now += 2
+        return HELD(request)
+
+    for number in (7, 8, 9):
+        far.on(f"GET /schemas/ids/{number}", slow)
+    with far.registry.within(3):
+        assert far.registry.by_id(7) == SCHEMA
+        with pytest.raises(RemoteAwayError, match="slowly"):
+            far.registry.by_id(8)
+        with pytest.raises(RemoteAwayError, match="no time"):
+            far.registry.by_id(9)
+    assert len(far.asked) == 2
+    assert far.registry.by_id(9) == SCHEMA

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +67,10 @@ class Library:
 
     def health(self) -> None:
         """All is well."""
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        del seconds
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing is open."""
