@@ -7,13 +7,11 @@ Source: docs/formats.md section 13.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from audit.archive import Member, list_begun, list_members, read_member
+from audit.archive import Member, list_members, read_member
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
 from audit.errors import InconsistentError, MalformedError, UnpinnedKeyError, VerificationError
 from audit.evidence import Evidence, Kind, parse_evidence
@@ -39,7 +37,7 @@ from audit.verify import Verdict
 
 Rows = Iterator[tuple[Value, ...]]
 
-_DECODERS: Final[dict[Format, Callable[[bytes], Rows]]] = {
+_DECODERS: Final[dict[Format, Callable[[bytes, int], Rows]]] = {
     "jsonl": decode_lines,
     "avro": decode_container,
     "parquet": decode_table,
@@ -50,11 +48,20 @@ _SLICE: Final = 1_000
 """Entries after which the caller hears how far it is."""
 
 
+Place = tuple[str, int]
+"""An origin, and a number of entries: at one place a log has one root."""
+
+
 class Exported(NamedTuple):
-    """What an export proves, and what it does not; its ranges, for those that join exports."""
+    """What an export proves, and what it does not.
+
+    For those that join exports: its ranges; by place each root that it shows; and the places of checkpoints.
+    """
 
     verdict: Verdict
     sections: tuple[Section, ...]
+    roots: Mapping[Place, bytes]
+    heads: tuple[Place, ...]
 
 
 @dataclass(slots=True)
@@ -74,9 +81,12 @@ class _Growth:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the rows of a section were."""
+    """What the rows of a section were. `wanted`: where the caller wants to know the root."""
 
     origin: str = ""
+    wanted: frozenset[Place] = frozenset()
+    roots: dict[Place, bytes] = field(default_factory=dict)
+    heads: list[Place] = field(default_factory=list)
     erasures: Erasures = field(default_factory=Erasures)
     erased: int = 0
     contents: int = 0
@@ -85,46 +95,27 @@ class _Seen:
     unpinned: list[str] = field(default_factory=list)
     others: set[str] = field(default_factory=set)
 
+    def keep(self, origin: str, size: int, root: bytes) -> None:
+        if self.roots.setdefault((origin, size), root) != root:
+            raise forked(origin, size)
+
+    def keep_all(self, section: Section, checkpoint: Checkpoint) -> None:
+        self.keep(section.origin, section.first, section.root_first)
+        self.keep(section.origin, section.end, section.root_end)
+        self.keep(section.origin, checkpoint.size, checkpoint.root)
+        self.heads.append((section.origin, checkpoint.size))
+
     def note(self, at: int) -> None:
         self.first_at = at if self.first_at is None else min(self.first_at, at)
         self.last_at = at if self.last_at is None else max(self.last_at, at)
 
 
-def verify_exports(
-    files: Sequence[Path], pinned: Keys, *, told: Callable[[int, int], None] = lambda _done, _total: None
-) -> Verdict | None:
-    """Check exports, and where there are several that each goes on where the one before it ends.
-
-    None: these are other papers. Raises as `verify_export`, and OSError.
-    """
-    found = [path for path in files if _is_export(path)]
-    if not found:
-        return None
-    if len(found) < len(files):
-        raise MalformedError("export: exports are verified apart from other papers")
-    exported: list[Exported] = []
-    for path in found:
-        with path.open("rb") as source:
-            exported.append(verify_export(source, pinned, told=told))
-    proved, word, not_proved = (
-        tuple(dict.fromkeys(chain.from_iterable(said)))
-        for said in zip(*(one.verdict for one in exported), strict=True)
-    )
-    return Verdict((*proved, *verify_joined(exported)), word, not_proved)
-
-
-def _is_export(path: Path) -> bool:
-    """Whether it is an archive with a manifest of an export."""
-    with path.open("rb") as source:
-        try:
-            return any(one.name == MANIFEST_NAME for one in list_members(source))
-        except MalformedError:
-            # Cut or changed it is none that proves anything, but not some other paper.
-            return any(one.name.startswith("entries-") for one in list_begun(source))
-
-
 def verify_export(
-    source: BinaryIO, pinned: Keys, *, told: Callable[[int, int], None] = lambda _done, _total: None
+    source: BinaryIO,
+    pinned: Keys,
+    *,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
+    wanted: frozenset[Place] = frozenset(),
 ) -> Exported:
     """Check an export from its first byte to its last.
 
@@ -143,21 +134,22 @@ def verify_export(
         source: The archive; it is read from its beginning, here and there.
         pinned: The keys that the caller trusts.
         told: Hears how many of how many entries were read.
+        wanted: Places whose root the caller wants to know, where they lie in a range.
 
     Raises:
         UnpinnedKeyError: All else holds, but nobody trusted vouches for a checkpoint.
         VerificationError: The export proves nothing; the text names the place.
         MissingLibraryError: It is in Parquet, and pyarrow is not installed.
     """
-    members = list_members(source)  # 1
-    manifest, files = _read_manifest(source, members)  # 2
+    manifest, files = read_manifest(source, list_members(source))  # 1, 2
     total = sum(one.end - one.first for one in manifest.sections)
     done = 0
     proved: list[str] = []
-    found = _Seen()
+    found = _Seen(wanted=wanted)
     for section in manifest.sections:
         checkpoint = _verify_checkpoint(section, pinned, found, proved)  # 3, 8
-        growth, seen = _begin(section), _Seen(section.origin, found.erasures)  # 4
+        growth = _begin(section)  # 4
+        seen = _Seen(section.origin, wanted, found.roots, erasures=found.erasures)
         for file in section.files:
             before = growth.size
             raw = read_member(source, files[file.name])  # 5
@@ -165,6 +157,7 @@ def verify_export(
                 told(done + count, total)
             done += growth.size - before
         _verify_end(section, growth, checkpoint)  # 6
+        found.keep_all(section, checkpoint)
         if (seen.first_at, seen.last_at) != (section.first_at, section.last_at):  # 7
             raise MalformedError(f"manifest: {section.origin}: other times than its evidence has")
         found.erased += seen.erased
@@ -179,29 +172,13 @@ def verify_export(
     return _verdict(manifest, found, proved)
 
 
-def verify_joined(verdicts: Sequence[Exported]) -> tuple[str, ...]:
-    """Statements on exports that were verified: each range begins where one before it ends, root by root.
-
-    Raises:
-        InconsistentError: one does not begin where the one before it ends, or with another root.
-    """
-    ends: dict[str, Section] = {}
-    joined: list[str] = []
-    for section in (section for one in verdicts for section in one.sections):
-        before = ends.get(section.origin)
-        if before is not None:
-            if (before.end, before.root_end) != (section.first, section.root_first):
-                raise InconsistentError(
-                    f"export: {section.origin}: one range ends at {before.end}, the next begins at "
-                    f"{section.first}, or with another root: nothing shows what lies between"
-                )
-            joined.append(f"{section.origin}: nothing is missing between the exports at index {before.end}")
-        ends[section.origin] = section
-    return tuple(joined)
+def forked(origin: str, size: int) -> InconsistentError:
+    """What is raised where a log has two roots at one place."""
+    return InconsistentError(f"fork: two histories, by the root of {size} entries of {origin}")
 
 
-def _read_manifest(source: BinaryIO, members: Sequence[Member]) -> tuple[Manifest, dict[str, Member]]:
-    """Step 2."""
+def read_manifest(source: BinaryIO, members: Sequence[Member]) -> tuple[Manifest, dict[str, Member]]:
+    """Step 2: what an export says of itself, and where its files lie. Raises MalformedError."""
     files = {one.name: one for one in members}
     place = files.pop(MANIFEST_NAME, None)
     if place is None or place.size > MANIFEST_BYTES:
@@ -253,11 +230,13 @@ def _verify_file(
         raise VerificationError(f"export: {file.name} has another SHA-256 than the manifest says")
     log, epoch = split_origin(section.origin)
     erased = seen.erased
-    for row in _DECODERS[manifest.format](raw):
+    for row in _DECODERS[manifest.format](raw, file.end - file.first):
         if growth.size == file.end:
             raise MalformedError(f"export: {file.name} holds more entries than the manifest says")
         _verify_row(row, (log, epoch, growth.size), seen, has_content=manifest.has_content)
         growth.push(str(row[_PLACES["leaf"]]).encode())
+        if (section.origin, growth.size) in seen.wanted:
+            seen.keep(section.origin, growth.size, fold(growth.edge))
         if growth.size % _SLICE == 0:
             yield growth.size - file.first
     if growth.size != file.end or seen.erased - erased != file.erased:
@@ -351,4 +330,5 @@ def _verdict(manifest: Manifest, found: _Seen, proved: list[str]) -> Exported:
         not_proved.append(f"what others say who signed checkpoints: lines of {names} were not checked")
     if found.erased:
         not_proved.append("what the entries without evidence said")
-    return Exported(Verdict(tuple(proved), tuple(word), tuple(not_proved)), manifest.sections)
+    verdict = Verdict(tuple(proved), tuple(word), tuple(not_proved))
+    return Exported(verdict, manifest.sections, found.roots, tuple(found.heads))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from audit.errors import MalformedError
 from audit.export_row import COLUMNS, Plain, Value, encode_json
+from audit.manifest import FILE_ENTRIES, PLAIN_BYTES, ROW_BYTES
 
 _TYPES: Final[Mapping[Plain, Any]] = {
     "count": "long",
@@ -33,7 +34,6 @@ SCHEMA: Final = encode_json(
     }
 )
 _BLOCK_BYTES: Final = 256 * 1024
-_INFLATED_BYTES: Final = 512 * 2**20
 _SYNC_BYTES: Final = 16
 _SECOND: Final = 2
 """The second branch of a union, as its number stands in the data."""
@@ -87,8 +87,8 @@ def encode_container(rows: Sequence[tuple[Value, ...]]) -> bytes:
     return writer.end()
 
 
-def decode_container(raw: bytes) -> Iterator[tuple[Value, ...]]:
-    """The rows of a file.
+def decode_container(raw: bytes, most: int = FILE_ENTRIES) -> Iterator[tuple[Value, ...]]:
+    """The rows of a file, `most` at most; one after the other, however many a block says to hold.
 
     Raises:
         MalformedError: it is not as `encode_container` writes it.
@@ -97,19 +97,17 @@ def decode_container(raw: bytes) -> Iterator[tuple[Value, ...]]:
     sync = raw[len(_HEAD) : place]
     if not raw.startswith(_HEAD) or len(sync) < _SYNC_BYTES:
         raise MalformedError("export: no container file of an export")
+    total = 0
     while place < len(raw):
         try:
-            count, place = _read_long(raw, place)
-            size, place = _read_long(raw, place)
-            block = raw[place : place + size]
-            is_whole = size >= 0 and raw[place + size : place + size + _SYNC_BYTES] == sync
-            rows = _read_block(block, count) if is_whole else None
+            count, start, end = _read_head(raw, place, most)
+            plain = _inflate(raw[start:end], PLAIN_BYTES - total)
+            yield from _read_block(plain, count)
         except (ValueError, IndexError, zlib.error) as error:
             raise MalformedError(f"export: the block at byte {place} cannot be read") from error
-        if rows is None:
+        if raw[end : end + _SYNC_BYTES] != sync:
             raise MalformedError(f"export: the block at byte {place} does not end with the sync marker")
-        yield from rows
-        place += size + _SYNC_BYTES
+        most, total, place = most - count, total + len(plain), end + _SYNC_BYTES
 
 
 def _block(rows: Sequence[bytes]) -> tuple[bytes, bytes, bytes]:
@@ -118,20 +116,35 @@ def _block(rows: Sequence[bytes]) -> tuple[bytes, bytes, bytes]:
     return _long(len(rows)), _long(len(packed)), packed
 
 
-def _read_block(packed: bytes, count: int) -> list[tuple[Value, ...]]:
+def _read_head(raw: bytes, place: int, most: int) -> tuple[int, int, int]:
+    """How many rows a block says to hold, and between which bytes it lies."""
+    count, start = _read_long(raw, place)
+    size, start = _read_long(raw, start)
+    if not 0 < count <= most or not 0 <= size <= len(raw) - start:
+        raise ValueError("more rows than there can be, or a block that ends behind the file")
+    return count, start, start + size
+
+
+def _inflate(packed: bytes, most: int) -> bytes:
+    """A block of `most` bytes at most, and never more than the writer puts in one."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(packed, _INFLATED_BYTES)
+    plain = inflater.decompress(packed, max(1, min(most, _BLOCK_BYTES + ROW_BYTES)))
     if not inflater.eof or inflater.unused_data or inflater.unconsumed_tail:
-        raise ValueError("not one stream of deflate")
-    rows: list[tuple[Value, ...]] = []
+        raise ValueError("not one stream of deflate, or too large")
+    return plain
+
+
+def _read_block(plain: bytes, count: int) -> Iterator[tuple[Value, ...]]:
     place = 0
-    while place < len(plain):
-        row, place = _read_datum(plain, place)
-        rows.append(row)
-    # What another writer may write in two ways stands here in one.
-    if not rows or len(rows) != count or b"".join(map(_datum, rows)) != plain:
-        raise ValueError("not as many rows as it says, or another spelling")
-    return rows
+    for _ in range(count):
+        row, end = _read_datum(plain, place)
+        # What another writer may write in two ways, or put into a block, stands here in one.
+        if place >= _BLOCK_BYTES or _datum(row) != plain[place:end]:
+            raise ValueError("a row behind the block's end, or in another spelling")
+        yield row
+        place = end
+    if place != len(plain):
+        raise ValueError("not as many rows as it says")
 
 
 def _datum(row: tuple[Value, ...]) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from audit.errors import MalformedError
 from audit.export_row import AT, COLUMNS, Value, encode_json
+from audit.manifest import FILE_ENTRIES
 
 _NAMES: Final = tuple(COLUMNS)
 _HEAD: Final = _NAMES[:-1]
@@ -46,8 +47,8 @@ def encode_lines(rows: Sequence[tuple[Value, ...]]) -> bytes:
     return writer.end()
 
 
-def decode_lines(raw: bytes) -> Iterator[tuple[Value, ...]]:
-    """The rows of a file, in the one spelling that they have.
+def decode_lines(raw: bytes, most: int = FILE_ENTRIES) -> Iterator[tuple[Value, ...]]:
+    """The rows of a file, `most` at most, in the one spelling that they have.
 
     Raises:
         MalformedError: a line is not as `encode_lines` writes it.
@@ -55,6 +56,8 @@ def decode_lines(raw: bytes) -> Iterator[tuple[Value, ...]]:
     start, number = 0, 0
     while start < len(raw):
         end, number = raw.find(b"\n", start) + 1, number + 1
+        if number > most:
+            raise MalformedError(f"export: more than {most} lines")
         line = raw[start:end] if end else b""
         try:
             row = _row(line)

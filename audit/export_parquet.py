@@ -11,11 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from audit.errors import MalformedError, MissingLibraryError
+from audit.export_pages import measure
 from audit.export_row import AT, COLUMNS, Plain, Value
+from audit.manifest import FILE_ENTRIES, PLAIN_BYTES
 
 _BATCH: Final = 2_000
-_PLAIN_BYTES: Final = 1 << 30
-"""What a file may say to hold once it is unpacked."""
+_BATCH_BYTES: Final = 16 * 2**20
+"""Rows that are read at once, and what they may come to where all are alike."""
+
+_END_BYTES: Final = 256 * 1024
+"""What stands at the end of a file: its columns, and where they lie."""
+
+_WRITER: Final = "parquet-cpp-arrow "
 
 _FEW: Final = (
     "kind",
@@ -88,32 +95,70 @@ def encode_table(rows: Sequence[tuple[Value, ...]]) -> bytes:
     return writer.end()
 
 
-def decode_table(raw: bytes) -> Iterator[tuple[Value, ...]]:
-    """The rows of a file.
+def decode_table(raw: bytes, most: int = FILE_ENTRIES) -> Iterator[tuple[Value, ...]]:
+    """The rows of a file, `most` at most; nothing is unpacked before it is known what it comes to.
 
     Raises:
-        MalformedError: it is no Parquet, or has other columns.
+        MalformedError: it is no Parquet, has other columns, or is not as `encode_table` writes it.
         MissingLibraryError: pyarrow is not installed.
     """
     arrow, parquet = _library()
     # What pyarrow raises has several roots: of its own, and of Python.
-    broken = (arrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError)
+    broken = (arrow.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError)
     try:
-        file = parquet.ParquetFile(arrow.BufferReader(raw))
-        described = file.metadata
-        plain = sum(described.row_group(one).total_byte_size for one in range(described.num_row_groups))
-        if not file.schema_arrow.equals(_schema(arrow)) or plain > _PLAIN_BYTES:
-            raise MalformedError("export: the Parquet file has other columns, or is too large unpacked")
-        batches = file.iter_batches(batch_size=_BATCH)
+        if int.from_bytes(raw[-8:-4], "little") > _END_BYTES:
+            raise MalformedError("export: what the Parquet file says at its end is too large")
+        source = arrow.BufferReader(raw)
+        described = parquet.ParquetFile(source)
+        if not described.schema_arrow.equals(_schema(arrow)):
+            raise MalformedError("export: the Parquet file has other columns")
+        total = _plain_bytes(raw, described.metadata, most)
+        if total > PLAIN_BYTES:
+            raise MalformedError("export: the Parquet file is too large unpacked")
+        file = parquet.ParquetFile(source, metadata=described.metadata, read_dictionary=list(_FEW))
+        few = max(1, described.metadata.num_rows * _BATCH_BYTES // max(1, total))
+        batches = file.iter_batches(batch_size=min(_BATCH, few))
         while True:
             batch = next(batches, None)
             if batch is None:
                 return
             columns = [batch.column(place) for place in range(len(COLUMNS))]
             columns[AT] = columns[AT].cast(arrow.int64())
-            yield from zip(*(column.to_pylist() for column in columns), strict=True)
+            yield from zip(*(_values(arrow, column) for column in columns), strict=True)
     except broken as error:
         raise MalformedError("export: the Parquet file cannot be read") from error
+
+
+def _plain_bytes(raw: bytes, described: Any, most: int) -> int:
+    """What all pages come to.
+
+    Raises:
+        ValueError: the file is not as `TableWriter` writes it, or has more than `most` rows.
+    """
+    is_ours = str(described.created_by).startswith(_WRITER) and described.num_row_groups == 1
+    if not is_ours or not 0 < described.num_rows <= most:
+        raise ValueError("more rows than there can be, or another writer's file")
+    rows, group, total = described.num_rows, described.row_group(0), 0
+    for place, name in enumerate(COLUMNS):
+        column = group.column(place)
+        first = column.dictionary_page_offset
+        start = column.data_page_offset if first is None else first
+        end = start + column.total_compressed_size
+        is_one = column.num_values == rows and column.compression == "ZSTD" and 0 < start <= end <= len(raw)
+        if not is_one or start > column.data_page_offset or (first is not None and name not in _FEW):
+            raise ValueError("a column that lies elsewhere, or is packed otherwise")
+        total += measure(raw, start, end, rows, has_dictionary=name in _FEW)
+    return total
+
+
+def _values(arrow: Any, column: Any) -> list[Any]:
+    """The values of a column; one that a dictionary holds once is one value, wherever it stands."""
+    if not arrow.types.is_dictionary(column.type):
+        found: list[Any] = column.to_pylist()
+        return found
+    numbers = column.indices.to_pylist()
+    known: dict[int | None, Any] = {one: column.dictionary[one].as_py() for one in set(numbers) - {None}}
+    return [known.get(one) for one in numbers]
 
 
 def _schema(arrow: Any) -> Any:

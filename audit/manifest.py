@@ -31,6 +31,13 @@ FILE_BYTES: Final = 512 * 2**20
 """Bytes of a file that is read: a part of an export has some sixteen million, and one event more at most."""
 
 FILE_ENTRIES: Final = 100_000
+ROW_BYTES: Final = 32 * 2**20
+"""Bytes of a row, unpacked: an event has sixteen million at most, which base64 makes a third more."""
+
+PLAIN_BYTES: Final = 128 * 2**20
+"""Bytes of a file, unpacked. The evidence and content in it have sixteen million, and one event more at most;
+columns say some of it a second time."""
+
 VERSION: Final = "gateway-export/v1"
 _LIMIT: Final = 1 << 63
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.errors import AuditError, MalformedError, VerificationError
-from audit.export import verify_exports
+from audit.export_joined import verify_exports
 from audit.papers import Keys, read_log_key
 from audit.verify import format_failure, format_verdict
 

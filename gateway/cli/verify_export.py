@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.errors import MissingLibraryError
-from audit.export import verify_exports
+from audit.export_joined import verify_exports
 from audit.papers import Keys
 from audit.verify import Verdict
 from gateway.cli.command import Invocation

@@ -14,8 +14,9 @@ import pytest_asyncio
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import InconsistentError, UnpinnedKeyError, VerificationError
 from audit.evidence import Kind
-from audit.export import verify_export, verify_exports, verify_joined
+from audit.export import verify_export
 from audit.export_avro import decode_container, encode_container
+from audit.export_joined import verify_exports, verify_joined
 from audit.export_lines import decode_lines, encode_lines
 from audit.export_parquet import decode_table, encode_table
 from audit.export_row import COLUMNS, Value
@@ -76,11 +77,11 @@ async def archives(database: Database) -> dict[Format, bytes]:
 @pytest.mark.parametrize("kind", FORMATS)
 async def test_an_export_proves_that_nothing_is_missing(archives: dict[Format, bytes], kind: Format) -> None:
     heard: list[tuple[int, int]] = []
-    verdict, _ = verify_export(
+    verdict = verify_export(
         io.BytesIO(archives[kind]),
         keys_of(ORIGIN, SECOND),
         told=lambda done, total: heard.append((done, total)),
-    )
+    ).verdict
     said = "\n".join(verdict.proved)
     assert f"every entry of {ORIGIN} from index {FIRST} up to, not with, {END}: 52 entries" in said
     assert "2 of them without evidence" in said
@@ -433,7 +434,7 @@ async def test_evidence_left_out_is_told_from_what_the_log_says_was_erased(
         kept = {name: some[5][PLACE[name]] for name in ("epoch", "index", "kind", "hour", "leaf")}
         some[5] = tuple(True if name == "erased" else kept.get(name) for name in PLACE)
 
-    verdict, _ = verify(resealed(archives[kind], left_out), ORIGIN, SECOND)
+    verdict = verify(resealed(archives[kind], left_out), ORIGIN, SECOND).verdict
     assert any("2 of the entries without evidence were erased" in one for one in verdict.word)
     assert any("what the entries without evidence said" in one for one in verdict.not_proved)
 

@@ -1,6 +1,10 @@
 """Exports as Avro: read by others, written without others, and in one way only."""
 
 import io
+import tracemalloc
+import zlib
+from contextlib import suppress
+from typing import Final
 
 import fastavro
 import pytest
@@ -8,8 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.errors import MalformedError
-from audit.export_avro import SCHEMA, decode_container, encode_container
+from audit.export_avro import (
+    _BLOCK_BYTES,
+    _HEAD,
+    SCHEMA,
+    _datum,
+    _long,
+    decode_container,
+    encode_container,
+)
 from audit.export_row import COLUMNS, Value
+from audit.manifest import PLAIN_BYTES, ROW_BYTES
 from schemas.schema import parse_schema
 from tests.unit.audit.rows_made import rows
 
@@ -58,10 +71,79 @@ def test_other_bytes_raise_one_family(raw: bytes) -> None:
             list(decode_container(one))
 
 
-def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.export_avro._INFLATED_BYTES", 1_000)
-    with pytest.raises(MalformedError):
-        list(decode_container(FILE))
+# Bombs
+
+
+_BLANK: Final[dict[str, Value]] = {"flag": False, "text": ""}
+EMPTY: Final[tuple[Value, ...]] = tuple(
+    None if may_lack else _BLANK.get(plain, 0) for plain, may_lack in COLUMNS.values()
+)
+"""The smallest row there is: much Python for few bytes."""
+
+
+def of_block(rows: bytes, count: int, times: int = 1) -> bytes:
+    """A file of blocks that say to hold `count` rows each."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(rows) + packer.flush()
+    return _HEAD + bytes(16) + (_long(count) + _long(len(packed)) + packed + bytes(16)) * times
+
+
+def refused_after(raw: bytes, most: int) -> int:
+    """How many rows are read before the file is refused."""
+    count = 0
+    try:
+        for _ in decode_container(raw, most):
+            count += 1
+    except MalformedError:
+        return count
+    raise AssertionError("not refused")
+
+
+def peak_of(raw: bytes, most: int) -> int:
+    """The most memory that is taken up to the first row, or until the file is refused, in bytes."""
+    tracemalloc.start()
+    try:
+        with suppress(MalformedError):
+            next(decode_container(raw, most))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_rows_than_the_manifest_has_are_refused_before_any_is_made() -> None:
+    assert list(decode_container(FILE, len(ROWS))) == ROWS
+    assert refused_after(FILE, len(ROWS) - 1) == 0
+    one = _datum(EMPTY)
+    raw = of_block(one * (120_000), 120_000)
+    assert refused_after(raw, 100_000) == 0
+    assert peak_of(raw, 100_000) < 1 << 20
+
+
+def test_more_rows_than_the_writer_puts_in_a_block_are_not_kept() -> None:
+    one = _datum(EMPTY)
+    count = (8 << 20) // len(one)
+    raw = of_block(one * count, count)
+    assert len(raw) < 20_000
+    assert refused_after(raw, count) == -(-_BLOCK_BYTES // len(one))
+    assert peak_of(raw, count) < 32 << 20
+
+
+def test_a_block_that_is_larger_than_any_row_is_not_unpacked() -> None:
+    raw = of_block(bytes(ROW_BYTES + 2 * _BLOCK_BYTES), 1)
+    assert refused_after(raw, 100_000) == 0
+    assert peak_of(raw, 100_000) < 3 * ROW_BYTES
+
+
+def test_blocks_that_come_to_more_than_the_writer_puts_in_a_file_are_not_unpacked() -> None:
+    row = _datum((*EMPTY[:-1], "x" * (20 << 20)))
+    raw = of_block(row, 1, 9)
+    assert len(raw) < 1 << 20
+    assert refused_after(raw, 100_000) == PLAIN_BYTES // len(row)
+
+
+def test_one_row_may_be_as_large_as_an_event() -> None:
+    row = (*ROWS[0][:-2], "base64:" + "A" * (22 << 20), ROWS[0][-1])
+    assert list(decode_container(encode_container([ROWS[1], row, ROWS[2]]))) == [ROWS[1], row, ROWS[2]]
 
 
 def test_a_row_in_another_spelling_is_refused() -> None:

@@ -43,7 +43,14 @@ def test_a_flipped_byte_is_found_or_makes_other_rows(number: int) -> None:
     assert found != ROWS
 
 
-@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
+def test_more_lines_than_the_manifest_has_are_not_read() -> None:
+    assert list(decode_lines(FILE, len(ROWS))) == ROWS
+    with pytest.raises(MalformedError, match=f"more than {len(ROWS) - 1} lines"):
+        list(decode_lines(FILE, len(ROWS) - 1))
+
+
+# A line's end behind a line is what it lacks.
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)).filter(b"\n".__ne__))
 @settings(max_examples=60)
 def test_other_bytes_raise_one_family(raw: bytes) -> None:
     line = FILE.splitlines()[0]

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from audit import export_parquet
 from audit.errors import MalformedError, MissingLibraryError
+from audit.export_avro import _long
 from audit.export_parquet import TableWriter, decode_table, encode_table, verify_installed
 from audit.export_row import COLUMNS
 from tests.made_logs import HOSTILE
@@ -117,10 +119,130 @@ def test_other_bytes_raise_one_family(raw: bytes) -> None:
         list(decode_table(raw))
 
 
-def test_what_says_to_be_too_large_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_parquet, "_PLAIN_BYTES", 1_000)
-    with pytest.raises(MalformedError, match="too large"):
-        list(decode_table(FILE))
+# Bombs
+
+
+def table(count: int, **values: Any) -> bytes:
+    """A file as our writer makes it, of rows that hold nothing but these, the same in each; see `written`."""
+    return written(count, values)
+
+
+def written(count: int, values: Mapping[str, Any], **how: Any) -> bytes:
+    """`how`: otherwise than our writer does it."""
+    blank = {pa.int64(): 0, pa.bool_(): False, pa.string(): ""}
+    schema = export_parquet._schema(pa)
+    columns = [
+        pa.array([values.get(one.name, None if one.nullable else blank[one.type])] * count, type=one.type)
+        for one in schema
+    ]
+    target = io.BytesIO()
+    few = list(export_parquet._FEW)
+    usual = {"compression": "zstd", "use_dictionary": few, "row_group_size": count}
+    pq.write_table(pa.table(columns, schema=schema), target, **{**usual, **how})
+    return target.getvalue()
+
+
+def lying(raw: bytes) -> bytes:
+    """The same file, whose end says that each column, and the whole, comes to nothing once unpacked."""
+    group = pq.ParquetFile(io.BytesIO(raw)).metadata.row_group(0)
+    sizes = {group.column(place).total_uncompressed_size for place in range(group.num_columns)}
+    start = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    end = raw[start:]
+    for size in sorted({size for size in (*sizes, group.total_byte_size) if size > 1 << 20}):
+        said = _long(size)
+        assert said in end
+        end = end.replace(said, b"\x80" * (len(said) - 1) + b"\x00")
+    found = raw[:start] + end
+    assert pq.ParquetFile(io.BytesIO(found)).metadata.row_group(0).total_byte_size == 0
+    return found
+
+
+def peak_of(raw: bytes, most: int = 100_000) -> tuple[int | None, int]:
+    """Rows, None where the file is refused; and the most memory that it took, Arrow's and ours, in bytes."""
+    pool, usual = pa.proxy_memory_pool(pa.system_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in decode_table(raw, most))
+        return count, tracemalloc.get_traced_memory()[1] + (pool.max_memory() or 0)
+    except MalformedError:
+        return None, tracemalloc.get_traced_memory()[1] + (pool.max_memory() or 0)
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(usual)
+
+
+LARGE = "x" * (1 << 20)
+OTHERWISE: Mapping[str, Mapping[str, Any]] = {
+    "values that a dictionary holds once": {"use_dictionary": True, "dictionary_pagesize_limit": 1 << 26},
+    "values that repeat the one before": {
+        "use_dictionary": False,
+        "column_encoding": {"evidence": "DELTA_BYTE_ARRAY"},
+    },
+}
+
+
+@pytest.mark.parametrize("how", OTHERWISE)
+def test_large_values_that_cost_a_file_nothing_are_refused(how: str) -> None:
+    raw = written(20, {"evidence": LARGE}, **OTHERWISE[how])
+    assert len(raw) < 10_000
+    count, peak = peak_of(raw)
+    assert count is None
+    assert peak < 1 << 20, peak
+
+
+@pytest.mark.parametrize("lie", [bytes, lying], ids=["as it is", "as the end tells it"])
+def test_pages_that_come_to_more_than_the_writer_makes_are_not_unpacked(
+    lie: Callable[[bytes], bytes],
+) -> None:
+    """Not even one of them; what the end of the file says of their size is not asked."""
+    raw = lie(table(140, evidence=LARGE))
+    assert len(raw) < 20_000
+    count, peak = peak_of(raw)
+    assert count is None
+    assert peak < 1 << 20, peak
+
+
+def test_a_value_of_a_dictionary_is_one_value_however_often_it_stands_there() -> None:
+    raw = written(50, {"reason": LARGE}, dictionary_pagesize_limit=1 << 26)
+    count, peak = peak_of(raw)
+    assert count == 50
+    assert peak < 8 << 20, peak
+
+
+def test_large_rows_are_read_a_few_at_a_time() -> None:
+    count, peak = peak_of(table(60, evidence=LARGE))
+    assert count == 60
+    assert peak < 100 << 20, peak
+
+
+def test_more_rows_than_the_manifest_has_are_refused_before_any_is_made() -> None:
+    assert list(decode_table(FILE, len(ROWS))) == ROWS
+    assert peak_of(FILE, len(ROWS) - 1)[0] is None
+    assert peak_of(table(101), 100)[0] is None
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"compression": "gzip"}, {"row_group_size": 10}, {"data_page_version": "2.0"}],
+    ids=lambda one: next(iter(one)),
+)
+def test_a_file_that_is_written_otherwise_is_refused(how: Mapping[str, Any]) -> None:
+    assert peak_of(written(100, {}, **how))[0] is None
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_changed_head_of_a_page_raises_one_family_or_makes_no_more_rows(number: int) -> None:
+    """Of the first page of each column the first bytes, where its kind and sizes stand."""
+    group = pq.ParquetFile(io.BytesIO(FILE)).metadata.row_group(0)
+    for place in range(group.num_columns):
+        column = group.column(place)
+        start = column.dictionary_page_offset or column.data_page_offset
+        raw = bytearray(FILE)
+        raw[start + number % 10] ^= (0x01, 0x80, 0x15, 0xFF)[number // 10]
+        count, peak = peak_of(bytes(raw))
+        assert count in {None, len(ROWS)}
+        assert peak < 8 << 20, peak
 
 
 def test_where_pyarrow_is_missing_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

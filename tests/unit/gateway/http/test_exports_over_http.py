@@ -65,7 +65,7 @@ async def test_all_that_is_published_is_exported_and_proves_itself(
     assert (done["state"], done["done"], done["error"]) == ("done", done["total"], None)
     assert done["total"] >= EVENTS
     archive = await fetch(client, done)
-    verdict, sections = verify_export(io.BytesIO(archive), pins(house.world, archive))
+    verdict, sections, *_ = verify_export(io.BytesIO(archive), pins(house.world, archive))
     assert sections[0].end == done["total"]
     assert verdict.proved
     assert done["ranges"] == [{"origin": sections[0].origin, "from": 0, "to": done["total"]}]
@@ -149,7 +149,7 @@ async def test_a_dry_run_counts_and_makes_nothing(client: httpx.AsyncClient) -> 
 
 async def test_content_as_received_stands_beside_its_events(house: House, client: httpx.AsyncClient) -> None:
     archive = await fetch(client, await export(house.world, client, content=True))
-    verdict, _ = verify_export(io.BytesIO(archive), pins(house.world, archive))
+    verdict, *_ = verify_export(io.BytesIO(archive), pins(house.world, archive))
     assert any(f"the content of {EVENTS} events" in one for one in verdict.proved)
     rows = [one for one in lines(archive) if one["kind"] == "event.accepted"]
     received = [json.loads(base64.b64decode(one["content"].removeprefix("base64:"))) for one in rows]
@@ -239,11 +239,11 @@ async def test_an_erasure_is_proved_by_the_log_that_is_exported(house: House) ->
         await client.get(f"{later.headers['location']}/proof?wait=20")
         again = await fetch(client, before)
         assert b"secret" not in again
-        verdict, _ = verify_export(io.BytesIO(again), pins(house.world, again))
+        verdict, *_ = verify_export(io.BytesIO(again), pins(house.world, again))
         assert any("1 of the entries without evidence were erased" in one for one in verdict.word)
         whole = await fetch(client, await export(house.world, client, content=True))
         assert b"secret" not in whole
-        verdict, _ = verify_export(io.BytesIO(whole), pins(house.world, whole))
+        verdict, *_ = verify_export(io.BytesIO(whole), pins(house.world, whole))
         assert any("1 entries are erased by what the log itself says" in one for one in verdict.proved)
 
 
