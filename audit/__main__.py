@@ -5,7 +5,6 @@ Exit: 0 it verifies, 2 wrong usage or a file that cannot be read, 9 it does not 
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from audit.failures import MalformedError, VerificationError
@@ -13,19 +12,18 @@ from audit.papers import Keys, read_log_key, read_receipt_keys
 from audit.verify import format_failure, format_verdict, verify_files
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: list[str]) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__)
     verify = parser.add_subparsers(required=True).add_parser("verify", allow_abbrev=False)
     verify.add_argument("files", nargs="+", type=read, help="papers that belong together")
     verify.add_argument("--keys", type=read, default=b'{"keys":[]}', help="receipt keys that you trust")
-    verify.add_argument("--log-key", action="append", default=[], help="key of a log that you trust")
+    verify.add_argument("--log-key", action="append", type=read_log_key, default=[], help="of a log, trusted")
     verify.add_argument("--party-key", action="append", type=read, default=[], help="of a sender or receiver")
     verify.add_argument("--content", type=read, help="your copy of what was sent")
     try:
         given = parser.parse_args(words)
-        logs, parties = tuple(map(read_log_key, given.log_key)), tuple(given.party_key)
-        pinned = Keys(read_receipt_keys(given.keys), logs, parties)
+        pinned = Keys(read_receipt_keys(given.keys), tuple(given.log_key), tuple(given.party_key))
     except (OSError, MalformedError) as error:
         parser.error(f"a file or a pinned key is not usable: {error}")
     try:

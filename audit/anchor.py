@@ -26,6 +26,9 @@ from audit.proof import MOST_HASHES, parse_proof
 
 ANCHOR_BYTES: Final = 2_000_000
 VERSION: Final = "gateway-anchor-proof/v1"
+_OF_HEAD: Final = ("log", "size", "root", "index", "hashes")
+_OF_ROLL: Final = ("salt", "place", "path", "evidence", "tlog_proof")
+_MEMBERS: Final = {"format", *_OF_HEAD, *_OF_ROLL}
 _WIDEST: Final = 1 << 32
 
 
@@ -90,11 +93,15 @@ def parse_anchor_proof(raw: bytes) -> AnchorProof:
     if len(raw) > ANCHOR_BYTES:
         raise MalformedError(f"anchor proof: more than {ANCHOR_BYTES} bytes")
     try:
-        whole = json.loads(raw.decode("utf-8"))
+        whole = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise MalformedError("anchor proof: expected one JSON object in UTF-8") from error
     if not isinstance(whole, dict) or whole.get("format") != VERSION:
         raise MalformedError(f"anchor proof: expected one JSON object of the format {VERSION}")
+    if whole.keys() != _MEMBERS:
+        # What a proof does not say, another reader of the same paper could take for something else.
+        others = ", ".join(sorted(whole.keys() ^ _MEMBERS))
+        raise MalformedError(f"anchor proof: it has other members than a proof has: {others}")
     root = _one_hash(whole, "root")
     return AnchorProof(
         head=Checkpoint(_text(whole, "log"), _number(whole, "size"), root),
@@ -197,6 +204,14 @@ def _instant(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"second {seconds}"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object each of whose members stands once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a member that stands twice")
+    return found
 
 
 def _text_of(value: bytes) -> str:

@@ -15,7 +15,7 @@ from audit import papers
 from audit.case import Case, say
 from audit.failures import MalformedError, VerificationError
 from audit.papers import expect, fit
-from audit.parties import Said, algorithm_of, encode_key, read_sender, read_token
+from audit.parties import Said, algorithm_of, read_sender, read_token
 
 _HEAD: Final = rb"([\w./-]{1,100})\x00*0000644\x00(?:0{7}\x00){2}([0-7]{11})\x000{11}\x00([0-7]{6})\x00 "
 _FILE: Final = _HEAD + rb"0\x00{100}ustar\x0000\x00{247}"
@@ -23,8 +23,8 @@ _FILE: Final = _HEAD + rb"0\x00{100}ustar\x0000\x00{247}"
 
 _BLOCK: Final = 512
 _LEAF: Final = rb"gateway-leaf/v1\n([a-z_.]+)\n([0-9TZ-]+)\n[\w+/]{43}=\n"
-_FILES: Final = {"content", "contract", "schema.json", "sender"}
 _CUT: Final = re.compile(r"sender-(0|[1-9][0-9]{0,6})", re.ASCII)
+_FILES: Final = {"content", "contract", "schema.json", "sender"}
 _SAID: Final[Mapping[str, str]] = {
     "event.accepted": "accepted {type} {id!r} from {source!r} for {partner}",
     "event.refused": "refused {type} {id!r} from {source!r} ({code})",
@@ -60,21 +60,20 @@ _MINE: Final[Mapping[str, str]] = {
 def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> None:
     """Verify what is held besides a receipt and its proof; nothing may be left over.
 
-    1. Growth. 2. Entries of the log. 3. Files, and the caller's content, whose SHA-256 evidence names. 4. The
-    sender's own signature, and those of receivers. 5. Keys that the caller gave must have signed something.
+    1. Checkpoints, and growth. 2. Entries of the log. 3. Files, and the caller's content, whose SHA-256
+    evidence names. 4. The sender's own signature, and those of receivers. 5. Keys that the caller gave must
+    have signed something.
 
     Raises:
-        InconsistentError: the log was rewritten, or nothing shows that it was not.
+        InconsistentError: the log was rewritten or has two histories, or nothing shows that it was not.
         VerificationError: something does not fit.
     """
     if held.pop("anchor.json", None) is not None:
         case.not_proved.append("that any witness saw it: `gateway verify --policy FILE` looks at that")
-    if "consistency" in held:
-        from audit.growth import add_growth  # noqa: PLC0415 - loaded where such a paper is
-
-        add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))  # 1
+    _add_heads(case, held)  # 1
     proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
-    leaves = [_add_entry(case, held, one.removesuffix(".tlog-proof")) for one in proofs]  # 2
+    heads: dict[str, str] = {}
+    leaves = [_add_entry(case, held, one.removesuffix(".tlog-proof"), heads) for one in proofs]  # 2
     received: dict[tuple[str, str], str] = {}
     if "acknowledgement" in held:
         from audit.receiver import add_acknowledgement  # noqa: PLC0415 - loaded where such a paper is
@@ -99,21 +98,44 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
         _compare(case, name, given[name], named)
         held.pop(name, None)
     used = _add_parties(case, held, sender)  # 4
-    _compare_keys(case, held)
+    if not held.keys().isdisjoint({"keys/receipt.der", "keys/log.vkey"}):
+        from audit.offered import compare_keys  # noqa: PLC0415 - loaded where such a paper is
+
+        compare_keys(case, held)
+    if len(case.shown) > 1:
+        from audit.forks import compare_shown  # noqa: PLC0415 - a bundle of a receipt alone shows nothing
+
+        compare_shown(case.shown)
     strangers = set(case.pinned.parties) - used
     expect(not strangers, "signature: none in here is by the key that you gave", VerificationError)  # 5
     expect(not held, f"bundle: nothing vouches for {', '.join(sorted(held))}")
 
 
-def _add_entry(case: Case, held: dict[str, bytes], stem: str) -> bytes:
-    """An entry's evidence, or once it was erased its leaf, is in the log; returns the leaf."""
+def _add_heads(case: Case, held: dict[str, bytes]) -> None:
+    """A checkpoint that somebody kept, and that the log only grew from it."""
+    if "consistency" in held:
+        from audit.growth import add_growth  # noqa: PLC0415 - loaded where such a paper is
+
+        add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))
+    elif "checkpoint" in held:
+        case.add_checkpoint(held.pop("checkpoint"))
+
+
+def _add_entry(case: Case, held: dict[str, bytes], stem: str, heads: dict[str, str]) -> bytes:
+    """An entry's evidence, or once it was erased its leaf, is in the log; returns the leaf.
+
+    `heads`: by epoch the size of the one checkpoint that all of its entries lie under, since nothing in a
+    bundle shows that a checkpoint of another size goes on from it.
+    """
     proof, raw = held.pop(f"{stem}.tlog-proof"), held.pop(f"{stem}.json", None)
     evidence = None if raw is None else case.add_evidence(raw)
     leaf = held.pop(f"{stem}.leaf", b"") if evidence is None else papers.leaf_of(raw or b"", evidence)
     kind, hour = fit(_LEAF, leaf, f"bundle: {stem} holds nothing that could be in a log").groups()
     place = case.add_entry(proof, leaf)
-    index, epoch = place.split(" ")[1], place.rpartition("/")[2]
+    index, size, epoch = place.split(" ")[1], place.split(" ")[4], place.rpartition("/")[2]
     expect(stem == f"entries/{epoch}/{index}", f"bundle: {place} is called {stem}")
+    is_one = heads.setdefault(epoch, size) == size
+    expect(is_one, f"bundle: entries of epoch {epoch} lie under checkpoints of two sizes", VerificationError)
     if leaf == case.leaf:
         case.proved.append(f"the receipt is {place}")
     elif evidence is not None:
@@ -188,18 +210,6 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
     if not said.content:
         case.not_proved.append(f"that {whose} signature names this very content")
     return set(fits)
-
-
-def _compare_keys(case: Case, held: dict[str, bytes]) -> None:
-    """The gateway's keys in a bundle prove nothing; they must be those that the caller pinned."""
-    known = {encode_key(key) for key in case.pinned.receipts.values()}
-    is_known = held.pop("keys/receipt.der", None) in {*known, None}
-    expect(is_known, "bundle: another receipt key", VerificationError)
-    for line in held.pop("keys/log.vkey", b"").decode("utf-8", "replace").splitlines(keepends=True):
-        key = papers.read_log_key(line.removesuffix("\n"))
-        pins = [one for one in case.pinned.logs if papers.log_of(one.name) == papers.log_of(key.name)]
-        is_known = key.public_key in {one.public_key for one in pins} and line.endswith("\n")
-        expect(is_known, f"bundle: another key of the log, {key}", VerificationError)
 
 
 def _fill(form: str, evidence: Mapping[str, Any]) -> str:

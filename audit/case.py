@@ -4,7 +4,6 @@ Believed are the keys that the caller pinned, and nothing else: not even the key
 Evidence counts once it was found in a receipt that is signed, or in the log.
 """
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,11 +20,16 @@ _SENDER: Final = "took {source!r} for the sender, by {auth[method]}, and the tim
 
 @dataclass(slots=True)
 class Case:
-    """What was found. `leaf`: of the receipt's evidence; `records`: all evidence."""
+    """What was found. `leaf`: of the receipt's evidence; `records`: all evidence.
+
+    `shown`: what logs have shown: the leaf of "entry 3 of ORIGIN", "the root of 11 entries of ORIGIN"; where
+    papers are several, `audit.forks` compares it.
+    """
 
     pinned: Keys
     leaf: bytes = b""
-    records: list[Mapping[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[tuple[str, bytes]] = field(default_factory=list)
     proved: list[str] = field(default_factory=list)
     word: list[str] = field(default_factory=list)
     not_proved: list[str] = field(default_factory=list)
@@ -33,9 +37,9 @@ class Case:
     def add_receipt(self, token: bytes) -> None:
         """A receipt must be signed by a pinned key, and hold evidence of an event that was accepted."""
         key_id, raw, signature = papers.read_receipt(token)
-        key = self.pinned.receipts.get(key_id)
-        expect(key, f"receipt: signed by a key you have not pinned ({key_id})", UnpinnedKeyError)
-        papers.verify_signature(key or b"", signature, token.rpartition(b".")[0], "receipt")
+        is_pinned = key_id in self.pinned.receipts
+        expect(is_pinned, f"receipt: signed by a key you have not pinned ({key_id})", UnpinnedKeyError)
+        papers.verify_signature(self.pinned.receipts[key_id], signature, token.rpartition(b".")[0], "receipt")
         evidence = self.add_evidence(raw)
         expect(evidence["kind"] == "event.accepted", "receipt: expected evidence of event.accepted")
         self.leaf = papers.leaf_of(raw, evidence)
@@ -43,7 +47,7 @@ class Case:
         self.word.append(say(_SENDER, evidence))
         self.not_proved.append("that what the content says is true")
 
-    def add_evidence(self, raw: bytes) -> Mapping[str, Any]:
+    def add_evidence(self, raw: bytes) -> dict[str, Any]:
         """Evidence must be of the log, and of the event, that all other evidence is about."""
         evidence = papers.read_evidence(raw)
         for name in ("log", "ref"):
@@ -55,6 +59,7 @@ class Case:
     def add_checkpoint(self, raw: bytes) -> tuple[str, int, bytes]:
         """Origin, size and root of a checkpoint, which must be signed by a pinned key of its log."""
         signer, size, root = papers.read_checkpoint(raw, self.pinned.logs)
+        self.shown.append((f"the root of {size} entries of {signer.name}", root))
         self.proved.append(f"checkpoint of {size} entries signed by {signer}")
         self.not_proved.append("that everybody is shown this same log: compare checkpoints with others")
         return signer.name, size, root
@@ -67,10 +72,11 @@ class Case:
         expect(not others and papers.log_of(origin) != origin, f"proof: it is of {origin}", VerificationError)
         is_root = papers.root_of(leaf, index, size, path) == root
         expect(is_root, f"inclusion: entry {index} does not lead to the root", VerificationError)
+        self.shown.append((f"entry {index} of {origin}", leaf))
         return f"entry {index} of the {size} in {origin}"
 
 
-def say(form: str, evidence: Mapping[str, Any]) -> str:
+def say(form: str, evidence: dict[str, Any]) -> str:
     """What the gateway did, as its evidence has it, and when."""
     with suppress(LookupError, TypeError, ValueError, RecursionError):
         return f"{evidence['iss']} {form.format_map(evidence)}, at {papers.time_of(evidence)}"

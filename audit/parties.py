@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from audit.failures import VerificationError
 from audit.papers import decode_base64, expect, fit, read_json
@@ -44,8 +45,7 @@ def encode_key(public_key: bytes) -> bytes:
 
 def algorithm_of(key: bytes, said: Said) -> str | None:
     """The algorithm of a public key (PEM or DER) that made the signature; None: another did."""
-    is_pem = key.startswith(b"-----")
-    load = serialization.load_pem_public_key if is_pem else serialization.load_der_public_key
+    load = load_pem_public_key if key.startswith(b"-----") else load_der_public_key
     signature, message = said.signature, said.message
     with suppress(InvalidSignature, UnsupportedAlgorithm, ValueError):
         match load(key):

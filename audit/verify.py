@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from audit.case import Case
-from audit.failures import VerificationError
 from audit.papers import Keys, expect, read_json
 
 _NAMES: Final = {"receipt": "receipt.jws", "proof": "event.tlog-proof"}
@@ -25,26 +24,33 @@ class Verdict(NamedTuple):
 
 
 def verify_files(files: Sequence[bytes], pinned: Keys, *, content: bytes | None = None) -> Verdict:
-    """Verify papers that belong together; `content`: the caller's own copy of what was sent.
+    """Verify papers that belong together; see `examine`."""
+    return examine(files, Case(pinned), content=content)
+
+
+def examine(files: Sequence[bytes], case: Case, *, content: bytes | None = None) -> Verdict:
+    """Verify papers that belong together, for who wants to know from `case` what the sentences rest on.
+
+    `content`: the caller's own copy of what was sent.
 
     1. Each paper's kind, from its first bytes. 2. The receipt's signature. 3. Its place in the log. 4. A
     checkpoint alone. 5. What else there is: growth, the other papers of a bundle, the content.
 
     Raises:
         UnpinnedKeyError: Something is signed by a key that the caller has not pinned.
+        InconsistentError: The papers show two histories of one log.
         VerificationError: Something does not fit; the text says what.
     """
     held: dict[str, bytes] = {}
     for name, part in (paper for raw in files for paper in open_paper(raw).items()):  # 1
         expect(held.setdefault(name, part) == part, f"{name}: two different ones were given")
-    case = Case(pinned)
     if "receipt.jws" in held:
         case.add_receipt(held.pop("receipt.jws"))  # 2
     if case.records and "event.tlog-proof" in held:
         case.proved.append(f"the receipt is {case.add_entry(held.pop('event.tlog-proof'), case.leaf)}")  # 3
     elif case.records and not any(one.startswith("entries/") for one in held):
         case.not_proved.append("that the log holds it: no proof was given")
-    if "checkpoint" in held and "consistency" not in held:
+    if held.keys() == {"checkpoint"} and not case.records:
         case.add_checkpoint(held.pop("checkpoint"))  # 4
     if held or content is not None:
         from audit.bundled import add_bundled  # noqa: PLC0415 - loaded where such a paper is
@@ -67,7 +73,7 @@ def open_paper(raw: bytes) -> dict[str, bytes]:
     if raw.startswith((b"c2sp.org/tlog-proof", b"old ")):
         return {"consistency" if raw.startswith(b"old ") else "event.tlog-proof": raw}
     # Of the header of every receipt, and of no other: `ateway-receipt+json"}`.
-    is_other = b"." in raw and not raw.partition(b".")[0].endswith(b"YXRld2F5LXJlY2VpcHQranNvbiJ9")
+    is_other = b"." in raw and b"YXRld2F5LXJlY2VpcHQranNvbiJ9." not in raw
     name = "acknowledgement" if is_other else "receipt.jws"
     return {"checkpoint": raw} if b"\n\n\xe2\x80\x94 " in raw else {name: raw.strip()}
 
@@ -79,7 +85,7 @@ def format_verdict(verdict: Verdict) -> str:
     return printable("\n".join(lines) + "\n")
 
 
-def format_failure(error: VerificationError) -> str:
+def format_failure(error: Exception) -> str:
     """That nothing is proved, and why."""
     return printable(f"verification failed\n  ! {error}\n")
 

@@ -3,23 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from audit.bundle import write_tar
+from audit.case import Case
+from audit.compared import examine_beside
 from audit.errors import MalformedError, VerificationError
 from audit.papers import Keys, read_log_key
 from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
 from audit.revoked import read_revoked, without_signature
 from audit.sender import sender_paper
-from audit.verify import Verdict, format_failure, format_verdict, open_paper, verify_files
+from audit.verify import Verdict, format_failure, format_verdict, open_paper
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.verify_export import verify_archives
 from gateway.cli.witnessed import UNSEEN, add_witnessed, of_events
+
+MAX_AHEAD_SECONDS: Final = 300
+"""How far a witness's clock may be ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +191,16 @@ def _verify_papers(
         raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
     others = list(of_events(papers))
     looked_at, doubts = without_signature(others, pins.revoked())
-    verdict = verify_files(looked_at, pins.read(), content=copy)
+    case = Case(pins.read())
+    verdict = examine_beside(looked_at, case, content=copy)
     unseen = [UNSEEN] if len(others) < len(papers) and UNSEEN not in verdict.not_proved else []
     verdict = verdict._replace(not_proved=(*verdict.not_proved, *doubts, *unseen))
-    return (verdict, True) if policy is None else add_witnessed(verdict, papers, policy)
+    if policy is None:
+        return verdict, True
+    from gateway.bootstrap import ground  # noqa: PLC0415 - all else is verified without a clock
+
+    latest = ground.clock() // 1_000 + MAX_AHEAD_SECONDS
+    return add_witnessed(verdict, case, papers, policy, latest=latest)
 
 
 def _is_of_events(paper: bytes) -> bool:

@@ -1,6 +1,6 @@
 """What witnesses saw of an event: `anchor.json` beside its papers, judged by a policy of the caller's."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -12,11 +12,11 @@ from audit.anchor import (
     parse_anchor_proof,
     verify_anchor_proof,
 )
-from audit.checkpoint import read_checkpoint
+from audit.case import Case
 from audit.errors import MalformedError, VerificationError
-from audit.papers import leaf_of, log_of, read_evidence, read_json, read_receipt
+from audit.forks import compare_shown
+from audit.papers import log_of, read_json
 from audit.policy import Policy
-from audit.proof import parse_proof
 from audit.verify import Verdict, open_paper
 
 NAME: Final = "anchor.json"
@@ -24,52 +24,56 @@ UNSEEN: Final = "that any witness saw it: `gateway verify --policy FILE` looks a
 """As `audit.bundled` says it, too."""
 
 
-def add_witnessed(verdict: Verdict, files: Sequence[bytes], policy: Policy) -> tuple[Verdict, bool]:
+def add_witnessed(
+    verdict: Verdict, case: Case, files: Sequence[bytes], policy: Policy, *, latest: int
+) -> tuple[Verdict, bool]:
     """The verdict with what witnesses saw of it, and whether they are enough for the policy.
 
+    Args:
+        verdict: What the other papers prove.
+        case: What that rests on; an anchor counts for a leaf that was proved there, for nothing else.
+        files: All papers that were given.
+        policy: Whom the caller believes.
+        latest: The latest time that a witness may state, POSIX seconds.
+
     Raises:
-        VerificationError: there is nothing that they could have seen, or it does not fit.
+        InconsistentError: Witnesses saw another history of the log than the other papers show.
+        VerificationError: There is nothing that they could have seen, or it does not fit.
     """
-    held: dict[str, bytes] = {}
-    anchors = [raw for raw in files if _is_anchor(raw)]
-    for raw in files:
-        held |= open_paper(raw)
-    anchors += [held[NAME]] if NAME in held else []
+    anchors = {raw for raw in files if _is_anchor(raw)}
+    anchors |= {held[NAME] for held in map(open_paper, of_events(files)) if NAME in held}
     if not anchors:
         raise VerificationError(f"policy: no {NAME} was given, so that nothing shows what witnesses saw")
-    proved, word, not_proved, is_enough = *map(list, verdict), True
-    for raw in anchors:
-        proof = parse_anchor_proof(raw)
-        leaf, log = _entry(proof, held)
-        if log_of(proof.head.origin) != log:
-            text = f"{NAME}: it is about {proof.head.origin}, and the papers about {log}"
-            raise VerificationError(text)
-        found = verify_anchor_proof(proof, leaf, policy)
-        if found.is_enough:
-            proved.append(f"it is entry {proof.index}, and {format_seen(found)}")
-        else:
-            not_proved.append(f"that enough witnesses saw it: {format_seen(found)}")
-        doubt = doubtful_times(found)
-        word += [] if doubt is None else [doubt]
-        is_enough = is_enough and found.is_enough
+    if len(anchors) > 1:
+        raise MalformedError(f"{NAME}: two different ones were given")
+    proof = parse_anchor_proof(anchors.pop())
+    found = verify_anchor_proof(proof, _leaf(proof, case), policy, latest=latest)
+    heads = (found.head, found.checkpoint)
+    roots = [(f"the root of {one.size} entries of {one.origin}", one.root) for one in heads]
+    compare_shown([*case.shown, *roots])
+    proved, word, not_proved = map(list, verdict)
+    if found.is_enough:
+        proved.append(f"it is entry {proof.index}, and {format_seen(found)}")
+    else:
+        not_proved.append(f"that enough witnesses saw it: {format_seen(found)}")
+    doubt = doubtful_times(found)
+    word += [] if doubt is None else [doubt]
     kept = tuple(one for one in not_proved if one != UNSEEN)
-    return Verdict(tuple(proved), tuple(word), kept), is_enough
+    return Verdict(tuple(proved), tuple(word), kept), found.is_enough
 
 
-def _entry(proof: AnchorProof, held: Mapping[str, bytes]) -> tuple[bytes, str]:
-    """The entry that the proof is about, of those that the papers hold, and its log: verified before."""
-    epoch = proof.head.origin.rpartition("/")[2]
-    stem = f"entries/{epoch}/{proof.index}"
-    if f"{stem}.leaf" in held:
-        shown, _ = read_checkpoint(parse_proof(held.get(f"{stem}.tlog-proof", b"")).checkpoint)
-        return held[f"{stem}.leaf"], log_of(shown.origin)
-    raw = held.get(f"{stem}.json")
-    if raw is None and "receipt.jws" in held:
-        raw = read_receipt(held["receipt.jws"])[1]
-    if raw is None:
-        raise VerificationError(f"{NAME}: it is about entry {proof.index}, which is not among the papers")
-    evidence = read_evidence(raw)
-    return leaf_of(raw, evidence), str(evidence["log"])
+def _leaf(proof: AnchorProof, case: Case) -> bytes:
+    """The leaf that the proof must be about: of the entry that was proved, or of the receipt."""
+    origin, index = proof.head.origin, proof.index
+    shown = dict(case.shown).get(f"entry {index} of {origin}")
+    if shown is not None:
+        return shown
+    if not case.leaf:
+        raise VerificationError(f"{NAME}: it is about entry {index} of {origin}, which is not proved here")
+    log = str(case.records[0]["log"])
+    if log_of(origin) != log:
+        raise VerificationError(f"{NAME}: it is about {origin}, and the papers about {log}")
+    return case.leaf
 
 
 def _is_anchor(raw: bytes) -> bool:

@@ -115,6 +115,17 @@ class Papers:
     keys: Keys
 
 
+def proof_of(
+    said: Evidence, index: int, size: int = 11, *, others: str = "leaf", signers: Sequence[SeedSigner] = ()
+) -> bytes:
+    """A proof of evidence in a log whose other leaves are "`others` N". `signers`: other than the log's."""
+    leaves = [said.leaf() if number == index else f"{others} {number}".encode() for number in range(size)]
+    head, nodes = Head(ORIGIN).append(leaves)
+    first, *more = signers or (LOG_SIGNER,)
+    note = sign_checkpoint(Checkpoint(ORIGIN, size, head.root()), first, *more)
+    return format_proof(InclusionProof(index, prove_inclusion(index, size, reader(nodes)), note))
+
+
 def papers(index: int = 3, size: int = 11, *, origin: str = ORIGIN) -> Papers:
     """Papers of an honest gateway. The other leaves of the log are arbitrary."""
     accepted = evidence(index)

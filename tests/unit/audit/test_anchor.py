@@ -158,6 +158,24 @@ def test_another_shape_is_refused(name: str, value: object) -> None:
         parse_anchor_proof(json.dumps({**whole, name: value}).encode())
 
 
+@pytest.mark.parametrize("name", ["receipt", "proof", "note", ""])
+def test_a_member_that_no_proof_has_is_refused(name: str) -> None:
+    whole = json.loads(format_anchor_proof(Anchor().proof()))
+    with pytest.raises(MalformedError, match="other members"):
+        parse_anchor_proof(json.dumps({**whole, name: "x"}).encode())
+
+
+@pytest.mark.parametrize("name", json.loads(format_anchor_proof(Anchor().proof())))
+def test_each_member_stands_once(name: str) -> None:
+    raw = format_anchor_proof(Anchor().proof())
+    whole = json.loads(raw)
+    again = json.dumps({name: whole[name]})[1:-1].encode()
+    with pytest.raises(MalformedError):
+        parse_anchor_proof(raw.replace(b"{", b"{" + again + b",", 1))
+    with pytest.raises(MalformedError):
+        parse_anchor_proof(json.dumps({one: value for one, value in whole.items() if one != name}).encode())
+
+
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b" " * 2_000_001])
 def test_what_is_no_paper_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedError):

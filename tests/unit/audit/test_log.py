@@ -29,7 +29,6 @@ from tests.unit.audit.builders import (
     append_all,
     drafts,
     evidence,
-    verify_growth,
 )
 
 KEYS = Keys({RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key}, (VerifierKey(ORIGIN, LOG_SIGNER.public_key),))
@@ -108,7 +107,7 @@ def test_growth_from_the_log_is_proved_offline(session: Session) -> None:
     append(session, ORIGIN, [evidence(100 + number) for number in range(5)])
     log.publish_all(session, {ORIGIN: signed(log.state(session, ORIGIN).head)})
     text = log.consistency_text(session, ORIGIN, 20)
-    verdict = verify_growth(signed(head), text, KEYS)
+    verdict = verify_files([signed(head), text], KEYS)
     assert f"{ORIGIN} only grew from 20 to 25 entries" in verdict.proved
     assert len(everything) == 20
 

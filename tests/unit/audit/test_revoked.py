@@ -5,13 +5,16 @@ import json
 import pytest
 
 from audit.bundle import Bundle, format_bundle, write_tar
+from audit.case import Case
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.compared import examine_beside
 from audit.errors import MalformedError, UnpinnedKeyError, VerificationError
 from audit.papers import Keys
 from audit.parties import encode_key
 from audit.receipt import format_jwk
 from audit.revoked import read_revoked, without_signature
 from audit.verify import verify_files
-from tests.unit.audit.builders import OTHER_SIGNER, RECEIPT_SIGNER, papers
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, RECEIPT_SIGNER, papers
 
 HONEST = papers()
 SINCE = 1_700_000_000
@@ -74,6 +77,15 @@ def test_a_log_key_that_nobody_pinned_proves_nothing() -> None:
     entries, _ = without_signature([HONEST.receipt, HONEST.proof], REVOKED)
     with pytest.raises(UnpinnedKeyError):
         verify_files(entries, type(HONEST.keys)(HONEST.keys.receipts))
+
+
+def test_checkpoints_that_stand_alone_stay_beside_it() -> None:
+    heads = [sign_checkpoint(Checkpoint(ORIGIN, size, bytes(32)), LOG_SIGNER) for size in (20, 30)]
+    entries, _ = without_signature([HONEST.receipt, *heads, HONEST.proof], REVOKED)
+    assert entries[1:] == heads
+    verdict = examine_beside(entries, Case(HONEST.keys))
+    assert any("only grew from 20 to 30" in one for one in verdict.not_proved)
+    assert any(one.startswith("entry 3 of the 11") for one in verdict.proved)
 
 
 def test_papers_of_other_keys_stay_as_they_are() -> None:

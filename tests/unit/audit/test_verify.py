@@ -25,8 +25,8 @@ from tests.unit.audit.builders import (
     evidence,
     load_vectors,
     papers,
+    proof_of,
     reader,
-    verify_growth,
 )
 
 V3 = load_vectors("log.json")["v3"]
@@ -188,6 +188,24 @@ def test_content_is_compared_with_ones_own_copy() -> None:
     assert any("the content is your copy, byte for byte" in said for said in verdict.proved)
 
 
+# Forks
+
+
+def test_two_checkpoints_of_one_size_with_two_roots_are_a_fork_that_is_named() -> None:
+    forked = parse_proof(proof_of(HONEST.evidence, 4, others="other")).checkpoint
+    assert verify_files([forked], HONEST.keys).proved
+    with pytest.raises(
+        InconsistentError, match=f"fork: two histories, by the root of 11 entries of {ORIGIN}"
+    ):
+        verify_files([*BOTH, forked], HONEST.keys)
+
+
+def test_a_checkpoint_that_nobody_trusted_signed_makes_no_fork() -> None:
+    stranger = sign_checkpoint(Checkpoint(ORIGIN, 11, bytes(32)), OTHER_SIGNER)
+    with pytest.raises(UnpinnedKeyError):
+        verify_files([*BOTH, stranger], HONEST.keys)
+
+
 # Growth
 
 
@@ -205,7 +223,7 @@ def growth(old_size: int, new_size: int) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize(("old", "new"), [(0, 0), (0, 5), (5, 5), (5, 6), (8, 13)])
 def test_growth_is_proved(old: int, new: int) -> None:
-    verdict = verify_growth(*growth(old, new), HONEST.keys)
+    verdict = verify_files(growth(old, new), HONEST.keys)
     assert f"{ORIGIN} only grew from {old} to {new} entries" in verdict.proved
 
 
@@ -217,12 +235,12 @@ def test_growth_of_the_whole_log_vector_is_proved() -> None:
     text = format_consistency(ConsistencyProof(300, hashes, V3["checkpoint_70000"].encode()))
     old = parse_proof(V3["proof_299_of_300"].encode()).checkpoint
     pinned = Keys(logs=(parse_verifier_key(V3["log_key"]),))
-    assert any("only grew from 300 to 70000" in said for said in verify_growth(old, text, pinned).proved)
+    assert any("only grew from 300 to 70000" in said for said in verify_files([old, text], pinned).proved)
 
 
 def test_growth_under_unpinned_keys_is_not_proved() -> None:
     with pytest.raises(UnpinnedKeyError, match="signed by a key you have not pinned"):
-        verify_growth(*growth(5, 8), NOBODY)
+        verify_files(growth(5, 8), NOBODY)
 
 
 def test_rewritten_log_is_found() -> None:
@@ -232,28 +250,28 @@ def test_rewritten_log_is_found() -> None:
     signed = sign_checkpoint(Checkpoint(ORIGIN, 8, new.root()), LOG_SIGNER)
     proof = ConsistencyProof(5, prove_consistency(5, 8, reader(nodes)), signed)
     with pytest.raises(InconsistentError, match="old root"):
-        verify_growth(old, format_consistency(proof), HONEST.keys)
+        verify_files([old, format_consistency(proof)], HONEST.keys)
 
 
 def test_two_roots_at_one_size_are_found() -> None:
     old, _ = growth(5, 5)
     signed = sign_checkpoint(Checkpoint(ORIGIN, 5, bytes(32)), LOG_SIGNER)
     with pytest.raises(InconsistentError, match="two different trees"):
-        verify_growth(old, format_consistency(ConsistencyProof(5, (), signed)), HONEST.keys)
+        verify_files([old, format_consistency(ConsistencyProof(5, (), signed))], HONEST.keys)
 
 
 def test_shrunken_log_is_found() -> None:
     old, _ = growth(8, 8)
     signed, _ = growth(5, 5)
     with pytest.raises(InconsistentError):
-        verify_growth(old, format_consistency(ConsistencyProof(8, (), signed)), HONEST.keys)
+        verify_files([old, format_consistency(ConsistencyProof(8, (), signed))], HONEST.keys)
 
 
 def test_proof_from_another_size_is_refused() -> None:
     old, _ = growth(5, 8)
     _, proof = growth(6, 8)
     with pytest.raises(InconsistentError, match="whose proof starts at 6"):
-        verify_growth(old, proof, HONEST.keys)
+        verify_files([old, proof], HONEST.keys)
 
 
 def test_growth_into_another_log_is_refused() -> None:
@@ -261,9 +279,9 @@ def test_growth_into_another_log_is_refused() -> None:
     other = f"{LOG}/2"
     foreign = sign_checkpoint(Checkpoint(other, 5, bytes(32)), LOG_SIGNER)
     keys = Keys(logs=(*HONEST.keys.logs, VerifierKey(other, LOG_SIGNER.public_key)))
-    assert verify_growth(old, proof, keys).proved
+    assert verify_files([old, proof], keys).proved
     with pytest.raises(InconsistentError, match="is not gw.example"):  # noqa: RUF043 - dots match dots
-        verify_growth(foreign, proof, keys)
+        verify_files([foreign, proof], keys)
 
 
 def test_empty_log_with_a_root_is_refused() -> None:
@@ -271,7 +289,7 @@ def test_empty_log_with_a_root_is_refused() -> None:
     _, proof = growth(0, 8)
     strange = sign_checkpoint(Checkpoint(ORIGIN, 0, bytes(32)), LOG_SIGNER)
     with pytest.raises(InconsistentError, match="empty"):
-        verify_growth(strange, proof, HONEST.keys)
+        verify_files([strange, proof], HONEST.keys)
 
 
 # Files

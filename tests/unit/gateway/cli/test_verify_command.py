@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.merkle import EMPTY_ROOT
+from audit.note import VerifierKey
 from audit.receipt import format_jwk, issue
 from gateway.origin_evidence import Origin
 from tests.signing import Draft, private_key
@@ -52,6 +53,17 @@ def test_a_content_beside_a_checkpoint_is_wrong_usage(shell: Shell) -> None:
     ended = shell.run("verify", checkpoint, "--content", copy)
     assert (ended.code, ended.out) == (2, "")
     assert "--content goes with a receipt or a bundle" in ended.err
+
+
+def test_checkpoints_of_one_size_are_compared(shell: Shell) -> None:
+    key = str(VerifierKey(ORIGIN, LOG_SIGNER.public_key))
+    one, same, other = (
+        str(shell.write(name, sign_checkpoint(Checkpoint(ORIGIN, 7, root), LOG_SIGNER)))
+        for name, root in (("one", bytes(32)), ("same", bytes(32)), ("other", b"\x01" * 32))
+    )
+    assert shell.run("verify", one, same, "--log-key", key).code == 0
+    ended = shell.run("verify", one, other, "--log-key", key, "--json")
+    assert (ended.code, ended.document()["code"]) == (9, "log_inconsistent")
 
 
 def test_the_senders_signature_is_proved_beside_the_receipt(shell: Shell) -> None:

@@ -10,9 +10,17 @@ from audit.bundle import write_tar
 from audit.note import VerifierKey
 from audit.receipt import format_jwk, issue
 from gateway.witness.key import CosigningKey
-from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, WITNESSES, Anchor
-from tests.unit.audit.builders import RECEIPT_SIGNER, Papers, papers
+from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, SEEN_AT, WITNESSES, Anchor
+from tests.unit.audit.builders import RECEIPT_SIGNER, Papers, papers, proof_of
 from tests.unit.gateway.cli.conftest import Shell
+
+NOW = SEEN_AT + 60
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier's clock: a minute after the witnesses'."""
+    monkeypatch.setattr("gateway.bootstrap.ground.clock", lambda: NOW * 1_000)
 
 
 def files_of(shell: Shell, anchor: Anchor) -> tuple[list[str], Papers]:
@@ -116,6 +124,67 @@ def test_an_anchor_of_another_event_proves_nothing_of_this_one(shell: Shell) -> 
     ended = run(shell, arguments, "receipt", "anchor.json")
     assert ended.code == 9
     assert "does not lead to the root" in ended.out
+
+
+def with_members(shell: Shell, **members: object) -> None:
+    """`anchor.json` with members that no proof has."""
+    whole = json.loads((shell.folder / "anchor.json").read_bytes())
+    shell.write("anchor.json", {**whole, **members})
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_a_receipt_in_the_anchors_paper_is_not_taken_for_the_one_that_was_verified(
+    shell: Shell, *, is_signed: bool
+) -> None:
+    arguments, event = files_of(shell, Anchor())
+    # The log never got event 4; event 3, which it has, is to speak for it.
+    shell.write("receipt", papers(4, 11).receipt)
+    head, said, _signature = event.receipt.decode().split(".")
+    with_members(shell, receipt=event.receipt.decode() if is_signed else f"{head}.{said}.{'A' * 86}")
+    ended = run(shell, arguments, "receipt", "anchor.json")
+    assert ended.code == 9
+    assert "other members than a proof has: receipt" in ended.out
+
+
+def test_evidence_of_an_entry_that_was_not_proved_is_nothing_that_witnesses_saw(shell: Shell) -> None:
+    arguments, _ = files_of(shell, Anchor())
+    other = papers(4, 11)
+    entry = {"entries/1/4.json": other.evidence.raw, "entries/1/4.tlog-proof": other.proof}
+    anchor = (shell.folder / "anchor.json").read_bytes()
+    shell.write("evidence.tar", write_tar({**entry, "anchor.json": anchor}))
+    ended = run(shell, arguments, "evidence.tar")
+    assert ended.code == 9
+    assert "entry 3 of gw.example/log/k3v9q2/1, which is not proved here" in ended.out
+
+
+def test_two_different_proofs_of_anchoring_are_refused(shell: Shell) -> None:
+    arguments, event = files_of(shell, Anchor())
+    other = format_anchor_proof(Anchor(cosigners=WITNESSES[:2]).proof())
+    shell.write("evidence.tar", write_tar({"receipt.jws": event.receipt, "anchor.json": other}))
+    assert run(shell, arguments, "evidence.tar").code == 0
+    ended = run(shell, arguments, "evidence.tar", "anchor.json")
+    assert ended.code == 9
+    assert "anchor.json: two different ones were given" in ended.out
+    shell.write("anchor.json", other)
+    assert run(shell, arguments, "evidence.tar", "anchor.json").code == 0
+
+
+def test_another_history_than_the_witnesses_saw_is_a_fork(shell: Shell) -> None:
+    """The witnesses saw a log of eleven entries; what the partner got of it has another root."""
+    arguments, event = files_of(shell, Anchor())
+    shell.write("proof", proof_of(event.evidence, 5, others="other"))
+    assert run(shell, arguments[:4], "receipt", "proof").code == 0
+    ended = run(shell, [*arguments, "--json"], "receipt", "proof", "anchor.json")
+    assert (ended.code, ended.document()["code"]) == (9, "log_inconsistent")
+    assert "fork: two histories, by the root of 11 entries of" in ended.document()["detail"]
+
+
+@pytest.mark.parametrize(("ahead", "code"), [(300, 0), (301, 9), (32_503_680_000 - NOW, 9)])
+def test_a_witness_whose_time_has_not_come_saw_nothing(shell: Shell, ahead: int, code: int) -> None:
+    arguments, _ = files_of(shell, Anchor(seen_at=NOW + ahead))
+    ended = run(shell, arguments, "receipt", "proof", "anchor.json")
+    assert ended.code == code
+    assert ("has not come yet" in ended.out) == (code == 9)
 
 
 def test_a_policy_without_anything_that_witnesses_saw_is_not_met(shell: Shell) -> None:

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from audit import log as audit_log
 from audit.bundled import read_tar
+from audit.case import Case
 from audit.checkpoint import verify_checkpoint
 from audit.merkle import hash_leaf
 from audit.note import parse_verifier_key
@@ -16,7 +17,7 @@ from audit.papers import Keys
 from audit.policy import parse_policy
 from audit.receipt import parse_jwks
 from audit.tree import Head
-from audit.verify import verify_files
+from audit.verify import examine
 from gateway.anchoring.store import Cosigned, newest_round, save_cosigned
 from gateway.anchoring.witnesses import Witnessing
 from gateway.bootstrap.ground import clock
@@ -168,9 +169,10 @@ async def test_the_evidence_of_an_event_leads_to_the_witnesses_that_saw_it(
         )
     assert shown.status_code == 200
     assert read_tar(raw).keys() - bare.keys() == {"anchor.json"}
-    verdict = verify_files([raw], keys)
+    case = Case(keys)
+    verdict = examine([raw], case)
     assert any(one.startswith("that any witness saw it") for one in verdict.not_proved)
-    verdict, is_enough = add_witnessed(verdict, [raw], policy)
+    verdict, is_enough = add_witnessed(verdict, case, [raw], policy, latest=clock() // 1_000 + 300)
     assert is_enough
     assert any("seen by 2 of 2 witnesses: w1 at " in one for one in verdict.proved), verdict
     # Of other logs there is nothing in it.

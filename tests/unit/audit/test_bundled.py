@@ -1,0 +1,121 @@
+"""Bundles whose papers contradict each other, and bundles of a rotation's overlap."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from audit.bundle import write_tar
+from audit.errors import InconsistentError, MalformedError, VerificationError
+from audit.note import VerifierKey
+from audit.papers import Keys
+from audit.receipt import issue
+from audit.verify import Verdict, verify_files
+from tests.unit.audit.builders import (
+    LOG,
+    LOG_SIGNER,
+    ORIGIN,
+    OTHER_SIGNER,
+    RECEIPT_SIGNER,
+    evidence,
+    papers,
+    proof_of,
+)
+
+OLD, NEW = (VerifierKey(ORIGIN, one.public_key) for one in (LOG_SIGNER, OTHER_SIGNER))
+SAID, CHANGED = evidence(3), evidence(3, contract=8)
+"""The same event, once under another contract."""
+
+
+def entry(index: int, raw: bytes, proof: bytes) -> Mapping[str, bytes]:
+    return {f"entries/1/{index}.json": raw, f"entries/1/{index}.tlog-proof": proof}
+
+
+def verify(files: Mapping[str, bytes], *logs: VerifierKey, beside: tuple[bytes, ...] = ()) -> Verdict:
+    pinned = Keys({RECEIPT_SIGNER.key_id: RECEIPT_SIGNER.public_key}, logs)
+    return verify_files([write_tar(files), *beside], pinned)
+
+
+# Two histories
+
+
+def test_two_histories_in_one_bundle_are_a_fork_that_is_named() -> None:
+    one = entry(3, SAID.raw, proof_of(SAID, 3))
+    other = entry(4, CHANGED.raw, proof_of(CHANGED, 4, others="other"))
+    assert verify(one, OLD).proved
+    assert verify(other, OLD).proved
+    with pytest.raises(
+        InconsistentError, match=f"fork: two histories, by the root of 11 entries of {ORIGIN}"
+    ):
+        verify({**one, **other}, OLD)
+
+
+def test_two_histories_cannot_hide_behind_two_sizes() -> None:
+    """Nothing in a bundle shows that the larger one goes on from the smaller one."""
+    one = entry(3, SAID.raw, proof_of(SAID, 3))
+    other = entry(4, CHANGED.raw, proof_of(CHANGED, 4, 12, others="other"))
+    with pytest.raises(VerificationError, match="entries of epoch 1 lie under checkpoints of two sizes"):
+        verify({**one, **other}, OLD)
+
+
+def test_two_entries_at_one_place_are_a_fork_under_checkpoints_of_two_sizes() -> None:
+    receipt = issue(SAID, RECEIPT_SIGNER).token.encode()
+    other = entry(3, CHANGED.raw, proof_of(CHANGED, 3, 12))
+    with pytest.raises(InconsistentError, match=f"fork: two histories, by entry 3 of {ORIGIN}"):
+        verify(other, OLD, beside=(receipt, proof_of(SAID, 3)))
+    # The receipt's own entry may lie in the bundle under a newer checkpoint.
+    assert verify(entry(3, SAID.raw, proof_of(SAID, 3, 12)), OLD, beside=(receipt, proof_of(SAID, 3))).proved
+
+
+# Keys that came along
+
+
+def overlapping(*keys: VerifierKey) -> dict[str, bytes]:
+    """A bundle of an overlap: its checkpoint is signed by the new key and by the old one."""
+    proof = proof_of(SAID, 3, signers=(OTHER_SIGNER, LOG_SIGNER))
+    lines = "".join(f"{key}\n" for key in keys)
+    return {"keys/log.vkey": lines.encode(), **entry(3, SAID.raw, proof)}
+
+
+@pytest.mark.parametrize(("pinned", "other"), [(OLD, NEW), (NEW, OLD)], ids=["old", "new"])
+def test_who_pinned_one_key_of_an_overlap_verifies_and_hears_of_the_other(
+    pinned: VerifierKey, other: VerifierKey
+) -> None:
+    verdict = verify(overlapping(NEW, OLD), pinned)
+    assert f"checkpoint of 11 entries signed by {pinned}" in verdict.proved
+    assert f"that {other} is a key of the log too: you have not pinned it" in verdict.not_proved
+    assert not any(str(other) in one for one in verdict.proved)
+
+
+def test_who_pinned_both_hears_nothing_of_them() -> None:
+    assert not any(
+        "a key of the log too" in one for one in verify(overlapping(NEW, OLD), NEW, OLD).not_proved
+    )
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param((NEW,), id="none is pinned"),
+        pytest.param((OLD, VerifierKey(f"{LOG}/2", OTHER_SIGNER.public_key)), id="none of another epoch is"),
+        pytest.param((OLD, VerifierKey("gw.example/log/x/1", LOG_SIGNER.public_key)), id="none of a log is"),
+    ],
+)
+def test_of_each_log_one_key_that_came_along_must_be_pinned(keys: tuple[VerifierKey, ...]) -> None:
+    with pytest.raises(VerificationError, match="bundle: another key of the log"):
+        verify(overlapping(*keys), OLD)
+
+
+@pytest.mark.parametrize("more", [b"x", b"\n", b"\x0b", str(OLD).encode()])
+def test_nothing_but_keys_stands_among_the_keys(more: bytes) -> None:
+    files = overlapping(OLD)
+    with pytest.raises(MalformedError):
+        verify({**files, "keys/log.vkey": files["keys/log.vkey"] + more}, OLD)
+
+
+def test_a_key_that_came_along_verifies_nothing_by_itself() -> None:
+    honest = papers()
+    files = {"keys/log.vkey": f"{NEW}\n{OLD}\n".encode(), "receipt.jws": honest.receipt}
+    verdict = verify({**files, **entry(3, SAID.raw, proof_of(SAID, 3))}, OLD)
+    assert any("receipt signed by" in one for one in verdict.proved)
+    with pytest.raises(VerificationError, match="you have not pinned"):
+        verify({**files, **entry(3, SAID.raw, proof_of(SAID, 3, signers=(OTHER_SIGNER,)))}, OLD)
