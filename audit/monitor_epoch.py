@@ -120,13 +120,17 @@ def _verify_passed(one: Look, last: Kept | None, successor: str) -> bytes:
     named = None if previous is None else previous.get("origin")
     if last is not None and last.checkpoint.size and named == last.checkpoint.origin:
         return _verify_link(one, last, successor, last.checkpoint.size)
-    log, epoch = split_origin(successor)
-    earlier = [f"{log}/{number}" for number in range(1, epoch)]
-    is_between = last is None and named in earlier
+    is_between = last is None and named is not None and _is_before(named, successor)
     if named != state.origin and not is_between:
         text = f"{successor}: its first entry names neither {state.origin} nor the end that was known before"
         raise stop(Suspicion.EPOCH, successor, text, opening=evidence)
     return hash_leaf(leaf)
+
+
+def _is_before(origin: str, successor: str) -> bool:
+    """Whether it is an earlier epoch of the same log."""
+    (log, epoch), (name, later) = split_origin(origin), split_origin(successor)
+    return log == name and 1 <= epoch < later
 
 
 def _restored(state: State, kept: Kept, successor: str, rest: int, evidence: bytes) -> AlarmError:

@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlmodel import Session
 
 from audit import log as audit_log
 from audit.anchor import AnchorProof, format_anchor_proof
-from audit.checkpoint import Checkpoint
+from audit.checkpoint import Checkpoint, split_origin
 from audit.entry import Entry
 from audit.evidence import Kind
 from audit.heads import Roll, unpack_heads
 from audit.proof import InclusionProof, format_proof
-from gateway.anchoring.store import Cosigned, Round, find_cosigned, first_enough, rounds_since
+from gateway.anchoring.store import Cosigned, Round, find_cosigned, first_enough, newest_round, rounds_since
 from gateway.sequencer.territory import anchor_log
 
 FILE: Final = "anchor.json"
@@ -21,7 +22,7 @@ FILE: Final = "anchor.json"
 
 _ENTRY: Final = re.compile(r"entries/([0-9]{1,9})/([0-9]{1,18})\.(?:json|leaf)", re.ASCII)
 _LOOKED_IN: Final = 50
-_LOOKED_AT: Final = (2, 20)
+_LOOKED_AT: Final = 2
 """Rounds after an entry: its log's next checkpoint is published before the second of them, but in trouble."""
 
 
@@ -31,11 +32,11 @@ def anchor_proof(session: Session, host: str, entry: Entry) -> bytes | None:
     By the oldest round that still has it, and the oldest checkpoint of the anchor that enough witnesses
     cosigned: the earlier they saw it, the more it says. Until there are enough, by the newest one.
     """
-    for few in _LOOKED_AT:
-        for one in rounds_since(session, entry.at, few):
-            if _head_of(one, host, entry) is not None:
-                return _prove(session, host, entry, one)
-    return None
+    for one in rounds_since(session, entry.at, _LOOKED_AT):
+        if _has(one, host, entry):
+            return _prove(session, host, entry, one)
+    found = _first_beyond(session, host, _place(entry.origin, entry.index))
+    return None if found is None or not _has(found, host, entry) else _prove(session, host, entry, found)
 
 
 def anchored_files(session: Session, host: str, log: str, names: Iterable[str]) -> dict[str, bytes]:
@@ -75,10 +76,53 @@ def cosignature_lines(session: Session, origin: str, size: int) -> str:
     return "" if found is None else found.lines
 
 
-def _head_of(one: Round, host: str, entry: Entry) -> Checkpoint | None:
-    heads = {head.origin: head for head in unpack_heads(one.heads, host)}
-    head = heads.get(entry.origin)
-    return head if head is not None and head.size > entry.index else None
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where an entry of a log stands, or how far one is anchored: logs only grow, in this order."""
+
+    epoch: int
+    index: int
+    log: str = field(compare=False)
+
+
+def _place(origin: str, index: int) -> _Place:
+    log, epoch = split_origin(origin)
+    return _Place(epoch, index, log)
+
+
+def _has(one: Round, host: str, entry: Entry) -> bool:
+    return any(head.origin == entry.origin and head.size > entry.index for head in _heads(one, host))
+
+
+def _heads(one: Round, host: str) -> list[Checkpoint]:
+    return unpack_heads(one.heads, host)
+
+
+def _first_beyond(session: Session, host: str, place: _Place) -> Round | None:
+    """The oldest round that has come to an entry, or to a later epoch; None: there is none yet.
+
+    It may be long after the time of the entry, which waits for as long as its log stands still, and a time
+    says little where a clock was wrong. Each look leaves half of the time that is left.
+    """
+
+    def is_beyond(one: Round) -> bool:
+        return any(
+            split_origin(head.origin)[0] == place.log and place < _place(head.origin, head.size)
+            for head in _heads(one, host)
+        )
+
+    found, first = newest_round(session), next(iter(rounds_since(session, 0, 1)), None)
+    if found is None or first is None or not is_beyond(found):
+        return None
+    low, end = first.at, found.at
+    while low < end:
+        middle = (low + end) // 2
+        (one,) = rounds_since(session, middle, 1)
+        if is_beyond(one):
+            found, end = one, middle
+        else:
+            low = one.at + 1
+    return found
 
 
 def _prove(session: Session, host: str, entry: Entry, one: Round) -> bytes | None:

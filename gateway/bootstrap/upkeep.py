@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -50,7 +50,7 @@ from gateway.settings import Settings
 from gateway.sql_engines import sqlite_file
 from gateway.upkeep.adoption import adopt
 from gateway.upkeep.crew import examining_crew
-from gateway.upkeep.epochs import Epochs, Opened, Step, Wish
+from gateway.upkeep.epochs import CHANCE_BYTES, Epochs, Opened, Step, Wish
 from gateway.upkeep.inspection import Scope, inspect, states_in
 from gateway.upkeep.quiet import keep_quiet
 
@@ -160,6 +160,11 @@ class Begun:
     steps: Sequence[Step] = ()
     opened: Sequence[Opened] = ()
     adopted: str | None = field(default=None)
+
+
+def drawn(wish: Wish) -> Wish:
+    """The wish with the chance by which numbers are drawn: a rehearsal of it shows those that will begin."""
+    return replace(wish, chance=entropy(CHANCE_BYTES))
 
 
 def new_epochs(settings: Settings, wish: Wish, *, is_rehearsal: bool) -> Begun:

@@ -166,12 +166,14 @@ def new_epoch(
     if not reason.strip() or len(reason) > _MOST_REASON:
         raise UsageError(f"--reason takes 1 to {_MOST_REASON} characters")
     settings, names = _settings(call, config, folder), frozenset(which.log or ())
-    wish = Wish(
-        reason.strip(),
-        names,
-        is_for_all=which.everyone,
-        takes_unsigned=which.unsigned,
-        disowns=which.disown,
+    wish = upkeep.drawn(
+        Wish(
+            reason.strip(),
+            names,
+            is_for_all=which.everyone,
+            takes_unsigned=which.unsigned,
+            disowns=which.disown,
+        )
     )
     if not call.dry_run and not call.yes:
         planned = upkeep.new_epochs(settings, wish, is_rehearsal=True)

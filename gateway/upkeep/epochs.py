@@ -6,8 +6,8 @@ that is not committed is never signed, and an epoch that was shown further than 
 never signed again.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import delete, update
@@ -32,6 +32,13 @@ from gateway.upkeep.quiet import BusyError, keep_quiet
 MOST_REASON: Final = 500
 """Characters."""
 
+MOST_EPOCH: Final = 999_999_999
+"""Paths have room for nine digits."""
+
+CHANCE_BYTES: Final = 8
+_SHARE: Final = 64
+"""What is drawn lies in this part of the numbers that are left, so that a hundred draws take half of them."""
+
 _AT_ONCE: Final = 500
 
 
@@ -40,7 +47,8 @@ class Wish:
     """Which logs begin anew: those of these names, all, or (neither) those that are behind; and why.
 
     `takes_unsigned`: link to checkpoints that no key of this database signed, too. `disowns`: those are not
-    ours, and no epoch follows them; their logs begin anew all the same, in case that they are.
+    ours, and no epoch follows them; their logs begin anew all the same, in case that they are. `chance`:
+    `CHANCE_BYTES` random bytes, by which numbers are drawn where they have to be; empty: of the moment.
     """
 
     reason: str
@@ -48,6 +56,7 @@ class Wish:
     is_for_all: bool = False
     takes_unsigned: bool = False
     disowns: bool = False
+    chance: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +123,18 @@ class Epochs:
                 "this database and its topics were restored from a backup: what was published of any of its "
                 "logs after that, nothing here knows, and every log begins anew: ask without --log"
             )
+        origins = [*(one.head.origin for one in states.values()), *all_shown(shown)]
+        # One number for all: drawn for each, the chance that any of them was used before would be as many times.
+        drawn = _draw(max(map(_epoch, origins), default=0), wish.chance or self.entropy(CHANCE_BYTES))
         steps = []
         for log in sorted(wanted or known):
+            is_drawn = is_restored or _is_unknown(states.get(log), all_shown(shown))
             step = _step(
                 session,
                 log,
                 states.get(log),
                 published.get(log, []),
+                drawn if is_drawn else None,
                 is_cut=is_restored,
                 least=max((_epoch(one.origin) for one in disowned.get(log, ())), default=0),
             )
@@ -207,24 +221,49 @@ def _disowned(session: Session, shown: Shown) -> dict[str, list[Checkpoint]]:
     return disowned
 
 
+def _draw(known: int, chance: bytes) -> int:
+    """A number for epochs that begin after a restore: larger than all that are known, and by chance.
+
+    What was begun after the backup was made, nothing here knows, and the same backup may be restored again:
+    the next number after the known ones would then be that of another history, signed by the same keys.
+    """
+    return known + 1 + int.from_bytes(chance) % max(1, (MOST_EPOCH - known) // _SHARE)
+
+
+def _is_unknown(after: LogState | None, shown: Mapping[str, Checkpoint]) -> bool:
+    """Whether the topic is another than the one that this log was published in, and may have had more of it."""
+    return after is not None and after.checkpoint is not None and after.head.origin not in shown
+
+
 def _step(
     session: Session,
     log: str,
     after: LogState | None,
     published: Sequence[Checkpoint],
+    drawn: int | None,
     *,
     is_cut: bool,
     least: int,
 ) -> Step:
-    """What a new epoch of this log would be like. `least`: one that was disowned, which may be ours; or 0."""
+    """What a new epoch of this log would be like.
+
+    `drawn`: its number; None: the next one, all being known. `least`: one that was disowned, which may be
+    ours; or 0.
+
+    Raises:
+        SetupError: there is no number left.
+    """
     newest = max(published, key=lambda one: _epoch(one.origin), default=None)
-    own = None if after is None else _epoch(after.head.origin)
-    epoch = max(own or 0, 0 if newest is None else _epoch(newest.origin), int(is_cut), least)
+    own = 0 if after is None else _epoch(after.head.origin)
+    following = max(own, 0 if newest is None else _epoch(newest.origin), least) + 1
+    epoch = following if drawn is None else drawn
+    if epoch > MOST_EPOCH:
+        raise SetupError(f"{log} has no number left for another epoch: {MOST_EPOCH} is the last one")
     is_behind = is_cut or bool(least) or any(behind(session, one) is not None for one in published)
     previous = newest
-    if after is not None and (newest is None or (own or 0) >= _epoch(newest.origin)):
+    if after is not None and (newest is None or own >= _epoch(newest.origin)):
         previous = _newer(newest, after, is_behind=is_behind)
-    return Step(f"{log}/{epoch + 1}", previous, after, is_behind)
+    return Step(f"{log}/{epoch}", previous, after, is_behind)
 
 
 def _newer(newest: Checkpoint | None, after: LogState, *, is_behind: bool) -> Checkpoint | None:

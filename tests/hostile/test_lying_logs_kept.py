@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from audit.evidence import Evidence, Kind, make_evidence
 from audit.tile import encode_bundle
 from tests.hostile import log_server
 from tests.hostile.log_server import Tree, events, opening, receipt
@@ -146,4 +147,25 @@ def test_two_epochs_opened_before_anything_of_the_first_was_signed_are_followed(
     assert scene.look().code == code
 
 
+def test_a_number_that_is_far_behind_the_last_one_costs_nothing(scene: Scene) -> None:
+    """As after a restore; and whoever lies may say any number."""
+    end = previous(scene.server.tree)
+    first, last = opening(2, end), opening(3, end)
+    for number, evidence_of in ((999_999_998, first), (999_999_999, last)):
+        scene.server.trees.append(Tree(origin=f"{LOG}/{number}").grow([renamed(evidence_of, number)]))
+
+    def lie(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        is_unsigned = request.url.path.endswith("/999999998/checkpoint")
+        return httpx.Response(404, json={"code": "not_found"}) if is_unsigned else answer
+
+    scene.server.lie = lie
+    assert scene.look().code == 0
+
+
 OTHER_ROOT = base64.b64encode(bytes(32)).decode()
+
+
+def renamed(one: Evidence, epoch: int) -> Evidence:
+    """An opening of another epoch."""
+    members = {**one.members, "origin": f"{LOG}/{epoch}"}
+    return make_evidence(Kind.EPOCH_OPENED, members, iss=one.iss, log=LOG, at=one.at, salt=bytes(32))

@@ -1,13 +1,16 @@
 """From an event in a database to a paper that an outsider verifies."""
 
+import pytest
+
 from audit import log as audit_log
 from audit.anchor import parse_anchor_proof, verify_anchor_proof
 from audit.checkpoint import read_checkpoint
 from audit.cosignature import cosign
-from audit.entry import Entry
+from audit.entry import Entry, draft_entry
 from gateway.anchoring.opening import anchor_proof, cosignature_lines, served_anchor
 from gateway.anchoring.store import Cosigned, save_cosigned
 from tests.unit.audit.anchors import WITNESSES, policy
+from tests.unit.audit.builders import evidence
 from tests.unit.gateway.anchoring.ledgers import ACME, GLOBEX, HOST, NAMED, Ledger, event
 
 
@@ -100,3 +103,40 @@ async def test_the_anchor_is_served_with_the_lines_of_its_newest_size_alone(ledg
         served = served_anchor(session, HOST)
     assert served is not None
     assert len(read_checkpoint(served.encode())[1].lines) == 1
+
+
+@pytest.mark.parametrize("at", [1_000, 1 << 42])
+async def test_an_entry_that_came_into_its_log_long_after_its_time_is_proved_by_its_first_round(
+    ledger: Ledger, at: int
+) -> None:
+    """As after an outage, or by a clock that was wrong: rounds were made meanwhile, of other logs."""
+    ledger.grow(event(1))
+    await ledger.hold()
+    for number in range(30):
+        ledger.grow(event(100 + number, GLOBEX))
+        assert await ledger.anchor()
+    late = evidence(2, log=ACME, at=at)
+    ledger.grow(late)
+    assert proof_of(ledger, entry_of(ledger, 1)) is None, "not anchored yet"
+    assert await ledger.anchor()
+    for number in range(3):
+        ledger.grow(event(200 + number, GLOBEX), event(300 + number))
+        assert await ledger.anchor()
+    raw = proof_of(ledger, entry_of(ledger, 1))
+    assert raw is not None
+    found = verify_anchor_proof(parse_anchor_proof(raw), late.leaf(), policy())
+    assert found.head.size == 2
+
+
+async def test_an_entry_of_an_epoch_that_was_over_before_its_round_is_not_proved(ledger: Ledger) -> None:
+    await ledger.hold()
+    ledger.grow(event(1), event(9, GLOBEX))
+    await ledger.anchor()
+    ledger.grow(event(2))
+    with ledger.database.begin() as session:
+        audit_log.open_log(session, f"{ACME}/2")
+        audit_log.append_all(session, {f"{ACME}/2": [draft_entry(event(3))]})
+    ledger.publish(f"{ACME}/2")
+    await ledger.anchor()
+    assert proof_of(ledger, entry_of(ledger, 0)) is not None
+    assert proof_of(ledger, entry_of(ledger, 1)) is None

@@ -1,6 +1,7 @@
 """A restored or lost database begins new epochs, and the gateway goes on with them."""
 
 import asyncio
+import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,14 @@ from sqlalchemy import insert
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint, split_origin, verify_checkpoint
+from audit.entry import draft_entry
 from audit.epochs import openings
 from audit.evidence import Kind
 from audit.note import VerifierKey
 from audit.search import find, timeline
 from gateway.bootstrap.ground import open_broker, prepare
 from gateway.bootstrap.parts import make_guard
-from gateway.bootstrap.upkeep import _epochs, examining, new_epochs
+from gateway.bootstrap.upkeep import _epochs, drawn, examining, new_epochs
 from gateway.broker.port import Record
 from gateway.database import Database
 from gateway.errors import LeaseLostError, SetupError, StoreUnknownError
@@ -26,7 +28,7 @@ from gateway.rows import MetaRow
 from gateway.sequencer.guard import RESTORED, LogBehindError, NamesakeError
 from gateway.sequencer.published import read_shown
 from gateway.settings import Settings
-from gateway.upkeep.epochs import Wish
+from gateway.upkeep.epochs import MOST_EPOCH, Wish, _draw
 from gateway.upkeep.quiet import BusyError, keep_quiet
 from tests.faults.commits import CommitTrouble, Fate
 from tests.kept_database import KeptDatabase
@@ -181,9 +183,9 @@ async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place
         log, host = partner_log(world), world.parts.ground.host
         house = f"{host}/log/{world.parts.ground.house_log}"
     unbegun = f"{host}/log/unbegun"
+    restored(place)
     database = Database(place.url)
     with database.begin() as session:
-        session.execute(insert(MetaRow), [{"name": RESTORED, "value": "monday"}])
         # Admitted when the backup was made; its first entry may have been published since.
         audit_log.submit(session, evidence(1, log=unbegun), id=bytes(16))
     database.close()
@@ -192,9 +194,92 @@ async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place
         await begin(place, replace(WISH, names=frozenset({log})))
     assert "restored from a backup of monday" in await refused(place)
     # The anchor, too, has entries by itself as soon as the gateway runs, and witnesses have seen them.
-    begun = [f"{log}/2", f"{house}/2", f"{unbegun}/2", f"{host}/log/anchor/2"]
-    assert sorted(await begin(place, WISH)) == sorted(begun)
+    names = sorted([log, house, unbegun, f"{host}/log/anchor"])
+    wish = drawn(WISH)
+    planned = await begin(place, wish, is_rehearsal=True)
+    assert await begin(place, wish) == planned, "what was asked about is what begins"
+    assert [split_origin(one)[0] for one in planned] == names
+    (number,) = {split_origin(one)[1] for one in planned}
+    assert 1 < number <= MOST_EPOCH
     assert await begin(place, WISH) == []
+    # From there on they go on one by one.
+    assert await begin(place, ALL) == [f"{name}/{number + 1}" for name in names]
+
+
+async def test_the_same_backup_restored_twice_never_signs_two_histories_of_one_origin(tmp_path: Path) -> None:
+    folder, backup = tmp_path / "data", tmp_path / "backup"
+    folder.mkdir()
+    place = Place(f"sqlite:///{folder}/gateway.db", None, folder)
+    async with running(folder, url=place.url) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log = partner_log(world)
+    shutil.copytree(folder, backup)
+    shown = []
+    for number in (1, 2):
+        shutil.rmtree(folder)
+        shutil.copytree(backup, folder)
+        restored(place)
+        begun = await begin(place, WISH)
+        (origin,) = [one for one in begun if split_origin(one)[0] == log]
+        async with running(folder, url=place.url) as world:
+            await world.send(body(number))
+            await world.settled(1)
+            await published(world)
+            found = await read_shown(world.parts.broker, "gateway.checkpoints")
+        shown.append(found.checkpoints[origin])
+    assert shown[0].origin != shown[1].origin
+    assert shown[0].root != shown[1].root
+
+
+async def test_where_the_topic_does_not_know_a_log_that_was_published_no_number_is_taken_on_trust(
+    tmp_path: Path,
+) -> None:
+    """The topics were lost, and the database restored: what was published after it is known to nobody."""
+    place = Place(f"sqlite:///{tmp_path}/gateway.db", None, tmp_path)
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+    (tmp_path / "broker.db").unlink()
+    numbers = [split_origin(one)[1] for one in await begin(place, replace(ALL, chance=b"\0" * 7 + b"\x63"))]
+    assert set(numbers) == {101}
+
+
+def test_a_number_is_drawn_above_all_that_are_known_and_leaves_room_for_many_more() -> None:
+    known = 1
+    for _ in range(100):
+        least, most = _draw(known, bytes(8)), _draw(known, ((MOST_EPOCH - known) // 64 - 1).to_bytes(8))
+        assert least == known + 1
+        assert most - known == (MOST_EPOCH - known) // 64
+        known = most
+    assert MOST_EPOCH - known > 200_000_000, "after a hundred draws of the worst luck"
+    assert _draw(MOST_EPOCH - 1, b"\xff" * 8) == MOST_EPOCH
+
+
+async def test_there_is_no_epoch_behind_the_last_one(tmp_path: Path) -> None:
+    place = Place(f"sqlite:///{tmp_path}/gateway.db", None, tmp_path)
+    async with running(tmp_path) as world:
+        await world.apply()
+    database = Database(place.url)
+    with database.begin() as session:
+        audit_log.open_log(session, f"gw.example/log/full/{MOST_EPOCH}")
+        audit_log.append_all(
+            session,
+            {f"gw.example/log/full/{MOST_EPOCH}": [draft_entry(evidence(1, log="gw.example/log/full"))]},
+        )
+    database.close()
+    with pytest.raises(SetupError, match="no number left"):
+        await begin(place, ALL)
+
+
+def restored(place: Place) -> None:
+    """As `gateway backup restore` leaves a database."""
+    database = Database(place.url)
+    with database.begin() as session:
+        session.execute(insert(MetaRow), [{"name": RESTORED, "value": "monday"}])
+    database.close()
 
 
 async def test_what_is_shown_of_an_epoch_that_is_long_over_is_faced_once(place: Place) -> None:
