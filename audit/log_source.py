@@ -4,11 +4,12 @@ Source: C2SP tlog-tiles.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from audit.errors import AuditError, MalformedError
 from audit.merkle import HASH_BYTES, hash_node
-from audit.tile import FULL_WIDTH, TREE_LEVELS, Tile, decode_bundle
+from audit.tile import FULL_WIDTH, TREE_LEVELS, Tile, decode_bundle, encode_bundle
 from audit.tree import NodeKey
 
 ENTRY_BYTES = 1_024
@@ -36,15 +37,8 @@ class AnswerUnfitError(AuditError):
     code = "log_answer_unfit"
 
 
-class Source(Protocol):
-    """A gateway as a monitor sees it. Every method raises the three errors above.
-
-    What a method answers is bounded, and believed by nobody.
-    """
-
-    def checkpoint(self, origin: str) -> bytes:
-        """The signed note that is served now."""
-        ...
+class Tiles(Protocol):
+    """Entries and hashes of a log. Every method raises the three errors above."""
 
     def entries(self, origin: str, tile: Tile) -> bytes:
         """An entry bundle."""
@@ -52,6 +46,17 @@ class Source(Protocol):
 
     def hashes(self, origin: str, tile: Tile) -> bytes:
         """A tile of hashes."""
+        ...
+
+
+class Source(Tiles, Protocol):
+    """A gateway as a monitor sees it. Every method raises the three errors above.
+
+    What a method answers is bounded, and believed by nobody.
+    """
+
+    def checkpoint(self, origin: str) -> bytes:
+        """The signed note that is served now."""
         ...
 
     def evidence(self, origin: str, index: int) -> bytes:
@@ -75,7 +80,7 @@ class Source(Protocol):
         ...
 
 
-def read_entries(source: Source, origin: str, index: int, width: int) -> tuple[bytes, ...]:
+def read_entries(source: Tiles, origin: str, index: int, width: int) -> tuple[bytes, ...]:
     """The first `width` leaves of a bundle: of the partial one, else of the full one in its place.
 
     Raises:
@@ -93,7 +98,7 @@ def read_entries(source: Source, origin: str, index: int, width: int) -> tuple[b
     return _cut(decode_bundle(raw), width, width)
 
 
-def read_hashes(source: Source, origin: str, level: int, index: int, width: int) -> tuple[bytes, ...]:
+def read_hashes(source: Tiles, origin: str, level: int, index: int, width: int) -> tuple[bytes, ...]:
     """The first `width` hashes of a tile. Raises as `read_entries`."""
     try:
         raw, wanted = source.hashes(origin, Tile(level, index, width)), width
@@ -113,10 +118,38 @@ def _cut(leaves: tuple[bytes, ...], width: int, told: int) -> tuple[bytes, ...]:
     return leaves[:width]
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Tiles of a log as it was, out of those of a log of `size` entries: partial ones may be gone.
+
+    source: Tiles
+    size: int
+
+    def entries(self, origin: str, tile: Tile) -> bytes:
+        """See the port."""
+        try:
+            return self.source.entries(origin, tile)
+        except LogMissingError:
+            raw = self.source.entries(origin, self._wider(tile, 0))
+            return encode_bundle(decode_bundle(raw)[: tile.width])
+
+    def hashes(self, origin: str, tile: Tile) -> bytes:
+        """See the port."""
+        try:
+            return self.source.hashes(origin, tile)
+        except LogMissingError:
+            raw = self.source.hashes(origin, self._wider(tile, tile.level or 0))
+            return raw[: tile.width * HASH_BYTES]
+
+    def _wider(self, tile: Tile, level: int) -> Tile:
+        there = (self.size >> (TREE_LEVELS * level)) - tile.index * FULL_WIDTH
+        return Tile(tile.level, tile.index, min(FULL_WIDTH, max(there, tile.width)))
+
+
 class TileNodes:
     """Nodes of a tree of `size` leaves out of the tiles of a log; each tile is read once."""
 
-    def __init__(self, source: Source, origin: str, size: int) -> None:
+    def __init__(self, source: Tiles, origin: str, size: int) -> None:
         """Read nothing yet."""
         self._source = source
         self._origin = origin

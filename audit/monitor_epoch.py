@@ -20,13 +20,16 @@ from audit.errors import MalformedError
 from audit.evidence import Kind, leaf_of, parse_evidence
 from audit.log_source import LogMissingError, Source, TileNodes, read_entries
 from audit.merkle import hash_leaf
-from audit.monitor import Look, Looked, take_note
+from audit.monitor import take_note
+from audit.monitor_look import Look, Looked
 from audit.monitor_state import Kept, State
 from audit.tree import root_at
 
 
 def follow(one: Look) -> None:
     """Go over to the next epochs of the log, one after the other, where there are any.
+
+    An epoch that is over is read to its end first, over several looks if need be.
 
     Raises:
         AlarmError: the next one does not link to what is known.
@@ -39,14 +42,18 @@ def follow(one: Look) -> None:
             with suppress(LogMissingError):
                 take_note(one, one.source.checkpoint(state.origin), must_be_fresh=False)
         opening = b""
+        left = 0 if state.kept is None else _take_end(one, state.kept)
+        one.is_ending = state.reading is not None
+        if one.is_ending:
+            return
         if state.kept is not None:
-            left = _take_end(one, state.kept)
             if state.kept.checkpoint.size:
                 opening = _verify_link(one, state.kept, successor, left)
             last = state.kept
         elif state.opening:
             opening = _verify_passed(one, last, successor)
         state.origin, state.kept, state.past, state.opening = successor, None, {}, opening
+        one.vouched_at = 0
         one.found.news.append(f"the log goes on as {successor}")
 
 
@@ -67,6 +74,7 @@ def _take_end(one: Look, kept: Kept) -> int:
         take_note(one, one.source.checkpoint(one.state.origin), must_be_fresh=False)
     except LogMissingError:
         # As after a database was wiped: whatever the successor names, nothing of it can be read any more.
+        one.state.reading = None
         return 0
     except AlarmError as error:
         if error.alarm.kind is not Suspicion.ROLLBACK:

@@ -15,8 +15,8 @@ from audit.errors import MalformedError
 from audit.log_source import (
     AnswerUnfitError,
     LogMissingError,
-    Source,
     TileNodes,
+    Tiles,
     edges_of,
     perfect,
     read_entries,
@@ -28,6 +28,9 @@ from audit.proof import ConsistencyProof, format_consistency
 from audit.tile import FULL_WIDTH, TREE_LEVELS
 from audit.tree import Head, NodeKey, prove_consistency, root_at
 
+MOST_SIZE: Final = 10**9
+"""Entries that a log can have: paths name them by nine digits."""
+
 _LOWEST: Final = (1 << TREE_LEVELS) - 1
 
 Check = Callable[[Sequence[bytes]], bool]
@@ -35,18 +38,26 @@ Check = Callable[[Sequence[bytes]], bool]
 
 @dataclass(slots=True)
 class Grown:
-    """The larger log: its edge, and where each new leaf is, by its hash.
+    """The larger log, or as much of it as was read: its head, and where each new leaf is, by its hash.
 
     nodes: those that tiles stand on. doubt: hashes of the lowest level were others than the entries'.
     """
 
-    edge: tuple[bytes, ...] = field(repr=False)
-    leaves: dict[bytes, int] = field(repr=False)
-    nodes: dict[NodeKey, bytes] = field(repr=False)
+    head: Head
+    leaves: dict[bytes, int] = field(default_factory=dict, repr=False)
+    nodes: dict[NodeKey, bytes] = field(default_factory=dict, repr=False)
     doubt: AlarmError | None = None
 
 
-def grow(kept: Kept | None, shown: Checkpoint, raw: bytes, source: Source, *, most: int) -> Grown:
+def grow(
+    kept: Kept | None,
+    shown: Checkpoint,
+    raw: bytes,
+    source: Tiles,
+    *,
+    start: Head | None = None,
+    is_enough: Callable[[int], bool] = lambda _: False,
+) -> Grown:
     """Read the entries of a signed checkpoint beyond what is kept, and compare.
 
     Args:
@@ -54,20 +65,20 @@ def grow(kept: Kept | None, shown: Checkpoint, raw: bytes, source: Source, *, mo
         shown: The signed checkpoint, of the same log, with more entries.
         raw: Its note.
         source: Where entries and hashes are read.
-        most: Entries that are read at most.
+        start: What an earlier call for the same checkpoint came to.
+        is_enough: Asked after each bundle, with the number of entries that were read. What was read by then
+            is given back with a head of fewer entries than `shown`, and was compared with no root yet.
 
     Raises:
         AlarmError: fork, entries or tiles.
         MalformedError, AnswerUnfitError, LogAwayError: nothing was found out.
     """
-    known = Head(shown.origin) if kept is None else kept.head
-    if shown.size - known.size > most:
-        raise AnswerUnfitError(
-            f"a checkpoint of {shown.size} entries, {shown.size - known.size} more than are known, and at "
-            f"most {most} are read in one look: --most-entries"
-        )
+    first = Head(shown.origin) if kept is None else kept.head
+    known = start or first
+    if shown.size > MOST_SIZE:
+        raise AnswerUnfitError(f"a checkpoint of {shown.size} entries: no log has more than {MOST_SIZE}")
     try:
-        grown, head = _read(known, shown, source)
+        grown = _read(known, shown, source, is_enough)
     except LogMissingError as error:
         raise stop(
             Suspicion.ENTRIES,
@@ -75,28 +86,29 @@ def grow(kept: Kept | None, shown: Checkpoint, raw: bytes, source: Source, *, mo
             f"{shown.origin}: entries of the {shown.size} that are signed are not handed out ({error})",
             shown=raw,
         ) from error
-    if (head.size, head.root()) != (shown.size, shown.root):
+    size = grown.head.size
+    if not known.size < size < shown.size and (size, grown.head.root()) != (shown.size, shown.root):
         raise _apart(kept, shown, raw, source)
     if grown.doubt is not None:
         raise grown.doubt
-    _verify_tiles(known, grown, shown, source)
+    _verify_tiles((first, known), grown, shown, source)
     return grown
 
 
-def _read(known: Head, shown: Checkpoint, source: Source) -> tuple[Grown, Head]:
+def _read(known: Head, shown: Checkpoint, source: Tiles, is_enough: Callable[[int], bool]) -> Grown:
     """Make the tree of what is known and of the entries behind it; ends where these are others than known."""
     rest = known.size % FULL_WIDTH
     full = known.size - rest
-    head = Head(shown.origin, full, known.edge[: full.bit_count()])
-    grown = Grown((), {}, {})
+    grown = Grown(Head(shown.origin, full, known.edge[: full.bit_count()]))
     for index, width in _bundles(full, shown.size):
+        head = grown.head
         leaves = read_entries(source, shown.origin, index, width)
         if head.size < known.size and head.append(leaves[:rest])[0].edge != known.edge:
-            return grown, head
+            return grown
         for place, leaf in enumerate(leaves, head.size):
             if place >= known.size:
                 grown.leaves[hash_leaf(leaf)] = place
-        head, nodes = head.append(leaves)
+        grown.head, nodes = head.append(leaves)
         for node in nodes:
             if node.level % TREE_LEVELS == 0:
                 grown.nodes[node.level, node.index] = node.hash
@@ -105,8 +117,9 @@ def _read(known: Head, shown: Checkpoint, source: Source) -> tuple[Grown, Head]:
         except AlarmError as error:
             # Which of the two lies is known once there is a root.
             grown.doubt = grown.doubt or error
-    grown.edge = head.edge
-    return grown, head
+        if is_enough(grown.head.size - known.size):
+            break
+    return grown
 
 
 def _bundles(start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -115,7 +128,7 @@ def _bundles(start: int, end: int) -> Iterator[tuple[int, int]]:
         yield first // FULL_WIDTH, min(FULL_WIDTH, end - first)
 
 
-def _verify_lowest(grown: Grown, origin: str, tile: tuple[int, int], source: Source) -> None:
+def _verify_lowest(grown: Grown, origin: str, tile: tuple[int, int], source: Tiles) -> None:
     """The hashes of one bundle's entries; of a full tile nothing but its root is needed from then on."""
     index, width = tile
     first = index * FULL_WIDTH
@@ -123,17 +136,21 @@ def _verify_lowest(grown: Grown, origin: str, tile: tuple[int, int], source: Sou
     _compare(origin, (0, index, width), source, lambda hashes: hashes == ours)
 
 
-def _verify_tiles(known: Head, grown: Grown, shown: Checkpoint, source: Source) -> None:
-    """The hashes of higher levels: each tile that has come to be full, and the one at the right."""
-    level = 1
-    while shown.size >> (TREE_LEVELS * level):
-        count, before = shown.size >> (TREE_LEVELS * level), known.size >> (TREE_LEVELS * level)
-        for index in range(before // FULL_WIDTH, count // FULL_WIDTH):
+def _verify_tiles(known: tuple[Head, Head], grown: Grown, shown: Checkpoint, source: Tiles) -> None:
+    """The hashes of higher levels: each tile that has come to be full, and the one at the right.
+
+    That one only where all is read: of a smaller log than the one that is shown it need not be there.
+    `known`: what is kept, and what an earlier look came to.
+    """
+    level, size = 1, grown.head.size
+    while size >> (TREE_LEVELS * level):
+        count, *earlier = (one.size >> (TREE_LEVELS * level) for one in (grown.head, *known))
+        for index in range(earlier[1] // FULL_WIDTH, count // FULL_WIDTH):
             above = grown.nodes[TREE_LEVELS * (level + 1), index]
             _compare(shown.origin, (level, index, FULL_WIDTH), source, _makes(above))
         width = count % FULL_WIDTH
-        if width and count != before:
-            right = _right(grown.edge, shown.size, level)
+        if width and count != earlier[0] and size == shown.size:
+            right = _right(grown.head.edge, size, level)
             _compare(shown.origin, (level, count // FULL_WIDTH, width), source, _ends_in(right))
         level += 1
 
@@ -153,7 +170,7 @@ def _right(edge: tuple[bytes, ...], size: int, level: int) -> tuple[bytes, ...]:
     return edge[above : above + here]
 
 
-def _compare(origin: str, tile: tuple[int, int, int], source: Source, is_right: Check) -> None:
+def _compare(origin: str, tile: tuple[int, int, int], source: Tiles, is_right: Check) -> None:
     level, index, width = tile
     named = f"tile/{level}, number {index} of {width} hashes"
     try:
@@ -167,7 +184,7 @@ def _compare(origin: str, tile: tuple[int, int, int], source: Source, is_right: 
         raise stop(Suspicion.TILES, origin, text, tile=b"".join(hashes))
 
 
-def _apart(kept: Kept | None, shown: Checkpoint, raw: bytes, source: Source) -> Exception:
+def _apart(kept: Kept | None, shown: Checkpoint, raw: bytes, source: Tiles) -> Exception:
     """What it is, where the entries do not make the signed root."""
     known = Head(shown.origin) if kept is None else kept.head
     subject = f"{shown.origin} {known.size}"

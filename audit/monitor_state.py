@@ -15,6 +15,7 @@ from audit.errors import MalformedError
 from audit.freshness import parse_freshness_key
 from audit.merkle import HASH_BYTES
 from audit.note import KEY_BYTES, decode_base64
+from audit.tile import FULL_WIDTH
 from audit.tree import Head
 
 FORMAT: Final = "gateway-monitor/v1"
@@ -49,14 +50,43 @@ class Kept:
 
 
 @dataclass(slots=True)
+class Reading:
+    """A signed checkpoint whose entries are read over several looks, and are not compared with its root yet.
+
+    note: as it was served. head: of the entries that are read, which end with a full tile. found: own
+    receipts' entries among them, by the name of the receipt.
+    """
+
+    note: bytes = field(repr=False)
+    head: Head
+    found: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the note says."""
+        return read_checkpoint(self.note)[0]
+
+
+@dataclass(slots=True)
 class Own:
-    """A receipt of one's own. at: Unix ms. leaf: its leaf's hash. origin, index: of its entry, once found."""
+    """A receipt of one's own. leaf: its leaf's hash. origin, index: of its entry, once found.
+
+    at: Unix ms, as it says itself; seen_at: when it was first seen here, 0: that is not known. refused: looks
+    in which its proof was not handed out, nor any before it.
+    """
 
     token: str = field(repr=False)
     at: int
     leaf: bytes = field(repr=False)
     origin: str = ""
     index: int | None = None
+    seen_at: int = 0
+    refused: int = 0
+
+    @property
+    def since(self) -> int:
+        """From when on its entry is waited for: a time that has not come yet puts off nothing."""
+        return min(self.at, self.seen_at or self.at)
 
 
 @dataclass(slots=True)
@@ -80,8 +110,8 @@ class State:
 
     url, partner: whose log it is. origin: the epoch that is followed. log_keys: public keys of checkpoints,
     32 bytes each; is_pinned: given by the user, not learned from the gateway. freshness_keys: as verifiers
-    write them. receipt_keys: by id. past: earlier notes of the epoch, by size. receipts: by ref.
-    away_since: Unix ms; 0: the gateway answers.
+    write them. receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
+    epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers.
     """
 
     url: str
@@ -92,6 +122,7 @@ class State:
     freshness_keys: tuple[str, ...] = ()
     receipt_keys: dict[str, bytes] = field(default_factory=dict)
     kept: Kept | None = None
+    reading: Reading | None = None
     opening: bytes = b""
     past: dict[int, bytes] = field(default_factory=dict)
     receipts: dict[str, Own] = field(default_factory=dict)
@@ -154,10 +185,18 @@ def format_state(state: State) -> bytes:
             "edge": [_b64(one) for one in kept.edge],
             "fresh_at": kept.fresh_at,
         },
+        "reading": None
+        if state.reading is None
+        else {
+            "note": state.reading.note.decode(),
+            "size": state.reading.head.size,
+            "edge": [_b64(one) for one in state.reading.head.edge],
+            "found": state.reading.found,
+        },
         "opening": _b64(state.opening),
         "past": {str(size): note.decode() for size, note in state.past.items()},
         "receipts": {
-            ref: [one.token, one.at, _b64(one.leaf), one.origin, one.index]
+            ref: [one.token, one.at, _b64(one.leaf), one.origin, one.index, one.seen_at, one.refused]
             for ref, one in state.receipts.items()
         },
         "alarms": [
@@ -195,8 +234,8 @@ def parse_state(raw: bytes) -> State:
         state = _state(whole)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise MalformedError("state: damaged") from error
-    if state.kept is not None:
-        _verify_kept(state)
+    _verify_kept(state)
+    _verify_reading(state)
     for text in state.freshness_keys:
         parse_freshness_key(text)
     if not state.log_keys or any(len(key) != KEY_BYTES for key in state.log_keys):
@@ -205,7 +244,7 @@ def parse_state(raw: bytes) -> State:
 
 
 def _state(whole: dict[str, Any]) -> State:
-    kept = whole["kept"]
+    kept, looked_at = whole["kept"], _count(whole["looked_at"])
     return State(
         url=_text(whole["url"]),
         partner=_text(whole["partner"]),
@@ -219,20 +258,30 @@ def _state(whole: dict[str, Any]) -> State:
         else Kept(
             _text(kept["note"]).encode(), tuple(_bytes(one) for one in kept["edge"]), _count(kept["fresh_at"])
         ),
+        reading=_reading(whole.get("reading"), _text(whole["origin"])),
         opening=_bytes(whole.get("opening", "")),
         past={int(size): _text(note).encode() for size, note in whole["past"].items()},
-        receipts={_text(ref): _own(one) for ref, one in whole["receipts"].items()},
+        receipts={_text(ref): _own(one, looked_at) for ref, one in whole["receipts"].items()},
         alarms=[_standing(one) for one in whole["alarms"]],
-        looked_at=_count(whole["looked_at"]),
+        looked_at=looked_at,
         away_since=_count(whole["away_since"]),
     )
 
 
-def _own(values: list[Any]) -> Own:
-    token, at, leaf, origin, index = values
-    return Own(
-        _text(token), _count(at), _bytes(leaf), _text(origin), None if index is None else _count(index)
-    )
+def _reading(one: Any, origin: str) -> Reading | None:
+    if one is None:
+        return None
+    head = Head(origin, _count(one["size"]), tuple(_bytes(each) for each in one["edge"]))
+    found = {_text(ref): _count(index) for ref, index in one["found"].items()}
+    return Reading(_text(one["note"]).encode(), head, found)
+
+
+def _own(values: list[Any], looked_at: int) -> Own:
+    """A receipt. `looked_at`: by when one was known that an earlier version has kept, without that time."""
+    token, at, leaf, origin, index, *more = values
+    seen_at, refused = more or (looked_at, 0)
+    place = None if index is None else _count(index)
+    return Own(_text(token), _count(at), _bytes(leaf), _text(origin), place, _count(seen_at), _count(refused))
 
 
 def _standing(one: dict[str, Any]) -> Standing:
@@ -263,6 +312,16 @@ def _verify_kept(state: State) -> None:
         raise MalformedError("state: damaged") from error
     if root != checkpoint.root:
         raise MalformedError("state: the hashes that are kept do not make the root that is kept")
+
+
+def _verify_reading(state: State) -> None:
+    reading = state.reading
+    if reading is None:
+        return
+    checkpoint, head = reading.checkpoint, reading.head
+    is_sound = all(len(one) == HASH_BYTES for one in head.edge) and head.size % FULL_WIDTH == 0
+    if checkpoint.origin != state.origin or not is_sound or not 0 < head.size < checkpoint.size:
+        raise MalformedError("state: what is being read is of another log, or damaged")
 
 
 def _text(value: Any) -> str:

@@ -40,8 +40,8 @@ class Refused:
 class Submission:
     """A checkpoint of a known log, signed by it, with the proof that it continues one of `old` entries.
 
-    `note`: the checkpoint with the lines by which its log signed it, and no other: whoever sent it may have put
-    more there.
+    `note`: the checkpoint with the lines by which its log signed it, and no other: whoever sent it may
+    have put more there.
     """
 
     checkpoint: Checkpoint

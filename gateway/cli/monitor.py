@@ -15,8 +15,9 @@ from audit.alarm import Alarm, AlarmError, Suspicion
 from audit.errors import AuditError, MalformedError
 from audit.freshness import parse_freshness_key
 from audit.log_source import AnswerUnfitError, LogAwayError, LogMissingError
-from audit.monitor import Look, Looked, Terms, alarm_of
+from audit.monitor import alarm_of, look
 from audit.monitor_epoch import follow
+from audit.monitor_look import Look, Looked, Terms
 from audit.monitor_state import Standing, State
 from audit.note import VerifierKey, parse_verifier_key
 from audit.receipt import parse_jwks
@@ -90,6 +91,9 @@ class Way:
     most_entries: Annotated[
         int, typer.Option("--most-entries", min=1, help="Entries that are read in one look.")
     ] = 10_000_000
+    most_time: Annotated[
+        str, typer.Option("--most-time", help="Within which a look reads entries; the next one reads on.")
+    ] = "5m"
     acknowledge: Annotated[
         bool, typer.Option("--acknowledge", help="The alarms that stand are known: let them rest.")
     ] = False
@@ -124,6 +128,7 @@ def monitor(
     the gateway names, unless you give them. An alarm stands until --acknowledge, whatever later looks find.
     """
     seconds = _duration(way.interval, "--interval") / 1_000
+    _duration(way.most_time, "--most-time")
     promise_ms = None if way.promise is None else _duration(way.promise, "--promise")
     with files.held(state_file), call.client() as client:
         source = HttpSource(client, call.around.ticks)
@@ -215,7 +220,7 @@ class _Watch:
 
     def _take_up(self, state: State) -> None:
         self.state = state
-        self.receipts = Receipts(state, self.source, may_learn=self.trust.keys is None)
+        self.receipts = Receipts(state, self.source, clock, may_learn=self.trust.keys is None)
 
     def _look(self, state: State) -> tuple[Looked, Sequence[str]]:
         """All of one look; a checkpoint that seems stale is looked at again before it counts as that."""
@@ -226,9 +231,9 @@ class _Watch:
             receipts.ask_again()
             receipts.from_files(self.files, gathered)
             receipts.from_history(terms.promise_ms, gathered)
-        total = Looked()
+        total, begun = Looked(), self.call.around.ticks()
         for seconds in (*_AGAIN_SECONDS, None):
-            found = self._look_at_log(state, terms)
+            found = self._look_at_log(state, terms, begun)
             total.news += found.news
             total.entries += found.entries
             total.receipts += found.receipts
@@ -239,8 +244,8 @@ class _Watch:
             self.call.around.pause(seconds)
         return total, gathered.words
 
-    def _look_at_log(self, state: State, terms: Terms) -> Looked:
-        one = Look(state, self.source, terms, clock())
+    def _look_at_log(self, state: State, terms: Terms, begun: float) -> Looked:
+        one = Look(state, self.source, terms, clock(), self.call.around.ticks, begun)
         try:
             follow(one)
         except AlarmError as error:
@@ -249,7 +254,7 @@ class _Watch:
         except (MalformedError, AnswerUnfitError, LogMissingError) as error:
             one.found.alarms.append(Alarm(Suspicion.EPOCH, state.log, f"{state.log}: {error}"))
             return one.found
-        return one.run()
+        return look(one)
 
     def _verify_partner(self, state: State) -> None:
         """Raises UsageError: the credential is another partner's. A log that is gone is an alarm, later."""
@@ -268,6 +273,7 @@ class _Watch:
         return Terms(
             promise_ms=promise,
             most_entries=self.way.most_entries,
+            most_seconds=_duration(self.way.most_time, "--most-time") / 1_000,
             is_freshness_pinned=bool(self.trust.freshness_key),
         )
 

@@ -4,7 +4,7 @@ Only a receipt that a known key of the gateway has signed can be held against it
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -39,10 +39,14 @@ class Gathered:
 
 @dataclass(slots=True)
 class Receipts:
-    """Takes receipts into a state. `may_learn`: keys that the gateway publishes are believed."""
+    """Takes receipts into a state. `may_learn`: keys that the gateway publishes are believed.
+
+    `clock`: Unix milliseconds. When a receipt was first seen is kept: its own time is its signer's word.
+    """
 
     state: State
     source: HttpSource
+    clock: Callable[[], int]
     may_learn: bool
     _read: dict[Path, tuple[int, int]] = field(default_factory=dict)
     _asked: bool = False
@@ -116,7 +120,7 @@ class Receipts:
         except (AuditError, UnicodeError, ValueError) as error:
             found.tell(f"{where}: {error}")
             return
-        self.state.receipts[ref] = Own(token, evidence.at, leaf)
+        self.state.receipts[ref] = Own(token, evidence.at, leaf, seen_at=self.clock())
         found.new += 1
 
     def _verify(self, receipt: Receipt, found: Gathered) -> None:

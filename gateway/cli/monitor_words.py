@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit.monitor import Looked
+from audit.monitor_look import Looked
 from audit.monitor_state import Standing, State
 from gateway.cli.output import Output
 from gateway.instants import format_instant
@@ -13,7 +13,8 @@ def tell_look(output: Output, state: State, found: Looked, words: Sequence[str],
     """What was found, and what stands."""
     included = sum(own.index is not None for own in state.receipts.values())
     waiting = len(state.receipts) - included
-    kept, standing = state.kept, state.standing()
+    kept, standing, reading = state.kept, state.standing(), state.reading
+    unread = 0 if reading is None else reading.checkpoint.size - reading.head.size
     size = 0 if kept is None else kept.checkpoint.size
     age = None if kept is None or not kept.fresh_at else max(0, now // 1_000 - kept.fresh_at)
     if output.as_json:
@@ -26,6 +27,7 @@ def tell_look(output: Output, state: State, found: Looked, words: Sequence[str],
                 "log": state.origin,
                 "size": size,
                 "new_entries": found.entries,
+                "unread_entries": unread,
                 "fresh_seconds": age,
                 "receipts": {"included": included, "waiting": waiting},
                 "alarms": [_alarm(one) for one in standing],
@@ -34,6 +36,11 @@ def tell_look(output: Output, state: State, found: Looked, words: Sequence[str],
         return
     for text in [*found.news, *words]:
         output.note(f"note: {text}")
+    if reading is not None:
+        output.note(
+            f"note: {state.origin} is read up to {reading.head.size} of {reading.checkpoint.size} entries, "
+            "and the next look goes on from there"
+        )
     state_of = "ALARM" if standing else "ok   "
     fresh = "freshness unknown" if age is None else f"fresh {age} s ago"
     output.line(

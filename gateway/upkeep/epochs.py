@@ -124,7 +124,7 @@ class Epochs:
                 "logs after that, nothing here knows, and every log begins anew: ask without --log"
             )
         origins = [*(one.head.origin for one in states.values()), *all_shown(shown)]
-        # One number for all: drawn for each, the chance that any of them was used before would be as many times.
+        # One number for all: drawn for each, one that was used before would be as many times as likely.
         drawn = _draw(max(map(_epoch, origins), default=0), wish.chance or self.entropy(CHANCE_BYTES))
         steps = []
         for log in sorted(wanted or known):
@@ -231,7 +231,7 @@ def _draw(known: int, chance: bytes) -> int:
 
 
 def _is_unknown(after: LogState | None, shown: Mapping[str, Checkpoint]) -> bool:
-    """Whether the topic is another than the one that this log was published in, and may have had more of it."""
+    """Whether the topic is another than the one that this log was published in, which may know more of it."""
     return after is not None and after.checkpoint is not None and after.head.origin not in shown
 
 

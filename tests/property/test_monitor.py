@@ -12,8 +12,9 @@ from audit.errors import MalformedError
 from audit.freshness import freshness_key, make_line
 from audit.log_source import LogMissingError
 from audit.merkle import hash_leaf
-from audit.monitor import Look, Looked, Terms
+from audit.monitor import look
 from audit.monitor_epoch import follow
+from audit.monitor_look import Look, Looked, Terms
 from audit.monitor_state import Own, State, format_state, parse_state
 from audit.tile import Tile, encode_bundle
 from audit.tree import Head
@@ -73,12 +74,12 @@ def begun() -> State:
     return State("https://gw.example", "acme", ORIGIN, (LOG_SIGNER.public_key,))
 
 
-def looked(state: State, source: Memory) -> tuple[State, Looked]:
+def looked(state: State, source: Memory, terms: Terms = Terms()) -> tuple[State, Looked]:  # noqa: B008 - frozen
     """One look by a monitor that was started anew."""
     again = parse_state(format_state(state))
-    one = Look(again, source, Terms(), NOW)
+    one = Look(again, source, terms, NOW)
     follow(one)
-    return again, one.run()
+    return again, look(one)
 
 
 def leaf(number: int) -> bytes:
@@ -107,6 +108,27 @@ def test_an_honest_log_never_alarms(growths: list[int], keeps: bool) -> None:  #
         assert state.kept.checkpoint.size == len(source.leaves)
     for ref, own in state.receipts.items():
         assert ref == f"evt_{own.index}"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 900), max_size=4), st.integers(1, 600), st.booleans())
+def test_a_log_that_is_read_in_parts_is_the_same_one(growths: list[int], most: int, keeps: bool) -> None:  # noqa: FBT001 - as given
+    source, whole, parts = Memory(keeps=keeps), begun(), begun()
+    for count in (*growths, 0, 0, 0, 0):
+        size = len(source.leaves)
+        source.leaves += [leaf(number) for number in range(size, size + count)]
+        for state in (whole, parts):
+            if count:
+                mine = size + count // 2
+                state.receipts[f"evt_{mine}"] = Own("t", NOW, hash_leaf(leaf(mine)))
+        whole, _ = looked(whole, source)
+        parts, found = looked(parts, source, Terms(most_entries=most))
+        assert found.alarms == []
+        assert found.entries <= max(most, 256) + 256
+    while parts.reading is not None:
+        parts, found = looked(parts, source, Terms(most_entries=most))
+        assert found.alarms == []
+    assert (parts.kept, parts.receipts) == (whole.kept, whole.receipts)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,169 @@
+"""What a look of a monitor works with, and whose word a checkpoint is: its log's, a voucher's for its age.
+
+Source: C2SP tlog-checkpoint, tlog-cosignature; docs/monitoring.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from audit.alarm import Alarm, Suspicion, stop
+from audit.checkpoint import Checkpoint, read_checkpoint, verify_log_signature
+from audit.errors import UnpinnedKeyError, VerificationError
+from audit.freshness import fresh_at, parse_freshness_key
+from audit.log_source import Source
+from audit.monitor_state import State
+from audit.note import Note, VerifierKey
+
+FRESH_SECONDS: Final = 60
+"""A checkpoint that is older than this was vouched for too long ago."""
+
+SLACK_SECONDS: Final = 10
+"""By which our clock and the log's may differ, and what an answer takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was promised, and what the user wants.
+
+    promise_ms: within which a receipt's event has its entry. is_freshness_pinned: freshness keys were given,
+    and none is learned. most_entries, most_seconds: after which a look reads no further, and judges.
+    """
+
+    promise_ms: int = 60_000
+    most_entries: int = 10_000_000
+    most_seconds: float = 300.0
+    is_freshness_pinned: bool = False
+
+
+@dataclass(slots=True)
+class Looked:
+    """What a look found: alarms, what is worth a line, and how many entries and receipts were new."""
+
+    alarms: list[Alarm] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)
+    entries: int = 0
+    receipts: int = 0
+
+
+@dataclass(slots=True)
+class Look:
+    """One look: what is known (`state`, brought up to date), where the log is read, and the user's clock.
+
+    now: Unix milliseconds. ticks: seconds of a clock that nobody sets; begun: when the look began, by it.
+    vouched_at: as of `Kept.fresh_at`, for the checkpoint that is served, if it is one. is_ending: the epoch
+    that is followed is over, and not read to its end yet.
+    """
+
+    state: State
+    source: Source
+    terms: Terms
+    now: int
+    ticks: Callable[[], float] = lambda: 0.0
+    begun: float = 0.0
+    found: Looked = field(default_factory=Looked)
+    vouched_at: int = 0
+    is_ending: bool = False
+
+    def has_read(self, count: int) -> bool:
+        """Whether so many entries more, or the time that this took, are enough for one look."""
+        terms = self.terms
+        return self.found.entries + count >= terms.most_entries or self.is_late(self.begun)
+
+    def is_late(self, since: float) -> bool:
+        """Whether the time for one look is over that began then."""
+        return self.ticks() - since >= self.terms.most_seconds
+
+    def is_come(self, at: int) -> bool:
+        """Whether a time, Unix seconds, may be now: at one that has not come nobody can have looked."""
+        return at <= self.now // 1_000 + FRESH_SECONDS
+
+
+def read_signed(state: State, raw: bytes) -> tuple[Checkpoint, Note]:
+    """A checkpoint of the log that is followed, signed by a key that is trusted.
+
+    Raises:
+        AlarmError: It is of another log, or signed by nobody who counts.
+        MalformedError: It is none.
+    """
+    checkpoint, note = read_checkpoint(raw)
+    origin = state.origin
+    if checkpoint.origin != origin:
+        raise stop(
+            Suspicion.OTHER_LOG,
+            origin,
+            f"{origin}: the checkpoint that is handed out is of {checkpoint.origin}",
+            shown=raw,
+        )
+    try:
+        verify_log_signature(checkpoint, note, [VerifierKey(origin, key) for key in state.log_keys])
+    except UnpinnedKeyError as error:
+        text = (
+            f"{origin}: the checkpoint is signed by no key that is trusted ({error}). If the operator has "
+            "changed keys without an overlap, get the new one by a way that you trust: --log-key"
+        )
+        raise stop(Suspicion.SIGNATURE, origin, text, shown=raw) from error
+    except VerificationError as error:
+        raise stop(Suspicion.SIGNATURE, origin, f"{origin}: {error}", shown=raw) from error
+    return checkpoint, note
+
+
+def vouched(one: Look, note: Note, raw: bytes) -> int | None:
+    """When it was vouched for, by a known key or by one that is published now; None: by none of them.
+
+    Raises:
+        AlarmError: A line in the name of such a key is wrong.
+    """
+    state = one.state
+    try:
+        at = fresh_at(note, [parse_freshness_key(text) for text in state.freshness_keys])
+        if at is None and not one.terms.is_freshness_pinned:
+            told = [text for text in one.source.freshness_keys() if text not in state.freshness_keys]
+            at = fresh_at(note, [parse_freshness_key(text) for text in told])
+            if at is not None:
+                state.freshness_keys = (*state.freshness_keys, *told)
+                one.found.news.append(
+                    f"learned from the gateway: freshness is vouched for with {', '.join(told)}"
+                )
+    except VerificationError as error:
+        raise stop(Suspicion.SIGNATURE, state.origin, f"{state.origin}: {error}", shown=raw) from error
+    return at
+
+
+def verify_fresh(state: State, at: int | None, now: int, raw: bytes) -> None:
+    """Compare with our clock. Raises AlarmError: it is too long ago, or has not come yet."""
+    origin, seconds = state.origin, now // 1_000
+    if at is None:
+        text = (
+            f"{origin}: nobody vouches that this checkpoint is the newest one: something waits for the log "
+            "for longer than promised, or no sequencer works, or the gateway's clock is off"
+        )
+    elif at > seconds + FRESH_SECONDS:
+        text = (
+            f"{origin}: the checkpoint is vouched for {at - seconds} s ahead of this machine's clock: one of "
+            "the clocks is wrong"
+        )
+    elif seconds - at > FRESH_SECONDS + SLACK_SECONDS:
+        text = (
+            f"{origin}: the checkpoint was last vouched for {seconds - at} s ago, and {FRESH_SECONDS} s are "
+            "promised: the log stands still, an old state is handed out, or this machine's clock is wrong"
+        )
+    else:
+        return
+    raise stop(Suspicion.STALE, origin, text, shown=raw)
+
+
+def learn_log_keys(one: Look, note: Note) -> None:
+    """Take over keys that sign beside one that is known, where the user has pinned none."""
+    state = one.state
+    if state.is_pinned:
+        return
+    known = {VerifierKey(state.origin, key).key_id for key in state.log_keys}
+    ids = {line.key_id for line in note.lines if line.name == state.origin}
+    if not ids - known:
+        return
+    for key in one.source.log_keys():
+        verifier = VerifierKey(state.origin, key)
+        if key not in state.log_keys and verifier.key_id in ids:
+            state.log_keys = (*state.log_keys, key)
+            one.found.news.append(f"learned from the gateway: the log has another key, {verifier}")
