@@ -120,7 +120,7 @@ def _cut(leaves: tuple[bytes, ...], width: int, told: int) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Tiles of a log as it was, out of those of a log of `size` entries: partial ones may be gone.
+    """Tiles of a log as it was, out of those of a log of `size` entries: partial ones may be gone."""
 
     source: Tiles
     size: int

@@ -128,16 +128,10 @@ class Epochs:
         drawn = _draw(max(map(_epoch, origins), default=0), wish.chance or self.entropy(CHANCE_BYTES))
         steps = []
         for log in sorted(wanted or known):
+            least = max((_epoch(one.origin) for one in disowned.get(log, ())), default=0)
             is_drawn = is_restored or _is_unknown(states.get(log), all_shown(shown))
-            step = _step(
-                session,
-                log,
-                states.get(log),
-                published.get(log, []),
-                drawn if is_drawn else None,
-                is_cut=is_restored,
-                least=max((_epoch(one.origin) for one in disowned.get(log, ())), default=0),
-            )
+            asked = _Asked(log, drawn if is_drawn else None, least, is_cut=is_restored)
+            step = _step(session, asked, states.get(log), published.get(log, []))
             is_due = step.is_behind or bool(wish.names) or wish.is_for_all
             if is_due and (is_restored or step.previous is not None or step.after is not None):
                 self._verify_signed(step, shown, wish)
@@ -235,31 +229,33 @@ def _is_unknown(after: LogState | None, shown: Mapping[str, Checkpoint]) -> bool
     return after is not None and after.checkpoint is not None and after.head.origin not in shown
 
 
-def _step(
-    session: Session,
-    log: str,
-    after: LogState | None,
-    published: Sequence[Checkpoint],
-    drawn: int | None,
-    *,
-    is_cut: bool,
-    least: int,
-) -> Step:
-    """What a new epoch of this log would be like.
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which log. `drawn`: the number of its epoch; None: the next one, all being known.
 
-    `drawn`: its number; None: the next one, all being known. `least`: one that was disowned, which may be
-    ours; or 0.
+    `least`: an epoch that was disowned, which may be ours; or 0. `is_cut`: restored with the log's topics.
+    """
+
+    log: str
+    drawn: int | None
+    least: int
+    is_cut: bool
+
+
+def _step(session: Session, asked: _Asked, after: LogState | None, published: Sequence[Checkpoint]) -> Step:
+    """What a new epoch of this log would be like.
 
     Raises:
         SetupError: there is no number left.
     """
+    log, drawn, least = asked.log, asked.drawn, asked.least
     newest = max(published, key=lambda one: _epoch(one.origin), default=None)
     own = 0 if after is None else _epoch(after.head.origin)
     following = max(own, 0 if newest is None else _epoch(newest.origin), least) + 1
     epoch = following if drawn is None else drawn
     if epoch > MOST_EPOCH:
         raise SetupError(f"{log} has no number left for another epoch: {MOST_EPOCH} is the last one")
-    is_behind = is_cut or bool(least) or any(behind(session, one) is not None for one in published)
+    is_behind = asked.is_cut or bool(least) or any(behind(session, one) is not None for one in published)
     previous = newest
     if after is not None and (newest is None or own >= _epoch(newest.origin)):
         previous = _newer(newest, after, is_behind=is_behind)

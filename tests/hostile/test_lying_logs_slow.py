@@ -118,7 +118,8 @@ def test_a_gateway_that_answers_a_few_proofs_a_look_is_busy_and_no_liar(scene: S
         return answer if left >= 0 else httpx.Response(429)
 
     scene.server.lie = lie
-    flags, codes = kept(scene, *late), []
+    flags = kept(scene, *late)
+    codes: list[int] = []
     while not codes or (codes[-1] == 8 and len(codes) < 20):
         left = 4
         codes.append(scene.look(*flags).code)
