@@ -120,7 +120,7 @@ async def test_a_restored_pair_is_refused_until_new_epochs_have_begun(tmp_path: 
     # The partner's, the house's, and the anchor, which may have begun after the backup was made.
     assert len({one.origin.rpartition("/")[0] for one in begun.opened}) == 3
     assert len({one.origin.rpartition("/")[2] for one in begun.opened}) == 1
-    assert any(one.origin.endswith("/log/anchor/2") for one in begun.opened)
+    assert any("/log/anchor/" in one.origin for one in begun.opened)
     async with running(back, flags={"lease.duration": "1s"}) as world:
         await world.send(body(2))
         await world.settled(1)
