@@ -123,7 +123,7 @@ class _Door:
             if gate is None:
                 return self._refusal(request, self._no_gate(request), request_id)
             if gate.is_event:
-                # It takes its place once its body is here; who will get none hears it before that.
+                # It takes its place once its body is here; who would get none hears it before that.
                 self.doors.crowd.verify_room()
             return await _answered(gate, await admit(gate, self.doors, request, request_id))
         except ClientDisconnect:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.http import server as serves
 from gateway.http.framing import HEADER_BYTES, HEADERS, REQUEST_LINE_BYTES, StrictProtocol
 from gateway.http.server import Server
 from gateway.units import Address
@@ -254,3 +257,61 @@ async def test_a_header_of_which_a_part_came_before_the_answer_to_another_is_who
             assert (await reader.readuntil(b"/a 0 1")).startswith(b"HTTP/1.1 200 ")
     finally:
         writer.close()
+
+
+LARGE = 60_000
+"""Bytes of an answer that anybody may ask for, as those of the page of the API are."""
+
+
+async def large(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response(b"x" * LARGE)(scope, receive, send)
+
+
+@asynccontextmanager
+async def never_reading(port: int, *, last: bytes = b"") -> AsyncIterator[socket.socket]:
+    """A connection that asks a hundred times, and once more so, and takes no answer."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        peer.settimeout(0)
+        await loop.sock_connect(peer, ("127.0.0.1", port))
+        await loop.sock_sendall(peer, GET * 100 + last)
+        yield peer
+
+
+async def waits(server: Server) -> None:
+    """Until there is a connection whose peer takes nothing."""
+    connections = server._server.server_state.connections
+    async with asyncio.timeout(30):
+        while not any(getattr(one, "flow").write_paused for one in connections):  # noqa: ASYNC110, B009
+            await asyncio.sleep(0.01)
+
+
+async def emptied(server: Server) -> None:
+    """Until there is no connection."""
+    async with asyncio.timeout(30):
+        while server._server.server_state.connections:  # noqa: ASYNC110 - a set of uvicorn's
+            await asyncio.sleep(0.01)
+
+
+async def test_who_asks_and_never_reads_is_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StrictProtocol, "taking_seconds", 0.2)
+    server = Server(large, Address("127.0.0.1", 0))
+    async with serving(server) as port, never_reading(port):
+        await waits(server)
+        await emptied(server)
+
+
+@pytest.mark.parametrize("last", [b"", GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
+async def test_an_end_does_not_wait_for_who_never_reads(monkeypatch: pytest.MonkeyPatch, last: bytes) -> None:
+    # With an hour of grace it would not end.
+    monkeypatch.setattr(serves, "GRACE_SECONDS", 3_600)
+    monkeypatch.setattr(serves, "HURRY_SECONDS", 0.1)
+    server, stop = Server(large, Address("127.0.0.1", 0)), asyncio.Event()
+    await server.listen()
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.run(stop))
+        async with never_reading(server.port, last=last):
+            await waits(server)
+            stop.set()
+            await emptied(server)

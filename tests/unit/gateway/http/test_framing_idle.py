@@ -147,6 +147,38 @@ async def unread(scope: Scope, receive: Receive, send: Send) -> None:
     await Response("unread")(scope, receive, send)
 
 
+async def test_who_was_answered_before_its_body_came_is_idle_once_it_is_here() -> None:
+    one = Connected(unread)
+    assert await one.answers(POST) == 1
+    one.rest(KEEP_ALIVE_SECONDS + 1)
+    assert await one.answers(b"abc") == 0
+    assert not one.peer.is_closed, "its body had a time of its own"
+    assert await one.answers(POST + b"abc" + GET) == 2
+    assert await one.answers(POST) == 1
+    assert await one.answers(b"abc") == 0
+    one.rest(KEEP_ALIVE_SECONDS + 1)
+    assert one.peer.is_closed
+    one.end()
+
+
+async def test_who_does_not_read_its_answers_is_not_turned_away_with_more_of_them() -> None:
+    one = Connected()
+    protocol: Any = one.protocol
+    protocol.config.turn_away = lambda *_, **_is_tls: b"content-length: 0\r\n\r\n"
+    protocol.data_received(POST + b"abc")
+    await asyncio.sleep(0)
+    assert b" 503 " in one.peer.sent
+    protocol.pause_writing()
+    sent = one.peer.sent
+    protocol.data_received((POST + b"abc") * 3)
+    await asyncio.sleep(0)
+    assert one.peer.sent == sent, "it waits, and so do those behind it"
+    protocol.resume_writing()
+    assert await one.answers(b"") == 3
+    assert one.peer.sent.count(b"/b 3") == 3
+    one.end()
+
+
 async def test_a_fault_in_a_body_whose_request_was_answered_is_no_second_answer() -> None:
     one = Connected(unread)
     head = b"POST /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from audit.ref import parse_ref
 from gateway.http.app import make_apps
 from gateway.http.framing import StrictProtocol
 from gateway.http.server import Server
+from gateway.imports.intake import MOST_OF_ONE
 from gateway.ingress import claims
 from gateway.units import Address
 from tests.builders import CONTRACTS, ORIGIN, open_house
@@ -106,3 +108,34 @@ async def slowly(port: int, path: str, key: str) -> bytes:
             return await reader.read()
     finally:
         writer.close()
+
+
+async def test_one_partner_that_repeats_its_import_leaves_others_their_places(tmp_path: Path) -> None:
+    async with open_house(tmp_path, partners=("acme", "globex")) as house, AsyncExitStack() as stack:
+        server = Server(make_apps(house.doors)[0], Address("127.0.0.1", 0))
+        port = await stack.enter_async_context(serving(server))
+        acme = await stack.enter_async_context(house.client("acme"))
+        globex = await stack.enter_async_context(house.client("globex"))
+        keyed = {**NDJSON, "Idempotency-Key": "k"}
+        first = await acme.post(ORDERS, content=lines([1]), headers=keyed)
+        # Slowly: each of them is an import that is known already.
+        for count in range(1, MOST_OF_ONE + 1):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.close)
+            writer.write(
+                f"POST {ORDERS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {house.keys['acme']}\r\n"
+                "Content-Type: application/x-ndjson\r\nIdempotency-Key: k\r\n"
+                "Content-Length: 1000000000\r\n\r\n{".encode()
+            )
+            async with asyncio.timeout(30):
+                while house.doors.intake.open != count:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+        many = await acme.post(ORDERS, content=lines([1]), headers=keyed)
+        other = await globex.post(ORDERS, content=lines([2]), headers=NDJSON)
+        async with house.client("operator") as operator:
+            path = ORDERS.replace("/v1/", "/v1/partners/acme/").replace("placed", "accepted")
+            ours = await operator.post(path, content=lines([3]), headers=NDJSON)
+    assert (first.status_code, other.status_code, ours.status_code) == (202, 202, 202)
+    assert (many.status_code, many.json()["code"]) == (503, "overloaded")
+    assert "of yours" in many.json()["detail"]
+    assert not house.doors.intake._of

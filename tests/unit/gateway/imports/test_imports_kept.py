@@ -1,5 +1,6 @@
+import asyncio
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import pytest
@@ -192,6 +193,19 @@ def test_a_body_that_was_cancelled_before_it_was_whole_leaves_its_key_to_another
         known = store.begin(session, "imp_c", keyed, now=NOW, lease_ms=LEASE_MS)
         assert known is not None
         assert (known.id, known.state) == ("imp_b", "cancelled")
+
+
+async def test_of_many_that_begin_at_once_no_more_begin_than_may_be(database: Database) -> None:
+    async def begin(number: int) -> bool:
+        with suppress(CallerError):
+            await database.write(
+                lambda session: store.begin(session, f"imp_{number}", WISH, now=NOW, lease_ms=LEASE_MS)
+            )
+            return True
+        return False
+
+    begun = await asyncio.gather(*(begin(number) for number in range(16)))
+    assert begun.count(True) == store.MOST_OPEN
 
 
 def test_bodies_that_came_no_further_count_no_more_and_are_swept(database: Database) -> None:
