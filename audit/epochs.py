@@ -152,7 +152,7 @@ def _move(session: Session, old: LogState, new: Head) -> Moved:
     shift(session, log, (epoch, kept), (split_origin(new.origin)[1], new.size))
     move_marks(session, log, marked)
     _cut(session, old.head, kept)
-    longer, nodes = new.append(leaves)
+    longer, nodes = new.append(leaves, lowest=store.LOWEST_LEVEL)
     store.replace_heads(session, [(new, longer)])
     store.insert_nodes(session, {new.origin: nodes})
     return moved

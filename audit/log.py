@@ -169,7 +169,7 @@ def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapp
                 raise EvidenceRuleError(f"evidence of {draft.log} does not belong into {origin}")
         if batch:
             old, leaves = heads[origin], [draft.leaf() for draft in batch]
-            heads[origin], nodes[origin] = old.append(leaves)
+            heads[origin], nodes[origin] = old.append(leaves, lowest=store.LOWEST_LEVEL)
             grown.append((old, heads[origin]))
             entered.append(entering.Batch(origin, old.size, batch, leaves))
     # The comparison comes first: it locks the heads' rows, so that what follows sees all that was committed.

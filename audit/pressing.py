@@ -5,7 +5,7 @@ shorter. 1 is followed by how many digests there are (one byte), the salt and th
 and the record without them, deflated with `audit.vocabulary`: an empty text stands for the salt, the byte 1
 for each digest. The exact bytes come out again, or what is stored was changed.
 
-Level and strategy are those that cost least for what they leave: some 14 us a record of an accepted event to
+Level and strategy are those that cost least for what they leave: some 15 us a record of an accepted event to
 press, and 4 us to expand.
 
 Source: RFC 1951.
@@ -31,7 +31,7 @@ _MARKED: Final = b'":"\x01"'
 _WINDOW: Final = -12
 """4,096 bytes, the vocabulary's and more; negative: without a head or a checksum, which the leaf is."""
 
-_PRESS: Final = zlib.compressobj(3, zlib.DEFLATED, _WINDOW, 5, zlib.Z_FIXED, VOCABULARY)
+_PRESS: Final = zlib.compressobj(5, zlib.DEFLATED, _WINDOW, 5, zlib.Z_FIXED, VOCABULARY)
 """Copied for each record: the vocabulary is looked through once."""
 
 

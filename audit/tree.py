@@ -50,17 +50,22 @@ class Head:
         """Merkle tree hash of all leaves."""
         return fold(self.edge)
 
-    def append(self, leaves: Iterable[bytes]) -> "tuple[Head, tuple[Node, ...]]":
-        """The next head, and every node that became complete by these leaves (entry bytes, not hashes)."""
+    def append(self, leaves: Iterable[bytes], *, lowest: int = 0) -> "tuple[Head, tuple[Node, ...]]":
+        """The next head, and every node that became complete by these leaves (entry bytes, not hashes).
+
+        `lowest`: the level from which on nodes are told.
+        """
         edge, size = list(self.edge), self.size
         nodes: list[Node] = []
         for leaf in leaves:
             level, index, value = 0, size, hash_leaf(leaf)
-            nodes.append(Node(level, index, value))
+            if not lowest:
+                nodes.append(Node(level, index, value))
             while index & 1:
                 value = hash_node(edge.pop(), value)
                 level, index = level + 1, index >> 1
-                nodes.append(Node(level, index, value))
+                if level >= lowest:
+                    nodes.append(Node(level, index, value))
             edge.append(value)
             size += 1
         return Head(self.origin, size, tuple(edge)), tuple(nodes)
