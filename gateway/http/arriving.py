@@ -4,7 +4,6 @@ They take no place among those under way (see `gateway.http.crowd`): whoever sen
 out. What they cost is memory, and that is counted for each sender by itself.
 """
 
-from collections import Counter
 from collections.abc import Hashable
 from typing import Final, Self
 
@@ -23,7 +22,7 @@ class Arriving:
     def __init__(self, each: int = EACH_BYTES) -> None:
         """`each`: bytes of one sender."""
         self.each = each
-        self._kept: Counter[Hashable] = Counter()
+        self._kept: dict[Hashable, int] = {}
 
     def body(self, owner: Hashable) -> "ArrivingBody":
         """One more body of a sender, from the beginning of the block until its end."""
@@ -31,7 +30,7 @@ class Arriving:
 
     def bytes_of(self, owner: Hashable) -> int:
         """What is kept for a sender now."""
-        return self._kept[owner]
+        return self._kept.get(owner, 0)
 
     def add(self, owner: Hashable, size: int) -> None:
         """Keep more.
@@ -39,16 +38,17 @@ class Arriving:
         Raises:
             OverloadedError: that is more than may be kept for one sender.
         """
-        if self._kept[owner] + size > self.each:
+        kept = self._kept.get(owner, 0) + size
+        if kept > self.each:
             text = f"requests of yours with {self.each >> 20} MiB are arriving, as much as may be"
             raise OverloadedError(f"{text}; send fewer at a time, and try again")
-        self._kept[owner] += size
+        self._kept[owner] = kept
 
     def give_back(self, owner: Hashable, size: int) -> None:
         """Keep less."""
-        self._kept[owner] -= size
-        if not self._kept[owner]:
-            del self._kept[owner]
+        kept = self._kept.pop(owner) - size
+        if kept:
+            self._kept[owner] = kept
 
 
 class ArrivingBody:
