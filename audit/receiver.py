@@ -18,6 +18,7 @@ from audit.papers import decode_base64, expect, read_json
 from audit.parties import Said, algorithm_of, read_token
 
 _WHAT: Final = "acknowledgement"
+_NAMES: Final = ("ref", "key", "token")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _DIGEST: Final = re.compile(r"(?:^|, ?)sha-256=:([A-Za-z0-9+/]{43}=):(?:,|$)")
 _KEY_ID: Final = re.compile(rb'\n"@signature-params": [^\n]*;keyid="([^"\n]*)"[^\n]*$')
@@ -62,7 +63,9 @@ def add_acknowledgement(case: Case, raw: bytes, content: bytes | None) -> dict[t
             "that the gateway accepted or sent it: nothing in here is signed by the gateway"
         )
         case.not_proved.append("that a log holds it: a bundle of evidence shows that")
-    case.records.append({"kind": "delivery.acknowledged", **document})
+    # What was verified, and nothing else of a document that nobody has signed: records name what is compared.
+    checked = {name: document[name] for name in _NAMES}
+    case.records.append({"kind": "delivery.acknowledged", **checked})
     return {("content", digest): "delivery.acknowledged"} if digest else {}
 
 
@@ -72,9 +75,8 @@ def _read(raw: bytes) -> Mapping[str, Any]:
         return _of_statement(raw)
     whole = read_json(raw, _WHAT)
     document = whole.get(_WHAT, whole)
-    names = ("ref", "key", "token")
-    is_whole = isinstance(document, dict) and all(isinstance(document.get(one), str) for one in names)
-    expect(is_whole, f"{_WHAT}: expected {', '.join(names)}; a bundle has a receipt or a proof")
+    is_whole = isinstance(document, dict) and all(isinstance(document.get(one), str) for one in _NAMES)
+    expect(is_whole, f"{_WHAT}: expected {', '.join(_NAMES)}; a bundle has a receipt or a proof")
     return document if isinstance(document, dict) else {}
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from audit.bundle import write_tar
 from audit.errors import MalformedError, UnpinnedKeyError, VerificationError
 from audit.papers import Keys
 from audit.ref import format_ref
 from audit.verify import Verdict, verify_files
 from gateway.dialler import Outgoing
 from gateway.egress.acknowledgement import digest_header
+from tests import dossier
 from tests.acknowledging import COVERED, lines_of, pem_of, statement
 from tests.signing import KINDS, private_key, raw_signature
 from tests.unit.audit.builders import papers
@@ -183,3 +185,28 @@ def test_a_statement_about_no_content_names_none() -> None:
     claims: dict[str, Any] = {"webhook_id": REF}
     paper = statement(KEY, "ed25519", "crd_ack", claims)
     assert has(verify_files([paper], PINNED).not_proved, "names this very content")
+
+
+@pytest.mark.parametrize("kind", ["delivery.attempted", "event.accepted", "contract.changed"])
+def test_what_nobody_signed_in_a_document_vouches_for_no_copy(kind: str) -> None:
+    made, forged = dossier.dossier(), b'{"order_id":"A-3","qty":9999}'
+    digest = hashlib.sha256(forged).hexdigest()
+    token = json.loads(made.evidence[3].raw)["token"]
+    claims = {
+        "kind": kind,
+        "content_sha256": digest,
+        "content": {"sha256": digest},
+        "schema": {"fingerprint": hashlib.sha256(dossier.SCHEMA).hexdigest()},
+        "origin": "x",
+        "revision": 7,
+        "after_sha256": digest,
+    }
+    told = {**claims, "ref": dossier.REF, "key": "crd_receiver", "token": token}
+    files = {
+        name: raw for name, raw in made.files.items() if not name.startswith(("sender", "keys/crd_sender"))
+    }
+    pinned = Keys(made.keys.receipts, made.keys.logs, (made.keys.parties[1],))
+    papers_of_both = [write_tar(files), json.dumps(told).encode()]
+    verify_files(papers_of_both, pinned, content=dossier.CONTENT)
+    with pytest.raises(VerificationError, match="your copy has SHA-256"):
+        verify_files(papers_of_both, pinned, content=forged)

@@ -8,7 +8,7 @@ import pytest
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from gateway.broker.embedded import EmbeddedBroker, Fate
-from gateway.broker.port import Broker, Record, TopicSpec
+from gateway.broker.port import Broker, Record, Refused, Stored, TopicSpec, Unknown
 from gateway.database import Database
 from gateway.errors import SetupError
 from gateway.sequencer.guard import Guard, LogBehindError, NamesakeError, verify_not_behind
@@ -112,8 +112,21 @@ async def test_a_second_gateway_is_refused_and_leaves_nothing(tmp_path: Path, da
     await broker.close()
 
 
+class Meeting(WilfulBroker):
+    """Appends nothing before both have come with something."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.come = asyncio.Barrier(2)
+
+    async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
+        """Wait for the other one."""
+        await self.come.wait()
+        return await super().append(records)
+
+
 async def test_of_two_that_start_at_once_exactly_one_goes_on(tmp_path: Path, database: Database) -> None:
-    broker = WilfulBroker(tmp_path)
+    broker = Meeting(tmp_path)
     await broker.ensure([TopicSpec(TOPIC, compacted=True)])
     guards = [make_guard(broker, database, name) for name in ("first", "second")]
     async with asyncio.TaskGroup() as group:
