@@ -11,7 +11,6 @@ Source: docs/formats.md section 3, `epoch.opened`.
 import base64
 import binascii
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from audit.alarm import AlarmError, Suspicion, proven, stop
@@ -22,7 +21,7 @@ from audit.log_source import LogMissingError, Source, TileNodes, read_entries
 from audit.merkle import hash_leaf
 from audit.monitor import take_note
 from audit.monitor_look import Look, Looked
-from audit.monitor_state import Kept, State
+from audit.monitor_state import Kept, Reading, State
 from audit.tree import root_at
 
 
@@ -35,24 +34,24 @@ def follow(one: Look) -> None:
         AlarmError: the next one does not link to what is known.
         MalformedError, AnswerUnfitError, LogAwayError, LogMissingError: it could not be found out.
     """
-    state, last = one.state, one.state.kept
+    state = one.state
+    last: Kept | Reading | None = state.kept
     while (successor := _next(state, one.source)) is not None:
-        if state.kept is None and state.opening:
+        signed, left, opening = None, 0, b""
+        if state.kept is not None or state.reading is not None or state.opening:
             # What it was followed by was not signed; what follows it is judged by what is.
-            with suppress(LogMissingError):
-                take_note(one, one.source.checkpoint(state.origin), must_be_fresh=False)
-        opening = b""
-        left = 0 if state.kept is None else _take_end(one, state.kept)
-        one.is_ending = state.reading is not None
+            signed, left = _take_end(one)
+        one.is_ending = state.reading is not None and state.reading is not signed
         if one.is_ending:
             return
-        if state.kept is not None:
-            if state.kept.checkpoint.size:
-                opening = _verify_link(one, state.kept, successor, left)
-            last = state.kept
+        if signed is not None:
+            if signed.checkpoint.size:
+                opening = _verify_link(one, signed, successor, left)
+            last = signed
         elif state.opening:
             opening = _verify_passed(one, last, successor)
         state.origin, state.kept, state.past, state.opening = successor, None, {}, opening
+        state.reading = None
         one.vouched_at = 0
         one.found.news.append(f"the log goes on as {successor}")
 
@@ -67,28 +66,34 @@ def _next(state: State, source: Source) -> str | None:
     return min(later, key=lambda origin: split_origin(origin)[1], default=None)
 
 
-def _take_end(one: Look, kept: Kept) -> int:
-    """Take what the old epoch has come to; returns how many of its entries are still shown, as it says."""
-    known = kept.checkpoint.size
+def _take_end(one: Look) -> tuple[Kept | Reading | None, int]:
+    """Take what the old epoch has come to.
+
+    Returns the most of it that is known to be signed, and how many entries are still shown, as it says.
+    What was being read, and is not shown any more, stays in `State.reading` until the next epoch is followed.
+    """
+    state, seen, left = one.state, one.state.reading, 0
     try:
-        take_note(one, one.source.checkpoint(one.state.origin), must_be_fresh=False)
+        take_note(one, one.source.checkpoint(state.origin), must_be_fresh=False)
     except LogMissingError:
         # As after a database was wiped: whatever the successor names, nothing of it can be read any more.
-        one.state.reading = None
-        return 0
+        pass
     except AlarmError as error:
         if error.alarm.kind is not Suspicion.ROLLBACK:
             raise
-        return read_checkpoint(error.alarm.papers["shown"])[0].size
-    return one.state.kept.checkpoint.size if one.state.kept is not None else known
+        left = read_checkpoint(error.alarm.papers["shown"])[0].size
+    else:
+        return state.kept, 0 if state.kept is None else state.kept.checkpoint.size
+    state.reading = seen
+    return seen or state.kept, left
 
 
-def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> bytes:
+def _verify_link(one: Look, signed: Kept | Reading, successor: str, left: int) -> bytes:
     """Compare the end that the successor names with what is known. `left`: entries that are still shown.
 
     Returns the hash of the leaf that says so, which is to be the first one of what the successor signs.
     """
-    state, known = one.state, kept.checkpoint
+    state, known = one.state, signed.checkpoint
     subject = f"{successor} {known.size}"
     evidence, leaf, previous = _opening(one.source, successor, subject)
     if previous is None or previous.get("origin") != known.origin:
@@ -97,28 +102,31 @@ def _verify_link(one: Look, kept: Kept, successor: str, left: int) -> bytes:
             subject,
             f"{successor}: its first entry does not name {known.origin}, of which {known.size} entries were "
             "signed",
-            known=kept.note,
+            known=signed.note,
             opening=evidence,
         )
     size, root = int(previous["size"]), _root(previous)
-    if size >= known.size and not _is_at(kept, one.source, size, root):
-        raise stop(
-            Suspicion.EPOCH,
-            subject,
-            f"{successor}: the end that its first entry names does not continue the {known.size} entries "
-            "that were signed before",
-            known=kept.note,
-            opening=evidence,
-        )
+    # Of entries that are not shown any more nothing can be compared, and it is told that they are lost.
+    others = [] if state.kept is None or state.kept is signed or size > left else [state.kept]
+    for each in (signed, *others):
+        if 0 < each.checkpoint.size <= size and not _is_at(each, one.source, size, root):
+            raise stop(
+                Suspicion.EPOCH,
+                subject,
+                f"{successor}: the end that its first entry names does not continue the "
+                f"{each.checkpoint.size} entries that were signed before",
+                known=each.note,
+                opening=evidence,
+            )
     rest = min(size, left)
     if rest < known.size:
         if not state.is_acknowledged(Suspicion.EPOCH, subject):
-            raise _restored(state, kept, successor, rest, evidence)
+            raise _restored(state, signed, successor, rest, evidence)
         _lose(state, rest, one.found)
     return hash_leaf(leaf)
 
 
-def _verify_passed(one: Look, last: Kept | None, successor: str) -> bytes:
+def _verify_passed(one: Look, last: Kept | Reading | None, successor: str) -> bytes:
     """Compare what the successor says with an epoch that was followed, and of which nothing was ever signed.
 
     It names that epoch, or passes it over and names the end that is known. Returns as `_verify_link`.
@@ -141,13 +149,12 @@ def _is_before(origin: str, successor: str) -> bool:
     return log == name and 1 <= epoch < later
 
 
-def _restored(state: State, kept: Kept, successor: str, rest: int, evidence: bytes) -> AlarmError:
-    known = kept.checkpoint
-    lost = sorted(
-        ref
-        for ref, own in state.receipts.items()
-        if own.origin == known.origin and own.index is not None and own.index >= rest
-    )
+def _restored(state: State, signed: Kept | Reading, successor: str, rest: int, evidence: bytes) -> AlarmError:
+    known = signed.checkpoint
+    found = {ref: own.index for ref, own in state.receipts.items() if own.origin == known.origin}
+    if isinstance(signed, Reading):
+        found |= signed.found
+    lost = sorted(ref for ref, index in found.items() if index is not None and index >= rest)
     told = f": {', '.join(lost)}" if lost else ""
     return proven(
         Suspicion.EPOCH,
@@ -155,7 +162,7 @@ def _restored(state: State, kept: Kept, successor: str, rest: int, evidence: byt
         f"{successor}: of {known.origin} {rest} entries are left, and {known.size} were signed: "
         f"{known.size - rest} are lost, as after a restore from an older backup; {len(lost)} of your "
         f"receipts were among them{told}",
-        known=kept.note,
+        known=signed.note,
         opening=evidence,
     )
 
@@ -183,9 +190,9 @@ def _root(previous: Mapping[str, Any]) -> bytes:
         raise MalformedError("epoch: the root of the end before is not base64") from error
 
 
-def _is_at(kept: Kept, source: Source, size: int, root: bytes) -> bool:
+def _is_at(signed: Kept | Reading, source: Source, size: int, root: bytes) -> bool:
     """Whether the log with `size` entries and that root continues what is known, by its tiles."""
-    known = kept.checkpoint
+    known = signed.checkpoint
     if size == known.size:
         return root == known.root
     nodes = TileNodes(source, known.origin, size)

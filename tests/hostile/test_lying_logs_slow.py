@@ -216,6 +216,51 @@ def test_an_epoch_that_is_over_is_read_to_its_end_before_the_next_is_followed(sc
     assert (looked["log"], looked["size"], looked["unread_entries"]) == (f"{LOG}/2", 6, 0)
 
 
+def begun_anew(scene: Scene) -> None:
+    """A monitor that has read a part of its first checkpoint, and kept none."""
+    (scene.shell.folder / "state.json").unlink()
+    scene.server.grow(scene.past[KNOWN:THEN])
+    assert unread(scene, *BOUND) == THEN - 256
+
+
+def test_an_epoch_that_ends_while_it_is_read_for_the_first_time_is_read_to_its_end(scene: Scene) -> None:
+    (mine,) = events(9_850, 9_851, age_ms=100_000)
+    begun_anew(scene)
+    reopened(scene, opening(2, previous(scene.server.tree)), mine)
+    flags = (*BOUND, *kept(scene, mine))
+    assert unread(scene, *flags) == THEN - 512, "a proof out of the next epoch is not of another log"
+    looked = json.loads(scene.look(*flags).out.splitlines()[-1])
+    assert (looked["log"], looked["size"], looked["unread_entries"]) == (f"{LOG}/2", 2, 0)
+    assert looked["receipts"] == {"included": 1, "waiting": 0}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("left", [450, None])
+def test_what_was_signed_and_not_read_yet_is_missed_where_the_next_epoch_follows_without_it(
+    scene: Scene, left: int | None, *, is_first: bool
+) -> None:
+    """`left`: entries of the old epoch after a restore; None: it is gone."""
+    if is_first:
+        begun_anew(scene)
+    else:
+        scene.server.grow(scene.past[KNOWN:THEN])
+        assert unread(scene, *BOUND) == THEN - 512
+    end = previous(scene.server.tree)
+    if left is not None:
+        scene.replaced(scene.past[:left])
+        end = previous(scene.server.tree)
+    reopened(scene, opening(2, end))
+    if left is None:
+        del scene.server.trees[0]
+    assert [scene.kinds(*BOUND) for _ in range(2)] == [["epoch"]] * 2
+    told = json.loads(scene.papers("epoch")["alarm.json"])
+    assert told["is_provable"]
+    assert f"{left or 0} entries are left, and {THEN} were signed" in told["text"]
+    scene.look("--acknowledge")
+    looked = json.loads(scene.look(*BOUND).out.splitlines()[-1])
+    assert (looked["log"], looked["size"], looked["alarms"]) == (f"{LOG}/2", 1, [])
+
+
 @pytest.mark.parametrize(
     "damage",
     [
