@@ -17,6 +17,9 @@ from gateway.broker.port import Broker, BrokerError, Position, Read, Record, Sta
 from gateway.sequencer.authors import Author, Authors
 from gateway.sequencer.mark import Installation, read_mark
 
+MOST_EPOCH: Final = 999_999_999
+"""Paths have room for nine digits."""
+
 _PATIENCE: Final = 4
 """Empty polls in a row before the topic counts as unreadable."""
 
@@ -104,9 +107,12 @@ class Gathering:
             return
         try:
             checkpoint, note = read_checkpoint(raw)
-            split_origin(checkpoint.origin)  # one without an epoch is of no log of any gateway
+            _, epoch = split_origin(checkpoint.origin)  # one without an epoch is of no log of any gateway
         except AuditError as error:
             self._pass(PassedOver(offset, f"it is no checkpoint of a log ({error})"))
+            return
+        if epoch > MOST_EPOCH:
+            self._pass(PassedOver(offset, f"{MOST_EPOCH} is the last epoch of a log", checkpoint.origin))
             return
         found = _Found(checkpoint, note, raw, offset)
         if not self._is_strict(found) or self._is_genuine(found):

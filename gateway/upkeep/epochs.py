@@ -7,7 +7,7 @@ never signed again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import delete, update
@@ -25,15 +25,12 @@ from gateway.rows import ClaimRow, MetaRow
 from gateway.sequencer.authors import Author
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.guard import RESTORED, behind, face
-from gateway.sequencer.published import Shown, all_shown
+from gateway.sequencer.published import MOST_EPOCH, Doubtful, Shown, all_shown
 from gateway.sequencer.territory import anchor_log
 from gateway.upkeep.quiet import BusyError, keep_quiet
 
 MOST_REASON: Final = 500
 """Characters."""
-
-MOST_EPOCH: Final = 999_999_999
-"""Paths have room for nine digits."""
 
 CHANCE_BYTES: Final = 8
 _SHARE: Final = 64
@@ -100,11 +97,12 @@ class Epochs:
 
         Raises:
             SetupError: a log that is named is not there; a checkpoint is not ours; one log is asked for where
-                nobody knows what was published of any.
+                nobody knows what was published of any; there is no number left.
         """
         states = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
         published: dict[str, list[Checkpoint]] = {}
-        for origin, checkpoint in (shown.checkpoints if wish.disowns else all_shown(shown)).items():
+        said = _said(session, shown, wish, states)
+        for origin, checkpoint in all_shown(said).items():
             published.setdefault(split_origin(origin)[0], []).append(checkpoint)
         disowned = _disowned(session, shown) if wish.disowns else {}
         wanted = {name if "/" in name else f"{self.host}/log/{name}" for name in wish.names}
@@ -123,18 +121,28 @@ class Epochs:
                 "this database and its topics were restored from a backup: what was published of any of its "
                 "logs after that, nothing here knows, and every log begins anew: ask without --log"
             )
-        origins = [*(one.head.origin for one in states.values()), *all_shown(shown)]
+        origins = [*(one.head.origin for one in states.values()), *_counted(said, wish)]
+        taken = [one.checkpoint.origin for one in shown.doubtful]
         # One number for all: drawn for each, one that was used before would be as many times as likely.
-        drawn = _draw(max(map(_epoch, origins), default=0), wish.chance or self.entropy(CHANCE_BYTES))
+        drawn = _draw(
+            max(map(_epoch, origins), default=0),
+            wish.chance or self.entropy(CHANCE_BYTES),
+            frozenset(map(_epoch, taken)),
+        )
         steps = []
         for log in sorted(wanted or known):
-            least = max((_epoch(one.origin) for one in disowned.get(log, ())), default=0)
-            is_drawn = is_restored or _is_unknown(states.get(log), all_shown(shown))
-            asked = _Asked(log, drawn if is_drawn else None, least, is_cut=is_restored)
+            is_drawn = is_restored or log in disowned or _is_unknown(states.get(log), all_shown(shown))
+            own_taken = frozenset(_epoch(one) for one in taken if split_origin(one)[0] == log)
+            is_behind = is_restored or log in disowned
+            asked = _Asked(log, drawn if is_drawn else None, own_taken, is_behind=is_behind)
             step = _step(session, asked, states.get(log), published.get(log, []))
             is_due = step.is_behind or bool(wish.names) or wish.is_for_all
             if is_due and (is_restored or step.previous is not None or step.after is not None):
                 self._verify_signed(step, shown, wish)
+                if _epoch(step.origin) > MOST_EPOCH:
+                    raise SetupError(
+                        f"{log} has no number left for another epoch: {MOST_EPOCH} is the last one"
+                    )
                 steps.append(step)
         return steps
 
@@ -206,6 +214,30 @@ class Epochs:
                 )
 
 
+def _said(session: Session, shown: Shown, wish: Wish, states: Mapping[str, LogState]) -> Shown:
+    """What the topic shows, without what an operator disowns, or has disowned before."""
+
+    def is_disowned(one: Checkpoint) -> bool:
+        """Of an epoch that this database has not come to, and in whose face it has begun another."""
+        log, epoch = split_origin(one.origin)
+        known = states.get(log)
+        is_beyond = known is None or _epoch(known.head.origin) < epoch
+        return is_beyond and behind(session, one) is None
+
+    if wish.takes_unsigned:
+        return shown
+    left: list[Doubtful] = []
+    if not wish.disowns:
+        left = [one for one in shown.doubtful if not is_disowned(one.checkpoint)]
+    return replace(shown, doubtful=tuple(left))
+
+
+def _counted(said: Shown, wish: Wish) -> Mapping[str, Checkpoint]:
+    """Above whose epochs one is drawn: anybody can sign as nobody whom we know, and numbers run out."""
+    some = [one for one in said.doubtful if wish.takes_unsigned or one.author is Author.FROZEN]
+    return all_shown(replace(said, doubtful=tuple(some)))
+
+
 def _disowned(session: Session, shown: Shown) -> dict[str, list[Checkpoint]]:
     """By log, what is in the way of a start, and may be another's."""
     disowned: dict[str, list[Checkpoint]] = {}
@@ -215,13 +247,22 @@ def _disowned(session: Session, shown: Shown) -> dict[str, list[Checkpoint]]:
     return disowned
 
 
-def _draw(known: int, chance: bytes) -> int:
+def _draw(known: int, chance: bytes, taken: frozenset[int] = frozenset()) -> int:
     """A number for epochs that begin after a restore: larger than all that are known, and by chance.
 
     What was begun after the backup was made, nothing here knows, and the same backup may be restored again:
     the next number after the known ones would then be that of another history, signed by the same keys.
+    `taken`: numbers of what may be ours, and may be another's: none of them.
     """
-    return known + 1 + int.from_bytes(chance) % max(1, (MOST_EPOCH - known) // _SHARE)
+    number = known + 1 + int.from_bytes(chance) % max(1, (MOST_EPOCH - known) // _SHARE)
+    return _free(number, taken)
+
+
+def _free(number: int, taken: frozenset[int]) -> int:
+    """The first one from there on that is not taken."""
+    while number in taken:
+        number += 1
+    return number
 
 
 def _is_unknown(after: LogState | None, shown: Mapping[str, Checkpoint]) -> bool:
@@ -233,33 +274,27 @@ def _is_unknown(after: LogState | None, shown: Mapping[str, Checkpoint]) -> bool
 class _Asked:
     """Which log. `drawn`: the number of its epoch; None: the next one, all being known.
 
-    `least`: an epoch that was disowned, which may be ours; or 0. `is_cut`: restored with the log's topics.
+    `taken`: numbers that are not to be its. `is_behind`: restored with its topics, or more of it is disowned.
     """
 
     log: str
     drawn: int | None
-    least: int
-    is_cut: bool
+    taken: frozenset[int]
+    is_behind: bool
 
 
 def _step(session: Session, asked: _Asked, after: LogState | None, published: Sequence[Checkpoint]) -> Step:
-    """What a new epoch of this log would be like.
-
-    Raises:
-        SetupError: there is no number left.
-    """
-    log, drawn, least = asked.log, asked.drawn, asked.least
+    """What a new epoch of this log would be like; its number may be too large."""
     newest = max(published, key=lambda one: _epoch(one.origin), default=None)
     own = 0 if after is None else _epoch(after.head.origin)
-    following = max(own, 0 if newest is None else _epoch(newest.origin), least) + 1
-    epoch = following if drawn is None else drawn
-    if epoch > MOST_EPOCH:
-        raise SetupError(f"{log} has no number left for another epoch: {MOST_EPOCH} is the last one")
-    is_behind = asked.is_cut or bool(least) or any(behind(session, one) is not None for one in published)
+    epoch = asked.drawn
+    if epoch is None:
+        epoch = _free(max(own, 0 if newest is None else _epoch(newest.origin)) + 1, asked.taken)
+    is_behind = asked.is_behind or any(behind(session, one) is not None for one in published)
     previous = newest
     if after is not None and (newest is None or own >= _epoch(newest.origin)):
         previous = _newer(newest, after, is_behind=is_behind)
-    return Step(f"{log}/{epoch}", previous, after, is_behind)
+    return Step(f"{asked.log}/{epoch}", previous, after, is_behind)
 
 
 def _newer(newest: Checkpoint | None, after: LogState, *, is_behind: bool) -> Checkpoint | None:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, format_checkpoint, read_checkpoint, sign_checkpoint
+from audit.checkpoint import Checkpoint, format_checkpoint, read_checkpoint, sign_checkpoint, split_origin
 from audit.entry import draft_entry
 from audit.epochs import Opening, members_of, open_epoch
 from audit.evidence import Kind, make_evidence
@@ -21,7 +21,7 @@ from gateway.rows import KeyRow
 from gateway.sequencer.authors import Author, Authors, keys_by_log
 from gateway.sequencer.guard import Guard, LogBehindError
 from gateway.sequencer.mark import Installation
-from gateway.sequencer.published import Gathering, gather, read_shown
+from gateway.sequencer.published import MOST_EPOCH, Gathering, gather, read_shown
 from tests.unit.audit.builders import LOG_SIGNER, OTHER_SIGNER, evidence
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 
@@ -208,6 +208,11 @@ def gathered(values: Sequence[bytes]) -> tuple[list[int], list[int]]:
 def test_every_record_of_a_log_is_verified_once_one_of_it_is_forged() -> None:
     assert gathered([note(1), forged(9), note(2), forged(1), note(3)]) == ([3], [1, 3])
     assert gathered([note(1), note(3), forged(2)]) == ([3], [2])
+
+
+def test_an_epoch_that_no_path_has_room_for_is_of_no_log() -> None:
+    values = [note(1, origin=f"{split_origin(ORIGIN)[0]}/{epoch}") for epoch in (MOST_EPOCH, MOST_EPOCH + 1)]
+    assert gathered(values) == ([1], [1])
 
 
 def test_where_nobody_judges_everything_counts() -> None:

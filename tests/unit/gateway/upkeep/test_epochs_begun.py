@@ -26,9 +26,9 @@ from gateway.ingress.outcome import Accepted
 from gateway.leases import Leases, check_all
 from gateway.rows import MetaRow
 from gateway.sequencer.guard import RESTORED, LogBehindError, NamesakeError
-from gateway.sequencer.published import read_shown
+from gateway.sequencer.published import MOST_EPOCH, read_shown
 from gateway.settings import Settings
-from gateway.upkeep.epochs import MOST_EPOCH, Wish, _draw
+from gateway.upkeep.epochs import Wish, _draw
 from gateway.upkeep.quiet import BusyError, keep_quiet
 from tests.faults.commits import CommitTrouble, Fate
 from tests.kept_database import KeptDatabase
@@ -256,6 +256,7 @@ def test_a_number_is_drawn_above_all_that_are_known_and_leaves_room_for_many_mor
         known = most
     assert MOST_EPOCH - known > 200_000_000, "after a hundred draws of the worst luck"
     assert _draw(MOST_EPOCH - 1, b"\xff" * 8) == MOST_EPOCH
+    assert _draw(1, bytes(8), frozenset({2, 3, 5})) == 4
 
 
 async def test_there_is_no_epoch_behind_the_last_one(tmp_path: Path) -> None:
@@ -388,7 +389,8 @@ async def test_what_is_disowned_is_not_followed_and_stops_no_start_any_more(plac
     await broker.close()
     assert "which this database does not know" in await refused(place)
 
-    disown = replace(WISH, disowns=True)
+    # What may be ours is behind it, and more of that may be: the number is drawn, and is not that one.
+    disown = replace(WISH, disowns=True, chance=bytes(7) + b"\x05")
     for is_rehearsal, expected in ((True, [f"{log}/8"]), (False, [f"{log}/8"]), (False, [])):
         assert await begin(place, disown, is_rehearsal=is_rehearsal) == expected
     async with running(place.folder, url=place.url) as world:
@@ -397,6 +399,35 @@ async def test_what_is_disowned_is_not_followed_and_stops_no_start_any_more(plac
             (opening,) = openings(session, log)
     assert opening.previous == Checkpoint(f"{log}/1", head.size, head.root())
     assert {one.split()[0] for one in place.faults()} == {"shown_unsigned"}
+
+
+async def test_what_a_stranger_signed_uses_up_no_numbers(place: Place) -> None:
+    """The last epoch that there can be, under a key that nobody knows."""
+    async with running(place.folder, url=place.url) as world:
+        await world.apply()
+        await world.settled(FIRST)
+        await published(world)
+        log, host = partner_log(world), world.parts.ground.host
+        house = f"{host}/log/{world.parts.ground.house_log}"
+    broker = open_broker(place.settings)
+    for origin in (f"{log}/{MOST_EPOCH}", f"{host}/log/nobodys/{MOST_EPOCH}"):
+        note = sign_checkpoint(Checkpoint(origin, 10_000, b"x" * 32), OTHER_SIGNER)
+        await broker.append([Record("gateway.checkpoints", 0, origin.encode(), note, (), 1)])
+    await broker.close()
+    with pytest.raises(SetupError, match="signed by no key of this database"):
+        await begin(place, WISH)
+    with pytest.raises(SetupError, match="no number left"):
+        await begin(place, replace(WISH, takes_unsigned=True))
+
+    (origin,) = await begin(place, replace(WISH, disowns=True, chance=bytes(8)))
+    assert origin == f"{log}/2"
+    assert await begin(place, ALL) == sorted([f"{house}/2", f"{log}/3"]), "nor later, when all is known"
+    restored(place)
+    again = await begin(place, replace(WISH, chance=bytes(7) + b"\x05"))
+    assert {split_origin(one)[1] for one in again} == {9}
+    assert f"{host}/log/nobodys" not in {split_origin(one)[0] for one in again}
+    async with running(place.folder, url=place.url) as world:
+        await published(world)
 
 
 @pytest.mark.parametrize("fate", ["lost", "stored"])
