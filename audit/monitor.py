@@ -193,12 +193,13 @@ def _verify_opening(state: State, leaves: dict[bytes, int], raw: bytes) -> None:
 
 
 def _missing(state: State, found: Looked) -> None:
-    if state.kept is None:
+    known = state.reading or state.kept
+    if known is None:
         found.news.append(f"{state.origin} has no checkpoint yet")
         return
-    size = state.kept.checkpoint.size
+    size = known.checkpoint.size
     text = f"{state.origin}: there is no such log, says the gateway; {size} entries of it were signed"
-    found.alarms.append(Alarm(Suspicion.MISSING, state.origin, text, {"known": state.kept.note}))
+    found.alarms.append(Alarm(Suspicion.MISSING, state.origin, text, {"known": known.note}))
 
 
 def _own_receipts(one: Look, *, is_good: bool) -> None:

@@ -234,6 +234,14 @@ def test_an_epoch_that_ends_while_it_is_read_for_the_first_time_is_read_to_its_e
     assert looked["receipts"] == {"included": 1, "waiting": 0}
 
 
+def test_a_log_that_is_gone_while_it_is_read_for_the_first_time_is_missing(scene: Scene) -> None:
+    begun_anew(scene)
+    scene.server.lie = on("checkpoint", lambda _: httpx.Response(404))
+    assert scene.kinds(*BOUND) == ["missing"]
+    told = json.loads(scene.papers("missing")["alarm.json"])
+    assert f"{THEN} entries of it were signed" in told["text"]
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("left", [450, None])
 def test_what_was_signed_and_not_read_yet_is_missed_where_the_next_epoch_follows_without_it(
