@@ -35,7 +35,7 @@ def origins(
     """The topics for these endpoints of one owner. `types`: what alone is asked for; empty: everything.
 
     Raises:
-        AwayError: a topic is not known yet.
+        AwayError: the partner's own topic is not known yet.
     """
     found = _of_house if side == "house" else _of_partner
     return [one for one in found(snapshot, partner, there, types) if one.endpoints]
@@ -49,6 +49,9 @@ def _of_partner(
     for sender in snapshot.directory.partners():
         ways = (line.terms.forward for line in snapshot.directory.lines(sender.slug))
         becomes = {one.event_type for one in ways if one is not None and one.to == partner.slug}
+        # As the relay does: a partner that is closed, or has no topic, holds up nobody else's.
+        if not snapshot.is_ready(sender.topics.inbound):
+            continue
         if becomes and (not types or becomes & set(types)):
             yield _inbound(snapshot, sender, partner.slug, ids, forwarded_by=sender.slug)
 
