@@ -5,11 +5,8 @@ position of its own under a name of its own for the topic's id (`gateway.positio
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 
 from gateway.catalog import Snapshot
-from gateway.database import Database
-from partners import store
 from partners.endpoint import house_of
 from partners.partner import Partner
 
@@ -38,15 +35,13 @@ def readings(
             yield partner.slug, sender
 
 
-async def wanted_since(database: Database, snapshot: Snapshot, owner: str, sender: Partner) -> int:
+def wanted_since(snapshot: Snapshot, owner: str, sender: Partner) -> int:
     """When the first event may have been sent that is for an owner, in Unix milliseconds.
 
-    That is, when its oldest endpoint was made, or the contract that forwards came into force.
-
-    Raises:
-        AwayError: the database is away.
+    That is, when its oldest endpoint was made, or the first contract came into force that forwards something.
     """
     if owner == house_of(sender.slug):
         there = snapshot.directory.house_endpoints(sender.slug)
         return min((each.created_at for each in there), default=0)
-    return await database.read(partial(store.forwarding_since, sender=sender.slug, receiver=owner))
+    found = snapshot.directory.forwards(sender.slug).values()
+    return min((one.unbroken_since for one in found if one.to == owner), default=0)

@@ -158,7 +158,7 @@ class Status:
             reached = None if done is None else done.next
             if reached is None and asked < _MOST_ASKED:
                 asked += 1
-                since = await wanted_since(self.database, snapshot, owner, sender)
+                since = wanted_since(snapshot, owner, sender)
                 with suppress(BrokerError):
                     reached = await self.broker.offset_at(spot, since)
             if reached is None:

@@ -1,11 +1,12 @@
 """Everything about partners as of one moment, immutable and in dictionaries: the hot path asks no SQL."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from partners.contract import Contract, Line
 from partners.credential import Credential, Method
 from partners.endpoint import Endpoint
+from partners.forwarding import Agreed
 from partners.partner import Partner
 
 
@@ -13,7 +14,8 @@ from partners.partner import Partner
 class Account:
     """One partner with what belongs to it. `contract` None: none was applied yet.
 
-    `house`: endpoints of our side, which get what the partner sends.
+    `house`: endpoints of our side, which get what the partner sends. `forwards`: what goes on to others, by
+    the type that is sent.
     """
 
     partner: Partner
@@ -21,6 +23,7 @@ class Account:
     lines: tuple[Line, ...]
     endpoints: tuple[Endpoint, ...]
     house: tuple[Endpoint, ...] = ()
+    forwards: Mapping[str, Agreed] = field(default_factory=dict, hash=False)
 
 
 class Directory:
@@ -85,6 +88,11 @@ class Directory:
         """List a partner's lines, in the order of its contract; none for an unknown partner."""
         account = self._accounts.get(partner)
         return () if account is None else account.lines
+
+    def forwards(self, partner: str) -> Mapping[str, Agreed]:
+        """What of a partner's events goes on to others today, by the type that is sent."""
+        account = self._accounts.get(partner)
+        return {} if account is None else account.forwards
 
     def endpoints(self, partner: str) -> tuple[Endpoint, ...]:
         """List a partner's endpoints in any state, by id; none for an unknown partner."""

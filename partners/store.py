@@ -13,6 +13,7 @@ from partners.contract import Contract, ContractFile, Line
 from partners.credential import CONTRACT_NAME, Credential, Method
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, house_of
+from partners.forwarding import Agreed, agreed
 from partners.partner import Partner, PartnerState, Topics
 from partners.rows import (
     ContractRow,
@@ -109,6 +110,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
         endpoint = endpoint_of(endpoint_row, accesses.get(endpoint_row.id))
         endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
+    former = None if since == _NEVER else known
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
         accounts.append(
@@ -118,6 +120,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
                 () if contract_row is None else _LINES.validate_json(contract_row.lines),
                 tuple(endpoints.get(row.slug, ())),
                 tuple(endpoints.get(house_of(row.slug), ())),
+                {} if contract_row is None else _agreed(session, contract_row, former),
             )
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
@@ -246,19 +249,18 @@ def contract_revisions(session: Session, slug: str) -> list[Revision]:
     return [Revision(*row) for row in rows]
 
 
-def forwarding_since(session: Session, *, sender: str, receiver: str) -> int:
-    """When the oldest of the contracts in a row came into force that forward to the receiver, Unix ms.
-
-    The newest of them is the one in force. 0: that does not forward to it.
-    """
-    since = 0
-    for one in contract_revisions(session, sender):
-        found = contract_file(session, sender, one.number)
-        ways = () if found is None else (line.terms.forward for line in found[1])
-        if not any(way is not None and way.to == receiver for way in ways):
-            break
-        since = one.applied_at
-    return since
+def _agreed(session: Session, row: ContractRow, known: Directory | None) -> Mapping[str, Agreed]:
+    """What the contract in force forwards, and since when; `known`: as in `load`."""
+    had = None if known is None else known.account(row.partner)
+    if had is not None and had.contract is not None and had.contract.revision == row.revision:
+        return had.forwards
+    if not any(line.terms.forward for line in _LINES.validate_json(row.lines)):
+        return {}
+    rows = select_columns(col(ContractRow.applied_at), col(ContractRow.lines)).where(
+        col(ContractRow.partner) == row.partner, col(ContractRow.revision) <= row.revision
+    )
+    found = session.execute(rows.order_by(col(ContractRow.revision)))
+    return agreed((applied_at, _LINES.validate_json(lines)) for applied_at, lines in found)
 
 
 def insert_contract(

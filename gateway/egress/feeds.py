@@ -5,7 +5,7 @@ to where it is itself. Each owner has a position of its own, under a name of its
 (`gateway.positions.share`), so that nobody's reading moves anybody else's.
 
 A topic is read from the moment that somebody wants something of it: since the oldest endpoint of the house
-was made, or the contract that forwards came into force.
+was made, or the first contract that forwards came into force (`read_shared` knows which line since when).
 """
 
 import asyncio
@@ -32,7 +32,6 @@ from gateway.broker.port import (
 )
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
-from gateway.database import Database
 from gateway.egress.courier import Work
 from gateway.egress.reading import Passed, Reading, Routed, Today
 from gateway.egress.shared import Source, Vouch, Vouching, forward_of, onward_of, read_shared, seen_by
@@ -90,8 +89,7 @@ class _Strand:
 class Feeds:
     """A part of the relay; see the module. `problem`: what keeps it from reading, in words."""
 
-    def __init__(self, database: Database, broker: Broker, catalog: Today, terms: Terms) -> None:
-        self._database = database
+    def __init__(self, broker: Broker, catalog: Today, terms: Terms) -> None:
         self._broker = broker
         self._catalog = catalog
         self._terms = terms
@@ -193,7 +191,7 @@ class Feeds:
 
     async def _begin_at(self, owner: str, sender: Partner, snapshot: Snapshot) -> int | None:
         """The first offset that can be for an owner; None: the broker does not say now."""
-        since = await wanted_since(self._database, snapshot, owner, sender)
+        since = wanted_since(snapshot, owner, sender)
         place = (sender.topics.inbound, sender.topics.inbound_partition)
         if self._broker.away_for_ms():
             return None

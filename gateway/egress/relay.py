@@ -94,7 +94,6 @@ class Relay:
         )
         self._voices = Voices(terms.origin, terms.log_host, terms.house_log, parts.chance.entropy)
         self._feeds = Feeds(
-            parts.database,
             parts.broker,
             parts.catalog,
             FeedTerms(

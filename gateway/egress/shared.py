@@ -1,8 +1,8 @@
 """A record of a partner's inbound topic, read for somebody whom the event goes on to.
 
 That is the house, whose endpoints get what the partner sends, or another partner, to which the contract
-forwards a type. Only what the gateway accepted counts: a record whose receipt does not vouch for it is passed
-over, as consumers do. Pure.
+forwards a type, from when on it says so. Only what the gateway accepted counts: a record whose receipt does
+not vouch for it is passed over, as consumers do. Pure.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ from gateway.positions import share
 from gateway.tombstones import received_ref
 from partners.contract import Forward
 from partners.endpoint import Endpoint, party_of
+from partners.forwarding import Agreed
 from schemas.errors import DatumError, SchemaError
 from schemas.resolution import avro_reader_for
 from schemas.schema import Schema
@@ -81,12 +82,13 @@ def read_shared(
 
     `gone`: endpoints that are no more, and that something is still owed to. `why` it is read: it was just
     `sent`; it is `owed`, having been given to the owner before, so that a contract that no longer forwards it
-    makes it refused; or it is `replayed`, and the house has what came before its endpoint, too.
+    makes it refused; or it is `replayed`, and the house has what came before its endpoint, too, but another
+    partner nothing of before this line of the contract.
     """
     partner, side = party_of(owner)
     if side == "house":
         return _for_house(read, partner, snapshot, source, gone, is_of_any_age=why == "replayed")
-    return _for_partner(read, partner, snapshot, source, gone, is_owed=why == "owed")
+    return _for_partner(read, partner, snapshot, source, gone, why)
 
 
 def onward_of(reading: Reading, event_type: str, forward: Forward) -> Onward | None:
@@ -161,19 +163,19 @@ def _for_partner(
     snapshot: Snapshot,
     source: Source,
     gone: tuple[Endpoint, ...],
-    *,
-    is_owed: bool,
+    why: Why,
 ) -> Reading:
     way = forward_of(read, snapshot, source.origin)
     if way is None or way[1].to != partner:
-        if not is_owed or _accepted_at(read, source) is None:
+        if why != "owed" or _accepted_at(read, source) is None:
             return Passed()
         found = _take_in(read, snapshot, source)
         if (isinstance(found, NoEvent) and found.is_erased) or _is_erased_for(partner, found.key, snapshot):
             return Passed()
         key = found.key
         return _refused(NoEvent("event_type_unknown", key, None if way is None else way[1].event_type), read)
-    if _accepted_at(read, source) is None:
+    at = _accepted_at(read, source)
+    if at is None or not _is_agreed(snapshot.directory.forwards(source.origin).get(way[0]), at, why):
         return Passed()
     found = _take_in(read, snapshot, source)
     becomes = way[1].event_type
@@ -187,6 +189,18 @@ def _for_partner(
     account = snapshot.directory.partner(partner)
     there = (*(() if account is None else own_endpoints(snapshot, account)), *gone)
     return _as_received(found, becomes, channel, there, source.url)
+
+
+def _is_agreed(line: Agreed | None, at: int, why: Why) -> bool:
+    """Whether a line of today's contract is for an event that was accepted at this time.
+
+    A new name for the type loses nothing that is on its way, and hands over nothing of before once more.
+    """
+    if line is None:
+        return False
+    if why == "owed":
+        return line.was_at(at)
+    return at >= (line.since if why == "replayed" else line.unbroken_since)
 
 
 def _is_erased_for(partner: str, key: EventKey | None, snapshot: Snapshot) -> bool:

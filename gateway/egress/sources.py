@@ -19,14 +19,14 @@ from partners.partner import Partner
 class Origin:
     """A topic that is read for some endpoints. `topic_id`: shared, where it is another's (`positions.share`).
 
-    `forwarded_by`: the partner that forwards what is in it; nothing of before the contract does is for them.
+    `since`: nothing that was accepted before is for them, in Unix milliseconds.
     """
 
     topic: str
     topic_id: str
     partitions: Sequence[int]
     endpoints: tuple[str, ...]
-    forwarded_by: str | None = None
+    since: int = 0
 
 
 def origins(
@@ -47,13 +47,12 @@ def _of_partner(
     ids = tuple(one.id for one in there)
     yield _outbound(snapshot, partner, ids)
     for sender in snapshot.directory.partners():
-        ways = (line.terms.forward for line in snapshot.directory.lines(sender.slug))
-        becomes = {one.event_type for one in ways if one is not None and one.to == partner.slug}
-        # As the relay does: a partner that is closed, or has no topic, holds up nobody else's.
-        if not snapshot.is_ready(sender.topics.inbound):
-            continue
-        if becomes and (not types or becomes & set(types)):
-            yield _inbound(snapshot, sender, partner.slug, ids, forwarded_by=sender.slug)
+        forwards = snapshot.directory.forwards(sender.slug).values()
+        wanted = [one for one in forwards if one.to == partner.slug and (not types or one.name in types)]
+        # As the relay does: what is closed, or has no topic, holds up nobody else's.
+        if wanted and snapshot.is_ready(sender.topics.inbound):
+            since = min(one.since for one in wanted)
+            yield _inbound(snapshot, sender, partner.slug, ids, since)
 
 
 def _of_house(
@@ -77,11 +76,11 @@ def _inbound(
     sender: Partner,
     owner: str,
     endpoints: tuple[str, ...],
-    forwarded_by: str | None = None,
+    since: int = 0,
 ) -> Origin:
     topic = sender.topics.inbound
     topic_id = share(_id_of(snapshot, topic), owner)
-    return Origin(topic, topic_id, (sender.topics.inbound_partition,), endpoints, forwarded_by)
+    return Origin(topic, topic_id, (sender.topics.inbound_partition,), endpoints, since)
 
 
 def _id_of(snapshot: Snapshot, topic: str) -> str:

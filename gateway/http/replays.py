@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final, cast
 
 from starlette.responses import Response
@@ -29,7 +28,6 @@ from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
 from gateway.http.words import json_response
 from gateway.redelivery import Whose
-from partners import store
 from partners.contract import Direction
 from partners.endpoint import OPERATIONAL, Endpoint
 
@@ -192,11 +190,7 @@ async def _stretches(call: Call, wish: Wish) -> Sequence[Stretch]:
     there = [one for one in _endpoints(call, snapshot) if wish.endpoint in {None, one.id}]
     found: list[Stretch] = []
     for one in origins(snapshot, whose.partner, whose.side, there, wish.types):
-        since = wish.since
-        if one.forwarded_by is not None:
-            sender, receiver = one.forwarded_by, whose.partner.slug
-            asked = partial(store.forwarding_since, sender=sender, receiver=receiver)
-            since = max(since, await call.doors.database.read(asked))
+        since = max(wish.since, one.since)
         for partition in one.partitions:
             place = (one.topic, partition)
             first = await call.doors.broker.offset_at(place, since)
