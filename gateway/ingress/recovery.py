@@ -9,7 +9,7 @@ have been produced is an operator's to judge (`gateway claims abandon`).
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from audit.ref import format_ref
 from gateway.broker.port import BrokerError, Position
 from gateway.database import Database, clock
 from gateway.errors import AwayError
-from gateway.ingress.claims import Claim, Found, unconfirmed, unsettled
+from gateway.ingress.claims import Claim, Found, read, unconfirmed, unsettled
 from gateway.ingress.publish import Fate
 from gateway.ingress.takeover import TakeOvers
 from gateway.logs import logger
@@ -98,6 +98,21 @@ class Recovery:
         is_away = self.takeovers.broker.away_for_ms() > 0
         for one in found:
             self._note(one.claim, fates.get(one.claim.ref), loop.time(), is_away=is_away)
+        await self._recall(paused | {one.claim.ref for one in found})
+
+    async def _recall(self, seen: Collection[bytes]) -> None:
+        """Look after those that were due and not found: settled by others, or held by a lease once more."""
+        missing = [ref for ref in self._stuck if ref not in seen]
+        if not missing:
+            return
+        there = await self.database.read(partial(read, refs=missing))
+        now = asyncio.get_running_loop().time()
+        for ref in missing:
+            claim = there.get(ref)
+            if claim is None or claim.state != "unconfirmed":
+                del self._stuck[ref]
+            else:
+                self._stuck[ref] = replace(self._stuck[ref], next_at=now + _LONGEST_REST_SECONDS)
 
     def _note(self, claim: Claim, fate: Fate | None, now: float, *, is_away: bool) -> None:
         if fate is None or isinstance(fate, Position):

@@ -15,6 +15,7 @@ from tests.world import World, make_settings, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
 B = {**A, "order_id": "B-1"}
+C = {**A, "order_id": "C-1"}
 
 
 async def leave_behind(folder: Path, database_url: str, *bodies: object) -> None:
@@ -104,6 +105,39 @@ async def test_a_claim_that_its_topic_never_takes_is_tried_ever_less_often_and_n
         assert await published(world, 1)
         await world.settled(1)
     assert world.parts.recovery.warnings() == []
+
+
+async def test_a_claim_that_others_settled_is_named_no_longer_and_one_under_a_lease_is(
+    tmp_path: Path, database_url: str
+) -> None:
+    await leave_behind(tmp_path, database_url, A, B, C)
+    broker = WilfulBroker(tmp_path)
+    broker.refusal = Refused("too_large", "a test said so")
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        recovery = world.parts.recovery
+        async with asyncio.timeout(60):
+            while [one.tries >= 5 for one in recovery._stuck.values()] != [True] * 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        given_up, confirmed, held = recovery._stuck
+        with recovery.database.begin() as session:
+            for row in session.exec(select(ClaimRow)).all():
+                if row.ref == given_up:
+                    session.delete(row)
+                    continue
+                if row.ref == confirmed:
+                    row.state = "confirmed"
+                row.lease_until += 3_600_000
+                session.add(row)
+        async with asyncio.timeout(60):
+            while len(recovery._stuck) > 1:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.05)
+            # What is not to be had now is not asked for without a pause.
+            while recovery._pause() < 1:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.05)
+        (words,) = recovery.warnings()
+        assert format_ref(held) in words
+        assert format_ref(given_up) not in words
+        assert format_ref(confirmed) not in words
 
 
 async def test_claims_that_cannot_be_settled_hold_up_no_other(tmp_path: Path, database_url: str) -> None:
