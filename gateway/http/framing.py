@@ -135,6 +135,10 @@ class StrictProtocol(HttpToolsProtocol):
         if told is not None:
             told()
 
+    def eof_received(self) -> None:
+        """The peer sends no more: the connection ends once what was written is sent, which is up to it."""
+        self._joined.end()
+
     def data_received(self, data: bytes) -> None:
         """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
         if self.transport.is_closing():

@@ -98,9 +98,17 @@ class JoinedWrites(asyncio.Transport):
     def hurry(self, seconds: float) -> None:
         """Give whoever takes nothing so many seconds from now on, whatever rules there are elsewhere."""
         self._seconds, self.is_judged_elsewhere = seconds, False
-        if self._watch is not None:
+        if self._watch is not None or self._transport.is_closing():
             self._forget()
             self.watch()
+
+    def end(self) -> None:
+        """The peer has ended its side: the connection closes by itself once it has taken what there is.
+
+        Nothing more is written then, so whoever writes judges it no longer.
+        """
+        self.is_judged_elsewhere = False
+        self.watch()
 
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""

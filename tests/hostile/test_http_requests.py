@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.http import server as serves
-from gateway.http.framing import HEADER_BYTES, HEADERS, REQUEST_LINE_BYTES, StrictProtocol
+from gateway.http.framing import HEADER_BYTES, HEADERS, LINE, REQUEST_LINE_BYTES, StrictProtocol
 from gateway.http.server import Server
 from gateway.units import Address
 from tests.serving import serving
@@ -315,3 +315,62 @@ async def test_an_end_does_not_wait_for_who_never_reads(monkeypatch: pytest.Monk
             await waits(server)
             stop.set()
             await emptied(server)
+
+
+async def narrow(scope: Scope, receive: Receive, send: Send) -> None:
+    """As `large`, of which the system takes little: most waits in the program, and no writer for anybody."""
+    line = scope[LINE].transport.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    await large(scope, receive, send)
+
+
+@asynccontextmanager
+async def ended(server: Server) -> AsyncIterator[socket.socket]:
+    """A connection that has asked once, and ended its side before it took the answer."""
+    loop = asyncio.get_running_loop()
+    connections = server._server.server_state.connections
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        peer.settimeout(0)
+        await loop.sock_connect(peer, ("127.0.0.1", server.port))
+        await loop.sock_sendall(peer, GET)
+        async with asyncio.timeout(30):
+            while not any(unsent(one) for one in connections):  # noqa: ASYNC110 - a set of uvicorn's
+                await asyncio.sleep(0.01)
+            peer.shutdown(socket.SHUT_WR)
+            while not all(one.is_lost for one in connections if isinstance(one, StrictProtocol)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        yield peer
+
+
+def unsent(connection: object) -> int:
+    assert isinstance(connection, StrictProtocol)
+    return connection._joined._transport.get_write_buffer_size()
+
+
+async def test_who_ends_its_side_and_never_reads_is_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StrictProtocol, "taking_seconds", 0.2)
+    server = Server(narrow, Address("127.0.0.1", 0))
+    async with serving(server), ended(server):
+        await emptied(server)
+
+
+async def test_nor_does_an_end_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serves, "GRACE_SECONDS", 3_600)
+    monkeypatch.setattr(serves, "HURRY_SECONDS", 0.1)
+    server, stop = Server(narrow, Address("127.0.0.1", 0)), asyncio.Event()
+    await server.listen()
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.run(stop))
+        async with ended(server):
+            stop.set()
+            await emptied(server)
+
+
+async def test_who_ends_its_side_after_its_request_gets_the_whole_answer() -> None:
+    server = Server(narrow, Address("127.0.0.1", 0))
+    async with serving(server), ended(server) as peer, asyncio.timeout(30):
+        got = b""
+        while piece := await asyncio.get_running_loop().sock_recv(peer, 2_048):
+            got += piece
+    assert got.partition(b"\r\n\r\n")[2] == b"x" * LARGE
