@@ -17,6 +17,7 @@ from gateway.auth.identify import Candidate, Standing
 from gateway.auth.request import Shown
 from gateway.catalog import Snapshot
 from gateway.errors import BugError, CallerError, StoreError
+from gateway.http.arriving import Unproved
 from gateway.http.doors import Doors
 from gateway.http.parameters import read_query
 from gateway.http.reading import JSON_BYTES, read_sent
@@ -166,7 +167,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 7.
     still = partial(_verify_still, candidate, doors, gate, snapshot.directory)
     if candidate.owed:
-        caller, request = await _confirmed(candidate, doors, request, gate)
+        caller, request = await _confirmed(candidate, doors, request, gate, shown.peer)
         still()
     # 8. The right to audit does not end with the exchange: history, log and evidence stay.
     if caller.partner is not None and _ends_with_exchange(gate):
@@ -227,17 +228,21 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
 
 
 async def _confirmed(
-    candidate: Candidate, doors: Doors, request: Request, gate: Gate
+    candidate: Candidate, doors: Doors, request: Request, gate: Gate, peer: str
 ) -> tuple[Caller, Request]:
-    """The caller, and the request with its body read and found to be the one that was signed."""
+    """The caller, and the request with its body read and found to be the one that was signed.
+
+    `peer`: the client's address.
+    """
     # A webhook is one event, and nobody has proved anything yet.
     is_webhook = candidate.caller.message_id is not None
     most = doors.values.body_bytes if is_webhook else doors.values.batch_bytes
     # An import that is signed is read whole too: it may be as large as a batch.
     takes_events = gate.scope == "send" and gate.side != "registry"
     cap = most if takes_events else JSON_BYTES
-    # By what it says to be, which may be a lie: those whom their key has proved are counted elsewhere.
-    with doors.arriving.body(candidate.caller.credential.id) as arriving:
+    # A webhook says whose it is in its URL, which may be a lie.
+    name = candidate.caller.credential.id
+    with doors.arriving.body(Unproved.at(name, peer) if is_webhook else name) as arriving:
         seconds = doors.values.body_seconds
         sent = await read_sent(request, cap=cap, seconds=seconds, seen=arriving.receive)
     caller = candidate.confirm(sent)

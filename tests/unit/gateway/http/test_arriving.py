@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.errors import OverloadedError
 from gateway.http.app import make_apps
-from gateway.http.arriving import REQUEST_BYTES, Arriving
+from gateway.http.arriving import REQUEST_BYTES, Arriving, Unproved
 from gateway.http.crowd import BEGINNING
 from gateway.http.server import Server
 from gateway.http.shedding import Shed
+from gateway.standard_webhooks import parse_secret, sign
 from gateway.units import Address
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
 from tests.serving import serving
@@ -27,11 +28,13 @@ ACME = ("acme", False)
 
 
 @asynccontextmanager
-async def slow(port: int, headers: dict[str, str], begin: bytes = BODY[:1]) -> AsyncIterator["Line"]:
-    """A connection on which a header and the beginning of a body were sent."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def slow(
+    port: int, headers: dict[str, str], begin: bytes = BODY[:1], *, path: str = PATH, peer: str = "127.0.0.1"
+) -> AsyncIterator["Line"]:
+    """A connection from `peer` on which a header and the beginning of a body were sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(peer, 0))
     try:
-        lines = [f"POST {PATH} HTTP/1.1", "Host: gw.example", f"Content-Length: {len(BODY)}"]
+        lines = [f"POST {path} HTTP/1.1", "Host: gw.example", f"Content-Length: {len(BODY)}"]
         lines += [f"{name}: {text}" for name, text in headers.items()]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + begin)
         yield Line(reader, writer)
@@ -142,6 +145,44 @@ async def test_a_sender_of_whom_too_much_arrives_hears_it_and_no_other_does(tmp_
         assert (third.status_code, third.json()["code"]) == (503, "overloaded")
         assert "equests of yours" in third.json()["detail"]
         assert third.headers["retry-after"]
+
+
+async def test_a_stranger_who_names_a_webhook_takes_nothing_from_its_sender(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        contract = CONTRACTS.replace("{slug}", "acme")
+        await house.world.apply(contract + "authentication: {accept: [api_key, hmac]}\n")
+        house.doors = replace(house.doors, arriving=Arriving(unproved=REQUEST_BYTES + len(BODY)))
+        async with house.client("operator") as operator:
+            made = await operator.post("/v1/partners/acme/credentials", json={"kind": "webhook_secret"})
+        name, secret = made.json()["id"], parse_secret(made.json()["secret"])
+        at = int(time.time())
+        headers = {"Content-Type": "application/json", "webhook-id": "w1", "webhook-timestamp": str(at)}
+        forged = {**headers, "webhook-signature": sign([b"x" * 32], "w1", at, BODY)}
+        headers["webhook-signature"] = sign([secret], "w1", at, BODY)
+        path = f"{PATH}?credential={name}"
+        async with served(house) as port, slow(port, forged, path=path, peer="127.0.0.2"):
+            await kept(house, Unproved(name, "127.0.0.2"), REQUEST_BYTES + 1)
+            async with slow(port, forged, path=path, peer="127.0.0.2") as another:
+                assert await another.end() == 503
+            async with slow(port, headers, path=path) as sender:
+                assert await sender.end() == 201
+
+
+def test_who_proved_nothing_is_counted_by_its_place_and_together() -> None:
+    assert Unproved.at("a", "2001:db8::1") == Unproved.at("a", "2001:db8::ffff:1") != Unproved.at("a", "::1")
+    assert (
+        Unproved.at("a", "::ffff:192.0.2.1") == Unproved.at("a", "192.0.2.1") != Unproved.at("a", "192.0.2.2")
+    )
+    assert Unproved.at("a", "") == Unproved("a", "")
+    arriving = Arriving(unproved=REQUEST_BYTES, all_unproved=2 * REQUEST_BYTES)
+    with arriving.body(Unproved("a", "one")), arriving.body(Unproved("a", "two")):
+        with pytest.raises(OverloadedError, match="webhooks"), arriving.body(Unproved("b", "three")):
+            pass
+        with arriving.body("a"):
+            pass
+    with arriving.body(Unproved("b", "three")), pytest.raises(OverloadedError, match="yours"):
+        arriving.add(Unproved("b", "three"), 1)
+    assert (arriving._kept, arriving._all_unproved) == ({}, 0)
 
 
 def test_what_is_kept_is_counted_for_each_sender_and_given_back() -> None:
