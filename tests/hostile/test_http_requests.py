@@ -338,7 +338,7 @@ async def ended(server: Server) -> AsyncIterator[socket.socket]:
             while not any(unsent(one) for one in connections):  # noqa: ASYNC110 - a set of uvicorn's
                 await asyncio.sleep(0.01)
             peer.shutdown(socket.SHUT_WR)
-            while not all(one.is_lost for one in connections if isinstance(one, StrictProtocol)):  # noqa: ASYNC110
+            while not all(getattr(one, "is_lost") for one in connections):  # noqa: ASYNC110, B009 - as above
                 await asyncio.sleep(0.01)
         yield peer
 

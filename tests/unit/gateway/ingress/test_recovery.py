@@ -116,7 +116,7 @@ async def test_a_claim_that_others_settled_is_named_no_longer_and_one_under_a_le
     async with running(tmp_path, url=database_url, broker=broker) as world:
         recovery = world.parts.recovery
         async with asyncio.timeout(60):
-            while [one.tries >= 5 for one in recovery._stuck.values()] != [True] * 3:  # noqa: ASYNC110
+            while [one.tries >= 5 for one in recovery._stuck.values()] != [True] * 3:  # noqa: ASYNC110 - as below
                 await asyncio.sleep(0.05)
         given_up, confirmed, held = recovery._stuck
         with recovery.database.begin() as session:
