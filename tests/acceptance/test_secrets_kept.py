@@ -117,7 +117,8 @@ def test_no_secret_is_in_logs_answers_metrics_crashes_or_the_database(gateway: G
     assert gateway.process is not None
     # A crash in C: the stacks of all threads are written, and nothing that stands in them.
     os.kill(gateway.process.pid, signal.SIGABRT)
-    assert gateway.process.wait(30) == -signal.SIGABRT
+    # The threads go on while their stacks are written, which may end that in another crash.
+    assert gateway.process.wait(30) in {-signal.SIGABRT, -signal.SIGSEGV}
     # The first start has shown the operator's key, above the line that says how to try it.
     _, _, said = gateway.log.read_bytes().partition(b"\ntry ")
     assert b"Fatal Python error: Aborted" in said

@@ -233,6 +233,6 @@ def verify_whole(
     found = inspect(remains, sender.told, watcher.seen, watcher.keys)
     look_at_deliveries(found, remains, receiver, sender.told)
     look_at_order(found, remains, receiver, orders)
-    assert found.words() == []
+    assert not (wrong := found.words()), wrong
     assert found.counts["accepted entries"] == sender.events == len(sender.told.events)
     return found
