@@ -15,6 +15,7 @@ from typing import Any, Final
 from audit.errors import MalformedError
 from audit.export_row import COLUMNS, Plain, Value, encode_json
 from audit.manifest import FILE_ENTRIES, PLAIN_BYTES, ROW_BYTES
+from audit.varint import read_varint
 
 _TYPES: Final[Mapping[Plain, Any]] = {
     "count": "long",
@@ -42,7 +43,6 @@ _MORE: Final = 0x80
 """In a byte of a number: there is another one behind it."""
 
 _LEVEL: Final = 6
-_VARINT_BYTES: Final = 10
 _SHAPES: Final = tuple(COLUMNS.values())
 
 
@@ -199,14 +199,8 @@ def _long(value: int) -> bytes:
 
 
 def _read_long(raw: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 7 * _VARINT_BYTES, 7):
-        byte = raw[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < _MORE:
-            return (value >> 1) ^ -(value & 1), place
-    raise ValueError("a number longer than ten bytes")
+    value, place = read_varint(raw, place)
+    return (value >> 1) ^ -(value & 1), place
 
 
 def _string(text: str) -> bytes:

@@ -9,6 +9,8 @@ Source: Apache Parquet format 2.x, `PageHeader`; Thrift compact protocol.
 
 from typing import Any, Final
 
+from audit.varint import read_varint
+
 _DATA, _DICTIONARY = 0, 2
 _PLAIN: Final = frozenset({0})
 _BY_NUMBER: Final = frozenset({0, 2, 8})
@@ -20,8 +22,6 @@ _OF_PAGE: Final = {_DATA: 5, _DICTIONARY: 7}
 _TRUE, _FALSE, _TEXT, _STRUCT = 1, 2, 8, 12
 _NUMBERS: Final = frozenset({4, 5, 6})
 _DEPTH: Final = 3
-_MORE: Final = 0x80
-_VARINT_BYTES: Final = 10
 _LIMIT: Final = 1 << 31
 
 
@@ -71,24 +71,13 @@ def _read_struct(raw: bytes, place: int, depth: int) -> tuple[dict[int, Any], in
             raise ValueError("members out of their order")
         number += step
         if kind in _NUMBERS:
-            value, place = _read_varint(raw, place)
+            value, place = read_varint(raw, place)
             found[number] = (value >> 1) ^ -(value & 1)
         elif kind == _TEXT:
-            size, place = _read_varint(raw, place)
+            size, place = read_varint(raw, place)
             place += size
         elif kind == _STRUCT:
             found[number], place = _read_struct(raw, place, depth - 1)
         elif kind not in {_TRUE, _FALSE}:
             raise ValueError("a member of another kind")
     return found, place + 1
-
-
-def _read_varint(raw: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 7 * _VARINT_BYTES, 7):
-        byte = raw[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < _MORE:
-            return value, place
-    raise ValueError("a number longer than ten bytes")
