@@ -18,8 +18,9 @@ LIMITED = CONTRACT + "limits: {events_per_second: 3, bytes_per_day: 1MiB, stream
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with open_house(tmp_path) as opened:
         await opened.world.apply(LIMITED)
-        # It stands still: how fast this machine answers must not matter.
+        # They stand still: how fast this machine answers must not matter.
         opened.world.parts.quotas.clock = lambda: NOW
+        opened.world.parts.quotas.ticks = lambda: 0
         yield opened
 
 
