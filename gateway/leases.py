@@ -72,8 +72,24 @@ def check_all(session: Session, leases: Sequence[Lease]) -> None:
     found = {int(shard): int(epoch) for shard, epoch in session.execute(rows)}
     for lease in leases:
         if found.get(lease.shard) != lease.epoch:
-            now = found.get(lease.shard)
-            raise LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, now {now}")
+            raise _lost(lease, found.get(lease.shard))
+
+
+def await_former(session: Session, lease: Lease) -> None:
+    """Wait for whatever was begun under this lease, or one before it, and may still be stored.
+
+    A COMMIT whose answer was lost is not over by that: it may be on its way, or wait for a standby. What is
+    read after this transaction knows what became of it.
+
+    Raises:
+        LeaseLostError: another owner has it, or it is gone.
+    """
+    row = select(col(LeaseRow.epoch)).where(
+        col(LeaseRow.role) == lease.role, col(LeaseRow.shard) == lease.shard
+    )
+    found = session.execute(row.with_for_update()).scalar_one_or_none()
+    if found != lease.epoch:
+        raise _lost(lease, found)
 
 
 def are_shared(session: Session) -> bool:
@@ -218,3 +234,7 @@ class Leases:
 
     def _ours(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return col(LeaseRow.role) == self._role, col(LeaseRow.owner) == self._owner
+
+
+def _lost(lease: Lease, now: int | None) -> LeaseLostError:
+    return LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, now {now}")

@@ -5,6 +5,7 @@ What a relay decides is written by `ticks`.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import (
     ColumnElement,
@@ -16,12 +17,14 @@ from sqlmodel import Session, col
 
 from audit.holds import is_held
 from gateway import facts
+from gateway.database import Database
 from gateway.egress import replay_store, traces
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
 from gateway.egress.locking import AT_PLACE
 from gateway.egress.saved_delivery import COLUMNS, delivery_of
+from gateway.leases import Lease, await_former
 from gateway.positions import Progress, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
@@ -46,6 +49,17 @@ class Stored:
     spans: tuple[Span, ...]
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     cancelled: frozenset[tuple[str, bytes]] = frozenset()
+
+
+async def load_alone(database: Database, lease: Lease, partners: Mapping[str, str]) -> Stored:
+    """As `load`, and nothing else is under way that was decided for this shard.
+
+    Raises:
+        LeaseLostError: the shard is another's.
+        StoreError: the database is away, or what is under way does not end.
+    """
+    await database.write(partial(await_former, lease=lease))
+    return await database.read(partial(load, partners=partners))
 
 
 def load(session: Session, partners: Mapping[str, str]) -> Stored:

@@ -34,7 +34,7 @@ from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.egress.addressees import ended_with, endpoints_of
 from gateway.egress.courier import Courier, Work
-from gateway.egress.deliveries import load, load_gone
+from gateway.egress.deliveries import load_alone, load_gone
 from gateway.egress.drain import Drain
 from gateway.egress.feeds import Feeds
 from gateway.egress.feeds import Terms as FeedTerms
@@ -49,7 +49,7 @@ from gateway.egress.shard import Shard
 from gateway.egress.shared import is_erased
 from gateway.egress.steady import Steady
 from gateway.egress.writer import Keeper, Writer
-from gateway.errors import AwayError, BugError
+from gateway.errors import AwayError, BugError, LeaseLostError
 from gateway.leases import Lease
 from gateway.positions import owner_in
 from partners.partner import Partner
@@ -192,7 +192,11 @@ class Relay:
             new = [partner for partner in partners if not work.shard.knows(partner.slug)]
             if new:
                 topics = {partner.slug: partner.topics.outbound for partner in new}
-                work.shard.adopt(await self._parts.database.read(partial(load, partners=topics)))
+                try:
+                    work.shard.adopt(await load_alone(self._parts.database, work.shard.lease, topics))
+                except LeaseLostError:
+                    self._drop(work)
+                    continue
             self._brief(work, partners)
             if self._is_at_work(work):
                 self._reader.assign(self._watch(work, partners, snapshot))

@@ -19,7 +19,7 @@ from audit.note import VerifierKey
 from audit.pressing import expand
 from audit.ref import format_ref
 from gateway.database import Database
-from gateway.egress.reconciliation import compare
+from gateway.egress.reconciliation import Disagreement, compare
 from tests.faults.acknowledged import Acknowledged, Taken, digest, payload_of
 from tests.faults.receiver import Receiver
 from tests.faults.remains import Remains, rows
@@ -143,7 +143,18 @@ def look_for_agreement(found: Findings, remains: Remains) -> None:
     finally:
         database.close()
     for one in wrong or ():
-        found.add(one.what, one.where)
+        found.add(one.what, f"{one.where}; {told_of(remains, one)}")
+
+
+def told_of(remains: Remains, one: Disagreement) -> list[str]:
+    """Each entry of an event that the words name: where, when, by whom and what."""
+    name = one.what.rpartition(": ")[2]
+    statement = 'SELECT log, epoch, "index", ref, evidence FROM audit_entry ORDER BY 1, 2, 3'
+    return [
+        f"{log}/{epoch} {index} {expand(bytes(evidence)).decode()}"
+        for log, epoch, index, ref, evidence in remains.rows(statement)
+        if ref is not None and format_ref(bytes(ref)) == name
+    ]
 
 
 def look_at_logs(

@@ -1,12 +1,15 @@
+import asyncio
+import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from sqlalchemy import update
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from gateway.database import Database, clock
 from gateway.errors import LeaseLostError, SetupError
-from gateway.leases import Lease, Leases, are_shared, check_all, expire_all, shard_of
+from gateway.leases import Lease, Leases, are_shared, await_former, check_all, expire_all, shard_of
 from gateway.rows import InstanceRow, LeaseRow
 
 
@@ -113,6 +116,42 @@ async def test_check_passes_while_nobody_took_over_an_expired_lease(database: Da
 def test_check_refuses_a_shard_without_a_row(database: Database) -> None:
     with database.begin() as session, pytest.raises(LeaseLostError):
         check_all(session, [Lease("relay", 3, 1, 0)])
+
+
+async def test_who_begins_waits_for_what_was_begun_before_under_the_same_lease(database: Database) -> None:
+    held = await leases(database, "a").hold()
+    lease, other = sorted(held, key=lambda each: each.shard)[:2]
+    checked, go = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def decide(session: Session) -> None:
+        check_all(session, [lease])
+        checked.set()
+        assert go.wait(30)
+        told.append("what was begun before")
+
+    def begin(session: Session) -> None:
+        await_former(session, lease)
+        told.append("what begins")
+
+    deciding = asyncio.ensure_future(database.write(decide))
+    await asyncio.to_thread(checked.wait, 30)
+    if not database.is_sqlite:  # has one writer
+        await database.write(partial(await_former, lease=other))
+    beginning = asyncio.ensure_future(database.write(begin))
+    await asyncio.sleep(0.2)
+    go.set()
+    await asyncio.gather(deciding, beginning)
+    assert told == ["what was begun before", "what begins"]
+
+
+async def test_who_begins_under_a_lease_that_is_lost_is_told_so(database: Database) -> None:
+    held = await leases(database, "a").hold()
+    let_run_out(database, "a")
+    await leases(database, "b").hold()
+    for lease in (min(held, key=lambda each: each.shard), Lease("relay", 99, 1, 0)):
+        with pytest.raises(LeaseLostError):
+            await database.write(partial(await_former, lease=lease))
 
 
 async def test_released_shards_are_free_at_once(database: Database) -> None:
