@@ -85,8 +85,13 @@ def oldest_pending(session: Session) -> Mapping[str, int]:
 
 
 def settle(session: Session, ids: Sequence[bytes]) -> None:
-    """Delete pending evidence, in the transaction that appends it."""
-    store.delete_pending(session, ids)
+    """Delete pending evidence, in the transaction that appends it.
+
+    Raises:
+        StaleHeadError: Somebody else appended some of it; roll back.
+    """
+    if (gone := len(ids) - store.delete_pending(session, ids)) != 0:
+        raise StaleHeadError(f"{gone} pieces of evidence were appended by somebody else")
 
 
 def open_log(session: Session, origin: str) -> Head:

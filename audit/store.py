@@ -97,10 +97,13 @@ def load_pending_logs(session: Session) -> tuple[str, ...]:
     return tuple(session.execute(query).scalars())
 
 
-def delete_pending(session: Session, ids: Sequence[bytes]) -> None:
-    """Forget evidence that its log now holds."""
+def delete_pending(session: Session, ids: Sequence[bytes]) -> int:
+    """Forget evidence that its log now holds; how many were there."""
+    count = 0
     for start in range(0, len(ids), _CHUNK):
-        session.execute(delete(PendingRow).where(col(PendingRow.id).in_(ids[start : start + _CHUNK])))
+        chosen = delete(PendingRow).where(col(PendingRow.id).in_(ids[start : start + _CHUNK]))
+        count += session.connection().execute(chosen).rowcount
+    return count
 
 
 def insert_heads(session: Session, origins: Collection[str]) -> None:

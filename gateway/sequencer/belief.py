@@ -23,7 +23,7 @@ class Belief:
     topic before, and where they ended when that was found.
     """
 
-    territory: Territory = field(default_factory=lambda: Territory({}, frozenset()))
+    territory: Territory = field(default_factory=lambda: Territory({}, {}))
     snapshot: Snapshot | None = None
     held: frozenset[Lease] = frozenset()
     progress: dict[tuple[str, int], Progress] = field(default_factory=dict)

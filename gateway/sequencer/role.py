@@ -200,7 +200,7 @@ class Sequencer:
         state.origins = {log: f"{log}/1" for log in now.logs}
         # They come in order: of each log, the newest epoch counts. Earlier ones are never signed again.
         newest = {split_origin(one.head.origin)[0]: one.head for one in heads}
-        for log in now.logs & newest.keys():
+        for log in now.logs.keys() & newest.keys():
             head = newest[log]
             state.origins[log] = head.origin
             if not state.is_loaded and head.size and head.origin not in self.guard.shown:
@@ -246,6 +246,7 @@ class Sequencer:
             evidence,
             dict(self._state.origins),
             self.keys().trusted("receipt"),
+            self._state.territory.logs,
             orphans=losses.events(),
             renewed=losses.renewed(),
         )

@@ -4,7 +4,7 @@ Crash order: nothing of a round is visible before its COMMIT, and all of it afte
 repeats; a second sequencer with an old lease fails the epoch check, or the comparison of positions or heads.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from audit.entry import Draft, draft_entry
 from audit.evidence import Evidence
 from audit.log import Pending
 from audit.search import timeline
-from gateway.leases import Lease
+from gateway.leases import Lease, check_all
 from gateway.positions import Move, advance_all
 from gateway.rows import ClaimRow
 from gateway.sequencer.orphans import forget_former
@@ -37,7 +37,8 @@ PostgreSQL ends one that computes for too long between two statements, and each 
 class Round:
     """What one round is to write. `origins`: the current origin of each owned log, by log name.
 
-    `keys`: our receipt keys by id, for receipts that no claim vouches for. `orphans`: accepted events whose
+    `keys`: our receipt keys by id, for receipts that no claim vouches for. `leases`: of each of these logs,
+    for what waits for it while nothing of its topics is new. `orphans`: accepted events whose
     records are gone. `renewed`: plots whose former topics are settled with this round.
     """
 
@@ -46,6 +47,7 @@ class Round:
     evidence: Sequence[Evidence]
     origins: Mapping[str, str]
     keys: Mapping[str, bytes]
+    leases: Mapping[str, Lease]
     orphans: Sequence[Accepted] = ()
     renewed: Sequence[Plot] = ()
 
@@ -69,7 +71,7 @@ def write_round(session: Session, todo: Round) -> Written:
     written = Written()
     advance_all(session, todo.moves)
     fresh = _fresh(session, todo, written)
-    waiting = _waiting(session, todo.origins)
+    waiting = _waiting(session, todo)
     by_log: dict[str, list[Accepted]] = {}
     for each in [*fresh, *_forlorn(todo, {one.ref for one in fresh})]:
         by_log.setdefault(each.draft.log, []).append(each)
@@ -93,13 +95,20 @@ def write_round(session: Session, todo: Round) -> Written:
     return written
 
 
-def _waiting(session: Session, logs: Container[str]) -> dict[str, tuple[Pending, ...]]:
-    """Evidence that waits for these logs, as much as one round takes; what waits for longest goes first."""
+def _waiting(session: Session, todo: Round) -> dict[str, tuple[Pending, ...]]:
+    """Evidence that waits for our logs, as much as one round takes; what waits for longest goes first.
+
+    It is read under the leases of its logs: else one that sleeps for a while would enter what it saw before,
+    and another has entered meanwhile, once more.
+    """
     oldest = audit_log.oldest_pending(session)
+    logs = sorted((log for log in oldest if log in todo.origins), key=lambda one: (oldest[one], one))
+    if logs:
+        check_all(session, list({todo.leases[log] for log in logs}))
     found: dict[str, tuple[Pending, ...]] = {}
     left = PENDING_IN_ALL
-    for log in sorted(oldest, key=lambda one: (oldest[one], one)):
-        if log in logs and left > 0:
+    for log in logs:
+        if left > 0:
             found[log] = audit_log.pending(session, log, min(PENDING_LIMIT, left))
             left -= len(found[log])
     return found

@@ -33,10 +33,10 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Territory:
-    """The partitions and the logs (by name, with the host) that are ours now."""
+    """The partitions that are ours now, and the logs (by name, with the host), each under its lease."""
 
     plots: Mapping[tuple[str, int], Plot]
-    logs: frozenset[str]
+    logs: Mapping[str, Lease]
 
 
 def survey(
@@ -45,14 +45,14 @@ def survey(
     """Lay out what the leases cover. Topics that do not exist yet are left for the next survey."""
     by_shard = {lease.shard: lease for lease in leases}
     plots: dict[tuple[str, int], Plot] = {}
-    logs = set()
-    if shard_of(HOUSE, shards) in by_shard:
-        logs |= {f"{host}/log/{house_log}", anchor_log(host)}
+    logs: dict[str, Lease] = {}
+    if (ours := by_shard.get(shard_of(HOUSE, shards))) is not None:
+        logs = dict.fromkeys((f"{host}/log/{house_log}", anchor_log(host)), ours)
     for partner in snapshot.directory.partners():
         lease = by_shard.get(shard_of(partner.slug, shards))
         if lease is None:
             continue
-        logs.add(f"{host}/log/{partner.log}")
+        logs[f"{host}/log/{partner.log}"] = lease
         topics = partner.topics
         numbers = snapshot.partitions_of(topics.outbound, topics.outbound_partition)
         wanted: list[tuple[Direction, str, int]] = [
@@ -63,4 +63,4 @@ def survey(
             topic_id = snapshot.topic_ids.get(topic)
             if topic_id is not None:
                 plots[topic, partition] = Plot(lease, partner.slug, direction, topic, topic_id, partition)
-    return Territory(plots, frozenset(logs))
+    return Territory(plots, logs)

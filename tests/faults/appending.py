@@ -153,7 +153,7 @@ class Appender:
 
         def work(session: Session) -> list[str]:
             first = audit_log.open_log(session, ORIGIN).size
-            write_round(session, Round([(LEASE, [move])], seen, (), {LOG: ORIGIN}, {}))
+            write_round(session, Round([(LEASE, [move])], seen, (), {LOG: ORIGIN}, {}, {LOG: LEASE}))
             size = audit_log.state(session, ORIGIN).head.size
             return [audit_log.entry(session, ORIGIN, index).leaf.hex() for index in range(first, size)]
 

@@ -64,6 +64,7 @@ def inspect(
     look_at_topics(found, remains, told)
     look_for_waiting(found, remains)
     look_for_agreement(found, remains)
+    look_for_double_entries(found, remains)
     look_at_logs(found, remains, checkpoints, keys)
     return found
 
@@ -144,6 +145,13 @@ def look_for_agreement(found: Findings, remains: Remains) -> None:
         database.close()
     for one in wrong or ():
         found.add(one.what, f"{one.where}; {told_of(remains, one)}")
+
+
+def look_for_double_entries(found: Findings, remains: Remains) -> None:
+    """Evidence has one entry: what is told twice has two salts."""
+    twice = "SELECT log, epoch, leaf, count(*) FROM audit_entry GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    for log, epoch, leaf, count in remains.rows(twice):
+        found.add("evidence was entered more than once", f"{log}/{epoch}: {bytes(leaf).hex()} {count} times")
 
 
 def told_of(remains: Remains, one: Disagreement) -> list[str]:

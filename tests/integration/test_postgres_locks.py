@@ -1,6 +1,7 @@
 """Writers that touch the same rows at once lock them in one order, whatever order things came in."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,22 +10,25 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
+from audit import log as audit_log
 from audit.bulk import insert_new_rows
 from audit.holds import guard
+from audit.log import Pending
 from gateway.broker.port import Position
 from gateway.database import Database
 from gateway.egress.deliveries import purge
 from gateway.egress.locking import IN_ORDER
 from gateway.egress.outbox import Outbox
 from gateway.egress.ticks import Saved, write_ticks
+from gateway.errors import LeaseLostError
 from gateway.ingress.claims import Answer, Confirm, Write, take, write_group
 from gateway.leases import Leases
 from gateway.retention import DAY_MS, Kept, drop_claims
-from gateway.rows import ClaimRow, DeliveryRow
+from gateway.rows import ClaimRow, DeliveryRow, LeaseRow
 from gateway.sequencer.round import Round, write_round
 from tests.postgres_server import PostgresServer
 from tests.unit.gateway.egress.test_lane import delivery
-from tests.unit.gateway.sequencer.test_round import AT, LOG, ORIGINS, OURS, sighted
+from tests.unit.gateway.sequencer.test_round import AT, LOG, ORIGINS, OURS, change, sighted
 
 pytestmark = pytest.mark.postgres
 
@@ -62,12 +66,48 @@ async def test_claims_confirmed_from_all_sides_at_once_meet_no_deadlock(database
             [Confirm((one,)) for one in reversed(stored)],
             [Confirm(tuple(stored[::2])), Confirm(tuple(stored[1::2]))],
         ]
-        todo = Round([(lease, ())], seen, (), ORIGINS, OURS)
+        todo = Round([(lease, ())], seen, (), ORIGINS, OURS, {LOG: lease})
         running = [database.submit(partial(group, confirm, way)) for way in ways]
         entered = await database.submit(partial(write_round, todo=todo))
         assert entered.entries == EVENTS
         await asyncio.wait(running)
         assert [one.exception() for one in running] == [None] * len(ways)
+
+
+async def test_whoever_enters_what_waits_is_followed_by_nobody_before_its_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sequencer that sleeps between reading and entering; what it read, nobody else enters meanwhile."""
+    ours, theirs = (
+        Leases(database, "sequence", owner=owner, shards=1, duration_ms=60_000) for owner in ("a", "b")
+    )
+    (lease,) = await ours.hold()
+    with database.begin() as session:
+        audit_log.submit(session, change(1), id=b"1" * 16)
+    seen, go, pending = threading.Event(), threading.Event(), audit_log.pending
+
+    def read_and_sleep(session: Session, log: str, limit: int) -> Sequence[Pending]:
+        found = pending(session, log, limit)
+        seen.set()
+        assert go.wait(30)
+        return found
+
+    monkeypatch.setattr(audit_log, "pending", read_and_sleep)
+    todo = Round([], [], [], ORIGINS, OURS, {LOG: lease})
+    running = asyncio.ensure_future(database.submit(partial(write_round, todo=todo)))
+    await asyncio.to_thread(seen.wait, 30)
+    with database.begin() as session:
+        session.execute(update(LeaseRow).values(until=1))
+    assert await theirs.hold() == frozenset()
+    go.set()
+    assert (await running).entries == 1
+    (taken,) = await theirs.hold()
+    with database.begin() as session:
+        audit_log.submit(session, change(2), id=b"2" * 16)
+    with pytest.raises(LeaseLostError):
+        await database.write(partial(write_round, todo=todo))
+    todo = replace(todo, leases={LOG: taken})
+    assert (await database.write(partial(write_round, todo=todo))).entries == 1
 
 
 async def test_erasures_and_retention_at_once_meet_no_deadlock(database: Database) -> None:

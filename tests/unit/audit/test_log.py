@@ -276,6 +276,8 @@ def test_pending_evidence_waits_in_order_and_goes_when_settled(session: Session)
     log.settle(session, [b"a" * 16, b"b" * 16])
     assert log.pending(session, LOG, 10) == ()
     assert log.pending_logs(session) == ("gw.example/log/other",)
+    with pytest.raises(StaleHeadError, match="1 pieces of evidence were appended by somebody else"):
+        log.settle(session, [b"a" * 16, b"c" * 16])
 
 
 def test_entry_keeps_evidence_and_search_columns(session: Session) -> None:

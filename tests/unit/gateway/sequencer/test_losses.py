@@ -31,7 +31,7 @@ async def test_a_loss_with_many_events_is_logged_in_several_rounds_before_it_is_
         losses = await look_for(database, [Gone(plot, (0, 9))], limit=2)
         orphans = [one for each in losses.orphans.values() for one in each]
         with database.begin() as session:
-            todo = Round(losses.under_leases([]), [], [], ORIGINS, {}, orphans=orphans)
+            todo = Round(losses.under_leases([]), [], [], ORIGINS, {}, {}, orphans=orphans)
             entries += write_round(session, todo).entries
         told.tell(losses)
         rounds += 1
@@ -53,7 +53,7 @@ async def test_losses_of_many_partitions_are_logged_in_several_rounds_too(databa
         gone = [Gone(one, (0, 9)) for one in plots if (TOPIC, one.partition) not in told.words]
         losses = await look_for(database, gone, limit=3)
         with database.begin() as session:
-            todo = Round(losses.under_leases([]), [], [], ORIGINS, {}, orphans=losses.events())
+            todo = Round(losses.under_leases([]), [], [], ORIGINS, {}, {}, orphans=losses.events())
             made.append(write_round(session, todo).entries)
         told.tell(losses)
     assert made == [3, 3, 0]
@@ -71,7 +71,9 @@ async def test_former_topics_are_settled_with_the_last_of_their_events(database_
     assert losses.renewed() == [plot]
     assert losses.holes() == {}
     with database.begin() as session:
-        write_round(session, Round(losses.under_leases([]), [], [], ORIGINS, {}, renewed=losses.renewed()))
+        write_round(
+            session, Round(losses.under_leases([]), [], [], ORIGINS, {}, {}, renewed=losses.renewed())
+        )
         assert load_all(session, "sequence") == {}
     database.close()
 

@@ -76,7 +76,7 @@ def test_what_was_acknowledged_in_former_topics_is_found(session: Session) -> No
 def test_an_orphan_is_entered_once_and_keeps_its_place(session: Session) -> None:
     claim = claimed(session, "a", Position("former", 0, 3))
     found = found_of(session, Gone(PLOT, None))
-    written = write_round(session, Round([], [], [], ORIGINS, {}, orphans=found))
+    written = write_round(session, Round([], [], [], ORIGINS, {}, {}, orphans=found))
     assert (written.entries, written.origins) == (1, {ORIGINS[LOG]})
     assert audit_log.entry(session, ORIGINS[LOG], 0).ref == claim.ref
     assert read(session, [claim.ref])[claim.ref].position == Position("former", 0, 3)
@@ -86,7 +86,7 @@ def test_an_orphan_is_entered_once_and_keeps_its_place(session: Session) -> None
 def test_an_orphan_of_a_log_that_is_not_ours_waits(session: Session) -> None:
     claimed(session, "a", Position("former", 0, 3))
     found = found_of(session, Gone(PLOT, None))
-    assert write_round(session, Round([], [], [], {}, {}, orphans=found)).entries == 0
+    assert write_round(session, Round([], [], [], {}, {}, {}, orphans=found)).entries == 0
     assert len(found_of(session, Gone(PLOT, None))) == 1
 
 
@@ -105,7 +105,7 @@ def test_strays_are_what_is_confirmed_behind_where_its_topic_was_read_or_in_anot
     assert found.keys() == {PLOT}
     assert {one.ref for one in found[PLOT]} == set(strays)
     assert sum(map(len, find_orphans(session, {PLOT: 5}, limit=2).values())) == 2
-    write_round(session, Round([], [], [], ORIGINS, {}, orphans=found[PLOT]))
+    write_round(session, Round([], [], [], ORIGINS, {}, {}, orphans=found[PLOT]))
     assert find_orphans(session, {PLOT: 5}) == {}
 
 

@@ -60,7 +60,12 @@ class Ledger:
         moves: Sequence[Move] = (),
         origins: Mapping[str, str] = ORIGINS,
     ) -> Written:
-        return write_round(self.session, Round([(self.lease, moves)], sightings, evidence, origins, OURS))
+        return write_round(
+            self.session,
+            Round(
+                [(self.lease, moves)], sightings, evidence, origins, OURS, dict.fromkeys(origins, self.lease)
+            ),
+        )
 
     def claim(self, *claims: Claim) -> None:
         take(self.session, claims, AT.now, 15_000)
@@ -200,6 +205,16 @@ async def test_evidence_of_other_logs_waits(ledger: Ledger) -> None:
     audit_log.submit(ledger.session, change(1), id=b"1" * 16)
     assert ledger.write(origins={}).entries == 0
     assert audit_log.pending_logs(ledger.session) == (LOG,)
+
+
+async def test_what_waits_is_entered_under_the_lease_of_its_log_alone(ledger: Ledger) -> None:
+    audit_log.submit(ledger.session, change(1), id=b"1" * 16)
+    lost = replace(ledger.lease, epoch=ledger.lease.epoch + 1)
+    nothing_new = Round([], [], [], ORIGINS, OURS, {LOG: lost})
+    with pytest.raises(LeaseLostError):
+        write_round(ledger.session, nothing_new)
+    assert audit_log.pending_logs(ledger.session) == (LOG,)
+    assert write_round(ledger.session, replace(nothing_new, leases={LOG: ledger.lease})).entries == 1
 
 
 async def test_a_lost_lease_or_a_moved_position_writes_nothing(ledger: Ledger) -> None:

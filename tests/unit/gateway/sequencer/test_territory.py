@@ -29,22 +29,22 @@ def test_a_lease_covers_both_topics_and_the_log_of_its_partners() -> None:
         ("partners.acme.inbound", 0): ("acme", "inbound"),
         ("partners.acme.outbound", 1): ("acme", "outbound"),
     }
-    assert found.logs == {"gw/log/log-acme"}
+    assert found.logs == {"gw/log/log-acme": lease("acme")}
 
 
 def test_the_house_has_a_shard_like_a_partner() -> None:
     found = survey(snapshot(), [lease(HOUSE)], shards=SHARDS, host="gw", house_log="h")
     assert not found.plots
-    assert found.logs == {"gw/log/h", "gw/log/anchor"}
+    assert found.logs == {"gw/log/h": lease(HOUSE), "gw/log/anchor": lease(HOUSE)}
 
 
 def test_topics_that_do_not_exist_yet_are_left_for_later() -> None:
     contracts = snapshot("acme", ready=("partners.acme.inbound",))
     found = survey(contracts, [lease("acme")], shards=SHARDS, host="gw", house_log="h")
     assert set(found.plots) == {("partners.acme.inbound", 0)}
-    assert found.logs == {"gw/log/log-acme"}
+    assert found.logs == {"gw/log/log-acme": lease("acme")}
 
 
 def test_without_leases_nothing_is_ours() -> None:
     found = survey(snapshot("acme"), [], shards=SHARDS, host="gw", house_log="h")
-    assert (dict(found.plots), found.logs) == ({}, frozenset())
+    assert (dict(found.plots), found.logs) == ({}, {})
