@@ -151,7 +151,7 @@ def look_for_double_entries(found: Findings, remains: Remains) -> None:
     """Evidence has one entry: what is told twice has two salts."""
     twice = "SELECT log, epoch, leaf, count(*) FROM audit_entry GROUP BY 1, 2, 3 HAVING count(*) > 1"
     for log, epoch, leaf, count in remains.rows(twice):
-        found.add("evidence was entered more than once", f"{log}/{epoch}: {bytes(leaf).hex()} {count} times")
+        found.add("evidence was entered more than once", f"{log}/{epoch}: {bytes(leaf)!r} {count} times")
 
 
 def told_of(remains: Remains, one: Disagreement) -> list[str]:
