@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,18 @@ def test_where_the_port_is_taken_the_webhooks_go_to_another(gateway: Gateway) ->
         assert second["webhooks"] != first["webhooks"]
         with gateway.operator() as client:
             endpoint = client.get("/v1/partners/acme").json()["endpoints"][0]
-            sent = client.post(
-                "/v1/partners/acme/events/order.accepted",
-                content=(gateway.folder / "demo/answer.json").read_bytes(),
-                headers={"Content-Type": "application/json"},
-            )
-        assert (endpoint["state"], sent.status_code) == ("active", 201)
+            assert endpoint["state"] == "active"
+            assert eventually(partial(is_sent, client, (gateway.folder / "demo/answer.json").read_bytes()))
         assert eventually(lambda: counts(second)["unique"] == 1)
         assert counts(second)["bad_signatures"] == 0
+
+
+def is_sent(client: httpx.Client, body: bytes) -> bool:
+    """Whether it is accepted now; a machine that is busy may say that it is to be sent again."""
+    headers = {"Content-Type": "application/json"}
+    sent = client.post("/v1/partners/acme/events/order.accepted", content=body, headers=headers)
+    assert sent.status_code in {200, 201, 503}, sent.text
+    return sent.is_success
 
 
 @only_files

@@ -40,7 +40,7 @@ async def test_rows_ranges_and_entries_agree_at_any_time(tmp_path: Path, databas
         endpoint("ep_3", state="paused"),
         endpoint("ep_4", concurrency=1),
     )
-    many = [f"e{number}" for number in range(40)]
+    many = [f"e{number}" for number in range(24)]
     async with stage(tmp_path, database_url, *ends) as on:
         on.receiver.reply = lambda _, number: BUSY if number % 3 else answer()
         await on.produce(*many)

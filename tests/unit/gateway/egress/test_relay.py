@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import col
 from structlog.testing import capture_logs
 
@@ -16,8 +16,8 @@ from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.port import BrokerError, Reader, ReadEvent, TopicSpec
 from gateway.dialler import Answer, Outgoing
 from gateway.event import EventKey
-from gateway.leases import Leases, expire_all
-from gateway.rows import DeliveryRow
+from gateway.leases import RELEASED, Leases, expire_all
+from gateway.rows import DeliveryRow, LeaseRow
 from tests.unit.gateway.egress.stage import (
     PARTNER,
     TOPIC,
@@ -358,7 +358,7 @@ async def test_a_shard_that_is_begun_anew_while_what_was_polled_is_taken_in_lose
             matched += name == "outbound.2.matched"
             if matched == 10 and name == "outbound.2.matched":
                 with on.database.begin() as session:
-                    expire_all(session)
+                    session.execute(update(LeaseRow).values(owner="", until=RELEASED))
 
         on.receiver.gate.clear()
         async with on.relaying(step=step, duration_ms=300):

@@ -9,6 +9,7 @@ NOW = 50_000
 @dataclass(eq=False)
 class Shard:
     granted: int = 0
+    turns: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -29,6 +30,7 @@ async def granted(turnstile: Turnstile, *shards: Shard, times: int) -> list[int]
                 if shard.wake.is_set():
                     shard.wake.clear()
                     totals[number] += shard.granted
+                    shard.turns += 1
                     shard.granted = 0
                     turnstile.join(shard, NOW)
     finally:
@@ -49,8 +51,12 @@ async def test_while_something_new_is_sent_retries_begin_at_a_steady_rate() -> N
 async def test_all_shards_have_their_turn() -> None:
     turnstile = Turnstile()
     turnstile.note_new(NOW)
-    first, second, third = await granted(turnstile, Shard(), Shard(), Shard(), times=12)
-    assert first == second == third > 0
+    shards = Shard(), Shard(), Shard()
+    assert min(await granted(turnstile, *shards, times=12)) > 0
+    # How many are granted in a turn, time tells: a pause that was slept over is caught up with.
+    turns = sorted(shard.turns for shard in shards)
+    assert turns[0] >= 3
+    assert turns[-1] - turns[0] <= 1
 
 
 async def test_where_nothing_new_is_sent_twice_as_many_begin() -> None:
