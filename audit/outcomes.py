@@ -42,7 +42,7 @@ class Fate:
 
     `last`: the newest outcome of an attempt, or `parked`, `cancelled` or `retried` (somebody asked for it).
     `at`: when that was; `words`: what else was so within the same millisecond, in which a log has no order.
-    `attempts`: how many are told.
+    `attempts`: how many are told. `is_done`: it was delivered since it was parked last, if ever.
     """
 
     last: str
@@ -52,6 +52,7 @@ class Fate:
     was_delivered: bool = False
     was_parked: bool = False
     was_cancelled: bool = False
+    is_done: bool = False
 
 
 _UNKNOWN = Fate("")
@@ -200,6 +201,7 @@ def _add(found: dict[Pair, Fate], pair: Pair, kind: Kind, code: str | None, at: 
         before.was_delivered or last == "delivered",
         before.was_parked or last == "parked",
         before.was_cancelled or last == "cancelled",
+        last == "delivered" or (before.is_done and last != "parked"),
     )
 
 
