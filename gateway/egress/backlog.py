@@ -9,11 +9,12 @@ again by the next one, together with the range and before it, so that an order i
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from gateway.egress.ledger import Ledger, unflatten
 from gateway.positions import Progress, owner_in, plain
+from partners.endpoint import Endpoint
 
 SpanKey = tuple[str, str, int]
 """Endpoint, topic id, partition."""
@@ -51,6 +52,7 @@ class Backlog:
         self._events = span.events
         self._least = min(1, span.events)
         self._read: deque[int] = deque()
+        self._given: tuple[int, Endpoint] | None = None
         self.cursor = span.start if live is None else min(span.start, live.next)
         finished = () if live is None else unflatten(live.finished)
         before = [(first, min(end, span.start)) for first, end in finished if first < span.start]
@@ -105,6 +107,23 @@ class Backlog:
             self.ledger = Ledger(start, finished)
         self._end = max(self._end, end)
         return replace(self._span, start=min(self.cursor, self._span.start), end=self._end)
+
+    def cover_again(self, start: int, end: int, former: Endpoint) -> Span:
+        """Read [start, end) again, of which an endpoint's lane got what it wanted on its `former` terms.
+
+        Where the range was behind, all from its cursor on is read on the terms of then in any case.
+        Returns what the row is to be.
+        """
+        if self.is_caught_up:
+            self.pass_to(start)
+            self._given = (end, former)
+        return self.cover(max(start, self.cursor), end)
+
+    def was_given(self, offset: int, event_type: str, data: Callable[[], object]) -> bool:
+        """Whether the event went to the lane on the endpoint's former terms. `data`: as `Endpoint.wants`."""
+        if self._given is None or offset >= self._given[0]:
+            return False
+        return self._given[1].wants(event_type, data)
 
     def count_read(self, offset: int) -> None:
         """This event was one of those that are counted; it is none any more once it is settled."""

@@ -7,7 +7,8 @@ An endpoint that others have added may be heard of after what was sent to it was
 So it begins with a range over all that was read since contracts were last known to be as new as the records:
 since the last tick, which is written by nobody whose contracts have changed. Range and position are written
 together; what is in the database was always settled by contracts of its time, so that nobody who begins from
-there owes an endpoint a range. Its events before are none of its own, and those behind its lane gets.
+there owes an endpoint a range. Its events before are none of its own, and those behind its lane gets. So does
+one that others have made to want more, but for what its lane had of it on its former terms.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -93,11 +94,15 @@ class Shard(Books):
             if endpoint_id not in here:
                 lane.end()
         for endpoint in here.values():
-            if endpoint.id in self.lanes:
-                self.lanes[endpoint.id].update(endpoint)
-            else:
+            there = self.lanes.get(endpoint.id)
+            if there is None:
                 self._open(endpoint)
                 self._catch_up(endpoint)
+                continue
+            former = there.endpoint
+            there.update(endpoint)
+            if (former.types, former.filter) != (endpoint.types, endpoint.filter):
+                self._catch_up(endpoint, former)
 
     def strangers(self) -> dict[str, str]:
         """Endpoints that something waits for and that `update` never named, with their owners."""
@@ -144,7 +149,7 @@ class Shard(Books):
             return self._dismiss_again(backlog, read, reading, now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
-            if mine is None:
+            if mine is None or backlog.was_given(offset, reading.event_type, reading.data):
                 backlog.pass_to(offset + 1)
                 return True
             return self._offer_again(backlog, delivery_of(read, reading, mine), now)
@@ -333,10 +338,11 @@ class Shard(Books):
         backlog.pass_to(read.position.offset + 1)
         return True
 
-    def _catch_up(self, endpoint: Endpoint) -> None:
+    def _catch_up(self, endpoint: Endpoint, former: Endpoint | None = None) -> None:
         """Let a new endpoint have what was read of its partner's topic by contracts that knew nothing of it.
 
-        What is read for the house, or for whom events go on to, is read by contracts that are looked at anew.
+        One that wants other events than before (`former`) gets what it lacks of that. What is read for the
+        house, or for whom events go on to, is read by contracts that are looked at anew.
         """
         for partition in self.partitions.values():
             spot, start, end = partition.spot, partition.sure, partition.ledger.reached
@@ -345,10 +351,14 @@ class Shard(Books):
             key = (endpoint.id, *spot)
             backlog = self._backlogs.get(key)
             if backlog is None:
-                span = Span(endpoint.id, partition.topic, *spot, end, end, 0, endpoint.created_at)
+                first, since = (end, endpoint.created_at) if former is None else (start, 0)
+                span = Span(endpoint.id, partition.topic, *spot, first, first, 0, since)
                 backlog = self._backlogs[key] = Backlog(span)
-            finished = () if partition.stored is None else unflatten(partition.stored.finished)
-            self._late[key] = backlog.cover(start, end, finished)
+            if former is None:
+                finished = () if partition.stored is None else unflatten(partition.stored.finished)
+                self._late[key] = backlog.cover(start, end, finished)
+            else:
+                self._late[key] = backlog.cover_again(start, end, former)
             self._backlogs.changed.add(key)
 
     def _open(self, endpoint: Endpoint) -> Lane:

@@ -12,7 +12,7 @@ from gateway.egress.shard import Shard
 from gateway.leases import Lease
 from gateway.positions import Progress
 from partners.endpoint import Endpoint, house_of
-from tests.unit.gateway.egress.stage import TOPIC, contracts, endpoint, record, stage
+from tests.unit.gateway.egress.stage import TOPIC, TYPE, contracts, endpoint, record, stage
 from tests.unit.gateway.egress.test_shard import (
     NOW,
     SPOT,
@@ -40,6 +40,23 @@ async def test_one_that_another_process_has_just_added_gets_what_comes_to_the_ot
             await on.append(replace(record("b"), at=1), record("c"))
             await on.until(lambda: sorted(on.receiver.ids(SECOND.url)) == ["b", "c"], "the second has them")
             await on.until(lambda: on.position() == 3 and not on.spans(), "all is settled")
+            await on.produce("d")
+            await on.until(lambda: on.position() == 4 and not on.spans(), "all is settled")
+        assert sorted(on.receiver.ids(FIRST.url)) == ["a", "b", "c", "d"]
+        assert sorted(on.receiver.ids(SECOND.url)) == ["b", "c", "d"]
+
+
+async def test_one_that_another_process_has_just_made_to_want_more_gets_what_it_lacks(
+    tmp_path: Path, database_url: str
+) -> None:
+    other = replace(SECOND, types=frozenset({"other.type"}))
+    async with stage(tmp_path, database_url, FIRST, other) as on:
+        async with on.relaying():
+            await on.produce("a")
+            await on.until(lambda: on.position() == 1, "settled")
+            on.add_elsewhere(FIRST, SECOND)
+            await on.append(replace(record("b"), at=1), record("c"))
+            await on.until(lambda: sorted(on.receiver.ids(SECOND.url)) == ["b", "c"], "the second has them")
             await on.produce("d")
             await on.until(lambda: on.position() == 4 and not on.spans(), "all is settled")
         assert sorted(on.receiver.ids(FIRST.url)) == ["a", "b", "c", "d"]
@@ -127,6 +144,48 @@ def test_what_was_matched_before_its_lane_was_there_is_in_the_same_range() -> No
     assert ranges(ticked(shard).spans) == [("ep_2", 0, 2, 1)]
     drain_all(shard, 0, 1)
     assert sent(shard) == [("ep_1", 0), ("ep_1", 1), ("ep_2", 0), ("ep_2", 1)]
+
+
+def test_one_that_wants_more_gets_what_it_lacks_and_nothing_again() -> None:
+    other, same = (replace(SECOND, types=frozenset({kind})) for kind in ("other.type", TYPE))
+    for former, lacks in ((other, [("ep_2", 1), ("ep_2", 2)]), (same, [])):
+        shard = made(FIRST, former)
+        receive(shard, 0)
+        ticked(shard)
+        receive(shard, 1, 2)
+        before = sent(shard)
+        brief(shard, FIRST, SECOND)
+        assert ranges(ticked(shard).spans) == [("ep_2", 1, 3, 0)]
+        drain_all(shard, 1, 2)
+        assert sent(shard) == lacks
+        assert len(before) + len(lacks) == (5 if former is other else 6)
+        ticked(shard)
+        assert shard.make_tick() is None
+
+
+def test_one_that_wants_more_keeps_what_its_range_has_handed_out() -> None:
+    shard = made(FIRST, replace(SECOND, types=frozenset({TYPE}), state="paused"))
+    receive(shard, 0)
+    brief(shard, FIRST, replace(SECOND, types=frozenset({TYPE})))
+    drain_all(shard, 0)
+    receive(shard, 1)
+    brief(shard, FIRST, SECOND)
+    assert ranges(ticked(shard).spans) == [("ep_2", 0, 2, 1)], "0 is not settled yet"
+    drain_all(shard, 0, 1)
+    assert sent(shard) == [("ep_1", 0), ("ep_1", 1), ("ep_2", 0), ("ep_2", 1)]
+    ticked(shard)
+    assert shard.make_tick() is None
+
+
+def test_one_that_wants_more_while_it_is_behind_has_all_of_it_in_its_range() -> None:
+    other = replace(SECOND, types=frozenset({"other.type"}), state="paused")
+    shard = made(FIRST, other)
+    receive(shard, 0, 1)
+    brief(shard, FIRST, replace(other, types=frozenset()))
+    receive(shard, 2)
+    brief(shard, FIRST, SECOND)
+    drain_all(shard, 0, 1, 2)
+    assert [each for each in sent(shard) if each[0] == "ep_2"] == [("ep_2", 0), ("ep_2", 1), ("ep_2", 2)]
 
 
 def test_of_many_partitions_each_has_its_own() -> None:
