@@ -102,7 +102,8 @@ class Sequencer:
             LogBehindError: the database is behind what was published from it.
             NamesakeError: the topics are another gateway's.
         """
-        reader = self.broker.reader(patience_ms=self.terms.tick_ms // 2)
+        # What a record waits for others adds to what it waits for the round: a part of a tick, and no more.
+        reader = self.broker.reader(patience_ms=self.terms.tick_ms // 8)
         renew_at = 0.0
         try:
             while not stop.is_set():
