@@ -115,7 +115,7 @@ async def test_a_partner_has_again_what_was_forwarded_to_it_and_nothing_of_befor
             await placed(world, "before")
             await world.apply(FORWARDING)
             await placed(world, "A-1")
-            await entries(world, "event.unrouted", 1)
+            await entries(world, "event.forwarded", 1)  # read for globex, which has no endpoint yet
             await apply_globex(world, f"{at.url}/globex")
             counted = await replayed(client, THEIRS, dry=True)
             owed = await replayed(client, THEIRS, types=["order.received"])

@@ -487,9 +487,8 @@ def test_a_full_outbox_stops_taking_until_it_is_written() -> None:
     shard.update({}, [endpoint()])
     assert shard.next_backlog(NOW) is None
     shard.watch(TOPIC, "id", 1, "acme")
-    elsewhere = replace(read(0), position=Position("id", 1, 0))
-    snapshot = contracts([endpoint()], "id")
-    shard.receive(elsewhere, seen(elsewhere, "acme", snapshot, origin="https://gw.example"), NOW)
+    here = replace(read(0), position=Position("id", 1, 0))
+    shard.receive(here, seen(here, "acme", contracts([endpoint()], "id"), origin="https://gw.example"), NOW)
     assert shard.take(NOW)[0] == []
     ticked(shard)
     assert shard.next_backlog(NOW) is not None
