@@ -92,7 +92,9 @@ def test_a_second_start_adds_nothing_and_works_after_a_kill(gateway: Gateway) ->
         headers = {"Content-Type": "application/json"}
         path = "/v1/partners/acme/events/order.accepted"
         assert client.post(path, content=answer, headers=headers).status_code == 201
-    assert (partner["contract"], len(keys)) == (1, 1)
+    # Another program may have got the port meanwhile: then the endpoint is at another one.
+    revision = 1 if second["webhooks"] == first["webhooks"] else 2
+    assert (partner["contract"], len(keys)) == (revision, 1)
     assert eventually(lambda: counts(second)["unique"] == 1)
     assert gateway.stop() == 0
     assert is_away(second)
