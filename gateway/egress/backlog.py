@@ -111,7 +111,8 @@ class Backlog:
     def cover_again(self, start: int, end: int, former: Endpoint) -> Span:
         """Read [start, end) again, of which an endpoint's lane got what it wanted on its `former` terms.
 
-        Where the range was behind, all from its cursor on is read on the terms of then in any case.
+        Where the range was behind, all from its cursor on is read on the terms of then in any case; what it
+        has passed is not read once more.
         Returns what the row is to be.
         """
         if self.is_caught_up:

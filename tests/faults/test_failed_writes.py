@@ -24,9 +24,8 @@ from tests.faults.remains import Embedded, rows
 from tests.world import World, running
 
 HASTE = {"lease.duration": "1s", "claims.lease": "300ms", "claims.wait": "50ms", "egress.tick": "20ms"}
-HELD_UP = {"overloaded", "store_unavailable"}
-"""What a busy machine holds up for half of so short a lease is not produced; broker and claims share a file,
-and one waits for the other's COMMIT for a second at most."""
+HELD_UP = {"overloaded"}
+"""What a busy machine holds up for half of so short a lease is not produced."""
 ENDPOINTS = """\
 endpoints:
   verification: none
