@@ -103,8 +103,8 @@ def _waiting(session: Session, todo: Round) -> dict[str, tuple[Pending, ...]]:
     """
     oldest = audit_log.oldest_pending(session)
     logs = sorted((log for log in oldest if log in todo.origins), key=lambda one: (oldest[one], one))
-    if logs:
-        check_all(session, list({todo.leases[log] for log in logs}))
+    if unchecked := {todo.leases[log] for log in logs} - {lease for lease, _ in todo.moves}:
+        check_all(session, list(unchecked))
     found: dict[str, tuple[Pending, ...]] = {}
     left = PENDING_IN_ALL
     for log in logs:
