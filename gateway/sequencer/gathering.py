@@ -32,8 +32,10 @@ async def gather(
     """
     loop = asyncio.get_running_loop()
     events = await reader.poll(limit, tick_ms)
-    size = _size(events)
-    while events and len(events) < limit and size < _BYTES and (left := until - loop.time()) > 0:
+    size, is_open = _size(events), until > loop.time()
+    while events and is_open and len(events) < limit and size < _BYTES:
+        # What came during the last pause is of this round too: it would wait for a whole tick otherwise.
+        is_open = until > loop.time()
         try:
             more = await reader.poll(limit - len(events), 0)
         except BrokerError as error:
@@ -41,7 +43,7 @@ async def gather(
             break
         events += more
         size += _size(more)
-        if not more:
+        if not more and (left := until - loop.time()) > 0:
             await asyncio.sleep(min(left, _PAUSE_SECONDS))
     return events
 

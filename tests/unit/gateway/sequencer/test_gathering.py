@@ -74,6 +74,11 @@ async def test_what_comes_within_a_tick_is_one_round() -> None:
     ]
 
 
+async def test_what_comes_during_the_last_pause_of_a_tick_is_of_its_round() -> None:
+    reader = Pages([1], [], [2], [3])
+    assert offsets(await gather(reader, limit=10, tick_ms=1_000, until=soon(0.01), told=unexpected)) == [1, 2]
+
+
 async def test_what_comes_after_a_rest_does_not_wait_for_a_tick() -> None:
     reader = Pages([1, 2], [3])
     assert offsets(await gather(reader, limit=10, tick_ms=60_000, until=soon(-1), told=unexpected)) == [1, 2]
