@@ -147,13 +147,16 @@ def is_newest(session: Session, origin: str) -> bool:
     return bool(known) and known[-1].head.origin == origin
 
 
-def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapping[str, Head]:
+def append_all(
+    session: Session, batches: Mapping[str, Sequence[Draft]], before: Mapping[str, Head] | None = None
+) -> Mapping[str, Head]:
     """Append entries to logs, in the caller's transaction; the caller has checked its lease in it.
 
     Args:
         session: The caller's transaction.
         batches: By log with its epoch, opened before: drafts of that log, in order. An empty batch changes
             nothing.
+        before: Their heads, where this transaction has read them already.
 
     Returns:
         By log, the head after it; to be signed only once the transaction is committed.
@@ -163,7 +166,9 @@ def append_all(session: Session, batches: Mapping[str, Sequence[Draft]]) -> Mapp
         NotInLogError: There is no such log.
         StaleHeadError: Somebody else appended; roll back.
     """
-    heads = {origin: one.head for origin, one in states(session, batches).items()}
+    if before is None:
+        before = {origin: one.head for origin, one in states(session, batches).items()}
+    heads = dict(before)
     grown: list[tuple[Head, Head]] = []
     nodes: dict[str, Sequence[Node]] = {}
     entered: list[entering.Batch] = []

@@ -5,7 +5,7 @@ stores what was read, or not at all.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,26 +110,45 @@ def advance_all(session: Session, steps: Sequence[tuple[Lease, Sequence[Move]]])
 
     Raises:
         LeaseLostError: a shard is another's; nothing was changed.
-        PositionMovedError: a stored position differs from `before`; nothing was changed.
+        PositionMovedError: a stored position differs from `before`; to be rolled back.
     """
     if not steps:
         return
     check_all(session, [lease for lease, _ in steps])
     role, moves = steps[0][0].role, [move for _, some in steps for move in some]
-    stored = _load(session, role, [(move.topic_id, move.partition) for move in moves])
-    for move in moves:
-        found = stored.get((move.topic_id, move.partition))
-        if found != move.before:
-            raise PositionMovedError(
-                f"{role} at {move.topic} [{move.partition}]: stored {found}, expected {move.before}"
-            )
-    insert_rows(session, PositionRow, [_values(role, move) for move in moves if move.before is None])
-    known = [_values(role, move) for move in moves if move.before is not None]
-    update_rows(session, PositionRow, known, _ADVANCE)
+    known = [_values(role, move) | _before(move.before) for move in moves if move.before is not None]
+    fresh = [move for move in moves if move.before is None]
+    _refuse_moved(session, role, [(move, {None}) for move in fresh])
+    if update_rows(session, PositionRow, known, _ADVANCE) != len(known):
+        # Those that did match have moved in this transaction by now.
+        _refuse_moved(session, role, [(move, {move.before, move.after}) for move in moves if move.before])
+        raise PositionMovedError(f"{role}: another reader has moved the same positions")
+    insert_rows(session, PositionRow, [_values(role, move) for move in fresh])
 
 
 # Rows of the one owner of the shard.
-_ADVANCE: Final = Change(match=("topic_id", "role", "partition"), is_shared=False)
+_ADVANCE: Final = Change(
+    match=("topic_id", "role", "partition"),
+    was=(("next_before", "next"), ("finished_before", "finished")),
+    is_shared=False,
+)
+
+
+def _before(progress: Progress) -> dict[str, object]:
+    return {"next_before": progress.next, "finished_before": _text(progress)}
+
+
+def _refuse_moved(
+    session: Session, role: str, moves: Sequence[tuple[Move, Collection[Progress | None]]]
+) -> None:
+    """Raise for the first whose stored position is none of those that it may be."""
+    stored = _load(session, role, [(move.topic_id, move.partition) for move, _ in moves])
+    for move, good in moves:
+        found = stored.get((move.topic_id, move.partition))
+        if found not in good:
+            raise PositionMovedError(
+                f"{role} at {move.topic} [{move.partition}]: stored {found}, expected {move.before}"
+            )
 
 
 def _load(session: Session, role: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Progress]:
@@ -163,5 +182,9 @@ def _values(role: str, move: Move) -> dict[str, object]:
         "partition": move.partition,
         "topic": move.topic,
         "next": move.after.next,
-        "finished": json.dumps(list(move.after.finished), separators=(",", ":")),
+        "finished": _text(move.after),
     }
+
+
+def _text(progress: Progress) -> str:
+    return json.dumps(progress.finished, separators=(",", ":"))

@@ -117,7 +117,7 @@ def _waiting(session: Session, todo: Round) -> dict[str, tuple[Pending, ...]]:
 def _append(session: Session, batches: Mapping[str, Sequence[Draft]], written: Written) -> Mapping[str, int]:
     """How many entries each log had before."""
     heads = audit_log.open_logs(session, batches)
-    audit_log.append_all(session, batches)
+    audit_log.append_all(session, batches, heads)
     written.origins |= {origin for origin, batch in batches.items() if batch}
     written.entries += sum(map(len, batches.values()))
     return {origin: head.size for origin, head in heads.items()}

@@ -67,6 +67,19 @@ def test_stale_reader_is_refused_and_moves_nothing(session: Session, before: Pro
     assert load_all(session, "relay") == {("t1", 0): Progress(5)}
 
 
+def test_a_position_that_is_there_already_is_not_made_again(session: Session) -> None:
+    advance(session, LEASE, [move(None, Progress(5))])
+    with pytest.raises(PositionMovedError, match="expected None"):
+        advance(session, LEASE, [move(None, Progress(5))])
+
+
+def test_the_stale_one_among_many_is_named(session: Session) -> None:
+    advance(session, LEASE, [move(None, Progress(n), f"t{n}") for n in range(3)])
+    steps = [move(Progress(n), Progress(9), f"t{n}") for n in range(2)]
+    with pytest.raises(PositionMovedError, match=r"stored Progress\(next=2, .*expected Progress\(next=1,"):
+        advance(session, LEASE, [*steps, move(Progress(1), Progress(9), "t2")])
+
+
 def test_reader_that_expects_a_position_where_none_is_stored_is_refused(session: Session) -> None:
     with pytest.raises(PositionMovedError):
         advance(session, LEASE, [move(Progress(0), Progress(1))])
