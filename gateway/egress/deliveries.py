@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy import (
     ColumnElement,
     delete,
+    func,
     select,
     tuple_,
 )
@@ -28,11 +29,13 @@ from gateway.leases import Lease, await_former
 from gateway.positions import Progress, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
-from partners.endpoint import Endpoint, house_of
+from partners.endpoint import Endpoint, house_of, party_of
 from partners.tombstone import read_tombstone
 
 ROLE = "relay"
 _CHUNK = 500
+_MANY = 100
+"""Deliveries of one owner: some milliseconds."""
 _FROM_START = Progress(0)
 
 
@@ -75,6 +78,17 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
     progress = dict(load_all(session, ROLE))
     cancelled = frozenset(_load_cancelled(session, owners, spans, progress))
     return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session), cancelled)
+
+
+def load_many(session: Session, partners: Sequence[str]) -> frozenset[str]:
+    """Those of these partners for whom so much waits that it takes a while to load."""
+    owner, waits = col(DeliveryRow.partner), col(DeliveryRow.state).in_(("pending", "held"))
+    many: set[str] = set()
+    owners = [*partners, *map(house_of, partners)]
+    for start in range(0, len(owners), _CHUNK):
+        query = select(owner).where(owner.in_(owners[start : start + _CHUNK]), waits)
+        many.update(session.execute(query.group_by(owner).having(func.count() > _MANY)).scalars())
+    return frozenset(party_of(each)[0] for each in many)
 
 
 def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:

@@ -15,7 +15,6 @@ Database away: outboxes fill, reading and posting stop. Broker away: saved retri
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 import structlog
@@ -32,12 +31,12 @@ from gateway.broker.port import (
 )
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
-from gateway.egress.addressees import ended_with, endpoints_of
+from gateway.egress.acquaintance import adopt, brief, bury, in_turns
 from gateway.egress.courier import Courier, Work
-from gateway.egress.deliveries import load_alone, load_gone
 from gateway.egress.drain import Drain
 from gateway.egress.feeds import Feeds
 from gateway.egress.feeds import Terms as FeedTerms
+from gateway.egress.held_back import HeldBack
 from gateway.egress.intake import Unasked
 from gateway.egress.moment import NEVER, Moment
 from gateway.egress.parties import Voices, by_shard
@@ -70,8 +69,9 @@ class Relay:
         self._parts, self._terms, self._clock = parts, terms, parts.chance.clock
         self._works: dict[int, Work] = {}
         self._spots: dict[tuple[str, int], Work] = {}
-        self._held: dict[tuple[str, int], tuple[Start, Unasked]] = {}
+        self._held = HeldBack()
         self._followed: Snapshot | None = None
+        self._owned = asyncio.Event()
         self._held_until = NEVER
         self._is_stopping = False
         self._running: Reader | None = None
@@ -124,6 +124,7 @@ class Relay:
             async with asyncio.TaskGroup() as group:
                 loops = [
                     group.create_task(self._hold(group)),
+                    group.create_task(self._settle_in()),
                     group.create_task(self._read()),
                     group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work)),
@@ -149,10 +150,21 @@ class Relay:
                     owned = await leases.hold()
                     self._held_until = begun.after(3 * leases.renew_after_ms)
                     self._own(group, owned)
-                await self._follow()
             except AwayError as error:
                 _log.warning("relay.database_away", code=error.code)
             await asyncio.sleep(min(_AGAIN_MS, leases.renew_after_ms) / 1000)
+
+    async def _settle_in(self) -> None:
+        """Follow partners and leases; beside `_hold`, since loading may take longer than a lease lasts."""
+        while True:
+            self._owned.clear()
+            try:
+                await self._follow()
+            except AwayError as error:
+                _log.warning("relay.database_away", code=error.code)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_MS / 1000):
+                    await self._owned.wait()
 
     def _own(self, group: asyncio.TaskGroup, owned: frozenset[Lease]) -> None:
         epochs = {lease.shard: lease.epoch for lease in owned}
@@ -164,6 +176,7 @@ class Relay:
                 quiet = self._clock() + self._parts.sender.deadline_ms if lease.is_inherited else 0
                 self._works[lease.shard] = work = Work(Shard(lease, quiet_until=quiet), self._writer.stir)
                 self._followed = None
+                self._owned.set()
                 work.task = group.create_task(self._courier.run(work))
 
     def _drop(self, work: Work) -> None:
@@ -175,7 +188,7 @@ class Relay:
             del self._works[work.shard.lease.shard]
         own = [spot for spot, other in self._spots.items() if other is work]
         self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
-        self._held = {spot: each for spot, each in self._held.items() if spot in self._spots}
+        self._held.keep(self._spots)
         self._feeds.drop(work)
         self._reader.release([(work.shard.partitions[spot].topic, spot[1]) for spot in own])
         if work.task is not None:
@@ -187,37 +200,34 @@ class Relay:
         if snapshot is self._followed:
             return
         everyone = by_shard(snapshot, self._terms.shards)
-        for work in list(self._works.values()):
-            partners = everyone.get(work.shard.lease.shard, [])
-            new = [partner for partner in partners if not work.shard.knows(partner.slug)]
-            if new:
-                topics = {partner.slug: partner.topics.outbound for partner in new}
-                try:
-                    work.shard.adopt(await load_alone(self._parts.database, work.shard.lease, topics))
-                except LeaseLostError:
-                    self._drop(work)
-                    continue
-            self._brief(work, partners)
-            if self._is_at_work(work):
-                self._reader.assign(self._watch(work, partners, snapshot))
-            strangers = work.shard.strangers()
-            if strangers:
-                work.shard.bury(await self._parts.database.read(partial(load_gone, strangers=strangers)))
-            if new:
-                self._parts.step("outbound.1.leased")
-            work.stir()
+        shards = [work.shard for work in self._works.values()]
+        for turn in await in_turns(self._parts.database, shards, everyone):
+            for work in list(self._works.values()):
+                await self._meet(work, turn.get(work.shard.lease.shard, []), snapshot)
         here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
-        if await self._feeds.follow(here, snapshot, self._is_at_work):
+        is_done = await self._feeds.follow(here, snapshot, self._is_at_work)
+        # A shard that was taken meanwhile has not met anybody yet.
+        if is_done and not self._owned.is_set():
             self._followed = snapshot
 
+    async def _meet(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> None:
+        database = self._parts.database
+        try:
+            has_new = await adopt(database, work.shard, partners)
+        except LeaseLostError:
+            self._drop(work)
+            return
+        self._brief(work, partners)
+        if self._is_at_work(work):
+            self._reader.assign(self._watch(work, partners, snapshot))
+        await bury(database, work.shard)
+        if has_new:
+            self._parts.step("outbound.1.leased")
+        work.stir()
+
     def _brief(self, work: Work, partners: Sequence[Partner]) -> None:
-        """Give a shard these partners, and their endpoints of now: never those of older contracts again."""
-        snapshot = self._parts.catalog.current
-        partners = [snapshot.directory.partner(each.slug) or each for each in partners]
-        voices = {owner: voice for each in partners for owner, voice in self._voices.of(each).items()}
-        endpoints = [e for partner in partners for e in endpoints_of(snapshot, partner)]
-        work.shard.update(voices, endpoints, contracts=snapshot.directory.revision)
-        work.shard.bury(ended_with(snapshot, partners))
+        """By the contracts of now: never by older ones again."""
+        brief(work.shard, partners, self._parts.catalog.current, self._voices)
 
     async def _renew(self) -> None:
         """Have the contracts of now in all shards, as far as these know the partners."""
@@ -256,7 +266,7 @@ class Relay:
             if self._parts.doubt() or any(work.shard.outbox.is_full for work in self._works.values()):
                 await asyncio.sleep(self._terms.tick_ms / 1000)
                 continue
-            self._go_on()
+            self._held.go_on(self._reader, self._parts.catalog.current.outside)
             try:
                 events = await self._reader.poll(_POLL, _POLL_MS)
             except BrokerError as error:
@@ -314,7 +324,7 @@ class Relay:
     def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:
         """Read no more of a topic that is another one now, or gone."""
         work = self._spots.pop(spot, None)
-        self._held.pop(spot, None)
+        self._held.keep(self._spots)
         if work is None or spot not in work.shard.partitions:
             return
         left = work.shard.partitions[spot]
@@ -335,7 +345,7 @@ class Relay:
         snapshot = self._parts.catalog.current
         reading = read_event(read, partition.partner, snapshot, origin=self._terms.origin)
         if isinstance(reading, Unasked):
-            self._hold_back(read, reading)
+            self._held.hold(self._reader, read, reading)
             return True
         if not is_fresh and not (isinstance(reading, Routed) and reading.endpoints):
             return False
@@ -343,20 +353,6 @@ class Relay:
         self._parts.step("outbound.2.matched")
         work.stir()
         return True
-
-    def _hold_back(self, read: Read, why: Unasked) -> None:
-        """Read no more of a partition until it is known what this record is; its offset stays unsettled."""
-        topic, at = read.record.topic, read.position
-        self._held[at.topic_id, at.partition] = (Start(topic, at), why)
-        self._reader.release([(topic, at.partition)])
-
-    def _go_on(self) -> None:
-        """Read on where the external registry has answered."""
-        outside = self._parts.catalog.current.outside
-        for spot, (start, why) in list(self._held.items()):
-            if outside is None or outside.find(why.schema) is not None:
-                del self._held[spot]
-                self._reader.assign([start])
 
     async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
         self._is_stopping = True
