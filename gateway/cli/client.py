@@ -132,12 +132,14 @@ class Client:
         """Take away. Raises as `get`."""
         return self._send("DELETE", path, params)
 
-    def pages(self, path: str, params: Params | None = None, *, most: int | None = None) -> Iterator[Any]:
-        """The items of a list, page after page, at most `most`. Raises as `get`."""
+    def pages(
+        self, path: str, params: Params | None = None, *, most: int | None = None, size: int = _PAGE
+    ) -> Iterator[Any]:
+        """The items of a list, page after page of `size` (up to 1,000), at most `most`. Raises as `get`."""
         left, cursor = most, None
         while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
-            document = self.get(path, {**(params or {}), "limit": size, "cursor": cursor}).document()
+            limit = size if left is None else min(size, left)
+            document = self.get(path, {**(params or {}), "limit": limit, "cursor": cursor}).document()
             items = document.get("items", [])
             yield from items
             cursor = document.get("next")

@@ -4,16 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import Client, under
+from gateway.cli.client import Client, path_of, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
+from gateway.cli.leave import Leave, read_leave
 from gateway.cli.secret_file import claimed
 from gateway.contract_folder import LocalContract, find_contracts, load_contract
 from partners.errors import ContractFileError, Problem
@@ -21,7 +23,11 @@ from partners.errors import ContractFileError, Problem
 _AT_ONCE: Final = 4
 """Contracts that are planned at the same time: a folder may hold a thousand."""
 
-ALLOWED: Final = frozenset({"destructive", "incompatible"})
+_PAGE: Final = 1_000
+"""Partners are listed in as few requests as the gateway takes."""
+
+_NAMED: Final = 10
+"""Partners without a file that a note names; --json has all."""
 
 File = Annotated[
     list[Path], typer.Option("--file", "-f", metavar="FILE|DIR", help="Contract file, or a folder of them.")
@@ -32,6 +38,19 @@ Allow = Annotated[
         "--allow", metavar="WORDS", help="Do what is blocked: destructive,incompatible.", show_default=False
     ),
 ]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove what a file no longer names.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found out before anything is changed.
+
+    `plans`: what each contract would change, in order. `without_file`: of a folder, the partners with a
+    contract in force of which it has no file, by name; None: no folder was given.
+    """
+
+    plans: tuple[dict[str, Any], ...]
+    without_file: tuple[str, ...] | None
 
 
 def register(app: typer.Typer) -> None:
@@ -41,17 +60,17 @@ def register(app: typer.Typer) -> None:
     command(app, "apply", writes=True, asks=True)(apply)
 
 
-def plan(call: Invocation, file: File, *, allow: Allow = "") -> Exit | None:
+def plan(call: Invocation, file: File, *, allow: Allow = "", prune: Prune = False) -> Exit | None:
     """Say what apply would change; exit code 6 where it would be refused. Changes nothing."""
-    return _planned(call, file, allow)[1]
+    return _planned(call, file, read_leave(allow, prune=prune))[1]
 
 
-def diff(call: Invocation, file: File, *, allow: Allow = "") -> Exit | None:
+def diff(call: Invocation, file: File, *, allow: Allow = "", prune: Prune = False) -> Exit | None:
     """As plan, with exit code 7 where anything would change."""
-    documents, code = _planned(call, file, allow)
+    looked, code = _planned(call, file, read_leave(allow, prune=prune))
     if code is not None:
         return code
-    return Exit.CHANGES if any(one["changed"] for one in documents) else None
+    return Exit.CHANGES if any(one["changed"] for one in looked.plans) else None
 
 
 def apply(
@@ -59,36 +78,38 @@ def apply(
     file: File,
     *,
     allow: Allow = "",
+    prune: Prune = False,
     secrets_file: Annotated[
         Path | None,
         typer.Option("--secrets-file", metavar="FILE", help="Write new secrets there (mode 0600)."),
     ] = None,
 ) -> Exit | None:
     """Bring contracts into force: the plan first, then a question, then the change. No restart."""
-    contracts, words = read_contracts(file), _words(allow)
+    contracts, leave = read_contracts(file), read_leave(allow, prune=prune)
     with call.client() as client:
-        planned = plan_all(client, contracts, words)
-        changed = [pair for pair in zip(contracts, planned, strict=True) if pair[1]["changed"]]
-        code = _blocked(planned, words)
+        looked = look(client, file, contracts)
+        changed = [pair for pair in zip(contracts, looked.plans, strict=True) if pair[1]["changed"]]
+        code = _blocked(looked, leave)
         if call.dry_run or code is not None or not changed:
-            refused = code is not None and not call.dry_run
-            show_plans(call, planned, closing="Nothing was changed." if refused else _closing(planned))
-            _advise(call, planned, words, "apply would refuse this" if call.dry_run else "refused")
+            closing = _closing(looked) if code is None or call.dry_run else "Nothing was changed."
+            _show(call, looked, leave, closing, "apply would refuse this" if call.dry_run else "refused")
             return code
         if not call.output.as_json:
-            show_plans(call, planned)
+            show_plans(call, looked, leave)
+        _note_others(call, looked)
         call.confirm(f"Apply {_count(len(changed), 'contract')} to {client.url}?")
         with nullcontext() if secrets_file is None else claimed(secrets_file, "the secrets") as keep:
             done: list[dict[str, Any]] = []
             try:
                 for contract, before in changed:
-                    done.append(put(client, contract, words, dry_run=False, revision=before["previous"] or 0))
+                    words, revision = leave.sent_with(before), before["previous"] or 0
+                    done.append(put(client, contract, words, dry_run=False, revision=revision))
             finally:
                 # What was applied is told, and its secrets kept, even where a later file fails.
                 secrets = _secrets(done)
                 if keep is not None and secrets:
                     keep("".join(f"{partner} {name} {text}\n" for partner, name, text in secrets))
-                _tell(call, done, secrets_file)
+                _tell(call, done, secrets_file, looked)
     return None
 
 
@@ -111,16 +132,28 @@ def put(
     return client.put(path, body, params=params, headers=headers).document()
 
 
-def plan_all(
-    client: Client, contracts: Sequence[LocalContract], allow: Sequence[str]
-) -> list[dict[str, Any]]:
-    """What each would change, in order; some at a time, so that neither side waits for the other.
+def look(client: Client, file: Sequence[Path], contracts: Sequence[LocalContract]) -> Looked:
+    """What each would change; some at a time, so that neither side waits for the other.
 
-    Raises as the client, for the first that fails.
+    Who has no file is asked for at the same time, where a folder was given. Raises as the client, for the
+    first that fails.
     """
-    plan_one = partial(put, client, allow=allow, dry_run=True)
+    plan_one = partial(put, client, allow=(), dry_run=True)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        return list(threads.map(plan_one, contracts))
+        is_fleet = any(path.is_dir() for path in file)
+        others = threads.submit(_without_file, client, contracts) if is_fleet else None
+        plans = tuple(threads.map(plan_one, contracts))
+        return Looked(plans, None if others is None else others.result())
+
+
+def _without_file(client: Client, contracts: Sequence[LocalContract]) -> tuple[str, ...]:
+    """The partners, not closed, with a contract in force that is none of these, by name."""
+    named = {one.partner for one in contracts}
+    return tuple(
+        one["slug"]
+        for one in client.pages(path_of("v1", "partners"), size=_PAGE)
+        if one["slug"] not in named and one["state"] != "closed" and one["contract"] is not None
+    )
 
 
 def read_contracts(paths: Sequence[Path]) -> tuple[LocalContract, ...]:
@@ -150,55 +183,75 @@ def read_contracts(paths: Sequence[Path]) -> tuple[LocalContract, ...]:
     return tuple({one.partner: one for one in contracts}.values())
 
 
-def show_plans(call: Invocation, planned: Sequence[Mapping[str, Any]], *, closing: str = "") -> None:
+def show_plans(call: Invocation, looked: Looked, leave: Leave, *, closing: str = "") -> None:
     """Print plans, sums where there are several, and a closing line where there is one."""
+    plans = looked.plans
     if call.output.as_json:
-        call.output.document(planned[0] if len(planned) == 1 else {"items": planned})
+        call.output.document(_document(plans, looked))
         return
-    for one in planned:
+    for one in plans:
         for line in str(one["plan"]).splitlines():
             call.output.line(line)
-    if len(planned) > 1:
-        changed = sum(bool(one["changed"]) for one in planned)
-        blocked = sum(bool(one["blocked"]) for one in planned)
-        call.output.line(f"{_count(len(planned), 'contract')}: {changed} to change, {blocked} blocked.")
+    if len(plans) > 1:
+        changed = sum(bool(one["changed"]) for one in plans)
+        blocked = sum(bool(leave.missing(one)) for one in plans)
+        call.output.line(f"{_count(len(plans), 'contract')}: {changed} to change, {blocked} blocked.")
     if closing:
         call.output.line(closing)
 
 
-def _closing(planned: Sequence[Mapping[str, Any]]) -> str:
+def _show(call: Invocation, looked: Looked, leave: Leave, closing: str, begin: str) -> None:
+    """Show plans that are not carried out, and say how they get past what blocks them, if anything does."""
+    show_plans(call, looked, leave, closing=closing)
+    _note_others(call, looked)
+    advice = leave.advice(looked.plans)
+    if advice:
+        call.output.warn(f"{begin}: mend it, or say {advice} if that is meant")
+
+
+def _note_others(call: Invocation, looked: Looked) -> None:
+    """Name partners of which the folder has no file: a file that is gone ends nothing."""
+    names = looked.without_file or ()
+    if names:
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        call.output.note(
+            f"in force without a file here: {', '.join(names[:_NAMED])}{more}. "
+            "Nothing of it changes; gateway partners close ends with a partner."
+        )
+
+
+def _document(items: Sequence[Mapping[str, Any]], looked: Looked) -> dict[str, Any]:
+    """One document of the API as it came, several as items; with those whom a folder has no file of."""
+    whole = dict(items[0]) if len(items) == 1 else {"items": list(items)}
+    return whole if looked.without_file is None else {**whole, "without_file": list(looked.without_file)}
+
+
+def _closing(looked: Looked) -> str:
     """What a plan ends with: whether there is anything to do is told apart from whether it was done."""
-    if any(one["changed"] for one in planned):
+    if any(one["changed"] for one in looked.plans):
         return "Only planned: nothing was changed yet."
     return "Nothing to change."
 
 
-def _planned(call: Invocation, file: Sequence[Path], allow: str) -> tuple[list[dict[str, Any]], Exit | None]:
-    contracts, words = read_contracts(file), _words(allow)
+def _planned(call: Invocation, file: Sequence[Path], leave: Leave) -> tuple[Looked, Exit | None]:
+    contracts = read_contracts(file)
     with call.client() as client:
-        planned = plan_all(client, contracts, words)
-    show_plans(call, planned, closing=_closing(planned))
-    _advise(call, planned, words, "apply would refuse this")
-    return planned, _blocked(planned, words)
+        looked = look(client, file, contracts)
+    _show(call, looked, leave, _closing(looked), "apply would refuse this")
+    return looked, _blocked(looked, leave)
 
 
-def _advise(call: Invocation, planned: Sequence[Mapping[str, Any]], allow: Sequence[str], begin: str) -> None:
-    """Say how a change gets past what blocks it, where something does."""
-    left = sorted({word for one in planned for word in one["blocked"]} - set(allow))
-    if left:
-        words = ",".join(sorted({*left, *allow}))
-        call.output.warn(f"{begin}: mend it, or say --allow {words} if that is meant")
+def _blocked(looked: Looked, leave: Leave) -> Exit | None:
+    return Exit.REFUSED if any(map(leave.missing, looked.plans)) else None
 
 
-def _blocked(planned: Sequence[Mapping[str, Any]], allow: Sequence[str]) -> Exit | None:
-    return Exit.REFUSED if any(set(one["blocked"]) - set(allow) for one in planned) else None
-
-
-def _tell(call: Invocation, done: Sequence[Mapping[str, Any]], secrets_file: Path | None) -> None:
+def _tell(
+    call: Invocation, done: Sequence[Mapping[str, Any]], secrets_file: Path | None, looked: Looked
+) -> None:
     secrets = _secrets(done)
     if call.output.as_json:
         hidden = [one if secrets_file is None else {**one, "secrets": []} for one in done]
-        call.output.document(hidden[0] if len(hidden) == 1 else {"items": hidden})
+        call.output.document(_document(hidden, looked))
         return
     for one in done:
         call.output.line(f"{one['partner']}: contract {one['revision']} is in force.")
@@ -213,13 +266,6 @@ def _tell(call: Invocation, done: Sequence[Mapping[str, Any]], secrets_file: Pat
 def _secrets(done: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """Partner, endpoint and secret of each that was made."""
     return [(one["partner"], each["endpoint"], each["secret"]) for one in done for each in one["secrets"]]
-
-
-def _words(allow: str) -> tuple[str, ...]:
-    words = tuple(sorted({word.strip() for word in allow.split(",") if word.strip()}))
-    if not set(words) <= ALLOWED:
-        raise UsageError(f"--allow takes {' and '.join(sorted(ALLOWED))}, separated by a comma")
-    return words
 
 
 def _count(number: int, word: str) -> str:

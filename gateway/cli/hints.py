@@ -15,7 +15,9 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "proof_pending": "Repeat the command in a moment.",
     "cursor_expired": "Start again with --from earliest.",
     "cursor_invalid": "Repeat the command from its beginning.",
-    "change_destructive": "Say --allow destructive if that is meant.",
+    "change_destructive": (
+        "Say --prune for what a file no longer names, --allow destructive for what changes, if that is meant."
+    ),
     "schema_incompatible": "Change the schema, or say --allow incompatible if that is meant.",
     "precondition_failed": "Look with gateway plan at what it would change now, then repeat the command.",
 }

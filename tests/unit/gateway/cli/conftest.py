@@ -112,6 +112,20 @@ class Bridge(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(raw))
 
 
+class Overtaken(Bridge):
+    """Between the plan and the change of a command, another operator applies a contract."""
+
+    def __init__(self, house: House, contract: str) -> None:
+        super().__init__(house)
+        self._world, self._contract = house.world, contract
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if "dry_run=true" not in str(request.url):
+            other = self._world.apply(self._contract, slug="bolt")
+            asyncio.run_coroutine_threadsafe(other, self._loop).result(30)
+        return super().handle_request(request)
+
+
 @dataclass
 class Desk:
     """A gateway, and the command line of an operator or of the partner acme."""

@@ -1,10 +1,8 @@
-import asyncio
 from pathlib import Path
 
 import httpx
 
-from tests.builders import House
-from tests.unit.gateway.cli.conftest import Bridge, Desk, Shell
+from tests.unit.gateway.cli.conftest import Desk, Overtaken, Shell
 from tests.world import CONTRACT
 
 BROKEN = "gateway: v1\npartner: bolt\nsends:\n  order.placed: {schema: order.avsc, idd: /x}\n"
@@ -64,6 +62,74 @@ async def test_a_folder_is_a_fleet_with_sums(desk: Desk) -> None:
     assert [one["partner"] for one in applied.document()["items"]] == ["bolt", "cork"]
 
 
+async def test_a_folder_names_whom_it_has_no_file_of_and_changes_nothing_of_them(desk: Desk) -> None:
+    file = desk.contract("bolt")
+    folder = str(Path(file).parent)
+    words = (
+        "in force without a file here: acme. "
+        "Nothing of it changes; gateway partners close ends with a partner.\n"
+    )
+    for line in (("plan",), ("diff",), ("apply", "--dry-run")):
+        assert (await desk.run(*line, "-f", folder)).err == words, line
+        assert (await desk.run(*line, "-f", folder, "--quiet")).err == "", line
+        assert (await desk.run(*line, "-f", file)).err == "", line
+        shown = await desk.run(*line, "-f", folder, "--json")
+        assert (shown.document()["partner"], shown.document()["without_file"]) == ("bolt", ["acme"]), line
+        assert "without_file" not in (await desk.run(*line, "-f", file, "--json")).document(), line
+    applied = await desk.run("apply", "-f", folder, "--yes", "--prune", "--allow", "destructive", "--json")
+    assert (applied.err, applied.document()["without_file"]) == (words, ["acme"])
+    shown = (await desk.run("partners", "show", "acme", "--json")).document()
+    assert (shown["contract"], shown["state"]) == (1, "active")
+
+
+async def test_closed_partners_and_those_of_another_folder_given_miss_no_file(desk: Desk) -> None:
+    folder = str(Path(desk.contract("bolt")).parent)
+    other = str(Path(desk.contract("acme", "others")).parent)
+    both = (await desk.run("plan", "-f", folder, "-f", other, "--json")).document()
+    assert (len(both["items"]), both["without_file"]) == (2, [])
+    await desk.run("partners", "suspend", "acme", "--reason", "unpaid")
+    assert "here: acme." in (await desk.run("plan", "-f", folder)).err
+    await desk.run("partners", "close", "acme", "--reason", "ended", "--yes")
+    closed = await desk.run("plan", "-f", folder)
+    assert (closed.code, closed.err) == (0, "")
+
+
+class Crowd(httpx.BaseTransport):
+    """A gateway with very many partners, one of them without a contract; every contract is in force."""
+
+    def __init__(self, partners: int) -> None:
+        self.asked: list[httpx.Request] = []
+        slugs = [f"p{number:04}" for number in range(partners)]
+        self._items = [{"slug": one, "state": "active", "contract": 1} for one in slugs]
+        self._items[-1]["contract"] = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        if request.method == "PUT":
+            slug = request.url.path.split("/")[3]
+            plan = {"partner": slug, "plan": f"{slug}: no change", "changed": False, "blocked": []}
+            return httpx.Response(200, json=plan)
+        after, most = int(request.url.params.get("cursor") or 0), int(request.url.params["limit"])
+        there = after + most < len(self._items)
+        page = {"items": self._items[after : after + most], "next": str(after + most) if there else None}
+        return httpx.Response(200, json=page)
+
+
+def test_a_thousand_partners_are_listed_in_one_request_and_named_in_one_line(shell: Shell) -> None:
+    shell.write("p0003.yaml", "gateway: v1\npartner: p0003\n")
+    crowd = shell.transport = Crowd(1_000)
+    around = "-f", str(shell.folder), "--url", "http://127.0.0.1:8080"
+    ended = shell.run("plan", *around)
+    assert ended.code == 0
+    assert "here: p0000, p0001, p0002, p0004, " in ended.err
+    assert ", p0010 and 988 more. Nothing of it changes" in ended.err
+    assert sorted(one.method for one in crowd.asked) == ["GET", "PUT"]
+    names = shell.run("plan", *around, "--json").document()["without_file"]
+    assert (len(names), "p0003" in names, "p0999" in names) == (998, False, False)
+    shell.transport = Crowd(2_001)
+    assert len(shell.run("plan", *around, "--json").document()["without_file"]) == 1_999
+
+
 async def test_apply_asks_and_takes_no_for_an_answer(desk: Desk) -> None:
     ended = await desk.run("apply", "-f", desk.contract())
     assert ended.code == 2
@@ -86,20 +152,6 @@ async def test_apply_sends_the_revision_that_it_has_planned_against(desk: Desk) 
     assert desk.bridge.asked[-1].headers["if-match"] == '"1"'
 
 
-class Overtaken(Bridge):
-    """Between the plan and the change of a command, another operator applies a contract."""
-
-    def __init__(self, house: House, contract: str) -> None:
-        super().__init__(house)
-        self._world, self._contract = house.world, contract
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if "dry_run=true" not in str(request.url):
-            other = self._world.apply(self._contract, slug="bolt")
-            asyncio.run_coroutine_threadsafe(other, self._loop).result(30)
-        return super().handle_request(request)
-
-
 async def test_apply_is_refused_where_another_operator_was_quicker(desk: Desk) -> None:
     path = desk.contract()
     await desk.run("apply", "-f", path, "--yes")
@@ -114,28 +166,6 @@ async def test_apply_is_refused_where_another_operator_was_quicker(desk: Desk) -
     planned = await desk.run("plan", "-f", path)
     assert "contract 2 -> 3" in planned.out
     assert "name Bolt -> Acme GmbH" in planned.out
-
-
-async def test_a_destructive_plan_is_refused_unless_that_is_meant(desk: Desk) -> None:
-    path = desk.contract()
-    await desk.run("apply", "-f", path, "--yes")
-    desk.contract(text="gateway: v1\npartner: acme\nreceives:\n  order.accepted: {schema: order.avsc}\n")
-    planned = await desk.run("plan", "-f", path)
-    assert (planned.code, planned.err) == (
-        6,
-        "apply would refuse this: mend it, or say --allow destructive if that is meant\n",
-    )
-    refused = await desk.run("apply", "-f", path, "--yes")
-    assert (refused.code, refused.err) == (
-        6,
-        "refused: mend it, or say --allow destructive if that is meant\n",
-    )
-    assert planned.out.endswith("\nOnly planned: nothing was changed yet.\n")
-    assert refused.out == planned.out.replace(
-        "Only planned: nothing was changed yet.", "Nothing was changed."
-    )
-    assert "contract 1" in (await desk.run("partners", "show", "bolt")).out.replace("  ", " ")
-    assert (await desk.run("apply", "-f", path, "--yes", "--allow", "destructive")).code == 0
 
 
 async def test_a_secret_is_shown_once(desk: Desk) -> None:

@@ -24,6 +24,7 @@ SAMPLE = "GET /v1/types/order.placed/sample shows what is expected."
             "gateway types sample order.placed --partner acme --direction outbound shows",
         ),
         ("change_destructive", "Say allow=destructive.", "/v1/partners/acme/contract", "--allow destructive"),
+        ("change_destructive", "Say allow=destructive.", "/v1/partners/acme/contract", "--prune"),
         ("event_conflict", "As it came.", "/v1/events", "As it came."),
     ],
 )
