@@ -17,7 +17,7 @@ from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, 
 from gateway.egress.lane import Lane
 from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Passed, Reading, Routed, delivery_of
-from gateway.egress.recall import Recall, Recalled, room_of
+from gateway.egress.recall import End, Recall, Recalled, room_of
 from gateway.egress.slowing import pause_asked
 from gateway.egress.ticks import Saved, State, Tick
 from gateway.egress.tidings import Tidings
@@ -49,8 +49,8 @@ class Books:
         self._tidings = Tidings()
         self._heard: dict[tuple[str, bytes], int] = {}
         self._waiting: dict[str, list[Delivery]] = {}
-        self._delivered: set[tuple[str, bytes]] = set()
-        self._written: set[tuple[str, bytes]] = set()
+        self._ended: dict[tuple[str, bytes], End] = {}
+        self._written: dict[tuple[str, bytes], End] = {}
         self._judged: list[Recalled] = []
         self._late: dict[SpanKey, Span] = {}
         self._recorded_at: set[Spot] = set()
@@ -68,14 +68,14 @@ class Books:
 
     def begin_to_judge(self, part: Recalled) -> None:
         """Evidence of a part's events is about to be read: what it may not show yet is noted beside it."""
-        pairs = self._delivered | self._written
-        part.lately = {ref for endpoint, ref in pairs if endpoint == part.endpoint}
+        ended = self._written | self._ended
+        part.lately = {ref: end for (endpoint, ref), end in ended.items() if endpoint == part.endpoint}
         self._judged.append(part)
 
     def end_to_judge(self) -> None:
         """What was judged is taken in."""
         for part in self._judged:
-            part.lately = set()
+            part.lately = {}
         self._judged.clear()
 
     def settle(self, attempt: Attempt, now: int) -> None:
@@ -96,18 +96,23 @@ class Books:
         match decision:
             case Delivered():
                 self.outbox.finish(delivery.endpoint, delivery.ref)
-                self._delivered.add((delivery.endpoint, delivery.ref))
-                for part in (each for each in self._judged if each.endpoint == delivery.endpoint):
-                    part.lately.add(delivery.ref)
+                self._end(delivery, "delivered")
             case RetryAt(at):
                 self._save(replace(after, due_at=at), "pending", attempt.answer.failure)
             case Parked(reason):
                 self._park(after, reason, now)
                 self._save(after, "parked", reason)
+                self._end(delivery, "parked")
             case Held(reason):
                 self._save(replace(after, due_at=now), "held", reason)
                 self.outbox.disable(delivery.partner, delivery.endpoint, attempt.url)
         self._pay(delivery)
+
+    def _end(self, delivery: Delivery, end: End) -> None:
+        self._ended[delivery.endpoint, delivery.ref] = end
+        for part in self._judged:
+            if part.endpoint == delivery.endpoint:
+                part.lately[delivery.ref] = end
 
     def forget(self, delivery: Delivery) -> None:
         """The row of a delivery that was to be sent is gone: somebody cancelled it."""
@@ -177,7 +182,7 @@ class Books:
             each.ticked = each.ledger.reached
         if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
             return None
-        self._delivered, self._written = set(), self._delivered
+        self._ended, self._written = {}, self._ended
         return self.outbox.make_tick(
             self.lease, spans=spans, drained=drained, moves=moves, breakers=breakers, steps=steps
         )
@@ -233,7 +238,7 @@ class Books:
             else:
                 part.take(offset, now)
                 self._owe(delivery, part)
-                if (delivery.endpoint, delivery.ref) in part.rows:
+                if part.has_row(delivery.ref):
                     self.outbox.note_row(delivery.endpoint, delivery.ref)
         part.count(offset, word)
         part.pass_to(offset + 1)

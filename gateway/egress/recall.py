@@ -8,7 +8,7 @@ and what was sent meanwhile goes out a second time under the same webhook id.
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from audit.outcomes import Fate, Pair
 from gateway.broker.port import Read
@@ -25,6 +25,8 @@ PAGE: Final = 200
 
 _WAITING: Final = frozenset({"pending", "held"})
 
+End = Literal["delivered", "parked"]
+
 PartKey = tuple[str, str, str, int]
 """Replay, endpoint, topic id, partition."""
 
@@ -33,7 +35,7 @@ class Recalled(Backlog):
     """A part of a replay.
 
     `fates`: what evidence says of the events that were read last; `rows`: states of the rows they have.
-    `lately`: refs of what was delivered since, or was not written down by then.
+    `lately`: what became, by ref, of those that ended since, or whose end was not written down by then.
     """
 
     def __init__(self, part: Part) -> None:
@@ -42,7 +44,7 @@ class Recalled(Backlog):
         self.part = part
         self.fates: Mapping[Pair, Fate] = {}
         self.rows: Mapping[Pair, str] = {}
-        self.lately: set[bytes] = set()
+        self.lately: dict[bytes, End] = {}
         self._counts = part.counts
         self._stored = part.next
         self._words: deque[tuple[int, Word, int]] = deque()
@@ -62,16 +64,21 @@ class Recalled(Backlog):
     def judge(self, ref: bytes, *, is_waiting: bool) -> Word:
         """What is to become of an event: `handed` to the lane, or the reason why not."""
         pair, which = (self.endpoint, ref), self.part.wish.which
-        fate, row = self.fates.get(pair, Fate("")), self.rows.get(pair)
+        fate, row, lately = self.fates.get(pair, Fate("")), self.rows.get(pair), self.lately.get(ref)
         if row == "cancelled" or fate.was_cancelled:
             return "cancelled"
         if is_waiting or row in _WAITING:
             return "waiting"
-        if which != "all" and (fate.was_delivered or ref in self.lately):
+        if which != "all" and (fate.was_delivered or lately == "delivered"):
             return "delivered"
-        if which == "failed" and not (fate.was_parked or row == "parked"):
+        if which == "failed" and not (fate.was_parked or "parked" in (row, lately)):
             return "passed"
         return "handed"
+
+    def has_row(self, ref: bytes) -> bool:
+        """Whether an event that is handed over has a row: it was parked."""
+        lately = self.lately.get(ref)
+        return (self.endpoint, ref) in self.rows if lately is None else lately == "parked"
 
     def count(self, offset: int, word: Word) -> None:
         """This is what became of the event at an offset; it counts once all before it is settled."""

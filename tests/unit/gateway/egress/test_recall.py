@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.egress import asking, replay_store, traces
 from gateway.egress.breaker import OPENS_AFTER, Breaker
 from gateway.egress.deliveries import Stored, purge
 from gateway.egress.recall import Recalled
+from gateway.egress.recaller import Recaller
 from gateway.egress.replay import Counts, Part, Replay, Stretch, Wish
 from gateway.egress.rows import AttemptRow
 from gateway.egress.shard import Shard
@@ -186,6 +187,37 @@ async def test_a_replay_of_all_sends_all_again_but_what_was_given_up(
             await on.until(over(on), "done")
         assert sorted(on.receiver.ids()) == ["a", "c", "d"]
         assert seen(on).counts == Counts(handed=3, cancelled=1)
+
+
+@pytest.mark.parametrize("which", ["all", "failed"])
+async def test_what_is_parked_while_a_replay_looks_for_it_is_parked_no_more_once_it_is_delivered(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    looked, go_on = asyncio.Event(), asyncio.Event()
+    judge = Recaller.judge
+
+    async def judge_late(self: Recaller, log: str, refs: Sequence[bytes]) -> Any:
+        found = await judge(self, log, refs)
+        looked.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(Recaller, "judge", judge_late)
+    async with stage(tmp_path, database_url, endpoint(delays=(0,))) as on:
+        on.receiver.reply = lambda _, number: BAD if number == 1 else answer()
+        on.receiver.gate.clear()
+        await on.produce("a")
+        async with on.relaying(duration_ms=LEASE_MS):
+            await on.until(lambda: on.receiver.flying == 1, "under way")
+            begin(on, 1, which=which)
+            await asyncio.wait_for(looked.wait(), 30)
+            on.receiver.gate.set()
+            await on.until(lambda: on.rows() == [("a", "parked", 1)], "parked")
+            go_on.set()
+            await on.until(over(on), "done")
+            assert on.receiver.ids() == ["a", "a"]
+            await on.until(lambda: on.rows() == [], "no row is left")
+        assert seen(on).counts == Counts(handed=1)
 
 
 async def test_what_is_asked_for_after_older_things_were_given_up_is_sent(
