@@ -214,8 +214,15 @@ class Feeds:
         self._strands.setdefault(place, []).append(_Strand(work, owner, source, place[0], spot))
         reached = self._reader.reached(*place)
         if reached is None or reached > start.position.offset:
-            # What others have read of it comes again: they know it.
-            self._assign([start])
+            self._assign([Start(place[0], replace(start.position, offset=self._least(place, topic_id)))])
+
+    def _least(self, place: tuple[str, int], topic_id: str) -> int:
+        """Where all who read a place go on: what was polled and not taken in yet comes again for each of them.
+
+        What some of them have read of it comes again, too: they know it.
+        """
+        here = self._at(place[0], Position(topic_id, place[1], 0))
+        return min(each.work.shard.partitions[each.spot].ledger.reached for each in here)
 
     def _judge(self, read: Read, partner: str) -> int | None:
         return self._vouch(read, partner)

@@ -3,7 +3,19 @@
 import json
 from pathlib import Path
 
-from tests.unit.gateway.egress.test_feeds import entries, hooks, house_endpoint, placed, relaying, until
+import pytest
+
+from tests.unit.gateway.egress.stage import take_in_slowly
+from tests.unit.gateway.egress.test_feeds import (
+    FORWARDING,
+    apply_globex,
+    entries,
+    hooks,
+    house_endpoint,
+    placed,
+    relaying,
+    until,
+)
 from tests.world import CONTRACT, ORDER, World, running
 
 
@@ -62,3 +74,24 @@ async def test_an_endpoint_that_the_relay_has_not_heard_of_gets_what_is_sent_fro
                 await entries(world, "delivery.attempted", 3)
     assert at.ids("/one") == ["B-1", "B-2"]
     assert at.ids("/two") == ["B-2"]
+
+
+async def test_who_begins_amid_what_was_polled_keeps_nothing_of_it_from_those_who_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in_slowly(monkeypatch)
+    names = [f"A-{number}" for number in range(60)]
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await apply_globex(world, f"{at.url}/globex")
+            await world.apply(FORWARDING)
+            await placed(world, *names[:40])
+            clock = world.parts.ground.clock
+            amid = clock() + 1
+            await until(lambda: clock() > amid, "a later millisecond")
+            await placed(world, *names[40:])
+            async with relaying(world):
+                await until(lambda: bool(at.ids("/globex")), "the one reads")
+                await house_endpoint(world, f"{at.url}/desk", at=amid)
+                await until(lambda: set(at.ids("/desk")) == set(names[40:]), f"{at.ids('/desk')}")
+                await until(lambda: set(at.ids("/globex")) == set(names), f"{at.ids('/globex')}")
