@@ -12,6 +12,7 @@ from gateway.database import Database
 from gateway.egress.addressees import ended_with, endpoints_of
 from gateway.egress.deliveries import load_alone, load_gone, load_many
 from gateway.egress.parties import Voices
+from gateway.egress.reading import Today
 from gateway.egress.shard import Shard
 from partners.partner import Partner
 
@@ -35,8 +36,11 @@ def strange(shard: Shard, partners: Sequence[Partner]) -> list[Partner]:
     return [partner for partner in partners if not shard.knows(partner.slug)]
 
 
-async def adopt(database: Database, shard: Shard, partners: Sequence[Partner]) -> bool:
+async def adopt(database: Database, catalog: Today, shard: Shard, partners: Sequence[Partner]) -> bool:
     """Have a shard take in what waits for those that it does not know yet; whether there are any.
+
+    Where a former owner has left ranges, contracts are looked at that are as new as these: by older ones
+    events in them would be passed over, and no tick would find that out.
 
     Raises:
         LeaseLostError: the shard is another's.
@@ -45,7 +49,10 @@ async def adopt(database: Database, shard: Shard, partners: Sequence[Partner]) -
     new = strange(shard, partners)
     if new:
         topics = {partner.slug: partner.topics.outbound for partner in new}
-        shard.adopt(await load_alone(database, shard.lease, topics))
+        stored = await load_alone(database, shard.lease, topics)
+        if stored.spans:
+            await catalog.follow()
+        shard.adopt(stored)
     return bool(new)
 
 

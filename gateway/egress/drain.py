@@ -167,7 +167,7 @@ class Drain:
         reached = {place: self._reader.reached(place[0], place[2]) for place in self._open}
         for each in self._open.values():
             each.end = each.backlog.end
-        if not await self._is_fresh():
+        if not await self._is_fresh(events):
             return
         await self._look(events)
         await self._ask(events)
@@ -180,10 +180,14 @@ class Drain:
         for each in self._open.values():
             each.shard.end_to_judge()
 
-    async def _is_fresh(self) -> bool:
-        """Have the contracts of now where older ones would have refused something; False: they are away."""
+    async def _is_fresh(self, events: Sequence[ReadEvent]) -> bool:
+        """Have the contracts of now where older ones would not do; False: they are away.
+
+        They would have refused something, or something was sent so lately that an endpoint may have wanted
+        more by then than is known here: nothing is passed over before that was looked at.
+        """
         self._fresh = frozenset(self._doubtful & self._open.keys())
-        if self._fresh:
+        if self._fresh or any(self._is_unsure(event) for event in events):
             try:
                 await self._catalog.follow()
             except AwayError:
@@ -192,6 +196,11 @@ class Drain:
                 return False
             self._doubtful -= self._fresh
         return True
+
+    def _is_unsure(self, event: ReadEvent) -> bool:
+        if not isinstance(event, Read):
+            return False
+        return any(each.shard.is_unsure(event.position) for each in self._concerned(event))
 
     async def _look(self, events: Sequence[ReadEvent]) -> None:
         """Find out what vouches for records of partners; where nobody can say, they are read again later."""

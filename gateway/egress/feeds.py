@@ -217,9 +217,9 @@ class Feeds:
             self._assign([Start(place[0], replace(start.position, offset=self._least(place, topic_id)))])
 
     def _least(self, place: tuple[str, int], topic_id: str) -> int:
-        """Where all who read a place go on: what was polled and not taken in yet comes again for each of them.
+        """Where the last of all who read a place goes on.
 
-        What some of them have read of it comes again, too: they know it.
+        What was polled and not taken in yet has to come again for each of them; the others know it.
         """
         here = self._at(place[0], Position(topic_id, place[1], 0))
         return min(each.work.shard.partitions[each.spot].ledger.reached for each in here)

@@ -211,9 +211,9 @@ class Relay:
             self._followed = snapshot
 
     async def _meet(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> None:
-        database = self._parts.database
+        database, catalog = self._parts.database, self._parts.catalog
         try:
-            has_new = await adopt(database, work.shard, partners)
+            has_new = await adopt(database, catalog, work.shard, partners)
         except LeaseLostError:
             self._drop(work)
             return

@@ -80,6 +80,11 @@ class Shard(Books):
         self.partitions[spot] = Partition(topic, spot, partner, ledger, stored)
         return Start(topic, Position(topic_id, partition, ledger.watermark))
 
+    def is_unsure(self, at: Position) -> bool:
+        """Whether contracts may have changed before this record, and no tick has found that out yet."""
+        partition = self.partitions.get((at.topic_id, at.partition))
+        return partition is not None and at.offset >= partition.sure
+
     def update(
         self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint], *, contracts: int = 0
     ) -> None:

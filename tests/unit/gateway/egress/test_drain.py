@@ -172,6 +172,17 @@ async def test_a_range_is_judged_by_contracts_that_are_as_new() -> None:
     assert tick is None or not tick.evidence
 
 
+async def test_what_was_just_read_is_passed_over_by_contracts_that_are_as_new_alone() -> None:
+    """Another process has just had the endpoint want more; no tick has found that out yet."""
+    former = endpoint(types=frozenset({"other.type"}))
+    shard, catalog = made(0, of=(former,)), Contracts(contracts([former], "id"))
+    receive(shard, *range(END))
+    catalog.later = contracts([endpoint()], "id", revision=2)
+    drain = Drain(Faraway(), catalog, lambda: NOW, "https://gw.example", unasked, vouch=unvouched)
+    await drain.turn(work(shard))
+    assert [each.position.offset for each in shard.lanes["ep_1"].held()] == list(range(END))
+
+
 async def test_what_no_contract_takes_is_refused_once_it_was_looked_at_anew() -> None:
     shard, catalog = made(0), Contracts(contracts([endpoint()], "id"))
     catalog.current = replace(catalog.current, by_type={}, by_partner={})

@@ -51,6 +51,7 @@ async def test_what_is_sent_is_judged_by_contracts_that_are_as_new(
     """Whether it is the type or the endpoint that this process has not heard of yet."""
     async with stage(tmp_path, database_url, endpoint()) as on:
         today = on.contracts.current
+        on.register(endpoint())  # or it is gone, and what waits for it is parked
         nobody = contracts([], on.topic_id)
         on.contracts.current = nobody if is_known else replace(nobody, by_type={}, by_partner={})
         on.contracts.later = today

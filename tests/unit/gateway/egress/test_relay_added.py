@@ -83,6 +83,22 @@ async def test_one_that_was_added_while_nobody_read_gets_what_is_read_then(
             await on.until(lambda: on.receiver.ids(SECOND.url) == ["b"], "the second has it")
 
 
+async def test_one_that_was_widened_gets_what_a_former_owner_left_to_be_read(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Whoever goes on has not heard of it, and is told by no tick: the position is where it was."""
+    former, paused = replace(SECOND, types=frozenset({"other.type"})), replace(SECOND, state="paused")
+    async with stage(tmp_path, database_url, FIRST, paused) as on:
+        async with on.relaying(owner="one"):
+            await on.produce("a", "b")
+            await on.until(lambda: on.position() == 2 and bool(on.spans()), "settled")
+        on.have(FIRST, former)
+        on.contracts.later = contracts([FIRST, SECOND], on.topic_id, revision=2)
+        async with on.relaying(owner="two"):
+            await on.until(lambda: not on.spans(), "nothing waits")
+        assert sorted(on.receiver.ids(SECOND.url)) == ["a", "b"]
+
+
 def brief(shard: Shard, *endpoints: Endpoint) -> None:
     shard.update({"acme": VOICE}, endpoints)
 
