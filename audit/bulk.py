@@ -47,7 +47,8 @@ class Change:
 
     `match`: columns, the first of them the table's key, by whose values each row is found.
     `was`: columns that must still have a value that the row given holds under another name (that name first).
-    `only`: what a row must have besides to be changed. `same`: what every changed row gets.
+    `only`: what a row must have besides to be changed. `unset`: columns that must have no value yet.
+    `same`: what every changed row gets.
     `is_shared`: others may change the same rows at the same time.
     """
 
@@ -55,6 +56,7 @@ class Change:
     was: tuple[tuple[str, str], ...] = ()
     only: Same = ()
     same: Same = ()
+    unset: tuple[str, ...] = ()
     is_shared: bool = True
 
     def found_by(self) -> tuple[tuple[str, str], ...]:
@@ -181,6 +183,7 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
     sets += [f"{quote(one)} = x.{quote(one)}" for one in names if one not in finding]
     tests = [f"{name}.{quote(column)} = x.{quote(one)}" for one, column in finding.items()]
     tests += [f"{name}.{quote(one)} = %b" for one, _ in change.only]
+    tests += [f"{name}.{quote(one)} IS NULL" for one in change.unset]
     arrays = _arrays(dialect, table, [finding.get(one, one) for one in names])
     given = f"{arrays} AS x({', '.join(map(quote, names))})"
     return lock, f"UPDATE {name} SET {', '.join(sets)} FROM {given} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
@@ -194,8 +197,8 @@ def _row_update(dialect: Dialect, table: Table, names: Sequence[str], change: Ch
     changed = [one for one, _ in change.same] + [one for one in names if one not in finding]
     sets = ", ".join(f"{quote(one)} = ?" for one in changed)
     tested = [*finding.values(), *(one for one, _ in change.only)]
-    tests = " AND ".join(f"{quote(one)} = ?" for one in tested)
-    return f"UPDATE {quote(table.name)} SET {sets} WHERE {tests}"  # noqa: S608 - names of our own tables; values are parameters
+    tests = [*(f"{quote(one)} = ?" for one in tested), *(f"{quote(one)} IS NULL" for one in change.unset)]
+    return f"UPDATE {quote(table.name)} SET {sets} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
 
 @lru_cache

@@ -13,6 +13,7 @@ from sqlmodel import Session
 from audit import log as audit_log
 from audit.bulk import Change, find_rows, update_rows
 from audit.entry import Draft, draft_entry
+from audit.errors import StaleHeadError
 from audit.evidence import Evidence
 from audit.log import Pending
 from audit.search import timeline
@@ -178,11 +179,18 @@ def _claims(session: Session, refs: Iterable[bytes]) -> dict[bytes, Held]:
     return {ref: Held(*rest) for ref, *rest in found}
 
 
-_MARK = Change(match=("ref", "receipt"), same=(("state", "confirmed"), ("datum", None)))
+_MARK = Change(
+    match=("ref", "receipt"), same=(("state", "confirmed"), ("datum", None)), unset=("leaf_index",)
+)
 
 
 def _mark(session: Session, entered: Sequence[tuple[Accepted, int]]) -> None:
-    """Give claims their leaf. Rows are locked in order of their key, as ingress does it."""
+    """Give claims their leaf. Rows are locked in order of their key, as ingress does it.
+
+    Raises:
+        StaleHeadError: Some have one by now. What was found before, in another transaction, another round may
+        have entered since, the COMMIT of which nobody had heard.
+    """
     rows = [
         {
             "ref": one.ref,
@@ -193,4 +201,7 @@ def _mark(session: Session, entered: Sequence[tuple[Accepted, int]]) -> None:
         }
         for one, index in sorted(entered, key=lambda each: each[0].ref)
     ]
-    update_rows(session, ClaimRow, rows, _MARK)
+    if (gone := len(rows) - update_rows(session, ClaimRow, rows, _MARK)) != 0:
+        raise StaleHeadError(
+            f"{gone} accepted events were entered by somebody else, or have no claim any more"
+        )

@@ -8,6 +8,7 @@ from sqlalchemy import event
 from sqlmodel import Session
 
 from audit import log as audit_log
+from audit.errors import StaleHeadError
 from gateway.broker.port import Position
 from gateway.database import Database
 from gateway.ingress.claims import Claim, confirm, read, take
@@ -81,6 +82,15 @@ def test_an_orphan_is_entered_once_and_keeps_its_place(session: Session) -> None
     assert audit_log.entry(session, ORIGINS[LOG], 0).ref == claim.ref
     assert read(session, [claim.ref])[claim.ref].position == Position("former", 0, 3)
     assert found_of(session, Gone(PLOT, None)) == []
+
+
+def test_a_round_with_an_orphan_that_has_its_entry_by_then_is_undone(session: Session) -> None:
+    """A COMMIT whose answer was lost may be stored after its orphans were looked for anew."""
+    claimed(session, "a", Position("former", 0, 3))
+    todo = Round([], [], [], ORIGINS, {}, {}, orphans=found_of(session, Gone(PLOT, None)))
+    assert write_round(session, todo).entries == 1
+    with pytest.raises(StaleHeadError, match="1 accepted event"):
+        write_round(session, todo)
 
 
 def test_an_orphan_of_a_log_that_is_not_ours_waits(session: Session) -> None:
