@@ -70,14 +70,14 @@ def insert_rows(session: Session, row: type[SQLModel], rows: Rows) -> None:
         _insert(session, row, some, "")
 
 
-def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows, *, are_small: bool = False) -> None:
-    """Insert the rows whose keys are free, and pass over the others.
+def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows, *, are_small: bool = False) -> int:
+    """Insert the rows whose keys are free, and pass over the others. Returns how many were inserted.
 
     Hand rows in the order of their keys: overlapping ones deadlock on PostgreSQL otherwise. They may hold
     content of any size, unless they are said to be small.
     """
-    for some in _chunks(rows) if are_small else _light(rows):
-        _insert(session, row, some, " ON CONFLICT DO NOTHING")
+    chunks = _chunks(rows) if are_small else _light(rows)
+    return sum(_insert(session, row, some, " ON CONFLICT DO NOTHING") for some in chunks)
 
 
 def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Change) -> int:
@@ -153,13 +153,14 @@ def read_slices(
         raise DBAPIError.instance(query, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
 
 
-def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> None:
+def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> int:
     dialect, table, names = _dialect(session), table_of(row), tuple(rows[0])
     statement = _insertion(dialect, table, names, conflict)
     if dialect.name == "postgresql":
-        _taught(session)(statement, _packed(dialect, table, rows, [(one, one) for one in names]))
+        done = _taught(session)(statement, _packed(dialect, table, rows, [(one, one) for one in names]))
     else:
-        session.connection().exec_driver_sql(statement, _tuples(rows, names))
+        done = session.connection().exec_driver_sql(statement, _tuples(rows, names))
+    return done.rowcount
 
 
 @lru_cache

@@ -217,8 +217,12 @@ def publish_all(session: Session, checkpoints: Mapping[str, bytes]) -> Mapping[s
             )
         if (one.size, one.root) != (known[origin].head.size, known[origin].head.root()):
             check_published(session, one)
-    texts = [(origin, note.decode(), shown[origin].size) for origin, note in checkpoints.items()]
-    store.save_checkpoints(session, texts)
+    texts = [
+        (origin, note.decode(), shown[origin].size, known[origin].checkpoint_size)
+        for origin, note in checkpoints.items()
+    ]
+    if not store.save_checkpoints(session, texts):
+        raise StaleHeadError(f"another checkpoint was published meanwhile, among {len(texts)} logs")
     return shown
 
 

@@ -154,18 +154,23 @@ def replace_heads(session: Session, pairs: Sequence[tuple[Head, Head]]) -> bool:
     return update_rows(session, HeadRow, rows, _GROWTH) == len(pairs)
 
 
-def save_checkpoints(session: Session, shown: Sequence[tuple[str, str, int]]) -> None:
-    """Keep the texts of the last published checkpoints, each as (origin, text, size)."""
+def save_checkpoints(session: Session, shown: Sequence[tuple[str, str, int, int]]) -> bool:
+    """Keep the texts of the last published checkpoints, each as (origin, text, size, size of the one before).
+
+    False, to be rolled back, if another one is kept of a log by now.
+    """
     rows = [
-        {**key_of(origin), "checkpoint": checkpoint, "checkpoint_size": size}
-        for origin, checkpoint, size in shown
+        {**key_of(origin), "checkpoint": checkpoint, "checkpoint_size": size, "size_before": before}
+        for origin, checkpoint, size, before in shown
     ]
-    update_rows(session, HeadRow, rows, _PUBLICATION)
+    return update_rows(session, HeadRow, rows, _PUBLICATION) == len(rows)
 
 
 # Rows of the one owner of the log's lease.
 _GROWTH: Final = Change(match=("log", "epoch"), was=(("old_size", "size"),), is_shared=False)
-_PUBLICATION: Final = Change(match=("log", "epoch"), is_shared=False)
+_PUBLICATION: Final = Change(
+    match=("log", "epoch"), was=(("size_before", "checkpoint_size"),), is_shared=False
+)
 
 
 LOWEST_LEVEL: Final = 3

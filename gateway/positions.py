@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import func, select, tuple_
 from sqlmodel import Session, col
 
-from audit.bulk import Change, insert_rows, update_rows
+from audit.bulk import Change, insert_new_rows, update_rows
 from gateway.errors import PositionMovedError
 from gateway.leases import Lease, check_all
 from gateway.rows import PositionRow
@@ -123,7 +123,8 @@ def advance_all(session: Session, steps: Sequence[tuple[Lease, Sequence[Move]]])
         # Those that did match have moved in this transaction by now.
         _refuse_moved(session, role, [(move, {move.before, move.after}) for move in moves if move.before])
         raise PositionMovedError(f"{role}: another reader has moved the same positions")
-    insert_rows(session, PositionRow, [_values(role, move) for move in fresh])
+    if insert_new_rows(session, PositionRow, [_values(role, move) for move in fresh]) != len(fresh):
+        raise PositionMovedError(f"{role}: another reader has begun with the same partitions")
 
 
 # Rows of the one owner of the shard.

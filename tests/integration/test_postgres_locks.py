@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 
 from audit import log as audit_log
 from audit.bulk import insert_new_rows
+from audit.errors import StaleHeadError
 from audit.holds import guard
 from audit.log import Pending
 from gateway.broker.port import Position
@@ -20,13 +21,16 @@ from gateway.egress.deliveries import purge
 from gateway.egress.locking import IN_ORDER
 from gateway.egress.outbox import Outbox
 from gateway.egress.ticks import Saved, write_ticks
-from gateway.errors import LeaseLostError
+from gateway.errors import LeaseLostError, PositionMovedError
 from gateway.ingress.claims import Answer, Confirm, Write, take, write_group
 from gateway.leases import Leases
+from gateway.positions import Move, Progress, advance
 from gateway.retention import DAY_MS, Kept, drop_claims
 from gateway.rows import ClaimRow, DeliveryRow, LeaseRow
 from gateway.sequencer.round import Round, write_round
 from tests.postgres_server import PostgresServer
+from tests.unit.audit import builders as log_builders
+from tests.unit.audit.test_log import signed
 from tests.unit.gateway.egress.test_lane import delivery
 from tests.unit.gateway.sequencer.test_round import AT, LOG, ORIGINS, OURS, change, sighted
 
@@ -192,6 +196,38 @@ async def test_a_tick_and_an_erasure_of_the_same_deliveries_meet_no_deadlock(dat
     assert [one.exception() for one in (erasing, ticking)] == [None, None]
     found = await database.read(lambda session: session.execute(select(col(row.ref), col(row.reason))).all())
     assert sorted(map(tuple, found)) == list(zip(refs, ("gone", "erased", "gone"), strict=True))
+
+
+async def test_no_checkpoint_is_stored_in_the_place_of_a_newer_one(database: Database) -> None:
+    """Whoever slept stores what it has shown at the very moment when its successor stores more."""
+    notes: list[bytes] = []
+    with database.begin() as session:
+        audit_log.open_log(session, log_builders.ORIGIN)
+        for number in range(2):
+            head = log_builders.append(session, log_builders.ORIGIN, [log_builders.evidence(number)])
+            notes.append(signed(head))
+    with database.begin() as session:
+        audit_log.publish_all(session, {log_builders.ORIGIN: notes[1]})
+        late = database.submit(
+            lambda session: audit_log.publish_all(session, {log_builders.ORIGIN: notes[0]})
+        )
+        await waiting(database, 1)
+    with pytest.raises(StaleHeadError):
+        await late
+    stored = await database.read(lambda session: audit_log.state(session, log_builders.ORIGIN))
+    assert (stored.checkpoint_size, stored.checkpoint) == (2, notes[1].decode())
+
+
+async def test_a_position_is_begun_by_one_of_two_alone(database: Database) -> None:
+    """A COMMIT whose answer was lost may be stored while its repeat is under way: that is no bug of ours."""
+    (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
+    moves = [Move("t", "i", 0, None, Progress(5))]
+    with database.begin() as session:
+        advance(session, lease, moves)
+        repeat = database.submit(lambda session: advance(session, lease, moves))
+        await waiting(database, 1)
+    with pytest.raises(PositionMovedError):
+        await repeat
 
 
 BLANK_CLAIM = {
