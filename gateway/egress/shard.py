@@ -203,9 +203,7 @@ class Shard(Books):
         partition = self.partitions.get(spot)
         if partition is None:
             return []
-        for lane in self.lanes.values():
-            here = [each for each in lane.held() if (each.position.topic_id, each.position.partition) == spot]
-            self._keep(here)
+        self._keep_all(spot)
         for backlog in [each for each in self._backlogs.values() if each.key[1:] == spot]:
             first = max(backlog.cursor, offset)
             if first < backlog.end:
@@ -220,16 +218,22 @@ class Shard(Books):
         for part in self.recall.at(spot):
             part.cut_off(offset)
         partition.ledger = Ledger(offset)
-        partition.sure = partition.ticked = offset
+        partition.sure, partition.ticked = min(partition.sure, offset), offset
         partition.recorded = Recorded()
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, offset))]
 
     def abandon(self, spot: Spot, now: int) -> None:
-        """The topic is no more: what waits of it in backlogs is lost, and said so."""
+        """The topic is no more: what waits of it in backlogs is lost, and said so.
+
+        What is in lanes is still sent, out of rows: no next owner could read it again.
+        """
         for backlog in [each for each in self._backlogs.values() if each.key[1:] == spot]:
             self.lose_again(backlog, backlog.end, now)
-        self.partitions.pop(spot, None)
+        self._keep_all(spot)
+        partition = self.partitions.pop(spot, None)
+        if partition is not None:
+            self.outbox.add(*partition.words())
 
     # Deliveries go out
 
@@ -365,6 +369,12 @@ class Shard(Books):
             else:
                 self._late[key] = backlog.cover_again(start, end, former)
             self._backlogs.changed.add(key)
+
+    def _keep_all(self, spot: Spot) -> None:
+        """What lanes have of a partition gets rows, under way or not."""
+        for lane in self.lanes.values():
+            here = [each for each in lane.held() if (each.position.topic_id, each.position.partition) == spot]
+            self._keep(here)
 
     def _open(self, endpoint: Endpoint) -> Lane:
         lane = self.lanes[endpoint.id] = Lane(endpoint)
