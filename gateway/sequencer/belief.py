@@ -3,10 +3,10 @@
 Nothing here is stored, and nothing here asks anybody: it is thrown away whenever a round fails.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.broker.port import Position, Read, Reader, Start, TooLow
+from gateway.broker.port import Position, Read, Reader, Start, TooLow, place_in
 from gateway.catalog import Snapshot
 from gateway.leases import Lease
 from gateway.positions import Move, Progress
@@ -84,9 +84,16 @@ class Belief:
         elif isinstance(found, Suspect):
             suspects.append(found)
 
-    def moves(self, reader: Reader, leaps: Mapping[tuple[str, int], int]) -> list[tuple[Lease, list[Move]]]:
-        """Steps to where the reader has come; `leaps`: steps to elsewhere."""
-        by_lease: dict[Lease, list[Move]] = {}
+    def moves(
+        self, reader: Reader, leaps: Mapping[tuple[str, int], int], sightings: Iterable[Sighting] = ()
+    ) -> list[tuple[Lease, list[Move]]]:
+        """Steps to where the reader has come; `leaps`: steps to elsewhere.
+
+        Each lease that `sightings` were read under is among them: where their topic is gone since, nothing
+        moves, and they are entered all the same.
+        """
+        seen = (self.territory.plots[place_in(one.read)].lease for one in sightings)
+        by_lease: dict[Lease, list[Move]] = {lease: [] for lease in seen}
         for place, plot in self.territory.plots.items():
             before = self.progress.get((plot.topic_id, plot.partition))
             reached = leaps.get(place)

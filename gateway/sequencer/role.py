@@ -238,7 +238,7 @@ class Sequencer:
             if (low.topic, low.wanted.partition) in leaps:
                 evidence += self._hole(low)
         leaps |= await self._rewind(highs)
-        moves = losses.under_leases(self._state.moves(reader, leaps))
+        moves = losses.under_leases(self._state.moves(reader, leaps, sightings))
         if not moves and not evidence and not await self._has_pending():
             return Written()
         todo = Round(
