@@ -161,6 +161,11 @@ class Database:
         """Whether connections reach a PostgreSQL that `vet` has not seen: restarted, or another one."""
         return self._cluster is not None and self._cluster.newest != self._vetted
 
+    @property
+    def life(self) -> "Server | None":
+        """The life of the PostgreSQL that was vetted last; what an earlier one has stored it may not have."""
+        return self._vetted
+
     async def vet(self, work: Callable[[Session], T]) -> T:
         """Let `work` judge the server that connections reach now, on a read-only snapshot.
 

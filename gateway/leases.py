@@ -38,6 +38,8 @@ class Lease:
         epoch: compared inside every transaction of its owner.
         until: end by the database's clock, Unix milliseconds; renewed by `Leases.hold`.
         is_inherited: taken from an owner that never let go, whose last sends may still be under way.
+        owner: compared with the epoch. A standby that became primary without the last take-over gives the
+            same epoch once more. Empty: not known.
     """
 
     role: str
@@ -45,6 +47,7 @@ class Lease:
     epoch: int
     until: int = field(compare=False)
     is_inherited: bool = field(default=False, compare=False)
+    owner: str = field(default="", compare=False)
 
 
 @lru_cache(65_536)
@@ -60,7 +63,7 @@ def check_all(session: Session, leases: Sequence[Lease]) -> None:
         LeaseLostError: another owner has one, or it is gone: roll back and drop the work.
     """
     rows = (
-        select(col(LeaseRow.shard), col(LeaseRow.epoch))
+        select(col(LeaseRow.shard), col(LeaseRow.epoch), col(LeaseRow.owner))
         .where(
             col(LeaseRow.role).in_({lease.role for lease in leases}),
             col(LeaseRow.shard).in_([lease.shard for lease in leases]),
@@ -69,10 +72,9 @@ def check_all(session: Session, leases: Sequence[Lease]) -> None:
     )
     # A key share lock stands in the way of a take-over (FOR UPDATE), not of a renewal (no key changes).
     rows = rows.with_for_update(read=True, key_share=True)
-    found = {int(shard): int(epoch) for shard, epoch in session.execute(rows)}
+    found = {int(shard): (int(epoch), str(owner)) for shard, epoch, owner in session.execute(rows)}
     for lease in leases:
-        if found.get(lease.shard) != lease.epoch:
-            raise _lost(lease, found.get(lease.shard))
+        _verify(lease, found.get(lease.shard))
 
 
 def await_former(session: Session, lease: Lease) -> None:
@@ -84,12 +86,11 @@ def await_former(session: Session, lease: Lease) -> None:
     Raises:
         LeaseLostError: another owner has it, or it is gone.
     """
-    row = select(col(LeaseRow.epoch)).where(
+    row = select(col(LeaseRow.epoch), col(LeaseRow.owner)).where(
         col(LeaseRow.role) == lease.role, col(LeaseRow.shard) == lease.shard
     )
-    found = session.execute(row.with_for_update()).scalar_one_or_none()
-    if found != lease.epoch:
-        raise _lost(lease, found)
+    found = session.execute(row.with_for_update()).first()
+    _verify(lease, None if found is None else (int(found.epoch), str(found.owner)))
 
 
 def are_shared(session: Session) -> bool:
@@ -164,7 +165,7 @@ class Leases:
         known = {lease: lease.is_inherited for lease in self.held}
         owned: list[Lease] = []
         for shard, epoch in found:
-            lease = Lease(self._role, shard, epoch, now + self._duration)
+            lease = Lease(self._role, shard, epoch, now + self._duration, owner=self._owner)
             # One that we never heard of is from a COMMIT whose answer was lost: assume the worst.
             owned.append(replace(lease, is_inherited=known.get(lease, True)))
         owned += self._take(session, now, share - len(owned))
@@ -219,7 +220,7 @@ class Leases:
         session.execute(taken.values(values).execution_options(synchronize_session=False))
         until = now + self._duration
         return [
-            Lease(self._role, shard, epoch + 1, until, is_inherited=ended != RELEASED)
+            Lease(self._role, shard, epoch + 1, until, is_inherited=ended != RELEASED, owner=self._owner)
             for shard, epoch, ended in found
         ]
 
@@ -236,5 +237,8 @@ class Leases:
         return col(LeaseRow.role) == self._role, col(LeaseRow.owner) == self._owner
 
 
-def _lost(lease: Lease, now: int | None) -> LeaseLostError:
-    return LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, now {now}")
+def _verify(lease: Lease, found: tuple[int, str] | None) -> None:
+    """`found`: epoch and owner that are stored."""
+    if found is None or found[0] != lease.epoch or lease.owner not in {"", found[1]}:
+        now = "nobody has it" if found is None else f"now {found[0]}, of {found[1] or 'nobody'}"
+        raise LeaseLostError(f"{lease.role} shard {lease.shard}: our epoch {lease.epoch}, {now}")

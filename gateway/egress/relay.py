@@ -73,6 +73,7 @@ class Relay:
         self._followed: Snapshot | None = None
         self._owned = asyncio.Event()
         self._held_until = NEVER
+        self._life: object = None
         self._is_stopping = False
         self._running: Reader | None = None
         self._refusal, self.problem = Refusal(), ""
@@ -168,8 +169,10 @@ class Relay:
 
     def _own(self, group: asyncio.TaskGroup, owned: frozenset[Lease]) -> None:
         epochs = {lease.shard: lease.epoch for lease in owned}
+        life, self._life = self._life, self._parts.database.life
         for number, work in list(self._works.items()):
-            if epochs.get(number) != work.shard.lease.epoch:
+            # Another server may lack what this one has stored: all begins again from what is there.
+            if life not in {None, self._life} or epochs.get(number) != work.shard.lease.epoch:
                 self._drop(work)
         for lease in sorted(owned, key=lambda each: each.shard):
             if lease.shard not in self._works:

@@ -111,7 +111,8 @@ class Sequencer:
                     if self.database.is_unvetted:
                         # It refuses everything, leases too, until somebody has looked at its logs.
                         await self.guard.verify()
-                        self._state.is_guarded = True
+                        # What was believed was stored on another one, which may have had more.
+                        self._state, renew_at = Belief(is_guarded=True), 0.0
                     if asyncio.get_running_loop().time() >= renew_at:
                         await self.leases.hold()
                         if await self.checkpoints.is_renewed():

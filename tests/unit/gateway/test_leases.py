@@ -105,6 +105,17 @@ async def test_check_refuses_the_work_of_a_former_owner(database: Database) -> N
             assert caught.value.code == "lease_lost"
 
 
+async def test_an_epoch_that_another_owner_has_by_now_is_not_ours(database: Database) -> None:
+    """A standby became primary that had not received our take-over, and gave the same epoch once more."""
+    held = await leases(database, "a").hold()
+    with database.begin() as session:
+        session.execute(update(LeaseRow).values(owner="b"))
+    for lease in held:
+        for check in (partial(check_all, leases=[lease]), partial(await_former, lease=lease)):
+            with database.begin() as session, pytest.raises(LeaseLostError, match="now 1, of b"):
+                check(session)
+
+
 async def test_check_passes_while_nobody_took_over_an_expired_lease(database: Database) -> None:
     held = await leases(database, "a").hold()
     let_run_out(database, "a")

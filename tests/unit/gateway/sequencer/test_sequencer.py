@@ -24,7 +24,7 @@ from gateway.keys import KeyRing
 from gateway.leases import Leases
 from gateway.rows import ClaimRow, PositionRow
 from gateway.sequencer.belief import Belief
-from gateway.sequencer.guard import LogBehindError, verify_not_behind
+from gateway.sequencer.guard import Guard, LogBehindError, verify_not_behind
 from gateway.sequencer.published import read_shown
 from tests.kept_database import KeptDatabase
 from tests.world import FIRST, OPERATOR, World, make_settings, running
@@ -375,3 +375,24 @@ async def test_what_went_to_another_while_a_round_failed_is_not_read_any_more(tm
         sequencer._state, leases.held = Belief(), frozenset()
         await sequencer._settle_in(reader)
         assert reader.assigned == set()
+
+
+async def test_what_was_believed_of_another_server_is_read_anew(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby that had not received the last round became primary; nothing has failed here meanwhile."""
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send(body(1))
+        await world.settled(FIRST + 1)
+        verify, unvetted = Guard.verify, {True}
+        with world.parts.ground.database.begin() as session:
+            session.execute(update(PositionRow).values(next=0))
+
+        async def look(guard: Guard) -> None:
+            await verify(guard)
+            unvetted.clear()
+
+        monkeypatch.setattr(Guard, "verify", look)
+        monkeypatch.setattr(Database, "is_unvetted", property(lambda _: bool(unvetted)))
+        await until(world, "repeat", 1)
