@@ -14,6 +14,7 @@ from gateway.egress.posting import Poster
 from gateway.egress.shard import Shard
 from gateway.egress.turnstile import Turnstile
 from gateway.errors import AwayError, SealError
+from gateway.leases import Lease
 from gateway.standard_webhooks import WebhookSecretError
 
 _AGAIN_MS: Final = 200
@@ -70,6 +71,7 @@ class Courier:
         self._retried = retried
         self._observe = observe
         self._may_send = may_send
+        self._left: dict[int, int] = {}
         self.turnstile = Turnstile()
 
     async def run(self, work: Work) -> None:
@@ -92,6 +94,18 @@ class Courier:
                         await work.wake.wait()
                 except TimeoutError:
                     continue
+
+    def leave(self, work: Work) -> None:
+        """Begin nothing more for a shard, and give up the POSTs under way; these may land all the same."""
+        if work.posts:
+            self._left[work.shard.lease.shard] = self._clock() + self._poster.deadline_ms
+        if work.task is not None:
+            work.task.cancel()
+
+    def quiet_until(self, lease: Lease) -> int:
+        """Until when POSTs of before may still land, a former owner's or ours: what keeps its order waits."""
+        inherited = self._clock() + self._poster.deadline_ms if lease.is_inherited else 0
+        return max(inherited, self._left.get(lease.shard, 0))
 
     async def rest(self, works: Iterable[Work], seconds: float) -> None:
         """Wait for the POSTs under way, but not longer."""

@@ -76,6 +76,11 @@ class Poster:
         self._access = AccessBook(secrets.unseal, sender, chance.clock)
         self._secrets: dict[tuple[str, bytes], bytes] = {}
 
+    @property
+    def deadline_ms(self) -> int:
+        """How long a POST may take."""
+        return self._sender.deadline_ms
+
     async def post(self, lane: Lane, delivery: Delivery, body: bytes) -> Attempt:
         """POST once.
 

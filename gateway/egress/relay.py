@@ -176,7 +176,7 @@ class Relay:
                 self._drop(work)
         for lease in sorted(owned, key=lambda each: each.shard):
             if lease.shard not in self._works:
-                quiet = self._clock() + self._parts.sender.deadline_ms if lease.is_inherited else 0
+                quiet = self._courier.quiet_until(lease)
                 self._works[lease.shard] = work = Work(Shard(lease, quiet_until=quiet), self._writer.stir)
                 self._followed = None
                 self._owned.set()
@@ -194,8 +194,7 @@ class Relay:
         self._held.keep(self._spots)
         self._feeds.drop(work)
         self._reader.release([(work.shard.partitions[spot].topic, spot[1]) for spot in own])
-        if work.task is not None:
-            work.task.cancel()
+        self._courier.leave(work)
 
     async def _follow(self) -> None:
         """Give the shards today's partners, endpoints and topics."""

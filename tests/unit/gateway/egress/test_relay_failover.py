@@ -1,12 +1,13 @@
 """A standby that became primary may lack the last ticks: what a relay had written there is not there."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, update
 
 from gateway.rows import DeliveryRow, PositionRow
-from tests.unit.gateway.egress.stage import FlakyDatabase, answer, endpoint, stage
+from tests.unit.gateway.egress.stage import FlakyDatabase, answer, endpoint, now, stage
 
 
 async def test_what_another_server_never_received_is_read_and_sent_again(
@@ -26,3 +27,25 @@ async def test_what_another_server_never_received_is_read_and_sent_again(
             monkeypatch.setattr(FlakyDatabase, "life", "another")
             await on.until(lambda: on.receiver.ids() == ["a", "a"], "sent again")
             await on.until(lambda: on.position() == 1 and not on.rows(), "settled")
+
+
+async def test_what_keeps_its_order_waits_for_posts_that_were_given_up_with_their_shard(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FlakyDatabase, "life", "the first")
+    async with stage(tmp_path, database_url, endpoint(order="endpoint")) as on, asyncio.TaskGroup() as tasks:
+        relay, stop, before = on.relay(), asyncio.Event(), now()
+        tasks.create_task(relay.run(stop))
+        on.receiver.gate.clear()
+        await on.produce("a", "b")
+        await on.until(lambda: on.receiver.flying == 1, "under way")
+        (first,) = [work for work in relay._works.values() if work.posts]
+        monkeypatch.setattr(FlakyDatabase, "life", "another")
+        await on.until(lambda: first not in relay._works.values(), "given up")
+        await on.until(lambda: len(relay._works) == 2, "begun anew")
+        again = relay._works[first.shard.lease.shard]
+        assert again.shard._quiet_until >= before + on.receiver.deadline_ms
+        on.receiver.gate.set()
+        await on.until(lambda: on.receiver.ids() == ["a", "a", "b"], "in order")
+        await on.until(lambda: on.position() == 2, "settled")
+        stop.set()
