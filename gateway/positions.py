@@ -16,6 +16,7 @@ from audit.bulk import Change, insert_new_rows, update_rows
 from gateway.errors import PositionMovedError
 from gateway.leases import Lease, check_all
 from gateway.rows import PositionRow
+from partners.endpoint import party_of
 
 _SHARE: Final = ">"
 """No broker's topic id has it."""
@@ -29,6 +30,12 @@ def share(topic_id: str, owner: str) -> str:
 def plain(topic_id: str) -> str:
     """The broker's id of the topic, shared or not."""
     return topic_id.partition(_SHARE)[0]
+
+
+def is_forwarded(topic_id: str) -> bool:
+    """Whether a topic is read for another partner than the one that sends into it."""
+    owner = owner_in(topic_id)
+    return owner is not None and party_of(owner)[1] == "partner"
 
 
 def owner_in(topic_id: str) -> str | None:

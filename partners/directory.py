@@ -14,8 +14,8 @@ from partners.partner import Partner
 class Account:
     """One partner with what belongs to it. `contract` None: none was applied yet.
 
-    `house`: endpoints of our side, which get what the partner sends. `forwards`: what goes on to others, by
-    the type that is sent.
+    `house`: endpoints of our side, which get what the partner sends. `forwards`: what goes on to others, or
+    did once, by the type that is sent and the partner that it goes on to.
     """
 
     partner: Partner
@@ -23,7 +23,7 @@ class Account:
     lines: tuple[Line, ...]
     endpoints: tuple[Endpoint, ...]
     house: tuple[Endpoint, ...] = ()
-    forwards: Mapping[str, Agreed] = field(default_factory=dict, hash=False)
+    forwards: Mapping[tuple[str, str], Agreed] = field(default_factory=dict, hash=False)
 
 
 class Directory:
@@ -89,8 +89,8 @@ class Directory:
         account = self._accounts.get(partner)
         return () if account is None else account.lines
 
-    def forwards(self, partner: str) -> Mapping[str, Agreed]:
-        """What of a partner's events goes on to others today, by the type that is sent."""
+    def forwards(self, partner: str) -> Mapping[tuple[str, str], Agreed]:
+        """What of a partner's events goes on to others, or did once, by the type sent and to whom."""
         account = self._accounts.get(partner)
         return {} if account is None else account.forwards
 

@@ -9,11 +9,11 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, insert, literal,
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
+from partners.agreements import load_agreed
 from partners.contract import Contract, ContractFile, Line
 from partners.credential import CONTRACT_NAME, Credential, Method
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, house_of
-from partners.forwarding import Agreed, agreed
 from partners.partner import Partner, PartnerState, Topics
 from partners.rows import (
     ContractRow,
@@ -110,7 +110,8 @@ def load(session: Session, known: Directory | None = None) -> Directory:
         endpoint = endpoint_of(endpoint_row, accesses.get(endpoint_row.id))
         endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
-    former = None if since == _NEVER else known
+    in_force = {slug: row.revision for slug, row in contracts.items()}
+    agreed = load_agreed(session, in_force, None if since == _NEVER else known)
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
         accounts.append(
@@ -120,7 +121,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
                 () if contract_row is None else _LINES.validate_json(contract_row.lines),
                 tuple(endpoints.get(row.slug, ())),
                 tuple(endpoints.get(house_of(row.slug), ())),
-                {} if contract_row is None else _agreed(session, contract_row, former),
+                agreed.get(row.slug, {}),
             )
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
@@ -247,20 +248,6 @@ def contract_revisions(session: Session, slug: str) -> list[Revision]:
         .order_by(col(ContractRow.revision).desc())
     )
     return [Revision(*row) for row in rows]
-
-
-def _agreed(session: Session, row: ContractRow, known: Directory | None) -> Mapping[str, Agreed]:
-    """What the contract in force forwards, and since when; `known`: as in `load`."""
-    had = None if known is None else known.account(row.partner)
-    if had is not None and had.contract is not None and had.contract.revision == row.revision:
-        return had.forwards
-    if not any(line.terms.forward for line in _LINES.validate_json(row.lines)):
-        return {}
-    rows = select_columns(col(ContractRow.applied_at), col(ContractRow.lines)).where(
-        col(ContractRow.partner) == row.partner, col(ContractRow.revision) <= row.revision
-    )
-    found = session.execute(rows.order_by(col(ContractRow.revision)))
-    return agreed((applied_at, _LINES.validate_json(lines)) for applied_at, lines in found)
 
 
 def insert_contract(

@@ -17,6 +17,7 @@ from gateway.administration.standing import count_pending, count_skipped
 from gateway.broker.port import BrokerError
 from gateway.errors import AwayError, CallerError
 from gateway.positions import share
+from gateway.readers import forwarders
 from partners import endpoint_changes as changes
 from partners.access import EndpointAccess, parse_access
 from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, party_of
@@ -252,13 +253,15 @@ class Endpoints:
         skips = await self._topic_skips(
             partner.topics.outbound, partner.topics.outbound_partition, backlog, asked.by
         )
+        senders = [partner]
         if party_of(asked.owner)[1] == "partner":
-            return skips
-        sent = await self._topic_skips(
-            partner.topics.inbound, partner.topics.inbound_partition, backlog, asked.by
-        )
-        # The inbound topic is read for several: for each under a name of its own.
-        return (*skips, *(replace(one, topic_id=share(one.topic_id, asked.owner)) for one in sent))
+            senders = forwarders(self.desk.catalog.current, partner.slug)
+        for sender in senders:
+            topics = sender.topics
+            sent = await self._topic_skips(topics.inbound, topics.inbound_partition, backlog, asked.by)
+            # An inbound topic is read for several: for each under a name of its own.
+            skips = (*skips, *(replace(one, topic_id=share(one.topic_id, asked.owner)) for one in sent))
+        return skips
 
     async def _topic_skips(self, topic: str, own: int, backlog: Backlog, by: Author) -> Sequence[Skip]:
         snapshot, at = self.desk.catalog.current, self.desk.clock()

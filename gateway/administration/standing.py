@@ -8,6 +8,7 @@ from sqlmodel import Session, col, func, select
 
 from gateway.administration.evidence import Author, Scribe
 from gateway.errors import CallerError
+from gateway.positions import owner_in
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import onboarding, store
 from partners.endpoint import Skip
@@ -100,17 +101,20 @@ def _count_waiting(session: Session, slug: str) -> int:
 
 
 def count_pending(session: Session, endpoint_id: str) -> int:
-    """How many deliveries wait for an endpoint; of a backlog range every record counts as one."""
+    """How many deliveries wait for an endpoint; of a backlog range every record counts as one.
+
+    In a topic that is not the partner's own, only those that are known to be for the endpoint.
+    """
     rows = select(func.count()).where(
         col(DeliveryRow.endpoint) == endpoint_id, col(DeliveryRow.state).in_(("pending", "held"))
     )
-    length = func.sum(col(BacklogRow.to_offset) - col(BacklogRow.from_offset))
-    behind = session.exec(select(length).where(col(BacklogRow.endpoint) == endpoint_id)).one()
-    return session.exec(rows).one() + int(behind or 0)
+    ranges = select(BacklogRow).where(col(BacklogRow.endpoint) == endpoint_id)
+    behind = sum(_count_range(one, one.to_offset) for one in session.exec(ranges))
+    return session.exec(rows).one() + behind
 
 
 def count_skipped(session: Session, endpoint_id: str, skips: Iterable[Skip]) -> int:
-    """How many of them at most are given up; of a backlog range every record counts as one."""
+    """How many of them at most are given up, counted as by `count_pending`."""
     found = 0
     for one in skips:
         delivery, backlog = DeliveryRow, BacklogRow
@@ -121,11 +125,17 @@ def count_skipped(session: Session, endpoint_id: str, skips: Iterable[Skip]) -> 
             col(delivery.partition) == one.partition,
             col(delivery.offset) < one.offset,
         )
-        ranges = select(col(backlog.from_offset), col(backlog.to_offset)).where(
+        ranges = select(backlog).where(
             col(backlog.endpoint) == endpoint_id,
             col(backlog.topic_id) == one.topic_id,
             col(backlog.partition) == one.partition,
         )
         found += session.exec(rows).one()
-        found += sum(max(0, min(end, one.offset) - start) for start, end in session.exec(ranges))
+        found += sum(_count_range(each, min(each.to_offset, one.offset)) for each in session.exec(ranges))
     return found
+
+
+def _count_range(row: BacklogRow, end: int) -> int:
+    """How many of a range lie before `end`."""
+    length = max(0, end - row.from_offset)
+    return length if owner_in(row.topic_id) is None else min(length, row.events)

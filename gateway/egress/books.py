@@ -294,6 +294,10 @@ class Books:
     def _record(self, partition: Partition, read: Read, reading: Reading, now: int) -> None:
         if not isinstance(reading, Passed) and partition.recorded.add(read.position.offset):
             self._recorded_at.add(partition.spot)
-            place = Place(partition.topic, read.position)
-            self.outbox.add(self._voices[partition.partner].unsent(reading, place, now))
-            self.outbox.tell(self._tidings.recorded(partition.partner, reading, place, now))
+            self._say(partition.partner, Place(partition.topic, read.position), reading, now)
+
+    def _say(self, owner: str, place: Place, reading: Reading, now: int) -> None:
+        """Say why nobody gets a record that was read for an owner."""
+        if not isinstance(reading, Passed):
+            self.outbox.add(self._voices[owner].unsent(reading, place, now))
+            self.outbox.tell(self._tidings.recorded(owner, reading, place, now))

@@ -30,7 +30,7 @@ from gateway.egress.intake import Unasked
 from gateway.egress.reading import Reading, Refused, Today, read_event
 from gateway.egress.recall import PAGE, Recalled, wanted_ref
 from gateway.egress.shard import Shard
-from gateway.egress.shared import Source, Vouch, Vouching, read_shared, seen_by, sender_on
+from gateway.egress.shared import Source, Vouch, Vouched, Vouching, is_newer, read_shared, seen_by, sender_on
 from gateway.errors import AwayError
 
 _POLL_MS: Final = 100
@@ -143,7 +143,11 @@ class Drain:
         source = None
         if backlog.owner is not None:
             sender = sender_on(self._catalog.current, topic)
-            source = None if sender is None else Source(sender, self._origin, self._judge_shared)
+            if sender is None:
+                return (
+                    False  # not heard of yet; read as the owner's own topic it would be judged by no receipt
+                )
+            source = Source(sender, self._origin, self._judge_shared)
         until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
         self._open[place] = _Open(shard, wake, backlog, owner, source, before, until)
         self._reader.assign([Start(topic, Position(topic_id, partition, before))])
@@ -203,7 +207,10 @@ class Drain:
         return any(each.shard.is_unsure(event.position) for each in self._concerned(event))
 
     async def _look(self, events: Sequence[ReadEvent]) -> None:
-        """Find out what vouches for records of partners; where nobody can say, they are read again later."""
+        """Find out what vouches for records of partners; where nobody can say, they are read again later.
+
+        And have the contracts by which they were accepted: older ones do not say whose they are.
+        """
         shared = [
             (event, each, each.source.origin)
             for event in events
@@ -213,9 +220,15 @@ class Drain:
         ]
         try:
             self._vouch = await self._vouching((event, partner) for event, _, partner in shared)
+            if any(self._is_newer(event, partner) for event, _, partner in shared):
+                await self._catalog.follow()
         except AwayError:
             for _, each, _ in shared:
                 each.is_over = True
+
+    def _is_newer(self, read: Read, partner: str) -> bool:
+        seen = self._vouch(read, partner)
+        return seen is not None and is_newer(seen, self._catalog.current, partner)
 
     def _most(self, each: _Open) -> int:
         """How many records to read for a range: of a replay that passes most of them over, some more."""
@@ -286,7 +299,7 @@ class Drain:
             return read_event(event, each.owner, self._catalog.current, origin=self._origin)
         lane = each.shard.lanes[each.backlog.endpoint]
         gone = (lane.endpoint,) if lane.is_gone else ()
-        # A backlog is owed whatever contracts say today; a replay hands over what they allow today.
+        # Of a backlog what was forwarded once stays owed; a replay hands over what contracts allow today.
         is_recalled = isinstance(each.backlog, Recalled)
         return read_shared(
             event,
@@ -304,7 +317,7 @@ class Drain:
             if offset is not None and not each.is_over:
                 each.shard.pass_again(each.backlog, min(offset, each.end))
 
-    def _judge_shared(self, read: Read, partner: str) -> int | None:
+    def _judge_shared(self, read: Read, partner: str) -> Vouched | None:
         return self._vouch(read, partner)
 
     async def close(self) -> None:

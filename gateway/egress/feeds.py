@@ -5,7 +5,8 @@ to where it is itself. Each owner has a position of its own, under a name of its
 (`gateway.positions.share`), so that nobody's reading moves anybody else's.
 
 A topic is read from the moment that somebody wants something of it: since the oldest endpoint of the house
-was made, or the first contract that forwards came into force (`read_shared` knows which line since when).
+was made, or the first contract that forwards came into force, and a little before, since clocks differ.
+`read_shared` knows what of it is whose.
 """
 
 import asyncio
@@ -34,7 +35,16 @@ from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.egress.courier import Work
 from gateway.egress.reading import Passed, Reading, Routed, Today
-from gateway.egress.shared import Source, Vouch, Vouching, forward_of, onward_of, read_shared, seen_by
+from gateway.egress.shared import (
+    Source,
+    Vouch,
+    Vouched,
+    Vouching,
+    forward_of,
+    onward_of,
+    read_shared,
+    seen_by,
+)
 from gateway.egress.wording import Voice
 from gateway.errors import AwayError
 from gateway.positions import plain, share
@@ -224,7 +234,7 @@ class Feeds:
         here = self._at(place[0], Position(topic_id, place[1], 0))
         return min(each.work.shard.partitions[each.spot].ledger.reached for each in here)
 
-    def _judge(self, read: Read, partner: str) -> int | None:
+    def _judge(self, read: Read, partner: str) -> Vouched | None:
         return self._vouch(read, partner)
 
     def _assign(self, starts: Sequence[Start]) -> None:

@@ -16,6 +16,7 @@ from gateway.egress.backlog import Backlog, Span
 from gateway.egress.pace import Pace
 from gateway.egress.reading import Reading, Routed
 from gateway.egress.replay import Part, Step, Word
+from gateway.positions import is_forwarded
 
 MOST_AT_ONCE: Final = 64
 """Deliveries of one range that its lane holds: the rest of the lane is live traffic's."""
@@ -93,12 +94,16 @@ class Recalled(Backlog):
         """The topic has nothing before `first` any more."""
         first = min(first, self.end)
         if self.cursor < first:
-            self._words.append((first - 1, "lost", first - self.cursor))
+            self._words.append((first - 1, "lost", self._lost(first - self.cursor)))
             self.pass_to(first)
 
     def cut_off(self, offset: int) -> None:
         """The topic has lost what it had from `offset` on: the part ends there, and its rest is lost."""
         self._end = min(self._end, max(self.cursor, offset))
+
+    def _lost(self, records: int) -> int:
+        """How many are counted: how much another partner has sent is not said."""
+        return min(records, 1) if is_forwarded(self.part.stretch.topic_id) else records
 
     def step(self) -> Step | None:
         """What the database is to have now; None where it has that."""
@@ -111,7 +116,7 @@ class Recalled(Backlog):
         lost = self.part.stretch.end - self.end
         if reached == self.end and lost:
             reached = self.part.stretch.end
-            self._counts = replace(self._counts, lost=self._counts.lost + lost)
+            self._counts = replace(self._counts, lost=self._counts.lost + self._lost(lost))
         if reached == self._stored:
             return None
         self._stored = reached

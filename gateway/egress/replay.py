@@ -28,7 +28,7 @@ class Counts:
 
     `handed`: given to the lane (in a dry run: would be); `delivered`: had been, and were not asked for;
     `waiting`: wait for the endpoint anyway; `cancelled`: given up for good; `passed`: not of the kind asked
-    for. `lost`: records that the topic has no more.
+    for. `lost`: records that the topic has no more; of another partner's, one for any number in a row.
     """
 
     handed: int = 0
@@ -72,7 +72,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replay as it stands. `total`: offsets to be read, over all endpoints; `done`: of these."""
+    """A replay as it stands. `total`: offsets to be read, over all endpoints; `done`: of these.
+
+    In topics of other partners, which forward events, only what was counted counts, in both.
+    """
 
     id: str
     wish: Wish

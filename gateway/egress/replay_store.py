@@ -3,17 +3,34 @@
 A step is written under the shard's lease, with what it decided; nothing here commits.
 """
 
+import functools
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Exists, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Exists,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlmodel import Session, col
 
 from gateway.egress.replay import OPEN, Counts, Part, Replay, State, Step, Stretch, Which, Wish
 from gateway.egress.rows import ReplayRangeRow, ReplayRow
+from gateway.positions import share
 from gateway.rows import DeliveryRow
+from partners.endpoint import house_of
 
 _COUNTS = (
     col(ReplayRangeRow.handed),
@@ -174,14 +191,26 @@ def _load(session: Session, which: object, *, limit: int) -> list[Replay]:
     rows = session.execute(newest.execution_options(populate_existing=True)).scalars().all()
     if not rows:
         return []
-    span = func.sum(col(ReplayRangeRow.to_offset) - col(ReplayRangeRow.from_offset))
-    done = func.sum(col(ReplayRangeRow.next_offset) - col(ReplayRangeRow.from_offset))
+    span = func.sum(_records_up_to(col(ReplayRangeRow.to_offset)))
+    done = func.sum(_records_up_to(col(ReplayRangeRow.next_offset)))
     sums = select(col(ReplayRangeRow.replay), span, done, *(func.sum(each) for each in _COUNTS))
     ids = [row.id for row in rows]
     sums = sums.where(col(ReplayRangeRow.replay).in_(ids)).group_by(col(ReplayRangeRow.replay))
     # PostgreSQL sums to decimals.
     found = {each[0]: tuple(map(int, each[1:])) for each in session.execute(sums)}
     return [_replay(row, found.get(row.id, ())) for row in rows]
+
+
+def _records_up_to(offset: Any) -> ColumnElement[int]:
+    """How many of a range; in another partner's topic those that were found to be the owner's.
+
+    How much that partner sends is nobody's business whom it forwards a part of it to.
+    """
+    topic_id = col(ReplayRangeRow.topic_id)
+    is_shared = topic_id.contains(share("", ""), autoescape=True)
+    is_house = topic_id.contains(share("", house_of("")), autoescape=True)
+    counted = functools.reduce(operator.add, _COUNTS)
+    return case((and_(is_shared, not_(is_house)), counted), else_=offset - col(ReplayRangeRow.from_offset))
 
 
 def _replay(row: ReplayRow, numbers: Sequence[int]) -> Replay:

@@ -160,6 +160,8 @@ class Shard(Books):
             return self._offer_again(backlog, delivery_of(read, reading, mine), now)
         if partition is not None and not isinstance(reading, Unreadable):
             self._record(partition, read, reading, now)
+        elif partition is None and not isinstance(reading, Unreadable):
+            self._say(lane.endpoint.owner, Place(backlog.place[0], read.position), reading, now)
         backlog.pass_to(offset + 1)
         return True
 

@@ -1,8 +1,9 @@
 """A record of a partner's inbound topic, read for somebody whom the event goes on to.
 
 That is the house, whose endpoints get what the partner sends, or another partner, to which the contract
-forwards a type, from when on it says so. Only what the gateway accepted counts: a record whose receipt does
-not vouch for it is passed over, as consumers do. Pure.
+forwards a type. Only what the gateway accepted counts: a record whose receipt does not vouch for it is passed
+over, as consumers do. Whether an event is for another partner says the contract that its receipt names, and
+no clock: of all others that partner is told nothing, whatever a range or a replay holds beside its own. Pure.
 """
 
 import hashlib
@@ -33,8 +34,21 @@ from schemas.errors import DatumError, SchemaError
 from schemas.resolution import avro_reader_for
 from schemas.schema import Schema
 
-Vouch = Callable[[Read, str], int | None]
-"""When the gateway accepted a partner's record, in Unix milliseconds; None: it did not accept this record."""
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What the receipt of a partner's record says: its event, accepted when, and by which contract.
+
+    `at`: Unix milliseconds, by the clock of whoever accepted it. `contract`: a revision.
+    """
+
+    key: EventKey
+    at: int
+    contract: int
+
+
+Vouch = Callable[[Read, str], Vouched | None]
+"""What vouches for a partner's record; None: the gateway did not accept this record."""
 
 Vouching = Callable[[Iterable[tuple[Read, str]]], Awaitable[Vouch]]
 """Looks at records with their partners, and gives what vouches for them; AwayError: that is not known now."""
@@ -81,8 +95,8 @@ def read_shared(
     """Read one record of `source.origin`'s inbound topic for an owner of endpoints.
 
     `gone`: endpoints that are no more, and that something is still owed to. `why` it is read: it was just
-    `sent`; it is `owed`, having been given to the owner before, so that a contract that no longer forwards it
-    makes it refused; or it is `replayed`, and the house has what came before its endpoint, too, but another
+    `sent`; it may be `owed`, having been given to the owner before: then it stays so, though the contract no
+    longer forwards it; or it is `replayed`, and the house has what came before its endpoint, too, but another
     partner nothing of before this line of the contract.
     """
     partner, side = party_of(owner)
@@ -146,10 +160,10 @@ def _for_house(
     there = (*snapshot.directory.house_endpoints(partner), *gone)
     if event_type is None or not _is_listened_to(there, event_type):
         return Passed()
-    at = _accepted_at(read, source)
-    if at is None:
+    seen = _vouched(read, source)
+    if seen is None:
         return Passed()
-    there = tuple(each for each in there if is_of_any_age or each.created_at <= at)
+    there = tuple(each for each in there if is_of_any_age or each.created_at <= seen.at)
     found = _take_in(read, snapshot, source)
     if isinstance(found, NoEvent):
         return _refused(found, read) if _is_listened_to(there, event_type) else Passed()
@@ -165,47 +179,51 @@ def _for_partner(
     gone: tuple[Endpoint, ...],
     why: Why,
 ) -> Reading:
-    way = forward_of(read, snapshot, source.origin)
-    if way is None or way[1].to != partner:
-        if why != "owed" or _accepted_at(read, source) is None:
-            return Passed()
-        found = _take_in(read, snapshot, source)
-        if (isinstance(found, NoEvent) and found.is_erased) or _is_erased_for(partner, found.key, snapshot):
-            return Passed()
-        key = found.key
-        return _refused(NoEvent("event_type_unknown", key, None if way is None else way[1].event_type), read)
-    at = _accepted_at(read, source)
-    if at is None or not _is_agreed(snapshot.directory.forwards(source.origin).get(way[0]), at, why):
+    event_type = _type_of(read) or ""
+    line = snapshot.directory.forwards(source.origin).get((event_type, partner))
+    if line is None or not (line.lasts or why == "owed"):
+        return Passed()
+    seen = _vouched(read, source)
+    if seen is None or not _is_agreed(line, seen, snapshot, source.origin, why):
+        return Passed()
+    if _is_erased_for(partner, seen.key, snapshot):
         return Passed()
     found = _take_in(read, snapshot, source)
-    becomes = way[1].event_type
-    if _is_erased_for(partner, found.key, snapshot):
-        return Passed()
     if isinstance(found, NoEvent):
-        return _refused(replace(found, type=becomes), read)
-    channel = snapshot.channel(partner, becomes, "outbound")
+        # Its faults are of the sender's schema.
+        return _refused(replace(found, key=seen.key, type=line.name, faults=()), read)
+    channel = snapshot.channel(partner, line.name, "outbound")
     if channel is None:
-        return _refused(NoEvent("event_type_unknown", found.key, becomes), read)
+        return _refused(NoEvent("event_type_unknown", seen.key, line.name), read)
     account = snapshot.directory.partner(partner)
     there = (*(() if account is None else own_endpoints(snapshot, account)), *gone)
-    return _as_received(found, becomes, channel, there, source.url)
+    return _as_received(found, line.name, channel, there, source.url)
 
 
-def _is_agreed(line: Agreed | None, at: int, why: Why) -> bool:
-    """Whether a line of today's contract is for an event that was accepted at this time.
+def is_newer(seen: Vouched, snapshot: Snapshot, origin: str) -> bool:
+    """Whether an event was accepted by a contract that this snapshot does not know yet."""
+    contract = snapshot.directory.contract(origin)
+    return contract is None or seen.contract > contract.revision
 
-    A new name for the type loses nothing that is on its way, and hands over nothing of before once more.
+
+def _is_agreed(line: Agreed, seen: Vouched, snapshot: Snapshot, origin: str, why: Why) -> bool:
+    """Whether the contract by which an event was accepted gives it to the partner that a line is for.
+
+    A new name for the type loses nothing that is on its way, and hands over nothing of before once more. By a
+    contract that a restored database has lost nothing is given away.
     """
-    if line is None:
+    if is_newer(seen, snapshot, origin):
+        _log.warning("relay.contract_unknown", partner=origin, contract=seen.contract)
         return False
     if why == "owed":
-        return line.was_at(at)
-    return at >= (line.since if why == "replayed" else line.unbroken_since)
+        return line.was_in(seen.contract)
+    return seen.contract >= (line.begun if why == "replayed" else line.unbroken)
 
 
-def _is_erased_for(partner: str, key: EventKey | None, snapshot: Snapshot) -> bool:
-    """Whether the event was erased for the partner that it goes on to, and for that one alone."""
-    return bool(snapshot.erased) and key is not None and received_ref(partner, key.ref()) in snapshot.erased
+def _is_erased_for(partner: str, key: EventKey, snapshot: Snapshot) -> bool:
+    """Whether the event was erased, for everybody or for the partner that it goes on to."""
+    erased = snapshot.erased
+    return bool(erased) and (key.ref() in erased or received_ref(partner, key.ref()) in erased)
 
 
 def _as_received(
@@ -215,13 +233,15 @@ def _as_received(
     wanted = channel.versions[0]
     digest = hashlib.sha256(sent.data).digest()
     try:
-        decoded = wanted.codec.decode(_reader_for(sent.version.schema, wanted.schema)(sent.data))
+        datum = _reader_for(sent.version.schema, wanted.schema)(sent.data)
+        decoded = wanted.codec.decode(datum)
     except DatumError as error:
         return Refused("event_invalid", digest, sent.key, becomes, error.faults)
     except SchemaError:
         return Refused("schema_incompatible", digest, sent.key, becomes)
     search = channel.search_of(decoded.values)
-    taken = replace(sent, type=becomes, version=wanted, json=decoded.json, search=search)
+    # Its digest, too: the sender's own would say something of what is left out.
+    taken = replace(sent, type=becomes, version=wanted, data=datum, json=decoded.json, search=search)
     return routed(taken, endpoints, url)
 
 
@@ -234,12 +254,12 @@ def _is_listened_to(there: tuple[Endpoint, ...], event_type: str) -> bool:
     return any(each.listens_to(event_type) for each in there)
 
 
-def _accepted_at(read: Read, source: Source) -> int | None:
-    at = source.vouch(read, source.origin)
-    if at is None:
+def _vouched(read: Read, source: Source) -> Vouched | None:
+    seen = source.vouch(read, source.origin)
+    if seen is None:
         place = {"topic": read.record.topic, "offset": read.position.offset}
         _log.warning("relay.record_not_ours", **place)
-    return at
+    return seen
 
 
 def _take_in(read: Read, snapshot: Snapshot, source: Source) -> Carried | NoEvent:

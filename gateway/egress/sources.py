@@ -11,6 +11,7 @@ from gateway.catalog import Snapshot
 from gateway.errors import AwayError
 from gateway.operational import is_operational
 from gateway.positions import share
+from gateway.readers import CLOCKS_APART_MS
 from partners.endpoint import OPERATIONAL, Endpoint, Side, house_of
 from partners.partner import Partner
 
@@ -19,7 +20,7 @@ from partners.partner import Partner
 class Origin:
     """A topic that is read for some endpoints. `topic_id`: shared, where it is another's (`positions.share`).
 
-    `since`: nothing that was accepted before is for them, in Unix milliseconds.
+    `since`: nothing that was recorded before is for them, in Unix milliseconds.
     """
 
     topic: str
@@ -48,10 +49,11 @@ def _of_partner(
     yield _outbound(snapshot, partner, ids)
     for sender in snapshot.directory.partners():
         forwards = snapshot.directory.forwards(sender.slug).values()
-        wanted = [one for one in forwards if one.to == partner.slug and (not types or one.name in types)]
+        mine = [one for one in forwards if one.lasts and one.to == partner.slug]
+        wanted = [one for one in mine if not types or one.name in types]
         # As the relay does: what is closed, or has no topic, holds up nobody else's.
         if wanted and snapshot.is_ready(sender.topics.inbound):
-            since = min(one.since for one in wanted)
+            since = min(one.since for one in wanted) - CLOCKS_APART_MS
             yield _inbound(snapshot, sender, partner.slug, ids, since)
 
 

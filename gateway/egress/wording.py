@@ -14,7 +14,7 @@ from gateway.egress.reading import Refused, Routed, Unreadable
 from gateway.egress.shared import Onward
 from gateway.event import short_pointer
 from gateway.origin_evidence import Origin
-from gateway.positions import plain
+from gateway.positions import is_forwarded, plain
 from partners.endpoint import Skip
 
 _ID_BYTES: Final = 16
@@ -114,7 +114,7 @@ class Voice:
         return self._say(Kind.UNROUTED, members, at, routed.search)
 
     def refused(self, refused: Refused, place: Place, at: int) -> Pending:
-        """The contract does not allow the event."""
+        """The contract does not allow the event. Of what another partner forwards the record is not named."""
         key, faults = refused.key, refused.faults[:_FAULTS]
         members = {
             "direction": "outbound",
@@ -123,7 +123,7 @@ class Voice:
             "id": None if key is None else key.id,
             "type": refused.event_type,
             "content": None,
-            "record": _place(place, refused.sha256),
+            "record": None if is_forwarded(place.position.topic_id) else _place(place, refused.sha256),
             "code": refused.code,
             "faults": [{"pointer": short_pointer(f.pointer), "code": f.code} for f in faults],
             "faults_total": len(refused.faults),

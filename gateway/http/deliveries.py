@@ -35,7 +35,7 @@ from gateway.http.parameters import choice, flag, instant, limit
 from gateway.http.shapes import ref
 from gateway.http.told import DRY_RUN, shows, tells
 from gateway.http.words import json_response
-from gateway.positions import owner_in
+from gateway.positions import is_forwarded, owner_in
 from gateway.redelivery import Whose
 from partners.endpoint import Endpoint, party_of
 from partners.partner import Partner
@@ -203,7 +203,10 @@ class _Look:
 
     def range_item(self, one: Stretch) -> dict[str, object]:
         owner = owner_in(one.topic_id) or self.scene.owners[one.topic]
-        return stretch_item(one, party_of(owner)[0], self.scene.names)
+        is_ours = self.call.owner is None or self.call.named
+        shown = stretch_item(one, party_of(owner)[0], self.scene.names)
+        # How much another partner sends is for nobody whom it forwards some of it to.
+        return shown if is_ours or not is_forwarded(one.topic_id) else {**shown, "range": None}
 
     def single_item(self, one: Single) -> dict[str, object]:
         base = self.call.base if self.call.owner is not None else f"/v1/partners/{one.partner}"

@@ -1,10 +1,12 @@
-"""When it was agreed that events go on to another partner."""
+"""By which contracts events go on to another partner."""
 
 from dataclasses import replace
 
 from partners.contract import Forward, Line
 from partners.forwarding import Agreed, agreed
 from tests.unit.partners.test_directory import LINE
+
+PAIR = ("order.placed", "globex")
 
 
 def forwards(name: str | None, to: str = "globex") -> tuple[Line, ...]:
@@ -13,21 +15,29 @@ def forwards(name: str | None, to: str = "globex") -> tuple[Line, ...]:
 
 
 def test_a_line_is_as_old_as_the_contracts_in_a_row_that_say_it() -> None:
-    revisions = [(1, forwards("a")), (2, forwards("a")), (3, forwards("b")), (4, forwards("b"))]
-    found = agreed(revisions)
-    assert found == {"order.placed": Agreed("globex", "b", 3, ((1, None),))}
-    assert found["order.placed"].unbroken_since == 1
+    names = enumerate("aabb", 1)
+    (found,) = agreed((number, number * 10, forwards(name)) for number, name in names).values()
+    assert found == Agreed("globex", "b", 3, 30, 10, ((1, None),))
+    assert (found.lasts, found.unbroken) == (True, 1)
 
 
-def test_what_was_not_agreed_for_a_while_begins_anew_and_was_at_other_times() -> None:
-    (found,) = agreed([(1, forwards("a")), (3, forwards(None)), (5, forwards("a"))]).values()
-    assert found == Agreed("globex", "a", 5, ((1, 3), (5, None)))
-    assert found.unbroken_since == 5
-    assert [at for at in range(7) if found.was_at(at)] == [1, 2, 5, 6]
+def test_what_was_not_agreed_for_a_while_begins_anew_and_was_in_other_contracts() -> None:
+    there = [(number, at, forwards("a")) for number, at in ((5, 20), (6, 60))]
+    found = agreed([(2, 10, forwards("a")), (3, 30, forwards(None)), *there])[PAIR]
+    assert found == Agreed("globex", "a", 5, 20, 20, ((2, 3), (5, None)))
+    assert found.unbroken == 5
+    assert [number for number in range(8) if found.was_in(number)] == [2, 5, 6, 7]
 
 
-def test_what_goes_to_another_partner_or_nowhere_says_nothing() -> None:
-    (found,) = agreed([(1, forwards("a")), (2, forwards("a", to="initech"))]).values()
-    assert (found.to, found.since, found.unbroken_since) == ("initech", 2, 2)
-    assert agreed([(1, forwards("a")), (2, forwards(None))]) == {}
-    assert agreed([]) == {}
+def test_what_is_agreed_no_longer_was_under_the_name_that_it_had_last() -> None:
+    found = agreed([(1, 10, forwards("a")), (2, 20, forwards("b")), (3, 30, forwards(None))])[PAIR]
+    assert found == Agreed("globex", "b", 2, 20, 10, ((1, 3),))
+    assert not found.lasts
+    assert [number for number in range(5) if found.was_in(number)] == [1, 2]
+
+
+def test_what_goes_to_another_partner_is_another_ones() -> None:
+    found = agreed([(1, 10, forwards("a")), (2, 20, forwards("a", to="initech"))])
+    assert {to: one.lasts for (_, to), one in found.items()} == {"globex": False, "initech": True}
+    assert found["order.placed", "initech"] == Agreed("initech", "a", 2, 20, 20, ((2, None),))
+    assert agreed([(1, 10, forwards(None))]) == agreed([]) == {}

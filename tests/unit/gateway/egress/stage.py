@@ -26,8 +26,9 @@ from gateway.dialler import Answer, Fetched, Outgoing, Reason
 from gateway.egress.posting import Chance
 from gateway.egress.relay import Relay
 from gateway.egress.relay_parts import Parts, Terms
-from gateway.egress.shared import Vouch, Vouching
+from gateway.egress.shared import Vouch, Vouched, Vouching
 from gateway.errors import StoreError
+from gateway.event import EventKey
 from gateway.keys import SigningKey
 from gateway.leases import Leases
 from gateway.rows import BacklogRow, DeliveryRow, PositionRow
@@ -68,7 +69,7 @@ def vouching(now: Callable[[], int]) -> Vouching:
     """Whatever is read was accepted just now."""
 
     async def look(_: Iterable[tuple[Read, str]]) -> Vouch:
-        return lambda _read, _partner: now()
+        return lambda _read, partner: Vouched(EventKey(partner, "inbound", "/s", "i"), now(), 1)
 
     return look
 

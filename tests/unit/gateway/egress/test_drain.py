@@ -17,6 +17,7 @@ from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Vouch
 from gateway.leases import Lease
+from gateway.positions import share
 from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, Contracts, contracts, endpoint, record
 from tests.unit.gateway.egress.test_shard import NOW, VOICE, attempt, read, receive, ticked
@@ -337,3 +338,12 @@ async def test_whatever_comes_between_each_event_is_delivered_once(seed: int) ->
         await asyncio.wait([lived, receiving])
         draining_on.cancel()
     assert sorted(delivered) == list(range(end))
+
+
+async def test_a_shared_topic_is_not_read_before_its_sender_is_known() -> None:
+    """Read as the owner's own it would be judged by no receipt."""
+    reader, shard = Faraway(), Shard(Lease("relay", 0, 1, 0))
+    shard.adopt(Stored({}, (), (Span("ep_1", "partners.late.inbound", share("id", "acme"), 0, 0, END),)))
+    shard.update({"acme": VOICE}, [endpoint()])
+    assert not await draining(reader).turn(work(shard))
+    assert (reader.begun, reader.polls) == ([], 0)

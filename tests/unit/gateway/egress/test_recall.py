@@ -23,6 +23,7 @@ from gateway.egress.shard import Shard
 from gateway.egress.wording import Voice
 from gateway.event import EventKey
 from gateway.leases import Lease
+from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.endpoint import Skip
 from tests.unit.gateway.egress.stage import TOPIC, Stage, answer, contracts, endpoint, now, stage
@@ -489,6 +490,18 @@ def test_what_a_topic_has_lost_counts_once_what_is_before_it_is_settled() -> Non
     after = recalled.step()
     assert after is not None
     assert (after.next, after.counts) == (7, Counts(handed=1, lost=5))
+
+
+def test_how_much_another_partner_has_sent_is_not_counted() -> None:
+    wish = Wish("acme", None, "all", (), 0, now(), None, dry_run=False)
+    at = Stretch("ep_1", "partners.globex.inbound", share("t", "acme"), 0, 0, 10)
+    recalled = Recalled(Part(REPLAY, wish, at, 0, Counts()))
+    recalled.lose(7)
+    recalled.cut_off(8)
+    recalled.pass_to(8)
+    step = recalled.step()
+    assert step is not None
+    assert (step.next, step.counts) == (10, Counts(lost=2))
 
 
 async def test_what_is_past_its_time_goes(tmp_path: Path, database_url: str) -> None:

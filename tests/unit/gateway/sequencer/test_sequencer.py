@@ -186,7 +186,8 @@ async def test_who_forwards_is_misled_by_no_other_record_of_the_same_event(
 async def accepted_at(world: World, read: Read, ring: KeyRing | None = None) -> int | None:
     keys = world.parts.keys.ring if ring is None else lambda: ring
     look = vouch_by(keys, world.parts.ground.database)
-    return (await look([(read, "acme")]))(read, "acme")
+    found = (await look([(read, "acme")]))(read, "acme")
+    return None if found is None else found.at
 
 
 @contextmanager

@@ -1,0 +1,282 @@
+"""What is owed of another partner's events while contracts change, and that nothing is told of the others."""
+
+import hashlib
+import json
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+from sqlmodel import Session, col
+
+from audit.pressing import expand
+from audit.rows import EntryRow
+from gateway.address import AddressPolicy
+from gateway.administration.endpoints import Asked, Backlog, Endpoints
+from gateway.rows import ClaimRow
+from partners.endpoint import EndpointState
+from partners.onboarding import set_endpoint_state
+from partners.rows import ContractRow, PartnerRow
+from tests.unit.gateway.egress.test_feeds import (
+    FORWARDING,
+    apply_globex,
+    entries,
+    hooks,
+    log_of,
+    placed,
+    positioned,
+    relaying,
+    until,
+)
+from tests.unit.gateway.egress.test_feeds_agreed import FILES, ONE, SECRET, keep, with_secrets
+from tests.unit.gateway.egress.test_feeds_replayed import THEIRS, asking, counts, replayed
+from tests.world import CONTRACT, OPERATOR, World, running
+
+NONE = CONTRACT.replace("receives:", f"{SECRET}receives:", 1)
+"""The same types, and none of them goes on."""
+
+GONE = NONE.replace("  order.placed: {schema: order.avsc, id: /order_id, key: /customer}\n", "")
+DESTRUCTIVE = frozenset({"destructive"})
+
+
+async def put(world: World, state: EndpointState) -> None:
+    """The one endpoint of globex into a state."""
+    (one,) = world.parts.catalog.current.directory.endpoints("globex")
+    change = partial(set_endpoint_state, owner="globex", endpoint_id=one.id, state=state)
+    await world.parts.ground.database.write(change)
+    await world.parts.catalog.refresh()
+
+
+async def told_to_globex(world: World) -> str:
+    """All that globex can read of anything: its log, and what the gateway tells it as events."""
+    name = log_of(world, "globex")
+
+    def look(session: Session) -> list[bytes]:
+        mine = select(col(EntryRow.evidence)).where(col(EntryRow.log) == name)
+        found = [expand(raw) for raw in session.execute(mine).scalars() if raw is not None]
+        events = select(col(ClaimRow.receipt), col(ClaimRow.datum)).where(col(ClaimRow.partner) == "globex")
+        for receipt, datum in session.execute(events):
+            found += [receipt.encode(), datum or b""]
+        return found
+
+    return "\n".join(map(repr, await world.parts.ground.database.read(look)))
+
+
+async def begun(stack: AsyncExitStack, folder: Path) -> World:
+    """A world that relays, in another process than before."""
+    await stack.aclose()
+    world = await stack.enter_async_context(running(folder))
+    await stack.enter_async_context(relaying(world))
+    return world
+
+
+async def test_what_is_drained_for_a_partner_tells_it_nothing_of_what_lies_beside(tmp_path: Path) -> None:
+    with hooks() as at:
+        async with running(tmp_path) as world, asking(world) as client:
+            await with_secrets(world, at.url)
+            await world.apply(ONE, FILES)
+            await put(world, "paused")
+            async with relaying(world):
+                await placed(world, "A-1")
+                await keep(world, "S-1")
+                await placed(world, "A-2")
+                await positioned(world, 3)
+                await put(world, "active")
+                await until(lambda: len(at.got) == 2, str(at.got))
+                await placed(world, "A-3")
+                await entries(world, "delivery.attempted", 3)
+                listed = (await client.get("/v1/partners/globex/deliveries", params={"limit": 1000})).text
+                told = await told_to_globex(world)
+                refused = await entries(world, "event.refused")
+    assert sorted(at.ids("/globex")) == ["A-1", "A-2", "A-3"]
+    assert "A-3" in told
+    assert "A-3" in listed
+    assert refused == []
+    assert "S-1" not in told + listed
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_what_was_owed_when_the_forward_went_is_delivered_and_nothing_else(
+    tmp_path: Path, *, is_new: bool
+) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await begun(stack, tmp_path)
+            await with_secrets(world, at.url)
+            await world.apply(ONE, FILES)
+            await put(world, "paused")
+            await placed(world, "A-1")
+            await keep(world, "S-1")
+            await placed(world, "A-2")
+            await entries(world, "event.forwarded", 2)
+            await world.apply(NONE, FILES)
+            await placed(world, "B-1")
+            if is_new:
+                world = await begun(stack, tmp_path)
+            await put(world, "active")
+            await until(lambda: len(at.got) >= 2, str(at.got))
+            await entries(world, "delivery.attempted", 2)
+            told, refused = await told_to_globex(world), await entries(world, "event.refused")
+    assert sorted(at.ids("/globex")) == ["A-1", "A-2"]
+    assert {body["type"] for _, _, body in at.got} == {"order.received"}
+    assert refused == []
+    assert "A-2" in told
+    assert "S-1" not in told
+    assert "B-1" not in told
+
+
+async def test_what_was_accepted_while_nothing_was_forwarded_stays_where_it_is(tmp_path: Path) -> None:
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await with_secrets(world, at.url)
+            await world.apply(ONE, FILES)
+            await put(world, "paused")
+            async with relaying(world):
+                await placed(world, "A-1")
+                await entries(world, "event.forwarded", 1)
+                await world.apply(NONE, FILES)
+                await placed(world, "B-1")
+                await world.apply(ONE, FILES)
+                await placed(world, "A-2")
+                await entries(world, "event.forwarded", 2)
+                await put(world, "active")
+                await until(lambda: len(at.got) == 2, str(at.got))
+                await entries(world, "delivery.attempted", 2)
+                told, forwarded = await told_to_globex(world), await entries(world, "event.forwarded")
+    assert sorted(at.ids("/globex")) == ["A-1", "A-2"]
+    assert {one.text("id") for one in forwarded} == {"A-1", "A-2"}
+    assert "B-1" not in told
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_what_was_owed_of_a_type_that_is_gone_is_refused_by_its_name_and_no_place(
+    tmp_path: Path, *, is_new: bool
+) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await begun(stack, tmp_path)
+            await with_secrets(world, at.url)
+            await world.apply(ONE, FILES)
+            await put(world, "paused")
+            await placed(world, "A-1")
+            await keep(world, "S-1")
+            (forwarded,) = await entries(world, "event.forwarded", 1)
+            await world.apply(GONE, FILES, allow=DESTRUCTIVE)
+            if is_new:
+                world = await begun(stack, tmp_path)
+            await put(world, "active")
+            (refused,) = await entries(world, "event.refused", 1)
+            told, globex = await told_to_globex(world), log_of(world, "globex")
+    assert at.got == []
+    assert (refused.log, refused.ref) == (globex, forwarded.ref)
+    assert [refused.text(name) for name in ("id", "type", "code")] == [
+        "A-1",
+        "order.received",
+        "event_type_unknown",
+    ]
+    assert refused.members["record"] is None
+    assert "S-1" not in told
+
+
+@pytest.mark.parametrize("ahead_ms", [-8_000, 8_000])
+async def test_no_clock_says_whether_an_event_came_before_the_forward(tmp_path: Path, ahead_ms: int) -> None:
+    """Whoever applied the contract has a clock that is ahead of the one who accepts, or behind."""
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await apply_globex(world, f"{at.url}/globex")
+            await world.apply()
+            await placed(world, "before")
+            await world.apply(FORWARDING)
+            await placed(world, "after")
+            at_another = col(ContractRow.applied_at) + ahead_ms
+            applied = update(ContractRow).where(col(ContractRow.partner) == "acme")
+            with world.parts.ground.database.begin() as session:
+                session.execute(applied.values(applied_at=at_another))
+        async with running(tmp_path) as world, relaying(world), asking(world) as client:
+            (forwarded,) = await entries(world, "event.forwarded", 1)
+            await until(lambda: bool(at.got), "forwarded")
+            await placed(world, "last")
+            await until(lambda: "last" in at.ids("/globex"), str(at.got))
+            again = await replayed(client, THEIRS, which="all")
+    assert at.ids("/globex")[:2] == ["after", "last"]
+    assert forwarded.text("id") == "after"
+    assert counts(again) == {"handed": 2}
+
+
+async def test_nothing_is_given_away_by_a_contract_that_the_database_has_lost(tmp_path: Path) -> None:
+    """As after a restore: what was accepted by it comes with a replay, once it is applied again."""
+    other = FORWARDING.replace("GmbH", "AG")
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await apply_globex(world, f"{at.url}/globex")
+            await world.apply(FORWARDING)
+            await placed(world, "A-1")
+            await world.apply(other)
+            await placed(world, "A-2")
+
+            def lose(session: Session) -> None:
+                session.delete(session.get_one(ContractRow, ("acme", 2)))
+                session.execute(update(PartnerRow).where(col(PartnerRow.slug) == "acme").values(revision=1))
+
+            await world.parts.ground.database.write(lose)
+        async with running(tmp_path) as world, relaying(world), asking(world) as client:
+            await placed(world, "A-3")
+            await until(lambda: len(at.got) == 2, str(at.got))
+            await world.apply(other)
+            assert counts(await replayed(client, THEIRS)) == {"handed": 1, "delivered": 2}
+            await until(lambda: len(at.got) == 3, str(at.got))
+    assert at.ids("/globex") == ["A-1", "A-3", "A-2"]
+
+
+async def test_what_nobody_listens_to_is_told_by_the_digest_of_what_is_received(tmp_path: Path) -> None:
+    """The sender's own would tell whoever guesses what the other's schema leaves out."""
+    async with running(tmp_path) as world, relaying(world):
+        await apply_globex(world, None)
+        await world.apply(FORWARDING)
+        await placed(world, "A-1")
+        (unrouted,) = await entries(world, "event.unrouted", 1)
+    received = b"\x06A-1" + b"\x02" + b"\x08none"
+    assert unrouted.members["record"]["sha256"] == hashlib.sha256(received).hexdigest()
+    assert json.loads(unrouted.raw)["id"] == "A-1"
+
+
+async def test_what_is_given_up_when_an_endpoint_goes_on_is_what_others_forward_too(tmp_path: Path) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await begun(stack, tmp_path)
+            await with_secrets(world, at.url)
+            await world.apply(ONE, FILES)
+            desk = Endpoints(world.parts.administration, AddressPolicy((), (), loopback=True))
+            (one,) = world.parts.catalog.current.directory.endpoints("globex")
+            asked = Asked("globex", one.id, OPERATOR)
+            await desk.pause(asked)
+            await world.parts.catalog.refresh()
+            await placed(world, "A-1")
+            await keep(world, "S-1", "S-2")
+            await placed(world, "A-2")
+            await positioned(world, 4)
+            partner = world.parts.catalog.current.directory.partner("globex")
+            assert partner is not None
+            edit = await desk.resume(asked, partner, Backlog("skip"))
+            await placed(world, "A-3")
+            cancelled = await entries(world, "delivery.cancelled", 2)
+            await until(lambda: bool(at.got), "what came later")
+    assert (edit.waiting, edit.skipped) == (2, 2), "and not how many the other has sent"
+    assert at.ids("/globex") == ["A-3"]
+    assert sorted(one.text("id") or "" for one in cancelled) == ["A-1", "A-2"]
+
+
+async def test_a_replay_does_not_say_how_much_another_partner_sends(tmp_path: Path) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await begun(stack, tmp_path)
+            await with_secrets(world, at.url)
+            await world.apply(ONE, FILES)
+            await keep(world, "S-1", "S-2")
+            await placed(world, "A-1")
+            await until(lambda: bool(at.got), "forwarded")
+            async with asking(world) as client:
+                found = await replayed(client, THEIRS, which="all", dry=True)
+    assert counts(found) == {"handed": 1}
+    assert (found["total"], found["done"]) == (1, 1)
