@@ -188,12 +188,14 @@ class Catalog:
                 for spec in self._topics(partner)
             ]
             asked = [spec for spec in specs if is_due or spec.name not in self.current.topic_ids]
-            if not asked:
+            if not asked and not is_due:
                 return
             if is_due:
                 self._compare_at = now + _COMPARE_SECONDS
             try:
-                there = await self._ensure(asked)
+                there = await self._ensure(asked) if asked else {}
+                if is_due:
+                    await self._find_closed()
             except BrokerError as error:
                 self._note_refusal(error)
                 raise
@@ -202,6 +204,14 @@ class Catalog:
             self._take_over(there)
             if self.warnings():
                 self._compare_at = min(self._compare_at, now + _SOON_SECONDS)
+
+    async def _find_closed(self) -> None:
+        """Note the topics that closed partners have left, and make none: what they hold is still read."""
+        closed = [one for one in self.current.directory.partners() if one.state == "closed"]
+        names = {spec.name for partner in closed for spec in self._topics(partner)}
+        unknown = sorted(names - self.current.topic_ids.keys())
+        if unknown:
+            self._take_over(await self._broker.describe(unknown))
 
     async def _ensure(self, specs: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """All at once; where one is refused, one by one, so that it holds up no other partner's."""

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from gateway.http.gates import GATES
 from gateway.http.guard import admit
 from gateway.ingress.outcome import Accepted, Failed
 from gateway.postgresql import Server
-from partners import store
+from partners import onboarding, store
 from schemas.registry import draft_of
 from schemas.rows import SchemaRow
 from schemas.schema import Schema, parse_schema
@@ -132,6 +133,31 @@ async def test_one_topic_that_is_refused_holds_up_no_other(tmp_path: Path, datab
         await catalog.refresh()
         assert catalog.warnings() == []
         assert isinstance((await world.send(A))[0], Accepted)
+
+
+class Noting(WilfulBroker):
+    """A broker that keeps the names of the topics that are to be there."""
+
+    made: frozenset[str] = frozenset()
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        self.made |= {spec.name for spec in topics}
+        return await super().ensure(topics)
+
+
+async def test_what_a_closed_partner_has_left_is_found_and_nothing_is_made_for_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        topics = dict(world.parts.catalog.current.topic_ids)
+        close = partial(onboarding.set_partner_state, slug="acme", state="closed")
+        await world.parts.ground.database.write(close)
+    broker = Noting(tmp_path)
+    async with running(tmp_path, url=database_url, broker=broker) as world:
+        assert world.parts.catalog.current.topic_ids == topics
+        assert topics.keys() >= {TOPIC, OUTBOUND}
+    assert not broker.made & {TOPIC, OUTBOUND}
 
 
 async def test_how_a_topic_differs_is_a_warning_and_all_its_partitions_are_known(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -14,15 +15,21 @@ from audit.pressing import expand
 from audit.rows import EntryRow
 from gateway.address import AddressPolicy
 from gateway.administration.endpoints import Asked, Backlog, Endpoints
+from gateway.ingress.accept import Submission
+from gateway.ingress.outcome import Accepted
 from gateway.rows import ClaimRow
+from partners import onboarding
 from partners.endpoint import EndpointState
 from partners.onboarding import set_endpoint_state
 from partners.rows import ContractRow, PartnerRow
 from tests.unit.gateway.egress.test_feeds import (
     FORWARDING,
+    GLOBEX,
+    RECEIVED,
     apply_globex,
     entries,
     hooks,
+    house_endpoint,
     log_of,
     placed,
     positioned,
@@ -31,7 +38,7 @@ from tests.unit.gateway.egress.test_feeds import (
 )
 from tests.unit.gateway.egress.test_feeds_agreed import FILES, ONE, SECRET, keep, with_secrets
 from tests.unit.gateway.egress.test_feeds_replayed import THEIRS, asking, counts, replayed
-from tests.world import CONTRACT, OPERATOR, World, running
+from tests.world import CONTRACT, OPERATOR, ORDER, World, draft, running
 
 NONE = CONTRACT.replace("receives:", f"{SECRET}receives:", 1)
 """The same types, and none of them goes on."""
@@ -265,6 +272,73 @@ async def test_what_is_given_up_when_an_endpoint_goes_on_is_what_others_forward_
     assert (edit.waiting, edit.skipped) == (2, 2), "and not how many the other has sent"
     assert at.ids("/globex") == ["A-3"]
     assert sorted(one.text("id") or "" for one in cancelled) == ["A-1", "A-2"]
+
+
+async def test_what_a_partner_had_sent_before_it_was_closed_goes_on(tmp_path: Path) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await begun(stack, tmp_path)
+            await apply_globex(world, f"{at.url}/globex")
+            await world.apply(FORWARDING)
+            await put(world, "paused")
+            await placed(world, "A-1")
+            await entries(world, "event.forwarded", 1)
+            await stack.aclose()
+            async with running(tmp_path) as world:
+                await house_endpoint(world, f"{at.url}/desk")
+                await placed(world, "A-2")
+                close = partial(onboarding.set_partner_state, slug="acme", state="closed")
+                await world.parts.ground.database.write(close)
+            world = await begun(stack, tmp_path)
+            await put(world, "active")
+            await until(lambda: len(at.got) == 3, str(at.got))
+    assert sorted(at.ids("/globex")) == ["A-1", "A-2"]
+    assert at.ids("/desk") == ["A-2"]
+
+
+async def test_an_event_goes_on_once_and_is_nobody_elses_of_the_same_name(tmp_path: Path) -> None:
+    """Both forward to each other; and we send globex an event of acme's source and id."""
+    back = (
+        "sends:\n  order.back: {schema: order.avsc, id: /order_id, forward: {to: acme, as: order.accepted}}\n"
+    )
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await begun(stack, tmp_path)
+            await apply_globex(world, f"{at.url}/globex")
+            hook = f'endpoints:\n  verification: none\n  declared: [{{name: one, url: "{at.url}/acme"}}]\n'
+            await world.apply(FORWARDING + hook)
+            text = GLOBEX.replace("receives:", f"{back}receives:") + hook.replace("/acme", "/globex")
+            files = {"received.avsc": json.dumps(RECEIVED), "order.avsc": json.dumps(ORDER)}
+            await world.apply(text, files, slug="globex")
+            await placed(world, "A-1")
+            ingress, body = world.parts.ingress, {"order_id": "A-1", "qty": 2}
+            ours = draft({**body, "note": "ours"}, "order.received", source="/partners/acme")
+            theirs = draft(body, "order.back")
+            for direction, one in (("outbound", ours), ("inbound", theirs)):
+                sent = Submission(
+                    "globex",
+                    direction,
+                    (one,),
+                    strict=True,
+                    dry_run=False,
+                    method="api_key",
+                    credential="crd_1",
+                    idempotency_key=None,
+                )
+                (outcome,) = await ingress.accept(sent)
+                assert isinstance(outcome, Accepted), outcome
+            await until(lambda: len(at.got) == 3, str(at.got))
+            forwarded = await entries(world, "event.forwarded", 2)
+            attempted = await entries(world, "delivery.attempted", 3)
+            logs = {slug: log_of(world, slug) for slug in ("acme", "globex")}
+    assert sorted((path, body["source"], body["type"]) for path, _, body in at.got) == [
+        ("/acme", "/partners/globex", "order.accepted"),
+        ("/globex", "/partners/acme", "order.received"),
+        ("/globex", "/partners/acme", "order.received"),
+    ]
+    assert len({webhook_id for _, webhook_id, _ in at.got}) == 3
+    assert {one.log for one in forwarded} == set(logs.values())
+    assert Counter(one.log for one in attempted) == {logs["acme"]: 1, logs["globex"]: 2}
 
 
 async def test_a_replay_does_not_say_how_much_another_partner_sends(tmp_path: Path) -> None:
