@@ -1,6 +1,7 @@
 """What partners send goes on: to the house's endpoints, and to the partner that the contract names."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -440,6 +441,9 @@ async def test_an_event_for_a_partner_without_a_listener_is_told_to_both(tmp_pat
     assert (forwarded.log, unrouted.log) == logs
     assert unrouted.text("type") == "order.received"
     assert ">" not in unrouted.members["record"]["topic_id"]
+    # As it is received: the sender's own would tell whoever guesses what the other's schema leaves out.
+    received = b"\x06A-1" + b"\x02" + b"\x08none"
+    assert unrouted.members["record"]["sha256"] == hashlib.sha256(received).hexdigest()
 
 
 async def test_what_the_other_side_cannot_read_is_refused_in_both_logs(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ async def test_a_replay_hands_over_nothing_of_before_its_own_line_was_agreed(tmp
             await until(lambda: len(at.got) == 6, str(at.got))
     assert counts(owed) == {"delivered": 3}
     assert counts(everything) == {"handed": 3}
+    assert (owed["total"], owed["done"]) == (3, 3), "and not how many records acme has sent"
     assert sorted(at.ids("/globex")) == ["A-1", "A-1", "A-2", "A-2", "S-2", "S-2"]
 
 
