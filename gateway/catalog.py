@@ -5,6 +5,7 @@ is away leaves yesterday's topics usable and new ones waiting; the next refresh 
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -88,6 +89,9 @@ STALE_SECONDS: Final = 60.0
 _COMPARE_SECONDS: Final = 30.0
 """How often topics are compared with what they should be; while there is something to mend, sooner."""
 
+_FRESH_SECONDS: Final = 2 * _COMPARE_SECONDS
+"""What was found of a topic so lately is told again without asking."""
+
 _SOON_SECONDS: Final = 3.0
 _MOST_WARNINGS: Final = 50
 _KNOWN_SPECS: Final = 65_536
@@ -126,6 +130,7 @@ class Catalog:
         self._schemas: dict[int, Schema] = {}
         self._versions: dict[tuple[object, int, JsonFlavour], Version] = {}
         self._mismatches: dict[str, tuple[str, ...]] = {}
+        self._compared: dict[str, float] = {}
         self._compare_at = 0.0
         self._followed_at = 0.0
         self._server: object = None
@@ -238,6 +243,7 @@ class Catalog:
             for words in set(topic.mismatches).difference(self._mismatches.get(name, ())):
                 logger(__name__).warning("a topic is not as it should be", reason=words)
         self._mismatches.update({name: topic.mismatches for name, topic in there.items()})
+        self._compared.update(dict.fromkeys(there, self._ticks()))
         counts = {name: topic.partitions for name, topic in there.items()}
         ids = {**{name: topic.id for name, topic in there.items()}, **self.current.topic_ids}
         partitions = {**self.current.partitions, **counts}
@@ -247,16 +253,20 @@ class Catalog:
     async def compare(self, partner: Partner) -> tuple[str, ...]:
         """How those of a partner's topics differ that are there already, whoever has made them.
 
+        The broker is asked about those that were not compared within the last minute: of a thousand partners
+        each would else be asked about again, though all are compared twice a minute.
+
         Raises:
             BrokerError: the broker is away or refuses.
         """
         if self._broker.away_for_ms():
             raise BrokerError("broker_unavailable", "the broker is away")
-        specs = self._topics(partner)
-        there = await self._broker.describe([spec.name for spec in specs])
-        asked = [spec for spec in specs if spec.name in there]
-        found = await self._broker.ensure(asked) if asked else {}
-        return tuple(words for spec in asked for words in found[spec.name].mismatches)
+        specs, since = self._topics(partner), self._ticks() - _FRESH_SECONDS
+        asked = [spec for spec in specs if self._compared.get(spec.name, -math.inf) < since]
+        found = await self._broker.compare(asked) if asked else {}
+        told = {name: topic.mismatches for name, topic in found.items()}
+        known = {spec.name: self._mismatches.get(spec.name, ()) for spec in specs if spec not in asked}
+        return tuple(words for spec in specs for words in {**known, **told}.get(spec.name, ()))
 
     def remarks(self, partner: Partner) -> tuple[str, ...]:
         """How a partner's topics differed when they were last compared; the broker is not asked."""
@@ -274,6 +284,7 @@ class Catalog:
     def topic_changed(self, topic: str, topic_id: str | None) -> None:
         """Take note that a topic was deleted or made again, as a reader found."""
         ids = dict(self.current.topic_ids)
+        self._compared.pop(topic, None)
         if topic_id is None:
             ids.pop(topic, None)
         else:

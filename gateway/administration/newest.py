@@ -36,15 +36,14 @@ async def read_newest(broker: Broker, shelf: Shelf, *, seconds: float) -> tuple[
     if broker.away_for_ms():
         raise BrokerError("broker_unavailable", "the broker is away")
     found = _Newest(shelf)
-    reader = broker.reader()
     try:
         async with asyncio.timeout(seconds):
-            await found.gather(broker, reader)
+            starts = found.starts(await broker.bounds(found.places()))
+            if starts:
+                await found.gather(broker, starts)
     except TimeoutError as error:
         if not found.reads:
             raise BrokerError("broker_unavailable", "the broker gave nothing in time") from error
-    finally:
-        await reader.close()
     return tuple(found.reads)
 
 
@@ -55,9 +54,16 @@ class _Newest:
         self._ends: dict[int, int] = {}
         self.reads: list[Read] = []
 
-    async def gather(self, broker: Broker, reader: Reader) -> None:
-        """Read until the ends that the partitions have now, or until it is enough."""
-        reader.assign(self._starts(await broker.bounds(self._places())))
+    async def gather(self, broker: Broker, starts: Sequence[Start]) -> None:
+        """Read until the ends that the partitions had, or until it is enough."""
+        reader = broker.reader()
+        try:
+            await self._gather(reader, starts)
+        finally:
+            await reader.close()
+
+    async def _gather(self, reader: Reader, starts: Sequence[Start]) -> None:
+        reader.assign(starts)
         while self._ends and self._bytes < BYTES:
             for one in await reader.poll(_CHUNK, _WAIT_MS):
                 if isinstance(one, Read):
@@ -68,10 +74,12 @@ class _Newest:
                     return
             self._drop_finished(reader)
 
-    def _places(self) -> list[tuple[str, int]]:
+    def places(self) -> list[tuple[str, int]]:
+        """Topic and number of each partition."""
         return [(self._shelf.topic, number) for number in self._shelf.partitions]
 
-    def _starts(self, bounds: Sequence[tuple[int, int]]) -> list[Start]:
+    def starts(self, bounds: Sequence[tuple[int, int]]) -> list[Start]:
+        """Where to begin in each partition that holds anything; `bounds`: of each."""
         starts = []
         share = max(1, RECORDS // max(1, len(self._shelf.partitions)))
         for number, (first, end) in zip(self._shelf.partitions, bounds, strict=True):

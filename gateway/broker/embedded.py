@@ -114,6 +114,10 @@ class EmbeddedBroker:
         there = await self._work(EmbeddedFile.topics)
         return {name: Topic(there[name][0], (), there[name][1].partitions) for name in names if name in there}
 
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """How those of the topics differ that exist."""
+        return await self._work(lambda file: file.compare(topics))
+
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append; answered after the commit."""
         if self._is_closed:

@@ -82,11 +82,11 @@ class EmbeddedFile:
                 if spec.name not in there:
                     there[spec.name] = (self._create(spec, make_id()), spec)
         self._load()
-        return {
-            spec.name: Topic(topic_id, _mismatches(spec, found), found.partitions)
-            for spec in specs
-            for topic_id, found in (there[spec.name],)
-        }
+        return _compared(specs, there)
+
+    def compare(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
+        """Say how those differ that are there."""
+        return _compared(specs, self.topics())
 
     def drop(self, name: str) -> list[tuple[str, int]]:
         """Delete a topic with its records; the partitions that it had."""
@@ -240,6 +240,15 @@ class EmbeddedFile:
             if self._sql.in_transaction:
                 self._sql.execute("ROLLBACK")
             raise
+
+
+def _compared(specs: Sequence[TopicSpec], there: Mapping[str, tuple[str, TopicSpec]]) -> dict[str, Topic]:
+    return {
+        spec.name: Topic(topic_id, _mismatches(spec, found), found.partitions)
+        for spec in specs
+        if spec.name in there
+        for topic_id, found in (there[spec.name],)
+    }
 
 
 def _mismatches(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:

@@ -15,3 +15,7 @@ class GuestBroker(PassingBroker):
     async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """The topics that are there; makes none, and compares none."""
         return await self._broker.describe([spec.name for spec in topics])
+
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """As `ensure`."""
+        return await self.ensure(topics)

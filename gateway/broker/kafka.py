@@ -205,6 +205,11 @@ class KafkaBroker:
             found = await self._topics.describe(names)
         return {name: Topic(topic.id, (), topic.partitions) for name, topic in found.items()}
 
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """How those of the topics differ that exist."""
+        with self._explained():
+            return await self._topics.compare(topics)
+
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append; answered by the broker's acknowledgements, or after the message timeout."""
         if self._stop.is_set():

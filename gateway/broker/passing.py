@@ -20,6 +20,10 @@ class PassingBroker:
         """The topics among `names` that exist."""
         return await self._broker.describe(names)
 
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """How those of the topics differ that exist."""
+        return await self._broker.compare(topics)
+
     async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
         """Append."""
         return await self._broker.append(records)

@@ -258,6 +258,14 @@ class Broker(Protocol):
         """
         ...
 
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """Of the topics that exist, by name, what is there and how it differs, as `ensure`; makes none.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        ...
+
     async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
         """Append, in order for each partition; one answer a record.
 

@@ -50,6 +50,17 @@ async def test_describe_leaves_out_what_is_not_there(stand: Stand) -> None:
     assert await stand.broker.describe([fresh_name()]) == {}
 
 
+async def test_topics_are_compared_and_none_is_made(stand: Stand) -> None:
+    name, missing = fresh_name(), fresh_name()
+    made = await make_topic(stand.host, name, 2)
+    assert await stand.host.compare([TopicSpec(missing)]) == {}
+    found = await stand.host.compare([TopicSpec(name, partitions=3), TopicSpec(missing)])
+    assert {there: (topic.id, topic.partitions) for there, topic in found.items()} == {name: (made.id, 2)}
+    assert found == await stand.host.ensure([TopicSpec(name, partitions=3)])
+    assert len(found[name].mismatches) == 1
+    assert await stand.broker.describe([missing]) == {}
+
+
 async def test_ensure_reports_differences_and_changes_nothing(stand: Stand) -> None:
     name = fresh_name()
     made = await make_topic(stand.host, name, 2, retention_ms=60_000)

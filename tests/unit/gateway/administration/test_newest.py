@@ -4,6 +4,7 @@ import pytest
 
 from gateway.administration import newest
 from gateway.administration.newest import Shelf, read_newest
+from gateway.broker.embedded_reader import EmbeddedReader
 from gateway.broker.port import BrokerError, Record, TopicSpec
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 
@@ -33,8 +34,16 @@ async def test_the_newest_of_each_partition_are_read_in_their_order(tmp_path: Pa
     await broker.close()
 
 
-async def test_a_topic_without_records_gives_none_at_once(tmp_path: Path) -> None:
-    broker = WilfulBroker(tmp_path)
+class Unread(WilfulBroker):
+    """A broker that nobody may read."""
+
+    def reader(self, *, patience_ms: int = 0) -> EmbeddedReader:
+        """Refuse."""
+        raise AssertionError(patience_ms)
+
+
+async def test_a_topic_without_records_gives_none_at_once_and_no_reader_is_opened(tmp_path: Path) -> None:
+    broker = Unread(tmp_path)
     assert await read_newest(broker, await shelf(broker), seconds=20) == ()
     await broker.close()
 

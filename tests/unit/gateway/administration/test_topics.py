@@ -11,7 +11,7 @@ REMARK = f"? topic {TOPIC} has 3 partitions, 1 are wanted: "
 
 
 class Reluctant(WilfulBroker):
-    """A broker that may refuse to describe topics. `made`: names of all that it was asked to make."""
+    """A broker that may refuse to compare topics. `made`: names of all that it was asked to make."""
 
     is_refusing = False
 
@@ -24,11 +24,11 @@ class Reluctant(WilfulBroker):
         self.made += [spec.name for spec in topics]
         return await super().ensure(topics)
 
-    async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
-        """Describe them, unless refusing."""
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """Compare them, unless refusing."""
         if self.is_refusing:
             raise BrokerError("broker_refused", "not allowed, says the test")
-        return await super().describe(names)
+        return await super().compare(topics)
 
 
 async def plan(world: World) -> ContractOutcome:

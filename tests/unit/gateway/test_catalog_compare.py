@@ -1,0 +1,123 @@
+"""How a partner's topics differ is asked of the broker where it was not asked lately, and else known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.bootstrap.parts import topic_specs
+from gateway.broker.port import BrokerError, Topic, TopicSpec
+from gateway.catalog import Catalog
+from partners.partner import Partner, dedicated_topics
+from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.world import World, running
+
+OUTBOUND = "partners.acme.outbound"
+WORDS = "it differs, says the test"
+
+
+class Asked(WilfulBroker):
+    """A broker that keeps whom it was asked about. `differing`: topics that are not as they should be."""
+
+    differing: frozenset[str] = frozenset()
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: list[list[str]] = []
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """With what differs."""
+        return self._told(await super().ensure(topics))
+
+    async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """With what differs; kept."""
+        self.asked.append([spec.name for spec in topics])
+        return self._told(await super().compare(topics))
+
+    def _told(self, found: Mapping[str, Topic]) -> Mapping[str, Topic]:
+        return {
+            name: replace(topic, mismatches=(WORDS,)) if name in self.differing else topic
+            for name, topic in found.items()
+        }
+
+
+@dataclass
+class Timed:
+    """A catalog of its own beside a world's, whose time is the test's."""
+
+    world: World
+    broker: Asked
+    seconds: float = 100.0
+
+    def __post_init__(self) -> None:
+        settings = self.world.parts.ground.settings
+        self.catalog = Catalog(
+            database=self.world.parts.ground.database,
+            broker=self.broker,
+            topics=lambda partner: topic_specs(partner, settings),
+            event_bytes=1_000,
+            refresh_seconds=1.0,
+            ticks=lambda: self.seconds,
+        )
+
+    async def compare(self) -> tuple[str, ...]:
+        partner = self.catalog.current.directory.partner("acme")
+        assert partner is not None
+        return await self.catalog.compare(partner)
+
+
+async def test_what_was_compared_lately_is_known_without_a_word_to_the_broker(tmp_path: Path) -> None:
+    broker = Asked(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Timed(world, broker)
+        broker.differing = frozenset({OUTBOUND})
+        await timed.catalog.refresh()
+        assert await timed.compare() == (WORDS,)
+        timed.seconds = 159.0
+        assert await timed.compare() == (WORDS,)
+        assert broker.asked == []
+        timed.seconds = 161.0
+        broker.differing = frozenset()
+        assert await timed.compare() == ()
+        assert broker.asked == [[TOPIC, OUTBOUND]]
+        await timed.catalog.refresh()
+        broker.differing = frozenset({TOPIC})
+        assert await timed.compare() == ()
+
+
+async def test_a_topic_that_was_made_anew_is_asked_about(tmp_path: Path) -> None:
+    broker = Asked(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Timed(world, broker)
+        await timed.catalog.refresh()
+        broker.differing = frozenset({TOPIC, OUTBOUND})
+        timed.catalog.topic_changed(TOPIC, "another")
+        assert await timed.compare() == (WORDS,)
+        assert broker.asked == [[TOPIC]]
+
+
+async def test_topics_of_a_partner_to_come_are_asked_about_each_time(tmp_path: Path) -> None:
+    broker = Asked(tmp_path)
+    broker.differing = frozenset({"partners.globex.inbound"})
+    partner = Partner("globex", "log", "Globex", dedicated_topics("partners.", "globex"), "provisioning")
+    async with running(tmp_path, broker=broker) as world:
+        catalog = world.parts.catalog
+        assert await catalog.compare(partner) == ()
+        await broker.ensure([TopicSpec("partners.globex.inbound")])
+        assert await catalog.compare(partner) == (WORDS,)
+        assert len(broker.asked) == 2
+        assert catalog.warnings() == []
+
+
+async def test_a_broker_that_is_away_tells_nothing(tmp_path: Path) -> None:
+    broker = Asked(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Timed(world, broker)
+        await timed.catalog.refresh()
+        broker.away_ms = 10
+        with pytest.raises(BrokerError):
+            await timed.compare()
