@@ -15,7 +15,8 @@ class Account:
     """One partner with what belongs to it. `contract` None: none was applied yet.
 
     `house`: endpoints of our side, which get what the partner sends. `forwards`: what goes on to others, or
-    did once, by the type that is sent and the partner that it goes on to.
+    did once, by the type that is sent and the partner that it goes on to. `sha256`: of the contract, as
+    `contract_sha256`.
     """
 
     partner: Partner
@@ -24,6 +25,7 @@ class Account:
     endpoints: tuple[Endpoint, ...]
     house: tuple[Endpoint, ...] = ()
     forwards: Mapping[tuple[str, str], Agreed] = field(default_factory=dict, hash=False)
+    sha256: bytes | None = field(default=None, repr=False)
 
 
 class Directory:

@@ -5,7 +5,7 @@ returns what the caller needs to word the evidence. Nothing here commits. What c
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from partners.contract import ContractFile, Line
 from partners.declared_credentials import Declaration, declare, plan_declaration
 from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place, new_endpoint
 from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
+from partners.held import Held, find, hold
 from partners.issuing import CredentialChange
 from partners.partner import Partner, PartnerState, dedicated_topics, new_id
 from partners.plan import Difference, diff
@@ -99,21 +100,26 @@ def plan_contract(session: Session, submission: Submission, *, now: int) -> Cont
         PreconditionError: the contract is at another revision.
         StateConflictError: the partner is closed.
     """
-    return _planned(session, submission, plan_declaration(session, submission.file, now=now))
+    held = find(session, submission.file.contract.partner)
+    return _planned(held, submission, _declaration(session, submission.file, held, now=now))
 
 
-def _planned(session: Session, submission: Submission, declaration: Declaration) -> ContractChange:
-    file = submission.file
-    found = store.partner(session, file.contract.partner)
-    partner, number = (None, 0) if found is None else found
+def _declaration(session: Session, file: ContractFile, held: Held, *, now: int) -> Declaration:
+    """What is to become of declared credentials; nothing is asked where there are none."""
+    if held.has_declared or file.contract.authentication.declares:
+        return plan_declaration(session, file, now=now)
+    return Declaration()
+
+
+def _planned(held: Held, submission: Submission, declaration: Declaration) -> ContractChange:
+    file, partner, number = submission.file, held.partner, held.revision
     if partner is not None and partner.state == "closed":
         raise StateConflictError(
             f"'{partner.slug}' is closed, and its slug is not used again: choose another"
         )
     if submission.expected_revision not in {None, number}:
         raise PreconditionError(submission.expected_revision or 0, number)
-    before = store.contract_file(session, file.contract.partner, number)
-    old, lines = (None, ()) if before is None else before
+    old, lines = held.file, held.lines
     before_sha256, after_sha256 = None if old is None else old.sha256(), file.sha256()
     is_unchanged = before_sha256 == after_sha256 and lines == submission.lines
     is_unchanged = is_unchanged and not declaration.differences
@@ -130,12 +136,14 @@ def _planned(session: Session, submission: Submission, declaration: Declaration)
 
 
 def apply_contract(
-    session: Session, submission: Submission, *, by: str, now: int, means: Means
+    session: Session, submission: Submission, *, by: str, now: int, means: Means, held: Held | None = None
 ) -> ContractChange:
     """Bring a contract into force; makes the partner (state `provisioning`) where it is new.
 
     Declared endpoints are made, changed and removed as the file says, and so are declared credentials; those
     that a partner made are not touched. The same contract again changes nothing and makes no revision.
+
+    `held`: the partner as this transaction has found it; None: it is to be found now.
 
     Raises:
         PreconditionError: the contract is at another revision.
@@ -150,9 +158,9 @@ def apply_contract(
         raise ValueError("one line for each of the contract's terms, in their order")
     if tuple(path for path, _ in file.files) != file.paths():
         raise ValueError("the contract's files are not attached")
-    store.lock(session)
-    declaration = plan_declaration(session, file, now=now)
-    change = _planned(session, submission, declaration)
+    held = held or hold(session, contract.partner)
+    declaration = _declaration(session, file, held, now=now)
+    change = _planned(held, submission, declaration)
     if change.is_unchanged:
         return change
     removed = [one.path for one in change.differences if one.is_destructive]
@@ -162,9 +170,8 @@ def apply_contract(
     partner = replace(partner, name=contract.name)
     store.insert_contract(session, file, submission.lines, number=change.revision, now=now, by=by)
     store.update_partner(session, partner, revision=change.revision)
-    secrets = _declare(session, file, now=now, means=means)
+    secrets = _declare(session, file, held.endpoints, now=now, means=means)
     credentials = declare(session, declaration, partner.slug, now=now, entropy=means.entropy)
-    store.bump_partner(session, partner.slug)
     return replace(change, partner=partner, secrets=secrets, credentials=credentials)
 
 
@@ -186,7 +193,6 @@ def set_partner_state(session: Session, slug: str, state: PartnerState) -> Partn
         raise StateConflictError(f"'{slug}' is {partner.state}: it cannot become {state}")
     changed = replace(partner, state=state)
     store.update_partner(session, changed, revision=number)
-    store.bump_partner(session, slug)
     return PartnerChange(changed, partner.state)
 
 
@@ -240,10 +246,11 @@ def _new_partner(session: Session, file: ContractFile, *, now: int, means: Means
     return partner
 
 
-def _declare(session: Session, file: ContractFile, *, now: int, means: Means) -> tuple[tuple[str, str], ...]:
-    """Make the declared endpoints what the file says; returns the secrets of new ones."""
+def _declare(
+    session: Session, file: ContractFile, known: Sequence[Endpoint], *, now: int, means: Means
+) -> tuple[tuple[str, str], ...]:
+    """Make the declared endpoints what the file says; returns the secrets of new ones. `known`: all there."""
     rules = file.contract.endpoints
-    known = store.endpoints(session, file.contract.partner)
     taken = {one.name for one in known if not one.declared}
     for clash in sorted(taken & {one.name for one in rules.declared}):
         raise StateConflictError(f"the partner has an endpoint called '{clash}': declare it by another name")

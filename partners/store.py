@@ -2,16 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, and_, bindparam, delete, exists, insert, literal, or_, text, update
+from sqlalchemy import Select, Table, and_, bindparam, delete, insert, literal, or_, text, update
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from partners.agreements import load_agreed
 from partners.contract import Contract, ContractFile, Line
-from partners.credential import CONTRACT_NAME, Credential, Method
+from partners.credential import Credential, Method
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, house_of
 from partners.partner import Partner, PartnerState, Topics
@@ -39,6 +39,24 @@ _LINES: Final = TypeAdapter(tuple[Line, ...])
 _FILES: Final = TypeAdapter(tuple[tuple[str, str], ...])
 
 
+def table_of(row: type[SQLModel]) -> Table:
+    """The table behind a row, for statements that are put together once."""
+    table: Table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
+    return table
+
+
+_LOCK: Final = select(CounterRow.value).where(CounterRow.id == 1).with_for_update()
+_BEGIN: Final = text("INSERT INTO partners_counter (id, value) VALUES (1, 0) ON CONFLICT DO NOTHING")
+_CHANGED: Final = (
+    update(table_of(PartnerRow))
+    .where(table_of(PartnerRow).c.slug == bindparam("named"))
+    .values({name: bindparam(name) for name in ("name", "state", "revision", "changed")})
+)
+_NEW_PARTNER: Final = insert(table_of(PartnerRow))
+_NEW_CONTRACT: Final = insert(table_of(ContractRow))
+_COUNT: Final = text("UPDATE partners_counter SET value = value + 1 WHERE id = 1 RETURNING value")
+
+
 def revision(session: Session) -> int:
     """Read the number that grows with every change to these tables; 0 before the first."""
     value = session.exec(select(CounterRow.value).where(CounterRow.id == 1)).first()
@@ -56,8 +74,9 @@ def lock(session: Session) -> None:
 
     PostgreSQL locks the counter's row; SQLite knows one writer at a time anyway.
     """
-    session.execute(text("INSERT INTO partners_counter (id, value) VALUES (1, 0) ON CONFLICT DO NOTHING"))
-    session.exec(select(CounterRow.value).where(CounterRow.id == 1).with_for_update()).one()
+    if session.execute(_LOCK).first() is None:
+        session.execute(_BEGIN)
+        session.execute(_LOCK).one()
 
 
 def bump_partner(session: Session, slug: str) -> None:
@@ -76,8 +95,7 @@ def bump_credential(session: Session, credential_id: str) -> None:
 
 
 def _bump(session: Session) -> int:
-    session.execute(update(CounterRow).where(col(CounterRow.id) == 1).values(value=CounterRow.value + 1))
-    return revision(session)
+    return int(session.execute(_COUNT).scalar_one())
 
 
 def load(session: Session, known: Directory | None = None) -> Directory:
@@ -116,12 +134,13 @@ def load(session: Session, known: Directory | None = None) -> Directory:
         contract_row = contracts.get(row.slug)
         accounts.append(
             Account(
-                _partner(row),
+                partner_of(row),
                 None if contract_row is None else contract_of(contract_row),
                 () if contract_row is None else _LINES.validate_json(contract_row.lines),
                 tuple(endpoints.get(row.slug, ())),
                 tuple(endpoints.get(house_of(row.slug), ())),
                 agreed.get(row.slug, {}),
+                None if contract_row is None else contract_row.sha256,
             )
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
@@ -133,48 +152,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
 def partner(session: Session, slug: str) -> tuple[Partner, int] | None:
     """Find a partner, and the revision of its contract in force (0: none)."""
     row = session.get(PartnerRow, slug)
-    return None if row is None else (_partner(row), row.revision)
-
-
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """What is known of a partner's contract without reading it.
-
-    `sha256` None: it has none. `has_declared`: whether it has credentials that a contract's file made.
-    """
-
-    partner: Partner
-    revision: int
-    sha256: bytes | None
-    has_declared: bool
-
-
-_IN_FORCE: Final = (
-    select_columns(
-        *PartnerRow.__table__.columns,  # type: ignore[attr-defined]  # of SQLAlchemy
-        col(ContractRow.sha256),
-        exists()
-        .where(col(CredentialRow.partner) == bindparam("slug"), col(CredentialRow.name) == CONTRACT_NAME)
-        .label("has_declared"),
-    )
-    .join(
-        ContractRow,
-        and_(
-            col(ContractRow.partner) == col(PartnerRow.slug),
-            col(ContractRow.revision) == col(PartnerRow.revision),
-        ),
-        isouter=True,
-    )
-    .where(col(PartnerRow.slug) == bindparam("slug"))
-)
-
-
-def in_force(session: Session, slug: str) -> InForce | None:
-    """Find a partner and what is known of its contract, in one statement that is made once."""
-    row: Any = session.execute(_IN_FORCE, {"slug": slug}).first()
-    if row is None:
-        return None
-    return InForce(_partner(row), row.revision, row.sha256, row.has_declared)
+    return None if row is None else (partner_of(row), row.revision)
 
 
 def open_logs(session: Session) -> list[str]:
@@ -199,13 +177,16 @@ def insert_partner(session: Session, new: Partner, *, now: int) -> None:
         "changed": 0,
         "created_at": now,
     }
-    session.execute(insert(PartnerRow), [row])
+    session.execute(_NEW_PARTNER, [row])
 
 
 def update_partner(session: Session, changed: Partner, *, revision: int) -> None:
-    """Set what may change about a partner: name, state, and the revision in force."""
-    values = {"name": changed.name, "state": changed.state, "revision": revision}
-    session.execute(update(PartnerRow).where(col(PartnerRow.slug) == changed.slug).values(**values))
+    """Set what may change about a partner, and count that: name, state, and the revision in force.
+
+    To be called after `lock`.
+    """
+    values = {"name": changed.name, "state": changed.state, "revision": revision, "changed": _bump(session)}
+    session.execute(_CHANGED, {"named": changed.slug, **values})
 
 
 def contract_file(session: Session, slug: str, number: int) -> tuple[ContractFile, tuple[Line, ...]] | None:
@@ -213,8 +194,11 @@ def contract_file(session: Session, slug: str, number: int) -> tuple[ContractFil
     if number > _LARGEST_REVISION:
         return None
     row = session.get(ContractRow, (slug, number))
-    if row is None:
-        return None
+    return None if row is None else whole_contract(row)
+
+
+def whole_contract(row: ContractRow) -> tuple[ContractFile, tuple[Line, ...]]:
+    """The contract in a row, with its texts and its lines."""
     file = ContractFile(row.file, row.text, contract_of(row), _FILES.validate_json(row.files))
     return file, _LINES.validate_json(row.lines)
 
@@ -267,7 +251,7 @@ def insert_contract(
         "applied_at": now,
         "applied_by": by,
     }
-    session.execute(insert(ContractRow), [row])
+    session.execute(_NEW_CONTRACT, [row])
 
 
 def _houses(since: int) -> Select[str]:
@@ -277,12 +261,24 @@ def _houses(since: int) -> Select[str]:
     )
 
 
+_ENDPOINTS: Final = (
+    select_columns(EndpointRow, col(EndpointAccessRow.sealed))
+    .join(
+        EndpointAccessRow,
+        and_(
+            col(EndpointAccessRow.endpoint) == col(EndpointRow.id),
+            col(EndpointAccessRow.partner) == col(EndpointRow.partner),
+        ),
+        isouter=True,
+    )
+    .where(col(EndpointRow.partner) == bindparam("owner"))
+    .order_by(col(EndpointRow.id))
+)
+
+
 def endpoints(session: Session, owner: str) -> tuple[Endpoint, ...]:
     """List the endpoints of an owner, by id: of a partner, or of the house with it (`house_of`)."""
-    demands = session.exec(select(EndpointAccessRow).where(EndpointAccessRow.partner == owner))
-    accesses = {each.endpoint: each.sealed for each in demands}
-    rows = session.exec(select(EndpointRow).where(EndpointRow.partner == owner).order_by(EndpointRow.id))
-    return tuple(endpoint_of(row, accesses.get(row.id)) for row in rows)
+    return tuple(endpoint_of(row, access) for row, access in session.execute(_ENDPOINTS, {"owner": owner}))
 
 
 def known_endpoints(session: Session, ids: Collection[str]) -> frozenset[str]:
@@ -375,7 +371,8 @@ def mark_revoked(session: Session, credential_id: str, *, now: int, reason: str)
     session.execute(change.values(revoked_at=now, revoked_for=reason))
 
 
-def _partner(row: PartnerRow) -> Partner:
+def partner_of(row: PartnerRow) -> Partner:
+    """The partner in a row."""
     topics = Topics(row.inbound, row.inbound_partition, row.outbound, row.outbound_partition)
     return Partner(row.slug, row.log, row.name, topics, cast("PartnerState", row.state))
 

@@ -5,7 +5,7 @@ schemas, which nothing refuses; what anybody else registers passes `schemas.regi
 Source: Confluent Schema Registry API, semantics of registration and look-up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,8 +13,9 @@ from sqlmodel import Session
 
 from schemas import refusal, store
 from schemas.errors import SchemaError
+from schemas.remembered import parse_alone
 from schemas.schema import MOST_REFERENCES, Reference, Schema, parse_schema
-from schemas.store import Draft, Link, Stored
+from schemas.store import Draft, Link, Place, Stored
 from schemas.subject import verify_subject
 
 
@@ -45,14 +46,43 @@ def register(session: Session, subject: str, text: str, *, now: int) -> Register
         SchemaError: the text must not be used.
     """
     verify_subject(subject)
-    schema = parse_schema(text)
-    schema_id = store.save_schema(session, draft_of(schema), now=now)
-    if schema_id == 0:
+    (made,) = register_all(session, [(subject, parse_alone(text))], now=now)
+    return made
+
+
+def register_all(
+    session: Session, wanted: Sequence[tuple[str, Schema]], *, now: int
+) -> tuple[Registered, ...]:
+    """Make each schema a version of its subject, as `register`, with few statements however many there are.
+
+    Raises:
+        SubjectError: no subject.
+    """
+    subjects = {subject for subject, _ in wanted}
+    for subject in subjects:
+        verify_subject(subject)
+    if not wanted:
+        return ()
+    ids = store.save_schemas(session, [draft_of(schema) for _, schema in wanted], now=now)
+    if 0 in ids:
         raise refusal.id_taken(0, "an import takes all ids just now; try again")
-    store.lock_subject(session, subject)
-    known = _number_of(session, subject, schema_id)
-    number = store.save_version(session, subject, schema_id, now=now) if known is None else known
-    return Registered(schema_id, number, schema, known is None)
+    highest = dict(store.lock_subjects(session, subjects))
+    numbers: dict[tuple[str, int], int] = {}
+    for place in store.load_all_places(session, subjects):
+        highest[place.subject] = max(highest[place.subject], place.number)
+        if place.deleted_at is None:
+            numbers[place.subject, place.schema_id] = place.number
+    new: dict[tuple[str, int], Place] = {}
+    for (subject, _), schema_id in zip(wanted, ids, strict=True):
+        if (subject, schema_id) not in numbers:
+            highest[subject] += 1
+            numbers[subject, schema_id] = highest[subject]
+            new[subject, schema_id] = Place(subject, highest[subject], schema_id, None)
+    store.save_versions(session, new.values(), now=now)
+    return tuple(
+        Registered(schema_id, numbers[subject, schema_id], schema, (subject, schema_id) in new)
+        for (subject, schema), schema_id in zip(wanted, ids, strict=True)
+    )
 
 
 def look_up(session: Session, subject: str, text: str) -> Registered | None:
@@ -68,6 +98,11 @@ def by_id(session: Session, schema_id: int) -> Schema | None:
     """The schema of a global id, whether or not it is still a version of any subject."""
     stored = store.load_schema(session, schema_id)
     return None if stored is None else parse_stored(session, stored)
+
+
+def by_ids(session: Session, ids: Collection[int]) -> Mapping[int, Schema]:
+    """The schemas of some global ids, those that there are, as `by_id`."""
+    return {key: parse_stored(session, one) for key, one in store.load_schemas(session, ids).items()}
 
 
 def by_guid(session: Session, guid: UUID) -> Schema | None:
@@ -91,6 +126,8 @@ def uses(session: Session, schema_id: int) -> tuple[tuple[str, int], ...]:
 
 def parse_stored(session: Session, stored: Stored) -> Schema:
     """The schema of what is stored, with what it refers to."""
+    if not stored.links:
+        return parse_alone(stored.text)
     return parse_schema(stored.text, resolve(session, stored.links, deleted=True))
 
 

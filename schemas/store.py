@@ -5,15 +5,15 @@ Every function takes the caller's session and works in its transaction, on SQLit
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, false, func, insert, or_, select, text, true, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, delete, false, func, or_, select, text, true, update
 from sqlmodel import Session, SQLModel, col
 
+from schemas import statements
 from schemas.rows import ReferenceRow, SchemaRow, SubjectRow, VersionRow
 
 _TRIES: Final = 100
@@ -78,6 +78,13 @@ def load_schema(session: Session, schema_id: int) -> Stored | None:
     return _load_schema(session, col(SchemaRow.id) == schema_id)
 
 
+def load_schemas(session: Session, ids: Collection[int]) -> Mapping[int, Stored]:
+    """The schemas of some global ids, those that there are, in one statement."""
+    wanted = sorted(one for one in ids if 0 < one <= _LARGEST_ID)
+    found = session.execute(statements.STORED_OF, {"ids": wanted}).all() if wanted else ()
+    return {row.id: _stored_of(session, row) for row in found}
+
+
 def load_schema_by_guid(session: Session, guid: UUID) -> Stored | None:
     """The schema whose GUID this is; of several with one GUID (MD5 can be forged) the first registered."""
     return _load_schema(session, col(SchemaRow.guid) == str(guid))
@@ -95,8 +102,11 @@ def save_schema(session: Session, schema: Draft, *, now: int, schema_id: int | N
     all ids that the database gave were.
     """
     known = _load_id(session, schema)
-    if known is not None:
-        return known
+    return _make_schema(session, schema, now=now, schema_id=schema_id) if known is None else known
+
+
+def _make_schema(session: Session, schema: Draft, *, now: int, schema_id: int | None = None) -> int:
+    """As `save_schema`, of one that is not there yet, unless somebody else has made it just now."""
     values: dict[str, Any] = {
         "text_sha256": _digest(schema.text, schema.links),
         "guid": str(schema.guid),
@@ -107,10 +117,10 @@ def save_schema(session: Session, schema: Draft, *, now: int, schema_id: int | N
     }
     if schema_id is not None:
         values["id"] = schema_id
-    made = None
+    made: int | None = None
     for _ in range(_TRIES if schema_id is None else 1):
-        _insert_new(session, SchemaRow, values)
-        made = _load_id(session, schema)
+        made = session.execute(statements.new_schema(_dialect(session)), values).scalar()
+        made = _load_id(session, schema) if made is None else made
         if made is not None:
             break
     if made is None:
@@ -121,6 +131,17 @@ def save_schema(session: Session, schema: Draft, *, now: int, schema_id: int | N
         row = {"schema_id": made, "position": position, "name": link.name, "subject": link.subject}
         _insert_new(session, ReferenceRow, {**row, "number": link.number})
     return made
+
+
+def save_schemas(session: Session, schemas: Sequence[Draft], *, now: int) -> list[int]:
+    """The id of each, as `save_schema`; those that are there are found in one statement."""
+    digests = [_digest(one.text, one.links) for one in schemas]
+    rows = session.execute(statements.IDS, {"digests": sorted(set(digests))})
+    known = {bytes(row.text_sha256): int(row.id) for row in rows}
+    for digest, one in zip(digests, schemas, strict=True):
+        if digest not in known:
+            known[digest] = _make_schema(session, one, now=now)
+    return [known[digest] for digest in digests]
 
 
 def load_places(
@@ -141,21 +162,16 @@ def load_places(
     return tuple(Place(*row) for row in found)
 
 
+def load_all_places(session: Session, subjects: Collection[str]) -> tuple[Place, ...]:
+    """The versions of some subjects, softly deleted ones too, in no order."""
+    return tuple(Place(*row) for row in session.execute(statements.PLACES, {"subjects": sorted(subjects)}))
+
+
 def load_versions(session: Session, subject: str) -> tuple[tuple[Place, Stored], ...]:
     """The versions of a subject that are not deleted, newest first, with their schemas."""
-    has_links = exists().where(col(ReferenceRow.schema_id) == col(SchemaRow.id))
-    query = (
-        select(col(VersionRow.number), col(SchemaRow.id), col(SchemaRow.guid), col(SchemaRow.text), has_links)
-        .join(SchemaRow, col(SchemaRow.id) == col(VersionRow.schema_id))
-        .where(col(VersionRow.subject) == subject, col(VersionRow.deleted_at).is_(None))
-        .order_by(col(VersionRow.number).desc())
-    )
     return tuple(
-        (
-            Place(subject, number, schema_id, None),
-            Stored(schema_id, UUID(guid), schema_text, _load_links(session, schema_id) if is_linked else ()),
-        )
-        for number, schema_id, guid, schema_text, is_linked in session.execute(query).all()
+        (Place(subject, row.number, row.id, None), _stored_of(session, row))
+        for row in session.execute(statements.STORED_VERSIONS, {"subject": subject}).all()
     )
 
 
@@ -208,13 +224,23 @@ def load_referrers(session: Session, subject: str, number: int, *, deleted: bool
 
 
 def lock_subject(session: Session, subject: str) -> None:
-    """Make other changes of a subject wait until this transaction ends.
+    """Make other changes of a subject wait until this transaction ends."""
+    lock_subjects(session, (subject,))
 
-    PostgreSQL locks its row; SQLite knows one writer at a time anyway.
+
+def lock_subjects(session: Session, subjects: Collection[str]) -> Mapping[str, int]:
+    """Make other changes of some subjects wait until this transaction ends; `highest` of each.
+
+    PostgreSQL locks their rows, in the order of their names: nobody waits in a circle. SQLite knows one
+    writer at a time anyway.
     """
-    _insert_new(session, SubjectRow, {"subject": subject, "highest": 0})
-    query = select(col(SubjectRow.highest)).where(col(SubjectRow.subject) == subject)
-    session.execute(query.with_for_update()).scalar_one()
+    wanted = sorted(set(subjects))
+    locked = _locked(session, wanted)
+    missing = [{"subject": one, "highest": 0} for one in wanted if one not in locked]
+    if missing:
+        _insert_new(session, SubjectRow, *missing)
+        locked = _locked(session, wanted)
+    return locked
 
 
 def save_version(
@@ -223,9 +249,18 @@ def save_version(
     """Add a version; returns its number: the one given, or one more than the highest that there ever was."""
     if number is None:
         number = _load_highest(session, subject) + 1
-    row = {"subject": subject, "number": number, "schema_id": schema_id, "created_at": now}
-    session.execute(insert(VersionRow), [row])
+    save_versions(session, [Place(subject, number, schema_id, None)], now=now)
     return number
+
+
+def save_versions(session: Session, places: Iterable[Place], *, now: int) -> None:
+    """Add versions under the numbers that they are given."""
+    rows = [
+        {"subject": one.subject, "number": one.number, "schema_id": one.schema_id, "created_at": now}
+        for one in places
+    ]
+    if rows:
+        session.execute(statements.NEW_VERSION, rows)
 
 
 def mark_deleted(session: Session, subject: str, numbers: Iterable[int], *, now: int) -> None:
@@ -267,11 +302,14 @@ def _begins(prefixes: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _load_schema(session: Session, condition: ColumnElement[bool]) -> Stored | None:
-    query = select(col(SchemaRow.id), col(SchemaRow.guid), col(SchemaRow.text)).where(condition)
-    row = session.execute(query.order_by(col(SchemaRow.id)).limit(1)).one_or_none()
-    if row is None or row.id is None:
-        return None
-    return Stored(row.id, UUID(row.guid), row.text, _load_links(session, row.id))
+    row = session.execute(
+        statements.STORED.where(condition).order_by(col(SchemaRow.id)).limit(1)
+    ).one_or_none()
+    return None if row is None else _stored_of(session, row)
+
+
+def _stored_of(session: Session, row: Any) -> Stored:
+    return Stored(row.id, UUID(row.guid), row.text, _load_links(session, row.id) if row.has_links else ())
 
 
 def _load_links(session: Session, schema_id: int) -> tuple[Link, ...]:
@@ -295,29 +333,30 @@ def _load_highest(session: Session, subject: str) -> int:
     return max(int(session.execute(query).scalar() or 0) for query in (there, gone))
 
 
+def _locked(session: Session, subjects: Sequence[str]) -> Mapping[str, int]:
+    return {row.subject: row.highest for row in session.execute(statements.LOCKED, {"subjects": subjects})}
+
+
 def _save_terms(session: Session, subject: str, values: Mapping[str, Any]) -> None:
     _insert_new(session, SubjectRow, {"subject": subject, "highest": 0})
     session.execute(update(SubjectRow).where(col(SubjectRow.subject) == subject).values(**values))
 
 
-def _insert_new(session: Session, row: type[SQLModel], values: Mapping[str, Any]) -> None:
-    """Insert a row, unless another stands in its way."""
-    if _is_postgresql(session):
-        session.execute(postgresql.insert(row).on_conflict_do_nothing(), [values])
-    else:
-        session.execute(sqlite.insert(row).on_conflict_do_nothing(), [values])
+def _insert_new(session: Session, row: type[SQLModel], *values: Mapping[str, Any]) -> None:
+    """Insert rows, each unless another stands in its way."""
+    session.execute(statements.new(statements.table_of(row), _dialect(session)), values)
 
 
 def _pass_over(session: Session, schema_id: int) -> None:
     """Let ids that the database gives go on behind one that it did not give; SQLite does so by itself."""
-    if _is_postgresql(session):
+    if _dialect(session) == "postgresql":
         sequence = "pg_get_serial_sequence('schemas_schema', 'id')"
         query = f"SELECT setval({sequence}, :id) WHERE :id > COALESCE(pg_sequence_last_value({sequence}), 0)"
         session.execute(text(query), {"id": schema_id})
 
 
-def _is_postgresql(session: Session) -> bool:
-    return session.get_bind().dialect.name == "postgresql"
+def _dialect(session: Session) -> str:
+    return session.get_bind().dialect.name
 
 
 def _digest(schema_text: str, links: Sequence[Link]) -> bytes:

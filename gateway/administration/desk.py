@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from sqlmodel import Session
@@ -27,7 +28,7 @@ from gateway.administration.recorded import Recorded, Trial, look_back, trials
 from gateway.administration.refusals import refused
 from gateway.administration.standing import Move, Moved, Seen, move_partner
 from gateway.administration.topics import topic_remarks
-from gateway.administration.unchanged import InForce, Read, find_in_force
+from gateway.administration.unchanged import InForce, Read, find_in_force, may_be_in_force
 from gateway.broker.port import Broker
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -38,6 +39,7 @@ from partners import issuing, minting, onboarding, store
 from partners.contract import Contract, ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.errors import ContractFileError, PartnersError
+from partners.held import hold
 from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
@@ -131,7 +133,7 @@ class Administration:
                 `precondition_failed`, `state_conflict`.
             AwayError: the database is away, or the external registry: nothing is known to be changed.
         """
-        known = await self.database.read(lambda session: self._find_in_force(session, slug, sent, wish))
+        known = await self._find_in_force(slug, sent, wish)
         agreed = None if known is None else await self._agreed(slug, sent)
         if known is not None and (agreed is None or agreed.is_final):
             return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
@@ -168,12 +170,16 @@ class Administration:
         wanted = await self.database.read(lambda session: self._wanted(session, slug, sent))
         return await agreement.look(self.registry, wanted)
 
-    def _find_in_force(self, session: Session, slug: str, sent: ContractText, wish: Wish) -> InForce | None:
+    async def _find_in_force(self, slug: str, sent: ContractText, wish: Wish) -> InForce | None:
+        texts = sent.text, sent.files
+        if self.registry is None and not may_be_in_force(self.catalog.current.directory, slug, texts):
+            return None
+
         def read(digest: bytes) -> ContractFile | None:
             return self.known.find(digest, lambda: self._read(slug, sent))
 
-        texts = sent.text, sent.files
-        return find_in_force(session, slug, texts, read, if_match=wish.if_match, now=self.clock())
+        find = partial(find_in_force, slug=slug, sent=texts, read=read, if_match=wish.if_match)
+        return await self.database.read(lambda session: find(session, now=self.clock()))
 
     def _wanted(self, session: Session, slug: str, sent: ContractText) -> tuple[agreement.Wanted, ...]:
         """What of a contract is to be in the external registry; nothing of one that cannot be read."""
@@ -181,7 +187,8 @@ class Administration:
             file = self._read(slug, sent)
         except PartnersError as error:
             raise refused(error) from error
-        return agreement.wanted_of(file, self._topics(slug, store.partner(session, slug)))
+        found = store.partner(session, slug)
+        return agreement.wanted_of(file, self._topics(slug, found[0] if found else None))
 
     async def _with_a_look(self, outcome: ContractOutcome) -> ContractOutcome:
         """The outcome with what the broker tells and has of the topics; no transaction waits for it."""
@@ -281,8 +288,8 @@ class Administration:
             raise ContractFileError([file.problem("/partner", "reference", text)])
         return attach_files(file, sent.files)
 
-    def _topics(self, slug: str, found: tuple[Partner, int] | None) -> Topics:
-        return found[0].topics if found else dedicated_topics(self.means.topic_prefix, slug)
+    def _topics(self, slug: str, found: Partner | None) -> Topics:
+        return found.topics if found else dedicated_topics(self.means.topic_prefix, slug)
 
     def _apply(
         self,
@@ -291,23 +298,16 @@ class Administration:
         sent: ContractText,
         wish: Wish,
         by: Author,
-        agreed: Agreement | None = None,
+        agreed: Agreement | None,
     ) -> ContractOutcome:
         file = self._read(slug, sent)
-        store.lock(session)
-        found = store.partner(session, slug)
-        previous = 0 if found is None else found[1]
-        seen = wish.if_match
-        if found is not None and seen is not None and seen.revision == previous and not seen.is_still(*found):
-            text = f"The partner is {found[0].state} now: look again."
+        held = hold(session, slug)
+        previous, partner, seen = held.revision, held.partner, wish.if_match
+        if partner is not None and seen is not None and seen.has_moved(partner, previous):
+            text = f"The partner is {partner.state} now: look again."
             raise CallerError("precondition_failed", text, members={"revision": previous})
-        in_force = store.contract_file(session, slug, previous)
-        before = {
-            (line.terms.direction, line.terms.event_type): line for line in (in_force[1] if in_force else ())
-        }
-        topics = self._topics(slug, found)
-        there = store.endpoints(session, slug)
-        now = self.clock()
+        before = {(line.terms.direction, line.terms.event_type): line for line in held.lines}
+        now, topics = self.clock(), self._topics(slug, partner)
         resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
         ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory)
         resolved = replace(resolved, incompatible=(*resolved.incompatible, *ways))
@@ -318,13 +318,13 @@ class Administration:
             wish.dry_run or "destructive" in wish.allow,
         )
         change = onboarding.apply_contract(
-            session, submission, by=by.credential or by.role, now=now, means=self.means
+            session, submission, by=by.credential or by.role, now=now, means=self.means, held=held
         )
-        impacts = hits.find_impacts(session, change.differences, there)
+        impacts = hits.find_impacts(session, change.differences, held.endpoints)
         change = replace(change, differences=hits.tell(change.differences, impacts))
         outcome = replace(_outcome(file.contract, change, previous, resolved.incompatible), impacts=impacts)
         if wish.dry_run:
-            return replace(outcome, trials=trials(session, before, resolved.lines))
+            return replace(outcome, trials=trials(before, resolved.lines, resolved.schemas))
         if resolved.incompatible and "incompatible" not in wish.allow:
             raise CallerError(
                 "schema_incompatible",
@@ -333,7 +333,7 @@ class Administration:
             )
         self._witness(session, change, by, now=now)
         left = {one.id for one in store.endpoints(session, slug)}
-        for endpoint in there:
+        for endpoint in held.endpoints:
             # The relay asks by this name: what it owes to an endpoint depends on its types and filter.
             if endpoint.id not in left:
                 facts.keep(session, f"removed.{endpoint.id}", write_tombstone(endpoint))

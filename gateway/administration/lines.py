@@ -3,8 +3,8 @@
 Every problem is told with file, line and pointer, all at once.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
@@ -21,8 +21,11 @@ from schemas.copying import keep_copy
 from schemas.errors import SchemaError
 from schemas.refusal import RegistryError
 from schemas.registry import Registered
-from schemas.schema import Schema, parse_schema, verify_event_schema
+from schemas.remembered import parse_alone
+from schemas.schema import Schema, verify_event_schema
 from schemas.subject import topic_record_subject
+
+_Before = Mapping[tuple[Direction, str], Line]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +43,26 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The lines of a contract, in the order of its terms, and what a new schema breaks, in words."""
+    """The lines of a contract, in the order of its terms, and what a new schema breaks, in words.
+
+    `schemas`: by id, those of the contract's files and of each line that would accept other versions.
+    """
 
     lines: tuple[Line, ...]
     incompatible: tuple[str, ...]
+    schemas: Mapping[int, Schema] = field(default_factory=dict, repr=False)
 
 
 def resolve(
     session: Session,
     file: ContractFile,
     topics: Topics,
-    before: Mapping[tuple[Direction, str], Line],
+    before: _Before,
     rules: Rules,
 ) -> Resolved:
     """Register the schemas of a contract and make its lines.
 
-    `before`: the lines in force, by direction and event type.
+    `before`: the lines in force, by direction and event type. However many there are, the statements are few.
 
     Raises:
         ContractFileError: a schema may not be used, or a pointer leads nowhere in it.
@@ -63,25 +70,63 @@ def resolve(
         AwayError: `registry_unavailable`: a schema was not asked for there.
     """
     schemas = verify_schemas(file)
-    lines: list[Line] = []
+    wanted = [
+        (topic_record_subject(_topic(terms, topics), schemas[terms.schema_path].name), terms)
+        for terms in file.contract.terms
+    ]
+    registered = _register(
+        session, [(subject, schemas[terms.schema_path]) for subject, terms in wanted], rules
+    )
+    lines = tuple(
+        Line(terms, subject, (one.id, *_earlier(before, terms, one.id))[: terms.accept_versions])
+        for (subject, terms), one in zip(wanted, registered, strict=True)
+    )
+    known = _load(session, before, lines, {one.id: one.schema for one in registered})
     broken: list[str] = []
-    for terms in file.contract.terms:
-        schema = schemas[terms.schema_path]
-        topic = topics.inbound if terms.direction == "inbound" else topics.outbound
-        subject = topic_record_subject(topic, schema.name)
-        old = before.get((terms.direction, terms.event_type))
-        registered = _register(session, subject, schema, rules)
-        earlier = () if old is None else tuple(one for one in old.schema_ids if one != registered.id)
-        if old is None or registered.id != old.schema_ids[0]:
+    for line, one in zip(lines, registered, strict=True):
+        old = before.get((line.terms.direction, line.terms.event_type))
+        if old is None or one.id != old.schema_ids[0]:
             # A schema that is in force was judged, and perhaps allowed, when it came.
-            broken += _breaks(session, terms, schema, subject, earlier, is_strict=rules.is_strict)
-            broken += _refusals(terms, schema, subject, rules.agreement)
-        ids = (registered.id, *earlier)[: terms.accept_versions]
-        lines.append(Line(terms, subject, ids))
-    return Resolved(tuple(lines), tuple(broken))
+            earlier = [known[each] for each in _earlier(before, line.terms, one.id) if each in known]
+            broken += _breaks(session, line, one.schema, earlier, is_strict=rules.is_strict)
+            broken += _refusals(line.terms, one.schema, line.subject, rules.agreement)
+    return Resolved(lines, tuple(broken), known)
 
 
-def _register(session: Session, subject: str, schema: Schema, rules: Rules) -> Registered:
+def is_other(before: _Before, line: Line) -> bool:
+    """Whether a line is there already and would accept other versions, or read them in another way."""
+    old = before.get((line.terms.direction, line.terms.event_type))
+    return old is not None and (old.schema_ids, old.terms.json) != (line.schema_ids, line.terms.json)
+
+
+def _topic(terms: Terms, topics: Topics) -> str:
+    return topics.inbound if terms.direction == "inbound" else topics.outbound
+
+
+def _earlier(before: _Before, terms: Terms, schema_id: int) -> tuple[int, ...]:
+    """The versions that the line in force accepts beside this one, newest first."""
+    old = before.get((terms.direction, terms.event_type))
+    return () if old is None else tuple(one for one in old.schema_ids if one != schema_id)
+
+
+def _load(
+    session: Session, before: _Before, lines: Sequence[Line], known: Mapping[int, Schema]
+) -> Mapping[int, Schema]:
+    """The schemas that are `known`, and all that changed lines accept or have accepted: one statement."""
+    changed = [line for line in lines if is_other(before, line)]
+    ids = {one for line in changed for one in line.schema_ids}
+    ids |= {one for line in changed for one in before[line.terms.direction, line.terms.event_type].schema_ids}
+    return {**registry.by_ids(session, ids - known.keys()), **known}
+
+
+def _register(session: Session, wanted: Sequence[tuple[str, Schema]], rules: Rules) -> Sequence[Registered]:
+    """Each schema as a version of its subject."""
+    if rules.agreement is None:
+        return registry.register_all(session, wanted, now=rules.now)
+    return [_register_agreed(session, subject, schema, rules) for subject, schema in wanted]
+
+
+def _register_agreed(session: Session, subject: str, schema: Schema, rules: Rules) -> Registered:
     """A copy of what is agreed elsewhere; of what is new there, as if it were ours, for a dry run."""
     agreed = None if rules.agreement is None else rules.agreement.find(subject, schema)
     if agreed is None:
@@ -115,7 +160,7 @@ def verify_schemas(file: ContractFile) -> dict[str, Schema]:
         where = pointer_to(SECTIONS[terms.direction], terms.event_type)
         try:
             schema = schemas.get(terms.schema_path) or verify_event_schema(
-                parse_schema(texts[terms.schema_path])
+                parse_alone(texts[terms.schema_path])
             )
         except SchemaError as error:
             place = Problem(terms.schema_path, 1, error.pointer, error.rule, error.text)
@@ -137,19 +182,13 @@ def verify_schemas(file: ContractFile) -> dict[str, Schema]:
 
 
 def _breaks(
-    session: Session,
-    terms: Terms,
-    new: Schema,
-    subject: str,
-    earlier: tuple[int, ...],
-    *,
-    is_strict: bool,
+    session: Session, line: Line, new: Schema, earlier: Sequence[Schema], *, is_strict: bool
 ) -> list[str]:
+    terms, old = line.terms, earlier
     if terms.compatibility.endswith("_TRANSITIVE") and earlier:
         # Against all that was ever in force, not only what is still accepted.
-        old = [one.schema for one in registry.versions(session, subject) if one.schema.text != new.text]
-    else:
-        old = [one for one in (registry.by_id(session, each) for each in earlier) if one is not None]
+        there = registry.versions(session, line.subject)
+        old = [one.schema for one in there if one.schema.text != new.text]
     found = check_levels(new, old, terms.compatibility, is_strict=is_strict)
     section = SECTIONS[terms.direction]
     return [

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from sqlmodel import Session
-
+from gateway.administration.lines import is_other
 from gateway.administration.newest import SECONDS, Shelf, read_newest
 from gateway.broker.port import Broker, BrokerError, Read
 from gateway.catalog import Snapshot
@@ -21,10 +20,10 @@ from gateway.channels import Channel, Version, pointers_of
 from gateway.record import Envelope, decode_record
 from partners.contract import SECTIONS, Direction, Line
 from partners.partner import Partner
-from schemas import registry
 from schemas.avro_type import Array, AvroType, Map, Record, Union, branch_name
 from schemas.codec import compile_codec
 from schemas.errors import DatumError, JsonTextError
+from schemas.schema import Schema
 
 MOST_FAULTS: Final = 5
 """Kinds of faults that are told of one type."""
@@ -80,13 +79,16 @@ class Recorded:
 
 
 def trials(
-    session: Session, before: Mapping[tuple[Direction, str], Line], lines: Sequence[Line]
+    before: Mapping[tuple[Direction, str], Line], lines: Sequence[Line], schemas: Mapping[int, Schema]
 ) -> tuple[Trial, ...]:
-    """What is to be tried: the lines that are there already and would accept other versions."""
+    """What is to be tried: the lines that are there already and would accept other versions.
+
+    `schemas`: by id, those that these lines accept.
+    """
     return tuple(
-        Trial(line.terms.direction, line.terms.event_type, tuple(_versions(session, line)))
+        Trial(line.terms.direction, line.terms.event_type, tuple(_versions(line, schemas)))
         for line in lines
-        if _is_other(before.get((line.terms.direction, line.terms.event_type)), line)
+        if is_other(before, line)
     )
 
 
@@ -121,13 +123,9 @@ async def look_back(
     return tuple(found)
 
 
-def _is_other(old: Line | None, new: Line) -> bool:
-    return old is not None and (old.schema_ids, old.terms.json) != (new.schema_ids, new.terms.json)
-
-
-def _versions(session: Session, line: Line) -> Iterator[Version]:
+def _versions(line: Line, schemas: Mapping[int, Schema]) -> Iterator[Version]:
     for schema_id in line.schema_ids:
-        schema = registry.by_id(session, schema_id)
+        schema = schemas.get(schema_id)
         if schema is not None:
             pointers = pointers_of(line) if schema_id == line.schema_ids[0] else ()
             yield Version(schema_id, 0, schema, compile_codec(schema, pointers, line.terms.json))

@@ -36,6 +36,10 @@ class Seen:
         """Whether it is so now."""
         return self.revision == revision and self.state in {None, _shown_state(partner)}
 
+    def has_moved(self, partner: Partner, revision: int) -> bool:
+        """Whether it is in another state now, under the same contract."""
+        return self.revision == revision and not self.is_still(partner, revision)
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

@@ -12,10 +12,11 @@ from sqlmodel import Session
 
 from gateway.administration.lines import verify_schemas
 from gateway.administration.standing import Seen
-from partners import store
 from partners.contract import Contract, ContractFile, contract_sha256
 from partners.declared_credentials import plan_declaration
+from partners.directory import Directory
 from partners.errors import PartnersError
+from partners.held import in_force
 from partners.partner import Partner
 
 _KNOWN: Final = 4_096
@@ -54,6 +55,21 @@ class Read:
         return file
 
 
+def may_be_in_force(directory: Directory, slug: str, sent: tuple[str, Mapping[str, str]]) -> bool:
+    """Whether it is worth a look in the database: this process has heard that just this text is in force.
+
+    What it has not heard yet is found out by the change itself, as any other that comes to nothing. An
+    external registry is asked in any case: it may have lost what is in force.
+    """
+    account = directory.account(slug)
+    if account is None:
+        return False
+    try:
+        return account.sha256 == contract_sha256(*sent)
+    except UnicodeEncodeError:
+        return False
+
+
 def find_in_force(
     session: Session,
     slug: str,
@@ -68,7 +84,7 @@ def find_in_force(
     `sent`: its text, and the files beside it; `read`: gives the contract of that digest, None if it is not
     right.
     """
-    found = store.in_force(session, slug)
+    found = in_force(session, slug)
     if found is None or found.partner.state == "closed":
         return None
     if if_match is not None and not if_match.is_still(found.partner, found.revision):

@@ -10,12 +10,14 @@ from sqlmodel import Session
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.standing import Seen
-from gateway.administration.unchanged import Read, find_in_force
+from gateway.administration.unchanged import Read, find_in_force, may_be_in_force
 from gateway.errors import CallerError
 from partners import onboarding
 from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
+from partners.directory import Account, Directory
 from partners.errors import ContractFileError, Problem
+from partners.partner import Partner, dedicated_topics
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
 FILES = {"order.avsc": json.dumps(ORDER)}
@@ -60,6 +62,36 @@ async def test_it_is_found_with_a_number_of_statements_that_types_do_not_change(
 
         assert await world.parts.ground.database.read(look) is not None
     assert 0 < len(seen) <= MOST_STATEMENTS
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_what_this_process_has_not_heard_of_yet_is_no_change_either(
+    tmp_path: Path, database_url: str, *, dry_run: bool
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        catalog, directory = world.parts.catalog, world.parts.catalog.current.directory
+        assert may_be_in_force(directory, "acme", (CONTRACT, FILES))
+        for behind in (Directory(0, (), ()), older(directory)):
+            assert not may_be_in_force(behind, "acme", (CONTRACT, FILES))
+            catalog.current = replace(catalog.current, directory=behind)
+            done = await put(world, Wish(Seen(1), dry_run=dry_run))
+            assert (done.created, done.changed, done.revision, done.previous) == (False, False, 1, 1)
+            assert (done.plan, done.notes) == ("acme   contract 1: no change", ())
+
+
+def older(directory: Directory) -> Directory:
+    """As of another contract."""
+    account = directory.account("acme")
+    assert account is not None
+    return Directory(directory.revision, [replace(account, sha256=b"another")], ())
+
+
+def test_of_a_text_that_no_encoding_takes_nothing_is_asked() -> None:
+    account = Account(Partner("acme", "log", "Acme", dedicated_topics("p.", "acme"), "active"), None, (), ())
+    directory = Directory(1, [account], ())
+    assert not may_be_in_force(directory, "acme", ("\ud800", {}))
+    assert not may_be_in_force(directory, "acme", (CONTRACT, FILES))
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
