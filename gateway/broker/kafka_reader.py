@@ -4,8 +4,8 @@ librdkafka is called on one thread of the reader's own, in a job for each poll. 
 a poll takes it, so that a cancelled poll loses nothing. Each assignment has a generation: what was fetched
 under an older one is dropped.
 
-librdkafka asks over all its partitions each time, which costs some 10 us a partition, most of it at Kafka. A
-reader of very many lets records wait for each other, the longer the more there are.
+How it asks follows what comes (`kafka_pace`). Where that changes, another client goes on from where the
+former one has handed out.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from gateway.broker.kafka_errors import Local, broker_error, error_of, grant, is_for_operator
-from gateway.broker.kafka_settings import patience
+from gateway.broker.kafka_pace import Pace
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
     UNREADABLE_HEADERS,
@@ -38,11 +38,8 @@ from gateway.broker.port import (
 Key = tuple[str, int]
 
 _SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop waiting
-_BOUNDS_SECONDS: Final = 1.0
-_MANY_PARTITIONS: Final = 400
-_WAIT_MS_EACH: Final = 0.1
-"""Of so many, a record waits so long for each: asking takes a tenth of a core then, at rest too."""
-_LONGEST_WAIT_MS: Final = 500
+_GO_ON_SECONDS: Final = 10.0  # before a client that could not be made is tried again
+_BOUNDS_SECONDS: Final = 2.0  # behind what a calm client is waiting for on the same connection
 _LATEST_MS: Final = 253_402_300_799_999
 """The last instant of the year 9999. A topic may take any time that producers give (as one that counts in
 microseconds, `message.timestamp.after.max.ms`), and nobody could write it down."""
@@ -86,9 +83,10 @@ class KafkaReader:
             KafkaException: librdkafka refuses the settings.
         """
         self._settings = dict(settings)
-        self._patience_ms = patience_ms
+        self._pace = Pace(patience_ms)
+        self._way = self._pace.way
         self._make = make
-        self._consumer = make({**self._settings, **patience(patience_ms)})
+        self._consumer = make(self._way.settings(self._settings))
         self._watch = watch
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-read")
         self._places: dict[Key, _Place] = {}
@@ -101,6 +99,7 @@ class KafkaReader:
         self._is_hurried = False
         self._is_closed = False
         # Of the reader's thread alone:
+        self._go_on_at = 0.0
         self._denied: dict[Key, tuple[_Place, float]] = {}
         self._refusal: BrokerError | None = None
         self._applied: dict[Key, _Place] = {}
@@ -247,6 +246,7 @@ class KafkaReader:
             self._apply(orders)
             while True:
                 self._try_again()
+                self._keep_pace()
                 fetched = [*self._fetch(limit, until), *self._solve()]
                 if fetched or self._refusal or self._changes or self._is_hurried or time.monotonic() >= until:
                     return fetched
@@ -258,21 +258,39 @@ class KafkaReader:
             self._denied.pop(key, None)
         self._unassign(key for key in orders if key in self._applied)
         added = {key: place for key, place in orders.items() if place is not None}
-        if added:
-            self._consumer.incremental_assign(
-                [TopicPartition(*key, place.next) for key, place in added.items()]
-            )
-            self._applied.update(added)
-            wait_ms = wanted_patience(len(self._applied))
-            if wait_ms >= 2 * self._patience_ms and wait_ms:
-                self._become_patient(wait_ms)
+        if not added:
+            return
+        applied = {**self._applied, **added}
+        self._pace.move(time.monotonic(), len(applied))
+        if self._pace.way != self._way and self._goes_on(applied):
+            return
+        self._consumer.incremental_assign([TopicPartition(*key, place.next) for key, place in added.items()])
+        self._applied = applied
 
-    def _become_patient(self, wait_ms: int) -> None:
-        """Go on with another client, since one's patience is fixed: from where this one has handed out."""
-        made = self._make({**self._settings, **patience(wait_ms)})
-        old, self._consumer, self._patience_ms = self._consumer, made, wait_ms
-        made.incremental_assign([TopicPartition(*key, place.next) for key, place in self._applied.items()])
+    def _keep_pace(self) -> None:
+        """Ask in another way where it is time to; not of a Kafka that is away."""
+        now = time.monotonic()
+        self._pace.look(now, len(self._applied))
+        if self._pace.way != self._way and now >= self._go_on_at and not self._watch.away_for_ms():
+            self._goes_on(self._applied)
+
+    def _goes_on(self, applied: dict[Key, _Place]) -> bool:
+        """Go on with another client, which asks in today's way: from where this one has handed out.
+
+        False: there is none, as where a file that the settings name has moved; this one reads on.
+        """
+        way, made = self._pace.way, None
+        try:
+            made = self._make(way.settings(self._settings))
+            made.incremental_assign([TopicPartition(*key, place.next) for key, place in applied.items()])
+        except KafkaException:
+            self._go_on_at = time.monotonic() + _GO_ON_SECONDS
+            if made is not None:
+                made.close()
+            return False
+        old, self._consumer, self._way, self._applied = self._consumer, made, way, applied
         old.close()
+        return True
 
     def _unassign(self, keys: Iterable[Key]) -> None:
         gone = list(keys)
@@ -287,6 +305,7 @@ class KafkaReader:
         first = self._consumer.poll(left)
         if first is None:
             return []
+        self._pace.answer(time.monotonic())
         more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
         return [fetched for message in (first, *more) if (fetched := self._translate(message)) is not None]
 
@@ -366,13 +385,6 @@ class KafkaReader:
         if place.next < first:
             return TooLow(key[0], wanted, first, place.turn)
         return TooHigh(key[0], wanted, end, place.turn) if is_cut or place.next > end else None
-
-
-def wanted_patience(partitions: int) -> int:
-    """How long a record may wait for others, in milliseconds; 0 where asking costs little."""
-    if partitions < _MANY_PARTITIONS:
-        return 0
-    return min(_LONGEST_WAIT_MS, int(partitions * _WAIT_MS_EACH))
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:

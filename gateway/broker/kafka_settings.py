@@ -36,9 +36,6 @@ _READER: Final[dict[str, Any]] = {
     "fetch.message.max.bytes": 1_048_576,
 }
 
-_MANY_BYTES: Final = 262_144
-"""Enough for a patient reader not to wait longer."""
-
 _READER_ONLY: Final = frozenset(
     {
         "enable.auto.commit",
@@ -126,11 +123,6 @@ def producer_settings(
 def reader_settings(servers: str, properties: Mapping[str, str]) -> dict[str, Any]:
     """For reading."""
     return _without({**_READER, **base_settings(servers, properties), **_OURS_ALWAYS}, _PRODUCER_ONLY)
-
-
-def patience(wait_ms: int) -> dict[str, int]:
-    """What makes a reader's records wait for each other so long; nothing where they are not to wait."""
-    return {"fetch.min.bytes": _MANY_BYTES, "fetch.wait.max.ms": wait_ms} if wait_ms else {}
 
 
 def _without(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

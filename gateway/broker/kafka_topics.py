@@ -1,8 +1,10 @@
 """Kafka's topics: made, described, compared with what they should be, and measured."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import confluent_kafka.admin
@@ -85,7 +87,9 @@ class KafkaTopics:
         """
         found = {}
         for some in _chunks(list(dict.fromkeys(names))):
-            for name, future in self._ask_topics(some).items():
+            asked = self._ask_topics(some)
+            await _all_answers(asked.values())
+            for name, future in asked.items():
                 try:
                     found[name] = _found_topic(await _answer(future))
                 except KafkaException as error:
@@ -222,12 +226,34 @@ def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:
         yield things[start : start + _CHUNK]
 
 
+async def _all_answers(asked: Collection["Future[Any]"]) -> None:
+    """Wait until all of one request are there, as they come: together; no longer than `_answer` does."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    left = itertools.count(1)
+
+    def wake() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    def note(_: "Future[Any]") -> None:
+        if next(left) == len(asked):
+            with suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(wake)
+
+    for one in asked:
+        one.add_done_callback(note)
+    await asyncio.wait({over}, timeout=_REQUEST_SECONDS + _GRACE_SECONDS)
+
+
 async def _answer(asked: "Future[Any]", seconds: float = _REQUEST_SECONDS) -> Any:
     """What Kafka answers; librdkafka ends a request after `seconds` itself, but where it forgets one.
 
     Raises:
         KafkaException: as librdkafka says, or it said nothing.
     """
+    if asked.done():
+        return asked.result()
     waiting = asyncio.wrap_future(asked)
     # Not cancelled: librdkafka may answer after all, to nobody.
     waiting.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -30,7 +30,7 @@ ROUND_SECONDS + PROMPT_SECONDS + CONFIRM_SECONDS + PROMPT_SECONDS. A slower Kafk
 later; it is not called away before `_ANSWER_SECONDS`. Of more topics than a round asks for, changes are told
 as many rounds later as it takes to come to them."""
 
-SHARE_SECONDS: Final = 0.05
+SHARE_SECONDS: Final = 0.025
 """Of a round; no question is begun later."""
 
 NOBODYS: Final = "gateway.nobodys-topic"
@@ -78,6 +78,8 @@ class KafkaWatch:
         self._silent_since: float | None = None
         self._renewed_at = monotonic()
         self._last_asked = ""
+        self._known: set[tuple[str, str]] = set()
+        self._names: list[str] = []
         self._stop = threading.Event()
         self._pause = self._stop.wait if pause is None else pause
         self._thread = threading.Thread(  # noqa: TID251  (the adapter owns its threads)
@@ -151,7 +153,9 @@ class KafkaWatch:
     def _look(self) -> None:
         """One round: ask for what it is the turn of, and again for what has changed."""
         known = set(self._ids.items()).union(*(watcher.topics() for watcher in self._watchers))
-        found = self._ask_some(sorted({name for name, _ in known}))
+        if known != self._known:
+            self._known, self._names = known, sorted({name for name, _ in known})
+        found = self._ask_some(self._names)
         if found is None:
             self.note_silence()
             self._renew()

@@ -1,13 +1,15 @@
 """What only a real Kafka can show of its adapter: transactions, absence, settings, recovery."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, Producer
 
+from gateway.broker import kafka_pace
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.port import (
     BrokerError,
@@ -241,4 +243,32 @@ async def test_a_reader_that_comes_to_have_very_many_partitions_leaves_nothing_o
     ]
     assert len(first) > 0
     assert len(places) == len(set(places)) == total
+    await reader.close()
+
+
+async def test_a_calm_reader_leaves_nothing_out_either(
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def note(way: kafka_pace.Way, given: Mapping[str, Any]) -> dict[str, Any]:
+        made.append(way.kind)
+        return settings(way, given)
+
+    settings = kafka_pace.Way.settings
+    monkeypatch.setattr(kafka_pace.Way, "settings", note)
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    reader = broker.reader(patience_ms=25)
+    for kinds in (["patient", "calm"], ["patient", "calm", "patient", "calm"]):
+        name = fresh_name()
+        topic = await make_topic(broker, name)
+        await broker.append([record(name, b"before")])
+        reader.assign([start(name, topic.id)])
+        assert values(await read_until(reader, 1)) == [b"before"]
+        while made != kinds:
+            assert await reader.poll(10, 100) == []
+        for number in range(3):
+            await broker.append([record(name, b"%d" % number)])
+            assert values(await read_until(reader, 1)) == [b"%d" % number]
+        assert reader.reached(name, 0) == 4
     await reader.close()

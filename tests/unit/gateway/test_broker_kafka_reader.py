@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
+from gateway.broker import kafka_pace
 from gateway.broker.kafka_errors import Local
-from gateway.broker.kafka_reader import KafkaReader, _headers, _Place, wanted_patience
+from gateway.broker.kafka_reader import KafkaReader, _headers, _Place
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
@@ -24,6 +25,10 @@ class FakeWatch:
     def __init__(self) -> None:
         self.ids: dict[str, str | None] = {}
         self.is_denied = False
+        self.is_away = False
+
+    def away_for_ms(self) -> int:
+        return int(self.is_away)
 
     def join(self, watcher: object) -> None: ...
 
@@ -218,7 +223,7 @@ async def test_what_was_fetched_before_a_move_is_dropped() -> None:
 
 
 class ManyPartitions(FakeConsumer):
-    """Notes where it was told to begin."""
+    """Notes how it asks, and where it was told to begin."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__([])
@@ -276,5 +281,67 @@ async def test_a_reader_that_is_closed_while_it_becomes_patient_leaves_no_client
     assert [one.is_closed for one in made] == [True, True]
 
 
-def test_the_wait_has_an_end() -> None:
-    assert [wanted_patience(count) for count in (0, 399, 400, 2_000, 50_000)] == [0, 0, 40, 200, 500]
+async def test_a_calm_reader_goes_on_where_it_was_and_begins_at_once_with_what_is_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[ManyPartitions] = []
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        made.append(ManyPartitions(settings))
+        return cast("Consumer", made[-1])
+
+    watch = FakeWatch()
+    settings = reader_settings("127.0.0.1:1", {})
+    reader = KafkaReader(settings, cast("KafkaWatch", watch), patience_ms=25, make=make)
+    reader.assign([Start(TOPIC, Position("id", 0, 7))])
+    await reader.poll(1, 0)
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    watch.is_away = True
+    await reader.poll(1, 0)
+    assert [one.wait_ms for one in made] == [25]
+    watch.is_away = False
+    await reader.poll(1, 0)
+    assert [(one.wait_ms, one.begun) for one in made[1:]] == [(kafka_pace.CALM_MS, [(0, 7)])]
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 3600.0)
+    reader.assign([Start(TOPIC, Position("id", 1, 3))])
+    await reader.poll(1, 0)
+    assert [(one.wait_ms, one.begun) for one in made[2:]] == [(25, [(0, 7), (1, 3)])]
+    assert [one.is_closed for one in made] == [True, True, False]
+    await reader.close()
+
+
+async def test_where_no_other_client_can_be_made_the_former_one_reads_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+
+    class Failing(ManyPartitions):
+        def incremental_assign(self, partitions: list[Any]) -> None:
+            if made.index(self) in {1, 2}:
+                raise KafkaException(KafkaError(Local.TIMED_OUT))
+            super().incremental_assign(partitions)
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        made.append(Failing(settings))
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, patience_ms=25, make=make)
+    reader.assign([Start(TOPIC, Position("id", 0, 7))])
+    await reader.poll(1, 0)
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    await reader.poll(1, 0)
+    assert [one.is_closed for one in made] == [False, True]
+    await reader.poll(1, 0)
+    assert len(made) == 2, "it is not tried all the time"
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 3_600.0)
+    starts = [Start(TOPIC, Position("id", partition, 1)) for partition in range(1, 1_000)]
+    reader.assign(starts)
+    await reader.poll(1, 0)
+    assert [one.is_closed for one in made] == [False, True, True]
+    assert made[0].begun == [(0, 7), *((partition, 1) for partition in range(1, 1_000))]
+    reader._go_on_at = 0.0
+    await reader.poll(1, 0)
+    assert [one.is_closed for one in made] == [True, True, True, False]
+    assert made[3].begun == made[0].begun
+    await reader.close()
