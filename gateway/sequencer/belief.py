@@ -3,7 +3,7 @@
 Nothing here is stored, and nothing here asks anybody: it is thrown away whenever a round fails.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.broker.port import Position, Read, Reader, Start, TooLow, place_in
@@ -85,9 +85,14 @@ class Belief:
             suspects.append(found)
 
     def moves(
-        self, reader: Reader, leaps: Mapping[tuple[str, int], int], sightings: Iterable[Sighting] = ()
+        self,
+        reader: Reader,
+        leaps: Mapping[tuple[str, int], int],
+        sightings: Iterable[Sighting] = (),
+        *,
+        among: Collection[tuple[str, int]] | None = None,
     ) -> list[tuple[Lease, list[Move]]]:
-        """Steps to where the reader has come; `leaps`: steps to elsewhere.
+        """Steps to where the reader has come, `among` these places alone; `leaps`: steps to elsewhere.
 
         Each lease that `sightings` were read under is among them: where their topic is gone since, nothing
         moves, and they are entered all the same.
@@ -95,6 +100,8 @@ class Belief:
         seen = (self.territory.plots[place_in(one.read)].lease for one in sightings)
         by_lease: dict[Lease, list[Move]] = {lease: [] for lease in seen}
         for place, plot in self.territory.plots.items():
+            if among is not None and place not in among and place not in leaps:
+                continue
             before = self.progress.get((plot.topic_id, plot.partition))
             reached = leaps.get(place)
             if reached is None:

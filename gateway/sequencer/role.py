@@ -21,6 +21,7 @@ from gateway.broker.port import (
     TooHigh,
     TooLow,
     TopicChanged,
+    place_in,
 )
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Catalog
@@ -45,6 +46,8 @@ _SLICE = 20
 """Records looked at before the loop has a turn: about 2 ms."""
 
 _DISTRUST_SECONDS = 0.2
+
+_SILENT_SECONDS = 1.0
 
 _STRAYS_SECONDS = 10.0
 """Between two looks for accepted events that lost their records unseen."""
@@ -92,6 +95,7 @@ class Sequencer:
     _state: Belief = field(default_factory=Belief, init=False)
     _refusal: Refusal = field(default_factory=Refusal, init=False)
     _read: Mapping[tuple[str, int], Plot] = field(default_factory=dict, init=False)
+    _silent_at: float = field(default=0.0, init=False)
     _strays_at: float = field(default=0.0, init=False)
     _next_at: float = field(default=0.0, init=False)
 
@@ -239,7 +243,8 @@ class Sequencer:
             if (low.topic, low.wanted.partition) in leaps:
                 evidence += self._hole(low)
         leaps |= await self._rewind(highs)
-        moves = losses.under_leases(self._state.moves(reader, leaps, sightings))
+        moved = self._state.moves(reader, leaps, sightings, among=self._to_look_at(events))
+        moves = losses.under_leases(moved)
         if not moves and not evidence and not await self._has_pending():
             return Written()
         todo = Round(
@@ -272,6 +277,17 @@ class Sequencer:
         self.told.tell(losses)
         self._tell(written, suspects)
         return written
+
+    def _to_look_at(self, events: Sequence[ReadEvent]) -> set[tuple[str, int]] | None:
+        """Where the reader may have come further; None, once a second: anywhere.
+
+        It passes over what holds no record without a word, and librdkafka searches its list for each place.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_at:
+            self._silent_at = now + _SILENT_SECONDS
+            return None
+        return {place_in(event) for event in events if not isinstance(event, TopicChanged)}
 
     def _due_for_strays(self) -> dict[Plot, int]:
         """What to search for accepted events whose records will never be read; nothing most of the time."""

@@ -17,12 +17,13 @@ from gateway.administration.key_changes import Freeze
 from gateway.bootstrap.ground import open_broker
 from gateway.bootstrap.vouching import vouch_by
 from gateway.broker.embedded import EmbeddedBroker
-from gateway.broker.port import Position, Read, ReadEvent, Record, Start
+from gateway.broker.port import Position, Read, ReadEvent, Record, Start, TopicChanged
 from gateway.database import Database
 from gateway.ingress.outcome import Accepted
 from gateway.keys import KeyRing
 from gateway.leases import Leases
 from gateway.rows import ClaimRow, PositionRow
+from gateway.sequencer import role
 from gateway.sequencer.belief import Belief
 from gateway.sequencer.guard import Guard, LogBehindError, verify_not_behind
 from gateway.sequencer.published import read_shown
@@ -362,6 +363,21 @@ class Places:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+async def test_what_holds_no_record_is_looked_for_now_and_then_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(role, "_SILENT_SECONDS", 3_600.0)
+    async with running(tmp_path) as world:
+        sequencer = replace(world.parts.sequencer)
+        read = Read(Position("id", 3, 0), Record("topic", 3, None, None, (), 0), 0)
+        assert sequencer._to_look_at([read]) is None
+        assert sequencer._to_look_at([read, TopicChanged("other", "old", None)]) == {("topic", 3)}
+        monkeypatch.setattr(role, "_SILENT_SECONDS", 0.0)
+        sequencer._silent_at = 0.0
+        assert sequencer._to_look_at([]) is None
+        assert sequencer._to_look_at([]) is None
 
 
 async def test_what_went_to_another_while_a_round_failed_is_not_read_any_more(tmp_path: Path) -> None:
