@@ -132,6 +132,7 @@ class Catalog:
         self._mismatches: dict[str, tuple[str, ...]] = {}
         self._compared: dict[str, float] = {}
         self._compare_at = 0.0
+        self._complete: Snapshot | None = None
         self._followed_at = 0.0
         self._server: object = None
         self._tombstones = Tombstones()
@@ -186,6 +187,8 @@ class Catalog:
         async with self._topic_turn:
             now = self._ticks()
             is_due = now >= self._compare_at
+            if self.current is self._complete and not is_due:
+                return
             specs = [
                 spec
                 for partner in self.current.directory.partners()
@@ -194,6 +197,7 @@ class Catalog:
             ]
             asked = [spec for spec in specs if is_due or spec.name not in self.current.topic_ids]
             if not asked and not is_due:
+                self._complete = self.current
                 return
             if is_due:
                 self._compare_at = now + _COMPARE_SECONDS

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, or_, select, update
 from sqlmodel import Session, col
 
 from gateway.egress.delivery import Delivery
+from gateway.egress.replay import OPEN
+from gateway.egress.rows import ReplayRow
 from gateway.egress.saved_delivery import COLUMNS, delivery_of
 from gateway.rows import DeliveryRow
 
@@ -47,6 +49,13 @@ def ask(session: Session, row: DeliveryRow, *, state: str, now: int) -> None:
     if state == "pending":
         values["next_at"] = now
     session.execute(changed.values(values).execution_options(synchronize_session=False))
+
+
+def is_idle(session: Session) -> bool:
+    """Whether nothing was asked that is not heard yet, and no replay is open: mostly so."""
+    asked = exists().where(col(DeliveryRow.asked_at).is_not(None))
+    replaying = exists().where(col(ReplayRow.state).in_(OPEN))
+    return not session.execute(select(or_(asked, replaying))).scalar_one()
 
 
 def load(session: Session) -> tuple[Asked, ...]:

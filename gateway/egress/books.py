@@ -127,6 +127,11 @@ class Books:
         self.outbox.finish(delivery.endpoint, delivery.ref)
         self._pay(delivery)
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether anything that was asked of it is not seen to be done yet."""
+        return bool(self._heard or self.recall.parts)
+
     def hear_all(self, some: Sequence[Asked], now: int) -> bool:
         """Do what was asked of rows; whether anything was new. `some`: all that a look at them found.
 

@@ -32,12 +32,14 @@ from gateway.egress.recall import PAGE, Recalled, wanted_ref
 from gateway.egress.shard import Shard
 from gateway.egress.shared import Source, Vouch, Vouched, Vouching, is_newer, read_shared, seen_by, sender_on
 from gateway.errors import AwayError
+from gateway.waits import rest
 
 _POLL_MS: Final = 100
 _PATIENCE_SECONDS: Final = 5.0
 """A range of which nothing came for so long makes room for another one of its partition."""
 
 _IDLE_SECONDS: Final = 0.05
+_REST_SECONDS: Final = 1.0
 _SLICE: Final = 10
 
 Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
@@ -92,14 +94,20 @@ class Drain:
         self._doubtful: set[_Place] = set()
         self._fresh: frozenset[_Place] = frozenset()
 
-    async def run(self, shards: Shards) -> None:
-        """Go on until cancelled."""
+    async def run(self, shards: Shards, stirred: asyncio.Event) -> None:
+        """Go on until cancelled. `stirred`: set whenever there may be a range where there was none."""
         while True:
-            if not await self.turn(list(shards())):
+            stirred.clear()
+            at_work = list(shards())
+            if not await self.turn(at_work):
                 await asyncio.sleep(_IDLE_SECONDS)
+                if not any(shard.has_ranges for shard, _ in at_work):
+                    await rest(stirred, _REST_SECONDS)
 
     async def turn(self, at_work: Sequence[tuple[Shard, Callable[[], None]]]) -> bool:
         """Read once, and wait no longer than one poll; whether any range got anywhere."""
+        if not self._open and not any(shard.has_ranges for shard, _ in at_work):
+            return False
         self._let_go([shard for shard, _ in at_work])
         has_moved = False
         for shard, wake in at_work:

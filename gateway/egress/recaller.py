@@ -63,10 +63,11 @@ class Recaller:
         self._known = replays
         now = self._clock()
         for shard, wake in shards():
-            has_heard = shard.hear_all([one for one in asked if shard.knows(one.delivery.partner)], now)
-            theirs = [one for one in parts if shard.knows(one.wish.owner)]
-            if shard.recall.adopt(theirs) or has_heard:
-                wake()
+            if asked or parts or shard.has_asked:
+                has_heard = shard.hear_all([one for one in asked if shard.knows(one.delivery.partner)], now)
+                theirs = [one for one in parts if shard.knows(one.wish.owner)]
+                if shard.recall.adopt(theirs) or has_heard:
+                    wake()
             strangers = shard.strangers()
             if strangers:
                 shard.bury(await self._database.read(partial(load_gone, strangers=strangers)))
@@ -82,6 +83,8 @@ class Recaller:
 
 
 def _load(session: Session) -> tuple[tuple[Asked, ...], tuple[Part, ...]]:
+    if asking.is_idle(session):
+        return (), ()
     return asking.load(session), replay_store.open_parts(session)
 
 

@@ -75,6 +75,7 @@ class Relay:
         self._held_until = NEVER
         self._life: object = None
         self._is_stopping = False
+        self._stirred = asyncio.Event()
         self._running: Reader | None = None
         self._refusal, self.problem = Refusal(), ""
         poster = Poster(
@@ -112,6 +113,7 @@ class Relay:
             parts.step,
             Keeper(drop=self._drop, renew=self._renew, doubt=parts.doubt),
             tick_ms=terms.tick_ms,
+            also=self._stirred.set,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -128,7 +130,7 @@ class Relay:
                     group.create_task(self._settle_in()),
                     group.create_task(self._read()),
                     group.create_task(self._feeds.run()),
-                    group.create_task(drain.run(self._at_work)),
+                    group.create_task(drain.run(self._at_work, self._stirred)),
                     group.create_task(self._courier.turnstile.run()),
                     group.create_task(recaller.run(self._at_work)),
                 ]

@@ -111,6 +111,8 @@ class Shard(Books):
 
     def strangers(self) -> dict[str, str]:
         """Endpoints that something waits for and that `update` never named, with their owners."""
+        if not (self._waiting or self.has_ranges):
+            return {}
         ranges = [*self._backlogs.values(), *self.recall.parts.values()]
         return find_strangers(self._waiting, ranges, self.partitions.values(), self.lanes)
 

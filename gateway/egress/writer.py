@@ -17,7 +17,7 @@ from gateway.waits import rest
 from partners import store
 
 _AGAIN_SECONDS: Final = 0.2
-_IDLE_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 2.0
 """Between two looks while nothing stirs; looking through all lanes costs more than it finds then."""
 
 
@@ -62,12 +62,15 @@ class Writer:
         keeper: Keeper,
         *,
         tick_ms: int,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
+        """`also` hears of each `stir`."""
         self._database = database
         self._clock = clock
         self._step = step
         self._tick_ms = tick_ms
         self._keeper = keeper
+        self._also = also
         self._is_stopping = asyncio.Event()
         self._stirred = asyncio.Event()
 
@@ -84,6 +87,7 @@ class Writer:
     def stir(self) -> None:
         """Something may have been decided: look with the next tick."""
         self._stirred.set()
+        self._also()
 
     def stop(self) -> None:
         """End after one more round."""

@@ -8,6 +8,7 @@ import pytest
 
 from audit.outcomes import Fate, Pair
 from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Start
+from gateway.egress import drain as drain_of_relay
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import OPENS_AFTER, Breaker
 from gateway.egress.deliveries import Stored
@@ -124,9 +125,31 @@ async def test_a_range_that_sends_nothing_holds_up_no_other() -> None:
     reader = Faraway(late={0: 1_000, 2: 1_000}, most_polls=10)
     silent, busy = made(0), made(1, 2)
     with contextlib.suppress(asyncio.CancelledError):
-        await draining(reader).run(lambda: work(silent, busy))
+        await draining(reader).run(lambda: work(silent, busy), asyncio.Event())
     assert [each.event_id for each in silent.take(NOW)[0]] == []
     assert [each.event_id for each in busy.take(NOW)[0]] == ["1-0", "1-1", "1-2", "1-3"]
+
+
+async def test_a_range_that_begins_while_it_rests_is_read_once_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drain_of_relay, "_REST_SECONDS", 3_600.0)
+    at_work, stirred = work(made()), asyncio.Event()
+    looked, moved = asyncio.Event(), asyncio.Event()
+
+    def shards() -> list[tuple[Shard, Callable[[], None]]]:
+        looked.set()
+        return at_work
+
+    task = asyncio.create_task(draining(Faraway()).run(shards, stirred))
+    await looked.wait()
+    shard = made(1)
+    at_work = [(shard, moved.set)]
+    stirred.set()
+    await moved.wait()
+    assert shard.take(NOW)[0][0].event_id == "1-0"
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def test_ranges_that_are_slow_to_come_are_not_begun_anew_each_turn() -> None:
@@ -332,7 +355,7 @@ async def test_whatever_comes_between_each_event_is_delivered_once(seed: int) ->
 
     # What lies before the live reader's first offset is in the range, or was settled before.
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        draining_on = tasks.create_task(drain.run(lambda: work(shard)))
+        draining_on = tasks.create_task(drain.run(lambda: work(shard), asyncio.Event()))
         lived = tasks.create_task(live())
         receiving = tasks.create_task(receiver())
         await asyncio.wait([lived, receiving])
