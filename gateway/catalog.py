@@ -6,12 +6,12 @@ is away leaves yesterday's topics usable and new ones waiting; the next refresh 
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlmodel import Session
 
@@ -202,15 +202,14 @@ class Catalog:
             if is_due:
                 self._compare_at = now + _COMPARE_SECONDS
             try:
-                there = await self._ensure(asked) if asked else {}
                 if is_due:
                     await self._find_closed()
+                await self._take_in_parts(self._broker.ensure, asked)
             except BrokerError as error:
                 self._note_refusal(error)
                 raise
             if is_due:
                 self.problem = ""
-            self._take_over(there)
             if self.warnings():
                 self._compare_at = min(self._compare_at, now + _SOON_SECONDS)
 
@@ -219,30 +218,32 @@ class Catalog:
         closed = [one for one in self.current.directory.partners() if one.state == "closed"]
         names = {spec.name for partner in closed for spec in self._topics(partner)}
         unknown = sorted(names - self.current.topic_ids.keys())
-        if unknown:
-            self._take_over(await self._broker.describe(unknown))
-
-    async def _ensure(self, specs: Sequence[TopicSpec]) -> Mapping[str, Topic]:
-        """All at once; where one is refused, one by one, so that it holds up no other partner's."""
         try:
-            return await self._broker.ensure(specs)
+            await self._take_in_parts(self._broker.describe, unknown)
         except BrokerError as error:
-            if error.code != "broker_refused" or len(specs) == 1:
+            if error.code != "broker_refused":
                 raise
-        refusal: BrokerError | None = None
-        for spec in specs:
+            logger(__name__).warning("topics of closed partners are not looked at", reason=str(error))
+
+    async def _take_in_parts(
+        self, ask: Callable[[Sequence[Any]], Awaitable[Mapping[str, Topic]]], asked: Sequence[Any]
+    ) -> None:
+        """Ask for all at once; where one is refused, one by one, so that it holds up no other partner's."""
+        parts, refusals = [asked] if asked else [], list[BrokerError]()
+        while parts:
+            some = parts.pop(0)
             try:
-                self._take_over(await self._broker.ensure([spec]))
+                self._take_over(await ask(some))
             except BrokerError as error:
-                refusal = refusal or error
-        if refusal is not None:
-            raise refusal
-        return {}
+                if error.code == "broker_refused" and len(some) > 1:
+                    parts = [[one] for one in some]
+                else:
+                    refusals.append(error)
+        if refusals:
+            raise refusals[0]
 
     def _take_over(self, there: Mapping[str, Topic]) -> None:
         """Note what there is; an id that is known changes by `topic_changed` alone, in step with readers."""
-        if not there:
-            return
         for name, topic in there.items():
             for words in set(topic.mismatches).difference(self._mismatches.get(name, ())):
                 logger(__name__).warning("a topic is not as it should be", reason=words)

@@ -22,6 +22,8 @@ for as long; librdkafka asks less there from a second on."""
 
 _REFRESH: Final = "topic.metadata.refresh.interval.ms"
 _SELDOM: Final = 3
+_LONGEST_REFRESH_MS: Final = 3_600_000
+"""What librdkafka takes; -1 asks never."""
 
 _MANY_BYTES: Final = 262_144
 """Enough for a patient client not to wait longer."""
@@ -53,7 +55,8 @@ class Way:
                 return {**given, "fetch.min.bytes": _MANY_BYTES, "fetch.wait.max.ms": self.wait_ms}
             case "calm":
                 # A leader that hangs is left behind when a request of ours times out, and no later than that.
-                refresh_ms = _SELDOM * int(given[_REFRESH])
+                given_ms = int(given[_REFRESH])
+                refresh_ms = min(_SELDOM * given_ms, _LONGEST_REFRESH_MS) if given_ms > 0 else given_ms
                 return {
                     **given,
                     "fetch.min.bytes": 1,
@@ -100,7 +103,9 @@ class Pace:
             self._answers.popleft()
         if self._is_calm:
             lately = sum(now - at <= 1 for at in self._answers)
-            self._is_calm = lately <= self._asks(1.0) / 2
+            if lately > self._asks(1.0) / 2:
+                # It rests for as long as any other before it is calm again: each change is another client.
+                self._moved_at, self._is_calm = now, False
         elif now - self._moved_at >= QUIET_SECONDS and self._is_worth_it(partitions):
             self._is_calm = len(self._answers) <= self._asks(QUIET_SECONDS) / 4
 

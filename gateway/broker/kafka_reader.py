@@ -5,7 +5,8 @@ a poll takes it, so that a cancelled poll loses nothing. Each assignment has a g
 under an older one is dropped.
 
 How it asks follows what comes (`kafka_pace`). Where that changes, another client goes on from where the
-former one has handed out.
+former one has come. As after a restart, it finds a partition that an unclean election has cut only where that
+ends before this place: the leader's epoch is not handed on.
 """
 
 import asyncio
@@ -282,6 +283,7 @@ class KafkaReader:
         way, made = self._pace.way, None
         try:
             made = self._make(way.settings(self._settings))
+            self._note_passed()
             made.incremental_assign([TopicPartition(*key, place.next) for key, place in applied.items()])
         except KafkaException:
             self._go_on_at = time.monotonic() + _GO_ON_SECONDS
@@ -291,6 +293,12 @@ class KafkaReader:
         old, self._consumer, self._way, self._applied = self._consumer, made, way, applied
         old.close()
         return True
+
+    def _note_passed(self) -> None:
+        """Go on behind markers that this client has passed: retention may have taken them since."""
+        for at in self._consumer.position([TopicPartition(*key) for key in self._applied]):
+            place = self._applied[at.topic, at.partition]
+            place.next = max(place.next, at.offset)
 
     def _unassign(self, keys: Iterable[Key]) -> None:
         gone = list(keys)

@@ -199,7 +199,7 @@ class Relay:
         self._courier.leave(work)
 
     async def _follow(self) -> None:
-        """Give the shards today's partners, endpoints and topics."""
+        """Give the shards today's partners, endpoints and topics; one taken meanwhile has its turn next."""
         snapshot = self._parts.catalog.current
         if snapshot is self._followed:
             return
@@ -207,14 +207,14 @@ class Relay:
         shards = [work.shard for work in self._works.values()]
         for turn in await in_turns(self._parts.database, shards, everyone):
             for work in list(self._works.values()):
-                await self._meet(work, turn.get(work.shard.lease.shard, []), snapshot)
+                await self._meet(work, turn.get(work.shard.lease.shard, []))
         here = [(work, everyone.get(work.shard.lease.shard, [])) for work in self._works.values()]
-        is_done = await self._feeds.follow(here, snapshot, self._is_at_work)
-        # A shard that was taken meanwhile has not met anybody yet.
+        is_done = await self._feeds.follow(here, self._parts.catalog.current, self._is_at_work)
         if is_done and not self._owned.is_set():
             self._followed = snapshot
 
-    async def _meet(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> None:
+    async def _meet(self, work: Work, partners: Sequence[Partner]) -> None:
+        """By the topics of now: one may have been made again while something was loaded."""
         database, catalog = self._parts.database, self._parts.catalog
         try:
             has_new = await adopt(database, catalog, work.shard, partners)
@@ -223,7 +223,7 @@ class Relay:
             return
         self._brief(work, partners)
         if self._is_at_work(work):
-            self._reader.assign(self._watch(work, partners, snapshot))
+            self._reader.assign(self._watch(work, partners, catalog.current))
         await bury(database, work.shard)
         if has_new:
             self._parts.step("outbound.1.leased")

@@ -59,6 +59,23 @@ def test_calm_ends_once_it_is_answered_as_often_as_a_patient_client_would_ask(
         assert (pace.way == CALM) is is_calm
 
 
+def test_who_is_no_longer_calm_is_so_again_after_a_rest_alone() -> None:
+    pace, now = rested(25, 200)
+    for number in range(21):
+        pace.answer(now + number * 0.02)
+    for hundredth in range(50, int(QUIET_SECONDS * 100)):
+        pace.look(now + hundredth / 100, 200)
+        assert pace.way == Way("patient", 25)
+    pace.look(now + 2 * QUIET_SECONDS, 200)
+    assert pace.way == CALM
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(3_000, 9_000), (2_000_000, 3_600_000), (-1, -1)])
+def test_a_calm_client_asks_for_metadata_as_seldom_as_librdkafka_allows(given: int, wanted: int) -> None:
+    name = "topic.metadata.refresh.interval.ms"
+    assert CALM.settings({name: given})[name] == wanted
+
+
 def test_calm_comes_back_once_little_comes() -> None:
     pace = Pace(25)
     pace.move(0.0, 10)

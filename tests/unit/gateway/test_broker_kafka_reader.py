@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from gateway.broker import kafka_pace
 from gateway.broker.kafka_errors import Local
@@ -95,6 +95,9 @@ class FakeConsumer:
             return []
         first, self.next = self.next, min(self.next + limit, len(self.log))
         return [FakeMessage(n, self.log[n]) for n in range(first, self.next)]
+
+    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(one.topic, one.partition, self.next or -1_001) for one in partitions]
 
     def close(self) -> None: ...
 
@@ -307,6 +310,30 @@ async def test_a_calm_reader_goes_on_where_it_was_and_begins_at_once_with_what_i
     await reader.poll(1, 0)
     assert [(one.wait_ms, one.begun) for one in made[2:]] == [(25, [(0, 7), (1, 3)])]
     assert [one.is_closed for one in made] == [True, True, False]
+    await reader.close()
+
+
+async def test_another_client_goes_on_behind_markers_that_the_former_one_has_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A marker of a transaction is no record; once retention took it, it would seem that something is lost."""
+    made: list[ManyPartitions] = []
+
+    class Passing(ManyPartitions):
+        def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+            return [TopicPartition(one.topic, one.partition, 9 - one.partition * 8) for one in partitions]
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        made.append(Passing(settings))
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, patience_ms=25, make=make)
+    reader.assign([Start(TOPIC, Position("id", number, 7)) for number in range(2)])
+    await reader.poll(1, 0)
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    await reader.poll(1, 0)
+    assert made[1].begun == [(0, 9), (1, 7)]
     await reader.close()
 
 

@@ -160,6 +160,31 @@ async def test_what_a_closed_partner_has_left_is_found_and_nothing_is_made_for_i
     assert not broker.made & {TOPIC, OUTBOUND}
 
 
+class Refusing(Noting):
+    """Says nothing of topics of acme's."""
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Topic]:
+        if any("acme" in name for name in names):
+            raise BrokerError("broker_refused", "not yours, says the test")
+        return await super().describe(names)
+
+
+async def test_what_a_closed_partner_has_left_and_nobody_may_look_at_holds_up_no_other(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.apply(CONTRACT.replace("acme", "globex"), slug="globex")
+        close = partial(onboarding.set_partner_state, slug="acme", state="closed")
+        await world.parts.ground.database.write(close)
+    async with running(tmp_path, url=database_url, broker=Refusing(tmp_path)) as world:
+        await world.parts.catalog.refresh()
+        known = world.parts.catalog.current.topic_ids.keys()
+        assert known >= {TOPIC.replace("acme", "globex"), OUTBOUND.replace("acme", "globex")}
+        assert not known & {TOPIC, OUTBOUND}
+        assert world.parts.catalog.problem == ""
+
+
 async def test_how_a_topic_differs_is_a_warning_and_all_its_partitions_are_known(
     tmp_path: Path, database_url: str
 ) -> None:
