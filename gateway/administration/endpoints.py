@@ -258,7 +258,13 @@ class Endpoints:
             senders = forwarders(self.desk.catalog.current, partner.slug)
         for sender in senders:
             topics = sender.topics
-            sent = await self._topic_skips(topics.inbound, topics.inbound_partition, backlog, asked.by)
+            try:
+                sent = await self._topic_skips(topics.inbound, topics.inbound_partition, backlog, asked.by)
+            except AwayError as error:
+                # What a closed partner has left may be gone, or nobody's to read: then nothing of it comes.
+                if sender.state != "closed" or not _is_gone(error):
+                    raise
+                continue
             # An inbound topic is read for several: for each under a name of its own.
             skips = (*skips, *(replace(one, topic_id=share(one.topic_id, asked.owner)) for one in sent))
         return skips
@@ -282,6 +288,12 @@ class Endpoints:
             Skip(topic_id, number, end, by.role, by.credential, at)
             for (_, number), end in zip(places, ends, strict=True)
         )
+
+
+def _is_gone(error: AwayError) -> bool:
+    """Whether a topic is not there, or not to be read, as opposed to a broker that is away."""
+    cause = error.__cause__
+    return cause is None or (isinstance(cause, BrokerError) and cause.code != "broker_unavailable")
 
 
 def _host_of(url: object) -> tuple[HostPattern, ...]:

@@ -5,8 +5,7 @@ a poll takes it, so that a cancelled poll loses nothing. Each assignment has a g
 under an older one is dropped.
 
 How it asks follows what comes (`kafka_pace`). Where that changes, another client goes on from where the
-former one has come. As after a restart, it finds a partition that an unclean election has cut only where that
-ends before this place: the leader's epoch is not handed on.
+former one has come.
 """
 
 import asyncio
@@ -276,14 +275,16 @@ class KafkaReader:
             self._goes_on(self._applied)
 
     def _goes_on(self, applied: dict[Key, _Place]) -> bool:
-        """Go on with another client, which asks in today's way: from where this one has handed out.
+        """Go on with another client, which asks in today's way: behind markers that this one has passed, too.
 
-        False: there is none, as where a file that the settings name has moved; this one reads on.
+        False: there is none (a file that the settings name has moved); this one reads on.
         """
         way, made = self._pace.way, None
         try:
             made = self._make(way.settings(self._settings))
-            self._note_passed()
+            for at in self._consumer.position([TopicPartition(*key) for key in self._applied]):
+                place = self._applied[at.topic, at.partition]
+                place.next = max(place.next, at.offset)
             made.incremental_assign([TopicPartition(*key, place.next) for key, place in applied.items()])
         except KafkaException:
             self._go_on_at = time.monotonic() + _GO_ON_SECONDS
@@ -293,12 +294,6 @@ class KafkaReader:
         old, self._consumer, self._way, self._applied = self._consumer, made, way, applied
         old.close()
         return True
-
-    def _note_passed(self) -> None:
-        """Go on behind markers that this client has passed: retention may have taken them since."""
-        for at in self._consumer.position([TopicPartition(*key) for key in self._applied]):
-            place = self._applied[at.topic, at.partition]
-            place.next = max(place.next, at.offset)
 
     def _unassign(self, keys: Iterable[Key]) -> None:
         gone = list(keys)

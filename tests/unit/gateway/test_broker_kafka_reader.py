@@ -316,7 +316,7 @@ async def test_a_calm_reader_goes_on_where_it_was_and_begins_at_once_with_what_i
 async def test_another_client_goes_on_behind_markers_that_the_former_one_has_passed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A marker of a transaction is no record; once retention took it, it would seem that something is lost."""
+    """A marker is no record; once retention took it, it would seem that something is lost."""
     made: list[ManyPartitions] = []
 
     class Passing(ManyPartitions):

@@ -95,7 +95,7 @@ def test_who_locks_the_same_subjects_in_another_order_waits_and_no_more(
     postgres_server: PostgresServer,
 ) -> None:
     names = [f"s{number}" for number in range(6)]
-    ready = threading.Barrier(2)
+    ready = threading.Barrier(2, timeout=60)
 
     def work(subjects: list[str]) -> int:
         for _ in range(ROUNDS):

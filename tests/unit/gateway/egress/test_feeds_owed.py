@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -14,6 +16,8 @@ from audit.pressing import expand
 from audit.rows import EntryRow
 from gateway.address import AddressPolicy
 from gateway.administration.endpoints import Asked, Backlog, Endpoints
+from gateway.broker.port import BrokerError
+from gateway.errors import AwayError
 from gateway.event import Direction
 from gateway.ingress.accept import Submission
 from gateway.ingress.draft import Draft
@@ -227,7 +231,7 @@ async def test_nothing_is_given_away_by_a_contract_that_the_database_has_lost(tm
             await world.parts.ground.database.write(lose)
         async with running(tmp_path) as world, relaying(world), asking(world) as client:
             await placed(world, "A-3")
-            await until(lambda: len(at.got) == 2, str(at.got))
+            await entries(world, "delivery.attempted", 2)
             await world.apply(other)
             assert counts(await replayed(client, THEIRS)) == {"handed": 1, "delivered": 2}
             await until(lambda: len(at.got) == 3, str(at.got))
@@ -320,3 +324,33 @@ async def test_an_event_goes_on_once_and_is_nobody_elses_of_the_same_name(tmp_pa
     assert len({webhook_id for _, webhook_id, _ in at.got}) == 3
     assert {one.log for one in forwarded} == set(logs.values())
     assert Counter(one.log for one in attempted) == {logs["acme"]: 1, logs["globex"]: 2}
+
+
+async def test_what_a_closed_partner_has_left_and_is_gone_keeps_no_endpoint_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await paused(stack, tmp_path, at.url)
+            close = partial(onboarding.set_partner_state, slug="acme", state="closed")
+            await world.parts.ground.database.write(close)
+            await world.parts.catalog.refresh()
+            bounds = type(world.parts.broker).bounds
+
+            async def without_acme(broker: Any, places: Sequence[tuple[str, int]]) -> Any:
+                if any("acme" in topic for topic, _ in places):
+                    raise BrokerError(code, "the test said so")
+                return await bounds(broker, places)
+
+            monkeypatch.setattr(type(world.parts.broker), "bounds", without_acme)
+            desk = Endpoints(world.parts.administration, AddressPolicy((), (), loopback=True))
+            (one,) = world.parts.catalog.current.directory.endpoints("globex")
+            partner = world.parts.catalog.current.directory.partner("globex")
+            assert partner is not None
+            asked = Asked("globex", one.id, OPERATOR)
+            code: Any = "broker_unavailable"
+            with pytest.raises(AwayError):
+                await desk.resume(asked, partner, Backlog("skip"))
+            code = "topic_unknown"
+            edit = await desk.resume(asked, partner, Backlog("skip"))
+    assert (edit.endpoint.state, edit.skipped) == ("active", 0)
