@@ -12,7 +12,7 @@ from gateway.bootstrap.ground import clock
 from gateway.errors import AwayError
 from gateway.ingress.outcome import Accepted, Failed
 from tests.unit.gateway.egress.stage import Stage, endpoint, stage
-from tests.world import FIRST, World, running
+from tests.world import CONTRACT, FIRST, World, running
 
 BODY = {"order_id": "A-1", "qty": 1}
 
@@ -51,7 +51,7 @@ async def test_nothing_is_signed_or_entered_by_a_clock_that_is_off(tmp_path: Pat
         (tried,) = await world.send(BODY, dry_run=True)
         assert isinstance(tried, Failed)
         with pytest.raises(AwayError, match="the database's"):
-            await world.apply(slug="bolt")
+            await world.apply(CONTRACT.replace("acme", "bolt"), slug="bolt")
         # Somebody with a clock that is right decides something: it waits for us.
         parts.administration.clock = clock
         await world.apply("gateway: v1\npartner: acme\nname: Another name\n" + SENDS)
