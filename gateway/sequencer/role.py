@@ -107,7 +107,7 @@ class Sequencer:
             NamesakeError: the topics are another gateway's.
         """
         # What a record waits for others adds to what it waits for the round: a part of a tick, and no more.
-        reader = self.broker.reader(patience_ms=self.terms.tick_ms // 8)
+        reader = self.broker.reader(patience_ms=self.terms.tick_ms // 16)
         renew_at = 0.0
         try:
             while not stop.is_set():
