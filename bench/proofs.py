@@ -81,6 +81,7 @@ def _measured(ground: Ground, seconds: float) -> dict[str, Any]:
     installation.stop("serve")
     url = str(installation.settings["database.url"])
     with lone_sequencer(installation) as program, _watching(url) as seen:
+        wait_until(lambda: len(seen.sizes) > _PARTNERS, _LAST_SECONDS, "a partner has no log")
         first = dict(seen.sizes)
         seen.wait_for(first, program.ask(do="offer", rate=_RATE, seconds=2)["answered"])
         before = dict(seen.sizes)
