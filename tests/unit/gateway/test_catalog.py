@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from starlette.requests import Request
 
 from gateway.bootstrap.parts import topic_specs
-from gateway.broker.port import BrokerError, Topic, TopicSpec
+from gateway.broker.port import Broker, BrokerError, Topic, TopicSpec
 from gateway.catalog import STALE_SECONDS, Catalog
 from gateway.database import Database
 from gateway.errors import BugError, CallerError, StoreError
@@ -206,7 +206,7 @@ class Timed:
     """A catalog of its own beside a world's, whose time is the test's."""
 
     world: World
-    broker: "Counting"
+    broker: Broker
     seconds: float = 0.0
 
     def __post_init__(self) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.bootstrap.parts import topic_specs
 from gateway.broker.port import BrokerError, Topic, TopicSpec
-from gateway.catalog import Catalog
 from partners.partner import Partner, dedicated_topics
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
-from tests.world import World, running
+from tests.unit.gateway.test_catalog import Timed
+from tests.world import running
 
 OUTBOUND = "partners.acme.outbound"
 WORDS = "it differs, says the test"
@@ -43,23 +42,10 @@ class Asked(WilfulBroker):
 
 
 @dataclass
-class Timed:
-    """A catalog of its own beside a world's, whose time is the test's."""
+class Compared(Timed):
+    """Asks about acme."""
 
-    world: World
-    broker: Asked
     seconds: float = 100.0
-
-    def __post_init__(self) -> None:
-        settings = self.world.parts.ground.settings
-        self.catalog = Catalog(
-            database=self.world.parts.ground.database,
-            broker=self.broker,
-            topics=lambda partner: topic_specs(partner, settings),
-            event_bytes=1_000,
-            refresh_seconds=1.0,
-            ticks=lambda: self.seconds,
-        )
 
     async def compare(self) -> tuple[str, ...]:
         partner = self.catalog.current.directory.partner("acme")
@@ -71,7 +57,7 @@ async def test_what_was_compared_lately_is_known_without_a_word_to_the_broker(tm
     broker = Asked(tmp_path)
     async with running(tmp_path, broker=broker) as world:
         await world.apply()
-        timed = Timed(world, broker)
+        timed = Compared(world, broker)
         broker.differing = frozenset({OUTBOUND})
         await timed.catalog.refresh()
         assert await timed.compare() == (WORDS,)
@@ -91,7 +77,7 @@ async def test_a_topic_that_was_made_anew_is_asked_about(tmp_path: Path) -> None
     broker = Asked(tmp_path)
     async with running(tmp_path, broker=broker) as world:
         await world.apply()
-        timed = Timed(world, broker)
+        timed = Compared(world, broker)
         await timed.catalog.refresh()
         broker.differing = frozenset({TOPIC, OUTBOUND})
         timed.catalog.topic_changed(TOPIC, "another")
@@ -116,7 +102,7 @@ async def test_a_broker_that_is_away_tells_nothing(tmp_path: Path) -> None:
     broker = Asked(tmp_path)
     async with running(tmp_path, broker=broker) as world:
         await world.apply()
-        timed = Timed(world, broker)
+        timed = Compared(world, broker)
         await timed.catalog.refresh()
         broker.away_ms = 10
         with pytest.raises(BrokerError):
