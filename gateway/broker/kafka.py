@@ -240,10 +240,14 @@ class KafkaBroker:
         return list(zip(first, after, strict=True))
 
     async def offset_at(self, partition: tuple[str, int], at: int) -> int:
-        """The first offset whose record time is `at` or later; the end where there is none."""
+        """The first offset whose record time is `at` or later; the end where there is none.
+
+        The end is that of before the search: what comes meanwhile lies behind it.
+        """
         with self._explained():
+            (end,) = await self._topics.end_offsets([partition])
             found = await self._topics.offset_at(partition, max(at, 0))
-            return (await self._topics.end_offsets([partition]))[0] if found is None else found
+            return end if found is None else found
 
     def reader(self, *, patience_ms: int = 0) -> KafkaReader:
         """A new reader with nothing assigned."""

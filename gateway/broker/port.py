@@ -284,6 +284,8 @@ class Broker(Protocol):
     async def offset_at(self, partition: tuple[str, int], at: int) -> int:
         """The first offset whose record time is `at` or later; the end where there is none.
 
+        No record of that time lies before it, none that is appended meanwhile either.
+
         Raises:
             BrokerError: as `bounds`.
         """

@@ -1,5 +1,6 @@
 """A gateway of its own for each test that asks for one, on each stack; its process ends with the test."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.fixture
 def gateway(tmp_path: Path, stack: Stack) -> Iterator[Gateway]:
-    """A folder and a port; nothing runs yet."""
+    """A folder and a port; nothing runs yet. What it wrote last is shown where the test fails."""
     one = Gateway(tmp_path / "data", stack=stack)
     yield one
     one.kill()
+    sys.stderr.write(one.said())

@@ -134,10 +134,12 @@ def join(gateway: Gateway, slug: str, folder: Path) -> Developer:
     return Developer(gateway, made.json()["secret"], home)
 
 
-def until(look: Callable[[], T | None], seconds: float = WAIT_SECONDS) -> T:
-    """The first answer that is not empty."""
+def until(
+    look: Callable[[], T | None], seconds: float = WAIT_SECONDS, *, lacks: Callable[[], object] = lambda: ""
+) -> T:
+    """The first answer that is not empty; `lacks`: what to say if none comes."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited in vain: {lacks()}"
         time.sleep(0.05)
     return found

@@ -66,7 +66,10 @@ def test_an_event_goes_on_to_another_partner_over_a_kill(gateway: Gateway) -> No
                 sent = acme.post("/v1/events/order.placed", json=order)
             assert sent.status_code == 201, sent.text
             refs[f"A-{number}"] = sent.json()["ref"]
-        until(lambda: set(hook.webhook_ids()) >= set(refs.values()))
+        until(
+            lambda: set(hook.webhook_ids()) >= set(refs.values()),
+            lacks=lambda: [name for name, ref in refs.items() if ref not in hook.webhook_ids()],
+        )
         until(lambda: len(history(gateway, "acme", "forwarded")) == EVENTS)
         until(lambda: len(history(gateway, "globex", "delivered")) == EVENTS)
         forwarded, delivered = history(gateway, "acme", "forwarded"), history(gateway, "globex", "delivered")

@@ -225,6 +225,20 @@ async def test_offset_at_finds_the_first_record_of_a_time(stand: Stand) -> None:
     assert await stand.broker.offset_at((name, 0), base + 31) == len(times)
 
 
+async def test_offset_at_passes_over_nothing_that_comes_meanwhile(stand: Stand) -> None:
+    name, places = fresh_name(), 40
+    await make_topic(stand.host, name, places)
+
+    async def ask(partition: int) -> int:
+        appending = asyncio.create_task(stand.broker.append([record(name, partition=partition)]))
+        await asyncio.sleep(partition % 8 / 1000)
+        found = await stand.broker.offset_at((name, partition), 0)
+        assert [type(one) for one in await appending] == [Stored]
+        return found
+
+    assert [await ask(partition) for partition in range(places)] == [0] * places
+
+
 async def test_a_waiting_reader_is_woken_by_an_append(stand: Stand) -> None:
     name = fresh_name()
     topic = await make_topic(stand.host, name)
