@@ -44,3 +44,11 @@ def refused(error: PartnersError) -> CallerError:
     if isinstance(error, SlugError):
         return CallerError("parameter_invalid", str(error))
     return CallerError(error.code, str(error))
+
+
+def problem_lines(error: CallerError) -> list[str]:
+    """Each problem of a contract that was refused, with its place; none: that was not why."""
+    listed = error.members.get("errors")
+    if error.code != "contract_invalid" or not isinstance(listed, list):
+        return []
+    return [f"{one['file']}:{one['line']}: {one['detail']}" for one in listed]

@@ -17,6 +17,7 @@ import uvloop
 from gateway import leases
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
+from gateway.administration.refusals import problem_lines
 from gateway.bootstrap.announcing import announce_doors, operator_lines
 from gateway.bootstrap.belonging import verify_belongs
 from gateway.bootstrap.ending import ended, listen_for_the_end
@@ -42,7 +43,7 @@ from gateway.broker.gated import GatedBroker
 from gateway.broker.guest import GuestBroker
 from gateway.broker.port import Broker, BrokerError
 from gateway.contract_folder import load_contract
-from gateway.errors import AwayError, RoleStoppedError, SetupError
+from gateway.errors import AwayError, CallerError, RoleStoppedError, SetupError
 from gateway.exports import store as exports
 from gateway.http.server import bind
 from gateway.http.tls import make_dev_certificate
@@ -336,7 +337,12 @@ async def _apply(parts: Parts, options: Options) -> None:
         local = load_contract(path)
         sent = ContractText(local.text, local.name, local.files)
         by = Author("operator", None)
-        outcome = await parts.administration.put_contract(local.partner, sent, Wish(), by=by)
+        try:
+            outcome = await parts.administration.put_contract(local.partner, sent, Wish(), by=by)
+        except CallerError as error:
+            mended = f"Start without it, and see what `gateway plan -f {path}` says of it."
+            said = [f"{path} was not applied: {error.text.rstrip('.')}. {mended}", *problem_lines(error)]
+            raise SetupError("\n".join(said)) from error
         options.announce(outcome.plan)
         for name, secret in outcome.secrets:
             options.announce(f"secret of endpoint {name}, shown once: {secret}")

@@ -48,6 +48,8 @@ def hint_for(code: str, hint: str, path: str) -> str:
         return _NAME_THE_PARTNER.get(parts[0] if parts else "", "Name the partner: --partner NAME")
     if code == "precondition_failed" and "consumers" in parts:
         return "Another reader under this name is further on: give each a name of its own."
+    if code == "schema_incompatible" and hint and "allow" not in hint:
+        return hint  # of an external registry, which no option of ours overrules
     if code == "event_invalid":
         shown = re.search(r"/types/([^/ ]+)/sample", hint)
         if shown is not None:

@@ -33,7 +33,10 @@ SLICE_BYTES: Final = 256 * 1024
 """What is worked on at a time: others have the loop in between."""
 
 MOST_AT_ONCE: Final = 16
-"""Bodies that one process receives."""
+"""Bodies that one process receives; of whom it receives none, it takes one still."""
+
+MOST_OF_ALL: Final = 48
+"""The same, with those. Of lines some 1.5 MiB are held each, of a container file a block, 8 MiB at most."""
 
 MOST_OF_ONE: Final = MOST_OPEN + 1
 """The same of one partner and direction: as many as may be open, and one that is repeated."""
@@ -83,8 +86,10 @@ class Intake:
         if self._of[who] >= MOST_OF_ONE:
             text = f"{MOST_OF_ONE} imports of yours are being received by this process already"
             raise OverloadedError(f"{text}; wait until one of them is here whole")
-        if self.open >= MOST_AT_ONCE:
-            raise OverloadedError(f"{MOST_AT_ONCE} imports are being received by this process already")
+        if self.open >= (MOST_AT_ONCE if self._of[who] else MOST_OF_ALL):
+            raise OverloadedError(
+                f"{self.open} imports are being received by this process already; try again"
+            )
         self.verify_room(announced)
         text = base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
         import_id, now = f"imp_{text}", self.clock()

@@ -1,5 +1,6 @@
 """Starts that cannot be: each says what is wrong and how to mend it, and leaves everything as it was."""
 
+import json
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.running import CONTRACT, Gateway, orders
+from tests.acceptance.running import CONTRACT, ORDER, Gateway, orders
 from tests.acceptance.stacks import SERVERS, Files, only_files
 from tests.faults.program import Fault
 
@@ -135,6 +136,23 @@ def test_a_contract_with_errors_at_the_start_names_file_and_line(gateway: Gatewa
     said = gateway.refuses("up", "--contract", str(contract), code=6)
     assert "acme.yaml:4" in said
     assert "sends" in said
+
+
+def test_a_contract_that_takes_away_at_the_start_says_where_leave_is_given(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    (tmp_path / "order.avsc").write_text(json.dumps(ORDER))
+    contract = tmp_path / "acme.yaml"
+    contract.write_text(CONTRACT)
+    gateway.start("up", "--contract", str(contract))
+    assert gateway.stop() == 0
+    contract.write_text(CONTRACT[: CONTRACT.index("receives:")])
+    said = gateway.refuses("up", "--contract", str(contract))
+    assert "this removes /receives/order.accepted" in said
+    assert f"gateway plan -f {contract}" in said
+    assert "allow=" not in said
+    gateway.start()
+    assert take_one(gateway)
 
 
 @only_files

@@ -25,6 +25,13 @@ SAMPLE = "GET /v1/types/order.placed/sample shows what is expected."
         ),
         ("change_destructive", "Say allow=destructive.", "/v1/partners/acme/contract", "--allow destructive"),
         ("change_destructive", "Say allow=destructive.", "/v1/partners/acme/contract", "--prune"),
+        (
+            "schema_incompatible",
+            "Change it, or allow 'incompatible'.",
+            "/v1/partners/acme/contract",
+            "--allow",
+        ),
+        ("schema_incompatible", "Or the level there.", "/v1/partners/acme/contract", "the level there"),
         ("event_conflict", "As it came.", "/v1/events", "As it came."),
     ],
 )

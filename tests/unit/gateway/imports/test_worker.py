@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from gateway.errors import OverloadedError
 from gateway.imports import store, worker
-from gateway.imports.intake import MOST_AT_ONCE, RENEWING_MS, Upload
+from gateway.imports.intake import MOST_AT_ONCE, MOST_OF_ALL, RENEWING_MS, Upload
 from gateway.imports.job import NDJSON, Import, Sender, Wish
 from gateway.imports.results import Result
 from gateway.imports.sweep import sweep
@@ -210,6 +210,22 @@ async def test_those_that_begin_at_once_count_each_other(stand: Stand) -> None:
     for one in uploads:
         await one.close()
     assert intake.open == MOST_AT_ONCE - 1
+
+
+async def test_bodies_of_few_keep_nobody_else_out(stand: Stand) -> None:
+    intake = replace(stand.house.world.parts.intake)
+    sender = Sender("api_key", stand.house.credentials["globex"].id)
+    wish = Wish("globex", "inbound", "order.placed", NDJSON, sender, dry_run=False)
+    intake.open = MOST_AT_ONCE
+    first = await intake.begin(wish, no_file)
+    try:
+        with pytest.raises(OverloadedError):
+            await intake.begin(wish, no_file)
+    finally:
+        await first.close()
+    intake.open = MOST_OF_ALL
+    with pytest.raises(OverloadedError):
+        await intake.begin(wish, no_file)
 
 
 async def test_a_body_that_comes_slowly_stays_ours_though_no_piece_of_it_is_whole(stand: Stand) -> None:
