@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from gateway.broker import kafka_pace
 from gateway.broker.kafka_errors import Local
-from gateway.broker.kafka_reader import KafkaReader, _headers, _Place
+from gateway.broker.kafka_fetcher import Place, _headers
+from gateway.broker.kafka_reader import KafkaReader
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
@@ -104,8 +105,8 @@ class FakeConsumer:
 
 def open_reader(log: list[KafkaError | None], watch: FakeWatch | None = None) -> KafkaReader:
     reader = KafkaReader(reader_settings("127.0.0.1:1", {}), cast("KafkaWatch", watch or FakeWatch()))
-    reader._consumer.close()
-    reader._consumer = cast("Consumer", FakeConsumer(log))
+    reader._fetcher.close()
+    reader._fetcher._consumer = cast("Consumer", FakeConsumer(log))
     return reader
 
 
@@ -209,8 +210,8 @@ async def test_while_kafka_is_silent_a_poll_asks_for_one_refused_position_and_th
 
     reader = open_reader([], Silent())
     for number in range(3):
-        reader._applied[f"t-{number}", 0] = _Place("id", 5, number, number)
-        reader._puzzling[f"t-{number}", 0] = Local.AUTO_OFFSET_RESET
+        reader._fetcher._applied[f"t-{number}", 0] = Place("id", 5, number, number)
+        reader._fetcher._puzzling[f"t-{number}", 0] = Local.AUTO_OFFSET_RESET
     for number in range(4):
         assert await reader.poll(10, 0) == []
         assert asked[number:] == [f"t-{number % 3}"]
@@ -367,7 +368,7 @@ async def test_where_no_other_client_can_be_made_the_former_one_reads_on(
     await reader.poll(1, 0)
     assert [one.is_closed for one in made] == [False, True, True]
     assert made[0].begun == [(0, 7), *((partition, 1) for partition in range(1, 1_000))]
-    reader._go_on_at = 0.0
+    reader._fetcher._go_on_at = 0.0
     await reader.poll(1, 0)
     assert [one.is_closed for one in made] == [True, True, True, False]
     assert made[3].begun == made[0].begun

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker.kafka_admin import RENEW_SECONDS, KafkaAdmin
-from gateway.broker.kafka_reader import _SLICE_SECONDS
+from gateway.broker.kafka_fetcher import _SLICE_SECONDS
 from gateway.broker.kafka_watch import PROMPT_SECONDS, ROUND_SECONDS, SHARE_SECONDS, KafkaWatch
 
 TOPIC = "partners.acme.inbound"
