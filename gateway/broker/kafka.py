@@ -216,7 +216,7 @@ class KafkaBroker:
             return [Refused("unavailable", "the broker is closed")] * len(records)
         if not records:
             return []
-        gone = await self._learn({record.topic for record in records})
+        ids, gone = await self._learn({record.topic for record in records})
         closed = self._pulse.closed({(record.topic, record.partition) for record in records})
         batch = _Batch(len(records))
         for index, record in enumerate(records):
@@ -224,7 +224,7 @@ class KafkaBroker:
             if refused is None and (words := closed.get((record.topic, record.partition))):
                 refused = Refused("unavailable", words)
             if refused is None:
-                refused = self._produce(batch, index, record)
+                refused = self._produce(batch, index, record, ids[record.topic])
             if refused is not None:
                 batch.settle(index, refused)
             if index % _SLICE == _SLICE - 1:
@@ -283,24 +283,23 @@ class KafkaBroker:
             raise explained from error
         self._trouble.clear()
 
-    async def _learn(self, topics: set[str]) -> dict[str, Refused]:
-        """Find the ids of topics not met before: an answer names the id. Nothing is sent to those without."""
-        strange = [topic for topic in topics if self._watch.id_of(topic) is None]
+    async def _learn(self, topics: set[str]) -> tuple[dict[str, str], dict[str, Refused]]:
+        """The ids that answers will name, whatever the watch finds; why nothing is sent to the others."""
+        ids = {topic: known for topic in topics if (known := self._watch.id_of(topic)) is not None}
+        strange = [topic for topic in topics if topic not in ids]
         if not strange:
-            return {}
+            return ids, {}
+        # This answer may reach a partner: names of hosts and files are for the operator.
+        away = {topic: Refused("unavailable", "Kafka does not answer") for topic in strange}
         if self._watch.away_for_ms():
-            return {topic: Refused("unavailable", "Kafka does not answer") for topic in strange}
+            return ids, away
         try:
-            found = await self.describe(strange)
+            found = {name: topic.id for name, topic in (await self.describe(strange)).items()}
         except BrokerError:
-            # This answer may reach a partner: names of hosts and files are for the operator.
-            return {topic: Refused("unavailable", "Kafka does not answer") for topic in strange}
-        self._watch.remember({name: topic.id for name, topic in found.items()})
-        return {
-            topic: Refused("unknown_topic", f"there is no topic {topic}")
-            for topic in strange
-            if topic not in found
-        }
+            return ids, away
+        self._watch.remember(found)
+        missing = [topic for topic in strange if topic not in found]
+        return ids | found, {one: Refused("unknown_topic", f"there is no topic {one}") for one in missing}
 
     def _refuse(self, record: Record) -> Refused | None:
         try:
@@ -320,8 +319,8 @@ class KafkaBroker:
             return Refused("unknown_topic", "there is no partition with a negative number")
         return None
 
-    def _produce(self, batch: _Batch, index: int, record: Record) -> Refused | None:
-        sent = _Sent(self._watch.id_of(record.topic) or "", (record.topic, record.partition))
+    def _produce(self, batch: _Batch, index: int, record: Record, topic_id: str) -> Refused | None:
+        sent = _Sent(topic_id, (record.topic, record.partition))
         # Before: the answer comes on another thread.
         self._pulse.sent(sent.place)
         try:

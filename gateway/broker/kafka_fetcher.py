@@ -89,9 +89,11 @@ class KafkaFetcher:
         self.refusal: BrokerError | None = None
 
     def reached(self, key: Key) -> int:
-        """The next offset to come, as the client has it; below 0 where it has consumed nothing."""
+        """The next offset to come, also behind markers; below 0 where that is where it was assigned."""
         (position,) = self._consumer.position([TopicPartition(*key)])
-        return int(position.offset)
+        # A client that has consumed nothing knows not what the former one had passed.
+        place = self._applied.get(key)
+        return max(int(position.offset), -1 if place is None else place.next)
 
     def gather(
         self, orders: Mapping[Key, Place | None], limit: int, wait: float, is_over: Callable[[], bool]
@@ -244,16 +246,27 @@ class KafkaFetcher:
 
         `is_cut`: the partition is known to have lost records, whatever was appended since.
         """
-        ids = self._watch.ask([key[0]])
-        if ids is None or key[0] not in ids:  # nobody answers, or refuses to
-            raise KafkaException(KafkaError(Local.TIMED_OUT))
-        if ids[key[0]] != place.topic_id:
-            return TopicChanged(key[0], place.topic_id, ids[key[0]])
+        if (changed := self._changed(key[0], place.topic_id)) is not None:
+            return changed
         first, end = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_BOUNDS_SECONDS)
+        # Bounds come by name: they are another topic's, where it was made again meanwhile.
+        if (changed := self._changed(key[0], place.topic_id)) is not None:
+            return changed
         wanted = Position(place.topic_id, key[1], place.next)
         if place.next < first:
             return TooLow(key[0], wanted, first, place.turn)
         return TooHigh(key[0], wanted, end, place.turn) if is_cut or place.next > end else None
+
+    def _changed(self, topic: str, topic_id: str) -> TopicChanged | None:
+        """Whether the name stands for another topic now, or none.
+
+        Raises:
+            KafkaException: nobody says.
+        """
+        ids = self._watch.ask([topic])
+        if ids is None or topic not in ids:
+            raise KafkaException(KafkaError(Local.TIMED_OUT))
+        return None if ids[topic] == topic_id else TopicChanged(topic, topic_id, ids[topic])
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:

@@ -43,7 +43,7 @@ class KafkaReader:
         self._orders: dict[Key, Place | None] = {}
         self._job: asyncio.Future[list[Fetched]] | None = None
         self._fetched: deque[Fetched] = deque()
-        self._changes: deque[tuple[str, str | None]] = deque()
+        self._changes: deque[TopicChanged] = deque()
         self._generation = 0
         self._is_hurried = False
         self._is_closed = False
@@ -121,14 +121,13 @@ class KafkaReader:
         self._thread.shutdown()
 
     def topics(self) -> set[tuple[str, str]]:
-        """Names and ids of the topics that are assigned. Called on the watch's thread."""
+        """Names and ids of the topics that are assigned. Called on the watch's thread, too."""
         return {(topic, place.topic_id) for (topic, _), place in list(self._places.items())}
 
-    def compare(self, ids: Mapping[str, str | None]) -> None:
+    def compare(self, changed: Mapping[tuple[str, str], str | None]) -> None:
         """Note topics that are another one now, or gone. Called on the watch's thread."""
-        for (topic, _), place in list(self._places.items()):
-            if topic in ids and ids[topic] != place.topic_id:
-                self._changes.append((topic, ids[topic]))
+        for topic, topic_id in self.topics() & changed.keys():
+            self._changes.append(TopicChanged(topic, topic_id, changed[topic, topic_id]))
 
     def _is_awaited(self) -> bool:
         """Whether a poll would rather have what there is. Called on the reader's thread."""
@@ -160,10 +159,9 @@ class KafkaReader:
     def _take_changes(self) -> list[ReadEvent]:
         events: list[ReadEvent] = []
         while self._changes:
-            topic, new_id = self._changes.popleft()
-            old = {place.topic_id for (name, _), place in self._places.items() if name == topic}
-            for old_id in sorted(old - {new_id}):
-                changed = TopicChanged(topic, old_id, new_id)
+            changed = self._changes.popleft()
+            # Else it was noted twice, or is read no longer, or another one is read in its place by now.
+            if (changed.topic, changed.old_id) in self.topics():
                 self._drop(changed)
                 events.append(changed)
         return events

@@ -50,8 +50,11 @@ class Watcher(Protocol):
         """Names and ids that it relies on. Called on the watch's thread."""
         ...
 
-    def compare(self, ids: Mapping[str, str | None]) -> None:
-        """Ids that have changed; None: there is no such topic. Called on the watch's thread."""
+    def compare(self, changed: Mapping[tuple[str, str], str | None]) -> None:
+        """What stands for these names now, of which the ids beside them are not there any more.
+
+        None: no topic does. Who relies on another id by now is not concerned. Called on the watch's thread.
+        """
         ...
 
 
@@ -161,10 +164,11 @@ class KafkaWatch:
             self._renew()
             return
         self.note_answer()
-        odd = sorted({name for name, topic_id in known if found.get(name, topic_id) != topic_id})
+        odd = {one for one in known if found.get(*one) != one[1]}
         if odd and not self._pause(CONFIRM_SECONDS):
-            again = self.ask(odd) or {}
-            self._tell({name: seen for name, seen in again.items() if seen == found[name]})
+            again = self.ask(sorted({name for name, _ in odd})) or {}
+            same = {name: seen for name, seen in again.items() if seen == found[name]}
+            self._tell({one: same[one[0]] for one in odd if one[0] in same})
 
     def _ask_some(self, topics: Sequence[str]) -> Mapping[str, str | None] | None:
         """As `ask`, of as many as fit the round's share, behind those of the last round."""
@@ -190,9 +194,9 @@ class KafkaWatch:
             self._renewed_at = now
             self._admin.renew()
 
-    def _tell(self, changed: Mapping[str, str | None]) -> None:
+    def _tell(self, changed: Mapping[tuple[str, str], str | None]) -> None:
         with self._changing:
-            ids = {name: changed.get(name, old) for name, old in self._ids.items()}
+            ids = {name: changed.get((name, old), old) for name, old in self._ids.items()}
             self._ids = {name: seen for name, seen in ids.items() if seen is not None}
         for watcher in self._watchers:
             watcher.compare(changed)

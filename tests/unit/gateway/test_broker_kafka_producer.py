@@ -1,17 +1,23 @@
-"""A producer of librdkafka that can never send again, with nobody who answers it."""
+"""A producer of librdkafka that can never send again, or answers at once: what no Kafka does at will."""
 
 import asyncio
 import logging
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from confluent_kafka import Producer
 
 from gateway.broker.kafka import KafkaBroker
+from gateway.broker.port import Position, Stored
 from gateway.http.tls import make_dev_certificate
+from tests.contract.broker_stands import record
+
+TOPIC = "partners.acme.inbound"
 
 
 def move(file: Path, to: Path) -> None:
@@ -68,3 +74,48 @@ async def test_that_no_producer_can_be_made_is_told_once_for_the_same_words(
     move(tmp_path / "kept" / "dev-key.pem", authority)
     broker._renew()
     assert len(caplog.records) == 2
+
+
+class Taking:
+    """Takes every record and acknowledges it at once; `taking` runs before the first."""
+
+    def __init__(self, taking: Callable[[], None]) -> None:
+        self._taking = taking
+        self._taken = 0
+
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int, **more: Any) -> None:
+        assert (topic, value, key) == (TOPIC, b"v", b"k")
+        if not self._taken:
+            self._taking()
+        more["on_delivery"](None, Acknowledged(partition, self._taken))
+        self._taken += 1
+
+    def poll(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def flush(self, seconds: float) -> None: ...
+
+    def purge(self) -> None: ...
+
+
+class Acknowledged:
+    """As much of a message as the broker looks at."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self._place = (partition, offset)
+
+    def partition(self) -> int:
+        return self._place[0]
+
+    def offset(self) -> int:
+        return self._place[1]
+
+
+async def test_that_a_topic_is_found_to_be_gone_while_records_are_sent_leaves_no_answer_without_an_id(
+    broker: KafkaBroker,
+) -> None:
+    broker._watch.remember({TOPIC: "id"})
+    broker._producer = cast("Producer", Taking(lambda: broker._watch._tell({(TOPIC, "id"): None})))
+    answers = await broker.append([record(TOPIC), record(TOPIC)])
+    assert answers == [Stored(Position("id", 0, number)) for number in range(2)]
+    assert broker._watch.id_of(TOPIC) is None

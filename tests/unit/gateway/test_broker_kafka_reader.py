@@ -177,10 +177,23 @@ async def test_a_changed_topic_is_told_once_and_read_no_more() -> None:
     reader.assign([Start(TOPIC, Position("id", 0, 0))])
     assert offsets([*await reader.poll(2, 0)]) == [0, 1]
     for _ in range(3):
-        reader.compare({TOPIC: "new", "another": None})
+        reader.compare({(TOPIC, "id"): "new", ("another", "id"): None})
     assert await reader.poll(2, 0) == [TopicChanged(TOPIC, "id", "new")]
     assert await reader.poll(2, 0) == []
     assert reader.reached(TOPIC, 0) is None
+    await reader.close()
+
+
+async def test_that_a_topic_is_gone_is_not_told_of_the_one_that_is_read_in_its_place_by_then() -> None:
+    reader = open_reader([None] * 5)
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert offsets([*await reader.poll(2, 0)]) == [0, 1]
+    reader.compare({(TOPIC, "id"): None})
+    reader.assign([Start(TOPIC, Position("new", 0, 3))])
+    assert offsets([*await reader.poll(9, 0)]) == [3, 4]
+    reader.compare({(TOPIC, "id"): None})
+    assert await reader.poll(2, 0) == []
+    assert reader.reached(TOPIC, 0) == 5
     await reader.close()
 
 
@@ -197,6 +210,23 @@ async def test_why_a_position_is_refused_is_asked_again_while_kafka_does_not_sho
     while not events:
         events += await reader.poll(10, 200)
     assert events == [TopicChanged(TOPIC, "id", "new")]
+    await reader.close()
+
+
+async def test_bounds_of_a_topic_that_was_made_again_meanwhile_are_no_hole_in_the_former_one() -> None:
+    watch = FakeWatch()
+    watch.ids[TOPIC] = "id"
+
+    class Again(FakeConsumer):
+        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            assert (partition.topic, timeout > 0) == (TOPIC, True)
+            watch.ids[TOPIC] = "new"
+            return 7, 9
+
+    reader = open_reader([KafkaError(Local.AUTO_OFFSET_RESET)], watch)
+    reader._fetcher._consumer = cast("Consumer", Again([KafkaError(Local.AUTO_OFFSET_RESET)]))
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert await reader.poll(10, 0) == [TopicChanged(TOPIC, "id", "new")]
     await reader.close()
 
 
@@ -322,6 +352,8 @@ async def test_another_client_goes_on_behind_markers_that_the_former_one_has_pas
 
     class Passing(ManyPartitions):
         def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+            if self is not made[0]:
+                return [TopicPartition(one.topic, one.partition, -1_001) for one in partitions]
             return [TopicPartition(one.topic, one.partition, 9 - one.partition * 8) for one in partitions]
 
     def make(settings: dict[str, Any]) -> Consumer:
@@ -335,6 +367,8 @@ async def test_another_client_goes_on_behind_markers_that_the_former_one_has_pas
     monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
     await reader.poll(1, 0)
     assert made[1].begun == [(0, 9), (1, 7)]
+    # Who waits until all of a topic is read would wait for ever, where its end is a marker.
+    assert [reader.reached(TOPIC, number) for number in range(2)] == [9, 7]
     await reader.close()
 
 

@@ -74,8 +74,8 @@ class Reader:
     def topics(self) -> set[tuple[str, str]]:
         return set() if self.told else {(TOPIC, "old")}
 
-    def compare(self, ids: Mapping[str, str | None]) -> None:
-        self.told += [(self._time.now, topic_id) for topic_id in ids.values()]
+    def compare(self, changed: Mapping[tuple[str, str], str | None]) -> None:
+        self.told += [(self._time.now, changed[TOPIC, "old"]) for old in changed if old == (TOPIC, "old")]
 
 
 def admin_of(*kafkas: Kafka) -> KafkaAdmin:
@@ -124,20 +124,60 @@ def test_what_is_remembered_while_a_change_is_told_is_not_lost() -> None:
     made.remember({TOPIC: "old"})
     other = threading.Thread(target=made.remember, args=({"new.topic": "new"},))
 
-    class Changed(dict[str, str | None]):
+    class Changed(dict[tuple[str, str], str | None]):
         """While it is asked what has changed, somebody else remembers a topic, as far as it is let."""
 
-        def get(self, name: str, default: Any = None) -> Any:
+        def get(self, known: tuple[str, str], default: Any = None) -> Any:
             if not other.ident:
                 other.start()
                 other.join(0.2)
-            return super().get(name, default)
+            return super().get(known, default)
 
-    made._tell(Changed({TOPIC: "newer"}))
+    made._tell(Changed({(TOPIC, "old"): "newer"}))
     other.join()
     assert (made.id_of(TOPIC), made.id_of("new.topic")) == ("newer", "new")
     time.begin.set()
     made.close()
+
+
+class Slow(Reader):
+    """Relies on the former topic as long as it is not asked for another one."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__(time)
+        self.all_told: list[tuple[str, str]] = []
+
+    def topics(self) -> set[tuple[str, str]]:
+        return {(TOPIC, "old")}
+
+    def compare(self, changed: Mapping[tuple[str, str], str | None]) -> None:
+        self.all_told += changed
+
+
+def test_what_was_made_again_while_its_former_topic_was_found_to_be_gone_is_not_gone() -> None:
+    time = Time(until=6.0)
+
+    class Late(Kafka):
+        """The topic is made again as soon as it was seen twice to be gone."""
+
+        def describe_topics(self, topics: TopicCollection, **more: Any) -> dict[str, "Future[Any]"]:
+            found = super().describe_topics(topics, **more)
+            if len(self.asked) == 4:
+                made.remember({TOPIC: "new"})
+            return found
+
+    made = KafkaWatch(
+        admin_of(Late(time, 0.0, {0.0: "old", 2.0: None, 3.2: "new"})),
+        monotonic=time.monotonic,
+        pause=time.pause,
+    )
+    reader = Slow(time)
+    made.remember({TOPIC: "old"})
+    made.join(reader)
+    time.begin.set()
+    made.close()
+    assert set(reader.all_told) == {(TOPIC, "old")}
+    assert made.id_of(TOPIC) == "new"
 
 
 def test_what_is_seen_once_and_then_no_more_is_not_told() -> None:
