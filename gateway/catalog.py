@@ -1,27 +1,25 @@
 """Today's contracts, ready to use: directory and channels, replaced as a whole when SQL's revision moves.
 
-A topic is made before a channel on it is used: `topic_ids` holds those that are known to exist. A broker that
-is away leaves yesterday's topics usable and new ones waiting; the next refresh tries again.
+A topic is made before a channel on it is used: `topic_ids` holds those that are known to exist
+(`gateway.partner_topics`).
 """
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from sqlmodel import Session
 
-from gateway.broker.port import Broker, BrokerError, Topic, TopicSpec
+from gateway.broker.port import Broker, BrokerError, TopicSpec
 from gateway.channels import Channel, Version, make_channel
 from gateway.database import Database
 from gateway.errors import AwayError, BugError
 from gateway.event import Direction
 from gateway.external_registry import ExternalRegistry
-from gateway.logs import logger
+from gateway.partner_topics import PartnerTopics, There
 from gateway.tombstones import Tombstone, Tombstones
 from gateway.waits import rest
 from partners import store
@@ -86,16 +84,6 @@ _Key = tuple[str, Direction, str]
 STALE_SECONDS: Final = 60.0
 """A revoked credential opens nothing after this time, wherever it is shown, even if the database is away."""
 
-_COMPARE_SECONDS: Final = 30.0
-"""How often topics are compared with what they should be; while there is something to mend, sooner."""
-
-_FRESH_SECONDS: Final = 2 * _COMPARE_SECONDS
-"""What was found of a topic so lately is told again without asking."""
-
-_SOON_SECONDS: Final = 3.0
-_MOST_WARNINGS: Final = 50
-_KNOWN_SPECS: Final = 65_536
-
 
 class Catalog:
     """Holds today's snapshot and replaces it; see the module.
@@ -119,31 +107,34 @@ class Catalog:
         nobody sets; without one, the event loop's.
         """
         self._database = database
-        self._broker = broker
-        self._topics = lru_cache(_KNOWN_SPECS)(lambda partner: tuple(topics(partner)))
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
         self._turn = asyncio.Lock()
-        self._topic_turn = asyncio.Lock()
+        self._topics = PartnerTopics(
+            broker,
+            topics,
+            directory=lambda: self.current.directory,
+            changed=self._take_topics,
+            ticks=self._ticks,
+        )
         self._codecs: dict[tuple[int, tuple[str, ...], JsonFlavour], Codec] = {}
         self._schemas: dict[int, Schema] = {}
         self._versions: dict[tuple[object, int, JsonFlavour], Version] = {}
-        self._mismatches: dict[str, tuple[str, ...]] = {}
-        self._compared: dict[str, float] = {}
-        self._compare_at = 0.0
-        self._complete: Snapshot | None = None
         self._followed_at = 0.0
         self._server: object = None
         self._tombstones = Tombstones()
-        self.problem = ""
         self.outside: ExternalRegistry | None = None
         self.current = EMPTY
 
     def warnings(self) -> list[str]:
         """How topics differ from what they should be, in words for an operator, and what Kafka refuses."""
-        differ = [words for _, found in sorted(self._mismatches.items()) for words in found]
-        return [*([self.problem] if self.problem else []), *differ[:_MOST_WARNINGS]]
+        return self._topics.warnings()
+
+    @property
+    def problem(self) -> str:
+        """What the broker refuses of topics, in words; empty: nothing."""
+        return self._topics.problem
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the tables until `stop`; a dependency that is away is tried again."""
@@ -160,7 +151,8 @@ class Catalog:
             BrokerError: the broker is away or refuses; the new snapshot stands without the new topics.
         """
         await self.follow()
-        await self._make_topics()
+        # Without the turn: a broker that takes seconds to say no must not hold up a revoked key.
+        await self._topics.make()
 
     async def follow(self) -> None:
         """Take over what changed since the last look, without a word to the broker.
@@ -173,8 +165,8 @@ class Catalog:
             made, erased = await self._database.read(self._look)
             self._tombstones.learn(erased)
             if made is not None:
-                known = self.current
-                self.current = replace(made, topic_ids=known.topic_ids, partitions=known.partitions)
+                there = self._topics.there
+                self.current = replace(made, topic_ids=there.ids, partitions=there.partitions)
                 self._versions = {key: one for key, one in self._versions.items() if key[0] == self._server}
             self._followed_at = began
 
@@ -182,119 +174,24 @@ class Catalog:
         """Whether the last look is so long ago that who was revoked since could still be let in."""
         return self._ticks() - self._followed_at > STALE_SECONDS
 
-    async def _make_topics(self) -> None:
-        # A turn of its own: a broker that takes seconds to say no must not hold up a revoked key.
-        async with self._topic_turn:
-            now = self._ticks()
-            is_due = now >= self._compare_at
-            if self.current is self._complete and not is_due:
-                return
-            specs = [
-                spec
-                for partner in self.current.directory.partners()
-                if partner.state != "closed"
-                for spec in self._topics(partner)
-            ]
-            asked = [spec for spec in specs if is_due or spec.name not in self.current.topic_ids]
-            if not asked and not is_due:
-                self._complete = self.current
-                return
-            if is_due:
-                self._compare_at = now + _COMPARE_SECONDS
-            try:
-                if is_due:
-                    await self._find_closed()
-                await self._take_in_parts(self._broker.ensure, asked)
-            except BrokerError as error:
-                self._note_refusal(error)
-                raise
-            if is_due:
-                self.problem = ""
-            if self.warnings():
-                self._compare_at = min(self._compare_at, now + _SOON_SECONDS)
-
-    async def _find_closed(self) -> None:
-        """Note the topics that closed partners have left, and make none: what they hold is still read."""
-        closed = [one for one in self.current.directory.partners() if one.state == "closed"]
-        names = {spec.name for partner in closed for spec in self._topics(partner)}
-        unknown = sorted(names - self.current.topic_ids.keys())
-        try:
-            await self._take_in_parts(self._broker.describe, unknown)
-        except BrokerError as error:
-            if error.code != "broker_refused":
-                raise
-            logger(__name__).warning("topics of closed partners are not looked at", reason=str(error))
-
-    async def _take_in_parts(
-        self, ask: Callable[[Sequence[Any]], Awaitable[Mapping[str, Topic]]], asked: Sequence[Any]
-    ) -> None:
-        """Ask for all at once; where one is refused, one by one, so that it holds up no other partner's."""
-        parts, refusals = [asked] if asked else [], list[BrokerError]()
-        while parts:
-            some = parts.pop(0)
-            try:
-                self._take_over(await ask(some))
-            except BrokerError as error:
-                if error.code == "broker_refused" and len(some) > 1:
-                    parts = [[one] for one in some]
-                else:
-                    refusals.append(error)
-        if refusals:
-            raise refusals[0]
-
-    def _take_over(self, there: Mapping[str, Topic]) -> None:
-        """Note what there is; an id that is known changes by `topic_changed` alone, in step with readers."""
-        for name, topic in there.items():
-            for words in set(topic.mismatches).difference(self._mismatches.get(name, ())):
-                logger(__name__).warning("a topic is not as it should be", reason=words)
-        self._mismatches.update({name: topic.mismatches for name, topic in there.items()})
-        self._compared.update(dict.fromkeys(there, self._ticks()))
-        counts = {name: topic.partitions for name, topic in there.items()}
-        ids = {**{name: topic.id for name, topic in there.items()}, **self.current.topic_ids}
-        partitions = {**self.current.partitions, **counts}
-        if ids != self.current.topic_ids or partitions != self.current.partitions:
-            self.current = replace(self.current, topic_ids=ids, partitions=partitions)
+    def _take_topics(self, there: There) -> None:
+        self.current = replace(self.current, topic_ids=there.ids, partitions=there.partitions)
 
     async def compare(self, partner: Partner) -> tuple[str, ...]:
-        """How those of a partner's topics differ that are there already, whoever has made them.
-
-        The broker is asked about those that were not compared within the last minute: of a thousand partners
-        each would else be asked about again, though all are compared twice a minute.
+        """How those of a partner's topics differ that are there already; as `PartnerTopics.compare`.
 
         Raises:
             BrokerError: the broker is away or refuses.
         """
-        if self._broker.away_for_ms():
-            raise BrokerError("broker_unavailable", "the broker is away")
-        specs, since = self._topics(partner), self._ticks() - _FRESH_SECONDS
-        asked = [spec for spec in specs if self._compared.get(spec.name, -math.inf) < since]
-        found = await self._broker.compare(asked) if asked else {}
-        told = {name: topic.mismatches for name, topic in found.items()}
-        known = {spec.name: self._mismatches.get(spec.name, ()) for spec in specs if spec not in asked}
-        return tuple(words for spec in specs for words in {**known, **told}.get(spec.name, ()))
+        return await self._topics.compare(partner)
 
     def remarks(self, partner: Partner) -> tuple[str, ...]:
         """How a partner's topics differed when they were last compared; the broker is not asked."""
-        found = (self._mismatches.get(spec.name, ()) for spec in self._topics(partner))
-        return tuple(words for each in found for words in each)
-
-    def _note_refusal(self, error: BrokerError) -> None:
-        if error.code != "broker_refused":
-            return
-        self._compare_at = 0.0
-        if self.problem != str(error):
-            self.problem = str(error)
-            logger(__name__).error("a topic cannot be made or looked at", reason=str(error))
+        return self._topics.remarks(partner)
 
     def topic_changed(self, topic: str, topic_id: str | None) -> None:
         """Take note that a topic was deleted or made again, as a reader found."""
-        ids = dict(self.current.topic_ids)
-        self._compared.pop(topic, None)
-        if topic_id is None:
-            ids.pop(topic, None)
-        else:
-            ids[topic] = topic_id
-        self.current = replace(self.current, topic_ids=ids)
+        self._topics.change(topic, topic_id)
 
     async def version(self, schema_id: int, json: JsonFlavour = "plain") -> Version:
         """A schema that a claim was made under, whether or not a contract still accepts it.

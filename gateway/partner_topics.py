@@ -1,0 +1,193 @@
+"""The topics of partners as the broker has them: made where they are missing, compared, told to an operator.
+
+A topic is made before anything is written to it or read of it: `there` holds those that are known to exist.
+A broker that is away leaves yesterday's topics usable and new ones waiting; the next turn tries again.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from gateway.broker.port import Broker, BrokerError, Topic, TopicSpec
+from gateway.logs import logger
+from partners.directory import Directory
+from partners.partner import Partner
+
+_COMPARE_SECONDS: Final = 30.0
+"""How often topics are compared with what they should be; while there is something to mend, sooner."""
+
+_FRESH_SECONDS: Final = 2 * _COMPARE_SECONDS
+"""What was found of a topic so lately is told again without asking."""
+
+_SOON_SECONDS: Final = 3.0
+_MOST_WARNINGS: Final = 50
+_KNOWN_SPECS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Topics that are known to exist, by name: the broker's id, and how many partitions there are."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    partitions: Mapping[str, int] = field(default_factory=dict)
+
+
+class PartnerTopics:
+    """See the module. `there`: replaced as a whole. `problem`: what the broker refuses, in words."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Callable[[Partner], Iterable[TopicSpec]],
+        *,
+        directory: Callable[[], Directory],
+        changed: Callable[[There], None],
+        ticks: Callable[[], float],
+    ) -> None:
+        """`topics`: what a partner's topics should be like. `directory`: today's.
+
+        `changed` is told of a new `there`. `ticks`: seconds of a clock that nobody sets.
+        """
+        self._broker = broker
+        self._specs = lru_cache(_KNOWN_SPECS)(lambda partner: tuple(topics(partner)))
+        self._directory = directory
+        self._changed = changed
+        self._ticks = ticks
+        self._turn = asyncio.Lock()
+        self._mismatches: dict[str, tuple[str, ...]] = {}
+        self._compared: dict[str, float] = {}
+        self._compare_at = 0.0
+        self._complete: Directory | None = None
+        self.problem = ""
+        self.there = There()
+
+    def warnings(self) -> list[str]:
+        """How topics differ from what they should be, in words for an operator, and what Kafka refuses."""
+        differ = [words for _, found in sorted(self._mismatches.items()) for words in found]
+        return [*([self.problem] if self.problem else []), *differ[:_MOST_WARNINGS]]
+
+    async def make(self) -> None:
+        """Make the topics that are missing; now and then, see how the others differ.
+
+        Raises:
+            BrokerError: the broker is away or refuses; what it did not refuse is there.
+        """
+        async with self._turn:
+            now = self._ticks()
+            is_due = now >= self._compare_at
+            directory = self._directory()
+            if directory is self._complete and not is_due:
+                return
+            specs = [
+                spec
+                for partner in directory.partners()
+                if partner.state != "closed"
+                for spec in self._specs(partner)
+            ]
+            asked = [spec for spec in specs if is_due or spec.name not in self.there.ids]
+            if not asked and not is_due:
+                self._complete = directory
+                return
+            if is_due:
+                self._compare_at = now + _COMPARE_SECONDS
+            try:
+                if is_due:
+                    await self._find_closed()
+                await self._take_in_parts(self._broker.ensure, asked)
+            except BrokerError as error:
+                self._note_refusal(error)
+                raise
+            if is_due:
+                self.problem = ""
+            if self.warnings():
+                self._compare_at = min(self._compare_at, now + _SOON_SECONDS)
+
+    async def compare(self, partner: Partner) -> tuple[str, ...]:
+        """How those of a partner's topics differ that are there already, whoever has made them.
+
+        The broker is asked about those that were not compared within the last minute: of a thousand partners
+        each would else be asked about again, though all are compared twice a minute.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        if self._broker.away_for_ms():
+            raise BrokerError("broker_unavailable", "the broker is away")
+        specs, since = self._specs(partner), self._ticks() - _FRESH_SECONDS
+        asked = [spec for spec in specs if self._compared.get(spec.name, -math.inf) < since]
+        found = await self._broker.compare(asked) if asked else {}
+        told = {name: topic.mismatches for name, topic in found.items()}
+        known = {spec.name: self._mismatches.get(spec.name, ()) for spec in specs if spec not in asked}
+        return tuple(words for spec in specs for words in {**known, **told}.get(spec.name, ()))
+
+    def remarks(self, partner: Partner) -> tuple[str, ...]:
+        """How a partner's topics differed when they were last compared; the broker is not asked."""
+        found = (self._mismatches.get(spec.name, ()) for spec in self._specs(partner))
+        return tuple(words for each in found for words in each)
+
+    def change(self, topic: str, topic_id: str | None) -> None:
+        """Take note that a topic was deleted or made again, as a reader found."""
+        ids = dict(self.there.ids)
+        self._compared.pop(topic, None)
+        if topic_id is None:
+            ids.pop(topic, None)
+        else:
+            ids[topic] = topic_id
+        self._replace(There(ids, self.there.partitions))
+
+    async def _find_closed(self) -> None:
+        """Note the topics that closed partners have left, and make none: what they hold is still read."""
+        closed = [one for one in self._directory().partners() if one.state == "closed"]
+        names = {spec.name for partner in closed for spec in self._specs(partner)}
+        unknown = sorted(names - self.there.ids.keys())
+        try:
+            await self._take_in_parts(self._broker.describe, unknown)
+        except BrokerError as error:
+            if error.code != "broker_refused":
+                raise
+            logger(__name__).warning("topics of closed partners are not looked at", reason=str(error))
+
+    async def _take_in_parts(
+        self, ask: Callable[[Sequence[Any]], Awaitable[Mapping[str, Topic]]], asked: Sequence[Any]
+    ) -> None:
+        """Ask for all at once; where one is refused, one by one, so that it holds up no other partner's."""
+        parts, refusals = [asked] if asked else [], list[BrokerError]()
+        while parts:
+            some = parts.pop(0)
+            try:
+                self._take_over(await ask(some))
+            except BrokerError as error:
+                if error.code == "broker_refused" and len(some) > 1:
+                    parts = [[one] for one in some]
+                else:
+                    refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    def _take_over(self, found: Mapping[str, Topic]) -> None:
+        """Note what there is; an id that is known changes by `change` alone, in step with readers."""
+        for name, topic in found.items():
+            for words in set(topic.mismatches).difference(self._mismatches.get(name, ())):
+                logger(__name__).warning("a topic is not as it should be", reason=words)
+        self._mismatches.update({name: topic.mismatches for name, topic in found.items()})
+        self._compared.update(dict.fromkeys(found, self._ticks()))
+        counts = {name: topic.partitions for name, topic in found.items()}
+        ids = {**{name: topic.id for name, topic in found.items()}, **self.there.ids}
+        there = There(ids, {**self.there.partitions, **counts})
+        if there != self.there:
+            self._replace(there)
+
+    def _replace(self, there: There) -> None:
+        self.there, self._complete = there, None
+        self._changed(there)
+
+    def _note_refusal(self, error: BrokerError) -> None:
+        if error.code != "broker_refused":
+            return
+        self._compare_at = 0.0
+        if self.problem != str(error):
+            self.problem = str(error)
+            logger(__name__).error("a topic cannot be made or looked at", reason=str(error))
