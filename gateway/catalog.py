@@ -189,9 +189,9 @@ class Catalog:
         """How a partner's topics differed when they were last compared; the broker is not asked."""
         return self._topics.remarks(partner)
 
-    def topic_changed(self, topic: str, topic_id: str | None) -> None:
-        """Take note that a topic was deleted or made again, as a reader found."""
-        self._topics.change(topic, topic_id)
+    def topic_changed(self, topic: str, topic_id: str | None, *, was: str | None) -> None:
+        """Take note that the topic `was` was deleted or made again, as a reader found."""
+        self._topics.change(topic, topic_id, was=was)
 
     async def version(self, schema_id: int, json: JsonFlavour = "plain") -> Version:
         """A schema that a claim was made under, whether or not a contract still accepts it.

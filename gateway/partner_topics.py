@@ -59,6 +59,7 @@ class PartnerTopics:
         self._turn = asyncio.Lock()
         self._mismatches: dict[str, tuple[str, ...]] = {}
         self._compared: dict[str, float] = {}
+        self._gone: set[str] = set()
         self._compare_at = 0.0
         self._complete: Directory | None = None
         self.problem = ""
@@ -87,7 +88,8 @@ class PartnerTopics:
                 if partner.state != "closed"
                 for spec in self._specs(partner)
             ]
-            asked = [spec for spec in specs if is_due or spec.name not in self.there.ids]
+            known = self.there.ids.keys() & self._compared.keys()
+            asked = [spec for spec in specs if is_due or spec.name not in known]
             if not asked and not is_due:
                 self._complete = directory
                 return
@@ -128,9 +130,15 @@ class PartnerTopics:
         found = (self._mismatches.get(spec.name, ()) for spec in self._specs(partner))
         return tuple(words for each in found for words in each)
 
-    def change(self, topic: str, topic_id: str | None) -> None:
-        """Take note that a topic was deleted or made again, as a reader found."""
+    def change(self, topic: str, topic_id: str | None, *, was: str | None) -> None:
+        """Take note that the topic `was` was deleted, or made again, as a reader found.
+
+        Where another one is known by now, that is told late, and changes nothing.
+        """
         ids = dict(self.there.ids)
+        if ids.get(topic) != was:
+            return
+        self._gone.add(topic)
         self._compared.pop(topic, None)
         if topic_id is None:
             ids.pop(topic, None)
@@ -157,8 +165,11 @@ class PartnerTopics:
         parts, refusals = [asked] if asked else [], list[BrokerError]()
         while parts:
             some = parts.pop(0)
+            self._gone.clear()
             try:
-                self._take_over(await ask(some))
+                found = await ask(some)
+                # Of a topic that went meanwhile the answer may be of before that.
+                self._take_over({name: one for name, one in found.items() if name not in self._gone})
             except BrokerError as error:
                 if error.code == "broker_refused" and len(some) > 1:
                     parts = [[one] for one in some]

@@ -258,9 +258,11 @@ class Feeds:
                 self._lose(topic, wanted, first)
             case TooHigh(topic, wanted, end):
                 self._restart(topic, wanted, end)
-            case TopicChanged(topic, _, new_id):
-                self._leave(topic, new_id)
-                self._catalog.topic_changed(topic, new_id)
+            case TopicChanged(topic, old_id, new_id):
+                # It was polled before, and contracts were waited for: another one may be read by now.
+                if old_id in self._ids_of(topic):
+                    self._leave(topic, new_id)
+                self._catalog.topic_changed(topic, new_id, was=old_id)
 
     def _at(self, topic: str, at: Position) -> list[_Strand]:
         """Who reads this place, and has not left it."""
@@ -314,6 +316,11 @@ class Feeds:
             if shard.partitions[strand.spot].ledger.reached > end:
                 shard.restart(strand.spot, end, self._terms.clock())
         self._assign([Start(topic, replace(wanted, offset=end))])
+
+    def _ids_of(self, topic: str) -> set[str]:
+        """Of the topics of this name, the broker's ids of those that are read."""
+        here = [each for place, some in self._strands.items() if place[0] == topic for each in some]
+        return {plain(each.spot[0]) for each in here}
 
     def _leave(self, topic: str, topic_id: str | None) -> None:
         """Read no more of a topic that is another one by now, or gone."""

@@ -80,8 +80,8 @@ class Today(Protocol):
         """Take over what changed since the last look. Raises AwayError: the database is away."""
         ...
 
-    def topic_changed(self, topic: str, topic_id: str | None) -> None:
-        """Take note that a topic was deleted (None) or made again."""
+    def topic_changed(self, topic: str, topic_id: str | None, *, was: str | None) -> None:
+        """Take note that the topic `was` was deleted (None) or made again; nothing where it is not known."""
         ...
 
 

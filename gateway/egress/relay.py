@@ -322,7 +322,7 @@ class Relay:
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
-                self._parts.catalog.topic_changed(topic, new_id)
+                self._parts.catalog.topic_changed(topic, new_id, was=old_id)
         return True
 
     def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:

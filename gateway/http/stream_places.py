@@ -112,11 +112,12 @@ async def expired(call: Call, tap: Tap, bound: Bound, error: CallerError) -> Cal
         return error
     catalog, broker = call.doors.catalog, call.doors.broker
     new_id = error.new_id if isinstance(error, GoneError) else None
-    if new_id is not None and new_id != catalog.current.topic_ids.get(tap.topic):
+    known = catalog.current.topic_ids.get(tap.topic)
+    if new_id is not None and new_id != known:
         # A reader has seen it; one broker may not have heard of it yet.
         there = (await broker.describe([tap.topic])).get(tap.topic)
         if there is not None and there.id == new_id:
-            catalog.topic_changed(tap.topic, new_id)
+            catalog.topic_changed(tap.topic, new_id, was=known)
     earliest = await find_start(broker, tap, catalog.current, "earliest")
     token = seal_places(call.doors.values.cursor_key, bound, earliest)
     return CallerError(error.code, error.text, hint=error.hint, members={"earliest": token})

@@ -127,8 +127,9 @@ class Publisher:
         if loop.time() >= begin_by:
             late = Failed("overloaded", "The gateway was held up for too long; repeat the same request.")
             return {claim.ref: late for claim in claims}
+        known = self.catalog.current.topic_ids
         results = await self._sort_out(records, await self.broker.append(records), begin_by)
-        self._learn(records, results)
+        self._learn(records, results, known)
         self.step("inbound.3.produced")
         return fates | {claim.ref: _fate(result) for claim, result in zip(ready, results, strict=True)}
 
@@ -160,15 +161,19 @@ class Publisher:
             sorted_out[number] = Refused("unavailable", "too many records were refused beside one too large")
         return sorted_out
 
-    def _learn(self, records: Sequence[Record], results: Sequence[_Answer]) -> None:
+    def _learn(
+        self, records: Sequence[Record], results: Sequence[_Answer], known: Mapping[str, str]
+    ) -> None:
+        """`known`: the topics as they were when the records were sent; a later word counts more."""
         for record, result in zip(records, results, strict=True):
+            was = known.get(record.topic)
             if isinstance(result, Stored):
                 topic_id = result.position.topic_id
-                if self.trouble.is_other(record.topic, topic_id, self.catalog.current.topic_ids):
-                    self.catalog.topic_changed(record.topic, topic_id)
+                if self.trouble.is_other(record.topic, topic_id, known):
+                    self.catalog.topic_changed(record.topic, topic_id, was=was)
             elif isinstance(result, Refused) and result.code == "unknown_topic":
                 # The catalog's next look makes it again.
-                self.catalog.topic_changed(record.topic, None)
+                self.catalog.topic_changed(record.topic, None, was=was)
         self.trouble.note(records, results)
 
     async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate], *, own: bool) -> None:

@@ -317,7 +317,7 @@ class Sequencer:
 
     def _changed(self, event: TopicChanged) -> None:
         # The new topic is read from its start at the next turn; refs tell apart what repeats.
-        self.catalog.topic_changed(event.topic, event.new_id)
+        self.catalog.topic_changed(event.topic, event.new_id, was=event.old_id)
         self.lost = {place: words for place, words in self.lost.items() if place[0] != event.topic}
         self.report("topic_changed", 1)
 

@@ -279,13 +279,41 @@ async def test_a_topic_that_was_deleted_is_made_again_under_its_new_id(
         await world.apply()
         catalog = world.parts.catalog
         old = catalog.current.topic_ids[TOPIC]
-        catalog.topic_changed(TOPIC, "another")
+        catalog.topic_changed(TOPIC, "another", was=old)
         assert catalog.current.topic_ids[TOPIC] == "another"
-        catalog.topic_changed(TOPIC, None)
-        catalog.topic_changed(TOPIC, None)
+        catalog.topic_changed(TOPIC, None, was="another")
+        catalog.topic_changed(TOPIC, None, was="another")
         assert not catalog.current.is_ready(TOPIC)
         await catalog.refresh()
         assert catalog.current.topic_ids[TOPIC] == old
+
+
+async def test_who_hears_late_that_a_topic_is_another_one_does_not_undo_what_is_known_since(
+    tmp_path: Path,
+) -> None:
+    """A reader that was not polled for long: what holds a backlog of the present one would give it up."""
+    async with running(tmp_path) as world:
+        await world.apply()
+        catalog = world.parts.catalog
+        known = catalog.current.topic_ids[TOPIC]
+        for late in (None, "the-one-before", known):
+            catalog.topic_changed(TOPIC, late, was="the-first")
+            assert catalog.current.topic_ids[TOPIC] == known
+
+
+async def test_a_topic_that_was_made_again_with_fewer_partitions_is_known_by_these_soon(
+    tmp_path: Path,
+) -> None:
+    broker = Counting(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Timed(world, broker)
+        broker.partitions = 3
+        assert await timed.partitions_at(100.0) == [0, 1, 2]
+        broker.partitions = 1
+        timed.catalog.topic_changed(OUTBOUND, "new", was=timed.catalog.current.topic_ids[OUTBOUND])
+        assert await timed.partitions_at(101.0) == [0]
+        assert timed.catalog.current.topic_ids[OUTBOUND] == "new"
 
 
 async def test_a_schema_is_compiled_once_for_each_way_of_writing(tmp_path: Path, database_url: str) -> None:

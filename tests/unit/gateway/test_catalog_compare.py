@@ -1,12 +1,14 @@
 """How a partner's topics differ is asked of the broker where it was not asked lately, and else known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway.broker.port import BrokerError, Topic, TopicSpec
+from gateway.catalog import Catalog
 from partners.partner import Partner, dedicated_topics
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.unit.gateway.test_catalog import Timed
@@ -24,10 +26,15 @@ class Asked(WilfulBroker):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.asked: list[list[str]] = []
+        self.meanwhile: Callable[[], None] | None = None
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
-        """With what differs."""
-        return self._told(await super().ensure(topics))
+        """With what differs; `meanwhile` happens once, before that is heard."""
+        made = await super().ensure(topics)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return self._told(made)
 
     async def compare(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """With what differs; kept."""
@@ -80,9 +87,44 @@ async def test_a_topic_that_was_made_anew_is_asked_about(tmp_path: Path) -> None
         timed = Compared(world, broker)
         await timed.catalog.refresh()
         broker.differing = frozenset({TOPIC, OUTBOUND})
-        timed.catalog.topic_changed(TOPIC, "another")
+        timed.catalog.topic_changed(TOPIC, "another", was=timed.catalog.current.topic_ids[TOPIC])
         assert await timed.compare() == (WORDS,)
         assert broker.asked == [[TOPIC]]
+
+
+async def test_what_is_told_of_a_topic_that_was_made_anew_meanwhile_is_asked_again(tmp_path: Path) -> None:
+    broker = Asked(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Compared(world, broker)
+        await timed.catalog.refresh()
+        broker.meanwhile = partial(change, timed.catalog, "another")
+        timed.seconds += 30.0
+        await timed.catalog.refresh()
+        broker.differing = frozenset({TOPIC, OUTBOUND})
+        assert await timed.compare() == (WORDS,)
+        assert broker.asked == [[TOPIC]]
+
+
+async def test_a_topic_that_goes_while_it_is_asked_about_is_not_known_by_what_was_said_of_it(
+    tmp_path: Path,
+) -> None:
+    broker = Asked(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Compared(world, broker)
+        await timed.catalog.refresh()
+        broker.meanwhile = partial(change, timed.catalog, None)
+        timed.seconds += 30.0
+        await timed.catalog.refresh()
+        assert not timed.catalog.current.is_ready(TOPIC)
+        assert timed.catalog.current.is_ready(OUTBOUND)
+        await timed.catalog.refresh()
+        assert timed.catalog.current.is_ready(TOPIC)
+
+
+def change(catalog: Catalog, topic_id: str | None) -> None:
+    catalog.topic_changed(TOPIC, topic_id, was=catalog.current.topic_ids[TOPIC])
 
 
 async def test_topics_of_a_partner_to_come_are_asked_about_each_time(tmp_path: Path) -> None:

@@ -145,8 +145,10 @@ class Contracts:
         if self.later is not None:
             self.current, self.later = self.later, None
 
-    def topic_changed(self, topic: str, topic_id: str | None) -> None:
+    def topic_changed(self, topic: str, topic_id: str | None, *, was: str | None) -> None:
         self.changes.append((topic, topic_id))
+        if self.current.topic_ids.get(topic) != was:
+            return
         ids = {} if topic_id is None else {topic: topic_id}
         self.current = replace(self.current, topic_ids=ids)
 

@@ -125,5 +125,6 @@ async def test_a_closed_sender_stops_no_replay_of_whom_it_forwarded_to(tmp_path:
             )
         async with running(tmp_path) as world, relaying(world), asking(world) as client:
             assert counts(await replayed(client, THEIRS, which="all")) == {"handed": 1}
-            world.parts.catalog.topic_changed("partners.acme.inbound", None)  # somebody has deleted it since
+            topic, catalog = "partners.acme.inbound", world.parts.catalog
+            catalog.topic_changed(topic, None, was=catalog.current.topic_ids[topic])  # deleted since
             assert counts(await replayed(client, THEIRS, which="all")) == {}

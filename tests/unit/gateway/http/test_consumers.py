@@ -278,7 +278,8 @@ async def test_which_topic_is_there_now_the_broker_says_though_this_process_know
     former = seal_places(house.doors.values.cursor_key, bound, Places("of-the-topic-before", {0: 7}))
     assert (await commit(client, former)).status_code == 200
     monkeypatch.setattr("gateway.ingress.publish.Publisher._learn", lambda *_: None)
-    house.doors.catalog.topic_changed("partners.acme.outbound", "of-the-topic-before")
+    topic, catalog = "partners.acme.outbound", house.doors.catalog
+    catalog.topic_changed(topic, "of-the-topic-before", was=catalog.current.topic_ids[topic])
     assert (await commit(client, cursor)).status_code == 200
     late = await commit(client, former)
     assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")

@@ -98,7 +98,8 @@ async def test_a_topic_that_was_made_again_is_read_though_nobody_here_tells(
 ) -> None:
     """As where no relay runs, and only teams write."""
     monkeypatch.setattr("gateway.ingress.publish.Publisher._learn", lambda *_: None)
-    house.doors.catalog.topic_changed(OUTBOUND, "another")
+    catalog = house.doors.catalog
+    catalog.topic_changed(OUTBOUND, "another", was=catalog.current.topic_ids[OUTBOUND])
     async with house.client("acme") as client:
         gone = await client.get("/v1/stream", params={"from": "earliest"})
         assert (gone.status_code, gone.json()["code"]) == (410, "cursor_expired")

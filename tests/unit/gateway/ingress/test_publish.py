@@ -1,6 +1,7 @@
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,35 @@ async def test_a_batch_of_which_one_is_not_acknowledged_fails_whole_and_its_repe
         again = await world.send(A, B)
         assert [type(one) for one in again] == [Accepted, Accepted]
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 2)]
+
+
+class Late(WilfulBroker):
+    """Answers late: `meanwhile` happens before an answer to events is heard."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    async def append(self, records: Sequence[Record]) -> list[Stored | BrokerRefused | Unknown]:
+        """Append, and wait."""
+        answers = await super().append(records)
+        if self.meanwhile is not None and all(one.topic == TOPIC for one in records):
+            self.meanwhile()
+        return answers
+
+
+async def test_an_answer_that_comes_late_does_not_bring_back_the_topic_that_it_names(tmp_path: Path) -> None:
+    broker, known = Late(tmp_path), list[str]()
+
+    def step(name: str) -> None:
+        if name == "inbound.3.produced":
+            known.append(world.parts.catalog.current.topic_ids[TOPIC])
+
+    async with running(tmp_path, broker=broker, step=step) as world:
+        await world.apply()
+        catalog = world.parts.catalog
+        was = catalog.current.topic_ids[TOPIC]
+        broker.meanwhile = partial(catalog.topic_changed, TOPIC, "made-again", was=was)
+        assert isinstance((await world.send(A))[0], Accepted)
+    assert known == ["made-again"]
 
 
 async def test_with_the_broker_away_nothing_is_claimed(tmp_path: Path, database_url: str) -> None:

@@ -149,7 +149,7 @@ async def test_how_far_a_former_topic_was_read_says_nothing_of_one_that_was_made
         await world.send(A)
         await expire(world)
         # As in a process that has neither read nor written the topic since.
-        monkeypatch.setattr(world.parts.catalog, "topic_changed", lambda *_: None)
+        monkeypatch.setattr(world.parts.catalog, "topic_changed", lambda *_, **__: None)
         await broker.delete_topic(TOPIC)
         await broker.ensure([TopicSpec(TOPIC)])
         broker.end_ahead = 1
