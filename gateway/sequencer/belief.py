@@ -6,7 +6,7 @@ Nothing here is stored, and nothing here asks anybody: it is thrown away wheneve
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.broker.port import Position, Read, Reader, Start, TooLow, place_in
+from gateway.broker.port import Position, Read, Reader, Start, TooHigh, TooLow, place_in
 from gateway.catalog import Snapshot
 from gateway.leases import Lease
 from gateway.positions import Move, Progress
@@ -72,6 +72,11 @@ class Belief:
             for plot, spot in spots.items()
             if plot not in self.renewed
         }
+
+    def cut(self, highs: Iterable[TooHigh]) -> dict[Plot, int]:
+        """Plots that have lost records, and where they end: what was accepted behind may be lost unread."""
+        found = ((self.territory.plots.get((one.topic, one.wanted.partition)), one.end) for one in highs)
+        return {plot: end for plot, end in found if plot is not None}
 
     def look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
         """Sort a record in, where it is ours to judge."""

@@ -10,6 +10,7 @@ newest checkpoint of each log is signed anew, the same text, also where nothing 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from audit import log as audit_log
@@ -173,17 +174,18 @@ class Checkpoints:
     async def _show_again(self, sizes: Mapping[str, int]) -> None:
         """Put newer checkpoints behind those of these sizes, which a process put there that had been asleep.
 
-        Compaction keeps the last one of each log: it must be the newest that the world was shown.
+        Compaction keeps the last one of each log: it must be the newest that the world was shown. Where a
+        newer one was published while these were on their way, it may lie before them: it is put there, too.
         """
-        now = self.clock()
-        states = await self.database.read(lambda session: audit_log.states(session, sizes))
-        await self.broker.append(
-            [
-                Record(self.topic, 0, origin.encode(), one.checkpoint.encode(), (), now)
-                for origin, one in states.items()
-                if one.checkpoint is not None and one.checkpoint_size > sizes[origin]
-            ]
-        )
+        now, shown = self.clock(), sizes
+        while shown:
+            states = await self.database.read(partial(audit_log.states, origins=shown))
+            newer = {origin: one for origin, one in states.items() if one.checkpoint_size > shown[origin]}
+            notes = [(origin, one.checkpoint or "") for origin, one in newer.items()]
+            await self.broker.append(
+                [Record(self.topic, 0, origin.encode(), note.encode(), (), now) for origin, note in notes]
+            )
+            shown = {origin: one.checkpoint_size for origin, one in newer.items()}
 
 
 def _is_signed_by(state: LogState, signers: Sequence[Signer]) -> bool:

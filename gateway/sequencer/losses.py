@@ -12,6 +12,7 @@ from gateway.positions import Move
 from gateway.sequencer.orphans import (
     ORPHANS_AT_ONCE,
     Gone,
+    find_behind,
     find_orphans,
     words_of,
     words_of_strays,
@@ -63,12 +64,14 @@ async def look_for(
     gone: Sequence[Gone],
     others: Mapping[Plot, int] | None = None,
     *,
+    cut: Mapping[Plot, int] | None = None,
     limit: int = ORPHANS_AT_ONCE,
 ) -> Losses:
     """Find the accepted events among what is gone, about `limit` in all, and those of `others`, as many.
 
-    `others`: plots that lost nothing as far as is known, and how far each was read. What `limit` leaves no
-    room for is found in another round: nobody reads on before that.
+    `others`: plots that lost nothing as far as is known, and how far each was read. `cut`: where plots end
+    that have lost what lay behind. What `limit` leaves no room for is found in another round: nobody reads on
+    before that.
 
     Raises:
         StoreError: the database is away.
@@ -86,6 +89,9 @@ async def look_for(
         left -= len(losses.orphans[place])
     if others:
         losses.strays = await database.read(partial(find_orphans, reached=others, limit=limit))
+    if cut:
+        # Else they would wait until as much has come again, however long that takes.
+        losses.strays = {**losses.strays, **await database.read(partial(find_behind, ends=cut, limit=limit))}
     return losses
 
 

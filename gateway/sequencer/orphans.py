@@ -42,6 +42,9 @@ ORPHANS_AT_ONCE: Final = 5_000
 _UNLOGGED: Final = text("state = 'confirmed' AND leaf_index IS NULL")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
 
+_NOWHERE: Final = 2**62
+"""An offset behind all."""
+
 _PLOTS_AT_ONCE: Final = 1_000
 """Four parameters each; SQLite takes 32,766."""
 
@@ -88,6 +91,18 @@ def find_orphans(
         if limit <= 0:
             break
     return found
+
+
+def find_behind(session: Session, ends: Mapping[Plot, int], *, limit: int) -> dict[Plot, list[Accepted]]:
+    """As `find_orphans`, of plots that have lost records: all at their ends, or behind. `ends`: offsets."""
+    found = find_orphans(session, dict.fromkeys(ends, _NOWHERE), limit=limit)
+    return {
+        plot: [one for one in some if _is_at(one.position, plot, ends[plot])] for plot, some in found.items()
+    }
+
+
+def _is_at(position: Position, plot: Plot, end: int) -> bool:
+    return position.topic_id != plot.topic_id or position.offset >= end
 
 
 def _behind(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:

@@ -237,7 +237,12 @@ class Sequencer:
                 highs.append(event)
             else:
                 self._changed(event)
-        losses = await look_for(self.database, self._state.gone(reader, lows), self._due_for_strays())
+        losses = await look_for(
+            self.database,
+            self._state.gone(reader, lows),
+            self._due_for_strays(),
+            cut=self._state.cut(highs),
+        )
         leaps = losses.holes()
         for low in lows:
             if (low.topic, low.wanted.partition) in leaps:

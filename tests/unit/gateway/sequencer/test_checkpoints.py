@@ -1,3 +1,4 @@
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from tests.unit.gateway.ingress.brokers import WilfulBroker
 TOPIC = "gateway.checkpoints"
 LOG = "gw.example/log/k3v9q2"
 ORIGIN = f"{LOG}/1"
+SALTS = itertools.count(100)
 
 
 class Deaf(WilfulBroker):
@@ -112,39 +114,42 @@ async def test_what_may_not_have_been_shown_is_not_served_and_shown_again_the_sa
 
 
 class Sleepy(Deaf):
-    """While it stores the first checkpoint, another process goes on with the log and publishes."""
+    """Before it stores checkpoints, another process goes on with the log and publishes: `naps` times."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         """Wide awake, to begin with."""
         super().__init__(folder)
         self.database = database
-        self.is_asleep = False
+        self.naps = 0
 
     async def append(self, records: Sequence[Record]) -> list[Stored | Refused | Unknown]:
-        """Sleep once, for as long as another needs to publish."""
-        answers = await super().append(records)
-        if self.is_asleep:
-            self.is_asleep = False
-            grow(self.database, 2)
-            await (await made(self.database, self, [])).publish([ORIGIN])
-        return answers
+        """Sleep, if it is to, for as long as another needs to publish."""
+        if not self.naps:
+            return await super().append(records)
+        left, self.naps = self.naps - 1, 0
+        grow(self.database, next(SALTS))
+        await (await made(self.database, self, [])).publish([ORIGIN])
+        self.naps = left
+        return await super().append(records)
 
 
 async def test_who_wakes_up_late_publishes_nothing_and_the_newest_stays_the_last_that_is_shown(
     tmp_path: Path, database: Database
 ) -> None:
-    broker = Sleepy(tmp_path, database)
-    checkpoints = await made(database, broker, [])
-    grow(database, 1)
-    broker.is_asleep = True
-    with pytest.raises(StaleHeadError):
-        await checkpoints.publish([ORIGIN])
-    newest = served(database)
-    assert newest is not None
-    assert newest.splitlines()[1] == "2"
-    assert len(broker.seen) == 3
-    assert broker.seen[-1] == newest.encode()
-    await broker.close()
+    for naps in (1, 2, 3):
+        folder = tmp_path / f"{naps}"
+        folder.mkdir()
+        broker = Sleepy(folder, database)
+        checkpoints = await made(database, broker, [])
+        grow(database, next(SALTS))
+        broker.naps = naps
+        with pytest.raises(StaleHeadError):
+            await checkpoints.publish([ORIGIN])
+        newest = served(database)
+        assert newest is not None
+        assert len(broker.seen) == 2 * naps + 1
+        assert broker.seen[-1] == newest.encode()
+        await broker.close()
 
 
 async def test_nothing_to_show_asks_nobody(tmp_path: Path, database: Database) -> None:

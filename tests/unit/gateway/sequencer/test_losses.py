@@ -1,12 +1,15 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from audit.search import find
 from gateway.broker.port import Position
 from gateway.database import Database
 from gateway.leases import Leases
 from gateway.positions import Move, Progress, advance, load_all
+from gateway.rows import PositionRow
 from gateway.sequencer import role
 from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import Gone
@@ -87,6 +90,32 @@ async def test_a_topic_that_went_again_has_no_end_and_stops_no_other(tmp_path: P
         there = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
         gone = Plot(lease, "acme", "outbound", "partners.gone.outbound", "now", 0)
         assert await ends_of(broker, [gone, there]) == {there: 0}
+
+
+async def test_what_was_lost_behind_the_end_of_a_topic_gets_its_entry_though_nothing_more_comes(
+    tmp_path: Path, database_url: str
+) -> None:
+    """The broker has lost records that nobody had read; what had been read ends before them."""
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        await world.send({"order_id": "A-1", "qty": 1}, {"order_id": "A-2", "qty": 2})
+        await world.settled(FIRST + 2)
+        partner = world.parts.catalog.current.directory.partner("acme")
+        assert partner is not None
+        log = f"{world.parts.ground.host}/log/{partner.log}"
+        topic_id = world.parts.catalog.current.topic_ids[TOPIC]
+    database = Database(database_url)
+    with database.begin() as session:
+        session.execute(update(PositionRow).where(col(PositionRow.topic) == TOPIC).values(next=5))
+        for offset in (5, 7):
+            claimed(session, f"lost-{offset}", Position(topic_id, 0, offset), log=log)
+    database.close()
+    async with running(tmp_path, url=database_url) as world:
+        await world.settled(2)
+        assert "2 accepted events had no log entry" in world.parts.sequencer.told.words[TOPIC, 0]
+        with world.parts.ground.database.begin() as session:
+            found = {row.first.event_id for row in find(session, log).rows}
+        assert found == {"A-1", "A-2", "lost-5", "lost-7"}
 
 
 async def test_what_is_confirmed_after_its_topic_was_settled_gets_its_entry(

@@ -15,7 +15,14 @@ from gateway.ingress.claims import Claim, confirm, read, take
 from gateway.ingress.prepare import Prepared, prepare
 from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, advance, load_all
-from gateway.sequencer.orphans import Gone, find_orphans, forget_former, renewed_plots, words_of
+from gateway.sequencer.orphans import (
+    Gone,
+    find_behind,
+    find_orphans,
+    forget_former,
+    renewed_plots,
+    words_of,
+)
 from gateway.sequencer.round import Round, write_round
 from gateway.sequencer.sighting import Accepted
 from gateway.sequencer.territory import Plot
@@ -66,6 +73,14 @@ def test_what_was_acknowledged_in_a_hole_is_found_and_nothing_beside_it(session:
     assert set(orphans(session, Gone(PLOT, (3, 5)))) == inside
     assert len(orphans(session, Gone(PLOT, (3, 5)), limit=1)) == 1
     assert orphans(session, Gone(replace(PLOT, topic="partners.other.inbound"), (3, 5))) == []
+
+
+def test_of_a_topic_that_was_cut_what_lay_behind_its_end_is_found(session: Session) -> None:
+    claimed(session, "there", Position("now", 0, 4))
+    lost = {claimed(session, f"lost-{n}", Position("now", 0, n)).ref for n in (5, 9)}
+    lost.add(claimed(session, "former", Position("former", 0, 1)).ref)
+    found = find_behind(session, {PLOT: 5}, limit=10)
+    assert {one.ref for one in found[PLOT]} == lost
 
 
 def test_what_was_acknowledged_in_former_topics_is_found(session: Session) -> None:
