@@ -40,12 +40,20 @@ microseconds, `message.timestamp.after.max.ms`), and nobody could write it down.
 
 @dataclass(slots=True)
 class Place:
-    """An assigned partition. `generation` tells this assignment from earlier ones; `turn`: its caller's."""
+    """An assigned partition. `generation` tells this assignment from earlier ones; `turn`: its caller's.
+
+    `epoch`: of the leader that had written what lies before `next`; -1: not known.
+    """
 
     topic_id: str
     next: int
     generation: int
     turn: int
+    epoch: int = -1
+
+    def pass_to(self, offset: int, epoch: int | None) -> None:
+        """All before `offset` was read, or holds no record; under that leader."""
+        self.next, self.epoch = offset, -1 if epoch is None else epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +140,7 @@ class KafkaFetcher:
         self._pace.move(time.monotonic(), len(applied))
         if self._pace.way != self._way and self._goes_on(applied):
             return
-        self._consumer.incremental_assign([TopicPartition(*key, place.next) for key, place in added.items()])
+        self._consumer.incremental_assign([_start(key, place) for key, place in added.items()])
         self._applied = applied
 
     def _keep_pace(self) -> None:
@@ -152,8 +160,9 @@ class KafkaFetcher:
             made = self._make(way.settings(self._settings))
             for at in self._consumer.position([TopicPartition(*key) for key in self._applied]):
                 place = self._applied[at.topic, at.partition]
-                place.next = max(place.next, at.offset)
-            made.incremental_assign([TopicPartition(*key, place.next) for key, place in applied.items()])
+                if at.offset > place.next:
+                    place.pass_to(at.offset, at.leader_epoch)
+            made.incremental_assign([_start(key, place) for key, place in applied.items()])
         except KafkaException:
             self._go_on_at = time.monotonic() + _GO_ON_SECONDS
             if made is not None:
@@ -190,7 +199,7 @@ class KafkaFetcher:
             return None
         if place is None or offset is None:
             return None
-        place.next = offset + 1
+        place.pass_to(offset + 1, message.leader_epoch())
         at = min(max(message.timestamp()[1], 0), _LATEST_MS)
         record = Record(key[0], key[1], message.key(), message.value(), _headers(message), at)
         read = Read(Position(place.topic_id, key[1], offset), record, at, place.turn)
@@ -267,6 +276,11 @@ class KafkaFetcher:
         if ids is None or topic not in ids:
             raise KafkaException(KafkaError(Local.TIMED_OUT))
         return None if ids[topic] == topic_id else TopicChanged(topic, topic_id, ids[topic])
+
+
+def _start(key: Key, place: Place) -> TopicPartition:
+    """Where a client begins. By the epoch it asks whether the partition was cut since, and by how much."""
+    return TopicPartition(*key, place.next, leader_epoch=place.epoch)
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:

@@ -58,6 +58,9 @@ class FakeMessage:
     def error(self) -> KafkaError | None:
         return self._error
 
+    def leader_epoch(self) -> int:
+        return 4
+
     def key(self) -> None:
         return None
 
@@ -263,10 +266,12 @@ class ManyPartitions(FakeConsumer):
         super().__init__([])
         self.wait_ms = settings["fetch.wait.max.ms"] if "fetch.min.bytes" in settings else 0
         self.begun: list[tuple[int, int]] = []
+        self.epochs: list[int | None] = []
         self.is_closed = False
 
     def incremental_assign(self, partitions: list[Any]) -> None:
         self.begun += [(one.partition, one.offset) for one in partitions]
+        self.epochs += [one.leader_epoch for one in partitions]
 
     def close(self) -> None:
         self.is_closed = True
@@ -354,7 +359,8 @@ async def test_another_client_goes_on_behind_markers_that_the_former_one_has_pas
         def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
             if self is not made[0]:
                 return [TopicPartition(one.topic, one.partition, -1_001) for one in partitions]
-            return [TopicPartition(one.topic, one.partition, 9 - one.partition * 8) for one in partitions]
+            offsets = [(one, 9 - one.partition * 8) for one in partitions]
+            return [TopicPartition(one.topic, one.partition, at, leader_epoch=6) for one, at in offsets]
 
     def make(settings: dict[str, Any]) -> Consumer:
         made.append(Passing(settings))
@@ -367,8 +373,41 @@ async def test_another_client_goes_on_behind_markers_that_the_former_one_has_pas
     monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
     await reader.poll(1, 0)
     assert made[1].begun == [(0, 9), (1, 7)]
+    assert made[1].epochs == [6, None], "of the second, nothing was passed under any leader"
     # Who waits until all of a topic is read would wait for ever, where its end is a marker.
     assert [reader.reached(TOPIC, number) for number in range(2)] == [9, 7]
+    await reader.close()
+
+
+async def test_another_client_knows_under_which_leader_the_former_one_has_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[ManyPartitions] = []
+
+    class Reading(ManyPartitions):
+        def consume(self, limit: int, timeout: float) -> list[FakeMessage]:
+            del limit, timeout
+            return [FakeMessage(7)] if self is made[0] else []
+
+    def make(settings: dict[str, Any]) -> Consumer:
+        made.append(Reading(settings))
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, patience_ms=25, make=make)
+    reader.assign([Start(TOPIC, Position("id", number, 7)) for number in range(2)])
+    assert offsets([*await reader.poll(1, 0)]) == [7]
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    # A second client is quiet enough to be one; the third goes on from what it was told, and read nothing.
+    await reader.poll(1, 0)
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 3600.0)
+    reader.assign([Start(TOPIC, Position("id", 2, 3))])
+    await reader.poll(1, 0)
+    assert [(one.begun, one.epochs) for one in made] == [
+        ([(0, 7), (1, 7)], [None, None]),
+        ([(0, 8), (1, 7)], [4, None]),
+        ([(0, 8), (1, 7), (2, 3)], [4, None, None]),
+    ]
     await reader.close()
 
 
