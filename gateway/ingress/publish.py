@@ -161,9 +161,7 @@ class Publisher:
             sorted_out[number] = Refused("unavailable", "too many records were refused beside one too large")
         return sorted_out
 
-    def _learn(
-        self, records: Sequence[Record], results: Sequence[_Answer], known: Mapping[str, str]
-    ) -> None:
+    def _learn(self, records: Sequence[Record], results: Sequence[_Answer], known: Mapping[str, str]) -> None:
         """`known`: the topics as they were when the records were sent; a later word counts more."""
         for record, result in zip(records, results, strict=True):
             was = known.get(record.topic)

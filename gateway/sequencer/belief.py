@@ -16,6 +16,20 @@ from gateway.sequencer.territory import Plot, Territory
 
 
 @dataclass(slots=True)
+class Seen:
+    """What was read for one round, sorted: records that may be ours, and partitions that are read no more."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
+    lows: list[TooLow] = field(default_factory=list)
+    highs: list[TooHigh] = field(default_factory=list)
+
+    def stopped(self) -> set[tuple[str, int]]:
+        """Where nothing is read before it is assigned again."""
+        return {*map(place_in, self.lows), *map(place_in, self.highs)}
+
+
+@dataclass(slots=True)
 class Belief:
     """See the module.
 
@@ -48,6 +62,18 @@ class Belief:
         offset = 0 if progress is None else progress.next
         return Start(plot.topic, Position(plot.topic_id, plot.partition, offset))
 
+    def starts(self, places: Collection[tuple[str, int]]) -> list[Start]:
+        """Where reading goes on at these places, as far as they are ours."""
+        return [self.start(plot) for place, plot in self.territory.plots.items() if place in places]
+
+    def settle(self, moves: Iterable[tuple[Lease, Sequence[Move]]], renewed: Iterable[Plot]) -> None:
+        """These steps are stored by now, and the former topics of these plots settled."""
+        for _, steps in moves:
+            for move in steps:
+                self.progress[move.topic_id, move.partition] = move.after
+        for plot in renewed:
+            self.renewed.pop(plot, None)
+
     def gone(self, reader: Reader, lows: Sequence[TooLow]) -> list[Gone]:
         """Holes that retention made; and former topics, once the present one is read as far as it went."""
         plots = self.territory.plots
@@ -75,19 +101,19 @@ class Belief:
 
     def cut(self, highs: Iterable[TooHigh]) -> dict[Plot, int]:
         """Plots that have lost records, and where they end: what was accepted behind may be lost unread."""
-        found = ((self.territory.plots.get((one.topic, one.wanted.partition)), one.end) for one in highs)
+        found = ((self.territory.plots.get(place_in(one)), one.end) for one in highs)
         return {plot: end for plot, end in found if plot is not None}
 
-    def look(self, read: Read, sightings: list[Sighting], suspects: list[Suspect]) -> None:
+    def look(self, read: Read, seen: Seen) -> None:
         """Sort a record in, where it is ours to judge."""
         plot = self.territory.plots.get((read.record.topic, read.position.partition))
         if plot is None or plot.topic_id != read.position.topic_id:
             return
         found = sight(read, partner=plot.partner, direction=plot.direction)
         if isinstance(found, Sighting):
-            sightings.append(found)
+            seen.sightings.append(found)
         elif isinstance(found, Suspect):
-            suspects.append(found)
+            seen.suspects.append(found)
 
     def moves(
         self,

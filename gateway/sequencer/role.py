@@ -30,14 +30,14 @@ from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreE
 from gateway.keys import KeyRing
 from gateway.leases import Leases
 from gateway.positions import load_all
-from gateway.sequencer.belief import Belief
+from gateway.sequencer.belief import Belief, Seen
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.gathering import gather
 from gateway.sequencer.guard import Guard
 from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import renewed_plots
 from gateway.sequencer.round import ROLE, Round, Written, write_round
-from gateway.sequencer.sighting import Sighting, Suspect
+from gateway.sequencer.sighting import Suspect
 from gateway.sequencer.territory import Plot, survey
 from gateway.waits import rest
 
@@ -221,40 +221,24 @@ class Sequencer:
         self.step("proof.1.leased")
 
     async def _write(self, reader: Reader, events: Sequence[ReadEvent]) -> Written:
-        sightings: list[Sighting] = []
-        suspects: list[Suspect] = []
-        evidence: list[Evidence] = []
-        lows: list[TooLow] = []
-        highs: list[TooHigh] = []
-        for number, event in enumerate(events, 1):
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
-            if isinstance(event, Read):
-                self._state.look(event, sightings, suspects)
-            elif isinstance(event, TooLow):
-                lows.append(event)
-            elif isinstance(event, TooHigh):
-                highs.append(event)
-            else:
-                self._changed(event)
+        """Enter what was read, and what waits, in one transaction; all is as before where that fails."""
+        seen = await self._sort(events)
         losses = await look_for(
             self.database,
-            self._state.gone(reader, lows),
+            self._state.gone(reader, seen.lows),
             self._due_for_strays(),
-            cut=self._state.cut(highs),
+            cut=self._state.cut(seen.highs),
         )
-        leaps = losses.holes()
-        for low in lows:
-            if (low.topic, low.wanted.partition) in leaps:
-                evidence += self._hole(low)
-        leaps |= await self._rewind(highs)
-        moved = self._state.moves(reader, leaps, sightings, among=self._to_look_at(events))
+        passed = losses.holes()
+        evidence = [one for low in seen.lows if place_in(low) in passed for one in self._hole(low)]
+        leaps = passed | await self._rewind(seen.highs)
+        moved = self._state.moves(reader, leaps, seen.sightings, among=self._to_look_at(events))
         moves = losses.under_leases(moved)
         if not moves and not evidence and not await self._has_pending():
             return Written()
         todo = Round(
             moves,
-            sightings,
+            seen.sightings,
             evidence,
             dict(self._state.origins),
             self.keys().trusted("receipt"),
@@ -265,23 +249,27 @@ class Sequencer:
         self.step("proof.2.checked")
         written = await self.database.write(lambda session: write_round(session, todo))
         self.step("proof.3.committed")
-        for _, steps in moves:
-            for move in steps:
-                self._state.progress[move.topic_id, move.partition] = move.after
-        stopped = {(low.topic, low.wanted.partition) for low in lows}
-        stopped |= {(high.topic, high.wanted.partition) for high in highs}
-        reader.assign(
-            [
-                self._state.start(plot)
-                for place, plot in self._state.territory.plots.items()
-                if place in stopped
-            ]
-        )
-        for plot in todo.renewed:
-            self._state.renewed.pop(plot, None)
+        self._state.settle(todo.moves, todo.renewed)
+        reader.assign(self._state.starts(seen.stopped()))
         self.told.tell(losses)
-        self._tell(written, suspects)
+        self._tell(written, seen.suspects)
         return written
+
+    async def _sort(self, events: Sequence[ReadEvent]) -> Seen:
+        seen = Seen()
+        for number, event in enumerate(events, 1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            match event:
+                case Read():
+                    self._state.look(event, seen)
+                case TooLow():
+                    seen.lows.append(event)
+                case TooHigh():
+                    seen.highs.append(event)
+                case TopicChanged():
+                    self._changed(event)
+        return seen
 
     def _to_look_at(self, events: Sequence[ReadEvent]) -> set[tuple[str, int]] | None:
         """Where the reader may have come further; None, once a second: anywhere.
@@ -334,7 +322,7 @@ class Sequencer:
         """
         starts: dict[tuple[str, int], int] = {}
         for high in highs:
-            place = (high.topic, high.wanted.partition)
+            place = place_in(high)
             ((starts[place], _),) = await self.broker.bounds([place])
             self.lost[place] = (
                 f"{high.topic} [{high.wanted.partition}] ends at {high.end} and was read up to "

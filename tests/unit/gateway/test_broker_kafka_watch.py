@@ -75,7 +75,7 @@ class Reader:
         return set() if self.told else {(TOPIC, "old")}
 
     def compare(self, changed: Mapping[tuple[str, str], str | None]) -> None:
-        self.told += [(self._time.now, changed[TOPIC, "old"]) for old in changed if old == (TOPIC, "old")]
+        self.told += [(self._time.now, topic_id) for topic_id in changed.values()]
 
 
 def admin_of(*kafkas: Kafka) -> KafkaAdmin:
