@@ -240,10 +240,7 @@ class KafkaBroker:
         return list(zip(first, after, strict=True))
 
     async def offset_at(self, partition: tuple[str, int], at: int) -> int:
-        """The first offset whose record time is `at` or later; the end where there is none.
-
-        The end is that of before the search: what comes meanwhile lies behind it.
-        """
+        """The first offset whose record time is `at` or later, or the end, as it was before the search."""
         with self._explained():
             (end,) = await self._topics.end_offsets([partition])
             found = await self._topics.offset_at(partition, max(at, 0))
@@ -377,7 +374,10 @@ class KafkaBroker:
     def _serve(self) -> None:
         """Serve delivery reports; make a new producer where the old one can never send again."""
         while not self._stop.is_set():
-            self._producer.poll(0.1)
+            try:
+                self._producer.poll(0.1)
+            except KafkaException as error:  # of what is fatal the callback for errors hears nothing
+                self._note_error(error_of(error))
             if self._is_fatal and time.monotonic() >= self._renew_at:
                 self._renew()
         self._producer.flush(self._answer_seconds)

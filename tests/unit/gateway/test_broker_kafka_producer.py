@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.port import Position, Stored
@@ -98,6 +98,16 @@ class Taking:
     def purge(self) -> None: ...
 
 
+class Raising(Taking):
+    """Can never send again."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+
+    def poll(self, seconds: float) -> None:
+        raise KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, str(seconds), fatal=True))
+
+
 class Acknowledged:
     """As much of a message as the broker looks at."""
 
@@ -109,6 +119,18 @@ class Acknowledged:
 
     def offset(self) -> int:
         return self._place[1]
+
+
+async def test_a_producer_that_says_by_raising_that_it_can_never_send_again_is_replaced(
+    broker: KafkaBroker,
+) -> None:
+    """So confluent-kafka tells of a fatal error; the callback for errors is not asked."""
+    broken = cast("Producer", Raising())
+    broker._producer = broken
+    while broker._producer is broken:
+        assert broker._thread.is_alive()
+        await asyncio.sleep(0.02)
+    assert not broker._is_fatal
 
 
 async def test_that_a_topic_is_found_to_be_gone_while_records_are_sent_leaves_no_answer_without_an_id(
