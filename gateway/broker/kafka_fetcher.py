@@ -4,6 +4,7 @@ How it asks follows what comes (`kafka_pace`). Where that changes, another clien
 former one has come. A position that Kafka refuses is looked into, and what was found is an event like others.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ _SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop wai
 _GO_ON_SECONDS: Final = 10.0  # before a client that could not be made is tried again
 _BOUNDS_SECONDS: Final = 2.0  # behind what a calm client is waiting for on the same connection
 _REST_SECONDS: Final = 1.0  # before a partition is asked for again that our user may not read
+_CUT: Final = KafkaError(Local.LOG_TRUNCATION).str()
+"""Among what librdkafka 2.x says of a partition that was cut; the code is that of any bad place."""
+_CUT_AT: Final = re.compile(r"broker end offset is (\d+) ")
+_LATEST_OFFSET: Final = 2**63 - 1
 _LATEST_MS: Final = 253_402_300_799_999
 """The last instant of the year 9999. A topic may take any time that producers give (as one that counts in
 microseconds, `message.timestamp.after.max.ms`), and nobody could write it down."""
@@ -93,7 +98,7 @@ class KafkaFetcher:
         self._go_on_at = 0.0
         self._denied: dict[Key, tuple[Place, float]] = {}
         self._applied: dict[Key, Place] = {}
-        self._puzzling: dict[Key, int] = {}
+        self._puzzling: dict[Key, KafkaError] = {}
         self.refusal: BrokerError | None = None
 
     def reached(self, key: Key) -> int:
@@ -206,11 +211,8 @@ class KafkaFetcher:
         return Fetched(key, place.generation, read)
 
     def _note_error(self, key: Key, error: KafkaError) -> None:
-        if key in self._applied and error.code() in {
-            Local.AUTO_OFFSET_RESET,
-            Local.LOG_TRUNCATION,
-        }:
-            self._puzzling[key] = error.code()
+        if key in self._applied and error.code() in {Local.AUTO_OFFSET_RESET, Local.LOG_TRUNCATION}:
+            self._puzzling[key] = error
         elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             self._deny(key, error)
         elif is_for_operator(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
@@ -235,10 +237,10 @@ class KafkaFetcher:
     def _solve(self) -> list[Fetched]:
         """Find out why a position was refused, and stop there; where Kafka is away, try again later."""
         solved = []
-        for key, code in list(self._puzzling.items()):
+        for key, error in list(self._puzzling.items()):
             place = self._applied[key]
             try:
-                event = self._why_refused(key, place, is_cut=code == Local.LOG_TRUNCATION)
+                event = self._why_refused(key, place, cut=_cut_at(error))
             except KafkaException:
                 # The others next time: each may take seconds, and whoever closes the reader waits for all.
                 self._puzzling[key] = self._puzzling.pop(key)
@@ -250,10 +252,10 @@ class KafkaFetcher:
                 solved.append(Fetched(key, place.generation, event))
         return solved
 
-    def _why_refused(self, key: Key, place: Place, *, is_cut: bool) -> ReadEvent | None:
+    def _why_refused(self, key: Key, place: Place, *, cut: int | None) -> ReadEvent | None:
         """Ask for the bounds; None where the position is good after all.
 
-        `is_cut`: the partition is known to have lost records, whatever was appended since.
+        `cut`: from where on the partition is known to have lost records, whatever was appended since.
         """
         if (changed := self._changed(key[0], place.topic_id)) is not None:
             return changed
@@ -264,7 +266,9 @@ class KafkaFetcher:
         wanted = Position(place.topic_id, key[1], place.next)
         if place.next < first:
             return TooLow(key[0], wanted, first, place.turn)
-        return TooHigh(key[0], wanted, end, place.turn) if is_cut or place.next > end else None
+        if cut is None and place.next <= end:
+            return None
+        return TooHigh(key[0], wanted, end if cut is None else min(end, cut), place.turn)
 
     def _changed(self, topic: str, topic_id: str) -> TopicChanged | None:
         """Whether the name stands for another topic now, or none.
@@ -281,6 +285,14 @@ class KafkaFetcher:
 def _start(key: Key, place: Place) -> TopicPartition:
     """Where a client begins. By the epoch it asks whether the partition was cut since, and by how much."""
     return TopicPartition(*key, place.next, leader_epoch=place.epoch)
+
+
+def _cut_at(error: KafkaError) -> int | None:
+    """From where on a partition was cut; at the latest, where Kafka does not say. None: it was not."""
+    if error.code() != Local.LOG_TRUNCATION and _CUT not in error.str():
+        return None
+    found = _CUT_AT.search(error.str())
+    return _LATEST_OFFSET if found is None else int(found[1])
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:

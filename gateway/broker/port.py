@@ -134,8 +134,8 @@ class TooLow:
 class TooHigh:
     """The wanted offset is beyond the end, or was: the topic has lost records that we have seen.
 
-    `end` may have passed `wanted` again, by records that nobody has read yet. No longer read until assigned
-    again.
+    `end`: where it was cut; where nobody knows that, its end, which may have passed `wanted` again by records
+    that nobody has read yet. No longer read until assigned again.
     """
 
     topic: str

@@ -99,10 +99,10 @@ class Belief:
             if plot not in self.renewed
         }
 
-    def cut(self, highs: Iterable[TooHigh]) -> dict[Plot, int]:
+    def cut(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> dict[Plot, int]:
         """Plots that have lost records, and where they end: what was accepted behind may be lost unread."""
-        found = ((self.territory.plots.get(place_in(one)), one.end) for one in highs)
-        return {plot: end for plot, end in found if plot is not None}
+        plots = self.territory.plots
+        return {plots[place]: end for place, (_, end) in bounds.items() if place in plots}
 
     def look(self, read: Read, seen: Seen) -> None:
         """Sort a record in, where it is ours to judge."""

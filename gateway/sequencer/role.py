@@ -223,15 +223,16 @@ class Sequencer:
     async def _write(self, reader: Reader, events: Sequence[ReadEvent]) -> Written:
         """Enter what was read, and what waits, in one transaction; all is as before where that fails."""
         seen = await self._sort(events)
+        cut = await self._rewind(seen.highs)
         losses = await look_for(
             self.database,
             self._state.gone(reader, seen.lows),
             self._due_for_strays(),
-            cut=self._state.cut(seen.highs),
+            cut=self._state.cut(cut),
         )
         passed = losses.holes()
         evidence = [one for low in seen.lows if place_in(low) in passed for one in self._hole(low)]
-        leaps = passed | await self._rewind(seen.highs)
+        leaps = passed | {place: first for place, (first, _) in cut.items()}
         moved = self._state.moves(reader, leaps, seen.sightings, among=self._to_look_at(events))
         moves = losses.under_leases(moved)
         if not moves and not evidence and not await self._has_pending():
@@ -314,25 +315,25 @@ class Sequencer:
         self.lost = {place: words for place, words in self.lost.items() if place[0] != event.topic}
         self.report("topic_changed", 1)
 
-    async def _rewind(self, highs: Sequence[TooHigh]) -> dict[tuple[str, int], int]:
-        """Where to read partitions from that have lost records which we have seen: from their first one.
+    async def _rewind(self, highs: Sequence[TooHigh]) -> dict[tuple[str, int], tuple[int, int]]:
+        """The bounds of partitions that have lost records which we have seen; read again from the first.
 
         Nobody knows from where on the topic's records are others than those that we read; refs tell apart
         what repeats.
         """
-        starts: dict[tuple[str, int], int] = {}
+        bounds: dict[tuple[str, int], tuple[int, int]] = {}
         for high in highs:
             place = place_in(high)
-            ((starts[place], _),) = await self.broker.bounds([place])
+            (bounds[place],) = await self.broker.bounds([place])
             self.lost[place] = (
-                f"{high.topic} [{high.wanted.partition}] ends at {high.end} and was read up to "
+                f"{high.topic} [{high.wanted.partition}] was cut at {high.end} and had been read up to "
                 f"{high.wanted.offset}: the broker has lost records that it had acknowledged. Their log "
                 "entries stay, and the topic is read again from its first record; whoever reads it gets the "
                 "lost ones from the sender alone. Are there three replicas, min.insync.replicas=2, and no "
                 "unclean leader election?"
             )
             self.report("topic_truncated", 1)
-        return starts
+        return bounds
 
     async def _has_pending(self) -> bool:
         logs = await self.database.read(audit_log.pending_logs)

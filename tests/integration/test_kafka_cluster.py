@@ -11,13 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka.admin
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from audit.ref import format_ref
+from gateway.broker import kafka_pace
+from gateway.broker.kafka import KafkaBroker
+from gateway.broker.port import Position, Stored, TooHigh
 from gateway.event import Direction
 from gateway.ingress.outcome import Accepted, Failed
-from tests.contract.broker_stands import fresh_name
+from tests.contract.broker_stands import fresh_name, now, read_until, record, start, values
 from tests.faults.receiver import Receiver, receiving
 from tests.kafka_cluster import KafkaCluster
 from tests.troubled import Troubled, troubled
@@ -225,3 +230,53 @@ async def first_accepted(load: Load) -> float:
     for number, event_id in enumerate(sender.ids()):
         await sender.deliver({"order_id": event_id, "qty": number})
     return at
+
+
+async def test_that_an_unclean_election_has_cut_a_quiet_partition_is_noticed_by_another_client_too(
+    cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was cut is written over up to behind the reader's place, so that the place itself looks good."""
+    name, (first, second) = fresh_name(), sorted(cluster.nodes)[:2]
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    make_weak_topic(cluster.servers, name, [first, second])
+    await asyncio.to_thread(cluster.wait_in_sync, name, 2)
+    broker = KafkaBroker.open(
+        cluster.servers, clock=now, properties={}, replication=2, message_timeout_ms=2_000
+    )
+    topic_id = (await broker.describe([name]))[name].id
+    leader = cluster.leader(name)
+    other = first + second - leader
+    reader = broker.reader(patience_ms=25)
+    reader.assign([start(name, topic_id)])
+    try:
+        await stored(broker, name, b"kept", 3)
+        cluster.nodes[other].kill()
+        await stored(broker, name, b"lost", 4)
+        assert values(await read_until(reader, 7)) == [b"kept"] * 3 + [b"lost"] * 4
+        while reader._fetcher._way.kind != "calm":
+            assert await reader.poll(10, 100) == []
+        cluster.nodes[leader].kill()
+        await asyncio.to_thread(cluster.nodes[other].start)
+        await stored(broker, name, b"new", 6)
+        assert await read_until(reader, 1) == [TooHigh(name, Position(topic_id, 0, 7), 3)]
+        reader.assign([start(name, topic_id, 3)])
+        assert values(await read_until(reader, 6)) == [b"new"] * 6
+    finally:
+        await broker.close()  # the last test of these: one node is away
+
+
+def make_weak_topic(servers: str, name: str, nodes: list[int]) -> None:
+    """One that takes records of its leader alone, and whose leader may have missed some."""
+    weak = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
+    module: Any = confluent_kafka.admin  # whose types say nothing of what it re-exports
+    made = module.NewTopic(name, 1, replica_assignment=[nodes], config=weak)
+    admin = AdminClient({"bootstrap.servers": servers})
+    for future in admin.create_topics([made]).values():
+        future.result()
+
+
+async def stored(broker: KafkaBroker, topic: str, value: bytes, count: int) -> None:
+    """Append so many, each once Kafka takes one."""
+    while count:
+        (answer,) = await broker.append([record(topic, value)])
+        count -= isinstance(answer, Stored)

@@ -224,8 +224,9 @@ async def test_records_that_were_lost_are_told_though_others_took_their_places(
     reader.assign([start(name, topic.id, 2)])
     assert values(await read_until(reader, 1)) == [b"c"]
     # What librdkafka says when a new leader's log was cut before our place and has grown past it since.
-    reader._fetcher._note_error((name, 0), KafkaError(KafkaError._LOG_TRUNCATION))
-    assert await read_until(reader, 1) == [TooHigh(name, Position(topic.id, 0, 3), 3)]
+    words = "broker end offset is 1 (offset leader epoch 0): Local: Partition log truncation detected"
+    reader._fetcher._note_error((name, 0), KafkaError(KafkaError._AUTO_OFFSET_RESET, words))
+    assert await read_until(reader, 1) == [TooHigh(name, Position(topic.id, 0, 3), 1)]
     assert reader.reached(name, 0) is None
     reader.assign([start(name, topic.id, 3)])
     await broker.append([record(name, b"d")])

@@ -14,7 +14,7 @@ from gateway.broker.kafka_fetcher import Place, _headers
 from gateway.broker.kafka_reader import KafkaReader
 from gateway.broker.kafka_settings import reader_settings
 from gateway.broker.kafka_watch import KafkaWatch
-from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TopicChanged
+from gateway.broker.port import UNREADABLE_HEADERS, BrokerError, Position, Read, Start, TooHigh, TopicChanged
 from gateway.instants import format_instant
 
 TOPIC = "partners.acme.outbound"
@@ -233,6 +233,35 @@ async def test_bounds_of_a_topic_that_was_made_again_meanwhile_are_no_hole_in_th
     await reader.close()
 
 
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ("Partition log truncation detected at offset 5 (leader epoch 0): broker end offset is 3 (offset", 3),
+        ("No epoch found less or equal to offset 5: broker end offset is -1 (offset leader epoch -1", 9),
+    ],
+)
+async def test_of_a_partition_that_was_cut_and_has_grown_again_it_is_told_where_it_was_cut(
+    words: str, end: int
+) -> None:
+    """As librdkafka 2.16 says it: the code is that of any place that is no good."""
+
+    class Grown(FakeConsumer):
+        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            assert (partition.topic, timeout > 0) == (TOPIC, True)
+            return 0, 9
+
+    watch = FakeWatch()
+    watch.ids[TOPIC] = "id"
+    said = f"{words}): Local: Partition log truncation detected (broker 2)"
+    reader = open_reader([], watch)
+    log: list[KafkaError | None] = [*[None] * 5, KafkaError(Local.AUTO_OFFSET_RESET, said)]
+    reader._fetcher._consumer = cast("Consumer", Grown(log))
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert offsets([*await reader.poll(5, 0)]) == [0, 1, 2, 3, 4]
+    assert await reader.poll(5, 0) == [TooHigh(TOPIC, Position("id", 0, 5), end)]
+    await reader.close()
+
+
 async def test_while_kafka_is_silent_a_poll_asks_for_one_refused_position_and_the_next_for_another() -> None:
     asked: list[str] = []
 
@@ -244,7 +273,7 @@ async def test_while_kafka_is_silent_a_poll_asks_for_one_refused_position_and_th
     reader = open_reader([], Silent())
     for number in range(3):
         reader._fetcher._applied[f"t-{number}", 0] = Place("id", 5, number, number)
-        reader._fetcher._puzzling[f"t-{number}", 0] = Local.AUTO_OFFSET_RESET
+        reader._fetcher._puzzling[f"t-{number}", 0] = KafkaError(Local.AUTO_OFFSET_RESET)
     for number in range(4):
         assert await reader.poll(10, 0) == []
         assert asked[number:] == [f"t-{number % 3}"]

@@ -337,7 +337,7 @@ async def test_a_topic_that_lost_records_is_read_again_and_nothing_is_entered_tw
         await world.settled(1)
         assert world.counts["entry"] == 1
         (told,) = world.parts.sequencer.lost.values()
-        assert f"{TOPIC} [0] ends at 3 and was read up to 9" in told
+        assert f"{TOPIC} [0] was cut at 3 and had been read up to 9" in told
 
 
 class Places:
