@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.broker.port import TopicChanged
 from tests.unit.gateway.egress.stage import take_in_slowly
 from tests.unit.gateway.egress.test_feeds import (
     FORWARDING,
@@ -95,3 +96,23 @@ async def test_who_begins_amid_what_was_polled_keeps_nothing_of_it_from_those_wh
                 await house_endpoint(world, f"{at.url}/desk", at=amid)
                 await until(lambda: set(at.ids("/desk")) == set(names[40:]), f"{at.ids('/desk')}")
                 await until(lambda: set(at.ids("/globex")) == set(names), f"{at.ids('/globex')}")
+
+
+async def test_a_late_word_of_a_former_topic_takes_nothing_from_who_reads_the_present_one(
+    tmp_path: Path,
+) -> None:
+    """What was polled waits for as long as the database is away; who reads is told by others meanwhile."""
+    topic = "partners.acme.inbound"
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await world.apply()
+            await house_endpoint(world, f"{at.url}/desk")
+            feeds = world.parts.relay._feeds
+            async with relaying(world):
+                await placed(world, "A-1")
+                await until(lambda: at.ids("/desk") == ["A-1"], str(at.got))
+                feeds._take_in(TopicChanged(topic, "the-one-before", None))
+                assert [place[0] for place, some in feeds._strands.items() if some] == [topic]
+                assert world.parts.catalog.current.is_ready(topic)
+                await placed(world, "A-2")
+                await until(lambda: at.ids("/desk") == ["A-1", "A-2"], str(at.got))
