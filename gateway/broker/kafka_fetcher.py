@@ -167,7 +167,8 @@ class KafkaFetcher:
                 place = self._applied[at.topic, at.partition]
                 if at.offset > place.next:
                     place.pass_to(at.offset, at.leader_epoch)
-            made.incremental_assign([_start(key, place) for key, place in applied.items()])
+            is_calm = way.kind == "calm"
+            made.incremental_assign([_start(*one, is_checked=is_calm) for one in applied.items()])
         except KafkaException:
             self._go_on_at = time.monotonic() + _GO_ON_SECONDS
             if made is not None:
@@ -282,9 +283,13 @@ class KafkaFetcher:
         return None if ids[topic] == topic_id else TopicChanged(topic, topic_id, ids[topic])
 
 
-def _start(key: Key, place: Place) -> TopicPartition:
-    """Where a client begins. By the epoch it asks whether the partition was cut since, and by how much."""
-    return TopicPartition(*key, place.next, leader_epoch=place.epoch)
+def _start(key: Key, place: Place, *, is_checked: bool = True) -> TopicPartition:
+    """Where a client begins. `is_checked`: it asks first whether the partition was cut under another leader.
+
+    That is a question for each partition: of a thousand it takes a third of a second. A calm client has the
+    time, and is the one that stays.
+    """
+    return TopicPartition(*key, place.next, leader_epoch=place.epoch if is_checked else -1)
 
 
 def _cut_at(error: KafkaError) -> int | None:

@@ -427,14 +427,17 @@ async def test_another_client_knows_under_which_leader_the_former_one_has_read(
     reader.assign([Start(TOPIC, Position("id", number, 7)) for number in range(2)])
     assert offsets([*await reader.poll(1, 0)]) == [7]
     monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
-    # A second client is quiet enough to be one; the third goes on from what it was told, and read nothing.
     await reader.poll(1, 0)
     monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 3600.0)
     reader.assign([Start(TOPIC, Position("id", 2, 3))])
     await reader.poll(1, 0)
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    await reader.poll(1, 0)
+    # Calm are the second and the last, which goes on from what it was told.
     assert [(one.begun, one.epochs) for one in made] == [
         ([(0, 7), (1, 7)], [None, None]),
         ([(0, 8), (1, 7)], [4, None]),
+        ([(0, 8), (1, 7), (2, 3)], [None, None, None]),
         ([(0, 8), (1, 7), (2, 3)], [4, None, None]),
     ]
     await reader.close()
