@@ -6,12 +6,12 @@ it, so that a late owner's work is refused however late it comes. Never trusts a
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select, update
 from sqlmodel import Session, col
 
 from audit.bulk import insert_new_rows
@@ -21,7 +21,7 @@ from gateway.facts import keep
 from gateway.rows import InstanceRow, LeaseRow, MetaRow
 
 RELEASED: Final = 0
-"""`until` of a lease that nobody holds."""
+"""`until` of a lease that nobody holds, and under which nothing is on its way any longer."""
 
 SHARDS_FACT: Final = "lease.shards"
 """Name of the fact that all instances must agree on: two divisions would give one partner two owners."""
@@ -37,7 +37,7 @@ class Lease:
     Attributes:
         epoch: compared inside every transaction of its owner.
         until: end by the database's clock, Unix milliseconds; renewed by `Leases.hold`.
-        is_inherited: taken from an owner that never let go, whose last sends may still be under way.
+        is_inherited: taken from an owner whose last sends may still be under way: it died, or said so.
         owner: compared with the epoch. A standby that became primary without the last take-over gives the
             same epoch once more. Empty: not known.
     """
@@ -130,35 +130,37 @@ class Leases:
         """A third of the duration: two renewals may fail before a lease runs out."""
         return max(1, self._duration // 3)
 
-    async def hold(self) -> frozenset[Lease]:
+    async def hold(self, *, landing: Collection[int] = ()) -> frozenset[Lease]:
         """Renew what we hold, take a fair share of what is free, give up what is above our share.
 
         Whoever calls must stop the work on shards missing from the answer, cancelling what is under way. A
         shard given up for fairness stays ours in the database until the next call, so that there is time.
+        `landing`: shards of which something that was sent may still arrive by now; whoever gets one of these
+        next takes it for inherited.
 
         Raises:
             StoreError: the database is away; the leases run out by themselves.
             SetupError: other instances divide the partners among another number of shards.
         """
-        share, owned = await self._database.write(self._round)
+        share, owned = await self._database.write(partial(self._round, landing=landing))
         self._is_prepared = True
         self._given_up = frozenset(lease.shard for lease in owned[share:])
         self.held = frozenset(owned[:share])
         return self.held
 
-    async def release(self) -> None:
-        """Let everything go, once the work has stopped: others may take it at once."""
-        await self._database.write(self._let_all_go)
+    async def release(self, *, landing: Collection[int] = ()) -> None:
+        """Let everything go once the work has stopped, for others to take at once. `landing`: as of `hold`."""
+        await self._database.write(partial(self._let_all_go, landing=landing))
         self.held = frozenset()
         self._given_up = frozenset()
 
-    def _round(self, session: Session) -> tuple[int, list[Lease]]:
+    def _round(self, session: Session, landing: Collection[int]) -> tuple[int, list[Lease]]:
         """One call of `hold`, in one transaction: our fair share, and all that is ours now."""
         if not self._is_prepared:
             self._prepare(session)
         now = clock(session)
         share = -(-self._shards // self._count_instances(session, now))
-        self._let_go(session, self._given_up)
+        self._let_go(session, landing, col(LeaseRow.shard).in_(list(self._given_up)))
         ours = self._ours()
         session.execute(update(LeaseRow).where(*ours).values(until=now + self._duration))
         found = session.execute(select(col(LeaseRow.shard), col(LeaseRow.epoch)).where(*ours)).all()
@@ -224,12 +226,14 @@ class Leases:
             for shard, epoch, ended in found
         ]
 
-    def _let_go(self, session: Session, shards: Iterable[int]) -> None:
-        given_up = update(LeaseRow).where(*self._ours(), col(LeaseRow.shard).in_(list(shards)))
-        session.execute(given_up.values(owner="", until=RELEASED))
+    def _let_go(self, session: Session, landing: Collection[int], *which: ColumnElement[bool]) -> None:
+        is_landing = col(LeaseRow.shard).in_(list(landing))
+        until = case((is_landing, clock(session)), else_=RELEASED)
+        given_up = update(LeaseRow).where(*self._ours(), *which).values(owner="", until=until)
+        session.execute(given_up.execution_options(synchronize_session=False))
 
-    def _let_all_go(self, session: Session) -> None:
-        session.execute(update(LeaseRow).where(*self._ours()).values(owner="", until=RELEASED))
+    def _let_all_go(self, session: Session, landing: Collection[int]) -> None:
+        self._let_go(session, landing)
         role = col(InstanceRow.role) == self._role
         session.execute(delete(InstanceRow).where(role, col(InstanceRow.owner) == self._owner))
 

@@ -52,12 +52,13 @@ class Backlog:
         self._events = span.events
         self._least = min(1, span.events)
         self._read: deque[int] = deque()
-        self._given: tuple[int, Endpoint] | None = None
+        self._former: tuple[int, Endpoint] | None = None
         self.cursor = span.start if live is None else min(span.start, live.next)
         finished = () if live is None else unflatten(live.finished)
         before = [(first, min(end, span.start)) for first, end in finished if first < span.start]
         self.ledger = Ledger(self.cursor, before)
         self.begins_earlier = self.cursor < span.start
+        self._begun = self.cursor
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -90,41 +91,56 @@ class Backlog:
 
     def extend(self, offset: int) -> None:
         """Add a new event. Caught up, the reading goes on at it: what lies between went to the lane."""
-        if self.is_caught_up:
+        if self.is_caught_up and offset > self.cursor:
             self.pass_to(offset)
+            self._begun = offset
         self._end = max(self._end, offset + 1)
         self._events += 1
         self._least = 1
 
-    def cover(self, start: int, end: int, finished: Collection[tuple[int, int]] = ()) -> Span:
-        """Read [start, end) too, but for what is `finished` of it: for an endpoint that gets nothing yet.
-
-        Returns what the row is to be.
-        """
+    def begin_at(self, start: int, end: int, finished: Collection[tuple[int, int]] = ()) -> None:
+        """Read [start, end) too, but for what is `finished` of it: for an endpoint that gets nothing yet."""
         if start < self.cursor:
             self._span = replace(self._span, start=start)
-            self.cursor = start
+            self.cursor = self._begun = start
             self.ledger = Ledger(start, finished)
         self._end = max(self._end, end)
-        return replace(self._span, start=min(self.cursor, self._span.start), end=self._end)
 
-    def cover_again(self, start: int, end: int, former: Endpoint) -> Span:
+    def read_again(self, start: int, end: int, former: Endpoint) -> "Backlog":
         """Read [start, end) again, of which an endpoint's lane got what it wanted on its `former` terms.
 
-        Where the range was behind, all from its cursor on is read on the terms of then in any case; what it
-        has passed is not read once more.
-        Returns what the row is to be.
+        What was read here since the range last began is not read once more: that was on the terms of then in
+        any case. Before it, and behind it where all was read, records went to the lane directly.
+        Returns this range; or another one in its place, where it has to go back, so that whoever is reading
+        this one passes over nothing.
         """
+        until = end if self.is_caught_up else self._begun
+        if start < self._begun:
+            return self._from(start, end, (until, former))
         if self.is_caught_up:
-            self.pass_to(start)
-            self._given = (end, former)
-        return self.cover(max(start, self.cursor), end)
+            if start > self.cursor:
+                self.pass_to(start)
+                self._begun = start
+            self._former = (until, former)
+        self._end = max(self._end, end)
+        return self
 
-    def was_given(self, offset: int, event_type: str, data: Callable[[], object]) -> bool:
+    def _from(self, start: int, end: int, former: tuple[int, Endpoint]) -> "Backlog":
+        """As this one, and read from `start` on; nothing more comes to this one."""
+        first, end = min(start, self._span.start), max(self._end, end)
+        other = Backlog(replace(self._span, start=first, end=end, events=self._events))
+        other.cursor = other._begun = start
+        other.ledger, other._read, other._least = self.ledger, self._read, self._least
+        other._former = former
+        other.ledger.go_back(start, self._begun)
+        self.cursor, self.ledger = self._end, Ledger(self._end)
+        return other
+
+    def had_before(self, offset: int, event_type: str, data: Callable[[], object]) -> bool:
         """Whether the event went to the lane on the endpoint's former terms. `data`: as `Endpoint.wants`."""
-        if self._given is None or offset >= self._given[0]:
+        if self._former is None or offset >= self._former[0]:
             return False
-        return self._given[1].wants(event_type, data)
+        return self._former[1].wants(event_type, data)
 
     def count_read(self, offset: int) -> None:
         """This event was one of those that are counted; it is none any more once it is settled."""
@@ -149,6 +165,7 @@ class Backlog:
             )
             finished = [(first, min(end, offset)) for first, end in self.ledger.finished() if first < offset]
             left.ledger = Ledger(self.cursor, finished)
+            left._begun, left._former = min(self._begun, self.cursor), self._former
         self.pass_to(self._end)
         return left
 
@@ -156,6 +173,10 @@ class Backlog:
     def end(self) -> int:
         """The first offset beyond the range."""
         return self._end
+
+    def widest(self) -> Span:
+        """What may be in the row at any time: all that is not settled, and perhaps something that is."""
+        return replace(self._span, start=min(self.cursor, self._span.start), end=self._end)
 
     def stored(self) -> Span | None:
         """What is to be in the row now; None where all is settled."""

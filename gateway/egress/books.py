@@ -158,11 +158,27 @@ class Books:
             self.outbox.forget(delivery.endpoint, delivery.ref)
             self._pay(delivery)
         elif not lane.hurry(delivery.ref, now):
-            lane.restore([delivery])
-            lane.hurry(delivery.ref, now)
-            self.outbox.note_row(delivery.endpoint, delivery.ref)
+            self._try_again(asked, lane, now)
         self.outbox.hear(delivery.endpoint, delivery.ref, asked.at)
         return True
+
+    def _try_again(self, asked: Asked, lane: Lane, now: int) -> None:
+        """Have the lane take what it has not, out of its row; unless what it had was wanted as late as this.
+
+        The row may be as it was before what this shard has decided, and is about to write.
+        """
+        delivery = asked.delivery
+        key = (delivery.endpoint, delivery.ref)
+        decided = self.outbox.decided(*key)
+        if decided is not None:
+            if asked.at <= decided.delivery.wanted_at:
+                return
+            delivery = replace(delivery, attempts=decided.delivery.attempts)
+        if (self._written | self._ended).get(key) == "delivered":
+            return
+        lane.restore([delivery])
+        lane.hurry(delivery.ref, now)
+        self.outbox.revive(delivery)
 
     def _await(self, delivery: Delivery) -> None:
         """Keep a delivery that has a row for its lane, once that is opened, or its endpoint known as gone."""
@@ -214,12 +230,11 @@ class Books:
             partition = self.partitions.get((move.topic_id, move.partition))
             if partition is not None:
                 partition.stored = move.after
-                partition.sure = max(partition.sure, partition.ticked)
+                partition.be_sure(partition.ticked)
         self._forget_recorded()
-        for saved in tick.saved:
-            lane = self.lanes.get(saved.delivery.endpoint)
-            if lane is not None and saved.state != "parked":
-                lane.saved(saved.delivery.ref)
+        for endpoint, ref in self.outbox.written():
+            if (lane := self.lanes.get(endpoint)) is not None:
+                lane.saved(ref)
         self._backlogs.drop(tick.drained)
 
     def _recall(self, part: Recalled, read: Read, reading: Reading, now: int) -> bool:

@@ -24,6 +24,7 @@ _IDLE_MS: Final = 10_000
 _SOON_MS: Final = 1_000
 _LATER_MS: Final = 60_000
 _LOOK_SECONDS: Final = 0.02
+_END_SECONDS: Final = 3.0
 
 _log = structlog.get_logger(__name__)
 
@@ -98,14 +99,25 @@ class Courier:
     def leave(self, work: Work) -> None:
         """Begin nothing more for a shard, and give up the POSTs under way; these may land all the same."""
         if work.posts:
-            self._left[work.shard.lease.shard] = self._clock() + self._poster.deadline_ms
+            self._note_landing(work.shard.lease.shard)
         if work.task is not None:
             work.task.cancel()
 
     def quiet_until(self, lease: Lease) -> int:
         """Until when POSTs of before may still land, a former owner's or ours: what keeps its order waits."""
-        inherited = self._clock() + self._poster.deadline_ms if lease.is_inherited else 0
-        return max(inherited, self._left.get(lease.shard, 0))
+        if lease.is_inherited:
+            self._note_landing(lease.shard)
+        return self._left.get(lease.shard, 0)
+
+    @property
+    def landing(self) -> frozenset[int]:
+        """Shards of which a POST of before may still land: whoever has one next is to know that."""
+        now = self._clock()
+        self._left = {shard: until for shard, until in self._left.items() if now < until}
+        return frozenset(self._left)
+
+    def _note_landing(self, shard: int) -> None:
+        self._left[shard] = self._clock() + self._poster.deadline_ms
 
     async def rest(self, works: Iterable[Work], seconds: float) -> None:
         """Wait for the POSTs under way, but not longer."""
@@ -118,6 +130,14 @@ class Courier:
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             _log.warning("relay.posts_cancelled", posts=sum(work.posts for work in waiting))
+
+    async def give_up(self, works: Iterable[Work]) -> None:
+        """Leave all of these, and wait until nothing is under way: what was heard by then is written."""
+        waiting = list(works)
+        for work in waiting:
+            self.leave(work)
+        if tasks := [work.task for work in waiting if work.task is not None]:
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
 
     def _begin(self, posts: asyncio.TaskGroup, work: Work, taken: Sequence[Delivery], now: int) -> None:
         work.posts += len(taken)
@@ -157,6 +177,9 @@ class Courier:
                 return
             if body is None:
                 shard.forget(delivery)
+                return
+            if not self._may_send(self._clock()):  # its body may have taken longer than our lease lasts
+                lane.give_back(delivery, self._clock() + _SOON_MS)
                 return
             attempt = await self._poster.post(lane, delivery, body)
             if delivery.body is None:

@@ -53,7 +53,8 @@ class Partition:
 
     `said`: evidence by offset, to be written in the tick that settles the offset: then it is written once.
     `sure`: what was read before is known to have been matched by contracts that were as new; `ticked`: it is,
-    once the tick under way is written, if that moves on in here.
+    once the tick under way is written, if that moves on in here. `hole`: from where up to, not with, where
+    retention took what was not read; it is said, and nothing in it is for anybody.
     """
 
     topic: str
@@ -64,11 +65,38 @@ class Partition:
     said: dict[int, Pending] = field(default_factory=dict)
     sure: int = field(init=False)
     ticked: int = field(init=False)
+    hole: tuple[int, int] = (0, 0)
     recorded: Recorded = field(default_factory=Recorded)
 
     def __post_init__(self) -> None:
         """Nothing was read yet."""
         self.sure = self.ticked = self.ledger.reached
+
+    @property
+    def unsure(self) -> tuple[int, int]:
+        """From where up to, not with, where others' contracts may have been newer than those here."""
+        first, end = self.hole
+        return self.sure, first if end == self.ledger.reached else self.ledger.reached
+
+    def be_sure(self, before: int) -> None:
+        """What was read before this offset is sure, and so is a hole right behind it."""
+        self.sure = max(self.sure, before)
+        if self.hole[0] <= self.sure:
+            self.sure = max(self.sure, self.hole[1])
+
+    def lose(self, first: int) -> None:
+        """Retention took what was not read before `first`; what was read is owed as before."""
+        reached = self.ledger.reached
+        self.hole = (self.hole[0] if self.hole[1] == reached else reached, max(reached, first))
+        self.ledger.pass_to(first)
+        self.be_sure(self.sure)
+
+    def restart(self, offset: int) -> None:
+        """Read on at `offset`, where the topic ends: what comes there now was never read."""
+        self.ledger = Ledger(offset)
+        self.sure, self.ticked = min(self.sure, offset), min(self.ticked, offset)
+        self.hole = (0, 0)
+        self.recorded = Recorded()
 
     def words(self) -> list[Pending]:
         """What was to be said of offsets once they are settled, and is due now."""

@@ -4,8 +4,8 @@ An offset is settled when everything that follows from its record is durable. Th
 the watermark was settled, or holds no record. Pure; offsets only.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class Ledger:
@@ -66,19 +66,26 @@ class Ledger:
         """The reader has reached this offset: what it did not return before it holds no record."""
         self._reached = max(self._reached, reached)
 
+    def go_back(self, start: int, known: int) -> None:
+        """Read on at `start`; what was read from `known` on is read, and owes what it owed."""
+        self._finished = _merge([*self._finished, (known, max(known, self._reached))])
+        self._reached = start
+
     @property
     def watermark(self) -> int:
         """Where a restart begins: all before is settled."""
-        start = min(self._owed) if self._owed else self._reached
+        start = self._reached
         for first, end in self._finished:
-            if not self._owed and first <= start < end:
+            if first <= start < end:
                 start = end
-        return start
+        return min(start, min(self._owed, default=start))
 
     def finished(self) -> tuple[tuple[int, int], ...]:
         """What is settled beyond the watermark, as half-open ranges in order."""
         start = self.watermark
-        spans = [*_between(sorted(self._owed), self._reached), *self._finished]
+        owed = sorted(self._owed)
+        read = [offset for offset in owed if offset < self._reached]
+        spans = [*_between(read, self._reached), *_without(self._finished, owed)]
         return tuple((max(a, start), b) for a, b in _merge(spans) if b > start)
 
 
@@ -98,9 +105,18 @@ def _between(owed: list[int], reached: int) -> list[tuple[int, int]]:
     return [(offset + 1, end) for offset, end in zip(owed, ends, strict=True) if offset + 1 < end]
 
 
+def _without(spans: Iterable[tuple[int, int]], owed: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The ranges, without what is owed in them."""
+    for first, end in spans:
+        inside = owed[bisect_left(owed, first) : bisect_left(owed, end)]
+        yield from zip((first, *(offset + 1 for offset in inside)), (*inside, end), strict=True)
+
+
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for first, end in sorted(spans):
+        if first == end:
+            continue
         if merged and first <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:

@@ -8,6 +8,7 @@ from audit.store import Pending
 from gateway.announcements import Announcement
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
+from gateway.egress.delivery import Delivery
 from gateway.egress.replay import Step
 from gateway.egress.ticks import Saved, Tick
 from gateway.egress.traces import Excerpt
@@ -24,6 +25,7 @@ class Outbox:
     def __init__(self) -> None:
         self._evidence: list[Pending] = []
         self._saved: dict[tuple[str, bytes], Saved] = {}
+        self._writing: dict[tuple[str, bytes], Saved] = {}
         self._finished: list[tuple[str, bytes]] = []
         self._disabled: list[tuple[str, str, str]] = []
         self._rows: set[tuple[str, bytes]] = set()
@@ -76,14 +78,29 @@ class Outbox:
         is_new = key not in self._rows if waiting is None else waiting.is_new
         self._saved[key] = replace(saved, is_new=is_new)
         if saved.state == "parked":
+            self._writing.pop(key, None)
             self._rows.discard(key)
         else:
             self._rows.add(key)
+
+    def decided(self, endpoint: str, ref: bytes) -> Saved | None:
+        """What a row is to be with this tick, or the one that is being written; None: neither says so."""
+        key = (endpoint, ref)
+        return self._saved.get(key) or self._writing.get(key)
+
+    def revive(self, delivery: Delivery) -> None:
+        """A row that was found in the database is to wait again, whatever this tick was to make of it."""
+        key = (delivery.endpoint, delivery.ref)
+        if (waiting := self._saved.get(key)) is not None:
+            again = replace(delivery, body=waiting.delivery.body)
+            self._saved[key] = replace(waiting, delivery=again, state="pending", reason=None)
+        self._rows.add(key)
 
     def finish(self, endpoint: str, ref: bytes) -> None:
         """The delivery waits no longer: its row goes."""
         key = (endpoint, ref)
         waiting = self._saved.pop(key, None)
+        self._writing.pop(key, None)
         if key in self._rows and not (waiting is not None and waiting.is_new):
             self._finished.append(key)
         self._rows.discard(key)
@@ -91,6 +108,7 @@ class Outbox:
     def forget(self, endpoint: str, ref: bytes) -> None:
         """The delivery waits no longer, and its row is as somebody else left it, if it is there."""
         self._saved.pop((endpoint, ref), None)
+        self._writing.pop((endpoint, ref), None)
         self._rows.discard((endpoint, ref))
 
     def make_tick(
@@ -120,5 +138,15 @@ class Outbox:
             told=tuple(self._told),
         )
         self._excerpts, self._heard, self._told = [], [], []
+        self._writing = self._saved
         self._evidence, self._saved, self._finished, self._disabled = [], {}, [], []
         return tick
+
+    def written(self) -> list[tuple[str, bytes]]:
+        """The tick is written: whose rows are there now, of those that have not ended since, and wait.
+
+        A delivery of the same event that began meanwhile has no row by that.
+        """
+        waiting = [key for key, saved in self._writing.items() if saved.state != "parked"]
+        self._writing = {}
+        return waiting

@@ -150,7 +150,7 @@ class Relay:
             try:
                 if begun.is_past(renew_at):
                     renew_at = begun.after(leases.renew_after_ms)
-                    owned = await leases.hold()
+                    owned = await leases.hold(landing=self._courier.landing)
                     self._held_until = begun.after(3 * leases.renew_after_ms)
                     self._own(group, owned)
             except AwayError as error:
@@ -364,8 +364,7 @@ class Relay:
             task.cancel()
         await asyncio.wait(loops)
         await self._courier.rest(self._works.values(), _GRACE_SECONDS)
-        for task in [work.task for work in self._works.values() if work.task is not None]:
-            task.cancel()
+        await self._courier.give_up(self._works.values())
         self._writer.stop()
         await asyncio.wait([writing], timeout=_GRACE_SECONDS)
         if not writing.done():
@@ -373,7 +372,7 @@ class Relay:
             return
         try:
             async with asyncio.timeout(_GRACE_SECONDS):
-                await self._parts.leases.release()
+                await self._parts.leases.release(landing=self._courier.landing)
         except (TimeoutError, AwayError) as error:
             _log.warning("relay.leases_not_released", error=type(error).__name__)
 

@@ -16,7 +16,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from gateway.broker.port import Position, Read, Start
 from gateway.egress.backlog import Backlog, Span
 from gateway.egress.books import STEP, Books
-from gateway.egress.debts import Partition, Recorded, Spot
+from gateway.egress.debts import Partition, Spot
 from gateway.egress.deliveries import Stored
 from gateway.egress.delivery import Delivery
 from gateway.egress.lane import NEVER, WITHHELD, Lane
@@ -156,7 +156,7 @@ class Shard(Books):
             return self._dismiss_again(backlog, read, reading, now)
         if isinstance(reading, Routed) and reading.endpoints:
             mine = next((each for each in reading.endpoints if each.id == backlog.endpoint), None)
-            if mine is None or backlog.was_given(offset, reading.event_type, reading.data):
+            if mine is None or backlog.had_before(offset, reading.event_type, reading.data):
                 backlog.pass_to(offset + 1)
                 return True
             return self._offer_again(backlog, delivery_of(read, reading, mine), now)
@@ -174,8 +174,7 @@ class Shard(Books):
             return []
         place = Place(partition.topic, Position(spot[0], spot[1], wanted))
         self.outbox.add(self._voices[partition.partner].hole(place, first, now))
-        partition.ledger.pass_to(first)
-        partition.sure = max(partition.sure, first)
+        partition.lose(first)
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, first))]
 
@@ -185,12 +184,15 @@ class Shard(Books):
             backlog.lose(first)
             return
         topic, topic_id, number = backlog.place
-        lane = self.lanes.get(backlog.endpoint)
-        if lane is not None and backlog.cursor < first:
+        lane, partition = self.lanes.get(backlog.endpoint), self.partitions.get(backlog.key[1:])
+        first = end = min(first, backlog.end)
+        if partition is not None and partition.hole[0] < end <= partition.hole[1]:
+            end = partition.hole[0]  # of the rest it was said when the live reader came to it
+        if lane is not None and backlog.cursor < end:
             place = Place(topic, Position(topic_id, number, backlog.cursor))
             voice = self._voices[lane.endpoint.owner]
-            self.outbox.add(voice.hole(place, min(first, backlog.end), now))
-        backlog.pass_to(min(first, backlog.end))
+            self.outbox.add(voice.hole(place, end, now))
+        backlog.pass_to(first)
         self._backlogs.changed.add(backlog.key)
 
     def pass_again(self, backlog: Backlog, reached: int) -> None:
@@ -221,9 +223,7 @@ class Shard(Books):
             self._backlogs.changed.add(backlog.key)
         for part in self.recall.at(spot):
             part.cut_off(offset)
-        partition.ledger = Ledger(offset)
-        partition.sure, partition.ticked = min(partition.sure, offset), offset
-        partition.recorded = Recorded()
+        partition.restart(offset)
         self._moved.add(spot)
         return [Start(partition.topic, Position(*spot, offset))]
 
@@ -358,7 +358,7 @@ class Shard(Books):
         house, or for whom events go on to, is read by contracts that are looked at anew.
         """
         for partition in self.partitions.values():
-            spot, start, end = partition.spot, partition.sure, partition.ledger.reached
+            spot, (start, end) = partition.spot, partition.unsure
             if partition.partner != endpoint.partner or owner_in(spot[0]) is not None or start >= end:
                 continue
             key = (endpoint.id, *spot)
@@ -369,9 +369,10 @@ class Shard(Books):
                 backlog = self._backlogs[key] = Backlog(span)
             if former is None:
                 finished = () if partition.stored is None else unflatten(partition.stored.finished)
-                self._late[key] = backlog.cover(start, end, finished)
+                backlog.begin_at(start, end, finished)
             else:
-                self._late[key] = backlog.cover_again(start, end, former)
+                backlog = self._backlogs[key] = backlog.read_again(start, end, former)
+            self._late[key] = backlog.widest()
             self._backlogs.changed.add(key)
 
     def _keep_all(self, spot: Spot) -> None:

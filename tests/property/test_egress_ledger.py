@@ -37,3 +37,33 @@ def test_any_order_of_settling_gives_the_right_watermark(
         again.settle(offset)
     again.pass_to(61)
     assert (again.watermark, again.finished()) == (61, ())
+
+
+@given(
+    first=st.sets(st.integers(10, 30), max_size=12),
+    again=st.sets(st.integers(0, 30), max_size=20),
+    reached=st.integers(0, 31),
+    order=st.randoms(use_true_random=False),
+)
+def test_what_is_read_from_further_back_is_settled_with_what_was_read_before(
+    first: set[int], again: set[int], reached: int, order: object
+) -> None:
+    ledger = Ledger(10)
+    for offset in sorted(first):
+        ledger.open(offset, 1)
+    ledger.pass_to(31)
+    waiting = sorted(first)
+    order.shuffle(waiting)  # type: ignore[attr-defined]  # random.Random, which is banned by name
+    owed = set(waiting[len(waiting) // 2 :])
+    for offset in waiting[: len(waiting) // 2]:
+        ledger.settle(offset)
+    ledger.go_back(0, 10)
+    for offset in sorted(each for each in again if each < reached):
+        if not ledger.is_known(offset):
+            ledger.open(offset, 1)
+            owed.add(offset)
+    ledger.pass_to(reached)
+    unread = set(range(reached, 10))
+    assert ledger.watermark == min(owed | unread, default=31)
+    inside = {n for start, end in ledger.finished() for n in range(start, end)}
+    assert inside == {n for n in range(ledger.watermark, 31) if n not in owed | unread}

@@ -177,6 +177,26 @@ async def test_released_shards_are_free_at_once(database: Database) -> None:
         check_all(session, [min(held, key=lambda lease: lease.shard)])
 
 
+async def test_what_may_still_land_is_told_to_whoever_takes_a_released_shard(database: Database) -> None:
+    first, second = leases(database, "a"), leases(database, "b")
+    await first.hold()
+    await first.release(landing={2, 5})
+    taken = await second.hold()
+    assert shards(taken) == set(range(8)), "free at once all the same"
+    assert {lease.shard for lease in taken if lease.is_inherited} == {2, 5}
+
+
+async def test_what_may_still_land_is_told_to_the_newcomer_that_gets_a_share(database: Database) -> None:
+    old, new = leases(database, "a"), leases(database, "b")
+    await old.hold()
+    await new.hold()
+    kept = shards(await old.hold())
+    one, *_ = set(range(8)) - kept
+    assert shards(await old.hold(landing={one, *kept})) == kept
+    gained = await new.hold()
+    assert {lease.shard for lease in gained if lease.is_inherited} == {one}
+
+
 async def test_roles_do_not_share_shards(database: Database) -> None:
     await leases(database, "a").hold()
     assert len(await leases(database, "a", role="sequencer").hold()) == 8
