@@ -149,7 +149,7 @@ class Leases:
         return self.held
 
     async def release(self, *, landing: Collection[int] = ()) -> None:
-        """Let everything go once the work has stopped, for others to take at once. `landing`: as of `hold`."""
+        """Let all go once the work has stopped, for others to take at once. `landing`: as of `hold`."""
         await self._database.write(partial(self._let_all_go, landing=landing))
         self.held = frozenset()
         self._given_up = frozenset()

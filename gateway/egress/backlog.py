@@ -39,7 +39,12 @@ class Span:
 
 
 class Backlog:
-    """A range being drained: `cursor` is the next offset to read, the ledger knows what is settled."""
+    """A range being drained: `cursor` is the next offset to read, the ledger knows what is settled.
+
+    From the offset on at which its reading last began up to the cursor, all was read here. What lies before,
+    or behind the end of a range that is caught up, went to the lane directly: there, a range that is to read
+    it again passes over what the endpoint wanted on its former terms.
+    """
 
     def __init__(self, span: Span, live: Progress | None = None) -> None:
         """Take up a range.
@@ -174,11 +179,11 @@ class Backlog:
         """The first offset beyond the range."""
         return self._end
 
-    def widest(self) -> Span:
+    def widest_row(self) -> Span:
         """What may be in the row at any time: all that is not settled, and perhaps something that is."""
         return replace(self._span, start=min(self.cursor, self._span.start), end=self._end)
 
-    def stored(self) -> Span | None:
+    def row(self) -> Span | None:
         """What is to be in the row now; None where all is settled."""
         start = min(self.ledger.watermark, self._end)
         while self._read and self._read[0] < start:
@@ -202,7 +207,7 @@ class Backlogs(dict[SpanKey, Backlog]):
         spans: list[Span] = []
         drained: list[SpanKey] = []
         for key in sorted(self.changed):
-            stored = self[key].stored() if key in self else None
+            stored = self[key].row() if key in self else None
             if stored is None:
                 drained.append(key)
             else:
@@ -213,7 +218,7 @@ class Backlogs(dict[SpanKey, Backlog]):
     def drop(self, drained: Collection[SpanKey]) -> None:
         """Forget those of these that are still settled, now that their rows are gone."""
         for key in drained:
-            if key in self and self[key].stored() is None:
+            if key in self and self[key].row() is None:
                 del self[key]
 
     def is_waiting(self, key: SpanKey, offset: int) -> bool:

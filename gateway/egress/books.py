@@ -193,14 +193,12 @@ class Books:
         """Everything decided since the last tick; None where nothing was. One tick at a time."""
         self._save_closed()
         moved = [self.partitions[spot] for spot in sorted(self._moved) if spot in self.partitions]
-        moves = [move for each in moved if (move := each.move()) is not None]
+        moves = [move for each in moved if (move := each.begin_tick()) is not None]
         self.outbox.add(*(one for each in moved for one in each.words()))
         spans, drained = self._backlogs.changes()
         breakers, steps = self._breakers.changes(self.lanes), self.recall.steps()
         self._moved.clear()
         self._late.clear()
-        for each in moved:
-            each.ticked = each.ledger.reached
         if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
             return None
         self._ended, self._written = {}, self._ended
@@ -229,8 +227,7 @@ class Books:
         for move in tick.moves:
             partition = self.partitions.get((move.topic_id, move.partition))
             if partition is not None:
-                partition.stored = move.after
-                partition.be_sure(partition.ticked)
+                partition.end_tick(move.after)
         self._forget_recorded()
         for endpoint, ref in self.outbox.written():
             if (lane := self.lanes.get(endpoint)) is not None:
@@ -302,7 +299,7 @@ class Books:
     def _forget_recorded(self) -> None:
         self._recorded_at &= self.partitions.keys()
         if recorded := [self.partitions[spot] for spot in self._recorded_at]:
-            least = {each.spot: each.sure for each in recorded}
+            least = {each.spot: each.sure_before for each in recorded}
             for backlog in self._backlogs.values():
                 spot = backlog.key[1:]
                 least[spot] = min(least.get(spot, backlog.cursor), backlog.cursor)

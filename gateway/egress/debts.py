@@ -1,4 +1,18 @@
-"""Partitions that are read, and the offsets in them that wait for a delivery."""
+"""Partitions that are read, and the offsets in them that wait for a delivery.
+
+How far a partition has come. Each is an offset that has not come so far; all before it have:
+
+| offsets are | up to | which means |
+|---|---|---|
+| read | `ledger.reached` | matched by the contracts known here; lanes and ranges have the rest |
+| sure | `sure_before` | those contracts were as new: a tick has found so in its transaction |
+| settled | `ledger.watermark` | all that follows is durable, or in the outbox |
+| written | `written.next` | the database says that they are settled |
+
+Some behind are settled, too (`ledger.finished`), and written (`written.finished`).
+What is read and not sure is `unsure`: an endpoint that is heard of late is owed it, in a range. What retention
+took unread (`hole`) is for nobody. A range has a cursor and a ledger of its own (`gateway.egress.backlog`).
+"""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -49,52 +63,45 @@ class Recorded:
 
 @dataclass(slots=True)
 class Partition:
-    """One partition that is read; `stored` is what the database has.
+    """One partition that is read; of its offsets see the module.
 
     `said`: evidence by offset, to be written in the tick that settles the offset: then it is written once.
-    `sure`: what was read before is known to have been matched by contracts that were as new; `ticked`: it is,
-    once the tick under way is written, if that moves on in here. `hole`: from where up to, not with, where
-    retention took what was not read; it is said, and nothing in it is for anybody.
+    `hole`: from where up to, not with, where retention took what was not read, lately; the log says so.
     """
 
     topic: str
     spot: Spot
     partner: str
     ledger: Ledger
-    stored: Progress | None
+    written: Progress | None
     said: dict[int, Pending] = field(default_factory=dict)
-    sure: int = field(init=False)
-    ticked: int = field(init=False)
     hole: tuple[int, int] = (0, 0)
     recorded: Recorded = field(default_factory=Recorded)
+    sure_before: int = field(init=False)
+    _sure_once_written: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing was read yet."""
-        self.sure = self.ticked = self.ledger.reached
+        self.sure_before = self._sure_once_written = self.ledger.reached
 
     @property
     def unsure(self) -> tuple[int, int]:
         """From where up to, not with, where others' contracts may have been newer than those here."""
         first, end = self.hole
-        return self.sure, first if end == self.ledger.reached else self.ledger.reached
-
-    def be_sure(self, before: int) -> None:
-        """What was read before this offset is sure, and so is a hole right behind it."""
-        self.sure = max(self.sure, before)
-        if self.hole[0] <= self.sure:
-            self.sure = max(self.sure, self.hole[1])
+        return self.sure_before, first if end == self.ledger.reached else self.ledger.reached
 
     def lose(self, first: int) -> None:
         """Retention took what was not read before `first`; what was read is owed as before."""
         reached = self.ledger.reached
         self.hole = (self.hole[0] if self.hole[1] == reached else reached, max(reached, first))
         self.ledger.pass_to(first)
-        self.be_sure(self.sure)
+        self._be_sure(self.sure_before)
 
     def restart(self, offset: int) -> None:
         """Read on at `offset`, where the topic ends: what comes there now was never read."""
         self.ledger = Ledger(offset)
-        self.sure, self.ticked = min(self.sure, offset), min(self.ticked, offset)
+        self.sure_before = min(self.sure_before, offset)
+        self._sure_once_written = min(self._sure_once_written, offset)
         self.hole = (0, 0)
         self.recorded = Recorded()
 
@@ -103,10 +110,22 @@ class Partition:
         due = [offset for offset in self.said if not self.ledger.is_owed(offset)]
         return [self.said.pop(offset) for offset in due]
 
-    def move(self) -> Move | None:
-        """What the database is to have instead of `stored`; None where it has that already."""
+    def begin_tick(self) -> Move | None:
+        """What the database is to have instead of `written`; None where it has that already."""
+        self._sure_once_written = self.ledger.reached
         after = Progress(self.ledger.watermark, flatten(self.ledger.finished()))
-        return None if after == self.stored else Move(self.topic, *self.spot, self.stored, after)
+        return None if after == self.written else Move(self.topic, *self.spot, self.written, after)
+
+    def end_tick(self, after: Progress) -> None:
+        """The tick that began last is written, and has moved on here."""
+        self.written = after
+        self._be_sure(self._sure_once_written)
+
+    def _be_sure(self, before: int) -> None:
+        """What was read before this offset is sure, and so is a hole right behind it."""
+        self.sure_before = max(self.sure_before, before)
+        if self.hole[0] <= self.sure_before:
+            self.sure_before = max(self.sure_before, self.hole[1])
 
 
 Owner = Partition | Backlog

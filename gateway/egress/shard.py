@@ -83,7 +83,7 @@ class Shard(Books):
     def is_unsure(self, at: Position) -> bool:
         """Whether contracts may have changed before this record, and no tick has found that out yet."""
         partition = self.partitions.get((at.topic_id, at.partition))
-        return partition is not None and at.offset >= partition.sure
+        return partition is not None and at.offset >= partition.sure_before
 
     def update(
         self, voices: Mapping[str, Voice], endpoints: Iterable[Endpoint], *, contracts: int = 0
@@ -368,11 +368,11 @@ class Shard(Books):
                 span = Span(endpoint.id, partition.topic, *spot, first, first, 0, since)
                 backlog = self._backlogs[key] = Backlog(span)
             if former is None:
-                finished = () if partition.stored is None else unflatten(partition.stored.finished)
+                finished = () if partition.written is None else unflatten(partition.written.finished)
                 backlog.begin_at(start, end, finished)
             else:
                 backlog = self._backlogs[key] = backlog.read_again(start, end, former)
-            self._late[key] = backlog.widest()
+            self._late[key] = backlog.widest_row()
             self._backlogs.changed.add(key)
 
     def _keep_all(self, spot: Spot) -> None:

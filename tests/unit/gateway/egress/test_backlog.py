@@ -6,7 +6,7 @@ def made(start: int = 10, end: int = 20) -> Backlog:
 
 
 def stored(backlog: Backlog) -> tuple[int, int] | None:
-    span = backlog.stored()
+    span = backlog.row()
     return None if span is None else (span.start, span.end)
 
 
