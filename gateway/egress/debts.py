@@ -9,9 +9,9 @@ How far a partition has come. Each is an offset that has not come so far; all be
 | settled | `ledger.watermark` | all that follows is durable, or in the outbox |
 | written | `written.next` | the database says that they are settled |
 
-Some behind are settled, too (`ledger.finished`), and written (`written.finished`).
-What is read and not sure is `unsure`: an endpoint that is heard of late is owed it, in a range. What retention
-took unread (`hole`) is for nobody. A range has a cursor and a ledger of its own (`gateway.egress.backlog`).
+Some behind are settled, too (`ledger.finished`), and written (`written.finished`). What is read and not sure
+is `unsure`: an endpoint that is heard of late is owed it, in a range. What retention took unread (`hole`) is
+for nobody. A range has a cursor and a ledger of its own (`gateway.egress.backlog`).
 """
 
 from dataclasses import dataclass, field

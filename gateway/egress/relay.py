@@ -19,43 +19,27 @@ from typing import Final
 
 import structlog
 
-from gateway.broker.port import (
-    BrokerError,
-    Read,
-    Reader,
-    ReadEvent,
-    Start,
-    TooHigh,
-    TooLow,
-    TopicChanged,
-)
-from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.egress.acquaintance import adopt, brief, bury, in_turns
 from gateway.egress.courier import Courier, Work
 from gateway.egress.drain import Drain
 from gateway.egress.feeds import Feeds
 from gateway.egress.feeds import Terms as FeedTerms
-from gateway.egress.held_back import HeldBack
-from gateway.egress.intake import Unasked
 from gateway.egress.moment import NEVER, Moment
+from gateway.egress.outbound import Outbound
+from gateway.egress.outbound import Terms as OutboundTerms
 from gateway.egress.parties import Voices, by_shard
 from gateway.egress.posting import Poster, Secrets
-from gateway.egress.reading import Routed, read_event
 from gateway.egress.recaller import Recaller
 from gateway.egress.relay_parts import Parts, Terms
 from gateway.egress.shard import Shard
 from gateway.egress.shared import is_erased
 from gateway.egress.steady import Steady
 from gateway.egress.writer import Keeper, Writer
-from gateway.errors import AwayError, BugError, LeaseLostError
+from gateway.errors import AwayError, LeaseLostError
 from gateway.leases import Lease
-from gateway.positions import owner_in
 from partners.partner import Partner
 
-_POLL: Final = 200
-_POLL_MS: Final = 200
-_SLICE: Final = 10
 _AGAIN_MS: Final = 200
 _GRACE_SECONDS: Final = 3.0
 
@@ -63,21 +47,17 @@ _log = structlog.get_logger(__name__)
 
 
 class Relay:
-    """A role; run one a process. `problem`: what keeps it from reading a topic, in words; empty: nothing."""
+    """A role; run one a process."""
 
     def __init__(self, parts: Parts, terms: Terms) -> None:
         self._parts, self._terms, self._clock = parts, terms, parts.chance.clock
         self._works: dict[int, Work] = {}
-        self._spots: dict[tuple[str, int], Work] = {}
-        self._held = HeldBack()
         self._followed: Snapshot | None = None
         self._owned = asyncio.Event()
         self._held_until = NEVER
         self._life: object = None
         self._is_stopping = False
         self._stirred = asyncio.Event()
-        self._running: Reader | None = None
-        self._refusal, self.problem = Refusal(), ""
         poster = Poster(
             parts.sender,
             Secrets(parts.unseal, parts.own, lambda: parts.catalog.current.directory),
@@ -95,6 +75,17 @@ class Relay:
             may_send=self._may_send,
         )
         self._voices = Voices(terms.origin, terms.log_host, terms.house_log, parts.chance.entropy)
+        self._outbound = Outbound(
+            parts.broker,
+            parts.catalog,
+            OutboundTerms(
+                url=terms.origin,
+                clock=parts.chance.clock,
+                matched=lambda: parts.step("outbound.2.matched"),
+                doubt=parts.doubt,
+                rest_ms=terms.tick_ms,
+            ),
+        )
         self._feeds = Feeds(
             parts.broker,
             parts.catalog,
@@ -116,9 +107,14 @@ class Relay:
             also=self._stirred.set,
         )
 
+    @property
+    def problem(self) -> str:
+        """What keeps it from reading a topic, in words; empty: nothing."""
+        return self._outbound.problem or self._feeds.problem
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is under way (three seconds), write it, let the leases go."""
-        self._running = self._parts.broker.reader()
+        self._outbound.open()
         self._is_stopping = False
         parts, clock, url = self._parts, self._clock, self._terms.origin
         recaller = Recaller(parts.database, parts.catalog, clock)
@@ -128,7 +124,7 @@ class Relay:
                 loops = [
                     group.create_task(self._hold(group)),
                     group.create_task(self._settle_in()),
-                    group.create_task(self._read()),
+                    group.create_task(self._outbound.run(self._works)),
                     group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work, self._stirred)),
                     group.create_task(self._courier.turnstile.run()),
@@ -140,7 +136,7 @@ class Relay:
         finally:
             await drain.close()
             await self._feeds.close()
-            await self._reader.close()
+            await self._outbound.close()
 
     async def _hold(self, group: asyncio.TaskGroup) -> None:
         leases = self._parts.leases
@@ -191,11 +187,8 @@ class Relay:
         """
         if self._works.get(work.shard.lease.shard) is work:
             del self._works[work.shard.lease.shard]
-        own = [spot for spot, other in self._spots.items() if other is work]
-        self._spots = {spot: other for spot, other in self._spots.items() if other is not work}
-        self._held.keep(self._spots)
+        self._outbound.drop(work)
         self._feeds.drop(work)
-        self._reader.release([(work.shard.partitions[spot].topic, spot[1]) for spot in own])
         self._courier.leave(work)
 
     async def _follow(self) -> None:
@@ -223,7 +216,7 @@ class Relay:
             return
         self._brief(work, partners)
         if self._is_at_work(work):
-            self._reader.assign(self._watch(work, partners, catalog.current))
+            self._outbound.watch(work, partners)
         await bury(database, work.shard)
         if has_new:
             self._parts.step("outbound.1.leased")
@@ -240,123 +233,6 @@ class Relay:
         for work in self._works.values():
             partners = everyone.get(work.shard.lease.shard, [])
             self._brief(work, [each for each in partners if work.shard.knows(each.slug)])
-
-    def _watch(self, work: Work, partners: Sequence[Partner], snapshot: Snapshot) -> list[Start]:
-        starts = []
-        watched: dict[str, list[tuple[str, int]]] = {}
-        for spot, each in work.shard.partitions.items():
-            if owner_in(spot[0]) is None:
-                watched.setdefault(each.topic, []).append(spot)
-        for partner in partners:
-            topic, number_of_partner = partner.topics.outbound, partner.topics.outbound_partition
-            topic_id = snapshot.topic_ids.get(topic)
-            if topic_id is None:
-                continue
-            # Somebody else may have told the catalog first that the topic was made again.
-            for spot in watched.get(topic, ()):
-                if spot[0] != topic_id:
-                    self._leave(spot, topic_id)
-            for number in snapshot.partitions_of(topic, number_of_partner):
-                start = work.shard.watch(topic, topic_id, number, partner.slug)
-                if start is not None:
-                    self._spots[topic_id, number] = work
-                    starts.append(start)
-        return starts
-
-    # Records in
-
-    async def _read(self) -> None:
-        while True:
-            if self._parts.doubt() or any(work.shard.outbox.is_full for work in self._works.values()):
-                await asyncio.sleep(self._terms.tick_ms / 1000)
-                continue
-            self._held.go_on(self._reader, self._parts.catalog.current.outside)
-            try:
-                events = await self._reader.poll(_POLL, _POLL_MS)
-            except BrokerError as error:
-                self._refusal.note(error, now=self._moment().ticks)
-                events = []
-                await asyncio.sleep(self._terms.tick_ms / 1000)
-            self.problem = self._refusal.words(now=self._moment().ticks) or self._feeds.problem
-            is_fresh = False
-            for number, event in enumerate(events, 1):
-                if not self._take_in(event, is_fresh=is_fresh):
-                    # By contracts that may be older than the event; nothing of this poll is newer than those.
-                    await self._look_anew()
-                    is_fresh = self._take_in(event, is_fresh=True)
-                if number % _SLICE == 0:
-                    await asyncio.sleep(0)
-
-    async def _look_anew(self) -> None:
-        """Have the contracts of now, however long the database is away."""
-        while True:
-            with suppress(AwayError):
-                await self._parts.catalog.follow()
-                return
-            await asyncio.sleep(_AGAIN_MS / 1000)
-
-    def _take_in(self, event: ReadEvent, *, is_fresh: bool) -> bool:
-        """False: nobody would get it, by contracts that are not known to be as new as the event.
-
-        What comes again is passed over: it is held, or was begun anew since.
-        """
-        if not self._reader.is_current(event):
-            return True
-        match event:
-            case Read(position):
-                work = self._spots.get((position.topic_id, position.partition))
-                return work is None or self._match(work, event, is_fresh=is_fresh)
-            case TooLow(topic, wanted, first):
-                _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
-                spot = (wanted.topic_id, wanted.partition)
-                if (work := self._spots.get(spot)) is not None:
-                    self._reader.assign(work.shard.lose(spot, wanted.offset, first, self._clock()))
-            case TooHigh(topic, wanted, end):
-                _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
-                spot = (wanted.topic_id, wanted.partition)
-                work = self._spots.get(spot)
-                if work is not None and wanted.offset <= end:
-                    self._reader.assign([Start(topic, wanted)])
-                elif work is not None:
-                    self._reader.assign(work.shard.restart(spot, end, self._clock()))
-            case TopicChanged(topic, old_id, new_id):
-                for spot in [each for each in self._spots if each[0] == old_id]:
-                    self._leave(spot, new_id)
-                self._parts.catalog.topic_changed(topic, new_id, was=old_id)
-        return True
-
-    def _leave(self, spot: tuple[str, int], new_id: str | None) -> None:
-        """Read no more of a topic that is another one now, or gone."""
-        work = self._spots.pop(spot, None)
-        self._held.keep(self._spots)
-        if work is None or spot not in work.shard.partitions:
-            return
-        left = work.shard.partitions[spot]
-        fate = "deleted" if new_id is None else "deleted and made again"
-        _log.error(
-            "relay.topic_changed",
-            topic=left.topic,
-            old_id=spot[0],
-            new_id=new_id,
-            reason=f"{left.topic} was {fate}: what it held from offset {left.ledger.watermark} on is not "
-            "delivered, but for what is under way; whoever sent it has to send it again, under a new id",
-        )
-        work.shard.abandon(spot, self._clock())
-
-    def _match(self, work: Work, read: Read, *, is_fresh: bool) -> bool:
-        position = read.position
-        partition = work.shard.partitions[position.topic_id, position.partition]
-        snapshot = self._parts.catalog.current
-        reading = read_event(read, partition.partner, snapshot, origin=self._terms.origin)
-        if isinstance(reading, Unasked):
-            self._held.hold(self._reader, read, reading)
-            return True
-        if not is_fresh and not (isinstance(reading, Routed) and reading.endpoints):
-            return False
-        work.shard.receive(read, reading, self._clock())
-        self._parts.step("outbound.2.matched")
-        work.stir()
-        return True
 
     async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
         self._is_stopping = True
@@ -377,12 +253,6 @@ class Relay:
             _log.warning("relay.leases_not_released", error=type(error).__name__)
 
     # Who is who
-
-    @property
-    def _reader(self) -> Reader:
-        if self._running is None:
-            raise BugError("the relay reads only while it runs")
-        return self._running
 
     def _moment(self) -> Moment:
         return Moment(self._clock(), int(asyncio.get_running_loop().time() * 1_000))

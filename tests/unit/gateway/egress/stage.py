@@ -336,7 +336,7 @@ def take_in_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
         return Slowly(await polled(reader, limit, wait_ms))
 
     monkeypatch.setattr(EmbeddedReader, "poll", poll)
-    for module in ("relay", "feeds"):
+    for module in ("outbound", "feeds"):
         monkeypatch.setattr(f"gateway.egress.{module}._SLICE", 1)
 
 

@@ -41,7 +41,7 @@ async def test_nothing_is_refused_by_contracts_that_are_older_than_it(tmp_path: 
             await house_endpoint(world, f"{at.url}/desk")
             late, relay = Late(world), world.parts.relay
             object.__setattr__(relay._parts, "catalog", late)
-            relay._feeds._catalog = late
+            relay._feeds._catalog = relay._outbound._catalog = late
             async with relaying(world):
                 await placed(world, "A-1")
                 await until(lambda: at.ids("/desk") == ["A-1"], str(at.got))
@@ -65,7 +65,7 @@ async def test_an_endpoint_that_the_relay_has_not_heard_of_gets_what_is_sent_fro
             await world.apply(declared(at.url, "one"))
             late, relay = Late(world), world.parts.relay
             object.__setattr__(relay._parts, "catalog", late)
-            relay._feeds._catalog = late
+            relay._feeds._catalog = relay._outbound._catalog = late
             async with relaying(world):
                 await world.send({"order_id": "B-1", "qty": 1}, direction="outbound")
                 await entries(world, "delivery.attempted", 1)

@@ -16,9 +16,9 @@ async def test_a_shard_that_is_dropped_late_takes_nothing_from_the_one_in_its_pl
         async with asyncio.TaskGroup() as group:
             group.create_task(relay.run(stop))
             await on.until(lambda: on.position() == 1, "settled")
-            late = relay._spots[on.topic_id, 0]
+            late = relay._outbound._spots[on.topic_id, 0]
             relay._drop(late)
-            await on.until(lambda: (on.topic_id, 0) in relay._spots, "begun anew")
+            await on.until(lambda: (on.topic_id, 0) in relay._outbound._spots, "begun anew")
             relay._drop(late)
             await on.produce("b")
             await on.until(lambda: on.receiver.ids() == ["a", "b"], "goes on")
