@@ -35,7 +35,7 @@ from bench.programs import ROOT, wait_until
 from bench.receiver import receiving
 from bench.sequenced import lone_sequencer
 from gateway.bootstrap.ground import entropy
-from tests.acceptance.running import free_port
+from tests.free_ports import free_port
 
 RESULTS: Final = Path(__file__).with_name("results-bounds.json")
 _SECONDS: Final = 1_800.0

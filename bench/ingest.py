@@ -20,7 +20,7 @@ from bench.plan import Plan
 from bench.profiling import profiled
 from bench.programs import Program, ProgramError
 from gateway.bootstrap.ground import entropy
-from tests.acceptance.running import free_port
+from tests.free_ports import free_port
 
 CONNECTIONS: Final = (64, 16)
 """For single events, and for batches: more batches at once would only wait, and meet the cap on answers."""

@@ -11,7 +11,7 @@ from bench.orders import SCHEMA_FILE, contract, slugs
 from bench.programs import Program, wait_until
 from gateway.bootstrap.ground import clock, entropy
 from gateway.http.tls import make_dev_certificate
-from tests.acceptance.running import free_port
+from tests.free_ports import free_port
 
 Kind = Literal["embedded", "kafka"]
 ROLES: Final[dict[Kind, tuple[str, ...]]] = {"embedded": ("up",), "kafka": ("serve", "relay", "sequence")}

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import psycopg
 
-from tests.acceptance.running import free_port
+from tests.free_ports import free_port
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _START_SECONDS: Final = 60.0

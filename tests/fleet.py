@@ -16,7 +16,7 @@ from tests.acceptance.running import Gateway
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 HASTE: dict[str, str | int] = {"lease.duration": "1s", "claims.lease": "1s", "audit.tick": "50ms"}
 
 

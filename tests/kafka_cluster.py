@@ -14,7 +14,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.kafka_server import KafkaNode, free_ports, make_cluster_id, node_settings
+from tests.free_ports import free_port
+from tests.kafka_server import KafkaNode, make_cluster_id, node_settings
 
 NODES: Final = 3
 _SAFE: Final = (
@@ -32,7 +33,7 @@ class KafkaCluster:
 
     def __init__(self, folder: Path) -> None:
         """Format their storages in folders of their own."""
-        ports = free_ports(2 * NODES)
+        ports = [free_port() for _ in range(2 * NODES)]
         pairs = dict(enumerate(zip(ports[:NODES], ports[NODES:], strict=True), 1))
         voters = ",".join(f"{number}@127.0.0.1:{controller}" for number, (_, controller) in pairs.items())
         self.nodes: dict[int, KafkaNode] = {}
@@ -61,7 +62,14 @@ class KafkaCluster:
 
     def partition(self, topic: str) -> Any:
         """Partition 0 of a topic as the nodes that run see it: leader, replicas, those in sync."""
-        return self._admin().list_topics(topic, timeout=5).topics[topic].partitions[0]
+        found: list[Any] = []
+
+        def look() -> bool:
+            found.append(self._admin().list_topics(topic, timeout=5).topics[topic].partitions[0])
+            return True
+
+        self._until(look)
+        return found[0]
 
     def leader(self, topic: str) -> int:
         """The node that leads partition 0 of a topic."""

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.free_ports import free_port
 from tests.java_release import why_java_is_missing
 from tests.kafka_security import SaslListener
 
@@ -160,7 +161,7 @@ class KafkaServer(KafkaNode):
         self, folder: Path, settings: Sequence[str] = (), *, sasl: SaslListener | None = None
     ) -> None:
         """Format the storage in `folder`; `settings` are more lines for server.properties."""
-        port, controller, secure = free_ports(3)
+        port, controller, secure = (free_port() for _ in range(3))
         self.sasl_servers = f"127.0.0.1:{secure}" if sasl else ""
         more = (*(sasl.settings(port, secure, controller) if sasl else ()), *settings)
         voters = f"1@127.0.0.1:{controller}"
@@ -213,18 +214,6 @@ def _pom_digest() -> str:
 def _is_fetched() -> bool:
     stamp = _JARS / "pom.sha256"
     return stamp.exists() and stamp.read_text() == _pom_digest()
-
-
-def free_ports(count: int) -> list[int]:
-    """So many ports that are free now."""
-    opened = [socket.socket() for _ in range(count)]
-    try:
-        for one in opened:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in opened]
-    finally:
-        for one in opened:
-            one.close()
 
 
 def _is_open(port: int) -> bool:

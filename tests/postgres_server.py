@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ import psycopg
 
 from gateway.database import Database
 from gateway.migrations import history
+from tests.free_ports import free_port
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of one's own is made in it
@@ -72,7 +72,7 @@ class PostgresServer:
         if self._user is not None:
             os.chown(self._folder, self._user, -1)
         self._data = self._folder / "data"
-        self._port = _free_port()
+        self._port = free_port()
         self._numbers = itertools.count(1)
         self._has_template = False
         self._server: subprocess.Popen[bytes] | None = None
@@ -304,10 +304,3 @@ def _children(pid: int) -> list[int]:
 def _quoted(line: str) -> str:
     name, _, value = line.partition("=")
     return f"{name}='{value}'"
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -30,6 +30,9 @@ ALL: Final[tuple[RoleName, ...]] = ("serve", "relay", "sequence")
 SECONDS: Final = 40.0
 """How long anything may take: generous, since others use the machine too."""
 
+HELD_UP: Final = frozenset({"overloaded", "store_unavailable"})
+"""What a busy machine held up for half of so short a lease, or while its disk stood still, is not taken."""
+
 _ADMIN: Final[Any] = confluent_kafka.admin
 
 
@@ -60,29 +63,57 @@ class Troubled(World):
     async def accepted(self, number: int, direction: Direction = "inbound") -> Accepted:
         """An event that is taken, at once or at a repeat."""
 
+        last: list[Outcome] = []
+
         async def taken() -> Outcome | None:
-            (one,) = await self.send(body(number), direction=direction)
+            last[:] = await self.send(body(number), direction=direction)
+            (one,) = last
             assert isinstance(one, Accepted | Failed), one
             return one if isinstance(one, Accepted) else None
 
-        return cast("Accepted", await until(taken))
+        return cast("Accepted", await until(taken, lambda: last))
+
+    async def refused(self, number: int) -> Failed:
+        """An event that is not taken, for another reason than that the machine held it up."""
+
+        async def failed() -> Failed | None:
+            (one,) = await self.send(body(number))
+            assert isinstance(one, Failed), one
+            return None if one.code in HELD_UP else one
+
+        return cast("Failed", await until(failed))
 
     async def warned(self, *words: str) -> str:
         """The first warning of the status that has all these words."""
 
-        async def told() -> str | None:
-            found = (await self.status.look())["warnings"]
-            return next((one for one in found if all(word in one for word in words)), None)
+        seen: list[str] = []
 
-        return cast("str", await until(told))
+        async def told() -> str | None:
+            seen[:] = (await self.status.look())["warnings"]
+            return next((one for one in seen if all(word in one for word in words)), None)
+
+        return cast("str", await until(told, lambda: f"{words}, the status warns of {seen}"))
 
     async def calm(self) -> None:
         """Wait until no warning is left."""
 
-        async def silent() -> bool:
-            return not (await self.status.look())["warnings"]
+        seen: list[str] = []
 
-        await until(silent)
+        async def silent() -> bool:
+            seen[:] = (await self.status.look())["warnings"]
+            return not seen
+
+        await until(silent, lambda: seen)
+
+    async def ready(self) -> None:
+        """Wait until nothing stands in the way of events."""
+        missing: list[str] = []
+
+        async def is_ready() -> bool:
+            missing[:] = await self.status.ready()
+            return not missing
+
+        await until(is_ready, lambda: missing)
 
     async def entries(self) -> list[Entry]:
         """The partner's log."""
@@ -112,9 +143,9 @@ class Troubled(World):
         async def are_there() -> bool:
             return len(await self.logged()) >= len(wanted)
 
-        with suppress(TimeoutError):
+        with suppress(AssertionError):
             await until(are_there)
-        assert await self.logged() == wanted
+        assert await self.logged() == wanted, self.parts.sequencer.problem
 
 
 def body(number: int, note: str | None = None) -> dict[str, object]:
@@ -122,11 +153,15 @@ def body(number: int, note: str | None = None) -> dict[str, object]:
     return {"order_id": f"A-{number}", "customer": note, "qty": number}
 
 
-async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    """The first answer that is not empty."""
-    async with asyncio.timeout(SECONDS):
-        while not (found := await look()):  # noqa: ASYNC110  (a condition of other processes)
-            await asyncio.sleep(0.05)
+async def until(look: Callable[[], Awaitable[Any]], lacks: Callable[[], object] = lambda: "") -> Any:
+    """The first answer that is not empty; `lacks`: what to say if none comes."""
+    found: Any = None
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not (found := await look()):  # noqa: ASYNC110  (a condition of other processes)
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise AssertionError(f"waited in vain: {lacks()}") from error
     return found
 
 

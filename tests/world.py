@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ def make_settings(folder: Path, flags: Flags | None = None, url: str | None = No
 
 
 ANSWER_SECONDS: Final = 5.0
+SETTLED_SECONDS: Final = 60.0
+"""A Kafka that was silent is asked again by its readers some seconds later."""
+
 BARE: Final = 6
 """Entries of a new world: five keys, the operator's credential."""
 
@@ -104,11 +108,11 @@ class World:
 
     async def settled(self, entries: int) -> None:
         """Wait until the sequencer has made so many entries since this world began."""
-        for _ in range(500):
-            if self.counts.get("entry", 0) >= entries:
-                return
+        deadline = time.monotonic() + SETTLED_SECONDS
+        while self.counts.get("entry", 0) < entries:
+            said = f"{self.counts}, {entries} entries wanted; {self.parts.sequencer.problem}"
+            assert time.monotonic() < deadline, said
             await asyncio.sleep(0.02)
-        raise AssertionError(f"{self.counts} after 10 s; {self.parts.sequencer.problem}")
 
 
 def draft(body: object, event_type: str = "order.placed", **attributes: str) -> Draft:

@@ -61,11 +61,17 @@ def listen(call: Invocation, partner: Whose = None, *, way: Way) -> Exit | None:
         Forwarder(url, secret, clock, around.ticks, around.pause, around.transport) as forwarder,
     ):
         of = partner or _own(client)
-        _announce(call, url, secret, is_ours=way.secret_file is None)
+        if way.secret_file is None:
+            call.output.warn(f"secret of this session: {format_secret(secret)}")
         path = under(partner, "stream")
         params = {"types": way.types, "direction": way.direction, "from": way.start or "now"}
         inbound = partner is not None and way.direction != "outbound"
+        is_told = False
         for sign in follow(call, client, path, params):
+            if not is_told:
+                # Said once it is so: the stream begins with its place, and what is sent from now on comes.
+                is_told = True
+                call.output.note(f"what comes is posted to {url}; Ctrl-C ends it")
             if sign.data is not None:
                 event = read_event(sign.data)
                 source, event_id = str(event.get("source")), str(event.get("id"))
@@ -99,12 +105,6 @@ def _read_secret(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read") from error
     except WebhookSecretError as error:
         raise UsageError(f"{path}: {error}") from error
-
-
-def _announce(call: Invocation, url: str, secret: bytes, *, is_ours: bool) -> None:
-    if is_ours:
-        call.output.warn(f"secret of this session: {format_secret(secret)}")
-    call.output.note(f"what comes is posted to {url}; Ctrl-C ends it")
 
 
 def _forward(call: Invocation, forwarder: Forwarder, event: dict[str, Any], ref: bytes, body: bytes) -> None:

@@ -41,7 +41,7 @@ GW = """\
 gw() { curl -sS --write-out '%{stderr}%{http_code}' -H "Authorization: Bearer $KEY" "$@"; }
 """
 """`gw` of the docs; its status beside the answer, where a pipe or a file does not get it."""
-WAIT_SECONDS = 40.0
+WAIT_SECONDS = 60.0
 
 T = TypeVar("T")
 
@@ -129,6 +129,7 @@ def join(gateway: Gateway, slug: str, folder: Path) -> Developer:
         put = operator.put(f"/v1/partners/{slug}/contract", json=body)
         assert put.status_code == 201, put.text
         made = operator.post(f"/v1/partners/{slug}/credentials", json={"role": "partner"})
+        assert made.status_code == 201, made.text
     home = folder / slug
     home.mkdir()
     return Developer(gateway, made.json()["secret"], home)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.running import CONTRACT, ORDER, ROOT, Gateway, orders
+from tests.acceptance.running import CONTRACT, ORDER, READY_SECONDS, ROOT, Gateway, orders
 from tests.acceptance.stacks import only_files
 from tests.json_schema_oracle import accepts
 
@@ -217,7 +217,7 @@ def test_under_tls_the_command_finds_its_authority_by_itself(
 ) -> None:
     # Whether it is ready is asked by the command itself: the probe of other tests speaks plain HTTP.
     gateway.launch("up", "--tls", "dev")
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + READY_SECONDS
     while run("me").returncode != 0 and time.monotonic() < deadline:
         time.sleep(0.2)
     shown = run("me", "--json")

@@ -14,6 +14,7 @@ from tests.acceptance.running import ROOT
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
 
+WAIT_SECONDS = 30.0
 STORY = (
     "/lines/0/line_item_quantity",
     "one event, one receipt",
@@ -94,11 +95,12 @@ def test_a_signal_ends_every_process_and_removes_the_folder(tmp_path: Path, numb
 
 def own_processes(folder: Path) -> list[str]:
     """Command lines, of this machine's processes, that name the folder."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         found = [line for path in Path("/proc").glob("[0-9]*/cmdline") if str(folder) in (line := read(path))]
         if not found or time.monotonic() > deadline:
             return found
+        time.sleep(0.1)
 
 
 def read(path: Path) -> str:

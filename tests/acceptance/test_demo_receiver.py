@@ -14,6 +14,7 @@ import pytest
 from gateway.cli.demo_material import EXAMPLES
 from gateway.standard_webhooks import format_secret, sign
 
+WAIT_SECONDS = 60.0
 SECRET = bytes(range(32))
 BODY = b'{"specversion":"1.0","id":"A-1","source":"/house","type":"order.accepted","data":{}}'
 
@@ -34,10 +35,12 @@ class Receiver:
         at = int(time.time()) - age
         signature = sign([secret], message_id, at, signed)
         headers = {"webhook-id": message_id, "webhook-timestamp": str(at), "webhook-signature": signature}
-        return httpx.post(f"{self.url}/webhooks", content=body, headers=headers, trust_env=False).status_code
+        url = f"{self.url}/webhooks"
+        answer = httpx.post(url, content=body, headers=headers, timeout=WAIT_SECONDS, trust_env=False)
+        return answer.status_code
 
     def get(self, path: str) -> dict[str, object]:
-        found: dict[str, object] = httpx.get(self.url + path, trust_env=False).json()
+        found: dict[str, object] = httpx.get(self.url + path, timeout=WAIT_SECONDS, trust_env=False).json()
         return found
 
 

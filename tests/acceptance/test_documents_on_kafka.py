@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.hook import Hook, listening
-from tests.acceptance.running import ROOT, Gateway
+from tests.acceptance.running import ROOT, Gateway, take
 from tests.acceptance.stacks import Servers, servers_of
 from tests.acceptance.waiting import until
 from tests.faults.program import Fault
@@ -91,9 +91,9 @@ def test_the_reader_prints_what_the_guide_shows_and_the_writer_s_event_is_delive
     reader, shown, writer = programs()
     try:
         gateway.start(fault=Fault())
-        assert gateway.apply(contract, files).status_code == 201
+        gateway.agree(contract, files)
         with gateway.client(gateway.partner_key()) as client:
-            assert client.post("/v1/events/order.placed", json=ORDER).status_code == 201
+            take(client, "/v1/events/order.placed", ORDER)
         with gateway.operator() as client:
             types = {
                 name: client.get(f"/v1/partners/acme/types/{name}").raise_for_status().json()["directions"][0]

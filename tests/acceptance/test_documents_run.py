@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.running import ROOT, free_port
+from tests.acceptance.running import PATIENT, ROOT
+from tests.free_ports import free_port
 
+WAIT_SECONDS = 240.0
 STAYS = re.compile(r"gateway up|python \S*receiver\.py")
 AWAIT = """\
 import sys, time, urllib.error, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-for _ in range(800):
+for _ in range(1600):
     try:
         opener.open(sys.argv[1], timeout=5)
         sys.exit(0)
@@ -29,7 +31,7 @@ for _ in range(800):
     except OSError:
         pass
     time.sleep(0.05)
-sys.exit(f"{sys.argv[1]} is not there after 40 s")
+sys.exit(f"{sys.argv[1]} is not there after 80 s")
 """
 
 
@@ -89,6 +91,7 @@ def run(folder: Path, document: str, changes: dict[str, str], left_out: Sequence
         assert len(shown) == len(blocks(text)) - len(left_out)
         whole = script(shown, f"http://127.0.0.1:{gateway}/readyz", f"http://127.0.0.1:{receiver}/counts")
         environ["GATEWAY_LISTEN__PUBLIC"] = f"127.0.0.1:{gateway}"
+        environ["GATEWAY_INGRESS__PUBLISH_TIMEOUT"] = str(PATIENT["ingress.publish_timeout"])
         said = folder / "said"
         with said.open("wb") as out:
             shell = subprocess.Popen(
@@ -101,7 +104,9 @@ def run(folder: Path, document: str, changes: dict[str, str], left_out: Sequence
                 start_new_session=True,
             )
             try:
-                code = shell.wait(110)
+                code = shell.wait(WAIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                code = None
             finally:
                 if shell.poll() is None:
                     os.killpg(shell.pid, signal.SIGKILL)  # a session of our own

@@ -40,7 +40,7 @@ def test_many_readers_see_every_price_once(tmp_path: Path, contract: dict[str, o
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=240,
             check=False,
         )
         shown = "".join(what_an_open_stream_shows_until_the_gateway_has_stopped(gateway))
@@ -69,6 +69,6 @@ def what_an_open_stream_shows_until_the_gateway_has_stopped(gateway: Gateway) ->
         text = next(parts)
         while text.count("data: ") < 40:
             text += next(parts)
-        assert gateway.stop() == 0
+        assert gateway.stop() == 0, gateway.said()
         yield text
         yield from parts

@@ -13,7 +13,7 @@ from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from tests.acceptance.hook import Hook, listening
-from tests.acceptance.running import ORDER, Gateway
+from tests.acceptance.running import ORDER, Gateway, take
 from tests.acceptance.stacks import Servers, servers_of
 from tests.acceptance.waiting import until
 from tests.kafka_server import KafkaServer
@@ -105,7 +105,8 @@ def stand(tmp_path: Path, kafka_server: KafkaServer, postgres_server: PostgresSe
 
 
 def test_contracts_and_stock_producers_meet_in_a_registry_that_goes_away_and_comes_back(stand: Stand) -> None:
-    assert stand.apply().status_code == 201
+    applied = stand.apply()
+    assert applied.status_code == 201, applied.text
     subject = f"{stand.stack.topic('acme', 'outbound')}-com.acme.Order"
     with stand.client() as client:
         agreed = client.get_latest_version(subject).schema_id
@@ -126,13 +127,13 @@ def test_contracts_and_stock_producers_meet_in_a_registry_that_goes_away_and_com
     assert (refused.status_code, refused.json()["code"]) == (503, "registry_unavailable")
     assert (refused.json()["retry"], "Retry-After" in refused.headers) == ("later", True)
     with stand.gateway.client(stand.gateway.partner_key()) as partner:
-        sent = partner.post("/v1/events/order.placed", json={"order_id": "A-1", "qty": 1})
-        assert sent.status_code == 201, sent.text
+        take(partner, "/v1/events/order.placed", {"order_id": "A-1", "qty": 1})
     with stand.gateway.operator() as operator:
         assert any("schema registry" in words for words in operator.get("/v1/status").json()["warnings"])
 
     stand.library.start()
     assert stand.gateway.wait_ready()
-    assert stand.apply(GROWN).status_code == 200
+    grown = stand.apply(GROWN)
+    assert grown.status_code == 200, grown.text
     stand.produce("S-2", TEAMS_OWN)
     stand.received("S-2")

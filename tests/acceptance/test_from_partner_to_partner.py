@@ -1,11 +1,12 @@
 """What one partner sends reaches the other that its contract names, over a kill; both logs tell of it."""
 
 import json
+from functools import partial
 
 from gateway.standard_webhooks import parse_secret, verify_message
 from tests.acceptance.hook import Hook, listening
 from tests.acceptance.journeys import until
-from tests.acceptance.running import CONTRACT, ORDER, Gateway
+from tests.acceptance.running import CONTRACT, ORDER, Gateway, take
 
 ACME = CONTRACT.replace("key: /customer}", "key: /customer, forward: {to: globex, as: order.received}}")
 RECEIVED = {
@@ -50,6 +51,13 @@ def history(gateway: Gateway, partner: str, state: str) -> dict[str, str]:
     return {one["id"]: one["ref"] for one in found.json()["items"]}
 
 
+def whole_history(gateway: Gateway, partner: str, state: str) -> dict[str, str]:
+    """The same, once all events are in it."""
+    told = partial(history, gateway, partner, state)
+    until(lambda: len(told()) == EVENTS, lacks=told)
+    return told()
+
+
 def test_an_event_goes_on_to_another_partner_over_a_kill(gateway: Gateway) -> None:
     refs: dict[str, str] = {}
     with listening() as hook:
@@ -62,17 +70,14 @@ def test_an_event_goes_on_to_another_partner_over_a_kill(gateway: Gateway) -> No
                 gateway.kill()
                 gateway.start()
             with gateway.client(key) as acme:
-                order = {"order_id": f"A-{number}", "qty": number}
-                sent = acme.post("/v1/events/order.placed", json=order)
-            assert sent.status_code == 201, sent.text
+                sent = take(acme, "/v1/events/order.placed", {"order_id": f"A-{number}", "qty": number})
             refs[f"A-{number}"] = sent.json()["ref"]
         until(
             lambda: set(hook.webhook_ids()) >= set(refs.values()),
             lacks=lambda: [name for name, ref in refs.items() if ref not in hook.webhook_ids()],
         )
-        until(lambda: len(history(gateway, "acme", "forwarded")) == EVENTS)
-        until(lambda: len(history(gateway, "globex", "delivered")) == EVENTS)
-        forwarded, delivered = history(gateway, "acme", "forwarded"), history(gateway, "globex", "delivered")
+        forwarded = whole_history(gateway, "acme", "forwarded")
+        delivered = whole_history(gateway, "globex", "delivered")
         with gateway.operator() as operator:
             timeline = operator.get(f"/v1/partners/acme/history/{refs['A-0']}").json()
     assert forwarded == delivered == refs

@@ -11,7 +11,7 @@ import pytest
 from gateway.standard_webhooks import parse_secret, verify_message
 from tests.acceptance.hook import listening
 from tests.acceptance.journeys import Operator, until
-from tests.acceptance.running import Gateway
+from tests.acceptance.running import Gateway, take
 
 OURS = "/v1/partners/acme/house-endpoints"
 
@@ -19,12 +19,12 @@ OURS = "/v1/partners/acme/house-endpoints"
 def test_a_team_is_called_with_what_the_partner_sends(gateway: Gateway) -> None:
     with listening() as hook:
         gateway.start()
-        gateway.apply()
+        gateway.agree()
         with gateway.operator() as operator:
             team = operator.post("/v1/credentials", json={"role": "team"}).json()["secret"]
         key = gateway.partner_key()
         with gateway.client(team) as desk, gateway.client(key) as acme:
-            before = acme.post("/v1/events/order.placed", json={"order_id": "A-0", "qty": 0})
+            before = take(acme, "/v1/events/order.placed", {"order_id": "A-0", "qty": 0})
             asked = {"url": hook.url, "events": ["order.placed"], "filter": {"pointer": "/qty", "above": 1}}
             made = desk.post(OURS, json=asked)
             assert made.status_code == 201, made.text
@@ -32,13 +32,13 @@ def test_a_team_is_called_with_what_the_partner_sends(gateway: Gateway) -> None:
             secret = parse_secret(made.json()["secret"])
             refs = {}
             for qty in range(1, 4):
-                sent = acme.post("/v1/events/order.placed", json={"order_id": f"A-{qty}", "qty": qty})
+                sent = take(acme, "/v1/events/order.placed", {"order_id": f"A-{qty}", "qty": qty})
                 refs[f"A-{qty}"] = sent.json()["ref"]
-            until(lambda: len(hook.posts) >= 2)
+            until(lambda: len(hook.posts) >= 2, lacks=hook.events)
             shown = desk.get(f"{OURS}/{made.json()['id']}").json()
             tried = desk.post(f"{OURS}/{made.json()['id']}/test", json={"type": "order.placed"})
             assert tried.status_code == 200, tried.text
-            until(lambda: len(hook.posts) >= 3)
+            until(lambda: len(hook.posts) >= 3, lacks=hook.events)
             theirs = acme.get("/v1/endpoints").json()["items"]
             until(lambda: acme.get(before.json()["links"]["self"]).json()["proof"] == "logged")
             history = acme.get("/v1/history").text
@@ -70,7 +70,7 @@ def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
     gateway = gateway_on_files
     with listening() as hook:
         gateway.start()
-        gateway.apply()
+        gateway.agree()
         with gateway.operator() as operator:
             team = operator.post("/v1/credentials", json={"role": "team"}).json()["secret"]
         desk, key = Operator(gateway, tmp_path, team), gateway.partner_key()
@@ -79,7 +79,7 @@ def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
         assert made.code == 0, made.err
         endpoint = made.json()["id"]
         refs |= send(gateway, key, "A-3")
-        until(lambda: hook.webhook_ids() == [refs["A-3"]])
+        until(lambda: hook.webhook_ids() == [refs["A-3"]], lacks=hook.events)
         create = "replays create --house -p acme --since 1h"
 
         def ended(words: str) -> dict[str, int]:
@@ -91,7 +91,7 @@ def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
         until(lambda: ended("--dry-run") == {"handed": 2, "delivered": 1, "total": 3})
         assert len(hook.posts) == 1
         assert ended(f"--endpoint {endpoint} --types order.placed --rate 50")["handed"] == 2
-        until(lambda: sorted(hook.webhook_ids()) == sorted(refs.values()))
+        until(lambda: sorted(hook.webhook_ids()) == sorted(refs.values()), lacks=hook.events)
         assert ended("--which failed")["handed"] == 0
         # A pause holds it up over a restart; everything goes out under its first webhook-id.
         assert desk.run(f"endpoints pause {endpoint} --house -p acme").code == 0
@@ -100,11 +100,14 @@ def test_a_team_has_again_what_it_missed_and_the_partner_sees_none_of_it(
             job = asking.post("/v1/partners/acme/house-replays", json=wanted).json()
             until(lambda: asking.get(job["links"]["self"]).json()["waits_for"] == "paused")
         late = wait_in_vain(gateway, key, desk, endpoint)
-        gateway.stop()
+        assert gateway.stop() == 0, gateway.said()
         gateway.start()
         assert desk.run(f"endpoints resume {endpoint} --house -p acme --backlog deliver").code == 0
         until(lambda: desk.run(f"replays show {job['id']} --house -p acme --json").json()["state"] == "done")
-        until(lambda: sorted(hook.webhook_ids()) == sorted([*refs.values()] * 2 + [*late.values()]))
+        until(
+            lambda: sorted(hook.webhook_ids()) == sorted([*refs.values()] * 2 + [*late.values()]),
+            lacks=hook.events,
+        )
         seen_by_nobody_else(gateway, desk, Operator(gateway, tmp_path, key), job["id"])
 
 
@@ -150,5 +153,5 @@ def unread(told: Operator) -> dict[str, int]:
 def send(gateway: Gateway, key: str, *ids: str) -> dict[str, str]:
     """What the partner sends, by id: the refs."""
     with gateway.client(key) as acme:
-        sent = {one: acme.post("/v1/events/order.placed", json={"order_id": one, "qty": 1}) for one in ids}
+        sent = {one: take(acme, "/v1/events/order.placed", {"order_id": one, "qty": 1}) for one in ids}
     return {one: answer.json()["ref"] for one, answer in sent.items()}

@@ -22,7 +22,7 @@ def test_an_auditor_exports_a_log_and_proves_it_whole(tmp_path: Path) -> None:
             dev.write("o.json", {"order_id": f"=A-{number}", "lines": []})
             assert dev.gw("gw $GW/v1/events/order.placed --json @o.json").status == 201
         query = "SELECT count(*) FROM audit_entry WHERE kind = 'event.accepted'"
-        until(lambda: up.rows(query) == [(EVENTS,)])
+        until(lambda: up.rows(query) == [(EVENTS,)], lacks=lambda: up.rows(query))
         made = operator.run("credentials create --partner acme --role auditor --expires 30d -o auditor.key")
         assert made.code == 0, made.err
         auditor = Operator(up, tmp_path, key=(tmp_path / "auditor.key").read_text().strip())

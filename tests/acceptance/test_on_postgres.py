@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.acceptance.running import Gateway, orders
-from tests.acceptance.test_trouble_of_stores import post, until_taken, verify_away
+from tests.acceptance.running import AS_SHIPPED, Gateway, orders, take
+from tests.acceptance.test_trouble_of_stores import PATH, WAIT_SECONDS, post, verify_away
 from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -22,7 +22,7 @@ def url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def gateway(tmp_path: Path, url: str) -> Iterator[Gateway]:
-    one = Gateway(tmp_path / "data", {"database.url": url, "claims.lease": "1s"})
+    one = Gateway(tmp_path / "data", {**AS_SHIPPED, "database.url": url, "claims.lease": "1s"})
     yield one
     one.kill()
 
@@ -30,12 +30,11 @@ def gateway(tmp_path: Path, url: str) -> Iterator[Gateway]:
 def until_logged(url: str, ids: set[str]) -> None:
     """Wait until the log has all of these, and see that it has none twice."""
     query = "SELECT event_id FROM audit_entry WHERE kind = 'event.accepted'"
-    for _ in range(200):
+    deadline, found = time.monotonic() + WAIT_SECONDS, list[str]()
+    while not set(found) >= ids and time.monotonic() < deadline:
+        time.sleep(0.1)
         with psycopg.connect(url) as connection:
             found = [one for (one,) in connection.execute(query)]
-        if set(found) >= ids:
-            break
-        time.sleep(0.1)
     assert sorted(found) == sorted(ids)
 
 
@@ -48,7 +47,7 @@ def test_a_gateway_is_set_up_loses_its_database_and_goes_on(
     assert gateway.apply().status_code == 201
     sent = orders(0, 12)
     with gateway.client(gateway.partner_key()) as client:
-        receipts = {one["order_id"]: until_taken(client, one).json()["receipt"] for one in sent[:3]}
+        receipts = {one["order_id"]: take(client, PATH, one).json()["receipt"] for one in sent[:3]}
         postgres_server.pause()
         try:
             for one in sent[3:5]:
@@ -57,7 +56,7 @@ def test_a_gateway_is_set_up_loses_its_database_and_goes_on(
         finally:
             postgres_server.resume()
         for one in sent:
-            receipt = until_taken(client, one).json()["receipt"]
+            receipt = take(client, PATH, one).json()["receipt"]
             assert receipts.setdefault(one["order_id"], receipt) == receipt
     until_logged(url, {one["order_id"] for one in sent})
     postgres_server.cut(url.rpartition("/")[2])

@@ -14,8 +14,9 @@ from gateway.http.app import make_apps
 from gateway.http.server import Server
 from gateway.units import Address
 from partners import store
-from tests.acceptance.running import CONTRACT, ROOT, free_port
+from tests.acceptance.running import CONTRACT, ROOT
 from tests.builders import House, make_doors
+from tests.free_ports import free_port
 from tests.signing import credential_of, private_key, public_der
 from tests.world import running
 

@@ -19,7 +19,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from tests.acceptance.hook import Hook, listening
-from tests.acceptance.running import ORDER, Gateway
+from tests.acceptance.running import ORDER, Gateway, take
 from tests.acceptance.stacks import Servers, servers_of
 from tests.acceptance.waiting import until
 from tests.faults.program import Fault
@@ -103,8 +103,7 @@ class Stand:
 
     def post(self, partner: str, order_id: str) -> None:
         with self.gateway.client(self.keys[partner]) as client:
-            answer = client.post("/v1/events/order.placed", json={"order_id": order_id, "qty": 7})
-        assert answer.status_code == 201, answer.text
+            take(client, "/v1/events/order.placed", {"order_id": order_id, "qty": 7})
 
     def consume(self, topic: str, count: int) -> list[Any]:
         settings = {"bootstrap.servers": self.stack.kafka.servers, "group.id": f"g-{topic}"}

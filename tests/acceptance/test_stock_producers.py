@@ -21,7 +21,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from audit.pressing import expand
 from tests.acceptance.hook import Hook, listening
-from tests.acceptance.running import ORDER, ROOT, Gateway
+from tests.acceptance.running import ORDER, ROOT, Gateway, take
 from tests.acceptance.stacks import Servers, servers_of
 from tests.acceptance.waiting import until
 from tests.faults.program import Fault
@@ -356,8 +356,7 @@ def test_the_example_feed_takes_what_the_gateway_wrote_once(team: Team, tmp_path
     with team.gateway.operator() as client:
         path = "/v1/partners/acme/events/order.accepted"
         for number in range(3):
-            order = {"order_id": f"lake-{number}", "qty": number}
-            assert client.post(path, json=order).status_code == 201
+            take(client, path, {"order_id": f"lake-{number}", "qty": number})
     (tmp_path / "gateway.key").write_text(team.gateway.operator_key())
     words = [team.stack.kafka.servers, team.topic, "order.accepted", team.gateway.url]
     program = ROOT / "examples" / "data_lake" / "feed.py"

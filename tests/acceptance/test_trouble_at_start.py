@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.running import CONTRACT, ORDER, Gateway, orders
+from tests.acceptance.running import CONTRACT, END_SECONDS, ORDER, Gateway, orders, take
 from tests.acceptance.stacks import SERVERS, Files, only_files
+from tests.acceptance.waiting import until
 from tests.faults.program import Fault
+from tests.fleet import waiting
 
+PATH = "/v1/events/order.placed"
 NONE = Fault()
 """What runs before or after the refusal starts by fork, which saves seconds."""
 
@@ -22,11 +25,15 @@ def set_revision(gateway: Gateway, revision: str) -> None:
 
 def take_one(gateway: Gateway) -> str:
     """Apply the contract, send one event; its receipt."""
-    assert gateway.apply().status_code in {200, 201}
+    gateway.agree()
     with gateway.client(gateway.partner_key()) as client:
-        answer = client.post("/v1/events/order.placed", json=orders(0, 1)[0])
-    assert answer.status_code in {200, 201}, answer.text
-    return str(answer.json()["receipt"])
+        return str(take(client, PATH, orders(0, 1)[0]).json()["receipt"])
+
+
+def until_published(gateway: Gateway) -> None:
+    """Wait until all that was taken is in the logs, and shown on the checkpoint topic."""
+    with gateway.operator() as client:
+        until(lambda: not waiting(client), lambda: f"{waiting(client)}; {gateway.said()}")
 
 
 # The port and the folder: no broker and no database is asked.
@@ -178,7 +185,7 @@ def test_a_signal_is_a_graceful_stop_and_a_second_start_prints_no_secret(
     first = take_one(gateway)
     assert gateway.process is not None
     os.kill(gateway.process.pid, number)
-    assert gateway.process.wait(30) == 0
+    assert gateway.process.wait(END_SECONDS) == 0
     assert "Traceback" not in gateway.said()
     key = gateway.operator_key()
     before = gateway.log.stat().st_size
@@ -221,7 +228,8 @@ def test_a_backup_older_than_what_was_published_is_refused(gateway: Gateway) -> 
     gateway.start(fault=NONE)
     key = gateway.partner_key()
     with gateway.client(key) as client:
-        assert client.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 201
+        take(client, PATH, orders(1, 1)[0])
+    until_published(gateway)
     assert gateway.stop() == 0
     gateway.stack.save(gateway.folder, "newest")
     gateway.stack.restore(gateway.folder, "older")
@@ -230,8 +238,8 @@ def test_a_backup_older_than_what_was_published_is_refused(gateway: Gateway) -> 
     gateway.stack.restore(gateway.folder, "newest")
     gateway.start(fault=NONE)
     with gateway.client(key) as client:
-        assert client.post("/v1/events/order.placed", json=orders(0, 1)[0]).json()["receipt"] == first
-        assert client.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 200
+        assert take(client, PATH, orders(0, 1)[0]).json()["receipt"] == first
+        assert take(client, PATH, orders(1, 1)[0]).status_code == 200
 
 
 def test_a_database_that_is_locked_at_the_start_is_away(gateway: Gateway) -> None:

@@ -16,7 +16,8 @@ import httpx
 from audit.checkpoint import read_checkpoint, verify_checkpoint
 from audit.cosignature import CosignerKey, parse_cosigner_key, verify_cosignatures
 from audit.note import VerifierKey, parse_verifier_key
-from tests.acceptance.running import ROOT, Gateway, free_port
+from tests.acceptance.running import ROOT, Gateway
+from tests.free_ports import free_port
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN
 from tests.unit.gateway.witness.submissions import FORGED, submission
 
@@ -125,7 +126,7 @@ def test_a_gateways_anchor_is_cosigned_by_who_is_there(tmp_path: Path) -> None:
             with program(tmp_path / "three", log_key) as three:
                 lines.append(f"witness three {three.key} {three.url}")
             policy.write_text("\n".join([*lines, "group enough 2 one two three", "quorum enough", ""]))
-            gateway.stop()
+            assert gateway.stop() == 0, gateway.said()
             gateway.flags["audit.witness_policy"] = str(policy)
             gateway.start()
             until(lambda: standing(gateway)["cosigned"]["size"] > 0, "two of three have cosigned it")
@@ -141,7 +142,7 @@ def test_a_gateways_anchor_is_cosigned_by_who_is_there(tmp_path: Path) -> None:
             size = standing(gateway)["size"]
             # One is killed: the other goes on, and the anchor too.
             one.end(signal.SIGKILL)
-            gateway.apply()
+            gateway.agree()
             until(lambda: standing(gateway)["size"] > size, "the anchor goes on")
             one.start()
             until(lambda: standing(gateway)["cosigned"]["size"] > size, "the one that came back")

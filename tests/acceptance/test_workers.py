@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.acceptance.running import Gateway, orders
-from tests.fleet import Fleet, children, fleet_on
+from tests.fleet import WAIT_SECONDS, Fleet, children, fleet_on
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
 
@@ -142,22 +142,22 @@ def test_a_stop_answers_what_is_in_flight_and_ends_every_worker(fleet: Fleet) ->
     with one.operator() as client:
         fleet.until(lambda: client.get("/v1/status").json()["lag"])  # the topic is there
     assert one.process is not None
-    with socket.create_connection(("127.0.0.1", one.port), timeout=20) as half:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=WAIT_SECONDS) as half:
         half.sendall(head + body[:5])
-        with socket.create_connection(("127.0.0.1", one.port), timeout=20) as kept:
+        with socket.create_connection(("127.0.0.1", one.port), timeout=WAIT_SECONDS) as kept:
             assert "connection" not in ask(kept)
             one.process.send_signal(signal.SIGTERM)
             # A busy client: it asks on, until an answer says that it is the last.
             while (said := ask(kept)).get("connection") is None:
-                assert said[":status"] == "200"
+                assert said[":status"] == "200", said
             assert said["connection"] == "close"
             assert kept.recv(1) == b""
         fleet.until(lambda: not sockets_at(one.port, "0A"))
         half.sendall(body[5:])
         said = read(half)
-    assert said[":status"] == "201"
+    assert said[":status"] == "201", said
     assert said["connection"] == "close"
-    assert one.process.wait(20) == 0, fleet.said()
+    assert one.process.wait(WAIT_SECONDS) == 0, fleet.said()
     assert not [pid for pid in pids if is_alive(pid)]
 
 
@@ -167,7 +167,7 @@ def test_a_second_signal_ends_at_once_and_a_dead_parent_ends_its_workers(fleet: 
     one = begin(fleet)
     pids = workers(one)
     assert one.process is not None
-    with socket.create_connection(("127.0.0.1", one.port), timeout=20) as half:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=WAIT_SECONDS) as half:
         half.sendall(b"POST /v1/events/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
         fleet.until(lambda: sockets_at(one.port, "01"))
         one.process.send_signal(signal.SIGTERM)

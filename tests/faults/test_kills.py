@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audit.note import parse_verifier_key
-from tests.acceptance.running import CONTRACT, Gateway
+from tests.acceptance.running import AS_SHIPPED, CONTRACT, Gateway
 from tests.acknowledging import pem_of
 from tests.faults.inspection import (
     Findings,
@@ -56,6 +56,8 @@ Kill = tuple[str, int] | float
 
 HASTE = {"lease.duration": "1s", "claims.lease": "1s", "audit.tick": "20ms", "egress.tick": "20ms"}
 HASTE |= {"audit.anchor_interval": "1s"}
+KILL_SECONDS = 120.0
+SETTLED_SECONDS = 90.0
 SIGNER = private_key("ed25519")
 ENDPOINTS = """\
 authentication: {accept: [api_key, message_signature]}
@@ -92,10 +94,14 @@ async def load_until_killed(gateway: Gateway, sender: Sender) -> None:
     """Send until the process has killed itself; it may do so before it is ready."""
     assert gateway.process is not None
     process = gateway.process
-    async with asyncio.timeout(60):
-        if await asyncio.to_thread(gateway.wait_ready):
-            while process.poll() is None:
-                await sender.send_new()
+    try:
+        async with asyncio.timeout(KILL_SECONDS):
+            if await asyncio.to_thread(gateway.wait_ready):
+                while process.poll() is None:
+                    await sender.send_new()
+    except TimeoutError as error:
+        said = f"it never killed itself; answers so far: {dict(sender.answers)}; {gateway.said()}"
+        raise AssertionError(said) from error
     assert process.wait() == -signal.SIGKILL, gateway.said()
 
 
@@ -115,21 +121,28 @@ async def _kill_later(gateway: Gateway, seconds: float) -> None:
 async def settled(gateway: Gateway, receiver: Receiver, sender: Sender) -> None:
     """Wait until everything is sequenced, published and delivered."""
     status: dict[str, Any] = {}
-    async with asyncio.timeout(40), gateway.async_client(gateway.operator_key()) as client:
-        while True:
-            status = (await client.get("/v1/status")).json()
-            is_done = (
-                status["claims"]["unconfirmed"] == 0
-                and all(one["size"] == one["published"] for one in status["logs"])
-                and not any(one["sequence"] or one.get("relay") for one in status["lag"])
-                and not status["deliveries"]["states"]
-                and not status["deliveries"]["backlog"]
-                and receiver.taken >= sender.told.of("outbound")
-            )
-            if is_done:
-                assert status["warnings"] == []
-                return
-            await asyncio.sleep(0.1)
+    async with gateway.async_client(gateway.operator_key()) as client:
+        try:
+            async with asyncio.timeout(SETTLED_SECONDS):
+                while not (is_settled(status) and receiver.taken >= sender.told.of("outbound")):
+                    await asyncio.sleep(0.1)
+                    status = (await client.get("/v1/status")).raise_for_status().json()
+        except TimeoutError as error:
+            missing = len(sender.told.of("outbound") - receiver.taken)
+            raise AssertionError(f"{missing} have not arrived; {status}; {gateway.said()}") from error
+    assert status["warnings"] == []
+
+
+def is_settled(status: dict[str, Any]) -> bool:
+    """Whether nothing waits, as the gateway itself says; of no status nothing is known."""
+    return bool(
+        status
+        and status["claims"]["unconfirmed"] == 0
+        and all(one["size"] == one["published"] for one in status["logs"])
+        and not any(one["sequence"] or one.get("relay") for one in status["lag"])
+        and not status["deliveries"]["states"]
+        and not status["deliveries"]["backlog"]
+    )
 
 
 def published(gateway: Gateway, seen: dict[str, set[bytes]]) -> list[bytes]:
@@ -180,7 +193,7 @@ async def run_kills(folder: Path, kills: Sequence[Kill], flags: dict[str, str | 
                     await load_until_killed(gateway, sender)
             gateway.start(fault=Fault())
             published(gateway, seen)
-            await sender.finish(30)
+            await sender.finish(SETTLED_SECONDS)
             await sender.send_all_again()
             await settled(gateway, receiver, sender)
             keys = published(gateway, seen)
@@ -209,7 +222,7 @@ async def test_kills_at_every_step_lose_nothing_and_double_nothing(tmp_path: Pat
 @pytest.mark.timeout(400)
 async def test_with_the_default_times_nothing_is_lost_or_doubled_either(tmp_path: Path) -> None:
     # But for the anchor's: a round a minute would make this a wait.
-    await run_kills(tmp_path / "data", plan(4), {"audit.anchor_interval": "1s"})
+    await run_kills(tmp_path / "data", plan(4), {**AS_SHIPPED, "audit.anchor_interval": "1s"})
 
 
 @pytest.mark.faults
@@ -234,7 +247,7 @@ async def test_a_stop_under_load_keeps_what_was_acknowledged(tmp_path: Path) -> 
         assert stopping.result() == 0, gateway.said()
         acknowledged = set(sender.told.events)
         gateway.start(fault=Fault())
-        await sender.finish(30)
+        await sender.finish(SETTLED_SECONDS)
         await sender.send_all_again()
         assert sorted(await listed(gateway)) == sorted(sender.told.events)
         assert acknowledged <= sender.told.events.keys()

@@ -102,16 +102,20 @@ class Sender:
 
     async def finish(self, seconds: float) -> None:
         """Repeat what was not answered until all is."""
-        async with asyncio.timeout(seconds):
-            while self.unanswered:
-                await self._send(self.unanswered)
-                await asyncio.sleep(AGAIN_SECONDS)
+        try:
+            async with asyncio.timeout(seconds):
+                while self.unanswered:
+                    await self._send(self.unanswered)
+                    await asyncio.sleep(AGAIN_SECONDS)
+        except TimeoutError as error:
+            said = f"{len(self.unanswered)} requests get no 2xx; answers so far: {dict(self.answers)}"
+            raise AssertionError(said) from error
 
     async def send_all_again(self) -> None:
         """Repeat everything that was ever sent."""
         for start in range(0, len(self.requests), 40):
             await self._send(self.requests[start : start + 40])
-            await self.finish(30)
+            await self.finish(60)
 
     async def _send(self, requests: Iterable[Request]) -> None:
         if not self._clients:

@@ -54,7 +54,7 @@ async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Asyn
         await asyncio.sleep(0)
 
 
-async def post(port: int, *, timeout_ms: int = 3_000, body: bytes = b"{}", scheme: str = "http") -> Answer:
+async def post(port: int, *, timeout_ms: int = 30_000, body: bytes = b"{}", scheme: str = "http") -> Answer:
     async with Dialler(LOCAL, timeout_ms=timeout_ms) as dialler:
         return await dialler.send(
             Outgoing(f"{scheme}://127.0.0.1:{port}/in?a=%2F", (("webhook-id", "e"),), body)
@@ -318,7 +318,7 @@ async def tls_answer(folder: Path, name: str, *, trusted: bool) -> Answer:
     client = ssl.create_default_context(cafile=str(cert)) if trusted else None
     async with (
         receiver(says(plain("200 OK")), server) as port,
-        Dialler(LOCAL, timeout_ms=3_000, tls=client) as dialler,
+        Dialler(LOCAL, timeout_ms=30_000, tls=client) as dialler,
     ):
         return await dialler.send(Outgoing(f"https://127.0.0.1:{port}/", (), b""))
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from tests.contract.broker_stands import fresh_name
-from tests.integration.test_gateway_on_kafka import accepted_in_time, body, on_kafka
+from tests.integration.test_gateway_on_kafka import accepted_in_time, all_accepted, on_kafka
 from tests.kafka_server import KafkaServer
 from tests.world import CONTRACT, OPERATOR, ORDER, World
 
@@ -28,8 +28,12 @@ async def test_recorded_events_are_tried_and_a_silent_broker_is_told(
     async with on_kafka(kafka_server, tmp_path, fresh_name()) as world:
         await world.apply()
         await accepted_in_time(world, 0)
-        await world.send(*map(body, range(1, 20)))
-        sends, receives = (await plan(world)).recorded
+        await all_accepted(world, *range(1, 20))
+        found = await plan(world)
+        while any(one.reason for one in found.recorded):
+            # A plan waits some seconds for Kafka, and says so where that was not enough.
+            found = await plan(world)
+        sends, receives = found.recorded
         kafka_server.pause()
         try:
             silent = await plan(world)

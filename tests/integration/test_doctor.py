@@ -42,14 +42,24 @@ from tests.postgres_server import PostgresServer
 from tests.world import FIRST, Flags, make_settings, running
 
 PASSWORD = "horse battery staple"
+WAIT_SECONDS = 60.0
 
 
 def settings_of(folder: Path, flags: Flags | None = None, url: str | None = None) -> Settings:
     return make_settings(folder, flags, url)
 
 
-async def found(settings: Settings, area: str, environ: dict[str, str] | None = None) -> list[Finding]:
-    return [one for one in await examine(settings, environ or {}) if one.area == area]
+async def examined(settings: Settings) -> list[Finding]:
+    """All findings, once Kafka and PostgreSQL have answered: the doctor gives them some seconds."""
+    findings = await examine(settings, {})
+    async with asyncio.timeout(WAIT_SECONDS):
+        while any("does not answer" in one.what for one in findings):
+            findings = await examine(settings, {})
+    return findings
+
+
+async def found(settings: Settings, area: str) -> list[Finding]:
+    return [one for one in await examined(settings) if one.area == area]
 
 
 def faults(findings: list[Finding]) -> list[str]:
@@ -252,7 +262,7 @@ async def test_kafka_and_postgresql_are_asked_and_topics_made_elsewhere_are_comp
         "unclean.leader.election.enable": "true",
     }
     admin.create_topics([NewTopic(topic, 1, 1, config=wrong)])[topic].result()
-    findings = await examine(on_servers, {})
+    findings = await examined(on_servers)
     told = faults([one for one in findings if one.area == "broker"])
     assert sorted(words.partition("=")[0] for words in told) == [
         f"{topic} has cleanup.policy",

@@ -17,7 +17,7 @@ from gateway.database import Database
 from gateway.ingress.outcome import Accepted
 from gateway.sequencer.guard import Guard, NamesakeError
 from gateway.sequencer.mark import Installation, read_mark
-from tests.acceptance.running import Gateway, orders
+from tests.acceptance.running import Gateway, orders, take
 from tests.contract.broker_stands import fresh_name, read_until, start
 from tests.contract.broker_stands import until as until_so
 from tests.fleet import waiting
@@ -83,11 +83,11 @@ def missing(gateway: Gateway) -> str:
         return ""
 
 
-def until(look: Callable[[], T]) -> T:
-    """The first answer that is not empty."""
+def until(look: Callable[[], T], said: Callable[[], str]) -> T:
+    """The first answer that is not empty; `said` is told where none comes."""
     deadline = time.monotonic() + 60
     while not (found := look()):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, said()
         time.sleep(0.05)
     return found
 
@@ -111,8 +111,8 @@ async def test_a_second_gateway_is_refused_and_the_first_goes_on_undisturbed(
     assert "the same database.url" in said
     with first.client(first.partner_key()) as partner:
         for order in orders(0, 3):
-            assert partner.post("/v1/events/order.placed", json=order).status_code == 201
-    until(lambda: settled(first))
+            take(partner, "/v1/events/order.placed", order)
+    until(lambda: settled(first), first.said)
     assert len(await records(kafka_server, f"{prefix}.acme.inbound")) == 3
 
 
@@ -157,7 +157,7 @@ async def settle(guard: Guard) -> None:
         await guard.settle()
 
 
-async def take(world: World, number: int) -> None:
+async def send_surely(world: World, number: int) -> None:
     """One event, accepted once all topics are there."""
     for _ in range(600):
         (outcome,) = await world.send({"order_id": f"A-{number}", "qty": number})
@@ -182,14 +182,14 @@ async def test_a_gateway_that_shares_the_prefix_alone_is_seen_in_the_topics(
     ):
         await first.apply()
         await other.apply()
-        await take(other, 1)
+        await send_surely(other, 1)
         strangers = first.parts.sequencer.strangers
         await until_so(lambda: bool(strangers))
         said = strangers[f"{prefix}.acme.inbound"]
         assert "receipts of logs that this gateway does not have: another gateway writes to it" in said
         assert "another broker.topic_prefix and broker.checkpoint_topic" in said
         # The one that is read with the other's records goes on with its own.
-        await take(first, 2)
+        await send_surely(first, 2)
         await first.settled(FIRST + 1)
 
 
@@ -200,7 +200,7 @@ def test_doors_open_while_kafka_is_away_and_nothing_is_taken_before_its_topics_a
     try:
         one = make(started, tmp_path / "data", settings(kafka_server, fresh_name()))
         one.launch()
-        said = until(lambda: missing(one))
+        said = until(lambda: missing(one), one.said)
         assert "the broker has been away" in said
         assert one.apply().status_code == 201
         with one.client(one.partner_key()) as partner:
@@ -209,4 +209,4 @@ def test_doors_open_while_kafka_is_away_and_nothing_is_taken_before_its_topics_a
         kafka_server.resume()
     assert one.wait_ready(), one.said()
     with one.client(one.partner_key()) as partner:
-        until(lambda: partner.post("/v1/events/order.placed", json=orders(1, 1)[0]).status_code == 201)
+        take(partner, "/v1/events/order.placed", orders(1, 1)[0])

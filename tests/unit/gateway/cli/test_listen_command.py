@@ -11,7 +11,7 @@ from gateway.cli.errors import UsageError
 from gateway.cli.forwarding import read_target
 from gateway.event import EventKey
 from gateway.standard_webhooks import parse_secret, verify_message
-from tests.unit.gateway.cli.conftest import Shell
+from tests.unit.gateway.cli.conftest import Canned, Shell, problem
 from tests.unit.gateway.cli.test_stream_command import streamed
 
 EVENT = {"specversion": "1.0", "id": "A-1", "source": "/house", "type": "order.accepted", "data": {"qty": 1}}
@@ -58,6 +58,16 @@ def test_an_event_is_posted_as_a_webhook_signed_with_the_secret_that_was_shown(s
     )
     assert found == format_ref(EventKey("acme", "outbound", "/house", "A-1").ref())
     assert ended.out == "order.accepted  id A-1  204  0 ms\n"
+
+
+def test_that_what_comes_is_posted_is_said_once_the_stream_has_begun(shell: Shell) -> None:
+    """Who reads it and sends an event at once must not have sent it before the stream's place."""
+    words = "what comes is posted to http://localhost:3000/hook; Ctrl-C ends it"
+    shell.transport = Laptop(204)
+    assert shell.run("listen", "--forward", "localhost:3000/hook").err.count(words) == 1
+    me = httpx.Response(200, json={"partner": {"slug": "acme"}})
+    shell.transport = Canned(me, problem(403, "forbidden"))
+    assert words not in shell.run("listen", "--forward", "localhost:3000/hook").err
 
 
 def test_what_is_not_taken_is_tried_again_a_few_times(shell: Shell) -> None:

@@ -46,6 +46,7 @@ from schemas.schema import parse_schema
 
 T = TypeVar("T")
 
+WAIT_SECONDS = 60.0
 SECRET = b"s" * 32
 KEY = SigningKey(bytes(range(32)), "webhook")
 TOPIC = "partners.acme.outbound"
@@ -281,11 +282,11 @@ class Stage:
             return int(session.execute(query).scalar_one_or_none() or 0)
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
-        for _ in range(1_000):
-            if holds():
-                return
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not holds():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never: {what}; {self.rows()} {self.spans()} at {self.position()}")
             await asyncio.sleep(0.01)
-        raise AssertionError(f"never: {what}; {self.rows()} {self.spans()} at {self.position()}")
 
     def register(self, *endpoints: Endpoint) -> None:
         """Put partner and endpoints into the partners' tables too, for what the relay changes there."""

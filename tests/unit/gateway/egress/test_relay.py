@@ -333,11 +333,10 @@ async def test_a_lost_lease_stops_the_late_owner_from_writing(tmp_path: Path, da
             other = Leases(on.database, "relay", owner="other", shards=2, duration_ms=60_000)
             with on.database.begin() as session:
                 expire_all(session)
-            for _ in range(50):  # a shard whose owner writes at that moment is passed over
-                if len(await other.hold()) == 2:
-                    break
-                await asyncio.sleep(0.02)
-            assert len(other.held) == 2
+            async with asyncio.timeout(60):
+                # A shard whose owner writes at that moment is passed over.
+                while len(await other.hold()) < 2:  # noqa: ASYNC110 - rows
+                    await asyncio.sleep(0.02)
             on.receiver.gate.set()
             await on.until(lambda: on.receiver.flying == 0, "answered")
             await asyncio.sleep(0.3)

@@ -34,6 +34,7 @@ from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.endpoint import house_of
 from tests.builders import CONTRACTS, House, open_house
+from tests.following import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -198,12 +199,11 @@ async def test_what_was_delivered_is_found_by_its_entries(house: House, client: 
     name = format_delivery(of.endpoint, of.ref)
     shown = (await client.get(f"{DELIVERIES}/{name}")).json()
     assert (shown["state"], shown["reason"], len(shown["attempts"])) == ("delivered", None, 1)
-    await house.world.settled(1)
-    for _ in range(200):
-        found = [one for one in await listed(client, state="delivered") if one["id"] == name]
-        if found:
-            break
-    assert found[0]["event"]["id"] == "done"
+
+    async def entered() -> list[dict[str, Any]]:
+        return [one for one in await listed(client, state="delivered") if one["id"] == name]
+
+    assert (await until(entered))[0]["event"]["id"] == "done"
     assert [one["id"] for one in await listed(client, state="delivered", reason="timed_out")] == []
     refused = await client.post(f"{DELIVERIES}/{name}/retry")
     assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")

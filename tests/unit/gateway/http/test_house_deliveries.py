@@ -19,6 +19,7 @@ from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.endpoint import house_of
 from tests.builders import House, open_house
+from tests.following import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -185,10 +186,9 @@ async def test_what_was_delivered_to_the_house_is_found_by_its_entries_and_by_it
     assert (shown["state"], shown["partner"], len(shown["attempts"])) == ("delivered", "acme", 1)
     assert (await team.get(f"/v1/partners/globex/house-deliveries/{name}")).status_code == 404
     assert (await team.post(f"{OURS}/{name}/cancel")).status_code == 409
-    await house.world.settled(1)
-    for _ in range(500):
-        found = [one["id"] for one in await listed(team, state="delivered")]
-        if found:
-            break
-    assert found == [name]
+
+    async def entered() -> list[str]:
+        return [one["id"] for one in await listed(team, state="delivered")]
+
+    assert await until(entered) == [name]
     assert await listed(team, "/v1/partners/globex/house-deliveries", state="delivered") == []

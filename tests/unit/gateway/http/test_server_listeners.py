@@ -20,8 +20,8 @@ from gateway.http.server import Server
 from gateway.http.tls import make_dev_certificate
 from gateway.settings import Listen
 from gateway.units import Address
-from tests.acceptance.running import free_port
 from tests.builders import open_house
+from tests.free_ports import free_port
 from tests.serving import serving
 
 LOOPBACK = Address("127.0.0.1", 0)

@@ -11,6 +11,7 @@ from gateway.broker.port import Position, Read, Start, TopicSpec
 from gateway.egress.stream import Bounds, Tap, find_start, read_page
 from gateway.http.turns import Turns
 from tests.builders import House, open_house
+from tests.following import until
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 
 OUTBOUND = "partners.acme.outbound"
@@ -28,6 +29,24 @@ async def send(house: House, *numbers: int) -> None:
         for number in numbers:
             answer = await client.post(SEND, json={"order_id": f"S-{number}", "qty": number})
             assert answer.status_code == 201
+
+
+async def reading(house: House, count: int = 1) -> None:
+    """Wait until so many have their turn."""
+
+    async def have_turns() -> bool:
+        return house.doors.stream_turns._held.total() == count
+
+    await until(have_turns)
+
+
+async def following(house: House) -> None:
+    """Wait until somebody has found its place, and follows what comes."""
+
+    async def has_tail() -> bool:
+        return bool(house.doors.tails._tails)
+
+    await until(has_tail)
 
 
 def ids(page: dict[str, Any]) -> list[str]:
@@ -153,8 +172,8 @@ async def test_the_times_of_the_records_stand_beside_the_events(house: House) ->
 
 async def test_a_waiting_reader_gets_what_comes_meanwhile(house: House) -> None:
     async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(client.get("/v1/stream?wait=10&from=now"))
-        await asyncio.sleep(0.1)
+        waiting = tasks.create_task(client.get("/v1/stream?wait=30&from=now"))
+        await following(house)
         await send(house, 7)
         page = (await waiting).json()
     assert ids(page) == ["S-7"]
@@ -163,7 +182,7 @@ async def test_a_waiting_reader_gets_what_comes_meanwhile(house: House) -> None:
 async def test_a_reader_that_waits_is_let_go_when_the_program_stops(house: House) -> None:
     async with house.client("acme") as client, asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(client.get("/v1/stream?wait=30"))
-        await asyncio.sleep(0.1)
+        await following(house)
         house.doors.stop.set()
         answer = await waiting
     assert (answer.status_code, answer.json()["items"]) == (200, [])
@@ -226,8 +245,8 @@ async def test_a_cursor_is_of_its_partner_and_types(house: House) -> None:
 async def test_more_readers_than_may_be_are_told_to_come_again(house: House) -> None:
     house.doors = replace(house.doors, stream_turns=Turns(most=1))
     async with house.client("acme") as client, house.client("globex") as other, asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(client.get("/v1/stream?wait=5"))
-        await asyncio.sleep(0.1)
+        first = tasks.create_task(client.get("/v1/stream?wait=30"))
+        await reading(house)
         second = await other.get("/v1/stream")
         house.doors.stop.set()
         assert (await first).status_code == 200
@@ -245,8 +264,8 @@ async def test_a_partner_that_takes_all_its_turns_takes_none_of_another(house: H
         house.client("team") as team,
         asyncio.TaskGroup() as tasks,
     ):
-        waiting = [tasks.create_task(one.get("/v1/stream?wait=5")) for one in (client, second)]
-        await asyncio.sleep(0.1)
+        waiting = [tasks.create_task(one.get("/v1/stream?wait=30")) for one in (client, second)]
+        await reading(house, 2)
         over = await second.get("/v1/stream")
         foreign = await other.get("/v1/stream")
         ours = await team.get("/v1/partners/acme/stream")
@@ -265,8 +284,8 @@ async def test_our_own_callers_are_counted_by_credential(house: House) -> None:
         house.client("operator") as operator,
         asyncio.TaskGroup() as tasks,
     ):
-        waiting = tasks.create_task(team.get(f"{path}?wait=5"))
-        await asyncio.sleep(0.1)
+        waiting = tasks.create_task(team.get(f"{path}?wait=30"))
+        await reading(house)
         over = await team.get("/v1/partners/globex/stream")
         other = await operator.get(path)
         house.doors.stop.set()

@@ -9,7 +9,7 @@ import pytest
 from gateway.broker.port import Record, Stored, Unknown, record_bytes
 from gateway.broker.port import Refused as BrokerRefused
 from gateway.ingress.claims import Confirm
-from gateway.ingress.outcome import Accepted, Failed, Refused
+from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import FIRST, World, running
 
@@ -25,6 +25,14 @@ async def claims(world: World) -> int:
         )
     )
     return int(found)
+
+
+async def undisturbed(world: World, body: object) -> Outcome:
+    """What becomes of an event that the machine does not hold up for half of a lease that is short."""
+    while True:
+        (one,) = await world.send(body)
+        if not (isinstance(one, Failed) and one.code == "overloaded"):
+            return one
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,7 @@ async def test_an_attempt_that_was_held_up_gives_the_claim_back_and_produces_not
         assert await broker.bounds([(TOPIC, 0)]) == [(0, 0)]
         assert await claims(world) == 0
         held_up = 0.0
-        (one,) = await world.send(A)
+        one = await undisturbed(world, A)
         assert isinstance(one, Accepted)
         assert not one.duplicate
 
@@ -249,12 +257,12 @@ async def test_late_in_a_lease_nothing_is_sorted_out(tmp_path: Path, database_ur
     async with running(tmp_path, url=database_url, broker=broker, flags=flags) as world:
         await world.apply()
         broker.limit, broker.seconds, before = 0, 1.1, broker.appends
-        (one,) = await world.send(A)
+        one = await undisturbed(world, A)
         assert isinstance(one, Failed)
         assert one.code == "broker_unavailable"
         assert broker.appends == before + 1
         broker.limit, broker.seconds = 1 << 30, 0.0
-        assert isinstance((await world.send(A))[0], Accepted)
+        assert isinstance(await undisturbed(world, A), Accepted)
 
 
 async def test_a_topic_that_is_gone_is_made_again_and_used(tmp_path: Path, database_url: str) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from audit.checkpoint import verify_checkpoint
 from audit.evidence import Kind
 from audit.note import VerifierKey
 from audit.search import find
+from audit.store import LogState
 from gateway.administration.key_changes import Freeze
 from gateway.bootstrap.ground import open_broker
 from gateway.bootstrap.vouching import vouch_by
@@ -31,6 +33,7 @@ from tests.kept_database import KeptDatabase
 from tests.world import FIRST, OPERATOR, World, make_settings, running
 
 TOPIC = "partners.acme.inbound"
+WAIT_SECONDS = 60.0
 
 
 def body(number: int) -> dict[str, object]:
@@ -53,11 +56,22 @@ async def read_topic(world: World) -> list[Record]:
 
 
 async def until(world: World, word: str, count: int) -> None:
-    for _ in range(500):
-        if world.counts.get(word, 0) >= count:
-            return
+    deadline = time.monotonic() + WAIT_SECONDS
+    while world.counts.get(word, 0) < count:
+        assert time.monotonic() < deadline, f"{word} never reached {count}: {world.counts}"
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{word} never reached {count}: {world.counts}")
+
+
+async def published(world: World) -> LogState:
+    """The partner's log, once its whole head is published."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        with world.parts.ground.database.begin() as session:
+            state = audit_log.state(session, f"{partner_log(world)}/1")
+        if state.checkpoint_size == state.head.size:
+            return state
+        assert time.monotonic() < deadline, world.parts.sequencer.problem
+        await asyncio.sleep(0.02)
 
 
 async def test_a_copied_record_makes_no_second_entry(tmp_path: Path, database_url: str) -> None:
@@ -233,18 +247,13 @@ async def test_checkpoints_are_published_before_they_are_served_and_verify(
         await world.send(*map(body, range(7)))
         await world.settled(FIRST + 7)
         origin = f"{partner_log(world)}/1"
-        for _ in range(100):
-            with world.parts.ground.database.begin() as session:
-                state = audit_log.state(session, origin)
-            if state.checkpoint_size == state.head.size:
-                break
-            await asyncio.sleep(0.02)
+        state = await published(world)
         assert state.checkpoint is not None
         key = VerifierKey(origin, world.parts.keys.current.checkpoints[0].public_key)
         shown = verify_checkpoint(state.checkpoint.encode(), [key])
         assert shown.root == state.head.root()
-        published = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
-        assert published[origin] == shown
+        told = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
+        assert told[origin] == shown
 
 
 async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path, database_url: str) -> None:
@@ -275,11 +284,11 @@ async def test_a_database_restored_from_before_is_refused(
     async with running(tmp_path, url=database_url) as world:
         await world.send(body(2))
         await world.settled(1)
-        await asyncio.sleep(0.2)
+        await published(world)
     backup.put_back()
     with pytest.raises(ExceptionGroup) as caught:
         async with running(tmp_path, url=database_url):
-            await asyncio.sleep(5)
+            await asyncio.sleep(WAIT_SECONDS)
     assert caught.group_contains(LogBehindError, match="restored from an older backup")
 
 
@@ -287,13 +296,13 @@ async def test_a_wiped_database_beside_live_topics_is_refused(tmp_path: Path, da
     async with running(tmp_path, url=database_url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await asyncio.sleep(0.2)
-        published = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
+        await published(world)
+        shown = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
         origin = f"{partner_log(world)}/1"
         with world.parts.ground.database.begin() as session:
             session.connection().exec_driver_sql("DELETE FROM audit_head")
             with pytest.raises(LogBehindError):
-                verify_not_behind(session, {origin: published[origin]})
+                verify_not_behind(session, {origin: shown[origin]})
             session.rollback()
 
 
