@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 _LOOK_SECONDS = 0.01
+_MOST_LOST_SECONDS = 0.2
 _LATE_SECONDS = 0.05
 """A thread that slept and is woken later than that was kept from running, as was everybody else."""
 
@@ -17,6 +18,11 @@ class Stopwatch:
 
     begun: float = field(default_factory=time.monotonic)
     lost: float = 0.0
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the machine stood still for so long that what was measured says little."""
+        return self.lost > _MOST_LOST_SECONDS
 
     def seconds(self) -> float:
         return time.monotonic() - self.begun - self.lost

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.running import AS_SHIPPED, Gateway, orders, take
-from tests.acceptance.test_trouble_of_stores import PATH, WAIT_SECONDS, post, verify_away
+from tests.acceptance.test_trouble_of_stores import PATH, WAIT_SECONDS, verify_all_away
 from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -50,8 +50,7 @@ def test_a_gateway_is_set_up_loses_its_database_and_goes_on(
         receipts = {one["order_id"]: take(client, PATH, one).json()["receipt"] for one in sent[:3]}
         postgres_server.pause()
         try:
-            for one in sent[3:5]:
-                verify_away(*post(client, one), "store_unavailable", "outcome_unknown")
+            verify_all_away(client, sent[3:5], "store_unavailable", "outcome_unknown")
             assert client.get("/livez").status_code == 200
         finally:
             postgres_server.resume()
