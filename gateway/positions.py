@@ -6,10 +6,10 @@ stores what was read, or not at all.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select, tuple_, update
 from sqlmodel import Session, col
 
 from audit.bulk import Change, insert_new_rows, update_rows
@@ -45,10 +45,15 @@ def owner_in(topic_id: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is settled of a partition: every offset below `next`, and those in `finished` above it."""
+    """What is settled of a partition: every offset below `next`, and those in `finished` above it.
+
+    `left_by`: the contract since which nothing goes on to whom it was read for, once all that those before it
+    accepted is settled; 0: it is read, or was never left.
+    """
 
     next: int
     finished: tuple[int, ...] = ()
+    left_by: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a value that could hide an unfinished offset or be written in two ways."""
@@ -81,9 +86,10 @@ def load_all(session: Session, role: str) -> Mapping[tuple[str, int], Progress]:
         col(PositionRow.partition),
         col(PositionRow.next),
         col(PositionRow.finished),
+        col(PositionRow.left_by),
     )
     found = session.execute(rows.where(col(PositionRow.role) == role)).all()
-    return {(topic_id, partition): _progress(next_, text) for topic_id, partition, next_, text in found}
+    return {(topic_id, partition): _progress(*kept) for topic_id, partition, *kept in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +136,28 @@ def advance_all(session: Session, steps: Sequence[tuple[Lease, Sequence[Move]]])
         # Those that did match have moved in this transaction by now.
         _refuse_moved(session, role, [(move, {move.before, move.after}) for move in moves if move.before])
         raise PositionMovedError(f"{role}: another reader has moved the same positions")
-    if insert_new_rows(session, PositionRow, [_values(role, move) for move in fresh]) != len(fresh):
+    if insert_new_rows(session, PositionRow, [{**_values(role, move), **_NEW} for move in fresh]) != len(
+        fresh
+    ):
         raise PositionMovedError(f"{role}: another reader has begun with the same partitions")
 
+
+def leave(session: Session, lease: Lease, move: Move, *, contract: int) -> None:
+    """Note that all is settled that contracts before this one forwarded; `move`: what is stored, and to be.
+
+    Raises:
+        LeaseLostError, PositionMovedError: as `advance_all`.
+    """
+    advance(session, lease, [move])
+    place = (
+        col(PositionRow.role) == lease.role,
+        col(PositionRow.topic_id) == move.topic_id,
+        col(PositionRow.partition) == move.partition,
+    )
+    session.execute(update(PositionRow).where(*place).values(left_by=contract))
+
+
+_NEW: Final[Mapping[str, object]] = {"left_by": 0}
 
 # Rows of the one owner of the shard.
 _ADVANCE: Final = Change(
@@ -167,11 +192,12 @@ def _load(session: Session, role: str, keys: Sequence[tuple[str, int]]) -> Mappi
             col(PositionRow.partition),
             col(PositionRow.next),
             col(PositionRow.finished),
+            col(PositionRow.left_by),
         )
         places = tuple_(col(PositionRow.topic_id), col(PositionRow.partition))
         query = rows.where(col(PositionRow.role) == role, places.in_(keys[start : start + _CHUNK]))
-        for topic_id, partition, next_, text in session.execute(query).all():
-            found[topic_id, partition] = _progress(next_, text)
+        for topic_id, partition, *kept in session.execute(query).all():
+            found[topic_id, partition] = _progress(*kept)
     return found
 
 
@@ -179,8 +205,8 @@ _CHUNK = 200
 """Keys a query: SQLite bounds the variables of a statement."""
 
 
-def _progress(next_: int, text: str) -> Progress:
-    return Progress(next_, tuple(json.loads(text)))
+def _progress(next_: int, text: str, left_by: int) -> Progress:
+    return Progress(next_, tuple(json.loads(text)), left_by)
 
 
 def _values(role: str, move: Move) -> dict[str, object]:

@@ -139,7 +139,10 @@ class BacklogRow(SQLModel, table=True):
 
 
 class PositionRow(SQLModel, table=True):
-    """How far a role has read a partition; the lease's owner writes. `finished`: a JSON list of offsets."""
+    """How far a role has read a partition; the lease's owner writes. `finished`: a JSON list of offsets.
+
+    `left_by`: as in `gateway.positions.Progress`.
+    """
 
     __tablename__ = "gateway_position"
 
@@ -149,6 +152,7 @@ class PositionRow(SQLModel, table=True):
     topic: str
     next: int = Field(sa_type=BigInteger)
     finished: str
+    left_by: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class LeaseRow(SQLModel, table=True):

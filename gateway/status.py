@@ -16,7 +16,7 @@ from gateway.database import Database
 from gateway.errors import AwayError
 from gateway.instants import format_instant
 from gateway.positions import Progress, load_all, share
-from gateway.readers import readings, wanted_since, ways
+from gateway.readers import find_begin, left_in, readings, ways
 from gateway.rows import BacklogRow, ClaimRow, DeliveryRow
 from partners.endpoint import party_of
 
@@ -149,7 +149,8 @@ class Status:
         """How far the relay is with what partners send: for each of those who get it, by itself."""
         bounds = {(place.topic, place.partition): (place, found) for place, found in there.items()}
         asked = 0
-        for owner, sender in readings(snapshot, snapshot.directory.partners(), ways(snapshot)):
+        left = left_in(progress)
+        for owner, sender in readings(snapshot, snapshot.directory.partners(), ways(snapshot), left):
             spot = (sender.topics.inbound, sender.topics.inbound_partition)
             if spot not in bounds:
                 continue  # said already
@@ -158,9 +159,8 @@ class Status:
             reached = None if done is None else done.next
             if reached is None and asked < _MOST_ASKED:
                 asked += 1
-                since = wanted_since(snapshot, owner, sender)
                 with suppress(BrokerError):
-                    reached = await self.broker.offset_at(spot, since)
+                    reached = await find_begin(self.broker, snapshot, owner, sender, left)
             if reached is None:
                 continue
             slug, side = party_of(owner)

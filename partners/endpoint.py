@@ -97,7 +97,8 @@ class Endpoint:
     POST. `skips`: what was given up when it was resumed. `is_paused`: it is
     unverified since it got another URL while it was paused, and paused again once it is verified.
     `declared`: it stands in the contract file. `side`: whose it is. The partner's gets what the partner
-    receives; the house's gets what the partner sends from `created_at` on (Unix milliseconds), by its types.
+    receives; the house's gets what the partner sends from `created_at` on (Unix milliseconds), by its types:
+    `begins` says where its topic ended then, by id and offset; None: that is not known.
     `access`: what it demands of us, sealed (`partners.access`).
     """
 
@@ -116,6 +117,7 @@ class Endpoint:
     access: bytes | None = field(default=None, repr=False)
     side: Side = "partner"
     created_at: int = field(default=0, compare=False)
+    begins: tuple[str, int] | None = field(default=None, compare=False)
 
     filter: Filter | None = None
     format: Format = "cloudevents"

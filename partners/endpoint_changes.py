@@ -61,12 +61,16 @@ SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What endpoints of a partner are judged by, as of one transaction."""
+    """What endpoints of a partner are judged by, as of one transaction.
+
+    `begins`: where one begins that is made, as `Endpoint.begins`.
+    """
 
     partner: Partner
     contract: Contract
     lines: tuple[Line, ...]
     side: Side = "partner"
+    begins: tuple[str, int] | None = None
 
     @property
     def owner(self) -> str:
@@ -175,7 +179,7 @@ def create(
     sealed = means.seal(secret, key_place(endpoint_id))
     state: EndpointState = "active" if contract.endpoints.verification == "none" else "unverified"
     made = new_endpoint(slug, endpoint_id, wanted, sealed, state=state, now=now)
-    made = replace(made, declared=False, side=ground.side, created_at=now)
+    made = replace(made, declared=False, side=ground.side, created_at=now, begins=ground.begins)
     store.insert_endpoints(session, [made], now=now)
     store.bump_partner(session, slug)
     return EndpointEdit("created", made, None, _shown(secret), made.secrets[0].id)

@@ -60,7 +60,8 @@ class EndpointRow(SQLModel, table=True):
     """A webhook endpoint. `declared`: stands in the contract file, which alone may change or remove it.
 
     `partner`: the owner, which is a partner, or the house with one.
-    `secret_terms`: a list beside `sealed_keys`, null in rows of programs that did not know it.
+    `secret_terms`: a list beside `sealed_keys`, null in rows of programs that did not know it. `begins`: a
+    topic's id and an offset, null where it is not known, and of partners' endpoints.
     """
 
     __tablename__ = "partners_endpoint"
@@ -86,6 +87,7 @@ class EndpointRow(SQLModel, table=True):
     headers: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
     secret_terms: str | None = Field(default=None, sa_type=Text)
     skips: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"})
+    begins: str | None = Field(default=None, sa_type=Text)
 
 
 class EndpointAccessRow(SQLModel, table=True):

@@ -18,6 +18,7 @@ _HEADERS: Final = TypeAdapter(tuple[tuple[str, str], ...])
 _FILTER: Final[TypeAdapter[Filter]] = TypeAdapter(Filter)
 _SECRETS: Final = TypeAdapter(tuple[SecretTerms, ...])
 _SKIPS: Final = TypeAdapter(tuple[Skip, ...])
+_BEGINS: Final = TypeAdapter(tuple[str, int])
 
 
 def endpoint_of(row: EndpointRow, access: bytes | None) -> Endpoint:
@@ -40,6 +41,7 @@ def endpoint_of(row: EndpointRow, access: bytes | None) -> Endpoint:
         access=access,
         side=side,
         created_at=row.created_at,
+        begins=None if row.begins is None else _BEGINS.validate_json(row.begins),
         filter=None if row.filter is None else _FILTER.validate_json(row.filter),
         format=cast("Format", row.format),
         headers=_HEADERS.validate_json(row.headers),
@@ -76,4 +78,5 @@ def values_of(endpoint: Endpoint) -> dict[str, object]:
         "headers": _HEADERS.dump_json(endpoint.headers).decode(),
         "secret_terms": _SECRETS.dump_json(endpoint.secrets).decode() if endpoint.secrets else None,
         "skips": _SKIPS.dump_json(endpoint.skips).decode(),
+        "begins": None if endpoint.begins is None else _BEGINS.dump_json(endpoint.begins).decode(),
     }

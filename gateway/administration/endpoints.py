@@ -1,5 +1,6 @@
 """Changes of endpoints, each with its evidence in one transaction; whoever is the partner, or acts for it."""
 
+import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from partners.tombstone import write_tombstone
 
 Choice = Literal["deliver", "skip", "since"]
 _AUTH: Final = "auth"
+_ASK_SECONDS: Final = 2.0
+"""For where a topic ends; an endpoint is made without knowing it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,12 @@ class Endpoints:
         Raises:
             CallerError: `endpoint_invalid`, `endpoint_address_denied`, `limit_reached`, `state_conflict`.
         """
+        begins = await self._begins(asked.owner)
 
         def work(session: Session, ground: Ground) -> EndpointEdit:
             endpoint_id = changes.new_endpoint_id(self.desk.means)
             wanted, access = self._read(session, ground, members, changes.usual_name(endpoint_id))
-            now, means = self.desk.clock(), self.desk.means
+            now, means, ground = self.desk.clock(), self.desk.means, replace(ground, begins=begins)
             edit = changes.create(session, ground, wanted, endpoint_id, now=now, means=means)
             return self._demanding(session, edit, access)
 
@@ -208,6 +212,24 @@ class Endpoints:
                 edit.endpoint, secret=edit.secret_id, action=turned, now=now
             )
             announcements.announce_once(session, told)
+
+    async def _begins(self, owner: str) -> tuple[str, int] | None:
+        """Where the topic ends that the house's endpoints get, by id and offset; None: nobody says now.
+
+        Asked before one is made: what is accepted once it is there lies behind, whoever's clock is ahead.
+        """
+        (slug, side), snapshot = party_of(owner), self.desk.catalog.current
+        partner = snapshot.directory.partner(slug)
+        if side == "partner" or partner is None or self.desk.broker.away_for_ms():
+            return None
+        topics = partner.topics
+        topic_id = snapshot.topic_ids.get(topics.inbound)
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                ((_, end),) = await self.desk.broker.bounds([(topics.inbound, topics.inbound_partition)])
+        except (BrokerError, TimeoutError):
+            return None
+        return None if topic_id is None else (topic_id, end)
 
     def _find(self, session: Session, asked: Asked) -> Endpoint:
         endpoint = changes.find(session, asked.owner, asked.endpoint)

@@ -24,7 +24,7 @@ from gateway.egress.tidings import Tidings
 from gateway.egress.traces import excerpt_of
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
-from gateway.positions import owner_in
+from gateway.positions import Progress, owner_in
 from partners.endpoint import Skip
 
 STEP: Final = 100
@@ -39,6 +39,7 @@ class Books:
         self.contracts = 0
         self.lanes: dict[str, Lane] = {}
         self.partitions: dict[Spot, Partition] = {}
+        self.left: dict[Spot, int] = {}
         self.outbox = Outbox()
         self.recall = Recall()
         self._voices: dict[str, Voice] = {}
@@ -54,6 +55,7 @@ class Books:
         self._judged: list[Recalled] = []
         self._late: dict[SpanKey, Span] = {}
         self._recorded_at: set[Spot] = set()
+        self._progress: dict[Spot, Progress] = {}
 
     def log_of(self, partner: str) -> str:
         """The name of a partner's log, without an epoch."""
@@ -188,6 +190,13 @@ class Books:
             self.outbox.note_row(delivery.endpoint, delivery.ref)
 
     # It is written
+
+    def leave(self, spot: Spot, contract: int) -> None:
+        """Read a partition no more that is at rest, as `gateway.positions.leave` has noted."""
+        partition = self.partitions.pop(spot)
+        self.left[spot] = contract
+        if partition.written is not None:
+            self._progress[spot] = partition.written
 
     def make_tick(self) -> Tick | None:
         """Everything decided since the last tick; None where nothing was. One tick at a time."""

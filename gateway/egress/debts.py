@@ -113,8 +113,20 @@ class Partition:
     def begin_tick(self) -> Move | None:
         """What the database is to have instead of `written`; None where it has that already."""
         self._sure_once_written = self.ledger.reached
+        step = self.step()
+        return None if step.after == step.before else step
+
+    def step(self) -> Move:
+        """From `written` to what is settled now, if that is any other."""
         after = Progress(self.ledger.watermark, flatten(self.ledger.finished()))
-        return None if after == self.written else Move(self.topic, *self.spot, self.written, after)
+        return Move(self.topic, *self.spot, self.written, after)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether all that was read is settled and written, and no tick is about to move on here."""
+        if self.written is None:
+            return self.ledger.reached == self.sure_before and not self.hole[1]
+        return not (self.said or self.ledger.owing) and self.step().after == self.written
 
     def end_tick(self, after: Progress) -> None:
         """The tick that began last is written, and has moved on here."""

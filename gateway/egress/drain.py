@@ -307,7 +307,7 @@ class Drain:
             return read_event(event, each.owner, self._catalog.current, origin=self._origin)
         lane = each.shard.lanes[each.backlog.endpoint]
         gone = (lane.endpoint,) if lane.is_gone else ()
-        # Of a backlog what was forwarded once stays owed; a replay hands over what contracts allow today.
+        # A backlog holds what was sent, by the contracts of then; a replay what contracts allow today.
         is_recalled = isinstance(each.backlog, Recalled)
         return read_shared(
             event,
@@ -315,7 +315,7 @@ class Drain:
             self._catalog.current,
             each.source,
             gone=gone,
-            why="replayed" if is_recalled else "owed",
+            why="replayed" if is_recalled else "sent",
         )
 
     def _pass(self, reached: Mapping[_Place, int | None]) -> None:

@@ -5,7 +5,8 @@ to where it is itself. Each owner has a position of its own, under a name of its
 (`gateway.positions.share`), so that nobody's reading moves anybody else's.
 
 A topic is read from the moment that somebody wants something of it: since the oldest endpoint of the house
-was made, or the first contract that forwards came into force, and a little before, since clocks differ.
+was made, or the first contract that forwards came into force, and a little before, since clocks differ. It is
+left once nothing goes on to a partner any more, and all that did is settled (`gateway.egress.leaving`).
 `read_shared` knows what of it is whose.
 """
 
@@ -20,7 +21,6 @@ import structlog
 
 from audit.store import Pending
 from gateway.broker.port import (
-    Broker,
     BrokerError,
     Position,
     Read,
@@ -34,12 +34,13 @@ from gateway.broker.port import (
 from gateway.broker.refusal import Refusal
 from gateway.catalog import Snapshot
 from gateway.egress.courier import Work
-from gateway.egress.reading import Passed, Reading, Routed, Today
+from gateway.egress.leaving import SURE_MS, Leaving
+from gateway.egress.reading import Passed, Reading, Routed
+from gateway.egress.relay_parts import Parts
 from gateway.egress.shared import (
     Source,
     Vouch,
     Vouched,
-    Vouching,
     forward_of,
     onward_of,
     read_shared,
@@ -48,7 +49,8 @@ from gateway.egress.shared import (
 from gateway.egress.wording import Voice
 from gateway.errors import AwayError
 from gateway.positions import plain, share
-from gateway.readers import readings, wanted_since, ways
+from gateway.readers import ended_for, find_begin, readings, ways
+from partners.forwarding import Ended
 from partners.partner import Partner
 
 _POLL: Final = 200
@@ -57,7 +59,10 @@ _SLICE: Final = 10
 _IDLE_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 50
-"""Topics that are begun with in one turn."""
+"""Topics that are begun with in one turn, or of which the end is asked."""
+
+_LEAVE_SECONDS: Final = 10.0
+"""Between two looks whether a topic is read for nothing."""
 
 _REMEMBERED: Final = 4_096
 """Events of a topic of which another record is known to be a double."""
@@ -65,28 +70,21 @@ _REMEMBERED: Final = 4_096
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """`url`: our origin; `voice`: speaks for the log of a partner. `doubt`: as the relay's."""
-
-    url: str
-    vouch: Vouching = field(repr=False)
-    voice: Callable[[Partner], Voice] = field(repr=False)
-    clock: Callable[[], int] = field(repr=False)
-    matched: Callable[[], None] = field(repr=False)
-    doubt: Callable[[], str] = field(default=lambda: "", repr=False)
-
-
 @dataclass(eq=False, slots=True)
 class _Strand:
-    """One owner's reading of one inbound topic. `recent`: offsets by ref, of the events read last."""
+    """One owner's reading of one inbound topic. `recent`: offsets by ref, of the events read last.
+
+    `until`: up to where it is read, where nothing goes on any more by that contract and nothing can come.
+    """
 
     work: Work
     owner: str
+    sender: Partner
     source: Source
     topic: str
     spot: tuple[str, int]
     recent: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+    until: tuple[Ended, int] | None = None
 
     def is_double(self, ref: bytes, offset: int) -> bool:
         """Whether another record held the event."""
@@ -99,10 +97,15 @@ class _Strand:
 class Feeds:
     """A part of the relay; see the module. `problem`: what keeps it from reading, in words."""
 
-    def __init__(self, broker: Broker, catalog: Today, terms: Terms) -> None:
-        self._broker = broker
-        self._catalog = catalog
-        self._terms = terms
+    def __init__(self, parts: Parts, url: str, voice: Callable[[Partner], Voice]) -> None:
+        """`url`: our origin; `voice`: speaks for the log of a partner."""
+        self._parts = parts
+        self._catalog = parts.catalog
+        self._url = url
+        self._voice = voice
+        self._clock = parts.chance.clock
+        self._leaving = Leaving(parts.database, parts.broker)
+        self._leave_at = 0.0
         self._strands: dict[tuple[str, int], list[_Strand]] = {}
         self._reader: Reader | None = None
         self._refusal = Refusal()
@@ -114,7 +117,7 @@ class Feeds:
         ticks = asyncio.get_running_loop().time
         while True:
             reader = self._reader
-            if reader is None or not self._strands or self._is_full() or self._terms.doubt():
+            if reader is None or not self._strands or self._is_full() or self._parts.doubt():
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
             try:
@@ -131,6 +134,9 @@ class Feeds:
                     self._take_in(event)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
+            if ticks() >= self._leave_at:
+                self._leave_at = ticks() + _LEAVE_SECONDS
+                await self._let_go(reader)
 
     async def _look(self, events: Sequence[ReadEvent]) -> None:
         """Find out what vouches for these records, however long the database is away.
@@ -140,7 +146,7 @@ class Feeds:
         while True:
             with suppress(AwayError):
                 await self._catalog.follow()
-                self._vouch = await self._terms.vouch(
+                self._vouch = await self._parts.vouch(
                     (event, strand.source.origin)
                     for event in events
                     if isinstance(event, Read)
@@ -171,14 +177,14 @@ class Feeds:
         """
         forwarding, begun = ways(snapshot), 0
         for work, partners in works:
-            for owner, sender in readings(snapshot, partners, forwarding):
+            for owner, sender in readings(snapshot, partners, forwarding, work.shard.left):
                 topic_id = snapshot.topic_ids.get(sender.topics.inbound)
                 if topic_id is None or not is_at_work(work):
                     continue
                 self._leave(sender.topics.inbound, topic_id)
                 if (share(topic_id, owner), sender.topics.inbound_partition) in work.shard.partitions:
                     continue
-                begin = await self._begin_at(owner, sender, snapshot)
+                begin = await self._begin_at(work, owner, sender, snapshot)
                 if begin is None:
                     return False
                 if is_at_work(work):
@@ -191,25 +197,63 @@ class Feeds:
     def drop(self, work: Work) -> None:
         """Read nothing for this shard any more."""
         for place, strands in list(self._strands.items()):
-            left = [each for each in strands if each.work is not work]
-            if left:
-                self._strands[place] = left
-            else:
-                del self._strands[place]
-                if self._reader is not None:
-                    self._reader.release([place])
+            self._keep(place, [each for each in strands if each.work is not work])
 
-    async def _begin_at(self, owner: str, sender: Partner, snapshot: Snapshot) -> int | None:
+    def _keep(self, place: tuple[str, int], left: list[_Strand]) -> None:
+        """Read a place for these alone."""
+        if left:
+            self._strands[place] = left
+        else:
+            del self._strands[place]
+            if self._reader is not None:
+                self._reader.release([place])
+
+    async def _let_go(self, reader: Reader) -> None:
+        """Leave what is read for nothing. Called between two polls: what came of the last one is taken in."""
+        asked, now, snapshot = 0, self._clock(), self._catalog.current
+        some = [(place, one) for place, strands in self._strands.items() for one in strands]
+        senders = {strand.sender.slug: strand.sender for _, strand in some}
+        overs = {slug: ended_for(snapshot, sender) for slug, sender in senders.items()}
+        for place, strand in some:
+            over = overs[strand.sender.slug].get(strand.owner)
+            if over is None or now < over.at + SURE_MS:
+                strand.until = None
+                continue
+            if (strand.until is None or strand.until[0] != over) and asked < _AT_ONCE:
+                asked += 1
+                end = await self._leaving.end_of(strand.sender, over)
+                strand.until = None if end is None else (over, end)
+            if strand.until is not None and strand.until[0] == over:
+                reached = reader.reached(*place)
+                if reached is not None and reached >= strand.until[1]:
+                    await self._leave_settled(place, strand, over)
+
+    async def _leave_settled(self, place: tuple[str, int], strand: _Strand, over: Ended) -> None:
+        shard = strand.work.shard
+        partition = shard.partitions.get(strand.spot)
+        is_there = strand in self._strands.get(place, ())
+        if partition is None or not (is_there and partition.is_at_rest):
+            return
+        move = partition.step()
+        if not await self._leaving.note(shard.lease, move, over.contract):
+            return
+        partition.written = move.after
+        there = self._strands.get(place, [])
+        # Something may go on again by now: who reads for that goes on then.
+        if strand in there and ended_for(self._catalog.current, strand.sender).get(strand.owner) == over:
+            shard.leave(strand.spot, over.contract)
+            self._keep(place, [each for each in there if each is not strand])
+
+    async def _begin_at(self, work: Work, owner: str, sender: Partner, snapshot: Snapshot) -> int | None:
         """The first offset that can be for an owner; None: the broker does not say now."""
-        since = wanted_since(snapshot, owner, sender)
-        place = (sender.topics.inbound, sender.topics.inbound_partition)
-        if self._broker.away_for_ms():
+        broker = self._parts.broker
+        if broker.away_for_ms():
             return None
         try:
             async with asyncio.timeout(_ASK_SECONDS):
-                return await self._broker.offset_at(place, since)
+                return await find_begin(broker, snapshot, owner, sender, work.shard.left)
         except (BrokerError, TimeoutError) as error:
-            _log.warning("relay.feed_waits", topic=place[0], error=type(error).__name__)
+            _log.warning("relay.feed_waits", topic=sender.topics.inbound, error=type(error).__name__)
             return None
 
     def _add(self, work: Work, owner: str, sender: Partner, topic_id: str, begin: int) -> None:
@@ -219,9 +263,9 @@ class Feeds:
         if start is None:
             return
         if self._reader is None:
-            self._reader = self._broker.reader()
-        source = Source(sender.slug, self._terms.url, self._judge)
-        self._strands.setdefault(place, []).append(_Strand(work, owner, source, place[0], spot))
+            self._reader = self._parts.broker.reader()
+        source = Source(sender.slug, self._url, self._judge)
+        self._strands.setdefault(place, []).append(_Strand(work, owner, sender, source, place[0], spot))
         reached = self._reader.reached(*place)
         if reached is None or reached > start.position.offset:
             self._assign([Start(place[0], replace(start.position, offset=self._least(place, topic_id)))])
@@ -277,7 +321,7 @@ class Feeds:
         partition = shard.partitions[strand.spot]
         if partition.ledger.is_known(offset):
             return
-        snapshot, now = self._catalog.current, self._terms.clock()
+        snapshot, now = self._catalog.current, self._clock()
         reading = read_shared(read, strand.owner, snapshot, strand.source)
         if isinstance(reading, Routed) and strand.is_double(reading.ref, offset):
             reading = Passed()
@@ -285,17 +329,17 @@ class Feeds:
         if told is not None:
             partition.said[offset] = told
         shard.receive(seen_by(read, strand.owner), reading, now)
-        self._terms.matched()
+        self._parts.step("outbound.2.matched")
         strand.work.stir()
 
     def _told(self, strand: _Strand, read: Read, reading: Reading, snapshot: Snapshot) -> Pending | None:
         """What the sender's log says of an event that goes on to another partner."""
-        way = forward_of(read, snapshot, strand.source.origin)
-        sender = snapshot.directory.partner(strand.source.origin)
-        if way is None or sender is None or way[1].to != strand.owner:
+        way = forward_of(read, strand.owner, snapshot, strand.sender.slug)
+        onward = None if way is None else onward_of(reading, *way)
+        sender = snapshot.directory.partner(strand.sender.slug)
+        if onward is None or sender is None:
             return None
-        onward = onward_of(reading, *way)
-        return None if onward is None else self._terms.voice(sender).forwarded(onward, self._terms.clock())
+        return self._voice(sender).forwarded(onward, self._clock())
 
     def _lose(self, topic: str, wanted: Position, first: int) -> None:
         _log.warning("relay.retention_hole", topic=topic, wanted=wanted.offset, first=first)
@@ -303,7 +347,7 @@ class Feeds:
             shard = strand.work.shard
             reached = max(wanted.offset, shard.partitions[strand.spot].ledger.reached)
             if reached < first:
-                shard.lose(strand.spot, reached, first, self._terms.clock())
+                shard.lose(strand.spot, reached, first, self._clock())
         self._assign([Start(topic, replace(wanted, offset=first))])
 
     def _restart(self, topic: str, wanted: Position, end: int) -> None:
@@ -314,7 +358,7 @@ class Feeds:
         for strand in self._at(topic, wanted):
             shard = strand.work.shard
             if shard.partitions[strand.spot].ledger.reached > end:
-                shard.restart(strand.spot, end, self._terms.clock())
+                shard.restart(strand.spot, end, self._clock())
         self._assign([Start(topic, replace(wanted, offset=end))])
 
     def _ids_of(self, topic: str) -> set[str]:
@@ -328,10 +372,6 @@ class Feeds:
             for strand in self._strands[place]:
                 if plain(strand.spot[0]) != topic_id:
                     _log.error("relay.topic_changed", topic=topic, old_id=strand.spot[0], new_id=topic_id)
-                    strand.work.shard.abandon(strand.spot, self._terms.clock())
+                    strand.work.shard.abandon(strand.spot, self._clock())
             left = [each for each in self._strands[place] if plain(each.spot[0]) == topic_id]
-            self._strands[place] = left
-            if not left:
-                del self._strands[place]
-                if self._reader is not None:
-                    self._reader.release([place])
+            self._keep(place, left)

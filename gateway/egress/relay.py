@@ -24,7 +24,6 @@ from gateway.egress.acquaintance import adopt, brief, bury, in_turns
 from gateway.egress.courier import Courier, Work
 from gateway.egress.drain import Drain
 from gateway.egress.feeds import Feeds
-from gateway.egress.feeds import Terms as FeedTerms
 from gateway.egress.moment import NEVER, Moment
 from gateway.egress.outbound import Outbound
 from gateway.egress.outbound import Terms as OutboundTerms
@@ -86,18 +85,7 @@ class Relay:
                 rest_ms=terms.tick_ms,
             ),
         )
-        self._feeds = Feeds(
-            parts.broker,
-            parts.catalog,
-            FeedTerms(
-                url=terms.origin,
-                vouch=parts.vouch,
-                voice=self._voices.partner,
-                clock=parts.chance.clock,
-                matched=lambda: parts.step("outbound.2.matched"),
-                doubt=parts.doubt,
-            ),
-        )
+        self._feeds = Feeds(parts, terms.origin, self._voices.partner)
         self._writer = Writer(
             parts.database,
             self._clock,

@@ -28,6 +28,7 @@ from gateway.egress.strangers import find_strangers
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
 from gateway.positions import Progress, owner_in
+from gateway.readers import left_in
 from partners.endpoint import Endpoint
 
 
@@ -40,7 +41,6 @@ class Shard(Books):
     def __init__(self, lease: Lease, *, quiet_until: int = 0) -> None:
         super().__init__(lease)
         self._quiet_until = quiet_until
-        self._progress: dict[Spot, Progress] = {}
         self._cancelled: set[tuple[str, bytes]] = set()
         self._turns = self._takes = 0
         self.is_withholding = False
@@ -54,6 +54,7 @@ class Shard(Books):
     def adopt(self, stored: Stored) -> None:
         """Take in what waits for partners that are new here; `update` and `watch` come next."""
         self._progress.update(stored.progress)
+        self.left.update(left_in(stored.progress))
         self._breakers.adopt(stored.breakers)
         self._cancelled |= stored.cancelled
         for span in stored.spans:

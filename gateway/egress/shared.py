@@ -2,8 +2,9 @@
 
 That is the house, whose endpoints get what the partner sends, or another partner, to which the contract
 forwards a type. Only what the gateway accepted counts: a record whose receipt does not vouch for it is passed
-over, as consumers do. Whether an event is for another partner says the contract that its receipt names, and
-no clock: of all others that partner is told nothing, whatever a range or a replay holds beside its own. Pure.
+over, as consumers do. Whether an event is for another partner says the contract that its receipt names,
+however late it is read: of all others that partner is told nothing, whatever a range or a replay holds beside
+its own. Pure.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from typing import Final, Literal
 import structlog
 
 from audit.ref import format_ref
-from gateway.broker.port import Read
+from gateway.broker.port import Position, Read
 from gateway.catalog import Snapshot
 from gateway.channels import Channel
 from gateway.egress.addressees import own_endpoints
@@ -26,6 +27,7 @@ from gateway.egress.reading import Passed, Reading, Refused, Routed, routed
 from gateway.errors import BugError
 from gateway.event import EventKey
 from gateway.positions import share
+from gateway.readers import CLOCKS_APART_MS
 from gateway.tombstones import received_ref
 from partners.contract import Forward
 from partners.endpoint import Endpoint, party_of
@@ -53,7 +55,7 @@ Vouch = Callable[[Read, str], Vouched | None]
 Vouching = Callable[[Iterable[tuple[Read, str]]], Awaitable[Vouch]]
 """Looks at records with their partners, and gives what vouches for them; AwayError: that is not known now."""
 
-Why = Literal["sent", "owed", "replayed"]
+Why = Literal["sent", "replayed"]
 
 _TYPE: Final = "ce_type"
 _PAIRS: Final = 1_024
@@ -94,10 +96,10 @@ def read_shared(
 ) -> Reading:
     """Read one record of `source.origin`'s inbound topic for an owner of endpoints.
 
-    `gone`: endpoints that are no more, and that something is still owed to. `why` it is read: it was just
-    `sent`; it may be `owed`, having been given to the owner before: then it stays so, though the contract no
-    longer forwards it; or it is `replayed`, and the house has what came before its endpoint, too, but another
-    partner nothing of before this line of the contract.
+    `gone`: endpoints that are no more, and that something is still owed to. `why` it is read: it was `sent`,
+    lately or while an endpoint took nothing; then it goes on as the contract says by which it was accepted,
+    whatever later ones say. Or it is `replayed`, and the house has what came before its endpoint, too, but
+    another partner nothing of before this line of the contract, and nothing that is forwarded no longer.
     """
     partner, side = party_of(owner)
     if side == "house":
@@ -117,13 +119,11 @@ def onward_of(reading: Reading, event_type: str, forward: Forward) -> Onward | N
     return Onward(ref, key.source, key.id, event_type, forward.to, forward.event_type, code)
 
 
-def forward_of(read: Read, snapshot: Snapshot, origin: str) -> tuple[str, Forward] | None:
-    """The type of a record, and where the contract forwards it; None: nowhere."""
-    event_type = _type_of(read)
-    channel = None if event_type is None else snapshot.channel(origin, event_type, "inbound")
-    if event_type is None or channel is None or channel.line.terms.forward is None:
-        return None
-    return event_type, channel.line.terms.forward
+def forward_of(read: Read, owner: str, snapshot: Snapshot, origin: str) -> tuple[str, Forward] | None:
+    """The type of a record, and how contracts forward it to an owner, or did; None: they never did."""
+    event_type = _type_of(read) or ""
+    line = snapshot.directory.forwards(origin).get((event_type, owner))
+    return None if line is None else (event_type, Forward(line.to, line.name))
 
 
 def is_erased(delivery: Delivery, erased: AbstractSet[bytes]) -> bool:
@@ -163,7 +163,7 @@ def _for_house(
     seen = _vouched(read, source)
     if seen is None:
         return Passed()
-    there = tuple(each for each in there if is_of_any_age or each.created_at <= seen.at)
+    there = tuple(each for each in there if is_of_any_age or _came_after(read.position, seen.at, each))
     found = _take_in(read, snapshot, source)
     if isinstance(found, NoEvent):
         return _refused(found, read) if _is_listened_to(there, event_type) else Passed()
@@ -181,7 +181,7 @@ def _for_partner(
 ) -> Reading:
     event_type = _type_of(read) or ""
     line = snapshot.directory.forwards(source.origin).get((event_type, partner))
-    if line is None or not (line.lasts or why == "owed"):
+    if line is None or not (line.lasts or why == "sent"):
         return Passed()
     seen = _vouched(read, source)
     if seen is None or not _is_agreed(line, seen, snapshot, source.origin, why):
@@ -200,6 +200,18 @@ def _for_partner(
     return _as_received(found, line.name, channel, there, source.url)
 
 
+def _came_after(at: Position, accepted_at: int, endpoint: Endpoint) -> bool:
+    """Whether an event was accepted once an endpoint of the house was made, or may have been.
+
+    Where the topic ended then tells, where that is known. Clocks tell as far as they can: nothing is kept
+    from an endpoint by two that differ.
+    """
+    begins = endpoint.begins
+    if begins is None or begins[0] != at.topic_id:
+        return accepted_at >= endpoint.created_at - CLOCKS_APART_MS
+    return at.offset >= begins[1] or accepted_at > endpoint.created_at + CLOCKS_APART_MS
+
+
 def is_newer(seen: Vouched, snapshot: Snapshot, origin: str) -> bool:
     """Whether an event was accepted by a contract that this snapshot does not know yet."""
     contract = snapshot.directory.contract(origin)
@@ -210,14 +222,13 @@ def _is_agreed(line: Agreed, seen: Vouched, snapshot: Snapshot, origin: str, why
     """Whether the contract by which an event was accepted gives it to the partner that a line is for.
 
     A new name for the type loses nothing that is on its way, and hands over nothing of before once more. By a
-    contract that a restored database has lost nothing is given away.
+    contract that a restored database has lost nothing is given away, though another has its number by now.
     """
-    if is_newer(seen, snapshot, origin):
+    is_lost = not line.was_there(seen.contract, seen.at + CLOCKS_APART_MS)
+    if is_lost or is_newer(seen, snapshot, origin):
         _log.warning("relay.contract_unknown", partner=origin, contract=seen.contract)
         return False
-    if why == "owed":
-        return line.was_in(seen.contract)
-    return seen.contract >= (line.begun if why == "replayed" else line.unbroken)
+    return seen.contract >= line.begun if why == "replayed" else line.was_in(seen.contract)
 
 
 def _is_erased_for(partner: str, key: EventKey, snapshot: Snapshot) -> bool:

@@ -142,7 +142,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
     "gateway_look": Table("credential partner subject until", "who looked, by the ref", told="content.read"),
     "gateway_meta": _nothing("name value", "facts about the installation"),
     "gateway_nonce": _nothing("credential nonce until", "of signatures"),
-    "gateway_position": _nothing("role topic_id partition topic next finished", "offsets"),
+    "gateway_position": _nothing("role topic_id partition topic next finished left_by", "offsets"),
     "gateway_repeat": Table("", "", erased="credential key digest token answer open_until until"),
     "gateway_replay": _nothing(
         "id partner endpoint which types since_at until_at rate dry_run state created_at ended_at",
@@ -169,7 +169,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
     ),
     "partners_endpoint": _nothing(
         "id partner name url types ordering concurrency per_second delays sealed_keys state declared "
-        "created_at filter format headers secret_terms skips",
+        "created_at filter format headers secret_terms skips begins",
         "endpoints",
     ),
     "partners_endpoint_access": _nothing("endpoint partner sealed changed_at", "secrets of endpoints"),

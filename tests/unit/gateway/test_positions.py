@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from gateway.positions import (
     Progress,
     Reached,
     advance,
+    leave,
     load,
     load_all,
     load_reached,
@@ -21,6 +23,7 @@ from gateway.positions import (
     plain,
     share,
 )
+from gateway.readers import left_in
 from gateway.rows import LeaseRow
 
 LEASE = Lease("relay", 3, 7, 0)
@@ -128,3 +131,22 @@ def test_who_shares_a_topic_moves_nobody_else(session: Session) -> None:
         (theirs, 0): 9,
     }
     assert load_reached(session) == (Reached("partners.acme.outbound", "t1", 0, 9),)
+
+
+def test_what_was_left_says_by_which_contract_wherever_it_is_read_on(session: Session) -> None:
+    advance(session, LEASE, [move(None, Progress(5))])
+    leave(session, LEASE, move(Progress(5), Progress(5)), contract=3)
+    leave(session, LEASE, move(None, Progress(8), "t2"), contract=4)
+    advance(session, LEASE, [move(Progress(5), Progress(9))])
+    found = load_all(session, "relay")
+    assert found == {("t1", 0): Progress(9), ("t2", 0): Progress(8)}
+    assert left_in(found) == {("t1", 0): 3, ("t2", 0): 4}
+
+
+def test_nobody_leaves_what_another_reads_or_what_was_read_on(session: Session) -> None:
+    advance(session, LEASE, [move(None, Progress(5))])
+    with pytest.raises(PositionMovedError):
+        leave(session, LEASE, move(Progress(4), Progress(4)), contract=3)
+    with pytest.raises(LeaseLostError):
+        leave(session, replace(LEASE, epoch=6), move(Progress(5), Progress(5)), contract=3)
+    assert left_in(load_all(session, "relay")) == {}

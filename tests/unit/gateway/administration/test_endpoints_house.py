@@ -12,6 +12,7 @@ from gateway.errors import CallerError
 from gateway.rows import AnnouncementRow, ClaimRow
 from partners import store
 from partners.endpoint import house_of
+from tests.unit.gateway.ingress.brokers import WilfulBroker
 from tests.world import CONTRACT, OPERATOR, World, running
 
 CHECKED = (
@@ -114,3 +115,22 @@ async def test_what_is_given_up_of_ours_is_what_the_partner_sent(tmp_path: Path)
         edit = await desk.resume(asked(owner, made.endpoint.id), partner, Backlog("skip"))
     places = {(one.topic_id.partition(">")[2], one.offset) for one in edit.endpoint.skips}
     assert places == {("", 0), ("house/acme", 1)}
+
+
+async def test_one_of_the_house_begins_where_the_topic_ends_as_far_as_the_broker_says(tmp_path: Path) -> None:
+    broker = WilfulBroker(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply(CHECKED)
+        await world.send({"order_id": "A-1", "qty": 1}, {"order_id": "A-2", "qty": 1})
+        desk, owner = endpoints(world), house_of("acme")
+        for name, away_ms in (("known", 0), ("away", 2_000)):
+            broker.away_ms = away_ms
+            await desk.create(asked(owner), {"url": "https://desk.intern.example/in", "name": name})
+            broker.away_ms = 0
+        await desk.create(asked("acme"), {"url": "https://hooks.acme.example/in", "name": "theirs"})
+        await world.parts.catalog.refresh()
+        current = world.parts.catalog.current
+        there = (*current.directory.house_endpoints("acme"), *current.directory.endpoints("acme"))
+        found = {one.name: one.begins for one in there}
+        topic_id = current.topic_ids["partners.acme.inbound"]
+    assert found == {"known": (topic_id, 2), "away": None, "theirs": None}

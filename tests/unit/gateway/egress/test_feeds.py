@@ -99,7 +99,10 @@ async def until(holds: Any, what: str) -> None:
 async def house_endpoint(world: World, url: str, **changes: Any) -> Endpoint:
     ground = world.parts.ground
     name, at = str(changes.pop("name", "desk")), int(changes.pop("at", ground.clock()))
-    id_ = f"ep_{name}"
+    id_, topic = f"ep_{name}", "partners.acme.inbound"
+    # As the administration notes it when one is made.
+    ((_, end),) = await world.parts.broker.bounds([(topic, 0)])
+    begins = changes.pop("begins", (world.parts.catalog.current.topic_ids[topic], end))
     made = Endpoint(
         id=id_,
         partner="acme",
@@ -114,6 +117,7 @@ async def house_endpoint(world: World, url: str, **changes: Any) -> Endpoint:
         state="active",
         declared=False,
         side="house",
+        begins=begins,
     )
     made = replace(made, **changes)
 
@@ -220,7 +224,7 @@ async def test_who_begins_earlier_while_what_was_polled_is_taken_in_gets_all_of_
             await placed(world, *names)
             async with relaying(world):
                 await until(lambda: bool(at.ids("/globex")), "the one reads")
-                await house_endpoint(world, f"{at.url}/desk", at=at_first)
+                await house_endpoint(world, f"{at.url}/desk", at=at_first, begins=None)
                 for path in ("/globex", "/desk"):
                     await until(lambda path=path: set(at.ids(path)) == set(names), f"{path}: {at.ids(path)}")
 

@@ -14,6 +14,7 @@ from tests.unit.gateway.egress.test_feeds import (
     hooks,
     house_endpoint,
     placed,
+    positioned,
     relaying,
     until,
 )
@@ -87,13 +88,11 @@ async def test_who_begins_amid_what_was_polled_keeps_nothing_of_it_from_those_wh
             await apply_globex(world, f"{at.url}/globex")
             await world.apply(FORWARDING)
             await placed(world, *names[:40])
-            clock = world.parts.ground.clock
-            amid = clock() + 1
-            await until(lambda: clock() > amid, "a later millisecond")
+            amid = (world.parts.catalog.current.topic_ids["partners.acme.inbound"], 40)
             await placed(world, *names[40:])
             async with relaying(world):
                 await until(lambda: bool(at.ids("/globex")), "the one reads")
-                await house_endpoint(world, f"{at.url}/desk", at=amid)
+                await house_endpoint(world, f"{at.url}/desk", begins=amid)
                 await until(lambda: set(at.ids("/desk")) == set(names[40:]), f"{at.ids('/desk')}")
                 await until(lambda: set(at.ids("/globex")) == set(names), f"{at.ids('/globex')}")
 
@@ -116,3 +115,39 @@ async def test_a_late_word_of_a_former_topic_takes_nothing_from_who_reads_the_pr
                 assert world.parts.catalog.current.is_ready(topic)
                 await placed(world, "A-2")
                 await until(lambda: at.ids("/desk") == ["A-1", "A-2"], str(at.got))
+
+
+@pytest.mark.parametrize("ahead_ms", [-8_000, 8_000])
+async def test_an_endpoint_of_the_house_begins_where_the_topic_ended_whoever_s_clock_is_ahead(
+    tmp_path: Path, ahead_ms: int
+) -> None:
+    """Whoever makes it has another clock than whoever accepts."""
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await world.apply()
+            await placed(world, "before")
+            await house_endpoint(world, f"{at.url}/desk", at=world.parts.ground.clock() + ahead_ms)
+            await placed(world, "A-1")
+            async with relaying(world):
+                await placed(world, "A-2")
+                await until(lambda: len(at.got) == 2, str(at.got))
+                await positioned(world, 3)
+    assert sorted(at.ids("/desk")) == ["A-1", "A-2"]
+
+
+async def test_where_nobody_knows_where_it_begins_nothing_is_kept_from_it_by_clocks(tmp_path: Path) -> None:
+    """As of one that was made while the broker was away."""
+    with hooks() as at:
+        async with running(tmp_path) as world:
+            await world.apply()
+            ahead = world.parts.ground.clock() + 8_000
+            await house_endpoint(world, f"{at.url}/desk", at=ahead, begins=None)
+            await placed(world, "A-1")
+            far = world.parts.ground.clock() + 90_000
+            await house_endpoint(world, f"{at.url}/far", name="far", at=far, begins=None)
+            await placed(world, "A-2")
+            async with relaying(world):
+                await until(lambda: len(at.got) == 2, str(at.got))
+                await positioned(world, 2)
+    assert sorted(at.ids("/desk")) == ["A-1", "A-2"]
+    assert at.ids("/far") == []
