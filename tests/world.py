@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sqlmodel import Session
+
+from audit import log as audit_log
+from audit.checkpoint import split_origin
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.bootstrap.ground import open_broker, prepare
@@ -21,6 +25,7 @@ from gateway.ingress.outcome import Outcome
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.settings_sources import load
+from tests.waiting import until
 
 OPERATOR = Author("operator", None)
 
@@ -58,7 +63,7 @@ def make_settings(folder: Path, flags: Flags | None = None, url: str | None = No
     return load(flags=given, environ=environ, file=None).settings
 
 
-ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 30.0
 SETTLED_SECONDS: Final = 60.0
 """A Kafka that was silent is asked again by its readers some seconds later."""
 
@@ -113,6 +118,20 @@ class World:
             said = f"{self.counts}, {entries} entries wanted; {self.parts.sequencer.problem}"
             assert time.monotonic() < deadline, said
             await asyncio.sleep(0.02)
+
+    async def published(self) -> None:
+        """Wait until the newest head of every log is published."""
+        left: list[str] = []
+
+        def look(session: Session) -> bool:
+            newest = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
+            left[:] = [name for name, one in newest.items() if one.head.size != one.checkpoint_size]
+            return not left
+
+        await until(
+            lambda: self.parts.ground.database.read(look),
+            lambda: f"not published: {left}; {self.parts.sequencer.problem}",
+        )
 
 
 def draft(body: object, event_type: str = "order.placed", **attributes: str) -> Draft:

@@ -5,16 +5,18 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker.embedded import EmbeddedBroker, Fate
 from gateway.broker.gated import GatedBroker
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.port import Broker, Position, Read, Reader, ReadEvent, Record, Start, Topic, TopicSpec
+from tests import waiting
 from tests.kafka_server import KafkaServer
 
 MAX_RECORD_BYTES = 20_000
@@ -35,6 +37,10 @@ class Stand(Protocol):
 
     async def reopen(self) -> None:
         """Close the adapter, end the broker in order, start both again."""
+        ...
+
+    async def hurry(self) -> None:
+        """Open the adapter anew, as one that soon gives up what is not answered."""
         ...
 
     async def silence(self) -> None:
@@ -84,6 +90,9 @@ class EmbeddedStand:
         await self.broker.close()
         self.broker = self._open()
 
+    async def hurry(self) -> None:
+        await self.reopen()
+
     async def silence(self) -> None:
         self._fate = "store_and_forget"
 
@@ -120,6 +129,9 @@ class WrappedStand:
     async def reopen(self) -> None:
         await self._inner.reopen()
 
+    async def hurry(self) -> None:
+        await self._inner.hurry()
+
     async def silence(self) -> None:
         await self._inner.silence()
 
@@ -143,13 +155,13 @@ class KafkaStand:
         self._server = server
         self.broker = self._open()
 
-    def _open(self) -> KafkaBroker:
+    def _open(self, message_timeout_ms: int = 60_000) -> KafkaBroker:
         return KafkaBroker.open(
             self._server.servers,
             clock=now,
             properties={},
             replication=1,
-            message_timeout_ms=5_000,
+            message_timeout_ms=message_timeout_ms,
             max_record_bytes=MAX_RECORD_BYTES,
         )
 
@@ -161,7 +173,20 @@ class KafkaStand:
         await self.broker.close()
         self._server.stop()
         self._server.start()
+        no_leader = "Kafka does not answer, or a partition has no leader"
+        await waiting.until(lambda: asyncio.to_thread(self._is_led), lambda: no_leader)
         self.broker = self._open()
+
+    def _is_led(self) -> bool:
+        """Whether Kafka answers, and every partition of every topic has its leader again."""
+        with suppress(KafkaException):
+            topics = AdminClient({"bootstrap.servers": self._server.servers}).list_topics(timeout=5).topics
+            return all(one.leader > 0 for topic in topics.values() for one in topic.partitions.values())
+        return False
+
+    async def hurry(self) -> None:
+        await self.broker.close()
+        self.broker = self._open(message_timeout_ms=5_000)
 
     async def silence(self) -> None:
         self._server.pause()
@@ -219,16 +244,19 @@ def start(topic: str, topic_id: str, offset: int = 0, partition: int = 0) -> Sta
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for something outside; the test's own timeout ends a wait that is in vain."""
-    while not is_so():  # noqa: ASYNC110  (a condition of other threads and processes)
-        await asyncio.sleep(0.05)
+    """Wait for something outside."""
+    await waiting.until(is_so, lambda: "what was waited for did not come", pause=0.05)
 
 
 async def read_until(reader: Reader, count: int) -> list[ReadEvent]:
-    """Poll until so many events came; the test's own timeout ends a wait that is in vain."""
+    """Poll until so many events came."""
     events: list[ReadEvent] = []
-    while len(events) < count:
-        events += await reader.poll(100, 1_000)
+
+    async def are_there() -> bool:
+        events.extend(await reader.poll(100, 1_000))
+        return len(events) >= count
+
+    await waiting.until(are_there, lambda: f"{count} events: {events}", pause=0)
     return events
 
 

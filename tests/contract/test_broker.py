@@ -27,11 +27,9 @@ from tests.contract.broker_stands import (
     read_until,
     record,
     start,
+    until,
     values,
 )
-
-PROMISED_MS = 4_000
-"""The port promises two seconds, as unit tests of each adapter show; the rest is for a busy machine."""
 
 
 async def test_ensure_makes_a_topic_once(stand: Stand) -> None:
@@ -444,7 +442,8 @@ async def test_a_deleted_topic_is_reported(stand: Stand) -> None:
     reader.assign([start(name, topic.id)])
     assert await reader.poll(10, 0) == []
     await stand.delete(name)
-    assert await reader.poll(10, PROMISED_MS) == [TopicChanged(name, topic.id, None)]
+    # Within two seconds, as unit tests of each adapter show.
+    assert await read_until(reader, 1) == [TopicChanged(name, topic.id, None)]
     assert reader.reached(name, 0) is None
     await reader.close()
 
@@ -459,7 +458,7 @@ async def test_a_topic_made_again_is_reported_once_for_all_its_partitions(stand:
     await stand.delete(name)
     new = await make_topic(stand.host, name, 2)
     assert new.id != old.id
-    (changed,) = await reader.poll(10, PROMISED_MS)
+    (changed,) = await read_until(reader, 1)
     assert isinstance(changed, TopicChanged)
     assert (changed.topic, changed.old_id) == (name, old.id)
     assert changed.new_id in {None, new.id}
@@ -497,6 +496,7 @@ async def test_a_restart_keeps_everything(stand: Stand) -> None:
 
 
 async def test_a_silent_broker_leaves_appends_unknown_and_reading_goes_on_afterwards(stand: Stand) -> None:
+    await stand.hurry()
     name = fresh_name()
     topic = await make_topic(stand.host, name)
     reader = stand.broker.reader()
@@ -504,7 +504,7 @@ async def test_a_silent_broker_leaves_appends_unknown_and_reading_goes_on_afterw
     await stand.broker.append([record(name, b"before")])
     assert values(await read_until(reader, 1)) == [b"before"]
     await stand.silence()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         answers = await stand.broker.append([record(name, b"during"), record(fresh_name(), b"x" * 30_000)])
         assert await reader.poll(0, 100) == []
     await stand.restore()
@@ -518,7 +518,8 @@ async def test_a_silent_broker_leaves_appends_unknown_and_reading_goes_on_afterw
     while b"after" not in seen:
         seen += values(await reader.poll(10, 1_000))
     assert set(seen) <= {b"during", b"after"}
-    assert stand.broker.away_for_ms() == 0
+    # It is looked for once a second.
+    await until(lambda: stand.broker.away_for_ms() == 0)
     assert stand.broker.is_taking()
     await reader.close()
 

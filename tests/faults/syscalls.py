@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -46,6 +46,7 @@ _ENDS: Final = ("", "-wal", "-shm", "-journal")
 _CALL: Final = re.compile(r"^([a-z0-9_]+)\(", re.MULTILINE)
 _WAIT_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 5.0
+"""With a fault; a run that is ended then counts as killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,11 @@ class Forge:
         self._process.wait(_WAIT_SECONDS)
         _pipe(self._process.stdout).close()
 
-    def run(self, folder: Path, *tracing: str) -> int:
-        """One run over a folder, under strace if that is given words; how it ended."""
+    def run(self, folder: Path, *tracing: str, patience: float = _WAIT_SECONDS) -> int:
+        """One run over a folder, under strace if that is given words; how it ended.
+
+        `patience`: seconds, after which it is killed.
+        """
         go = folder / "go"
         os.mkfifo(go)
         _pipe(self._process.stdin).write(f"{folder}\n")
@@ -99,8 +103,9 @@ class Forge:
         tracer = _trace(pid, folder, tracing) if tracing else None
         go.write_bytes(b"go")
         # Where a lock could not be let go, SQLite waits ten seconds for it, each time: somebody ends that.
-        if not select.select([_pipe(self._process.stdout)], [], [], _PATIENCE_SECONDS)[0]:
-            os.kill(pid, signal.SIGKILL)
+        if not select.select([_pipe(self._process.stdout)], [], [], patience)[0]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         code = int(_pipe(self._process.stdout).readline())
         go.unlink()
         if tracer is not None:
@@ -146,7 +151,8 @@ def every_fault(calls: Counter[str]) -> list[Fault]:
 def try_fault(forge: Forge, template: Path, work: Path, fault: Fault, outcome: Outcome) -> None:
     """One run with the fault, and one after it; what is wrong then goes into the outcome."""
     folder = _copy(template, work)
-    code = forge.run(folder, "-e", f"trace={fault.call}", "-e", fault.words())
+    tracing = ("-e", f"trace={fault.call}", "-e", fault.words())
+    code = forge.run(folder, *tracing, patience=_PATIENCE_SECONDS)
     outcome.runs += 1
     outcome.calls[fault.call] += 1
     outcome.killed += code == KILLED

@@ -1,6 +1,5 @@
 """Each write of a key's life fails twice: lost, and stored but reported as failed. The operator repeats."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from gateway.vault import Vault, amend_master, load_master
 from tests.builders import House, open_house
 from tests.faults.commits import CommitTrouble, Fate
 from tests.faults.remains import rows
+from tests.waiting import until
 
 FATES = ("lost", "stored")
 KEYS = "/v1/signing-keys"
@@ -22,31 +22,37 @@ KEYS = "/v1/signing-keys"
 
 async def insisted(house: House, path: str, body: object) -> dict[str, Any]:
     """Ask until it is done, under one key of the request's own."""
-    async with house.client("operator") as client, asyncio.timeout(30):
-        while True:
+    told: list[str] = []
+    async with house.client("operator") as client:
+
+        async def done() -> Any:
             answer = await client.post(f"{KEYS}{path}", json=body, headers={"Idempotency-Key": "once"})
+            told[:] = [answer.text]
             if answer.status_code < 300:
-                # A process looks every second; where the outcome was not known it was not told at once.
-                await house.world.parts.keys.refresh()
-                return dict(answer.json())
-            assert (answer.status_code, answer.json()["retry"]) in {(503, "as_is"), (503, "later")}
-            await asyncio.sleep(0.05)
+                return answer.json()
+            assert (answer.status_code, answer.json()["retry"]) in {(503, "as_is"), (503, "later")}, told
+            return None
+
+        made = await until(done, lambda: told)
+    # A process looks every second; where the outcome was not known it was not told at once.
+    await house.world.parts.keys.refresh()
+    return dict(made)
 
 
 async def entries(house: House, action: str, count: int) -> None:
     """Wait until the logs have so many entries of an action; there are never more."""
     file = house.world.parts.ground.settings.data / "gateway.db"
     query = "SELECT log, evidence FROM audit_entry WHERE kind = 'key.changed' AND code = 'created' AND at > 0"
-    async with asyncio.timeout(30):
-        while True:
-            found = rows(file, query.replace("created", action))
-            said = [(log, parse_evidence(expand(raw)).members["key"]) for log, raw in found]
-            assert len(set(said)) == len(said)
-            waiting = rows(file, "SELECT id FROM audit_pending")
-            if len(said) >= count and not waiting:
-                assert len(said) == count
-                return
-            await asyncio.sleep(0.05)
+    said: list[tuple[str, object]] = []
+
+    def are_there() -> bool:
+        found = rows(file, query.replace("created", action))
+        said[:] = [(log, parse_evidence(expand(raw)).members["key"]) for log, raw in found]
+        assert len(set(said)) == len(said), said
+        return len(said) >= count and not rows(file, "SELECT id FROM audit_pending")
+
+    await until(are_there, lambda: f"{count} entries that say {action}: {said}")
+    assert len(said) == count, said
 
 
 def first_keys(house: House) -> int:

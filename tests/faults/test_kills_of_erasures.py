@@ -21,14 +21,17 @@ def test_an_erasure_goes_on_where_a_killed_process_left_it(tmp_path: Path) -> No
         key, operator = gateway.partner_key(), gateway.operator_key()
         with gateway.client(key) as client:
             sent = client.post("/v1/events/order.placed", content=lines(range(EVENTS)), headers=NDJSON)
+            assert sent.is_success, sent.text
             refs = [one["ref"] for one in sent.json()["results"]]
+            until = time.monotonic() + 60
             for ref in refs:
-                assert client.get(f"/v1/history/{ref}/proof?wait=20").status_code == 200
+                while (proof := client.get(f"/v1/history/{ref}/proof?wait=5")).status_code != 200:
+                    assert time.monotonic() < until, proof.text
         with gateway.client(operator) as client:
             asked = client.post("/v1/partners/acme/erasures", json={"refs": refs, "basis": "case 17"})
         assert asked.status_code == 202, asked.text
         assert gateway.process is not None
-        assert gateway.process.wait(60) == -signal.SIGKILL
+        assert gateway.process.wait(60) == -signal.SIGKILL, gateway.said()
         gateway.start(fault=Fault())
         with gateway.client(operator) as client:
             until = time.monotonic() + 60

@@ -35,7 +35,7 @@ def test_an_import_goes_on_where_a_killed_process_left_it(tmp_path: Path) -> Non
             answer = client.post("/v1/imports?type=order.placed", content=lines(range(ITEMS)), headers=NDJSON)
         assert answer.status_code == 202, answer.text
         assert gateway.process is not None
-        assert gateway.process.wait(60) == -signal.SIGKILL
+        assert gateway.process.wait(60) == -signal.SIGKILL, gateway.said()
         gateway.start(fault=Fault())
         done = wait_for_the_end(gateway, key, answer.headers["location"])
         with gateway.client(key) as client:

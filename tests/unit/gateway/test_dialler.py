@@ -66,7 +66,7 @@ def test_neither_headers_nor_bodies_show_in_a_repr() -> None:
 
 async def test_a_connection_is_used_again_for_the_same_host() -> None:
     async with counting_server() as (port, connections):
-        async with Dialler(AddressPolicy(loopback=True), timeout_ms=3_000) as dialler:
+        async with Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:
             for _ in range(3):
                 answer = await dialler.send(Outgoing(f"http://127.0.0.1:{port}/", (), b"x"))
                 assert answer.failure is None
@@ -79,7 +79,7 @@ async def test_a_name_is_resolved_through_the_judged_lookup_and_keeps_its_host_h
         return ["127.0.0.1"]
 
     async with counting_server() as (port, connections):
-        async with Dialler(AddressPolicy(loopback=True), timeout_ms=3_000, lookup=lookup) as dialler:
+        async with Dialler(AddressPolicy(loopback=True), timeout_ms=60_000, lookup=lookup) as dialler:
             answer = await dialler.send(Outgoing(f"http://localhost:{port}/", (), b"x"))
         assert (answer.failure, connections) == (None, [1])
 
@@ -90,7 +90,7 @@ async def test_the_environments_proxy_is_not_used() -> None:
         "from gateway.address import AddressPolicy\n"
         "from gateway.dialler import Dialler, Outgoing\n"
         "async def main():\n"
-        "    async with Dialler(AddressPolicy(loopback=True), timeout_ms=3000) as dialler:\n"
+        "    async with Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:\n"
         "        answer = await dialler.send(Outgoing(sys.argv[1], (), b'x'))\n"
         "        print(json.dumps([answer.status, answer.failure]))\n"
         "asyncio.run(main())\n"
@@ -111,7 +111,7 @@ async def test_the_deadline_is_what_was_given() -> None:
 
 
 async def test_a_get_brings_the_whole_body_up_to_what_was_said() -> None:
-    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=5_000) as dialler:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:
         issuer.answers = {"/10": (200, "", b"0123456789"), "/gone": (410, "", b"x")}
         fetched = [await dialler.fetch(f"{issuer.url}/10", most=most) for most in (10, 9)]
         assert fetched == [Fetched(200, None, b"0123456789"), Fetched(200, "response_invalid", b"")]
@@ -160,7 +160,7 @@ async def test_pools_that_nobody_uses_are_closed_when_there_are_too_many() -> No
 
 
 async def test_a_post_can_bring_a_whole_answer() -> None:
-    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=5_000) as dialler:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:
         issuer.answers = {"/token": (200, "", b"{}"), "/no": (401, "", b"{}")}
         asked = [
             await dialler.ask(Outgoing(issuer.url + path, (), b"a=b"), most=10) for path in ("/token", "/no")
@@ -169,7 +169,7 @@ async def test_a_post_can_bring_a_whole_answer() -> None:
 
 
 async def test_a_refusal_brings_its_body_where_that_is_wanted_and_not_too_long() -> None:
-    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=5_000) as dialler:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:
         issuer.answers = {
             "/add": (409, "", b"17\n"),
             "/long": (409, "", b"0123456789"),

@@ -80,7 +80,7 @@ class Door:
             except OSError:
                 return
             with taken:
-                taken.settimeout(5)
+                taken.settimeout(60)
                 self._answer(taken)
 
     def _answer(self, taken: socket.socket) -> None:

@@ -8,6 +8,7 @@ from gateway.broker.port import BrokerError
 from gateway.errors import AwayError, BugError, LeaseLostError, RoleStoppedError, SetupError, StoreError
 from gateway.metrics import Metrics
 from gateway.roles import Limits, Named, run_roles
+from tests import waiting
 
 QUICK = Limits(first_wait_ms=1, longest_wait_ms=2, grace_ms=60_000)
 
@@ -33,10 +34,14 @@ class Scripted:
 
 
 async def run(
-    stop: asyncio.Event, *roles: Scripted, limits: Limits = QUICK, metrics: Metrics | None = None
+    stop: asyncio.Event,
+    *roles: Scripted,
+    metrics: Metrics | None = None,
+    limits: Limits = QUICK,
+    clock: Callable[[], float] | None = None,
 ) -> None:
     named = [Named(role.name, role) for role in roles]
-    clock = asyncio.get_running_loop().time
+    clock = clock or asyncio.get_running_loop().time
     await run_roles(named, stop, metrics=metrics or Metrics(), monotonic=clock, limits=limits)
 
 
@@ -48,9 +53,7 @@ async def while_running(body: Callable[[], Awaitable[None]], stop: asyncio.Event
 
 
 async def until(seen: list[str], text: str, times: int = 1) -> None:
-    async with asyncio.timeout(10):
-        while seen.count(text) < times:  # noqa: ASYNC110 - the list is filled by a plain fake
-            await asyncio.sleep(0.001)
+    await waiting.until(lambda: seen.count(text) >= times, lambda: (text, times, seen), pause=0.001)
 
 
 async def test_roles_stop_one_by_one_in_the_order_given() -> None:
@@ -142,7 +145,9 @@ async def test_role_that_does_not_stop_is_cancelled() -> None:
 
     stop = asyncio.Event()
     stop.set()
-    await run(stop, Stubborn("relay", seen), Scripted("sequencer", seen), limits=Limits(grace_ms=10))
+    # Both begin, are asked to stop, and the first has hardly any time left: the second has all of it.
+    times = iter((0.0, 0.0, 0.0, 59.99))
+    await run(stop, Stubborn("relay", seen), Scripted("sequencer", seen), clock=lambda: next(times, 0.0))
     assert seen == ["sequencer starts", "cancelled, True", "sequencer stops"]
 
 

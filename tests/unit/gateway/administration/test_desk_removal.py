@@ -16,6 +16,7 @@ from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.ingress.outcome import Accepted
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store
+from tests import waiting
 from tests.world import CONTRACT, OPERATOR, ORDER, World, draft, running
 
 INVOICE = {**ORDER, "name": "Invoice"}
@@ -136,11 +137,13 @@ async def relaying(world: World) -> AsyncIterator[None]:
 
 
 async def until(world: World, holds: Callable[[Session], bool]) -> None:
-    for _ in range(500):
-        if await world.parts.ground.database.read(holds):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(await world.parts.ground.database.read(lambda s: (owed(s), ranges(s))))
+    seen: list[object] = []
+
+    def look(session: Session) -> bool:
+        seen[:] = owed(session), ranges(session)
+        return holds(session)
+
+    await waiting.until(lambda: world.parts.ground.database.read(look), lambda: f"owed and waiting: {seen}")
 
 
 async def test_a_relay_that_was_down_parks_what_a_removed_endpoint_was_owed_and_no_more(

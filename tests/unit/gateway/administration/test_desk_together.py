@@ -18,6 +18,7 @@ from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from gateway.administration.standing import Seen
 from gateway.errors import AwayError, CallerError
 from tests.builders import make_doors
+from tests.waiting import until
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
 FILES = {"order.avsc": json.dumps(ORDER)}
@@ -46,12 +47,14 @@ async def entries(world: World, count: int) -> list[Evidence]:
         found = [parse_evidence(expand(raw)) for raw in rows if raw is not None]
         return [one for one in found if one.kind.value == "contract.changed"]
 
-    for _ in range(500):
-        found = await world.parts.ground.database.read(load)
-        if len(found) >= count:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(found)
+    found: list[Evidence] = []
+
+    async def are_there() -> bool:
+        found[:] = await world.parts.ground.database.read(load)
+        return len(found) >= count
+
+    await until(are_there, lambda: f"{count} changes: {found}")
+    return found
 
 
 @pytest.mark.parametrize("revision", [0, 1])

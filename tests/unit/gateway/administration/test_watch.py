@@ -1,6 +1,5 @@
 """What ends, runs out or is late is told once, by however many it is seen."""
 
-import asyncio
 import json
 from functools import partial
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from gateway import announcements
 from gateway.administration.watch import LATE_MS, Watch
 from gateway.announcements import Announcement, announce_once
 from gateway.rows import AnnouncementRow, ClaimRow, UsageRow
 from partners import store
 from partners.credential import Credential
+from tests.waiting import until
 from tests.world import CONTRACT, World, running
 
 DAY_MS = 86_400_000
@@ -81,11 +80,13 @@ def _claimed(session: Session) -> list[str]:
 
 
 async def told_all(world: World) -> None:
-    for _ in range(500):
-        if not await world.parts.ground.database.read(announcements.is_any):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError
+    left: list[str] = []
+
+    async def is_so() -> bool:
+        left[:] = [name for name, _ in await world.parts.ground.database.read(told)]
+        return not left
+
+    await until(is_so, lambda: f"left to tell: {left}")
 
 
 async def test_a_daily_limit_that_is_nearly_used_is_told_of(tmp_path: Path) -> None:

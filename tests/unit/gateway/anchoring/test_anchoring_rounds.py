@@ -17,6 +17,8 @@ from gateway.errors import LeaseLostError
 from gateway.rows import LeaseRow
 from tests.unit.gateway.anchoring.ledgers import ACME, GLOBEX, HOST, HOUSE, NAMED, Ledger, event
 
+INTERVAL_MS = 60_000
+
 
 def rounds(ledger: Ledger) -> int:
     with ledger.database.begin() as session:
@@ -72,7 +74,7 @@ async def test_the_anchor_is_none_of_its_own_heads(ledger: Ledger) -> None:
         assert [one.origin for one in published_heads(session, HOST)] == [f"{ACME}/1"]
 
 
-async def due(ledger: Ledger, *, age: int, interval_ms: int = 1_000) -> bool:
+async def due(ledger: Ledger, *, age: int, interval_ms: int = INTERVAL_MS) -> bool:
     """Whether a round is due that many ms after the last one, for a process that waited long enough."""
     with ledger.database.begin() as session:
         last = newest_round(session)
@@ -89,10 +91,10 @@ async def test_a_round_in_which_nothing_moved_is_left_out_but_for_some(ledger: L
     ledger.grow(event(1))
     await ledger.hold()
     await ledger.anchor()
-    assert not await due(ledger, age=2_000)
-    assert await due(ledger, age=IDLE_ROUNDS * 1_000)
+    assert not await due(ledger, age=2 * INTERVAL_MS)
+    assert await due(ledger, age=IDLE_ROUNDS * INTERVAL_MS)
     ledger.grow(event(2))
-    assert await due(ledger, age=2_000)
+    assert await due(ledger, age=2 * INTERVAL_MS)
 
 
 async def test_a_process_that_dies_over_and_over_makes_no_rounds(ledger: Ledger) -> None:

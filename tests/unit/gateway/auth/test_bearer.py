@@ -72,7 +72,7 @@ class Scene:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def opened() -> AsyncIterator[tuple[Issuer, Tokens]]:
-    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=10_000) as dialler:
+    async with issuing() as issuer, Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:
         issuer.has(*SIGNERS.values())
         yield issuer, Tokens(KeySets(dialler))
 

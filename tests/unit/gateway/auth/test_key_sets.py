@@ -25,7 +25,7 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 @pytest_asyncio.fixture
 async def sets() -> AsyncIterator[KeySets]:
-    async with Dialler(AddressPolicy(loopback=True), timeout_ms=10_000) as dialler:
+    async with Dialler(AddressPolicy(loopback=True), timeout_ms=60_000) as dialler:
         yield KeySets(dialler)
 
 
@@ -224,7 +224,7 @@ async def test_keys_at_a_host_of_the_settings_are_fetched_over_tls_only() -> Non
     "url", ["http://127.0.0.1:{port}", "http://localhost:{port}", "https://10.0.0.1", "issuer"]
 )
 async def test_an_issuer_at_an_address_that_is_not_allowed_is_not_asked(issuer: Issuer, url: str) -> None:
-    async with Dialler(AddressPolicy(), timeout_ms=5_000) as dialler:
+    async with Dialler(AddressPolicy(), timeout_ms=60_000) as dialler:
         with pytest.raises(AwayError):
             await KeySets(dialler).find(
                 url.format(port=issuer.url.rpartition(":")[2]), "old", "ES256", now=NOW

@@ -81,7 +81,7 @@ def test_a_file_of_kafkas_that_hangs_is_a_finding(tmp_path: Path) -> None:
 
 def test_a_missing_master_key_is_not_made_anew_beside_a_database_that_was_not_read(tmp_path: Path) -> None:
     settings = make_settings(tmp_path / "data", None, f"postgresql://u@{NOT_LISTENED}/gateway")
-    found = told(settings, Patience())
+    found = told(settings, LONG)
     (key,) = found["keys"]
     assert key.level is Level.NOT_ASKED
     assert "there is no master key" in key.what
@@ -91,7 +91,7 @@ def test_a_missing_master_key_is_not_made_anew_beside_a_database_that_was_not_re
 
 def test_a_missing_master_key_of_a_database_that_is_set_up_is_to_be_restored(ready: Settings) -> None:
     ready.keys.master_file.unlink()
-    (key,) = told(ready, Patience())["keys"]
+    (key,) = told(ready, LONG)["keys"]
     assert key.level is Level.FAULT
     assert "restore" in key.mend
     assert "init" not in key.what + key.mend

@@ -1,9 +1,13 @@
 import asyncio
 from typing import cast
 
+import pytest
+
+from gateway.bootstrap import fellows
 from gateway.bootstrap.board import Board
 from gateway.bootstrap.fellows import Fellows
 from gateway.catalog import Catalog
+from tests.waiting import LONG_SECONDS
 
 
 class Followed:
@@ -21,7 +25,8 @@ def fellow(board: Board, number: int) -> tuple[Fellows, Followed]:
     return Fellows(board, number, cast("Catalog", followed)), followed
 
 
-async def test_a_change_is_answered_once_the_others_know() -> None:
+async def test_a_change_is_answered_once_the_others_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fellows, "PATIENCE_SECONDS", LONG_SECONDS)
     board, stop, told = Board(2), asyncio.Event(), []
     first, _ = fellow(board, 0)
     second, followed = fellow(board, 1)

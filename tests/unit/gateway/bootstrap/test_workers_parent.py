@@ -11,6 +11,7 @@ import pytest
 
 from gateway.bootstrap.workers import Workers, _Worker
 from gateway.units import Address
+from tests.free_ports import free_port
 
 
 class Forks:
@@ -42,8 +43,7 @@ def spawn(*words: str) -> int:
 
 
 def address() -> Address:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return Address("127.0.0.1", held.getsockname()[1])
+    return Address("127.0.0.1", free_port())
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,3 @@
-import asyncio
 import gzip
 import json
 
@@ -6,6 +5,7 @@ import httpx
 
 from audit.bundle import parse_bundle
 from tests.unit.gateway.cli.conftest import Canned, Desk, Shell, orders
+from tests.waiting import until
 
 
 async def send_one(desk: Desk) -> str:
@@ -53,12 +53,14 @@ async def test_events_are_found_by_value_and_by_digest(desk: Desk) -> None:
 
 async def test_a_refused_event_is_listed_with_its_code(desk: Desk) -> None:
     await desk.run("send", "order.placed", "-", stdin=b"{}", by="acme")
-    for _ in range(200):
-        listed = (await desk.run("history", "list", by="acme")).out
-        if "order.placed" in listed:
-            break
-        await asyncio.sleep(0.02)
-    assert "refused (event_invalid)" in listed
+    listed = [""]
+
+    async def is_there() -> bool:
+        listed[:] = [(await desk.run("history", "list", by="acme")).out]
+        return "order.placed" in listed[0]
+
+    await until(is_there, lambda: listed)
+    assert "refused (event_invalid)" in listed[0]
 
 
 async def test_an_operator_needs_no_partner_to_show_an_event(desk: Desk) -> None:

@@ -8,23 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from audit import log as audit_log
-from audit.checkpoint import split_origin
 from tests.unit.gateway.cli.conftest import Ended, Shell
-from tests.world import FIRST, World, running
+from tests.world import FIRST, running
 
 Run = Callable[..., Ended]
-
-
-async def settled(world: World) -> None:
-    """Wait until every head is published."""
-    async with asyncio.timeout(20):
-        while True:
-            with world.parts.ground.database.begin() as session:
-                newest = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
-            if all(one.head.size == one.checkpoint_size for one in newest.values()):
-                return
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -37,7 +24,7 @@ def house(shell: Shell) -> Path:
             await world.apply()
             await world.send({"order_id": "A-1", "qty": 1})
             await world.settled(FIRST + 1)
-            await settled(world)
+            await world.published()
 
     asyncio.run(live())
     return folder

@@ -281,8 +281,8 @@ class Stage:
             query = select(col(PositionRow.next)).where(col(PositionRow.topic_id) == self.topic_id)
             return int(session.execute(query).scalar_one_or_none() or 0)
 
-    async def until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
+    async def until(self, holds: Callable[[], bool], what: str, *, seconds: float = WAIT_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}; {self.rows()} {self.spans()} at {self.position()}")

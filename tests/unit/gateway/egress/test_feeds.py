@@ -28,6 +28,7 @@ from gateway.rows import BacklogRow, DeliveryRow, PositionRow
 from partners import store
 from partners.endpoint import Endpoint, EndpointState, key_place
 from partners.onboarding import set_endpoint_state
+from tests import waiting
 from tests.post_server import taking_posts
 from tests.unit.gateway.egress.stage import take_in_slowly
 from tests.world import CONTRACT, OPERATOR, ORDER, World, draft, running
@@ -89,11 +90,7 @@ async def relaying(world: World) -> AsyncIterator[None]:
 
 
 async def until(holds: Any, what: str) -> None:
-    for _ in range(1_500):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(what)
+    await waiting.until(holds, lambda: what)
 
 
 async def house_endpoint(world: World, url: str, **changes: Any) -> Endpoint:
@@ -138,12 +135,16 @@ async def entries(world: World, kind: str, count: int = 0) -> list[Evidence]:
         rows = session.execute(select(col(EntryRow.evidence)).where(col(EntryRow.kind) == kind)).scalars()
         return [parse_evidence(expand(raw)) for raw in rows if raw is not None]
 
-    for _ in range(1_500):
-        found = await world.parts.ground.database.read(look)
-        if len(found) >= count:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{len(found)} {kind}; {world.counts} {world.parts.sequencer.problem}")
+    found: list[Evidence] = []
+
+    async def are_there() -> bool:
+        found[:] = await world.parts.ground.database.read(look)
+        return len(found) >= count
+
+    await waiting.until(
+        are_there, lambda: f"{len(found)} of {count} {kind}; {world.counts} {world.parts.sequencer.problem}"
+    )
+    return found
 
 
 async def rows(world: World, row: type) -> Sequence[Any]:
@@ -331,12 +332,14 @@ async def test_what_waits_for_an_endpoint_of_the_house_that_is_gone_is_parked_in
 
 
 async def positioned(world: World, offset: int) -> None:
-    for _ in range(500):
-        found = [one for one in await rows(world, PositionRow) if ">" in one.topic_id]
-        if found and all(one.next >= offset for one in found):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(found)
+    found: list[tuple[str, int]] = []
+
+    async def are_there() -> bool:
+        shared = [one for one in await rows(world, PositionRow) if ">" in one.topic_id]
+        found[:] = [(one.topic_id, one.next) for one in shared]
+        return bool(found) and all(at >= offset for _, at in found)
+
+    await waiting.until(are_there, lambda: f"{offset}: {found}")
 
 
 async def test_an_event_goes_on_to_the_partner_that_the_contract_names(tmp_path: Path) -> None:
@@ -562,13 +565,13 @@ async def test_a_delivery_to_the_house_is_tried_again_and_another_given_up_when_
             await house_endpoint(world, f"{at.url}/desk", delays=(0, 3_600))
             await placed(world, "A-1", "A-2")
             await entries(world, "delivery.attempted", 2)
-            waiting: Sequence[DeliveryRow] = ()
-            for _ in range(1_500):
-                waiting = await rows(world, DeliveryRow)
-                if len(waiting) == 2:
-                    break
-                await asyncio.sleep(0.02)
-            by_id = {one.event_id: (one.endpoint, one.ref) for one in waiting}
+
+            async def saved() -> Sequence[Any]:
+                found = await rows(world, DeliveryRow)
+                return found if len(found) == 2 else ()
+
+            kept = await waiting.until(saved, lambda: f"two rows: {at.got}")
+            by_id = {one.event_id: (one.endpoint, one.ref) for one in kept}
             acme = world.parts.catalog.current.directory.partner("acme")
             assert acme is not None
             at.dead = set()

@@ -1,6 +1,5 @@
 """What partners sent is handed over again: to the house's endpoints, and to whom a contract forwards it."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 
 from gateway.egress.rows import ReplayRangeRow
+from tests import waiting
 from tests.builders import House, make_doors
 from tests.unit.gateway.egress.test_feeds import (
     FORWARDING,
@@ -46,12 +46,14 @@ async def replayed(
     params = {"dry_run": "true"} if dry else None
     made = await client.post(path, json={"since": "1h", **wanted}, params=params)
     assert made.status_code == 202, made.text
-    for _ in range(1_500):
-        found: dict[str, Any] = (await client.get(made.headers["location"])).json()
-        if found["ended_at"] is not None:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(found)
+    found: dict[str, Any] = {}
+
+    async def is_over() -> bool:
+        found.update((await client.get(made.headers["location"])).json())
+        return found["ended_at"] is not None
+
+    await waiting.until(is_over, lambda: found)
+    return found
 
 
 def counts(replay: dict[str, Any]) -> dict[str, int]:

@@ -358,16 +358,33 @@ async def test_a_replay_that_was_killed_goes_on_and_nothing_of_it_is_lost(
         on.receiver.seen.clear()
         begin(on, len(many), which="all")
 
+        is_armed = False
+
         def die(name: str) -> None:
-            if name == "outbound.3.before" and len(on.receiver.seen) > 100:
+            if is_armed and name == "outbound.3.before":
                 raise RuntimeError("killed")
 
-        with pytest.raises(ExceptionGroup):
+        def reply(_: Outgoing, number: int) -> Answer:
+            if number == 100 and not is_armed:
+                on.receiver.gate.clear()
+            return answer()
+
+        async def work() -> None:
+            nonlocal is_armed
             async with on.relaying(step=die):
-                await on.until(over(on), "never")
+                await on.until(lambda: seen(on).done > 0, "some of it is settled")
+                is_armed = True
+                on.receiver.gate.set()
+                await on.until(over(on), "killed before that")
+
+        on.receiver.reply = reply
+        with pytest.raises(ExceptionGroup) as caught:
+            await work()
+        assert caught.group_contains(RuntimeError, match="killed"), caught.value.exceptions
         assert seen(on).state == "running"
         half = len(on.receiver.seen)
         assert seen(on).done < len(many)
+        on.receiver.reply = lambda _, __: answer()
         async with on.relaying(owner="two"):
             await on.until(over(on), "done")
         assert set(on.receiver.ids()) == set(many)

@@ -70,9 +70,10 @@ async def test_nothing_is_lost_and_orders_hold(tmp_path: Path, database_url: str
             for owner in ("one", "two", "three"):
                 await live_and_die(on, chance, owner)
             await producing
-        async with on.relaying(owner="four"), asyncio.timeout(100):
-            while on.position() < EVENTS or on.spans() or on.rows():  # noqa: ASYNC110 - rows of a database
-                await asyncio.sleep(0.05)
+        async with on.relaying(owner="four"):
+            await on.until(
+                lambda: on.position() == EVENTS and not (on.spans() or on.rows()), "settled", seconds=90
+            )
         everything = {str(number) for number in range(EVENTS)}
         for one in ENDPOINTS:
             assert set(taken.by_url[one.url]) == everything, one.order

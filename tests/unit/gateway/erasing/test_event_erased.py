@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, text
@@ -35,6 +36,7 @@ from tests.unit.gateway.erasing.stage import (
     shown,
     worked_off,
 )
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -242,12 +244,12 @@ async def test_a_refusal_with_an_id_is_erased_and_burns_no_id(house: House) -> N
     async with house.client("acme") as client:
         refused = await client.post("/v1/events/order.placed", json={"order_id": MARK, "qty": "many"})
         assert refused.status_code == 422
-        for _ in range(500):
-            items = (await client.get("/v1/history", params={"id": MARK})).json()["items"]
-            if items:
-                break
-            await asyncio.sleep(0.02)
-    ref = items[0]["ref"]
+
+        async def items() -> Any:
+            return (await client.get("/v1/history", params={"id": MARK})).json()["items"]
+
+        found = await until(items, lambda: "the refusal is in no log")
+    ref = found[0]["ref"]
     answer = await erase(house, refs=[ref])
     assert answer.json()["erased"] == 1
     left = await remains(house.doors.database, MARK.encode())
@@ -299,10 +301,11 @@ async def test_a_time_is_erased_in_steps_with_refusals_that_name_no_event(house:
     refs = [await send(house, BODY.replace(b"4711", b"%d" % number)) for number in range(3)]
     async with house.client("acme") as client:
         await client.post("/v1/events/order.placed", json={"MARKED": MARK})
-        for _ in range(500):
-            if (await client.get("/v1/history?state=refused")).json()["items"]:
-                break
-            await asyncio.sleep(0.02)
+
+        async def refused() -> Any:
+            return (await client.get("/v1/history?state=refused")).json()["items"]
+
+        await until(refused, lambda: "the refusal is in no log")
     name = await hold(house, refs=refs[:1])
     now = {"since": "1h", "until": "0s"}
     # The gateway tells of the refusal by an event of its own, which may be in the log by then.

@@ -24,6 +24,7 @@ from schemas.schema import Schema
 from tests.builders import CONTRACTS, House, open_house
 from tests.importing import KilledError, lines, working
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.waiting import until
 from tests.world import nothing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -428,14 +429,15 @@ async def test_what_has_ended_is_swept_after_its_time_and_its_body_before(stand:
     database = stand.house.world.parts.ground.database
     await database.write(lambda session: store.cancel(session, import_id, now=stand.importer.clock()))
     async with working(stand.importer):
-        for _ in range(500):
-            if await database.read(lambda session: store.next_piece(session, import_id)) is None:
-                break
-            await asyncio.sleep(0.02)
+
+        async def has_no_body() -> bool:
+            return await database.read(lambda session: store.next_piece(session, import_id)) is None
+
+        await until(has_no_body, lambda: "its body is kept")
         assert (await stand.show(import_id)).state == "cancelled"
     async with working(replace(stand.importer, kept_ms=-DAY_MS)):
-        for _ in range(500):
-            if await database.read(lambda session: store.find(session, import_id)) is None:
-                break
-            await asyncio.sleep(0.02)
-    assert await database.read(lambda session: store.find(session, import_id)) is None
+
+        async def is_gone() -> bool:
+            return await database.read(lambda session: store.find(session, import_id)) is None
+
+        await until(is_gone, lambda: "it is kept")

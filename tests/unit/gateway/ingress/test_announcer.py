@@ -29,6 +29,7 @@ from schemas.remote_answers import RemoteRefusedError
 from tests.post_server import taking_posts
 from tests.unit.gateway.administration.test_agreement import Library, shelve
 from tests.unit.gateway.ingress.brokers import WilfulBroker
+from tests.waiting import until
 from tests.world import CONTRACT, World, draft, running
 
 OUTBOUND = "partners.acme.outbound"
@@ -41,21 +42,24 @@ def waiting(session: Session) -> list[AnnouncementRow]:
 
 async def told(world: World) -> None:
     """Until nothing waits to be told."""
-    for _ in range(500):
-        if not await world.parts.ground.database.read(announcements.is_any):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(await world.parts.ground.database.read(waiting))
+    left: list[tuple[str, int]] = []
+
+    async def is_so() -> bool:
+        left[:] = [(one.event_id, one.until) for one in await world.parts.ground.database.read(waiting)]
+        return not left
+
+    await until(is_so, lambda: f"left to tell: {left}")
 
 
 async def put_off(world: World) -> None:
     """Until somebody else has to mend something first."""
-    for _ in range(500):
-        rows = await world.parts.ground.database.read(waiting)
-        if any(one.until - one.at > LEASE_MS + 5_000 for one in rows):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(rows)
+    pauses: list[int] = []
+
+    async def is_so() -> bool:
+        pauses[:] = [one.until - one.at for one in await world.parts.ground.database.read(waiting)]
+        return any(pause > LEASE_MS + 5_000 for pause in pauses)
+
+    await until(is_so, lambda: f"put off: {pauses}")
 
 
 async def streamed(world: World, *types: str) -> list[dict[str, Any]]:
@@ -77,12 +81,14 @@ async def entries(world: World) -> list[Evidence]:
 
 async def entered(world: World, kind: str, count: int) -> list[Evidence]:
     """The entries of a kind, once there are so many."""
-    for _ in range(500):
-        found = [one for one in await entries(world) if one.kind.value == kind]
-        if len(found) >= count:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError([one.kind for one in await entries(world)])
+    found: list[Evidence] = []
+
+    async def are_there() -> bool:
+        found[:] = [one for one in await entries(world) if one.kind.value == kind]
+        return len(found) >= count
+
+    await until(are_there, lambda: f"{len(found)} of {count} {kind}")
+    return found
 
 
 async def test_a_change_of_contract_is_an_event_of_the_partners_stream(
@@ -302,10 +308,11 @@ async def test_those_that_have_to_wait_hold_up_no_other_partner_however_many_the
         await database.write(put_off_many)
         await world.apply()
         await world.apply(CHANGED)
-        for _ in range(500):
-            if len(await database.read(waiting)) == announcements.AT_ONCE:
-                break
-            await asyncio.sleep(0.02)
+
+        async def is_told() -> bool:
+            return len(await database.read(waiting)) == announcements.AT_ONCE
+
+        await until(is_told, lambda: "the one among them is not told")
         assert [one["id"] for one in await streamed(world)] == [f"{CONTRACT_CHANGED}/2"]
 
 

@@ -11,6 +11,7 @@ from gateway.ingress.claims import expire_leases, unconfirmed
 from gateway.ingress.outcome import Accepted
 from gateway.rows import ClaimRow
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
+from tests.waiting import until
 from tests.world import World, make_settings, running
 
 A = {"order_id": "A-1", "customer": "C-1", "qty": 1}
@@ -32,11 +33,14 @@ async def leave_behind(folder: Path, database_url: str, *bodies: object) -> None
 
 
 async def published(world: World, count: int) -> bool:
-    for _ in range(200):
-        if await world.parts.broker.bounds([(TOPIC, 0)]) == [(0, count)]:
-            return True
-        await asyncio.sleep(0.05)
-    return False
+    found: list[tuple[int, int]] = []
+
+    async def is_so() -> bool:
+        found[:] = await world.parts.broker.bounds([(TOPIC, 0)])
+        return found == [(0, count)]
+
+    await until(is_so, lambda: f"{count} records: {found}")
+    return True
 
 
 async def test_claims_of_a_killed_process_are_published_without_a_repeat(
@@ -56,18 +60,15 @@ async def test_a_first_round_that_fails_is_not_the_last(tmp_path: Path, database
     broker = WilfulBroker(tmp_path)
     broker.refusal = Refused("storage_full", "a test said so")
     async with running(tmp_path, url=database_url, broker=broker, flags={"claims.lease": "1s"}) as world:
-        await asyncio.sleep(1)
+        await until(lambda: world.parts.recovery._stuck, lambda: "no round has failed")
         broker.refusal = None
         assert await published(world, 1)
 
 
 async def told(world: World) -> str:
     """The operator's warning, once there is one."""
-    async with asyncio.timeout(60):
-        while True:
-            for words in world.parts.recovery.warnings():
-                return words
-            await asyncio.sleep(0.05)
+    (words,) = await until(world.parts.recovery.warnings, lambda: world.parts.recovery._stuck)
+    return str(words)
 
 
 async def test_a_claim_whose_schema_is_gone_stops_nobody_and_is_named(
@@ -97,10 +98,14 @@ async def test_a_claim_that_its_topic_never_takes_is_tried_ever_less_often_and_n
     broker = WilfulBroker(tmp_path)
     broker.refusal = Refused("too_large", "a test said so")
     async with running(tmp_path, url=database_url, broker=broker) as world:
-        assert "The broker takes no record of this size" in await told(world)
-        (stuck,) = world.parts.recovery._stuck.values()
-        assert stuck.tries == 5
-        assert stuck.next_at - asyncio.get_running_loop().time() > 0.2
+        recovery, before = world.parts.recovery, 0.0
+        while not recovery.warnings():
+            before = asyncio.get_running_loop().time()
+            await asyncio.sleep(0.05)
+        (words,), (stuck,) = recovery.warnings(), recovery._stuck.values()
+        assert "The broker takes no record of this size" in words
+        assert stuck.tries >= 5
+        assert stuck.next_at - before > 2.0, "ten times as long as after the first try"
         broker.refusal = None
         assert await published(world, 1)
         await world.settled(1)

@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
@@ -182,11 +183,13 @@ class SlowToken:
     def __init__(self) -> None:
         self.threads: set[int] = set()
         self.asked = 0
+        self.is_asked = threading.Event()
         self.goes_on = threading.Event()
 
     def sign(self, _label: str, _public_key: bytes, message: bytes) -> bytes:
         self.threads.add(threading.get_ident())
         self.asked += 1
+        self.is_asked.set()
         assert self.goes_on.wait(60)
         return LOG_SIGNER.sign(message)
 
@@ -203,6 +206,7 @@ async def test_a_slow_token_holds_up_checkpoints_and_nothing_else(
         await checkpoints.publish([ORIGIN])
     assert refused.value.code == "key_unavailable"
     assert served(database) is None
+    assert await asyncio.to_thread(token.is_asked.wait, 60), "its thread has begun"
     monkeypatch.setattr("gateway.sequencer.checkpoints.TOKEN_SECONDS", 60.0)
     # Rounds go on meanwhile: it is waited for once, and asked nothing more.
     with pytest.raises(AwayError):

@@ -9,7 +9,9 @@ import pytest
 
 from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Record, Start
 from gateway.broker.refusal import Refusal
+from gateway.sequencer import gathering
 from gateway.sequencer.gathering import gather
+from tests.waiting import LONG_SECONDS
 from tests.world import running
 
 
@@ -56,17 +58,38 @@ def unexpected(error: BrokerError) -> None:
     raise AssertionError from error
 
 
-def soon(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds
+class Time:
+    """Passes where a round pauses, and only there: in the place of asyncio."""
+
+    now = 100.0
+
+    def get_running_loop(self) -> "Time":
+        return self
+
+    def time(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def after(self, seconds: float) -> float:
+        return self.now + seconds
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    made = Time()
+    monkeypatch.setattr(gathering, "asyncio", made)
+    return made
 
 
 def offsets(events: Sequence[ReadEvent]) -> list[int]:
     return [event.position.offset for event in events if isinstance(event, Read)]
 
 
-async def test_what_comes_within_a_tick_is_one_round() -> None:
+async def test_what_comes_within_a_tick_is_one_round(time: Time) -> None:
     reader = Pages([1], [2, 3], [], [4])
-    assert offsets(await gather(reader, limit=10, tick_ms=1_000, until=soon(1), told=unexpected)) == [
+    assert offsets(await gather(reader, limit=10, tick_ms=1_000, until=time.after(1), told=unexpected)) == [
         1,
         2,
         3,
@@ -74,30 +97,37 @@ async def test_what_comes_within_a_tick_is_one_round() -> None:
     ]
 
 
-async def test_what_comes_during_the_last_pause_of_a_tick_is_of_its_round() -> None:
+async def test_what_comes_during_the_last_pause_of_a_tick_is_of_its_round(time: Time) -> None:
     reader = Pages([1], [], [2], [3])
-    assert offsets(await gather(reader, limit=10, tick_ms=1_000, until=soon(0.01), told=unexpected)) == [1, 2]
+    assert offsets(
+        await gather(reader, limit=10, tick_ms=1_000, until=time.after(0.01), told=unexpected)
+    ) == [1, 2]
 
 
-async def test_what_comes_after_a_rest_does_not_wait_for_a_tick() -> None:
+async def test_what_comes_after_a_rest_does_not_wait_for_a_tick(time: Time) -> None:
     reader = Pages([1, 2], [3])
-    assert offsets(await gather(reader, limit=10, tick_ms=60_000, until=soon(-1), told=unexpected)) == [1, 2]
+    assert offsets(await gather(reader, limit=10, tick_ms=60_000, until=time.after(-1), told=unexpected)) == [
+        1,
+        2,
+    ]
     assert reader.limits == [10]
 
 
-async def test_a_round_holds_some_megabytes_and_no_more() -> None:
+async def test_a_round_holds_some_megabytes_and_no_more(time: Time) -> None:
     reader = Pages(*([number] for number in range(20)))
     reader.value = bytes(3 * 2**20)
-    assert offsets(await gather(reader, limit=1_000, tick_ms=60_000, until=soon(60), told=unexpected)) == [
+    assert offsets(
+        await gather(reader, limit=1_000, tick_ms=60_000, until=time.after(60), told=unexpected)
+    ) == [
         0,
         1,
         2,
     ]
 
 
-async def test_a_full_round_does_not_wait() -> None:
+async def test_a_full_round_does_not_wait(time: Time) -> None:
     reader = Pages([1, 2], [3], [4])
-    assert offsets(await gather(reader, limit=3, tick_ms=60_000, until=soon(60), told=unexpected)) == [
+    assert offsets(await gather(reader, limit=3, tick_ms=60_000, until=time.after(60), told=unexpected)) == [
         1,
         2,
         3,
@@ -105,19 +135,19 @@ async def test_a_full_round_does_not_wait() -> None:
     assert reader.limits == [3, 1]
 
 
-async def test_nothing_within_a_tick_is_an_empty_round() -> None:
-    assert await gather(Pages(), limit=10, tick_ms=1, until=soon(0), told=unexpected) == []
+async def test_nothing_within_a_tick_is_an_empty_round(time: Time) -> None:
+    assert await gather(Pages(), limit=10, tick_ms=1, until=time.after(0), told=unexpected) == []
 
 
-async def test_trouble_after_the_first_events_ends_the_round_and_is_told() -> None:
+async def test_trouble_after_the_first_events_ends_the_round_and_is_told(time: Time) -> None:
     reader = Pages([1], BrokerError("broker_refused", "no"), BrokerError("broker_refused", "no"))
     told: list[str] = []
     events = await gather(
-        reader, limit=10, tick_ms=1_000, until=soon(1), told=lambda error: told.append(error.code)
+        reader, limit=10, tick_ms=1_000, until=time.after(1), told=lambda error: told.append(error.code)
     )
     assert (offsets(events), told) == ([1], ["broker_refused"])
     with pytest.raises(BrokerError):
-        await gather(reader, limit=10, tick_ms=1_000, until=soon(1), told=unexpected)
+        await gather(reader, limit=10, tick_ms=1_000, until=time.after(1), told=unexpected)
 
 
 async def test_a_broker_that_goes_away_amid_a_round_is_not_said_to_refuse(tmp_path: Path) -> None:
@@ -126,7 +156,7 @@ async def test_a_broker_that_goes_away_amid_a_round_is_not_said_to_refuse(tmp_pa
     told = {}
     for code in ("broker_unavailable", "broker_refused"):
         sequencer._refusal = Refusal()
-        sequencer._next_at = soon(10)
+        sequencer._next_at = asyncio.get_running_loop().time() + LONG_SECONDS
         assert offsets(await sequencer._poll(Pages([1], BrokerError(code, "a test said so")))) == [1]
         told[code] = sequencer._refusal.words(now=0)
     assert told == {"broker_unavailable": "", "broker_refused": "a test said so"}

@@ -49,17 +49,6 @@ def partner_log(world: World) -> str:
     return f"{world.parts.ground.host}/log/{partner.log}"
 
 
-async def published(world: World) -> None:
-    """Wait until the newest head of every log is published."""
-    async with asyncio.timeout(20):
-        while True:
-            with world.parts.ground.database.begin() as session:
-                newest = {split_origin(one.head.origin)[0]: one for one in audit_log.heads(session)}
-            if all(one.head.size == one.checkpoint_size for one in newest.values()):
-                return
-            await asyncio.sleep(0.02)
-
-
 @dataclass
 class Place(KeptDatabase):
     """An installation whose database can be kept and put back; its topics stay."""
@@ -108,13 +97,13 @@ async def test_a_restored_database_goes_on_in_a_new_epoch_with_what_the_broker_s
         await world.apply()
         await world.send(body(1))
         await world.settled(FIRST + 1)
-        await published(world)
+        await world.published()
         log = partner_log(world)
     place.keep()
     async with running(place.folder, url=place.url) as world:
         lost = [one for one in await world.send(body(2), body(3)) if isinstance(one, Accepted)]
         await world.settled(2)
-        await published(world)
+        await world.published()
         shown = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
     place.put_back()
     assert "gateway log new-epoch" in await refused(place)
@@ -131,7 +120,7 @@ async def test_a_restored_database_goes_on_in_a_new_epoch_with_what_the_broker_s
         assert all(isinstance(one, Accepted) and one.duplicate for one in again)
         await world.send(body(4))
         await world.settled(3)
-        await published(world)
+        await world.published()
         with world.parts.ground.database.begin() as session:
             (opening,) = openings(session, log)
             assert opening.previous == shown[f"{log}/1"]
@@ -157,7 +146,7 @@ async def test_every_log_begins_anew_where_that_is_asked_for(place: Place) -> No
         await world.apply()
         await world.send(body(1))
         await world.settled(FIRST + 1)
-        await published(world)
+        await world.published()
         log, house = partner_log(world), f"{world.parts.ground.host}/log/{world.parts.ground.house_log}"
     assert await begin(place, WISH) == []
     assert await begin(place, replace(WISH, names=frozenset({log.rpartition("/")[2]}))) == [f"{log}/2"]
@@ -166,7 +155,7 @@ async def test_every_log_begins_anew_where_that_is_asked_for(place: Place) -> No
         (one,) = await world.send(body(2))
         assert isinstance(one, Accepted)
         await world.settled(1)
-        await published(world)
+        await world.published()
         with world.parts.ground.database.begin() as session:
             assert [one.previous for one in openings(session, log) if one.previous is None] == []
             assert [(e.origin, e.index) for e in timeline(session, log, one.ref)] == [(f"{log}/3", 1)]
@@ -179,7 +168,7 @@ async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place
     async with running(place.folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log, host = partner_log(world), world.parts.ground.host
         house = f"{host}/log/{world.parts.ground.house_log}"
     unbegun = f"{host}/log/unbegun"
@@ -213,7 +202,7 @@ async def test_the_same_backup_restored_twice_never_signs_two_histories_of_one_o
     async with running(folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log = partner_log(world)
     shutil.copytree(folder, backup)
     shown = []
@@ -226,7 +215,7 @@ async def test_the_same_backup_restored_twice_never_signs_two_histories_of_one_o
         async with running(folder, url=place.url) as world:
             await world.send(body(number))
             await world.settled(1)
-            await published(world)
+            await world.published()
             found = await read_shown(world.parts.broker, "gateway.checkpoints")
         shown.append(found.checkpoints[origin])
     assert shown[0].origin != shown[1].origin
@@ -241,7 +230,7 @@ async def test_where_the_topic_does_not_know_a_log_that_was_published_no_number_
     async with running(tmp_path) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
     (tmp_path / "broker.db").unlink()
     numbers = [split_origin(one)[1] for one in await begin(place, replace(ALL, chance=b"\0" * 7 + b"\x63"))]
     assert set(numbers) == {101}
@@ -288,7 +277,7 @@ async def test_what_is_shown_of_an_epoch_that_is_long_over_is_faced_once(place: 
     async with running(place.folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log, keys = partner_log(world), world.parts.keys.current
     only = replace(WISH, names=frozenset({log.rpartition("/")[2]}))
     assert [await begin(place, only) for _ in range(2)] == [[f"{log}/2"], [f"{log}/3"]]
@@ -300,7 +289,7 @@ async def test_what_is_shown_of_an_epoch_that_is_long_over_is_faced_once(place: 
         assert f"{log}/1" in await refused(place)
         assert await begin(place, WISH) == [following]
         async with running(place.folder, url=place.url) as world:
-            await published(world)
+            await world.published()
 
 
 async def test_while_the_gateway_runs_nothing_begins(place: Place) -> None:
@@ -331,7 +320,7 @@ async def test_a_database_that_was_lost_is_followed_by_a_new_one(place: Place) -
         await world.apply()
         await world.send(body(1))
         await world.settled(FIRST + 1)
-        await published(world)
+        await world.published()
         log, old_house = partner_log(world), world.parts.ground.house_log
         host = world.parts.ground.host
     empty = f"sqlite:///{place.folder}/new.db"
@@ -350,7 +339,7 @@ async def test_a_database_that_was_lost_is_followed_by_a_new_one(place: Place) -
         await world.apply()
         await world.send(body(5))
         await world.settled(FIRST + 1)
-        await published(world)
+        await world.published()
         with world.parts.ground.database.begin() as session:
             first = audit_log.entry(session, f"{host}/log/{old_house}/2", 0)
             assert first.kind is Kind.EPOCH_OPENED
@@ -362,7 +351,7 @@ async def test_a_checkpoint_that_somebody_else_put_there_is_not_followed(place: 
     async with running(place.folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log = partner_log(world)
     broker = open_broker(place.settings)
     note = sign_checkpoint(Checkpoint(f"{log}/1", 10_000, b"x" * 32), OTHER_SIGNER)
@@ -377,7 +366,7 @@ async def test_what_is_disowned_is_not_followed_and_stops_no_start_any_more(plac
     async with running(place.folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log, host = partner_log(world), world.parts.ground.host
         with world.parts.ground.database.begin() as session:
             head = audit_log.state(session, f"{log}/1").head
@@ -394,7 +383,7 @@ async def test_what_is_disowned_is_not_followed_and_stops_no_start_any_more(plac
     for is_rehearsal, expected in ((True, [f"{log}/8"]), (False, [f"{log}/8"]), (False, [])):
         assert await begin(place, disown, is_rehearsal=is_rehearsal) == expected
     async with running(place.folder, url=place.url) as world:
-        await published(world)
+        await world.published()
         with world.parts.ground.database.begin() as session:
             (opening,) = openings(session, log)
     assert opening.previous == Checkpoint(f"{log}/1", head.size, head.root())
@@ -406,7 +395,7 @@ async def test_what_a_stranger_signed_uses_up_no_numbers(place: Place) -> None:
     async with running(place.folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log, host = partner_log(world), world.parts.ground.host
         house = f"{host}/log/{world.parts.ground.house_log}"
     broker = open_broker(place.settings)
@@ -427,7 +416,7 @@ async def test_what_a_stranger_signed_uses_up_no_numbers(place: Place) -> None:
     assert {split_origin(one)[1] for one in again} == {9}
     assert f"{host}/log/nobodys" not in {split_origin(one)[0] for one in again}
     async with running(place.folder, url=place.url) as world:
-        await published(world)
+        await world.published()
 
 
 @pytest.mark.parametrize("fate", ["lost", "stored"])
@@ -437,7 +426,7 @@ async def test_a_failed_commit_of_new_epochs_begins_none_or_all_and_is_repeated(
     async with running(tmp_path) as world:
         await world.apply()
         await world.settled(FIRST)
-        await published(world)
+        await world.published()
         log, house = partner_log(world), f"{world.parts.ground.host}/log/{world.parts.ground.house_log}"
     place = Place(f"sqlite:///{tmp_path}/gateway.db", None, tmp_path)
     ground, broker = prepare(place.settings, "up"), open_broker(place.settings)
@@ -457,7 +446,7 @@ async def test_a_failed_commit_of_new_epochs_begins_none_or_all_and_is_repeated(
     ground.database.close()
     # What was stored and not shown is shown by the sequencer; nothing of it is begun twice.
     async with running(tmp_path) as world:
-        await published(world)
+        await world.published()
         now = (await read_shown(world.parts.broker, "gateway.checkpoints")).checkpoints
         assert {origin: one.size for origin, one in now.items() if origin in wanted} == dict.fromkeys(
             wanted, 1
