@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import literal_column, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
@@ -251,7 +251,8 @@ class Database:
 def clock(session: Session) -> int:
     """The database's clock, Unix milliseconds: the one clock that all instances share."""
     words = _SQLITE_CLOCK if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
-    return int(session.execute(select(literal_column(words))).scalar_one())
+    # As text: by way of the session it cost twice the question itself.
+    return int(session.connection().exec_driver_sql(f"SELECT {words}").scalar_one())
 
 
 def lock(session: Session, *names: str) -> None:
