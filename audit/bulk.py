@@ -77,7 +77,21 @@ def insert_new_rows(session: Session, row: type[SQLModel], rows: Rows, *, are_sm
     content of any size, unless they are said to be small.
     """
     chunks = _chunks(rows) if are_small else _light(rows)
-    return sum(_insert(session, row, some, " ON CONFLICT DO NOTHING") for some in chunks)
+    return sum(_insert(session, row, some, _NEW) for some in chunks)
+
+
+def insert_told_rows(session: Session, row: type[SQLModel], rows: Rows, key: str) -> set[Any]:
+    """As `insert_new_rows`; the values of `key` of rows that were inserted for certain, in this very call.
+
+    SQLite tells none of them: whoever has to know reads them.
+    """
+    if _dialect(session).name != "postgresql":
+        insert_new_rows(session, row, rows)
+        return set()
+    told: set[Any] = set()
+    for some in _light(rows):
+        told.update(_taught(session)(*_arrayed(session, row, some, _NEW, key)).scalars())
+    return told
 
 
 def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Change) -> int:
@@ -153,19 +167,32 @@ def read_slices(
         raise DBAPIError.instance(query, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
 
 
+_NEW: Final = " ON CONFLICT DO NOTHING"
+
+
 def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> int:
     dialect, table, names = _dialect(session), table_of(row), tuple(rows[0])
-    statement = _insertion(dialect, table, names, conflict)
     if dialect.name == "postgresql":
-        done = _taught(session)(statement, _packed(dialect, table, rows, [(one, one) for one in names]))
+        done = _taught(session)(*_arrayed(session, row, rows, conflict))
     else:
+        statement = _insertion(dialect, table, names, conflict)
         done = session.connection().exec_driver_sql(statement, _tuples(rows, names))
     return done.rowcount
 
 
+def _arrayed(
+    session: Session, row: type[SQLModel], rows: Rows, conflict: str, told: str = ""
+) -> tuple[str, tuple["Packed", ...]]:
+    """An insertion as PostgreSQL takes it, and its arrays. `told`: a column that it answers with."""
+    dialect, table, names = _dialect(session), table_of(row), tuple(rows[0])
+    statement = _insertion(dialect, table, names, conflict, told)
+    return statement, _packed(dialect, table, rows, [(one, one) for one in names])
+
+
 @lru_cache
-def _insertion(dialect: Dialect, table: Table, names: Sequence[str], conflict: str) -> str:
+def _insertion(dialect: Dialect, table: Table, names: Sequence[str], conflict: str, told: str = "") -> str:
     quote = dialect.identifier_preparer.quote
+    conflict += f" RETURNING {quote(told)}" if told else ""
     into = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
     if dialect.name == "postgresql":
         return f"{into} SELECT * FROM {_arrays(dialect, table, names)}{conflict}"  # noqa: S608 - names of our own tables; values are parameters

@@ -269,10 +269,14 @@ class Ingress:
     async def _settle(
         self, claims: dict[int, Found], prepared: Mapping[int, Prepared], since: float, deadline: float
     ) -> dict[int, Outcome]:
-        mine = [one.claim for one in claims.values() if one.mine]
+        mine = [one for one in claims.values() if one.mine]
+        # They were made in one transaction, with one lease.
+        until = mine[0].lease_until if mine else 0
         waiting = [one for one in claims.values() if not one.mine and one.claim.state == "unconfirmed"]
         fates = {
-            **await self.publisher.publish(mine, deadline, since=since),
+            **await self.publisher.publish(
+                [one.claim for one in mine], deadline, since=since, own_until=until
+            ),
             **(await self.takeovers.settle(waiting, deadline) if waiting else {}),
         }
         outcomes: dict[int, Outcome] = {}

@@ -9,13 +9,15 @@ one over and produced nothing gives the lease back; killed before that, the leas
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, Literal, cast
 
 from sqlmodel import Session, col, select, text, update
 
-from audit.bulk import Change, find_rows, insert_new_rows, update_rows
+from audit.bulk import Change, find_rows, insert_told_rows, update_rows
 from audit.evidence import Evidence
 from audit.log import submit
 from gateway.announcements import Announcement, announce_once
@@ -29,6 +31,7 @@ from gateway.rows import ClaimRow
 
 ClaimState = Literal["unconfirmed", "confirmed", "erased"]
 _CHUNK = 500
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 _MOST_REFS: Final = 20_000
 _UNCONFIRMED: Final = text("state = 'unconfirmed'")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
@@ -128,12 +131,14 @@ Write = Take | Confirm | Abandon | TakeOver | GiveBack | Enter
 class Found:
     """The claim that holds the ref now.
 
-    `mine`: this very attempt made it. `now`: the database's clock, ms.
+    `mine`: this very attempt made it. `now`: the database's clock, ms. `lease_until`: by it, how long one
+    that is mine is so alone; the claim itself does not say it.
     """
 
     claim: Claim
     mine: bool
     now: int
+    lease_until: int = 0
 
 
 Answer = tuple[Found, ...] | dict[bytes, int] | None
@@ -143,17 +148,15 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
     """The work of one group commit over claims; leases last `lease_ms` by the database's clock."""
 
     def work(session: Session, items: Sequence[Write]) -> Sequence[Answer]:
-        now = clock(session)
+        # Most groups only confirm, where their events came in batches.
+        now = clock(session) if any(isinstance(one, Take | TakeOver) for one in items) else 0
         timely = [
             claim
             for one in items
             if isinstance(one, Take) and is_timely(one.claims, now)
             for claim in one.claims
         ]
-        taken = {
-            one.receipt: found
-            for one, found in zip(timely, take(session, timely, now, lease_ms), strict=True)
-        }
+        taken = iter(take(session, timely, now, lease_ms))
         confirm(session, [each for one in items if isinstance(one, Confirm) for each in one.stored])
         answers: list[Answer] = []
         for item in items:
@@ -161,7 +164,7 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
                 case Take(claims) if not is_timely(claims, now):
                     answers.append(None)
                 case Take(claims):
-                    answers.append(tuple(taken[claim.receipt] for claim in claims))
+                    answers.append(tuple(islice(taken, len(claims))))
                 case Confirm() | GiveBack():
                     answers.append(None)
                 case Abandon(refused):
@@ -196,7 +199,7 @@ def is_timely(claims: Sequence[Claim], now: int) -> bool:
 
 
 def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> list[Found]:
-    """Insert where nobody was first, then read back who holds each ref: row counts say nothing.
+    """Insert where nobody was first; what was not inserted for certain is read back, to see who holds it.
 
     Rows go in sorted by key: unsorted overlapping groups deadlock on PostgreSQL. A claim of another process
     may be in the way of the insertion, and be abandoned before it is read. It is not ours then, and found as
@@ -205,16 +208,22 @@ def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> 
     """
     until = now + lease_ms
     rows = sorted(claims, key=lambda claim: claim.ref)
-    insert_new_rows(session, ClaimRow, [_to_row(claim, until) for claim in rows])
-    held = dict(find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=[c.ref for c in rows]))
-    mine = {claim.receipt for claim in rows if held.get(claim.ref) == claim.receipt}
-    others = read(session, [claim.ref for claim in rows if claim.receipt not in mine])
-    return [
-        Found(replace(claim, lease_until=until), mine=True, now=now)
-        if claim.receipt in mine
-        else Found(others.get(claim.ref, replace(claim, lease_until=until)), mine=False, now=now)
-        for claim in claims
-    ]
+    copies = Counter(claim.ref for claim in rows)
+    inserted = insert_told_rows(session, ClaimRow, [_to_row(claim, until) for claim in rows], "ref")
+    # Of those that are in this group twice one was inserted, and nothing has told which.
+    told = {ref for ref in inserted if copies[ref] == 1}
+    held = {claim.ref: claim.receipt for claim in rows if claim.ref in told}
+    asked = [ref for ref in copies if ref not in told]
+    held.update(find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=asked))
+    foreign = [claim.ref for claim in rows if held.get(claim.ref) != claim.receipt]
+    others = read(session, foreign) if foreign else {}
+
+    def look(claim: Claim) -> Found:
+        if held.get(claim.ref) == claim.receipt:
+            return Found(claim, mine=True, now=now, lease_until=until)
+        return Found(others.get(claim.ref) or replace(claim, lease_until=until), mine=False, now=now)
+
+    return [look(claim) for claim in claims]
 
 
 def read(session: Session, refs: Sequence[bytes]) -> dict[bytes, Claim]:
@@ -289,7 +298,7 @@ def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:
         "source": claim.key.source,
         "event_id": claim.key.id,
         "event_type": claim.type,
-        "attributes": json.dumps(dict(claim.attributes), ensure_ascii=False),
+        "attributes": _ENCODER.encode(dict(claim.attributes)),
         "log": claim.log,
         "event_sha256": claim.event_sha256,
         "content_sha256": claim.content_sha256,

@@ -57,16 +57,16 @@ class Publisher:
         self.trouble = TopicTrouble(self.broker.max_record_bytes)
 
     async def publish(
-        self, claims: Sequence[Claim], deadline: float, *, since: float, own: bool = True
+        self, claims: Sequence[Claim], deadline: float, *, since: float, own_until: int | None = None
     ) -> Mapping[bytes, Fate]:
         """Produce the claims' records; by ref, where each is. Answers by `deadline` (the loop's clock).
 
         `since`: before their leases began (the loop's clock). What was held up since then, by a process that
         stood still or a host that is overloaded, is not produced: somebody else may be producing it.
 
-        `own`: this attempt made the claims, so that one whose record is refused for certain is deleted. The
-        first attempt of a claim that was taken over may still appear on the topic: that claim stays, and the
-        next repeat may take it over at once.
+        `own_until`: this attempt made the claims, with leases until then (the database's clock), so that one
+        whose record is refused for certain is deleted. None: they were taken over. The first attempt of such
+        a claim may still appear on the topic: it stays, and the next repeat may take it over at once.
         """
         if not claims:
             return {}
@@ -74,7 +74,7 @@ class Publisher:
             unknown = Failed("overloaded", "The gateway is stopping; repeat the same request.")
             return {claim.ref: unknown for claim in claims}
         answer: asyncio.Future[Mapping[bytes, Fate]] = asyncio.get_running_loop().create_future()
-        self.spawn(self._append(claims, answer, since=since, own=own))
+        self.spawn(self._append(claims, answer, since=since, own_until=own_until))
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(answer)
@@ -91,7 +91,7 @@ class Publisher:
         answer: asyncio.Future[Mapping[bytes, Fate]],
         *,
         since: float,
-        own: bool,
+        own_until: int | None,
     ) -> None:
         try:
             fates = await self._produce(claims, since)
@@ -102,7 +102,7 @@ class Publisher:
             raise
         if not answer.cancelled():
             answer.set_result(fates)
-        await self._settle(claims, fates, own=own)
+        await self._settle(claims, fates, own_until)
 
     async def _produce(self, claims: Sequence[Claim], since: float) -> dict[bytes, Fate]:
         records, ready = [], []
@@ -174,7 +174,9 @@ class Publisher:
                 self.catalog.topic_changed(record.topic, None, was=was)
         self.trouble.note(records, results)
 
-    async def _settle(self, claims: Sequence[Claim], fates: Mapping[bytes, Fate], *, own: bool) -> None:
+    async def _settle(
+        self, claims: Sequence[Claim], fates: Mapping[bytes, Fate], own_until: int | None
+    ) -> None:
         stored = []
         refused = []
         for claim in claims:
@@ -182,10 +184,12 @@ class Publisher:
             if isinstance(fate, Position):
                 stored.append((claim.ref, claim.receipt, fate))
             elif fate.code != "outcome_unknown":
-                refused.append((claim.ref, claim.receipt, claim.lease_until))
+                lease = claim.lease_until if own_until is None else own_until
+                refused.append((claim.ref, claim.receipt, lease))
         try:
             if refused:
-                await self.writes.submit(Abandon(tuple(refused)) if own else GiveBack(tuple(refused)))
+                back = GiveBack if own_until is None else Abandon
+                await self.writes.submit(back(tuple(refused)))
             if stored:
                 await self.writes.submit(Confirm(tuple(stored)))
                 self.step("inbound.4.confirmed")

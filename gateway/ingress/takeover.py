@@ -95,7 +95,7 @@ class TakeOvers:
         fates |= {ref: _in_flight() for ref in refs if ref not in kept}
         # Those of partitions that were not looked at; what is another's, or gone, is left as it is.
         self._give_back([claim for claim in ours if claim.ref not in kept])
-        return {**fates, **await self.publisher.publish(missing, deadline, since=since, own=False)}
+        return {**fates, **await self.publisher.publish(missing, deadline, since=since)}
 
     async def _look(self, ours: Sequence[Claim], deadline: float) -> Mapping[bytes, Claim] | Failed:
         """The claims as they are once the sequencer has read all that was on their partitions.

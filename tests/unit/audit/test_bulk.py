@@ -11,7 +11,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, MetaData, Session, SQLModel, col
 
 from audit import bulk
-from audit.bulk import Change, find_rows, insert_new_rows, insert_rows, read_slices, update_rows
+from audit.bulk import (
+    Change,
+    find_rows,
+    insert_new_rows,
+    insert_rows,
+    insert_told_rows,
+    read_slices,
+    update_rows,
+)
 
 
 class ParcelRow(SQLModel, table=True):
@@ -84,6 +92,16 @@ def test_the_first_row_of_a_key_stays_whoever_brings_the_second(session: Session
     insert_rows(session, ParcelRow, [parcel(2)])
     insert_new_rows(session, ParcelRow, [parcel(1), parcel(1, "bolt"), parcel(2, "bolt"), parcel(3)])
     assert stored(session) == [parcel(1), parcel(2), parcel(3)]
+
+
+@pytest.mark.parametrize("count", [0, 1, bulk._CHUNK_ROWS + 1])
+def test_what_is_told_to_be_inserted_was_not_there(session: Session, count: int) -> None:
+    insert_rows(session, ParcelRow, [parcel(9_999)])
+    rows = [parcel(number) for number in range(count)]
+    told = insert_told_rows(session, ParcelRow, [*rows, parcel(9_999, "bolt")], "key")
+    assert stored(session) == [*rows, parcel(9_999)]
+    is_telling = session.get_bind().dialect.name == "postgresql"
+    assert told == ({one["key"] for one in rows} if is_telling else set())
 
 
 def test_only_rows_that_match_in_everything_change(session: Session) -> None:

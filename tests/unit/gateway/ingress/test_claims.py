@@ -82,11 +82,59 @@ def test_the_first_in_a_group_wins_and_the_rest_find_it(session: Session) -> Non
     assert again.claim.state == "unconfirmed"
 
 
+def test_of_three_attempts_in_one_group_one_is_told_that_the_claim_is_its_own(session: Session) -> None:
+    same = [claim(session, salt=bytes([salt])) for salt in range(3)]
+    other = claim(session, "B")
+    found = taken(write(session, Take((*same, other)))[0])
+    assert [one.mine for one in found] == [True, False, False, True]
+    assert {one.claim.receipt for one in found[:3]} == {held(session, each).receipt for each in same}
+    assert held(session, same[0]).receipt == same[0].receipt
+
+
+@pytest.mark.postgres
+def test_what_was_inserted_is_not_read_back(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
+        database = Database(url)
+        seen: list[str] = []
+
+        def note(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+            seen.append(statement)
+
+        with database.begin() as session:
+            event.listen(session.get_bind(), "after_cursor_execute", note)
+            first = claim(session)
+            (found,) = taken(*write(session, Take((first,))))
+            assert found.mine
+            asked = [one for one in seen if "SELECT ref, receipt FROM gateway_claim" in one]
+            assert asked == []
+            (again,) = taken(*write(session, Take((claim(session, salt=b"\x01"),))))
+            assert not again.mine
+            assert again.claim.receipt == first.receipt
+        database.close()
+
+
+def test_a_group_that_only_confirms_asks_for_no_time(session: Session) -> None:
+    one = claim(session)
+    write(session, Take((one,)))
+    seen: list[str] = []
+
+    def note(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(session.get_bind(), "after_cursor_execute", note)
+    write(session, Confirm(((one.ref, one.receipt, PLACE),)))
+    event.remove(session.get_bind(), "after_cursor_execute", note)
+    assert held(session, one).state == "confirmed"
+    assert seen
+    assert not [each for each in seen if "julianday" in each or "clock_timestamp" in each]
+
+
 def test_a_claim_is_read_back_as_it_was_written(session: Session) -> None:
     one = claim(session)
     (found,) = taken(write(session, Take((one,)))[0])
-    assert held(session, one) == found.claim
-    assert found.claim == replace(one, lease_until=found.now + LEASE_MS)
+    assert found.claim == one
+    assert found.lease_until == found.now + LEASE_MS
+    assert held(session, one) == replace(one, lease_until=found.lease_until)
 
 
 def test_untrusted_clocks_claim_nothing(session: Session) -> None:
@@ -119,7 +167,7 @@ def test_a_confirmation_is_of_its_receipt_and_comes_once(session: Session) -> No
 def test_a_refused_claim_is_deleted_by_its_maker_alone(session: Session) -> None:
     one = claim(session)
     (found,) = taken(write(session, Take((one,)))[0])
-    mine = found.claim.lease_until
+    mine = found.lease_until
     write(session, Abandon(((one.ref, "another", mine), (one.ref, one.receipt, mine - 1))))
     assert one.ref in read(session, [one.ref])
     write(session, Abandon(((one.ref, one.receipt, mine),)))
@@ -191,7 +239,7 @@ def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_not_ours_and
             if at in statement and not seen:
                 seen.append(statement)
                 with there.begin() as session:
-                    write(session, Abandon(((theirs.ref, theirs.receipt, found.claim.lease_until),)))
+                    write(session, Abandon(((theirs.ref, theirs.receipt, found.lease_until),)))
 
         with here.begin() as session:
             event.listen(session.get_bind(), "after_cursor_execute", abandon)
