@@ -100,7 +100,7 @@ async def test_what_keeps_its_order_waits_for_posts_that_a_newcomers_share_has_c
         before = now()
         tasks.create_task(second.run(stop))
         await on.until(lambda: mine in second._works, "taken over")
-        assert on.receiver.flying == 0
+        await on.until(lambda: on.receiver.flying == 0, "cut off")
         assert second._works[mine].shard.lease.is_inherited
         assert second._works[mine].shard._quiet_until >= before + on.receiver.deadline_ms
         stop.set()
