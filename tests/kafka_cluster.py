@@ -65,8 +65,9 @@ class KafkaCluster:
         found: list[Any] = []
 
         def look() -> bool:
-            found.append(self._admin().list_topics(topic, timeout=5).topics[topic].partitions[0])
-            return True
+            partitions = self._admin().list_topics(topic, timeout=5).topics[topic].partitions
+            found.extend([partitions[0]] if 0 in partitions else [])  # one that was just made has none yet
+            return bool(found)
 
         self._until(look)
         return found[0]
