@@ -4,10 +4,10 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -15,11 +15,24 @@ from confluent_kafka.admin import AdminClient
 from gateway.broker.embedded import EmbeddedBroker, Fate
 from gateway.broker.gated import GatedBroker
 from gateway.broker.kafka import KafkaBroker
-from gateway.broker.port import Broker, Position, Read, Reader, ReadEvent, Record, Start, Topic, TopicSpec
+from gateway.broker.port import (
+    Broker,
+    BrokerError,
+    Position,
+    Read,
+    Reader,
+    ReadEvent,
+    Record,
+    Start,
+    Topic,
+    TopicSpec,
+)
 from tests import waiting
 from tests.kafka_server import KafkaServer
 
 MAX_RECORD_BYTES = 20_000
+
+T = TypeVar("T")
 
 
 class Stand(Protocol):
@@ -222,11 +235,22 @@ def fresh_name() -> str:
     return f"partners.t-{uuid.uuid4().hex[:12]}.inbound"
 
 
+async def at_last(ask: Callable[[], Awaitable[T]]) -> T:
+    """What a broker answers once it does: one that is busy may be given up, and is asked again."""
+    while True:
+        try:
+            return await ask()
+        except BrokerError as error:
+            if error.code != "broker_unavailable":
+                raise
+        await asyncio.sleep(0.05)
+
+
 async def make_topic(broker: Broker, name: str, partitions: int = 1, **settings: int | bool) -> Topic:
     """Make one topic."""
     retention = settings.get("retention_ms")
     spec = TopicSpec(name, partitions, None if retention is None else int(retention))
-    return (await broker.ensure([spec]))[name]
+    return (await at_last(lambda: broker.ensure([spec])))[name]
 
 
 def record(topic: str, value: bytes | None = b"v", partition: int = 0, **more: object) -> Record:
