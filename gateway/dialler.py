@@ -17,15 +17,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import urlsplit
 
-import aiohttp
 from yarl import URL
 
 from gateway.address import AddressPolicy
-from gateway.connections import HEADER_BYTES, READ_BYTES, Lookup, OpenSocket, Pools, was_denied
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from gateway.connections import Lookup, OpenSocket, Pools
 
 Reason = Literal[
     "dns_failed",
@@ -43,7 +47,7 @@ Reason = Literal[
 ]
 """Why an attempt failed: the closed list that partners see, coarse on purpose."""
 
-BODY_BYTES: Final = READ_BYTES
+BODY_BYTES: Final = 64 * 1024
 EXCERPT_BYTES: Final = 1024
 _WHOLE_BYTES: Final = 256 * 1024
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,9}\Z")
@@ -109,6 +113,9 @@ class Dialler:
 
     `ports`: the ports that may be dialled; None: any, since the operator's contract file names each endpoint.
     `lookup`, `open_socket` and `tls` are for tests and private authorities; the defaults are the system's.
+
+    What it takes to dial, a client for HTTP and the public authorities, is loaded with the first request: it
+    is much of the memory of a process that serves, and many dial nobody.
     """
 
     def __init__(
@@ -117,17 +124,19 @@ class Dialler:
         *,
         timeout_ms: int,
         ports: frozenset[int] | None = None,
-        lookup: Lookup | None = None,
+        lookup: "Lookup | None" = None,
         tls: ssl.SSLContext | None = None,
-        open_socket: OpenSocket = socket.socket,
+        open_socket: "OpenSocket" = socket.socket,
     ) -> None:
         self._policy = policy
         self._timeout = timeout_ms / 1000
         self._ports = ports
         self._lookup = lookup
         self._open_socket = open_socket
-        self._tls = tls or default_tls()
+        self._tls = tls
         self._pools: Pools | None = None
+        self._opening = asyncio.Lock()
+        self._is_entered = False
 
     @property
     def deadline_ms(self) -> int:
@@ -135,14 +144,15 @@ class Dialler:
         return int(self._timeout * 1000)
 
     async def __aenter__(self) -> Self:
-        """Open the pools; needs a running loop."""
-        self._pools = Pools(self._policy, self._lookup, self._tls, open_socket=self._open_socket)
+        """Be ready to send; nothing is loaded yet."""
+        self._is_entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close all connections."""
+        self._is_entered = False
         if self._pools is not None:
             await self._pools.close()
             self._pools = None
@@ -190,20 +200,33 @@ class Dialler:
         return Fetched(answer.status, failure, answer.excerpt if is_told else b"")
 
     async def _failure(self, method: str, outgoing: Outgoing, exchange: "_Exchange") -> Reason | None:
-        if self._pools is None:
+        if not self._is_entered:
             raise RuntimeError("enter the dialler before sending")
         failure = self._refuse_url(outgoing.url)
         if failure is None:
+            pools = self._pools or await self._open()
+            from aiohttp import ClientError  # noqa: PLC0415 - loaded just now
+
             try:
                 left = self._timeout - outgoing.spent_ms / 1000
-                async with asyncio.timeout(left), self._pools.use(outgoing.pool) as session:
+                async with asyncio.timeout(left), pools.use(outgoing.pool) as session:
                     await self._exchange(session, method, outgoing, exchange)
-            except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
+            except (ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
                 failure = _reason_of(error)
         return failure
 
+    async def _open(self) -> "Pools":
+        """The pools, with all that they need; on a thread, since to load it takes a fifth of a second."""
+        async with self._opening:
+            if self._pools is None:
+                loop = asyncio.get_running_loop()
+                kind, tls = await loop.run_in_executor(None, _load, self._tls)
+                self._tls = tls
+                self._pools = kind(self._policy, self._lookup, tls, open_socket=self._open_socket)
+            return self._pools
+
     async def _exchange(
-        self, session: aiohttp.ClientSession, method: str, outgoing: Outgoing, exchange: "_Exchange"
+        self, session: "aiohttp.ClientSession", method: str, outgoing: Outgoing, exchange: "_Exchange"
     ) -> None:
         url = URL(outgoing.url, encoded=True)
         # In pieces where it is large: one write of megabytes would hold up the loop.
@@ -215,7 +238,7 @@ class Dialler:
             data=sent,
             headers=outgoing.headers,
             allow_redirects=False,
-            ssl=outgoing.tls or self._tls,
+            ssl=outgoing.tls or self._tls or True,
         ) as response:
             exchange.begin(response.status, response.raw_headers)
             while exchange.wants_more:
@@ -272,6 +295,8 @@ class _Exchange:
         return self.length < self.most and not self._is_oversized
 
     def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        from gateway.connections import HEADER_BYTES  # noqa: PLC0415 - see `Dialler`
+
         self._status = status
         fields = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
         self._is_oversized = sum(len(name) + len(value) + 4 for name, value in fields) > HEADER_BYTES
@@ -330,24 +355,36 @@ def _reason_of_status(status: int) -> Reason | None:
             return "response_invalid"
 
 
-_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
-    (aiohttp.ClientConnectorDNSError, "dns_failed"),
-    (aiohttp.ClientSSLError, "tls_failed"),
-    (ssl.SSLError, "tls_failed"),
-    (TimeoutError, "timed_out"),
-    (aiohttp.InvalidURL, "address_denied"),
-    (aiohttp.ClientPayloadError, "response_invalid"),
-    (aiohttp.ClientResponseError, "response_invalid"),
-    (aiohttp.ClientConnectionError, "connect_failed"),
-    (OSError, "connect_failed"),
-)
-"""First match wins; what is not named is `response_invalid`."""
+def _load(tls: ssl.SSLContext | None) -> "tuple[type[Pools], ssl.SSLContext]":
+    from gateway.connections import Pools  # noqa: PLC0415 - see `Dialler`
+
+    return Pools, tls or default_tls()
+
+
+@cache
+def _reasons() -> tuple[tuple[type[Exception], Reason], ...]:
+    """First match wins; what is not named is `response_invalid`."""
+    import aiohttp  # noqa: PLC0415 - see `Dialler`
+
+    return (
+        (aiohttp.ClientConnectorDNSError, "dns_failed"),
+        (aiohttp.ClientSSLError, "tls_failed"),
+        (ssl.SSLError, "tls_failed"),
+        (TimeoutError, "timed_out"),
+        (aiohttp.InvalidURL, "address_denied"),
+        (aiohttp.ClientPayloadError, "response_invalid"),
+        (aiohttp.ClientResponseError, "response_invalid"),
+        (aiohttp.ClientConnectionError, "connect_failed"),
+        (OSError, "connect_failed"),
+    )
 
 
 def _reason_of(error: BaseException) -> Reason:
+    from gateway.connections import was_denied  # noqa: PLC0415 - see `Dialler`
+
     if was_denied(error):
         return "address_denied"
-    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "response_invalid")
+    return next((reason for kind, reason in _reasons() if isinstance(error, kind)), "response_invalid")
 
 
 def default_tls(authorities: str | None = None) -> ssl.SSLContext:

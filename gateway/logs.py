@@ -7,12 +7,29 @@ and long values cut. Partner-supplied values are fields, never part of the messa
 import logging
 import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """As if a package were not installed, for what is loaded inside; one that is loaded already stays."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # as Python marks what cannot be loaded
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+# It loads the whole of rich where that is installed, to colour what developers see: we never ask for that.
+with _without("rich"):
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "text", "json"]

@@ -14,7 +14,7 @@ from partners.contract import ContractFile, Line
 from partners.credential import CONTRACT_NAME
 from partners.endpoint import Endpoint
 from partners.partner import Partner
-from partners.rows import ContractRow, CredentialRow, PartnerRow
+from partners.rows import ContractRow, CredentialRow, EndpointRow, PartnerRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def _query(*columns: Any) -> Select[Any]:
 
 # Made once: to put a statement together takes as long as to carry it out.
 _IN_FORCE: Final = _query(col(ContractRow.sha256))
-_WHOLE: Final = _query(ContractRow)
+_OWN: Final = exists().where(col(EndpointRow.partner) == bindparam("slug"))
+_WHOLE: Final = _query(ContractRow, _OWN.label("has_endpoints"))
 _NOBODY: Final = Held(None, 0, None, (), (), has_declared=False)
 
 
@@ -85,7 +86,7 @@ def find(session: Session, slug: str) -> Held:
         revision=row.revision,
         file=file,
         lines=lines,
-        endpoints=store.endpoints(session, slug),
+        endpoints=store.endpoints(session, slug) if row.has_endpoints else (),
         has_declared=row.has_declared,
     )
 

@@ -9,9 +9,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
-import cramjam
-import zstandard
-
 from schemas.errors import ContainerError
 
 CodecName: TypeAlias = Literal["null", "deflate", "snappy", "zstandard"]
@@ -105,6 +102,8 @@ def _read_deflate(block: bytes, allowed: int) -> bytes:
 
 
 def _read_snappy(block: bytes, allowed: int) -> bytes:
+    import cramjam  # noqa: PLC0415 - large, and hardly any file is packed so
+
     packed, checksum = block[:-_CRC_BYTES], block[-_CRC_BYTES:]
     try:
         size = cramjam.snappy.decompress_raw_len(packed)
@@ -120,6 +119,8 @@ def _read_snappy(block: bytes, allowed: int) -> bytes:
 
 
 def _read_zstandard(block: bytes, allowed: int) -> bytes:
+    import zstandard  # noqa: PLC0415 - as in `_read_snappy`
+
     # Skippable frames would do as well for a decoder, and hide what is in them.
     if not block.startswith(_ZSTD_MAGIC):
         raise _BrokenError("does not start with a zstandard frame")

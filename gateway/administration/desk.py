@@ -332,7 +332,7 @@ class Administration:
                 hint="Change the schema so that the other side keeps working, or allow 'incompatible'.",
             )
         self._witness(session, change, by, now=now)
-        left = {one.id for one in store.endpoints(session, slug)}
+        left = {one.id for one in store.endpoints(session, slug)} if held.endpoints else set()
         for endpoint in held.endpoints:
             # The relay asks by this name: what it owes to an endpoint depends on its types and filter.
             if endpoint.id not in left:

@@ -14,8 +14,6 @@ from sqlmodel import Session
 
 from gateway import facts
 from gateway.administration.evidence import Author, Scribe
-from gateway.broker.embedded import EmbeddedBroker
-from gateway.broker.kafka import KafkaBroker
 from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
 from gateway.broker.port import Broker, BrokerError
 from gateway.database import Database
@@ -174,6 +172,8 @@ def open_broker(settings: Settings) -> Broker:
     properties = None
     try:
         if kind == "embedded":
+            from gateway.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - only one of the two is loaded
+
             if settings.broker.properties_file is not None:
                 raise SetupError(
                     "broker.properties_file is for Kafka, and broker.url is embedded: set broker.url to "
@@ -183,6 +183,8 @@ def open_broker(settings: Settings) -> Broker:
                 Path(rest), clock=clock, entropy=entropy, limit_bytes=settings.broker.embedded_bytes
             )
         if kind == "kafka":
+            from gateway.broker.kafka import KafkaBroker  # noqa: PLC0415 - as above
+
             servers = rest.removeprefix("//")
             properties = _kafka_properties(settings.broker.properties_file, servers)
             return KafkaBroker.open(

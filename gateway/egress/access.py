@@ -17,11 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 from urllib.parse import quote_plus, urlencode
 
-import structlog
-
 from gateway.dialler import Fetched, Outgoing, default_tls
 from gateway.egress.client_tls import client_tls
 from gateway.errors import SealError
+from gateway.logs import logger
 from partners.access import (
     ClientCertificate,
     EndpointAccess,
@@ -50,7 +49,7 @@ _TOKEN_CHARACTERS: Final = 8_192
 _TOKEN: Final = re.compile(r"[!-~]+")
 _REFUSED: Final = 401
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 class TokenServers(Protocol):

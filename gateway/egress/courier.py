@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
 from gateway.database import Database
 from gateway.egress.deliveries import load_bodies
 from gateway.egress.delivery import Attempt, Delivery
@@ -15,6 +13,7 @@ from gateway.egress.shard import Shard
 from gateway.egress.turnstile import Turnstile
 from gateway.errors import AwayError, SealError
 from gateway.leases import Lease
+from gateway.logs import logger
 from gateway.standard_webhooks import WebhookSecretError
 
 _AGAIN_MS: Final = 200
@@ -26,7 +25,7 @@ _LATER_MS: Final = 60_000
 _LOOK_SECONDS: Final = 0.02
 _END_SECONDS: Final = 3.0
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(eq=False, slots=True)

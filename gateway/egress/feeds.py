@@ -17,8 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import structlog
-
 from audit.store import Pending
 from gateway.broker.port import (
     BrokerError,
@@ -48,6 +46,7 @@ from gateway.egress.shared import (
 )
 from gateway.egress.wording import Voice
 from gateway.errors import AwayError
+from gateway.logs import logger
 from gateway.positions import plain, share
 from gateway.readers import ended_for, find_begin, readings, ways
 from partners.forwarding import Ended
@@ -67,7 +66,7 @@ _LEAVE_SECONDS: Final = 10.0
 _REMEMBERED: Final = 4_096
 """Events of a topic of which another record is known to be a double."""
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(eq=False, slots=True)

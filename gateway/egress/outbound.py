@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
 from gateway.broker.port import (
     Broker,
     BrokerError,
@@ -30,6 +28,7 @@ from gateway.egress.held_back import HeldBack
 from gateway.egress.intake import Unasked
 from gateway.egress.reading import Routed, Today, read_event
 from gateway.errors import AwayError, BugError
+from gateway.logs import logger
 from gateway.positions import owner_in
 from partners.partner import Partner
 
@@ -38,7 +37,7 @@ _POLL_MS: Final = 200
 _SLICE: Final = 10
 _AGAIN_SECONDS: Final = 0.2
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

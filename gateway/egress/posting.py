@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import structlog
-
 from audit.ref import format_ref
 from gateway.dialler import Answer, Outgoing
 from gateway.egress.access import AccessBook
@@ -17,6 +15,7 @@ from gateway.egress.lane import Lane
 from gateway.egress.retry import decide
 from gateway.egress.webhook import Signers, make_outgoing
 from gateway.errors import CallerError
+from gateway.logs import logger
 from gateway.origin_evidence import Origin
 from partners.directory import Directory
 from partners.endpoint import Endpoint, key_place
@@ -24,7 +23,7 @@ from partners.endpoint import Endpoint, key_place
 NO_TOKEN: Final = Answer(0, "endpoint_auth_failed", None, b"", b"", 0)
 """Instead of an answer, where nothing was sent."""
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 _ID_BYTES: Final = 15
 _ROLL_BYTES: Final = 4
 

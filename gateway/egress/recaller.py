@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-import structlog
 from sqlmodel import Session
 
 from audit.outcomes import Fate, Pair, fates
@@ -20,10 +19,11 @@ from gateway.egress.reading import Today
 from gateway.egress.replay import Part
 from gateway.egress.shard import Shard
 from gateway.errors import AwayError
+from gateway.logs import logger
 
 LOOK_SECONDS: Final = 0.5
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 Shards = Callable[[], Iterable[tuple[Shard, Callable[[], None]]]]
 """The shards at work, each with what tells it that its lanes hold something new."""

@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-import structlog
-
 from gateway.catalog import Snapshot
 from gateway.egress.acquaintance import adopt, brief, bury, in_turns
 from gateway.egress.courier import Courier, Work
@@ -37,12 +35,13 @@ from gateway.egress.steady import Steady
 from gateway.egress.writer import Keeper, Writer
 from gateway.errors import AwayError, LeaseLostError
 from gateway.leases import Lease
+from gateway.logs import logger
 from partners.partner import Partner
 
 _AGAIN_MS: Final = 200
 _GRACE_SECONDS: Final = 3.0
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 class Relay:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
-import structlog
-
 from audit.ref import format_ref
 from gateway.broker.port import Position, Read
 from gateway.catalog import Snapshot
@@ -26,6 +24,7 @@ from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.reading import Passed, Reading, Refused, Routed, routed
 from gateway.errors import BugError
 from gateway.event import EventKey
+from gateway.logs import logger
 from gateway.positions import share
 from gateway.readers import CLOCKS_APART_MS
 from gateway.tombstones import received_ref
@@ -60,7 +59,7 @@ Why = Literal["sent", "replayed"]
 _TYPE: Final = "ce_type"
 _PAIRS: Final = 1_024
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-import structlog
 from sqlmodel import Session
 
 from gateway.database import Database
 from gateway.egress.courier import Work
 from gateway.egress.ticks import Tick, write_ticks
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreUnknownError
+from gateway.logs import logger
 from gateway.waits import rest
 from partners import store
 
@@ -21,7 +21,7 @@ _IDLE_SECONDS: Final = 2.0
 """Between two looks while nothing stirs; looking through all lanes costs more than it finds then."""
 
 
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 _Ticks = Sequence[tuple[Work, Tick]]
 

@@ -10,6 +10,7 @@ Source: RFC 9112 sections 3.2, 7.1 and 11.2.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import httptools
@@ -45,7 +46,7 @@ _LAST: Final = (b"connection", b"close")
 """What a server that is about to end says by itself."""
 
 _NOTHING: Final[Any] = ()
-"""A pipeline in which nothing waits: idle connections share it."""
+"""A pipeline in which nothing waits, headers and scope of no request: idle connections share it."""
 
 
 _OF_ANSWERS: Final = frozenset({"type", "method", "scheme", "http_version"})
@@ -122,6 +123,7 @@ class StrictProtocol(HttpToolsProtocol):
         """A silent connection is given as long as a slow header."""
         self._joined = JoinedWrites(transport, self.loop, self.taking_seconds)
         super().connection_made(self._joined)
+        self.server = _same(self.server)
         self.flow = Flow(self._joined)
         self._client = client_of(transport)
         self._arm(self.header_seconds, "The header did not arrive in time.")
@@ -273,9 +275,9 @@ class StrictProtocol(HttpToolsProtocol):
         Not where a part of the next one's header is there already.
         """
         self.cycle = None  # type: ignore[assignment]  # as before the first request
-        self.headers, self.url = [], b""
-        self.scope = {}  # type: ignore[typeddict-item]  # made anew with the next request
-        self.pipeline = _NOTHING
+        # Made anew with the next request.
+        self.headers = self.scope = self.pipeline = _NOTHING
+        self.url = b""
         # In place of a timer for each: `rest` is called every few seconds.
         self._unset_keepalive_if_required()
         self._idle_since = self.loop.time()
@@ -381,6 +383,12 @@ class StrictProtocol(HttpToolsProtocol):
             if cycle is not None:
                 cycle.disconnected = True
         self.transport.close()
+
+
+@lru_cache(64)
+def _same(server: tuple[str, int | None] | None) -> tuple[str, int | None] | None:
+    """An address of ours: all connections to it share one copy."""
+    return server
 
 
 def _new_parser(connection: StrictProtocol) -> httptools.HttpRequestParser:

@@ -11,6 +11,7 @@ not nothing: a download over a narrow line goes on.
 import asyncio
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -47,10 +48,10 @@ class JoinedWrites(asyncio.Transport):
         taking_seconds: float = TAKING_SECONDS,
     ) -> None:
         """`transport`: who sends; nobody else writes to it, or closes it."""
-        super().__init__()
+        # The parent's is not called: it makes a dictionary, of which nothing is asked here.
         self._transport = transport
         self._loop = loop
-        self._held: list[bytes] = []
+        self._held: Sequence[bytes] = ()
         self._is_leaving = False
         self._seconds = taking_seconds
         self._watch: asyncio.TimerHandle | None = None
@@ -58,9 +59,11 @@ class JoinedWrites(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Keep it for what may follow."""
-        if not self._held:
-            self._loop.call_soon(self.flush)
-        self._held.append(bytes(data))
+        if isinstance(self._held, list):
+            self._held.append(bytes(data))
+            return
+        self._held = [bytes(data)]
+        self._loop.call_soon(self.flush)
 
     def close(self) -> None:
         """Send what was written, and close: at once, or when the peer has ended or its time is up."""
@@ -76,7 +79,7 @@ class JoinedWrites(asyncio.Transport):
 
     def abort(self) -> None:
         """Close without sending what was written."""
-        self._held = []
+        self._held = ()
         self._transport.abort()
 
     def lost(self) -> None:
@@ -128,7 +131,7 @@ class JoinedWrites(asyncio.Transport):
 
     def flush(self) -> None:
         """Send what was written."""
-        held, self._held = self._held, []
+        held, self._held = self._held, ()
         if held and not self._transport.is_closing():  # by the peer: what it will not read is dropped
             self._transport.write(b"".join(held))
 

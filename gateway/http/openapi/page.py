@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.http.catalogue import CATALOGUE
 from gateway.http.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SAFETY: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -51,7 +53,9 @@ def asset(name: str) -> bytes:
 
 
 @lru_cache(1)
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - few ask for the page
+
     made = Environment(
         loader=PackageLoader("gateway.http.openapi", "assets"),
         autoescape=True,

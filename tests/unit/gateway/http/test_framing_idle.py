@@ -87,7 +87,7 @@ async def test_an_idle_connection_keeps_nothing_that_the_next_request_makes_anew
     one.rest(RESTING_SECONDS + 1)
     protocol: Any = one.protocol
     kept = (protocol.parser, protocol.cycle, protocol.scope, protocol.headers, protocol.url)
-    assert kept == (None, None, {}, [], b"")
+    assert kept == (None, None, (), (), b"")
     assert protocol.pipeline == ()
     assert protocol.timeout_keep_alive_task is None
     # A dictionary of its own costs each connection a kilobyte: what uvicorn sets has its slot.
