@@ -99,10 +99,10 @@ class Belief:
             if plot not in self.renewed
         }
 
-    def cut(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> dict[Plot, int]:
-        """Plots that have lost records, and where they end: what was accepted behind may be lost unread."""
+    def plots_at(self, places: Iterable[tuple[str, int]]) -> list[Plot]:
+        """The plots of these places, as far as they are ours."""
         plots = self.territory.plots
-        return {plots[place]: end for place, (_, end) in bounds.items() if place in plots}
+        return [plots[place] for place in places if place in plots]
 
     def look(self, read: Read, seen: Seen) -> None:
         """Sort a record in, where it is ours to judge."""

@@ -1,6 +1,6 @@
 """What the sequencer found to be gone in this round: which records, whose events, and what is said of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,8 +12,9 @@ from gateway.positions import Move
 from gateway.sequencer.orphans import (
     ORPHANS_AT_ONCE,
     Gone,
-    find_behind,
+    behind,
     find_orphans,
+    find_waiting,
     words_of,
     words_of_strays,
 )
@@ -24,6 +25,9 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 Moves = list[tuple[Lease, list[Move]]]
+
+Ends = Callable[[Sequence[Plot]], Awaitable[Mapping[Plot, int]]]
+"""Asks where plots end now; of those that have gone nothing is known."""
 
 
 @dataclass(slots=True)
@@ -64,17 +68,20 @@ async def look_for(
     gone: Sequence[Gone],
     others: Mapping[Plot, int] | None = None,
     *,
-    cut: Mapping[Plot, int] | None = None,
+    cut: Sequence[Plot] = (),
+    ends: Ends | None = None,
     limit: int = ORPHANS_AT_ONCE,
 ) -> Losses:
     """Find the accepted events among what is gone, about `limit` in all, and those of `others`, as many.
 
-    `others`: plots that lost nothing as far as is known, and how far each was read. `cut`: where plots end
-    that have lost what lay behind. What `limit` leaves no room for is found in another round: nobody reads on
+    `others`: plots that lost nothing as far as is known, and how far each was read. `cut`: plots that
+    have lost what lay behind their `ends`, which are asked for once the claims are read: what is accepted
+    meanwhile lies before them. What `limit` leaves no room for is found in another round: nobody reads on
     before that.
 
     Raises:
         StoreError: the database is away.
+        BrokerError: as `ends`.
     """
     losses, left = Losses(gone), limit
     for one in gone:
@@ -89,9 +96,10 @@ async def look_for(
         left -= len(losses.orphans[place])
     if others:
         losses.strays = await database.read(partial(find_orphans, reached=others, limit=limit))
-    if cut:
+    if cut and ends is not None:
         # Else they would wait until as much has come again, however long that takes.
-        losses.strays = {**losses.strays, **await database.read(partial(find_behind, ends=cut, limit=limit))}
+        waiting = await database.read(partial(find_waiting, plots=cut, limit=limit))
+        losses.strays = {**losses.strays, **behind(waiting, await ends(cut))}
     return losses
 
 

@@ -93,11 +93,19 @@ def find_orphans(
     return found
 
 
-def find_behind(session: Session, ends: Mapping[Plot, int], *, limit: int) -> dict[Plot, list[Accepted]]:
-    """As `find_orphans`, of plots that have lost records: all at their ends, or behind. `ends`: offsets."""
-    found = find_orphans(session, dict.fromkeys(ends, _NOWHERE), limit=limit)
+def find_waiting(session: Session, plots: Iterable[Plot], *, limit: int) -> dict[Plot, list[Accepted]]:
+    """As `find_orphans`, wherever their records lie, or lay: all that has no entry yet."""
+    return find_orphans(session, dict.fromkeys(plots, _NOWHERE), limit=limit)
+
+
+def behind(
+    waiting: Mapping[Plot, Sequence[Accepted]], ends: Mapping[Plot, int]
+) -> dict[Plot, list[Accepted]]:
+    """Those at the ends of plots that have lost records, or behind; where an end is not known, none."""
     return {
-        plot: [one for one in some if _is_at(one.position, plot, ends[plot])] for plot, some in found.items()
+        plot: [one for one in some if _is_at(one.position, plot, ends[plot])]
+        for plot, some in waiting.items()
+        if plot in ends
     }
 
 

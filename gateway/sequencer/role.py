@@ -7,6 +7,7 @@ in a round, nothing of it was written: the reader is sent back to the stored pos
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from audit import log as audit_log
 from audit.checkpoint import split_origin
@@ -228,11 +229,12 @@ class Sequencer:
             self.database,
             self._state.gone(reader, seen.lows),
             self._due_for_strays(),
-            cut=self._state.cut(cut),
+            cut=self._state.plots_at(cut),
+            ends=partial(ends_of, self.broker),
         )
         passed = losses.holes()
         evidence = [one for low in seen.lows if place_in(low) in passed for one in self._hole(low)]
-        leaps = passed | {place: first for place, (first, _) in cut.items()}
+        leaps = passed | cut
         moved = self._state.moves(reader, leaps, seen.sightings, among=self._to_look_at(events))
         moves = losses.under_leases(moved)
         if not moves and not evidence and not await self._has_pending():
@@ -315,16 +317,16 @@ class Sequencer:
         self.lost = {place: words for place, words in self.lost.items() if place[0] != event.topic}
         self.report("topic_changed", 1)
 
-    async def _rewind(self, highs: Sequence[TooHigh]) -> dict[tuple[str, int], tuple[int, int]]:
-        """The bounds of partitions that have lost records which we have seen; read again from the first.
+    async def _rewind(self, highs: Sequence[TooHigh]) -> dict[tuple[str, int], int]:
+        """Where to go on in partitions that have lost records which we have seen: at the first of all.
 
         Nobody knows from where on the topic's records are others than those that we read; refs tell apart
         what repeats.
         """
-        bounds: dict[tuple[str, int], tuple[int, int]] = {}
+        firsts: dict[tuple[str, int], int] = {}
         for high in highs:
             place = place_in(high)
-            (bounds[place],) = await self.broker.bounds([place])
+            ((firsts[place], _),) = await self.broker.bounds([place])
             self.lost[place] = (
                 f"{high.topic} [{high.wanted.partition}] was cut at {high.end} and had been read up to "
                 f"{high.wanted.offset}: the broker has lost records that it had acknowledged. Their log "
@@ -333,7 +335,7 @@ class Sequencer:
                 "unclean leader election?"
             )
             self.report("topic_truncated", 1)
-        return bounds
+        return firsts
 
     async def _has_pending(self) -> bool:
         logs = await self.database.read(audit_log.pending_logs)

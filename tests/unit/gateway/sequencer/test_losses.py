@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,25 @@ async def test_a_topic_that_went_again_has_no_end_and_stops_no_other(tmp_path: P
         there = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
         gone = Plot(lease, "acme", "outbound", "partners.gone.outbound", "now", 0)
         assert await ends_of(broker, [gone, there]) == {there: 0}
+
+
+async def test_what_is_accepted_while_losses_of_a_cut_topic_are_looked_for_is_not_lost(
+    database_url: str,
+) -> None:
+    database, end = Database(database_url), 5
+    (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
+    plot = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
+    with database.begin() as session:
+        claimed(session, "accepted", Position("now", 0, end))
+        lost = claimed(session, "lost", Position("now", 0, 9))
+
+    async def ends(plots: Sequence[Plot]) -> dict[Plot, int]:
+        # Another one has been appended and accepted since the cut was noticed.
+        return dict.fromkeys(plots, end + 1)
+
+    losses = await look_for(database, [], cut=[plot], ends=ends)
+    assert [one.ref for one in losses.events()] == [lost.ref]
+    database.close()
 
 
 async def test_what_was_lost_behind_the_end_of_a_topic_gets_its_entry_though_nothing_more_comes(

@@ -17,8 +17,9 @@ from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, advance, load_all
 from gateway.sequencer.orphans import (
     Gone,
-    find_behind,
+    behind,
     find_orphans,
+    find_waiting,
     forget_former,
     renewed_plots,
     words_of,
@@ -79,7 +80,7 @@ def test_of_a_topic_that_was_cut_what_lay_behind_its_end_is_found(session: Sessi
     claimed(session, "there", Position("now", 0, 4))
     lost = {claimed(session, f"lost-{n}", Position("now", 0, n)).ref for n in (5, 9)}
     lost.add(claimed(session, "former", Position("former", 0, 1)).ref)
-    found = find_behind(session, {PLOT: 5}, limit=10)
+    found = behind(find_waiting(session, [PLOT], limit=10), {PLOT: 5})
     assert {one.ref for one in found[PLOT]} == lost
 
 
