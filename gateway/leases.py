@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Final
 
-from sqlalchemy import ColumnElement, case, delete, func, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlmodel import Session, col
 
 from audit.bulk import insert_new_rows
@@ -22,6 +22,9 @@ from gateway.rows import InstanceRow, LeaseRow, MetaRow
 
 RELEASED: Final = 0
 """`until` of a lease that nobody holds, and under which nothing is on its way any longer."""
+
+LANDING: Final = 1
+"""`until` of one that nobody holds either, and under which something that was sent may still arrive."""
 
 SHARDS_FACT: Final = "lease.shards"
 """Name of the fact that all instances must agree on: two divisions would give one partner two owners."""
@@ -102,9 +105,10 @@ def are_shared(session: Session) -> bool:
 def expire_all(session: Session) -> None:
     """End every lease at once, and let the number of shards be chosen anew.
 
-    Only for a program that knows that no other runs on this database.
+    Only for a program that knows that no other runs on this database. What the last one had sent may still
+    arrive, unless it said that nothing does.
     """
-    session.execute(update(LeaseRow).values(owner="", until=RELEASED))
+    session.execute(update(LeaseRow).where(col(LeaseRow.until) != RELEASED).values(owner="", until=LANDING))
     session.execute(delete(InstanceRow))
     session.execute(delete(MetaRow).where(col(MetaRow.name) == SHARDS_FACT))
 
@@ -160,7 +164,9 @@ class Leases:
             self._prepare(session)
         now = clock(session)
         share = -(-self._shards // self._count_instances(session, now))
-        self._let_go(session, landing, col(LeaseRow.shard).in_(list(self._given_up)))
+        self._let_go(
+            session, col(LeaseRow.shard).in_(list(landing)), col(LeaseRow.shard).in_(list(self._given_up))
+        )
         ours = self._ours()
         session.execute(update(LeaseRow).where(*ours).values(until=now + self._duration))
         found = session.execute(select(col(LeaseRow.shard), col(LeaseRow.epoch)).where(*ours)).all()
@@ -226,14 +232,16 @@ class Leases:
             for shard, epoch, ended in found
         ]
 
-    def _let_go(self, session: Session, landing: Collection[int], *which: ColumnElement[bool]) -> None:
-        is_landing = col(LeaseRow.shard).in_(list(landing))
-        until = case((is_landing, clock(session)), else_=RELEASED)
+    def _let_go(self, session: Session, is_landing: ColumnElement[bool], *which: ColumnElement[bool]) -> None:
+        until = case((is_landing, LANDING), else_=RELEASED)
         given_up = update(LeaseRow).where(*self._ours(), *which).values(owner="", until=until)
         session.execute(given_up.execution_options(synchronize_session=False))
 
     def _let_all_go(self, session: Session, landing: Collection[int]) -> None:
-        self._let_go(session, landing)
+        known = [*self._given_up, *(lease.shard for lease in self.held)]
+        # One that we never heard of is from a COMMIT whose answer was lost, as in `_round`.
+        shard = col(LeaseRow.shard)
+        self._let_go(session, or_(shard.in_(list(landing)), shard.not_in(known)))
         role = col(InstanceRow.role) == self._role
         session.execute(delete(InstanceRow).where(role, col(InstanceRow.owner) == self._owner))
 

@@ -136,9 +136,9 @@ class PartnerTopics:
         Where another one is known by now, that is told late, and changes nothing.
         """
         ids = dict(self.there.ids)
+        self._gone.add(topic)
         if ids.get(topic) != was:
             return
-        self._gone.add(topic)
         self._compared.pop(topic, None)
         if topic_id is None:
             ids.pop(topic, None)

@@ -77,11 +77,13 @@ async def find_begin(broker: Broker, snapshot: Snapshot, owner: str, sender: Par
     """
     place, since = (sender.topics.inbound, sender.topics.inbound_partition), 0
     if owner == house_of(sender.slug):
-        there = snapshot.directory.house_endpoints(sender.slug)
+        there = [each for each in snapshot.directory.house_endpoints(sender.slug) if each.wants_events]
         topic_id = snapshot.topic_ids.get(place[0])
         noted = [each.begins[1] for each in there if each.begins is not None and each.begins[0] == topic_id]
         if there and len(noted) == len(there):
-            return min(noted)
+            # What retention has taken of a time in which nobody listened is no loss.
+            ((first, _),) = await broker.bounds([place])
+            return max(min(noted), first)
         since = min((each.created_at for each in there), default=0)
     else:
         lines = snapshot.directory.forwards(sender.slug).items()

@@ -380,7 +380,8 @@ class KafkaBroker:
                 self._note_error(error_of(error))
             if self._is_fatal and time.monotonic() >= self._renew_at:
                 self._renew()
-        self._producer.flush(self._answer_seconds)
+        with contextlib.suppress(KafkaException):  # what is fatal, once more
+            self._producer.flush(self._answer_seconds)
         self._producer.purge()
         self._producer.poll(0)
 

@@ -33,6 +33,7 @@ Key = tuple[str, int]
 _SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop waiting
 _GO_ON_SECONDS: Final = 10.0  # before a client that could not be made is tried again
 _BOUNDS_SECONDS: Final = 2.0  # behind what a calm client is waiting for on the same connection
+_DOUBT_SECONDS: Final = 60.0  # once one position was refused, those of others are looked at for as long
 _REST_SECONDS: Final = 1.0  # before a partition is asked for again that our user may not read
 _CUT: Final = KafkaError(Local.LOG_TRUNCATION).str()
 """Among what librdkafka 2.x says of a partition that was cut; the code is that of any bad place."""
@@ -96,6 +97,7 @@ class KafkaFetcher:
         self._consumer = make(self._way.settings(self._settings))
         self._watch = watch
         self._go_on_at = 0.0
+        self._doubt_until = 0.0
         self._denied: dict[Key, tuple[Place, float]] = {}
         self._applied: dict[Key, Place] = {}
         self._puzzling: dict[Key, KafkaError] = {}
@@ -167,8 +169,9 @@ class KafkaFetcher:
                 place = self._applied[at.topic, at.partition]
                 if at.offset > place.next:
                     place.pass_to(at.offset, at.leader_epoch)
-            is_calm = way.kind == "calm"
-            made.incremental_assign([_start(*one, is_checked=is_calm) for one in applied.items()])
+            # What a calm client was about to say of partitions that were cut, the next one finds.
+            is_checked = "calm" in {way.kind, self._way.kind} or time.monotonic() < self._doubt_until
+            made.incremental_assign([_start(*one, is_checked=is_checked) for one in applied.items()])
         except KafkaException:
             self._go_on_at = time.monotonic() + _GO_ON_SECONDS
             if made is not None:
@@ -214,6 +217,7 @@ class KafkaFetcher:
     def _note_error(self, key: Key, error: KafkaError) -> None:
         if key in self._applied and error.code() in {Local.AUTO_OFFSET_RESET, Local.LOG_TRUNCATION}:
             self._puzzling[key] = error
+            self._doubt_until = time.monotonic() + _DOUBT_SECONDS
         elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             self._deny(key, error)
         elif is_for_operator(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
@@ -267,7 +271,8 @@ class KafkaFetcher:
         wanted = Position(place.topic_id, key[1], place.next)
         if place.next < first:
             return TooLow(key[0], wanted, first, place.turn)
-        if cut is None and place.next <= end:
+        # What was cut behind it were no records: markers, or what was given up.
+        if place.next <= end and (cut is None or place.next <= cut < _LATEST_OFFSET):
             return None
         return TooHigh(key[0], wanted, end if cut is None else min(end, cut), place.turn)
 
@@ -287,7 +292,7 @@ def _start(key: Key, place: Place, *, is_checked: bool = True) -> TopicPartition
     """Where a client begins. `is_checked`: it asks first whether the partition was cut under another leader.
 
     That is a question for each partition: of a thousand it takes a third of a second. A calm client has the
-    time, and is the one that stays.
+    time, and is the one that stays; who goes on in its place asks for what it may not have heard yet.
     """
     return TopicPartition(*key, place.next, leader_epoch=place.epoch if is_checked else -1)
 

@@ -64,6 +64,7 @@ class Backlog:
         self.ledger = Ledger(self.cursor, before)
         self.begins_earlier = self.cursor < span.start
         self._begun = self.cursor
+        self._row_start = span.start
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -136,7 +137,7 @@ class Backlog:
         other = Backlog(replace(self._span, start=first, end=end, events=self._events))
         other.cursor = other._begun = start
         other.ledger, other._read, other._least = self.ledger, self._read, self._least
-        other._former = former
+        other._former, other._row_start = former, min(start, self._row_start)
         other.ledger.go_back(start, self._begun)
         self.cursor, self.ledger = self._end, Ledger(self._end)
         return other
@@ -181,7 +182,7 @@ class Backlog:
 
     def widest_row(self) -> Span:
         """What may be in the row at any time: all that is not settled, and perhaps something that is."""
-        return replace(self._span, start=min(self.cursor, self._span.start), end=self._end)
+        return replace(self._span, start=min(self.cursor, self._row_start), end=self._end)
 
     def row(self) -> Span | None:
         """What is to be in the row now; None where all is settled."""
@@ -192,6 +193,7 @@ class Backlog:
         if start >= self._end:
             return None
         events = max(self._least, min(self._events, self._end - start))
+        self._row_start = start
         return replace(self._span, start=start, end=self._end, events=events)
 
 

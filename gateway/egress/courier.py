@@ -72,6 +72,7 @@ class Courier:
         self._observe = observe
         self._may_send = may_send
         self._left: dict[int, int] = {}
+        self._inherited: dict[int, int] = {}
         self.turnstile = Turnstile()
 
     async def run(self, work: Work) -> None:
@@ -104,7 +105,9 @@ class Courier:
 
     def quiet_until(self, lease: Lease) -> int:
         """Until when POSTs of before may still land, a former owner's or ours: what keeps its order waits."""
-        if lease.is_inherited:
+        if lease.is_inherited and self._inherited.get(lease.shard) != lease.epoch:
+            # Once: it stays inherited for as long as it is ours.
+            self._inherited[lease.shard] = lease.epoch
             self._note_landing(lease.shard)
         return self._left.get(lease.shard, 0)
 

@@ -58,7 +58,7 @@ _SLICE: Final = 10
 _IDLE_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 50
-"""Topics that are begun with in one turn, or of which the end is asked."""
+"""Topics that are begun with in one turn."""
 
 _LEAVE_SECONDS: Final = 10.0
 """Between two looks whether a topic is read for nothing."""
@@ -96,15 +96,22 @@ class _Strand:
 class Feeds:
     """A part of the relay; see the module. `problem`: what keeps it from reading, in words."""
 
-    def __init__(self, parts: Parts, url: str, voice: Callable[[Partner], Voice]) -> None:
-        """`url`: our origin; `voice`: speaks for the log of a partner."""
+    def __init__(
+        self, parts: Parts, url: str, voice: Callable[[Partner], Voice], briefed: Callable[[], Snapshot]
+    ) -> None:
+        """`url`: our origin; `voice`: speaks for the log of a partner.
+
+        `briefed`: the contracts of now, once all shards have them.
+        """
         self._parts = parts
         self._catalog = parts.catalog
         self._url = url
         self._voice = voice
+        self._briefed = briefed
         self._clock = parts.chance.clock
         self._leaving = Leaving(parts.database, parts.broker)
         self._leave_at = 0.0
+        self._turn = 0
         self._strands: dict[tuple[str, int], list[_Strand]] = {}
         self._reader: Reader | None = None
         self._refusal = Refusal()
@@ -209,17 +216,19 @@ class Feeds:
 
     async def _let_go(self, reader: Reader) -> None:
         """Leave what is read for nothing. Called between two polls: what came of the last one is taken in."""
-        asked, now, snapshot = 0, self._clock(), self._catalog.current
+        ticks, now, snapshot = asyncio.get_running_loop().time, self._clock(), self._catalog.current
+        until = ticks() + _ASK_SECONDS
         some = [(place, one) for place, strands in self._strands.items() for one in strands]
+        # Each time another one is the first: what nobody answers for keeps none from being left.
+        self._turn = (self._turn + _AT_ONCE) % max(1, len(some))
         senders = {strand.sender.slug: strand.sender for _, strand in some}
         overs = {slug: ended_for(snapshot, sender) for slug, sender in senders.items()}
-        for place, strand in some:
+        for place, strand in [*some[self._turn :], *some[: self._turn]]:
             over = overs[strand.sender.slug].get(strand.owner)
             if over is None or now < over.at + SURE_MS:
                 strand.until = None
                 continue
-            if (strand.until is None or strand.until[0] != over) and asked < _AT_ONCE:
-                asked += 1
+            if (strand.until is None or strand.until[0] != over) and ticks() < until:
                 end = await self._leaving.end_of(strand.sender, over)
                 strand.until = None if end is None else (over, end)
             if strand.until is not None and strand.until[0] == over:
@@ -320,7 +329,7 @@ class Feeds:
         partition = shard.partitions[strand.spot]
         if partition.ledger.is_known(offset):
             return
-        snapshot, now = self._catalog.current, self._clock()
+        snapshot, now = self._briefed(), self._clock()
         reading = read_shared(read, strand.owner, snapshot, strand.source)
         if isinstance(reading, Routed) and strand.is_double(reading.ref, offset):
             reading = Passed()

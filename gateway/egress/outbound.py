@@ -23,6 +23,7 @@ from gateway.broker.port import (
     TopicChanged,
 )
 from gateway.broker.refusal import Refusal
+from gateway.catalog import Snapshot
 from gateway.egress.courier import Work
 from gateway.egress.held_back import HeldBack
 from gateway.egress.intake import Unasked
@@ -44,13 +45,15 @@ _log = logger(__name__)
 class Terms:
     """`url`: our origin; `matched` hears of each record. `doubt`: as the relay's.
 
-    `rest_ms`: how long to wait where nothing may be read now.
+    `briefed`: the contracts of now, once all shards have them. `rest_ms`: how long to wait where nothing may
+    be read now.
     """
 
     url: str
     clock: Callable[[], int] = field(repr=False)
     matched: Callable[[], None] = field(repr=False)
     doubt: Callable[[], str] = field(repr=False)
+    briefed: Callable[[], Snapshot] = field(repr=False)
     rest_ms: int
 
 
@@ -191,7 +194,7 @@ class Outbound:
     def _match(self, work: Work, read: Read, *, is_fresh: bool) -> bool:
         position = read.position
         partition = work.shard.partitions[position.topic_id, position.partition]
-        reading = read_event(read, partition.partner, self._catalog.current, origin=self._terms.url)
+        reading = read_event(read, partition.partner, self._terms.briefed(), origin=self._terms.url)
         if isinstance(reading, Unasked):
             self._held.hold(self._reader, read, reading)
             return True

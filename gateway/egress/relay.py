@@ -51,6 +51,7 @@ class Relay:
         self._parts, self._terms, self._clock = parts, terms, parts.chance.clock
         self._works: dict[int, Work] = {}
         self._followed: Snapshot | None = None
+        self._known: Snapshot | None = None
         self._owned = asyncio.Event()
         self._held_until = NEVER
         self._life: object = None
@@ -81,10 +82,11 @@ class Relay:
                 clock=parts.chance.clock,
                 matched=lambda: parts.step("outbound.2.matched"),
                 doubt=parts.doubt,
+                briefed=self._briefed,
                 rest_ms=terms.tick_ms,
             ),
         )
-        self._feeds = Feeds(parts, terms.origin, self._voices.partner)
+        self._feeds = Feeds(parts, terms.origin, self._voices.partner, self._briefed)
         self._writer = Writer(
             parts.database,
             self._clock,
@@ -216,6 +218,19 @@ class Relay:
     async def _renew(self) -> None:
         """Have the contracts of now in all shards, as far as these know the partners."""
         await self._parts.catalog.follow()
+        self._brief_all()
+
+    def _briefed(self) -> Snapshot:
+        """The contracts of now, once all shards have them.
+
+        Nothing is read by terms that a lane has not: what went to it would be given to it again, or nothing.
+        """
+        if self._parts.catalog.current is not self._known:
+            self._brief_all()
+        return self._parts.catalog.current
+
+    def _brief_all(self) -> None:
+        self._known = self._parts.catalog.current
         everyone = by_shard(self._parts.catalog.current, self._terms.shards)
         for work in self._works.values():
             partners = everyone.get(work.shard.lease.shard, [])

@@ -99,6 +99,11 @@ class Belief:
             if plot not in self.renewed
         }
 
+    def is_ours(self, high: TooHigh) -> bool:
+        """Whether it is of a partition that we read, and of the topic that is there now."""
+        plot = self.territory.plots.get(place_in(high))
+        return plot is not None and plot.topic_id == high.wanted.topic_id
+
     def plots_at(self, places: Iterable[tuple[str, int]]) -> list[Plot]:
         """The plots of these places, as far as they are ours."""
         plots = self.territory.plots

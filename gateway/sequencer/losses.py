@@ -12,9 +12,9 @@ from gateway.positions import Move
 from gateway.sequencer.orphans import (
     ORPHANS_AT_ONCE,
     Gone,
-    behind,
+    find_behind,
     find_orphans,
-    find_waiting,
+    still_behind,
     words_of,
     words_of_strays,
 )
@@ -75,9 +75,9 @@ async def look_for(
     """Find the accepted events among what is gone, about `limit` in all, and those of `others`, as many.
 
     `others`: plots that lost nothing as far as is known, and how far each was read. `cut`: plots that
-    have lost what lay behind their `ends`, which are asked for once the claims are read: what is accepted
-    meanwhile lies before them. What `limit` leaves no room for is found in another round: nobody reads on
-    before that.
+    have lost what lay behind their `ends`, which are asked for again once the claims are read: what is
+    accepted meanwhile lies before them. What `limit` leaves no room for is found in another round: nobody
+    reads on before that.
 
     Raises:
         StoreError: the database is away.
@@ -98,8 +98,11 @@ async def look_for(
         losses.strays = await database.read(partial(find_orphans, reached=others, limit=limit))
     if cut and ends is not None:
         # Else they would wait until as much has come again, however long that takes.
-        waiting = await database.read(partial(find_waiting, plots=cut, limit=limit))
-        losses.strays = {**losses.strays, **behind(waiting, await ends(cut))}
+        before = await ends(cut)
+        found = await database.read(partial(find_behind, ends=before, limit=limit))
+        lost = still_behind(found, await ends(list(found)))
+        strays = losses.strays
+        losses.strays = {**strays, **{plot: [*strays.get(plot, ()), *some] for plot, some in lost.items()}}
     return losses
 
 

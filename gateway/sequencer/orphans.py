@@ -9,7 +9,8 @@ where records are known to be gone, and of all plots now and then: an event may 
 topic was settled.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,9 +42,6 @@ ORPHANS_AT_ONCE: Final = 5_000
 
 _UNLOGGED: Final = text("state = 'confirmed' AND leaf_index IS NULL")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
-
-_NOWHERE: Final = 2**62
-"""An offset behind all."""
 
 _PLOTS_AT_ONCE: Final = 1_000
 """Four parameters each; SQLite takes 32,766."""
@@ -80,11 +78,41 @@ def find_orphans(
     are among them: where the present one holds their records after all, they will be found to have their
     entries. `limit`: about how many, in all.
     """
-    plots = {(plot.topic, plot.partition): plot for plot in reached}
-    given = [(plot.topic, plot.partition, plot.topic_id, offset) for plot, offset in reached.items()]
+    return _find(session, reached, operator.lt, limit)
+
+
+def find_behind(
+    session: Session, ends: Mapping[Plot, int], *, limit: int = ORPHANS_AT_ONCE
+) -> dict[Plot, list[Accepted]]:
+    """As `find_orphans`, of plots that have lost records: all at their ends, or behind. `ends`: offsets."""
+    return _find(session, ends, operator.ge, limit)
+
+
+def still_behind(
+    found: Mapping[Plot, Sequence[Accepted]], ends: Mapping[Plot, int]
+) -> dict[Plot, list[Accepted]]:
+    """Those of what was found that lie behind these later ends, too; where an end is not known, none."""
+    left = {
+        plot: [one for one in some if _is_at(one.position, plot, ends[plot])]
+        for plot, some in found.items()
+        if plot in ends
+    }
+    return {plot: some for plot, some in left.items() if some}
+
+
+def _is_at(position: Position, plot: Plot, end: int) -> bool:
+    return position.topic_id != plot.topic_id or position.offset >= end
+
+
+def _find(
+    session: Session, bounds: Mapping[Plot, int], lies: Callable[[Any, Any], Any], limit: int
+) -> dict[Plot, list[Accepted]]:
+    plots = {(plot.topic, plot.partition): plot for plot in bounds}
+    given = [(plot.topic, plot.partition, plot.topic_id, offset) for plot, offset in bounds.items()]
     found: dict[Plot, list[Accepted]] = {}
     for start in range(0, len(given), _PLOTS_AT_ONCE):
-        rows = session.execute(_behind(given[start : start + _PLOTS_AT_ONCE]).limit(limit)).all()
+        query = _unread(given[start : start + _PLOTS_AT_ONCE], lies)
+        rows = session.execute(query.limit(limit)).all()
         for row in rows:
             found.setdefault(plots[row.topic, row.partition], []).append(_accepted(row))
         limit -= len(rows)
@@ -93,28 +121,11 @@ def find_orphans(
     return found
 
 
-def find_waiting(session: Session, plots: Iterable[Plot], *, limit: int) -> dict[Plot, list[Accepted]]:
-    """As `find_orphans`, wherever their records lie, or lay: all that has no entry yet."""
-    return find_orphans(session, dict.fromkeys(plots, _NOWHERE), limit=limit)
+def _unread(bounds: Sequence[tuple[str, int, str, int]], lies: Callable[[Any, Any], Any]) -> Select[Any]:
+    """Three ranges of one index for each plot: whatever waits to be read lies in none of them.
 
-
-def behind(
-    waiting: Mapping[Plot, Sequence[Accepted]], ends: Mapping[Plot, int]
-) -> dict[Plot, list[Accepted]]:
-    """Those at the ends of plots that have lost records, or behind; where an end is not known, none."""
-    return {
-        plot: [one for one in some if _is_at(one.position, plot, ends[plot])]
-        for plot, some in waiting.items()
-        if plot in ends
-    }
-
-
-def _is_at(position: Position, plot: Plot, end: int) -> bool:
-    return position.topic_id != plot.topic_id or position.offset >= end
-
-
-def _behind(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
-    """Three ranges of one index for each plot: whatever waits to be read lies in none of them."""
+    `lies`: how offsets of the present topic that nobody will read compare with a bound.
+    """
     plots = values(
         column("topic", String),
         column("partition", Integer),
@@ -122,12 +133,12 @@ def _behind(reached: Sequence[tuple[str, int, str, int]]) -> Select[Any]:
         column("next", BigInteger),
         name="reached",
     )
-    reach = plots.data(reached).cte("reached").c
+    reach = plots.data(bounds).cte("reached").c
     topic_id = col(ClaimRow.topic_id)
     ranges = (
         topic_id < reach.topic_id,
         topic_id > reach.topic_id,
-        and_(topic_id == reach.topic_id, col(ClaimRow.offset) < reach.next),
+        and_(topic_id == reach.topic_id, lies(col(ClaimRow.offset), reach.next)),
     )
     there = and_(col(ClaimRow.topic) == reach.topic, col(ClaimRow.partition) == reach.partition, _UNLOGGED)
     parts = [select(*_COLUMNS, col(ClaimRow.at)).where(there, within) for within in ranges]

@@ -96,6 +96,7 @@ class Sequencer:
     _state: Belief = field(default_factory=Belief, init=False)
     _refusal: Refusal = field(default_factory=Refusal, init=False)
     _read: Mapping[tuple[str, int], Plot] = field(default_factory=dict, init=False)
+    _owed: dict[tuple[str, int], TooHigh] = field(default_factory=dict, init=False)
     _silent_at: float = field(default=0.0, init=False)
     _strays_at: float = field(default=0.0, init=False)
     _next_at: float = field(default=0.0, init=False)
@@ -253,6 +254,7 @@ class Sequencer:
         written = await self.database.write(lambda session: write_round(session, todo))
         self.step("proof.3.committed")
         self._state.settle(todo.moves, todo.renewed)
+        self._owed.clear()
         reader.assign(self._state.starts(seen.stopped()))
         self.told.tell(losses)
         self._tell(written, seen.suspects)
@@ -272,6 +274,10 @@ class Sequencer:
                     seen.highs.append(event)
                 case TopicChanged():
                     self._changed(event)
+        # A reader tells of a cut once; where a round fails, the next one still knows of it.
+        self._owed |= {place_in(high): high for high in seen.highs}
+        self._owed = {place: high for place, high in self._owed.items() if self._state.is_ours(high)}
+        seen.highs = list(self._owed.values())
         return seen
 
     def _to_look_at(self, events: Sequence[ReadEvent]) -> set[tuple[str, int]] | None:

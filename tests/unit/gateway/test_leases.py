@@ -218,6 +218,29 @@ async def test_expire_all_frees_everything_for_the_next_start(database: Database
     assert {lease.epoch for lease in await leases(database, "b").hold()} == {2}
 
 
+async def test_what_the_last_program_had_sent_may_still_arrive_unless_it_let_go_in_order(
+    database: Database,
+) -> None:
+    last = leases(database, "a")
+    await last.hold()
+    with database.begin() as session:
+        expire_all(session)
+    killed = leases(database, "b")
+    assert {lease.is_inherited for lease in await killed.hold()} == {True}
+    await killed.release(landing={3})
+    with database.begin() as session:
+        expire_all(session)
+    assert {lease.shard for lease in await leases(database, "c").hold() if lease.is_inherited} == {3}
+
+
+async def test_a_lease_that_its_owner_never_heard_of_is_let_go_as_one_of_which_something_may_arrive(
+    database: Database,
+) -> None:
+    await leases(database, "a").hold()
+    await leases(database, "a").release()
+    assert {lease.is_inherited for lease in await leases(database, "b").hold()} == {True}
+
+
 async def test_leases_are_shared_while_an_instance_lives(database: Database) -> None:
     with database.begin() as session:
         assert not are_shared(session)

@@ -49,6 +49,23 @@ async def test_one_that_another_process_has_just_added_or_widened_gets_what_come
         assert sorted(on.receiver.ids(SECOND.url)) == ["b", "c", "d"]
 
 
+async def test_one_that_was_widened_gets_once_what_nobody_wanted_before(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Such a record has the relay look at contracts anew, and goes to the lane by those."""
+    former = replace(SECOND, types=frozenset({"other.type"}))
+    async with stage(tmp_path, database_url, former) as on:
+        async with on.relaying():
+            await on.produce("a")
+            await on.until(lambda: on.position() == 1, "settled")
+            on.add_elsewhere(SECOND)
+            await on.append(replace(record("b"), at=1), record("c"))
+            await on.until(lambda: on.position() == 3 and not on.spans(), "all is settled")
+            await on.produce("d")
+            await on.until(lambda: on.position() == 4 and not on.spans(), "all is settled")
+        assert sorted(on.receiver.ids()) == ["b", "c", "d"]
+
+
 async def test_its_range_is_written_with_the_position_and_once(tmp_path: Path, database_url: str) -> None:
     paused = replace(SECOND, state="paused")
     async with stage(tmp_path, database_url, FIRST) as on:

@@ -61,7 +61,9 @@ async def test_what_keeps_its_order_waits_for_posts_that_a_stop_has_given_up(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Courier, "rest", at_once)
+    monkeypatch.setattr("gateway.egress.relay._GRACE_SECONDS", 60.0)
     async with stage(tmp_path, database_url, endpoint(order="endpoint")) as on, asyncio.TaskGroup() as tasks:
+        on.receiver.deadline_ms = 3_000
         first, stop = on.relay(owner="one"), asyncio.Event()
         on.receiver.gate.clear()
         running = tasks.create_task(first.run(stop))
@@ -91,7 +93,7 @@ async def test_what_keeps_its_order_waits_for_posts_that_a_newcomers_share_has_c
     mine = shard_of("acme", 2)
     assert mine == 1, "the first one keeps the other"
     async with stage(tmp_path, database_url, endpoint(order="endpoint")) as on, asyncio.TaskGroup() as tasks:
-        on.receiver.deadline_ms = 5_000
+        on.receiver.deadline_ms = 60_000
         first, second, stop = on.relay(owner="one"), on.relay(owner="two"), asyncio.Event()
         on.receiver.gate.clear()
         tasks.create_task(first.run(stop))

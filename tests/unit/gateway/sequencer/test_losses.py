@@ -96,19 +96,25 @@ async def test_a_topic_that_went_again_has_no_end_and_stops_no_other(tmp_path: P
 async def test_what_is_accepted_while_losses_of_a_cut_topic_are_looked_for_is_not_lost(
     database_url: str,
 ) -> None:
-    database, end = Database(database_url), 5
+    database, asked = Database(database_url), [5]
     (lease,) = await Leases(database, "sequence", owner="me", shards=1, duration_ms=60_000).hold()
     plot = Plot(lease, "acme", "inbound", TOPIC, "now", 0)
     with database.begin() as session:
-        claimed(session, "accepted", Position("now", 0, end))
+        claimed(session, "accepted", Position("now", 0, 5))
         lost = claimed(session, "lost", Position("now", 0, 9))
 
     async def ends(plots: Sequence[Plot]) -> dict[Plot, int]:
-        # Another one has been appended and accepted since the cut was noticed.
-        return dict.fromkeys(plots, end + 1)
+        # One more has been appended and accepted, each time.
+        asked.append(asked[-1] + 1)
+        return dict.fromkeys(plots, asked[-2])
 
     losses = await look_for(database, [], cut=[plot], ends=ends)
     assert [one.ref for one in losses.events()] == [lost.ref]
+    with database.begin() as session:
+        write_round(session, Round(losses.under_leases([]), [], [], ORIGINS, {}, {}, orphans=losses.events()))
+    told, losses = Told(), await look_for(database, [], cut=[plot], ends=ends)
+    told.tell(losses)
+    assert told.words == {}, "of a cut that lost nothing, nothing is said"
     database.close()
 
 

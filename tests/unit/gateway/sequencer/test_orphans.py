@@ -17,11 +17,11 @@ from gateway.leases import Lease, Leases
 from gateway.positions import Move, Progress, advance, load_all
 from gateway.sequencer.orphans import (
     Gone,
-    behind,
+    find_behind,
     find_orphans,
-    find_waiting,
     forget_former,
     renewed_plots,
+    still_behind,
     words_of,
 )
 from gateway.sequencer.round import Round, write_round
@@ -78,10 +78,14 @@ def test_what_was_acknowledged_in_a_hole_is_found_and_nothing_beside_it(session:
 
 def test_of_a_topic_that_was_cut_what_lay_behind_its_end_is_found(session: Session) -> None:
     claimed(session, "there", Position("now", 0, 4))
-    lost = {claimed(session, f"lost-{n}", Position("now", 0, n)).ref for n in (5, 9)}
+    first = claimed(session, "lost-5", Position("now", 0, 5))
+    lost = {first.ref, claimed(session, "lost-9", Position("now", 0, 9)).ref}
     lost.add(claimed(session, "former", Position("former", 0, 1)).ref)
-    found = behind(find_waiting(session, [PLOT], limit=10), {PLOT: 5})
+    found = find_behind(session, {PLOT: 5})
     assert {one.ref for one in found[PLOT]} == lost
+    assert len(find_behind(session, {PLOT: 5}, limit=3)[PLOT]) == 3, "what lies before takes no room"
+    assert {one.ref for one in still_behind(found, {PLOT: 6})[PLOT]} == lost - {first.ref}
+    assert still_behind(find_behind(session, {replace(PLOT, topic_id="former"): 5}), {}) == {}
 
 
 def test_what_was_acknowledged_in_former_topics_is_found(session: Session) -> None:
