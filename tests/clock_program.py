@@ -8,7 +8,7 @@ from gateway.bootstrap.ground import clock
 from gateway.bootstrap.program import Options, RoleName, run
 from gateway.settings_sources import load
 from tests.acceptance.running import Gateway
-from tests.faults.program import _CONTEXT, Forked
+from tests.faults.program import FORKING, Forked
 
 
 class Clocked(Forked):
@@ -17,7 +17,7 @@ class Clocked(Forked):
     def __init__(self, one: Gateway, role: RoleName, offset: Path) -> None:
         settings = {"listen.public": f"127.0.0.1:{one.port}", "log.format": "json", **one.flags}
         flags = {"data": str(one.folder), **settings}
-        self._process = _CONTEXT.Process(target=start, args=(flags, role, offset, one.log))
+        self._process = FORKING.Process(target=start, args=(flags, role, offset, one.log))
         self._process.start()
 
 

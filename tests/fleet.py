@@ -108,7 +108,7 @@ def fleet_on(
 ) -> Iterator[Fleet]:
     """An empty installation with topics and a database of its own; what was started is killed at the end."""
     topics = f"t-{uuid.uuid4().hex[:12]}"
-    with postgres.database(is_empty=True) as url:
+    with postgres.database() as url:
         made = Fleet(
             folder,
             {

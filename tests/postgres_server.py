@@ -23,11 +23,12 @@ import psycopg
 
 from gateway.database import Database
 from gateway.migrations import history
+from tests.fast_folder import fast_folder
 from tests.free_ports import free_port
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of one's own is made in it
 _MEMORY_BYTES: Final = 1 << 30
+"""A database costs 50 ms in memory, and on a busy disk a second."""
 _NEEDED: Final = ("postgres", "initdb")
 _START_SECONDS: Final = 60.0
 _TEMPLATE: Final = "gateway_template"
@@ -67,7 +68,7 @@ class PostgresServer:
             raise RuntimeError(why_postgres_is_missing())
         self._programs = programs
         self._user = _unprivileged() if os.geteuid() == 0 else None
-        self._folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir=_fast_folder()))
+        self._folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir=fast_folder(_MEMORY_BYTES)))
         atexit.register(self.remove)
         if self._user is not None:
             os.chown(self._folder, self._user, -1)
@@ -280,12 +281,6 @@ def _programs() -> Path | None:
     if found is not None:
         folders.append(Path(found).resolve().parent)
     return next((each for each in folders if all((each / name).exists() for name in _NEEDED)), None)
-
-
-def _fast_folder() -> Path | None:
-    """Memory where there is enough of it: a database costs 50 ms there, and on a busy disk a second."""
-    is_there = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)
-    return _MEMORY if is_there and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES else None
 
 
 def _unprivileged() -> int | None:

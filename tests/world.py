@@ -25,6 +25,8 @@ from gateway.ingress.outcome import Outcome
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.settings_sources import load
+from gateway.sql_engines import sqlite_file
+from tests.migrated import lay_migrated
 from tests.waiting import until
 
 OPERATOR = Author("operator", None)
@@ -155,6 +157,8 @@ async def running(
     `url`: of its database; without one, SQLite in the folder.
     """
     settings = make_settings(folder, flags, url)
+    if (file := sqlite_file(settings.database.url)) is not None:
+        lay_migrated(file)
     ground = prepare(settings, "up")
     used = broker or open_broker(settings)
     counts: dict[str, int] = {}

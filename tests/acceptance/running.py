@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.acceptance.stacks import Files, Stack
+from tests.command_program import Command
 from tests.faults.program import Fault, Forked
 from tests.free_ports import free_port
 
@@ -83,15 +83,12 @@ class Gateway:
         if fault is not None:
             self.process = Forked({"data": str(self.folder), **settings}, fault, self.log)
             return self.process
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *(command or ("up",)), "--data", str(self.folder)],
-                cwd=ROOT,
-                env={**os.environ, **{_variable(key): str(value) for key, value in settings.items()}},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = Command(
+            (*(command or ("up",)), "--data", str(self.folder)),
+            environ={**os.environ, **{_variable(key): str(value) for key, value in settings.items()}},
+            folder=ROOT,
+            log=self.log,
+        )
         return self.process
 
     def start(self, *command: str, fault: Fault | None = None) -> "Gateway":

@@ -1,6 +1,5 @@
 """Where a gateway of the acceptance tests keeps its things: files of its own, or Kafka and PostgreSQL."""
 
-import multiprocessing
 import shutil
 import sqlite3
 import sys
@@ -17,7 +16,9 @@ import pytest
 
 from gateway.bootstrap.program import init
 from gateway.settings_sources import load
+from tests.faults.program import FORKING
 from tests.kafka_server import KafkaServer
+from tests.migrated import lay_migrated
 from tests.postgres_server import PostgresServer
 
 SERVERS = pytest.param("servers", marks=[pytest.mark.kafka, pytest.mark.postgres])
@@ -29,7 +30,6 @@ only_servers = pytest.mark.parametrize("stack", [SERVERS], indirect=True)
 """For a test of what can happen to servers alone."""
 
 Flags = Mapping[str, str | int]
-_FORKING = multiprocessing.get_context("forkserver")
 
 
 class Stack(Protocol):
@@ -79,8 +79,9 @@ class Files:
     def flags(self) -> Flags:
         return {}
 
-    def prepare(self, flags: Flags, log: Path) -> None:
-        """`gateway up` makes what is missing."""
+    def prepare(self, flags: Flags, log: Path) -> None:  # noqa: ARG002 - as the protocol has it
+        """Lay out an empty database; `gateway up` makes what is missing."""
+        lay_migrated(Path(str(flags["data"])) / "gateway.db")
 
     def url(self, folder: Path) -> str:
         return f"sqlite:///{folder / 'gateway.db'}"
@@ -148,7 +149,7 @@ class Servers:
 
     def prepare(self, flags: Flags, log: Path) -> None:
         """`gateway init`, by fork: a second less than an interpreter takes."""
-        child = _FORKING.Process(target=_init, args=(dict(flags), log))
+        child = FORKING.Process(target=_init, args=(dict(flags), log))
         child.start()
         child.join(60)
         assert child.exitcode == 0, log.read_text()
@@ -201,7 +202,7 @@ def open_stack(request: pytest.FixtureRequest, held: ExitStack) -> Stack:
 @contextmanager
 def servers_of(kafka: KafkaServer, postgres: PostgresServer) -> Iterator[Servers]:
     """A database and names of topics; the database ends with the block."""
-    with postgres.database(is_empty=True) as url:
+    with postgres.database() as url:
         made = Servers(kafka, postgres, url, f"t-{uuid.uuid4().hex[:12]}")
         yield made
         made.drop_saved()

@@ -20,8 +20,8 @@ from gateway.errors import SetupError
 from gateway.settings_sources import load
 
 UNLIMITED = 4_294_967_294
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload([__name__, "tests.preloaded"])
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Forked:
         self, flags: Mapping[str, str | int], fault: Fault, log: Path, role: RoleName | None = None
     ) -> None:
         """`role` None: all of them in one process."""
-        self._process = _CONTEXT.Process(target=start, args=(dict(flags), fault, log, role))
+        self._process = FORKING.Process(target=start, args=(dict(flags), fault, log, role))
         self._process.start()
 
     @property
