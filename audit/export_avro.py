@@ -9,7 +9,8 @@ Source: Avro 1.12 specification, object container files; docs/formats.md section
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from audit.errors import MalformedError
@@ -34,6 +35,9 @@ SCHEMA: Final = encode_json(
         ],
     }
 )
+Press = Callable[[Callable[[], bytes]], Callable[[], bytes]]
+"""Takes work, and gives what to call for its result."""
+
 _BLOCK_BYTES: Final = 256 * 1024
 _SYNC_BYTES: Final = 16
 _SECOND: Final = 2
@@ -49,20 +53,20 @@ _SHAPES: Final = tuple(COLUMNS.values())
 class ContainerWriter:
     """A file that grows by rows, at least one."""
 
-    def __init__(self) -> None:
-        """Begin it."""
-        self._parts = [_HEAD]
+    def __init__(self, press: Press = lambda do: do) -> None:
+        """Begin it. `press`: has a block pressed, and gives what to ask for it when the file is ended."""
+        self._press = press
+        self._blocks: list[Callable[[], bytes]] = []
         self._sync = b""
         self._begun: list[bytes] = []
         self._size = 0
 
-    def add(self, rows: Sequence[tuple[Value, ...]]) -> None:
-        """Take the next rows."""
-        for row in rows:
+    def add(self, columns: Sequence[Sequence[Value]]) -> None:
+        """Take the next rows, column by column."""
+        for row in zip(*columns, strict=True):
             if not self._sync:
                 place = encode_json(["gateway-export/v1", *row[:2]]).encode()
                 self._sync = hashlib.sha256(place).digest()[:_SYNC_BYTES]
-                self._parts.append(self._sync)
             datum = _datum(row)
             self._begun.append(datum)
             self._size += len(datum)
@@ -73,17 +77,17 @@ class ContainerWriter:
         """The file over all of them."""
         if self._begun:
             self._end_block()
-        return b"".join(self._parts)
+        return b"".join((_HEAD, self._sync, *[ask() for ask in self._blocks]))
 
     def _end_block(self) -> None:
-        self._parts += (*_block(self._begun), self._sync)
+        self._blocks.append(self._press(partial(_block, self._begun, self._sync)))
         self._begun, self._size = [], 0
 
 
 def encode_container(rows: Sequence[tuple[Value, ...]]) -> bytes:
     """The file over these rows; at least one."""
     writer = ContainerWriter()
-    writer.add(rows)
+    writer.add(tuple(zip(*rows, strict=True)))
     return writer.end()
 
 
@@ -110,10 +114,10 @@ def decode_container(raw: bytes, most: int = FILE_ENTRIES) -> Iterator[tuple[Val
         most, total, place = most - count, total + len(plain), end + _SYNC_BYTES
 
 
-def _block(rows: Sequence[bytes]) -> tuple[bytes, bytes, bytes]:
+def _block(rows: Sequence[bytes], sync: bytes) -> bytes:
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(b"".join(rows)) + packer.flush()
-    return _long(len(rows)), _long(len(packed)), packed
+    return b"".join((_long(len(rows)), _long(len(packed)), packed, sync))
 
 
 def _read_head(raw: bytes, place: int, most: int) -> tuple[int, int, int]:
@@ -148,18 +152,25 @@ def _read_block(plain: bytes, count: int) -> Iterator[tuple[Value, ...]]:
 
 
 def _datum(row: tuple[Value, ...]) -> bytes:
-    parts: list[bytes] = []
-    for (plain, may_lack), value in zip(_SHAPES, row, strict=True):
-        if may_lack:
-            parts.append(b"\x00" if value is None else b"\x02")
-        if value is None:
-            continue
-        if plain == "text":
-            raw = str(value).encode()
-            parts += (_long(len(raw)), raw)
-        else:
-            parts.append(bytes([bool(value)]) if plain == "flag" else _long(int(value)))
-    return b"".join(parts)
+    return b"".join([spell(value) for spell, value in zip(_SPELLS, row, strict=True)])
+
+
+def _flag(value: object) -> bytes:
+    return b"\x01" if value else b"\x00"
+
+
+def _counted(value: Any) -> bytes:
+    return _SMALL[value] if 0 <= value < _FEW else _long(int(value))
+
+
+def _text(value: object) -> bytes:
+    raw = str(value).encode()
+    size = len(raw)
+    return (_SMALL[size] if size < _FEW else _long(size)) + raw
+
+
+def _or_null(spell: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    return lambda value: b"\x00" if value is None else b"\x02" + spell(value)
 
 
 def _read_datum(plain: bytes, place: int) -> tuple[tuple[Value, ...], int]:
@@ -208,6 +219,15 @@ def _string(text: str) -> bytes:
     return _long(len(raw)) + raw
 
 
+_FEW: Final = 2_048
+_SMALL: Final = tuple(map(_long, range(_FEW)))
+_OF: Final[Mapping[Plain, Callable[[Any], bytes]]] = {
+    "count": _counted,
+    "instant": _counted,
+    "flag": _flag,
+    "text": _text,
+}
+_SPELLS: Final = tuple(_or_null(_OF[plain]) if may_lack else _OF[plain] for plain, may_lack in _SHAPES)
 _HEAD: Final = (
     b"Obj\x01\x04"
     + _string("avro.codec")

@@ -8,9 +8,10 @@ Source: docs/formats.md section 13.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 from audit.errors import MalformedError
@@ -20,6 +21,15 @@ from audit.manifest import FILE_ENTRIES
 _NAMES: Final = tuple(COLUMNS)
 _HEAD: Final = _NAMES[:-1]
 _CUT: Final = b',"evidence":'
+_FORM: Final = "{" + ",".join(f'"{name}":%s' for name in _NAMES) + "}\n"
+_SPELL: Final[Mapping[type, Callable[[Any], str]]] = {
+    str: encode_basestring,
+    int: str,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda _: "null",
+}
+"""As `encode_json` would spell each, by the same function of the standard library."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
@@ -31,9 +41,9 @@ class LineWriter:
         """Begin it."""
         self._lines: list[bytes] = []
 
-    def add(self, rows: Sequence[tuple[Value, ...]]) -> None:
-        """Take the next rows."""
-        self._lines += map(_line, rows)
+    def add(self, columns: Sequence[Sequence[Value]]) -> None:
+        """Take the next rows, column by column."""
+        self._lines += map(_line, zip(*columns, strict=True))
 
     def end(self) -> bytes:
         """The file over all of them."""
@@ -43,7 +53,7 @@ class LineWriter:
 def encode_lines(rows: Sequence[tuple[Value, ...]]) -> bytes:
     """The file over these rows."""
     writer = LineWriter()
-    writer.add(rows)
+    writer.add(tuple(zip(*rows, strict=True)))
     return writer.end()
 
 
@@ -71,12 +81,11 @@ def decode_lines(raw: bytes, most: int = FILE_ENTRIES) -> Iterator[tuple[Value, 
 
 
 def _line(row: tuple[Value, ...]) -> bytes:
-    members = dict(zip(_HEAD, row, strict=False))
     at, evidence = row[AT], row[-1]
+    spelled = [_SPELL.get(type(value), encode_json)(value) for value in row[:-1]]
     if at is not None:
-        members["at"] = _instant(int(at))
-    raw = b"null" if evidence is None else str(evidence).encode()
-    return encode_json(members).encode()[:-1] + _CUT + raw + b"}\n"
+        spelled[AT] = f'"{_instant(int(at))}"'
+    return (_FORM % (*spelled, "null" if evidence is None else evidence)).encode()
 
 
 def _row(line: bytes) -> tuple[Value, ...]:

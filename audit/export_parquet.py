@@ -61,9 +61,9 @@ class TableWriter:
         self._schema = _schema(self._arrow)
         self._batches: list[Any] = []
 
-    def add(self, rows: Sequence[tuple[Value, ...]]) -> None:
-        """Take the next rows; they are columns from here on, a fraction of their size."""
-        pairs = zip(zip(*rows, strict=True), self._schema, strict=True)
+    def add(self, columns: Sequence[Sequence[Value]]) -> None:
+        """Take the next rows, column by column; from here on they are a fraction of their size."""
+        pairs = zip(columns, self._schema, strict=True)
         arrays = [self._arrow.array(values, type=field.type) for values, field in pairs]
         self._batches.append(self._arrow.record_batch(arrays, schema=self._schema))
 
@@ -91,7 +91,7 @@ def encode_table(rows: Sequence[tuple[Value, ...]]) -> bytes:
         MissingLibraryError: pyarrow is not installed.
     """
     writer = TableWriter()
-    writer.add(rows)
+    writer.add(tuple(zip(*rows, strict=True)))
     return writer.end()
 
 

@@ -16,7 +16,6 @@ from audit import log
 from audit.bulk import read_slices
 from audit.checkpoint import split_origin
 from audit.evidence import Kind
-from audit.pressing import expand
 from audit.rows import HeadRow
 from audit.store import load_nodes
 from audit.tree import NodeKey, edge_at, root_at
@@ -57,7 +56,7 @@ class Extent:
 
 
 Held = tuple[int, bytes, bytes | None, bytes | None, str]
-"""An entry as it is held: index, leaf, evidence, ref, kind as a word."""
+"""An entry as its row holds it: index, leaf, evidence (see `audit.pressing`), ref, kind as a word."""
 
 
 def extents(session: Session, name: str) -> tuple[Extent, ...]:
@@ -73,11 +72,7 @@ def extents(session: Session, name: str) -> tuple[Extent, ...]:
 def read(session: Session, origin: str, first: int, end: int) -> Iterator[list[Held]]:
     """Entries from `first` up to, not with, `end`, in order, as far as they are there; some at a time."""
     log, epoch = split_origin(origin)
-    for some in read_slices(session, READ, (log, epoch, first, end)):
-        yield [
-            (index, leaf, None if stored is None else expand(stored), ref, kind)
-            for index, leaf, stored, ref, kind in some
-        ]
+    yield from read_slices(session, READ, (log, epoch, first, end))
 
 
 def edges(session: Session, origin: str, sizes: Sequence[int]) -> list[tuple[bytes, ...]]:

@@ -128,8 +128,11 @@ class Database:
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run a function on a read-only snapshot; what it raises is raised here. Errors as `begin`."""
-        look = self._queue(self._read_threads, lambda: self._look(work))
-        return await asyncio.wrap_future(look)
+        return await self.ask(work)
+
+    def ask(self, work: Callable[[Session], T]) -> "asyncio.Future[T]":
+        """As `read`, but queued before it returns: for what is waited for later."""
+        return asyncio.wrap_future(self._queue(self._read_threads, lambda: self._look(work)))
 
     async def read_unvetted(self, work: Callable[[Session], T]) -> T:
         """As `read`, also on a server that nobody has vetted: what is found judges nothing of it."""

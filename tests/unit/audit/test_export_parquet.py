@@ -48,7 +48,7 @@ def test_rows_come_back_as_they_were() -> None:
 def test_rows_that_come_in_pieces_make_the_same_file() -> None:
     writer = TableWriter()
     for start in range(0, len(ROWS), 70):
-        writer.add(ROWS[start : start + 70])
+        writer.add(tuple(zip(*ROWS[start : start + 70], strict=True)))
     assert writer.end() == FILE
 
 

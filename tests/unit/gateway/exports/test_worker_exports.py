@@ -239,7 +239,7 @@ async def test_a_log_that_is_damaged_is_not_exported(database: Database, what: s
 async def test_without_pyarrow_parquet_fails_in_words(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing() -> NoReturn:
+    def missing(_press: object) -> NoReturn:
         raise MissingLibraryError("Parquet needs pyarrow")
 
     monkeypatch.setitem(making._WRITERS, "parquet", missing)
@@ -256,7 +256,7 @@ async def test_without_pyarrow_parquet_fails_in_words(
 async def test_our_own_mistake_ends_one_export_and_not_the_role(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> NoReturn:
+    def broken(_press: object) -> NoReturn:
         raise ZeroDivisionError
 
     monkeypatch.setitem(making._WRITERS, "avro", broken)
