@@ -254,7 +254,11 @@ class Retention(Section):
 class Audit(Section):
     """The log."""
 
-    tick: Milliseconds = _key("200ms", "entries are appended together, at most this often", le=10_000)
+    tick: Milliseconds = _key(
+        "200ms",
+        "entries wait for each other this long at most, half as long where rounds are quick",
+        le=10_000,
+    )
     merge_delay: Milliseconds = _key(
         "60s", "promised: what was accepted has its entry under a published checkpoint within it", ge=1_000
     )

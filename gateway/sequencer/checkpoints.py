@@ -18,6 +18,7 @@ from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import MalformedError, StaleHeadError
 from audit.log import LogState
 from audit.note import Signer, VerifierKey, parse_note
+from audit.tree import Head
 from gateway.broker.port import Broker, Record, Stored
 from gateway.database import Database
 from gateway.errors import AwayError
@@ -95,20 +96,25 @@ class Checkpoints:
             and (one.head.size != one.checkpoint_size or not _is_signed_by(one, self._of(one.head.origin)))
         }
 
-    async def publish(self, origins: Iterable[str]) -> set[str]:
+    async def publish(self, origins: Iterable[str], committed: Mapping[str, Head] | None = None) -> set[str]:
         """Sign and publish the heads of these logs; returns those that could not be published yet.
+
+        `committed`: heads that the caller has committed last, by origin; those of other logs are read.
 
         Raises:
             AwayError: the database is away, our clock untrusted, or nobody can sign now (`key_unavailable`);
                 what was shown is shown again later, the same text.
             StaleHeadError: another process publishes these logs by now.
         """
-        wanted = sorted(origins)
+        wanted = set(origins)
         if not wanted:
             return set()
-        states = await self.database.read(lambda session: audit_log.states(session, wanted))
+        heads = {origin: head for origin, head in (committed or {}).items() if origin in wanted}
+        if others := sorted(wanted - heads.keys()):
+            states = await self.database.read(lambda session: audit_log.states(session, others))
+            heads |= {origin: one.head for origin, one in states.items()}
         now = self.clock()  # first: nothing is signed where it is not to be trusted
-        notes = await self._sign(list(states.values()))
+        notes = await self._sign(list(heads.values()))
         results = await self.broker.append(
             [Record(self.topic, 0, origin.encode(), note, (), now) for origin, note in notes.items()]
         )
@@ -123,31 +129,31 @@ class Checkpoints:
             try:
                 await self.database.write(lambda session: audit_log.publish_all(session, shown))
             except StaleHeadError:
-                await self._show_again({origin: states[origin].head.size for origin in shown})
+                await self._show_again({origin: heads[origin].size for origin in shown})
                 raise
             self.step("proof.4.served")
-        return set(wanted) - shown.keys()
+        return wanted - shown.keys()
 
     def _of(self, origin: str) -> Sequence[Signer]:
         """Who signs for a log."""
         return self.anchors() if origin.rpartition("/")[0] == self.anchor else self.signers()
 
-    async def _sign(self, states: Sequence[LogState]) -> dict[str, bytes]:
+    async def _sign(self, heads: Sequence[Head]) -> dict[str, bytes]:
         """The signed heads, by log. The anchor waits for a key of its own, and holds up no other log."""
-        by_log = {one.head.origin: self._of(one.head.origin) for one in states}
+        by_log = {head.origin: self._of(head.origin) for head in heads}
         if any(not some and log.rpartition("/")[0] != self.anchor for log, some in by_log.items()):
             raise AwayError("key_unavailable", "no key signs checkpoints now: gateway keys rotate checkpoint")
 
         def sign() -> dict[str, bytes]:
             return {
                 head.origin: sign_checkpoint(Checkpoint(head.origin, head.size, head.root()), *signers)
-                for head in (one.head for one in states)
+                for head in heads
                 if (signers := by_log[head.origin])
             }
 
         if not any(isinstance(one, HeldKey) for some in by_log.values() for one in some):
             return sign()
-        return await self._by_token(sign, len(states))
+        return await self._by_token(sign, len(heads))
 
     async def _by_token(self, sign: Callable[[], dict[str, bytes]], count: int) -> dict[str, bytes]:
         """Have a token sign. While it owes an answer it is asked nothing more, and nobody waits for it.

@@ -1,7 +1,8 @@
-"""What a round of the sequencer works on: all that comes within a tick, or as many records as a round takes.
+"""What a round of the sequencer works on: all that comes until it begins, or as many records as it takes.
 
 A round has a price of its own, one transaction, one signature and one checkpoint for each log, whether it
-holds one record or a thousand. So rounds begin a tick apart, and what comes after a rest begins one at once.
+holds one record or a thousand. So rounds begin apart, by half a tick to a whole one, and what comes after a
+rest begins one at once.
 """
 
 import asyncio
@@ -14,6 +15,16 @@ _PAUSE_SECONDS: Final = 0.02
 """After a look that found nothing more; a backlog fills a round long before the tick is over."""
 
 _BYTES: Final = 8 * 2**20
+
+
+def next_round(begun: float, now: float, *, tick_ms: int) -> float:
+    """When to begin the round that follows one which began at `begun` and is over `now`; by the loop's clock.
+
+    Whoever waits for a proof waits for that, and then for a round: where rounds are over quickly, little is
+    gained by waiting for long. A round has as much time after it as it took, within half a tick and a whole.
+    """
+    tick = tick_ms / 1000
+    return begun + min(tick, max(tick / 2, 2 * (now - begun)))
 
 
 async def gather(

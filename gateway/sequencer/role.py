@@ -33,7 +33,7 @@ from gateway.leases import Leases
 from gateway.positions import load_all
 from gateway.sequencer.belief import Belief, Seen
 from gateway.sequencer.checkpoints import Checkpoints
-from gateway.sequencer.gathering import gather
+from gateway.sequencer.gathering import gather, next_round
 from gateway.sequencer.guard import Guard
 from gateway.sequencer.losses import Told, ends_of, look_for
 from gateway.sequencer.orphans import renewed_plots
@@ -153,13 +153,16 @@ class Sequencer:
         if self.checkpoints.has_other_signers():
             self._state.unpublished |= await self.checkpoints.unpublished(self._state.origins.values())
         events = await self._poll(reader)
-        self._next_at = asyncio.get_running_loop().time() + self.terms.tick_ms / 1000
+        time, tick_ms = asyncio.get_running_loop().time, self.terms.tick_ms
+        begun = time()
+        self._next_at = begun + tick_ms / 1000
         if words := self.distrust():
             # The clock was set while we waited for records: they are read again once it is right.
             raise AwayError("clock_untrusted", words)
         written = await self._write(reader, events)
-        self._state.unpublished |= written.origins
-        self._state.unpublished = await self.checkpoints.publish(self._state.unpublished)
+        self._state.unpublished |= written.heads.keys()
+        self._state.unpublished = await self.checkpoints.publish(self._state.unpublished, written.heads)
+        self._next_at = next_round(begun, time(), tick_ms=tick_ms)
 
     async def _poll(self, reader: Reader) -> list[ReadEvent]:
         """Read; what we may not read costs nothing that was read or believed, and holds up nothing else."""

@@ -17,6 +17,7 @@ from audit.errors import StaleHeadError
 from audit.evidence import Evidence
 from audit.log import Pending
 from audit.search import timeline
+from audit.tree import Head
 from gateway.leases import Lease, check_all
 from gateway.positions import Move, advance_all
 from gateway.rows import ClaimRow
@@ -55,9 +56,12 @@ class Round:
 
 @dataclass(slots=True)
 class Written:
-    """What a round did: heads that moved, entries made, records passed over, records not to be trusted."""
+    """What a round did: heads that moved, entries made, records passed over, records not to be trusted.
 
-    origins: set[str] = field(default_factory=set)
+    `heads`: by origin, as they are once the transaction is committed.
+    """
+
+    heads: dict[str, Head] = field(default_factory=dict)
     entries: int = 0
     repeats: int = 0
     suspects: list[Suspect] = field(default_factory=list)
@@ -118,8 +122,8 @@ def _waiting(session: Session, todo: Round) -> dict[str, tuple[Pending, ...]]:
 def _append(session: Session, batches: Mapping[str, Sequence[Draft]], written: Written) -> Mapping[str, int]:
     """How many entries each log had before."""
     heads = audit_log.open_logs(session, batches)
-    audit_log.append_all(session, batches, heads)
-    written.origins |= {origin for origin, batch in batches.items() if batch}
+    after = audit_log.append_all(session, batches, heads)
+    written.heads |= {origin: after[origin] for origin, batch in batches.items() if batch}
     written.entries += sum(map(len, batches.values()))
     return {origin: head.size for origin, head in heads.items()}
 

@@ -98,6 +98,19 @@ async def test_a_head_is_shown_before_it_is_served(tmp_path: Path, database: Dat
     await broker.close()
 
 
+async def test_a_head_that_was_just_committed_is_signed_as_it_was(tmp_path: Path, database: Database) -> None:
+    broker = Deaf(tmp_path)
+    checkpoints = await made(database, broker, [])
+    with database.begin() as session:
+        head = append(session, ORIGIN, [evidence(1)])
+    grow(database, 2)
+    assert await checkpoints.publish([ORIGIN], {ORIGIN: head, "gw.example/log/other/1": head}) == set()
+    shown = verify_checkpoint((served(database) or "").encode(), [VerifierKey(ORIGIN, LOG_SIGNER.public_key)])
+    assert (shown.size, shown.root) == (1, head.root())
+    assert await checkpoints.unpublished([ORIGIN]) == {ORIGIN}
+    await broker.close()
+
+
 async def test_what_may_not_have_been_shown_is_not_served_and_shown_again_the_same(
     tmp_path: Path, database: Database
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.broker.port import BrokerError, Position, Read, ReadEvent, Record, Start
 from gateway.broker.refusal import Refusal
 from gateway.sequencer import gathering
-from gateway.sequencer.gathering import gather
+from gateway.sequencer.gathering import gather, next_round
 from tests.waiting import LONG_SECONDS
 from tests.world import running
 
@@ -102,6 +102,13 @@ async def test_what_comes_during_the_last_pause_of_a_tick_is_of_its_round(time: 
     assert offsets(
         await gather(reader, limit=10, tick_ms=1_000, until=time.after(0.01), told=unexpected)
     ) == [1, 2]
+
+
+@pytest.mark.parametrize(("took", "apart"), [(0.001, 0.1), (0.05, 0.1), (0.08, 0.16), (0.1, 0.2), (9.0, 0.2)])
+def test_quick_rounds_follow_each_other_sooner_within_half_a_tick_and_a_whole(
+    took: float, apart: float
+) -> None:
+    assert next_round(100.0, 100.0 + took, tick_ms=200) == pytest.approx(100.0 + apart)
 
 
 async def test_what_comes_after_a_rest_does_not_wait_for_a_tick(time: Time) -> None:
