@@ -204,7 +204,7 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
     """Two statements: one that locks the rows in order, one that changes them."""
     quote = dialect.identifier_preparer.quote
     name, key = quote(table.name), quote(change.match[0])
-    array = _array(dialect, table, change.match[0])
+    array = _uncounted(dialect, table, change.match[0])
     lock = f"SELECT 1 FROM {name} WHERE {key} = ANY({array}) ORDER BY {key} FOR UPDATE"  # noqa: S608 - names of our own tables; values are parameters
     finding = dict(change.found_by())
     sets = [f"{quote(one)} = %b" for one, _ in change.same]
@@ -212,8 +212,8 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
     tests = [f"{name}.{quote(column)} = x.{quote(one)}" for one, column in finding.items()]
     tests += [f"{name}.{quote(one)} = %b" for one, _ in change.only]
     tests += [f"{name}.{quote(one)} IS NULL" for one in change.unset]
-    arrays = _arrays(dialect, table, [finding.get(one, one) for one in names])
-    given = f"{arrays} AS x({', '.join(map(quote, names))})"
+    arrays = ", ".join(_uncounted(dialect, table, finding.get(one, one)) for one in names)
+    given = f"unnest({arrays}) AS x({', '.join(map(quote, names))})"
     return lock, f"UPDATE {name} SET {', '.join(sets)} FROM {given} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
 
@@ -257,6 +257,14 @@ def _arrays(dialect: Dialect, table: Table, names: Sequence[str]) -> str:
 def _array(dialect: Dialect, table: Table, name: str) -> str:
     """One column's values, in binary form."""
     return f"%b::{_type_of(dialect, table, name)}[]"
+
+
+def _uncounted(dialect: Dialect, table: Table, name: str) -> str:
+    """As `_array`, so that PostgreSQL does not see how many there are when it plans, and thinks of a few.
+
+    For hundreds it reads the whole table, until that has some fifty rows for each of them.
+    """
+    return f"(SELECT {_array(dialect, table, name)})::{_type_of(dialect, table, name)}[]"
 
 
 def _packed(

@@ -222,6 +222,26 @@ def test_rows_are_found_by_their_index_in_a_table_that_no_planner_knows_yet(sess
     assert any("test_parcel_owner" in one for one in lines), lines
 
 
+@pytest.mark.parametrize("looks", [(), ("ANALYZE test_parcel",)])
+def test_rows_are_changed_by_their_index_however_many_they_are(
+    session: Session, looks: tuple[str, ...]
+) -> None:
+    run = session.connection().exec_driver_sql
+    insert_rows(session, ParcelRow, [parcel(number) for number in range(10_000)])
+    for one in looks:
+        run(one)
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        session.connection(), "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3]))
+    )
+    rows = [{"key": number.to_bytes(4), "order": number} for number in range(1_000)]
+    assert update_rows(session, ParcelRow, rows, Change(match=("key",), only=(("owner", "acme"),))) == 1_000
+    if session.get_bind().dialect.name == "postgresql":
+        for query, values in asked[:2]:
+            lines = [row[0] for row in run(f"EXPLAIN {query}", values)]
+            assert not any("Seq Scan" in one for one in lines), lines
+
+
 def test_a_key_that_is_asked_for_twice_is_found_once(session: Session) -> None:
     insert_rows(session, ParcelRow, [parcel(1), parcel(2)])
     key = (1).to_bytes(4)
