@@ -26,6 +26,9 @@ Place = tuple[str, int]
 
 Moves = list[tuple[Lease, list[Move]]]
 
+Strays = Mapping[Plot, Sequence[Accepted]]
+"""Accepted events whose records will not be read, and that no known loss accounts for."""
+
 Ends = Callable[[Sequence[Plot]], Awaitable[Mapping[Plot, int]]]
 """Asks where plots end now; of those that have gone nothing is known."""
 
@@ -40,7 +43,7 @@ class Losses:
     gone: Sequence[Gone] = ()
     orphans: dict[Place, list[Accepted]] = field(default_factory=dict)
     complete: dict[Place, Gone] = field(default_factory=dict)
-    strays: Mapping[Plot, Sequence[Accepted]] = field(default_factory=dict)
+    strays: Strays = field(default_factory=dict)
 
     def events(self) -> list[Accepted]:
         """All that were found, each once."""
@@ -66,24 +69,23 @@ class Losses:
 async def look_for(
     database: Database,
     gone: Sequence[Gone],
-    others: Mapping[Plot, int] | None = None,
     *,
+    strays: Strays | None = None,
     cut: Sequence[Plot] = (),
     ends: Ends | None = None,
     limit: int = ORPHANS_AT_ONCE,
 ) -> Losses:
-    """Find the accepted events among what is gone, about `limit` in all, and those of `others`, as many.
+    """Find the accepted events among what is gone, about `limit` in all.
 
-    `others`: plots that lost nothing as far as is known, and how far each was read. `cut`: plots that
-    have lost what lay behind their `ends`, which are asked for again once the claims are read: what is
-    accepted meanwhile lies before them. What `limit` leaves no room for is found in another round: nobody
-    reads on before that.
+    `strays`: what was found besides. `cut`: plots that have lost what lay behind their `ends`, which are
+    asked for again once the claims are read: what is accepted meanwhile lies before them. What `limit`
+    leaves no room for is found in another round: nobody reads on before that.
 
     Raises:
         StoreError: the database is away.
         BrokerError: as `ends`.
     """
-    losses, left = Losses(gone), limit
+    losses, left = Losses(gone, strays=strays or {}), limit
     for one in gone:
         if left <= 0:
             break
@@ -94,15 +96,14 @@ async def look_for(
         if len(losses.orphans[place]) < left:
             losses.complete[place] = one
         left -= len(losses.orphans[place])
-    if others:
-        losses.strays = await database.read(partial(find_orphans, reached=others, limit=limit))
     if cut and ends is not None:
         # Else they would wait until as much has come again, however long that takes.
         before = await ends(cut)
         found = await database.read(partial(find_behind, ends=before, limit=limit))
         lost = still_behind(found, await ends(list(found)))
-        strays = losses.strays
-        losses.strays = {**strays, **{plot: [*strays.get(plot, ()), *some] for plot, some in lost.items()}}
+        found_before = losses.strays
+        more = {plot: [*found_before.get(plot, ()), *some] for plot, some in lost.items()}
+        losses.strays = {**found_before, **more}
     return losses
 
 

@@ -35,8 +35,8 @@ from gateway.sequencer.belief import Belief, Seen
 from gateway.sequencer.checkpoints import Checkpoints
 from gateway.sequencer.gathering import gather, next_round
 from gateway.sequencer.guard import Guard
-from gateway.sequencer.losses import Told, ends_of, look_for
-from gateway.sequencer.orphans import renewed_plots
+from gateway.sequencer.losses import Strays, Told, ends_of, look_for
+from gateway.sequencer.orphans import find_orphans, renewed_plots
 from gateway.sequencer.round import ROLE, Round, Written, write_round
 from gateway.sequencer.sighting import Suspect
 from gateway.sequencer.territory import Plot, survey
@@ -152,6 +152,8 @@ class Sequencer:
         await self._settle_in(reader)
         if self.checkpoints.has_other_signers():
             self._state.unpublished |= await self.checkpoints.unpublished(self._state.origins.values())
+        # Before records are read: else all of them would wait for it.
+        strays = await self._find_strays()
         events = await self._poll(reader)
         time, tick_ms = asyncio.get_running_loop().time, self.terms.tick_ms
         begun = time()
@@ -159,7 +161,7 @@ class Sequencer:
         if words := self.distrust():
             # The clock was set while we waited for records: they are read again once it is right.
             raise AwayError("clock_untrusted", words)
-        written = await self._write(reader, events)
+        written = await self._write(reader, events, strays)
         self._state.unpublished |= written.heads.keys()
         self._state.unpublished = await self.checkpoints.publish(self._state.unpublished, written.heads)
         self._next_at = next_round(begun, time(), tick_ms=tick_ms)
@@ -225,14 +227,14 @@ class Sequencer:
         state.is_loaded = True
         self.step("proof.1.leased")
 
-    async def _write(self, reader: Reader, events: Sequence[ReadEvent]) -> Written:
+    async def _write(self, reader: Reader, events: Sequence[ReadEvent], strays: Strays) -> Written:
         """Enter what was read, and what waits, in one transaction; all is as before where that fails."""
         seen = await self._sort(events)
         cut = await self._rewind(seen.highs)
         losses = await look_for(
             self.database,
             self._state.gone(reader, seen.lows),
-            self._due_for_strays(),
+            strays=strays,
             cut=self._state.plots_at(cut),
             ends=partial(ends_of, self.broker),
         )
@@ -294,13 +296,13 @@ class Sequencer:
             return None
         return {place_in(event) for event in events if not isinstance(event, TopicChanged)}
 
-    def _due_for_strays(self) -> dict[Plot, int]:
-        """What to search for accepted events whose records will never be read; nothing most of the time."""
+    async def _find_strays(self) -> Strays:
+        """Accepted events whose records will never be read; most of the time nobody looks for any."""
         now = asyncio.get_running_loop().time()
         if now < self._strays_at:
             return {}
         self._strays_at = now + _STRAYS_SECONDS
-        return self._state.reached()
+        return await self.database.read(partial(find_orphans, reached=self._state.reached()))
 
     def _hole(self, event: TooLow) -> list[Evidence]:
         plot = self._state.territory.plots.get((event.topic, event.wanted.partition))
