@@ -54,13 +54,15 @@ _CHANGED: Final = (
 )
 _NEW_PARTNER: Final = insert(table_of(PartnerRow))
 _NEW_CONTRACT: Final = insert(table_of(ContractRow))
+_REVISION: Final = "SELECT value FROM partners_counter WHERE id = 1"
 _COUNT: Final = text("UPDATE partners_counter SET value = value + 1 WHERE id = 1 RETURNING value")
 
 
 def revision(session: Session) -> int:
     """Read the number that grows with every change to these tables; 0 before the first."""
-    value = session.exec(select(CounterRow.value).where(CounterRow.id == 1)).first()
-    return value or 0
+    # As text: each process asks every second, and each tick; by way of the session it cost twice as much.
+    value = session.connection().exec_driver_sql(_REVISION).scalar()
+    return int(value or 0)
 
 
 def changed_since(session: Session, number: int) -> Mapping[str, int]:

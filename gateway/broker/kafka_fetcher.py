@@ -30,7 +30,7 @@ from gateway.broker.port import (
 Key = tuple[str, int]
 """Topic and partition."""
 
-_SLICE_SECONDS: Final = 0.1  # a job looks this often whether it should stop waiting
+_SLICE_SECONDS: Final = 0.2  # a job looks this often whether it should stop waiting
 _GO_ON_SECONDS: Final = 10.0  # before a client that could not be made is tried again
 _BOUNDS_SECONDS: Final = 2.0  # behind what a calm client is waiting for on the same connection
 _DOUBT_SECONDS: Final = 60.0  # once one position was refused, those of others are looked at for as long

@@ -50,7 +50,8 @@ class KafkaReader:
         watch.join(self)
 
     def assign(self, starts: Sequence[Start]) -> None:
-        """Add or move partitions, with the next poll."""
+        """Add or move partitions, with the next poll; one that waits ends soon."""
+        self._is_hurried = self._is_hurried or bool(starts)
         for start in starts:
             self._generation += 1
             key = (start.topic, start.position.partition)

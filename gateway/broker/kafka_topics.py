@@ -1,7 +1,6 @@
 """Kafka's topics: made, described, compared with what they should be, and measured."""
 
 import asyncio
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -88,7 +87,7 @@ class KafkaTopics:
         found = {}
         for some in _chunks(list(dict.fromkeys(names))):
             asked = self._ask_topics(some)
-            await _all_answers(asked.values())
+            await _last_answer(asked.values())
             for name, future in asked.items():
                 try:
                     found[name] = _found_topic(await _answer(future))
@@ -226,23 +225,24 @@ def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:
         yield things[start : start + _CHUNK]
 
 
-async def _all_answers(asked: Collection["Future[Any]"]) -> None:
-    """Wait until all of one request are there, as they come: together; no longer than `_answer` does."""
+async def _last_answer(asked: Collection["Future[Any]"]) -> None:
+    """Wait until all of one request are there: they come together, the last one last.
+
+    No longer than `_answer` does, which waits for any that has not come.
+    """
     loop = asyncio.get_running_loop()
     over = loop.create_future()
-    left = itertools.count(1)
 
     def wake() -> None:
         if not over.done():
             over.set_result(None)
 
     def note(_: "Future[Any]") -> None:
-        if next(left) == len(asked):
-            with suppress(RuntimeError):  # the loop may be closed by now
-                loop.call_soon_threadsafe(wake)
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(wake)
 
-    for one in asked:
-        one.add_done_callback(note)
+    *_, last = asked
+    last.add_done_callback(note)
     await asyncio.wait({over}, timeout=_REQUEST_SECONDS + _GRACE_SECONDS)
 
 

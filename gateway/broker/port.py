@@ -148,7 +148,7 @@ class TooHigh:
 class TopicChanged:
     """The topic was deleted, or deleted and made again (`new_id`). Reported within two seconds.
 
-    No longer read until assigned again.
+    Of many hundred topics, a few rounds of asking later. No longer read until assigned again.
 
     What was read between the change and this report may repeat after the new assignment.
     """

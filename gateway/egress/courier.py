@@ -17,7 +17,7 @@ from gateway.logs import logger
 from gateway.standard_webhooks import WebhookSecretError
 
 _AGAIN_MS: Final = 200
-_IDLE_MS: Final = 10_000
+_IDLE_MS: Final = 30_000
 """Lanes that have nothing are asked again when their shard is stirred; and so seldom, whatever happens."""
 
 _SOON_MS: Final = 1_000

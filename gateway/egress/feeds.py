@@ -49,6 +49,7 @@ from gateway.errors import AwayError
 from gateway.logs import logger
 from gateway.positions import plain, share
 from gateway.readers import ended_for, find_begin, readings, ways
+from gateway.waits import rest
 from partners.forwarding import Ended
 from partners.partner import Partner
 
@@ -56,6 +57,9 @@ _POLL: Final = 200
 _POLL_MS: Final = 200
 _SLICE: Final = 10
 _IDLE_SECONDS: Final = 0.1
+_EMPTY_SECONDS: Final = 10.0
+"""While nothing is read for anybody; whoever comes first is read for at once."""
+
 _ASK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 50
 """Topics that are begun with in one turn."""
@@ -114,6 +118,7 @@ class Feeds:
         self._turn = 0
         self._strands: dict[tuple[str, int], list[_Strand]] = {}
         self._reader: Reader | None = None
+        self._comes = asyncio.Event()
         self._refusal = Refusal()
         self._vouch: Vouch = lambda _read, _partner: None
         self.problem = ""
@@ -123,7 +128,11 @@ class Feeds:
         ticks = asyncio.get_running_loop().time
         while True:
             reader = self._reader
-            if reader is None or not self._strands or self._is_full() or self._parts.doubt():
+            if reader is None or not self._strands:
+                self._comes.clear()
+                await rest(self._comes, _EMPTY_SECONDS)
+                continue
+            if self._is_full() or self._parts.doubt():
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
             try:
@@ -274,6 +283,7 @@ class Feeds:
             self._reader = self._parts.broker.reader()
         source = Source(sender.slug, self._url, self._judge)
         self._strands.setdefault(place, []).append(_Strand(work, owner, sender, source, place[0], spot))
+        self._comes.set()
         reached = self._reader.reached(*place)
         if reached is None or reached > start.position.offset:
             self._assign([Start(place[0], replace(start.position, offset=self._least(place, topic_id)))])
@@ -356,6 +366,7 @@ class Feeds:
             reached = max(wanted.offset, shard.partitions[strand.spot].ledger.reached)
             if reached < first:
                 shard.lose(strand.spot, reached, first, self._clock())
+                strand.work.stir()
         self._assign([Start(topic, replace(wanted, offset=first))])
 
     def _restart(self, topic: str, wanted: Position, end: int) -> None:
@@ -367,6 +378,7 @@ class Feeds:
             shard = strand.work.shard
             if shard.partitions[strand.spot].ledger.reached > end:
                 shard.restart(strand.spot, end, self._clock())
+                strand.work.stir()
         self._assign([Start(topic, replace(wanted, offset=end))])
 
     def _ids_of(self, topic: str) -> set[str]:
@@ -381,5 +393,6 @@ class Feeds:
                 if plain(strand.spot[0]) != topic_id:
                     _log.error("relay.topic_changed", topic=topic, old_id=strand.spot[0], new_id=topic_id)
                     strand.work.shard.abandon(strand.spot, self._clock())
+                    strand.work.stir()
             left = [each for each in self._strands[place] if plain(each.spot[0]) == topic_id]
             self._keep(place, left)

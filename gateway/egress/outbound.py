@@ -34,7 +34,7 @@ from gateway.positions import owner_in
 from partners.partner import Partner
 
 _POLL: Final = 200
-_POLL_MS: Final = 200
+_POLL_MS: Final = 400
 _SLICE: Final = 10
 _AGAIN_SECONDS: Final = 0.2
 
@@ -159,6 +159,7 @@ class Outbound:
                 spot = (wanted.topic_id, wanted.partition)
                 if (work := self._spots.get(spot)) is not None:
                     self._reader.assign(work.shard.lose(spot, wanted.offset, first, self._terms.clock()))
+                    work.stir()
             case TooHigh(topic, wanted, end):
                 _log.error("relay.topic_lost_records", topic=topic, wanted=wanted.offset, end=end)
                 spot = (wanted.topic_id, wanted.partition)
@@ -167,6 +168,7 @@ class Outbound:
                     self._reader.assign([Start(topic, wanted)])
                 elif work is not None:
                     self._reader.assign(work.shard.restart(spot, end, self._terms.clock()))
+                    work.stir()
             case TopicChanged(topic, old_id, new_id):
                 for spot in [each for each in self._spots if each[0] == old_id]:
                     self._leave(spot, new_id)
@@ -190,6 +192,7 @@ class Outbound:
             "delivered, but for what is under way; whoever sent it has to send it again, under a new id",
         )
         work.shard.abandon(spot, self._terms.clock())
+        work.stir()
 
     def _match(self, work: Work, read: Read, *, is_fresh: bool) -> bool:
         position = read.position

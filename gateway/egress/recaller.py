@@ -71,6 +71,7 @@ class Recaller:
             strangers = shard.strangers()
             if strangers:
                 shard.bury(await self._database.read(partial(load_gone, strangers=strangers)))
+                wake()
 
     async def judge(
         self, log: str, refs: Sequence[bytes]

@@ -39,6 +39,7 @@ from gateway.logs import logger
 from partners.partner import Partner
 
 _AGAIN_MS: Final = 200
+_LOOK_MS: Final = 500
 _GRACE_SECONDS: Final = 3.0
 
 _log = logger(__name__)
@@ -140,7 +141,8 @@ class Relay:
                     self._own(group, owned)
             except AwayError as error:
                 _log.warning("relay.database_away", code=error.code)
-            await asyncio.sleep(min(_AGAIN_MS, leases.renew_after_ms) / 1000)
+            # Not all at once: clocks are looked at again, one of which may be set meanwhile.
+            await asyncio.sleep(max(1, min(_LOOK_MS, renew_at.ticks - self._moment().ticks)) / 1000)
 
     async def _settle_in(self) -> None:
         """Follow partners and leases; beside `_hold`, since loading may take longer than a lease lasts."""

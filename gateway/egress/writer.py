@@ -17,7 +17,7 @@ from gateway.waits import rest
 from partners import store
 
 _AGAIN_SECONDS: Final = 0.2
-_IDLE_SECONDS: Final = 2.0
+_IDLE_SECONDS: Final = 10.0
 """Between two looks while nothing stirs; looking through all lanes costs more than it finds then."""
 
 

@@ -480,3 +480,24 @@ async def test_where_no_other_client_can_be_made_the_former_one_reads_on(
     assert [one.is_closed for one in made] == [True, True, True, False]
     assert made[3].begun == made[0].begun
     await reader.close()
+
+
+class EmptyConsumer(FakeConsumer):
+    """Has nothing, and waits for it as long as it is let."""
+
+    def poll(self, timeout: float) -> FakeMessage | None:
+        threading.Event().wait(timeout)
+        return super().poll(timeout)
+
+
+async def test_a_poll_that_waits_ends_for_what_is_assigned_meanwhile() -> None:
+    reader = open_reader([])
+    reader._fetcher._consumer = cast("Consumer", EmptyConsumer([None]))
+    waiting = asyncio.create_task(reader.poll(10, 600_000))
+    await asyncio.sleep(0)
+    assert reader._job is not None
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    async with asyncio.timeout(60):
+        assert await waiting == []
+        assert offsets(await reader.poll(10, 600_000)) == [0]
+        await reader.close()

@@ -12,7 +12,14 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.broker.kafka_admin import RENEW_SECONDS, KafkaAdmin
 from gateway.broker.kafka_fetcher import _SLICE_SECONDS
-from gateway.broker.kafka_watch import PROMPT_SECONDS, ROUND_SECONDS, SHARE_SECONDS, KafkaWatch
+from gateway.broker.kafka_watch import (
+    EACH_ROUND,
+    PROMPT_SECONDS,
+    ROUND_SECONDS,
+    SHARE_SECONDS,
+    TURNS,
+    KafkaWatch,
+)
 
 TOPIC = "partners.acme.inbound"
 PROMISED_SECONDS = 2.0
@@ -326,3 +333,23 @@ def test_of_many_topics_each_has_its_turn_and_no_round_takes_more_than_its_share
         assert len(asked_again) == 1
         per_second = (len(kafka.asked) - 1) / 20.0
         assert per_second * 0.01 <= 1.3 * SHARE_SECONDS / ROUND_SECONDS
+
+
+@pytest.mark.parametrize("count", [EACH_ROUND, 1_000, 10 * EACH_ROUND])
+def test_of_few_topics_all_are_asked_for_in_a_round_and_of_many_a_third(count: int) -> None:
+    topics = [f"partners.p{number:04}.inbound" for number in range(count)]
+    time = Time(until=9.95 * ROUND_SECONDS)
+    kafka = ManyTopics(time, 0.0, "", 0.0)
+    made = KafkaWatch(admin_of(kafka), monotonic=time.monotonic, pause=time.pause)
+    made.remember(dict.fromkeys(topics, "old"))
+    time.begin.set()
+    made.close()
+    rounds: dict[float, list[str]] = {}
+    for at, names in zip(kafka.asked, kafka.names, strict=True):
+        rounds.setdefault(at, []).extend(names)
+    asked = list(rounds.values())
+    turns = 1 if count == EACH_ROUND else TURNS
+    assert len(asked) == 9
+    assert {len(names) for names in asked} == {-(-count // turns)}
+    for first in range(len(asked) - turns + 1):
+        assert set().union(*asked[first : first + turns]) == set(topics)
