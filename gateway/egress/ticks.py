@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, String, and_, bindparam, case, delete, insert, update
+from sqlalchemy import BigInteger, ColumnElement, String, and_, bindparam, case, delete, insert, text, update
 from sqlmodel import Session, col
 
 from audit import log
@@ -190,9 +190,8 @@ def _row(saved: Saved, now: int) -> dict[str, object]:
 
 
 def _write_spans(session: Session, tick: Tick) -> None:
-    gone = [*tick.drained, *((span.endpoint, span.topic_id, span.partition) for span in tick.spans)]
-    if gone:
-        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in gone]
+    if tick.drained:
+        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in tick.drained]
         session.connection().execute(delete(BacklogRow).where(*_SPAN), keys)
     if tick.spans:
         rows = [
@@ -208,9 +207,19 @@ def _write_spans(session: Session, tick: Tick) -> None:
             }
             for span in tick.spans
         ]
-        session.execute(insert(BacklogRow), rows)
+        session.connection().execute(_KEEP_SPAN, rows)
 
 
+# In place: a range changes with every tick for as long as its endpoint is away, and a row that is deleted and
+# made anew leaves something behind each time until the table is vacuumed.
+_KEEP_SPAN = text(
+    "INSERT INTO gateway_backlog"
+    " (endpoint, topic, topic_id, partition, from_offset, to_offset, events, began_at)"
+    " VALUES (:endpoint, :topic, :topic_id, :partition, :from_offset, :to_offset, :events, :began_at)"
+    " ON CONFLICT (endpoint, topic_id, partition) DO UPDATE SET topic = excluded.topic,"
+    " from_offset = excluded.from_offset, to_offset = excluded.to_offset,"
+    " events = excluded.events, began_at = excluded.began_at"
+)
 _STATE = bindparam("to_state", type_=String())
 _IS_ASKED = and_(
     col(DeliveryRow.asked_at).is_not(None),

@@ -102,6 +102,24 @@ async def test_a_range_is_replaced_and_removed(tmp_path: Path, database_url: str
         assert found(on).spans == ()
 
 
+async def test_a_range_that_every_tick_changes_leaves_nothing_behind(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with stage(tmp_path, database_url, endpoint()) as on:
+        held = await lease(on)
+        asked = "PRAGMA page_count" if on.database.is_sqlite else "SELECT pg_relation_size('gateway_backlog')"
+
+        def kept(*ends: int) -> int:
+            for end in ends:
+                span = Span("ep_1", "topic", "id", 0, 1, end, end - 1, 7)
+                write(on, Outbox().make_tick(held, spans=[span], drained=[], moves=[]))
+            with on.database.begin() as session:
+                return int(session.connection().exec_driver_sql(asked).scalar_one())
+
+        assert kept(2) == kept(*range(3, 400))
+        assert found(on).spans == (Span("ep_1", "topic", "id", 0, 1, 399, 398, 7),)
+
+
 async def test_only_parked_deliveries_are_purged_and_only_old_ones(tmp_path: Path, database_url: str) -> None:
     async with stage(tmp_path, database_url, endpoint()) as on:
         held = await lease(on)
