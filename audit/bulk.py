@@ -146,6 +146,35 @@ def find_rows(
     return found
 
 
+def find_rows_at(
+    session: Session,
+    row: type[SQLModel],
+    names: Sequence[str],
+    *,
+    keys: Sequence[str],
+    among: Collection[tuple[Any, ...]],
+    are_locked: bool = False,
+) -> list[tuple[Any, ...]]:
+    """The columns `names` of the rows whose `keys`, two or more, are together one of these.
+
+    Locked until the transaction ends, on PostgreSQL, if that is asked: in the order of their keys.
+    """
+    dialect, table = _dialect(session), table_of(row)
+    wanted = list(dict.fromkeys(among))
+    found: list[tuple[Any, ...]] = []
+    if dialect.name == "postgresql":
+        query = _array_search_at(dialect, table, tuple(names), tuple(keys), are_locked=are_locked)
+        arrays = tuple(_pack(dialect, table, key, [one[at] for one in wanted]) for at, key in enumerate(keys))
+        return [tuple(one) for one in _taught(session)(query, arrays)] if wanted else []
+    most = _CHUNK_KEYS // len(keys)
+    for start in range(0, len(wanted), most):
+        some = wanted[start : start + most]
+        query = _search_at(dialect, table, tuple(names), tuple(keys), len(some))
+        values = tuple(value for one in some for value in one)
+        found += [tuple(one) for one in session.connection().exec_driver_sql(query, values)]
+    return found
+
+
 def read_slices(
     session: Session, query: str, values: Sequence[Any], *, most: int = _SLICE_ROWS
 ) -> Iterator[list[tuple[Any, ...]]]:
@@ -248,6 +277,29 @@ def _array_search(dialect: Dialect, table: Table, names: Sequence[str], rule: tu
     found = f"SELECT {columns} FROM {quote(table.name)} WHERE {' AND '.join(tests)} OFFSET 0"  # noqa: S608 - names of our own tables; values are parameters
     keys = f"unnest({_array(dialect, table, key)}) AS x(wanted)"
     return f"SELECT found.* FROM {keys} CROSS JOIN LATERAL ({found}) AS found"  # noqa: S608 - as above
+
+
+@lru_cache
+def _search_at(dialect: Dialect, table: Table, names: Sequence[str], keys: Sequence[str], count: int) -> str:
+    quote = dialect.identifier_preparer.quote
+    columns, place = (", ".join(map(quote, some)) for some in (names, keys))
+    one = f"({', '.join('?' * len(keys))})"
+    places = ", ".join([one] * count)
+    return f"SELECT {columns} FROM {quote(table.name)} WHERE ({place}) IN (VALUES {places})"  # noqa: S608 - names of our own tables; values are parameters
+
+
+@lru_cache
+def _array_search_at(
+    dialect: Dialect, table: Table, names: Sequence[str], keys: Sequence[str], *, are_locked: bool
+) -> str:
+    """Each place by itself, as in `_array_search`: PostgreSQL thinks about a list of them for long."""
+    quote = dialect.identifier_preparer.quote
+    columns, place = (", ".join(map(quote, some)) for some in (names, keys))
+    name, tests = quote(table.name), [f"{quote(table.name)}.{quote(key)} = x.{quote(key)}" for key in keys]
+    found = f"SELECT {columns} FROM {name} WHERE {' AND '.join(tests)} OFFSET 0"  # noqa: S608 - names of our own tables; values are parameters
+    found += " FOR UPDATE" if are_locked else ""
+    given = f"SELECT * FROM {_arrays(dialect, table, keys)} AS given({place}) ORDER BY {place}"  # noqa: S608 - as above
+    return f"SELECT found.* FROM ({given}) AS x CROSS JOIN LATERAL ({found}) AS found"  # noqa: S608 - as above
 
 
 def _arrays(dialect: Dialect, table: Table, names: Sequence[str]) -> str:

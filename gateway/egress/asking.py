@@ -20,10 +20,11 @@ MOST = 1_000
 """Rows that a relay takes in at one look."""
 
 _IS_ASKED: Final = (
-    "SELECT EXISTS (SELECT 1 FROM gateway_delivery WHERE asked_at IS NOT NULL)"
+    "SELECT (SELECT min(asked_at) FROM gateway_delivery WHERE asked_at IS NOT NULL) IS NOT NULL"
     " OR EXISTS (SELECT 1 FROM gateway_replay WHERE state IN ('waiting', 'running'))"
 )
-"""The states are those of `gateway.egress.replay.OPEN`."""
+"""The first of the index of such rows: to look whether there is any, PostgreSQL may read the whole table.
+The states are those of `gateway.egress.replay.OPEN`."""
 
 
 @dataclass(frozen=True, slots=True)

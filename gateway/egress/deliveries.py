@@ -12,10 +12,10 @@ from sqlalchemy import (
     delete,
     func,
     select,
-    tuple_,
 )
 from sqlmodel import Session, col
 
+from audit.bulk import find_rows_at
 from audit.holds import is_held
 from gateway import facts
 from gateway.database import Database
@@ -37,6 +37,7 @@ _CHUNK = 500
 _MANY = 100
 """Deliveries of one owner: some milliseconds."""
 _FROM_START = Progress(0)
+_WAITING = ("pending", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def load(session: Session, partners: Mapping[str, str]) -> Stored:
 
 def load_many(session: Session, partners: Sequence[str]) -> frozenset[str]:
     """Those of these partners for whom so much waits that it takes a while to load."""
-    owner, waits = col(DeliveryRow.partner), col(DeliveryRow.state).in_(("pending", "held"))
+    owner, waits = col(DeliveryRow.partner), col(DeliveryRow.state).in_(_WAITING)
     many: set[str] = set()
     owners = [*partners, *map(house_of, partners)]
     for start in range(0, len(owners), _CHUNK):
@@ -107,15 +108,9 @@ def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint,
 
 def load_bodies(session: Session, places: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], bytes]:
     """The bodies of saved deliveries, by endpoint and ref; without those whose rows wait no more."""
-    place = (col(DeliveryRow.endpoint), col(DeliveryRow.ref))
-    found: dict[tuple[str, bytes], bytes] = {}
-    for start in range(0, len(places), _CHUNK):
-        query = select(*place, col(DeliveryRow.payload)).where(
-            tuple_(*place).in_(places[start : start + _CHUNK]),
-            col(DeliveryRow.state).in_(("pending", "held")),
-        )
-        found |= {(endpoint, ref): body for endpoint, ref, body in session.execute(query)}
-    return found
+    names = ("endpoint", "ref", "payload", "state")
+    found = find_rows_at(session, DeliveryRow, names, keys=("endpoint", "ref"), among=places)
+    return {(endpoint, ref): body for endpoint, ref, body, state in found if state in _WAITING}
 
 
 def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, bytes], str]:
@@ -154,7 +149,7 @@ def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
     row = DeliveryRow
     query = (
         select(*COLUMNS)
-        .where(col(row.partner) == partner, col(row.state).in_(("pending", "held")))
+        .where(col(row.partner) == partner, col(row.state).in_(_WAITING))
         .order_by(col(row.topic_id), col(row.partition), col(row.offset))
     )
     return [delivery_of(found, wanted_at=found.updated_at) for found in session.execute(query)]

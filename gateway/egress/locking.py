@@ -4,14 +4,13 @@ PostgreSQL ends a transaction that waits for one that waits for it: a relay's ti
 same rows. By ref first, since bytes have one order everywhere, and names that of the database.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import bindparam, delete
 from sqlmodel import Session, col
 
+from audit.bulk import find_rows_at
 from gateway.rows import DeliveryRow
 
 Place = tuple[str, bytes]
@@ -25,27 +24,17 @@ AT_PLACE: Final = (
 )
 """One row, for statements that are made for many."""
 
-_CHUNK: Final = 500
-
 
 def lock_rows(session: Session, places: Iterable[Place]) -> dict[Place, str]:
     """The states of those of these rows that are there; until the transaction ends nobody changes one."""
-    endpoint, ref = col(DeliveryRow.endpoint), col(DeliveryRow.ref)
-    found: dict[Place, str] = {}
-    for some in _chunks(set(places)):
-        query = select(endpoint, ref, col(DeliveryRow.state)).where(tuple_(endpoint, ref).in_(some))
-        for name, event, state in session.execute(query.order_by(*IN_ORDER).with_for_update()):
-            found[name, event] = state
-    return found
+    wanted = {(ref, endpoint) for endpoint, ref in places}
+    names = ("endpoint", "ref", "state")
+    found = find_rows_at(session, DeliveryRow, names, keys=("ref", "endpoint"), among=wanted, are_locked=True)
+    return {(endpoint, ref): state for endpoint, ref, state in found}
 
 
-def _chunks(places: Iterable[Place]) -> Iterator[list[Place]]:
-    """In the order of their refs; no ref is in two, whose endpoints only the database can order."""
-    some: list[Place] = []
-    for _, same in groupby(sorted(places, key=itemgetter(1)), key=itemgetter(1)):
-        some += same
-        if len(some) >= _CHUNK:
-            yield some
-            some = []
-    if some:
-        yield some
+def delete_rows(session: Session, places: Iterable[Place]) -> None:
+    """Delete rows that are there, and that this transaction has locked."""
+    keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in places]
+    if keys:
+        session.connection().execute(delete(DeliveryRow).where(*AT_PLACE), keys)

@@ -22,12 +22,12 @@ from gateway.egress import asking, replay_store, traces
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
-from gateway.egress.locking import AT_PLACE, Place, lock_rows
+from gateway.egress.locking import AT_PLACE, Place, delete_rows, lock_rows
 from gateway.egress.replay import Step
 from gateway.egress.traces import Excerpt
 from gateway.happenings import DELIVERY_PARKED
 from gateway.leases import Lease
-from gateway.positions import Move, advance
+from gateway.positions import Move, advance_all
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.errors import NotFoundError
 from partners.onboarding import disable_endpoint
@@ -77,32 +77,38 @@ def write_ticks(session: Session, ticks: Sequence[Tick], *, now: int) -> None:
         LeaseLostError: the shard of one is another's: roll back and drop the shard.
         PositionMovedError: another reader moved a position: as above.
     """
-    for tick in ticks:
-        advance(session, tick.lease, tick.moves)
+    advance_all(session, [(tick.lease, tick.moves) for tick in ticks])
     # Before any of them is changed: each shard's rows would be in an order of their own.
     states = lock_rows(session, (place for tick in ticks for place in _places(tick)))
+    ticks = [_without_given_up(tick, states) for tick in ticks]
+    # Each kind of all shards at once: a shard's own part of a tick is a few rows, and a statement costs more.
+    log.submit_all(session, [one for tick in ticks for one in tick.evidence])
+    _write_rows(session, ticks, states, now)
+    _write_spans(session, ticks)
+    traces.write_excerpts(session, [one for tick in ticks for one in tick.excerpts])
+    traces.write_breakers(session, [one for tick in ticks for one in tick.breakers])
+    asking.settle(session, [one for tick in ticks for one in tick.heard])
     for tick in ticks:
-        _write_tick(session, _without_given_up(tick, states), now=now)
+        _write_rest(session, tick, now=now)
 
 
 def _places(tick: Tick) -> Iterator[Place]:
     """Endpoint and ref of every row that may be there and is touched."""
     for saved in tick.saved:
-        yield saved.delivery.endpoint, saved.delivery.ref
+        yield _place(saved)
     yield from tick.finished
     for endpoint, ref, _ in tick.heard:
         yield endpoint, ref
 
 
-def _write_tick(session: Session, tick: Tick, *, now: int) -> None:
-    log.submit_all(session, tick.evidence)
-    _write_rows(session, tick, now)
-    _write_spans(session, tick)
+def _place(saved: Saved) -> Place:
+    return saved.delivery.endpoint, saved.delivery.ref
+
+
+def _write_rest(session: Session, tick: Tick, *, now: int) -> None:
+    """What most ticks have nothing of."""
     for told in tick.told:
         announce_once(session, told)
-    traces.write_excerpts(session, tick.excerpts)
-    traces.write_breakers(session, tick.breakers)
-    asking.settle(session, tick.heard)
     replay_store.write_steps(session, tick.steps, now=now)
     traces.forget_breakers(session, [endpoint for _, endpoint, _ in tick.disabled])
     for owner, endpoint, url in tick.disabled:
@@ -112,8 +118,8 @@ def _write_tick(session: Session, tick: Tick, *, now: int) -> None:
 
 def _without_given_up(tick: Tick, states: Mapping[Place, str]) -> Tick:
     """What somebody gave up during its last attempt is cancelled already, and not said to be parked too."""
-    parked = {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.state == "parked"}
-    parked -= {(one.delivery.endpoint, one.delivery.ref) for one in tick.saved if one.is_new}
+    parked = {_place(one) for one in tick.saved if one.state == "parked"}
+    parked -= {_place(one) for one in tick.saved if one.is_new}
     given_up = {place for place in parked if states.get(place) == "cancelled"}
     if not given_up:
         return tick
@@ -131,22 +137,22 @@ def _without_given_up(tick: Tick, states: Mapping[Place, str]) -> Tick:
     return replace(tick, evidence=tuple(evidence), told=tuple(told))
 
 
-def _write_rows(session: Session, tick: Tick, now: int) -> None:
-    new = [saved for saved in tick.saved if saved.is_new]
-    heard = {(endpoint, ref): at for endpoint, ref, at in tick.heard}
-    known = [_changes(saved, heard, now) for saved in tick.saved if not saved.is_new]
-    gone = [*tick.finished, *((saved.delivery.endpoint, saved.delivery.ref) for saved in new)]
-    connection = session.connection()
-    if gone:
-        # A parked row of the same event may be there: the newer delivery takes its place.
-        keys = [{"at_endpoint": endpoint, "at_ref": ref} for endpoint, ref in gone]
-        connection.execute(delete(DeliveryRow).where(*AT_PLACE), keys)
+def _write_rows(session: Session, ticks: Sequence[Tick], states: Mapping[Place, str], now: int) -> None:
+    """`states`: of the rows that are there; nobody else changes these, or makes one."""
+    all_saved = [saved for tick in ticks for saved in tick.saved]
+    new = [saved for saved in all_saved if saved.is_new]
+    heard = {(endpoint, ref): at for tick in ticks for endpoint, ref, at in tick.heard}
+    known = [_changes(saved, heard, now) for saved in all_saved if not saved.is_new]
+    # A parked row of the same event may be there: the newer delivery takes its place.
+    gone = [place for tick in ticks for place in tick.finished] + [_place(saved) for saved in new]
+    delete_rows(session, (place for place in gone if place in states))
     if new:
         session.execute(insert(DeliveryRow), [_row(saved, now) for saved in new])
     if known:
         # What somebody gave up while it was under way stays so, whatever came of it.
         is_wanted = col(DeliveryRow.state) != "cancelled"
-        connection.execute(update(DeliveryRow).where(*AT_PLACE, is_wanted).values(**_CHANGED), known)
+        changed = update(DeliveryRow).where(*AT_PLACE, is_wanted).values(**_CHANGED)
+        session.connection().execute(changed, known)
 
 
 def _changes(saved: Saved, heard: Mapping[tuple[str, bytes], int], now: int) -> dict[str, object]:
@@ -189,11 +195,13 @@ def _row(saved: Saved, now: int) -> dict[str, object]:
     }
 
 
-def _write_spans(session: Session, tick: Tick) -> None:
-    if tick.drained:
-        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in tick.drained]
+def _write_spans(session: Session, ticks: Sequence[Tick]) -> None:
+    spans = [span for tick in ticks for span in tick.spans]
+    drained = [key for tick in ticks for key in tick.drained]
+    if drained:
+        keys = [{"at_endpoint": e, "at_topic_id": t, "at_partition": p} for e, t, p in drained]
         session.connection().execute(delete(BacklogRow).where(*_SPAN), keys)
-    if tick.spans:
+    if spans:
         rows = [
             {
                 "endpoint": span.endpoint,
@@ -205,7 +213,7 @@ def _write_spans(session: Session, tick: Tick) -> None:
                 "events": span.events,
                 "began_at": span.began_at,
             }
-            for span in tick.spans
+            for span in spans
         ]
         session.connection().execute(_KEEP_SPAN, rows)
 

@@ -14,6 +14,7 @@ from audit import bulk
 from audit.bulk import (
     Change,
     find_rows,
+    find_rows_at,
     insert_new_rows,
     insert_rows,
     insert_told_rows,
@@ -240,6 +241,55 @@ def test_rows_are_changed_by_their_index_however_many_they_are(
         for query, values in asked[:2]:
             lines = [row[0] for row in run(f"EXPLAIN {query}", values)]
             assert not any("Seq Scan" in one for one in lines), lines
+
+
+@pytest.mark.parametrize("are_locked", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 700])
+def test_rows_are_found_by_two_keys_together(session: Session, count: int, *, are_locked: bool) -> None:
+    insert_rows(session, ParcelRow, [parcel(number, f"owner-{number % 7}") for number in range(900)])
+    places = [(f"owner-{number % 7}", number.to_bytes(4)) for number in range(500, 500 + count)]
+    others = [("owner-1", (0).to_bytes(4)), ("nobody", (1).to_bytes(4))]
+    found = find_rows_at(
+        session,
+        ParcelRow,
+        ["order", "key"],
+        keys=("owner", "key"),
+        among=[*places, *others, *places],
+        are_locked=are_locked,
+    )
+    there = list(range(500, min(500 + count, 900)))
+    wanted = [(None if number % 2 else 1 << 40, number.to_bytes(4)) for number in there]
+    assert sorted(found, key=lambda one: one[1]) == wanted
+
+
+def test_rows_that_are_locked_as_they_are_found_wait_for_nobody_in_a_circle(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        return  # it has one writer
+    ParcelRow.metadata.create_all(engine)
+    with Session(engine) as made:
+        insert_rows(made, ParcelRow, [parcel(number) for number in range(200)])
+        made.commit()
+    places = [("acme", number.to_bytes(4)) for number in range(200)]
+    failed: list[Exception] = []
+
+    def lock(among: list[tuple[str, bytes]]) -> None:
+        try:
+            for _ in range(20):
+                with Session(engine) as made:
+                    keys = ("key", "owner")
+                    turned = [(key, owner) for owner, key in among]
+                    found = find_rows_at(made, ParcelRow, ["key"], keys=keys, among=turned, are_locked=True)
+                    assert len(found) == len(places)
+        except Exception as error:  # noqa: BLE001 - of another thread
+            failed.append(error)
+
+    threads = [Thread(target=lock, args=(some,)) for some in (places, places[::-1])]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    ParcelRow.metadata.drop_all(engine)
+    assert failed == []
 
 
 def test_a_key_that_is_asked_for_twice_is_found_once(session: Session) -> None:
