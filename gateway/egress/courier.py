@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.database import Database
-from gateway.egress.deliveries import load_bodies
+from gateway.egress.bodies import Bodies
 from gateway.egress.delivery import Attempt, Delivery
 from gateway.egress.posting import Poster
 from gateway.egress.shard import Shard
@@ -32,7 +32,7 @@ _log = logger(__name__)
 class Work:
     """A shard at work: `wake` says that its lanes should be asked again; `posts` are under way.
 
-    `stirred` is called whenever the shard may have decided something. `granted`: how many retries may begin.
+    `stirred` is called whenever the shard may have decided something. `granted`: retries that may be taken.
     """
 
     shard: Shard
@@ -65,7 +65,7 @@ class Courier:
         observe: Callable[[Attempt], None],
         may_send: Callable[[int], bool],
     ) -> None:
-        self._database = database
+        self._bodies = Bodies(database)
         self._poster = poster
         self._clock = clock
         self._retried = retried
@@ -74,6 +74,12 @@ class Courier:
         self._left: dict[int, int] = {}
         self._inherited: dict[int, int] = {}
         self.turnstile = Turnstile()
+
+    async def attend(self) -> None:
+        """Read bodies, and let retries begin, until cancelled; beside `run` of any shard."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._bodies.run())
+            group.create_task(self.turnstile.run())
 
     async def run(self, work: Work) -> None:
         """Until cancelled, which cancels the POSTs under way."""
@@ -88,8 +94,8 @@ class Courier:
                     wake_at = min(now + _IDLE_MS, asked)
                     self.turnstile.note_ahead(sum(one.attempts > 0 for one in taken) - granted)
                     if work.shard.is_withholding:
-                        self.turnstile.join(work, now)
-                    self._begin(posts, work, taken, now)
+                        self.turnstile.join(work)
+                    self._begin(posts, work, taken, granted)
                 try:
                     async with asyncio.timeout(max(1, wake_at - now) / 1000):
                         await work.wake.wait()
@@ -141,22 +147,30 @@ class Courier:
         if tasks := [work.task for work in waiting if work.task is not None]:
             await asyncio.wait(tasks, timeout=_END_SECONDS)
 
-    def _begin(self, posts: asyncio.TaskGroup, work: Work, taken: Sequence[Delivery], now: int) -> None:
+    def _begin(self, posts: asyncio.TaskGroup, work: Work, taken: Sequence[Delivery], granted: int) -> None:
+        """Send; the first retries, as many as were granted, one by one."""
         work.posts += len(taken)
-        saved = [one for one in taken if one.body is None]
-        if len(saved) < len(taken):
-            self.turnstile.note_new(now)
+        evenly: list[Delivery] = []
+        at_once: list[Delivery] = []
         for delivery in taken:
-            if delivery.body is not None:
-                posts.create_task(self._post(work, delivery, delivery.body))
-        if saved:
-            posts.create_task(self._post_saved(posts, work, saved))
+            is_granted = delivery.attempts > 0 and len(evenly) < granted
+            (evenly if is_granted else at_once).append(delivery)
+        if any(one.body is not None for one in at_once):
+            self.turnstile.note_new()
+        for some, is_evenly in ((at_once, False), (evenly, True)):
+            for delivery in some:
+                if delivery.body is not None:
+                    posts.create_task(self._post(work, delivery, delivery.body, evenly=is_evenly))
+            if saved := [one for one in some if one.body is None]:
+                posts.create_task(self._post_saved(posts, work, saved, evenly=is_evenly))
 
-    async def _post_saved(self, posts: asyncio.TaskGroup, work: Work, saved: Sequence[Delivery]) -> None:
-        """Post what lies in rows, all read at once."""
-        wanted = [(one.endpoint, one.ref) for one in saved]
+    async def _post_saved(
+        self, posts: asyncio.TaskGroup, work: Work, saved: Sequence[Delivery], *, evenly: bool
+    ) -> None:
+        """Post what lies in rows."""
         try:
-            bodies = await self._database.read(lambda session: load_bodies(session, wanted))
+            with self.turnstile.loading(len(saved) if evenly else 0):
+                bodies = await self._bodies.of([(one.endpoint, one.ref) for one in saved])
         except AwayError:
             for one in saved:
                 work.shard.lanes[one.endpoint].give_back(one, self._clock() + _SOON_MS)
@@ -164,12 +178,15 @@ class Courier:
             work.stir()
             return
         for one in saved:
-            posts.create_task(self._post(work, one, bodies.get((one.endpoint, one.ref))))
+            body = bodies.get((one.endpoint, one.ref))
+            posts.create_task(self._post(work, one, body, evenly=evenly))
 
-    async def _post(self, work: Work, delivery: Delivery, body: bytes | None) -> None:
+    async def _post(self, work: Work, delivery: Delivery, body: bytes | None, *, evenly: bool) -> None:
         shard = work.shard
         lane = shard.lanes[delivery.endpoint]
         try:
+            if evenly:
+                await self.turnstile.pass_through()
             skip = lane.skip_of(delivery)
             if self._poster.is_erased(delivery):
                 shard.forget(delivery)

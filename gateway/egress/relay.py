@@ -117,7 +117,7 @@ class Relay:
                     group.create_task(self._outbound.run(self._works)),
                     group.create_task(self._feeds.run()),
                     group.create_task(drain.run(self._at_work, self._stirred)),
-                    group.create_task(self._courier.turnstile.run()),
+                    group.create_task(self._courier.attend()),
                     group.create_task(recaller.run(self._at_work)),
                 ]
                 writing = group.create_task(self._writer.run(self._works))

@@ -78,6 +78,7 @@ async def test_nothing_is_sent_whose_body_came_after_the_lease_had_run_out() -> 
     courier, work = on.courier(), Work(made(endpoint(), stored=Stored({}, (ROW,), ())))
     work.granted = 1
     running = asyncio.create_task(courier.run(work))
+    reading = asyncio.create_task(courier.attend())
     await until(lambda: on.bodies.asked == 1)
     on.is_ours = False
     on.bodies.go.set()
@@ -89,7 +90,8 @@ async def test_nothing_is_sent_whose_body_came_after_the_lease_had_run_out() -> 
     await until(lambda: work.shard.lanes["ep_1"].is_empty)
     assert on.posts.seen == 1
     running.cancel()
-    await asyncio.wait([running])
+    reading.cancel()
+    await asyncio.wait([running, reading])
 
 
 async def test_a_shard_is_landing_until_posts_that_were_given_up_must_have_ended() -> None:
@@ -98,10 +100,12 @@ async def test_a_shard_is_landing_until_posts_that_were_given_up_must_have_ended
     courier, work = on.courier(), Work(made(endpoint(), stored=Stored({}, (ROW,), ())))
     work.granted = 1
     work.task = asyncio.create_task(courier.run(work))
+    reading = asyncio.create_task(courier.attend())
     await until(lambda: on.posts.seen == 1)
     assert courier.landing == frozenset()
     courier.leave(work)
-    await asyncio.wait([work.task])
+    reading.cancel()
+    await asyncio.wait([work.task, reading])
     assert courier.landing == {0}
     assert courier.quiet_until(Lease("relay", 0, 2, 0)) == NOW + 15_000
     on.now += 15_000

@@ -1,99 +1,145 @@
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.egress.turnstile import RETRIES_A_SECOND, Turnstile
-
-NOW = 50_000
+from gateway.egress import tempo
+from gateway.egress.turnstile import Turnstile
 
 
 @dataclass(eq=False)
 class Shard:
+    """Has so many retries, and takes what it may; `begun` goes up as each begins."""
+
+    turnstile: Turnstile
+    left: int
+    order: list["Shard"] = field(default_factory=list)
     granted: int = 0
-    turns: int = 0
+    begun: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            while self.left:
+                self.turnstile.join(self)
+                await self.wake.wait()
+                self.wake.clear()
+                granted, self.granted = min(self.granted, self.left), 0
+                self.left -= granted
+                for _ in range(granted):
+                    group.create_task(self._begin())
 
-async def granted(turnstile: Turnstile, *shards: Shard, times: int) -> list[int]:
-    """What each got of so many grants, when all of them always want more; `now` stands still."""
-    totals = [0 for _ in shards]
-    running = asyncio.create_task(turnstile.run())
-    try:
-        for shard in shards:
-            turnstile.join(shard, NOW)
-        for _ in range(times):
-            waits = [asyncio.create_task(shard.wake.wait()) for shard in shards]
-            async with asyncio.timeout(30):
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            for number, shard in enumerate(shards):
-                if shard.wake.is_set():
-                    shard.wake.clear()
-                    totals[number] += shard.granted
-                    shard.turns += 1
-                    shard.granted = 0
-                    turnstile.join(shard, NOW)
-    finally:
-        running.cancel()
-    return totals
+    async def _begin(self) -> None:
+        await self.turnstile.pass_through()
+        self.begun += 1
+        self.order.append(self)
 
 
-async def test_while_something_new_is_sent_retries_begin_at_a_steady_rate() -> None:
+@asynccontextmanager
+async def running(turnstile: Turnstile) -> AsyncIterator[asyncio.TaskGroup]:
+    """Ended with the block, and all that was begun in it."""
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        letting = group.create_task(turnstile.run())
+        try:
+            await asyncio.sleep(0)
+            async with asyncio.TaskGroup() as own:
+                yield own
+        finally:
+            letting.cancel()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - what it waits for tells nobody
+        await asyncio.sleep(0.001)
+
+
+async def test_all_of_it_begins_at_the_least_rate_while_something_new_is_sent_all_the_time() -> None:
     turnstile = Turnstile()
-    turnstile.note_new(NOW)
-    began = asyncio.get_running_loop().time()
-    (total,) = await granted(turnstile, Shard(), times=30)
-    seconds = asyncio.get_running_loop().time() - began
-    # The first come at once, and one pause may be caught up with.
-    assert total <= RETRIES_A_SECOND * (seconds + 0.05)
+    shards = [Shard(turnstile, count) for count in (1, 7, 0, 30)]
+    async with running(turnstile) as group:
+        for shard in shards:
+            group.create_task(shard.run())
+        while any(shard.left for shard in shards):
+            turnstile.note_new()
+            turnstile._tempo.rate = tempo.LEAST
+            await asyncio.sleep(0.001)
+    assert [shard.begun for shard in shards] == [1, 7, 0, 30]
 
 
 async def test_all_shards_have_their_turn() -> None:
+    turnstile, order = Turnstile(), list[Shard]()
+    turnstile.note_new()
+    shards = [Shard(turnstile, 20, order) for _ in range(3)]
+    async with running(turnstile) as group:
+        for shard in shards:
+            group.create_task(shard.run())
+        while len(order) < 60:
+            turnstile.note_new()
+            await asyncio.sleep(0.001)
+    for some in (order[:30], order[30:]):
+        counts = [some.count(shard) for shard in shards]
+        assert max(counts) - min(counts) <= 12
+
+
+async def test_a_shard_that_takes_nothing_holds_up_no_other() -> None:
     turnstile = Turnstile()
-    turnstile.note_new(NOW)
-    shards = Shard(), Shard(), Shard()
-    assert min(await granted(turnstile, *shards, times=12)) > 0
-    # How many are granted in a turn, time tells: a pause that was slept over is caught up with.
-    turns = sorted(shard.turns for shard in shards)
-    assert turns[0] >= 3
-    assert turns[-1] - turns[0] <= 1
+    lazy = [Shard(turnstile, 0) for _ in range(200)]
+    shard = Shard(turnstile, 5)
+    async with running(turnstile) as group:
+        for one in lazy:
+            turnstile.join(one)
+        group.create_task(shard.run())
+    assert shard.begun == 5
 
 
-async def test_where_nothing_new_is_sent_twice_as_many_begin() -> None:
-    busy, quiet = Turnstile(), Turnstile()
-    busy.note_new(NOW)
-    quiet.note_new(NOW - 1_000)
-    (few,) = await granted(busy, Shard(), times=1)
-    (many,) = await granted(quiet, Shard(), times=1)
-    assert many == 2 * few > 0
+async def test_what_is_given_up_while_it_waits_holds_up_nothing() -> None:
+    turnstile = Turnstile()
+    async with running(turnstile) as group:
+        turnstile.note_new()
+        gone = [group.create_task(turnstile.pass_through()) for _ in range(50)]
+        await asyncio.sleep(0)
+        for one in gone[1:]:
+            one.cancel()
+        shard = Shard(turnstile, 3)
+        group.create_task(shard.run())
+    assert shard.begun == 3
 
 
-async def test_what_had_its_turn_elsewhere_counts_but_for_no_more_than_half() -> None:
-    turnstile, shard = Turnstile(), Shard()
-    began = asyncio.get_running_loop().time()
-    running = asyncio.create_task(turnstile.run())
-    for _ in range(10):
-        turnstile.note_ahead(1_000)
-        turnstile.join(shard, NOW)
-        async with asyncio.timeout(30):
-            await shard.wake.wait()
-        shard.wake.clear()
-    seconds = asyncio.get_running_loop().time() - began
-    running.cancel()
-    # The first comes at once, and one pause may be caught up with.
-    assert seconds >= 9 * 12 / RETRIES_A_SECOND - 0.02
+async def test_what_is_loading_counts_as_ready() -> None:
+    turnstile = Turnstile()
+    shard = Shard(turnstile, 0)
+    async with running(turnstile):
+        with turnstile.loading(1_000):
+            turnstile.join(shard)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not shard.wake.is_set()
+        await shard.wake.wait()
+    assert shard.granted > 0
+
+
+async def test_at_its_end_whatever_waits_goes_and_nothing_waits_any_more() -> None:
+    turnstile = Turnstile()
+    turnstile.note_new()
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        letting = group.create_task(turnstile.run())
+        await asyncio.sleep(0)
+        turnstile.note_new()
+        for _ in range(500):
+            group.create_task(turnstile.pass_through())
+        await asyncio.sleep(0)
+        letting.cancel()
+    await turnstile.pass_through()
 
 
 async def test_who_says_twice_that_it_waits_is_asked_once() -> None:
-    turnstile, shard = Turnstile(), Shard()
-    turnstile.join(shard, NOW)
-    turnstile.join(shard, NOW)
-    running = asyncio.create_task(turnstile.run())
-    async with asyncio.timeout(30):
-        await shard.wake.wait()
-    shard.wake.clear()
-    shard.granted = 0
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not shard.wake.is_set()
-    running.cancel()
+    turnstile = Turnstile()
+    shard = Shard(turnstile, 0)
+    turnstile.join(shard)
+    turnstile.join(shard)
+    async with running(turnstile):
+        await until(shard.wake.is_set)
+        shard.wake.clear()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not shard.wake.is_set()
