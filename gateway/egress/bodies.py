@@ -13,6 +13,9 @@ from gateway.egress.locking import Place
 from gateway.errors import AwayError, StoreError
 
 _MOMENT_SECONDS: Final = 0.002
+_MOST: Final = 256
+"""Bodies of one answer, or as many as one shard asks for: each may be large."""
+
 _STOPPED: Final = "nothing is read any more: we are stopping"
 
 _Asked = tuple[Sequence[Place], asyncio.Future[Mapping[Place, bytes]]]
@@ -48,16 +51,28 @@ class Bodies:
             while True:
                 await self._stirred.wait()
                 await asyncio.sleep(_MOMENT_SECONDS)
-                self._stirred.clear()
-                asked, self._asked = self._asked, []
-                await self._answer([one for one in asked if not one[1].done()])
+                asked = self._next()
+                if not self._asked:
+                    self._stirred.clear()
+                await self._answer(asked)
         finally:
             self._is_over = True
             _refuse([*asked, *self._asked], StoreError("store_unavailable", _STOPPED))
             self._asked = []
 
-    async def _answer(self, asked: Sequence[_Asked]) -> None:
+    def _next(self) -> list[_Asked]:
         """Whoever has left meanwhile is not read for."""
+        waiting = [one for one in self._asked if not one[1].done()]
+        some, count = list[_Asked](), 0
+        for one in waiting:
+            count += len(one[0])
+            if some and count > _MOST:
+                break
+            some.append(one)
+        self._asked = waiting[len(some) :]
+        return some
+
+    async def _answer(self, asked: Sequence[_Asked]) -> None:
         wanted = [place for places, _ in asked for place in places]
         try:
             found = await self._database.read(lambda session: load_bodies(session, wanted))
