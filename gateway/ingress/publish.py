@@ -33,6 +33,12 @@ _BEGIN_BY: Final = 0.5
 _SORTING_SECONDS: Final = 1.0
 """For finding out which of many records is too large."""
 
+_GATHERING_SECONDS: Final = 0.05
+"""For so long single confirmations are gathered: two statements for one event cost more than its claim."""
+
+_FEW: Final = 50
+"""Confirmations of one request; more of them are worth statements of their own, at once."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Publisher:
@@ -51,6 +57,8 @@ class Publisher:
     spawn: Spawn | None = field(default=None, init=False)
     trouble: TopicTrouble = field(init=False)
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _stored: list[tuple[bytes, str, Position]] = field(default_factory=list, init=False)
+    _is_gathering: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Begin without trouble."""
@@ -73,17 +81,18 @@ class Publisher:
         if self.spawn is None:
             unknown = Failed("overloaded", "The gateway is stopping; repeat the same request.")
             return {claim.ref: unknown for claim in claims}
-        answer: asyncio.Future[Mapping[bytes, Fate]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Mapping[bytes, Fate]] = loop.create_future()
         self.spawn(self._append(claims, answer, since=since, own_until=own_until))
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await asyncio.shield(answer)
-        except TimeoutError:
-            late = Failed(
-                "outcome_unknown",
-                "The broker has not answered in time; repeat the same request: same id, same receipt.",
-            )
-            return {claim.ref: late for claim in claims}
+        # Neither late nor cancelled does it touch the answer: the append goes on to its end.
+        done, _ = await asyncio.wait((answer,), timeout=max(0.0, deadline - loop.time()))
+        if done:
+            return answer.result()
+        late = Failed(
+            "outcome_unknown",
+            "The broker has not answered in time; repeat the same request: same id, same receipt.",
+        )
+        return {claim.ref: late for claim in claims}
 
     async def _append(
         self,
@@ -190,12 +199,31 @@ class Publisher:
             if refused:
                 back = GiveBack if own_until is None else Abandon
                 await self.writes.submit(back(tuple(refused)))
-            if stored:
-                await self.writes.submit(Confirm(tuple(stored)))
-                self.step("inbound.4.confirmed")
+            # Of one that was taken over, others wait for this word.
+            if stored and (own_until is None or len(stored) > _FEW):
+                await self._confirm(stored)
+            elif stored:
+                await self._gather(stored)
         except GatewayError:
             # Nothing is lost: the sequencer confirms from the topic, a repeat takes an abandoned claim over.
             return
+
+    async def _gather(self, stored: Sequence[tuple[bytes, str, Position]]) -> None:
+        """Confirm together with what else is stored within a moment; the first that comes waits for it."""
+        self._stored += stored
+        if self._is_gathering:
+            return
+        self._is_gathering = True
+        try:
+            await asyncio.sleep(_GATHERING_SECONDS)
+        finally:
+            self._is_gathering = False
+            gathered, self._stored = self._stored, []
+        await self._confirm(gathered)
+
+    async def _confirm(self, stored: Sequence[tuple[bytes, str, Position]]) -> None:
+        await self.writes.submit(Confirm(tuple(stored)))
+        self.step("inbound.4.confirmed")
 
 
 def _halves(numbers: Sequence[int]) -> list[Sequence[int]]:

@@ -1,0 +1,99 @@
+"""What the publisher writes once records are stored: few statements for many events, and no word lost."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from gateway.broker.port import Position, Record, Stored
+from gateway.ingress.claims import Claim, Confirm, Write
+from gateway.ingress.prepare import Prepared, prepare
+from gateway.ingress.publish import Publisher
+from tests.unit.gateway.ingress.channels import channel, circumstances
+from tests.world import draft
+
+ON = channel([{"name": "id", "type": "string"}, {"name": "qty", "type": "int"}])
+
+
+@dataclass
+class Writes:
+    """Keeps what is to be written, and says of each confirmed ref that it is."""
+
+    confirmed: list[tuple[bytes, ...]] = field(default_factory=list)
+
+    async def submit(self, item: Write) -> None:
+        assert isinstance(item, Confirm)
+        self.confirmed.append(tuple(ref for ref, _, _ in item.stored))
+
+
+class Broker:
+    max_record_bytes = 1_000_000
+
+    async def append(self, records: Sequence[Record]) -> list[Stored]:
+        return [Stored(Position("topic-1", one.partition, number)) for number, one in enumerate(records)]
+
+
+def claim(number: int) -> Claim:
+    at = replace(circumstances(), entropy=lambda count: bytes([number % 256]) * count)
+    found = prepare(draft({"id": f"A-{number}", "qty": 1}), ON, at)
+    assert isinstance(found, Prepared)
+    return found.claim
+
+
+def publisher(writes: Writes, steps: list[str]) -> Publisher:
+    async def version(_schema_id: int) -> object:
+        return ON.versions[0]
+
+    catalog = SimpleNamespace(
+        version=version, current=SimpleNamespace(topic_ids={}), topic_changed=lambda *_, **__: None
+    )
+    return Publisher(
+        broker=cast("Any", Broker()),
+        catalog=cast("Any", catalog),
+        writes=cast("Any", writes),
+        origin="https://gateway.example",
+        lease_seconds=lambda: 60.0,
+        step=steps.append,
+    )
+
+
+async def published(requests: Sequence[Sequence[Claim]], own_until: int | None = 1) -> Writes:
+    """Publish all requests at once, and let everything come to its end."""
+    writes, steps = Writes(), list[str]()
+    one = publisher(writes, steps)
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        one.spawn = tasks.create_task
+        for claims in requests:
+            tasks.create_task(one.publish(claims, loop.time() + 60, since=loop.time(), own_until=own_until))
+    assert steps.count("inbound.4.confirmed") == len(writes.confirmed)
+    return writes
+
+
+async def test_single_events_that_are_stored_together_are_confirmed_together() -> None:
+    claims = [claim(number) for number in range(20)]
+    writes = await published([[one] for one in claims])
+    assert [sorted(refs) for refs in writes.confirmed] == [sorted(one.ref for one in claims)]
+
+
+async def test_the_next_ones_are_gathered_anew() -> None:
+    writes, steps = Writes(), list[str]()
+    one = publisher(writes, steps)
+    loop = asyncio.get_running_loop()
+    for number in range(2):
+        async with asyncio.TaskGroup() as tasks:
+            one.spawn = tasks.create_task
+            await one.publish([claim(number)], loop.time() + 60, since=loop.time(), own_until=1)
+    assert writes.confirmed == [(claim(0).ref,), (claim(1).ref,)]
+
+
+async def test_a_large_batch_is_confirmed_at_once_and_by_itself() -> None:
+    batch = [claim(number) for number in range(60)]
+    writes = await published([[claim(100)], batch])
+    assert writes.confirmed == [tuple(one.ref for one in batch), (claim(100).ref,)]
+
+
+async def test_what_was_taken_over_is_confirmed_at_once() -> None:
+    writes = await published([[claim(1)], [claim(2)]], own_until=None)
+    assert sorted(writes.confirmed) == sorted([(claim(1).ref,), (claim(2).ref,)])
