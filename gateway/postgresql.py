@@ -149,11 +149,13 @@ class BoundedConnection(psycopg.Connection[Any]):
     Attributes:
         patience: seconds that the server has for each answer; None where it may take any time.
         is_at_work: in somebody's transaction, not in the pool.
+        used_at: when it came back to the pool last, seconds of a clock that nobody sets.
         server: whom it reached.
     """
 
     patience: float | None = IDLE_SECONDS
     is_at_work = False
+    used_at = float("-inf")
     server: Server = Server(0, 0)
     _is_committing = False
 
