@@ -7,6 +7,7 @@ Source: RFC 4648, section 6, with its alphabet in lower case; docs/formats.md, s
 """
 
 import re
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -21,8 +22,9 @@ _SHIFTS: Final = range(250, -1, -10)  # 26 pairs hold 260 bits: 256, and four th
 _REF: Final = re.compile(r"evt_[a-z2-7]{51}[aq]", re.ASCII)
 
 
+@lru_cache(512)
 def format_ref(ref: bytes) -> str:
-    """The text of a reference.
+    """The text of a reference; of those that were asked for lately it is remembered.
 
     Raises:
         ValueError: it has not 32 bytes.

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -137,6 +137,7 @@ class Dialler:
         self._pools: Pools | None = None
         self._opening = asyncio.Lock()
         self._is_entered = False
+        self._refusal = lru_cache(1_024)(self._refuse_url)
 
     @property
     def deadline_ms(self) -> int:
@@ -202,7 +203,7 @@ class Dialler:
     async def _failure(self, method: str, outgoing: Outgoing, exchange: "_Exchange") -> Reason | None:
         if not self._is_entered:
             raise RuntimeError("enter the dialler before sending")
-        failure = self._refuse_url(outgoing.url)
+        failure = self._refusal(outgoing.url)
         if failure is None:
             pools = self._pools or await self._open()
             from aiohttp import ClientError  # noqa: PLC0415 - loaded just now

@@ -65,6 +65,7 @@ class Metrics:
     def __init__(self) -> None:
         """Make every series at zero, so that a rate exists before the first event."""
         self.registry = CollectorRegistry()
+        self._series: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self._accepted = self._counter("events_accepted", "Events answered 2xx", direction=DIRECTIONS)
         self._repeats = self._counter("events_repeated", "Of these, repeats", direction=DIRECTIONS)
         self._refused = self._counter("events_refused", "Events refused, by code", code=REFUSALS)
@@ -101,9 +102,9 @@ class Metrics:
 
     def accepted(self, direction: str, *, repeats: int = 0, count: int = 1) -> None:
         """Count events answered 2xx, `repeats` of them with an earlier receipt."""
-        self._accepted.labels(_known(direction, DIRECTIONS)).inc(count)
+        self._one(self._accepted, _known(direction, DIRECTIONS)).inc(count)
         if repeats:
-            self._repeats.labels(_known(direction, DIRECTIONS)).inc(repeats)
+            self._one(self._repeats, _known(direction, DIRECTIONS)).inc(repeats)
 
     def refused(self, code: str, count: int = 1) -> None:
         """Count events refused with a code of the error catalogue."""
@@ -148,7 +149,7 @@ class Metrics:
 
     def attempt(self, outcome: str, reason: str | None, ms: float) -> None:
         """Count and time one delivery attempt."""
-        self._attempts.labels(_known(outcome, OUTCOMES), _known(reason or "none", REASONS)).inc()
+        self._one(self._attempts, _known(outcome, OUTCOMES), _known(reason or "none", REASONS)).inc()
         self._attempt.observe(ms / 1_000)
 
     def unrouted(self, count: int = 1) -> None:
@@ -200,6 +201,13 @@ class Metrics:
         shown = CollectorRegistry()
         shown.register(_Summed(self.registry, more))
         return generate_latest(shown)
+
+    def _one(self, counter: Counter, *labels: str) -> Counter:
+        """As `labels` of the library, which takes longer than the counting: each event is counted."""
+        found = self._series.get((counter, labels))
+        if found is None:
+            found = self._series[counter, labels] = counter.labels(*labels)
+        return found
 
     def _counter(self, name: str, text: str, **labels: frozenset[str]) -> Counter:
         made = Counter(f"gateway_{name}", text, list(labels), registry=self.registry)

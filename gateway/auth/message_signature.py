@@ -8,7 +8,7 @@ Source: RFC 9421, section 3.2; RFC 9530.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.auth.content_digest import FIELD, read_digests, verify_digests
 from gateway.auth.proof import Proof
@@ -29,6 +29,8 @@ from gateway.origin_evidence import Origin
 from partners.credential import Credential, Method, verify_in_force
 from partners.directory import Directory
 from partners.errors import CredentialError
+
+_FIELDS: Final = frozenset({"signature", "signature-input"})
 
 
 class NonceBook(Protocol):
@@ -58,7 +60,7 @@ class MessageSignatures:
 
     def is_shown(self, shown: Shown) -> bool:
         """A request with either of the two fields."""
-        return any(name in {"signature", "signature-input"} for name, _ in shown.headers)
+        return not _FIELDS.isdisjoint([name for name, _ in shown.headers])
 
     async def prove(self, shown: Shown, directory: Directory, *, now: int) -> Proof:
         """Check the signature over the head.

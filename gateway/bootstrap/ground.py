@@ -50,7 +50,7 @@ def ticks() -> int:
 
 def entropy(count: int) -> bytes:
     """`count` random bytes of the system."""
-    return secrets.token_bytes(count)
+    return os.urandom(count)
 
 
 class FolderLock:

@@ -153,7 +153,8 @@ class _Door:
 
 async def _answered(gate: Gate, call: Call) -> Response:
     response = await gate.answer(call)
-    response.headers.update(call.pace)
+    if call.pace:
+        response.headers.update(call.pace)
     return response
 
 

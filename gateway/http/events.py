@@ -76,7 +76,8 @@ async def _post(call: Call, event_type: str | None) -> Response:
     most = call.doors.values.batch_events if essence_of(headers) in BATCH_TYPES else 1
     with quotas.enter(partner, limits, most=most) as entry:
         response = await _take(call, event_type, headers, entry)
-    response.headers.update(quotas.headers(partner, limits))
+    if told := quotas.headers(partner, limits):
+        response.headers.update(told)
     return response
 
 

@@ -215,7 +215,9 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
     tls = scope.get("extensions", {}).get("tls", {})
     client = scope.get("client")
     return Shown(
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        headers=tuple(
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        ),
         method=scope["method"],
         scheme=scope["scheme"],
         target=scope["raw_path"].decode("latin-1"),

@@ -119,7 +119,9 @@ def _binary(received: Received) -> Reading | Refused:
         return Reading((Unread(unframed, _content(received)),), batch=False)
     form, data = unframed
     item = sort_attributes(found, data, _content(received))
-    return Reading((replace(item, form=form) if isinstance(item, Draft) else item,), batch=False)
+    if isinstance(item, Draft) and form != JSON:
+        item = replace(item, form=form)
+    return Reading((item,), batch=False)
 
 
 def _elements(received: Received) -> Reading | Refused:
