@@ -159,6 +159,16 @@ class Database:
         """As `write`, but queued before it returns: writes run in the order of these calls on SQLite."""
         return asyncio.wrap_future(self._queue(self._write_threads, lambda: self._change(work)))
 
+    def begin_write(self, work: Callable[[Session], T], told: "Callable[[Future[T]], None]") -> None:
+        """As `submit`; once it is over, `told` hears of it on the running loop, in its next turn."""
+        loop = asyncio.get_running_loop()
+
+        def tell(done: "Future[T]") -> None:
+            with suppress(RuntimeError):  # a loop that is closed has nobody left to tell
+                loop.call_soon_threadsafe(told, done)
+
+        self._queue(self._write_threads, lambda: self._change(work)).add_done_callback(tell)
+
     @property
     def is_unvetted(self) -> bool:
         """Whether connections reach a PostgreSQL that `vet` has not seen: restarted, or another one."""

@@ -7,6 +7,7 @@ reach thousands. Never drops an item: each gets its result, its own error, or it
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from sqlmodel import Session
@@ -76,12 +77,13 @@ class GroupCommit(Generic[T, R]):
     def _begin(self, group: list[tuple[T, asyncio.Future[R]]]) -> bool:
         items = [item for item, _ in group]
         try:
-            running = self._database.submit(lambda session: self._work(session, items))
+            self._database.begin_write(
+                lambda session: self._work(session, items), lambda done: self._settle(group, done)
+            )
         except (OverloadedError, StoreError) as error:
             _fail(group, error)
             return False
         self._idle.clear()
-        running.add_done_callback(lambda done: self._settle(group, done))
         return True
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
@@ -93,7 +95,7 @@ class GroupCommit(Generic[T, R]):
         return group
 
     def _settle(
-        self, group: list[tuple[T, asyncio.Future[R]]], done: asyncio.Future[Sequence[R | Exception]]
+        self, group: list[tuple[T, asyncio.Future[R]]], done: Future[Sequence[R | Exception]]
     ) -> None:
         error = StoreError("store_unavailable", "stopping") if done.cancelled() else done.exception()
         if error is not None:

@@ -1,7 +1,5 @@
 """The two engines: SQLite's writer and readers, PostgreSQL's pool. Making one connects to nothing."""
 
-import select
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +20,6 @@ POOL: Final = 2 * READERS
 
 SILENT_SECONDS: Final = 8.0
 """How long PostgreSQL may go without an answer, to a COMMIT too. It ends statements itself before that."""
-
-FRESH_SECONDS: Final = 1.0
-"""So long after its last use a connection to PostgreSQL is not asked whether it still stands."""
 
 WARNINGS: Final = "warnings"
 """Key of the PostgreSQL warnings in a connection's `info`: a list of their codes."""
@@ -84,7 +79,7 @@ def postgresql_engine(url: str, silent_seconds: float) -> "tuple[Engine, Cluster
         SetupError: libpq cannot read the URL, or the driver is missing.
     """
     try:
-        from gateway.postgresql import IDLE_SECONDS, Cluster  # noqa: PLC0415 - SQLite needs none
+        from gateway.postgresql import Cluster  # noqa: PLC0415 - SQLite needs none
     except ImportError as error:
         raise SetupError("PostgreSQL needs the psycopg driver: pip install 'psycopg[binary]'") from error
     cluster = Cluster(f"postgresql://{url.partition('://')[2]}", pool=POOL)
@@ -116,32 +111,13 @@ def postgresql_engine(url: str, silent_seconds: float) -> "tuple[Engine, Cluster
 
     def given_back(connection: Any, _record: Any) -> None:
         if connection is not None:
-            connection.patience = IDLE_SECONDS
-            connection.is_at_work = False
-            connection.used_at = time.monotonic()
+            connection.rest()
 
-    ask = engine.dialect.do_ping
-
-    def stands(connection: Any) -> bool:
-        return is_fresh(connection, time.monotonic()) or ask(connection)
-
-    # The pool asks its dialect before each use.
-    vars(engine.dialect)["do_ping"] = stands
+    dialect: Any = engine.dialect
+    ask = dialect.do_ping
+    dialect.do_ping = lambda connection: connection.is_surely_there() or ask(connection)
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", connected)
     event.listen(engine, "checkout", taken)
     event.listen(engine, "checkin", given_back)
     return engine, cluster
-
-
-def is_fresh(connection: Any, now: float) -> bool:
-    """Whether a connection was used just now, and the server has said nothing since, a farewell neither.
-
-    To ask costs a round trip of its own, before each of some hundred transactions a second. `now`: seconds of
-    a clock that nobody sets.
-    """
-    if connection.closed or now - connection.used_at >= FRESH_SECONDS:
-        return False
-    unread = select.poll()
-    unread.register(connection.fileno(), select.POLLIN)
-    return not unread.poll(0)

@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from gateway.broker.kafka_admin import KafkaAdmin
+from gateway.broker.kafka_batch import Answer, Batch
 from gateway.broker.kafka_errors import (
     DENIED,
     Local,
@@ -49,8 +50,6 @@ from gateway.broker.port import (
 )
 from gateway.broker.topics import verify_topic_name
 
-Answer = Stored | Refused | Unknown
-
 _SLICE: Final = 200  # records queued before the event loop gets a turn: about a millisecond
 _GRACE_SECONDS: Final = 2.0  # after librdkafka's own timeout, which it looks at once a second
 _RENEW_SECONDS: Final = 1.0  # before a producer that could not be made is tried again
@@ -64,38 +63,6 @@ class _Sent:
 
     topic_id: str
     place: Place
-
-
-class _Batch:
-    """The answers of one append, collected on the serving thread."""
-
-    __slots__ = ("_answers", "_left", "_lock", "_loop", "future")
-
-    def __init__(self, count: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[None] = self._loop.create_future()
-        self._answers: list[Answer | None] = [None] * count
-        self._left = count
-        self._lock = threading.Lock()
-
-    def settle(self, index: int, answer: Answer) -> None:
-        """Keep the answer of one record; the last one wakes the append."""
-        with self._lock:
-            self._answers[index] = answer
-            self._left -= 1
-            is_last = not self._left
-        if is_last:
-            # A loop that is closed has nobody left who waits; the serving thread must go on.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake)
-
-    def answers(self) -> list[Answer]:
-        """What is known now."""
-        return [answer or Unknown("Kafka did not answer in time") for answer in self._answers]
-
-    def _wake(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
 
 
 class KafkaBroker:
@@ -218,7 +185,7 @@ class KafkaBroker:
             return []
         ids, gone = await self._learn({record.topic for record in records})
         closed = self._pulse.closed({(record.topic, record.partition) for record in records})
-        batch = _Batch(len(records))
+        batch = Batch(len(records))
         for index, record in enumerate(records):
             refused = gone.get(record.topic) or self._refuse(record)
             if refused is None and (words := closed.get((record.topic, record.partition))):
@@ -229,8 +196,7 @@ class KafkaBroker:
                 batch.settle(index, refused)
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-        await asyncio.wait({batch.future}, timeout=self._answer_seconds)
-        return batch.answers()
+        return await batch.answers(self._answer_seconds)
 
     async def bounds(self, partitions: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
         """First offset kept and next offset, of each."""
@@ -316,7 +282,7 @@ class KafkaBroker:
             return Refused("unknown_topic", "there is no partition with a negative number")
         return None
 
-    def _produce(self, batch: _Batch, index: int, record: Record, topic_id: str) -> Refused | None:
+    def _produce(self, batch: Batch, index: int, record: Record, topic_id: str) -> Refused | None:
         sent = _Sent(topic_id, (record.topic, record.partition))
         # Before: the answer comes on another thread.
         self._pulse.sent(sent.place)
@@ -340,7 +306,7 @@ class KafkaBroker:
         return refused
 
     def _settle(
-        self, batch: _Batch, index: int, sent: _Sent, error: KafkaError | None, message: Message
+        self, batch: Batch, index: int, sent: _Sent, error: KafkaError | None, message: Message
     ) -> None:
         """Take a delivery report, on the serving thread."""
         if error is not None:

@@ -84,15 +84,16 @@ class Publisher:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Mapping[bytes, Fate]] = loop.create_future()
         self.spawn(self._append(claims, answer, since=since, own_until=own_until))
-        # Neither late nor cancelled does it touch the answer: the append goes on to its end.
-        done, _ = await asyncio.wait((answer,), timeout=max(0.0, deadline - loop.time()))
-        if done:
-            return answer.result()
-        late = Failed(
-            "outcome_unknown",
-            "The broker has not answered in time; repeat the same request: same id, same receipt.",
-        )
-        return {claim.ref: late for claim in claims}
+        try:
+            # Whoever gives up cancels the answer, never the append.
+            async with asyncio.timeout_at(deadline):
+                return await answer
+        except TimeoutError:
+            late = Failed(
+                "outcome_unknown",
+                "The broker has not answered in time; repeat the same request: same id, same receipt.",
+            )
+            return {claim.ref: late for claim in claims}
 
     async def _append(
         self,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -25,6 +25,9 @@ pytestmark = pytest.mark.postgres
 BOUND_SECONDS = 60.0
 
 T = TypeVar("T")
+
+_QUESTION = ";"
+"""What a connection is asked before it is used again."""
 
 DIE_AT_COMMIT = """
 CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -117,6 +120,27 @@ async def test_connections_that_were_cut_while_idle_are_replaced_unseen(
     assert postgres_server.cut(name_of(url)) >= 1
     await database.write(named("b"))
     assert await database.read(names) == ["a", "b"]
+
+
+async def test_a_connection_that_was_at_work_just_now_is_not_asked_whether_it_is_there(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def note(cursor: psycopg.Cursor[Any], query: str, *values: Any, **more: Any) -> psycopg.Cursor[Any]:
+        asked.append(query)
+        return execute(cursor, query, *values, **more)
+
+    monkeypatch.setattr("gateway.postgresql.SURE_SECONDS", BOUND_SECONDS)
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    for _ in range(3 * POOL):
+        await database.write(lambda session: session.execute(text("SELECT 7")))
+    assert asked.count("SELECT 7") == 3 * POOL
+    assert _QUESTION not in asked
+    monkeypatch.setattr("gateway.postgresql.SURE_SECONDS", 0.0)
+    await database.write(lambda session: session.execute(text("SELECT 7")))
+    assert _QUESTION in asked
 
 
 async def test_a_connection_cut_before_the_commit_stores_nothing_for_certain(

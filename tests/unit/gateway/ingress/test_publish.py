@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.broker.port import Record, Stored, Unknown, record_bytes
+from gateway.broker.port import Position, Record, Stored, Unknown, record_bytes
 from gateway.broker.port import Refused as BrokerRefused
 from gateway.ingress.claims import Confirm
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused
@@ -95,6 +95,27 @@ async def test_an_attempt_that_was_held_up_gives_the_claim_back_and_produces_not
         one = await undisturbed(world, A)
         assert isinstance(one, Accepted)
         assert not one.duplicate
+
+
+async def test_what_is_stored_at_about_the_same_time_is_confirmed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as world:
+        publisher, asked = world.parts.ingress.publisher, list[Confirm]()
+
+        async def note(item: Confirm) -> None:
+            asked.append(item)
+
+        monkeypatch.setattr(publisher.writes, "submit", note)
+        rows = [(bytes([number]), "receipt", Position("topic-1", 0, number)) for number in range(3)]
+        async with asyncio.TaskGroup() as tasks:
+            gathering = [tasks.create_task(publisher._gather([row])) for row in rows]
+            await asyncio.sleep(0)
+            # Whoever began to wait for the others is gone: they lose nothing that anybody was told.
+            gathering[0].cancel()
+        assert asked == []
+        await asyncio.gather(*(publisher._gather([row]) for row in rows))
+        assert asked == [Confirm(tuple(rows))]
 
 
 async def test_an_unknown_outcome_keeps_the_claim(tmp_path: Path, database_url: str) -> None:
