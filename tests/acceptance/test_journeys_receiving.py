@@ -159,7 +159,9 @@ def test_a_team_without_kafka_sends_receives_and_learns_the_fate(
     dev = join(up, "teamed", tmp_path)
     send(team, "teamed", ORDERS[0])
     (row,) = team.gw('gw "$GW/v1/partners/teamed/history?id=R-0"').json()["items"]
-    assert (row["state"], row["direction"]) == ("accepted", "outbound")
+    # The relay may have seen already that no endpoint wants it.
+    assert row["state"] in {"accepted", "unrouted"}
+    assert row["direction"] == "outbound"
     with follow(team, "/v1/partners/teamed/stream") as lines:
         lines.until("^retry: ")
         dev.write("o.json", ORDERS[1])
