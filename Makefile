@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := $(VENV)/.locked
 LINKED := $(VENV)/.linked
 
-.PHONY: help setup format check test demo demo-kafka soak faults fuzz bench audit lock clean
+.PHONY: help setup format check check-form check-types check-house test demo demo-kafka soak faults fuzz bench audit lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.13 VENV=.venv-3.13] [ARGS=...]"
@@ -50,11 +50,17 @@ format: $(LINKED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-check: $(LINKED) ## formatting, lint, types, layers and the house tests; changes nothing
+check: check-form check-types check-house ## formatting, lint, types, layers and the house tests (in parallel: -j2); changes nothing
+
+check-form: $(LINKED)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
+
+check-types: $(LINKED)
 	$(BIN)/mypy
 	$(BIN)/mypy examples
+
+check-house: $(LINKED)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/house
 

@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import Engine, create_engine
 
 from tests.curl_program import why_curl_is_missing
+from tests.dealing import dealt
 from tests.fast_folder import fast_folder
 from tests.go_program import why_go_is_missing
 from tests.kafka_server import KafkaServer, why_kafka_is_missing
@@ -53,7 +54,7 @@ _NOT_RUN: Final = pytest.StashKey[dict[str, tuple[str, int]]]()
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a missing part, and count it."""
+    """Leave out what needs a missing part, and count it; on several workers, long ones first."""
     reasons = {marker: why for marker, missing in REAL_PARTS.items() if (why := missing()) is not None}
     counts: Counter[str] = Counter()
     kept: list[pytest.Item] = []
@@ -62,7 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         lacking = [marker for marker in reasons if item.get_closest_marker(marker) is not None]
         counts.update(lacking)
         (left_out if lacking else kept).append(item)
-    items[:] = kept
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 0)
+    items[:] = dealt(kept, workers, lambda item: item.path) if workers else kept
     if left_out:
         config.hook.pytest_deselected(items=left_out)
     config.stash[_NOT_RUN] = {marker: (reasons[marker], count) for marker, count in counts.items()}
