@@ -144,7 +144,9 @@ def _few_pages(folder: Path, gateway: Gateway) -> Storage:
     limit = folder / "pages"
 
     def fill() -> None:
-        limit.write_text("1")
+        # It is read at any moment: there is none with half of it.
+        (folder / "draft").write_text("1")
+        (folder / "draft").replace(limit)
 
     return Storage(gateway, fill, limit.unlink, lambda: gateway.start(fault=Fault(pages=limit)))
 

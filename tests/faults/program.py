@@ -83,7 +83,10 @@ def squeeze(pages: Path) -> None:
 
     def limit(connection: Connection) -> None:
         if connection.dialect.name == "sqlite":
-            most = int(pages.read_text()) if pages.exists() else UNLIMITED
+            try:
+                most = int(pages.read_text())
+            except FileNotFoundError:
+                most = UNLIMITED
             connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
 
     event.listen(Engine, "begin", limit)
