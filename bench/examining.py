@@ -1,13 +1,14 @@
 """One examination of a log, in a program of its own: `python -m bench.examining URL LOG/EPOCH PROCESSES`.
 
-Apart, since each further process begins by loading what its parent was started with: that is little here, as
-it is in `gateway log fsck`, and much in a benchmark that has made the log.
+Apart, as `gateway log fsck` is: each further process begins with what its parent has loaded, which is much in
+a benchmark that has made the log.
 """
 
 import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
@@ -19,19 +20,18 @@ from gateway.upkeep.crew import examining_crew
 def main(arguments: Sequence[str]) -> int:
     """Examine it, and write figures; 1 where there is a fault."""
     url, origin, jobs = arguments
-    database = Database(url)
-    try:
-        with database.looking() as session:
-            take_time(session)
-            state = log.state(session, origin)
-            began, used = time.perf_counter(), _cpu_seconds()
-            with examining_crew(url, state.head.size, most=int(jobs)) as ranges:
-                faults = list(fsck.examine_log(session, state, ranges=ranges))
-            seconds, cpu = time.perf_counter() - began, _cpu_seconds() - used
-    finally:
-        database.close()
+    with closing(Database(url)) as database, database.looking() as session:
+        size = log.state(session, origin).head.size
+    began, used = time.perf_counter(), _cpu_seconds()
+    with (
+        examining_crew(url, size, most=int(jobs)) as ranges,
+        closing(Database(url)) as database,
+        database.looking() as session,
+    ):
+        take_time(session)
+        faults = list(fsck.examine_log(session, log.state(session, origin), ranges=ranges))
+    seconds, cpu = time.perf_counter() - began, _cpu_seconds() - used
     peak = max(_peak_kib(), getrusage(RUSAGE_CHILDREN).ru_maxrss) * 1_024
-    size = state.head.size
     found = {"entries_a_second": size / seconds, "cpu_us": cpu / size * 1e6, "peak_bytes": peak}
     sys.stdout.write(json.dumps(found) + "\n")
     return 1 if faults else 0

@@ -89,14 +89,18 @@ def examining(settings: Settings, names: Sequence[str], *, jobs: int | None = No
     """
     shown, unread = _shown(settings)
     with closing(open_database(settings)) as database, database.looking() as session:
+        wanted = frozenset(full_name(_host(session), name) for name in names)
+        total = sum(one.head.size for one in states_in(session, Scope(lambda _: (), None, wanted)))
+    with (
+        examining_crew(settings.database.url, total, most=jobs or _cores()) as ranges,
+        closing(open_database(settings)) as database,
+        database.looking() as session,
+    ):
         take_time(session)  # it waits while others examine
-        host = _host(session)
-        wanted = frozenset(full_name(host, name) for name in names)
-        scope = Scope(_keys_of(host, keys.load_public(session)), shown, wanted)
+        scope = Scope(_keys_of(_host(session), keys.load_public(session)), shown, wanted)
         states = states_in(session, scope)
         total = sum(one.head.size for one in states)
-        with examining_crew(settings.database.url, total, most=jobs or _cores()) as ranges:
-            yield Examination(len(states), total, unread, partial(inspect, session, scope, ranges=ranges))
+        yield Examination(len(states), total, unread, partial(inspect, session, scope, ranges=ranges))
 
 
 def rebuild_logs(

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Final
 
 from audit.fsck import RANGE_LEVEL, Ranged, Ranges, examine_range
 from gateway.database import Database
 
 WORTH: Final = 200_000
-"""Entries from which on the start of processes, a second or two each, is worth it."""
+"""Entries from which on the start of processes, where it takes a second or two each, is worth it."""
 
 MOST: Final = 64
 """Processes, each with a connection of its own."""
@@ -48,13 +49,17 @@ def examining_crew(
 
     `total`: entries in all. `most`: processes at the same time, this one among them: it begins at once, while
     the others start. `level`: of the ranges, as of `audit.fsck`.
+
+    To be entered while this process has no database open: the others may be forked off it.
     """
     count = min(most, MOST)
     if total < worth or count < 2:  # noqa: PLR2004 - one would be no faster than none
         yield None
         return
-    context = get_context("spawn")
+    context = get_context("fork" if _is_single() else "spawn")
     pool = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_open, initargs=(url,))
+    # They start with the first thing to do: forked ones now, before this process opens anything.
+    pool.submit(_begin)
     ours = Database(url)
 
     def begin(origin: str, first: int, some: int) -> _Turn:
@@ -79,6 +84,22 @@ def examining_crew(
     finally:
         pool.shutdown(cancel_futures=True)
         ours.close()
+
+
+def _is_single() -> bool:
+    """Whether this process has one thread, by the system's own count: then nothing is halfway when it forks.
+
+    What is forked has loaded all that it needs: half a second of CPU time a process. Not known outside of
+    Linux.
+    """
+    try:
+        return sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
+    except OSError:
+        return False
+
+
+def _begin() -> None:
+    """Be there."""
 
 
 def _open(url: str) -> None:
