@@ -89,7 +89,7 @@ async def test_a_sighting_becomes_an_entry_and_confirms_its_claim(ledger: Ledger
     claim, seen = sighted(offset=7)
     ledger.claim(claim)
     written = ledger.write(seen)
-    assert (written.entries, written.heads.keys()) == (1, {ORIGINS[LOG]})
+    assert (written.entries, set(written.heads)) == (1, {ORIGINS[LOG]})
     found = read(ledger.session, [claim.ref])[claim.ref]
     assert (found.state, found.datum, found.position) == ("confirmed", None, Position("topic-1", 0, 7))
 
