@@ -18,6 +18,11 @@ class HeldBack:
     def __init__(self) -> None:
         self._held: dict[Spot, tuple[Start, Unasked]] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Whether somebody's answer is waited for."""
+        return bool(self._held)
+
     def hold(self, reader: Reader, read: Read, why: Unasked) -> None:
         """Read no more of the record's partition."""
         topic, at = read.record.topic, read.position

@@ -35,6 +35,7 @@ from partners.partner import Partner
 
 _POLL: Final = 200
 _POLL_MS: Final = 400
+_HELD_POLL_MS: Final = 200
 _SLICE: Final = 10
 _AGAIN_SECONDS: Final = 0.2
 
@@ -89,7 +90,8 @@ class Outbound:
                 continue
             self._held.go_on(self._reader, self._catalog.current.outside)
             try:
-                events = await self._reader.poll(_POLL, _POLL_MS)
+                wait_ms = _HELD_POLL_MS if self._held.has_any else _POLL_MS
+                events = await self._reader.poll(_POLL, wait_ms)
             except BrokerError as error:
                 self._refusal.note(error, now=_ticks())
                 events = []
