@@ -4,9 +4,13 @@ Where one loop computes, latency is what is under way divided by what is done a 
 more is let in than can be answered within the target at the pace of the last second; but only while the loop
 is late, that is, while computing is what everybody waits for. A slow broker or database is waited for as
 ever. Nor is anybody under way whose body is still arriving: its sender is what it waits for.
+
+Many who come at once make one turn of the loop as long as all of them take, and how late it is shows only
+after that. So whoever asks for a place in a turn that lasts already is asked for room, too.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +27,9 @@ BEGINNING: Final = 64
 
 LATE_SECONDS: Final = 0.01
 _TICK_SECONDS: Final = 0.05
+_BEAT_SECONDS: Final = 0.01
+"""The loop shows so often that it goes on; a turn that lasts shows by the beat that is missing."""
+
 _MEMORY: Final = 0.9
 """Of pace and lateness, what a tick leaves of the one before: some half a second."""
 
@@ -34,13 +41,14 @@ Later = Callable[[float, Callable[[], None]], object]
 class Crowd:
     """Those under way in one loop. `ticks`: seconds of a clock that nobody sets; `later`: of that loop."""
 
-    ticks: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
+    ticks: Callable[[], float] = field(default=time.monotonic)
     later: Later = field(default=lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call))
     _inside: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
     _pace: float = field(default=0.0, init=False)
     _late: float = field(default=0.0, init=False)
     _looked_at: float | None = field(default=None, init=False)
+    _beat_at: float | None = field(default=None, init=False)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -54,6 +62,9 @@ class Crowd:
         if self._looked_at is None:
             self._looked_at = self.ticks()
             self.later(_TICK_SECONDS, self._look)
+        if self._beat_at is None:
+            self._beat_at = self.ticks()
+            self.later(_BEAT_SECONDS, self._beat)
         try:
             yield
             # What was refused cost little: it tells nothing of the pace.
@@ -68,11 +79,25 @@ class Crowd:
 
     def is_full(self) -> bool:
         """Whether one more would have to wait for too long."""
-        return self._late >= LATE_SECONDS and self._inside >= self.limit()
+        if self._late >= LATE_SECONDS:
+            return self._inside >= self.limit()
+        # Of those who come at once at first nothing tells the pace yet.
+        return self._inside >= max(BEGINNING, self.limit()) and self._is_held_up()
 
     def limit(self) -> float:
         """How many may be under way while the loop is late."""
         return max(LEAST, self._pace * TARGET_SECONDS) if self._pace else BEGINNING
+
+    def _is_held_up(self) -> bool:
+        """Whether this turn of the loop is a long one already."""
+        beat = self._beat_at
+        return beat is not None and self.ticks() - beat >= _BEAT_SECONDS + LATE_SECONDS
+
+    def _beat(self) -> None:
+        """Go on while anybody is under way."""
+        self._beat_at = self.ticks() if self._inside else None
+        if self._inside:
+            self.later(_BEAT_SECONDS, self._beat)
 
     def _look(self) -> None:
         now = self.ticks()

@@ -1,7 +1,7 @@
 """Who is let in while the loop is late, and that nobody is turned away while it is not."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,9 @@ class Loop:
         """Serve so many a second for so long."""
         until, served, begun = self.now + seconds, 0, self.now
         while self.now < until and self.calls:
+            self.calls.sort(key=lambda each: each[0])
             due, call = self.calls.pop(0)
-            self.now = due + self.late
+            self.now = max(self.now, due + self.late)
             while served < (self.now - begun) * each_second:
                 with crowd.place():
                     served += 1
@@ -72,6 +73,28 @@ def test_a_late_loop_lets_in_what_it_can_answer_within_the_target(pace: int) -> 
     # Those who left make room.
     with ExitStack() as stack:
         assert filled(crowd, stack) >= LEAST
+
+
+def test_many_who_come_at_once_are_let_in_only_while_their_turn_of_the_loop_is_short() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        # Nothing is called back meanwhile: all of them are there in one turn of the loop.
+        let_in = 0
+        with suppress(AwayError):
+            while let_in < 500:
+                loop.now += 0.0005
+                stack.enter_context(crowd.place())
+                let_in += 1
+        assert let_in == BEGINNING
+    # Those who came at once and cost nothing were no reason to refuse anybody.
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        assert filled(crowd, stack) == 5_000
+        # What waits, for a broker that takes its time, holds up no turn.
+        loop.run(crowd, 1.0, 0)
+        assert filled(crowd, stack) == 5_000
 
 
 def test_who_was_refused_at_the_door_is_no_part_of_the_pace() -> None:
