@@ -10,6 +10,7 @@ after that. So whoever asks for a place in a turn that lasts already is asked fo
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ BEGINNING: Final = 64
 """The same while nothing was answered yet, of which a pace could be told."""
 
 LATE_SECONDS: Final = 0.01
+GROWTH: Final = 1.25
+"""Of what is let in once the loop is on time again, with each tick: it is on time because it turns others
+away, who would all come in at once, and wait for each other."""
+
 _TICK_SECONDS: Final = 0.05
 _BEAT_SECONDS: Final = 0.01
 """The loop shows so often that it goes on; a turn that lasts shows by the beat that is missing."""
@@ -49,6 +54,7 @@ class Crowd:
     _late: float = field(default=0.0, init=False)
     _looked_at: float | None = field(default=None, init=False)
     _beat_at: float | None = field(default=None, init=False)
+    _slack: float = field(default=math.inf, init=False)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -79,13 +85,14 @@ class Crowd:
 
     def is_full(self) -> bool:
         """Whether one more would have to wait for too long."""
-        if self._late >= LATE_SECONDS:
-            return self._inside >= self.limit()
+        limit = self.limit()
+        if self._inside >= limit * (1.0 if self._late >= LATE_SECONDS else self._slack):
+            return True
         # Of those who come at once at first nothing tells the pace yet.
-        return self._inside >= max(BEGINNING, self.limit()) and self._is_held_up()
+        return self._inside >= max(BEGINNING, limit) and self._is_held_up()
 
     def limit(self) -> float:
-        """How many may be under way while the loop is late."""
+        """How many may be under way while the loop is late; afterwards it is more with each tick."""
         return max(LEAST, self._pace * TARGET_SECONDS) if self._pace else BEGINNING
 
     def _is_held_up(self) -> bool:
@@ -105,10 +112,12 @@ class Crowd:
         took = max(now - begun, _TICK_SECONDS)
         late = max(0.0, took - _TICK_SECONDS)
         self._late = max(late, self._late * _MEMORY)
+        is_late = self._late >= LATE_SECONDS
         kept = _MEMORY ** (took / _TICK_SECONDS)
         self._pace = self._pace * kept + self._done / took * (1 - kept)
         self._done = 0
-        is_quiet = not self._inside and self._late < LATE_SECONDS
+        is_quiet = not self._inside and not is_late
+        self._slack = 1.0 if is_late else math.inf if is_quiet else self._slack * GROWTH
         self._looked_at = None if is_quiet else now
         if not is_quiet:
             self.later(_TICK_SECONDS, self._look)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import AwayError
-from gateway.http.crowd import BEGINNING, LEAST, TARGET_SECONDS, Crowd
+from gateway.http.crowd import BEGINNING, GROWTH, LEAST, TARGET_SECONDS, Crowd
 from tests.builders import open_house
+
+MANY = 5_000
 
 
 class Loop:
@@ -47,6 +50,18 @@ def filled(crowd: Crowd, stack: ExitStack, most: int = 5_000) -> int:
         except AwayError:
             return number
     return most
+
+
+def most(crowd: Crowd) -> int:
+    """How many may be under way."""
+    inside, found = crowd._inside, 0
+    while found < MANY:
+        crowd._inside = found
+        if crowd.is_full():
+            break
+        found += 1
+    crowd._inside = inside
+    return found
 
 
 def test_nobody_is_turned_away_while_the_loop_is_on_time() -> None:
@@ -126,6 +141,22 @@ def test_once_the_loop_is_on_time_again_all_come_in_again() -> None:
         stack.enter_context(crowd.place())
         loop.run(crowd, 3.0, 10)
         assert filled(crowd, stack) == 5_000
+
+
+def test_once_the_loop_is_on_time_again_more_come_in_bit_by_bit() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        stack.enter_context(crowd.place())
+        loop.late = 0.1
+        loop.run(crowd, 2.0, 600)
+        loop.late, let_in = 0.0, []
+        for _ in range(120):
+            loop.run(crowd, 0.05, 600)
+            let_in.append(most(crowd))
+    assert let_in[-1] == MANY
+    # Two ticks may fall into one step.
+    assert all(after <= max(LEAST, before) * GROWTH**2 + 2 for before, after in pairwise(let_in))
 
 
 def test_a_quiet_crowd_asks_for_no_calls() -> None:
