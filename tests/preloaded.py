@@ -7,10 +7,10 @@ matter of the garbage collector: each gateway would look through all of it at it
 import gc
 
 import sqlalchemy.ext.compiler  # noqa: F401 - loaded before the fork, as all here
-import uvicorn.lifespan.off  # noqa: F401
+import uvicorn.lifespan.off  # noqa: F401 - see above
 
-import gateway.broker.embedded  # noqa: F401
-import tests.command_program  # noqa: F401
+import gateway.broker.embedded  # noqa: F401 - see above
+import tests.command_program  # noqa: F401 - see above
 
 gc.collect()
 gc.freeze()
