@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from gateway.errors import SetupError
 from gateway.http.framing import StrictProtocol
+from gateway.http.tls_line import TlsLine
 from gateway.http.turning_away import StrictConfig, TurnAway
 from gateway.units import Address
 
@@ -89,7 +90,7 @@ class Server:
         config = StrictConfig(
             app,
             loop="none",
-            http=StrictProtocol,
+            http=StrictProtocol if tls is None else _over(tls),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -101,7 +102,6 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=BACKLOG,
-            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
         config.turn_away = turn_away
         self._server = _QuietServer(config)
@@ -182,6 +182,15 @@ class _QuietServer(uvicorn.server.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+def _over(tls: ssl.SSLContext) -> Any:
+    """What makes the protocol of a connection, in the place of its class."""
+
+    def make(*parts: Any, **named: Any) -> TlsLine:
+        return TlsLine(StrictProtocol(*parts, **named), tls)
+
+    return make
 
 
 def _why(host: str, port: int, error: OSError) -> str:

@@ -1,0 +1,291 @@
+"""TLS of one connection that was accepted: what comes in for a protocol, what a protocol writes.
+
+Between requests it keeps what OpenSSL keeps, and little beside that. The event loop's own TLS gives each
+connection a buffer of 256 KiB, of which an idle one had a page or two in memory: for ten thousand of them a
+tenth of all that the process held.
+
+A connection that fails, in the handshake or later, is closed without a word: nothing that was not verified is
+handed on, and nothing is written in clear. An end without `close_notify` ends the connection too: a request
+that is not whole then stays so.
+
+Source: RFC 8446, section 6.1; the order of steps is that of asyncio's own protocol.
+"""
+
+import asyncio
+import ssl
+from enum import Enum, auto
+from typing import Any, Final, Protocol
+
+HANDSHAKE_SECONDS: Final = 60.0
+"""For a handshake, from its beginning to its end."""
+
+GOODBYE_SECONDS: Final = 30.0
+"""So long a peer that was told of the end is waited for, once it has what was written."""
+
+WAITING_BYTES: Final = 512 * 1024
+"""Writers wait while more than this is not sent, until three quarters of it are."""
+
+UNREAD_BYTES: Final = 256 * 1024
+"""While nobody wants to read, so much is taken from the network before it is left to wait there."""
+
+_RECORD_BYTES: Final = 16 * 1024
+"""Of one record, in clear."""
+
+
+class _Phase(Enum):
+    SHAKING = auto()
+    OPEN = auto()
+    LEAVING = auto()
+    """We have said that we end; what comes is dropped."""
+    ENDED = auto()
+
+
+class _Spoken(Protocol):
+    """What is spoken over it: a protocol of asyncio."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> object: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+class TlsLine(asyncio.Transport, asyncio.Protocol):
+    """A protocol to the connection below, a transport to what is spoken over it.
+
+    Its limits are attributes, so that a test need not wait.
+    """
+
+    __slots__ = (
+        "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing", "_phase", "_spoken", "_timer", "_tls",
+    )  # fmt: skip
+
+    handshake_seconds = HANDSHAKE_SECONDS
+    goodbye_seconds = GOODBYE_SECONDS
+
+    _line: asyncio.Transport
+
+    def __init__(self, spoken: _Spoken, context: ssl.SSLContext) -> None:
+        """`spoken`: hears of the connection once the handshake is done; `context`: of a server."""
+        self._spoken: _Spoken | None = spoken
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._phase = _Phase.SHAKING
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_paused = self._is_stopped = False
+
+    # Of the connection below.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is a stream
+        """Wait for the peer's first words; who says none is not waited for for ever."""
+        self._line = transport
+        transport.set_write_buffer_limits(high=WAITING_BYTES)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.handshake_seconds, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; whoever has heard of it hears that."""
+        self._forget()
+        was_known, self._phase = self._phase is not _Phase.SHAKING, _Phase.ENDED
+        spoken, self._spoken = self._spoken, None
+        if was_known and spoken is not None:
+            spoken.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the network."""
+        self._incoming.write(data)
+        match self._phase:
+            case _Phase.SHAKING:
+                self._shake()
+            case _Phase.OPEN:
+                self._read()
+            case _Phase.LEAVING:
+                self._leave()
+            case _Phase.ENDED:
+                pass
+
+    def eof_received(self) -> None:
+        """The network ends: the connection closes by itself once what was written is sent."""
+        was = self._phase
+        if was is not _Phase.SHAKING:
+            self._phase = _Phase.ENDED
+        if was is _Phase.OPEN and self._spoken is not None:
+            self._spoken.eof_received()
+
+    def pause_writing(self) -> None:
+        """The peer takes less than there is."""
+        if self._phase is _Phase.OPEN and self._spoken is not None:
+            self._spoken.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The peer has taken most of what there was."""
+        if self._phase is _Phase.OPEN and self._spoken is not None:
+            self._spoken.resume_writing()
+
+    # Of what is spoken over it.
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt it, and send it; once the end has begun, drop it."""
+        if self._phase is not _Phase.OPEN:
+            return
+        try:
+            count = self._tls.write(data)
+            while count < len(data):
+                # A record at a time.
+                data = memoryview(data)[count:]
+                count = self._tls.write(data)
+        except ssl.SSLError:
+            self._drop()
+            return
+        self._send()
+
+    def close(self) -> None:
+        """Send what was written, say that it is the end, and wait for the peer to say so."""
+        if self._phase is _Phase.SHAKING:
+            self._drop()
+        if self._phase is not _Phase.OPEN:
+            return
+        self._phase = _Phase.LEAVING
+        self._wait()
+        self._leave()
+
+    def abort(self) -> None:
+        """End it at once; what was written and is not sent is dropped."""
+        self._drop()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._phase is not _Phase.OPEN
+
+    def pause_reading(self) -> None:
+        """Hand nothing on."""
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`, in a later turn of the loop."""
+        if self._is_paused:
+            self._is_paused = False
+            asyncio.get_running_loop().call_soon(self._read)
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes, encrypted, that are not sent."""
+        return self._line.get_write_buffer_size()
+
+    def can_write_eof(self) -> bool:
+        """Never: TLS ends both sides."""
+        return False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of TLS (`ssl_object`, `sslcontext`), or of the connection below."""
+        match name:
+            case "ssl_object":
+                return self._tls
+            case "sslcontext":
+                return self._tls.context
+            case _:
+                return self._line.get_extra_info(name, default)
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send()
+            return
+        except ssl.SSLError:
+            self._drop()
+            return
+        self._send()
+        self._forget()
+        self._phase = _Phase.OPEN
+        if self._spoken is not None:
+            self._spoken.connection_made(self)
+        self._read()
+
+    def _read(self) -> None:
+        """Hand on what is there."""
+        if self._phase is not _Phase.OPEN:
+            return
+        if self._is_paused:
+            if self._incoming.pending >= UNREAD_BYTES and not self._is_stopped:
+                self._is_stopped = True
+                self._line.pause_reading()
+            return
+        self._go_on()
+        try:
+            found, is_end = self._decrypted()
+        except ssl.SSLError:
+            self._drop()
+            return
+        if found and self._spoken is not None:
+            self._spoken.data_received(found)
+        self._send()
+        if is_end and not self.is_closing() and self._spoken is not None:
+            self._spoken.eof_received()
+            self.close()
+
+    def _decrypted(self) -> tuple[bytes, bool]:
+        """All that can be read now, and whether the peer has said that no more comes.
+
+        What is there is asked before it is read: to find out by an error that there is nothing takes longer
+        than to read a small request.
+        """
+        found: list[bytes] = []
+        while left := self._incoming.pending + self._tls.pending():
+            try:
+                piece = self._tls.read(min(left, _RECORD_BYTES))
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLZeroReturnError:
+                piece = b""
+            if not piece:
+                return b"".join(found), True
+            found.append(piece)
+        return found[0] if len(found) == 1 else b"".join(found), False
+
+    def _leave(self) -> None:
+        """Say that we end, once; close the connection where the peer has said so too."""
+        self._go_on()
+        try:
+            self._decrypted()
+            self._tls.unwrap()
+        except ssl.SSLWantReadError:
+            self._send()
+        except ssl.SSLError:
+            self._drop()
+        else:
+            self._send()
+            self._forget()
+            self._phase = _Phase.ENDED
+            self._line.close()
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.goodbye_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        """Who has all, and says nothing, is left; how long sending may take is for whoever writes."""
+        if self._line.get_write_buffer_size():
+            self._wait()
+        else:
+            self._drop()
+
+    def _send(self) -> None:
+        if self._outgoing.pending:
+            self._line.write(self._outgoing.read())
+
+    def _go_on(self) -> None:
+        if self._is_stopped:
+            self._is_stopped = False
+            self._line.resume_reading()
+
+    def _drop(self) -> None:
+        """End without a word. Whoever has heard of the connection hears of its end from below."""
+        self._forget()
+        if self._phase is not _Phase.SHAKING:
+            self._phase = _Phase.ENDED
+        self._line.abort()
+
+    def _forget(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
