@@ -46,13 +46,15 @@ class Means:
 class Submission:
     """A contract to be applied: file with its files attached, and a line for each of its terms, in order.
 
-    `expected_revision`: the one that the author has seen (0: none); None: whatever it is.
+    `expected_revision`: the one that the author has seen (0: none); None: whatever it is. `is_trial`: all of
+    it will be undone, so rows of partner and contract, which nothing reads before that, are not written.
     """
 
     file: ContractFile
     lines: tuple[Line, ...]
     expected_revision: int | None = None
     allow_destructive: bool = False
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,12 @@ def apply_contract(
     removed = [one.path for one in change.differences if one.is_destructive]
     if removed and not submission.allow_destructive:
         raise DestructiveError(removed)
-    partner = change.partner or _new_partner(session, file, now=now, means=means)
-    partner = replace(partner, name=contract.name)
-    store.insert_contract(session, file, submission.lines, number=change.revision, now=now, by=by)
-    store.update_partner(session, partner, revision=change.revision)
+    partner = replace(change.partner or _new_partner(file, means=means), name=contract.name)
+    if not submission.is_trial:
+        if change.is_new:
+            store.insert_partner(session, partner, now=now)
+        store.insert_contract(session, file, submission.lines, number=change.revision, now=now, by=by)
+        store.update_partner(session, partner, revision=change.revision)
     secrets = _declare(session, file, held.endpoints, now=now, means=means)
     credentials = declare(session, declaration, partner.slug, now=now, entropy=means.entropy)
     return replace(change, partner=partner, secrets=secrets, credentials=credentials)
@@ -233,17 +237,15 @@ def disable_endpoint(session: Session, owner: str, endpoint_id: str, url: str) -
     return set_endpoint_state(session, owner, endpoint_id, "disabled")
 
 
-def _new_partner(session: Session, file: ContractFile, *, now: int, means: Means) -> Partner:
+def _new_partner(file: ContractFile, *, means: Means) -> Partner:
     slug = file.contract.partner
-    partner = Partner(
+    return Partner(
         slug=slug,
         log=new_id("", means.entropy),
         name=file.contract.name,
         topics=dedicated_topics(means.topic_prefix, slug),
         state="provisioning",
     )
-    store.insert_partner(session, partner, now=now)
-    return partner
 
 
 def _declare(

@@ -58,14 +58,10 @@ def register_all(
     Raises:
         SubjectError: no subject.
     """
-    subjects = {subject for subject, _ in wanted}
-    for subject in subjects:
-        verify_subject(subject)
     if not wanted:
         return ()
-    ids = store.save_schemas(session, [draft_of(schema) for _, schema in wanted], now=now)
-    if 0 in ids:
-        raise refusal.id_taken(0, "an import takes all ids just now; try again")
+    subjects = {subject for subject, _ in wanted}
+    ids = identify_all(session, wanted, now=now)
     highest = dict(store.lock_subjects(session, subjects))
     numbers: dict[tuple[str, int], int] = {}
     for place in store.load_all_places(session, subjects):
@@ -83,6 +79,20 @@ def register_all(
         Registered(schema_id, numbers[subject, schema_id], schema, (subject, schema_id) in new)
         for (subject, schema), schema_id in zip(wanted, ids, strict=True)
     )
+
+
+def identify_all(session: Session, wanted: Sequence[tuple[str, Schema]], *, now: int) -> tuple[int, ...]:
+    """The id of each schema, a new one where it has none; it becomes a version of no subject.
+
+    Raises:
+        SubjectError: no subject.
+    """
+    for subject in {subject for subject, _ in wanted}:
+        verify_subject(subject)
+    ids = store.save_schemas(session, [draft_of(schema) for _, schema in wanted], now=now)
+    if 0 in ids:
+        raise refusal.id_taken(0, "an import takes all ids just now; try again")
+    return tuple(ids)
 
 
 def look_up(session: Session, subject: str, text: str) -> Registered | None:

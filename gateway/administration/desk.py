@@ -1,7 +1,7 @@
 """The one place where the registry is changed: API, CLI and console all come here.
 
 A change, its evidence and the count of revisions are one transaction. A dry run is the same transaction,
-rolled back, so that it cannot lie.
+rolled back, so that it cannot lie: it leaves out no step that may be refused.
 """
 
 import asyncio
@@ -142,8 +142,7 @@ class Administration:
         outcome = await self.write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
-        if lost:
-            outcome = _with_lost(outcome, lost)
+        outcome = _with_lost(outcome, lost) if lost else outcome
         if wish.dry_run:
             return await self._with_a_look(outcome)
         with suppress(AwayError):
@@ -197,8 +196,7 @@ class Administration:
         topics = await topic_remarks(self.catalog, outcome.partner)
         recorded = await look_back(self.broker, self.catalog.current, outcome.partner, outcome.trials)
         notes = (*outcome.notes, *(one.words for one in recorded), *topics)
-        slug, before = outcome.partner.slug, outcome.previous
-        plan = render_plan(slug, outcome.differences, revision=before, notes=notes)
+        plan = render_plan(outcome.partner.slug, outcome.differences, revision=outcome.previous, notes=notes)
         return replace(outcome, notes=notes, plan=plan, recorded=recorded)
 
     async def create_credential(
@@ -308,7 +306,8 @@ class Administration:
             raise CallerError("precondition_failed", text, members={"revision": previous})
         before = {(line.terms.direction, line.terms.event_type): line for line in held.lines}
         now, topics = self.clock(), self._topics(slug, partner)
-        resolved = resolve(session, file, topics, before, Rules(now, self.strict_logical_types, agreed))
+        rules = Rules(now, self.strict_logical_types, agreed, wish.dry_run)
+        resolved = resolve(session, file, topics, before, rules)
         ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory)
         resolved = replace(resolved, incompatible=(*resolved.incompatible, *ways))
         submission = onboarding.Submission(
@@ -316,6 +315,7 @@ class Administration:
             resolved.lines,
             None if seen is None else seen.revision,
             wish.dry_run or "destructive" in wish.allow,
+            wish.dry_run,
         )
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means, held=held

@@ -33,12 +33,14 @@ class Rules:
     """How schemas come in.
 
     `now`: Unix milliseconds. `is_strict`: changed logical types are breaks. `agreement`: what the external
-    registry says; None: the registry is our own.
+    registry says; None: the registry is our own. `is_trial`: all of it will be undone, so ids are all that
+    is asked for.
     """
 
     now: int
     is_strict: bool = True
     agreement: Agreement | None = None
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,18 @@ def resolve(
         session, [(subject, schemas[terms.schema_path]) for subject, terms in wanted], rules
     )
     lines = tuple(
-        Line(terms, subject, (one.id, *_earlier(before, terms, one.id))[: terms.accept_versions])
-        for (subject, terms), one in zip(wanted, registered, strict=True)
+        Line(terms, subject, (schema_id, *_earlier(before, terms, schema_id))[: terms.accept_versions])
+        for (subject, terms), (schema_id, _) in zip(wanted, registered, strict=True)
     )
-    known = _load(session, before, lines, {one.id: one.schema for one in registered})
+    known = _load(session, before, lines, dict(registered))
     broken: list[str] = []
-    for line, one in zip(lines, registered, strict=True):
+    for line, (schema_id, schema) in zip(lines, registered, strict=True):
         old = before.get((line.terms.direction, line.terms.event_type))
-        if old is None or one.id != old.schema_ids[0]:
+        if old is None or schema_id != old.schema_ids[0]:
             # A schema that is in force was judged, and perhaps allowed, when it came.
-            earlier = [known[each] for each in _earlier(before, line.terms, one.id) if each in known]
-            broken += _breaks(session, line, one.schema, earlier, is_strict=rules.is_strict)
-            broken += _refusals(line.terms, one.schema, line.subject, rules.agreement)
+            earlier = [known[each] for each in _earlier(before, line.terms, schema_id) if each in known]
+            broken += _breaks(session, line, schema, earlier, is_strict=rules.is_strict)
+            broken += _refusals(line.terms, schema, line.subject, rules.agreement)
     return Resolved(lines, tuple(broken), known)
 
 
@@ -119,11 +121,19 @@ def _load(
     return {**registry.by_ids(session, ids - known.keys()), **known}
 
 
-def _register(session: Session, wanted: Sequence[tuple[str, Schema]], rules: Rules) -> Sequence[Registered]:
-    """Each schema as a version of its subject."""
-    if rules.agreement is None:
-        return registry.register_all(session, wanted, now=rules.now)
-    return [_register_agreed(session, subject, schema, rules) for subject, schema in wanted]
+def _register(
+    session: Session, wanted: Sequence[tuple[str, Schema]], rules: Rules
+) -> Sequence[tuple[int, Schema]]:
+    """Each schema as a version of its subject, with its id."""
+    made: Sequence[Registered]
+    if rules.agreement is not None:
+        made = [_register_agreed(session, subject, schema, rules) for subject, schema in wanted]
+    elif not rules.is_trial:
+        made = registry.register_all(session, wanted, now=rules.now)
+    else:
+        ids = registry.identify_all(session, wanted, now=rules.now)
+        return [(schema_id, schema) for schema_id, (_, schema) in zip(ids, wanted, strict=True)]
+    return [(one.id, one.schema) for one in made]
 
 
 def _register_agreed(session: Session, subject: str, schema: Schema, rules: Rules) -> Registered:

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from gateway.administration.desk import ContractOutcome, ContractText, Wish
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
-MOST = {"name": 10, "schema": 16, "new": 18}
+MOST = {"name": 4, "schema": 8, "new": 6}
 """Statements of a plan that changes the name alone, every schema, or makes the partner."""
 
 
