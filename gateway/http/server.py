@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from gateway.errors import SetupError
 from gateway.http.framing import StrictProtocol
-from gateway.http.tls_line import TlsLine
+from gateway.http.tls_line import READ_BYTES, TlsLine
 from gateway.http.turning_away import StrictConfig, TurnAway
 from gateway.units import Address
 
@@ -186,9 +186,10 @@ class _QuietServer(uvicorn.server.Server):
 
 def _over(tls: ssl.SSLContext) -> Any:
     """What makes the protocol of a connection, in the place of its class."""
+    buffer = memoryview(bytearray(READ_BYTES))
 
     def make(*parts: Any, **named: Any) -> TlsLine:
-        return TlsLine(StrictProtocol(*parts, **named), tls)
+        return TlsLine(StrictProtocol(*parts, **named), tls, buffer)
 
     return make
 

@@ -28,6 +28,9 @@ WAITING_BYTES: Final = 512 * 1024
 UNREAD_BYTES: Final = 256 * 1024
 """While nobody wants to read, so much is taken from the network before it is left to wait there."""
 
+READ_BYTES: Final = 64 * 1024
+"""Of the buffer that all lines of a loop share: more at once is memory that is taken anew each time."""
+
 _RECORD_BYTES: Final = 16 * 1024
 """Of one record, in clear."""
 
@@ -51,14 +54,15 @@ class _Spoken(Protocol):
     def resume_writing(self) -> None: ...
 
 
-class TlsLine(asyncio.Transport, asyncio.Protocol):
+class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
     """A protocol to the connection below, a transport to what is spoken over it.
 
     Its limits are attributes, so that a test need not wait.
     """
 
     __slots__ = (
-        "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing", "_phase", "_spoken", "_timer", "_tls",
+        "_buffer", "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing", "_phase", "_spoken",
+        "_timer", "_tls",
     )  # fmt: skip
 
     handshake_seconds = HANDSHAKE_SECONDS
@@ -66,8 +70,12 @@ class TlsLine(asyncio.Transport, asyncio.Protocol):
 
     _line: asyncio.Transport
 
-    def __init__(self, spoken: _Spoken, context: ssl.SSLContext) -> None:
-        """`spoken`: hears of the connection once the handshake is done; `context`: of a server."""
+    def __init__(self, spoken: _Spoken, context: ssl.SSLContext, buffer: memoryview) -> None:
+        """`spoken`: hears of the connection once the handshake is done; `context`: of a server.
+
+        `buffer`: others of the same loop may have it too, since what is read is taken out of it at once.
+        """
+        self._buffer = buffer
         self._spoken: _Spoken | None = spoken
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -92,9 +100,14 @@ class TlsLine(asyncio.Transport, asyncio.Protocol):
         if was_known and spoken is not None:
             spoken.connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the network."""
-        self._incoming.write(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes of the network go; who asks for more than there is gets less."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes of the network are there."""
+        self._incoming.write(self._buffer[:nbytes])
         match self._phase:
             case _Phase.SHAKING:
                 self._shake()
