@@ -1,7 +1,7 @@
 """Makes the files of an export from the log: for the job, which cuts them, and for whoever asks for one.
 
-Entries are read and made into rows on SQL threads, a slice at a time, and rows into files on one thread of
-the exports' own, while the next ones are read: the event loop only waits. What an export would not prove is
+Entries are read on SQL threads, a page at a time, and made into files on one thread of the exports' own, on
+PostgreSQL while the next ones are read: the event loop only waits. What an export would not prove is
 found here, before it is handed out: each leaf is compared with its evidence, and the job compares each file
 with the nodes of the log.
 """
@@ -158,10 +158,11 @@ class Maker:
         try:
             while (place := first + len(draft.leaves)) < end and not draft.is_full:
                 page = await (ahead or self._read(reading, place, min(place + _due(draft), end)))
-                # The database looks for the next ones while these are made into rows.
+                # PostgreSQL looks for the next ones while these are made into rows. SQLite's driver gives way at
+                # each row that it reads: two threads would do little but take turns.
                 after = place + len(page.held)
                 due = min(_due(draft, len(page.held)), end - after)
-                may_go_on = due > 0 and not page.is_cut and not wish.has_content
+                may_go_on = due > 0 and not (page.is_cut or wish.has_content or self.database.is_sqlite)
                 ahead = self._read(reading, after, after + due) if may_go_on else None
                 await self._begin(partial(_add, writer, draft, epoch, page))
                 if page.is_cut and not draft.is_full:
