@@ -158,8 +158,8 @@ class Maker:
         try:
             while (place := first + len(draft.leaves)) < end and not draft.is_full:
                 page = await (ahead or self._read(reading, place, min(place + _due(draft), end)))
-                # PostgreSQL looks for the next ones while these are made into rows. SQLite's driver gives way at
-                # each row that it reads: two threads would do little but take turns.
+                # PostgreSQL looks for the next ones while these are made into rows. SQLite's driver gives way
+                # at each row that it reads: two threads would do little but take turns.
                 after = place + len(page.held)
                 due = min(_due(draft, len(page.held)), end - after)
                 may_go_on = due > 0 and not (page.is_cut or wish.has_content or self.database.is_sqlite)
