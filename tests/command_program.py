@@ -14,7 +14,7 @@ from typing import TextIO, cast
 from gateway.bootstrap import program as _program  # noqa: F401 - loaded before the fork
 from gateway.cli import run as _run  # noqa: F401 - as above
 from gateway.cli.main import main
-from tests.faults.program import FORKING, Forked
+from tests.faults.program import FORKING, ONE, Forked
 
 
 class Command(Forked):
@@ -25,7 +25,8 @@ class Command(Forked):
     ) -> None:
         """Start it: `gateway ARGUMENTS` in `folder`, with nothing but `environ` around it."""
         self._process = FORKING.Process(target=start, args=(tuple(arguments), dict(environ), folder, log))
-        self._process.start()
+        with ONE:
+            self._process.start()
 
 
 def start(arguments: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> None:

@@ -164,6 +164,8 @@ class EmbeddedReader:
             self._turns[key] = self._turn
             self._places[key] = start.position
             self._ready[key] = None
+        if starts:
+            self._woken.set()
 
     def release(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Stop reading these."""

@@ -197,7 +197,9 @@ class Courier:
             if body is None:
                 shard.forget(delivery)
                 return
-            if not self._may_send(self._clock()):  # its body may have taken longer than our lease lasts
+            now = self._clock()
+            # Its body, or its turn, may have taken longer than our lease lasts, or its endpoint takes none.
+            if not self._may_send(now) or (evenly and not lane.may_begin(now)):
                 lane.give_back(delivery, self._clock() + _SOON_MS)
                 return
             attempt = await self._poster.post(lane, delivery, body)

@@ -136,6 +136,10 @@ class Lane:
         self._pace = self._pace.spend(now)
         return self._pop(now)
 
+    def may_begin(self, now: int) -> bool:
+        """Whether what was taken may still be sent: its endpoint may be paused by now, or slowed down."""
+        return self.endpoint.state == "active" and now >= self.slowing.until
+
     def skip_of(self, delivery: Delivery) -> Skip | None:
         """What says that a delivery is given up; None where it is wanted."""
         return _skip_of(self.endpoint, delivery)

@@ -237,6 +237,7 @@ class Relay:
         for work in self._works.values():
             partners = everyone.get(work.shard.lease.shard, [])
             self._brief(work, [each for each in partners if work.shard.knows(each.slug)])
+            work.stir()
 
     async def _finish(self, loops: Sequence["asyncio.Task[None]"], writing: "asyncio.Task[None]") -> None:
         self._is_stopping = True

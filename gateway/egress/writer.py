@@ -81,7 +81,8 @@ class Writer:
             await rest(self._is_stopping, self._tick_ms / 1000)
             self._stirred.clear()
             if not await self.write(list(works.values())):
-                await rest(self._stirred, _IDLE_SECONDS)
+                # Nobody stirs when our clock is to be trusted again, and what was decided waits for that.
+                await rest(self._stirred, _AGAIN_SECONDS if self._keeper.doubt() else _IDLE_SECONDS)
         await self.write(list(works.values()))
 
     def stir(self) -> None:

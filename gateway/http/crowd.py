@@ -55,6 +55,7 @@ class Crowd:
     _looked_at: float | None = field(default=None, init=False)
     _beat_at: float | None = field(default=None, init=False)
     _slack: float = field(default=math.inf, init=False)
+    _usual: float = field(default=0.0, init=False)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -86,7 +87,9 @@ class Crowd:
     def is_full(self) -> bool:
         """Whether one more would have to wait for too long."""
         limit = self.limit()
-        if self._inside >= limit * (1.0 if self._late >= LATE_SECONDS else self._slack):
+        is_late = self._late >= LATE_SECONDS
+        # As many as there were while it was on time are none that wait for each other.
+        if self._inside >= (limit if is_late else max(limit * self._slack, self._usual)):
             return True
         # Of those who come at once at first nothing tells the pace yet.
         return self._inside >= max(BEGINNING, limit) and self._is_held_up()
@@ -116,6 +119,8 @@ class Crowd:
         kept = _MEMORY ** (took / _TICK_SECONDS)
         self._pace = self._pace * kept + self._done / took * (1 - kept)
         self._done = 0
+        if not is_late:
+            self._usual = self._usual * kept + self._inside * (1 - kept)
         is_quiet = not self._inside and not is_late
         self._slack = 1.0 if is_late else math.inf if is_quiet else self._slack * GROWTH
         self._looked_at = None if is_quiet else now

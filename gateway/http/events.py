@@ -1,12 +1,13 @@
 """POST events: from a request to a submission, from outcomes to an answer."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
 from audit.ref import format_ref
-from gateway.errors import CallerError
+from gateway.errors import AwayError, CallerError
 from gateway.event import Content
 from gateway.http import events_told as telling
 from gateway.http.guard import Call
@@ -96,10 +97,6 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
             entry.receive(piece)
 
         body = await read_body(call.request, cap=cap, seconds=values.body_seconds, seen=seen)
-    crowd = call.doors.crowd
-    if crowd.is_full():
-        # What is turned away now costs nothing of what was agreed.
-        entry.spend(0, 0)
     received = Received(
         event_type,
         headers.get("content-type", ""),
@@ -110,7 +107,13 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
         most=values.batch_events,
         form=form,
     )
-    with crowd.place():
+    with ExitStack() as places:
+        try:
+            places.enter_context(call.doors.crowd.place())
+        except AwayError:
+            # What is turned away now costs nothing of what was agreed.
+            entry.spend(0, 0)
+            raise
         return await _take_whole(call, received, body, prefer, entry)
 
 

@@ -61,8 +61,8 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_buffer", "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing", "_phase", "_spoken",
-        "_timer", "_tls",
+        "_buffer", "_context", "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing", "_phase",
+        "_spoken", "_timer", "_tls",
     )  # fmt: skip
 
     handshake_seconds = HANDSHAKE_SECONDS
@@ -78,7 +78,7 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
         self._buffer = buffer
         self._spoken: _Spoken | None = spoken
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._context = context
         self._phase = _Phase.SHAKING
         self._timer: asyncio.TimerHandle | None = None
         self._is_paused = self._is_stopped = False
@@ -89,6 +89,11 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
         """Wait for the peer's first words; who says none is not waited for for ever."""
         self._line = transport
         transport.set_write_buffer_limits(high=WAITING_BYTES)
+        try:
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        except (ssl.SSLError, MemoryError):
+            transport.abort()
+            return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self.handshake_seconds, transport.abort)
 
@@ -133,6 +138,7 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """The peer has taken most of what there was."""
+        self._go_on()
         if self._phase is _Phase.OPEN and self._spoken is not None:
             self._spoken.resume_writing()
 
@@ -143,11 +149,13 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
         if self._phase is not _Phase.OPEN:
             return
         try:
-            count = self._tls.write(data)
-            while count < len(data):
-                # A record at a time.
-                data = memoryview(data)[count:]
-                count = self._tls.write(data)
+            while data:
+                # Piece by piece, so that what waits to be sent is not kept twice; or by the record.
+                piece = data if len(data) <= READ_BYTES else memoryview(data)[:READ_BYTES]
+                count = self._tls.write(piece)
+                data = b"" if count == len(data) else memoryview(data)[count:]
+                if self._outgoing.pending >= READ_BYTES:
+                    self._send()
         except ssl.SSLError:
             self._drop()
             return
@@ -230,9 +238,14 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
         except ssl.SSLError:
             self._drop()
             return
+        is_answered = self._outgoing.pending > 0  # by TLS itself: nothing else leaves anything there
         if found and self._spoken is not None:
             self._spoken.data_received(found)
         self._send()
+        if is_answered and not self._is_stopped and self._line.get_write_buffer_size() > WAITING_BYTES:
+            # Who takes nothing is not read from while TLS has words for it: these would grow without bound.
+            self._is_stopped = True
+            self._line.pause_reading()
         if is_end and not self.is_closing() and self._spoken is not None:
             self._spoken.eof_received()
             self.close()

@@ -103,8 +103,11 @@ class Ingress:
         async with asyncio.TaskGroup() as tasks:
             self.publisher.spawn = tasks.create_task
             sweeper = tasks.create_task(self.refusals.run(stop))
-            await stop.wait()
-            self.publisher.spawn = None
+            try:
+                await stop.wait()
+            finally:
+                # Nothing is begun in a group that ends, by its owner's wish or by a failure.
+                self.publisher.spawn = None
             await sweeper
 
     async def read(self, received: Received) -> Reading | Refused:

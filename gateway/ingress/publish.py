@@ -58,6 +58,7 @@ class Publisher:
     trouble: TopicTrouble = field(init=False)
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _stored: list[tuple[bytes, str, Position]] = field(default_factory=list, init=False)
+    _unconfirmed: dict[bytes, tuple[str, Position]] = field(default_factory=dict, init=False, repr=False)
     _is_gathering: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +96,11 @@ class Publisher:
             )
             return {claim.ref: late for claim in claims}
 
+    def place_of(self, claim: Claim) -> Position | None:
+        """Where its record is, while only this process knows: what it stored is confirmed a moment later."""
+        receipt, position = self._unconfirmed.get(claim.ref, ("", None))
+        return position if receipt == claim.receipt else None
+
     async def _append(
         self,
         claims: Sequence[Claim],
@@ -105,11 +111,14 @@ class Publisher:
     ) -> None:
         try:
             fates = await self._produce(claims, since)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to whoever waits, or to the loop
             if not answer.cancelled():
                 answer.set_exception(error)
-                return
-            raise
+            elif not isinstance(error, GatewayError):
+                # Nobody waits for it any more, and it must not end the appends of others.
+                told = {"message": "an append failed after its caller had gone", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)
+            return
         if not answer.cancelled():
             answer.set_result(fates)
         await self._settle(claims, fates, own_until)
@@ -200,6 +209,7 @@ class Publisher:
             if refused:
                 back = GiveBack if own_until is None else Abandon
                 await self.writes.submit(back(tuple(refused)))
+            self._unconfirmed |= {ref: (receipt, position) for ref, receipt, position in stored}
             # Of one that was taken over, others wait for this word.
             if stored and (own_until is None or len(stored) > _FEW):
                 await self._confirm(stored)
@@ -217,13 +227,24 @@ class Publisher:
         self._is_gathering = True
         try:
             await asyncio.sleep(_GATHERING_SECONDS)
+        except asyncio.CancelledError:
+            self._forget(self._stored)
+            self._stored = []
+            raise
         finally:
             self._is_gathering = False
-            gathered, self._stored = self._stored, []
+        gathered, self._stored = self._stored, []
         await self._confirm(gathered)
 
+    def _forget(self, stored: Sequence[tuple[bytes, str, Position]]) -> None:
+        for ref, _, _ in stored:
+            self._unconfirmed.pop(ref, None)
+
     async def _confirm(self, stored: Sequence[tuple[bytes, str, Position]]) -> None:
-        await self.writes.submit(Confirm(tuple(stored)))
+        try:
+            await self.writes.submit(Confirm(tuple(stored)))
+        finally:
+            self._forget(stored)
         self.step("inbound.4.confirmed")
 
 

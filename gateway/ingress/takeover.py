@@ -51,11 +51,14 @@ class TakeOvers:
             OverloadedError: too many writes wait.
         """
         since = asyncio.get_running_loop().time()
+        places = {one.claim.ref: self.publisher.place_of(one.claim) for one in found}
+        known = {ref: place for ref, place in places.items() if place is not None}
+        found = [one for one in found if one.claim.ref not in known]
         ours = await self._take([one for one in found if one.claim.lease_until < one.now])
         fates = await self._publish_again(ours, since, deadline)
         held = {claim.ref for claim in ours}
         waiting = {one.claim.ref: one.claim.receipt for one in found if one.claim.ref not in held}
-        return {**fates, **await self._wait(waiting, deadline)}
+        return {**known, **fates, **await self._wait(waiting, deadline)}
 
     async def _take(self, late: Sequence[Found]) -> list[Claim]:
         """Those that are ours now, with the lease that we set."""

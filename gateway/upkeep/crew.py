@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +59,14 @@ def examining_crew(
     context = get_context("fork" if _is_single() else "spawn")
     pool = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_open, initargs=(url,))
     # They start with the first thing to do: forked ones now, before this process opens anything.
-    pool.submit(_begin)
+    try:
+        pool.submit(_begin)
+    except OSError:
+        # No more processes, or no memory for them: those that are there wait for nobody, and it goes alone.
+        for one in active_children():
+            one.kill()
+        yield None
+        return
     ours = Database(url)
 
     def begin(origin: str, first: int, some: int) -> _Turn:

@@ -190,6 +190,7 @@ class Gateway:
         try:
             return process.wait(seconds)
         except (subprocess.TimeoutExpired, TimeoutError) as error:
+            process.send_signal(signal.SIGKILL)
             raise AssertionError(f"still runs after {seconds:.0f} s: {self.said()}") from error
 
     def said(self) -> str:

@@ -8,9 +8,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event
@@ -36,6 +39,10 @@ class Fault:
     pages: Path | None = None
 
 
+ONE = threading.Lock()
+"""Of two threads that read a process's exit code the second finds none, and takes it for 255."""
+
+
 class Forked:
     """A process, as `subprocess.Popen` shows it."""
 
@@ -44,7 +51,8 @@ class Forked:
     ) -> None:
         """`role` None: all of them in one process."""
         self._process = FORKING.Process(target=start, args=(dict(flags), fault, log, role))
-        self._process.start()
+        with ONE:
+            self._process.start()
 
     @property
     def pid(self) -> int:
@@ -53,17 +61,19 @@ class Forked:
 
     def poll(self) -> int | None:
         """The exit code; a signal's number negated; None while it runs."""
-        return self._process.exitcode
+        with ONE:
+            return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        code = self._process.exitcode
+        connection.wait([self._process.sentinel], timeout)
+        code = self.poll()
         if code is None:
             raise TimeoutError(f"process {self.pid} still runs after {timeout} s")
         return code
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # it has ended meanwhile, and the server of forks took its code
+            os.kill(self.pid, number)
 
 
 def killer(step: str, at: int) -> Callable[[str], None]:

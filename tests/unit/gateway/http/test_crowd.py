@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import AwayError
-from gateway.http.crowd import BEGINNING, GROWTH, LEAST, TARGET_SECONDS, Crowd
+from gateway.http.crowd import BEGINNING, GROWTH, LATE_SECONDS, LEAST, TARGET_SECONDS, Crowd
 from tests.builders import open_house
 
 MANY = 5_000
@@ -157,6 +157,23 @@ def test_once_the_loop_is_on_time_again_more_come_in_bit_by_bit() -> None:
     assert let_in[-1] == MANY
     # Two ticks may fall into one step.
     assert all(after <= max(LEAST, before) * GROWTH**2 + 2 for before, after in pairwise(let_in))
+
+
+def test_after_a_hiccup_as_many_come_in_as_before_it() -> None:
+    loop = Loop()
+    crowd = crowd_of(loop)
+    with ExitStack() as stack:
+        # A slow broker is waited for: many are under way, and few are answered.
+        for _ in range(300):
+            stack.enter_context(crowd.place())
+        loop.run(crowd, 3.0, 400)
+        loop.late = 0.03
+        loop.run(crowd, 0.06, 0)
+        assert most(crowd) < 100
+        loop.late = 0.0
+        loop.run(crowd, 0.7, 0)
+        assert crowd._late < LATE_SECONDS
+        assert most(crowd) >= 250
 
 
 def test_a_quiet_crowd_asks_for_no_calls() -> None:

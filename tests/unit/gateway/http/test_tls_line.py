@@ -351,3 +351,34 @@ async def test_an_idle_connection_has_no_buffer_of_its_own(context: ssl.SSLConte
         tracemalloc.stop()
     assert line.is_closing()
     assert size < 8_192
+
+
+async def test_a_large_answer_is_sent_as_it_is_encrypted(context: ssl.SSLContext) -> None:
+    pair = Pair(context).shake()
+    sent = list[int]()
+    write = pair.below.write
+
+    def note(data: bytes | bytearray | memoryview) -> None:
+        sent.append(len(data))
+        write(data)
+
+    pair.below.write = note  # type: ignore[method-assign]  # it is watched
+    answer = bytes(1 << 20)
+    pair.line.write(answer)
+    assert max(sent) < 2 * READ_BYTES
+    assert len(pair.hear()) == len(answer)
+
+
+async def test_who_takes_nothing_and_makes_tls_answer_is_not_read_from(context: ssl.SSLContext) -> None:
+    pair = Pair(context).shake()
+    pair.below.left = WAITING_BYTES + 1
+    pair.say(b"one")
+    assert pair.below.is_reading(), "nothing was answered by TLS itself"
+    # As if the peer had asked for new keys: what TLS says to that waits to be sent.
+    pair.line._outgoing.write(b"\0")
+    pair.say(b"two")
+    assert not pair.below.is_reading()
+    pair.below.left = 0
+    pair.line.resume_writing()
+    assert pair.below.is_reading()
+    assert pair.spoken.heard == b"onetwo"

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from gateway.broker.port import Position, Record, Stored
+from gateway.errors import StoreError
 from gateway.ingress.claims import Claim, Confirm, Write
 from gateway.ingress.prepare import Prepared, prepare
 from gateway.ingress.publish import Publisher
@@ -97,3 +100,47 @@ async def test_a_large_batch_is_confirmed_at_once_and_by_itself() -> None:
 async def test_what_was_taken_over_is_confirmed_at_once() -> None:
     writes = await published([[claim(1)], [claim(2)]], own_until=None)
     assert sorted(writes.confirmed) == sorted([(claim(1).ref,), (claim(2).ref,)])
+
+
+async def test_where_it_is_is_known_to_repeats_before_it_is_confirmed() -> None:
+    writes, steps = Writes(), list[str]()
+    one, first = publisher(writes, steps), claim(1)
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        one.spawn = tasks.create_task
+        fates = await one.publish([first], loop.time() + 60, since=loop.time(), own_until=1)
+        assert one.place_of(first) == fates[first.ref] == Position("topic-1", first.partition, 0)
+        assert one.place_of(replace(first, receipt="another")) is None
+        assert writes.confirmed == []
+    assert writes.confirmed == [(first.ref,)]
+    assert one.place_of(first) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(StoreError("store_unavailable", "away"), False), (ValueError("a bug"), True)]
+)
+async def test_an_append_that_fails_once_nobody_waits_ends_no_other(
+    error: Exception, *, is_told: bool
+) -> None:
+    writes, told, loop = Writes(), list[object](), asyncio.get_running_loop()
+    one, asked, fails = publisher(writes, []), asyncio.Event(), asyncio.Event()
+
+    async def version(_schema_id: int) -> object:
+        asked.set()
+        await fails.wait()
+        raise error
+
+    loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    failing = replace(one, catalog=cast("Any", SimpleNamespace(version=version)))
+    async with asyncio.TaskGroup() as tasks:
+        one.spawn = failing.spawn = tasks.create_task
+        waiting = tasks.create_task(
+            failing.publish([claim(1)], loop.time() + 60, since=loop.time(), own_until=1)
+        )
+        await asked.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        fails.set()
+        await one.publish([claim(2)], loop.time() + 60, since=loop.time(), own_until=1)
+    assert writes.confirmed == [(claim(2).ref,)]
+    assert told == [error] * is_told
