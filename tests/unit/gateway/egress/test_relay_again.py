@@ -1,6 +1,7 @@
 """Retries that are due beside what is new."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,30 @@ async def test_a_stop_waits_for_no_retry_that_has_not_begun(
         left = ROWS - again(on)
         assert left >= ROWS - 2
         assert len(on.rows()) == left
+
+
+async def test_what_waits_for_its_turn_stays_where_its_endpoint_is_paused_meanwhile(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_rate(monkeypatch, 0.001)
+    monkeypatch.setattr(Tempo, "stock", lambda _self, _now: 20)
+    async with stage(tmp_path, database_url, *listening()) as on:
+        fail_before(on)
+        async with on.relaying(duration_ms=10_000):
+            await on.produce("first")
+            await on.until(lambda: new(on) == 1, "something new was sent")
+            make_due(on)
+            await on.until(lambda: again(on) >= 1, "one began at once")
+            begun = again(on)
+            awake, asleep = listening()
+            on.have(awake, replace(asleep, state="paused"))
+            await on.produce("second")
+            await on.until(lambda: new(on) == 2, "the relay has heard of it")
+            monkeypatch.setattr(tempo, "QUIET_SECONDS", 0.0)
+            await on.produce("third")
+            await on.until(lambda: new(on) == 3, "nothing is held back any more")
+            assert again(on) == begun
+            assert len(on.rows()) == ROWS - begun
+            on.have(*listening())
+            await on.until(lambda: on.rows() == [], "all of it is sent once it takes some")
+        assert again(on) == ROWS
