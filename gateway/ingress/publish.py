@@ -5,6 +5,7 @@ to see that a topic is not what it was: the catalog hears of it, and the operato
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,7 +35,7 @@ _SORTING_SECONDS: Final = 1.0
 """For finding out which of many records is too large."""
 
 _GATHERING_SECONDS: Final = 0.05
-"""For so long single confirmations are gathered: two statements for one event cost more than its claim."""
+"""Between two writes of confirmations of single events: two statements for one cost more than its claim."""
 
 _FEW: Final = 50
 """Confirmations of one request; more of them are worth statements of their own, at once."""
@@ -60,6 +61,7 @@ class Publisher:
     _stored: list[tuple[bytes, str, Position]] = field(default_factory=list, init=False)
     _unconfirmed: dict[bytes, tuple[str, Position]] = field(default_factory=dict, init=False, repr=False)
     _is_gathering: bool = field(default=False, init=False)
+    _confirmed_at: float = field(default=-math.inf, init=False)
 
     def __post_init__(self) -> None:
         """Begin without trouble."""
@@ -220,13 +222,15 @@ class Publisher:
             return
 
     async def _gather(self, stored: Sequence[tuple[bytes, str, Position]]) -> None:
-        """Confirm together with what else is stored within a moment; the first that comes waits for it."""
+        """Confirm at once, or a moment after the last ones were, with all that is stored until then."""
         self._stored += stored
         if self._is_gathering:
             return
         self._is_gathering = True
+        ticks = asyncio.get_running_loop().time
         try:
-            await asyncio.sleep(_GATHERING_SECONDS)
+            if (left := self._confirmed_at + _GATHERING_SECONDS - ticks()) > 0:
+                await asyncio.sleep(left)
         except asyncio.CancelledError:
             self._forget(self._stored)
             self._stored = []
@@ -234,6 +238,7 @@ class Publisher:
         finally:
             self._is_gathering = False
         gathered, self._stored = self._stored, []
+        self._confirmed_at = ticks()
         await self._confirm(gathered)
 
     def _forget(self, stored: Sequence[tuple[bytes, str, Position]]) -> None:

@@ -102,6 +102,7 @@ async def test_what_is_stored_at_about_the_same_time_is_confirmed_together(
 ) -> None:
     async with running(tmp_path) as world:
         publisher, asked = world.parts.ingress.publisher, list[Confirm]()
+        publisher._confirmed_at = asyncio.get_running_loop().time()
 
         async def note(item: Confirm) -> None:
             asked.append(item)
