@@ -19,7 +19,7 @@ from typing import Final
 
 from gateway.errors import AwayError
 
-TARGET_SECONDS: Final = 0.1
+TARGET_SECONDS: Final = 0.12
 LEAST: Final = 32
 """Under way are let in whatever the pace: with fewer, a broker that takes its time would make the pace."""
 
