@@ -37,6 +37,14 @@ def make_due(on: Stage) -> None:
             asking.ask(session, row, state="pending", now=now())
 
 
+async def begin(on: Stage) -> None:
+    """Something new is sent, then the rows are due, and one of them begins."""
+    await on.produce("first")
+    await on.until(lambda: new(on) == 1, "something new was sent")
+    make_due(on)
+    await on.until(lambda: again(on) >= 1, "one began at once")
+
+
 def again(on: Stage) -> int:
     return sum(one.url == "https://ep-2.example/in" for one in on.receiver.seen)
 
@@ -57,10 +65,7 @@ async def test_what_is_new_goes_before_retries_that_are_due_and_these_go_once_no
     async with stage(tmp_path, database_url, *listening()) as on:
         fail_before(on)
         async with on.relaying(duration_ms=10_000):
-            await on.produce("first")
-            await on.until(lambda: new(on) == 1, "something new was sent")
-            make_due(on)
-            await on.until(lambda: again(on) >= 1, "one began at once")
+            await begin(on)
             await on.produce(*(f"n{number}" for number in range(100)))
             await on.until(lambda: new(on) == 101, "all that is new was sent")
             assert again(on) <= 2
@@ -97,10 +102,7 @@ async def test_a_stop_waits_for_no_retry_that_has_not_begun(
         fail_before(on)
         async with asyncio.timeout(50):
             async with on.relaying(duration_ms=10_000):
-                await on.produce("first")
-                await on.until(lambda: new(on) == 1, "something new was sent")
-                make_due(on)
-                await on.until(lambda: again(on) >= 1, "one began at once")
+                await begin(on)
         left = ROWS - again(on)
         assert left >= ROWS - 2
         assert len(on.rows()) == left
@@ -114,10 +116,7 @@ async def test_what_waits_for_its_turn_stays_where_its_endpoint_is_paused_meanwh
     async with stage(tmp_path, database_url, *listening()) as on:
         fail_before(on)
         async with on.relaying(duration_ms=10_000):
-            await on.produce("first")
-            await on.until(lambda: new(on) == 1, "something new was sent")
-            make_due(on)
-            await on.until(lambda: again(on) >= 1, "one began at once")
+            await begin(on)
             begun = again(on)
             awake, asleep = listening()
             on.have(awake, replace(asleep, state="paused"))
