@@ -1,4 +1,6 @@
+import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,10 +8,12 @@ import httpx
 import pytest
 
 from gateway.http.brake import FREE, Brake
+from gateway.http.crowd import BEGINNING, Crowd
 from tests.builders import House, open_house
 from tests.world import CONTRACT
 
 PATH = "/v1/events/order.placed"
+JSON = {"Content-Type": "application/json"}
 NOW = 1_795_353_600_000
 LIMITED = CONTRACT + "limits: {events_per_second: 3, bytes_per_day: 1MiB, streams: 1, event_bytes: 200B}\n"
 
@@ -26,6 +30,15 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 def order(number: int) -> dict[str, object]:
     return {"order_id": f"A-{number}", "qty": 1}
+
+
+def full(crowd: Crowd, stack: ExitStack) -> None:
+    """There is no room, until the stack ends."""
+    crowd._late, crowd._pace = 0.0, 0.0
+    for _ in range(BEGINNING):
+        stack.enter_context(crowd.place())
+    crowd._late = 1.0
+    stack.callback(lambda: setattr(crowd, "_late", 0.0))
 
 
 async def test_each_answer_says_what_is_left_and_the_one_too_many_when_to_come_again(house: House) -> None:
@@ -58,6 +71,24 @@ async def test_who_goes_on_beyond_its_quota_waits_for_the_answer_outside_of_the_
         answers = [await client.post(PATH, json=order(number)) for number in range(3 + FREE + 4)]
     assert [one.status_code for one in answers[3:]] == [429] * (FREE + 4)
     assert held == [0] * 4
+
+
+async def test_what_is_turned_away_once_its_body_is_here_costs_nothing(house: House) -> None:
+    crowd = house.doors.crowd
+    async with house.client("acme") as client:
+        for number in range(5):
+            with ExitStack() as stack:
+
+                async def late(number: int = number, stack: ExitStack = stack) -> AsyncIterator[bytes]:
+                    # There was room when the request began.
+                    full(crowd, stack)
+                    yield json.dumps(order(number)).encode()
+
+                turned_away = await client.post(PATH, content=late(), headers=JSON)
+            assert turned_away.status_code == 503
+            assert turned_away.json()["code"] == "overloaded"
+        answers = [await client.post(PATH, json=order(number)) for number in range(4)]
+    assert [one.status_code for one in answers] == [201] * 3 + [429]
 
 
 async def test_refused_requests_are_read_no_further_and_our_own_side_has_no_quota(house: House) -> None:
