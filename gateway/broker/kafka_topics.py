@@ -1,7 +1,7 @@
 """Kafka's topics: made, described, compared with what they should be, and measured."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -33,6 +33,7 @@ _CREATE_SECONDS: Final = 10.0
 _GRACE_SECONDS: Final = 2.0
 _CHUNK: Final = 100
 _VISIBLE_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.05
 _PAUSES: Final = (0.1, 0.3)  # seconds before asking again while leaders move
 _NO_OFFSET: Final = -1  # there is no record of that time
 
@@ -50,11 +51,22 @@ class KafkaTopics:
         if not specs:
             return {}
         names = [spec.name for spec in specs]
-        there = await self.describe(names)
-        missing = [spec for spec in specs if spec.name not in there]
-        if missing:
-            await self._create(missing)
-        return await self._compare(specs, await self._wait_for(names))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _VISIBLE_SECONDS
+        while True:
+            there = await self.describe(names)
+            missing = {spec.name: spec for spec in specs if spec.name not in there}
+            if missing:
+                await self._create(list(missing.values()))
+            found = await self._compare(specs, await self._wait_for(names, missing))
+            # Brokers tell of a topic for a moment longer than it is there.
+            gone = [name for name in names if name not in found]
+            if not gone:
+                return found
+            if loop.time() > until:
+                reason = f"the topic {gone[0]} is deleted again and again: end whatever does that"
+                raise BrokerError("broker_unavailable", reason)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def compare(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
         """How those of `specs` that exist differ; makes none.
@@ -64,18 +76,19 @@ class KafkaTopics:
         Raises:
             BrokerError: Kafka is away or refuses.
         """
-        there = await self.describe([spec.name for spec in specs])
-        return await self._compare([spec for spec in specs if spec.name in there], there)
+        return await self._compare(specs, await self.describe([spec.name for spec in specs]))
 
     async def _compare(self, specs: Sequence[TopicSpec], there: Mapping[str, FoundTopic]) -> dict[str, Topic]:
-        settings = await self._settings([spec.name for spec in specs])
+        """Of those that are there, and still are when their settings are read."""
+        settings = await self._settings([spec.name for spec in specs if spec.name in there])
         return {
             spec.name: Topic(
                 there[spec.name].id,
-                self._demands.mismatches(spec, there[spec.name], settings.get(spec.name)),
+                self._demands.mismatches(spec, there[spec.name], settings[spec.name]),
                 there[spec.name].partitions,
             )
             for spec in specs
+            if spec.name in settings
         }
 
     async def describe(self, names: Sequence[str]) -> dict[str, FoundTopic]:
@@ -189,22 +202,26 @@ class KafkaTopics:
                             error_of(error), f"making the topic {name}", needs=needs
                         ) from error
 
-    async def _wait_for(self, names: Sequence[str]) -> dict[str, FoundTopic]:
-        """Wait until every partition has a leader: a topic is made before all brokers know it."""
+    async def _wait_for(self, names: Sequence[str], made: Container[str]) -> dict[str, FoundTopic]:
+        """Wait until every partition has a leader: a topic is made before all brokers know it.
+
+        What is not told of, and was not `made` just now, is not waited for: it was deleted.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + _VISIBLE_SECONDS
         while True:
             there = await self.describe(names)
-            late = [name for name in names if name not in there or not there[name].is_led]
+            late = [name for name in names if (not there[name].is_led if name in there else name in made)]
             if not late:
                 return there
             if loop.time() > until:
                 reason = f"the topic {late[0]} has no leader yet: are all brokers up?"
                 raise BrokerError("broker_unavailable", reason)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        found = {}
+    async def _settings(self, names: Sequence[str]) -> dict[str, dict[str, str] | None]:
+        """Of those that are there; None where our user may not read them."""
+        found = dict[str, dict[str, str] | None]()
         for some in _chunks(list(dict.fromkeys(names))):
             resources = [_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, name) for name in some]
             futures = self._admin.client.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
@@ -212,7 +229,10 @@ class KafkaTopics:
                 try:
                     entries = await _answer(future)
                 except KafkaException as error:
-                    if error_of(error).code() in DENIED:
+                    code = error_of(error).code()
+                    if code in DENIED:
+                        found[resource.name] = None
+                    if code in DENIED | UNKNOWN_TOPIC:
                         continue
                     raise broker_error(error_of(error), f"reading the settings of {resource.name}") from error
                 found[resource.name] = {name: entry.value for name, entry in entries.items()}

@@ -119,3 +119,49 @@ async def test_topics_of_many_partners_are_asked_for_in_requests_of_a_bounded_si
         "create": 250,
     }
     assert await topics.describe([]) == {}
+
+
+class Behind(Obliging):
+    """Its broker tells of a topic, for a few questions more, that was deleted."""
+
+    def __init__(self, told: int) -> None:
+        super().__init__()
+        self.told = told
+        self.made: list[str] = []
+
+    def describe_topics(self, topics: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+        assert request_timeout > 0
+        self.told -= 1
+        if self.told < 0 and not self.made:
+            return self._refused({name: self._future() for name in topics.topic_names})
+        asked = {name: self._future() for name in topics.topic_names}
+        partition = SimpleNamespace(replicas=[1], leader=1)
+        described = SimpleNamespace(topic_id="new" if self.made else "old", partitions=[partition])
+        return self._answered("describe", asked, described)
+
+    def describe_configs(self, resources: Any, *, request_timeout: float) -> Mapping[Any, Future[Any]]:
+        if not self.made:
+            return self._refused({one: self._future() for one in resources})
+        return super().describe_configs(resources, request_timeout=request_timeout)
+
+    def create_topics(self, topics: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+        self.made += [one.topic for one in topics]
+        return super().create_topics(topics, request_timeout=request_timeout)
+
+    @staticmethod
+    def _refused(asked: Mapping[K, Future[Any]]) -> Mapping[K, Future[Any]]:
+        for future in asked.values():
+            future.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        return asked
+
+
+@pytest.mark.parametrize("told", range(5))
+async def test_a_topic_that_a_broker_still_tells_of_is_made_all_the_same(told: int) -> None:
+    admin = Behind(told)
+    made = await topics_of(admin).ensure([TopicSpec("one")])
+    assert made["one"].id == "new"
+    assert admin.made == ["one"]
+
+
+async def test_a_topic_that_is_gone_before_its_settings_are_read_is_not_compared() -> None:
+    assert await topics_of(Behind(1)).compare([TopicSpec("one")]) == {}
