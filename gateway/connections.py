@@ -12,26 +12,31 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.address import AddressPolicy
+from gateway.exchanges import HEADER_BYTES, Exchange
 
-HEADER_BYTES: Final = 16 * 1024
-"""Of an answer's head."""
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
 
 READ_BYTES: Final = 64 * 1024
 CONNECT_SECONDS: Final = 5.0
 MOST_POOLS: Final = 1_024
 """Kept at once; beyond, those that nobody uses are closed, the longest unused first."""
 
-_RESOLVER_THREADS: Final = 16
+_RESOLVER_THREADS: Final = 64
+_MOST_LOOKUPS: Final = 2
+"""Of one pool at once: names that nobody answers for hold a thread for half a minute."""
+
 _NAME_SECONDS: Final = 10
 _IDLE_SECONDS: Final = 4.0
 
@@ -70,7 +75,8 @@ class Pools:
         self._open_socket = open_socket
         self._tls = tls
         self._most = most
-        self._resolver = _GuardedResolver(policy, lookup)
+        self._lookup = lookup
+        self._threads = _Threads()
         self._pools: dict[str, _Pool] = {}
 
     @asynccontextmanager
@@ -91,7 +97,7 @@ class Pools:
         pools, self._pools = self._pools, {}
         for pool in pools.values():
             await pool.session.close()
-        await self._resolver.close()
+        self._threads.close()
 
     async def _close_unused(self) -> None:
         name = next((name for name, pool in self._pools.items() if not pool.users), None)
@@ -99,8 +105,9 @@ class Pools:
             await self._pools.pop(name).session.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        resolver = _GuardedResolver(self._policy, self._lookup or _Lookups(self._threads).of)
         return aiohttp.ClientSession(
-            connector=_GuardedConnector(self._policy, self._resolver, self._tls, self._open_socket),
+            connector=_GuardedConnector(self._policy, resolver, self._tls, self._open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -132,6 +139,7 @@ class _GuardedConnector(aiohttp.TCPConnector):
             ttl_dns_cache=_NAME_SECONDS,
             keepalive_timeout=_IDLE_SECONDS,
         )
+        self._factory = cast("partial[ResponseHandler]", partial(Exchange, loop=self._loop))
         self._policy = policy
         self._open_socket = open_socket
         self._used: WeakSet[Any] = WeakSet()
@@ -170,12 +178,11 @@ class _GuardedConnector(aiohttp.TCPConnector):
 
 
 class _GuardedResolver(AbstractResolver):
-    """Judges every answer; its threads are its own, so that dead names starve nobody else."""
+    """Judges every answer."""
 
-    def __init__(self, policy: AddressPolicy, lookup: Lookup | None) -> None:
+    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
         self._policy = policy
-        self._lookup = lookup or self._ask_system
-        self._threads: ThreadPoolExecutor | None = None
+        self._lookup = lookup
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -189,15 +196,48 @@ class _GuardedResolver(AbstractResolver):
         return [_resolved(host, port, address) for address in found]
 
     async def close(self) -> None:
+        """Nothing here is open."""
+
+
+class _Threads:
+    """Where the system is asked for names: threads of their own, made when the first one is."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+
+    def ask(self, host: str, port: int) -> "Future[list[str]]":
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolver")
+        return self._threads.submit(_addresses, host, port)
+
+    def close(self) -> None:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
 
-    async def _ask_system(self, host: str, port: int) -> Sequence[str]:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolver")
+
+class _Lookups:
+    """Asks the system for the names of one pool, a few at once, so that dead names starve nobody else.
+
+    Who gives up frees no thread: the system cannot be stopped. So a place is free once the thread is.
+    """
+
+    def __init__(self, threads: _Threads) -> None:
+        self._threads = threads
+        self._places = asyncio.Semaphore(_MOST_LOOKUPS)
+
+    async def of(self, host: str, port: int) -> Sequence[str]:
+        """All addresses of a name; raises OSError where there is none."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _addresses, host, port)
+        await self._places.acquire()
+        asked = self._threads.ask(host, port)
+
+        def free(_: "Future[list[str]]") -> None:
+            with suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(self._places.release)
+
+        asked.add_done_callback(free)
+        return await asyncio.wrap_future(asked)
 
 
 def demand(policy: AddressPolicy, address: str) -> None:

@@ -296,7 +296,7 @@ class _Exchange:
         return self.length < self.most and not self._is_oversized
 
     def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        from gateway.connections import HEADER_BYTES  # noqa: PLC0415 - see `Dialler`
+        from gateway.exchanges import HEADER_BYTES  # noqa: PLC0415 - see `Dialler`
 
         self._status = status
         fields = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]

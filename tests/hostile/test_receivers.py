@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from gateway.address import AddressPolicy
 from gateway.dialler import BODY_BYTES, EXCERPT_BYTES, Answer, Dialler, Outgoing, Reason
+from gateway.exchanges import MOST_INTERIM, Exchange
 
 LOCAL = AddressPolicy(loopback=True)
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -210,6 +211,68 @@ async def go_on_for_ever(reader: asyncio.StreamReader, writer: asyncio.StreamWri
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         await writer.drain()
         await asyncio.sleep(0.05)
+
+
+def flooding(*begin: bytes, piece: bytes, sent: list[int]) -> Behaviour:
+    """As fast as it is taken; `sent`: how much that was."""
+    many = piece * (256 * 1024 // len(piece))
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.writelines(begin)
+        while True:
+            writer.write(many)
+            await writer.drain()
+            sent.append(len(many))
+
+    return behave
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        ((), b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ((), b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+        ((CHUNKED,), b"1\r\nx\r\n"),
+        ((CHUNKED,), b"1;" + b"a" * 200 + b"\r\nx\r\n"),
+    ],
+)
+async def test_what_wraps_an_answer_and_never_ends_is_ended_soon(
+    begin: tuple[bytes, ...], piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    take = Exchange._take
+
+    def counted(self: Exchange, data: bytes) -> None:
+        taken.append(0 if self._is_over else len(data))
+        take(self, data)
+
+    monkeypatch.setattr(Exchange, "_take", counted)
+    sent: list[int] = []
+    async with receiver(flooding(*begin, piece=piece, sent=sent)) as port:
+        answer = await post(port, timeout_ms=60_000)
+    assert answer.failure == "response_invalid"
+    assert sum(taken) < 40_000
+
+
+@pytest.mark.parametrize("count", [1, MOST_INTERIM])
+async def test_a_few_answers_before_the_answer_do_no_harm(count: int) -> None:
+    raw = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * count + plain("200 OK", b"thanks")
+    async with receiver(says(raw)) as port:
+        answer = await post(port)
+    assert (answer.status, answer.failure, answer.excerpt) == (200, None, b"thanks")
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 4_000), (100, 600), (4_096, 15)])
+async def test_a_body_in_small_chunks_is_read_to_its_end(size: int, count: int) -> None:
+    chunk = b"%x\r\n%s\r\n" % (size, b"x" * size)
+    async with receiver(says(CHUNKED + chunk * count + b"0\r\n\r\n")) as port:
+        answer = await post(port)
+    assert (answer.status, answer.failure) == (200, None)
+    assert answer.body_sha256 == hashlib.sha256(b"x" * size * count).digest()
 
 
 async def say_nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
