@@ -13,7 +13,7 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "credential_invalid": "Is the key of this gateway, and whole? --key FILE and --url say which are used.",
     "event_id_missing": "For one event, --id ID gives it.",
     "proof_pending": "Repeat the command in a moment.",
-    "cursor_expired": "Start again with --from earliest.",
+    "cursor_expired": "Start again with --from earliest; what is gone stands in the history.",
     "cursor_invalid": "Repeat the command from its beginning.",
     "change_destructive": (
         "Say --prune for what a file no longer names, --allow destructive for what changes, if that is meant."

@@ -58,8 +58,13 @@ class Reach:
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False
 
     def params(self) -> dict[str, str | int | bool | None]:
-        """As the routes take them. Who follows wants what comes; who does not wants what there is."""
-        begin = self.start or ("now" if self.follow and self.consumer is None else "earliest")
+        """As the routes take them. Who follows wants what comes; who does not wants what there is.
+
+        A consumer has a place: only who says so begins elsewhere, where that is gone.
+        """
+        begin = self.start
+        if begin is None and self.consumer is None:
+            begin = "now" if self.follow else "earliest"
         return {**self.filter(), "from": begin, "consumer": self.consumer}
 
     def filter(self) -> dict[str, str | int | bool | None]:

@@ -21,13 +21,24 @@ from gateway.http.guard import Call
 from gateway.http.negotiation import preferred
 from gateway.http.parameters import limit, wait_seconds
 from gateway.http.shapes import DIRECTION, TEXT, ref, text
-from gateway.http.stream_places import Beginning, Bound, beginning_of, bound_of, expired, seal_places, tap_of
+from gateway.http.stream_places import (
+    Beginning,
+    beginning_anew,
+    beginning_of,
+    bound_of,
+    expired,
+    is_told_anew,
+    seal_places,
+    tap_of,
+)
 from gateway.http.told import CURSOR, JSON, LIMIT, SPAN, TIME, WAIT, Parameter, Reply, tells
 from gateway.instants import format_instant
 
 OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait", "consumer"})
 NAMED_OFFERED: Final = OFFERED | {"direction"}
 _ROUTE: Final = "GET /v1/partners/{p}/stream"
+
+_Begin = Callable[[], Awaitable[Beginning]]
 
 TYPES: Final = Parameter("types", "Only these event types, with commas between them.", text(most=4_096))
 WHICH_WAY: Final = Parameter(
@@ -63,7 +74,8 @@ WHICH_WAY: Final = Parameter(
         WAIT,
         Parameter(
             "consumer",
-            "Begin at the place of this consumer; `from` tells where, as long as it has none.",
+            "Begin at the place of this consumer; `from` tells where, as long as it has none, and where "
+            "what lies at its place is gone.",
             text("[a-z0-9][a-z0-9._-]{0,63}"),
             example="main",
         ),
@@ -84,17 +96,23 @@ async def read_stream(call: Call) -> Response:
     form = preferred(call.request.headers.getlist("accept"), (JSON, event_stream.MEDIA_TYPE))
     tap = tap_of(call)
     bound = bound_of(tap)
+    answer = _page if form == JSON else _events
     try:
-        return await (_page if form == JSON else _events)(call, tap, bound)
+        try:
+            return await answer(call, tap, partial(beginning_of, call, tap, bound))
+        except CallerError as error:
+            if error.code != "cursor_expired" or not is_told_anew(call):
+                raise
+        return await answer(call, tap, partial(beginning_anew, call, tap))
     except CallerError as error:
         raise await expired(call, tap, bound, error) from error
 
 
-async def _page(call: Call, tap: Tap, bound: Bound) -> Response:
+async def _page(call: Call, tap: Tap, begin: _Begin) -> Response:
     """What there is; with `wait`, as soon as there is something, or the time is up."""
     most, wait = limit(call.query), wait_seconds(call.query)
     with call.doors.stream_turns.turn(*_turn(call)):
-        feed = _feed(call, tap, await beginning_of(call, tap, bound))
+        feed = _feed(call, tap, await begin())
         with closing(feed):
             batch = await (_patiently(call, feed, most, wait) if wait else feed.page(most))
         places = feed.places
@@ -103,7 +121,7 @@ async def _page(call: Call, tap: Tap, bound: Bound) -> Response:
     looks = _looks(call, tap)
     if batch.items and looks is not None:
         await looks()
-    cursor = seal_places(call.doors.values.cursor_key, bound, places)
+    cursor = seal_places(call.doors.values.cursor_key, bound_of(tap), places)
     return Response(_body(batch, cursor), 200, {"Cache-Control": "no-store"}, JSON)
 
 
@@ -117,7 +135,7 @@ async def _patiently(call: Call, feed: Feed, most: int, seconds: int) -> Batch:
         timer.cancel()
 
 
-async def _events(call: Call, tap: Tap, bound: Bound) -> Response:
+async def _events(call: Call, tap: Tap, begin: _Begin) -> Response:
     for name in ("limit", "wait"):
         if name in call.query:
             text = f"The query parameter {name} is for pages; {event_stream.MEDIA_TYPE} has no end."
@@ -129,15 +147,15 @@ async def _events(call: Call, tap: Tap, bound: Bound) -> Response:
     release = partial(turns.give_back, owner)
     with ExitStack() as held:
         held.callback(release)
-        made = await _event_stream(call, tap, bound, release)
+        made = await _event_stream(call, tap, begin, release)
         held.pop_all()
     return made
 
 
-async def _event_stream(call: Call, tap: Tap, bound: Bound, release: Callable[[], None]) -> EventStream:
+async def _event_stream(call: Call, tap: Tap, begin: _Begin, release: Callable[[], None]) -> EventStream:
     """The answer, which gives the turn back once it has ended."""
     bell, doors = Bell(), call.doors
-    beginning = await beginning_of(call, tap, bound)
+    beginning = await begin()
     feed = _feed(call, tap, beginning, page_bytes=event_stream.PAGE_BYTES)
     first = Batch((), caught_up=False)
     if not beginning.is_at_end:
@@ -146,7 +164,7 @@ async def _event_stream(call: Call, tap: Tap, bound: Bound, release: Callable[[]
     terms = Terms(
         doors.tails,
         doors.values.cursor_key,
-        bound,
+        bound_of(tap),
         call.verify_now,
         _looks(call, tap),
         doors.values.beat_seconds,

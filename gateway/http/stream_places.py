@@ -100,6 +100,17 @@ async def beginning_of(call: Call, tap: Tap, bound: Bound) -> Beginning:
     return await _by_words(call, tap, query.get("from", "earliest"))
 
 
+def is_told_anew(call: Call) -> bool:
+    """Whether a consumer's place is all that `from` stands behind: where that is gone, `from` counts."""
+    query = call.query
+    return "consumer" in query and "from" in query and not call.request.headers.get("last-event-id")
+
+
+async def beginning_anew(call: Call, tap: Tap) -> Beginning:
+    """Where `from` says, whatever place the consumer has; raises as `beginning_of`."""
+    return await _by_words(call, tap, call.query["from"])
+
+
 async def expired(call: Call, tap: Tap, bound: Bound, error: CallerError) -> CallerError:
     """The refusal of a cursor into what is gone, with the earliest that there is.
 

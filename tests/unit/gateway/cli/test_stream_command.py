@@ -50,6 +50,15 @@ def test_pages_are_read_until_there_is_nothing_more(shell: Shell) -> None:
     assert "from" not in second
 
 
+def test_a_consumer_begins_at_its_place_and_elsewhere_only_where_that_is_said(shell: Shell) -> None:
+    canned = Canned(*(page(cursor="c", caught_up=True) for _ in range(2)))
+    shell.transport = canned
+    shell.run("stream", "--consumer", "desk")
+    shell.run("stream", "--consumer", "desk", "--from", "earliest")
+    first, second = (request.url.params for request in canned.asked)
+    assert (first.get("from"), second["from"]) == (None, "earliest")
+
+
 def streamed(*blocks: str) -> httpx.Response:
     text = "".join(f"{block}\n\n" for block in ("retry: 2000\nid: c0", *blocks))
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=text.encode())
@@ -124,7 +133,7 @@ def test_a_consumer_acknowledges_what_was_printed(shell: Shell) -> None:
     shell.transport = canned
     assert shell.run("stream", "--consumer", "main", "--types", "t").code == 0
     first, word, second, last = canned.asked
-    assert (first.url.params["consumer"], first.url.params["from"]) == ("main", "earliest")
+    assert (first.url.params["consumer"], first.url.params.get("from")) == ("main", None)
     assert "consumer" not in second.url.params
     assert (word.method, word.url.path, word.url.params["types"]) == ("PUT", "/v1/stream/consumers/main", "t")
     assert [json.loads(one.content) for one in (word, last)] == [{"cursor": "c1"}, {"cursor": "c2"}]

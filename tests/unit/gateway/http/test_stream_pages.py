@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.administration.consumers import Consumers
 from gateway.broker.port import Position, Read, Start, TopicSpec
 from gateway.egress.stream import Bounds, Tap, find_start, read_page
 from gateway.http.turns import Turns
@@ -124,6 +125,42 @@ async def test_a_topic_that_was_made_again_is_read_though_nobody_here_tells(
         assert (gone.status_code, gone.json()["code"]) == (410, "cursor_expired")
         for where in ({"cursor": gone.json()["earliest"]}, {"from": "earliest"}):
             assert (await client.get("/v1/stream", params=where)).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_a_consumer_whose_place_is_gone_goes_on_where_from_says(
+    house: House, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    await send(house, 1)
+    gone: list[bool] = []
+    find = Consumers.find
+
+    async def found(self: Consumers, key: Any) -> Any:
+        gone.append(True)
+        place = await find(self, key)
+        return None if place is None else replace(place, topic_id="of a topic that was made again since")
+
+    wanted = {"consumer": "desk", "types": "order.accepted"}
+    headers = {"Accept": accept}
+    async with house.client("acme") as client:
+        page = (await client.get("/v1/stream", params=wanted)).json()
+        word = {"cursor": page["cursor"]}
+        said = await client.put("/v1/stream/consumers/desk?types=order.accepted", json=word)
+        assert said.is_success, said.text
+        monkeypatch.setattr(Consumers, "find", found)
+        refused = await client.get("/v1/stream", params=wanted, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (410, "cursor_expired")
+        if accept == "application/json":
+            again = await client.get("/v1/stream", params={**wanted, "from": "earliest"})
+            assert ids(again.json()) == ["S-1"]
+            now = await client.get("/v1/stream", params={**wanted, "from": "now"})
+            assert ids(now.json()) == []
+            # Who was cut off while it read knows better than `from`.
+            cut = await client.get(
+                "/v1/stream", params={**wanted, "from": "now"}, headers={"Last-Event-ID": page["cursor"]}
+            )
+            assert (ids(cut.json()), cut.json()["caught_up"]) == ([], True)
+    assert gone
 
 
 async def test_a_stream_holds_every_partition_of_the_topic(tmp_path: Path) -> None:
