@@ -81,7 +81,8 @@ class Status:
         anchor, anchor_warnings = await self.database.read(self.anchor)
         topics = await self._look_at_topics(snapshot, found.progress)
         problems = [f"{role}: {text}" for role, text in self.problems().items() if text]
-        problems += [*self.warnings(), *anchor_warnings, *_suspended(snapshot), *topics.warnings]
+        problems += [*self.warnings(), *anchor_warnings, *_suspended(snapshot)]
+        problems += [*_silenced(snapshot), *topics.warnings]
         return {
             "at": format_instant(self.clock()),
             "revision": snapshot.directory.revision,
@@ -251,6 +252,22 @@ def _suspended(snapshot: Snapshot) -> list[str]:
     """Silence must not look like peace."""
     found = [one.slug for one in snapshot.directory.partners() if one.state == "suspended"]
     words = [f"{slug} is suspended: nothing is taken from it or sent to it" for slug in found]
+    return words[:_MOST_WARNINGS]
+
+
+def _silenced(snapshot: Snapshot) -> list[str]:
+    """Of the house's endpoints no partner is told, and by events only who gets them: so it is said here."""
+    found = [
+        (slug, one)
+        for slug in (each.slug for each in snapshot.directory.partners())
+        for one in snapshot.directory.house_endpoints(slug)
+        if one.state == "disabled"
+    ]
+    words = [
+        f"the house's endpoint {one.name} ({one.id}) of {slug} is disabled, and what is for it waits: mend "
+        f"it, then gateway endpoints resume {one.id} --partner {slug} --house"
+        for slug, one in found
+    ]
     return words[:_MOST_WARNINGS]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
+from sqlmodel import col
 
 from audit import log
 from audit.ref import format_ref
@@ -18,6 +20,8 @@ from gateway.event import EventKey
 from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
 from partners.endpoint import house_of
+from partners.rows import EndpointRow
+from partners.store import bump_partner
 from tests.builders import House, open_house
 from tests.following import until
 
@@ -42,6 +46,24 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 async def team(house: House) -> AsyncIterator[httpx.AsyncClient]:
     async with house.client("team") as opened:
         yield opened
+
+
+async def test_status_warns_of_an_endpoint_of_the_house_that_is_disabled(house: House) -> None:
+    catalog, endpoint = house.doors.catalog, house.keys["endpoint acme"]
+
+    async def state(wanted: str) -> list[str]:
+        with house.world.parts.ground.database.begin() as session:
+            session.execute(update(EndpointRow).where(col(EndpointRow.id) == endpoint).values(state=wanted))
+            bump_partner(session, "acme")
+        await catalog.refresh()
+        async with house.client("operator") as operator:
+            warnings = (await operator.get("/v1/status")).json()["warnings"]
+        return [one for one in warnings if endpoint in one]
+
+    (told,) = await state("disabled")
+    assert f"({endpoint}) of acme is disabled" in told
+    assert f"gateway endpoints resume {endpoint} --partner acme --house" in told
+    assert await state("active") == []
 
 
 def owed(house: House, event_id: str, slug: str = "acme") -> Delivery:
