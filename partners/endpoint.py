@@ -59,6 +59,12 @@ _PATTERN: Final = re.compile(
 )
 
 
+def is_elsewhere(one: str, other: str) -> bool:
+    """Whether two URLs of endpoints lead to different servers."""
+    before, after = urlsplit(one), urlsplit(other)
+    return (before.scheme, before.netloc.lower()) != (after.scheme, after.netloc.lower())
+
+
 @dataclass(frozen=True, slots=True)
 class SecretTerms:
     """Of one signing secret: its id, since when it signs, and until when (None: until it is removed).

@@ -189,8 +189,11 @@ def change(session: Session, ground: Ground, endpoint: Endpoint, wanted: Declare
     """Change what is asked of an endpoint. A new URL has to be verified again, where that is required.
 
     Raises:
-        StateConflictError: it stands in the contract file, or another one has its new name.
+        StateConflictError: it stands in the contract file, which says something else, or another one has its
+            new name.
     """
+    if wanted.name == endpoint.name and endpoint.settled_as(wanted) == endpoint:
+        return EndpointEdit("unchanged", endpoint, endpoint)
     _verify_own(endpoint)
     if wanted.name != endpoint.name:
         _verify_name(store.endpoints(session, endpoint.owner), wanted.name)

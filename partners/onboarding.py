@@ -14,7 +14,14 @@ from sqlmodel import Session
 from partners import store
 from partners.contract import ContractFile, Line
 from partners.declared_credentials import Declaration, declare, plan_declaration
-from partners.endpoint import DeclaredEndpoint, Endpoint, EndpointState, key_place, new_endpoint
+from partners.endpoint import (
+    DeclaredEndpoint,
+    Endpoint,
+    EndpointState,
+    is_elsewhere,
+    key_place,
+    new_endpoint,
+)
 from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
 from partners.held import Held, find, hold
 from partners.issuing import CredentialChange
@@ -262,6 +269,7 @@ def _declare(
     for wanted in rules.declared:
         endpoint = there.pop(wanted.name, None)
         if endpoint is not None:
+            _verify_demand(endpoint, wanted)
             changed = _redeclared(endpoint, wanted, must_verify=rules.verification == "required")
             if changed != endpoint:
                 store.update_endpoint(session, changed)
@@ -274,6 +282,15 @@ def _declare(
     store.delete_endpoints(session, [one.id for one in there.values()])
     store.insert_endpoints(session, new, now=now)
     return tuple(secrets)
+
+
+def _verify_demand(endpoint: Endpoint, wanted: DeclaredEndpoint) -> None:
+    """Whoever writes the file is shown nothing of what its owner gave us for a server of theirs."""
+    if endpoint.access is not None and is_elsewhere(endpoint.url, wanted.url):
+        raise StateConflictError(
+            f"the endpoint '{wanted.name}' cannot go to another server: what its owner has it demand (auth) "
+            "was given for this one. Have it taken back first, with auth: null, or declare it by another name"
+        )
 
 
 def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bool) -> Endpoint:

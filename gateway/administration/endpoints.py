@@ -21,7 +21,7 @@ from gateway.positions import share
 from gateway.readers import forwarders
 from partners import endpoint_changes as changes
 from partners.access import EndpointAccess, parse_access
-from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, party_of
+from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, is_elsewhere, party_of
 from partners.endpoint_changes import EndpointEdit, Ground
 from partners.endpoint_form import Bounds, read_body
 from partners.errors import AccessError, EndpointTermsError, Problem
@@ -88,7 +88,7 @@ class Endpoints:
             endpoint = self._find(session, asked)
             name = changes.usual_name(endpoint.id)
             wanted, access = self._read(session, ground, changes.merged(endpoint, members), name)
-            if access is None and endpoint.access is not None and _is_elsewhere(endpoint.url, wanted.url):
+            if access is None and endpoint.access is not None and is_elsewhere(endpoint.url, wanted.url):
                 # Whoever may change a URL could have what nobody is shown sent to a host of their own.
                 text = "must be said again, or be null: it was given for another host"
                 raise EndpointTermsError([Problem("", 1, f"/{_AUTH}", "missing", text)])
@@ -326,12 +326,6 @@ def _host_of(url: object) -> tuple[HostPattern, ...]:
     except ValueError:
         return ()
     return (HostPattern(parts.netloc, host.rstrip("."), is_wild=False, port=port),) if host else ()
-
-
-def _is_elsewhere(one: str, other: str) -> bool:
-    """Whether two URLs of endpoints lead to different servers."""
-    before, after = urlsplit(one), urlsplit(other)
-    return (before.scheme, before.netloc.lower()) != (after.scheme, after.netloc.lower())
 
 
 def _read_access(given: object, bounds: Bounds, *, is_house: bool) -> EndpointAccess:

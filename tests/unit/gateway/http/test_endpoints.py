@@ -19,6 +19,7 @@ from gateway.event import EventKey
 from gateway.standard_webhooks import WebhookSignatureError, parse_secret, read_message, verify_message
 from tests.answering import Answering, Came, answering
 from tests.builders import CONTRACTS, House, open_house
+from tests.world import ORDER
 
 HOOK = "https://hooks.acme.example/in"
 OPEN = "endpoints: {verification: none}\n"
@@ -176,6 +177,29 @@ async def test_what_stands_in_the_contract_is_changed_there(house: House) -> Non
             assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
         paused = await operator.post(f"/v1/partners/acme/endpoints/{one['id']}/pause")
         assert (paused.status_code, paused.json()["state"]) == (200, "paused")
+
+
+async def test_what_a_declared_endpoint_demands_is_said_by_its_owner(house: House) -> None:
+    terms = "endpoints: {{verification: none, declared: [{{name: hook, url: '{}'}}]}}\n"
+    await contract(house, terms.format(HOOK))
+    auth = {"kind": "headers", "headers": {"X-Api-Key": "of-this-host"}}
+    elsewhere = "https://elsewhere.example/in"
+    async with house.client("acme") as acme, house.client("operator") as operator:
+        one = (await acme.get("/v1/endpoints")).json()["items"][0]
+        path = f"/v1/endpoints/{one['id']}"
+        said = await acme.patch(path, json={"auth": auth})
+        assert (said.status_code, said.json()["auth"]["headers"]) == (200, ["X-Api-Key"])
+        assert (await acme.patch(path, json={"auth": auth, "rate": 1})).status_code == 409
+        # It stays through an apply, and is not sent elsewhere by whoever writes the file.
+        await contract(house, terms.format(HOOK + "/2"))
+        assert (await acme.get(path)).json()["auth"]["headers"] == ["X-Api-Key"]
+        text = CONTRACTS.replace("{slug}", "acme") + terms.format(elsewhere)
+        body = {"contract": text, "files": {"order.avsc": json.dumps(ORDER)}}
+        moved = await operator.put("/v1/partners/acme/contract", json=body)
+        assert (moved.status_code, moved.json()["code"]) == (409, "state_conflict")
+        assert "auth: null" in moved.json()["detail"]
+        assert (await acme.patch(path, json={"auth": None})).json()["auth"]["kind"] == "none"
+        assert (await operator.put("/v1/partners/acme/contract", json=body)).status_code == 200
 
 
 async def test_a_repeat_under_a_key_makes_one_and_shows_the_secret_once(house: House) -> None:
