@@ -1,12 +1,16 @@
 """What an endpoint is to be, as options of the command line say it."""
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from gateway.cli.errors import UsageError
+
+_NONE: Final = "none"
+_WAIT: Final = re.compile(r"[0-9]+[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Terms:
     header: Annotated[
         list[str] | None,
         typer.Option(
-            "--header", help="Sent with each POST: 'X-Team: orders'. Again for more.", show_default=False
+            "--header",
+            help="Sent with each POST: 'X-Team: orders'. Again for more; 'none' takes all away.",
+            show_default=False,
         ),
     ] = None
     order: Annotated[
@@ -44,7 +50,12 @@ class Terms:
         int | None, typer.Option("--concurrency", help="Attempts at a time.", show_default=False)
     ] = None
     rate: Annotated[
-        str | None, typer.Option("--rate", help="Events a second, such as 50/s.", show_default=False)
+        str | None,
+        typer.Option(
+            "--rate",
+            help="Events a second, such as 50/s; 'none' takes it away.",
+            show_default=False,
+        ),
     ] = None
     retry: Annotated[
         str | None,
@@ -72,19 +83,21 @@ class Terms:
             "format": self.form,
             "order": self.order,
             "concurrency": self.concurrency,
-            "rate": self.rate,
         }
         said: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
         if self.events is not None:
             said["events"] = _listed(self.events)
+        if self.rate is not None:
+            said["rate"] = None if self.rate == _NONE else self.rate
         if self.retry is not None:
-            said["retry"] = _listed(self.retry) if "," in self.retry or self.retry == "0s" else self.retry
+            is_list = "," in self.retry or _WAIT.fullmatch(self.retry)
+            said["retry"] = _listed(self.retry) if is_list else self.retry
         if self.filter is not None:
-            said["filter"] = None if self.filter == "none" else _read(self.filter)
+            said["filter"] = None if self.filter == _NONE else _read(self.filter)
         if self.auth is not None:
-            said["auth"] = None if self.auth == "none" else _read(self.auth)
+            said["auth"] = None if self.auth == _NONE else _read(self.auth)
         if self.header:
-            said["headers"] = dict(map(_header, self.header))
+            said["headers"] = None if self.header == [_NONE] else dict(map(_header, self.header))
         return said
 
 

@@ -227,14 +227,22 @@ def _move(
     return None
 
 
-def _path(client: Client, whose: Whose, endpoint: str) -> str:
-    """The path of an endpoint, named by its id or its name."""
+def endpoint_id(client: Client, whose: Whose, endpoint: str) -> str:
+    """The id of an endpoint that is named by its id or its name.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
     if endpoint.startswith(_ID_PREFIX):
-        return whose.under("endpoints", endpoint)
+        return endpoint
     for one in client.pages(whose.under("endpoints")):
         if one["name"] == endpoint:
-            return whose.under("endpoints", str(one["id"]))
+            return str(one["id"])
     raise UsageError(f"there is no endpoint called '{endpoint}': gateway endpoints list")
+
+
+def _path(client: Client, whose: Whose, endpoint: str) -> str:
+    return whose.under("endpoints", endpoint_id(client, whose, endpoint))
 
 
 def _make(

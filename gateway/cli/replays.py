@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.command import Invocation, command
+from gateway.cli.endpoints import endpoint_id
 from gateway.cli.exits import Exit
 from gateway.cli.jobs import Document, cancel_job, list_jobs, watch
 from gateway.cli.plain_text import clean
@@ -29,18 +30,29 @@ _COLUMNS: Final = (
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the replay, rpl_...")]
 
 
+def _read_rate(text: str) -> int:
+    number = text.removesuffix("/s")
+    if not (number.isascii() and number.isdigit() and int(number)):
+        raise typer.BadParameter("a rate reads 50/s")
+    return int(number)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is replayed."""
 
     since: Annotated[
-        str, typer.Option("--since", help="From when on: RFC 3339, or so long ago, such as 24h.")
+        str,
+        typer.Option("--since", help="From when on: RFC 3339, a date (UTC), or so long ago, such as 24h."),
     ]
     until: Annotated[
         str | None, typer.Option("--until", help="Up to when; now, if not given.", show_default=False)
     ] = None
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="To this one alone, ep_...", show_default=False)
+        str | None,
+        typer.Option(
+            "--endpoint", help="To this one alone: its id, ep_..., or its name.", show_default=False
+        ),
     ] = None
     which: Annotated[str, typer.Option("--which", help="undelivered, failed (schedule used up), or all.")] = (
         "undelivered"
@@ -50,16 +62,22 @@ class Wanted:
     ] = None
     rate: Annotated[
         int | None,
-        typer.Option("--rate", help="Events a second and endpoint at most.", min=1, show_default=False),
+        typer.Option(
+            "--rate",
+            help="Events a second and endpoint at most, such as 50/s.",
+            parser=_read_rate,
+            metavar="RATE",
+            show_default=False,
+        ),
     ] = None
 
-    def body(self) -> dict[str, Any]:
-        """The request."""
+    def body(self, endpoint: str | None) -> dict[str, Any]:
+        """The request. `endpoint`: the id of the one that is meant."""
         types = None if self.types is None else [one.strip() for one in self.types.split(",")]
         given = {
             "since": self.since,
             "until": self.until,
-            "endpoint": self.endpoint,
+            "endpoint": endpoint,
             "which": self.which,
             "types": types,
             "rate": self.rate,
@@ -85,7 +103,8 @@ def create_replay(call: Invocation, wanted: Wanted, *, whose: Whose) -> Exit | N
     route = whose.under("replays")
     with call.client() as client:
         params = {"dry_run": True if call.dry_run else None}
-        document = client.post(route, json.dumps(wanted.body()).encode(), params=params).document()
+        endpoint = None if wanted.endpoint is None else endpoint_id(client, whose, wanted.endpoint)
+        document = client.post(route, json.dumps(wanted.body(endpoint)).encode(), params=params).document()
         call.output.note(f"replay {clean(document['id'])}; it goes on if you leave")
         job = f"{route}/{document['id']}"
         document = watch(call, client, document, route=job, doing="replaying", hear=_hindrance(call))

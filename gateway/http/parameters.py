@@ -12,6 +12,7 @@ DEFAULT_LIMIT = 100
 MAX_WAIT_SECONDS = 30
 _AGO = re.compile(r"([0-9]{1,6})([smhd])\Z", re.ASCII)
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
@@ -77,12 +78,15 @@ def instant(query: Mapping[str, str], name: str, now: int) -> int | None:
 
 
 def parse_instant(text: str, name: str, now: int) -> int:
-    """As `instant`, of one text. A blank stands for a plus sign that was not percent-encoded."""
+    """As `instant`, of one text. A blank stands for a plus sign that was not percent-encoded.
+
+    A date alone is its first moment in UTC.
+    """
     ago = _AGO.match(text)
     if ago:
         return max(0, now - int(ago[1]) * _UNITS_MS[ago[2]])
-    text = text.replace(" ", "+")
-    wanted = "an RFC 3339 time such as 2026-11-22T13:00:00Z, or a span such as 24h"
+    text = f"{text}T00:00:00Z" if _DATE.match(text) else text.replace(" ", "+")
+    wanted = "an RFC 3339 time such as 2026-11-22T13:00:00Z, a date (UTC), or a span such as 24h"
     if not _TIME.match(text):
         raise _wrong(name, wanted)
     try:

@@ -131,7 +131,7 @@ def shows(schema: Shape, meaning: str, *, media: str = JSON, status: int = 200, 
 
 SPAN: Final = "[0-9]{1,6}[smhd]"
 TIME: Final = (
-    "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
 )
 LIMIT: Final = Parameter("limit", "How many items a page has.", whole(1, MAX_LIMIT, DEFAULT_LIMIT))
 CURSOR: Final = Parameter(

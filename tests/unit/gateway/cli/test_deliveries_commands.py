@@ -124,3 +124,14 @@ async def test_a_replay_that_is_cancelled_while_it_is_watched_says_so(desk: Desk
     desk.shell.pause = cancel
     found = await desk.run("replays", "create", "--since", "1h", by="acme")
     assert (found.code, "cancelled" in found.out) == (Exit.CONFLICT, True)
+
+
+async def test_a_replay_takes_dates_rates_and_the_name_of_an_endpoint(desk: Desk) -> None:
+    day = ("--since", "2026-11-22", "--until", "2026-11-23", "--rate", "50/s", "--dry-run")
+    assert (await desk.run("replays", "create", *day, by="acme")).code == 0
+    made = await desk.run("endpoints", "create", "https://hooks.acme.example/two", "--name", "two", by="acme")
+    assert made.code == 0, made.err
+    named = await desk.run("replays", "create", "--since", "1h", "--endpoint", "two", "--dry-run", by="acme")
+    assert named.code == 0, named.err
+    for words in (("--rate", "fast"), ("--rate", "0/s"), ("--endpoint", "nobody")):
+        assert (await desk.run("replays", "create", "--since", "1h", *words, by="acme")).code == 2

@@ -42,6 +42,21 @@ async def test_an_endpoint_is_made_shown_changed_and_removed(desk: Desk) -> None
     assert (await desk.run("endpoints", "show", "hook", by="acme")).code == 2
 
 
+async def test_what_was_said_is_taken_back_by_none_and_one_wait_is_a_schedule(desk: Desk) -> None:
+    said = ("--header", "X-Team: orders", "--rate", "5/s", "--retry")
+    late = await desk.run("endpoints", "create", HOOK, *said, "30s", by="acme")
+    assert (late.code, "begin the list with 0s" in late.err) == (6, True)
+    ended = await desk.run("endpoints", "create", HOOK, *said, "0s", "--json", by="acme")
+    assert ended.code == 0, ended.err
+    made = ended.document()
+    assert (made["headers"], made["rate"], made["retry"]) == ({"X-Team": "orders"}, 5, ["0s"])
+    back = ("--header", "none", "--rate", "none", "--retry", "standard-75h")
+    ended = await desk.run("endpoints", "update", made["id"], *back, "--json", by="acme")
+    assert ended.code == 0, ended.err
+    after = ended.document()
+    assert (after["headers"], after["rate"], after["retry"]) == ({}, None, "standard-75h")
+
+
 async def test_faults_are_told_with_their_pointers(desk: Desk) -> None:
     filter_ = desk.shell.write("filter.json", '{"pointer": "/qtyy", "at_least": 2}')
     ended = await desk.run("endpoints", "create", HOOK, "--filter", str(filter_), by="acme")
