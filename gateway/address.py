@@ -86,10 +86,10 @@ class AddressPolicy:
     deny: tuple[Network, ...] = ()
     loopback: bool = False
 
-    def judge(self, address: str) -> Verdict:
+    def judge(self, address: str, *, is_own: bool = False) -> Verdict:
         """Judge a resolved address, as text of `inet_ntop`. An IPv4-mapped one is judged as the IPv4 within.
 
-        What is no address is denied: nothing is raised.
+        `is_own`: it is one of this machine. What is no address is denied: nothing is raised.
         """
         try:
             found = unwrap(ipaddress.ip_address(address))
@@ -101,7 +101,7 @@ class AddressPolicy:
             return Verdict(allowed=True, rule=f"the operator allows {rule}")
         if self.loopback and (rule := _within(found, _LOOPBACK)):
             return Verdict(allowed=True, rule=f"loopback is allowed here: {rule}")
-        return _shipped(found)
+        return Verdict(allowed=False, rule="this machine's own address") if is_own else _shipped(found)
 
 
 def unwrap(address: Address) -> Address:

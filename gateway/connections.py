@@ -2,8 +2,9 @@
 
 The address policy stands in three places. The resolver judges all answers (one denied, all refused: a mixed
 answer is a sign of rebinding); the socket factory judges the address that is connected to, since a literal in
-a URL meets no resolver; and once a connection stands its other end is judged, before anything is sent. Nobody
-else resolves a name. A connection that was opened for one serves no other: each has a pool of its own.
+a URL meets no resolver; and once a connection stands its other end is judged, before anything is sent: it
+must not be this machine either, under whatever address. Nobody else resolves a name. A connection that was
+opened for one serves no other: each has a pool of its own.
 
 Source: aiohttp 3.14, `TCPConnector(resolver=, socket_factory=)`, `BaseConnector.connect`.
 """
@@ -158,10 +159,11 @@ class _GuardedConnector(aiohttp.TCPConnector):
         if protocol is None or transport is None or protocol in self._used:
             return connection
         self._used.add(protocol)
-        peer = transport.get_extra_info("peername")
+        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         try:
             if peer is not None:  # else it is closed again already, and nothing can be sent
-                demand(self._policy, str(peer[0]))
+                # A system that reaches itself does so from the address that it reaches.
+                demand(self._policy, str(peer[0]), is_own=here is not None and here[0] == peer[0])
         except _DeniedError:
             connection.close()
             raise
@@ -240,13 +242,13 @@ class _Lookups:
         return await asyncio.wrap_future(asked)
 
 
-def demand(policy: AddressPolicy, address: str) -> None:
-    """Go on only where the policy allows the address.
+def demand(policy: AddressPolicy, address: str, *, is_own: bool = False) -> None:
+    """Go on only where the policy allows the address. `is_own`: it is one of this machine.
 
     Raises:
         _DeniedError: it does not.
     """
-    if not policy.judge(address).allowed:
+    if not policy.judge(address, is_own=is_own).allowed:
         raise _DeniedError("the address policy refuses this address")
 
 

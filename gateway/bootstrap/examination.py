@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.address import AddressPolicy
 from gateway.bootstrap import host_look, open_files
 from gateway.bootstrap.aside import aside
 from gateway.bootstrap.database_look import (
@@ -176,8 +177,12 @@ def _egress(settings: Settings, environ: Mapping[str, str]) -> Iterable[Finding]
         [str(one) for one in egress.deny],
         loopback=settings.listen.public.is_loopback,
     )
-    hosts = ("localhost", urlsplit(settings.origin).hostname or "localhost")
-    yield from network.judge_names(host_look.look_names(hosts))
+    own = urlsplit(settings.origin).hostname or "localhost"
+    resolved = host_look.look_names(("localhost", own))
+    yield from network.judge_names(resolved)
+    policy = AddressPolicy(egress.allow, egress.deny)
+    may_be_dialled = policy.judge(resolved[own] or "").allowed
+    yield from network.judge_own(own, resolved[own], may_be_dialled=may_be_dialled)
     yield network.judge_trust(*host_look.look_authorities())
     yield from network.judge_proxies(host_look.proxies(list(environ)))
 

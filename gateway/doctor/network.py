@@ -81,6 +81,15 @@ def judge_policy(allow: Sequence[str], deny: Sequence[str], *, loopback: bool) -
     yield EGRESS.ok(f"deliveries go to {', '.join(words)}{denied}")
 
 
+def judge_own(host: str, address: str | None, *, may_be_dialled: bool) -> Iterator[Finding]:
+    """Judge whether partners may aim endpoints at `origin`: that may be a proxy before us, elsewhere."""
+    if address is not None and may_be_dialled:
+        yield EGRESS.warning(
+            f"partners may have deliveries sent to {host} ({address}), which is our own front door",
+            "name its addresses in egress.deny, unless endpoints are meant to be behind it",
+        )
+
+
 def judge_proxies(names: Sequence[str]) -> Iterator[Finding]:
     """Say that variables which name a proxy have no effect."""
     if names:

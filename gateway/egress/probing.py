@@ -75,7 +75,7 @@ class Prober:
         """POST once.
 
         A verification is one CloudEvent in JSON whatever the endpoint's format: who sends back what it gets
-        has proved nothing.
+        has proved nothing. Its challenge stands in the field User-Agent too, which access logs keep.
 
         Raises:
             SealError: a secret of the endpoint, or what it demands, does not open; nothing was sent.
@@ -93,12 +93,19 @@ class Prober:
         secrets = [self._unseal(one, key_place(endpoint.id)) for one in endpoint.keys_at(now)]
         message_id = format_ref(key.ref())
         outgoing = make_outgoing(where, message_id, body, Signers(secrets, self._own), now=now)
-        outgoing = replace(outgoing, headers=(*outgoing.headers, digest_header(outgoing.body)))
+        more = [digest_header(outgoing.body), *_told_to_logs(purpose, sample)]
+        outgoing = replace(outgoing, headers=(*outgoing.headers, *more))
         dressed = await self._access.dress(outgoing, where)
         answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
         self._access.hear(where, answer.status)
         digest = hashlib.sha256(outgoing.body).digest()
         return Probe(purpose, sample.event_type, message_id, digest, len(outgoing.body), answer)
+
+
+def _told_to_logs(purpose: Purpose, sample: Sample) -> list[tuple[str, str]]:
+    if purpose != "verification":
+        return []
+    return [("User-Agent", f"partner-gateway {json.loads(sample.data)['challenge']}")]
 
 
 @dataclass(frozen=True, slots=True)

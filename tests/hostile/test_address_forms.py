@@ -155,8 +155,9 @@ class Fickle(AddressPolicy):
     patience: int = 0
     asked: list[str] = field(default_factory=list)
 
-    def judge(self, address: str) -> Verdict:
+    def judge(self, address: str, *, is_own: bool = False) -> Verdict:
         self.asked.append(address)
+        del is_own
         return Verdict(len(self.asked) <= self.patience, address)
 
 

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from gateway.address import DENIED, AddressPolicy, Network
+from gateway.address import DENIED, AddressPolicy, Network, parse_networks
 from gateway.dialler import Dialler, Outgoing
 
 NETWORKS = tuple(ipaddress.ip_network(text) for text, _ in DENIED)
@@ -53,6 +53,15 @@ REQUIRED = {
 def is_denied_elsewhere(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     outside = isinstance(address, ipaddress.IPv6Address) and address not in UNICAST
     return outside or any(address in network for network in NETWORKS)
+
+
+def test_this_machine_is_not_dialled_under_a_public_address_either() -> None:
+    public = "93.184.216.34"
+    assert SHIPPED.judge(public).allowed
+    assert not SHIPPED.judge(public, is_own=True).allowed
+    named = AddressPolicy(allow=parse_networks(["93.184.216.0/24"]))
+    assert named.judge(public, is_own=True).allowed
+    assert AddressPolicy(loopback=True).judge("127.0.0.1", is_own=True).allowed
 
 
 def test_no_row_of_the_reference_is_missing() -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.address import AddressPolicy
+from gateway.address import AddressPolicy, Verdict
 from gateway.dialler import BODY_BYTES, EXCERPT_BYTES, Answer, Dialler, Outgoing, Reason
 from gateway.exchanges import MOST_INTERIM, Exchange
 
@@ -211,6 +211,22 @@ async def go_on_for_ever(reader: asyncio.StreamReader, writer: asyncio.StreamWri
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         await writer.drain()
         await asyncio.sleep(0.05)
+
+
+class Open(AddressPolicy):
+    """Allows all but what is this machine's own."""
+
+    def judge(self, address: str, *, is_own: bool = False) -> Verdict:
+        return Verdict(allowed=not is_own, rule="of this test" if address else "")
+
+
+async def test_what_turns_out_to_be_this_machine_gets_nothing() -> None:
+    seen: list[bytes] = []
+    async with receiver(says(plain("200 OK"), seen)) as port:
+        async with Dialler(Open(loopback=True), timeout_ms=30_000) as dialler:
+            answer = await dialler.send(Outgoing(f"http://127.0.0.1:{port}/", (), b"{}"))
+        assert (answer.status, answer.failure) == (0, "address_denied")
+    assert seen == []
 
 
 def flooding(*begin: bytes, piece: bytes, sent: list[int]) -> Behaviour:

@@ -6,6 +6,7 @@ from gateway.doctor.network import (
     PortState,
     judge_descriptors,
     judge_names,
+    judge_own,
     judge_policy,
     judge_port,
     judge_proxies,
@@ -53,6 +54,13 @@ def test_the_policy_is_said_in_one_line() -> None:
         "deliveries go to public addresses, this machine, since we listen on loopback only, 10.1.0.0/16, "
         "but for 203.0.113.0/24"
     )
+
+
+def test_a_front_door_that_partners_may_aim_at_is_a_warning() -> None:
+    (one,) = judge_own("gw.example", "192.0.2.7", may_be_dialled=True)
+    assert (one.level, "egress.deny" in one.mend) == ("warning", True)
+    assert list(judge_own("gw.example", "192.0.2.7", may_be_dialled=False)) == []
+    assert list(judge_own("gw.example", None, may_be_dialled=False)) == []
 
 
 def test_a_proxy_of_the_environment_is_said_to_have_no_effect() -> None:

@@ -283,6 +283,7 @@ async def test_a_challenge_from_the_receivers_log_may_be_posted_for_this_url_alo
             paths.append(f"/v1/endpoints/{made['id']}/verify")
         await acme.post(paths[0], json={})
         challenge = json.loads(receiver.came[0].body)["data"]["challenge"]
+        assert receiver.came[0].headers["user-agent"] == f"partner-gateway {challenge}"
         for path, text_ in ((paths[1], challenge), (paths[0], challenge[:-1]), (paths[0], "x")):
             refused = await acme.post(path, json={"challenge": text_})
             assert refused.json()["code"] == "endpoint_verification_failed"
