@@ -19,6 +19,7 @@ from gateway.egress.breaker import OPENS_AFTER
 from gateway.egress.delivery import Attempt, Delivered, Held, Parked, RetryAt
 from gateway.egress.rows import BreakerRow, EndpointHourRow
 from gateway.errors import AwayError
+from gateway.positions import is_forwarded
 from gateway.rows import BacklogRow, DeliveryRow
 from gateway.waits import rest
 from partners import store
@@ -49,7 +50,8 @@ class Health:
     """An endpoint in the last day, and what waits for it now.
 
     `outcomes`: attempts by what became of them. `p95_ms`: of the answered ones so many took no longer (None:
-    there were none). `waiting`: deliveries, of a backlog range as many as are known to be for it.
+    there were none). `waiting`: deliveries, of a backlog range as many as are known to be for it. `lag`:
+    records of its own partner's topic in such ranges, yet to be read for it, be they for it or not.
     `oldest_at`: since when the oldest of them waits. `failing_since`: since when no attempt succeeded.
     Times are Unix ms.
     """
@@ -57,6 +59,7 @@ class Health:
     outcomes: Mapping[str, int]
     p95_ms: int | None
     waiting: int
+    lag: int
     oldest_at: int | None
     breaker: Literal["closed", "open"]
     failing_since: int | None
@@ -124,13 +127,14 @@ def load(session: Session, endpoint: str, *, now: int) -> Health:
     for outcome, within, count in session.execute(query):
         outcomes[outcome] += count
         times[within] += count
-    waiting, oldest = _waiting(session, endpoint)
+    waiting, lag, oldest = _waiting(session, endpoint)
     breaker = session.get(BreakerRow, endpoint)
     is_open = breaker is not None and breaker.failures >= OPENS_AFTER
     return Health(
         dict(outcomes),
         _percentile(times),
         waiting,
+        lag,
         oldest,
         "open" if is_open else "closed",
         None if breaker is None else breaker.failing_since,
@@ -151,16 +155,23 @@ def _percentile(times: Mapping[int, int]) -> int | None:
     return None
 
 
-def _waiting(session: Session, endpoint: str) -> tuple[int, int | None]:
+def _waiting(session: Session, endpoint: str) -> tuple[int, int, int | None]:
     rows = select(col(DeliveryRow.created_at)).where(
         col(DeliveryRow.endpoint) == endpoint, col(DeliveryRow.state).in_(("pending", "held"))
     )
     saved = session.execute(rows).scalars().all()
     since = list(saved)
-    ranges = select(col(BacklogRow.events), col(BacklogRow.began_at)).where(
-        col(BacklogRow.endpoint) == endpoint
+    row = BacklogRow
+    columns = (
+        col(row.events),
+        col(row.began_at),
+        col(row.topic_id),
+        col(row.from_offset),
+        col(row.to_offset),
     )
-    behind = session.execute(ranges).all()
+    behind = session.execute(select(*columns).where(col(row.endpoint) == endpoint)).all()
     # A range that an earlier program began does not say when; one of a new endpoint may hold nothing for it.
-    since = [*since, *(began for events, began in behind if began and events)]
-    return len(saved) + sum(events for events, _ in behind), min(since, default=None)
+    since = [*since, *(one.began_at for one in behind if one.began_at and one.events)]
+    # How much another partner sends is for nobody whom it forwards some of it to.
+    lag = sum(one.to_offset - one.from_offset for one in behind if not is_forwarded(one.topic_id))
+    return len(saved) + sum(one.events for one in behind), lag, min(since, default=None)

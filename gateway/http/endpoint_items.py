@@ -33,6 +33,7 @@ def health_item(health: Health) -> dict[str, object]:
         "breaker": health.breaker,
         "failing_since": _instant(health.failing_since),
         "waiting": health.waiting,
+        "lag": health.lag,
         "oldest_undelivered_at": _instant(health.oldest_at),
     }
 

@@ -65,6 +65,7 @@ _HEALTH: Final = record(
         "breaker": word("closed", "open"),
         "failing_since": maybe(INSTANT),
         "waiting": _COUNT,
+        "lag": _COUNT,
         "oldest_undelivered_at": maybe(INSTANT),
     }
 )

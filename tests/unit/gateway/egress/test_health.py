@@ -12,6 +12,7 @@ from gateway.egress import health
 from gateway.egress.delivery import Attempt, Decision, Delivered, RetryAt
 from gateway.egress.health import HOUR_MS, Tally
 from gateway.errors import StoreError
+from gateway.positions import share
 from gateway.rows import BacklogRow
 from tests.unit.gateway.egress.stage import FlakyDatabase
 from tests.unit.gateway.egress.test_lane import delivery
@@ -75,9 +76,15 @@ def test_a_range_that_may_hold_nothing_says_of_nothing_how_old_it_is(database_ur
                     began_at=NOW - 5,
                 )
             )
-        assert (seen(database).waiting, seen(database).oldest_at) == (0, None)
+        assert (seen(database).waiting, seen(database).lag, seen(database).oldest_at) == (0, 9, None)
         with database.begin() as session:
-            session.execute(update(BacklogRow).values(events=2))
-        assert (seen(database).waiting, seen(database).oldest_at) == (2, NOW - 5)
+            session.execute(update(BacklogRow).values(events=2, from_offset=4))
+        assert (seen(database).waiting, seen(database).lag, seen(database).oldest_at) == (2, 5, NOW - 5)
+        with database.begin() as session:
+            session.execute(update(BacklogRow).values(topic_id=share("id", "globex")))
+        assert (seen(database).waiting, seen(database).lag) == (2, 0)
+        with database.begin() as session:
+            session.execute(update(BacklogRow).values(topic_id=share("id", "house/acme")))
+        assert (seen(database).waiting, seen(database).lag) == (2, 5)
     finally:
         database.close()
