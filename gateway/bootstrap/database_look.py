@@ -96,12 +96,13 @@ def host_of(origin: str | None) -> str:
 
 
 def look_at_deliveries(session: Session, host: str) -> DeliveriesSeen:
-    """Compare deliveries with their entries, of some partners and the newest entries of each."""
+    """Compare deliveries with their entries, of the house and some partners, by the newest entries."""
     directory = store.load(session)
     some = [one for one in directory.partners() if directory.endpoints(one.slug)]
     looked = some[:_PARTNERS]
     logs = {one.slug: f"{host}/log/{one.log}" for one in looked}
-    found = compare(session, logs, most=_ENTRIES)
+    house = facts.load(session, HOUSE_LOG)
+    found = compare(session, logs, house=house and f"{host}/log/{house}", most=_ENTRIES)
     words = None if found is None else tuple(map(str, found))
     return DeliveriesSeen(words, len(looked), len(some))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from audit.outcomes import Census, Fate, Pair, census
@@ -17,6 +17,7 @@ from gateway.egress.delivery import format_delivery
 from gateway.egress.replay import OPEN
 from gateway.egress.rows import ReplayRangeRow, ReplayRow
 from gateway.rows import BacklogRow, DeliveryRow
+from partners.endpoint import house_of
 
 MOST_ENTRIES: Final = 1_000_000
 
@@ -43,27 +44,32 @@ class Disagreement:
 
 
 def compare(
-    session: Session, logs: Mapping[str, str], *, most: int = MOST_ENTRIES
+    session: Session, logs: Mapping[str, str], *, house: str | None = None, most: int = MOST_ENTRIES
 ) -> list[Disagreement] | None:
     """Every disagreement of these partners (slugs, with their logs' names without epoch).
 
-    To be run on a snapshot: `Database.read`. `most`: entries of a log that are read, its newest. None: so
-    much evidence is on its way that nothing can be told now.
+    `house`: the name of the house's log, for its deliveries with all partners; None: these are left out. To
+    be run on a snapshot: `Database.read`. `most`: entries of a log that are read, its newest. None: so much
+    evidence is on its way that nothing can be told now.
     """
     found: list[Disagreement] = []
-    for partner, log in logs.items():
+    owner = col(DeliveryRow.partner)
+    asked = [(owner == partner, log) for partner, log in logs.items()]
+    if house is not None:
+        asked.append((owner.startswith(house_of(""), autoescape=True), house))
+    for is_asked, log in asked:
         known = census(session, log, most=most)
         if known is None:
             return None
-        found += _compare_rows(session, partner, known)
+        found += _compare_rows(session, is_asked, known)
     return [*found, *_compare_ranges(session), *_compare_replays(session)]
 
 
-def _compare_rows(session: Session, partner: str, known: Census) -> Iterator[Disagreement]:
+def _compare_rows(session: Session, is_asked: ColumnElement[bool], known: Census) -> Iterator[Disagreement]:
     row = DeliveryRow
     query = select(col(row.endpoint), col(row.ref), col(row.state), col(row.attempts), col(row.reason))
     rows: dict[Pair, str] = {}
-    for endpoint, ref, state, attempts, reason in session.execute(query.where(col(row.partner) == partner)):
+    for endpoint, ref, state, attempts, reason in session.execute(query.where(is_asked)):
         rows[endpoint, ref] = state
         where = format_delivery(endpoint, ref)
         fate = known.fates.get((endpoint, ref))

@@ -15,6 +15,7 @@ from gateway.egress import asking, replay_store
 from gateway.egress.reconciliation import Disagreement, compare
 from gateway.egress.rows import ReplayRangeRow, ReplayRow
 from gateway.rows import BacklogRow, DeliveryRow
+from partners.endpoint import house_of
 from tests.unit.gateway.egress.stage import Stage, answer, endpoint, now, stage
 from tests.unit.gateway.egress.test_recall import begin, over, ref_of
 
@@ -142,6 +143,25 @@ async def test_a_retry_after_which_nothing_waits_is_found(tmp_path: Path, databa
         with on.database.begin() as session:
             session.execute(delete(DeliveryRow))
         assert "says retried, and nothing waits" in words(await found(on))
+
+
+async def test_the_houses_deliveries_are_compared_with_its_own_log(tmp_path: Path, database_url: str) -> None:
+    async with stage(tmp_path, database_url, endpoint(delays=(0, 3_600))) as on:
+        await settled(on)
+        log = LOGS["acme"]
+        with on.database.begin() as session:
+            session.execute(update(DeliveryRow).values(partner=house_of("acme")))
+
+        def look(house: str | None) -> str:
+            with on.database.begin() as session:
+                return words(compare(session, {}, house=house) or [])
+
+        assert look(log) == ""
+        assert look(None) == ""
+        with on.database.begin() as session:
+            session.execute(update(DeliveryRow).values(state="parked", reason="client_error"))
+        assert "its row says parked" in look(log)
+        assert look(None) == ""
 
 
 @pytest.mark.parametrize(
