@@ -13,7 +13,7 @@ from tests.acknowledging import signed_fields
 from tests.faults.acknowledged import digest
 from tests.post_server import taking_posts
 
-OK, UNAVAILABLE = 204, 503
+OK, GONE, UNAVAILABLE = 204, 410, 503
 REFUSALS = (503, 302, 500, 503, 404, 503, 500, 429, 503, 302, 500, 503, 403, 503, 500, 502)
 """How it refuses: some answers slow the endpoint down, some say nothing of it, most are its own trouble."""
 
@@ -24,7 +24,8 @@ class Receiver:
 
     `refuses`: one webhook-id in so many is refused first, so that a kill finds retries under way.
     `stalls`: one in so many (0: none) is answered too late at first, after `stall_seconds`.
-    `is_out`: everything gets a 503. `signer`: a key, and the id of its credential, that sign each answer.
+    `is_out`: everything gets a 503. `gone`: paths at which everything gets a 410. `signer`: a key, and the id
+    of its credential, that sign each answer.
     Kept: `bodies` and `events` (path and event id) to the first digest and webhook-id; `torn` and `split`
     what came with another one later; `arrivals`: for each path the webhook-ids in the order of first sight.
     """
@@ -33,6 +34,7 @@ class Receiver:
     stalls: int = 0
     stall_seconds: float = 0.0
     is_out: bool = False
+    gone: set[str] = field(default_factory=set)
     signer: tuple[Any, str] | None = field(default=None, repr=False)
     url: str = ""
     posts: int = 0
@@ -57,6 +59,8 @@ class Receiver:
                 self.split.add(event)
             if is_new:
                 self.arrivals.setdefault(path, []).append(webhook_id)
+            if path in self.gone:
+                return GONE, 0.0
             if self.is_out:
                 return UNAVAILABLE, 0.0
             if is_new and number % self.refuses == 0:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,7 @@ from tests.faults.forked_fleet import (
     stop_all,
     verify_whole,
 )
+from tests.faults.meddling import Meddler
 from tests.faults.receiver import Receiver, receiving
 from tests.faults.workload import Sender
 from tests.kafka_server import KafkaServer
@@ -86,13 +88,18 @@ def fleet(
         yield made
 
 
-async def load_while_killing(fleet: ForkedFleet, sender: Sender, watcher: Watcher, kills: Plan) -> None:
-    """All members at once, each through its own kills."""
+async def load_while_killing(
+    fleet: ForkedFleet, sender: Sender, watcher: Watcher, meddler: Meddler, kills: Plan
+) -> None:
+    """All members at once, each through its own kills, while operators are at work."""
+    stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(meddler.work(stop))
         killing = [tasks.create_task(fleet.kill_in_turn(name, mine)) for name, mine in kills.items()]
         while not all(task.done() for task in killing):
             await sender.send_new()
             await watcher.look(fleet.first)
+        stop.set()
 
 
 async def run_kills(fleet: ForkedFleet, receiver: Receiver, kills: Plan) -> None:
@@ -106,8 +113,9 @@ async def run_kills(fleet: ForkedFleet, receiver: Receiver, kills: Plan) -> None
     for name in kills.keys() - fleet.members.keys():
         fleet.add(name.split("-")[0])
     sender.doors = doors_of(fleet)
+    meddler = Meddler(partial(doors_of, fleet), fleet.first.operator_key(), receiver, tuple(PARTNERS))
     async with sender.connected():
-        await load_while_killing(fleet, sender, watcher, kills)
+        await load_while_killing(fleet, sender, watcher, meddler, kills)
         for door in doors_of(fleet):
             assert await asyncio.to_thread(door.wait_ready), fleet.said()
         await sender.finish(60)
@@ -116,7 +124,8 @@ async def run_kills(fleet: ForkedFleet, receiver: Receiver, kills: Plan) -> None
     await watcher.look(fleet.first)
     await stop_all(fleet)
     found = verify_whole(fleet, receiver, sender, watcher, PARTNERS)
-    sys.stdout.write(f"kills {fleet.kills.total()}, answers {dict(sender.answers)}, {dict(found.counts)}\n")
+    told = f"answers {dict(sender.answers)}, {dict(found.counts)}, operators {dict(meddler.done)}"
+    sys.stdout.write(f"kills {fleet.kills.total()}, {told}\n")
 
 
 @pytest.mark.parametrize("name", PLANS)

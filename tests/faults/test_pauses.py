@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.postgres, pytes
 
 PARTNERS = {"acme": "none", "bolt": "key", "cork": "endpoint"}
 HEAL_SECONDS = 60.0
+MINUTE = 60.0
 UNKNOWN = "503 outcome_unknown"
 AWAY = "503 store_unavailable"
 
@@ -69,9 +70,10 @@ class Stage:
             await asyncio.to_thread(part.resume)
         await self.hears("201")
 
-    async def kill_and_start(self, part: KafkaServer | PostgresServer) -> None:
-        """SIGKILL a server, and start it again with its data."""
+    async def kill_and_start(self, part: KafkaServer | PostgresServer, seconds: float) -> None:
+        """SIGKILL a server, and start it again with its data after so long."""
         await asyncio.to_thread(part.kill)
+        await asyncio.sleep(seconds)
         await asyncio.to_thread(part.start)
         await self.hears("201")
 
@@ -142,7 +144,7 @@ async def test_a_kafka_that_is_paused_or_killed_leaves_unknown_outcomes_and_no_l
         await stage.pause(kafka_server, 1.0)
         await stage.pause(kafka_server, 2.5, UNKNOWN)  # above the publish timeout
         await stage.pause(kafka_server, 8.0, UNKNOWN)  # above the message timeout
-        await stage.kill_and_start(kafka_server)
+        await stage.kill_and_start(kafka_server, MINUTE)
     assert stage.sender.answers[UNKNOWN] >= 2
 
 
@@ -155,7 +157,7 @@ async def test_a_postgresql_that_is_paused_killed_or_cut_off_loses_and_doubles_n
         await stage.pause(postgres_server, 1.0)
         await stage.pause(postgres_server, 3.0, AWAY)
         await stage.pause(postgres_server, 8.0, AWAY)
-        await stage.kill_and_start(postgres_server)
+        await stage.kill_and_start(postgres_server, MINUTE)
         for _ in range(12):
             assert await asyncio.to_thread(postgres_server.cut, name) > 0
             await stage.hears("201")
