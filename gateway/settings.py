@@ -127,7 +127,7 @@ class Listen(Section):
 
     public: Listener = _key("127.0.0.1:8080", "partners, and all else where `private` is the same")
     private: Listener = _key(
-        "{listen.public}", "operators, registry, metrics; split from public in production"
+        "{listen.public}", "operators, teams, registry, metrics; split from public in production"
     )
     behind_proxy: bool = _key("false", "a proxy in front ends TLS; allows plain HTTP beyond loopback")
 

@@ -34,7 +34,7 @@ class Directory:
     What did not change between two of them is in both the same object.
     """
 
-    __slots__ = ("_accounts", "_credentials", "_issuers", "_partners", "revision")
+    __slots__ = ("_accounts", "_credentials", "_issuers", "_of_partners", "_partners", "revision")
 
     def __init__(self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]) -> None:
         """Index what was loaded at this revision of the tables."""
@@ -47,6 +47,7 @@ class Directory:
             match.partition("\n")[0] for method, match in self._credentials if method == "jwt"
         )
         self._partners = tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
+        self._of_partners: Directory | None = None
 
     def after(
         self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]
@@ -56,6 +57,13 @@ class Directory:
         held = {credential.id: credential for credential in self._credentials.values()}
         held.update((credential.id, credential) for credential in credentials)
         return Directory(revision, known.values(), held.values())
+
+    def of_partners(self) -> "Directory":
+        """This directory without our own side's credentials: who shows one of those is unknown to it."""
+        if self._of_partners is None:
+            held = [one for one in self._credentials.values() if one.partner is not None]
+            self._of_partners = Directory(self.revision, self._accounts.values(), held)
+        return self._of_partners
 
     def account(self, slug: str) -> Account | None:
         """Find a partner with what belongs to it."""

@@ -73,11 +73,13 @@ class Standing:
 class Identifier:
     """Knows the ways in which requests prove their caller.
 
-    `used`: told the ids of all credentials that a request was proved by, and when.
+    `used`: told the ids of all credentials that a request was proved by, and when. `takes_house`: whether our
+    own side comes in here too; where it does not, its credentials are nobody's, in every respect.
     """
 
     ways: Sequence[Way]
     used: Callable[[Sequence[str], int], None] = field(default=lambda _ids, _now: None, repr=False)
+    takes_house: bool = True
 
     async def identify(self, shown: Shown, directory: Directory, *, now: int) -> Candidate:
         """Return who calls. What the caller may do is not asked here.
@@ -93,6 +95,8 @@ class Identifier:
                 `source_address_denied`.
             AwayError: what has to be asked for is away: the database, an issuer of tokens.
         """
+        if not self.takes_house:
+            directory = directory.of_partners()
         # 1.
         ways = [way for way in self.ways if way.is_shown(shown)]
         if not ways:

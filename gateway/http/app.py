@@ -6,7 +6,7 @@ public and private serves the private application, which has every route.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from re import Pattern
 from typing import Final
@@ -37,9 +37,10 @@ TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
-    """The public application, and the private one, which has every route."""
+    """The public application, which knows nobody of our own side, and the private one, with every route."""
+    outside = replace(doors, callers=replace(doors.callers, takes_house=False))
     return (
-        make_app(doors, [gate for gate in GATES if is_public(gate)]),
+        make_app(outside, [gate for gate in GATES if is_public(gate)]),
         make_app(doors, GATES),
     )
 

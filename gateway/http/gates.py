@@ -344,5 +344,8 @@ PUBLIC_SIDES: Final[frozenset[Side]] = frozenset({"open", "own", "log"})
 
 
 def is_public(gate: Gate) -> bool:
-    """Whether the public listener serves it where there is a private one, where our own side comes in."""
+    """Whether the public listener serves it where there is a private one.
+
+    Our own side comes in at the private one alone, whatever `who` says: see `gateway.http.app.make_apps`.
+    """
     return gate.side in PUBLIC_SIDES or (gate.side == "registry" and P in gate.who)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest_asyncio
 from audit.ref import parse_ref
 from gateway.bootstrap.ground import clock
 from gateway.egress.delivery import format_delivery
-from gateway.http.gates import GATES
+from gateway.http.gates import GATES, is_public
 from gateway.http.guard import Gate
 from gateway.rows import DeliveryRow
+from partners.api_key import mint
 from partners.credential import DAY_MS, Role, Scope
 from partners.directory import Directory
 from partners.endpoint import house_of
@@ -78,6 +80,11 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             opened.credentials["revoked"].id, owner=None, reason="", by=OPERATOR
         )
         await opened.issue("short", "auditor", "globex", not_after=clock() + DAY_MS)
+        await opened.issue("revoked operator", "operator")
+        await opened.world.parts.administration.revoke_credential(
+            opened.credentials["revoked operator"].id, owner=None, reason="", by=OPERATOR
+        )
+        opened.keys["stranger"] = mint(secrets.token_bytes)[0]
         yield opened
 
 
@@ -233,10 +240,12 @@ def revision_of(directory: Directory, slug: str) -> str:
     return str(contract.revision)
 
 
-async def ask(house: House, gate: Gate, owner: str, name: str | None, kind: str = "bearer") -> httpx.Response:
+async def ask(
+    house: House, gate: Gate, owner: str, name: str | None, kind: str = "bearer", *, private: bool = True
+) -> httpx.Response:
     content = json.dumps({"order_id": "tenancy", "qty": 1}) if "events" in gate.path else "{}"
     shown = {} if name is None else KINDS[kind](house.keys[name])
-    async with house.client() as client:
+    async with house.client(private=private) as client:
         return await client.request(
             gate.method,
             path_for(house, gate, owner),
@@ -377,6 +386,29 @@ async def test_the_public_application_has_no_way_in_for_our_side(house: House) -
                     (404, "There is no such path."),
                     (405, "This path takes GET."),
                 }
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gate", [gate for gate in GUARDED if is_public(gate)], ids=name_of)
+async def test_our_own_side_is_nobody_at_the_public_address(house: House, gate: Gate, kind: str) -> None:
+    for name in ("team", "operator", "revoked operator"):
+        for owner in OWNERS:
+            answer = await ask(house, gate, owner, name, kind, private=False)
+            stranger = await ask(house, gate, owner, "stranger", kind, private=False)
+            assert (answer.status_code, answer.json()["code"]) == (401, "credential_invalid")
+            assert said(answer) == said(stranger)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_operators_key_makes_and_revokes_nothing_at_the_public_address(house: House) -> None:
+    async with house.client("operator", private=False) as client:
+        assert (await client.post("/v1/credentials", json={"role": "operator"})).status_code == 401
+        path = f"/v1/credentials/{house.credentials['globex'].id}"
+        assert (await client.delete(path)).status_code == 401
+    for private in (False, True):
+        async with house.client("globex", private=private) as client:
+            assert (await client.get("/v1/me")).status_code == 200
 
 
 @pytest.mark.parametrize("gate", GATES, ids=name_of)

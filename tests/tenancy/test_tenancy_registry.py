@@ -1,6 +1,7 @@
 """Who may call what of the registry: every route of the table, with every kind of credential and owner."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.http.gates import GATES
+from gateway.http.gates import GATES, is_public
 from gateway.http.guard import Gate
+from partners.api_key import mint
 from partners.credential import Role
 from tests.builders import House, open_house
 from tests.world import OPERATOR, ORDER
@@ -39,6 +41,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await opened.world.parts.administration.revoke_credential(
             opened.credentials["revoked"].id, owner=None, reason="", by=OPERATOR
         )
+        opened.keys["stranger"] = mint(secrets.token_bytes)[0]
         async with opened.client("team") as team:
             for subject in ("acme", "globex"):
                 path = f"/registry/subjects/partners.{subject}.inbound-value/versions/latest"
@@ -74,10 +77,12 @@ def path_for(house: House, gate: Gate, owner: str) -> str:
     return path
 
 
-async def ask(house: House, gate: Gate, owner: str, name: str | None) -> httpx.Response:
+async def ask(
+    house: House, gate: Gate, owner: str, name: str | None, *, private: bool = True
+) -> httpx.Response:
     body: dict[str, Any] = BODIES.get(gate.path.split("/")[2] if gate.path != "/registry" else "", {})
     content = json.dumps(body or {"schema": json.dumps(ORDER)})
-    async with house.client(name) as client:
+    async with house.client(name, private=private) as client:
         return await client.request(
             gate.method, path_for(house, gate, owner), content=content if gate.method != "GET" else None
         )
@@ -169,3 +174,14 @@ async def test_the_public_listener_serves_what_partners_may_ask_and_no_change(ho
             if "partner" not in gate.who:
                 assert answer.status_code in {404, 405}
                 assert set(answer.json()) == {"error_code", "message"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("gate", [one for one in REGISTRY if is_public(one)], ids=name_of)
+async def test_our_own_side_is_nobody_at_the_public_address(house: House, gate: Gate) -> None:
+    for name in ("team", "operator"):
+        for owner in OWNERS:
+            answer = await ask(house, gate, owner, name, private=False)
+            stranger = await ask(house, gate, owner, "stranger", private=False)
+            assert answer.status_code == 401
+            assert _without_names(answer) == _without_names(stranger)
