@@ -11,6 +11,12 @@ from typing import Final
 
 DAY_MS: Final = 86_400_000
 _SECOND_MS: Final = 1_000
+_SURE: Final = 10
+"""So many events in a second say of themselves how many are wanted."""
+_LEAST_WEIGHT: Final = 0.2
+"""Of the last second, where there are few."""
+_PRESENCE: Final = 0.001
+"""Events a second that a process counts as which is asked for none: parts of nothing at all are equal."""
 
 
 @dataclass(slots=True)
@@ -33,6 +39,24 @@ class Bucket:
     def wait_seconds(self, rate: float) -> int:
         """Whole seconds until there is one event in it; 0: there is."""
         return 0 if self.level >= 1 else max(1, ceil((1 - self.level) / rate))
+
+
+def pace_after(pace: float, seen: int) -> float:
+    """Events wanted a second, by those seen in the last one. `pace`: as it was before.
+
+    Many tell at once what is wanted now. Few do not: one event every eight seconds is none in seven of them,
+    so the past counts too; it is forgotten evenly, and so each event weighs the same in the end.
+    """
+    weight = min(1.0, max(_LEAST_WEIGHT, max(pace, seen) / _SURE))
+    return pace + (seen - pace) * weight
+
+
+def share_of(pace: float, others: float, count: int) -> float:
+    """The part of the rate that a process has; the parts of all that have heard of each other make up one.
+
+    `pace`: what it is asked for, events a second; `others`: the `count` others, together.
+    """
+    return (pace + _PRESENCE) / (pace + others + _PRESENCE * (count + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 Requests are judged by what this process knows; nothing is asked on their path. Once a second each process
 tells the others, in SQL, what it was asked to take of each partner, and takes its part of the rate by its
 part of the demand. So a partner whose connections all lead to one process has the whole rate there, and a
-second after the demand has moved, the parts have followed. Bytes are added up the same way: what others took
-in the last second is not counted yet.
+second after the demand has moved, the parts have followed; where few events come, some seconds after. All
+parts together are the rate, and each process may be one event ahead of its own. Bytes are added up the
+same way: what others took in the last second is not counted yet.
 """
 
 import asyncio
@@ -17,7 +18,16 @@ from typing import Final
 from gateway.database import Database
 from gateway.database import clock as database_clock
 from gateway.errors import AwayError, QuotaExceededError
-from gateway.ingress.quota import DAY_MS, Bucket, Limit, byte_limit, event_limit, rate_headers
+from gateway.ingress.quota import (
+    DAY_MS,
+    Bucket,
+    Limit,
+    byte_limit,
+    event_limit,
+    pace_after,
+    rate_headers,
+    share_of,
+)
 from gateway.ingress.quota_shares import Heard, SharedClock, Told, exchange_now, sweep_now
 from gateway.waits import rest
 from partners.contract import Limits
@@ -32,26 +42,45 @@ _IDLE_MS: Final = 10_000
 class _Account:
     """What this process knows of a partner today.
 
-    `share`: its part of the rate; `rate`: that part, events a second. `open`: requests that are being read.
-    `wanted`: events since it told last. `taken`: bytes not told yet; `used`:
-    bytes of all processes, as heard last. `day`: of UTC, of both. `seen_at`: ticks.
+    `most`: the rate that was agreed, events a second; `share`: its part of that. `open`: requests that are
+    being read. `wanted`: events since it told last; `pace`: those of a second, as it told. `taken`: bytes not
+    told yet; `used`: bytes of all processes, as heard last. `day`: of UTC, of both. `seen_at`: ticks.
     """
 
     bucket: Bucket
     day: int
     share: float = 1.0
     wanted: int = 0
+    pace: float = 0.0
     taken: int = 0
     used: int = 0
     seen_at: int = 0
-    rate: float = 0.0
+    most: float = 0.0
     open: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Events a second that this process takes."""
+        return self.most * self.share
+
+    @property
+    def room(self) -> float:
+        """How many events its bucket holds: a second's worth, and one more where others share the rate.
+
+        A part may be less than one event a second: half an event lets nobody in, and of what comes in for the
+        next one nothing is to be lost while there is one already.
+        """
+        return self.rate if self.share == 1 else self.rate + 1
+
+    def fill(self, ticks: int) -> None:
+        """Add what came in since the last look."""
+        self.bucket.fill(self.rate, ticks, most=self.room)
 
     def owes_nothing(self, ticks: int, day: int) -> bool:
         """Whether one made anew would be as this one is: its bucket full, nothing used of the day."""
-        self.bucket.fill(self.rate, ticks)
+        self.fill(ticks)
         is_used = bool(self.taken or self.used) and self.day == day
-        return self.bucket.level >= self.rate and not is_used and not self.open
+        return self.bucket.level >= self.room and not is_used and not self.open
 
 
 @dataclass(slots=True)
@@ -149,22 +178,26 @@ class Quotas:
                 del self._accounts[partner]
         if not self._accounts:
             return
+        seen = {partner: one.wanted for partner, one in self._accounts.items()}
         told = Told(
-            {partner: one.wanted / _ROUND_SECONDS for partner, one in self._accounts.items()},
+            {partner: pace_after(one.pace, one.wanted) for partner, one in self._accounts.items()},
             {partner: one.taken for partner, one in self._accounts.items()},
         )
         days = {partner: one.day for partner, one in self._accounts.items()}
         tell = partial(exchange_now, owner=self.owner, told=told, clock=self.shared_clock)
         heard, day = await self.database.write(tell)
+        for partner, count in seen.items():
+            self._accounts[partner].wanted -= count
         self._learn(told, days, heard, day)
 
     def _learn(self, told: Told, days: Mapping[str, int], heard: Heard, day: int) -> None:
         """`days`: of the accounts when they were told; `day`: that they were counted for, and heard of."""
         for partner, taken in told.taken.items():
             account = self._accounts[partner]
-            wanted = told.wanted[partner]
-            account.share = _share(wanted, *heard.others.get(partner, (0.0, 0)))
-            account.wanted -= round(wanted * _ROUND_SECONDS)
+            account.pace = told.wanted[partner]
+            # By the part that was in force while it came in: whoever asks seldom has the least when he asks.
+            account.fill(self.ticks())
+            account.share = share_of(account.pace, *heard.others.get(partner, (0.0, 0)))
             if account.day == days[partner]:
                 account.taken -= taken
             if account.day == day:
@@ -184,22 +217,12 @@ class Quotas:
         account.seen_at = ticks
         found = []
         if most is not None:
-            rate = most * account.share
-            account.bucket.fill(rate, ticks)
-            account.rate = rate
-            found.append(event_limit(account.bucket, most, rate))
+            account.most = float(most)
+            account.fill(ticks)
+            found.append(event_limit(account.bucket, most, account.rate))
         if size is not None:
             found.append(byte_limit(size, account.used + account.taken, now))
         return tuple(found)
-
-
-def _share(wanted: float, others: float, count: int) -> float:
-    """The part of the rate that a process has; one that nobody asks keeps enough for a beginning."""
-    if not count:
-        return 1.0
-    least = 1 / (count + 1) ** 2
-    total = wanted + others
-    return max(least, wanted / total) if total else 1 / (count + 1)
 
 
 def _refusal(partner: str, limit: Limit, standing: tuple[Limit, ...]) -> QuotaExceededError:

@@ -152,6 +152,55 @@ async def test_the_rate_follows_when_all_comes_to_one_process(database: Database
     assert last == 100
 
 
+async def in_turn(database: Database, rate: int, processes: int, every_ms: int, seconds: int) -> int:
+    """How many of one partner's events get in that come so often, to one process after the other."""
+    clock = Clock()
+    limits = Limits(events_per_second=rate)
+    each = [quotas(database, clock, str(number)) for number in range(processes)]
+    count = 0
+    for number in range(seconds * 1_000 // every_ms):
+        count += entered(each[number % processes], limits, 1)
+        clock.now += every_ms
+        if number * every_ms // 1_000 != (number + 1) * every_ms // 1_000:
+            for one in each:
+                await one.exchange()
+    return count
+
+
+@pytest.mark.parametrize(
+    ("rate", "processes", "every_ms", "seconds", "least"),
+    [(1, 2, 1_000, 60, 57), (5, 8, 1_000, 40, 40), (5, 8, 200, 20, 95), (1, 8, 1_000, 40, 36)],
+)
+async def test_a_rate_below_the_number_of_processes_lets_in_what_was_agreed(
+    database: Database, rate: int, processes: int, every_ms: int, seconds: int, least: int
+) -> None:
+    assert await in_turn(database, rate, processes, every_ms, seconds) >= least
+
+
+@pytest.mark.parametrize(("rate", "processes"), [(1, 4), (5, 8)])
+async def test_many_processes_let_in_no_more_than_was_agreed(
+    database: Database, rate: int, processes: int
+) -> None:
+    # Each may begin with a second's worth, and be one event ahead.
+    most = rate * 20 + processes * (rate + 1)
+    assert rate * 20 * 0.9 <= await in_turn(database, rate, processes, 40, 20) <= most
+
+
+async def test_a_slow_connection_beside_a_fast_one_gets_its_part(database: Database) -> None:
+    clock = Clock()
+    slow, *fast = each = [quotas(database, clock, str(number)) for number in range(4)]
+    limits = Limits(events_per_second=10)
+    got = 0
+    for _ in range(60):
+        got += entered(slow, limits, 1)
+        for number in range(10):
+            entered(fast[number % 3], limits, 1)
+            clock.now += 100
+        for one in each:
+            await one.exchange()
+    assert got >= 50
+
+
 async def test_bytes_of_a_day_are_counted_over_processes_and_restarts(database: Database) -> None:
     clock = Clock()
     one, two = quotas(database, clock), quotas(database, clock, "two")
@@ -232,7 +281,7 @@ async def test_a_partner_that_sends_nothing_is_forgotten_and_so_is_the_past(data
     await some.exchange()
     with database.begin() as session:
         heard = exchange(session, "another", Told({"acme": 1.0}, {"acme": 0}), now=clock.now)
-    assert heard == Heard({"acme": (1.0, 1)}, {"acme": 7})
+    assert heard == Heard({"acme": (0.2, 1)}, {"acme": 7})
     clock.now += 40 * DAY_MS
     await some.exchange()
     with database.begin() as session:
