@@ -14,7 +14,7 @@ from gateway.broker.inspection import Inspection
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.kafka_inspection import KafkaInspection
 from gateway.broker.kafka_properties import KafkaProperties, load_kafka_properties
-from gateway.broker.port import BrokerError, TopicSpec
+from gateway.broker.port import RECORD_BYTES, BrokerError, TopicSpec
 from gateway.doctor.broker import (
     BROKER,
     Keeping,
@@ -33,9 +33,6 @@ from gateway.sequencer.mark import Installation
 from gateway.sequencer.published import read_shown
 from gateway.settings import Settings
 from gateway.units import format_duration, parse_address
-
-RECORD_BYTES: Final = 1_000_000
-"""The largest record that the adapter appends."""
 
 _OWNER_SECONDS: Final = 3.0
 

@@ -17,6 +17,7 @@ from gateway.broker.embedded_reader import EmbeddedReader, find_offset
 from gateway.broker.embedded_writer import Answer, EmbeddedWriter
 from gateway.broker.port import (
     MAX_AHEAD_MS,
+    RECORD_BYTES,
     BrokerError,
     Record,
     Refused,
@@ -43,7 +44,7 @@ class EmbeddedBroker:
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
         limit_bytes: int,
-        max_record_bytes: int = 1_000_000,
+        max_record_bytes: int = RECORD_BYTES,
         fate: Callable[[Record], Fate] = lambda _: "store",
     ) -> None:
         """As `open`."""
@@ -66,7 +67,7 @@ class EmbeddedBroker:
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
         limit_bytes: int,
-        max_record_bytes: int = 1_000_000,
+        max_record_bytes: int = RECORD_BYTES,
         fate: Callable[[Record], Fate] = lambda _: "store",
     ) -> "EmbeddedBroker":
         """Own the file at `path`, making it where it is missing.

@@ -38,6 +38,7 @@ from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
     AWAY_MS,
     MAX_AHEAD_MS,
+    RECORD_BYTES,
     BrokerError,
     Position,
     Record,
@@ -76,7 +77,7 @@ class KafkaBroker:
         properties: Mapping[str, str],
         replication: int,
         message_timeout_ms: int = 5_000,
-        max_record_bytes: int = 1_000_000,
+        max_record_bytes: int = RECORD_BYTES,
     ) -> None:
         """As `open`."""
         self._clock = clock
@@ -116,7 +117,7 @@ class KafkaBroker:
         properties: Mapping[str, str],
         replication: int,
         message_timeout_ms: int = 5_000,
-        max_record_bytes: int = 1_000_000,
+        max_record_bytes: int = RECORD_BYTES,
     ) -> "KafkaBroker":
         """Start the clients. Returns at once, whether or not Kafka answers.
 

@@ -16,7 +16,7 @@ from gateway.broker.kafka_settings import admin_settings
 from gateway.broker.kafka_topics import KafkaTopics
 from gateway.broker.kafka_trouble import KafkaTrouble
 from gateway.broker.kafka_watch import NOBODYS
-from gateway.broker.port import BrokerError, TopicSpec
+from gateway.broker.port import RECORD_BYTES, BrokerError, TopicSpec
 
 _SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.1
@@ -34,7 +34,7 @@ class KafkaInspection:
         clock: Callable[[], int],
         properties: Mapping[str, str],
         replication: int,
-        max_record_bytes: int = 1_000_000,
+        max_record_bytes: int = RECORD_BYTES,
     ) -> None:
         """As `KafkaBroker.open`.
 

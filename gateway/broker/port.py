@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+RECORD_BYTES: Final = 1_000_000
+"""What a record may have, encoded, with its headers: a cluster that nobody tuned takes as much."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:

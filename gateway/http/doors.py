@@ -13,7 +13,7 @@ from gateway.administration.signing_keys import SigningKeys
 from gateway.auth.identify import Identifier
 from gateway.auth.proxy import Proxies
 from gateway.broker.port import Broker
-from gateway.catalog import Catalog
+from gateway.catalog import Catalog, Snapshot
 from gateway.credential_uses import CredentialUses
 from gateway.database import Database
 from gateway.egress.tails import Tails
@@ -21,6 +21,7 @@ from gateway.exports.desk import Exports
 from gateway.http.arriving import Arriving
 from gateway.http.brake import Brake
 from gateway.http.crowd import Crowd
+from gateway.http.inflating import GATEWAY
 from gateway.http.paces import Paces
 from gateway.http.probing import Probing
 from gateway.http.turns import Turns
@@ -71,6 +72,22 @@ class Values:
     beat_seconds: float = 15.0
     stall_seconds: float = 30.0
     merge_delay_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """How many bytes a body may have, and whose limit that is."""
+
+    size: int
+    whose: str = GATEWAY
+
+
+def event_cap(values: Values, snapshot: Snapshot, partner: str | None, *, is_batch: bool) -> Cap:
+    """How large a body of a partner's events may be: what the contract allows an event, if that is more."""
+    usual = values.batch_bytes if is_batch else values.body_bytes
+    contract = None if partner is None else snapshot.directory.contract(partner)
+    agreed = 0 if contract is None else contract.limits.event_bytes or 0
+    return Cap(agreed, "the contract") if agreed > usual else Cap(usual)
 
 
 async def _nothing() -> None:

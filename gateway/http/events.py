@@ -10,6 +10,7 @@ from audit.ref import format_ref
 from gateway.errors import AwayError, CallerError
 from gateway.event import Content
 from gateway.http import events_told as telling
+from gateway.http.doors import event_cap
 from gateway.http.guard import Call
 from gateway.http.once import KEY_RULE, read_key
 from gateway.http.parameters import flag
@@ -89,14 +90,16 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
     if isinstance(form, Refused):
         raise CallerError(form.code, form.detail)
     values = call.doors.values
-    cap = values.batch_bytes if essence in BATCH_TYPES else values.body_bytes
+    cap = event_cap(values, call.snapshot, call.partner.slug, is_batch=essence in BATCH_TYPES)
     with call.doors.arriving.body((call.partner.slug, call.named)) as arriving:
 
         def seen(piece: bytes) -> None:
             arriving.receive(piece)
             entry.receive(piece)
 
-        body = await read_body(call.request, cap=cap, seconds=values.body_seconds, seen=seen)
+        body = await read_body(
+            call.request, cap=cap.size, seconds=values.body_seconds, seen=seen, whose=cap.whose
+        )
     received = Received(
         event_type,
         headers.get("content-type", ""),

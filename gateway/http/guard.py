@@ -18,7 +18,7 @@ from gateway.auth.request import Shown
 from gateway.catalog import Snapshot
 from gateway.errors import BugError, CallerError, StoreError
 from gateway.http.arriving import Unproved
-from gateway.http.doors import Doors
+from gateway.http.doors import Cap, Doors, event_cap
 from gateway.http.parameters import read_query
 from gateway.http.reading import JSON_BYTES, read_sent
 from gateway.http.told import Spoken, Told
@@ -238,15 +238,16 @@ async def _confirmed(
     """
     # A webhook is one event, and nobody has proved anything yet.
     is_webhook = candidate.caller.message_id is not None
-    most = doors.values.body_bytes if is_webhook else doors.values.batch_bytes
     # An import that is signed is read whole too: it may be as large as a batch.
     takes_events = gate.scope == "send" and gate.side != "registry"
-    cap = most if takes_events else JSON_BYTES
+    slug = candidate.caller.credential.partner
+    most = event_cap(doors.values, doors.catalog.current, slug, is_batch=not is_webhook)
+    cap = most if takes_events else Cap(JSON_BYTES)
     # A webhook says whose it is in its URL, which may be a lie.
     name = candidate.caller.credential.id
     with doors.arriving.body(Unproved.at(name, peer) if is_webhook else name) as arriving:
         seconds = doors.values.body_seconds
-        sent = await read_sent(request, cap=cap, seconds=seconds, seen=arriving.receive)
+        sent = await read_sent(request, cap=cap.size, seconds=seconds, seen=arriving.receive, whose=cap.whose)
     caller = candidate.confirm(sent)
     messages: list[Message] = [{"type": "http.request", "body": sent, "more_body": False}]
 

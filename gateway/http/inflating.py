@@ -11,22 +11,26 @@ RATIO_FREE_BYTES: Final = 65_536
 CLOSE: Final[dict[str, Any]] = {"headers": {"Connection": "close"}}
 """Members of a refusal after which nothing more is read."""
 
+GATEWAY: Final = "the gateway"
+"""Whose limit it is where nothing was agreed."""
+
 _OUT_BYTES: Final = 256 * 1024
 """What is inflated at a time."""
 
 
-def too_large(cap: int) -> CallerError:
-    """The refusal of a body beyond `cap` bytes."""
-    text = f"The body may have {cap} bytes here, before and after decoding (a limit of the gateway)."
+def too_large(cap: int, whose: str = GATEWAY) -> CallerError:
+    """The refusal of a body beyond `cap` bytes. `whose`: who says so."""
+    text = f"The body may have {cap} bytes here, before and after decoding (a limit of {whose})."
     return CallerError("body_too_large", text, members=CLOSE)
 
 
 class Inflater:
     """One gzip member, given out in bounded bits; stops at the first byte too many."""
 
-    def __init__(self, cap: int) -> None:
-        """`cap`: bytes before decoding and after, at most."""
+    def __init__(self, cap: int, whose: str = GATEWAY) -> None:
+        """`cap`: bytes before decoding and after, at most; `whose`: who says so."""
         self._cap = cap
+        self._whose = whose
         self._taken = 0
         self._given = 0
         self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -53,7 +57,7 @@ class Inflater:
             is_more = bool(chunk) or len(plain) == _OUT_BYTES
             self._given += len(plain)
             if self._given > self._cap:
-                raise too_large(self._cap)
+                raise too_large(self._cap, self._whose)
             if self._given > max(RATIO_FREE_BYTES, RATIO * self._taken):
                 text = f"The body expands more than {RATIO}:1; send it less compressed, or plain."
                 raise CallerError("body_too_large", text, members=CLOSE)

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from gateway.attributes import is_utf8
 from gateway.errors import CallerError
 from gateway.http.framing import LINE
-from gateway.http.inflating import CLOSE, Inflater, too_large
+from gateway.http.inflating import CLOSE, GATEWAY, Inflater, too_large
 from gateway.ingress.content import NOT_UTF8
 from schemas.json_reader import read_json
 
@@ -36,25 +36,30 @@ def _pass(_: bytes) -> None:
 
 
 async def read_body(
-    request: Request, *, cap: int, seconds: float, seen: Callable[[bytes], None] = _pass
+    request: Request,
+    *,
+    cap: int,
+    seconds: float,
+    seen: Callable[[bytes], None] = _pass,
+    whose: str = GATEWAY,
 ) -> Body:
     """Read the body, at most `cap` bytes before and after decoding, within `seconds`.
 
-    `seen`: told of each piece as it was sent, also of a body that is refused then.
+    `whose`: who set the cap. `seen`: told of each piece as it was sent, also of a body that is refused then.
 
     Raises:
         CallerError: `body_too_large`, `content_encoding_unsupported`, `body_malformed`, `request_malformed`.
         ClientDisconnect: the sender went away.
     """
     coding = read_coding(request.headers.getlist("content-encoding"))
-    inflater = Inflater(cap) if coding == "gzip" else None
+    inflater = Inflater(cap, whose) if coding == "gzip" else None
     plain = bytearray()
 
     def inflate(chunk: bytes) -> None:
         if inflater is not None:
             plain.extend(b"".join(inflater.feed(chunk)))
 
-    raw = await read_sent(request, cap=cap, seconds=seconds, feed=inflate, seen=seen)
+    raw = await read_sent(request, cap=cap, seconds=seconds, feed=inflate, seen=seen, whose=whose)
     if inflater is None:
         return Body(raw, raw, coding)
     inflater.finish()
@@ -68,10 +73,11 @@ async def read_sent(
     seconds: float,
     feed: Callable[[bytes], None] = _pass,
     seen: Callable[[bytes], None] = _pass,
+    whose: str = GATEWAY,
 ) -> bytes:
     """Read the body as it was sent. `feed` is given each piece as it arrives, if it is within the cap.
 
-    `seen`: as of `read_body`.
+    `seen`, `whose`: as of `read_body`.
 
     Raises:
         CallerError: `body_too_large`, `request_malformed`, and whatever `feed` raises.
@@ -79,7 +85,7 @@ async def read_sent(
     """
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:19]) > cap:
-        raise too_large(cap)
+        raise too_large(cap, whose)
     sent = bytearray()
     receive, has_more = request.receive, True
     try:
@@ -93,7 +99,7 @@ async def read_sent(
                 sent += chunk
                 seen(chunk)
                 if len(sent) > cap:
-                    raise too_large(cap)
+                    raise too_large(cap, whose)
                 feed(chunk)
     except TimeoutError as error:
         text = f"The body did not arrive within {seconds:g} s."

@@ -43,3 +43,8 @@ def test_certificates_and_clients_that_the_contract_does_not_accept_are_told() -
     assert "certificates: of no use, since authentication.accept does not name mtls" in said
     assert "oauth: of no use, since authentication.accept does not name jwt" in said
     assert lines(section.replace("[api_key]", "[mtls, jwt]")) == ""
+
+
+def test_an_event_that_no_record_can_hold_is_told() -> None:
+    assert "limits.event_bytes" not in lines("limits: {event_bytes: 976KiB}\n")
+    assert "a record holds 1000000 bytes at most" in lines("limits: {event_bytes: 4MiB}\n")

@@ -139,3 +139,18 @@ async def test_a_body_that_cannot_be_read_costs_what_had_arrived_of_it(house: Ho
     assert (before - after, after - unread, last) == (700, 0, 0)
     async with house.client("acme") as client:
         assert (await client.post(PATH, json=order(1))).status_code == 429
+
+
+@pytest.mark.parametrize("who", ["acme", "team"])
+async def test_a_body_may_be_as_large_as_the_contract_allows_an_event(house: House, who: str) -> None:
+    await house.world.apply(CONTRACT + "limits: {event_bytes: 4MiB}\n")
+    await house.world.parts.catalog.refresh()
+    path = PATH if who == "acme" else "/v1/partners/acme/events/order.accepted"
+    async with house.client(who) as client:
+        large = json.dumps(order(1)).encode() + b" " * 1_500_000
+        assert (await client.post(path, content=large, headers=JSON)).status_code == 201
+        answer = await client.post(path, content=b" " * (4 * 2**20 + 1), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert (
+        "4194304 bytes here, before and after decoding (a limit of the contract)" in answer.json()["detail"]
+    )
