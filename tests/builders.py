@@ -85,6 +85,7 @@ def make_doors(world: World, **values: Any) -> Doors:
     return Doors(
         catalog=parts.catalog,
         ingress=parts.ingress,
+        refused=parts.ingress.refusals.note_early,
         quotas=parts.quotas,
         intake=parts.intake,
         administration=parts.administration,

@@ -51,6 +51,7 @@ def make_doors(
     return Doors(
         catalog=parts.catalog,
         ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
+        refused=parts.ingress.refusals.note_early,
         quotas=parts.quotas,
         intake=parts.intake,
         administration=parts.administration,

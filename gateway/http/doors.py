@@ -30,6 +30,7 @@ from gateway.ingress.accept import Submission
 from gateway.ingress.content import Reading, Received
 from gateway.ingress.outcome import Outcome, Refused
 from gateway.ingress.quotas import Quotas
+from gateway.ingress.refusals import Early
 from gateway.keys import KeyRing
 from gateway.shown import Shown
 
@@ -94,6 +95,10 @@ async def _nothing() -> None:
     """Nothing is measured."""
 
 
+async def _unnoted(_: Early) -> None:
+    """Nobody takes note."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Everything behind the routes.
@@ -105,6 +110,7 @@ class Doors:
     in words; empty when all is. `observe`: told route, method, status and seconds of each request. `stop`:
     set when the program ends, so that nobody waits longer. `tails`: follows the live ends of topics.
     `stream_turns`: how many streams may be read at once, and by one caller.
+    `refused`: told of requests with events that were refused unread, for the log.
     `crowd`: those whose events are under way; `arriving`: those whose bodies still arrive.
     `brake`: slows down who goes on beyond its quota.
     `looks`: tells partners who reads their content; `repeats`: what was carried out under which key;
@@ -144,6 +150,7 @@ class Doors:
     observe: Callable[[str, str, int, float], None] = lambda *_: None
     notice: Callable[[str, Exception], None] = lambda *_: None
     measure: Callable[[], Awaitable[None]] = _nothing
+    refused: Callable[[Early], Awaitable[None]] = _unnoted
     stream_turns: Turns = field(default_factory=Turns, repr=False)
     arriving: Arriving = field(default_factory=Arriving, repr=False)
     crowd: Crowd = field(default_factory=Crowd, repr=False)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from audit.ref import format_ref
 from gateway.errors import AwayError, CallerError
-from gateway.event import Content
+from gateway.event import Content, Direction
 from gateway.http import events_told as telling
 from gateway.http.doors import event_cap
 from gateway.http.guard import Call
@@ -25,6 +25,7 @@ from gateway.ingress.draft import Unread
 from gateway.ingress.form import NAMES, read_form
 from gateway.ingress.outcome import Accepted, Failed, Outcome, Refused, Valid
 from gateway.ingress.quotas import Entry
+from gateway.ingress.refusals import Early
 
 OFFERED = frozenset({"dry_run", "credential"}) | NAMES
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/cloudevents-batch+json"})
@@ -68,7 +69,32 @@ async def post_event(call: Call) -> Response:
 
 
 async def _post(call: Call, event_type: str | None) -> Response:
-    """Take events within the partner's quota; our own side has none."""
+    """Take events; what is refused before any of them is read is an entry of the partner's log too."""
+    try:
+        return await _take_within_quota(call, event_type)
+    except CallerError as error:
+        await _note(call, event_type, error.code)
+        raise
+
+
+async def _note(call: Call, event_type: str | None, code: str) -> None:
+    if call.query.get("dry_run", "false") != "false":
+        return
+    partner, direction = call.partner.slug, _direction(call)
+    # Any number of types can be invented.
+    is_known = event_type is not None and call.snapshot.channel(partner, event_type, direction) is not None
+    known = event_type if is_known else None
+    await call.doors.refused(
+        Early(partner, direction, known, code, call.known.method, call.known.credential.id)
+    )
+
+
+def _direction(call: Call) -> Direction:
+    return "outbound" if call.named else "inbound"
+
+
+async def _take_within_quota(call: Call, event_type: str | None) -> Response:
+    """Our own side has no quota."""
     verify_sendable(call)
     headers = read_headers(call)
     contract = call.snapshot.directory.contract(call.partner.slug)
@@ -143,7 +169,7 @@ async def _take_whole(call: Call, received: Received, body: Body, prefer: _Prefe
 def _submission(call: Call, reading: Reading, manner: Manner, key: str | None) -> Submission:
     return Submission(
         partner=call.partner.slug,
-        direction="outbound" if call.named else "inbound",
+        direction=_direction(call),
         items=reading.items,
         strict=reading.batch and not manner.lenient,
         dry_run=manner.dry_run,
@@ -198,6 +224,7 @@ async def _refuse_whole(call: Call, refused: Refused, received: Received, body: 
     if refused.code == "media_type_unsupported":
         offered = UNTYPED if received.event_type is None else TYPED
         trouble = replace(trouble, headers={"Accept-Post": ", ".join(offered)})
+        await _note(call, received.event_type, refused.code)
     elif not flag(call.query, "dry_run"):
         media_type = received.media_type[:128] or "application/json"
         unread = Unread(refused, Content(body.sent, media_type, body.coding))

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -28,6 +29,8 @@ from gateway.operational import is_operational
 from gateway.waits import rest
 
 _FOR_EVER = 1 << 62
+_EARLY_SECONDS: Final = 2.0
+"""How long an answer waits for its entry, which is the first of its kind in a minute."""
 _UNTOLD: Final = frozenset({"batch_refused", "content_erased"})
 """Refusals that are no entry: of another event's fault; and of one whose identifiers were erased."""
 
@@ -49,6 +52,18 @@ class RefusedSubmission(Protocol):
     def items(self) -> Sequence[Draft | Unread]:
         """What was sent, in order."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """A request that was refused before its events were read. `type`: one that the contract knows."""
+
+    partner: str
+    direction: Direction
+    type: str | None
+    code: str
+    method: str
+    credential: str | None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -90,6 +105,33 @@ class Refusals:
                 entries += self.fold.note(refusal)
                 told += self._told(refusal)
         await self._write(entries, told)
+
+    async def note_early(self, early: Early) -> None:
+        """Enter what was refused unread: nothing is known of its content, and nothing is kept."""
+        log = self.log_of(early.partner)
+        if log is None or self.distrust():
+            return
+        refusal = Refusal(
+            partner=early.partner,
+            direction=early.direction,
+            log=log,
+            type=early.type,
+            source=None,
+            id=None,
+            content=None,
+            code=early.code,
+            faults=(),
+            faults_total=0,
+            auth={"method": early.method, "credential": early.credential},
+            at=self.clock(),
+        )
+        entries = self.fold.note(refusal)
+        if not entries:
+            # Who floods us with what we refuse: it is counted, and that is all.
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EARLY_SECONDS):
+                await self._write(entries, self._told(refusal))
 
     def _told(self, refusal: Refusal) -> list[Announcement]:
         """A sample of what is refused, as events; never of what the gateway itself has to tell."""
