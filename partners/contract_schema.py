@@ -172,7 +172,7 @@ def _delivery() -> Schema:
         {
             "retry": _schedule(),
             "order": _choice(get_args(Order), "Which events keep their order."),
-            "hold": _duration("How long undelivered events are held."),
+            "hold": _duration("How long undelivered events are held. Kept, and of no effect yet."),
         }
     )
 

@@ -36,7 +36,7 @@ from gateway.errors import AwayError, CallerError
 from gateway.external_registry import ExternalRegistry
 from gateway.waits import rest
 from partners import issuing, minting, onboarding, store
-from partners.contract import Contract, ContractFile
+from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.errors import ContractFileError, PartnersError
 from partners.held import hold
@@ -322,7 +322,7 @@ class Administration:
         )
         impacts = hits.find_impacts(session, change.differences, held.endpoints)
         change = replace(change, differences=hits.tell(change.differences, impacts))
-        outcome = replace(_outcome(file.contract, change, previous, resolved.incompatible), impacts=impacts)
+        outcome = replace(_outcome(file, change, previous, resolved.incompatible), impacts=impacts)
         if wish.dry_run:
             return replace(outcome, trials=trials(before, resolved.lines, resolved.schemas))
         if resolved.incompatible and "incompatible" not in wish.allow:
@@ -353,7 +353,7 @@ class Administration:
 
 def _settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
     """The outcome where all is as it was sent; `topics`: what is odd about those of the partner."""
-    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.contract))
+    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.file))
     notes += tuple(f"? topic {words}" for words in topics)
     slug, revision = known.partner.slug, known.revision
     return ContractOutcome(
@@ -381,17 +381,17 @@ def _with_lost(outcome: ContractOutcome, lost: tuple[str, ...]) -> ContractOutco
 
 
 def _outcome(
-    contract: Contract, change: ContractChange, previous: int, incompatible: tuple[str, ...]
+    file: ContractFile, change: ContractChange, previous: int, incompatible: tuple[str, ...]
 ) -> ContractOutcome:
     destructive = any(one.is_destructive for one in change.differences)
     blocked = ("destructive",) * destructive + ("incompatible",) * bool(incompatible)
-    notes = (*incompatible, *(f"? {note}" for note in change.notes), *without_effect(contract))
+    notes = (*incompatible, *(f"? {note}" for note in change.notes), *without_effect(file))
     return ContractOutcome(
         created=change.is_new,
         changed=not change.is_unchanged,
         revision=change.revision,
         previous=previous,
-        plan=render_plan(contract.partner, change.differences, revision=previous, notes=notes),
+        plan=render_plan(file.contract.partner, change.differences, revision=previous, notes=notes),
         differences=change.differences,
         blocked=blocked,
         notes=notes,

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from gateway.administration.lines import verify_schemas
 from gateway.administration.standing import Seen
-from partners.contract import Contract, ContractFile, contract_sha256
+from partners.contract import ContractFile, contract_sha256
 from partners.declared_credentials import plan_declaration
 from partners.directory import Directory
 from partners.errors import PartnersError
@@ -29,7 +29,7 @@ class InForce:
 
     partner: Partner
     revision: int
-    contract: Contract = field(repr=False)
+    file: ContractFile = field(repr=False)
     notes: tuple[str, ...]
 
 
@@ -102,4 +102,4 @@ def find_in_force(
         if declaration.differences:
             return None
         notes = declaration.notes
-    return InForce(found.partner, found.revision, file.contract, notes)
+    return InForce(found.partner, found.revision, file, notes)

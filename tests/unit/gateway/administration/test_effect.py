@@ -11,7 +11,7 @@ sends:
 
 
 def lines(more: str) -> str:
-    return "\n".join(without_effect(read_contract(PLAIN + more, name="acme.yaml").contract))
+    return "\n".join(without_effect(read_contract(PLAIN + more, name="acme.yaml")))
 
 
 def test_a_contract_that_takes_effect_as_it_stands_has_no_remarks() -> None:
@@ -32,6 +32,13 @@ def test_what_is_only_kept_is_said() -> None:
     assert "limits" not in said
     assert "require_signature" not in said
     assert "mtls" not in said
+    assert lines("delivery: {order: key}\n") == ""
+
+
+def test_a_time_to_hold_what_waits_is_kept_and_not_acted_on() -> None:
+    kept = "? delivery.hold: of no effect in this version: what an endpoint does not take is held for it"
+    assert lines("delivery: {hold: 30d}\n").startswith(kept)
+    assert lines("delivery: {hold: 1h}\n").startswith(kept)
 
 
 def test_certificates_and_clients_that_the_contract_does_not_accept_are_told() -> None:
