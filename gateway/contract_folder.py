@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.errors import ContractFileError, Problem
 
@@ -13,12 +14,16 @@ MAX_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LocalContract:
-    """A contract as its folder has it. `files`: what it names, by the paths that it names them by."""
+    """A contract as its folder has it. `files`: what it names, by the paths that it names them by.
+
+    `file`: what was read of it, called by its whole path.
+    """
 
     partner: str
     name: str
     text: str = field(repr=False)
     files: Mapping[str, str] = field(repr=False)
+    file: ContractFile = field(repr=False)
 
 
 def load_contract(path: Path) -> LocalContract:
@@ -47,8 +52,8 @@ def load_contract(path: Path) -> LocalContract:
             problems += error.problems
     if problems:
         raise ContractFileError(problems)
-    attach_files(file, files)
-    return LocalContract(file.contract.partner, path.name, text, files)
+    attached = attach_files(file, files)
+    return LocalContract(file.contract.partner, path.name, text, files, attached)
 
 
 def find_contracts(path: Path) -> list[Path]:

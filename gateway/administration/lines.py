@@ -9,20 +9,16 @@ from dataclasses import dataclass, field
 from sqlmodel import Session
 
 from gateway.administration.agreement import Agreement
-from gateway.channels import pointers_of
+from gateway.administration.fitness import verify_schemas
 from gateway.errors import CallerError
-from partners.contract import SECTIONS, ContractFile, Direction, Line, Terms, pointer_to
-from partners.errors import ContractFileError, Problem
+from partners.contract import SECTIONS, ContractFile, Direction, Line, Terms
 from partners.partner import Topics
 from schemas import registry
-from schemas.codec import compile_codec
 from schemas.compatibility import check_levels
 from schemas.copying import keep_copy
-from schemas.errors import SchemaError
 from schemas.refusal import RegistryError
 from schemas.registry import Registered
-from schemas.remembered import parse_alone
-from schemas.schema import Schema, verify_event_schema
+from schemas.schema import Schema
 from schemas.subject import topic_record_subject
 
 _Before = Mapping[tuple[Direction, str], Line]
@@ -154,41 +150,6 @@ def _refusals(terms: Terms, schema: Schema, subject: str, agreement: Agreement |
     words = () if agreement is None else agreement.words(subject, schema)
     section = SECTIONS[terms.direction]
     return [f"! {section} {terms.event_type}  the schema registry refuses it: {one}" for one in words]
-
-
-def verify_schemas(file: ContractFile) -> dict[str, Schema]:
-    """The schemas of a contract by their paths, each fit for what it is used for.
-
-    Raises:
-        ContractFileError: with a problem for each that is not.
-    """
-    texts = dict(file.files)
-    schemas: dict[str, Schema] = {}
-    problems: list[Problem] = []
-    names: dict[tuple[str, str], str] = {}
-    for terms in file.contract.terms:
-        where = pointer_to(SECTIONS[terms.direction], terms.event_type)
-        try:
-            schema = schemas.get(terms.schema_path) or verify_event_schema(
-                parse_alone(texts[terms.schema_path])
-            )
-        except SchemaError as error:
-            place = Problem(terms.schema_path, 1, error.pointer, error.rule, error.text)
-            if place not in problems:
-                problems.append(place)
-            continue
-        schemas[terms.schema_path] = schema
-        other = names.setdefault((terms.direction, schema.name), terms.event_type)
-        if other != terms.event_type:
-            text = f"{other} and {terms.event_type} both use the schema {schema.name}: give each its own name"
-            problems.append(file.problem(f"{where}/schema", "duplicate_key", text))
-        try:
-            compile_codec(schema, pointers_of(Line(terms, "", ())), terms.json)
-        except SchemaError as error:
-            problems.append(file.problem(where, "reference", f"{error.text} ({terms.schema_path})"))
-    if problems:
-        raise ContractFileError(problems)
-    return schemas
 
 
 def _breaks(

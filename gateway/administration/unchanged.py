@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlmodel import Session
 
-from gateway.administration.lines import verify_schemas
+from gateway.administration.fitness import verify_schemas
 from gateway.administration.standing import Seen
 from partners.contract import ContractFile, contract_sha256
 from partners.declared_credentials import plan_declaration

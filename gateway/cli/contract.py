@@ -1,12 +1,14 @@
 """One partner's contract as files: begun, fetched, checked without a gateway; and what was in force."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from gateway.administration.effect import without_effect
+from gateway.administration.fitness import verify_fitness
 from gateway.cli.client import under
 from gateway.cli.command import Invocation, command
 from gateway.cli.contract_start import start_files
@@ -18,8 +20,6 @@ from partners.contract_file import read_contract
 from partners.contract_schema import contract_schema
 from partners.errors import ContractFileError, Problem
 from partners.partner import verify_slug
-from schemas.errors import SchemaError
-from schemas.schema import parse_schema
 
 Slug = Annotated[str, typer.Argument(metavar="PARTNER", help="Its name in the contract file, such as acme.")]
 Folder = Annotated[Path, typer.Option("--dir", "-d", metavar="DIR", help="Where the files are put.")]
@@ -68,17 +68,25 @@ def lint(
     call: Invocation,
     file: Annotated[list[Path], typer.Argument(metavar="FILE|DIR...", help="Contract files, or folders.")],
 ) -> Exit | None:
-    """Check contract files and their schemas without a gateway; exit code 6 with every problem found."""
+    """Check contract files and their schemas without a gateway; exit code 6 with every problem found.
+
+    Of what is no problem but does nothing, or gets nothing yet, it says so, as plan does.
+    """
     contracts = read_contracts(file)
-    problems = [problem for one in contracts for problem in _schema_problems(one)]
+    problems = [problem for one in contracts for problem in _problems(one)]
     if problems:
         raise ContractFileError(problems)
+    notes = [without_effect(one.file) for one in contracts]
     if call.output.as_json:
-        call.output.document({"items": [{"partner": one.partner, "file": one.name} for one in contracts]})
+        both = zip(contracts, notes, strict=True)
+        items = [{"partner": one.partner, "file": one.name, "notes": list(each)} for one, each in both]
+        call.output.document({"items": items})
         return None
-    for one in contracts:
+    for one, each in zip(contracts, notes, strict=True):
         count = f"{len(one.files)} file{'' if len(one.files) == 1 else 's'}"
         call.output.line(f"{one.name}: {one.partner}, with {count}: no problem found")
+        for note in each:
+            call.output.line(f"  {note}")
     return None
 
 
@@ -119,16 +127,12 @@ def show_schema(call: Invocation) -> Exit | None:
     return None
 
 
-def _schema_problems(contract: LocalContract) -> list[Problem]:
-    problems = []
-    for path, text in sorted(contract.files.items()):
-        if not path.endswith(".avsc"):
-            continue
-        try:
-            parse_schema(text)
-        except SchemaError as error:
-            problems.append(Problem(path, 1, error.pointer, "schema", str(error)))
-    return problems
+def _problems(contract: LocalContract) -> Sequence[Problem]:
+    try:
+        verify_fitness(contract.file)
+    except ContractFileError as error:
+        return error.problems
+    return ()
 
 
 def _differs(path: Path, text: str) -> bool:

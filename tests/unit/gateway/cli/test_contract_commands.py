@@ -42,6 +42,55 @@ def test_lint_tells_of_every_problem_of_contracts_and_of_their_schemas(shell: Sh
     assert "/fields/0" in ended.err
 
 
+UNFIT = """\
+gateway: v1
+partner: bolt
+sends:
+  order.placed: {schema: order.avsc, id: /nowhere}
+  order.changed: {schema: order.avsc, id: /order_id}
+  order.gone: {schema: o.json, id: /order_id}
+"""
+UNFILTERED = """\
+gateway: v1
+partner: bolt
+receives:
+  order.accepted: {schema: order.avsc, id: /order_id}
+endpoints:
+  declared: [{name: hook, url: "https://hooks.bolt.example/in", filter: {pointer: /nothing, exists: true}}]
+"""
+
+
+async def test_lint_finds_what_plan_would_refuse_of_a_contract_by_itself(desk: Desk) -> None:
+    path = desk.contract(text=UNFIT)
+    desk.shell.write("fleet/o.json", '{"type":"record","name":"R","fields":[{"name":"x"}]}')
+    alone, planned = await desk.run("contract", "lint", path), await desk.run("plan", "-f", path)
+    for ended in (alone, planned):
+        assert ended.code == 6
+        for words in ("/nowhere", "both use the schema", "o.json:1: /fields/0"):
+            assert words in ended.err, words
+    assert "contract_invalid: 3 problems" in alone.err
+
+
+async def test_lint_tries_filters_against_the_schemas(desk: Desk) -> None:
+    path = desk.contract(text=UNFILTERED)
+    alone, planned = await desk.run("contract", "lint", path), await desk.run("plan", "-f", path)
+    for ended in (alone, planned):
+        assert (ended.code, "/endpoints/declared/0/filter/pointer" in ended.err) == (6, True)
+
+
+async def test_lint_and_plan_say_what_has_no_effect(desk: Desk) -> None:
+    plain = await asyncio.to_thread(Path(desk.contract()).read_text)
+    path = desk.contract(text=plain + "delivery: {hold: 30d}\n")
+    words = "  ? delivery.hold: of no effect in this version"
+    for command in (("contract", "lint", path), ("plan", "-f", path)):
+        ended = await desk.run(*command)
+        assert (ended.code, words in ended.out) == (0, True), command
+    await desk.run("apply", "-f", path, "--yes")
+    assert words in (await desk.run("plan", "-f", path)).out
+    (item,) = (await desk.run("contract", "lint", path, "--json")).document()["items"]
+    assert [note.startswith("? delivery.hold") for note in item["notes"]] == [True]
+
+
 async def test_what_is_in_force_is_pulled_linted_and_no_change(desk: Desk, tmp_path: Path) -> None:
     await desk.run("apply", "-f", desk.contract(), "--yes")
     folder = tmp_path / "pulled"
