@@ -59,6 +59,8 @@ def load_contract(path: Path) -> LocalContract:
 def find_contracts(path: Path) -> list[Path]:
     """The contract files that a path stands for: itself, or every `*.yaml` and `*.yml` in a folder, sorted.
 
+    What lies in folders inside it may be anything, and is not read.
+
     Raises:
         ContractFileError: there is none.
     """
@@ -66,7 +68,9 @@ def find_contracts(path: Path) -> list[Path]:
         return [path]
     found = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
     if not found:
-        raise ContractFileError([Problem(str(path), 1, "", "missing", "no *.yaml in this folder")])
+        raise ContractFileError(
+            [Problem(str(path), 1, "", "missing", "no *.yaml in this folder; those inside it are not read")]
+        )
     return found
 
 

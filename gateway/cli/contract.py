@@ -39,10 +39,12 @@ def register(app: typer.Typer) -> None:
 
 
 def init(call: Invocation, partner: Slug, *, to: Folder = Path()) -> Exit | None:
-    """Begin a contract: a file with every section explained, a schema, and the format for your editor."""
+    """Begin a contract: a file with every section explained, a schema, and the format for your editor.
+
+    What contracts of one folder share, and is there as it would be written, stays.
+    """
     files = start_files(verify_slug(partner))
-    _verify_free(to, files)
-    _write(call, to, files)
+    _write(call, to, _missing(to, files, f"{partner}.yaml"))
     call.output.note(f"next: gateway contract lint {to / f'{partner}.yaml'}")
     return None
 
@@ -144,10 +146,15 @@ def _differs(path: Path, text: str) -> bool:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _verify_free(folder: Path, files: Mapping[str, str]) -> None:
+def _missing(folder: Path, files: Mapping[str, str], own: str) -> dict[str, str]:
+    """Those that are to be written. `own`: must not be there, and the others not with other contents."""
     there = sorted(name for name in files if (folder / name).exists())
-    if there:
-        raise UsageError(f"{', '.join(there)} in {folder}: there already; nothing was written")
+    taken = [name for name in there if name == own or _differs(folder / name, files[name])]
+    if taken:
+        text = f"{', '.join(taken)} in {folder}: there already; nothing was written"
+        hint = "" if own in taken else "Name a folder of its own: --dir DIR"
+        raise UsageError(text, hint=hint)
+    return {name: text for name, text in files.items() if name not in there}
 
 
 def _write(call: Invocation, folder: Path, files: Mapping[str, Any]) -> None:

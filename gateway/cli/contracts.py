@@ -175,12 +175,13 @@ def read_contracts(paths: Sequence[Path]) -> tuple[LocalContract, ...]:
                 problems += error.problems
     if problems:
         raise ContractFileError(problems)
-    names: dict[str, str] = {}
+    found: dict[str, LocalContract] = {}
     for one in contracts:
-        other = names.setdefault(one.partner, one.name)
-        if other != one.name:
-            raise UsageError(f"{other} and {one.name} are both of the partner {one.partner}: keep one")
-    return tuple({one.partner: one for one in contracts}.values())
+        other = found.setdefault(one.partner, one)
+        if Path(other.file.name).resolve() != Path(one.file.name).resolve():
+            both = f"{other.file.name} and {one.file.name}"
+            raise UsageError(f"{both} are both of the partner {one.partner}: keep one")
+    return tuple(found.values())
 
 
 def show_plans(call: Invocation, looked: Looked, leave: Leave, *, closing: str = "") -> None:

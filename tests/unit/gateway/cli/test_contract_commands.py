@@ -19,6 +19,25 @@ def test_a_new_contract_explains_itself_and_has_no_problem(shell: Shell, tmp_pat
     assert "nothing was written" in again.err
 
 
+def test_a_second_contract_is_begun_beside_the_first_and_shares_its_files(
+    shell: Shell, tmp_path: Path
+) -> None:
+    assert shell.run("contract", "init", "acme", "--dir", str(tmp_path)).code == 0
+    begun = shell.run("contract", "init", "globex", "--dir", str(tmp_path))
+    assert (begun.code, begun.out) == (0, f"{tmp_path / 'globex.yaml'}\n")
+    assert shell.run("contract", "lint", str(tmp_path)).code == 0
+
+
+def test_what_another_contract_made_of_a_shared_file_is_left_alone(shell: Shell, tmp_path: Path) -> None:
+    shell.run("contract", "init", "acme", "--dir", str(tmp_path))
+    (tmp_path / "schemas/order_placed.avsc").write_text("mine")
+    refused = shell.run("contract", "init", "globex", "--dir", str(tmp_path))
+    assert refused.code == 2
+    assert f"schemas/order_placed.avsc in {tmp_path}: there already; nothing was written" in refused.err
+    assert "--dir" in refused.err
+    assert not (tmp_path / "globex.yaml").exists()
+
+
 @pytest.mark.parametrize("slug", ["123", "true", "null", "1e5"])
 def test_a_slug_that_yaml_would_read_otherwise_is_one(shell: Shell, tmp_path: Path, slug: str) -> None:
     assert shell.run("contract", "init", slug, "--dir", str(tmp_path)).code == 0

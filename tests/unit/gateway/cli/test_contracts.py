@@ -94,6 +94,15 @@ async def test_closed_partners_and_those_of_another_folder_given_miss_no_file(de
     assert (closed.code, closed.err) == (0, "")
 
 
+async def test_two_files_of_one_partner_are_refused_whatever_their_folders(desk: Desk) -> None:
+    one, other = desk.contract("bolt", "here"), desk.contract("bolt", "there")
+    ended = await desk.run("plan", "-f", str(Path(one).parent), "-f", other)
+    assert ended.code == 2
+    assert f"{one} and {other} are both of the partner bolt: keep one" in ended.err
+    twice = await desk.run("plan", "-f", one, "-f", str(Path(one).parent))
+    assert (twice.code, twice.out.count("new partner")) == (0, 1)
+
+
 class Crowd(httpx.BaseTransport):
     """A gateway with very many partners, one of them without a contract; every contract is in force."""
 
