@@ -19,12 +19,11 @@ from gateway.administration.activation import activate
 from gateway.administration.agreement import Agreement
 from gateway.administration.changing import Kept, carry_out
 from gateway.administration.credentials import witnessed
-from gateway.administration.effect import without_effect
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.forwards import check_forwards
-from gateway.administration.hits import Impact
 from gateway.administration.lines import Rules, resolve
-from gateway.administration.recorded import Recorded, Trial, look_back, trials
+from gateway.administration.outcome import ContractOutcome, outcome_of, settled, with_lost
+from gateway.administration.recorded import look_back, trials
 from gateway.administration.refusals import refused
 from gateway.administration.standing import Move, Moved, Seen, move_partner
 from gateway.administration.topics import topic_remarks
@@ -43,7 +42,7 @@ from partners.held import hold
 from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
-from partners.plan import Difference, render_plan
+from partners.plan import render_plan
 from partners.tombstone import write_tombstone
 
 T = TypeVar("T")
@@ -65,31 +64,6 @@ class Wish:
     if_match: Seen | None = None
     dry_run: bool = False
     allow: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class ContractOutcome:
-    """What an apply did, or would do.
-
-    `plan`: for a terminal, `notes` among its lines. `blocked`: codes that refuse the apply unless allowed
-    (told by a dry run only). `partner`: as it is, or would be made. `secrets`: endpoint name and `whsec_`
-    text, shown this once. `impacts`: whom what is changed or removed hits. `recorded`: how the newest events
-    would fare, of a dry run, which tries them against `trials`.
-    """
-
-    created: bool
-    changed: bool
-    revision: int
-    previous: int
-    plan: str
-    differences: tuple[Difference, ...]
-    blocked: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    partner: Partner | None = field(default=None, repr=False)
-    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    impacts: tuple[Impact, ...] = ()
-    recorded: tuple[Recorded, ...] = ()
-    trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -136,13 +110,13 @@ class Administration:
         known = await self._find_in_force(slug, sent, wish)
         agreed = None if known is None else await self._agreed(slug, sent)
         if known is not None and (agreed is None or agreed.is_final):
-            return _settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
+            return settled(known, self.catalog.remarks(known.partner) if wish.dry_run else ())
         lost = () if agreed is None else agreed.lost
         agreed = await self._agree(slug, sent, wish, by)
         outcome = await self.write(
             lambda session: self._apply(session, slug, sent, wish, by, agreed), dry_run=wish.dry_run
         )
-        outcome = _with_lost(outcome, lost) if lost else outcome
+        outcome = with_lost(outcome, lost) if lost else outcome
         if wish.dry_run:
             return await self._with_a_look(outcome)
         with suppress(AwayError):
@@ -322,7 +296,7 @@ class Administration:
         )
         impacts = hits.find_impacts(session, change.differences, held.endpoints)
         change = replace(change, differences=hits.tell(change.differences, impacts))
-        outcome = replace(_outcome(file, change, previous, resolved.incompatible), impacts=impacts)
+        outcome = replace(outcome_of(file, change, previous, resolved.incompatible), impacts=impacts)
         if wish.dry_run:
             return replace(outcome, trials=trials(before, resolved.lines, resolved.schemas))
         if resolved.incompatible and "incompatible" not in wish.allow:
@@ -349,52 +323,3 @@ class Administration:
         told = news.contract_changed(change, now=now)
         if told is not None:
             announcements.announce(session, told)
-
-
-def _settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
-    """The outcome where all is as it was sent; `topics`: what is odd about those of the partner."""
-    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.file))
-    notes += tuple(f"? topic {words}" for words in topics)
-    slug, revision = known.partner.slug, known.revision
-    return ContractOutcome(
-        created=False,
-        changed=False,
-        revision=revision,
-        previous=revision,
-        plan=render_plan(slug, (), revision=revision, notes=notes),
-        differences=(),
-        blocked=(),
-        notes=notes,
-        partner=known.partner,
-    )
-
-
-def _with_lost(outcome: ContractOutcome, lost: tuple[str, ...]) -> ContractOutcome:
-    """The outcome where the external registry has lost schemas: that alone is something to do."""
-    differences = (
-        *outcome.differences,
-        *(Difference("+", "registry", one, "registered again") for one in lost),
-    )
-    slug = outcome.partner.slug if outcome.partner else ""
-    plan = render_plan(slug, differences, revision=outcome.previous, notes=outcome.notes)
-    return replace(outcome, changed=True, differences=differences, plan=plan)
-
-
-def _outcome(
-    file: ContractFile, change: ContractChange, previous: int, incompatible: tuple[str, ...]
-) -> ContractOutcome:
-    destructive = any(one.is_destructive for one in change.differences)
-    blocked = ("destructive",) * destructive + ("incompatible",) * bool(incompatible)
-    notes = (*incompatible, *(f"? {note}" for note in change.notes), *without_effect(file))
-    return ContractOutcome(
-        created=change.is_new,
-        changed=not change.is_unchanged,
-        revision=change.revision,
-        previous=previous,
-        plan=render_plan(file.contract.partner, change.differences, revision=previous, notes=notes),
-        differences=change.differences,
-        blocked=blocked,
-        notes=notes,
-        partner=change.partner,
-        secrets=change.secrets,
-    )

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
+from gateway.administration.outcome import ContractOutcome
 from gateway.administration.recorded import Recorded
 from gateway.administration.standing import Seen, etag_of
 from gateway.errors import CallerError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from tests.contract.broker_stands import fresh_name
 from tests.integration.test_gateway_on_kafka import accepted_in_time, all_accepted, on_kafka
 from tests.kafka_server import KafkaServer

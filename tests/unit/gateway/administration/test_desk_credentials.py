@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from audit.pressing import expand
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.errors import CallerError
 from partners.issuing import Narrowing, WantedCredential
 from tests.certificates import certified

@@ -12,7 +12,8 @@ from sqlmodel import Session, col
 from audit.evidence import parse_evidence
 from audit.pressing import expand
 from audit.rows import EntryRow, PendingRow
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.ingress.outcome import Accepted
 from gateway.rows import BacklogRow, DeliveryRow
 from partners import store

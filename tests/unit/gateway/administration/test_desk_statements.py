@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import event
 from sqlmodel import Session
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
 MOST = {"name": 4, "schema": 8, "new": 6}

@@ -14,7 +14,8 @@ from sqlmodel import Session, col
 from audit.evidence import Evidence, parse_evidence
 from audit.pressing import expand
 from audit.rows import EntryRow
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.administration.standing import Seen
 from gateway.errors import AwayError, CallerError
 from tests.builders import make_doors

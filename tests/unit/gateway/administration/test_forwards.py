@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.errors import CallerError
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from tests.world import OPERATOR, World, running
 
 CONTRACT = "gateway: v1\npartner: acme\nname: Acme\nsends:\n  price.set: {schema: price.avsc, id: /id}\n"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.administration.recorded import Failing, Recorded, Trial, look_back, plain_pointer
 from gateway.ingress.outcome import Accepted
 from schemas.schema import parse_schema

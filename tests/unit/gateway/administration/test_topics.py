@@ -2,7 +2,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.broker.port import BrokerError, Topic, TopicSpec
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running

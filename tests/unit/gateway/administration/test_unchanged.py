@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import event
 from sqlmodel import Session
 
-from gateway.administration.desk import ContractOutcome, ContractText, Wish
+from gateway.administration.desk import ContractText, Wish
+from gateway.administration.outcome import ContractOutcome
 from gateway.administration.standing import Seen
 from gateway.administration.unchanged import Read, find_in_force, may_be_in_force
 from gateway.errors import CallerError
