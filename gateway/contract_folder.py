@@ -1,7 +1,7 @@
 """A contract file on disk, with the files that it names: read together, nothing from outside its folder."""
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,55 @@ class LocalContract:
     text: str = field(repr=False)
     files: Mapping[str, str] = field(repr=False)
     file: ContractFile = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A contract of the same set that another forwards to, with the schemas that this takes.
+
+    `is_first`: it is to be applied before the other.
+    """
+
+    contract: LocalContract = field(repr=False)
+    files: Mapping[str, str] = field(repr=False)
+    is_first: bool
+
+
+def in_order(contracts: Sequence[LocalContract]) -> tuple[LocalContract, ...]:
+    """Those that others forward to before these, else as they were; of a circle one has to come first."""
+    left = {one.partner: one for one in contracts}
+    found: list[LocalContract] = []
+    while left:
+        one = next(iter(left.values()))
+        seen: set[str] = set()
+        while one.partner not in seen:
+            seen.add(one.partner)
+            one = next((left[to] for to in sorted(_forwards(one)) if to in left), one)
+        found.append(left.pop(one.partner))
+    return tuple(found)
+
+
+def beside(contract: LocalContract, ordered: Sequence[LocalContract]) -> tuple[Beside, ...]:
+    """What a contract forwards to among those of its set, which are `in_order`."""
+    types, found = _forwards(contract), []
+    is_first = True
+    for one in ordered:
+        is_first = is_first and one.partner != contract.partner
+        if one.partner in types and one.partner != contract.partner:
+            terms = [each for each in one.file.contract.terms if each.direction == "outbound"]
+            paths = {each.schema_path for each in terms if each.event_type in types[one.partner]}
+            found.append(Beside(one, {path: one.files[path] for path in sorted(paths)}, is_first))
+    return tuple(found)
+
+
+def _forwards(contract: LocalContract) -> Mapping[str, frozenset[str]]:
+    """To whom a contract forwards, and as which types."""
+    found: dict[str, frozenset[str]] = {}
+    for terms in contract.file.contract.terms:
+        if terms.forward is not None:
+            to = terms.forward.to
+            found[to] = found.get(to, frozenset()) | {terms.forward.event_type}
+    return found
 
 
 def load_contract(path: Path) -> LocalContract:

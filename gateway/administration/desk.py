@@ -18,6 +18,7 @@ from gateway.administration import agreement, filters, hits, news
 from gateway.administration.activation import activate
 from gateway.administration.agreement import Agreement
 from gateway.administration.changing import Kept, carry_out
+from gateway.administration.coming import Companion, read_coming
 from gateway.administration.credentials import witnessed
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.forwards import check_forwards
@@ -50,11 +51,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ContractText:
-    """A contract as it was sent: its text, what messages call it, and the files beside it by path."""
+    """A contract as it was sent: its text, what messages call it, and the files beside it by path.
+
+    `beside`: contracts that it forwards to, and that are applied together with it.
+    """
 
     text: str = field(repr=False)
     file_name: str
     files: Mapping[str, str] = field(repr=False)
+    beside: tuple[Companion, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,9 @@ class Administration:
         now, topics = self.clock(), self._topics(slug, partner)
         rules = Rules(now, self.strict_logical_types, agreed, wish.dry_run)
         resolved = resolve(session, file, topics, before, rules)
-        ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory)
+        is_exempt = self.allow_insecure_loopback
+        coming = read_coming(sent.beside, is_trial=wish.dry_run, allow_insecure_loopback=is_exempt)
+        ways = check_forwards(session, file, resolved.lines, before, self.catalog.current.directory, coming)
         resolved = replace(resolved, incompatible=(*resolved.incompatible, *ways))
         submission = onboarding.Submission(
             filters.bind_declared(session, file, resolved.lines),

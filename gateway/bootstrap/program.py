@@ -15,6 +15,7 @@ from typing import Final, Literal
 import uvloop
 
 from gateway import leases
+from gateway.administration.coming import Companion
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.administration.refusals import problem_lines
@@ -42,7 +43,7 @@ from gateway.bootstrap.workers import Seat, Workers
 from gateway.broker.gated import GatedBroker
 from gateway.broker.guest import GuestBroker
 from gateway.broker.port import Broker, BrokerError
-from gateway.contract_folder import load_contract
+from gateway.contract_folder import beside, in_order, load_contract
 from gateway.errors import AwayError, CallerError, RoleStoppedError, SetupError
 from gateway.exports import store as exports
 from gateway.http.server import bind
@@ -333,9 +334,18 @@ async def _open(parts: Parts, options: Options) -> None:
 
 
 async def _apply(parts: Parts, options: Options) -> None:
-    for path in options.contracts:
-        local = load_contract(path)
-        sent = ContractText(local.text, local.name, local.files)
+    loaded = [(load_contract(path), path) for path in options.contracts]
+    paths: dict[str, Path] = {}
+    for one, path in loaded:
+        other = paths.setdefault(one.partner, path)
+        if other.resolve() != path.resolve():
+            raise SetupError(f"{other} and {path} are both of the partner {one.partner}: keep one")
+    ordered = in_order([one for one, _ in loaded])
+    for local in ordered:
+        path = paths[local.partner]
+        later = (one for one in beside(local, ordered) if not one.is_first)
+        companions = (Companion(one.contract.text, one.contract.name, one.files) for one in later)
+        sent = ContractText(local.text, local.name, local.files, tuple(companions))
         by = Author("operator", None)
         try:
             outcome = await parts.administration.put_contract(local.partner, sent, Wish(), by=by)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,11 +12,12 @@ import typer
 
 from gateway.cli.client import Client, path_of, under
 from gateway.cli.command import Invocation, command
-from gateway.cli.errors import UsageError
-from gateway.cli.exits import Exit
+from gateway.cli.errors import ProblemError, UsageError
+from gateway.cli.exits import Exit, exit_of
+from gateway.cli.faults import problem_lines
 from gateway.cli.leave import Leave, read_leave
 from gateway.cli.secret_file import claimed
-from gateway.contract_folder import LocalContract, find_contracts, load_contract
+from gateway.contract_folder import Beside, LocalContract, beside, find_contracts, in_order, load_contract
 from partners.errors import ContractFileError, Problem
 
 _AT_ONCE: Final = 4
@@ -46,11 +46,13 @@ class Looked:
     """What was found out before anything is changed.
 
     `plans`: what each contract would change, in order. `without_file`: of a folder, the partners with a
-    contract in force of which it has no file, by name; None: no folder was given.
+    contract in force of which it has no file, by name; None: no folder was given. `refused`: contracts of
+    several that have no plan, since the gateway refuses them as they are.
     """
 
     plans: tuple[dict[str, Any], ...]
     without_file: tuple[str, ...] | None
+    refused: tuple[tuple[LocalContract, ProblemError], ...] = ()
 
 
 def register(app: typer.Typer) -> None:
@@ -88,8 +90,9 @@ def apply(
     contracts, leave = read_contracts(file), read_leave(allow, prune=prune)
     with call.client() as client:
         looked = look(client, file, contracts)
-        changed = [pair for pair in zip(contracts, looked.plans, strict=True) if pair[1]["changed"]]
-        code = _blocked(looked, leave)
+        plans = {one["partner"]: one for one in looked.plans}
+        ordered, code = in_order(contracts), _blocked(looked, leave)
+        changed = [one for one in ordered if one.partner in plans and plans[one.partner]["changed"]]
         if call.dry_run or code is not None or not changed:
             closing = _closing(looked) if code is None or call.dry_run else "Nothing was changed."
             _show(call, looked, leave, closing, "apply would refuse this" if call.dry_run else "refused")
@@ -101,9 +104,11 @@ def apply(
         with nullcontext() if secrets_file is None else claimed(secrets_file, "the secrets") as keep:
             done: list[dict[str, Any]] = []
             try:
-                for contract, before in changed:
+                for contract in changed:
+                    before = plans[contract.partner]
                     words, revision = leave.sent_with(before), before["previous"] or 0
-                    done.append(put(client, contract, words, dry_run=False, revision=revision))
+                    later = [one for one in beside(contract, ordered) if not one.is_first]
+                    done.append(put(client, contract, words, later, dry_run=False, revision=revision))
             finally:
                 # What was applied is told, and its secrets kept, even where a later file fails.
                 secrets = _secrets(done)
@@ -117,33 +122,54 @@ def put(
     client: Client,
     contract: LocalContract,
     allow: Sequence[str],
+    others: Sequence[Beside] = (),
     *,
     dry_run: bool,
     revision: int | None = None,
 ) -> dict[str, Any]:
-    """Send one contract; `revision`: the one that its author has seen, 0 for none. Raises as the client."""
+    """Send one contract; `revision`: the one that its author has seen, 0 for none.
+
+    `others`: what it forwards to and is not in force yet. Raises as the client.
+    """
     params = {"dry_run": dry_run, "allow": ",".join(allow) or None}
     headers: dict[str, str] = {}
     if revision is not None:
         headers = {"If-Match": f'"{revision}"'} if revision else {"If-None-Match": "*"}
-    whole = {"contract": contract.text, "files": dict(contract.files), "file_name": contract.name}
+    whole: dict[str, Any] = _sent(contract, contract.files)
+    if others:
+        whole["beside"] = [{**_sent(one.contract, one.files), "first": one.is_first} for one in others]
     body = json.dumps(whole, ensure_ascii=False).encode()
     path = under(contract.partner, "contract")
     return client.put(path, body, params=params, headers=headers).document()
+
+
+def _sent(contract: LocalContract, files: Mapping[str, str]) -> dict[str, Any]:
+    return {"contract": contract.text, "files": dict(files), "file_name": contract.name}
 
 
 def look(client: Client, file: Sequence[Path], contracts: Sequence[LocalContract]) -> Looked:
     """What each would change; some at a time, so that neither side waits for the other.
 
     Who has no file is asked for at the same time, where a folder was given. Raises as the client, for the
-    first that fails.
+    first that fails; of several contracts none hides the others because the gateway refuses it.
     """
-    plan_one = partial(put, client, allow=(), dry_run=True)
+    ordered, is_alone = in_order(contracts), len(contracts) == 1
+
+    def plan_one(contract: LocalContract) -> dict[str, Any] | ProblemError:
+        try:
+            return put(client, contract, (), beside(contract, ordered), dry_run=True)
+        except ProblemError as error:
+            if is_alone or exit_of(error) not in {Exit.REFUSED, Exit.CONFLICT}:
+                raise
+            return error
+
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         is_fleet = any(path.is_dir() for path in file)
         others = threads.submit(_without_file, client, contracts) if is_fleet else None
-        plans = tuple(threads.map(plan_one, contracts))
-        return Looked(plans, None if others is None else others.result())
+        found = tuple(zip(contracts, threads.map(plan_one, contracts), strict=True))
+        plans = tuple(one for _, one in found if not isinstance(one, ProblemError))
+        refused = tuple((contract, one) for contract, one in found if isinstance(one, ProblemError))
+        return Looked(plans, None if others is None else others.result(), refused)
 
 
 def _without_file(client: Client, contracts: Sequence[LocalContract]) -> tuple[str, ...]:
@@ -193,10 +219,11 @@ def show_plans(call: Invocation, looked: Looked, leave: Leave, *, closing: str =
     for one in plans:
         for line in str(one["plan"]).splitlines():
             call.output.line(line)
-    if len(plans) > 1:
+    whole = len(plans) + len(looked.refused)
+    if whole > 1:
         changed = sum(bool(one["changed"]) for one in plans)
-        blocked = sum(bool(leave.missing(one)) for one in plans)
-        call.output.line(f"{_count(len(plans), 'contract')}: {changed} to change, {blocked} blocked.")
+        blocked = sum(bool(leave.missing(one)) for one in plans) + len(looked.refused)
+        call.output.line(f"{_count(whole, 'contract')}: {changed} to change, {blocked} blocked.")
     if closing:
         call.output.line(closing)
 
@@ -205,6 +232,10 @@ def _show(call: Invocation, looked: Looked, leave: Leave, closing: str, begin: s
     """Show plans that are not carried out, and say how they get past what blocks them, if anything does."""
     show_plans(call, looked, leave, closing=closing)
     _note_others(call, looked)
+    for contract, error in looked.refused:
+        call.output.warn(f"{contract.file.name} cannot be applied as it is:")
+        for line in problem_lines(error.document, "  ", path=error.path):
+            call.output.warn(line)
     advice = leave.advice(looked.plans)
     if advice:
         call.output.warn(f"{begin}: mend it, or say {advice} if that is meant")
@@ -222,14 +253,22 @@ def _note_others(call: Invocation, looked: Looked) -> None:
 
 
 def _document(items: Sequence[Mapping[str, Any]], looked: Looked) -> dict[str, Any]:
-    """One document of the API as it came, several as items; with those whom a folder has no file of."""
-    whole = dict(items[0]) if len(items) == 1 else {"items": list(items)}
+    """One document of the API as it came, several as items; with those whom a folder has no file of.
+
+    Contracts that have no plan are `refused`, each with the gateway's problem document.
+    """
+    whole = dict(items[0]) if len(items) == 1 and not looked.refused else {"items": list(items)}
+    if looked.refused:
+        whole["refused"] = [
+            {"partner": one.partner, "file": one.file.name, "problem": error.document}
+            for one, error in looked.refused
+        ]
     return whole if looked.without_file is None else {**whole, "without_file": list(looked.without_file)}
 
 
 def _closing(looked: Looked) -> str:
     """What a plan ends with: whether there is anything to do is told apart from whether it was done."""
-    if any(one["changed"] for one in looked.plans):
+    if looked.refused or any(one["changed"] for one in looked.plans):
         return "Only planned: nothing was changed yet."
     return "Nothing to change."
 
@@ -243,6 +282,8 @@ def _planned(call: Invocation, file: Sequence[Path], leave: Leave) -> tuple[Look
 
 
 def _blocked(looked: Looked, leave: Leave) -> Exit | None:
+    if looked.refused:
+        return exit_of(looked.refused[0][1])
     return Exit.REFUSED if any(map(leave.missing, looked.plans)) else None
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from gateway.administration.coming import Companion
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.evidence import Author
 from gateway.administration.outcome import ContractOutcome
@@ -27,7 +28,8 @@ from partners.plan import Difference
 
 PUT_OFFERED: Final = frozenset({"dry_run", "allow"})
 _ALLOWED: Final = frozenset({"destructive", "incompatible"})
-_MEMBERS: Final = ("contract", "files", "file_name")
+_MEMBERS: Final = ("contract", "files", "file_name", "beside")
+_BESIDE: Final = frozenset({"contract", "files", "file_name", "first"})
 _MAX_FILES: Final = 500
 
 
@@ -172,8 +174,24 @@ def _allow(query: Mapping[str, str]) -> frozenset[str]:
 
 
 def _contract_text(slug: str, members: Mapping[str, Any]) -> ContractText:
+    listed = members.get("beside", [])
+    if not isinstance(listed, list) or len(listed) > _MAX_FILES:
+        raise CallerError("parameter_invalid", f"The member beside must be a list of at most {_MAX_FILES}.")
+    return ContractText(*_texts(members, f"{slug[:64]}.yaml"), tuple(map(_companion, listed)))
+
+
+def _companion(one: object) -> Companion:
+    """A contract that is applied together with the one that is asked for."""
+    if not isinstance(one, dict) or one.keys() - _BESIDE or not isinstance(one.get("first", False), bool):
+        known = ", ".join(sorted(_BESIDE))
+        raise CallerError("parameter_invalid", f"What the member beside lists has the members {known}.")
+    return Companion(*_texts(one, "beside.yaml"), is_first=one.get("first", False))
+
+
+def _texts(members: Mapping[str, Any], usual: str) -> tuple[str, str, Mapping[str, str]]:
+    """A contract, the name of its file, and the files that it names."""
     text, files = members.get("contract"), members.get("files", {})
-    name = members.get("file_name", f"{slug[:64]}.yaml")
+    name = members.get("file_name", usual)
     if not isinstance(text, str):
         raise CallerError("parameter_invalid", "The member contract must be the text of the contract file.")
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 255:  # noqa: PLR2004 - a file name
@@ -182,7 +200,7 @@ def _contract_text(slug: str, members: Mapping[str, Any]) -> ContractText:
         raise CallerError("parameter_invalid", f"The member files must be an object of at most {_MAX_FILES}.")
     if not all(isinstance(content, str) for content in files.values()):
         raise CallerError("parameter_invalid", "The member files maps each path to the text of that file.")
-    return ContractText(text, name, files)
+    return text, name, files
 
 
 def _outcome(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> dict[str, object]:

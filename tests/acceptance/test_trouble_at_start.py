@@ -163,6 +163,31 @@ def test_a_contract_that_takes_away_at_the_start_says_where_leave_is_given(
 
 
 @only_files
+def test_contracts_that_forward_to_each_other_are_applied_at_the_start(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    folder = tmp_path / "contracts"
+    folder.mkdir()
+    (folder / "order.avsc").write_text(json.dumps(ORDER))
+    for slug, other in (("aaa", "bbb"), ("bbb", "aaa")):
+        line = f"{{schema: order.avsc, id: /order_id, forward: {{to: {other}, as: order.received}}}}"
+        text = f"gateway: v1\npartner: {slug}\nsends:\n  order.placed: {line}\n"
+        text += "receives:\n  order.received: {schema: order.avsc, id: /order_id}\n"
+        (folder / f"{slug}.yaml").write_text(text)
+    gateway.start("up", "--contract", str(folder))
+    with gateway.operator() as operator:
+        listed = operator.get("/v1/partners").json()["items"]
+    assert [(one["slug"], one["contract"]) for one in listed] == [("aaa", 1), ("bbb", 1)]
+    assert gateway.stop() == 0
+    gateway.start("up", "--contract", str(folder))
+    assert gateway.stop() == 0
+    second = tmp_path / "aaa.yaml"
+    second.write_text("gateway: v1\npartner: aaa\n")
+    said = gateway.refuses("up", "--contract", str(folder), "--contract", str(second))
+    assert f"{folder / 'aaa.yaml'} and {second} are both of the partner aaa" in said
+
+
+@only_files
 def test_an_unknown_setting_is_refused_by_name(gateway: Gateway) -> None:
     gateway.flags["lease.durration"] = "1s"
     said = gateway.refuses(code=2)

@@ -6,6 +6,7 @@ from typing import Final, get_args
 from gateway.http.catalogue import CATALOGUE, Retry
 from gateway.http.openapi import (
     anchor_components,
+    contract_components,
     credential_components,
     delivery_components,
     endpoint_components,
@@ -303,25 +304,6 @@ _ENDPOINT: Final = record(
         "rate": maybe({"type": "number"}),
     }
 )
-_IMPACT: Final = record(
-    {
-        "section": TEXT,
-        "name": TEXT,
-        "endpoints": listed(
-            record({"id": TEXT, "name": TEXT, "state": TEXT, "pending": _COUNT, "behind": _COUNT})
-        ),
-    }
-)
-_RECORDED: Final = record(
-    {
-        "section": TEXT,
-        "name": TEXT,
-        "checked": maybe(_COUNT),
-        "refused": maybe(_COUNT),
-        "reason": maybe(TEXT),
-        "faults": listed(record({"pointer": TEXT, "code": TEXT, "events": _COUNT})),
-    }
-)
 _LAG: Final = record(
     {"partner": TEXT, "topic": TEXT, "partition": _COUNT, "end": _COUNT},
     optional={"reader": TEXT, "relay": {"type": "integer"}, "sequence": {"type": "integer"}},
@@ -336,30 +318,6 @@ _OPERATOR: Final[Mapping[str, Shape]] = {
         optional={"dry_run": FLAG},
     ),
     "MoveWanted": {**record({"reason": text(least=1, most=1_000)}), "additionalProperties": False},
-    "ContractWanted": {
-        **record({"contract": TEXT}, optional={"files": mapped(TEXT), "file_name": text(most=255, least=1)}),
-        "additionalProperties": False,
-    },
-    "Difference": record({"sign": TEXT, "section": TEXT, "name": TEXT, "words": TEXT, "destructive": FLAG}),
-    "ContractApplied": record(
-        {
-            "partner": TEXT,
-            "revision": _COUNT,
-            "previous": maybe(_COUNT),
-            "created": FLAG,
-            "changed": FLAG,
-            "dry_run": FLAG,
-            "blocked": listed(TEXT),
-            "plan": TEXT,
-            "differences": listed(ref("Difference")),
-            "hits": listed(_IMPACT),
-            "recorded": listed(_RECORDED),
-        },
-        optional={
-            "secrets": listed(record({"endpoint": TEXT, "secret": TEXT})),
-            "secret_shown_before": FLAG,
-        },
-    ),
     "Status": record(
         {
             "at": INSTANT,
@@ -383,6 +341,7 @@ SCHEMAS: Final[Mapping[str, Shape]] = {
     **_ACCOUNT,
     **_OPERATOR,
     **anchor_components.COMPONENTS,
+    **contract_components.COMPONENTS,
     **credential_components.COMPONENTS,
     **delivery_components.COMPONENTS,
     **endpoint_components.COMPONENTS,
