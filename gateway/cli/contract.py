@@ -9,7 +9,7 @@ import typer
 
 from gateway.administration.effect import without_effect
 from gateway.administration.fitness import verify_fitness
-from gateway.cli.client import under
+from gateway.cli.client import Client, path_of, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.contract_start import start_files
 from gateway.cli.contracts import read_contracts
@@ -52,7 +52,7 @@ def init(call: Invocation, partner: Slug, *, to: Folder = Path()) -> Exit | None
 def pull(call: Invocation, partner: Slug, *, to: Folder = Path()) -> Exit | None:
     """Fetch the contract in force, with the files that it names; asks before it changes a file."""
     with call.client() as client:
-        found = client.get(under(partner, "contract")).document()
+        found = client.get(_path(client, partner, "contract")).document()
     name = str(found["file_name"])
     files = {name: str(found["contract"]), **found["files"]}
     # What a server sends must not write where it likes: the same rules as for a file on this disk.
@@ -103,7 +103,7 @@ def show(
     """Show the text of a contract; with --json its files too."""
     parts = ("contract",) if revision is None else ("contract", "revisions", str(revision))
     with call.client() as client:
-        found = client.get(under(partner, *parts)).document()
+        found = client.get(_path(client, partner, *parts)).document()
     if call.output.as_json:
         call.output.document(found)
     else:
@@ -115,7 +115,7 @@ def show(
 def list_revisions(call: Invocation, partner: Slug) -> Exit | None:
     """List what was in force, newest first: when it was applied, and by whom."""
     with call.client() as client:
-        items = list(client.pages(under(partner, "contract", "revisions")))
+        items = list(client.pages(_path(client, partner, "contract", "revisions")))
     if call.output.as_json:
         call.output.document({"items": items})
     else:
@@ -127,6 +127,13 @@ def show_schema(call: Invocation) -> Exit | None:
     """Print the format of a contract file as a JSON Schema, for editors."""
     call.output.line(json.dumps(contract_schema(), indent=2, ensure_ascii=False))
     return None
+
+
+def _path(client: Client, partner: str, *parts: str) -> str:
+    """Where a partner's contract is for whoever asks: a partner's own key finds nothing under names."""
+    mine = client.get(path_of("v1", "me")).document()["partner"]
+    is_own = mine is not None and mine["slug"] == partner
+    return under(None if is_own else partner, *parts)
 
 
 def _problems(contract: LocalContract) -> Sequence[Problem]:

@@ -142,6 +142,19 @@ async def test_every_revision_can_be_listed_and_shown(desk: Desk) -> None:
     assert (await desk.run("contract", "show", "bolt", "--revision", "9")).code == 4
 
 
+async def test_a_partner_reads_its_own_contract_by_its_own_key(desk: Desk, tmp_path: Path) -> None:
+    for line in (("show", "acme"), ("show", "acme", "--revision", "1"), ("revisions", "acme", "--json")):
+        by_operator = await desk.run("contract", *line)
+        by_partner = await desk.run("contract", *line, by="acme")
+        assert (by_partner.code, by_partner.err) == (0, ""), line
+        assert by_partner.out == by_operator.out, line
+    pulled = await desk.run("contract", "pull", "acme", "--dir", str(tmp_path / "mine"), by="acme")
+    assert (pulled.code, pulled.err) == (0, "")
+    await desk.run("apply", "-f", desk.contract(), "--yes")
+    for line in (("show", "bolt"), ("revisions", "bolt"), ("pull", "bolt")):
+        assert (await desk.run("contract", *line, by="acme")).code == 4, line
+
+
 @pytest.mark.parametrize("revision", ["0", "-1", "9" * 12, "x"])
 async def test_a_revision_that_cannot_be_is_not_found_or_refused(desk: Desk, revision: str) -> None:
     await desk.run("apply", "-f", desk.contract(), "--yes")
