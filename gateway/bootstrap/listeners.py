@@ -173,13 +173,10 @@ def make_servers(
     `is_shared`: other workers listen there too.
     """
     tls = None if certificates is None else certificates.context
-    public, private = make_apps(doors)
+    is_split = listen.private != listen.public
+    public, private = make_apps(doors, is_split=is_split)
     # Both applications take a partner's events.
-    served = (
-        [(private, listen.public)]
-        if listen.private == listen.public
-        else [(public, listen.public), (private, listen.private)]
-    )
+    served = [(public, listen.public), (private, listen.private)] if is_split else [(private, listen.public)]
     shed = Shed(doors)
     return [Server(app, at, tls=tls, is_shared=is_shared, turn_away=shed) for app, at in served]
 

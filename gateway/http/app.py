@@ -17,9 +17,9 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import QuotaExceededError
-from gateway.http.doors import Doors
+from gateway.http.doors import Doors, Listener
 from gateway.http.framing import UNREAD
-from gateway.http.gates import GATES, is_public
+from gateway.http.gates import GATES
 from gateway.http.guard import Call, Gate, admit
 from gateway.http.problems import Trouble, trouble_of
 from gateway.http.registry import shape as registry
@@ -36,13 +36,21 @@ NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
-def make_apps(doors: Doors) -> tuple[ASGIApp, ASGIApp]:
-    """The public application, which knows nobody of our own side, and the private one, with every route."""
-    outside = replace(doors, callers=replace(doors.callers, takes_house=False))
+def make_apps(doors: Doors, *, is_split: bool = False) -> tuple[ASGIApp, ASGIApp]:
+    """The public application, which knows nobody of our own side, and the private one, which has every route.
+
+    `is_split`: each has a listener of its own; else the private one has the only one.
+    """
+    outside = replace(_at(doors, "public"), callers=replace(doors.callers, takes_house=False))
     return (
-        make_app(outside, [gate for gate in GATES if is_public(gate)]),
-        make_app(doors, GATES),
+        make_app(outside, [gate for gate in GATES if gate.is_public]),
+        make_app(_at(doors, "private") if is_split else doors, GATES),
     )
+
+
+def _at(doors: Doors, listener: Listener) -> Doors:
+    """The same doors, at one of two listeners."""
+    return replace(doors, values=replace(doors.values, listener=listener))
 
 
 def make_app(doors: Doors, gates: Sequence[Gate]) -> ASGIApp:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.administration.consumers import Consumers
 from gateway.administration.desk import Administration
@@ -36,6 +36,7 @@ from gateway.shown import Shown
 
 Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
+Listener = Literal["only", "public", "private"]
 
 
 class Accepts(Protocol):
@@ -57,7 +58,8 @@ class Values:
     `house_log`: the random name of our own log. `external_registry`: its URL; empty where the registry is our
     own. `beat_seconds`: how long a stream is silent at most, since proxies close what is silent for longer
     than some 30 to 60 s; `stall_seconds`: how long one waits for a client that takes nothing.
-    `merge_delay_seconds`: within which an entry is promised.
+    `merge_delay_seconds`: within which an entry is promised. `listener`: which of two these are the doors of;
+    `only`: there is one, which serves every route.
     """
 
     origin: str
@@ -73,6 +75,7 @@ class Values:
     beat_seconds: float = 15.0
     stall_seconds: float = 30.0
     merge_delay_seconds: int = 60
+    listener: Listener = "only"
 
 
 @dataclass(frozen=True, slots=True)

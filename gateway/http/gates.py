@@ -339,13 +339,3 @@ GATES: Final[Sequence[Gate]] = (
     _gate("GET /readyz", "private", NOBODY, service.show_ready),
     _gate("GET /metrics", "private", NOBODY, service.show_metrics),
 )
-
-PUBLIC_SIDES: Final[frozenset[Side]] = frozenset({"open", "own", "log"})
-
-
-def is_public(gate: Gate) -> bool:
-    """Whether the public listener serves it where there is a private one.
-
-    Our own side comes in at the private one alone, whatever `who` says: see `gateway.http.app.make_apps`.
-    """
-    return gate.side in PUBLIC_SIDES or (gate.side == "registry" and P in gate.who)

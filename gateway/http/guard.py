@@ -93,6 +93,7 @@ Answer = Callable[[Call], Awaitable[Response]]
 
 _WITH_BODIES: Final = frozenset({"PATCH", "POST", "PUT", "DELETE"})
 _EVENTS: Final = ("/v1/events", "/v1/partners/{p}/events")
+_PUBLIC: Final[frozenset[Side]] = frozenset({"open", "own", "log"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,14 @@ class Gate:
     def is_event(self) -> bool:
         """Whether it takes events at once, whose claims are guard enough against replays."""
         return self.path.startswith(_EVENTS)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the public listener serves it where there is a private one.
+
+        Our own side comes in at the private one alone, whatever `who` says: see `gateway.http.app.make_apps`.
+        """
+        return self.side in _PUBLIC or (self.side == "registry" and "partner" in self.who)
 
     @property
     def told(self) -> Told | None:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from audit.ref import parse_ref
 from gateway.bootstrap.ground import clock
 from gateway.egress.delivery import format_delivery
-from gateway.http.gates import GATES, is_public
+from gateway.http.gates import GATES
 from gateway.http.guard import Gate
 from gateway.rows import DeliveryRow
 from partners.api_key import mint
@@ -390,7 +390,7 @@ async def test_the_public_application_has_no_way_in_for_our_side(house: House) -
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("gate", [gate for gate in GUARDED if is_public(gate)], ids=name_of)
+@pytest.mark.parametrize("gate", [gate for gate in GUARDED if gate.is_public], ids=name_of)
 async def test_our_own_side_is_nobody_at_the_public_address(house: House, gate: Gate, kind: str) -> None:
     for name in ("team", "operator", "revoked operator"):
         for owner in OWNERS:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.http.gates import GATES, is_public
+from gateway.http.gates import GATES
 from gateway.http.guard import Gate
 from partners.api_key import mint
 from partners.credential import Role
@@ -177,7 +177,7 @@ async def test_the_public_listener_serves_what_partners_may_ask_and_no_change(ho
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("gate", [one for one in REGISTRY if is_public(one)], ids=name_of)
+@pytest.mark.parametrize("gate", [one for one in REGISTRY if one.is_public], ids=name_of)
 async def test_our_own_side_is_nobody_at_the_public_address(house: House, gate: Gate) -> None:
     for name in ("team", "operator"):
         for owner in OWNERS:

@@ -90,7 +90,8 @@ def _written(gates: Sequence[Gate], place: Place, reader: Reader) -> Written:
 
 def _place(call: Call) -> Place:
     values = call.doors.values
-    return Place(values.origin, call.doors.version, has_registry=not values.external_registry)
+    has_registry = not values.external_registry
+    return Place(values.origin, call.doors.version, has_registry=has_registry, listener=values.listener)
 
 
 def _reader(call: Call) -> Reader:

@@ -3,11 +3,12 @@
 Source: OpenAPI 3.1.1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.channels import Channel
+from gateway.http.doors import Listener
 from gateway.http.guard import Gate
 from gateway.http.openapi.components import SCHEMAS
 from gateway.http.openapi.operations import describe, may_call, operation_ids, path_of
@@ -45,11 +46,12 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Of which gateway. `has_registry`: the registry is its own."""
+    """Of which gateway, and where it is read. `has_registry`: the registry is its own."""
 
     origin: str
     version: str
     has_registry: bool = True
+    listener: Listener = "only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Reader:
 
 
 def compose(gates: Sequence[Gate], place: Place, reader: Reader) -> dict[str, Any]:
-    """Make the document."""
+    """Make the document; what a role reads at one of two listeners names what that one serves."""
     shown = [one for one in gates if _is_shown(one, place, reader)]
     ids = operation_ids(gates)
     paths: dict[str, dict[str, Any]] = {}
@@ -72,12 +74,12 @@ def compose(gates: Sequence[Gate], place: Place, reader: Reader) -> dict[str, An
         if gate.told is not None:
             operation = describe(gate, gate.told, ids[gate.method, gate.path])
             paths.setdefault(path_of(gate), {})[gate.method.lower()] = operation
-    typed = _typed(paths, reader)
+    typed = _typed(paths, reader, ids.values())
     used = {tag for item in paths.values() for operation in item.values() for tag in operation["tags"]}
     return {
         "openapi": VERSION,
         "info": _title(place, reader, typed),
-        "servers": [{"url": place.origin}],
+        "servers": [_server(place)],
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items() if name in used],
         "paths": {**typed.paths, **paths},
         "components": {
@@ -92,7 +94,16 @@ def compose(gates: Sequence[Gate], place: Place, reader: Reader) -> dict[str, An
     }
 
 
+def _server(place: Place) -> dict[str, str]:
+    """Where the routes of the document are: our origin leads to the public listener, which has not all."""
+    if place.listener == "private":
+        return {"url": "/", "description": "The private listener, where this document was read."}
+    return {"url": place.origin}
+
+
 def _is_shown(gate: Gate, place: Place, reader: Reader) -> bool:
+    if place.listener == "public" and reader.role is not None and not gate.is_public:
+        return False
     if gate.side == "registry" and not place.has_registry:
         return False
     if gate.side == "private" and reader.role not in {None, "operator"}:
@@ -100,12 +111,12 @@ def _is_shown(gate: Gate, place: Place, reader: Reader) -> bool:
     return may_call(gate, reader.role)
 
 
-def _typed(paths: Mapping[str, Mapping[str, Any]], reader: Reader) -> TypedEvents:
+def _typed(paths: Mapping[str, Mapping[str, Any]], reader: Reader, taken: Collection[str]) -> TypedEvents:
     is_named = reader.base != "/v1"
     generic = paths.get("/v1/partners/{p}/events/{type}" if is_named else "/v1/events/{type}")
     if generic is None or not reader.channels:
         return TypedEvents()
-    return describe_types(reader.channels, generic["post"], reader.base)
+    return describe_types(reader.channels, generic["post"], reader.base, taken=taken)
 
 
 def _title(place: Place, reader: Reader, typed: TypedEvents) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Whatever the gateway takes, the schema takes; what it cannot say is in `schemas.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ MOST_CHARACTERS: Final = 4 * 1024 * 1024
 LARGEST_SAMPLE: Final = 64 * 1024
 """Characters of an example."""
 
+_SEND: Final = "send"
+"""What ids of operations that send begin with."""
 _DEFINED: Final = "#/$defs/"
 _NULL: Final[Mapping[str, Any]] = {"type": "null"}
 _NULL_AND_ONE: Final = 2
@@ -38,18 +40,24 @@ class TypedEvents:
 
 
 def describe_types(
-    channels: Sequence[Channel], generic: Mapping[str, Any], base: str, *, most: int = MOST_CHARACTERS
+    channels: Sequence[Channel],
+    generic: Mapping[str, Any],
+    base: str,
+    *,
+    taken: Collection[str] = (),
+    most: int = MOST_CHARACTERS,
 ) -> TypedEvents:
     """A path for each type, after the operation that takes any. `base`: of the partner's paths.
 
-    `most`: characters that the schemas may have together.
+    `taken`: ids that other operations have; `most`: characters that the schemas may have together.
     """
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     left_out: list[str] = []
     spent = 0
     ordered = sorted(channels, key=lambda one: one.event_type)
-    for channel, stem in zip(ordered, _stems([one.event_type for one in ordered]), strict=True):
+    stems = _stems([one.event_type for one in ordered], taken)
+    for channel, stem in zip(ordered, stems, strict=True):
         newest = channel.versions[0].schema.root
         flavour = channel.line.terms.json
         text = "" if spent > most else json_schema(newest, flavour=flavour)
@@ -60,7 +68,7 @@ def describe_types(
         name = f"{stem}Data"
         schemas |= _hoisted(json.loads(text), name)
         paths[f"{base}/events/{channel.event_type}"] = {
-            "post": _operation(generic, f"send{stem}", name, channel, _sample(channel))
+            "post": _operation(generic, _SEND + stem, name, channel, _sample(channel))
         }
     return TypedEvents(paths, schemas, tuple(left_out))
 
@@ -101,10 +109,14 @@ def _sample(channel: Channel) -> Any:
     return json.loads(text) if len(text) <= LARGEST_SAMPLE else None
 
 
-def _stems(types: Sequence[str]) -> list[str]:
-    """A name in camel case for each type; types that have the same one are told apart by their digests."""
+def _stems(types: Sequence[str], taken: Collection[str]) -> list[str]:
+    """A name in camel case for each type.
+
+    Types that have the same one, or whose operation would be called as another is, are told apart by their
+    digests.
+    """
     plain = ["".join(word.capitalize() for word in one.replace("_", ".").split(".")) for one in types]
-    times = Counter(plain)
+    times = Counter([*plain, *(one.removeprefix(_SEND) for one in taken if one.startswith(_SEND))])
     return [
         stem if times[stem] == 1 else stem + hashlib.sha256(one.encode()).hexdigest()[:8]
         for one, stem in zip(types, plain, strict=True)

@@ -2,9 +2,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from gateway.http.app import make_apps
 from gateway.http.gates import GATES
 from gateway.http.openapi.document import Place, Reader, compose
 from tests.builders import House, open_house
@@ -106,3 +108,22 @@ async def test_each_way_to_prove_oneself_is_told_and_open_routes_ask_for_none() 
     assert {name for one in document["paths"]["/v1/me"]["get"]["security"] for name in one} == ways - {
         "webhookSignature"
     }
+
+
+async def test_at_two_listeners_each_document_names_what_is_there(house: House) -> None:
+    found: dict[str, dict[str, Any]] = {}
+    for name, app in zip(("public", "private"), make_apps(house.doors, is_split=True), strict=True):
+        headers = {"Authorization": f"Bearer {house.keys['operator']}"}
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://gw.example") as client:
+            found[name] = (await client.get("/v1/openapi.json", headers=headers)).json()
+            status = await client.get("/v1/status", headers=headers)
+            assert (status.status_code == 404) == ("/v1/status" not in found[name]["paths"]), name
+    assert [one["url"] for one in found["public"]["servers"]] == [house.doors.values.origin]
+    assert [one["url"] for one in found["private"]["servers"]] == ["/"]
+    assert "/v1/partners" in found["private"]["paths"]
+    assert "/v1/partners" not in found["public"]["paths"]
+    assert "/v1/me" in found["public"]["paths"]
+    alone = await ask(house, "operator")
+    assert [one["url"] for one in alone["servers"]] == [house.doors.values.origin]
+    assert alone["paths"].keys() == found["private"]["paths"].keys()

@@ -1,5 +1,8 @@
 import json
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,22 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 def channels(world: World) -> tuple[Channel, ...]:
     return world.parts.catalog.current.channels("acme", "inbound")
+
+
+async def test_a_type_is_not_called_as_an_operation_that_takes_any(world: World) -> None:
+    line = next(one for one in channels(world) if one.event_type == "letter.sent")
+    named = [
+        replace(line, line=replace(line.line, terms=replace(line.line.terms, event_type=one)))
+        for one in ("event", "event.of_type", "event.of.any")
+    ]
+    document = compose(
+        GATES, Place("https://gw.example", "1"), Reader("partner", partner="acme", channels=tuple(named))
+    )
+    ids = Counter(one["operationId"] for item in document["paths"].values() for one in item.values())
+    assert [name for name, times in ids.items() if times > 1] == []
+    assert document["paths"]["/v1/events"]["post"]["operationId"] == "sendEvent"
+    assert re.fullmatch("sendEvent[0-9a-f]{8}", document["paths"]["/v1/events/event"]["post"]["operationId"])
+    assert document["paths"]["/v1/events/event.of.any"]["post"]["operationId"] == "sendEventOfAny"
 
 
 async def test_types_whose_names_read_alike_get_operations_of_their_own(world: World) -> None:
