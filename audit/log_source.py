@@ -3,7 +3,7 @@
 Source: C2SP tlog-tiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,10 @@ class Source(Tiles, Protocol):
 
     def log_keys(self) -> Sequence[bytes]:
         """Public keys that checkpoints are signed by, as they are told now."""
+        ...
+
+    def compromised_keys(self) -> Collection[bytes]:
+        """Public keys of checkpoints, and of their freshness, that somebody else may have, as is told now."""
         ...
 
     def freshness_keys(self) -> Sequence[str]:

@@ -3,8 +3,8 @@
 Source: C2SP tlog-checkpoint, tlog-cosignature; docs/monitoring.md.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from audit.alarm import Alarm, Suspicion, stop
@@ -108,6 +108,41 @@ def read_signed(state: State, raw: bytes) -> tuple[Checkpoint, Note]:
     return checkpoint, note
 
 
+def drop_compromised(state: State, told: Collection[bytes]) -> list[str]:
+    """Trust no key any more that the gateway says somebody else may have, whoever has given it.
+
+    It stays so whatever is told later. What is kept of the log stays, too: who drops a key drops no history
+    with it. Returns what is worth a line.
+    """
+    gone = {*told, *state.compromised_keys}
+    logs = [key for key in state.log_keys if key in gone]
+    fresh = [text for text in state.freshness_keys if parse_freshness_key(text).public_key in gone]
+    found = dict.fromkeys([*logs, *(parse_freshness_key(text).public_key for text in fresh)])
+    state.compromised_keys = tuple(dict.fromkeys([*state.compromised_keys, *found]))
+    state.log_keys = tuple(key for key in state.log_keys if key not in gone)
+    state.freshness_keys = tuple(text for text in state.freshness_keys if text not in fresh)
+    named = [*(str(VerifierKey(state.origin, key)) for key in logs), *fresh]
+    return [f"not trusted any more, since the gateway says that it is compromised: {one}" for one in named]
+
+
+def weighed(state: State, alarm: Alarm) -> Alarm:
+    """An alarm as it is to others: a note that a compromised key alone has signed shows them nothing."""
+    if not alarm.is_provable or all(_is_trusted(state, raw) for raw in alarm.papers.values()):
+        return alarm
+    text = f"{alarm.text}; a paper of it is signed by no key but one that is compromised"
+    return replace(alarm, text=text, is_provable=False)
+
+
+def _is_trusted(state: State, raw: bytes) -> bool:
+    """Whether a paper is no note, or one that a key signed that is trusted still."""
+    try:
+        checkpoint, note = read_checkpoint(raw)
+    except VerificationError:
+        return True
+    known = {VerifierKey(checkpoint.origin, key).key_id for key in state.log_keys}
+    return any(line.key_id in known for line in note.lines if line.name == checkpoint.origin)
+
+
 def vouched(one: Look, note: Note, raw: bytes) -> int | None:
     """When it was vouched for, by a known key or by one that is published now; None: by none of them.
 
@@ -118,7 +153,9 @@ def vouched(one: Look, note: Note, raw: bytes) -> int | None:
     try:
         at = fresh_at(note, [parse_freshness_key(text) for text in state.freshness_keys])
         if at is None and not one.terms.is_freshness_pinned:
+            gone = {*one.source.compromised_keys(), *state.compromised_keys}
             told = [text for text in one.source.freshness_keys() if text not in state.freshness_keys]
+            told = [text for text in told if parse_freshness_key(text).public_key not in gone]
             at = fresh_at(note, [parse_freshness_key(text) for text in told])
             if at is not None:
                 state.freshness_keys = (*state.freshness_keys, *told)
@@ -162,8 +199,9 @@ def learn_log_keys(one: Look, note: Note) -> None:
     ids = {line.key_id for line in note.lines if line.name == state.origin}
     if not ids - known:
         return
+    gone = {*one.source.compromised_keys(), *state.compromised_keys}
     for key in one.source.log_keys():
         verifier = VerifierKey(state.origin, key)
-        if key not in state.log_keys and verifier.key_id in ids:
+        if key not in gone and key not in state.log_keys and verifier.key_id in ids:
             state.log_keys = (*state.log_keys, key)
             one.found.news.append(f"learned from the gateway: the log has another key, {verifier}")

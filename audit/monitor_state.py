@@ -110,7 +110,7 @@ class State:
 
     url, partner: whose log it is. origin: the epoch that is followed. log_keys: public keys of checkpoints,
     32 bytes each; is_pinned: given by the user, not learned from the gateway. freshness_keys: as verifiers
-    write them. receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
+    write them. compromised_keys: that were trusted, until the gateway said that they leaked. receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
     epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers.
     """
 
@@ -120,6 +120,7 @@ class State:
     log_keys: tuple[bytes, ...]
     is_pinned: bool = False
     freshness_keys: tuple[str, ...] = ()
+    compromised_keys: tuple[bytes, ...] = ()
     receipt_keys: dict[str, bytes] = field(default_factory=dict)
     kept: Kept | None = None
     reading: Reading | None = None
@@ -177,6 +178,7 @@ def format_state(state: State) -> bytes:
         "log_keys": [_b64(key) for key in state.log_keys],
         "is_pinned": state.is_pinned,
         "freshness_keys": list(state.freshness_keys),
+        "compromised_keys": [_b64(key) for key in state.compromised_keys],
         "receipt_keys": {name: _b64(key) for name, key in state.receipt_keys.items()},
         "kept": None
         if kept is None
@@ -238,7 +240,8 @@ def parse_state(raw: bytes) -> State:
     _verify_reading(state)
     for text in state.freshness_keys:
         parse_freshness_key(text)
-    if not state.log_keys or any(len(key) != KEY_BYTES for key in state.log_keys):
+    keys = (*state.log_keys, *state.compromised_keys)
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise MalformedError("state: a key of the log is missing, or none")
     return state
 
@@ -252,6 +255,7 @@ def _state(whole: dict[str, Any]) -> State:
         log_keys=tuple(_bytes(one) for one in whole["log_keys"]),
         is_pinned=whole["is_pinned"] is True,
         freshness_keys=tuple(_text(one) for one in whole["freshness_keys"]),
+        compromised_keys=tuple(_bytes(one) for one in whole.get("compromised_keys", ())),
         receipt_keys={_text(name): _bytes(key) for name, key in whole["receipt_keys"].items()},
         kept=None
         if kept is None

@@ -136,8 +136,12 @@ class PublicKey:
         if end is not None:
             whole["exp"] = end // 1000
         if self.compromised_at is not None:
-            whole["revoked"] = {"revoked_at": self.compromised_at // 1000, "reason": "compromised"}
+            whole["revoked"] = self.mark()
         return whole
+
+    def mark(self) -> dict[str, Any]:
+        """What is said of a compromised key: since when, in Unix seconds, and that it is that."""
+        return {"revoked_at": (self.compromised_at or 0) // 1000, "reason": "compromised"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,12 @@ class KeyRing:
             for key in self.known
             if key.purpose == purpose and key.compromised_at is None
         }
+
+    def compromised(self, purpose: Purpose) -> tuple[PublicKey, ...]:
+        """Those that somebody else may have signed with, oldest first."""
+        return tuple(
+            key for key in self.known if key.purpose == purpose and key.compromised_at is not None
+        )
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The JWK set (RFC 7517, RFC 8037) of receipt keys, then of webhook keys, retired ones too.

@@ -93,3 +93,5 @@ def show_me(call: Invocation, document: dict[str, Any]) -> None:
         call.output.line(f"log  {one['origin']}")
         for key in one["keys"]:
             call.output.line(f"     {key}")
+        for key in one.get("revoked_keys", ()):
+            call.output.line(f"     {key['key']}  compromised, not to be trusted")

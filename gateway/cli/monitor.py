@@ -17,7 +17,7 @@ from audit.freshness import parse_freshness_key
 from audit.log_source import AnswerUnfitError, LogAwayError, LogMissingError
 from audit.monitor import alarm_of, look
 from audit.monitor_epoch import follow
-from audit.monitor_look import Look, Looked, Terms
+from audit.monitor_look import Look, Looked, Terms, drop_compromised, weighed
 from audit.monitor_state import Standing, State
 from audit.note import VerifierKey, parse_verifier_key
 from audit.receipt import parse_jwks
@@ -209,6 +209,8 @@ class _Watch:
             freshness_keys=() if self.trust.freshness_key else tuple(self.source.freshness_keys()),
         )
         self.trust.apply(state)
+        for words in drop_compromised(state, self.source.compromised_keys()):
+            self.call.output.note(words)
         if not state.is_pinned:
             for key in state.log_keys:
                 self.call.output.note(
@@ -246,15 +248,17 @@ class _Watch:
 
     def _look_at_log(self, state: State, terms: Terms, begun: float) -> Looked:
         one = Look(state, self.source, terms, clock(), self.call.around.ticks, begun)
+        one.found.news += drop_compromised(state, self.source.compromised_keys())
         try:
             follow(one)
         except AlarmError as error:
             one.found.alarms.append(error.alarm)
-            return one.found
         except (MalformedError, AnswerUnfitError, LogMissingError) as error:
             one.found.alarms.append(Alarm(Suspicion.EPOCH, state.log, f"{state.log}: {error}"))
-            return one.found
-        return look(one)
+        else:
+            look(one)
+        one.found.alarms = [weighed(state, alarm) for alarm in one.found.alarms]
+        return one.found
 
     def _verify_partner(self, state: State) -> None:
         """Raises UsageError: the credential is another partner's. A log that is gone is an alarm, later."""

@@ -3,14 +3,15 @@
 import json
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from audit.errors import MalformedError
 from audit.evidence import EVIDENCE_BYTES
 from audit.log_source import BUNDLE_BYTES, TILE_BYTES, AnswerUnfitError, LogAwayError, LogMissingError
-from audit.note import parse_verifier_key
+from audit.note import decode_base64, parse_verifier_key
 from audit.receipt import JWKS_BYTES
 from audit.tile import Tile, format_tile_path
 from gateway.cli.client import Answer, Client, Params, path_of
@@ -72,6 +73,12 @@ class HttpSource:
         """See the port."""
         return [key for keys in self.me().keys.values() for key in keys]
 
+    def compromised_keys(self) -> Collection[bytes]:
+        """See the port."""
+        told = self.document("/.well-known/partner-gateway")
+        listed = [told.get(name) for name in ("checkpoint_key_history", "freshness_key_history")]
+        return {key for one in listed if isinstance(one, list) for key in map(_compromised, one) if key}
+
     def freshness_keys(self) -> Sequence[str]:
         """See the port."""
         told = self.document("/.well-known/partner-gateway").get("freshness_keys", [])
@@ -126,6 +133,14 @@ def log_path(origin: str) -> str:
     if match is None:
         raise AnswerUnfitError(f"{origin!r} is no origin of a log")
     return match[1]
+
+
+def _compromised(told: Any) -> bytes:
+    """The public key of an entry of a history of keys, if it is marked; of one that is none nothing."""
+    if isinstance(told, dict) and told.get("compromised_at") is not None:
+        with suppress(MalformedError):
+            return decode_base64(str(told.get("public_key")), "public_key")
+    return b""
 
 
 def _verify_status(path: str, answer: Answer) -> None:

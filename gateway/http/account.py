@@ -1,12 +1,15 @@
 """Who I am, and what was agreed: `/v1/me` and the contract."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
+from sqlmodel import Session
 from starlette.responses import Response
 
 from audit import log
 from audit.note import VerifierKey
+from audit.store import LogState
 from gateway.administration.standing import etag_of
 from gateway.http.guard import Call, not_found
 from gateway.http.pages import page_response
@@ -14,6 +17,7 @@ from gateway.http.shapes import ref
 from gateway.http.told import PAGED, shows, tells
 from gateway.http.words import json_response
 from gateway.instants import format_instant
+from gateway.keys import KeyRing
 from partners import store
 from partners.contract import ContractFile, Limits
 from partners.credential import FOR_EVER
@@ -138,7 +142,8 @@ def _whole(slug: str, revision: int, file: ContractFile) -> dict[str, object]:
 
 async def _partner(call: Call, partner: Partner) -> dict[str, object]:
     name = f"{call.doors.values.log_host}/log/{partner.log}"
-    known = await call.doors.database.read(lambda session: log.epochs(session, name))
+    ring = call.doors.keys()
+    known, begun = await call.doors.database.read(lambda session: _epochs(session, name, ring))
     # A later epoch is named once its first entry can be seen, which says how it goes on from the one before.
     epochs = [one for one in known if one.checkpoint is not None or one is known[0]]
     contract = call.snapshot.directory.contract(partner.slug)
@@ -146,18 +151,31 @@ async def _partner(call: Call, partner: Partner) -> dict[str, object]:
         "partner": {"slug": partner.slug, "name": partner.name, "state": partner.state},
         "contract": None if contract is None else contract.revision,
         "limits": None if contract is None else _limits(call, contract.limits),
-        "logs": [_log(call, one.head.origin) for one in epochs],
+        "logs": [_log(call, one.head.origin, ring, begun.get(one.head.origin, 0)) for one in epochs],
     }
 
 
-def _log(call: Call, origin: str) -> dict[str, object]:
-    keys = call.doors.keys().public_keys("checkpoint").values()
+def _epochs(session: Session, name: str, ring: KeyRing) -> tuple[tuple[LogState, ...], Mapping[str, int]]:
+    """A log in all its epochs; and when each began, which is asked for where a key was frozen."""
+    known = log.epochs(session, name)
+    begun = [one.head.origin for one in known if one.head.size] if ring.compromised("checkpoint") else []
+    return known, {origin: log.entry(session, origin, 0).at for origin in begun}
+
+
+def _log(call: Call, origin: str, ring: KeyRing, begun_at: int) -> dict[str, object]:
+    """One epoch, the keys that are to be trusted, and apart from them those that signed it and leaked."""
     path = origin.removeprefix(call.doors.values.log_host)
-    return {
+    shown: dict[str, object] = {
         "origin": origin,
         "url": call.doors.values.origin + path,
-        "keys": [str(VerifierKey(origin, key)) for key in keys],
+        "keys": [str(VerifierKey(origin, key)) for key in ring.trusted("checkpoint").values()],
     }
+    revoked = [
+        {"key": str(VerifierKey(origin, key.public_key)), "revoked": key.mark()}
+        for key in ring.compromised("checkpoint")
+        if key.retired_at is None or key.retired_at > begun_at
+    ]
+    return {**shown, "revoked_keys": revoked} if revoked else shown
 
 
 def _limits(call: Call, limits: Limits) -> dict[str, Any]:

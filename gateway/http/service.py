@@ -11,6 +11,7 @@ from gateway.http.shapes import TEXT, ref, text
 from gateway.http.signing_keys import key_item
 from gateway.http.told import PLAIN, Parameter, shows, tells
 from gateway.http.words import json_response
+from gateway.keys import KeyRing, Purpose
 
 _HISTORY: Final = frozenset({"public_key", "state", "created_at", "signs_from", "ends_at", "compromised_at"})
 _CACHED: Final = {"Cache-Control": "public, max-age=300"}
@@ -43,17 +44,24 @@ async def show_discovery(call: Call) -> Response:
         "api": f"{origin}/v1",
         "jwks_uri": f"{origin}/.well-known/jwks.json",
         "checkpoint_keys": [base64.b64encode(key).decode() for key in ring.trusted("checkpoint").values()],
-        "checkpoint_key_history": [
-            {name: value for name, value in key_item(key, ring.at).items() if name in _HISTORY}
-            for key in reversed(ring.known)
-            if key.purpose == "checkpoint"
-        ],
+        "checkpoint_key_history": _history(ring, "checkpoint"),
         "freshness_keys": call.doors.shown.keys(ring.trusted("freshness").values()),
+        "freshness_key_history": _history(ring, "freshness"),
+        "anchor_key_history": _history(ring, "anchor"),
         "merge_delay_seconds": call.doors.values.merge_delay_seconds,
         "receipt": {"typ": "gateway-receipt+json", "alg": "EdDSA"},
         "errors": f"{origin}/errors/{{code}}",
     }
     return json_response(body, headers=_CACHED)
+
+
+def _history(ring: KeyRing, purpose: Purpose) -> list[dict[str, object]]:
+    """All keys of a purpose, newest first: those that have ended, and those that leaked, marked as such."""
+    return [
+        {name: value for name, value in key_item(key, ring.at).items() if name in _HISTORY}
+        for key in reversed(ring.known)
+        if key.purpose == purpose
+    ]
 
 
 @tells(

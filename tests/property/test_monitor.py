@@ -66,6 +66,9 @@ class Memory:
     def log_keys(self) -> Sequence[bytes]:
         return [LOG_SIGNER.public_key]
 
+    def compromised_keys(self) -> Sequence[bytes]:
+        return []
+
     def freshness_keys(self) -> Sequence[str]:
         return [str(KEY)]
 

@@ -218,7 +218,8 @@ _HISTORY: Final[Mapping[str, Shape]] = {
     ),
 }
 
-_LOG: Final = record({"origin": TEXT, "url": TEXT, "keys": listed(TEXT)})
+_REVOKED: Final = {"revoked_keys": listed(ref("RevokedKey"))}
+_LOG: Final = record({"origin": TEXT, "url": TEXT, "keys": listed(TEXT)}, optional=_REVOKED)
 _LIMITS: Final = record(
     {
         "events_per_second": maybe(_COUNT),

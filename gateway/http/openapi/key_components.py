@@ -3,7 +3,20 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.http.shapes import FLAG, INSTANT, TEXT, Shape, listed, maybe, page_of, record, ref, text, word
+from gateway.http.shapes import (
+    FLAG,
+    INSTANT,
+    TEXT,
+    Shape,
+    listed,
+    maybe,
+    page_of,
+    record,
+    ref,
+    text,
+    whole,
+    word,
+)
 from gateway.http.told import SPAN, TIME
 from gateway.keys import PURPOSES, STATES
 
@@ -21,6 +34,9 @@ _HISTORY: Final[Mapping[str, Shape]] = {
 
 COMPONENTS: Final[Mapping[str, Shape]] = {
     "KeyHistory": record(_HISTORY),
+    "RevokedKey": record(
+        {"key": TEXT, "revoked": record({"revoked_at": whole(0), "reason": word("compromised")})}
+    ),
     "SigningKey": record(
         {
             "id": _KEY_ID,

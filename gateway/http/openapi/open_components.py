@@ -18,6 +18,8 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
             "jwks_uri": TEXT,
             "checkpoint_keys": listed(TEXT),
             "checkpoint_key_history": listed(ref("KeyHistory")),
+            "freshness_key_history": listed(ref("KeyHistory")),
+            "anchor_key_history": listed(ref("KeyHistory")),
             "freshness_keys": listed(TEXT),
             "merge_delay_seconds": whole(1),
             "receipt": record({"typ": TEXT, "alg": TEXT}),

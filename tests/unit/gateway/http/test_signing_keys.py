@@ -9,10 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from audit.checkpoint import read_checkpoint
+from audit import log as audit_log
+from audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
+from audit.evidence import Kind, make_evidence
 from audit.note import Note, VerifierKey, verify_note
 from audit.receipt import parse_jwks, parse_receipt, verify_receipt
+from gateway.bootstrap.ground import clock
 from tests.builders import House, open_house
+from tests.unit.audit.builders import append
 
 AT_ONCE = {"starts_in": "0s"}
 KEYS = "/v1/signing-keys"
@@ -169,6 +173,53 @@ async def test_a_frozen_checkpoint_key_is_replaced_in_every_log(house: House) ->
         discovery = (await client.get("/.well-known/partner-gateway")).json()
     assert len(discovery["checkpoint_keys"]) == 1
     assert [one["state"] for one in discovery["checkpoint_key_history"]] == ["signing", "compromised"]
+
+
+async def logs_told(house: House) -> list[dict[str, Any]]:
+    async with house.client("acme") as client:
+        told: list[dict[str, Any]] = (await client.get("/v1/me")).json()["logs"]
+    return told
+
+
+async def test_who_asks_is_told_no_leaked_key_but_as_one(house: House) -> None:
+    """What `gateway me` prints is what people pin."""
+    await checkpoint(house, "acme")
+    ((before,),) = [one["keys"] for one in await logs_told(house)]
+    await post(house, "/checkpoint/freeze", {"reason": "copied", "since": "1h"})
+    (signer,) = house.world.parts.keys.current.checkpoints
+    (log,) = await logs_told(house)
+    assert log["keys"] == [str(VerifierKey(log["origin"], signer.public_key))]
+    (marked,) = log["revoked_keys"]
+    assert marked["key"] == before
+    assert marked["revoked"]["reason"] == "compromised"
+    # An epoch that begins now is none that it has signed.
+    origin = f"{log['origin'].rpartition('/')[0]}/2"
+    ground = house.world.parts.ground
+    with ground.database.begin() as session:
+        opening = {"origin": origin, "previous": None, "reason": "a key leaked"}
+        first = make_evidence(
+            Kind.EPOCH_OPENED, opening, iss="http://gw", log=origin[:-2], at=clock(), salt=bytes(32)
+        )
+        audit_log.open_log(session, origin)
+        append(session, origin, [first])
+        head = audit_log.state(session, origin).head
+        note = sign_checkpoint(Checkpoint(origin, head.size, head.root()), signer)
+        audit_log.publish_all(session, {origin: note})
+    old, new = await logs_told(house)
+    assert old["revoked_keys"] == [marked]
+    assert (new["origin"], "revoked_keys" in new) == (origin, False)
+    assert new["keys"] == [str(VerifierKey(origin, signer.public_key))]
+
+
+async def test_what_ended_of_an_anchor_key_stays_published(house: House) -> None:
+    async with house.client() as client:
+        (before,) = (await client.get("/.well-known/partner-gateway")).json()["anchor_key_history"]
+        made = await post(house, "/anchor/rotate", AT_ONCE, 201)
+        await post(house, f"/{made['others'][0]['id']}/retire", {})
+        told = (await client.get("/.well-known/partner-gateway")).json()
+    assert [one["state"] for one in told["anchor_key_history"]] == ["signing", "retired"]
+    assert told["anchor_key_history"][1]["public_key"] == before["public_key"]
+    assert [one["state"] for one in told["freshness_key_history"]] == ["signing"]
 
 
 async def test_a_dry_run_changes_nothing(house: House) -> None:
