@@ -12,10 +12,12 @@ from audit.note import VerifierKey
 from gateway.anchoring.opening import checkpoint_of, served_anchor
 from gateway.http.guard import Call, not_found
 from gateway.http.log import epoch_of, tile_response
-from gateway.http.shapes import BINARY, TEXT
-from gateway.http.told import PLAIN, shows, tells
+from gateway.http.parameters import flag
+from gateway.http.shapes import BINARY, FLAG, TEXT
+from gateway.http.told import PLAIN, Parameter, shows, tells
 from gateway.sequencer.territory import anchor_log
 
+KEYS_OFFERED: Final = frozenset({"ended"})
 _SHORT: Final = {"Cache-Control": "public, max-age=5"}
 _PLAIN: Final = "text/plain; charset=utf-8"
 
@@ -42,17 +44,25 @@ async def show_anchor(call: Call) -> Response:
         "Verifier keys (C2SP signed-note), a line each: what `gateway witness --log` takes.",
         media=PLAIN,
     ),
+    parameters=(
+        Parameter(
+            "ended",
+            "Those that have ended, too, and of earlier epochs: what the lines `log` of a policy take.",
+            {**FLAG, "default": False},
+        ),
+    ),
 )
 async def show_anchor_keys(call: Call) -> Response:
-    """The keys that sign the anchor, or will soon, in its newest epoch."""
-    name = anchor_log(call.doors.values.log_host)
+    """The keys that sign the anchor, or will soon, in its newest epoch; asked for, all that ever did."""
+    name, is_whole = anchor_log(call.doors.values.log_host), flag(call.query, "ended")
     known = await call.doors.database.read(lambda session: log.epochs(session, name))
-    origin = known[-1].head.origin if known else f"{name}/1"
+    epochs = [one.head.origin for one in reversed(known)] or [f"{name}/1"]
     ring = call.doors.keys()
     # One that was frozen counts for nothing; one that is published signs soon, and may be named before.
     ended = {key.id for key in ring.known if key.state(ring.at) == "retired"}
-    keys = [key for key_id, key in ring.trusted("anchor").items() if key_id not in ended]
-    return _plain("".join(f"{VerifierKey(origin, key)}\n" for key in keys))
+    keys = [key for key_id, key in ring.trusted("anchor").items() if is_whole or key_id not in ended]
+    shown = [VerifierKey(origin, key) for origin in epochs for key in keys]
+    return _plain("".join(f"{key}\n" for key in (shown if is_whole else shown[: len(keys)])))
 
 
 @tells(

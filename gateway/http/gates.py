@@ -326,7 +326,7 @@ GATES: Final[Sequence[Gate]] = (
     _keys("POST /{kid}/retire", signing_keys.retire_key),
     *registry.GATES,
     _gate("GET /log/checkpoint", "open", NOBODY, anchor.show_anchor),
-    _gate("GET /log/anchor/keys", "open", NOBODY, anchor.show_anchor_keys),
+    _gate("GET /log/anchor/keys", "open", NOBODY, anchor.show_anchor_keys, offered=anchor.KEYS_OFFERED),
     _gate("GET /log/anchor/{epoch}/checkpoint", "open", NOBODY, anchor.show_anchor_checkpoint),
     _gate("GET /log/anchor/{epoch}/tile/{rest:path}", "open", NOBODY, anchor.show_anchor_tile),
     _gate("GET /.well-known/jwks.json", "open", NOBODY, service.show_jwks),

@@ -11,10 +11,11 @@ from audit import log as audit_log
 from audit.bundled import read_tar
 from audit.case import Case
 from audit.checkpoint import verify_checkpoint
+from audit.errors import UnpinnedKeyError
 from audit.merkle import hash_leaf
-from audit.note import parse_verifier_key
+from audit.note import VerifierKey, parse_verifier_key
 from audit.papers import Keys
-from audit.policy import parse_policy
+from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
 from audit.tree import Head
 from audit.verify import examine
@@ -129,6 +130,35 @@ async def test_cosignatures_stand_below(house: House, origin: str) -> None:
     assert found[0]["log"] == origin
 
 
+async def cosign(house: House, policy: Policy, key: VerifierKey, folder: Path) -> None:
+    """Have two witnesses, who know this key, cosign the newest checkpoint."""
+    parts = house.world.parts
+    apps = {
+        name: WitnessApp(open_state(folder / name), WITNESSES[number], {key.name: [key]}, clock)
+        for number, name in enumerate(("one.example", "two.example"))
+    }
+    asking = Witnessing(
+        database=parts.ground.database,
+        sender=Routed(apps),
+        policy=policy,
+        host=parts.ground.host,
+        is_ours=lambda: True,
+        clock=clock,
+    )
+    await asking.turn()
+    for app in apps.values():
+        app.close()
+
+
+def policy_of(logs: str) -> Policy:
+    """Of two witnesses, both of which must have seen it. `logs`: keys of the anchor, a line each."""
+    lines = "".join(f"log {line}\n" for line in logs.splitlines())
+    return parse_policy(
+        f"{lines}witness w1 {WITNESSES[0].key} https://one.example\n"
+        f"witness w2 {WITNESSES[1].key} https://two.example\ngroup g all w1 w2\nquorum g\n".encode()
+    )
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_evidence_of_an_event_leads_to_the_witnesses_that_saw_it(
     house: House, origin: str, tmp_path: Path
@@ -142,25 +172,8 @@ async def test_the_evidence_of_an_event_leads_to_the_witnesses_that_saw_it(
         assert "anchor.json" not in bare
         await anchored(house)
         key = parse_verifier_key(await keys_of(house))
-        policy = parse_policy(
-            f"log {key}\nwitness w1 {WITNESSES[0].key} https://one.example\n"
-            f"witness w2 {WITNESSES[1].key} https://two.example\ngroup g all w1 w2\nquorum g\n".encode()
-        )
-        apps = {
-            name: WitnessApp(open_state(tmp_path / name), WITNESSES[number], {origin: [key]}, clock)
-            for number, name in enumerate(("one.example", "two.example"))
-        }
-        asking = Witnessing(
-            database=parts.ground.database,
-            sender=Routed(apps),
-            policy=policy,
-            host=parts.ground.host,
-            is_ours=lambda: True,
-            clock=clock,
-        )
-        await asking.turn()
-        for app in apps.values():
-            app.close()
+        policy = policy_of(f"{key}")
+        await cosign(house, policy, key, tmp_path)
         raw = (await client.get(place)).content
         shown = await client.get(place.replace("/evidence", "/proof"))
         keys = Keys(
@@ -177,3 +190,35 @@ async def test_the_evidence_of_an_event_leads_to_the_witnesses_that_saw_it(
     assert any("seen by 2 of 2 witnesses: w1 at " in one for one in verdict.proved), verdict
     # Of other logs there is nothing in it.
     assert parts.ground.house_log.encode() not in raw
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_was_cosigned_before_a_rotation_is_verified_by_the_keys_that_are_published(
+    house: House, origin: str, tmp_path: Path
+) -> None:
+    del origin
+    async with house.client("acme") as client:
+        sent = await client.post("/v1/events/order.placed", json={"order_id": "W-2", "qty": 1})
+        place = f"{sent.headers['location']}/evidence?wait=10"
+        assert (await client.get(place)).status_code == 200
+        await anchored(house)
+        before = await keys_of(house)
+        await cosign(house, policy_of(before), parse_verifier_key(before), tmp_path)
+        async with house.client("operator") as operator:
+            made = await operator.post("/v1/signing-keys/anchor/rotate", json={"starts_in": "0s"})
+            ended = await operator.post(f"/v1/signing-keys/{made.json()['others'][0]['id']}/retire", json={})
+            assert (made.status_code, ended.status_code) == (201, 200)
+        raw = (await client.get(place)).content
+        whole = (await client.get("/log/anchor/keys?ended=true")).text
+        keys = Keys(
+            parse_jwks((await client.get("/.well-known/jwks.json")).content),
+            tuple(map(parse_verifier_key, (await client.get("/v1/me")).json()["logs"][0]["keys"])),
+        )
+    case = Case(keys)
+    verdict, latest = examine([raw], case), clock() // 1_000 + 300
+    # A witness is told of the new key alone; who verifies what the old one signed, of both.
+    assert before not in await keys_of(house)
+    with pytest.raises(UnpinnedKeyError):
+        add_witnessed(verdict, case, [raw], policy_of(await keys_of(house)), latest=latest)
+    assert set(whole.splitlines()) == {before, *(await keys_of(house)).splitlines()}
+    assert add_witnessed(verdict, case, [raw], policy_of(whole), latest=latest)[1]
