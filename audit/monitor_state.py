@@ -110,7 +110,8 @@ class State:
 
     url, partner: whose log it is. origin: the epoch that is followed. log_keys: public keys of checkpoints,
     32 bytes each; is_pinned: given by the user, not learned from the gateway. freshness_keys: as verifiers
-    write them. compromised_keys: that were trusted, until the gateway said that they leaked. receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
+    write them. compromised_keys: public keys of either, trusted until the gateway said that they leaked.
+    receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
     epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers.
     """
 

@@ -206,9 +206,7 @@ class KeyRing:
 
     def compromised(self, purpose: Purpose) -> tuple[PublicKey, ...]:
         """Those that somebody else may have signed with, oldest first."""
-        return tuple(
-            key for key in self.known if key.purpose == purpose and key.compromised_at is not None
-        )
+        return tuple(key for key in self.known if key.purpose == purpose and key.compromised_at is not None)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The JWK set (RFC 7517, RFC 8037) of receipt keys, then of webhook keys, retired ones too.

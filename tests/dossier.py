@@ -22,7 +22,7 @@ from gateway.origin_evidence import Origin
 from partners.contract import contract_bytes
 from tests.acknowledging import statement
 from tests.signing import Draft, private_key, raw_signature
-from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, evidence, reader
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, SeedSigner, evidence, reader
 
 CONTENT = b'{"order_id":"A-3","qty":3}'
 SENDER, RECEIVER = "ecdsa-p256-sha256", "ed25519"
@@ -56,13 +56,14 @@ def der(kind: str) -> bytes:
     return found
 
 
-def records() -> tuple[Origin, list[Evidence]]:
+def records(attributes: Mapping[str, str]) -> tuple[Origin, list[Evidence]]:
     """What the log tells of the event, and the contract that it came under."""
     base = Draft(body=CONTENT).base("crd_sender")
     origin = Origin(SENDER, "crd_sender", base, raw_signature(private_key(SENDER), base))
     digest = hashlib.sha256(CONTENT).hexdigest()
     content = {"sha256": digest, "length": len(CONTENT), "type": "application/json", "encoding": "identity"}
     schema = {"subject": "s", "version": 1, "id": 1, "fingerprint": hashlib.sha256(SCHEMA).hexdigest()}
+    named = {"attributes": dict(attributes)} if attributes else {}
     token = statement(
         private_key(RECEIVER), RECEIVER, "crd_receiver", {"webhook_id": REF, "content_sha256": digest}
     )
@@ -70,7 +71,7 @@ def records() -> tuple[Origin, list[Evidence]]:
         evidence(
             1, kind=Kind.CONTRACT_CHANGED, revision=7, after_sha256=hashlib.sha256(CONTRACT).hexdigest()
         ),
-        evidence(3, origin=origin.sha256(), content=content, schema=schema, contract=7),
+        evidence(3, origin=origin.sha256(), content=content, schema=schema, contract=7, **named),
         evidence(4, kind=Kind.ATTEMPTED, content_sha256=digest, ref=REF),
         evidence(5, kind=Kind.ACKNOWLEDGED, key="crd_receiver", token=token.decode(), ref=REF),
         evidence(6, kind=Kind.PARKED, ref=REF),
@@ -78,12 +79,21 @@ def records() -> tuple[Origin, list[Evidence]]:
 
 
 @cache
-def dossier(*, erased: bool = False) -> Dossier:
-    """One bundle. `erased`: without what the parked entry said."""
-    origin, told = records()
+def dossier(
+    *,
+    erased: bool = False,
+    attributes: tuple[tuple[str, str], ...] = (),
+    signers: tuple[SeedSigner, ...] = (LOG_SIGNER,),
+) -> Dossier:
+    """One bundle.
+
+    `erased`: without what the parked entry said. `attributes`: that the sender gave its event. `signers`: of
+    the checkpoint.
+    """
+    origin, told = records(dict(attributes))
     leaves = [one.leaf() for one in told] + [b"leaf %d" % number for number in range(6)]
     head, nodes = Head(ORIGIN).append(leaves)
-    note = sign_checkpoint(Checkpoint(ORIGIN, head.size, head.root()), LOG_SIGNER)
+    note = sign_checkpoint(Checkpoint(ORIGIN, head.size, head.root()), *signers)
     log_key = VerifierKey(ORIGIN, LOG_SIGNER.public_key)
     files = {
         "receipt.jws": issue(told[1], RECEIPT_SIGNER).token.encode(),

@@ -1,43 +1,50 @@
 """The procedure of docs/verification.md with openssl and sha256sum, command by command."""
 
+import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from audit.bundle import write_tar
 from audit.receipt import format_jwk
 from tests.dossier import CONTENT, RECEIVER, dossier, pem
-from tests.unit.audit.builders import RECEIPT_SIGNER, papers
+from tests.unit.audit.builders import LOG_SIGNER, OTHER_SIGNER, RECEIPT_SIGNER, papers
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "verification.md"
 WHOLE = dossier()
+PROVED = ("it is the log that you pinned", "Signature Verified Successfully", "the log has it")
 SAID = (
     "the key is one that you pinned",
     "Signature Verified Successfully",
+    "it was accepted",
     "order.json is named",
     "schema.json is named",
+    *PROVED,
+    "the receipt is in the log",
+    *PROVED,
     "contract-7 is named",
-    "it is the log that you pinned",
     "Signature Verified Successfully",
-    "the log has it",
-    "Signature Verified Successfully",
+    "it names this event",
 )
+KEYS = {"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}
 
 
 def commands() -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def run(folder: Path, bundle: bytes, *, content: bytes = CONTENT) -> tuple[int, str]:
+def run(
+    folder: Path, bundle: bytes, *, content: bytes = CONTENT, keys: Mapping[str, Any] = KEYS
+) -> tuple[int, str]:
     """All commands in one shell, as they stand in the document; its exit code, and what it said."""
+    folder.mkdir(exist_ok=True)
     (folder / "evidence.tar").write_bytes(bundle)
-    (folder / "receipt-keys.json").write_text(
-        json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}, separators=(",", ":"))
-    )
+    (folder / "receipt-keys.json").write_text(json.dumps(keys, separators=(",", ":")))
     (folder / "log.vkey").write_text(f"{WHOLE.keys.logs[0]}\n")
     (folder / "order.json").write_bytes(content)
     (folder / "receiver.pub").write_bytes(pem(RECEIVER))
@@ -88,3 +95,92 @@ def test_no_other_bundle_is_proved_by_hand(name: str, raw: bytes, tmp_path: Path
 def test_another_content_is_not_named(tmp_path: Path) -> None:
     code, said = run(tmp_path, WHOLE.raw, content=b"another")
     assert code != 0 or "order.json is named" not in said
+
+
+FORGED = b'{"order_id":"A-3","qty":3000}'
+DIGEST = hashlib.sha256(FORGED).hexdigest()
+SUBJECTS = {
+    "plain": {"subject": DIGEST},
+    "as a member": {"subject": f'","content":{{"sha256":"{DIGEST}'},
+    "as another": {"content": DIGEST, "sha256": DIGEST, "subject": f'{{"sha256":"{DIGEST}"}}'},
+    "with a line": {"subject": f'x\n"content"/"sha256" "{DIGEST}"\n\\'},
+}
+
+
+@pytest.mark.parametrize("name", ["9999", "0", "00"])
+def test_an_entry_that_nothing_proves_names_no_content(name: str, tmp_path: Path) -> None:
+    said = WHOLE.files["entries/1/1.json"].replace(
+        hashlib.sha256(CONTENT).hexdigest().encode(), DIGEST.encode()
+    )
+    code, told = run(tmp_path, write_tar({**WHOLE.files, f"entries/1/{name}.json": said}), content=FORGED)
+    assert code != 0 or "order.json is named" not in told
+
+
+@pytest.mark.parametrize("attributes", SUBJECTS.values(), ids=SUBJECTS)
+def test_what_a_sender_writes_names_no_content(attributes: dict[str, str], tmp_path: Path) -> None:
+    """A partner that sent one order, and says that it had sent another."""
+    bundle = dossier(attributes=tuple(attributes.items())).raw
+    code, told = run(tmp_path / "a", bundle)
+    assert (code, found(told)) == (0, list(SAID)), told
+    code, told = run(tmp_path / "b", bundle, content=FORGED)
+    assert code != 0 or "order.json is named" not in told
+
+
+def test_another_contract_is_named_by_no_entry_that_nothing_proves(tmp_path: Path) -> None:
+    said = WHOLE.files["entries/1/0.json"].replace(
+        hashlib.sha256(WHOLE.files["contract-7"]).hexdigest().encode(),
+        hashlib.sha256(b"other").hexdigest().encode(),
+    )
+    for number, more in enumerate(
+        [{"entries/1/9999.json": said}, {"entries/1/0.json": said}, {"entries/1/00.json": said}]
+    ):
+        files = {**WHOLE.files, **more, "contract-7": b"other"}
+        code, told = run(tmp_path / f"{number}", write_tar(files))
+        assert code != 0 or "contract-7 is named" not in told
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"keys": [format_jwk(OTHER_SIGNER.public_key)], "revoked_keys": KEYS["keys"]},
+        {"revoked_keys": KEYS["keys"], "keys": []},
+        {"keys": [{**format_jwk(RECEIPT_SIGNER.public_key), "purpose": "webhook"}]},
+        {"keys": [{"x": OTHER_SIGNER.key_id, "kid": format_jwk(RECEIPT_SIGNER.public_key)["x"]}]},
+    ],
+    ids=["revoked", "revoked first", "of webhooks", "as another member"],
+)
+def test_a_key_counts_only_where_receipt_keys_stand(keys: dict[str, Any], tmp_path: Path) -> None:
+    code, told = run(tmp_path, WHOLE.raw, keys=keys)
+    assert code != 0 or "one that you pinned" not in told.split("order.json")[0]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_one_pinned_key_of_a_rotation_is_enough(is_first: bool, tmp_path: Path) -> None:  # noqa: FBT001 - as given
+    both = (LOG_SIGNER, OTHER_SIGNER) if is_first else (OTHER_SIGNER, LOG_SIGNER)
+    code, told = run(tmp_path, dossier(signers=both).raw)
+    assert (code, found(told)) == (0, list(SAID)), told
+
+
+def test_what_lies_in_a_bundle_stands_for_nothing_of_yours(tmp_path: Path) -> None:
+    """Neither pinned keys, nor one's own copy, can be brought along."""
+    theirs = {
+        "receipt-keys.json": b'{"keys":[]}',
+        "log.vkey": b"x",
+        "order.json": FORGED,
+        "receiver.pub": b"",
+    }
+    code, told = run(tmp_path, write_tar({**WHOLE.files, **theirs}))
+    assert (code, found(told)) == (0, list(SAID)), told
+
+
+@pytest.mark.parametrize("place", ["index", "size"])
+def test_a_number_in_a_proof_is_no_command(place: str, tmp_path: Path) -> None:
+    """Shells evaluate what stands where they want a number."""
+    proof = WHOLE.files["entries/1/1.tlog-proof"]
+    command = b"node[$(touch run)]"
+    old, new = (b"index 1\n", b"index %s\n") if place == "index" else (b"\n11\n", b"\n%s\n")
+    raw = proof.replace(old, new % command)
+    assert raw != proof
+    code, told = run(tmp_path, write_tar({**WHOLE.files, "entries/1/1.tlog-proof": raw}))
+    assert code != 0 or found(told) != list(SAID)
+    assert not list(tmp_path.rglob("run"))

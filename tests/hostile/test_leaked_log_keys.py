@@ -1,4 +1,4 @@
-"""A key that the gateway marks as leaked is believed by no monitor, whoever has given it; its history stays."""
+"""A key that the gateway marks as leaked is believed by no monitor, whoever gave it; its history stays."""
 
 import base64
 import json

@@ -164,6 +164,7 @@ async def test_the_evidence_of_an_event_leads_to_the_witnesses_that_saw_it(
     house: House, origin: str, tmp_path: Path
 ) -> None:
     """From the POST to the verdict of somebody who believes nobody but two witnesses."""
+    del origin
     parts = house.world.parts
     async with house.client("acme") as client:
         sent = await client.post("/v1/events/order.placed", json={"order_id": "W-1", "qty": 1})
