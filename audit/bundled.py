@@ -9,6 +9,7 @@ Source: docs/formats.md, section 6; docs/verification.md.
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from audit import papers
@@ -37,6 +38,8 @@ _SAID: Final[Mapping[str, str]] = {
     "delivery.retried": "tried the delivery to {endpoint} anew, as the {by[role]} asked",
     "delivery.acknowledged": "heard from the receiver that it has the event, signed with {key}",
     "contract.changed": "put revision {revision} of the contract into force, SHA-256 {after_sha256}",
+    "evidence.erased": "erased the evidence of an entry whose leaf hash is {leaf_sha256} ({basis})",
+    "evidence.expired": "let the evidence of {entries} entries go, whose time was over",
     "content.read": "let the {by[role]} read the content",
 }
 _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
@@ -73,7 +76,10 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
     _add_heads(case, held)  # 1
     proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
     heads: dict[str, str] = {}
-    leaves = [_add_entry(case, held, one.removesuffix(".tlog-proof"), heads) for one in proofs]  # 2
+    stems = [one.removesuffix(".tlog-proof") for one in proofs]
+    bare = [f"{one}.json" not in held for one in stems]
+    leaves = [_add_entry(case, held, one, heads) for one in stems]  # 2
+    _tell_bare(case, {stem: leaf for stem, leaf, is_bare in zip(stems, leaves, bare, strict=True) if is_bare})
     received: dict[tuple[str, str], str] = {}
     if "acknowledgement" in held:
         from audit.receiver import add_acknowledgement  # noqa: PLC0415 - loaded where such a paper is
@@ -143,8 +149,27 @@ def _add_entry(case: Case, held: dict[str, bytes], stem: str, heads: dict[str, s
         case.word.append(f"that entry {index} is true, and its time: proved is that it was written down")
     else:
         case.proved.append(f"{place} is of the kind {kind.decode()} and of the hour {hour.decode()}")
-        case.not_proved.append(f"what entry {index} said: its evidence was erased")
     return leaf
+
+
+def _tell_bare(case: Case, bare: Mapping[str, bytes]) -> None:
+    """Of entries without evidence: erased it was where an entry says so that is proved here, too."""
+    for stem, leaf in bare.items():
+        _, epoch, index = stem.split("/")
+        is_erased = any(_erases(one, epoch, int(index), leaf) for one in case.records)
+        unless = "" if is_erased else ", or was left out of this bundle: the operator must show which"
+        if leaf != case.leaf:
+            case.not_proved.append(f"what entry {index} said: its evidence was erased{unless}")
+
+
+def _erases(record: Mapping[str, Any], epoch: str, index: int, leaf: bytes) -> bool:
+    """Whether a record says so: by its leaf, which goes along into another epoch, or by its index."""
+    if record["kind"] == "evidence.erased":
+        return bool(record.get("leaf_sha256") == hashlib.sha256(b"\x00" + leaf).hexdigest())
+    is_of = record["kind"] == "evidence.expired" and record.get("origin") == f"{record['log']}/{epoch}"
+    with suppress(LookupError, TypeError):
+        return is_of and any(one["from"] <= index < one["to"] for one in record["ranges"])
+    return False
 
 
 def _digests(case: Case) -> dict[tuple[str, str], str]:

@@ -1,17 +1,24 @@
 """Entries of a log that are about no event: found by what they say.
 
-Source: docs/formats.md, section 3, `contract.changed`.
+Source: docs/formats.md, section 3, `contract.changed`, `evidence.erased`, `evidence.expired`.
 """
+
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from audit import erasure
 from audit.checkpoint import split_origin
 from audit.entry import Entry
 from audit.errors import MalformedError
 from audit.evidence import Kind
+from audit.merkle import hash_leaf
 from audit.rows import EntryRow
 from audit.store import entry_from
+
+_ERASING = (Kind.ERASED, Kind.EXPIRED)
 
 
 def find_contract(session: Session, log: str, revision: int) -> Entry | None:
@@ -27,6 +34,40 @@ def find_contract(session: Session, log: str, revision: int) -> Entry | None:
     )
     found = [entry_from(row) for row in session.execute(query).scalars()]
     return max((one for one in found if _revision_of(one) == revision), key=_place, default=None)
+
+
+def find_erasing(session: Session, bare: Sequence[Entry]) -> list[Entry]:
+    """The entries which say that the evidence of these was erased, or expired, each in the same log."""
+    reasons = erasure.reasons(session, bare)
+    places = {(one.origin, one.index): hash_leaf(one.leaf).hex() for one in bare}
+    logs: dict[str, set[int]] = {}
+    for (origin, _), gone in reasons.items():
+        logs.setdefault(split_origin(origin)[0], set()).add(gone.at)
+    row = EntryRow
+    found: dict[tuple[str, int], Entry] = {}
+    for log, times in logs.items():
+        # As the index of pages has them: none of them stands for an event, and none has a direction.
+        mine = col(row.log) == log, col(row.is_first).is_(False), col(row.direction) == ""
+        for kind, at in product(_ERASING, sorted(times)):
+            query = select(row).where(*mine, col(row.kind) == kind.value, col(row.at) == at)
+            some = map(entry_from, session.execute(query).scalars())
+            found |= {(one.origin, one.index): one for one in some if _tells_of(one, places)}
+    return list(found.values())
+
+
+def _tells_of(entry: Entry, places: Mapping[tuple[str, int], str]) -> bool:
+    try:
+        evidence = entry.evidence()
+    except MalformedError:
+        return False
+    if evidence is None:
+        return False
+    # An erasure by its leaf, which goes along where entries go into another epoch.
+    if evidence.members.get("leaf_sha256") in places.values():
+        return True
+    origin, ranges = erasure.declared(evidence) or ("", ())
+    mine = [index for name, index in places if name == origin]
+    return any(first <= index < end for first, end in ranges for index in mine)
 
 
 def _place(entry: Entry) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The papers of one event, gathered from the database: what the gateway hands out for a dispute.
 
 The same papers make the same bytes. Of the content nothing is in them but its digest: whoever has it compares
-it. What was erased is not told by anything else here.
+it. What was erased is not told by anything else here, but that it was: by the log's own entries of that.
 
 Source: docs/formats.md, section 6.
 """
@@ -78,6 +78,8 @@ def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: 
     # Whose evidence was erased is not told by its receipt either.
     kept = None if claim is None or evidence is None else claim
     terms = list(states.published(_terms(session, name, members)))
+    bare = [one for one in entries if one.raw is None]
+    erasing = list(states.published(changes.find_erasing(session, bare)))
     files: dict[str, bytes] = {}
     if kept is not None:
         files["receipt.jws"] = kept.receipt.encode()
@@ -85,7 +87,7 @@ def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: 
         if known is not None:
             files["keys/receipt.der"] = encode_key(known)
     files["keys/log.vkey"] = "".join(f"{key}\n" for key in _log_keys(states.known.values(), keys)).encode()
-    for one in (*entries, *terms):
+    for one in (*entries, *terms, *erasing):
         files |= _entry_files(session, one, states.known[one.origin])
     if terms:
         files |= _contract(session, partner, members["contract"])

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.evidence import Evidence, Kind
+from audit.merkle import hash_leaf
 from audit.note import VerifierKey
 from audit.papers import Keys
 from audit.parties import encode_key
@@ -78,6 +79,12 @@ def records(attributes: Mapping[str, str]) -> tuple[Origin, list[Evidence]]:
     ]
 
 
+def _erasing(leaf: bytes) -> Evidence:
+    """The entry which says that another one was erased."""
+    digest = hash_leaf(leaf).hex()
+    return evidence(7, kind=Kind.ERASED, origin=ORIGIN, index=4, leaf_sha256=digest, basis="asked for")
+
+
 @cache
 def dossier(
     *,
@@ -87,11 +94,12 @@ def dossier(
 ) -> Dossier:
     """One bundle.
 
-    `erased`: without what the parked entry said. `attributes`: that the sender gave its event. `signers`: of
-    the checkpoint.
+    `erased`: without what the parked entry said, and with the entry that says so. `attributes`: that the
+    sender gave its event. `signers`: of the checkpoint.
     """
     origin, told = records(dict(attributes))
-    leaves = [one.leaf() for one in told] + [b"leaf %d" % number for number in range(6)]
+    told += [_erasing(told[-1].leaf())] if erased else []
+    leaves = [one.leaf() for one in told] + [b"leaf %d" % number for number in range(11 - len(told))]
     head, nodes = Head(ORIGIN).append(leaves)
     note = sign_checkpoint(Checkpoint(ORIGIN, head.size, head.root()), *signers)
     log_key = VerifierKey(ORIGIN, LOG_SIGNER.public_key)

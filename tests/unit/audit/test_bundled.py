@@ -5,11 +5,16 @@ from collections.abc import Mapping
 import pytest
 
 from audit.bundle import write_tar
+from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import InconsistentError, MalformedError, VerificationError
+from audit.evidence import Evidence, Kind
 from audit.note import VerifierKey
 from audit.papers import Keys
+from audit.proof import InclusionProof, format_proof
 from audit.receipt import issue
+from audit.tree import Head, prove_inclusion
 from audit.verify import Verdict, verify_files
+from tests.dossier import dossier
 from tests.unit.audit.builders import (
     LOG,
     LOG_SIGNER,
@@ -19,7 +24,10 @@ from tests.unit.audit.builders import (
     evidence,
     papers,
     proof_of,
+    reader,
 )
+
+ERASED = dossier(erased=True)
 
 OLD, NEW = (VerifierKey(ORIGIN, one.public_key) for one in (LOG_SIGNER, OTHER_SIGNER))
 SAID, CHANGED = evidence(3), evidence(3, contract=8)
@@ -119,3 +127,53 @@ def test_a_key_that_came_along_verifies_nothing_by_itself() -> None:
     assert any("receipt signed by" in one for one in verdict.proved)
     with pytest.raises(VerificationError, match="you have not pinned"):
         verify({**files, **entry(3, SAID.raw, proof_of(SAID, 3, signers=(OTHER_SIGNER,)))}, OLD)
+
+
+def unproved(files: Mapping[str, bytes], keys: Keys = ERASED.keys) -> str:
+    return "\n".join(verify_files([write_tar(files)], keys).not_proved)
+
+
+def test_evidence_is_erased_where_an_entry_of_the_log_says_so() -> None:
+    assert "what entry 4 said: its evidence was erased\n" in unproved(ERASED.files) + "\n"
+    verdict = verify_files([ERASED.raw], ERASED.keys)
+    assert any("entry 5 of" in one and "erased the evidence of an entry" in one for one in verdict.proved)
+
+
+def test_evidence_that_is_missing_is_not_called_erased_by_itself() -> None:
+    """Whoever makes a bundle can leave out what an entry says."""
+    silent = {name: raw for name, raw in ERASED.files.items() if not name.startswith("entries/1/5.")}
+    assert "what entry 4 said: its evidence was erased, or was left out of this bundle" in unproved(silent)
+    files = dict(ERASED.files)
+    # That one entry was erased says nothing of another.
+    files["entries/1/2.leaf"] = ERASED.evidence[2].leaf()
+    del files["entries/1/2.json"]
+    told = unproved(files)
+    assert "what entry 2 said: its evidence was erased, or was left out of this bundle" in told
+    assert "what entry 4 said: its evidence was erased\n" in f"{told}\n"
+
+
+@pytest.mark.parametrize(
+    ("ranges", "is_said"),
+    [
+        ([{"from": 3, "to": 4}], True),
+        ([{"from": 0, "to": 2}, {"from": 3, "to": 9}], True),
+        ([{"from": 0, "to": 3}], False),
+        ([{"from": 4, "to": 9}], False),
+    ],
+)
+def test_what_expired_is_told_by_ranges_of_its_epoch(ranges: list[dict[str, int]], *, is_said: bool) -> None:
+    said, gone = expired(ORIGIN, ranges), evidence(3, kind=Kind.PARKED)
+    for one, is_right in ((said, is_said), (expired(f"{LOG}/2", ranges), False)):
+        leaves = [b"a", one.leaf(), b"b", gone.leaf()]
+        head, nodes = Head(ORIGIN).append(leaves)
+        note = sign_checkpoint(Checkpoint(ORIGIN, 4, head.root()), LOG_SIGNER)
+        proofs = {n: InclusionProof(n, prove_inclusion(n, 4, reader(nodes)), note) for n in (1, 3)}
+        files = {f"entries/1/{n}.tlog-proof": format_proof(proof) for n, proof in proofs.items()}
+        files |= {"entries/1/1.json": one.raw, "entries/1/3.leaf": gone.leaf()}
+        told = unproved(files, Keys({}, ERASED.keys.logs))
+        assert ("or was left out" not in told) == is_right
+
+
+def expired(origin: str, ranges: list[dict[str, int]]) -> Evidence:
+    count = sum(one["to"] - one["from"] for one in ranges)
+    return evidence(9, kind=Kind.EXPIRED, origin=origin, ranges=ranges, entries=count)

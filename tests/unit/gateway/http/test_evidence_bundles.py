@@ -16,6 +16,7 @@ from sqlalchemy import delete, update
 from sqlmodel import col
 
 from audit import log
+from audit.bundle import write_tar
 from audit.bundled import read_tar
 from audit.entry import draft_entry
 from audit.errors import VerificationError
@@ -201,10 +202,29 @@ async def test_what_was_erased_is_told_as_such_and_not_by_the_receipt_either(hou
     assert [name for name in files if not name.startswith(("entries/", "keys/"))] == []
     verdict = verify_files([raw], await pins(house))
     assert has(verdict.proved, "is of the kind event.accepted and of the hour")
-    assert has(verdict.not_proved, "its evidence was erased")
+    # Nothing in the log says so: it may as well have been left out.
+    assert has(verdict.not_proved, "its evidence was erased, or was left out of this bundle")
     # Who has kept the receipt can prove it still.
     kept = verify_files([raw, receipt.encode()], await pins(house))
     assert has(kept.proved, "the receipt is entry")
+
+
+async def test_an_erasure_is_shown_by_the_entry_that_says_so(house: House) -> None:
+    ref = await send(house, "E-9")
+    await bundle(house, ref)
+    async with house.client("operator") as client:
+        body = {"refs": [ref], "basis": "asked for"}
+        made = await client.post("/v1/partners/acme/erasures", json=body)
+        assert (made.status_code, made.json()["erased"]) == (201, 1), made.text
+    raw = await bundle(house, ref, entries=1)  # the acceptance, and what says that it was erased
+    verdict = verify_files([raw], await pins(house))
+    assert has(verdict.proved, "erased the evidence of an entry", "(asked for)")
+    (said,) = [one for one in verdict.not_proved if "its evidence was erased" in one]
+    assert "left out" not in said
+    files = read_tar(raw)
+    (told,) = [name for name in files if b"evidence.erased" in files[name] and name.endswith(".json")]
+    less = {name: part for name, part in files.items() if name.partition(".")[0] != told.partition(".")[0]}
+    assert has(verify_files([write_tar(less)], await pins(house)).not_proved, "left out of this bundle")
 
 
 async def test_without_its_claim_an_event_is_proved_by_the_log_alone(house: House) -> None:
