@@ -26,8 +26,8 @@ class Entry:
     """One committed record.
 
     origin, index: where it stands. leaf: what the log holds of it. raw: the evidence, None once erased.
-    code: why it was refused, or how the attempt ended; credential: by which the event was sent; the other
-    members as in the evidence.
+    code: why it was refused, or how the attempt ended; credential: by which the event was sent, or `asked_by`
+    the one that a change or a look was asked for with; the other members as in the evidence.
     """
 
     origin: str
@@ -112,6 +112,14 @@ def draft_entry(evidence: Evidence, search: bytes | None = None) -> Draft:
     )
 
 
+def asked_by(credential: str) -> str:
+    """How the column has a credential that sent no event, but asked for what the entry tells of.
+
+    So that what it sent and what it asked for are two ranges of one index, however long either is.
+    """
+    return f"by {credential}"
+
+
 def digest_of(evidence: Evidence) -> bytes | None:
     """The digest of what a party can show: the content as received or as sent; else the record's."""
     members = evidence.members
@@ -145,10 +153,13 @@ def _direction(evidence: Evidence) -> str | None:
 
 
 def _credential(evidence: Evidence) -> str | None:
-    """By which credential the event came; changes of credentials are no events."""
-    auth = evidence.members.get("auth")
+    """By which credential the event came, or which one asked for it; never the one that a change is about."""
+    auth, by = (evidence.members.get(name) for name in ("auth", "by"))
     found = auth.get("credential") if isinstance(auth, dict) else None
-    return found if isinstance(found, str) else None
+    asked = by.get("credential") if isinstance(by, dict) else None
+    if isinstance(found, str):
+        return found
+    return asked_by(asked) if isinstance(asked, str) else None
 
 
 def _code(evidence: Evidence) -> str | None:

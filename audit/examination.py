@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from audit.entry import OUTBOUND_KINDS, Draft, draft_entry
+from audit.entry import OUTBOUND_KINDS, Draft, asked_by, draft_entry
 from audit.errors import MalformedError
 from audit.evidence import Kind, leaf_begins, parse_evidence
 from audit.merkle import hash_leaf
@@ -54,7 +54,7 @@ _DIRECTIONS: Final = {
     **{kind.value: "outbound" for kind in OUTBOUND_KINDS},
 }
 _LATER: Final = frozenset({"credential", "direction"})
-"""Columns that are null in rows which were written before there was the column."""
+"""Columns that are null in rows which were written before there was the column, or before it said as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Examined:
     flaws: list[Flaw] = field(default_factory=list)
 
 
-class _Auth(msgspec.Struct, gc=False):
+class _Actor(msgspec.Struct, gc=False):
     credential: Any = None
 
 
@@ -95,7 +95,8 @@ class _Seen(msgspec.Struct, gc=False):
     outcome: str | msgspec.UnsetType | None = msgspec.UNSET
     action: str | msgspec.UnsetType | None = msgspec.UNSET
     reason: str | None = None
-    auth: _Auth | None = None
+    auth: _Actor | None = None
+    by: _Actor | None = None
 
 
 _decode: Final = msgspec.json.Decoder(_Seen).decode
@@ -135,6 +136,9 @@ def _searched(seen: _Seen, kind: str, at: int) -> tuple[Any, ...]:
         code = seen.outcome
     else:
         code = None if seen.action is msgspec.UNSET else seen.action
+    credential = None if seen.auth is None else seen.auth.credential
+    if credential is None and seen.by is not None and seen.by.credential is not None:
+        credential = asked_by(seen.by.credential)
     return (
         kind,
         at,
@@ -146,7 +150,7 @@ def _searched(seen: _Seen, kind: str, at: int) -> tuple[Any, ...]:
         seen.type,
         seen.endpoint,
         code,
-        None if seen.auth is None else seen.auth.credential,
+        credential,
     )
 
 

@@ -16,6 +16,7 @@ from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
 from audit.errors import InconsistentError, MalformedError, UnpinnedKeyError, VerificationError
 from audit.evidence import Evidence, Kind, parse_evidence
 from audit.export_avro import decode_container
+from audit.export_epochs import Openings, Previous
 from audit.export_erased import Erasures
 from audit.export_lines import decode_lines
 from audit.export_parquet import decode_table
@@ -55,13 +56,15 @@ Place = tuple[str, int]
 class Exported(NamedTuple):
     """What an export proves, and what it does not.
 
-    For those that join exports: its ranges; by place each root that it shows; and the places of checkpoints.
+    For those that join exports: its ranges; by place each root that it shows; the places of checkpoints; and
+    what its epochs say of those before them, see `audit.export_epochs`.
     """
 
     verdict: Verdict
     sections: tuple[Section, ...]
     roots: Mapping[Place, bytes]
     heads: tuple[Place, ...]
+    openings: Mapping[str, Previous | None]
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class _Seen:
     roots: dict[Place, bytes] = field(default_factory=dict)
     heads: list[Place] = field(default_factory=list)
     erasures: Erasures = field(default_factory=Erasures)
+    openings: Openings = field(default_factory=Openings)
     erased: int = 0
     contents: int = 0
     first_at: int | None = None
@@ -149,7 +153,7 @@ def verify_export(
     for section in manifest.sections:
         checkpoint = _verify_checkpoint(section, pinned, found, proved)  # 3, 8
         growth = _begin(section)  # 4
-        seen = _Seen(section.origin, wanted, found.roots, erasures=found.erasures)
+        seen = _Seen(section.origin, wanted, found.roots, erasures=found.erasures, openings=found.openings)
         for file in section.files:
             before = growth.size
             raw = read_member(source, files[file.name])  # 5
@@ -266,6 +270,7 @@ def _verify_row(
         made = evidence.leaf().decode(), evidence.raw.decode()
         expected = row_of(epoch, index, *made, told, None if content is None else str(content))
         seen.erasures.hear(seen.origin, evidence)
+        seen.openings.hear(seen.origin, index, evidence)
         seen.note(evidence.at)
     # Types too: a truth is a number, for Python.
     if row != expected or list(map(type, row)) != list(map(type, expected)):
@@ -331,4 +336,4 @@ def _verdict(manifest: Manifest, found: _Seen, proved: list[str]) -> Exported:
     if found.erased:
         not_proved.append("what the entries without evidence said")
     verdict = Verdict(tuple(proved), tuple(word), tuple(not_proved))
-    return Exported(verdict, manifest.sections, found.roots, tuple(found.heads))
+    return Exported(verdict, manifest.sections, found.roots, tuple(found.heads), found.openings.said)

@@ -11,6 +11,7 @@ from audit.archive import list_begun, list_members
 from audit.checkpoint import read_checkpoint
 from audit.errors import InconsistentError, MalformedError
 from audit.export import Exported, Place, forked, read_manifest, verify_export
+from audit.export_epochs import Openings
 from audit.manifest import MANIFEST_NAME, Section
 from audit.papers import Keys
 from audit.verify import Verdict
@@ -21,7 +22,8 @@ def verify_exports(
 ) -> Verdict | None:
     """Check exports, and where there are several that each goes on where the one before it ends.
 
-    None: these are other papers. Raises as `verify_export`, and OSError.
+    And whether epochs begin where those before them end. None: these are other papers. Raises as
+    `verify_export`, and OSError.
     """
     found = [path for path in files if _is_export(path)]
     if not found:
@@ -38,7 +40,9 @@ def verify_exports(
         for said in zip(*(one.verdict for one in exported), strict=True)
     )
     joined = verify_joined(exported)
-    return Verdict((*proved, *joined), word, (*not_proved, *_apart(exported)))
+    openings = Openings({origin: said for one in exported for origin, said in one.openings.items()})
+    begun, not_begun = openings.judge([section for one in exported for section in one.sections])
+    return Verdict((*proved, *joined, *begun), word, (*not_begun, *not_proved, *_apart(exported)))
 
 
 def _heads_of(path: Path) -> list[Place]:

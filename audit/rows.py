@@ -60,9 +60,9 @@ class EntryRow(SQLModel, table=True):
     `evidence`: as `audit.pressing` has it, or the record as it was made.
 
     `is_first`: the row that stands for its event in a list; at most one per event. `credential`: by which an
-    event was sent, or refused; null in entries of before there was this column. `direction`: empty where the
-    record has none. `search`: hashes of the values that the event is found by, in the entry that brought them
-    (`audit.marks.join_search`).
+    event was sent, or (`audit.entry.asked_by`) a change asked for; null in entries of before this was kept.
+    `direction`: empty where the record has none. `search`: hashes of the values that the event is found by,
+    in the entry that brought them (`audit.marks.join_search`).
 
     Each index serves one way to list, and none serves two: so a planner has nothing to choose from.
     """

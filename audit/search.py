@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from audit.entry import Entry, can_be_first, directions_of
+from audit.entry import Entry, asked_by, can_be_first, directions_of
 from audit.kinds import Kind
 from audit.listing import Place, Question, Span
 from audit.marks import mark_of, search_hash
@@ -38,7 +38,6 @@ _COMMON: Final = frozenset({"accepted", "delivered"})
 _COLUMNS: Final = {
     "ref": "ref",
     "id": "event_id",
-    "credential": "credential",
     "type": "event_type",
     "source": "source",
     "direction": "direction",
@@ -52,7 +51,8 @@ class HistoryFilter:
     state: events that reached it at some time, a key of `STATES`. endpoint: events that concern it. key:
     events with this value at one of the contract's `search:` pointers. digest: events of whose content this
     is the SHA-256, as received or as sent. credential: every use of it to send an event, accepted or refused,
-    is a row of its own. kinds: every entry of these kinds is one, of an `endpoint` if it names it.
+    is a row of its own. kinds: every entry of these kinds is one, of an `endpoint` if it names it, and by a
+    `credential` if that sent the event, or asked for what the entry tells of.
     """
 
     id: str | None = None
@@ -184,6 +184,8 @@ def _question(session: Session, log: str, wanted: HistoryFilter) -> Question:
         question.tests.append(f"e.kind IN ({names})" if names else "1 = 0")
     if not wanted.is_of_entries and lead in {"ref", "id"}:
         question.tests.append(question.first("e"))
+    if wanted.credential is not None and lead != "credential":
+        question.tests.append(f"({' OR '.join(_uses(question, wanted))})")
     question.tests += _mark_tests(question, log, wanted, lead)
     return question
 
@@ -201,7 +203,8 @@ def _lead(wanted: HistoryFilter) -> str:
 def _drive(question: Question, log: str, wanted: HistoryFilter, lead: str) -> None:
     match lead:
         case "ref" | "id" | "credential":
-            question.along(f"e.{_COLUMNS[lead]} = {question.value(lead, getattr(wanted, lead))}")
+            for condition in _exact(question, wanted, lead):
+                question.along(condition)
         case "type" | "source":
             condition = f"e.{_COLUMNS[lead]} = {question.value(lead, getattr(wanted, lead))}"
             question.along(f"{condition} AND {question.first('e')}")
@@ -221,6 +224,20 @@ def _drive(question: Question, log: str, wanted: HistoryFilter, lead: str) -> No
                     question.along_kind(kind, _ways(kind, wanted), first=True)
         case _:
             question.along_mark(lead, dict(_marks(log, wanted))[lead])
+
+
+def _exact(question: Question, wanted: HistoryFilter, lead: str) -> Iterator[str]:
+    if lead == "credential":
+        return _uses(question, wanted)
+    return iter([f"e.{_COLUMNS[lead]} = {question.value(lead, getattr(wanted, lead))}"])
+
+
+def _uses(question: Question, wanted: HistoryFilter) -> Iterator[str]:
+    """Which entries are of a credential: what it sent; where kinds are named, what it asked for too."""
+    sent = wanted.credential or ""
+    yield f"e.credential = {question.value('credential', sent)}"
+    if wanted.kinds is not None:
+        yield f"e.credential = {question.value('asked', asked_by(sent))}"
 
 
 def _ways(kind: Kind, wanted: HistoryFilter) -> Sequence[str]:

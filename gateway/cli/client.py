@@ -136,16 +136,35 @@ class Client:
         self, path: str, params: Params | None = None, *, most: int | None = None, size: int = _PAGE
     ) -> Iterator[Any]:
         """The items of a list, page after page of `size` (up to 1,000), at most `most`. Raises as `get`."""
-        left, cursor = most, None
+        for document in self._pages(path, params, most, size, None):
+            yield from document.get("items", [])
+
+    def some(
+        self, path: str, params: Params | None, *, most: int | None, cursor: str | None = None
+    ) -> tuple[list[Any], str | None]:
+        """The first items of a list, at most `most`, and where it goes on; None: there are no more.
+
+        `cursor`: where to go on, as the one before said it. Raises as `get`.
+        """
+        items: list[Any] = []
+        following = None
+        for document in self._pages(path, params, most, _PAGE, cursor):
+            items += document.get("items", [])
+            following = document.get("next")
+        return items, following
+
+    def _pages(
+        self, path: str, params: Params | None, most: int | None, size: int, cursor: str | None
+    ) -> Iterator[dict[str, Any]]:
+        left = most
         while left is None or left > 0:
             limit = size if left is None else min(size, left)
             document = self.get(path, {**(params or {}), "limit": limit, "cursor": cursor}).document()
-            items = document.get("items", [])
-            yield from items
+            yield document
             cursor = document.get("next")
             if cursor is None:
                 return
-            left = None if left is None else left - len(items)
+            left = None if left is None else left - len(document.get("items", []))
 
     def _send(
         self,

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 GATEWAY: Final = "The gateway"
 
+Cursor = Annotated[
+    str | None,
+    typer.Option("--cursor", help="Go on where the same list ended: its `next`.", show_default=False),
+]
 OfPartner = Annotated[
     str | None, typer.Option("--partner", "-p", help="Whose; for operators and teams.", show_default=False)
 ]

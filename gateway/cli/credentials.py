@@ -15,6 +15,7 @@ from gateway.cli.credential_texts import Made
 from gateway.cli.errors import CommandError, UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.secret_file import claimed
+from gateway.cli.uses import await_word, find_uses, tell_uses
 
 OfPartner = Annotated[
     str | None,
@@ -33,8 +34,6 @@ Kept = Annotated[
 ]
 
 _COLUMNS: Final = ("id", "kind", "role", "name", "scopes", "state", "expires_at", "last_used_at")
-_USES: Final = ("at", "type", "id", "state", "partner", "ref")
-_MOST_USES: Final = 10_000
 _NAMES: Final = {
     "api_key": "an API key",
     "certificate": "a certificate's credential",
@@ -192,7 +191,11 @@ def revoke_credential(
     reason: Annotated[str, typer.Option("--reason", help="Kept in the log.", show_default=False)] = "",
     since: Annotated[
         str | None,
-        typer.Option("--since", help="Also list its uses since then: RFC 3339, or 24h.", show_default=False),
+        typer.Option(
+            "--since",
+            help="Also list what was done with it since then: RFC 3339, or 24h.",
+            show_default=False,
+        ),
     ] = None,
 ) -> Exit | None:
     """Revoke a credential, for ever; say when it opens nothing any more, and what it was used for."""
@@ -211,11 +214,16 @@ def revoke_credential(
         elif not call.output.as_json:
             call.output.pairs(document)
             call.output.line(f"\nIt opens nothing after {document['effective_by']}, in any process.")
-        uses = None if since is None else _uses(client, document, partner, since)
+        uses = None
+        if since is not None:
+            owner = _whose(client, document, partner)
+            if not call.dry_run and found["revoked_at"] is None:
+                await_word(call, client, document, owner)
+            uses = find_uses(call, client, document, owner, since)
     if call.output.as_json and (uses is not None or not call.dry_run):
-        call.output.document(document if uses is None else {**document, "uses": uses})
-    elif uses is not None:
-        _tell_uses(call, uses, since)
+        call.output.document({**document, **({} if uses is None else uses.members())})
+    elif uses is not None and since is not None:
+        tell_uses(call, uses, since, reason)
     return None
 
 
@@ -276,20 +284,6 @@ def _show_dry(call: Invocation, words: str, document: dict[str, Any]) -> None:
     call.output.pairs(document, *_COLUMNS[3:])
 
 
-def _uses(client: Client, document: dict[str, Any], partner: str | None, since: str) -> list[dict[str, Any]]:
-    """Events that a credential sent, newest first; one of ours may have sent to any partner."""
-    params = {"credential": document["id"], "since": since}
-    owners = [_whose(client, document, partner)]
-    if document["partner"] is None:
-        owners = [str(one["slug"]) for one in client.pages(path_of("v1", "partners"))]
-    found = [
-        {**one, "partner": owner or document["partner"]}
-        for owner in owners
-        for one in client.pages(under(owner, "history"), params, most=_MOST_USES)
-    ]
-    return sorted(found, key=lambda one: str(one["at"]), reverse=True)
-
-
 def _whose(client: Client, document: dict[str, Any], partner: str | None) -> str | None:
     """The partner under whose name to go on; None: the caller's own.
 
@@ -299,11 +293,3 @@ def _whose(client: Client, document: dict[str, Any], partner: str | None) -> str
         return partner
     is_ours = client.get(path_of("v1", "me")).document()["partner"] is None
     return str(document["partner"]) if is_ours else None
-
-
-def _tell_uses(call: Invocation, uses: list[dict[str, Any]], since: str | None) -> None:
-    if not uses:
-        call.output.line(f"\nNo event was sent with it since {since}.")
-        return
-    call.output.line(f"\n{len(uses)} event{'' if len(uses) == 1 else 's'} sent with it since {since}:")
-    call.output.table(_USES, ([one.get(name) for name in _USES] for one in uses))

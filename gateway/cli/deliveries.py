@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.command import Invocation, command
+from gateway.cli.command import Cursor, Invocation, command
 from gateway.cli.exits import Exit
 from gateway.cli.plain_text import clean
 from gateway.cli.verify import write_paper
@@ -69,6 +69,7 @@ def list_deliveries(
     wanted: Filters,
     *,
     limit: Annotated[int | None, typer.Option("--limit", help="At most so many.", min=1)] = 100,
+    cursor: Cursor = None,
     whose: Whose,
 ) -> Exit | None:
     """List deliveries: what waits, what was given up, what ended. Of all partners with --partner -.
@@ -78,13 +79,14 @@ def list_deliveries(
     is_all = whose.partner == ALL and not whose.house
     route = "/v1/partners/-/deliveries" if is_all else whose.under("deliveries")
     with call.client() as client:
-        items = list(client.pages(route, wanted.params(), most=limit))
+        items, following = client.some(route, wanted.params(), most=limit, cursor=cursor)
     if call.output.as_json:
-        call.output.document({"items": items, "next": None})
+        call.output.document({"items": items, "next": following})
         return None
     columns = ("partner", *_COLUMNS) if is_all else _COLUMNS
     shown = [[one["partner"], *_row(one)] if is_all else [*_row(one)] for one in items]
     call.output.table(columns, shown)
+    call.output.tell_more(following)
     many = sum(int(one["events"]) for one in items if one["range"] is not None)
     if many:
         call.output.note(f"at least {many} of these wait in ranges: they have no delivery of their own yet")

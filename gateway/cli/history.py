@@ -17,7 +17,7 @@ from audit.papers import Keys
 from audit.proof import parse_proof
 from audit.receipt import format_jwk, read_jwks
 from gateway.cli.client import Client, under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.command import Cursor, Invocation, OfPartner, command
 from gateway.cli.content import save_content
 from gateway.cli.errors import AnswerError, CommandError
 from gateway.cli.evidence import save_evidence
@@ -46,7 +46,9 @@ _TELLING: Final = (
     "number",
 )
 """Members of evidence that tell entries of one kind apart, in this order."""
-_HOUSE: Final = "/v1/house/history"
+HOUSE: Final = "/v1/house/history"
+"""Where the history of our own side lies."""
+
 _WAIT_SECONDS: Final = 20
 _SHOWN_OF_A_RECEIPT: Final = 24
 
@@ -90,7 +92,12 @@ class Filters:
         str | None, typer.Option("--endpoint", help="Meant for this endpoint, ep_...", show_default=False)
     ] = None
     credential: Annotated[
-        str | None, typer.Option("--credential", help="Sent by it, each use a row.", show_default=False)
+        str | None,
+        typer.Option(
+            "--credential",
+            help="Sent by it, each use a row; with --kind, asked for with it.",
+            show_default=False,
+        ),
     ] = None
     since: Annotated[
         str | None,
@@ -126,18 +133,21 @@ def list_history(
     ] = False,
     filters: Filters,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    cursor: Cursor = None,
 ) -> Exit | None:
     """List events, newest first: accepted, refused and sent ones, either direction; or entries, by --kind."""
     with call.client() as client:
-        path = _HOUSE if house else under(partner, "history")
-        items = list(client.pages(path, filters.params(), most=limit))
+        path = HOUSE if house else under(partner, "history")
+        items, following = client.some(path, filters.params(), most=limit, cursor=cursor)
     if call.output.as_json:
-        call.output.document({"items": items, "next": None})
+        call.output.document({"items": items, "next": following})
         return None
     if any("evidence" in one for one in items):
-        call.output.table(_ENTRY_COLUMNS, map(_entry_row, items))
+        rows = map(entry_cells, items)
+        call.output.table(_ENTRY_COLUMNS, ([row.get(name) for name in _ENTRY_COLUMNS] for row in rows))
     else:
         call.output.table(_COLUMNS, map(_row, items))
+    call.output.tell_more(following)
     return None
 
 
@@ -249,16 +259,15 @@ def _row(item: dict[str, Any]) -> list[object]:
     return [shown.get(name) for name in _COLUMNS]
 
 
-def _entry_row(item: dict[str, Any]) -> list[object]:
-    """An entry by its kind, and by the few of its members that tell it from others of that kind."""
+def entry_cells(item: dict[str, Any]) -> dict[str, Any]:
+    """An entry as a row shows it: by its kind, and the few members that tell it from others of that kind."""
     evidence = item.get("evidence") or {}
     told = [f"{name}={evidence[name]}" for name in _TELLING if isinstance(evidence.get(name), str | int)]
     by = evidence.get("by")
     if isinstance(by, dict):
         told.append(f"by={by.get('credential') or by.get('role')}")
     log = item.get("log")
-    shown = {**item, "what": " ".join(told), "log": None if log is None else log["index"]}
-    return [shown.get(name) for name in _ENTRY_COLUMNS]
+    return {**item, "what": " ".join(told), "log": None if log is None else log["index"]}
 
 
 def _cell(delivery: dict[str, Any], column: str) -> object:

@@ -73,6 +73,11 @@ class Output:
 
         console(self.out).print(make_table(columns, rows))
 
+    def tell_more(self, following: str | None) -> None:
+        """Say beside a table that there is more, and how to get it; nothing where that was all."""
+        if following is not None:
+            self.note(f"There are more: a larger --limit, or the same command with --cursor {following}")
+
     def pairs(self, document: Mapping[str, Any], *names: str) -> None:
         """Print members of a document, one a line: those named, or all."""
         shown = {name: document[name] for name in names or document if name in document}

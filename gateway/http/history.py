@@ -72,7 +72,7 @@ _PARAMETERS: Final = (
     Parameter("key", "A value at one of the contract's `search` pointers."),
     Parameter("digest", "SHA-256 of its content, as received or as sent, in hex."),
     Parameter("endpoint", "An endpoint that it was meant for."),
-    Parameter("credential", "The credential that it came by."),
+    Parameter("credential", "The credential that it came by; with `kind`, also what else it asked for."),
     told_instant("since", "Not before."),
     told_instant("until", "Before."),
     *PAGED,

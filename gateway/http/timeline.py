@@ -17,6 +17,7 @@ from gateway.instants import format_instant
 
 _ABOUT: Final = frozenset({"partner", "direction", "ref", "source", "id", "type"})
 _BESIDE: Final = frozenset({Kind.REFUSED, Kind.CONTENT_READ})
+_SENT: Final = frozenset({Kind.ACCEPTED, Kind.REFUSED})
 _ENDED: Final = {Kind.PARKED: "parked", Kind.CANCELLED: "cancelled"}
 _ATTEMPTS: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED})
 _READERS: Final = frozenset({Kind.CONTENT_READ, Kind.STREAM_ACKNOWLEDGED})
@@ -58,7 +59,7 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
         "at": format_instant(first.at),
         "log": {"origin": first.origin, "index": first.index},
     }
-    if first.credential is not None:
+    if first.credential is not None and first.kind in _SENT:
         item["credential"] = first.credential
     if first.kind is Kind.REFUSED:
         item["code"] = first.code

@@ -111,6 +111,34 @@ def test_an_operator_ends_a_leaked_key_and_hears_what_it_was_used_for(
     assert len(gateway.rows(query)) == 1, "written at the end, at the latest"
 
 
+@only_files
+def test_an_operator_hears_what_else_a_thief_did_and_how_to_end_it(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.start()
+    assert gateway.apply().status_code == 201
+    with gateway.client(gateway.partner_key()) as thief:
+        (leaked,) = thief.get("/v1/credentials").json()["items"]
+        second = thief.post("/v1/credentials", json={"kind": "api_key", "name": "quiet"}).json()
+        endpoint = {"name": "sink", "url": "https://thief.example/in", "events": ["order.accepted"]}
+        added = thief.post("/v1/endpoints", json=endpoint)
+        assert added.status_code == 201, added.text
+    words = ("credentials", "revoke", leaked["id"], "--reason", "leaked", "--since", "5m", "--yes")
+    code, said = command(gateway, tmp_path, *words)
+    assert code == 0, said
+    assert "No event was sent with it since 5m." in said
+    for told in ("2 entries of what else", "endpoint.changed", "https://thief.example/in", second["id"]):
+        assert told in said.replace("\n", ""), said
+    told = f"gateway credentials revoke {second['id']} --partner acme --reason leaked --since 5m"
+    assert told in said, said
+    with gateway.client(second["secret"]) as thief:
+        third = thief.post("/v1/credentials", json={"kind": "api_key", "name": "quieter"}).json()
+    code, said = command(gateway, tmp_path, *words[:2], second["id"], *words[3:], "--json")
+    document = json.loads(said)
+    assert (code, [one["id"] for one in document["made"]]) == (0, [third["id"]])
+    assert [one["kind"] for one in document["asked"]] == ["credential.changed"]
+    found = ("history", "list", "-p", "acme", "--credential", leaked["id"], "--kind", "credential.changed")
+    assert second["id"] in command(gateway, tmp_path, *found)[1]
+
+
 @pytest.mark.kafka
 @pytest.mark.postgres
 def test_what_one_process_revokes_opens_nothing_in_another(

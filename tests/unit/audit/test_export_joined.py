@@ -1,19 +1,22 @@
 """Several exports show one history, or are a fork, or it is said that nothing shows which."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
 
+from audit import log
 from audit.errors import InconsistentError, MalformedError
+from audit.evidence import Kind
 from audit.export_joined import verify_exports
 from audit.verify import Verdict
 from gateway.database import Database
 from tests.made_logs import database_at, exported, grow, keys_of, mixed
-from tests.unit.audit.builders import ORIGIN
+from tests.unit.audit.builders import AT, LOG, ORIGIN, evidence
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -107,3 +110,66 @@ async def test_an_export_beside_another_paper_is_refused(paths: Paths, tmp_path:
     other.write_bytes(b"a.b.c")
     with pytest.raises(MalformedError, match="apart from other papers"):
         verify_exports([paths["forty", 0, 20], other], keys_of(ORIGIN))
+
+
+SECOND, THIRD = f"{LOG}/2", f"{LOG}/3"
+GAP = f"that nothing is missing between {ORIGIN} and {SECOND}: "
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def epochs(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Mapping[str, Path]:
+    """Exports of a log whose second epoch names the head of the first, and whose third names none."""
+    folder = tmp_path_factory.mktemp("epochs")
+    database, found = database_at(folder, migrated_file), dict[str, Path]()
+    with database.begin() as session:
+        grow(session, [mixed(number) for number in range(30)])
+        (state,) = log.epochs(session, LOG)
+        root = base64.b64encode(state.head.root()).decode()
+        previous = {"origin": ORIGIN, "size": 30, "root": root}
+        for origin, said in ((SECOND, previous), (THIRD, None)):
+            members: dict[str, Any] = {"origin": origin, "previous": said, "reason": "a backup"}
+            opened = evidence(90, kind=Kind.EPOCH_OPENED, at=AT + 90, **members)
+            grow(session, [opened, mixed(61), mixed(62)], origin=origin)
+    wanted = {
+        "whole": [(ORIGIN, 0, 30), (SECOND, 0, 3)],
+        "cut": [(ORIGIN, 0, 28), (SECOND, 0, 3)],
+        "later": [(ORIGIN, 0, 30), (SECOND, 1, 3)],
+        "first": [(ORIGIN, 0, 30)],
+        "second": [(SECOND, 0, 3)],
+        "end of second": [(SECOND, 1, 3)],
+        "skipped": [(ORIGIN, 0, 30), (THIRD, 0, 3)],
+    }
+    for name, stretches in wanted.items():
+        found[name] = folder / f"{name}.tar"
+        found[name].write_bytes(await exported(database, *stretches, name=f"exp_{name.replace(' ', '_')}"))
+    database.close()
+    return found
+
+
+def judged(epochs: Mapping[str, Path], *names: str) -> tuple[str, str]:
+    verdict = verify_exports([epochs[one] for one in names], keys_of(ORIGIN))
+    assert verdict is not None
+    return "\n".join(verdict.proved), "\n".join(verdict.not_proved)
+
+
+@pytest.mark.parametrize("names", [("whole",), ("first", "second")])
+async def test_an_epoch_that_begins_where_the_one_before_it_ends_is_proved_to(
+    epochs: Mapping[str, Path], names: tuple[str, ...]
+) -> None:
+    proved, not_proved = judged(epochs, *names)
+    assert f"{SECOND} begins where {ORIGIN} ends: its first entry names these 30 entries" in proved
+    assert ORIGIN not in not_proved
+
+
+async def test_what_was_cut_off_before_an_epoch_is_told(epochs: Mapping[str, Path]) -> None:
+    proved, not_proved = judged(epochs, "cut")
+    assert "begins where" not in proved
+    assert f"{GAP}by the first entry of the newer one the older one ended at 30 entries" in not_proved
+    assert "what is here of it ends at 28" in not_proved
+
+
+async def test_where_no_entry_says_where_an_epoch_ended_that_is_told(epochs: Mapping[str, Path]) -> None:
+    assert f"{GAP}no entry is here" in judged(epochs, "later")[1]
+    assert f"{ORIGIN} and {THIRD}: no entry is here" in judged(epochs, "skipped")[1]
+    assert f"what {ORIGIN} holds: by the first entry of {SECOND}" in judged(epochs, "second")[1]
+    assert ORIGIN not in judged(epochs, "end of second")[1], "a part of one epoch says nothing of others"

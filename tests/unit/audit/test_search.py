@@ -206,6 +206,23 @@ def test_every_use_of_a_credential_is_a_row_newest_first(session: Session) -> No
     assert find(session, "gw.example/log/other", HistoryFilter(credential="crd_a")).rows == ()
 
 
+def test_what_a_credential_asked_for_is_found_by_it_where_kinds_are_named(session: Session) -> None:
+    by = {"role": "partner", "credential": "crd_a"}
+    made = evidence(5, kind=Kind.CREDENTIAL_CHANGED, credential="crd_new", by=by)
+    other = {"role": "partner", "credential": "crd_new"}
+    added = evidence(6, kind=Kind.ENDPOINT_CHANGED, by=other)
+    look = evidence(7, kind=Kind.CONTENT_READ, by=by)
+    fill(session, [sent_by("crd_a", 1), made], [added, look])
+    changes = frozenset({Kind.CREDENTIAL_CHANGED, Kind.ENDPOINT_CHANGED})
+    found = find(session, LOG, HistoryFilter(credential="crd_a", kinds=changes)).rows
+    assert [one.first.kind for one in found] == [Kind.CREDENTIAL_CHANGED]
+    found = find(session, LOG, HistoryFilter(credential="crd_new", kinds=changes)).rows
+    assert [one.first.kind for one in found] == [Kind.ENDPOINT_CHANGED]
+    whole = find(session, LOG, HistoryFilter(credential="crd_a", kinds=frozenset(Kind))).rows
+    assert {one.first.kind for one in whole} == {Kind.ACCEPTED, Kind.CREDENTIAL_CHANGED, Kind.CONTENT_READ}
+    assert ids(session, HistoryFilter(credential="crd_a")) == ["A-1"], "what it sent"
+
+
 def test_a_look_at_an_event_never_stands_for_it_and_a_look_at_many_has_a_row(session: Session) -> None:
     fill(
         session,

@@ -56,6 +56,8 @@ def make(chance: random.Random, number: int) -> tuple[Evidence, frozenset[str]]:
     if kind in {Kind.ACCEPTED, Kind.REFUSED}:
         changes["auth"] = {"method": "api_key", "credential": chance.choice(["crd_a", "crd_b"])}
         changes["direction"] = chance.choice(["inbound", "outbound"])
+    if kind in {Kind.CONTRACT_CHANGED, Kind.CONTENT_READ}:
+        changes["by"] = {"role": "partner", "credential": chance.choice(["crd_a", None])}
     if kind is Kind.ACCEPTED:
         changes["content"] = {**members["content"], "sha256": chance.choice(["aa", "cc"]) * 32}
     if kind in {Kind.REFUSED, Kind.CONTENT_READ} and chance.random() < 0.4:
@@ -113,7 +115,7 @@ def _fits(row: Told, events: dict[bytes, list[Told]], wanted: HistoryFilter) -> 
         "ref": draft.ref,
         "direction": draft.direction,
         "type": draft.event_type,
-        "credential": draft.credential,
+        "credential": _who(draft, wanted),
     }
     if any(getattr(wanted, name) not in {None, value} for name, value in own.items()):
         return False
@@ -135,6 +137,13 @@ def _fits(row: Told, events: dict[bytes, list[Told]], wanted: HistoryFilter) -> 
     ):
         return False
     return wanted.key is None or wanted.key in _values(whole)
+
+
+def _who(draft: Draft, wanted: HistoryFilter) -> str | None:
+    """Whose an entry is: changes and looks count only where kinds are asked for."""
+    if draft.kind in {Kind.ACCEPTED, Kind.REFUSED} or wanted.kinds is None:
+        return draft.credential
+    return None if draft.credential is None else draft.credential.removeprefix("by ")
 
 
 def _is_listed(one: Told) -> bool:

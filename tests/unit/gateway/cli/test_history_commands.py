@@ -165,3 +165,18 @@ async def test_compressed_content_is_saved_compressed_and_not_printed(desk: Desk
     saved = await desk.run("history", "content", sent.json()["ref"], "-o", str(file), by="acme")
     assert (saved.code, file.read_bytes(), "gzip" in saved.err) == (0, body, True)
     assert (await desk.run("history", "content", sent.json()["ref"], by="acme")).code == 2
+
+
+async def test_a_list_that_goes_on_says_so_and_how(desk: Desk) -> None:
+    for number in range(3):
+        event = json.dumps({"order_id": f"M-{number}", "qty": 1}).encode()
+        assert (await desk.run("send", "order.placed", "-", stdin=event, by="acme")).code == 0
+    told = ("history", "list", "--limit", "2")
+    ended = await desk.run(*told, by="acme")
+    assert (ended.code, "M-2" in ended.out, "M-0" in ended.out) == (0, True, False)
+    assert "There are more: a larger --limit, or the same command with --cursor " in ended.err
+    first = (await desk.run(*told, "--json", by="acme")).document()
+    rest = await desk.run(*told, "--cursor", first["next"], by="acme")
+    assert ("M-0" in rest.out, "M-2" in rest.out, rest.err) == (True, False, "")
+    whole = (await desk.run("history", "list", "--json", by="acme")).document()
+    assert (len(whole["items"]), whole["next"]) == (3, None)
