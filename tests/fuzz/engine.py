@@ -136,7 +136,7 @@ def _changed(good: bytes, numbers: list[int], piece: bytes) -> bytes:
                 raw = before
             case _:
                 raw = before + chance.choice(_PIECES) + within[1:] + after
-        raw = raw[:MOST_BYTES]
+        raw = raw[: max(MOST_BYTES, len(good))]
     return raw
 
 
@@ -182,7 +182,7 @@ def _run_atheris(feed: _Feed, seconds: float, start: int, crashes: Path) -> None
     options = (
         f"-max_total_time={max(1, int(seconds))}",
         f"-seed={start or 1}",
-        f"-max_len={MOST_BYTES}",
+        f"-max_len={max(MOST_BYTES, *map(len, feed.seeds))}",
         "-rss_limit_mb=2048",
         f"-timeout={LONGEST_SECONDS}",
         "-verbosity=0",

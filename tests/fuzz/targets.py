@@ -18,7 +18,7 @@ import avro.datafile
 import avro.io
 import avro.schema
 
-from audit.anchor import format_anchor_proof, parse_anchor_proof
+from audit.anchor import format_anchor_proof, parse_anchor_proof, verify_anchor_proof
 from audit.bundle import Bundle, format_bundle, parse_bundle, write_tar
 from audit.checkpoint import read_checkpoint
 from audit.errors import MalformedError, VerificationError
@@ -27,6 +27,7 @@ from audit.policy import parse_policy
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import format_jwk, parse_jwks, parse_receipt
 from audit.ref import format_ref
+from audit.revoked import without_signature
 from audit.tile import decode_bundle, parse_tile_path
 from audit.verify import verify_files
 from audit.witness import read_submission
@@ -66,9 +67,10 @@ from schemas.schema import parse_schema
 from tests.acknowledging import signed_fields, statement
 from tests.authorities import CLIENT, make, uris
 from tests.dossier import dossier
+from tests.fuzz.exported import ARCHIVES, FILES, read_archive, read_entries
 from tests.issuers import ec_signer, key_set
 from tests.signing import credential_of, private_key, public_der
-from tests.unit.audit.anchors import WITNESSES, Anchor
+from tests.unit.audit.anchors import SEEN_AT, WITNESSES, Anchor, policy
 from tests.unit.audit.builders import RECEIPT_SIGNER, load_vectors, papers
 from tests.unit.gateway.witness.submissions import LOGS, submission
 
@@ -308,12 +310,20 @@ def _bundled(raw: bytes) -> None:
             verify_files([write_tar({**_DOSSIER.files, name: raw})], _DOSSIER.keys)
 
 
+def _revoked(raw: bytes) -> None:
+    """Papers beside the proof, of a gateway whose receipt key is marked as compromised."""
+    files = [raw] if raw[:4] != _PAPERS.receipt[:4] else [raw, _PAPERS.proof]
+    kept, _ = without_signature(files, {RECEIPT_SIGNER.key_id: 1})
+    verify_files(kept, _PAPERS.keys)
+
+
 def _access(raw: bytes) -> None:
     """What is taken comes back as it was."""
     access = parse_access(read_json(raw))
     assert decode_access(encode_access(access)) == access
 
 
+_TRUSTED: Final = policy()
 _POLICY: Final = f"witness a {WITNESSES[0].key} https://w.example\ngroup g 1 a\nquorum g\n".encode()
 
 TARGETS: Final[tuple[Target, ...]] = (
@@ -390,8 +400,22 @@ TARGETS: Final[tuple[Target, ...]] = (
         (_DOSSIER.raw,),
     ),
     Target("evidence-file", _bundled, (VerificationError,), tuple(_DOSSIER.files.values())),
+    Target(
+        "revoked-papers",
+        _revoked,
+        (VerificationError,),
+        (_PAPERS.receipt, _PAPERS.proof, format_bundle(Bundle(_PAPERS.receipt, _PAPERS.proof)), _DOSSIER.raw),
+    ),
+    Target("export", read_archive, (VerificationError,), ARCHIVES),
+    Target("export-entries", read_entries, (VerificationError,), FILES),
     Target("policy", parse_policy, (MalformedError,), (_POLICY,)),
     Target("anchor-proof", parse_anchor_proof, (MalformedError,), (format_anchor_proof(Anchor().proof()),)),
+    Target(
+        "anchor-way",
+        lambda raw: verify_anchor_proof(parse_anchor_proof(raw), Anchor().leaf, _TRUSTED, latest=SEEN_AT),
+        (VerificationError,),
+        (format_anchor_proof(Anchor().proof()),),
+    ),
     Target("submission", lambda raw: read_submission(raw, LOGS), (), (submission(6, 20),)),
     Target("tile", decode_bundle, (MalformedError,), (b"\x00\x02ab\x00\x00",)),
     Target(
