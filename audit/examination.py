@@ -1,24 +1,26 @@
 """Entries against their evidence, thousands at a time: leaves, and the columns that a search goes by.
 
-One reading of each record that takes a fraction of `parse_evidence`; whatever it does not find equal is
-judged by that, and by `draft_entry`, which alone say what is right.
+Column by column, since a call for each value is most of what an entry costs, and by a reading of each record
+that takes a fraction of `parse_evidence`. Whatever is not found equal so is judged by that, and by
+`draft_entry`, which alone say what is right.
 """
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from audit.entry import OUTBOUND_KINDS, Draft, asked_by, draft_entry
 from audit.errors import MalformedError
 from audit.evidence import Kind, leaf_begins, parse_evidence
 from audit.merkle import hash_leaf
 from audit.pressing import expand
-from audit.ref import parse_ref
+from audit.ref import REF_BYTES
 
 COLUMNS: Final = (
     "index",
@@ -39,10 +41,12 @@ COLUMNS: Final = (
 """Of a row as it is stored, in this order; what stands behind them is not looked at."""
 
 Row = Sequence[Any]
+_Words = Sequence[str | msgspec.UnsetType | None]
 
 _SEARCHED: Final = COLUMNS[3:]
 _END: Final = len(COLUMNS)
-_COMMIT: Final = b"gateway-commit/v1\x00"
+_EVIDENCE: Final = COLUMNS.index("evidence")
+_REF: Final = COLUMNS.index("ref")
 _HOUR_MS: Final = 3_600_000
 _LEAF: Final = re.compile(
     rb"gateway-leaf/v1\n([a-z.]{1,40})\n([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}Z)\n[A-Za-z0-9+/]{43}=\n",
@@ -53,6 +57,18 @@ _DIRECTIONS: Final = {
     Kind.FORWARDED.value: "inbound",
     **{kind.value: "outbound" for kind in OUTBOUND_KINDS},
 }
+_COMMITTING: Final = sha256(b"gateway-commit/v1\x00")
+"""Copied for each record, which is a third less than to begin anew."""
+
+_REF_LETTERS: Final = 56
+_DIGITS: Final = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[place]
+    if (place := b"abcdefghijklmnopqrstuvwxyz234567".find(one)) >= 0
+    else 33
+    for one in range(256)
+)
+"""From letters of a reference to the digits that `int` reads, and from whatever else to what it refuses."""
+
 _LATER: Final = frozenset({"credential", "direction"})
 """Columns that are null in rows which were written before there was the column, or before it said as much."""
 
@@ -72,6 +88,11 @@ class Examined:
 
     hashes: list[bytes] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
+
+    def take(self, leaf: bytes, flaws: Sequence[Flaw]) -> None:
+        """Take the leaf of the next row, and what is wrong with it."""
+        self.hashes.append(sha256(b"\x00" + leaf).digest())
+        self.flaws += flaws
 
 
 class _Actor(msgspec.Struct, gc=False):
@@ -102,56 +123,121 @@ class _Seen(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Seen).decode
 
 
-def examine(log: str, rows: Iterable[Row]) -> Examined:
+class _OtherwiseError(Exception):
+    """Among some rows there is one that is not as its evidence makes it, or that cannot be read so."""
+
+
+def examine(log: str, rows: Sequence[Row]) -> Examined:
     """Examine rows of a log (its name, without an epoch), each as `COLUMNS` has it."""
-    found = Examined()
-    hashes, begins = found.hashes, dict[tuple[str, int], bytes]()
+    kept = [row for row in rows if row[_EVIDENCE] is not None]
+    try:
+        hashes = _all_equal(log, kept) if kept else []
+    except (msgspec.DecodeError, TypeError, ValueError, _OtherwiseError):
+        return _one_by_one(log, rows)
+    if len(kept) == len(rows):
+        return Examined(hashes)
+    found, made = Examined(), iter(hashes)
     for row in rows:
-        raw = row[2] and expand(row[2])
-        try:
-            seen = _decode(raw)
-            kind, at = seen.kind, seen.at
-            hour = (kind, at // _HOUR_MS)
-            begin = begins.get(hour)
-            if begin is None:
-                begin = begins[hour] = leaf_begins(Kind(kind), at)
-            leaf = begin + b2a_base64(sha256(_COMMIT + raw).digest())
-            is_same = leaf == row[1] and seen.log == log and _searched(seen, kind, at) == row[3:_END]
-        except (msgspec.DecodeError, TypeError, ValueError):
-            is_same = False
-        if not is_same:
-            leaf, flaws = _judge(log, row)
-            found.flaws += flaws
-        hashes.append(sha256(b"\x00" + leaf).digest())
+        if row[_EVIDENCE] is None:
+            found.take(*_judge(log, row))
+        else:
+            found.hashes.append(next(made))
     return found
 
 
-def _searched(seen: _Seen, kind: str, at: int) -> tuple[Any, ...]:
-    """The columns that a search goes by, as `draft_entry` makes them."""
-    if kind == _PARKED:
-        code = seen.reason
-    elif seen.code is not msgspec.UNSET:
-        code = seen.code
-    elif seen.outcome is not msgspec.UNSET:
-        code = seen.outcome
-    else:
-        code = None if seen.action is msgspec.UNSET else seen.action
-    credential = None if seen.auth is None else seen.auth.credential
-    if credential is None and seen.by is not None and seen.by.credential is not None:
-        credential = asked_by(seen.by.credential)
-    return (
-        kind,
-        at,
-        None if seen.ref is None else parse_ref(seen.ref),
-        seen.partner,
-        _DIRECTIONS.get(kind) or seen.direction or "",
-        seen.source,
-        seen.id,
-        seen.type,
-        seen.endpoint,
-        code,
-        credential,
+def _one_by_one(log: str, rows: Sequence[Row]) -> Examined:
+    found = Examined()
+    for row in rows:
+        try:
+            found.hashes += _all_equal(log, [row])
+        except (msgspec.DecodeError, TypeError, ValueError, _OtherwiseError):
+            found.take(*_judge(log, row))
+    return found
+
+
+def _all_equal(log: str, rows: Sequence[Row]) -> list[bytes]:
+    """The leaf hashes of rows that are all as their evidence makes them.
+
+    Raises:
+        DecodeError, TypeError, ValueError, _OtherwiseError: they are not, or not surely.
+    """
+    there = tuple(zip(*rows, strict=True))
+    raws = list(map(expand, there[_EVIDENCE]))
+    kinds, logs, ats, refs, partners, ways, *rest = zip(*map(astuple, map(_decode, raws)), strict=True)
+    sources, ids, types, endpoints, codes, outcomes, actions, reasons, auths, bys = rest
+    made = (
+        tuple(_leaves(raws, kinds, ats)),
+        kinds,
+        ats,
+        partners,
+        tuple([_DIRECTIONS.get(kind) or way or "" for kind, way in zip(kinds, ways, strict=True)]),
+        sources,
+        ids,
+        types,
+        endpoints,
+        tuple(_codes(kinds, codes, outcomes, actions, reasons)),
+        tuple(map(_credential, auths, bys)),
     )
+    if set(logs) != {log} or made != (*there[1:2], *there[3:5], *there[6:_END]):
+        raise _OtherwiseError
+    _verify_refs(refs, there[_REF])
+    return [sha256(b"\x00" + leaf).digest() for leaf in made[0]]
+
+
+def _leaves(raws: Sequence[bytes], kinds: Sequence[str], ats: Sequence[int]) -> list[bytes]:
+    """Leaves as evidence makes them; ValueError: a kind that is none."""
+    places = list(zip(kinds, [at // _HOUR_MS for at in ats], strict=True))
+    begins = {(kind, hour): leaf_begins(Kind(kind), hour * _HOUR_MS) for kind, hour in set(places)}
+    found, begin = [], _COMMITTING.copy
+    for raw, place in zip(raws, places, strict=True):
+        commitment = begin()
+        commitment.update(raw)
+        found.append(begins[place] + b2a_base64(commitment.digest()))
+    return found
+
+
+def _codes(
+    kinds: Sequence[str], codes: _Words, outcomes: _Words, actions: _Words, reasons: Sequence[str | None]
+) -> list[str | msgspec.UnsetType | None]:
+    """The one word of each that tells apart records of one kind, as `draft_entry` finds it."""
+    unset = msgspec.UNSET
+    return [
+        reason
+        if kind == _PARKED
+        else code
+        if code is not unset
+        else outcome
+        if outcome is not unset
+        else action
+        if action is not unset
+        else None
+        for kind, code, outcome, action, reason in zip(kinds, codes, outcomes, actions, reasons, strict=True)
+    ]
+
+
+def _credential(auth: _Actor | None, by: _Actor | None) -> Any:
+    """Whose an entry is, as `draft_entry` finds it."""
+    if auth is not None and auth.credential is not None:
+        return auth.credential
+    return None if by is None or by.credential is None else asked_by(by.credential)
+
+
+def _verify_refs(texts: Sequence[str | None], refs: Sequence[bytes | None]) -> None:
+    """Raise `_OtherwiseError`, or ValueError, unless each text is that of the reference in its place.
+
+    All at once, as one number: 52 letters are 260 bits, of which the last four are zero.
+    """
+    written, held = [text for text in texts if text is not None], [ref for ref in refs if ref is not None]
+    if [text is None for text in texts] != [ref is None for ref in refs]:
+        raise _OtherwiseError
+    if not held:
+        return
+    lengths = {*map(len, written)}, {*map(len, held)}
+    if lengths != ({_REF_LETTERS}, {REF_BYTES}) or {text[:4] for text in written} != {"evt_"}:
+        raise _OtherwiseError
+    digits = "".join([text[4:] for text in written]).encode().translate(_DIGITS)
+    if int(digits, 32) != int("0".join([ref.hex() for ref in held]) + "0", 16):
+        raise _OtherwiseError
 
 
 def _judge(log: str, row: Row) -> tuple[bytes, list[Flaw]]:

@@ -13,7 +13,7 @@ Source: RFC 1951.
 
 import re
 import zlib
-from binascii import Error, a2b_base64, b2a_base64, unhexlify
+from binascii import Error, a2b_base64, b2a_base64, hexlify, unhexlify
 from typing import Final
 
 from audit.evidence import EVIDENCE_BYTES
@@ -61,23 +61,23 @@ def expand(stored: bytes) -> bytes:
     What cannot be read, or is longer than a record can be, is given back as it stands: whoever reads it as
     evidence finds that it is none.
     """
-    if not stored.startswith(_MARK) or stored == _MARK:
+    if stored[:1] != _MARK or stored == _MARK:
         return stored
-    ends = 2 + _DIGEST * (1 + stored[1])
+    count = stored[1]
+    ends = 2 + _DIGEST * (1 + count)
     expanding = zlib.decompressobj(_WINDOW, VOCABULARY)
     try:
-        body = expanding.decompress(stored[ends:], EVIDENCE_BYTES)
+        parts = expanding.decompress(stored[ends:], EVIDENCE_BYTES).split(_MARK)
     except zlib.error:
         return stored
-    place = body.find(_SALT) + len(_SALT)
-    parts = body.split(_MARK)
-    is_whole = expanding.eof and not expanding.unused_data and place >= len(_SALT)
-    if not is_whole or len(parts) != stored[1] + 1 or place > len(parts[0]):
+    begin, found, rest = parts[0].partition(_SALT)
+    if not found or len(parts) != count + 1 or not expanding.eof or expanding.unused_data:
         return stored
-    digests = stored[2 + _DIGEST : ends].hex().encode()
     salt = b2a_base64(stored[2 : 2 + _DIGEST], newline=False)
-    whole = [parts[0][:place], salt, parts[0][place:]]
-    for number, part in enumerate(parts[1:]):
-        whole += (digests[64 * number : 64 * number + 64], part)
+    parts[0] = begin + found + salt + rest
+    whole = [b""] * (2 * count + 1)
+    whole[::2] = parts
+    if count:
+        whole[1::2] = hexlify(stored[2 + _DIGEST : ends], _MARK, _DIGEST).split(_MARK)
     raw = b"".join(whole)
     return raw if len(raw) <= EVIDENCE_BYTES else stored
