@@ -22,7 +22,7 @@ from audit.bulk import read_slices
 from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_checkpoint
 from audit.errors import AuditError, MalformedError, NotInLogError, VerificationError
 from audit.examination import COLUMNS, Flaw, Row, examine, halves
-from audit.firsts import ALIKE, Firsts
+from audit.firsts import Firsts, several
 from audit.note import VerifierKey
 from audit.store import LOWEST_LEVEL, LogState
 from audit.tree import NodeKey, edge_keys, root_at
@@ -31,7 +31,6 @@ _EVIDENCE: Final = COLUMNS.index("evidence")
 _KIND: Final = COLUMNS.index("kind")
 _REF: Final = COLUMNS.index("ref")
 _IS_FIRST: Final = len(COLUMNS)
-_ALIKE: Final = _IS_FIRST + 1
 
 RANGE_LEVEL: Final = 13
 """Of a range, a perfect subtree: 8,192 entries, some ten megabytes of evidence."""
@@ -156,6 +155,15 @@ def examine_root(session: Session, state: LogState, shown: Checkpoint) -> Iterat
         yield Fault("checkpoint_wrong", origin, detail=f"another root was published at {shown.size} entries")
 
 
+def examine_events(session: Session, states: Sequence[LogState]) -> Iterator[Fault]:
+    """Examine events that several entries of one log are of, in these epochs of logs, as they stood then."""
+    total = sum(one.head.size for one in store.load_states(session))
+    sizes = {one.head.origin: one.head.size for one in states}
+    for origin, wrong in several(session, sizes, total):
+        for index, what, words in wrong:
+            yield Fault(what, origin, index, index, words)
+
+
 def examine_pending(session: Session, log: str) -> Iterator[Fault]:
     """Examine the evidence that waits for a log (its name, without an epoch)."""
     try:
@@ -216,7 +224,7 @@ def _range(walk: _Place, first: int, count: int, tops: list[bytes], top: int) ->
         yield from _compare(walk, level, first, hashes, _nodes(walk, level, first, len(hashes)), under)
     if level == top:
         tops += hashes
-    for index, what, words in read.firsts.wrong():
+    for index, what, words in read.firsts.alone(walk.session, walk.origin):
         yield Fault(what, walk.origin, index, index, words)
 
 
@@ -224,7 +232,7 @@ def _range(walk: _Place, first: int, count: int, tops: list[bytes], top: int) ->
 class _Read:
     """What was read of the entries of a range. `bare`: leaf hashes, by index, of those without evidence."""
 
-    firsts: Firsts
+    firsts: Firsts = field(default_factory=Firsts)
     indexes: list[int] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
     bare: dict[int, bytes] = field(default_factory=dict)
@@ -233,7 +241,7 @@ class _Read:
 
 def _read(walk: _Place, first: int, count: int) -> _Read:
     log, epoch = split_origin(walk.origin)
-    read = _Read(Firsts(walk.session, walk.origin))
+    read = _Read()
     for rows in read_slices(walk.session, _ENTRIES, (log, epoch, first, first + count - 1)):
         found = examine(log, rows)
         indexes = [row[0] for row in rows]
@@ -245,10 +253,7 @@ def _read(walk: _Place, first: int, count: int) -> _Read:
         if found.flaws:
             by_index = dict(zip(indexes, rows, strict=True))
             read.flaws += [(flaw, by_index[flaw.index]) for flaw in found.flaws]
-        # All others are alone with their event, and stand for it.
-        for row in [row for row in rows if row[_ALIKE] != 1 or not row[_IS_FIRST]]:
-            is_first, alike = bool(row[_IS_FIRST]), row[_ALIKE]
-            read.firsts.note(row[0], row[_KIND], row[_REF], is_first=is_first, alike=alike)
+        read.firsts.note([(row[0], row[_KIND], row[_REF], row[_IS_FIRST]) for row in rows])
     return read
 
 
@@ -358,7 +363,7 @@ def folded(what: str, origin: str, indexes: Sequence[int], detail: str = "") -> 
 _INDEX: Final = '"index"'
 _HERE: Final = f"log = ? AND epoch = ? AND {_INDEX} BETWEEN ? AND ?"
 _NAMES: Final = ", ".join(f'"{name}"' for name in (*COLUMNS, "is_first"))
-_ENTRIES: Final = f'SELECT {_NAMES}, {ALIKE} FROM audit_entry WHERE {_HERE} ORDER BY "index"'  # noqa: S608 - fixed text
+_ENTRIES: Final = f'SELECT {_NAMES} FROM audit_entry WHERE {_HERE} ORDER BY "index"'  # noqa: S608 - fixed text
 
 
 def _parents(hashes: Sequence[bytes]) -> list[bytes]:

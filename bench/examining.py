@@ -29,7 +29,8 @@ def main(arguments: Sequence[str]) -> int:
         database.looking() as session,
     ):
         take_time(session)
-        faults = list(fsck.examine_log(session, log.state(session, origin), ranges=ranges))
+        state = log.state(session, origin)
+        faults = [*fsck.examine_log(session, state, ranges=ranges), *fsck.examine_events(session, [state])]
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - used
     peak = max(_peak_kib(), getrusage(RUSAGE_CHILDREN).ru_maxrss) * 1_024
     found = {"entries_a_second": size / seconds, "cpu_us": cpu / size * 1e6, "peak_bytes": peak}

@@ -68,6 +68,7 @@ def inspect(
     for state in states:
         yield from fsck.examine_log(session, state, told, ranges=ranges)
         yield from fsck.examine_checkpoint(session, state, scope.keys(state.head.origin))
+    yield from fsck.examine_events(session, states)
     for log in sorted({split_origin(one.head.origin)[0] for one in states}):
         yield from fsck.examine_pending(session, log)
     yield from _shown(session, scope)

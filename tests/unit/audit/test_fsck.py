@@ -53,6 +53,7 @@ def faults(session: Session, keys: Sequence[bytes] = KEYS) -> list[Fault]:
     for state in states:
         found += fsck.examine_log(session, state)
         found += fsck.examine_checkpoint(session, state, keys)
+    found += fsck.examine_events(session, states)
     return [*found, *fsck.examine_pending(session, LOG), *fsck.strays(session, states)]
 
 
@@ -366,9 +367,12 @@ def test_an_event_whose_entries_lie_in_several_ranges_is_judged_as_one_in_one(se
     run(session, 'UPDATE audit_entry SET is_first = false WHERE "index" IN (3, 0)')
     run(session, 'UPDATE audit_entry SET is_first = true WHERE "index" IN (7, 11)')
     state = log.state(session, ORIGIN)
-    found = [list(fsck.examine_log(session, state, level=level)) for level in (1, 2, 3, 4)]
+    found = [
+        [*fsck.examine_log(session, state, level=level), *fsck.examine_events(session, [state])]
+        for level in (1, 2, 3, 4)
+    ]
     assert found == [found[0]] * 4
-    assert [(one.what, one.first) for one in found[0]] == [
+    assert sorted(((one.what, one.first) for one in found[0]), key=lambda one: (one[1], one[0])) == [
         ("first_wrong", 0),
         ("first_wrong", 3),
         ("event_twice", 4),
@@ -380,3 +384,35 @@ def test_an_event_whose_entries_lie_in_several_ranges_is_judged_as_one_in_one(se
         ("event_twice", 11),
         ("first_wrong", 11),
     ]
+
+
+@pytest.mark.parametrize("others", [0, 400])
+def test_events_of_few_entries_among_many_of_others_are_judged_as_all_are(
+    session: Session, others: int
+) -> None:
+    """The same events in another log are others, and what is no part of the log yet is not judged."""
+    more, origin = f"{LOG}-more", f"{LOG}-more/1"
+    for one in (ORIGIN, origin):
+        log.open_log(session, one)
+    if others:
+        append(session, origin, [evidence(number, log=more) for number in range(others)])
+    append(session, ORIGIN, [evidence(number, at=AT + place) for place, number in enumerate((0, 1, 2, 1, 3))])
+    run(session, "UPDATE audit_entry SET is_first = true WHERE log = :log", log=LOG)
+    state = log.state(session, ORIGIN)
+    append(session, ORIGIN, [evidence(2, at=AT + 9)])
+    found = list(fsck.examine_events(session, [state]))
+    assert [(one.what, one.origin, one.first) for one in found] == [
+        ("event_twice", ORIGIN, 3),
+        ("first_wrong", ORIGIN, 3),
+    ]
+    assert not others or list(fsck.examine_events(session, [log.state(session, origin)])) == []
+
+
+def test_a_look_at_an_event_makes_no_other_entry_of_it_stand_for_it(session: Session) -> None:
+    log.open_log(session, ORIGIN)
+    append(session, ORIGIN, [evidence(1, kind=kind) for kind in (Kind.CONTENT_READ, Kind.ATTEMPTED)])
+    assert faults(session) == []
+    run(session, 'UPDATE audit_entry SET is_first = false WHERE "index" = 1')
+    assert places(session) == [("first_wrong", 1, 1)]
+    run(session, 'DELETE FROM audit_entry WHERE "index" = 0')
+    assert ("first_wrong", 1, 1) in places(session)
