@@ -9,12 +9,15 @@ where records are known to be gone, and of all plots now and then: an event may 
 topic was settled.
 """
 
+import json
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
+    CTE,
     BigInteger,
     Integer,
     Row,
@@ -23,10 +26,11 @@ from sqlalchemy import (
     and_,
     column,
     delete,
+    func,
+    literal,
     select,
     text,
     union_all,
-    values,
 )
 from sqlmodel import Session, col
 
@@ -42,9 +46,6 @@ ORPHANS_AT_ONCE: Final = 5_000
 
 _UNLOGGED: Final = text("state = 'confirmed' AND leaf_index IS NULL")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
-
-_PLOTS_AT_ONCE: Final = 1_000
-"""Four parameters each; SQLite takes 32,766."""
 
 _COLUMNS: Final = (
     col(ClaimRow.ref),
@@ -109,32 +110,48 @@ def _find(
 ) -> dict[Plot, list[Accepted]]:
     plots = {(plot.topic, plot.partition): plot for plot in bounds}
     given = [(plot.topic, plot.partition, plot.topic_id, offset) for plot, offset in bounds.items()]
+    reach = (_listed if session.get_bind().dialect.name == "postgresql" else _in_json)(given)
     found: dict[Plot, list[Accepted]] = {}
-    for start in range(0, len(given), _PLOTS_AT_ONCE):
-        query = _unread(given[start : start + _PLOTS_AT_ONCE], lies)
-        rows = session.execute(query.limit(limit)).all()
-        for row in rows:
-            found.setdefault(plots[row.topic, row.partition], []).append(_accepted(row))
-        limit -= len(rows)
-        if limit <= 0:
-            break
+    for row in session.execute(_unread(reach, lies).limit(limit)):
+        found.setdefault(plots[row.topic, row.partition], []).append(_accepted(row))
     return found
 
 
-def _unread(bounds: Sequence[tuple[str, int, str, int]], lies: Callable[[Any, Any], Any]) -> Select[Any]:
+# Of rows in the statement itself, SQLAlchemy made a new text each time: of a thousand in a sixth of a second.
+_BOUND: Final = (
+    column("topic", String),
+    column("partition", Integer),
+    column("topic_id", String),
+    column("next", BigInteger),
+)
+
+
+def _listed(given: Sequence[tuple[str, int, str, int]]) -> CTE:
+    """Bounds as PostgreSQL's arrays, one a column."""
+    arrays = [
+        literal([one[at] for one in given], ARRAY(each.type)).label(each.name)
+        for at, each in enumerate(_BOUND)
+    ]
+    rows = func.unnest(*arrays).table_valued(*_BOUND, name="given").render_derived()
+    return select(rows).cte("reached")
+
+
+def _in_json(given: Sequence[tuple[str, int, str, int]]) -> CTE:
+    """Bounds as one text of JSON, for SQLite."""
+    rows = func.json_each(literal(json.dumps(given), String)).table_valued("value")
+    columns = [
+        func.json_extract(rows.c.value, f"$[{at}]", type_=each.type).label(each.name)
+        for at, each in enumerate(_BOUND)
+    ]
+    return select(*columns).cte("reached")
+
+
+def _unread(reached: CTE, lies: Callable[[Any, Any], Any]) -> Select[Any]:
     """Three ranges of one index for each plot: whatever waits to be read lies in none of them.
 
     `lies`: how offsets of the present topic that nobody will read compare with a bound.
     """
-    plots = values(
-        column("topic", String),
-        column("partition", Integer),
-        column("topic_id", String),
-        column("next", BigInteger),
-        name="reached",
-    )
-    reach = plots.data(bounds).cte("reached").c
-    topic_id = col(ClaimRow.topic_id)
+    reach, topic_id = reached.c, col(ClaimRow.topic_id)
     ranges = (
         topic_id < reach.topic_id,
         topic_id > reach.topic_id,
