@@ -14,6 +14,7 @@ class ClaimRow(SQLModel, table=True):
     `datum` is kept until the claim is confirmed, so that a restart can publish; `content` until its retention
     ends. `lease_until` is by the database's clock. `state`: `unconfirmed`, `confirmed` or `erased`: then only
     the ref says which event it was, and `lease_until` when it was erased. `search`: hashes of what finds it.
+    PostgreSQL does not try to compress `receipt` (revision 0023).
     """
 
     __tablename__ = "gateway_claim"

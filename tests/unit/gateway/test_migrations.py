@@ -65,6 +65,17 @@ def test_indexes_of_an_upgraded_database_are_those_of_the_rows(database: Databas
     assert any("WHERE" in one for one in upgraded)
 
 
+def test_postgresql_tries_to_compress_no_receipt(database: Database) -> None:
+    with database.begin() as session:
+        history.upgrade(session)
+        if session.get_bind().dialect.name == "postgresql":
+            query = (
+                "SELECT attstorage FROM pg_attribute WHERE attrelid = CAST(:of AS regclass) AND attname = :it"
+            )
+            found = session.execute(text(query), {"of": "gateway_claim", "it": "receipt"})
+            assert found.scalar_one() == "e", "external"
+
+
 def test_difference_between_tables_and_rows_is_found(database: Database) -> None:
     with database.begin() as session:
         history.upgrade(session)
