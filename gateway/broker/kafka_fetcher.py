@@ -1,7 +1,9 @@
 """What a reader of Kafka does on its thread: a client of librdkafka fetches, from explicit positions.
 
 How it asks follows what comes (`kafka_pace`). Where that changes, another client goes on from where the
-former one has come. A position that Kafka refuses is looked into, and what was found is an event like others.
+former one has come: the first request of one names but the partitions that it has found by then, and a calm
+one waits for its answer for long, so that the former reads on beside it until that is over. A position that
+Kafka refuses is looked into, and what was found is an event like others.
 """
 
 import re
@@ -13,7 +15,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from gateway.broker.kafka_errors import Local, broker_error, error_of, grant, is_for_operator
-from gateway.broker.kafka_pace import Pace
+from gateway.broker.kafka_pace import Pace, Way
 from gateway.broker.kafka_watch import KafkaWatch
 from gateway.broker.port import (
     UNREADABLE_HEADERS,
@@ -34,6 +36,7 @@ _SLICE_SECONDS: Final = 0.2  # a job looks this often whether it should stop wai
 _GO_ON_SECONDS: Final = 10.0  # before a client that could not be made is tried again
 _BOUNDS_SECONDS: Final = 2.0  # behind what a calm client is waiting for on the same connection
 _DOUBT_SECONDS: Final = 60.0  # once one position was refused, those of others are looked at for as long
+_BESIDE_SECONDS: Final = 2.0  # two requests of a calm client: the second names all that it was told to read
 _REST_SECONDS: Final = 1.0  # before a partition is asked for again that our user may not read
 _CUT: Final = KafkaError(Local.LOG_TRUNCATION).str()
 """Among what librdkafka 2.x says of a partition that was cut; the code is that of any bad place."""
@@ -71,6 +74,15 @@ class Fetched:
     event: ReadEvent
 
 
+@dataclass(frozen=True, slots=True)
+class _Heir:
+    """A client that is to read in place of another, from `at` on."""
+
+    consumer: Consumer
+    way: Way
+    at: float
+
+
 class KafkaFetcher:
     """One a reader. One thread at a time calls it: the reader's, or whoever knows that this one rests.
 
@@ -96,6 +108,7 @@ class KafkaFetcher:
         self._make = make
         self._consumer = make(self._way.settings(self._settings))
         self._watch = watch
+        self._heir: _Heir | None = None
         self._go_on_at = 0.0
         self._doubt_until = 0.0
         self._denied: dict[Key, tuple[Place, float]] = {}
@@ -134,6 +147,7 @@ class KafkaFetcher:
 
     def close(self) -> None:
         """Let the client go, whichever it is by then."""
+        self._disinherit()
         self._consumer.close()
 
     def _apply(self, orders: Mapping[Key, Place | None]) -> None:
@@ -143,6 +157,7 @@ class KafkaFetcher:
         added = {key: place for key, place in orders.items() if place is not None}
         if not added:
             return
+        self._disinherit()
         applied = {**self._applied, **added}
         self._pace.move(time.monotonic(), len(applied))
         if self._pace.way != self._way and self._goes_on(applied):
@@ -154,21 +169,33 @@ class KafkaFetcher:
         """Ask in another way where it is time to; not of a Kafka that is away."""
         now = time.monotonic()
         self._pace.look(now, len(self._applied))
-        if self._pace.way != self._way and now >= self._go_on_at and not self._watch.away_for_ms():
-            self._goes_on(self._applied)
+        if self._heir is not None and self._heir.way != self._pace.way:
+            self._disinherit()
+        if self._heir is None and self._pace.way != self._way and now >= self._go_on_at:
+            if self._watch.away_for_ms() or (made := self._another(self._applied)) is None:
+                return
+            self._heir = _Heir(made, self._pace.way, now + _BESIDE_SECONDS)
+        if self._heir is not None and now >= self._heir.at:
+            self._note_passed()
+            self._follow(self._heir.consumer, self._heir.way)
 
     def _goes_on(self, applied: dict[Key, Place]) -> bool:
-        """Go on with another client, which asks in today's way: behind markers that this one has passed, too.
+        """Go on at once with another client, which asks in today's way; False: there is none."""
+        if (made := self._another(applied)) is None:
+            return False
+        self._applied = applied
+        self._follow(made, self._pace.way)
+        return True
 
-        False: there is none (a file that the settings name has moved); this one reads on.
+    def _another(self, applied: dict[Key, Place]) -> Consumer | None:
+        """A client that asks in today's way, from where this one is: behind markers that it has passed, too.
+
+        None: there is none (a file that the settings name has moved); this one reads on.
         """
         way, made = self._pace.way, None
         try:
             made = self._make(way.settings(self._settings))
-            for at in self._consumer.position([TopicPartition(*key) for key in self._applied]):
-                place = self._applied[at.topic, at.partition]
-                if at.offset > place.next:
-                    place.pass_to(at.offset, at.leader_epoch)
+            self._note_passed()
             # What a calm client was about to say of partitions that were cut, the next one finds.
             is_checked = "calm" in {way.kind, self._way.kind} or time.monotonic() < self._doubt_until
             made.incremental_assign([_start(*one, is_checked=is_checked) for one in applied.items()])
@@ -176,14 +203,31 @@ class KafkaFetcher:
             self._go_on_at = time.monotonic() + _GO_ON_SECONDS
             if made is not None:
                 made.close()
-            return False
-        old, self._consumer, self._way, self._applied = self._consumer, made, way, applied
+            return None
+        return made
+
+    def _follow(self, made: Consumer, way: Way) -> None:
+        """Read on with this client; what it has of what was handed out already is passed over."""
+        old, self._consumer, self._way, self._heir = self._consumer, made, way, None
         old.close()
-        return True
+
+    def _disinherit(self) -> None:
+        """Let the other client go: another is made where it is still wanted."""
+        heir, self._heir = self._heir, None
+        if heir is not None:
+            heir.consumer.close()
+
+    def _note_passed(self) -> None:
+        """Note which markers the client has passed."""
+        for at in self._consumer.position([TopicPartition(*key) for key in self._applied]):
+            place = self._applied[at.topic, at.partition]
+            if at.offset > place.next:
+                place.pass_to(at.offset, at.leader_epoch)
 
     def _unassign(self, keys: Iterable[Key]) -> None:
         gone = list(keys)
         if gone:
+            self._disinherit()
             self._consumer.incremental_unassign([TopicPartition(*key) for key in gone])
         for key in gone:
             del self._applied[key]
@@ -206,7 +250,8 @@ class KafkaFetcher:
         if error is not None:
             self._note_error(key, error)
             return None
-        if place is None or offset is None:
+        # Another client may have what the former one has handed out.
+        if place is None or offset is None or offset < place.next:
             return None
         place.pass_to(offset + 1, message.leader_epoch())
         at = min(max(message.timestamp()[1], 0), _LATEST_MS)

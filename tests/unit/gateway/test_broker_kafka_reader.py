@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -354,6 +355,7 @@ async def test_a_reader_that_is_closed_while_it_becomes_patient_leaves_no_client
 async def test_a_calm_reader_goes_on_where_it_was_and_begins_at_once_with_what_is_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(kafka_fetcher, "_BESIDE_SECONDS", 0.0)
     made: list[ManyPartitions] = []
 
     def make(settings: dict[str, Any]) -> Consumer:
@@ -380,10 +382,63 @@ async def test_a_calm_reader_goes_on_where_it_was_and_begins_at_once_with_what_i
     await reader.close()
 
 
+class Growing(FakeConsumer):
+    """Its log grows with each poll."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.is_closed = False
+
+    def poll(self, timeout: float) -> FakeMessage | None:
+        self.log.append(None)
+        return super().poll(timeout)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_the_former_client_reads_on_until_a_calm_one_has_asked_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first request of a calm one names but what it has found by then, and is answered late."""
+    made: list[Growing] = []
+
+    def make(_: dict[str, Any]) -> Consumer:
+        made.append(Growing())
+        return cast("Consumer", made[-1])
+
+    watch = cast("KafkaWatch", FakeWatch())
+    reader = KafkaReader(reader_settings("127.0.0.1:1", {}), watch, patience_ms=25, make=make)
+    fetcher = reader._fetcher
+    reader.assign([Start(TOPIC, Position("id", 0, 0))])
+    assert offsets([*await reader.poll(1, 0)]) == [0]
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    assert offsets([*await reader.poll(1, 0), *await reader.poll(1, 0)]) == [1, 2]
+    assert [(one.next, one.is_closed) for one in made] == [(3, False), (1, False)]
+
+    # What is assigned meanwhile is read at once, by the client of before; the other one begins anew.
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 3_600.0)
+    reader.assign([Start(TOPIC, Position("id", 0, 2))])
+    assert offsets([*await reader.poll(1, 0)]) == [2]
+    assert [one.is_closed for one in made] == [False, True]
+    monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    assert offsets([*await reader.poll(1, 0)]) == [3]
+
+    # What both of them have is handed out once.
+    assert fetcher._heir is not None
+    fetcher._heir = replace(fetcher._heir, at=0.0)
+    made[2].log = [None] * 5
+    assert offsets([*await reader.poll(9, 0)]) == [4, 5]
+    assert [one.is_closed for one in made] == [True, True, False]
+    assert fetcher._way.kind == "calm"
+    await reader.close()
+
+
 async def test_another_client_goes_on_behind_markers_that_the_former_one_has_passed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A marker is no record; once retention took it, it would seem that something is lost."""
+    monkeypatch.setattr(kafka_fetcher, "_BESIDE_SECONDS", 0.0)
     made: list[ManyPartitions] = []
 
     class Passing(ManyPartitions):
@@ -413,6 +468,7 @@ async def test_another_client_goes_on_behind_markers_that_the_former_one_has_pas
 async def test_another_client_knows_under_which_leader_the_former_one_has_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(kafka_fetcher, "_BESIDE_SECONDS", 0.0)
     made: list[ManyPartitions] = []
 
     class Reading(ManyPartitions):
@@ -448,6 +504,7 @@ async def test_another_client_knows_under_which_leader_the_former_one_has_read(
 async def test_where_no_other_client_can_be_made_the_former_one_reads_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(kafka_fetcher, "_BESIDE_SECONDS", 0.0)
     made: list[Any] = []
 
     class Failing(ManyPartitions):
