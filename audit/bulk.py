@@ -9,17 +9,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Dialect, Table
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel
 
+from audit.arrays import array_of, pack, pack_rows, runner, table_of, uncounted_array_of, unnested
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import CursorResult
-
     from audit.packing import Packed
 
 Rows = Sequence[Mapping[str, Any]]
@@ -35,10 +33,6 @@ _CHUNK_KEYS: Final = 500
 
 _CHUNK_BYTES: Final = 64 * 2**20
 """PostgreSQL takes no array of a gigabyte."""
-
-
-_TAUGHT: Final = "packed"
-"""In a connection's own notes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ def insert_told_rows(session: Session, row: type[SQLModel], rows: Rows, key: str
         return set()
     told: set[Any] = set()
     for some in _light(rows):
-        told.update(_taught(session)(*_arrayed(session, row, some, _NEW, key)).scalars())
+        told.update(runner(session)(*_arrayed(session, row, some, _NEW, key)).scalars())
     return told
 
 
@@ -107,8 +101,8 @@ def update_rows(session: Session, row: type[SQLModel], rows: Rows, change: Chang
         same, only = [value for _, value in change.same], [value for _, value in change.only]
         if dialect.name == "postgresql":
             lock, update = _array_update(dialect, table, names, change)
-            run, was = _taught(session), dict(change.was)
-            columns = _packed(dialect, table, some, [(one, was.get(one, one)) for one in names])
+            run, was = runner(session), dict(change.was)
+            columns = pack_rows(dialect, table, some, [(one, was.get(one, one)) for one in names])
             if change.is_shared:
                 run(lock, (columns[names.index(change.match[0])],))
             done = run(update, (*same, *columns, *only))
@@ -137,8 +131,8 @@ def find_rows(
     found: list[tuple[Any, ...]] = []
     if dialect.name == "postgresql":
         query = _array_search(dialect, table, tuple(names), (key, only))
-        keys = _pack(dialect, table, key, wanted)
-        return [tuple(one) for one in _taught(session)(query, (keys, *rest))] if wanted else []
+        keys = pack(dialect, table, key, wanted)
+        return [tuple(one) for one in runner(session)(query, (keys, *rest))] if wanted else []
     for start in range(0, len(wanted), _CHUNK_KEYS):
         some = wanted[start : start + _CHUNK_KEYS]
         query = _search(dialect, table, tuple(names), f"IN ({', '.join('?' * len(some))})", (key, only))
@@ -164,8 +158,8 @@ def find_rows_at(
     found: list[tuple[Any, ...]] = []
     if dialect.name == "postgresql":
         query = _array_search_at(dialect, table, tuple(names), tuple(keys), are_locked=are_locked)
-        arrays = tuple(_pack(dialect, table, key, [one[at] for one in wanted]) for at, key in enumerate(keys))
-        return [tuple(one) for one in _taught(session)(query, arrays)] if wanted else []
+        arrays = tuple(pack(dialect, table, key, [one[at] for one in wanted]) for at, key in enumerate(keys))
+        return [tuple(one) for one in runner(session)(query, arrays)] if wanted else []
     most = _CHUNK_KEYS // len(keys)
     for start in range(0, len(wanted), most):
         some = wanted[start : start + most]
@@ -202,7 +196,7 @@ _NEW: Final = " ON CONFLICT DO NOTHING"
 def _insert(session: Session, row: type[SQLModel], rows: Rows, conflict: str) -> int:
     dialect, table, names = _dialect(session), table_of(row), tuple(rows[0])
     if dialect.name == "postgresql":
-        done = _taught(session)(*_arrayed(session, row, rows, conflict))
+        done = runner(session)(*_arrayed(session, row, rows, conflict))
     else:
         statement = _insertion(dialect, table, names, conflict)
         done = session.connection().exec_driver_sql(statement, _tuples(rows, names))
@@ -215,7 +209,7 @@ def _arrayed(
     """An insertion as PostgreSQL takes it, and its arrays. `told`: a column that it answers with."""
     dialect, table, names = _dialect(session), table_of(row), tuple(rows[0])
     statement = _insertion(dialect, table, names, conflict, told)
-    return statement, _packed(dialect, table, rows, [(one, one) for one in names])
+    return statement, pack_rows(dialect, table, rows, [(one, one) for one in names])
 
 
 @lru_cache
@@ -224,7 +218,7 @@ def _insertion(dialect: Dialect, table: Table, names: Sequence[str], conflict: s
     conflict += f" RETURNING {quote(told)}" if told else ""
     into = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
     if dialect.name == "postgresql":
-        return f"{into} SELECT * FROM {_arrays(dialect, table, names)}{conflict}"  # noqa: S608 - names of our own tables; values are parameters
+        return f"{into} SELECT * FROM {unnested(dialect, table, names)}{conflict}"  # noqa: S608 - names of our own tables; values are parameters
     return f"{into} VALUES ({', '.join('?' * len(names))}){conflict}"
 
 
@@ -233,7 +227,7 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
     """Two statements: one that locks the rows in order, one that changes them."""
     quote = dialect.identifier_preparer.quote
     name, key = quote(table.name), quote(change.match[0])
-    array = _uncounted(dialect, table, change.match[0])
+    array = uncounted_array_of(dialect, table, change.match[0])
     lock = f"SELECT 1 FROM {name} WHERE {key} = ANY({array}) ORDER BY {key} FOR UPDATE"  # noqa: S608 - names of our own tables; values are parameters
     finding = dict(change.found_by())
     sets = [f"{quote(one)} = %b" for one, _ in change.same]
@@ -241,7 +235,7 @@ def _array_update(dialect: Dialect, table: Table, names: Sequence[str], change: 
     tests = [f"{name}.{quote(column)} = x.{quote(one)}" for one, column in finding.items()]
     tests += [f"{name}.{quote(one)} = %b" for one, _ in change.only]
     tests += [f"{name}.{quote(one)} IS NULL" for one in change.unset]
-    arrays = ", ".join(_uncounted(dialect, table, finding.get(one, one)) for one in names)
+    arrays = ", ".join(uncounted_array_of(dialect, table, finding.get(one, one)) for one in names)
     given = f"unnest({arrays}) AS x({', '.join(map(quote, names))})"
     return lock, f"UPDATE {name} SET {', '.join(sets)} FROM {given} WHERE {' AND '.join(tests)}"  # noqa: S608 - names of our own tables; values are parameters
 
@@ -275,7 +269,7 @@ def _array_search(dialect: Dialect, table: Table, names: Sequence[str], rule: tu
     tests = [f"{quote(key)} = x.wanted", *(f"{quote(one)} = %b" for one, _ in only)]
     columns = ", ".join(map(quote, names))
     found = f"SELECT {columns} FROM {quote(table.name)} WHERE {' AND '.join(tests)} OFFSET 0"  # noqa: S608 - names of our own tables; values are parameters
-    keys = f"unnest({_array(dialect, table, key)}) AS x(wanted)"
+    keys = f"unnest({array_of(dialect, table, key)}) AS x(wanted)"
     return f"SELECT found.* FROM {keys} CROSS JOIN LATERAL ({found}) AS found"  # noqa: S608 - as above
 
 
@@ -298,43 +292,8 @@ def _array_search_at(
     name, tests = quote(table.name), [f"{quote(table.name)}.{quote(key)} = x.{quote(key)}" for key in keys]
     found = f"SELECT {columns} FROM {name} WHERE {' AND '.join(tests)} OFFSET 0"  # noqa: S608 - names of our own tables; values are parameters
     found += " FOR UPDATE" if are_locked else ""
-    given = f"SELECT * FROM {_arrays(dialect, table, keys)} AS given({place}) ORDER BY {place}"  # noqa: S608 - as above
+    given = f"SELECT * FROM {unnested(dialect, table, keys)} AS given({place}) ORDER BY {place}"  # noqa: S608 - as above
     return f"SELECT found.* FROM ({given}) AS x CROSS JOIN LATERAL ({found}) AS found"  # noqa: S608 - as above
-
-
-def _arrays(dialect: Dialect, table: Table, names: Sequence[str]) -> str:
-    return f"unnest({', '.join(_array(dialect, table, name) for name in names)})"
-
-
-def _array(dialect: Dialect, table: Table, name: str) -> str:
-    """One column's values, in binary form."""
-    return f"%b::{_type_of(dialect, table, name)}[]"
-
-
-def _uncounted(dialect: Dialect, table: Table, name: str) -> str:
-    """As `_array`, so that PostgreSQL does not see how many there are when it plans, and thinks of a few.
-
-    For hundreds it reads the whole table, until that has some fifty rows for each of them.
-    """
-    return f"(SELECT {_array(dialect, table, name)})::{_type_of(dialect, table, name)}[]"
-
-
-def _packed(
-    dialect: Dialect, table: Table, rows: Rows, names: Sequence[tuple[str, str]]
-) -> tuple["Packed", ...]:
-    """The values of rows, an array a column. `names`: what each is called in the rows, and its column."""
-    return tuple(_pack(dialect, table, column, [one[name] for one in rows]) for name, column in names)
-
-
-def _pack(dialect: Dialect, table: Table, column: str, values: Sequence[Any]) -> "Packed":
-    from audit.packing import pack_column  # noqa: PLC0415 - its driver is PostgreSQL's
-
-    return pack_column(values, _type_of(dialect, table, column))
-
-
-@lru_cache(256)
-def _type_of(dialect: Dialect, table: Table, column: str) -> str:
-    return table.columns[column].type.compile(dialect)
 
 
 def _tuples(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -361,23 +320,6 @@ def _light(rows: Rows) -> Iterator[Rows]:
             some, size = [], 0
     if some:
         yield some
-
-
-def table_of(row: type[SQLModel]) -> Table:
-    """The table of a row's class."""
-    table: Table = row.__table__  # type: ignore[attr-defined]  # SQLModel does not type its own table
-    return table
-
-
-def _taught(session: Session) -> "Callable[..., CursorResult[Any]]":
-    """Runs statements with packed columns."""
-    connection = session.connection()
-    if _TAUGHT not in connection.info:
-        from audit.packing import teach  # noqa: PLC0415 - its driver is PostgreSQL's
-
-        teach(cast("Any", connection.connection.driver_connection))
-        connection.info[_TAUGHT] = True
-    return connection.exec_driver_sql
 
 
 def _dialect(session: Session) -> Dialect:

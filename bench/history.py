@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlmodel import Session, SQLModel, col, select
 
-from audit.bulk import table_of
+from audit.arrays import table_of
 from audit.evidence import Kind
 from audit.rows import EntryRow, HeadRow
 from audit.store import LOWEST_LEVEL

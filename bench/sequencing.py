@@ -22,7 +22,8 @@ import uvloop
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from audit.bulk import insert_rows, table_of
+from audit.arrays import table_of
+from audit.bulk import insert_rows
 from audit.log import heads
 from audit.rows import EntryRow
 from bench.evenly import cpu_used

@@ -261,9 +261,14 @@ class Database:
             raise
 
 
+def clock_words(session: Session) -> str | None:
+    """What `clock` asks, in SQL, for a statement that can date its rows itself; None on SQLite."""
+    return None if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
+
+
 def clock(session: Session) -> int:
     """The database's clock, Unix milliseconds: the one clock that all instances share."""
-    words = _SQLITE_CLOCK if _dialect(session) == "sqlite" else _POSTGRESQL_CLOCK
+    words = clock_words(session) or _SQLITE_CLOCK
     # As text: by way of the session it cost twice the question itself.
     return int(session.connection().exec_driver_sql(f"SELECT {words}").scalar_one())
 

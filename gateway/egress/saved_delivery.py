@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from audit.bulk import table_of
+from audit.arrays import table_of
 from gateway.broker.port import Position
 from gateway.egress.delivery import Delivery
 from gateway.rows import DeliveryRow

@@ -18,11 +18,12 @@ from typing import Final, Literal, cast
 from sqlmodel import Session, col, select, text, update
 
 from audit.bulk import Change, find_rows, insert_told_rows, update_rows
+from audit.dated import Dated, insert_dated_rows
 from audit.evidence import Evidence
 from audit.log import submit
 from gateway.announcements import Announcement, announce_once
 from gateway.broker.port import Position
-from gateway.database import clock
+from gateway.database import clock, clock_words
 from gateway.event import Content, Direction, EventKey
 from gateway.honest_clock import MAX_DIFFERENCE_MS
 from gateway.ingress.claim_leases import abandon, give_back, take_over
@@ -33,6 +34,9 @@ ClaimState = Literal["unconfirmed", "confirmed", "erased"]
 _CHUNK = 500
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 _MOST_REFS: Final = 20_000
+_FEW: Final = 50
+"""Claims that go into one statement, whatever they hold."""
+
 _UNCONFIRMED: Final = text("state = 'unconfirmed'")
 """As the index has it, without parameters: databases take no index for a rule that a parameter may change."""
 
@@ -148,30 +152,20 @@ def write_group(lease_ms: int) -> Callable[[Session, Sequence[Write]], Sequence[
     """The work of one group commit over claims; leases last `lease_ms` by the database's clock."""
 
     def work(session: Session, items: Sequence[Write]) -> Sequence[Answer]:
-        # Most groups only confirm, where their events came in batches.
-        now = clock(session) if any(isinstance(one, Take | TakeOver) for one in items) else 0
-        timely = [
-            claim
-            for one in items
-            if isinstance(one, Take) and is_timely(one.claims, now)
-            for claim in one.claims
-        ]
-        taken = iter(take(session, timely, now, lease_ms))
+        taken = iter(take_timely(session, [one.claims for one in items if isinstance(one, Take)], lease_ms))
         confirm(session, [each for one in items if isinstance(one, Confirm) for each in one.stored])
         answers: list[Answer] = []
         for item in items:
             match item:
-                case Take(claims) if not is_timely(claims, now):
-                    answers.append(None)
-                case Take(claims):
-                    answers.append(tuple(islice(taken, len(claims))))
+                case Take():
+                    answers.append(next(taken))
                 case Confirm() | GiveBack():
                     answers.append(None)
                 case Abandon(refused):
                     abandon(session, refused)
                     answers.append(None)
                 case TakeOver(seen):
-                    answers.append(take_over(session, seen, now, lease_ms))
+                    answers.append(take_over(session, seen, clock(session), lease_ms))
                 case Enter(entries):
                     for row_id, evidence in entries:
                         submit(session, evidence, id=row_id)
@@ -198,6 +192,30 @@ def is_timely(claims: Sequence[Claim], now: int) -> bool:
     return abs(now - newest) <= MAX_DIFFERENCE_MS
 
 
+def take_timely(
+    session: Session, takes: Sequence[Sequence[Claim]], lease_ms: int
+) -> list[tuple[Found, ...] | None]:
+    """As `take`, all of them together; None for those whose clock differs from the database's."""
+    if not takes:
+        return []  # most groups only confirm, where their events came in batches
+    claims, words = [claim for some in takes for claim in some], clock_words(session)
+    if words is None or len(claims) > _FEW:
+        now = clock(session)
+        timely = [claim for some in takes if is_timely(some, now) for claim in some]
+        taken = iter(take(session, timely, now, lease_ms))
+    else:
+        # The insertion asks for the time itself: a question of its own is a quarter of a small group.
+        dated = Dated(words, "lease_until", lease_ms, "newest", MAX_DIFFERENCE_MS)
+        newest = [(claim, max(one.at for one in some)) for some in takes for claim in some]
+        newest.sort(key=lambda one: one[0].ref)
+        rows = [{**_to_row(claim), "newest": at} for claim, at in newest]
+        inserted = insert_dated_rows(session, ClaimRow, rows, "ref", dated)
+        now = next(iter(inserted.values())) - lease_ms if inserted else clock(session)
+        timely = [claim for some in takes if is_timely(some, now) for claim in some]
+        taken = iter(_look(session, timely, inserted, now, now + lease_ms))
+    return [tuple(islice(taken, len(some))) if is_timely(some, now) else None for some in takes]
+
+
 def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> list[Found]:
     """Insert where nobody was first; what was not inserted for certain is read back, to see who holds it.
 
@@ -207,15 +225,21 @@ def take(session: Session, claims: Sequence[Claim], now: int, lease_ms: int) -> 
     and whoever waits for it hears soon that it is gone.
     """
     until = now + lease_ms
-    rows = sorted(claims, key=lambda claim: claim.ref)
-    copies = Counter(claim.ref for claim in rows)
-    inserted = insert_told_rows(session, ClaimRow, [_to_row(claim, until) for claim in rows], "ref")
+    rows = [{**_to_row(claim), "lease_until": until} for claim in sorted(claims, key=lambda claim: claim.ref)]
+    return _look(session, claims, insert_told_rows(session, ClaimRow, rows, "ref"), now, until)
+
+
+def _look(
+    session: Session, claims: Sequence[Claim], inserted: Collection[bytes], now: int, until: int
+) -> list[Found]:
+    """Who holds each. `inserted`: refs of which it is certain that rows of these claims were."""
+    copies = Counter(claim.ref for claim in claims)
     # Of those that are in this group twice one was inserted, and nothing has told which.
     told = {ref for ref in inserted if copies[ref] == 1}
-    held = {claim.ref: claim.receipt for claim in rows if claim.ref in told}
-    asked = [ref for ref in copies if ref not in told]
+    held = {claim.ref: claim.receipt for claim in claims if claim.ref in told}
+    asked = sorted(ref for ref in copies if ref not in told)
     held.update(find_rows(session, ClaimRow, ["ref", "receipt"], key="ref", among=asked))
-    foreign = [claim.ref for claim in rows if held.get(claim.ref) != claim.receipt]
+    foreign = sorted(claim.ref for claim in claims if held.get(claim.ref) != claim.receipt)
     others = read(session, foreign) if foreign else {}
 
     def look(claim: Claim) -> Found:
@@ -289,7 +313,8 @@ _CONFIRM = Change(
 )
 
 
-def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:
+def _to_row(claim: Claim) -> dict[str, object]:
+    """All but how long its lease is."""
     content = claim.content
     return {
         "ref": claim.ref,
@@ -316,7 +341,6 @@ def _to_row(claim: Claim, lease_until: int) -> dict[str, object]:
         "origin_signature": claim.origin_signature,
         "search": claim.search,
         "state": "unconfirmed",
-        "lease_until": lease_until,
         "topic_id": "",
         "owner": "",
     }

@@ -10,6 +10,7 @@ from gateway.announcements import Announcement
 from gateway.broker.port import Position
 from gateway.database import Database, clock
 from gateway.ingress.claims import (
+    _FEW,
     Abandon,
     Answer,
     Claim,
@@ -137,12 +138,42 @@ def test_a_claim_is_read_back_as_it_was_written(session: Session) -> None:
     assert held(session, one) == replace(one, lease_until=found.lease_until)
 
 
-def test_untrusted_clocks_claim_nothing(session: Session) -> None:
-    good, bad = claim(session, "A"), replace(claim(session, "B"), at=clock(session) + 6_000)
-    answers = write(session, Take((bad,)), Take((good,)))
+@pytest.mark.parametrize("off_ms", [6_000, -6_000])
+@pytest.mark.parametrize("more", [0, _FEW])
+def test_untrusted_clocks_claim_nothing(session: Session, off_ms: int, more: int) -> None:
+    good, bad = claim(session, "A"), replace(claim(session, "B"), at=clock(session) + off_ms)
+    others = [claim(session, f"C-{number}") for number in range(more)]
+    answers = write(session, Take((bad,)), Take((good,)), Take(tuple(others)))
     assert answers[0] is None
-    assert taken(answers[1])[0].mine
+    assert [one.mine for answer in answers[1:] for one in taken(answer)] == [True] * (1 + more)
     assert read(session, [bad.ref]) == {}
+    assert write(session, Take((bad,))) == [None]
+
+
+def test_an_old_event_of_a_batch_is_claimed_by_its_newest(session: Session) -> None:
+    new = claim(session, "A")
+    old = replace(claim(session, "B"), at=new.at - 20_000)
+    assert [one.mine for one in taken(*write(session, Take((old, new))))] == [True, True]
+    assert read(session, [old.ref])[old.ref].at == old.at
+
+
+@pytest.mark.postgres
+def test_a_small_group_is_claimed_without_a_question_for_the_time(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
+        database = Database(url)
+        with database.begin() as session:
+            first, second = claim(session, "A"), claim(session, "B")
+            seen: list[str] = []
+            event.listen(session.get_bind(), "before_cursor_execute", lambda *of: seen.append(of[2]))
+            found = [
+                one for answer in write(session, Take((first,)), Take((second,))) for one in taken(answer)
+            ]
+            assert seen == []
+            assert abs(found[0].now - clock(session)) < LEASE_MS
+            until = {found[0].now + LEASE_MS}
+            assert {one.lease_until for one in found} == until
+            assert {held(session, one).lease_until for one in (first, second)} == until
+        database.close()
 
 
 def test_the_newest_of_a_batch_tells_the_clock(session: Session) -> None:
@@ -224,7 +255,7 @@ def test_more_refs_than_a_statement_takes_are_read(session: Session) -> None:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("at", ["INSERT INTO gateway_claim", "(SELECT ref, receipt FROM gateway_claim"])
+@pytest.mark.parametrize("at", ["before", "after"])
 def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_not_ours_and_not_waited_for(
     postgres_server: PostgresServer, at: str
 ) -> None:
@@ -236,13 +267,13 @@ def test_a_claim_that_is_abandoned_between_insertion_and_reading_is_not_ours_and
         seen: list[str] = []
 
         def abandon(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-            if at in statement and not seen:
+            if "(SELECT ref, receipt FROM gateway_claim" in statement and not seen:
                 seen.append(statement)
                 with there.begin() as session:
                     write(session, Abandon(((theirs.ref, theirs.receipt, found.lease_until),)))
 
         with here.begin() as session:
-            event.listen(session.get_bind(), "after_cursor_execute", abandon)
+            event.listen(session.get_bind(), f"{at}_cursor_execute", abandon)
             other = claim(session, "B")
             first, second = taken(*write(session, Take((claim(session, salt=b"\x01"), other))))
             assert first.claim.ref not in read(session, [first.claim.ref])
