@@ -8,6 +8,7 @@ never stored: `keyed_digest` is, under a pepper that does not lie in the databas
 """
 
 import base64
+import hashlib
 import hmac
 import re
 import zlib
@@ -23,6 +24,7 @@ _TEXT: Final = re.compile(r"gw_([a-z2-7]{16})_([a-z2-7]{52})_([a-z2-7]{7})")
 _ID_BYTES: Final = 10
 _SECRET_BYTES: Final = 32
 _DUMMY_SECRET: Final = bytes(_SECRET_BYTES)
+_REMEMBERED: Final = 4_096
 _REFUSAL: Final = "this API key is not known"
 _DIGITS: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
 """From base32 as RFC 4648 has it to the digits that `int` reads: every request brings a key."""
@@ -84,12 +86,49 @@ def verify_api_key(text: str, directory: Directory, pepper: bytes, *, now: int) 
         CredentialExpiredError: right, but expired.
     """
     key = parse_api_key(text)
-    credential = directory.credential("api_key", key.id)
+    return verify_in_force(_compare(directory, key.id, keyed_digest(pepper, key)), now=now)
+
+
+class RememberedKeys:
+    """As `verify_api_key`, for a process that is shown the same keys again and again.
+
+    Of those that were right it keeps the keyed digest, under a digest of their text, so that it need not be
+    made again. Whose the key is, and whether it is in force, is asked of the directory each time. Wrong keys
+    are not kept: nobody drives out others with them.
+    """
+
+    def __init__(self, pepper: bytes, most: int = _REMEMBERED) -> None:
+        """`most`: keys that are kept; one more takes the place of the one that was kept first."""
+        self._pepper = pepper
+        self._most = most
+        self._kept: dict[bytes, tuple[str, bytes]] = {}
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
+
+    def verify(self, text: str, directory: Directory, *, now: int) -> Credential:
+        """Return the credential that this key stands for. Raises as `verify_api_key`."""
+        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        kept = self._kept.get(name)
+        if kept is not None:
+            return verify_in_force(_compare(directory, *kept), now=now)
+        key = parse_api_key(text)
+        digest = keyed_digest(self._pepper, key)
+        credential = _compare(directory, key.id, digest)
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[name] = key.id, digest
+        return verify_in_force(credential, now=now)
+
+
+def _compare(directory: Directory, key_id: str, digest: bytes) -> Credential:
+    credential = directory.credential("api_key", key_id)
     stored = _DUMMY_SECRET if credential is None else credential.secret
-    is_right = hmac.compare_digest(keyed_digest(pepper, key), stored)
+    is_right = hmac.compare_digest(digest, stored)
     if credential is None or not is_right:
         raise CredentialError(_REFUSAL)
-    return verify_in_force(credential, now=now)
+    return credential
 
 
 def _base32(raw: bytes) -> str:

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Final
 
 from gateway.auth.proof import Proof
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
-from partners.api_key import verify_api_key
+from partners.api_key import RememberedKeys
 from partners.credential import Method
 from partners.directory import Directory
 from partners.errors import CredentialError
@@ -21,7 +21,12 @@ HOW: Final = "Send Authorization: Bearer KEY, or Basic with the key as user name
 class ApiKeys:
     """The way of API keys: known, right (constant time, unknown ids too) and in force."""
 
-    pepper: bytes = field(repr=False)
+    pepper: InitVar[bytes]
+    _keys: RememberedKeys = field(init=False, repr=False)
+
+    def __post_init__(self, pepper: bytes) -> None:
+        """Remember none yet."""
+        object.__setattr__(self, "_keys", RememberedKeys(pepper))
 
     @property
     def method(self) -> Method:
@@ -45,7 +50,7 @@ class ApiKeys:
             raise CallerError("credential_invalid", text, hint=HOW)
         text = _key_text(headers[0])
         try:
-            return Proof(verify_api_key(text, directory, self.pepper, now=now))
+            return Proof(self._keys.verify(text, directory, now=now))
         except CredentialError as error:
             raise CallerError(error.code, f"{error}.") from error
 

@@ -12,8 +12,7 @@ after that. So whoever asks for a place in a turn that lasts already is asked fo
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,27 +56,14 @@ class Crowd:
     _slack: float = field(default=math.inf, init=False)
     _usual: float = field(default=0.0, init=False)
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Be one of them until the block ends.
+    def place(self) -> "Place":
+        """Be one of them from the beginning of the block until its end.
 
         Raises:
             AwayError: `overloaded`: it would have to wait for too long.
         """
         self.verify_room()
-        self._inside += 1
-        if self._looked_at is None:
-            self._looked_at = self.ticks()
-            self.later(_TICK_SECONDS, self._look)
-        if self._beat_at is None:
-            self._beat_at = self.ticks()
-            self.later(_BEAT_SECONDS, self._beat)
-        try:
-            yield
-            # What was refused cost little: it tells nothing of the pace.
-            self._done += 1
-        finally:
-            self._inside -= 1
+        return Place(self)
 
     def verify_room(self) -> None:
         """Refuse whoever would not get a place now. Raises as `place`."""
@@ -97,6 +83,21 @@ class Crowd:
     def limit(self) -> float:
         """How many may be under way while the loop is late; afterwards it is more with each tick."""
         return max(LEAST, self._pace * TARGET_SECONDS) if self._pace else BEGINNING
+
+    def enter(self) -> None:
+        """One more is under way."""
+        self._inside += 1
+        if self._looked_at is None:
+            self._looked_at = self.ticks()
+            self.later(_TICK_SECONDS, self._look)
+        if self._beat_at is None:
+            self._beat_at = self.ticks()
+            self.later(_BEAT_SECONDS, self._beat)
+
+    def leave(self, *, is_done: bool) -> None:
+        """One less is. What was refused cost little: it tells nothing of the pace."""
+        self._inside -= 1
+        self._done += is_done
 
     def _is_held_up(self) -> bool:
         """Whether this turn of the loop is a long one already."""
@@ -126,3 +127,21 @@ class Crowd:
         self._looked_at = None if is_quiet else now
         if not is_quiet:
             self.later(_TICK_SECONDS, self._look)
+
+
+class Place:
+    """One of those under way. A class, since a generator costs an event thrice as much."""
+
+    __slots__ = ("_crowd",)
+
+    def __init__(self, crowd: Crowd) -> None:
+        """`crowd`: has room for it."""
+        self._crowd = crowd
+
+    def __enter__(self) -> None:
+        """It begins."""
+        self._crowd.enter()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """It is answered, or refused."""
+        self._crowd.leave(is_done=kind is None)

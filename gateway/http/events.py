@@ -1,7 +1,6 @@
 """POST events: from a request to a submission, from outcomes to an answer."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -136,13 +135,13 @@ async def _take(call: Call, event_type: str | None, headers: dict[str, str], ent
         most=values.batch_events,
         form=form,
     )
-    with ExitStack() as places:
-        try:
-            places.enter_context(call.doors.crowd.place())
-        except AwayError:
-            # What is turned away now costs nothing of what was agreed.
-            entry.spend(0, 0)
-            raise
+    try:
+        place = call.doors.crowd.place()
+    except AwayError:
+        # What is turned away now costs nothing of what was agreed.
+        entry.spend(0, 0)
+        raise
+    with place:
         return await _take_whole(call, received, body, prefer, entry)
 
 

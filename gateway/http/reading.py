@@ -5,6 +5,7 @@ A body is refused as soon as it is known to be too large: by its announced lengt
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -90,7 +91,7 @@ async def read_sent(
     receive, has_more = request.receive, True
     try:
         # A timer is for who waits: most bodies came with their header.
-        async with asyncio.timeout(None if _is_whole(request) else seconds):
+        async with nullcontext() if _is_whole(request) else asyncio.timeout(seconds):
             while has_more:
                 message = await receive()
                 if message["type"] == "http.disconnect":

@@ -9,11 +9,11 @@ same way: what others took in the last second is not counted yet.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 from gateway.database import Database
 from gateway.database import clock as database_clock
@@ -85,7 +85,7 @@ class _Account:
 
 @dataclass(slots=True)
 class Entry:
-    """A request that was let in. `held`: events held back for it until it says what it brought.
+    """A request that is in until the block ends. `held`: events held back until it says what it brought.
 
     `arrived`: bytes of its body so far; one that ends badly costs as many.
     """
@@ -107,6 +107,14 @@ class Entry:
             account.wanted += events - 1
             account.taken += size
 
+    def __enter__(self) -> Self:
+        """It is let in."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """One that has not said what it brought could not be read."""
+        self.spend(1, self.arrived)
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Quotas:
@@ -123,8 +131,7 @@ class Quotas:
     shared_clock: SharedClock = database_clock
     _accounts: dict[str, _Account] = field(default_factory=dict, init=False)
 
-    @contextmanager
-    def enter(self, partner: str, limits: Limits, *, most: int = 1) -> Iterator["Entry"]:
+    def enter(self, partner: str, limits: Limits, *, most: int = 1) -> Entry:
         """Let one more request of a partner in, until the block ends; it says there what it brought.
 
         `most`: events that it may bring. So many are held back meanwhile, as far as there are any: requests
@@ -137,8 +144,7 @@ class Quotas:
         standing = self.standing(partner, limits)
         account = self._accounts.get(partner) if standing else None
         if account is None:
-            yield Entry(None, 0.0)
-            return
+            return Entry(None, 0.0)
         account.wanted += 1
         used_up = next((one for one in standing if one.is_used_up), None)
         if used_up is not None:
@@ -146,10 +152,7 @@ class Quotas:
         entry = Entry(account, max(1.0, min(float(most), account.bucket.level)))
         account.bucket.level -= entry.held
         account.open += 1
-        try:
-            yield entry
-        finally:
-            entry.spend(1, entry.arrived)
+        return entry
 
     def headers(self, partner: str, limits: Limits) -> dict[str, str]:
         """The header fields that tell a partner how it stands now."""

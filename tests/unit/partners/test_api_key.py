@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partners.api_key import ApiKey, keyed_digest, mint, parse_api_key, verify_api_key
-from partners.credential import Credential
+from partners.api_key import ApiKey, RememberedKeys, keyed_digest, mint, parse_api_key, verify_api_key
+from partners.credential import Credential, Method
 from partners.directory import Directory
 from partners.errors import CredentialError, CredentialExpiredError, CredentialRevokedError
 
@@ -123,3 +123,46 @@ def test_a_parsed_key_shows_no_secret() -> None:
     text, _, secret = mint(entropy(b"1"))
     assert repr(secret) not in repr(parse_api_key(text))
     assert text.split("_")[2] not in repr(parse_api_key(text))
+
+
+class _Counted(Directory):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def credential(self, method: Method, match: str) -> Credential | None:
+        self.asked += 1
+        return super().credential(method, match)
+
+
+def test_a_remembered_key_is_asked_of_the_directory_each_time() -> None:
+    text, key_id, secret = mint(entropy(b"1"))
+    credential, keys = stored(key_id, secret), RememberedKeys(PEPPER)
+    known = _Counted(1, [], [credential])
+    assert [keys.verify(text, known, now=5) for _ in range(3)] == [credential] * 3
+    assert known.asked == 3
+    with pytest.raises(CredentialRevokedError):
+        keys.verify(text, Directory(2, [], [replace(credential, revoked_at=4)]), now=5)
+    with pytest.raises(CredentialExpiredError):
+        keys.verify(text, known, now=1_000)
+    with pytest.raises(CredentialError, match="not known"):
+        keys.verify(text, Directory(3, [], []), now=5)
+    other = Directory(4, [], [replace(credential, secret=keyed_digest(PEPPER, ApiKey(key_id, b"x" * 32)))])
+    with pytest.raises(CredentialError, match="not known"):
+        keys.verify(text, other, now=5)
+    assert keys.verify(text, known, now=5) is credential
+
+
+def test_wrong_keys_are_not_remembered_and_of_right_ones_so_many() -> None:
+    made = [mint(entropy(bytes([number]))) for number in range(4)]
+    known = Directory(1, [], [stored(key_id, secret) for _, key_id, secret in made[:3]])
+    keys = RememberedKeys(PEPPER, most=2)
+    for wrong in (made[3][0], made[0][0][:-1] + "!", "\ud800"):
+        with pytest.raises(CredentialError):
+            keys.verify(wrong, known, now=5)
+    assert len(keys) == 0
+    assert [keys.verify(text, known, now=5).match for text, _, _ in made[:3]] == [
+        one for _, one, _ in made[:3]
+    ]
+    assert len(keys) == 2
+    assert all(text not in repr(vars(keys)) for text, _, _ in made)
