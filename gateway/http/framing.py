@@ -10,26 +10,22 @@ Source: RFC 9112 sections 3.2, 7.1 and 11.2.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gateway.http import framing_sizes as sizes
 from gateway.http.flow import Flow
 from gateway.http.joined import TAKING_SECONDS, JoinedWrites
 from gateway.http.malformed import MALFORMED, document, fault_of
 from gateway.http.tls import client_of
 from gateway.http.turning_away import ANSWERED
+from gateway.http.uvicorn_parts import INHERITED, new_parser, same_address
 
-REQUEST_LINE_BYTES: Final = 8_192
-HEADERS: Final = 100
-HEADER_BYTES: Final = 32_768
 HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
-CHUNK_SLACK_BYTES: Final = 256
 PATIENCE: Final = "gateway.patience"
 """In a request's scope: gives the body so many more seconds, for who reads one that takes long."""
 UNREAD: Final = "gateway.unread"
@@ -41,10 +37,10 @@ LINE: Final = "gateway.line"
 """In a request's scope: its connection, for who answers for hours: see `hang_up` and `on_lost`."""
 RESTING_SECONDS: Final = 2.0
 """Idle for so long, a connection gives up what the next request can make anew."""
-_CHUNK_FRAME_BYTES: Final = 24
 _LAST: Final = (b"connection", b"close")
 """What a server that is about to end says by itself."""
 
+_LONG_CHUNKS: Final = "The framing of the body's chunks is too long."
 _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits, headers and scope of no request: idle connections share it."""
 
@@ -61,32 +57,25 @@ class _FramingError(Exception):
     """Ends the parsing of a connection; never leaves this module."""
 
 
-# What uvicorn's class sets. Without slots each connection had a dictionary of more than a kilobyte.
-_INHERITED: Final = (
-    "access_log", "access_logger", "app", "app_state", "asgi_version", "config", "connections", "cycle",
-    "expect_100_continue", "flow", "headers", "limit_concurrency", "logger", "loop", "parser", "pipeline",
-    "root_path", "scheme", "scope", "server", "client", "server_state", "tasks", "timeout_keep_alive",
-    "timeout_keep_alive_task", "transport", "url", "ws_protocol_class",
-)  # fmt: skip
-
-
 class StrictProtocol(HttpToolsProtocol):
     """One connection. Its limits are attributes, so that a test need not wait."""
 
     __slots__ = (
-        *_INHERITED,
+        *INHERITED,
         "_begun",
+        "_chunk_bytes",
+        "_chunked",
         "_client",
         "_ended",
         "_fault",
         "_field_bytes",
-        "_frame_bytes",
         "_head_bytes",
         "_idle_since",
         "_in_body",
         "_in_head",
         "_is_resting",
         "_joined",
+        "_spare_bytes",
         "_timer",
         "on_lost",
     )
@@ -112,7 +101,9 @@ class StrictProtocol(HttpToolsProtocol):
         self._ended = 0
         self._head_bytes = 0
         self._field_bytes = 0
-        self._frame_bytes = 0
+        self._spare_bytes = 0
+        self._chunk_bytes = 0
+        self._chunked = 0
         self._client: dict[object, object] | None = None
         self._idle_since: float | None = None
         self._is_resting = False
@@ -123,7 +114,7 @@ class StrictProtocol(HttpToolsProtocol):
         """A silent connection is given as long as a slow header."""
         self._joined = JoinedWrites(transport, self.loop, self.taking_seconds)
         super().connection_made(self._joined)
-        self.server = _same(self.server)
+        self.server = same_address(self.server)
         self.flow = Flow(self._joined)
         self._client = client_of(transport)
         self._arm(self.header_seconds, "The header did not arrive in time.")
@@ -146,21 +137,33 @@ class StrictProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_resting:
-            self.parser, self._is_resting = _new_parser(self), False
+            self.parser, self._is_resting = new_parser(self), False
         was_head, begun, ended = self._in_head, self._begun, self._ended
-        if self._in_body:
-            self._frame_bytes += len(data)
+        self._spare_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
+        if self._begun == self._ended:
+            self._judge_chunks()
         if self._ended != ended:
             return  # a whole request was in it: what followed is at most one read of the socket
         if was_head and self._in_head and self._begun - begun <= 1:
             self._head_bytes += len(data)
-            if self._head_bytes > REQUEST_LINE_BYTES + HEADER_BYTES:
-                self._fail(f"The header has more than {HEADER_BYTES} bytes.")
-        elif self._in_body and self._frame_bytes > CHUNK_SLACK_BYTES:
-            self._fail("The framing of the body's chunks is too long.")
+            if self._head_bytes > sizes.REQUEST_LINE_BYTES + sizes.HEADER_BYTES:
+                self._fail(f"The header has more than {sizes.HEADER_BYTES} bytes.")
+        elif (
+            self._in_body
+            and self._spare_bytes > self._chunked * sizes.CHUNK_SLACK_BYTES + sizes.OPEN_CHUNK_BYTES
+        ):
+            self._fail(_LONG_CHUNKS)
+
+    def _judge_chunks(self) -> None:
+        """All that came was of whole requests: what none of their parts explains framed their chunks."""
+        spare, most = self._spare_bytes, self._chunked * sizes.CHUNK_SLACK_BYTES
+        self._spare_bytes = self._chunked = 0
+        if spare > most > 0:
+            # Its answer was not begun yet: nobody had a turn since its last byte.
+            self._fail(_LONG_CHUNKS, is_whole=True)
 
     def on_message_begin(self) -> None:
         """A request begins: its header has a time of its own."""
@@ -174,14 +177,14 @@ class StrictProtocol(HttpToolsProtocol):
         # Only now: blank lines before a request end no idleness.
         self._idle_since = None
         self._in_head, self._in_body = True, False
-        self._head_bytes = self._field_bytes = self._frame_bytes = 0
+        self._head_bytes = self._field_bytes = 0
         self._arm(self.header_seconds, "The header did not arrive in time.")
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
         super().on_url(url)
-        if len(self.url) > REQUEST_LINE_BYTES - 32:
-            raise self._refusal(f"The request line has more than {REQUEST_LINE_BYTES} bytes.")
+        if len(self.url) > sizes.REQUEST_LINE_BYTES - 32:
+            raise self._refusal(f"The request line has more than {sizes.REQUEST_LINE_BYTES} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field; a trailer would change a request that is being answered already."""
@@ -189,13 +192,14 @@ class StrictProtocol(HttpToolsProtocol):
             raise self._refusal("Trailer fields are not taken.")
         super().on_header(name, value)
         self._field_bytes += len(name) + len(value) + 4
-        if len(self.headers) > HEADERS:
-            raise self._refusal(f"The header has more than {HEADERS} fields.")
-        if self._field_bytes > HEADER_BYTES:
-            raise self._refusal(f"The header has more than {HEADER_BYTES} bytes.")
+        if len(self.headers) > sizes.HEADERS:
+            raise self._refusal(f"The header has more than {sizes.HEADERS} fields.")
+        if self._field_bytes > sizes.HEADER_BYTES:
+            raise self._refusal(f"The header has more than {sizes.HEADER_BYTES} bytes.")
 
     def on_headers_complete(self) -> None:
         """The header is whole: judge it before anything is started for it."""
+        self._spare_bytes -= sizes.head_bytes(self.parser.get_method(), self.url, self._field_bytes)
         is_upgrade = self.parser.should_upgrade()
         version = self.parser.get_http_version()
         fault = fault_of(self.headers, self.url, version, is_upgrade=is_upgrade)
@@ -215,6 +219,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self._in_head, self._joined.lingers = False, True
         self._in_body = is_chunked
+        self._chunked += is_chunked
         self._arm(self.body_seconds, "The body did not arrive in time.")
 
     def _turned_away(self) -> bool:
@@ -240,12 +245,18 @@ class StrictProtocol(HttpToolsProtocol):
         return next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 
     def on_chunk_header(self) -> None:
-        """A chunk begins: its length line is allowed for."""
-        self._frame_bytes -= _CHUNK_FRAME_BYTES
+        """A chunk begins."""
+        self._chunk_bytes = 0
+
+    def on_chunk_complete(self) -> None:
+        """A chunk is whole: what frames it is allowed for."""
+        self._spare_bytes -= sizes.chunk_bytes(self._chunk_bytes)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._frame_bytes -= len(body)
+        size = len(body)
+        self._chunk_bytes += size
+        self._spare_bytes -= size
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -369,30 +380,20 @@ class StrictProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _fail(self, text: str) -> None:
-        """Close; with words, unless they would be taken for the answer to an earlier request."""
+    def _fail(self, text: str, *, is_whole: bool = False) -> None:
+        """Close; with words, unless they would be taken for the answer to an earlier request.
+
+        `is_whole`: the request is here whole, and it is what fails.
+        """
         self._disarm()
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle  # None before the first request, whatever its annotation says
-        is_free = self._in_head and (cycle is None or cycle.response_complete)
-        is_own = cycle is not None and not self._in_head and not cycle.response_started
+        is_free = not is_whole and self._in_head and (cycle is None or cycle.response_complete)
+        is_own = cycle is not None and (is_whole or not self._in_head) and not cycle.response_started
         self._joined.lingers = False
         if not self.pipeline and (is_free or is_own):
             self.transport.write(document(text))
             if cycle is not None:
                 cycle.disconnected = True
         self.transport.close()
-
-
-@lru_cache(64)
-def _same(server: tuple[str, int | None] | None) -> tuple[str, int | None] | None:
-    """An address of ours: all connections to it share one copy."""
-    return server
-
-
-def _new_parser(connection: StrictProtocol) -> httptools.HttpRequestParser:
-    """A parser as uvicorn makes it for a connection that begins."""
-    made = httptools.HttpRequestParser(connection)
-    made.set_dangerous_leniencies(lenient_data_after_close=True)
-    return made

@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.http import server as serves
-from gateway.http.framing import HEADER_BYTES, HEADERS, LINE, REQUEST_LINE_BYTES, StrictProtocol
+from gateway.http.framing import LINE, StrictProtocol
+from gateway.http.framing_sizes import HEADER_BYTES, HEADERS, REQUEST_LINE_BYTES
 from gateway.http.server import Server
 from gateway.units import Address
 from tests.serving import serving
@@ -65,6 +66,7 @@ def refused(answer: bytes) -> dict[str, object]:
     return document
 
 
+IN_CHUNKS = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 MALFORMED = {
     "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40),
     "no version": b"GET /a\r\n\r\n",
@@ -113,6 +115,22 @@ async def test_malformed_requests_get_one_400_and_the_connection_is_closed(port:
     assert b" 200 " in await exchange(port, GET)
 
 
+LONG_FRAMING = {
+    "long chunk extension": IN_CHUNKS + b"1;" + b"x" * 30_000 + b"\r\na\r\n0\r\n\r\n",
+    "chunk extension of 257 bytes": IN_CHUNKS + b"1;" + b"x" * 256 + b"\r\na\r\n0\r\n\r\n",
+    "long extension of the last chunk": IN_CHUNKS + b"1\r\na\r\n0;" + b"x" * 400 + b"\r\n\r\n",
+    "zeros before a chunk's length": IN_CHUNKS + b"0" * 400 + b"1\r\na\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", LONG_FRAMING.values(), ids=list(LONG_FRAMING))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_long_framing_of_chunks_is_seen_though_the_message_ends_with_it(port: int, raw: bytes) -> None:
+    assert b"chunks" in json.dumps(refused(await exchange(port, raw, end=False))).encode()
+    # With another behind it nobody is told which of them it was.
+    assert b" 200 " not in await exchange(port, raw + GET, end=False)
+
+
 @pytest.mark.parametrize("cut", [1, 7, 20])
 @pytest.mark.asyncio(loop_scope="module")
 async def test_faults_are_seen_however_the_bytes_are_cut(port: int, cut: int) -> None:
@@ -137,6 +155,7 @@ async def test_a_header_field_without_an_end_is_cut_off(port: int) -> None:
         (b"GET /a HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", b"/a 0 1"),
         (POST + b"Content-Length: 3\r\n\r\nabc", b"/a 3 2"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n", b"/a 3 2"),
+        (IN_CHUNKS + b"1;" + b"x" * 255 + b"\r\na\r\n0\r\n\r\n", b"/a 1 2"),
         (b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", b"/a 0 3"),
         # As the JDK's own client asks for anything over plain HTTP.
         (
@@ -181,6 +200,28 @@ async def test_requests_on_one_connection_are_answered_in_order(port: int) -> No
     answer = await exchange(port, GET + GET + other, end=False)
     assert answer.count(b"HTTP/1.1 200 ") == 3
     assert answer.endswith(b"/b 0 2")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_requests_beside_each_other_explain_each_other_not(port: int) -> None:
+    last = b"GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    small = IN_CHUNKS + b"1;x=y\r\na\r\n0\r\n\r\n"
+    answer = await exchange(port, small + GET + small + last, end=False)
+    assert answer.count(b"HTTP/1.1 200 ") == 4
+    large = IN_CHUNKS + b"1;" + b"x" * 30_000 + b"\r\na\r\n0\r\n\r\n"
+    answer = await exchange(port, GET + large + last, end=False)
+    assert answer.count(b"HTTP/1.1 ") <= 1
+
+
+@pytest.mark.parametrize("cut", [1, 3, 50])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_chunks_are_counted_however_the_bytes_are_cut(port: int, cut: int) -> None:
+    raw = IN_CHUNKS + b"1;" + b"x" * 255 + b"\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
+    long = IN_CHUNKS + b"1;" + b"x" * 299 + b"\r\na\r\n0\r\n\r\n"
+    good, bad = [[one[at : at + cut] for at in range(0, len(one), cut)] for one in (raw, long)]
+    assert (await exchange(port, *good)).endswith(b"/a 3 2")
+    answer = await exchange(port, *bad, end=False)
+    assert answer == b"" or refused(answer)
 
 
 @pytest.mark.asyncio(loop_scope="module")
