@@ -113,6 +113,8 @@ def trouble_of_refusal(refused: Refused | Failed) -> Trouble:
         members["schema"] = {"subject": subject, "version": version, "id": schema_id}
     if refused.first is not None:
         members["first"] = _first(refused.first)
+    if refused.place is not None:
+        members["offset"], members["line"] = refused.place
     if refused.faults_total > len(refused.faults):
         members["errors_total"] = refused.faults_total
     return Trouble(

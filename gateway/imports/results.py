@@ -75,6 +75,7 @@ def _refused(refused: Refused) -> dict[str, Any]:
         "schema": refused.schema,
         "hint": refused.hint,
         "first": None if refused.first is None else _first(refused.first),
+        "place": refused.place,
     }
     return {name: value for name, value in members.items() if value}
 
@@ -87,7 +88,7 @@ def _result(index: int, row: list[Any]) -> Result:
     kind, rest = row
     if kind != "refused":
         return Result(index, kind, bytes.fromhex(rest), None)
-    schema, first = rest.get("schema"), rest.get("first")
+    schema, first, place = rest.get("schema"), rest.get("first"), rest.get("place")
     refused = Refused(
         rest["code"],
         rest["detail"],
@@ -96,6 +97,7 @@ def _result(index: int, row: list[Any]) -> Result:
         None if schema is None else (schema[0], schema[1], schema[2]),
         rest.get("hint"),
         None if first is None else First(_hex(first[0]), first[1], _hex(first[2]), _hex(first[3])),
+        place=None if place is None else (place[0], place[1]),
     )
     return Result(index, "refused", None, refused)
 

@@ -72,7 +72,7 @@ def read_events(received: Received) -> Reading | Refused:
         if received.event_type is None and essence == "application/cloudevents+json":
             return Reading((read_structured(received.body, _content(received)),), batch=False)
     except JsonTextError as error:
-        return Refused("body_malformed", unreadable("The body", error))
+        return broken("The body", error)
     except DatumError as error:
         return Refused("body_malformed", "The body is not as announced.", error.faults, error.total)
     is_taken = is_json_type(essence) or received.form.kind == "avro" or not essence
@@ -87,6 +87,11 @@ def _not_taken(essence: str, event_type: str | None) -> str:
     if event_type is not None:
         return "With a type in the path the body is the data; CloudEvents go to the path without a type."
     return "CloudEvents are taken in JSON: application/cloudevents+json, application/cloudevents-batch+json."
+
+
+def broken(subject: str, error: JsonTextError) -> Refused:
+    """The refusal of what is no JSON text; its place is one in `subject`."""
+    return Refused("body_malformed", unreadable(subject, error), place=(error.offset, error.line))
 
 
 def unreadable(subject: str, error: JsonTextError) -> str:
@@ -106,9 +111,8 @@ def _binary(received: Received) -> Reading | Refused:
         return found
     if received.event_type is not None:
         if not received.body and received.form.kind == "json":
-            return Refused(
-                "body_malformed", "The body is empty; with a type in the path it is the event's data."
-            )
+            text = "The body is empty; with a type in the path it is the event's data."
+            return Refused("body_malformed", text, place=(0, 1))
         if found.get("type", received.event_type) != received.event_type:
             return Refused("event_attribute_invalid", "The ce-type header and the type in the path differ.")
         found["type"] = received.event_type
@@ -164,4 +168,4 @@ def _line(line: bytes, event_type: str | None) -> Draft | Unread:
     try:
         return read_structured(line, content)
     except JsonTextError as error:
-        return Unread(Refused("body_malformed", unreadable("The line", error)), content)
+        return Unread(broken("The line", error), content)

@@ -42,7 +42,7 @@ class Refused:
     """Not accepted, and why: a code of the catalogue (docs/errors.md) and its details.
 
     `detail` and `hint` are texts for the sender; they never hold values of the event. `key`: the event's
-    identity, as far as it could be told.
+    identity, as far as it could be told. `place`: where a text breaks, as (byte from 0, line from 1).
     """
 
     code: str
@@ -53,6 +53,7 @@ class Refused:
     hint: str | None = None
     first: First | None = None
     key: EventKey | None = None
+    place: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gateway.event import MAX_BYTES, Direction, EventKey, default_source, event_
 from gateway.event_json import NO_DATA
 from gateway.honest_clock import MAX_DIFFERENCE_MS
 from gateway.ingress.claims import Claim
-from gateway.ingress.content import unreadable
+from gateway.ingress.content import broken
 from gateway.ingress.draft import Draft
 from gateway.ingress.form import Form, encode, versions_of
 from gateway.ingress.named_schema import bind_form
@@ -124,7 +124,7 @@ def encode_draft(draft: Draft, form: Form, channel: Channel) -> tuple[Version, c
         except DatumError as error:
             refused = refused or _invalid(error, channel, version)
         except JsonTextError as error:
-            return Refused("body_malformed", unreadable("The event's data", error))
+            return broken("The event's data", error)
     return refused or Refused("event_type_unknown", "No schema version of this type is accepted.")
 
 

@@ -120,3 +120,36 @@ def fill(crowd: Crowd, stack: ExitStack) -> None:
         stack.enter_context(crowd.place())
     crowd._late = 1.0
     stack.callback(lambda: setattr(crowd, "_late", 0.0))
+
+
+EVENT = b'{"specversion": "1.0", "type": "order.placed", "source": "/a", "id": "1",\n "data": }'
+BROKEN = {
+    "typed": ("/order.placed", "application/json", b'{"order_id": "a",\n}'),
+    "cloud event": ("", "application/cloudevents+json", EVENT),
+    "batch": ("", "application/cloudevents-batch+json", b"[\n" + EVENT + b"]"),
+    "binary": ("", "application/json", b'{"order_id": "a",\n}'),
+}
+
+
+@pytest.mark.parametrize(("where", "media_type", "body"), BROKEN.values(), ids=list(BROKEN))
+async def test_a_body_that_is_no_json_says_where_it_breaks(
+    house: House, where: str, media_type: str, body: bytes
+) -> None:
+    headers = {"Content-Type": media_type}
+    if media_type == "application/json" and not where:
+        headers |= {"ce-specversion": "1.0", "ce-type": "order.placed", "ce-source": "/a", "ce-id": "1"}
+    async with house.client("globex") as client:
+        problem = (await client.post(f"/v1/events{where}", content=body, headers=headers)).json()
+    assert (problem["code"], problem["offset"]) == ("body_malformed", body.index(b"}"))
+    assert problem["line"] == body[: body.index(b"}")].count(b"\n") + 1
+    assert f"(byte {problem['offset']}, line {problem['line']})" in problem["detail"]
+
+
+@pytest.mark.parametrize("where", ["/order.placed", ""])
+async def test_a_line_that_is_no_json_says_where_it_breaks(house: House, where: str) -> None:
+    headers = {"Content-Type": "application/x-ndjson", "Prefer": "handling=lenient"}
+    async with house.client("globex") as client:
+        answer = await client.post(f"/v1/events{where}", content=b'{"a": ]\n', headers=headers)
+    (result,) = answer.json()["results"]
+    problem = result["problem"]
+    assert (problem["code"], problem["offset"], problem["line"]) == ("body_malformed", 6, 1)

@@ -33,6 +33,7 @@ REFUSED = Refused(
     ("s", 4, 41),
     "GET it",
     First(b"r" * 32, NOW, b"e" * 32, b"c" * 32),
+    place=(6, 1),
 )
 
 
