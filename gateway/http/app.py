@@ -34,6 +34,7 @@ LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 """A letter for each byte, all of them as likely."""
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
+"""Said where the connection, or the origin that clients know, is TLS: a proxy may end it before us."""
 
 
 def make_apps(doors: Doors, *, is_split: bool = False) -> tuple[ASGIApp, ASGIApp]:
@@ -120,7 +121,7 @@ class _Door:
             # Who is refused early hears it early: a gigabyte is not read to be thrown away.
             response.headers["Connection"] = "close"
         response.raw_headers += [(b"request-id", request_id.encode()), NO_SNIFFING]
-        if scope["scheme"] == "https":
+        if scope["scheme"] == "https" or self.doors.values.origin.startswith("https:"):
             response.raw_headers.append(TLS_ONLY)
         await response(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
         method = scope["method"] if scope["method"] in self.gates else "other"

@@ -42,7 +42,10 @@ class Shed:
 
     def _made(self, *, is_tls: bool) -> list[bytes]:
         """Between its parts stands the request id."""
-        response = trouble_of(self._error).response(self._doors.values.origin, _PLACE)
+        origin = self._doors.values.origin
+        response = trouble_of(self._error).response(origin, _PLACE)
         headers = [*response.raw_headers, (b"request-id", _PLACE.encode()), NO_SNIFFING]
-        lines = [name + b": " + value + b"\r\n" for name, value in [*headers, *[TLS_ONLY] * is_tls]]
+        if is_tls or origin.startswith("https:"):
+            headers.append(TLS_ONLY)
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
         return (b"".join(lines) + b"\r\n" + bytes(response.body)).split(_PLACE.encode())

@@ -16,7 +16,7 @@ import ssl
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
-HANDSHAKE_SECONDS: Final = 60.0
+HANDSHAKE_SECONDS: Final = 10.0
 """For a handshake, from its beginning to its end."""
 
 GOODBYE_SECONDS: Final = 30.0

@@ -6,6 +6,7 @@ import shutil
 import ssl
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.bootstrap.certificates import Certificates
 from gateway.bootstrap.ground import clock
 from gateway.bootstrap.listeners import make_servers
+from gateway.http.crowd import BEGINNING
 from gateway.http.server import Server
 from gateway.http.tls import make_dev_certificate
 from gateway.settings import Listen
@@ -65,6 +67,22 @@ async def test_each_listener_has_its_routes_and_under_tls_allows_nothing_else(tm
         for path, name in (("/v1/me", "acme"), ("/.well-known/jwks.json", None), ("/nowhere", None)):
             statuses = [await status(base + path, name) for base in (public, private, alone)]
             assert len(set(statuses)) == 1, path
+
+
+async def test_behind_a_proxy_that_ends_tls_browsers_are_told_to_stay_with_it(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house, AsyncExitStack() as stack:
+        values = replace(house.doors.values, origin="https://gw.example")
+        doors = replace(house.doors, values=values)
+        shared = Listen.model_validate({"public": "127.0.0.1:0", "private": "127.0.0.1:0"})
+        (one,) = make_servers(doors, shared, None, is_shared=False)
+        url = f"http://127.0.0.1:{await stack.enter_async_context(serving(one))}"
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        assert (await client.get(f"{url}/v1/me")).headers[HSTS] == "max-age=31536000"
+        for _ in range(BEGINNING):
+            stack.enter_context(doors.crowd.place())
+        doors.crowd._late, doors.crowd._pace = 1.0, 0.0
+        answer = await client.post(f"{url}/v1/events", content=b"{}")
+        assert (answer.status_code, answer.headers[HSTS]) == (503, "max-age=31536000")
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:

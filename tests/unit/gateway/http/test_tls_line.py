@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.http.framing import HEADER_SECONDS
 from gateway.http.tls import make_dev_certificate, server_context
 from gateway.http.tls_line import READ_BYTES, UNREAD_BYTES, WAITING_BYTES, TlsLine
 
@@ -382,3 +383,10 @@ async def test_who_takes_nothing_and_makes_tls_answer_is_not_read_from(context: 
     pair.line.resume_writing()
     assert pair.below.is_reading()
     assert pair.spoken.heard == b"onetwo"
+
+
+async def test_a_handshake_is_waited_for_no_longer_than_a_header(context: ssl.SSLContext) -> None:
+    pair = Pair(context)
+    assert pair.line._timer is not None
+    assert pair.line._timer.when() <= asyncio.get_running_loop().time() + HEADER_SECONDS
+    pair.line.connection_lost(None)
