@@ -21,6 +21,7 @@ from gateway.keys import KeyRing
 from partners import store
 from partners.contract import ContractFile, Limits
 from partners.credential import FOR_EVER
+from partners.endpoint_changes import MOST_ENDPOINTS
 from partners.partner import Partner
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
@@ -185,8 +186,8 @@ def _limits(call: Call, limits: Limits) -> dict[str, Any]:
         "left": {one.name: {"left": one.left, "reset_seconds": one.reset} for one in standing},
         "events_per_second": limits.events_per_second,
         "bytes_per_day": limits.bytes_per_day,
-        "streams": limits.streams,
-        "endpoints": limits.endpoints,
+        "streams": call.doors.stream_turns.each if limits.streams is None else limits.streams,
+        "endpoints": MOST_ENDPOINTS if limits.endpoints is None else limits.endpoints,
         "event_bytes": limits.event_bytes or values.body_bytes,
         "batch_events": values.batch_events,
         "batch_bytes": values.batch_bytes,

@@ -17,7 +17,7 @@ class Turns:
     def __init__(self, most: int = 8_192, each: int = 8) -> None:
         """`most`: turns of all callers together; `each`: of one of them, where no contract says more."""
         self._most = most
-        self._each = each
+        self.each = each
         self._shared = most - most // 4
         self._held: Counter[Hashable] = Counter()
 
@@ -41,12 +41,12 @@ class Turns:
         if agreed is not None and self._held[owner] >= agreed:
             text = f"The contract allows {agreed} streams at a time; end one, or try again."
             raise CallerError("quota_exceeded", text)
-        if agreed is None and self._held[owner] >= self._each:
-            text = f"{self._each} streams are read with your credentials, as many as may be; end one"
+        if agreed is None and self._held[owner] >= self.each:
+            text = f"{self.each} streams are read with your credentials, as many as may be; end one"
             raise AwayError("overloaded", f"{text}, or try again")
         taken = self._held.total()
-        if self._held[owner] >= self._each and taken >= self._shared:
-            text = f"many streams are read, and what is left is for those who read fewer than {self._each}"
+        if self._held[owner] >= self.each and taken >= self._shared:
+            text = f"many streams are read, and what is left is for those who read fewer than {self.each}"
             raise AwayError("overloaded", f"{text}; end one, or try again")
         if taken >= self._most:
             raise AwayError("overloaded", "as many streams are read as may be; try again")

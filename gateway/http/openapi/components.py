@@ -224,8 +224,8 @@ _LIMITS: Final = record(
     {
         "events_per_second": maybe(_COUNT),
         "bytes_per_day": maybe(_COUNT),
-        "streams": maybe(_COUNT),
-        "endpoints": maybe(_COUNT),
+        "streams": _COUNT,
+        "endpoints": _COUNT,
         "left": mapped(record({"left": _COUNT, "reset_seconds": _COUNT})),
         "event_bytes": _COUNT,
         "batch_events": _COUNT,

@@ -154,3 +154,14 @@ async def test_a_body_may_be_as_large_as_the_contract_allows_an_event(house: Hou
     assert (
         "4194304 bytes here, before and after decoding (a limit of the contract)" in answer.json()["detail"]
     )
+
+
+async def test_limits_that_no_contract_names_are_told_as_they_are(house: House) -> None:
+    async with house.client("acme") as client:
+        limited = (await client.get("/v1/me")).json()["limits"]
+        await house.world.apply(CONTRACT)
+        await house.world.parts.catalog.refresh()
+        usual = (await client.get("/v1/me")).json()["limits"]
+    assert (limited["streams"], limited["endpoints"], limited["event_bytes"]) == (1, 100, 200)
+    assert (usual["streams"], usual["endpoints"], usual["event_bytes"]) == (8, 100, 1_048_576)
+    assert (usual["events_per_second"], usual["bytes_per_day"]) == (None, None)
