@@ -12,6 +12,7 @@ from gateway.event import Direction
 from gateway.http import imports_told as telling
 from gateway.http.body_stream import read_stream
 from gateway.http.cursor import open_cursor
+from gateway.http.doors import event_cap
 from gateway.http.events import essence_of, read_headers, verify_sendable
 from gateway.http.guard import Call, not_found
 from gateway.http.import_items import import_item, result_item
@@ -60,7 +61,10 @@ async def create_import(call: Call) -> Response:
     values, intake = call.doors.values, call.doors.intake
     cap = intake.limits.import_bytes
     upload = await intake.begin(
-        wish, partial(_match, call, wish), announced=min(int(announced[:19]), cap) if is_told else 0
+        wish,
+        partial(_match, call, wish),
+        announced=min(int(announced[:19]), cap) if is_told else 0,
+        event_bytes=event_cap(values, call.snapshot, call.partner.slug, is_batch=False).size,
     )
     try:
         async for data in read_stream(call.request, cap=cap, seconds=values.body_seconds):

@@ -75,8 +75,10 @@ class Intake:
     open: int = field(default=0, init=False)
     _of: Counter[tuple[str, Direction]] = field(default_factory=Counter, init=False)
 
-    async def begin(self, wish: Wish, match: Match, *, announced: int = 0) -> "Upload":
+    async def begin(self, wish: Wish, match: Match, *, announced: int = 0, event_bytes: int = 0) -> "Upload":
         """Begin to receive. `announced`: bytes that are to come, as far as they were told.
+
+        `event_bytes`: what a line may have, where that is more than usual.
 
         Raises:
             CallerError: `limit_reached`, `state_conflict`.
@@ -105,7 +107,7 @@ class Intake:
         except BaseException:
             self.ended(wish)
             raise
-        return Upload(self, import_id, wish, match, known)
+        return Upload(self, import_id, wish, match, known, most_line_bytes=event_bytes)
 
     def ended(self, wish: Wish) -> None:
         """One less is being received."""
@@ -130,9 +132,19 @@ class Upload:
     """One body on its way. Feed it, then finish it; or abandon it."""
 
     def __init__(
-        self, intake: Intake, import_id: str, wish: Wish, match: Match, known: Import | None
+        self,
+        intake: Intake,
+        import_id: str,
+        wish: Wish,
+        match: Match,
+        known: Import | None,
+        *,
+        most_line_bytes: int = 0,
     ) -> None:
-        """`known`: an import under the same key, which the body is only compared with."""
+        """`known`: an import under the same key, which the body is only compared with.
+
+        `most_line_bytes`: as `event_bytes` of `Intake.begin`.
+        """
         self._intake = intake
         self._wish = wish
         self._id = import_id
@@ -141,7 +153,9 @@ class Upload:
         limits = intake.limits
         is_container = wish.media_type == CONTAINER
         self._splitter: Splitter = (
-            BlockSplitter(limits.container()) if is_container else LineSplitter(limits.event_bytes)
+            BlockSplitter(limits.container())
+            if is_container
+            else LineSplitter(max(limits.event_bytes, most_line_bytes))
         )
         self._size = 0
         self._schema_id: int | None = None

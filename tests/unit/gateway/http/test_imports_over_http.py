@@ -267,6 +267,21 @@ async def test_an_import_has_limits_of_bytes_and_items_however_they_come(client:
     assert [(one.status_code, one.json()["code"]) for one in answers] == [(413, "body_too_large")] * 4
 
 
+async def test_a_line_may_be_as_large_as_the_contract_allows_an_event(house: House) -> None:
+    async with house.client("globex") as client:
+        long = lines([1]).rstrip() + b" " * 1_500_000 + b"\n"
+        await house.world.apply(CONTRACTS.replace("{slug}", "globex"), slug="globex")
+        refused = await client.post(ORDERS, content=long, headers=NDJSON)
+        assert (refused.status_code, refused.json()["code"]) == (413, "event_too_large")
+        more = "limits: {event_bytes: 2MiB}\n"
+        await house.world.apply(CONTRACTS.replace("{slug}", "globex") + more, slug="globex")
+        await house.world.parts.catalog.refresh()
+        job = await worked_off(house, client, await client.post(ORDERS, content=long, headers=NDJSON))
+        assert (job["accepted"], job["refused"]) == (1, 0), job
+        longer = long.rstrip() + b" " * 2_200_000 + b"\n"
+        assert (await client.post(ORDERS, content=longer, headers=NDJSON)).status_code != 202
+
+
 async def test_a_disk_without_room_is_told_before_it_is_full(house: House, client: httpx.AsyncClient) -> None:
     intake = house.world.parts.intake
     limits = intake.limits
