@@ -70,15 +70,17 @@ def attach_files(file: ContractFile, files: Mapping[str, str]) -> ContractFile:
         for path in sorted(files)
         if path not in file.paths()
     ]
+    together = 0
     for path in sorted(set(files) & set(file.paths())):
         size = len(files[path].encode(errors="replace"))
+        together += size
         if size > MAX_FILE_BYTES:
             problems.append(Problem(path, 1, "", "length", f"has {size} bytes; at most {MAX_FILE_BYTES}"))
         if not is_clean(files[path]):
             problems.append(
                 Problem(path, 1, "", "not_allowed", "holds a control character or half of a surrogate pair")
             )
-    if not problems and sum(len(content) for content in files.values()) > MAX_FILES_BYTES:
+    if not problems and together > MAX_FILES_BYTES:
         problems.append(
             file.problem("", "length", f"its files have more than {MAX_FILES_BYTES} bytes together")
         )

@@ -20,7 +20,7 @@ from gateway.errors import BugError, CallerError, StoreError
 from gateway.http.arriving import Unproved
 from gateway.http.doors import Cap, Doors, event_cap
 from gateway.http.parameters import read_query
-from gateway.http.reading import JSON_BYTES, read_sent
+from gateway.http.reading import CONTRACT_BYTES, JSON_BYTES, read_sent
 from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
 from partners.directory import Directory
@@ -251,7 +251,7 @@ async def _confirmed(
     takes_events = gate.scope == "send" and gate.side != "registry"
     slug = candidate.caller.credential.partner
     most = event_cap(doors.values, doors.catalog.current, slug, is_batch=not is_webhook)
-    cap = most if takes_events else Cap(JSON_BYTES)
+    cap = most if takes_events else Cap(CONTRACT_BYTES if gate.side == "new" else JSON_BYTES)
     # A webhook says whose it is in its URL, which may be a lie.
     name = candidate.caller.credential.id
     with doors.arriving.body(Unproved.at(name, peer) if is_webhook else name) as arriving:

@@ -19,7 +19,7 @@ from gateway.http.once import KEY, Done, once
 from gateway.http.pages import page_response
 from gateway.http.parameters import flag
 from gateway.http.preconditions import IF_MATCH, TAG, read_if_match
-from gateway.http.reading import read_members
+from gateway.http.reading import CONTRACT_BYTES, read_members
 from gateway.http.shapes import ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Parameter, Reply, shows, tells
 from gateway.http.words import json_response
@@ -116,7 +116,8 @@ async def put_contract(call: Call) -> Response:
     """Bring a contract into force; with `dry_run` only say what that would do."""
     slug = call.part("p")
     wish = Wish(_seen(call), flag(call.query, "dry_run"), _allow(call.query))
-    members = await read_members(call.request, _MEMBERS, seconds=call.doors.values.body_seconds)
+    seconds = call.doors.values.body_seconds
+    members = await read_members(call.request, _MEMBERS, seconds=seconds, cap=CONTRACT_BYTES)
     sent = _contract_text(slug, members)
     author = Author(call.known.role, call.known.credential.id)
     return await once(

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -16,11 +16,15 @@ from gateway.errors import CallerError
 from gateway.http.framing import LINE
 from gateway.http.inflating import CLOSE, GATEWAY, Inflater, too_large
 from gateway.ingress.content import NOT_UTF8
+from partners.contract_file import MAX_FILES_BYTES
+from partners.yaml_tree import MAX_TEXT_BYTES
 from schemas.json_reader import read_json
 
 Coding = Literal["identity", "gzip"]
 
-JSON_BYTES = 1_048_576
+JSON_BYTES: Final = 1_048_576
+CONTRACT_BYTES: Final = 2 * (MAX_FILES_BYTES + MAX_TEXT_BYTES)
+"""What a contract may have with its files, as JSON: of what they may hold, nothing takes more than twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,10 @@ def _is_whole(request: Request) -> bool:
     return getattr(cycle, "scope", None) is request.scope and not getattr(cycle, "more_body", True)
 
 
-async def read_members(request: Request, offered: Sequence[str], *, seconds: float) -> dict[str, Any]:
-    """The members of a JSON object, none but those offered.
+async def read_members(
+    request: Request, offered: Sequence[str], *, seconds: float, cap: int = JSON_BYTES
+) -> dict[str, Any]:
+    """The members of a JSON object of at most `cap` bytes, none but those offered.
 
     Raises:
         CallerError: as `read_body`, and `media_type_unsupported`, `parameter_invalid`.
@@ -129,8 +135,12 @@ async def read_members(request: Request, offered: Sequence[str], *, seconds: flo
         accepted = {"headers": {"Accept-Post": "application/json"}}
         text = NOT_UTF8 if is_json else "This route takes application/json."
         raise CallerError("media_type_unsupported", text, members=accepted)
-    body = await read_body(request, cap=JSON_BYTES, seconds=seconds)
-    members = read_json(body.plain)
+    plain = (await read_body(request, cap=cap, seconds=seconds)).plain
+    if len(plain) > JSON_BYTES:
+        # Not in the loop: of ten mebibytes it takes most of a second.
+        members = await asyncio.get_running_loop().run_in_executor(None, read_json, plain)
+    else:
+        members = read_json(plain)
     if not isinstance(members, dict):
         raise CallerError("parameter_invalid", "The body must be a JSON object.")
     if members.keys() - set(offered):

@@ -16,7 +16,7 @@ from partners.contract import (
     Oauth,
     Terms,
 )
-from partners.contract_file import MAX_FILE_BYTES, attach_files, read_contract
+from partners.contract_file import MAX_FILE_BYTES, MAX_FILES_BYTES, attach_files, read_contract
 from partners.endpoint import STANDARD_75H, DeclaredEndpoint
 from partners.errors import ContractFileError
 from tests.certificates import certified
@@ -374,6 +374,16 @@ def test_a_missing_a_needless_and_a_bad_file_are_all_reported() -> None:
         ("schemas/note.avsc", 1, "", "length"),
         ("schemas/order_accepted.avsc", 1, "", "not_allowed"),
     ]
+
+
+def test_the_files_of_a_contract_have_a_bound_together_in_bytes() -> None:
+    many = MAX_FILES_BYTES // MAX_FILE_BYTES + 1
+    lines = "".join(f"  t{one}: {{schema: s{one}.avsc}}\n" for one in range(many))
+    file = read(f"gateway: v1\npartner: acme\nsends:\n{lines}")
+    files = {f"s{one}.avsc": "ä" * (MAX_FILE_BYTES // 2) for one in range(many)}
+    with pytest.raises(ContractFileError, match="bytes together"):
+        attach_files(file, files)
+    attach_files(file, {**files, "s0.avsc": ""})
 
 
 def test_addresses_are_read_into_their_one_form() -> None:

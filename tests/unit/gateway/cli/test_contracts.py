@@ -94,6 +94,21 @@ async def test_closed_partners_and_those_of_another_folder_given_miss_no_file(de
     assert (closed.code, closed.err) == (0, "")
 
 
+async def test_what_a_contract_may_have_with_its_files_can_be_sent(desk: Desk) -> None:
+    fields = [{"name": f"field_{one}", "type": "string", "doc": 'said "so"' * 9} for one in range(800)]
+    lines = "gateway: v1\npartner: acme\nsends:\n"
+    for number in range(12):
+        schema = {"type": "record", "name": f"Wide{number}", "fields": fields}
+        desk.shell.write(f"fleet/wide{number}.avsc", schema)
+        lines += f"  wide.number{number}: {{schema: wide{number}.avsc, id: /field_0}}\n"
+    path = desk.contract(text=lines)
+    for command in (("contract", "lint", path), ("plan", "-f", path), ("apply", "--yes", "-f", path)):
+        ended = await desk.run(*command)
+        assert (ended.code, ended.err) == (0, ""), command
+    assert max(len(one.content) for one in desk.bridge.asked) > 2**20
+    assert (await desk.run("diff", "-f", path)).code == 0
+
+
 async def test_two_files_of_one_partner_are_refused_whatever_their_folders(desk: Desk) -> None:
     one, other = desk.contract("bolt", "here"), desk.contract("bolt", "there")
     ended = await desk.run("plan", "-f", str(Path(one).parent), "-f", other)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.http.reading import CONTRACT_BYTES, JSON_BYTES
 from tests.builders import House, open_house
 from tests.world import CONTRACT, ORDER
 
@@ -20,6 +21,19 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 def sent(text: str, **members: object) -> dict[str, object]:
     return {"contract": text, "files": FILES, **members}
+
+
+async def test_a_contract_has_a_bound_of_its_own_as_json(house: House) -> None:
+    async with house.client("operator") as client:
+        within = await client.put(PATH, json=sent(NEWCO + "#" * JSON_BYTES))
+        announced = {"content-length": str(CONTRACT_BYTES + 1), "content-type": "application/json"}
+        beyond = await client.put(PATH, content=b"{}", headers=announced)
+        elsewhere = await client.post("/v1/partners/acme/credentials", content=b"{}", headers=announced)
+    # It was read; its text alone is larger than a contract's file may be.
+    assert (within.status_code, within.json()["code"]) == (422, "contract_invalid")
+    assert (beyond.status_code, beyond.json()["code"]) == (413, "body_too_large")
+    assert str(CONTRACT_BYTES) in beyond.json()["detail"]
+    assert str(JSON_BYTES) in elsewhere.json()["detail"]
 
 
 async def test_a_new_partner_is_made_and_can_send_at_once(house: House) -> None:
