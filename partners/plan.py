@@ -2,14 +2,54 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Literal
 
 from partners.contract import SECTIONS, Contract, ContractFile, Terms, pointer_to
 from partners.endpoint import DeclaredEndpoint
 from partners.filter import written
 
 Sign = Literal["+", "~", "-"]
+_BLOCKED: Final = "!"
+_CHANGED: Final = "schema changed"
+_MOST_FIELDS: Final = 40
+"""Changed fields of one type that a plan shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field of a schema, at a pointer into the data. `was`, `now`: its type in words, with its default."""
+
+    sign: Sign
+    pointer: str
+    was: str = ""
+    now: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in a plan."""
+        words = " -> ".join(filter(None, (self.was, self.now)))
+        return f"{self.sign} {self.pointer or '/'}  {words}"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """Another version of the schema of a type. `level`: what is promised; `is_broken`: it is not kept."""
+
+    was: int
+    now: int
+    level: str
+    is_broken: bool
+    fields: tuple[FieldChange, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Versions and verdict, as they stand in a plan."""
+        verdict = "NONE, nothing is promised" if self.level == "NONE" else f"{self.level} {self._verdict}"
+        return f"v{self.was} -> v{self.now}  {verdict}"
+
+    @property
+    def _verdict(self) -> str:
+        return "broken" if self.is_broken else "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +58,7 @@ class Difference:
 
     `section` is a word of the contract file (or `endpoint`), `name` the event type or endpoint in it, or
     empty. `words` say what changes or, of a removal, whom it hits. `is_destructive`: it takes away what the
-    other side may be using.
+    other side may be using. `schema`: what becomes of the type's schema, where that is known and another.
     """
 
     sign: Sign
@@ -26,6 +66,7 @@ class Difference:
     name: str
     words: str
     is_destructive: bool = False
+    schema: SchemaChange | None = None
 
     @property
     def path(self) -> str:
@@ -48,26 +89,43 @@ def render_plan(
 ) -> str:
     """Render a plan for a terminal; `revision` is the one in force, 0 where there is none.
 
-    `notes` go below, one a line. Ends without a line break.
+    `notes` go below, one a line; what those that begin with `!` name is blocked, and not counted among what
+    would be changed. Ends without a line break.
     """
     if not differences and revision:
         return "\n".join([f"{partner}   contract {revision}: no change", *(f"  {note}" for note in notes)])
     title = f"contract {revision} -> {revision + 1}" if revision else "contract 1 (new partner)"
     width = max((len(one.section) for one in differences), default=0)
+    blocked = {tuple(note.split(maxsplit=3)[1:3]) for note in notes if note.startswith(_BLOCKED)}
     lines = [f"{partner}   {title}"]
     for one in differences:
         words = "  ".join(filter(None, (one.name, *_told(one))))
-        lines.append(f"  {one.sign} {one.section:{width}} {words}")
+        sign = _BLOCKED if (one.section, one.name) in blocked and one.sign == "~" else one.sign
+        lines.append(f"  {sign} {one.section:{width}} {words}")
+        lines += _fields(one.schema)
     lines += [f"  {note}" for note in notes]
     counts = [
         f"{count} to {verb}"
         for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove"))
-        if (count := sum(one.sign == sign for one in differences))
+        if (count := sum(one.sign == sign and (one.section, one.name) not in blocked for one in differences))
     ]
+    counts += [f"{len(blocked)} blocked"] if blocked else []
     return "\n".join([*lines, (", ".join(counts) or "0 to add") + "."])
 
 
+def _fields(schema: SchemaChange | None) -> list[str]:
+    fields = () if schema is None else schema.fields
+    more = len(fields) - _MOST_FIELDS
+    return [f"      {one}" for one in fields[:_MOST_FIELDS]] + (
+        [f"      and {more} more"] if more > 0 else []
+    )
+
+
 def _told(one: Difference) -> tuple[str, ...]:
+    if one.schema is not None:
+        # Versions say more than that there is another.
+        rest = "; ".join(word for word in one.words.split("; ") if word != _CHANGED)
+        one = replace(one, words="  ".join(filter(None, (one.schema.words, rest))), schema=None)
     if not one.is_destructive:
         return (one.words,)
     if one.sign == "-" and one.words:
@@ -88,7 +146,7 @@ def _terms_differences(old: ContractFile | None, new: ContractFile) -> Iterator[
             continue
         words = list(_changed(_flat_terms(was), _flat_terms(terms)))
         if old_files.get(was.schema_path) != new_files.get(terms.schema_path):
-            words.insert(0, "schema changed")
+            words.insert(0, _CHANGED)
         is_other_id = was.id != terms.id
         if is_other_id:
             words.append("repeats become new events")

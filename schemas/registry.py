@@ -129,6 +129,12 @@ def versions(session: Session, subject: str) -> tuple[SubjectVersion, ...]:
     )
 
 
+def numbers(session: Session, subjects: Collection[str]) -> Mapping[tuple[str, int], int]:
+    """The version that each schema is or was in each of these subjects, by subject and schema id."""
+    places = sorted(store.load_all_places(session, subjects), key=lambda one: one.number)
+    return {(one.subject, one.schema_id): one.number for one in places}
+
+
 def uses(session: Session, schema_id: int) -> tuple[tuple[str, int], ...]:
     """Subject and version number of each use of a schema, those that were deleted softly too."""
     return tuple((place.subject, place.number) for place in store.load_uses(session, schema_id))

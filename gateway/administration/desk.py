@@ -26,6 +26,7 @@ from gateway.administration.lines import Rules, resolve
 from gateway.administration.outcome import ContractOutcome, outcome_of, settled, with_lost
 from gateway.administration.recorded import look_back, trials
 from gateway.administration.refusals import refused
+from gateway.administration.schema_changes import tell_schemas
 from gateway.administration.standing import Move, Moved, Seen, move_partner
 from gateway.administration.topics import topic_remarks
 from gateway.administration.unchanged import InForce, Read, find_in_force, may_be_in_force
@@ -302,7 +303,8 @@ class Administration:
             session, submission, by=by.credential or by.role, now=now, means=self.means, held=held
         )
         impacts = hits.find_impacts(session, change.differences, held.endpoints)
-        change = replace(change, differences=hits.tell(change.differences, impacts))
+        told = tell_schemas(session, hits.tell(change.differences, impacts), before, resolved)
+        change = replace(change, differences=told)
         outcome = replace(outcome_of(file, change, previous, resolved.incompatible), impacts=impacts)
         if wish.dry_run:
             return replace(outcome, trials=trials(before, resolved.lines, resolved.schemas))

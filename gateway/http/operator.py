@@ -222,12 +222,26 @@ def _outcome(slug: str, outcome: ContractOutcome, *, is_dry: bool) -> dict[str, 
 
 
 def _difference(one: Difference) -> dict[str, object]:
+    """`schema` null: the type's schema stays, or there is no type."""
+    schema = one.schema
     return {
         "sign": one.sign,
         "section": one.section,
         "name": one.name,
         "words": one.words,
         "destructive": one.is_destructive,
+        "schema": None
+        if schema is None
+        else {
+            "from": schema.was,
+            "to": schema.now,
+            "compatibility": schema.level,
+            "broken": schema.is_broken,
+            "fields": [
+                {"sign": each.sign, "pointer": each.pointer, "was": each.was or None, "now": each.now or None}
+                for each in schema.fields
+            ],
+        },
     }
 
 

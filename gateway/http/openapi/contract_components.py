@@ -38,7 +38,25 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
         **record({"contract": TEXT}, optional={**_CONTRACT_FILES, "beside": listed(_BESIDE)}),
         "additionalProperties": False,
     },
-    "Difference": record({"sign": TEXT, "section": TEXT, "name": TEXT, "words": TEXT, "destructive": FLAG}),
+    "Difference": record(
+        {
+            "sign": TEXT,
+            "section": TEXT,
+            "name": TEXT,
+            "words": TEXT,
+            "destructive": FLAG,
+            "schema": maybe(ref("SchemaChange")),
+        }
+    ),
+    "SchemaChange": record(
+        {
+            "from": _COUNT,
+            "to": _COUNT,
+            "compatibility": TEXT,
+            "broken": FLAG,
+            "fields": listed(record({"sign": TEXT, "pointer": TEXT, "was": maybe(TEXT), "now": maybe(TEXT)})),
+        }
+    ),
     "ContractApplied": record(
         {
             "partner": TEXT,

@@ -3,7 +3,7 @@ from pathlib import Path
 import httpx
 
 from tests.unit.gateway.cli.conftest import Desk, Overtaken, Shell
-from tests.world import CONTRACT
+from tests.world import CONTRACT, ORDER
 
 BROKEN = "gateway: v1\npartner: bolt\nsends:\n  order.placed: {schema: order.avsc, idd: /x}\n"
 WITH_HOOK = """\
@@ -107,6 +107,39 @@ async def test_what_a_contract_may_have_with_its_files_can_be_sent(desk: Desk) -
         assert (ended.code, ended.err) == (0, ""), command
     assert max(len(one.content) for one in desk.bridge.asked) > 2**20
     assert (await desk.run("diff", "-f", path)).code == 0
+
+
+async def test_a_plan_tells_what_becomes_of_each_schema(desk: Desk) -> None:
+    path = desk.contract()
+    await desk.run("apply", "-f", path, "--yes")
+    fields = [*ORDER["fields"][:-1], {"name": "currency", "type": "string", "default": "EUR"}]
+    desk.shell.write("fleet/order.avsc", {**ORDER, "fields": fields})
+    fine = await desk.run("plan", "-f", path)
+    assert fine.out.startswith(
+        "bolt   contract 1 -> 2\n"
+        "  ~ sends    order.placed  v1 -> v2  BACKWARD ok\n"
+        '      + /currency  string, default "EUR"\n'
+        "      - /qty  int\n"
+    )
+    assert "  ! receives order.accepted  v1 -> v2  FORWARD broken\n" in fine.out
+    assert "\n1 to change, 1 blocked.\n" in fine.out
+    asked = (await desk.run("plan", "-f", path, "--json")).document()
+    sends, receives = (one["schema"] for one in asked["differences"])
+    assert sends == {
+        "from": 1,
+        "to": 2,
+        "compatibility": "BACKWARD",
+        "broken": False,
+        "fields": [
+            {"sign": "+", "pointer": "/currency", "was": None, "now": 'string, default "EUR"'},
+            {"sign": "-", "pointer": "/qty", "was": "int", "now": None},
+        ],
+    }
+    assert (receives["compatibility"], receives["broken"]) == ("FORWARD", True)
+    done = await desk.run("apply", "-f", path, "--yes", "--allow", "incompatible", "--json")
+    assert done.document()["differences"][0]["schema"] == sends
+    desk.shell.write("fleet/order.avsc", ORDER)
+    assert "v2 -> v1  BACKWARD broken" in (await desk.run("plan", "-f", path)).out
 
 
 async def test_two_files_of_one_partner_are_refused_whatever_their_folders(desk: Desk) -> None:
