@@ -3,27 +3,17 @@
 from collections.abc import Sequence
 
 from audit.case import Case
-from audit.forks import compare_shown
-from audit.verify import Verdict, examine, open_paper
+from audit.whole import open_paper
 
 
-def examine_beside(files: Sequence[bytes], case: Case, *, content: bytes | None = None) -> Verdict:
-    """As `audit.verify.examine`, also where checkpoints that stand alone are several: they are compared.
-
-    Raises:
-        InconsistentError: two of them, or of the other papers, are of two histories of one log.
-        VerificationError: something does not fit, or is signed by a key that is not pinned.
-    """
-    verdict = examine(_take_checkpoints(files, case), case, content=content)
-    compare_shown(case.shown)
-    return verdict
-
-
-def _take_checkpoints(files: Sequence[bytes], case: Case) -> list[bytes]:
+def take_checkpoints(files: Sequence[bytes], case: Case) -> list[bytes]:
     """Verify checkpoints that stand alone, where there are several; returns the papers that are left.
 
-    Of one size they must have one root. That a larger one goes on from a smaller one is shown by a
-    consistency proof, and by nothing else.
+    Of one size they must have one root, as whoever examines the rest makes sure. That a larger one goes on
+    from a smaller one is shown by a consistency proof, and by nothing else.
+
+    Raises:
+        VerificationError: one of them does not fit, or is signed by a key that is not pinned.
     """
     opened = [(raw, open_paper(raw)) for raw in files]
     alone = dict.fromkeys(held["checkpoint"] for _, held in opened if held.keys() == {"checkpoint"})

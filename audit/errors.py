@@ -17,6 +17,7 @@
 A parser or verifier of untrusted bytes raises VerificationError and its kin, nothing else.
 """
 
+from audit.contradiction import InconsistentError
 from audit.failures import AuditError, MalformedError, UnpinnedKeyError, VerificationError
 
 __all__ = [
@@ -32,12 +33,6 @@ __all__ = [
     "UnpinnedKeyError",
     "VerificationError",
 ]
-
-
-class InconsistentError(VerificationError):
-    """A log shows two histories: the one checkpoint is not a prefix of the other."""
-
-    code = "log_inconsistent"
 
 
 class EvidenceRuleError(AuditError):

@@ -5,7 +5,7 @@ Source: docs/formats.md section 13.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
 
 from audit.archive import list_begun, list_members
 from audit.checkpoint import read_checkpoint
@@ -17,8 +17,16 @@ from audit.papers import Keys
 from audit.verify import Verdict
 
 
+class Opens(Protocol):
+    """A file, as a path of one is; each time it is opened it is read from its first byte."""
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Its bytes."""
+        ...
+
+
 def verify_exports(
-    files: Sequence[Path], pinned: Keys, *, told: Callable[[int, int], None] = lambda _done, _total: None
+    files: Sequence[Opens], pinned: Keys, *, told: Callable[[int, int], None] = lambda _done, _total: None
 ) -> Verdict | None:
     """Check exports, and where there are several that each goes on where the one before it ends.
 
@@ -45,7 +53,7 @@ def verify_exports(
     return Verdict((*proved, *joined, *begun), word, (*not_begun, *not_proved, *_apart(exported)))
 
 
-def _heads_of(path: Path) -> list[Place]:
+def _heads_of(path: Opens) -> list[Place]:
     """The places of the checkpoints that an export lies under."""
     with path.open("rb") as source:
         manifest, _ = read_manifest(source, list_members(source))
@@ -53,7 +61,7 @@ def _heads_of(path: Path) -> list[Place]:
     return [(one.origin, one.size) for one in shown]
 
 
-def _is_export(path: Path) -> bool:
+def _is_export(path: Opens) -> bool:
     """Whether it is an archive with a manifest of an export."""
     with path.open("rb") as source:
         try:

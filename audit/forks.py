@@ -7,7 +7,7 @@ Source: docs/formats.md, section 6.
 
 from collections.abc import Iterable
 
-from audit.errors import InconsistentError
+from audit.contradiction import InconsistentError
 
 
 def compare_shown(shown: Iterable[tuple[str, bytes]]) -> None:

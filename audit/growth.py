@@ -5,7 +5,7 @@ Source: docs/formats.md, section 6; RFC 9162, section 2.1.4.
 
 from audit import papers
 from audit.case import Case
-from audit.errors import InconsistentError
+from audit.contradiction import InconsistentError
 from audit.merkle import EMPTY_ROOT, verify_consistency
 from audit.papers import expect
 

@@ -16,7 +16,7 @@ from audit.bundle import write_tar
 from audit.failures import MalformedError, VerificationError
 from audit.note import KEY_BYTES, thumbprint
 from audit.parties import encode_key
-from audit.verify import open_paper
+from audit.whole import open_paper
 
 _BEFORE: Final = r"c2sp\.org/tlog-proof@v1\n(?:extra [\w+/]*={0,2}\n)?index "
 

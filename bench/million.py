@@ -24,7 +24,7 @@ from audit.note import VerifierKey
 from audit.papers import Keys
 from audit.receipt import issue
 from audit.tree import Head
-from audit.verify import verify_files
+from audit.whole import verify_files
 from bench.checking import bytes_an_entry, examined
 from bench.exporting import accepted
 from bench.figures import keep

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.papers import Keys, read_receipt
 from audit.receipt import issue
-from audit.verify import verify_files
+from audit.whole import verify_files
 from tests.unit.audit.builders import RECEIPT_SIGNER, evidence, papers
 
 RESULTS: Final = Path(__file__).with_name("results-verifying.json")

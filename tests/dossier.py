@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -64,7 +65,7 @@ def records(attributes: Mapping[str, str]) -> tuple[Origin, list[Evidence]]:
     digest = hashlib.sha256(CONTENT).hexdigest()
     content = {"sha256": digest, "length": len(CONTENT), "type": "application/json", "encoding": "identity"}
     schema = {"subject": "s", "version": 1, "id": 1, "fingerprint": hashlib.sha256(SCHEMA).hexdigest()}
-    named = {"attributes": dict(attributes)} if attributes else {}
+    named: dict[str, Any] = {"attributes": dict(attributes)} if attributes else {}
     token = statement(
         private_key(RECEIVER), RECEIVER, "crd_receiver", {"webhook_id": REF, "content_sha256": digest}
     )

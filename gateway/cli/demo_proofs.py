@@ -13,7 +13,8 @@ from audit.errors import VerificationError
 from audit.note import VerifierKey, parse_verifier_key
 from audit.papers import Keys
 from audit.receipt import parse_jwks, parse_receipt
-from audit.verify import Verdict, format_failure, format_verdict, verify_files
+from audit.verify import Verdict, format_failure, format_verdict
+from audit.whole import verify_files
 from gateway.cli.demo_log import WholeLog, await_size, read_log
 from gateway.cli.demo_material import Sendable
 from gateway.cli.demo_scene import PARTNERS, Scene

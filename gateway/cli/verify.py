@@ -3,28 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from audit.bundle import write_tar
-from audit.case import Case
-from audit.compared import examine_beside
 from audit.errors import MalformedError, VerificationError
+from audit.judging import AHEAD_SECONDS, verify_papers
 from audit.papers import Keys, read_log_key
 from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
-from audit.revoked import read_revoked, without_signature
+from audit.revoked import read_revoked
 from audit.sender import sender_paper
-from audit.verify import Verdict, format_failure, format_verdict, open_paper
+from audit.verify import Verdict, format_failure, format_verdict
+from audit.whole import is_of_event
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.verify_export import verify_archives
-from gateway.cli.witnessed import UNSEEN, add_witnessed, of_events
-
-MAX_AHEAD_SECONDS: Final = 300
-"""How far a witness's clock may be ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,27 +183,15 @@ def _verify_papers(
         UsageError: they do not go together.
     """
     copy = None if content is None else read_paper(content)
-    if copy is not None and not any(map(_is_of_events, papers)):
+    if copy is not None and not any(map(is_of_event, papers)):
         raise UsageError("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
-    others = list(of_events(papers))
-    looked_at, doubts = without_signature(others, pins.revoked())
-    case = Case(pins.read())
-    verdict = examine_beside(looked_at, case, content=copy)
-    unseen = [UNSEEN] if len(others) < len(papers) and UNSEEN not in verdict.not_proved else []
-    verdict = verdict._replace(not_proved=(*verdict.not_proved, *doubts, *unseen))
-    if policy is None:
-        return verdict, True
-    from gateway.bootstrap import ground  # noqa: PLC0415 - all else is verified without a clock
+    latest = None
+    if policy is not None:
+        from gateway.bootstrap import ground  # noqa: PLC0415 - all else is verified without a clock
 
-    latest = ground.clock() // 1_000 + MAX_AHEAD_SECONDS
-    return add_witnessed(verdict, case, papers, policy, latest=latest)
-
-
-def _is_of_events(paper: bytes) -> bool:
-    try:
-        return not open_paper(paper).keys() <= {"checkpoint", "consistency"}
-    except VerificationError:
-        return True
+        latest = ground.clock() // 1_000 + AHEAD_SECONDS
+    revoked = pins.revoked()
+    return verify_papers(papers, pins.read(), content=copy, revoked=revoked, policy=policy, latest=latest)
 
 
 def _tell_failure(call: Invocation, error: VerificationError) -> None:

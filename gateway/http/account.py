@@ -1,17 +1,14 @@
 """Who I am, and what was agreed: `/v1/me` and the contract."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlmodel import Session
 from starlette.responses import Response
 
-from audit import log
 from audit.note import VerifierKey
-from audit.store import LogState
 from gateway.administration.standing import etag_of
 from gateway.http.guard import Call, not_found
+from gateway.http.log import epochs_begun
 from gateway.http.pages import page_response
 from gateway.http.shapes import ref
 from gateway.http.told import PAGED, shows, tells
@@ -144,7 +141,10 @@ def _whole(slug: str, revision: int, file: ContractFile) -> dict[str, object]:
 async def _partner(call: Call, partner: Partner) -> dict[str, object]:
     name = f"{call.doors.values.log_host}/log/{partner.log}"
     ring = call.doors.keys()
-    known, begun = await call.doors.database.read(lambda session: _epochs(session, name, ring))
+    are_frozen = bool(ring.compromised("checkpoint"))
+    known, begun = await call.doors.database.read(
+        lambda session: epochs_begun(session, name, are_asked=are_frozen)
+    )
     # A later epoch is named once its first entry can be seen, which says how it goes on from the one before.
     epochs = [one for one in known if one.checkpoint is not None or one is known[0]]
     contract = call.snapshot.directory.contract(partner.slug)
@@ -154,13 +154,6 @@ async def _partner(call: Call, partner: Partner) -> dict[str, object]:
         "limits": None if contract is None else _limits(call, contract.limits),
         "logs": [_log(call, one.head.origin, ring, begun.get(one.head.origin, 0)) for one in epochs],
     }
-
-
-def _epochs(session: Session, name: str, ring: KeyRing) -> tuple[tuple[LogState, ...], Mapping[str, int]]:
-    """A log in all its epochs; and when each began, which is asked for where a key was frozen."""
-    known = log.epochs(session, name)
-    begun = [one.head.origin for one in known if one.head.size] if ring.compromised("checkpoint") else []
-    return known, {origin: log.entry(session, origin, 0).at for origin in begun}
 
 
 def _log(call: Call, origin: str, ring: KeyRing, begun_at: int) -> dict[str, object]:

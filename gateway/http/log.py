@@ -173,3 +173,12 @@ def epoch_of(call: Call) -> str:
     if not _EPOCH.fullmatch(epoch):
         raise not_found()
     return epoch
+
+
+def epochs_begun(
+    session: Session, name: str, *, are_asked: bool
+) -> tuple[tuple[log.LogState, ...], dict[str, int]]:
+    """A log in all its epochs, oldest first; and when each began, by origin, where that is asked."""
+    known = log.epochs(session, name)
+    begun = [one.head.origin for one in known if one.head.size and are_asked]
+    return known, {origin: log.entry(session, origin, 0).at for origin in begun}

@@ -24,7 +24,7 @@ from audit.bundle import write_tar
 from audit.papers import Keys
 from audit.receipt import parse_jwks, parse_receipt
 from audit.sender import sender_paper
-from audit.verify import verify_files
+from audit.whole import verify_files
 from gateway.bootstrap.ground import clock, entropy
 from gateway.http.app import make_apps
 from gateway.http.server import Server

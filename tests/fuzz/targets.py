@@ -29,7 +29,7 @@ from audit.receipt import format_jwk, parse_jwks, parse_receipt
 from audit.ref import format_ref
 from audit.revoked import without_signature
 from audit.tile import decode_bundle, parse_tile_path
-from audit.verify import verify_files
+from audit.whole import verify_files
 from audit.witness import read_submission
 from gateway.auth.certificate import read_leaf
 from gateway.auth.content_digest import read_digests

@@ -17,7 +17,7 @@ from audit.errors import VerificationError
 from audit.papers import Keys
 from audit.proof import ConsistencyProof, format_consistency
 from audit.tree import Head, prove_consistency
-from audit.verify import verify_files
+from audit.whole import verify_files
 from tests.dossier import CONTENT, Dossier, dossier
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, evidence, papers, reader
 

@@ -13,13 +13,16 @@ import pytest
 
 from audit.bundle import Bundle, format_bundle, write_tar
 from audit.receipt import format_jwk
+from tests.dossier import CONTENT, RECEIVER, SENDER, dossier, pem
 from tests.unit.audit.builders import RECEIPT_SIGNER, papers
+
+WHOLE = dossier()
 
 LINES = 250
 """Of code, on the way of a receipt with its proof: who is to believe the verifier reads it before."""
 
-BUNDLE_LINES = 500
-"""Of a bundle of evidence: archive, entries, attachments and other people's signatures besides."""
+BUNDLE_LINES = 600
+"""Of a bundle of evidence with all that can be in it: archive, entries, keys, others' signatures besides."""
 
 # `ALLOWED` are top-level names: cryptography, and what its wheel brings.
 BLOCKER = """
@@ -79,18 +82,28 @@ print(json.dumps([code, ours]))
 """
 
 
-def loaded(folder: Path, root: Path, *files: str) -> tuple[int, dict[str, Path]]:
+def loaded(folder: Path, root: Path, *words: str) -> tuple[int, dict[str, Path]]:
     """Exit code and loaded modules of a verification, where there is cryptography and nothing else."""
     honest = papers()
     (folder / "receipt.jws").write_bytes(honest.receipt)
     (folder / "event.tlog-proof").write_bytes(honest.proof)
     (folder / "bundle.json").write_bytes(format_bundle(Bundle(honest.receipt, honest.proof, honest.keys)))
     (folder / "bundle.tar").write_bytes(write_tar({"receipt.jws": honest.receipt}))
+    (folder / "evidence.tar").write_bytes(WHOLE.raw)
+    (folder / "order.json").write_bytes(CONTENT)
+    (folder / "sender.pub").write_bytes(pem(SENDER))
+    (folder / "receiver.pub").write_bytes(pem(RECEIVER))
     (folder / "keys.json").write_text(json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}))
     pins = ["--keys", str(folder / "keys.json"), "--log-key", str(honest.keys.logs[0])]
     program = BLOCKER.replace("importlib.import_module(sys.argv[1])", "") + TELLER
     run = subprocess.run(
-        [sys.executable, "-c", program, *(str(folder / name) for name in files), *pins],
+        [
+            sys.executable,
+            "-c",
+            program,
+            *(word if word.startswith("-") else str(folder / word) for word in words),
+            *pins,
+        ],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
@@ -138,10 +151,16 @@ def test_the_way_of_a_receipt_is_short_enough_to_be_read(
     assert sum(lines.values()) <= LINES, lines
 
 
-def test_a_bundle_of_evidence_is_not_long_either(root: Path, tmp_path: Path) -> None:
-    code, modules = loaded(tmp_path, root, "bundle.tar")
+PARTIES = ("--content", "order.json", "--party-key", "sender.pub", "--party-key", "receiver.pub")
+
+
+@pytest.mark.parametrize("more", [(), PARTIES], ids=["alone", "with all that one can have"])
+def test_a_bundle_of_evidence_is_not_long_either(more: tuple[str, ...], root: Path, tmp_path: Path) -> None:
+    code, modules = loaded(tmp_path, root, "evidence.tar", *more)
     assert code == 0
-    assert sum(lines_of_code(file.read_text(encoding="utf-8")) for file in modules.values()) <= BUNDLE_LINES
+    assert {"audit.bundled", "audit.parties", "audit.forks", "audit.offered"} <= modules.keys()
+    lines = {name: lines_of_code(file.read_text(encoding="utf-8")) for name, file in modules.items()}
+    assert sum(lines.values()) <= BUNDLE_LINES, lines
 
 
 def test_what_bundles_need_besides_is_loaded_for_bundles_alone(root: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from audit.papers import Keys
 from audit.proof import parse_consistency, parse_proof
 from audit.receipt import parse_jwks, parse_receipt, verify_receipt
 from audit.tile import Tile, decode_bundle, format_tile_path, parse_tile_path
-from audit.verify import verify_files
+from audit.whole import verify_files
 from tests.unit.audit.builders import load_vectors, papers, verify_growth
 
 V3 = load_vectors("log.json")["v3"]

@@ -20,7 +20,8 @@ from audit.proof import InclusionProof, format_proof
 from audit.receipt import issue
 from audit.ref import format_ref
 from audit.tree import Head, Node, NodeReader, prove_inclusion
-from audit.verify import Verdict, verify_files
+from audit.verify import Verdict
+from audit.whole import verify_files
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 LOG = "gw.example/log/k3v9q2"

@@ -13,7 +13,8 @@ from audit.papers import Keys
 from audit.proof import InclusionProof, format_proof
 from audit.receipt import issue
 from audit.tree import Head, prove_inclusion
-from audit.verify import Verdict, verify_files
+from audit.verify import Verdict
+from audit.whole import verify_files
 from tests.dossier import dossier
 from tests.unit.audit.builders import (
     LOG,

@@ -2,10 +2,9 @@
 
 import pytest
 
-from audit.case import Case
 from audit.checkpoint import Checkpoint, sign_checkpoint
-from audit.compared import examine_beside
 from audit.errors import InconsistentError, MalformedError, UnpinnedKeyError
+from audit.judging import verify_papers
 from audit.papers import Keys
 from audit.verify import Verdict
 from tests.unit.audit.builders import LOG, LOG_SIGNER, ORIGIN, OTHER_SIGNER, papers
@@ -18,7 +17,7 @@ def signed(size: int, root: bytes = bytes(32), origin: str = ORIGIN) -> bytes:
 
 
 def verify(*files: bytes, keys: Keys = HONEST.keys) -> Verdict:
-    return examine_beside(files, Case(keys))
+    return verify_papers(files, keys)[0]
 
 
 def test_two_roots_at_one_size_are_a_fork() -> None:

@@ -19,7 +19,7 @@ from audit.receipt import issue
 from audit.rows import EntryRow, NodeRow
 from audit.tile import Tile, decode_bundle
 from audit.tree import Head
-from audit.verify import verify_files
+from audit.whole import verify_files
 from tests.unit.audit.builders import (
     LOG,
     LOG_SIGNER,

@@ -11,7 +11,8 @@ from audit.bundle import write_tar
 from audit.errors import MalformedError, UnpinnedKeyError, VerificationError
 from audit.papers import Keys
 from audit.ref import format_ref
-from audit.verify import Verdict, verify_files
+from audit.verify import Verdict
+from audit.whole import verify_files
 from gateway.dialler import Outgoing
 from gateway.egress.acknowledgement import digest_header
 from tests import dossier

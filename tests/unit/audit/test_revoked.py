@@ -5,15 +5,14 @@ import json
 import pytest
 
 from audit.bundle import Bundle, format_bundle, write_tar
-from audit.case import Case
 from audit.checkpoint import Checkpoint, sign_checkpoint
-from audit.compared import examine_beside
 from audit.errors import MalformedError, UnpinnedKeyError, VerificationError
+from audit.judging import verify_papers
 from audit.papers import Keys
 from audit.parties import encode_key
 from audit.receipt import format_jwk
 from audit.revoked import read_revoked, without_signature
-from audit.verify import verify_files
+from audit.whole import verify_files
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, RECEIPT_SIGNER, papers
 
 HONEST = papers()
@@ -83,7 +82,7 @@ def test_checkpoints_that_stand_alone_stay_beside_it() -> None:
     heads = [sign_checkpoint(Checkpoint(ORIGIN, size, bytes(32)), LOG_SIGNER) for size in (20, 30)]
     entries, _ = without_signature([HONEST.receipt, *heads, HONEST.proof], REVOKED)
     assert entries[1:] == heads
-    verdict = examine_beside(entries, Case(HONEST.keys))
+    verdict = verify_papers(entries, HONEST.keys)[0]
     assert any("only grew from 20 to 30" in one for one in verdict.not_proved)
     assert any(one.startswith("entry 3 of the 11") for one in verdict.proved)
 

@@ -16,7 +16,8 @@ from audit.errors import MalformedError, VerificationError
 from audit.papers import Keys
 from audit.receipt import format_jwk, issue
 from audit.sender import sender_paper
-from audit.verify import Verdict, verify_files
+from audit.verify import Verdict
+from audit.whole import verify_files
 from gateway.origin_evidence import Origin
 from tests.signing import KINDS, Draft, private_key, raw_signature
 from tests.unit.audit.builders import RECEIPT_SIGNER, evidence

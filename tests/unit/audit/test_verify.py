@@ -13,7 +13,8 @@ from audit.papers import Keys
 from audit.proof import ConsistencyProof, format_consistency, parse_proof
 from audit.receipt import issue
 from audit.tree import Head, prove_consistency
-from audit.verify import format_failure, format_verdict, verify_files
+from audit.verify import format_failure, format_verdict
+from audit.whole import verify_files
 from tests.unit.audit.builders import (
     LOG,
     LOG_SIGNER,

@@ -13,7 +13,7 @@ from audit.acknowledgement import verify_acknowledgement
 from audit.evidence import Kind
 from audit.papers import Keys
 from audit.ref import format_ref
-from audit.verify import verify_files
+from audit.whole import verify_files
 from gateway.egress.delivery import Delivered, RetryAt, format_delivery
 from gateway.rows import AcknowledgementRow
 from tests.acknowledging import pem_of, statement

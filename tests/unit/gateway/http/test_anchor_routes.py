@@ -18,11 +18,11 @@ from audit.papers import Keys
 from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
 from audit.tree import Head
-from audit.verify import examine
+from audit.whole import examine
+from audit.witnessed import add_witnessed
 from gateway.anchoring.store import Cosigned, newest_round, save_cosigned
 from gateway.anchoring.witnesses import Witnessing
 from gateway.bootstrap.ground import clock
-from gateway.cli.witnessed import add_witnessed
 from gateway.witness.app import WitnessApp
 from gateway.witness.state import open_state
 from tests.builders import House, open_house

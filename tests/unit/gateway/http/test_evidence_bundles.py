@@ -27,7 +27,8 @@ from audit.receipt import parse_jwks
 from audit.ref import parse_ref
 from audit.rows import EntryRow
 from audit.store import Pending
-from audit.verify import Verdict, verify_files
+from audit.verify import Verdict
+from audit.whole import verify_files
 from gateway.bootstrap.ground import clock
 from gateway.bundling import Whose, gather
 from gateway.rows import ClaimRow

@@ -1,11 +1,9 @@
 """What witnesses saw of an event: `anchor.json` beside its papers, judged by a policy of the caller's."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Final
 
 from audit.anchor import (
-    VERSION,
     AnchorProof,
     doubtful_times,
     format_seen,
@@ -15,9 +13,10 @@ from audit.anchor import (
 from audit.case import Case
 from audit.errors import MalformedError, VerificationError
 from audit.forks import compare_shown
-from audit.papers import log_of, read_json
+from audit.papers import log_of
 from audit.policy import Policy
-from audit.verify import Verdict, open_paper
+from audit.verify import Verdict
+from audit.whole import open_paper
 
 NAME: Final = "anchor.json"
 UNSEEN: Final = "that any witness saw it: `gateway verify --policy FILE` looks at that"
@@ -25,7 +24,7 @@ UNSEEN: Final = "that any witness saw it: `gateway verify --policy FILE` looks a
 
 
 def add_witnessed(
-    verdict: Verdict, case: Case, files: Sequence[bytes], policy: Policy, *, latest: int
+    verdict: Verdict, case: Case, files: Sequence[bytes], policy: Policy, *, latest: int | None
 ) -> tuple[Verdict, bool]:
     """The verdict with what witnesses saw of it, and whether they are enough for the policy.
 
@@ -40,8 +39,7 @@ def add_witnessed(
         InconsistentError: Witnesses saw another history of the log than the other papers show.
         VerificationError: There is nothing that they could have seen, or it does not fit.
     """
-    anchors = {raw for raw in files if _is_anchor(raw)}
-    anchors |= {held[NAME] for held in map(open_paper, of_events(files)) if NAME in held}
+    anchors = {held[NAME] for held in map(open_paper, files) if NAME in held}
     if not anchors:
         raise VerificationError(f"policy: no {NAME} was given, so that nothing shows what witnesses saw")
     if len(anchors) > 1:
@@ -74,16 +72,3 @@ def _leaf(proof: AnchorProof, case: Case) -> bytes:
     if log_of(origin) != log:
         raise VerificationError(f"{NAME}: it is about {origin}, and the papers about {log}")
     return case.leaf
-
-
-def _is_anchor(raw: bytes) -> bool:
-    if not raw.lstrip().startswith(b"{"):
-        return False
-    with suppress(MalformedError):
-        return bool(read_json(raw, NAME).get("format") == VERSION)
-    return False
-
-
-def of_events(files: Sequence[bytes]) -> Iterator[bytes]:
-    """Those that are no proofs of anchoring: what else verifies them."""
-    return (raw for raw in files if not _is_anchor(raw))
