@@ -1,4 +1,4 @@
-"""`gateway verify` and `python -m audit verify`: the same words and the same exit codes, of whatever papers."""
+"""`gateway verify` and `python -m audit verify`: the same words, the same exit codes, of whatever papers."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from audit.__main__ import main
 from audit.anchor import format_anchor_proof
 from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.manifest import Format
 from audit.note import VerifierKey
 from audit.receipt import format_jwk
 from gateway.witness.key import CosigningKey
@@ -33,7 +34,7 @@ def signed(size: int, root: bytes = bytes(32)) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def files() -> dict[str, bytes]:
     """All papers that there can be."""
     policy = [f"log {VerifierKey(ANCHOR, ANCHOR_SIGNER.public_key)}"]
     policy += [f"witness w{number} {one.key}" for number, one in enumerate(WITNESSES, 1)]
@@ -157,9 +158,9 @@ def by_module(words: list[str], capsys: pytest.CaptureFixture[str]) -> Ended:
     return Ended(code, told.out, told.err)
 
 
-@pytest.mark.parametrize("kind", ["lines", "avro"])
+@pytest.mark.parametrize("kind", ["jsonl", "avro"])
 async def test_exports_are_no_exception(
-    kind: str, tmp_path: Path, migrated_file: Path, capsys: pytest.CaptureFixture[str]
+    kind: Format, tmp_path: Path, migrated_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     database = database_at(tmp_path, migrated_file)
     with database.begin() as session:
