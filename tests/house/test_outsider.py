@@ -57,7 +57,18 @@ def imported_by_an_outsider(name: str, root: Path) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(
-    "name", ["audit.verify", "audit.receiver", "audit.verify_export", "audit.anchor", "audit.__main__"]
+    "name",
+    [
+        "audit.verify",
+        "audit.receiver",
+        "audit.verify_export",
+        "audit.anchor",
+        "audit.judging",
+        "audit.witnessed",
+        "audit.revoked",
+        "audit.compared",
+        "audit.__main__",
+    ],
 )
 def test_verification_needs_cryptography_and_nothing_more(name: str, root: Path) -> None:
     run = imported_by_an_outsider(name, root)
