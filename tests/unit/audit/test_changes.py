@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from audit import log
-from audit.changes import find_contract
-from audit.evidence import Kind
-from tests.unit.audit.builders import LOG, ORIGIN, append, evidence
+from audit import erasure, log
+from audit.changes import find_contract, find_erasing
+from audit.erasure import Gone
+from audit.evidence import Evidence, Kind
+from audit.merkle import hash_leaf
+from tests.unit.audit.builders import AT, LOG, ORIGIN, append, evidence
 
 
 @pytest.fixture
@@ -42,3 +44,35 @@ def test_entries_of_events_are_not_looked_at(grown: Session, plan: Callable[[str
     grown.execute(text("ANALYZE audit_entry"))
     assert find_contract(grown, LOG, 1) is not None
     assert any("audit_entry_ref" in line for line in plan("audit_entry.ref IS NULL"))
+
+
+def erased(index: int, *, number: int, at: int) -> Evidence:
+    digest = hash_leaf(evidence(index).leaf()).hex()
+    return evidence(number, kind=Kind.ERASED, at=at, origin=ORIGIN, index=index, leaf_sha256=digest)
+
+
+@pytest.fixture
+def bare(session: Session) -> Session:
+    """Of ten entries one was erased, and three had their time; entries 10 to 13 say of that, and of others."""
+    log.open_log(session, ORIGIN)
+    append(session, ORIGIN, [evidence(number) for number in range(10)])
+    erasure.take_away(session, ORIGIN, [(2, 3)], Gone(0, 0, AT + 100, "ers_1", "asked for"))
+    erasure.take_away(session, ORIGIN, [(5, 8)], Gone(0, 0, AT + 200, None, "keep.evidence"))
+    ranges = [{"from": 5, "to": 8}]
+    expired = [
+        evidence(40 + n, kind=Kind.EXPIRED, at=AT + 200, origin=origin, ranges=ranges, entries=3)
+        for n, origin in enumerate((ORIGIN, f"{LOG}/9"))
+    ]
+    others = [erased(2, number=30, at=AT + 100), erased(3, number=31, at=AT + 100)]
+    append(session, ORIGIN, [*others, *expired])
+    return session
+
+
+@pytest.mark.parametrize(
+    ("indexes", "tells"), [([2], [10]), ([6], [12]), ([2, 5, 7], [10, 12]), ([3], []), ([], [])]
+)
+def test_what_says_that_evidence_was_taken_away_is_found(
+    bare: Session, indexes: list[int], tells: list[int]
+) -> None:
+    found = find_erasing(bare, [log.entry(bare, ORIGIN, index) for index in indexes])
+    assert sorted(one.index for one in found) == tells
