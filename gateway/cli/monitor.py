@@ -231,6 +231,7 @@ class _Watch:
         terms = self._terms()
         if receipts is not None:
             receipts.ask_again()
+            receipts.drop_compromised(gathered)
             receipts.from_files(self.files, gathered)
             receipts.from_history(terms.promise_ms, gathered)
         total, begun = Looked(), self.call.around.ticks()

@@ -15,6 +15,7 @@ from audit.merkle import hash_leaf
 from audit.monitor_state import Own, State, name_of
 from audit.receipt import Receipt, parse_jwks, parse_receipt, verify_receipt_signature
 from audit.ref import format_ref
+from audit.revoked import read_revoked
 from gateway.cli.client import path_of
 from gateway.cli.errors import UsageError
 from gateway.cli.monitor_source import HttpSource
@@ -134,6 +135,26 @@ class Receipts:
         if receipt.key_id not in keys:
             raise VerificationError(f"a receipt signed by a key that is not trusted, {receipt.key_id}")
         verify_receipt_signature(receipt, keys[receipt.key_id])
+
+    def drop_compromised(self, found: Gathered) -> None:
+        """Trust no receipt key any more that the gateway says somebody else may have, whoever has given it.
+
+        Receipts that were taken before stay: their events have to be in the log.
+
+        Raises:
+            LogAwayError: nobody answers.
+        """
+        keys = self.state.receipt_keys
+        if not keys:
+            return
+        try:
+            gone = read_revoked(self.source.receipt_keys()).keys() & keys.keys()
+        except (LogMissingError, AnswerUnfitError, VerificationError) as error:
+            found.tell(f"the receipt keys cannot be read: {error}")
+            return
+        for key_id in sorted(gone):
+            del keys[key_id]
+            found.tell(f"not trusted any more, since the gateway says that it is compromised: {key_id}")
 
     def ask_again(self) -> None:
         """Let an unknown key be asked for once more, from the next look on."""

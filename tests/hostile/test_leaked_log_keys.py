@@ -11,9 +11,10 @@ import pytest
 
 from audit.monitor_state import State, parse_state
 from audit.note import VerifierKey
-from tests.hostile.log_server import FRESHNESS, Tree, on
+from audit.receipt import format_jwk
+from tests.hostile.log_server import FRESHNESS, Tree, on, receipt
 from tests.hostile.test_lying_logs import KNOWN, Scene, other
-from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, SeedSigner
+from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, RECEIPT_SIGNER, SeedSigner
 from tests.unit.gateway.cli.conftest import Shell
 
 OLD, NEW = (VerifierKey(ORIGIN, one.public_key) for one in (LOG_SIGNER, OTHER_SIGNER))
@@ -117,3 +118,21 @@ def test_a_freshness_key_is_dropped_likewise(scene: Scene) -> None:
     scene.server.signer = LOG_SIGNER
     assert scene.kinds() == ["stale"]
     assert kept(scene).freshness_keys == ()
+
+
+def test_so_is_a_receipt_key(scene: Scene) -> None:
+    first, second = scene.past[0], scene.past[1]
+    scene.server.grow(scene.past[:KNOWN])
+    kept_by_us = scene.shell.write("receipts/1", receipt(first)).parent
+    assert scene.look("--receipts", str(kept_by_us)).code == 0
+    assert kept(scene).receipt_keys.keys() == {RECEIPT_SIGNER.key_id}
+    marked = {**format_jwk(RECEIPT_SIGNER.public_key), "revoked": {"revoked_at": 5, "reason": "compromised"}}
+    jwks = {"keys": [], "revoked_keys": [marked]}
+    scene.server.lie = on("jwks", lambda _answer: httpx.Response(200, json=jwks))
+    scene.shell.write("receipts/2", receipt(second))
+    ended = scene.look("--receipts", str(kept_by_us))
+    assert ended.code == 0
+    assert "compromised" in ended.out
+    assert "not trusted" in ended.out
+    state = kept(scene)
+    assert (state.receipt_keys, len(state.receipts)) == ({}, 1)

@@ -53,7 +53,7 @@ def erased(index: int, *, number: int, at: int) -> Evidence:
 
 @pytest.fixture
 def bare(session: Session) -> Session:
-    """Of ten entries one was erased, and three had their time; entries 10 to 13 say of that, and of others."""
+    """Of ten entries one was erased, and three had their time; entries 10 to 13 say of that, and of more."""
     log.open_log(session, ORIGIN)
     append(session, ORIGIN, [evidence(number) for number in range(10)])
     erasure.take_away(session, ORIGIN, [(2, 3)], Gone(0, 0, AT + 100, "ers_1", "asked for"))
