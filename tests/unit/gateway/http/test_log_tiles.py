@@ -14,7 +14,6 @@ from audit.note import parse_verifier_key
 from audit.papers import Keys
 from audit.rows import EntryRow, ErasureRow, HeadRow
 from audit.tile import decode_bundle
-from gateway.http import account
 from gateway.http import log as log_routes
 from tests.builders import House, open_house
 from tests.unit.audit.builders import verify_growth
@@ -151,7 +150,6 @@ class OwnLog:
 
 
 async def test_who_asks_for_one_log_reads_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "log", OwnLog())
     monkeypatch.setattr(log_routes, "log", OwnLog())
     async with house.client("acme") as client:
         (mine,) = (await client.get("/v1/me")).json()["logs"]
