@@ -1,7 +1,8 @@
 """Asks witnesses to cosign the anchor's checkpoints, and keeps what they sign.
 
-Each is asked by itself: one that is away, or answers nonsense, holds up nobody. What it answers is verified
-before it is kept. Order: the checkpoint is published (`gateway.sequencer.checkpoints`); the witness is asked;
+Each is asked by itself, and once by each process: one that is away, or answers nonsense, holds up nobody; one
+that shows what we signed and this database lacks stops all (`remembered`). What it answers is verified before
+it is kept. Order: the checkpoint is published (`gateway.sequencer.checkpoints`); the witness is asked;
 its line is stored, and served from then on. Killed anywhere, it is asked again: a witness that knows the
 checkpoint already signs it once more.
 
@@ -10,7 +11,7 @@ Source: C2SP tlog-witness v1.0.0, add-checkpoint.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
@@ -23,6 +24,7 @@ from audit.errors import NotInLogError, VerificationError
 from audit.note import format_line
 from audit.policy import Policy, Witness
 from audit.proof import ConsistencyProof, format_consistency
+from gateway.anchoring.remembered import Fetches, verify_remembered
 from gateway.anchoring.store import (
     Cosigned,
     Standing,
@@ -59,7 +61,7 @@ _SIZE: Final = re.compile(rb"(0|[1-9][0-9]{0,18})\n?", re.ASCII)
 _SAID_BYTES: Final = 200
 
 
-class Asks(Protocol):
+class Asks(Fetches, Protocol):
     """Who sends requests to addresses that others chose: `gateway.dialler.Dialler`."""
 
     async def ask(self, outgoing: Outgoing, *, most: int, told: frozenset[int] = frozenset()) -> Fetched:
@@ -88,7 +90,7 @@ class Witnessing:
     """See the module. `is_ours`: whether this process sequences the anchor.
 
     `observe`: told what became of each request. `clock`: Unix milliseconds; raises where it is not to be
-    trusted.
+    trusted. `keys`: public keys that sign the anchor, or did, and that nobody else has.
     """
 
     database: Database
@@ -98,10 +100,16 @@ class Witnessing:
     is_ours: Callable[[], bool]
     clock: Callable[[], int]
     observe: Callable[[Outcome], None] = lambda _: None
+    keys: Callable[[], Sequence[bytes]] = tuple
     _patience: dict[str, _Patience] = field(default_factory=dict, init=False)
+    _doubted: dict[str, Witness] = field(default_factory=dict, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Ask until `stop`; what is away is waited for."""
+        """Ask until `stop`; what is away is waited for.
+
+        Raises:
+            LogBehindError: a witness holds of the anchor what we signed, and this database does not have.
+        """
         while not stop.is_set():
             try:
                 if self.is_ours():
@@ -115,6 +123,7 @@ class Witnessing:
 
         Raises:
             AwayError: the database is away; what was signed meanwhile is asked for again.
+            LogBehindError: as of `run`.
         """
         found = await self.database.read(self._newest)
         if found is None:
@@ -135,6 +144,9 @@ class Witnessing:
         async with asyncio.TaskGroup() as group:
             for witness in asked:
                 group.create_task(one_of(witness))
+        while self._doubted:
+            _, witness = self._doubted.popitem()
+            await verify_remembered(self.database, self.sender, witness, checkpoint.origin, self.keys())
 
     def _newest(self, session: Session) -> tuple[Cosigned, dict[str, Standing]] | None:
         states = audit_log.epochs(session, anchor_log(self.host))
@@ -148,8 +160,10 @@ class Witnessing:
         key = name_of(witness.key)
         before = known.get(key)
         is_done = before is not None and (before.origin, before.size) == (checkpoint.origin, checkpoint.size)
-        if is_done and not _has_line(checkpoint, witness.key):
-            is_done = False  # its line was lost: killed after it was asked, or a database that was restored
+        if is_done and (key not in self._patience or not _has_line(checkpoint, witness.key)):
+            # Its line was lost: killed after it was asked. Or this process has not asked it yet: a witness
+            # knows where an older copy of the database came back, before anything is anchored anew.
+            is_done = False
         return not is_done and self._patience.setdefault(key, _Patience()).due_at <= now
 
     async def _settle(
@@ -162,6 +176,8 @@ class Witnessing:
             line = await self._cosigned(witness, checkpoint, old)
         except _NotCosignedError as trouble:
             self.observe(trouble.outcome)
+            if trouble.outcome in {"conflict", "refused"}:
+                self._doubted[before.key] = witness
             if str(trouble) != before.problem:
                 log.warning("a witness did not cosign", witness=witness.name, reason=str(trouble))
             patience.due_at = loop.time() + patience.wait

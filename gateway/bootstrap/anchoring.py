@@ -63,6 +63,7 @@ def make_anchor(ground: Ground, dialler: Dialler, sequencer: Sequencer, metrics:
             is_ours=lambda: lease() is not None,
             clock=sequencer.clock,
             observe=metrics.witness,
+            keys=lambda: tuple(sequencer.keys().trusted("anchor").values()),
         )
 
     def standing(session: Session) -> tuple[Mapping[str, Any], Sequence[str]]:

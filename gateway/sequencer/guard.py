@@ -37,6 +37,9 @@ RESTORED: Final = "restored"
 """A fact of a database that came from a backup together with its topics: nothing here knows what was shown
 after it was made."""
 
+WITNESSED: Final = "witnessed"
+"""A fact of a database that is an older copy, by what a witness holds and we signed: likewise."""
+
 
 class LogBehindError(SetupError):
     """The database is behind, or apart from, a checkpoint that was published from it."""
@@ -170,6 +173,14 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
             "logs after that, nothing here knows. Begin new epochs of them: gateway log new-epoch --reason "
             "'restored from a backup'. Nothing is appended until then."
         )
+    held = facts.load(session, WITNESSED)
+    if held is not None:
+        raise LogBehindError(
+            f"this database is an older copy of itself: {held}, signed by this gateway. What was published "
+            "of its logs since the copy was made, nothing here knows. Bring the newest one back. If there is "
+            "none, begin new epochs of them: gateway log new-epoch --reason 'an older copy came back'. "
+            "Nothing is appended until then."
+        )
     for origin, checkpoint in sorted(published.items()):
         error = behind(session, checkpoint)
         if error is not None:
@@ -181,6 +192,11 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
                 "a new epoch of each log that is behind, gateway log new-epoch --reason TEXT. Nothing is "
                 "appended until then."
             ) from error
+
+
+def is_returned(session: Session) -> bool:
+    """Whether this database is of an earlier time, with no topics that know what was published since."""
+    return any(facts.load(session, name) is not None for name in (RESTORED, WITNESSED))
 
 
 def verify_shown(session: Session, shown: Shown, topic: str) -> list[str]:

@@ -18,13 +18,12 @@ from audit.checkpoint import Checkpoint, split_origin
 from audit.epochs import Moved, Opening, members_of, open_epoch
 from audit.evidence import Kind, make_evidence
 from audit.store import LogState
-from gateway import facts
 from gateway.database import Database
 from gateway.errors import SetupError
 from gateway.rows import ClaimRow, MetaRow
 from gateway.sequencer.authors import Author
 from gateway.sequencer.checkpoints import Checkpoints
-from gateway.sequencer.guard import RESTORED, behind, face
+from gateway.sequencer.guard import RESTORED, WITNESSED, behind, face, is_returned
 from gateway.sequencer.published import MOST_EPOCH, Doubtful, Shown, all_shown
 from gateway.sequencer.territory import anchor_log
 from gateway.upkeep.quiet import BusyError, keep_quiet
@@ -109,7 +108,7 @@ class Epochs:
         known = states.keys() | published.keys()
         if missing := wanted - known:
             raise SetupError(f"there is no log {min(missing)}; /v1/status and gateway status name them")
-        is_restored = facts.load(session, RESTORED) is not None
+        is_restored = is_returned(session)
         if is_restored:
             # What has not begun here may have begun, and been published, after the backup.
             known |= set(audit_log.pending_logs(session))
@@ -187,7 +186,7 @@ class Epochs:
             moved = open_epoch(session, evidence, after=step.after, is_behind=step.is_behind)
             _shift_claims(session, moved)
             opened.append(Opened(step.origin, step.previous, step.is_behind, moved.count))
-        session.execute(delete(MetaRow).where(col(MetaRow.name) == RESTORED))
+        session.execute(delete(MetaRow).where(col(MetaRow.name).in_([RESTORED, WITNESSED])))
         return opened
 
     async def _publish(self, origins: Sequence[str]) -> None:

@@ -106,14 +106,22 @@ class Routed:
     apps: Mapping[str, WitnessApp | httpx.AsyncBaseTransport]
     asked: list[Outgoing] = field(default_factory=list)
 
+    async def fetch(self, url: str, *, most: int) -> Fetched:
+        return await self._send("GET", Outgoing(url, (), b""), most, frozenset())
+
     async def ask(self, outgoing: Outgoing, *, most: int, told: frozenset[int] = frozenset()) -> Fetched:
         self.asked.append(outgoing)
+        return await self._send("POST", outgoing, most, told)
+
+    async def _send(self, method: str, outgoing: Outgoing, most: int, told: frozenset[int]) -> Fetched:
         app = self.apps.get(httpx.URL(outgoing.url).host)
         if app is None:
             return Fetched(0, "connect_failed", b"")
         transport = app if isinstance(app, httpx.AsyncBaseTransport) else httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport) as client:
-            answer = await client.post(outgoing.url, content=outgoing.body, headers=dict(outgoing.headers))
+            answer = await client.request(
+                method, outgoing.url, content=outgoing.body, headers=dict(outgoing.headers)
+            )
         status, body = answer.status_code, answer.content
         failure = None if status < 300 else "client_error" if status < 500 else "server_error"
         if failure is None and len(body) > most:

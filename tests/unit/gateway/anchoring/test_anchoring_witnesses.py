@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,17 +11,20 @@ import httpx
 import pytest
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, read_checkpoint
+from audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from audit.cosignature import cosign
 from audit.note import VerifierKey
 from gateway.address import AddressPolicy
 from gateway.anchoring.opening import served_anchor
 from gateway.anchoring.store import Standing, find_cosigned, standings
 from gateway.anchoring.witnesses import ANSWER_BYTES, Outcome, Witnessing, name_of
+from gateway.database import Database
 from gateway.dialler import Dialler
+from gateway.sequencer.guard import LogBehindError, verify_not_behind
 from gateway.witness.app import WitnessApp
 from gateway.witness.state import open_state
 from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, WITNESSES, policy
+from tests.unit.audit.builders import OTHER_SIGNER
 from tests.unit.gateway.anchoring.ledgers import HOST, NAMED, Ledger, Routed, event
 
 NOW = 1_700_000_000_000
@@ -59,6 +63,7 @@ def witnessing(
         is_ours=lambda: True,
         clock=lambda: NOW,
         observe=outcomes.append,
+        keys=lambda: [ANCHOR_SIGNER.public_key],
     )
 
 
@@ -150,15 +155,53 @@ async def test_a_forked_gateway_is_refused_by_an_honest_witness(
     with witness_of(tmp_path, 0) as one:
         honest, forked = list[Outcome](), list[Outcome]()
         await witnessing(ledger, Routed({"one.example": one}), honest).turn()
-        await witnessing(fork, Routed({"one.example": one}), forked).turn()
+        with pytest.raises(LogBehindError, match="the witness w1 holds 2 entries"):
+            await witnessing(fork, Routed({"one.example": one}), forked).turn()
         assert ("cosigned" in honest, "cosigned" in forked) == (True, False)
         assert "422" in standing(fork, 0).problem
         # Nor when it has outgrown the honest one.
         await anchored(fork, 9)
-        await witnessing(fork, Routed({"one.example": one}), forked).turn()
+        with pytest.raises(LogBehindError):
+            await witnessing(fork, Routed({"one.example": one}), forked).turn()
         assert "cosigned" not in forked
         with fork.database.begin() as session:
             assert find_cosigned(session, ANCHOR, 3) is None
+
+
+async def test_an_older_copy_of_a_database_signs_nothing_once_a_witness_shows_what_it_lacks(
+    fork: Ledger, tmp_path: Path
+) -> None:
+    """A data folder of before was put back: a new process asks before it anchors, and stops for good."""
+    await anchored(fork, 1)
+    with witness_of(tmp_path, 0) as one:
+        sender = Routed({"one.example": one})
+        await witnessing(fork, sender, []).turn()
+        with sqlite3.connect(tmp_path / "fork.db") as now, sqlite3.connect(tmp_path / "old.db") as copy:
+            now.backup(copy)
+        await anchored(fork, 2)
+        await witnessing(fork, sender, []).turn()
+        old = Database(f"sqlite:///{tmp_path}/old.db")
+        asking = witnessing(Ledger(old), sender, [])
+        with pytest.raises(LogBehindError, match=r"w1 holds 2 entries of .*anchor/1.*gateway log new-epoch"):
+            await asking.turn()
+        with pytest.raises(LogBehindError, match="an older copy of itself"):
+            await old.read(lambda session: verify_not_behind(session, {}))
+        await fork.database.read(lambda session: verify_not_behind(session, {}))
+        old.close()
+
+
+async def test_what_no_key_of_ours_signed_stops_nothing(ledger: Ledger) -> None:
+    await anchored(ledger, 1)
+    note = sign_checkpoint(Checkpoint(ANCHOR, 17, bytes(32)), OTHER_SIGNER)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, content=note)
+        return httpx.Response(409, content=b"17\n")
+
+    await witnessing(ledger, Routed({"one.example": answering(answer)}), []).turn()
+    await ledger.database.read(lambda session: verify_not_behind(session, {}))
+    assert "it cosigned 17 entries" in standing(ledger, 0).problem
 
 
 async def test_a_witness_that_is_ahead_of_us_raises_the_alarm(ledger: Ledger) -> None:

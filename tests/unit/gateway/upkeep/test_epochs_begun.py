@@ -25,7 +25,7 @@ from gateway.errors import LeaseLostError, SetupError, StoreUnknownError
 from gateway.ingress.outcome import Accepted
 from gateway.leases import Leases, check_all
 from gateway.rows import MetaRow
-from gateway.sequencer.guard import RESTORED, LogBehindError, NamesakeError
+from gateway.sequencer.guard import RESTORED, WITNESSED, LogBehindError, NamesakeError
 from gateway.sequencer.published import MOST_EPOCH, read_shown
 from gateway.settings import Settings
 from gateway.upkeep.epochs import Wish, _draw
@@ -164,7 +164,13 @@ async def test_every_log_begins_anew_where_that_is_asked_for(place: Place) -> No
         await begin(place, replace(WISH, names=frozenset({"nosuch"})))
 
 
-async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("fact", "words"),
+    [(RESTORED, "restored from a backup of monday"), (WITNESSED, "an older copy of itself: monday, signed")],
+)
+async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(
+    place: Place, fact: str, words: str
+) -> None:
     async with running(place.folder, url=place.url) as world:
         await world.apply()
         await world.settled(FIRST)
@@ -172,7 +178,7 @@ async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place
         log, host = partner_log(world), world.parts.ground.host
         house = f"{host}/log/{world.parts.ground.house_log}"
     unbegun = f"{host}/log/unbegun"
-    restored(place)
+    restored(place, fact)
     database = Database(place.url)
     with database.begin() as session:
         # Admitted when the backup was made; its first entry may have been published since.
@@ -181,7 +187,7 @@ async def test_after_a_restore_with_its_topics_no_log_goes_on_where_it_was(place
 
     with pytest.raises(SetupError, match="every log begins anew"):
         await begin(place, replace(WISH, names=frozenset({log})))
-    assert "restored from a backup of monday" in await refused(place)
+    assert words in await refused(place)
     # The anchor, too, has entries by itself as soon as the gateway runs, and witnesses have seen them.
     names = sorted([log, house, unbegun, f"{host}/log/anchor"])
     wish = drawn(WISH)
@@ -264,11 +270,11 @@ async def test_there_is_no_epoch_behind_the_last_one(tmp_path: Path) -> None:
         await begin(place, ALL)
 
 
-def restored(place: Place) -> None:
+def restored(place: Place, fact: str = RESTORED) -> None:
     """As `gateway backup restore` leaves a database."""
     database = Database(place.url)
     with database.begin() as session:
-        session.execute(insert(MetaRow), [{"name": RESTORED, "value": "monday"}])
+        session.execute(insert(MetaRow), [{"name": fact, "value": "monday"}])
     database.close()
 
 

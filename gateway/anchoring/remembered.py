@@ -1,0 +1,69 @@
+"""What a witness remembers of the anchor that this database does not have: an older copy has come back.
+
+A witness's bare word stops nothing: one that lies, or is broken, would. What does is the checkpoint that it
+holds, where a key of ours signed it and this database has not what it shows. Then nothing may be signed any
+more, now and after a restart, until an operator begins new epochs: it is noted in the database before it is
+told.
+
+Source: C2SP tlog-witness v1.0.0, the monitoring interface.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from sqlmodel import Session
+
+from audit.checkpoint import Checkpoint
+from audit.checkpoint import read_checkpoint as read_note
+from audit.errors import AuditError
+from audit.note import VerifierKey
+from audit.papers import read_checkpoint
+from audit.policy import Witness
+from gateway import facts
+from gateway.database import Database
+from gateway.dialler import Fetched
+from gateway.sequencer.guard import WITNESSED, behind, verify_not_behind
+
+_NOTE_BYTES: Final = 32 * 1024
+
+
+class Fetches(Protocol):
+    """Who reads from addresses that others chose: `gateway.dialler.Dialler`."""
+
+    async def fetch(self, url: str, *, most: int) -> Fetched:
+        """GET once."""
+        ...
+
+
+async def verify_remembered(
+    database: Database, sender: Fetches, witness: Witness, origin: str, keys: Sequence[bytes]
+) -> None:
+    """Compare what a witness holds of the anchor with what this database has.
+
+    `keys`: public keys that sign the anchor, or did, and that nobody else has.
+
+    Raises:
+        LogBehindError: the witness shows, by a signature of ours, what this database does not have.
+        AwayError: the database is away.
+    """
+    place = hashlib.sha256(origin.encode()).hexdigest()
+    found = await sender.fetch(f"{witness.url.rstrip('/')}/{place}/checkpoint", most=_NOTE_BYTES)
+    if found.failure is not None:
+        return
+    try:
+        shown, _ = read_note(found.body)
+        read_checkpoint(found.body, [VerifierKey(origin, key) for key in keys])
+    except AuditError:
+        return
+    if shown.origin == origin:
+        await database.write(lambda session: _compare(session, shown, witness.name))
+        await database.read(lambda session: verify_not_behind(session, {}))
+
+
+def _compare(session: Session, shown: Checkpoint, name: str) -> None:
+    """Note it where this database has not what was shown; as it is now, whatever was read before."""
+    error = behind(session, shown)
+    if error is not None:
+        words = f"the witness {name} holds {shown.size} entries of {shown.origin} ({error})"
+        facts.keep(session, WITNESSED, words)
