@@ -96,7 +96,7 @@ def read_archive(raw: bytes) -> None:
 
 
 def read_entries(raw: bytes) -> None:
-    """Bytes in place of the first file of entries, told by how they begin, with a manifest that names them."""
+    """Bytes in place of the first file of entries, told by how they begin; the manifest names them."""
     for manifest, (known, *others) in _MADE.values():
         if raw[:4] == known[:4]:
             first, *rest = manifest.sections
