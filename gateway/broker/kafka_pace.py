@@ -5,7 +5,7 @@ at Kafka. A reader of very many lets records wait for each other, the longer the
 hardly anything comes needs no such rule: it is answered with the first record, and asks seldom otherwise.
 
 What a request names stays as it is until its answer, so a calm client would begin late with partitions that
-are new to it. The way a client asks is fixed: another client goes on in its place, within some 20 ms. A calm
+are new to it. The way a client asks is fixed: another client goes on in its place, once it names all. A calm
 one knows under which leaders was written what it does not read again, and so that an unclean election has cut
 a quiet partition; others know it of partitions of which they have read a record themselves.
 """
