@@ -17,7 +17,7 @@ from gateway.http.problems import trouble_of_refusal
 from gateway.http.reading import Body, read_body
 from gateway.http.receipts import Manner, batch_trouble, preview_body, receipt_body, status_of, summarize
 from gateway.http.told import tells
-from gateway.http.words import json_response
+from gateway.http.words import json_response, plain_response
 from gateway.ingress.accept import Submission
 from gateway.ingress.content import TYPED, UNTYPED, Reading, Received
 from gateway.ingress.draft import Unread
@@ -208,7 +208,7 @@ def _single(call: Call, outcome: Outcome, manner: Manner, headers: dict[str, str
                 headers |= {"Gateway-Receipt": outcome.receipt, "Cache-Control": "no-store"}
                 return Response(None, status, headers)
             body = receipt_body(outcome, ref, manner.base)
-            return json_response({**body, "dry_run": True} if manner.dry_run else body, status, headers)
+            return plain_response({**body, "dry_run": True} if manner.dry_run else body, status, headers)
         case Valid():
             if manner.minimal:
                 return Response(None, status, headers)
