@@ -39,6 +39,7 @@ from gateway.catalog import Catalog
 from gateway.credential_uses import CredentialUses
 from gateway.database import clock as database_clock
 from gateway.dialler import Dialler
+from gateway.drawn import Drawn
 from gateway.egress.deliveries import ROLE as RELAY
 from gateway.egress.delivery import Attempt
 from gateway.egress.health import Tally
@@ -287,7 +288,7 @@ def _relay(
             catalog=catalog,
             sender=dialler,
             unseal=ground.vault.open,
-            chance=Chance(ground.clock, entropy),
+            chance=Chance(ground.clock, Drawn(entropy).some),
             vouch=vouch_by(keys.ring, ground.database),
             step=outside.step,
             observe=observe,
