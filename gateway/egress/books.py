@@ -14,10 +14,12 @@ from gateway.egress.backlog import Backlog, Backlogs, Span, SpanKey
 from gateway.egress.breakers import Breakers
 from gateway.egress.debts import Debts, Owner, Partition, Spot
 from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
-from gateway.egress.lane import Lane
+from gateway.egress.lane import NEVER, Lane
+from gateway.egress.locking import Place as RowPlace
 from gateway.egress.outbox import Outbox
 from gateway.egress.reading import Passed, Reading, Routed, delivery_of
 from gateway.egress.recall import End, Recall, Recalled, room_of
+from gateway.egress.resting import Rows
 from gateway.egress.slowing import pause_asked
 from gateway.egress.ticks import Saved, State, Tick
 from gateway.egress.tidings import Tidings
@@ -50,6 +52,8 @@ class Books:
         self._tidings = Tidings()
         self._heard: dict[tuple[str, bytes], int] = {}
         self._waiting: dict[str, list[Delivery]] = {}
+        self._resting: dict[str, Rows] = {}
+        self.is_lacking = False
         self._ended: dict[tuple[str, bytes], End] = {}
         self._written: dict[tuple[str, bytes], End] = {}
         self._judged: list[Recalled] = []
@@ -128,6 +132,39 @@ class Books:
         self.lanes[delivery.endpoint].forget(delivery)
         self.outbox.finish(delivery.endpoint, delivery.ref)
         self._pay(delivery)
+
+    def look_at_rest(self, now: int) -> int:
+        """See whether lanes lack what rests in rows; when more of it will be due."""
+        lanes = [lane for lane in self.lanes.values() if lane.resting]
+        self.is_lacking = any(lane.lacking(now) for lane in lanes)
+        return min((lane.rests_until(now) for lane in lanes), default=NEVER)
+
+    def _owners_waiting(self) -> dict[str, str]:
+        """Whose the endpoints are that rows wait for, and that have no lane yet."""
+        waiting = {endpoint: some[0].partner for endpoint, some in self._waiting.items()}
+        return waiting | {endpoint: rows.owner for endpoint, rows in self._resting.items()}
+
+    def lacking(self, now: int, most: int) -> list[RowPlace]:
+        """Rows that lanes are to have in memory now; at most so many, but for the last lane's."""
+        found: list[RowPlace] = []
+        for endpoint, lane in self.lanes.items():
+            if len(found) >= most:
+                break
+            found += [(endpoint, ref) for ref in (lane.lacking(now) if lane.resting else ())]
+        return found
+
+    def read_on(self, wanted: Iterable[RowPlace], found: Iterable[Delivery], now: int) -> None:
+        """Take in what was read of these rows; the others wait no more: cancelled, or erased."""
+        by_lane: dict[str, list[Delivery]] = {}
+        for delivery in found:
+            by_lane.setdefault(delivery.endpoint, []).append(delivery)
+        for endpoint, some in by_lane.items():
+            if (lane := self.lanes.get(endpoint)) is not None:
+                lane.read_on(some, now)
+        for endpoint, ref in wanted:
+            lane = self.lanes.get(endpoint)
+            if lane is not None and lane.resting.take_out(ref) is not None:
+                self.outbox.forget(endpoint, ref)
 
     @property
     def has_asked(self) -> bool:

@@ -9,6 +9,7 @@ from gateway.database import Database
 from gateway.egress.bodies import Bodies
 from gateway.egress.delivery import Attempt, Delivery
 from gateway.egress.posting import Poster
+from gateway.egress.reading_on import ReadingOn
 from gateway.egress.shard import Shard
 from gateway.egress.turnstile import Turnstile
 from gateway.errors import AwayError, SealError
@@ -66,6 +67,7 @@ class Courier:
         may_send: Callable[[int], bool],
     ) -> None:
         self._bodies = Bodies(database)
+        self._reading_on = ReadingOn(database, clock)
         self._poster = poster
         self._clock = clock
         self._retried = retried
@@ -76,9 +78,10 @@ class Courier:
         self.turnstile = Turnstile()
 
     async def attend(self) -> None:
-        """Read bodies, and let retries begin, until cancelled; beside `run` of any shard."""
+        """Read rows and bodies, and let retries begin, until cancelled; beside `run` of any shard."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._bodies.run())
+            group.create_task(self._reading_on.run())
             group.create_task(self.turnstile.run())
 
     async def run(self, work: Work) -> None:
@@ -95,6 +98,8 @@ class Courier:
                     self.turnstile.note_ahead(sum(one.attempts > 0 for one in taken) - granted)
                     if work.shard.is_withholding:
                         self.turnstile.join(work)
+                    if work.shard.is_lacking:
+                        self._reading_on.join(work)
                     self._begin(posts, work, taken, granted)
                 try:
                     async with asyncio.timeout(max(1, wake_at - now) / 1000):

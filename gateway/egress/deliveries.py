@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Session, col
 
-from audit.bulk import find_rows_at
+from audit.bulk import find_rows_at, table_of
 from audit.holds import is_held
 from gateway import facts
 from gateway.database import Database
@@ -23,8 +23,9 @@ from gateway.egress import replay_store, traces
 from gateway.egress.backlog import Span
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Delivery
-from gateway.egress.locking import AT_PLACE
-from gateway.egress.saved_delivery import COLUMNS, delivery_of
+from gateway.egress.locking import AT_PLACE, Place
+from gateway.egress.resting import Rows
+from gateway.egress.saved_delivery import COLUMNS, NAMES, delivery_of, named
 from gateway.leases import Lease, await_former
 from gateway.positions import Progress, load_all, owner_in, share
 from gateway.rows import BacklogRow, DeliveryRow
@@ -44,8 +45,8 @@ _WAITING = ("pending", "held")
 class Stored:
     """What a shard finds when it is taken: progress by topic id and partition, deliveries, ranges.
 
-    `breakers`: of endpoints whose last answer was no 2xx. `cancelled`: endpoints and refs of what was given
-    up and whose records may be read again.
+    `resting`: by endpoint, what is read on later. `breakers`: of endpoints whose last answer was no 2xx.
+    `cancelled`: endpoints and refs of what was given up and whose records may be read again.
     """
 
     progress: dict[tuple[str, int], Progress]
@@ -53,6 +54,7 @@ class Stored:
     spans: tuple[Span, ...]
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     cancelled: frozenset[tuple[str, bytes]] = frozenset()
+    resting: Mapping[str, Rows] = field(default_factory=dict)
 
 
 async def load_alone(database: Database, lease: Lease, partners: Mapping[str, str]) -> Stored:
@@ -69,27 +71,26 @@ async def load_alone(database: Database, lease: Lease, partners: Mapping[str, st
 def load(session: Session, partners: Mapping[str, str]) -> Stored:
     """What waits for these partners, named with their outbound topics: for whichever endpoint, there or gone.
 
-    Bodies are left out; deliveries come oldest position first.
+    Bodies are left out; deliveries come oldest position first. Of an owner for whom much waits, those without
+    an order are left in their rows.
     """
-    deliveries: list[Delivery] = []
     owners = [*partners, *map(house_of, partners)]
-    for owner in owners:
-        deliveries += _load_deliveries(session, owner)
+    many = _with_many(session, owners)
+    deliveries = [
+        *_load_deliveries(session, [each for each in owners if each not in many]),
+        *_load_deliveries(session, sorted(many), are_ordered=True),
+    ]
+    resting = _load_resting(session, sorted(many))
     spans = (*_load_spans(session, partners.values()), *_load_shared(session, owners))
     progress = dict(load_all(session, ROLE))
     cancelled = frozenset(_load_cancelled(session, owners, spans, progress))
-    return Stored(progress, tuple(deliveries), spans, traces.load_breakers(session), cancelled)
+    breakers = traces.load_breakers(session)
+    return Stored(progress, tuple(deliveries), spans, breakers, cancelled, resting)
 
 
 def load_many(session: Session, partners: Sequence[str]) -> frozenset[str]:
     """Those of these partners for whom so much waits that it takes a while to load."""
-    owner, waits = col(DeliveryRow.partner), col(DeliveryRow.state).in_(_WAITING)
-    many: set[str] = set()
-    owners = [*partners, *map(house_of, partners)]
-    for start in range(0, len(owners), _CHUNK):
-        query = select(owner).where(owner.in_(owners[start : start + _CHUNK]), waits)
-        many.update(session.execute(query.group_by(owner).having(func.count() > _MANY)).scalars())
-    return frozenset(party_of(each)[0] for each in many)
+    return frozenset(party_of(each)[0] for each in _with_many(session, [*partners, *map(house_of, partners)]))
 
 
 def load_gone(session: Session, strangers: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -111,6 +112,13 @@ def load_bodies(session: Session, places: Sequence[tuple[str, bytes]]) -> dict[t
     names = ("endpoint", "ref", "payload", "state")
     found = find_rows_at(session, DeliveryRow, names, keys=("endpoint", "ref"), among=places)
     return {(endpoint, ref): body for endpoint, ref, body, state in found if state in _WAITING}
+
+
+def load_places(session: Session, places: Sequence[Place]) -> dict[Place, Delivery]:
+    """What these rows say, without bodies, by endpoint and ref; without those that wait no more."""
+    rows = map(named, find_rows_at(session, DeliveryRow, NAMES, keys=("endpoint", "ref"), among=places))
+    waiting = (row for row in rows if row.state in _WAITING)
+    return {(row.endpoint, row.ref): delivery_of(row, wanted_at=row.updated_at) for row in waiting}
 
 
 def load_states(session: Session, refs: Sequence[bytes]) -> dict[tuple[str, bytes], str]:
@@ -145,14 +153,44 @@ def purge(session: Session, *, before: int) -> int:
     return len(some) + traces.purge_excerpts(session, before=before)
 
 
-def _load_deliveries(session: Session, partner: str) -> list[Delivery]:
+def _with_many(session: Session, owners: Sequence[str]) -> set[str]:
+    owner, waits = col(DeliveryRow.partner), col(DeliveryRow.state).in_(_WAITING)
+    many: set[str] = set()
+    for start in range(0, len(owners), _CHUNK):
+        query = select(owner).where(owner.in_(owners[start : start + _CHUNK]), waits)
+        many.update(session.execute(query.group_by(owner).having(func.count() > _MANY)).scalars())
+    return many
+
+
+def _load_deliveries(
+    session: Session, owners: Sequence[str], *, are_ordered: bool = False
+) -> Iterator[Delivery]:
+    """`are_ordered`: those alone that go out in an order."""
     row = DeliveryRow
-    query = (
-        select(*COLUMNS)
-        .where(col(row.partner) == partner, col(row.state).in_(_WAITING))
-        .order_by(col(row.topic_id), col(row.partition), col(row.offset))
-    )
-    return [delivery_of(found, wanted_at=found.updated_at) for found in session.execute(query)]
+    for start in range(0, len(owners), _CHUNK):
+        is_ours = col(row.partner).in_(owners[start : start + _CHUNK])
+        query = select(*COLUMNS).where(is_ours, col(row.state).in_(_WAITING))
+        if are_ordered:
+            query = query.where(col(row.order_key).is_not(None))
+        ordered = query.order_by(col(row.topic_id), col(row.partition), col(row.offset))
+        for found in session.execute(ordered):
+            yield delivery_of(found, wanted_at=found.updated_at)
+
+
+def _load_resting(session: Session, owners: Sequence[str]) -> dict[str, Rows]:
+    """What waits in no order, by endpoint: what is due first comes first."""
+    columns = table_of(DeliveryRow).columns
+    found: dict[str, Rows] = {}
+    for owner in owners:
+        query = (
+            select(columns.endpoint, columns.ref, columns.next_at)
+            .where(columns.partner == owner, columns.state.in_(_WAITING), columns.order_key.is_(None))
+            .order_by(columns.next_at, columns.ref)
+        )
+        for endpoint, ref, next_at in session.connection().execute(query):
+            rows = found.get(endpoint) or found.setdefault(endpoint, Rows(owner, {}))
+            rows.due[ref] = next_at
+    return found
 
 
 def _load_cancelled(

@@ -8,7 +8,7 @@ A delivery is *saved* once its row is durable: the lane forgets its body and cou
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final, Literal
@@ -17,6 +17,7 @@ from gateway.dialler import Reason
 from gateway.egress.breaker import Breaker
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.pace import Pace
+from gateway.egress.resting import Resting
 from gateway.egress.slowing import Slowing
 from gateway.egress.turns import Turns
 from partners.endpoint import Endpoint, Skip
@@ -31,6 +32,8 @@ WITHHELD: Final = -1
 
 CAPACITY: Final = 256
 SAVED_LIMIT: Final = 1_000
+_AHEAD: Final = 64
+"""Of what rests in rows, so many are read at once, when fewer than a third of it is left in memory."""
 
 
 class Lane:
@@ -51,6 +54,8 @@ class Lane:
         self._known: dict[bytes, str | bytes] = {}
         self._saved: set[bytes] = set()
         self._flying: set[bytes] = set()
+        self.resting = Resting()
+        self._ahead: set[bytes] = set()
 
     def update(self, endpoint: Endpoint) -> None:
         """The endpoint as it is now: another state, limits, URL or secrets."""
@@ -77,6 +82,7 @@ class Lane:
         for delivery in out:
             key = self._known.pop(delivery.ref)
             self._saved.discard(delivery.ref)
+            self._ahead.discard(delivery.ref)
             self._groups[key].remove(delivery)
             if not self._groups[key]:
                 del self._groups[key]
@@ -87,26 +93,54 @@ class Lane:
     def restore(self, deliveries: Iterable[Delivery]) -> None:
         """What rows of this endpoint say after a restart; before any offer, oldest position first."""
         for delivery in deliveries:
+            self.resting.take_out(delivery.ref)
             self._saved.add(delivery.ref)
             self._add(delivery)
         if self.endpoint.skips:
             self._give_up(self.endpoint)
 
+    def rest(self, due: Mapping[bytes, int]) -> None:
+        """Rows of this endpoint that are read on later; after a restart, once, and after `restore`."""
+        self.resting.add(due, besides=self._known)
+
+    def lacking(self, now: int) -> tuple[bytes, ...]:
+        """What rests in rows and is to be read now: it may be sent soon, or nobody wants it any more."""
+        if self.is_gone or self.endpoint.skips:
+            return self.resting.first(_AHEAD, by=NEVER)
+        if self.endpoint.state != "active" or len(self._ahead) > _AHEAD // 3:
+            return ()
+        return self.resting.first(_AHEAD, by=now)
+
+    def rests_until(self, now: int) -> int:
+        """When the first of what rests will be due; `NEVER` where it is due, or nothing is sent."""
+        due_at = self.resting.due_at
+        return NEVER if due_at is None or due_at <= now or self.endpoint.state != "active" else due_at
+
+    def read_on(self, deliveries: Iterable[Delivery], now: int) -> None:
+        """What rows say that rested until now; what rests no longer was heard of, or given up, meanwhile."""
+        found = [
+            replace(delivery, due_at=min(delivery.due_at, due_at))
+            for delivery in deliveries
+            if (due_at := self.resting.take_out(delivery.ref)) is not None
+        ]
+        self._ahead.update(delivery.ref for delivery in found if delivery.due_at <= now)
+        self.restore(found)
+
     def room(self, now: int) -> int:
         """How many offers would be taken now; a single one where a probe is wanted."""
-        if self.endpoint.state != "active" or len(self._saved) >= self._saved_limit:
+        if self.endpoint.state != "active" or len(self._saved) + len(self.resting) >= self._saved_limit:
             return 0
         if not self.breaker.is_open:
             return max(0, self._capacity - (len(self._known) - len(self._saved)))
         if now < self.breaker.probe_at or self._flying:
             return 0
         # In order, a new delivery would stand behind those that wait, and probe nothing.
-        is_wanted = not self._known if self.endpoint.order != "none" else not self._is_due(now)
+        is_wanted = self.is_empty if self.endpoint.order != "none" else not self._is_due(now)
         return 1 if is_wanted else 0
 
     def offer(self, delivery: Delivery, now: int) -> Offer:
         """Take a new delivery, if there is room; `known`: the same event is in the lane already."""
-        if delivery.ref in self._known:
+        if delivery.ref in self._known or delivery.ref in self.resting:
             return "known"
         if self.room(now) == 0:
             return "closed"
@@ -212,9 +246,11 @@ class Lane:
         """Take out a delivery that is wanted no longer; False where it is under way, and ends first."""
         if ref in self._flying:
             return False
+        self.resting.take_out(ref)
         if ref in self._known:
             key = self._known.pop(ref)
             self._saved.discard(ref)
+            self._ahead.discard(ref)
             left = [each for each in self._groups.pop(key) if each.ref != ref]
             if left:
                 self._groups[key] = deque(left)
@@ -249,7 +285,7 @@ class Lane:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing is under way."""
-        return not self._known
+        return not (self._known or self.resting)
 
     @property
     def flying(self) -> int:
@@ -259,6 +295,7 @@ class Lane:
     def _pop(self, now: int) -> Delivery:
         delivery = self._groups[self._turns.pop(now)][0]
         self._flying.add(delivery.ref)
+        self._ahead.discard(delivery.ref)
         return delivery
 
     def _give_up(self, endpoint: Endpoint) -> None:
@@ -305,6 +342,7 @@ class Lane:
         for queue in self._groups.values():
             for at, delivery in enumerate(queue):
                 queue[at] = replace(delivery, due_at=0)
+        self.resting.hurry()
         self._schedule_all()
 
     def _learn(self, failure: Reason | None, now: int, pause_ms: int | None) -> None:

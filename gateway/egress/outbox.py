@@ -71,6 +71,10 @@ class Outbox:
         """A row that was found in the database."""
         self._rows.add((endpoint, ref))
 
+    def note_rows(self, endpoint: str, refs: Iterable[bytes]) -> None:
+        """Rows of one endpoint that were found there."""
+        self._rows.update((endpoint, ref) for ref in refs)
+
     def save(self, saved: Saved) -> None:
         """The delivery gets a row, or its row changes; `is_new` is worked out here."""
         key = (saved.delivery.endpoint, saved.delivery.ref)

@@ -1,5 +1,7 @@
 """The row of a delivery, read without its body, and the delivery that it stands for."""
 
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, Final
 
 from audit.arrays import table_of
@@ -9,6 +11,14 @@ from gateway.rows import DeliveryRow
 
 COLUMNS: Final = tuple(column for column in table_of(DeliveryRow).columns if column.name != "payload")
 """All but the body, which may be large and is wanted only to be sent."""
+
+
+NAMES: Final = tuple(column.name for column in COLUMNS)
+
+
+def named(row: Iterable[Any]) -> Any:
+    """A row of `NAMES`, as `delivery_of` takes it."""
+    return SimpleNamespace(**dict(zip(NAMES, row, strict=True)))
 
 
 def delivery_of(found: Any, *, wanted_at: int) -> Delivery:

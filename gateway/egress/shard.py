@@ -65,6 +65,9 @@ class Shard(Books):
         for delivery in stored.deliveries:
             self._waiting.setdefault(delivery.endpoint, []).append(delivery)
             self.outbox.note_row(delivery.endpoint, delivery.ref)
+        self._resting.update(stored.resting)
+        for endpoint, rows in stored.resting.items():
+            self.outbox.note_rows(endpoint, rows.due)
 
     def watch(
         self, topic: str, topic_id: str, partition: int, partner: str, *, begin: int = 0
@@ -112,10 +115,10 @@ class Shard(Books):
 
     def strangers(self) -> dict[str, str]:
         """Endpoints that something waits for and that `update` never named, with their owners."""
-        if not (self._waiting or self.has_ranges):
+        if not (self._waiting or self._resting or self.has_ranges):
             return {}
         ranges = [*self._backlogs.values(), *self.recall.parts.values()]
-        return find_strangers(self._waiting, ranges, self.partitions.values(), self.lanes)
+        return find_strangers(self._owners_waiting(), ranges, self.partitions.values(), self.lanes)
 
     def bury(self, endpoints: Iterable[Endpoint]) -> None:
         """Strangers that are no more: `dismiss` parks what waits for them."""
@@ -282,7 +285,7 @@ class Shard(Books):
                 self.is_withholding = True
             else:
                 wake_at = min(wake_at, found)
-        return taken, wake_at
+        return taken, min(wake_at, self.look_at_rest(now))
 
     def dismiss(self, now: int) -> None:
         """Park some of what waits for endpoints that are gone; POSTs under way end first.
@@ -386,6 +389,8 @@ class Shard(Books):
         lane = self.lanes[endpoint.id] = Lane(endpoint)
         lane.breaker = self._breakers.of(endpoint.id)
         lane.restore(self._waiting.pop(endpoint.id, ()))
+        if (rows := self._resting.pop(endpoint.id, None)) is not None:
+            lane.rest(rows.due)
         return lane
 
 
