@@ -1,7 +1,8 @@
 """How the shards of a relay come to know their partners: who they are today, and what waits for them.
 
-What waits is loaded once, before anything is read for a partner. That takes a while where much waits, and
-nobody else is to wait for it: partners for whom little waits come first, whichever shards they are in.
+What waits is loaded once, before anything is read for a partner; of much that waits in no order only which
+rows there are (`gateway.egress.resting`). That takes a while where much waits, and nobody else is to wait for
+it: partners for whom little waits come first, whichever shards they are in.
 """
 
 from collections.abc import Mapping, Sequence

@@ -58,6 +58,8 @@ class ReadingOn:
             wanted = self._next()
             if not self._lacking:
                 self._stirred.clear()
+            if not wanted:
+                continue  # what they lacked was heard of, or given up, meanwhile
             places = [place for some in wanted.values() for place in some]
             try:
                 found = await self._database.read(partial(load_places, places=places))
