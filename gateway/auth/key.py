@@ -21,7 +21,7 @@ HOW: Final = "Send Authorization: Bearer KEY, or Basic with the key as user name
 class ApiKeys:
     """The way of API keys: known, right (constant time, unknown ids too) and in force."""
 
-    pepper: InitVar[bytes]
+    pepper: InitVar[bytes] = field(repr=False)
     _keys: RememberedKeys = field(init=False, repr=False)
 
     def __post_init__(self, pepper: bytes) -> None:

@@ -12,6 +12,7 @@ BANNED = {"manager", "helper", "util", "common", "data", "info", "process", "han
 # Names that another library looks up, so that we cannot choose them.
 THEIRS = {
     "data_received",
+    "feed_data",
     "get_extra_info",
     "process_bind_param",
     "process_result_value",
