@@ -15,7 +15,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Session, col
 
-from audit.bulk import find_rows_at, table_of
+from audit.arrays import table_of
+from audit.bulk import find_rows_at
 from audit.holds import is_held
 from gateway import facts
 from gateway.database import Database
