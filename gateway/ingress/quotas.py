@@ -80,7 +80,8 @@ class _Account:
         """Whether one made anew would be as this one is: its bucket full, nothing used of the day."""
         self.fill(ticks)
         is_used = bool(self.taken or self.used) and self.day == day
-        return self.bucket.level >= self.room and not is_used and not self.open
+        is_full = not self.most or self.bucket.level >= self.room
+        return is_full and not is_used and not self.open
 
 
 @dataclass(slots=True)

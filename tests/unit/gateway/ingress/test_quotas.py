@@ -268,6 +268,18 @@ async def test_what_is_counted_again_when_a_clock_is_set_right_is_counted_once(d
     assert [limit.left for limit in some.standing("acme", BYTES)] == [800]
 
 
+async def test_who_has_no_rate_is_forgotten_though_others_are_asked_too(database: Database) -> None:
+    clock = Clock()
+    one, two = quotas(database, clock), quotas(database, clock, "two")
+    for each in (one, two, one):
+        sent(each, BYTES)
+        await each.exchange()
+    assert one._accounts["acme"].share < 1
+    clock.now += DAY_MS + 20_000
+    await one.exchange()
+    assert not one._accounts
+
+
 async def test_a_demand_of_a_time_that_never_was_is_not_believed(database: Database) -> None:
     with database.begin() as session:
         exchange(session, "gone", Told({"acme": 9.0}, {}), now=START + DAY_MS)
