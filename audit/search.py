@@ -35,6 +35,7 @@ _WIDER: Final = 4
 _COMMON: Final = frozenset({"accepted", "delivered"})
 """States that most events of a direction reach: types and sources tell events apart better."""
 
+_DELIVERING: Final = frozenset({Kind.ATTEMPTED, Kind.PARKED, Kind.CANCELLED})
 _COLUMNS: Final = {
     "ref": "ref",
     "id": "event_id",
@@ -81,11 +82,25 @@ class HistoryFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What the log has of an event's delivery to an endpoint: attempts so far, its newest state, and when."""
+
+    endpoint: str
+    attempts: int
+    state: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
-    """One row of a list: the entry that stands there, and the newest state of its event; empty: none."""
+    """One row of a list: the entry that stands there, and the newest state of its event; empty: none.
+
+    `sent`: its deliveries, the one that was tried first first.
+    """
 
     first: Entry
     state: str
+    sent: tuple[Sent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +142,12 @@ def find(
     places, following = _walk(session, question, _span(chosen, after), limit)
     entries = _load(session, log, places)
     # A use that was refused is told as such, whatever became of the event whose id it bore.
-    states = _states(session, log, [entry.ref for entry in entries if entry.ref is not None])
-    return Page(tuple(Exchange(entry, _newest(entry, states, chosen)) for entry in entries), following)
+    states, sent = _fates(session, log, [entry.ref for entry in entries if entry.ref is not None])
+    rows = (
+        Exchange(entry, _newest(entry, states, chosen), tuple(sent.get(entry.ref, {}).values()))
+        for entry in entries
+    )
+    return Page(tuple(rows), following)
 
 
 def timeline(session: Session, log: str, ref: bytes) -> tuple[Entry, ...]:
@@ -292,17 +311,26 @@ def _newest(entry: Entry, states: Mapping[bytes | None, str], wanted: HistoryFil
     return states.get(entry.ref) or own
 
 
-def _states(session: Session, log: str, refs: Sequence[bytes]) -> dict[bytes | None, str]:
-    """The newest state of each event."""
+def _fates(
+    session: Session, log: str, refs: Sequence[bytes]
+) -> tuple[dict[bytes | None, str], dict[bytes | None, dict[str, Sent]]]:
+    """The newest state of each event, and its deliveries by endpoint: one statement for a page."""
+    row = EntryRow
     query = (
-        select(col(EntryRow.ref), col(EntryRow.kind), col(EntryRow.code))
+        select(col(row.ref), col(row.kind), col(row.code), col(row.endpoint), col(row.at))
         .where(col(EntryRow.log) == log, col(EntryRow.ref).in_(refs))
         .order_by(col(EntryRow.at), col(EntryRow.epoch), col(EntryRow.index))
     )
     found: dict[bytes | None, str] = {}
-    for ref, kind, code in session.execute(query) if refs else ():
-        state = state_of(Kind(kind), code)
+    sent: dict[bytes | None, dict[str, Sent]] = {}
+    for ref, name, code, endpoint, at in session.execute(query) if refs else ():
+        kind = Kind(name)
+        state = state_of(kind, code)
+        if endpoint is not None and kind in _DELIVERING:
+            to = sent.setdefault(ref, {})
+            before = to[endpoint].attempts if endpoint in to else 0
+            to[endpoint] = Sent(endpoint, before + (kind is Kind.ATTEMPTED), state or code or "", at)
         # A refused request with the id of an event that was accepted changes nothing about that event.
         if state not in {"", "read"} and (state != "refused" or ref not in found):
             found[ref] = state
-    return found
+    return found, sent

@@ -6,6 +6,7 @@ An event is found from the moment its 201 was given: from its claim, until the l
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
@@ -156,7 +157,7 @@ async def _page(
         )
         following = page.next
     shown = {one.ref for one in waiting}
-    item = exchange_item if wanted.kinds is None else entry_row
+    item = partial(exchange_item, names=_names(call)) if wanted.kinds is None else entry_row
     items += [
         item(one)
         for one in page.rows
@@ -183,11 +184,10 @@ async def show_event(call: Call) -> Response:
     claim, entries = await patiently(call, lambda: _look(call, ref), lambda found: bool(found[1]))
     if claim is None and not entries:
         raise not_found()
-    names = {one.id: one.name for one in call.snapshot.directory.endpoints(call.partner.slug)}
     erased: Reasons = {}
     if any(one.raw is None for one in entries):
         erased = await call.doors.database.read(lambda session: reasons(session, entries))
-    return json_response(timeline_body(call.base, ref, claim, entries, names=names, erased=erased))
+    return json_response(timeline_body(call.base, ref, claim, entries, names=_names(call), erased=erased))
 
 
 @tells(
@@ -310,6 +310,11 @@ def _page_key(state: list[Any]) -> search.PageKey:
 def _next_link(call: Call, token: str) -> str:
     given = dict(call.query) | {"cursor": token}
     return f"<{call.request.url.path}?{call.request.url.include_query_params(**given).query}>; rel=next"
+
+
+def _names(call: Call) -> Mapping[str, str]:
+    """The names of the partner's endpoints, by id."""
+    return {one.id: one.name for one in call.snapshot.directory.endpoints(call.partner.slug)}
 
 
 def _log_of(call: Call) -> str:

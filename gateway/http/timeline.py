@@ -42,11 +42,26 @@ def waiting_item(waiting: Waiting) -> dict[str, object]:
         "kind": Kind.ACCEPTED.value,
         "at": format_instant(waiting.at),
         "log": None,
+        "deliveries": [],
     }
 
 
-def exchange_item(exchange: Exchange) -> dict[str, object]:
-    """An event of the log, by its first entry and its newest state."""
+def exchange_item(exchange: Exchange, names: Mapping[str, str]) -> dict[str, object]:
+    """An event of the log, by its first entry and its newest state. `names`: of endpoints, by id."""
+    sent = [
+        {
+            "endpoint": one.endpoint,
+            "name": names.get(one.endpoint),
+            "attempts": one.attempts,
+            "state": one.state,
+            "at": format_instant(one.at),
+        }
+        for one in exchange.sent
+    ]
+    return _row(exchange) | {"deliveries": sent}
+
+
+def _row(exchange: Exchange) -> dict[str, object]:
     first = exchange.first
     item: dict[str, object] = {
         "ref": None if first.ref is None else format_ref(first.ref),
@@ -73,7 +88,7 @@ def exchange_item(exchange: Exchange) -> dict[str, object]:
 
 def entry_row(exchange: Exchange) -> dict[str, object]:
     """An entry in a list of entries, with what its kind has beyond naming the event."""
-    return exchange_item(exchange) | {"evidence": _members(exchange.first)}
+    return _row(exchange) | {"evidence": _members(exchange.first)}
 
 
 def timeline_body(

@@ -60,7 +60,7 @@ def test_the_first_day_from_who_am_i_to_a_look_at_what_was_sent(up: Gateway, tmp
         ]
         assert [[one["ref"] for one in some] for some in rows] == [[sent.json()["ref"]]] * 3
         (row,) = rows[0]
-        assert (row["ref"], row["state"]) == (sent.json()["ref"], "accepted")
+        assert (row["ref"], row["state"], row["deliveries"]) == (sent.json()["ref"], "accepted", [])
         return row["log"]
 
     assert until(found)["index"] >= 0

@@ -99,7 +99,13 @@ def send_out(up: Gateway, posts: Hook, order_id: str) -> tuple[str, bytes]:
 
 def delivery_of(dev: Developer, ref: str) -> str:
     """The id of the event's one delivery, once it was told: made of endpoint and ref."""
-    (one,) = until(lambda: dev.gw(f"gw $GW/v1/history/{ref}").json()["deliveries"])
+    (row,) = dev.gw(f'gw "$GW/v1/history?ref={ref}"').json()["items"]
+    (one,) = until(lambda: dev.gw(f'gw "$GW/v1/history?id={row["id"]}"').json()["items"][0]["deliveries"])
+    assert (one["attempts"], one["state"]) == (1, "delivered")
+    told = dev.gw(f"gw $GW/v1/history/{ref}").json()["deliveries"]
+    assert [(each["endpoint"], each["attempts"], each["state"]) for each in told] == [
+        (one["endpoint"], one["attempts"], one["state"])
+    ]
     return f"dlv_{one['endpoint'].removeprefix('ep_')}_{ref.removeprefix('evt_')}"
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,14 @@ def begin(up: Gateway, slug: str, folder: Path) -> Operator:
     assert operator.run(f"contract init {slug}").code == 0
     assert operator.run(f"apply -f {slug}.yaml --yes").code == 0
     return operator
+
+
+def receives(file: Path) -> None:
+    """Let the partner receive a type too, with the same schema, at an endpoint."""
+    line = "receives:\n  order.accepted: {schema: schemas/order_placed.avsc, id: /order_id}\n"
+    text = file.read_text().replace("receives: {}", line)
+    hook = "{name: orders, url: 'http://127.0.0.1:9/in', events: [order.accepted]}"
+    file.write_text(f"{text}endpoints:\n  verification: none\n  declared: [{hook}]\n")
 
 
 def widen(folder: Path, **more: object) -> None:
@@ -74,16 +83,46 @@ def test_a_partner_is_let_in_with_two_files_and_no_restart(up: Gateway, tmp_path
 
 def test_a_change_is_planned_then_applied(up: Gateway, tmp_path: Path) -> None:
     operator = begin(up, "changed", tmp_path)
+    receives(tmp_path / "changed.yaml")
+    assert operator.run("apply -f changed.yaml --yes").code == 0
+    assert operator.run("credentials create --partner changed -o changed.key").code == 0
+    dev = Developer(up, (tmp_path / "changed.key").read_text().strip(), tmp_path)
+    assert dev.gw("gw $GW/v1/types/order.placed/sample > o.json").status == 200
+    assert dev.gw("gw $GW/v1/events/order.placed --json @o.json").status == 201
     widen(tmp_path, name="currency", type="string", default="EUR")
     planned = operator.run("plan -f changed.yaml")
-    assert (planned.code, planned.out.splitlines()[0]) == (0, "changed   contract 1 -> 2")
+    assert (planned.code, planned.out.splitlines()[0]) == (0, "changed   contract 2 -> 3")
+    for words in (
+        "  ~ sends    order.placed  v1 -> v2  BACKWARD ok\n",
+        '      + /currency  string, default "EUR"\n',
+        # Whom it hits, and how what came lately would fare.
+        "  ~ receives order.accepted  v1 -> v2  FORWARD ok  1 endpoint listens (orders), no deliveries",
+        "  = sends order.placed  the newest event would still be taken\n",
+    ):
+        assert words in planned.out, planned.out
     assert operator.run("diff -f changed.yaml").code == 7
     applied = operator.run("apply -f changed.yaml --yes")
-    assert (applied.code, applied.out.splitlines()[-1]) == (0, "changed: contract 2 is in force.")
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "changed: contract 3 is in force.")
+
+    def told() -> list[dict[str, Any]]:
+        page = dev.gw('gw "$GW/v1/stream?from=earliest&types=gateway.contract.changed"').json()
+        return [one["data"] for one in page["items"] if one["data"]["revision"] == 3]
+
+    (change,) = until(told)
+    assert (change["partner"], change["previous_revision"], change["added"], change["removed"]) == (
+        "changed",
+        2,
+        [],
+        [],
+    )
+    assert [(one["section"], one["type"]) for one in change["changed"]] == [
+        ("sends", "order.placed"),
+        ("receives", "order.accepted"),
+    ]
     shown = operator.run("types show order.placed -p changed --json").json()
     assert shown["directions"][0]["versions"][0]["version"] == 2
     revisions = operator.run("contract revisions changed --json").json()["items"]
-    assert [one["revision"] for one in revisions] == [2, 1]
+    assert [one["revision"] for one in revisions] == [3, 2, 1]
 
 
 def test_a_plan_finds_what_apply_would_refuse(up: Gateway, tmp_path: Path) -> None:

@@ -170,6 +170,7 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "log": maybe(ref("LogPlace")),
         },
         optional={
+            "deliveries": listed(ref("DeliverySummary")),
             "evidence": {"type": "object"},
             "credential": TEXT,
             "erased": FLAG,

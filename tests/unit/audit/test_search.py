@@ -1,11 +1,14 @@
 """Exchange history: one row per event, found by what it is and what became of it."""
 
+from typing import Any
+
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session
 
 from audit import log
 from audit.evidence import Evidence, Kind
-from audit.search import HistoryFilter, PageKey, find, timeline
+from audit.search import HistoryFilter, PageKey, Sent, find, timeline
 from tests.unit.audit.builders import AT, LOG, ORIGIN, append, evidence
 
 
@@ -103,6 +106,36 @@ def test_refused_then_accepted_is_one_event(session: Session) -> None:
     rows = find(session, LOG).rows
     assert [(row.first.kind, row.state) for row in rows] == [(Kind.REFUSED, "accepted")]
     assert ids(session, HistoryFilter(state="accepted")) == ["A-1"]
+
+
+def test_a_row_has_the_deliveries_of_its_event_by_endpoint(session: Session) -> None:
+    story(session)
+    fill(session, [evidence(3, kind=Kind.ATTEMPTED, outcome="delivered", at=AT + 60)], origin=f"{LOG}/2")
+    first = evidence(3, kind=Kind.ATTEMPTED).members["endpoint"]
+    sent = {row.first.event_id: row.sent for row in find(session, LOG).rows}
+    assert sent["A-3"] == (
+        Sent(first, 2, "delivered", AT + 60),
+        Sent("ep_2", 1, "delivered", AT + 40),
+    )
+    assert sent["A-4"] == (Sent(first, 1, "parked", AT + 41),)
+    assert (sent["A-1"], sent["A-2"]) == ((), ())
+
+
+def test_what_a_page_asks_does_not_grow_with_its_deliveries(session: Session) -> None:
+    fill(session, [evidence(1)])
+    asked: list[str] = []
+    bind = session.get_bind()
+
+    def note(*words: Any) -> None:
+        asked.append(words[2])
+
+    event.listen(bind, "before_cursor_execute", note)
+    find(session, LOG)
+    few = len(asked)
+    fill(session, [evidence(one, kind=Kind.ATTEMPTED, outcome="retry") for one in range(2, 40)])
+    asked.clear()
+    assert len([one for one in find(session, LOG).rows if one.sent]) == 38
+    assert len(asked) == few
 
 
 def test_two_entries_of_one_event_in_one_batch_are_one_row(session: Session) -> None:
