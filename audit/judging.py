@@ -103,8 +103,7 @@ def judge(given: Namespace, pinned: Keys, fail: Callable[[str], NoReturn]) -> tu
             policy = parse_policy(given.policy)
     except MalformedError as error:
         fail(f"a pinned key or a policy is not usable: {error}")
-    # The one clock of a program that has no other, and asks it of witnesses alone.
-    latest = int(time.time()) + AHEAD_SECONDS  # noqa: TID251 - as said above
+    latest = int(time.time()) + AHEAD_SECONDS  # noqa: TID251 - of a program by itself, for witnesses alone
     return verify_papers(
         papers, pinned, content=given.content, revoked=revoked or {}, policy=policy, latest=latest
     )
