@@ -416,3 +416,15 @@ def test_a_look_at_an_event_makes_no_other_entry_of_it_stand_for_it(session: Ses
     assert places(session) == [("first_wrong", 1, 1)]
     run(session, 'DELETE FROM audit_entry WHERE "index" = 0')
     assert ("first_wrong", 1, 1) in places(session)
+
+
+def test_entries_of_before_it_was_kept_who_asked_for_a_change_have_no_fault(session: Session) -> None:
+    by = {"role": "partner", "credential": "crd_a"}
+    log.open_log(session, ORIGIN)
+    append(session, ORIGIN, [evidence(1, kind=Kind.CONTRACT_CHANGED, by=by)])
+    assert session.execute(text("SELECT credential FROM audit_entry")).scalar_one() == "by crd_a"
+    assert faults(session) == []
+    run(session, "UPDATE audit_entry SET credential = NULL")
+    assert faults(session) == []
+    run(session, "UPDATE audit_entry SET credential = 'crd_a'")
+    assert [one.what for one in faults(session)] == ["column_wrong"]
