@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from gateway.broker import kafka_pace
+from gateway.broker import kafka_fetcher, kafka_pace
 from gateway.broker.kafka import KafkaBroker
 from gateway.broker.port import (
     BrokerError,
@@ -270,6 +270,7 @@ async def test_a_calm_reader_leaves_nothing_out_either(
     settings = kafka_pace.Way.settings
     monkeypatch.setattr(kafka_pace.Way, "settings", note)
     monkeypatch.setattr(kafka_pace, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(kafka_fetcher, "_BESIDE_SECONDS", 0.0)  # else it may be patient to the end
     reader = broker.reader(patience_ms=25)
     for kinds in (["patient", "calm"], ["patient", "calm", "patient", "calm"]):
         name = fresh_name()
