@@ -35,8 +35,8 @@ MOST_POOLS: Final = 1_024
 """Kept at once; beyond, those that nobody uses are closed, the longest unused first."""
 
 _RESOLVER_THREADS: Final = 64
-_MOST_LOOKUPS: Final = 2
-"""Of one pool at once: names that nobody answers for hold a thread for half a minute."""
+_MOST_LOOKUPS: Final = 8
+"""Of one pool at once, each of another name: one that nobody answers for holds a thread for half a minute."""
 
 _NAME_SECONDS: Final = 10
 _IDLE_SECONDS: Final = 4.0

@@ -171,12 +171,12 @@ class Dialler:
         return exchange.answer(failure, round((loop.time() - begun) * 1000))
 
     async def fetch(self, url: str, *, most: int) -> Fetched:
-        """GET once, under the same rules as `send`. `most`: bytes; a larger body is `response_invalid`.
+        """GET once, as `send` does, in a pool of the host's; beyond `most` bytes it is `response_invalid`.
 
         Raises:
             RuntimeError: not entered.
         """
-        return await self._whole("GET", Outgoing(url, _JSON, b""), most)
+        return await self._whole("GET", Outgoing(url, _JSON, b"", f"GET {url.split('/')[2:3]}"), most)
 
     async def ask(self, outgoing: Outgoing, *, most: int, told: frozenset[int] = frozenset()) -> Fetched:
         """POST once, under the same rules as `send`, for an answer that is wanted whole; see `fetch`.

@@ -273,6 +273,19 @@ async def test_who_sends_something_else_back_has_proved_nothing(
         assert (await acme.get(f"/v1/endpoints/{made['id']}")).json()["state"] == "unverified"
 
 
+async def test_a_server_that_shows_what_it_was_sent_proves_no_owner(
+    house: House, receiver: Answering
+) -> None:
+    receiver.reply = lambda came: (404, f"Your browser: {came.headers['user-agent']}".encode())
+    async with house.client("acme") as acme:
+        made = await acme.post("/v1/endpoints", json={"url": receiver.url})
+        refused = await acme.post(f"{made.headers['location']}/verify", json={})
+    assert refused.status_code == 422
+    assert "ch_" in receiver.came[0].headers["user-agent"]
+    assert "ch_" not in refused.text
+    assert refused.json()["probe"]["status"] == 404
+
+
 async def test_a_challenge_from_the_receivers_log_may_be_posted_for_this_url_alone(
     house: House, receiver: Answering
 ) -> None:
