@@ -65,7 +65,8 @@ class Reach:
         begin = self.start
         if begin is None and self.consumer is None:
             begin = "now" if self.follow else "earliest"
-        return {**self.filter(), "from": begin, "consumer": self.consumer}
+        over_gap = True if self.start is not None and self.consumer is not None else None
+        return {**self.filter(), "from": begin, "consumer": self.consumer, "over_gap": over_gap}
 
     def filter(self) -> dict[str, str | int | bool | None]:
         """What a cursor is bound to."""

@@ -20,7 +20,7 @@ from gateway.http.event_stream import EventStream, Terms
 from gateway.http.guard import Call
 from gateway.http.negotiation import preferred
 from gateway.http.parameters import limit, wait_seconds
-from gateway.http.shapes import DIRECTION, TEXT, ref, text
+from gateway.http.shapes import DIRECTION, FLAG, TEXT, ref, text
 from gateway.http.stream_places import (
     Beginning,
     beginning_anew,
@@ -34,7 +34,7 @@ from gateway.http.stream_places import (
 from gateway.http.told import CURSOR, JSON, LIMIT, SPAN, TIME, WAIT, Parameter, Reply, tells
 from gateway.instants import format_instant
 
-OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait", "consumer"})
+OFFERED: Final = frozenset({"cursor", "from", "types", "limit", "wait", "consumer", "over_gap"})
 NAMED_OFFERED: Final = OFFERED | {"direction"}
 _ROUTE: Final = "GET /v1/partners/{p}/stream"
 
@@ -74,10 +74,14 @@ WHICH_WAY: Final = Parameter(
         WAIT,
         Parameter(
             "consumer",
-            "Begin at the place of this consumer; `from` tells where, as long as it has none, and where "
-            "what lies at its place is gone.",
+            "Begin at the place of this consumer; `from` tells where, as long as it has none.",
             text("[a-z0-9][a-z0-9._-]{0,63}"),
             example="main",
+        ),
+        Parameter(
+            "over_gap",
+            "Where what lies at the consumer's place is gone, begin where `from` says, and not with 410.",
+            {**FLAG, "default": False},
         ),
         WHICH_WAY,
         Parameter("Last-Event-ID", "A cursor, as a header.", text(most=8_192), place="header"),

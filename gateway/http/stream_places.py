@@ -10,7 +10,7 @@ from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call
-from gateway.http.parameters import choice, parse_instant
+from gateway.http.parameters import choice, flag, parse_instant
 
 Bound = tuple[str, ...]
 """What a cursor was given for: it opens nothing else."""
@@ -101,9 +101,17 @@ async def beginning_of(call: Call, tap: Tap, bound: Bound) -> Beginning:
 
 
 def is_told_anew(call: Call) -> bool:
-    """Whether a consumer's place is all that `from` stands behind: where that is gone, `from` counts."""
+    """Whether the caller knows that what lies at its consumer's place is gone, and wants to go on.
+
+    Raises:
+        CallerError: `parameter_invalid`: there is no consumer, or nothing says where.
+    """
     query = call.query
-    return "consumer" in query and "from" in query and not call.request.headers.get("last-event-id")
+    if not flag(query, "over_gap"):
+        return False
+    if not {"consumer", "from"} <= query.keys():
+        raise CallerError("parameter_invalid", "The query parameter over_gap goes with consumer and from.")
+    return not call.request.headers.get("last-event-id")
 
 
 async def beginning_anew(call: Call, tap: Tap) -> Beginning:

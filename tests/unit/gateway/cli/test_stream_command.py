@@ -56,7 +56,8 @@ def test_a_consumer_begins_at_its_place_and_elsewhere_only_where_that_is_said(sh
     shell.run("stream", "--consumer", "desk")
     shell.run("stream", "--consumer", "desk", "--from", "earliest")
     first, second = (request.url.params for request in canned.asked)
-    assert (first.get("from"), second["from"]) == (None, "earliest")
+    assert (first.get("from"), first.get("over_gap")) == (None, None)
+    assert (second["from"], second["over_gap"]) == ("earliest", "true")
 
 
 def streamed(*blocks: str) -> httpx.Response:

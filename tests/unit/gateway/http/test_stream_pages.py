@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -12,7 +13,7 @@ from gateway.broker.port import Position, Read, Start, TopicSpec
 from gateway.egress.stream import Bounds, Tap, find_start, read_page
 from gateway.http.turns import Turns
 from tests.builders import House, open_house
-from tests.following import until
+from tests.following import listening, until
 from tests.unit.gateway.ingress.brokers import WilfulBroker
 
 OUTBOUND = "partners.acme.outbound"
@@ -148,18 +149,23 @@ async def test_a_consumer_whose_place_is_gone_goes_on_where_from_says(
         said = await client.put("/v1/stream/consumers/desk?types=order.accepted", json=word)
         assert said.is_success, said.text
         monkeypatch.setattr(Consumers, "find", found)
-        refused = await client.get("/v1/stream", params=wanted, headers=headers)
-        assert (refused.status_code, refused.json()["code"]) == (410, "cursor_expired")
+        for more in ({}, {"from": "earliest"}, {"from": "now"}):
+            refused = await client.get("/v1/stream", params={**wanted, **more}, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (410, "cursor_expired")
+        for more in ({"over_gap": "true"}, {"over_gap": "yes", "from": "now"}):
+            refused = await client.get("/v1/stream", params={**wanted, **more}, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (400, "parameter_invalid")
+        over = {**wanted, "from": "earliest", "over_gap": "true"}
         if accept == "application/json":
-            again = await client.get("/v1/stream", params={**wanted, "from": "earliest"})
-            assert ids(again.json()) == ["S-1"]
-            now = await client.get("/v1/stream", params={**wanted, "from": "now"})
-            assert ids(now.json()) == []
+            assert ids((await client.get("/v1/stream", params=over)).json()) == ["S-1"]
+            assert ids((await client.get("/v1/stream", params={**over, "from": "now"})).json()) == []
             # Who was cut off while it read knows better than `from`.
-            cut = await client.get(
-                "/v1/stream", params={**wanted, "from": "now"}, headers={"Last-Event-ID": page["cursor"]}
-            )
+            cut = await client.get("/v1/stream", params=over, headers={"Last-Event-ID": page["cursor"]})
             assert (ids(cut.json()), cut.json()["caught_up"]) == ([], True)
+        else:
+            url = "/v1/stream?" + urlencode(over)
+            async with listening(house) as site, site.follow("acme", url) as follower:
+                assert await follower.ids(1) == ["S-1"]
     assert gone
 
 
