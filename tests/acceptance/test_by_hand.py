@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from audit.bundle import write_tar
-from audit.receipt import format_jwk
+from audit.evidence import parse_evidence
+from audit.parties import encode_key
+from audit.receipt import format_jwk, issue, payload_of
 from tests.dossier import CONTENT, RECEIVER, dossier, pem
 from tests.unit.audit.builders import LOG_SIGNER, OTHER_SIGNER, RECEIPT_SIGNER, papers
 
@@ -152,6 +154,24 @@ def test_another_contract_is_named_by_no_entry_that_nothing_proves(tmp_path: Pat
 def test_a_key_counts_only_where_receipt_keys_stand(keys: dict[str, Any], tmp_path: Path) -> None:
     code, told = run(tmp_path, WHOLE.raw, keys=keys)
     assert code != 0 or "one that you pinned" not in told.split("order.json")[0]
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        encode_key(OTHER_SIGNER.public_key) + RECEIPT_SIGNER.public_key,
+        encode_key(OTHER_SIGNER.public_key) + encode_key(RECEIPT_SIGNER.public_key),
+        encode_key(OTHER_SIGNER.public_key),
+    ],
+    ids=["with the pinned bytes behind it", "with the pinned key behind it", "alone"],
+)
+def test_a_key_of_the_bundle_verifies_nothing(der: bytes, tmp_path: Path) -> None:
+    """OpenSSL reads the first key of a file and passes over what follows it."""
+    forged = issue(parse_evidence(payload_of(WHOLE.files["receipt.jws"].decode())), OTHER_SIGNER).token
+    files = {**WHOLE.files, "receipt.jws": forged.encode(), "keys/receipt.der": der}
+    code, told = run(tmp_path, write_tar(files))
+    assert code != 0
+    assert "Signature Verified Successfully" not in told
 
 
 @pytest.mark.parametrize("is_first", [True, False])
