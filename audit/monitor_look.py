@@ -5,6 +5,7 @@ Source: C2SP tlog-checkpoint, tlog-cosignature; docs/monitoring.md.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from audit.alarm import Alarm, Suspicion, stop
@@ -13,7 +14,7 @@ from audit.errors import UnpinnedKeyError, VerificationError
 from audit.freshness import fresh_at, parse_freshness_key
 from audit.log_source import Source
 from audit.monitor_state import State
-from audit.note import Note, VerifierKey
+from audit.note import Note, VerifierKey, verify_note
 
 FRESH_SECONDS: Final = 60
 """A checkpoint that is older than this was vouched for too long ago."""
@@ -117,9 +118,11 @@ def drop_compromised(state: State, told: Collection[bytes]) -> list[str]:
     gone = {*told, *state.compromised_keys}
     logs = [key for key in state.log_keys if key in gone]
     fresh = [text for text in state.freshness_keys if parse_freshness_key(text).public_key in gone]
-    found = dict.fromkeys([*logs, *(parse_freshness_key(text).public_key for text in fresh)])
+    retired = [key for key in state.retired_keys if key in gone]
+    found = dict.fromkeys([*logs, *retired, *(parse_freshness_key(text).public_key for text in fresh)])
     state.compromised_keys = tuple(dict.fromkeys([*state.compromised_keys, *found]))
     state.log_keys = tuple(key for key in state.log_keys if key not in gone)
+    state.retired_keys = tuple(key for key in state.retired_keys if key not in gone)
     state.freshness_keys = tuple(text for text in state.freshness_keys if text not in fresh)
     named = [*(str(VerifierKey(state.origin, key)) for key in logs), *fresh]
     return [f"not trusted any more, since the gateway says that it is compromised: {one}" for one in named]
@@ -134,13 +137,25 @@ def weighed(state: State, alarm: Alarm) -> Alarm:
 
 
 def _is_trusted(state: State, raw: bytes) -> bool:
-    """Whether a paper is no note, or one that a key signed that is trusted still."""
+    """Whether a paper is no note, or one whose signers are not all compromised.
+
+    A key that is not known any more, since an earlier version kept none that was changed, has signed it, too:
+    it was verified when it was kept. Signatures count, not ids: anybody writes a line with an id.
+    """
     try:
         checkpoint, note = read_checkpoint(raw)
     except VerificationError:
         return True
-    known = {VerifierKey(checkpoint.origin, key).key_id for key in state.log_keys}
-    return any(line.key_id in known for line in note.lines if line.name == checkpoint.origin)
+    has_signed = partial(_has_signed, note, checkpoint.origin)
+    is_known = any(map(has_signed, (*state.log_keys, *state.retired_keys)))
+    return is_known or not any(map(has_signed, state.compromised_keys))
+
+
+def _has_signed(note: Note, origin: str, key: bytes) -> bool:
+    try:
+        return bool(verify_note(note, [VerifierKey(origin, key)]))
+    except VerificationError:
+        return False
 
 
 def vouched(one: Look, note: Note, raw: bytes) -> int | None:

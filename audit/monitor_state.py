@@ -6,6 +6,7 @@ forget.
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -109,8 +110,9 @@ class State:
     """Everything that is remembered.
 
     url, partner: whose log it is. origin: the epoch that is followed. log_keys: public keys of checkpoints,
-    32 bytes each; is_pinned: given by the user, not learned from the gateway. freshness_keys: as verifiers
-    write them. compromised_keys: public keys of either, trusted until the gateway said that they leaked.
+    32 bytes each; is_pinned: given by the user, not learned from the gateway. retired_keys: trusted until the
+    user gave others; they sign nothing new, and what they signed stands. freshness_keys: as verifiers write
+    them. compromised_keys: public keys of any of them, trusted until the gateway said that they leaked.
     receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
     epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers.
     """
@@ -120,6 +122,7 @@ class State:
     origin: str
     log_keys: tuple[bytes, ...]
     is_pinned: bool = False
+    retired_keys: tuple[bytes, ...] = ()
     freshness_keys: tuple[str, ...] = ()
     compromised_keys: tuple[bytes, ...] = ()
     receipt_keys: dict[str, bytes] = field(default_factory=dict)
@@ -136,6 +139,12 @@ class State:
     def log(self) -> str:
         """The log's name without its epoch."""
         return self.origin.rpartition("/")[0]
+
+    def pin(self, keys: Sequence[bytes]) -> None:
+        """Trust these for checkpoints from now on, and none that was trusted before."""
+        before = dict.fromkeys((*self.retired_keys, *self.log_keys))
+        self.retired_keys = tuple(key for key in before if key not in keys)
+        self.log_keys, self.is_pinned = tuple(keys), True
 
     def standing(self) -> list[Standing]:
         """Alarms that nobody has acknowledged."""
@@ -178,6 +187,7 @@ def format_state(state: State) -> bytes:
         "origin": state.origin,
         "log_keys": [_b64(key) for key in state.log_keys],
         "is_pinned": state.is_pinned,
+        "retired_keys": [_b64(key) for key in state.retired_keys],
         "freshness_keys": list(state.freshness_keys),
         "compromised_keys": [_b64(key) for key in state.compromised_keys],
         "receipt_keys": {name: _b64(key) for name, key in state.receipt_keys.items()},
@@ -241,7 +251,7 @@ def parse_state(raw: bytes) -> State:
     _verify_reading(state)
     for text in state.freshness_keys:
         parse_freshness_key(text)
-    keys = (*state.log_keys, *state.compromised_keys)
+    keys = (*state.log_keys, *state.retired_keys, *state.compromised_keys)
     if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise MalformedError("state: a key of the log is missing, or none")
     return state
@@ -255,6 +265,7 @@ def _state(whole: dict[str, Any]) -> State:
         origin=_text(whole["origin"]),
         log_keys=tuple(_bytes(one) for one in whole["log_keys"]),
         is_pinned=whole["is_pinned"] is True,
+        retired_keys=tuple(_bytes(one) for one in whole.get("retired_keys", ())),
         freshness_keys=tuple(_text(one) for one in whole["freshness_keys"]),
         compromised_keys=tuple(_bytes(one) for one in whole.get("compromised_keys", ())),
         receipt_keys={_text(name): _bytes(key) for name, key in whole["receipt_keys"].items()},

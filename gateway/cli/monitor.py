@@ -64,8 +64,7 @@ class Trust:
         """Trust these, and of what they are for nothing else. Raises UsageError: one of them is none."""
         try:
             if self.log_key:
-                state.log_keys = tuple(parse_verifier_key(text).public_key for text in self.log_key)
-                state.is_pinned = True
+                state.pin([parse_verifier_key(text).public_key for text in self.log_key])
             if self.freshness_key:
                 state.freshness_keys = tuple(str(parse_freshness_key(text)) for text in self.freshness_key)
             if self.keys is not None:
@@ -205,7 +204,7 @@ class _Watch:
             url=self.source.client.url,
             partner=me.partner,
             origin=origin,
-            log_keys=me.keys[origin],
+            log_keys=() if self.trust.log_key else me.keys[origin],
             freshness_keys=() if self.trust.freshness_key else tuple(self.source.freshness_keys()),
         )
         self.trust.apply(state)

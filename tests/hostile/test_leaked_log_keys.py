@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from audit.monitor_state import State, parse_state
-from audit.note import VerifierKey
+from audit.monitor_state import Standing, State, format_state, parse_state
+from audit.note import VerifierKey, format_line
 from audit.receipt import format_jwk
-from tests.hostile.log_server import FRESHNESS, Tree, on, receipt
+from tests.hostile.log_server import FRESHNESS, Tree, changed, on, receipt
 from tests.hostile.test_lying_logs import KNOWN, Scene, other
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, OTHER_SIGNER, RECEIPT_SIGNER, SeedSigner
 from tests.unit.gateway.cli.conftest import Shell
@@ -109,6 +109,53 @@ def test_a_freeze_frees_nobody_from_the_history_but_it_proves_less(scene: Scene)
     (alarm,) = [one for one in kept(scene).standing() if one.kind.value == "fork"]
     assert not alarm.is_provable
     assert "compromised" in alarm.text
+
+
+def alarm_of_fork(scene: Scene) -> Standing:
+    """Of a monitor that is told of the new key, and shown another history under it."""
+    tree = Tree()
+    tree.grow([*scene.past[:100], other(0), *scene.past[101:KNOWN]])
+    scene.server.trees, scene.server.signer = [tree], OTHER_SIGNER
+    assert scene.kinds("--log-key", str(NEW)) == ["fork"]
+    (alarm,) = kept(scene).standing()
+    return alarm
+
+
+@pytest.mark.parametrize("pins", [(), ("--log-key", str(OLD))], ids=["learned", "pinned"])
+def test_a_key_that_was_changed_and_has_not_leaked_proves_what_it_signed(
+    scene: Scene, pins: tuple[str, ...]
+) -> None:
+    scene.server.grow(scene.past[:KNOWN])
+    assert scene.look(*pins).code == 0
+    alarm = alarm_of_fork(scene)
+    assert alarm.is_provable
+    assert "compromised" not in alarm.text
+    assert kept(scene).retired_keys == (LOG_SIGNER.public_key,)
+
+
+def test_what_an_earlier_version_kept_is_a_proof_likewise(scene: Scene) -> None:
+    scene.server.grow(scene.past[:KNOWN])
+    assert scene.look().code == 0
+    state = kept(scene)
+    state.log_keys, state.retired_keys = (OTHER_SIGNER.public_key,), ()
+    scene.shell.write("state.json", format_state(state))
+    assert alarm_of_fork(scene).is_provable
+
+
+def test_a_key_that_leaked_once_it_was_changed_proves_nothing(scene: Scene) -> None:
+    """Neither by a line beside its own that nobody has signed."""
+    junk = format_line(ORIGIN, RECEIPT_SIGNER.public_key[:4], bytes(64)).encode()
+    scene.server.grow(scene.past[:KNOWN])
+    scene.server.lie = on("checkpoint$", changed(lambda raw: raw + junk))
+    assert scene.look().code == 0
+    known = kept(scene).kept
+    assert known is not None
+    assert junk in known.note
+    freeze(scene, LOG_SIGNER)
+    alarm = alarm_of_fork(scene)
+    assert not alarm.is_provable
+    state = kept(scene)
+    assert (state.retired_keys, state.compromised_keys) == ((), (LOG_SIGNER.public_key,))
 
 
 def test_a_freshness_key_is_dropped_likewise(scene: Scene) -> None:
