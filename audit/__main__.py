@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from audit.failures import MalformedError, VerificationError
-from audit.papers import Keys, read_log_key, read_receipt_keys
+from audit.papers import Keys, read_json, read_log_key, read_receipt_keys
 from audit.verify import format_failure, format_verdict, verify_plain
 
 
@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     try:
         given = parser.parse_args(words)
         pinned = Keys(read_receipt_keys(given.keys), tuple(given.log_key), tuple(given.party_key))
-        is_rare = b"revoked_keys" in given.keys or (given.content, given.policy) != (None, None)
+        is_rare = "revoked_keys" in read_json(given.keys, "keys") or {given.content, given.policy} != {None}
     except (OSError, MalformedError) as error:
         parser.error(f"a file or a pinned key is not usable: {error}")
     try:

@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import NoReturn
 
-from audit.papers import Keys
+from audit.papers import Keys, read_json
 from audit.verify import Verdict
 from audit.whole import verify_files
 
@@ -16,7 +16,7 @@ def verify_given(given: Namespace, pinned: Keys, fail: Callable[[str], NoReturn]
     as `audit.whole.examine`.
     """
     is_bundle = len(given.files) == 1 and given.files[0].startswith((b"receipt.jws\x00", b"keys/"))
-    if is_bundle and given.policy is None and b"revoked_keys" not in given.keys:
+    if is_bundle and given.policy is None and "revoked_keys" not in read_json(given.keys, "JWK set"):
         return verify_files(given.files, pinned, content=given.content), True
     from audit.judging import judge  # noqa: PLC0415 - loaded where there is more than a bundle
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from audit.case import Case
 from audit.errors import MalformedError, MissingLibraryError
-from audit.papers import Keys
+from audit.papers import Keys, read_json
 from audit.verify import Verdict
 from audit.whole import examine, is_checkpoint, is_of_event
 
@@ -93,7 +93,7 @@ def judge(given: Namespace, pinned: Keys, fail: Callable[[str], NoReturn]) -> tu
         fail("--content goes with a receipt or a bundle: a checkpoint says nothing of one event")
     revoked, policy = None, None
     try:
-        if b"revoked_keys" in given.keys:
+        if "revoked_keys" in read_json(given.keys, "JWK set"):
             from audit.revoked import read_revoked  # noqa: PLC0415 - loaded where such a key is
 
             revoked = read_revoked(given.keys)

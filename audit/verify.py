@@ -66,7 +66,8 @@ def open_plain(raw: bytes) -> dict[str, bytes]:
     if raw.lstrip().startswith(b"{"):
         whole = read_json(raw, "bundle")
         held = {_NAMES[one]: str(whole[one]).encode("utf-8", "replace") for one in _NAMES if whole.get(one)}
-        return held or {"": raw}
+        # Beside an anchor's proof a receipt is none that it was made for.
+        return {"anchor.json": raw} if whole.get("format") == "gateway-anchor-proof/v1" else held or {"": raw}
     # Of the header of every receipt, and of no other: `ateway-receipt+json"}`.
     is_receipt = raw.lstrip().startswith(b"eyJ") and b"YXRld2F5LXJlY2VpcHQranNvbiJ9." in raw
     other = "event.tlog-proof" if raw.startswith(b"c2sp.org/tlog-proof") else ""

@@ -7,14 +7,11 @@ Source: docs/formats.md, sections 3 to 6; docs/verification.md has the whole arg
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from audit.bundled import add_bundled, read_tar
 from audit.case import Case
-from audit.papers import Keys, expect, read_json
+from audit.papers import Keys, expect
 from audit.verify import Verdict, add_receipt, conclude, gather, open_plain
-
-_ANCHOR: Final = "gateway-anchor-proof/v1"
 
 
 def verify_files(files: Sequence[bytes], pinned: Keys, *, content: bytes | None = None) -> Verdict:
@@ -46,22 +43,23 @@ def examine(files: Sequence[bytes], case: Case, *, content: bytes | None = None)
 
 def open_paper(raw: bytes) -> dict[str, bytes]:
     """The papers in one file, by the names that they have in a bundle."""
-    if raw[257:262] == b"ustar":
+    if is_tar(raw):
         return read_tar(raw)
     if raw.startswith(b"old "):
         return {"consistency": raw}
-    is_json = raw.lstrip().startswith(b"{")
-    # First of all: a receipt in it is none that it was made for.
-    if is_json and read_json(raw, "bundle").get("format") == _ANCHOR:
-        return {"anchor.json": raw}
     if "" not in (held := open_plain(raw)):
         return held
-    if is_json:
+    if raw.lstrip().startswith(b"{"):
         return {"acknowledgement": raw}
     if is_checkpoint(raw):
         return {"checkpoint": raw}
     is_other = b"." in raw and b"YXRld2F5LXJlY2VpcHQranNvbiJ9." not in raw
     return {"acknowledgement" if is_other else "receipt.jws": raw.strip()}
+
+
+def is_tar(raw: bytes) -> bool:
+    """Whether it is an archive; what people write may have the same letters there, and no zeros before."""
+    return raw[257:262] == b"ustar" and b"\x00" in raw[:257]
 
 
 def is_of_event(raw: bytes) -> bool:
@@ -71,5 +69,5 @@ def is_of_event(raw: bytes) -> bool:
 
 def is_checkpoint(raw: bytes) -> bool:
     """Whether it is a checkpoint that stands alone."""
-    is_other = raw[257:262] == b"ustar" or raw.startswith((b"old ", b"c2sp.org/tlog-proof"))
+    is_other = is_tar(raw) or raw.startswith((b"old ", b"c2sp.org/tlog-proof"))
     return not is_other and not raw.lstrip().startswith(b"{") and b"\n\n\xe2\x80\x94 " in raw

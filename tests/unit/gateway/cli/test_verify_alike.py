@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from audit.__main__ import main
-from audit.anchor import format_anchor_proof
+from audit.anchor import VERSION, format_anchor_proof
 from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.manifest import Format
@@ -54,6 +54,12 @@ def files() -> dict[str, bytes]:
         "bundle.json": json.dumps(
             {"receipt": HONEST.receipt.decode(), "proof": HONEST.proof.decode()}
         ).encode(),
+        # A receipt in there is none that an anchor's proof was made for.
+        "anchored.json": json.dumps(
+            {"format": VERSION, "receipt": HONEST.receipt.decode(), "proof": HONEST.proof.decode()}
+        ).encode(),
+        # Where an archive has its magic.
+        "padded.json": (b'{"":"' + b"x" * 252 + b'ustar","receipt":"' + HONEST.receipt + b'"}'),
         "bundle.tar": write_tar(
             {"receipt.jws": HONEST.receipt, "anchor.json": format_anchor_proof(Anchor().proof())}
         ),
@@ -65,6 +71,9 @@ def files() -> dict[str, bytes]:
         "receiver": pem(RECEIVER),
         "keys": json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)]}).encode(),
         "frozen": json.dumps({"keys": [], "revoked_keys": [MARKED]}).encode(),
+        "spelt": json.dumps({"keys": [format_jwk(RECEIPT_SIGNER.public_key)], "revoked_keys": [MARKED]})
+        .replace("revoked_keys", "revoked\\u005fkeys")
+        .encode(),
         "unmarked": json.dumps({"keys": [], "revoked_keys": 1}).encode(),
         "seven": signed(7),
         "forked": signed(7, b"\x01" * 32),
@@ -98,7 +107,13 @@ CASES: list[tuple[int, *tuple[str, ...]]] = [
     (9, "receipt", *FROZEN),
     (0, "receipt", "proof", *FROZEN),
     (0, "evidence.tar", *FROZEN),
+    (9, "receipt", "--keys", "spelt"),
+    (0, "receipt", "proof", "--keys", "spelt", *PINS[2:]),
+    (0, "evidence.tar", "--keys", "spelt", *PINS[2:]),
     (2, "receipt", "--keys", "unmarked"),
+    (9, "anchored.json", *PINS),
+    (0, "anchored.json", "receipt", *PINS),
+    (0, "padded.json", *PINS),
     (0, "receipt", "proof", "anchor", *WITNESSED),
     (0, "receipt", "proof", "anchor", *PINS),
     (0, "bundle.tar", *PINS),
