@@ -44,11 +44,8 @@ _LONG_CHUNKS: Final = "The framing of the body's chunks is too long."
 _NOTHING: Final[Any] = ()
 """A pipeline in which nothing waits, headers and scope of no request: idle connections share it."""
 
-
 _OF_ANSWERS: Final = frozenset({"type", "method", "scheme", "http_version"})
 """What of a request is asked for while its answer goes on."""
-
-
 _UNHEARD: Final = asyncio.Event()
 """In place of the event of each request that wakes who reads its body, where nobody does any more."""
 
@@ -66,6 +63,7 @@ class StrictProtocol(HttpToolsProtocol):
         "_chunk_bytes",
         "_chunked",
         "_client",
+        "_data",
         "_ended",
         "_fault",
         "_field_bytes",
@@ -75,6 +73,7 @@ class StrictProtocol(HttpToolsProtocol):
         "_in_head",
         "_is_resting",
         "_joined",
+        "_lengths",
         "_spare_bytes",
         "_timer",
         "on_lost",
@@ -97,13 +96,10 @@ class StrictProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self._in_body = False
-        self._begun = 0
-        self._ended = 0
-        self._head_bytes = 0
-        self._field_bytes = 0
-        self._spare_bytes = 0
-        self._chunk_bytes = 0
-        self._chunked = 0
+        self._begun = self._ended = self._chunked = 0
+        self._head_bytes = self._field_bytes = self._spare_bytes = self._chunk_bytes = 0
+        self._data = b""
+        self._lengths = sizes.NO_LENGTHS
         self._client: dict[object, object] | None = None
         self._idle_since: float | None = None
         self._is_resting = False
@@ -139,8 +135,10 @@ class StrictProtocol(HttpToolsProtocol):
         if self._is_resting:
             self.parser, self._is_resting = new_parser(self), False
         was_head, begun, ended = self._in_head, self._begun, self._ended
-        self._spare_bytes += len(data)
+        self._spare_bytes += len(data) - (self._lengths.zeros(data) if self._in_body else 0)
+        self._data = data
         super().data_received(data)
+        self._data = b""
         if self.transport.is_closing():
             return
         if self._begun == self._ended:
@@ -151,15 +149,12 @@ class StrictProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > sizes.REQUEST_LINE_BYTES + sizes.HEADER_BYTES:
                 self._fail(f"The header has more than {sizes.HEADER_BYTES} bytes.")
-        elif (
-            self._in_body
-            and self._spare_bytes > self._chunked * sizes.CHUNK_SLACK_BYTES + sizes.OPEN_CHUNK_BYTES
-        ):
+        elif self._in_body and self._spare_bytes > sizes.most_spare(self._chunked) + sizes.OPEN_CHUNK_BYTES:
             self._fail(_LONG_CHUNKS)
 
     def _judge_chunks(self) -> None:
         """All that came was of whole requests: what none of their parts explains framed their chunks."""
-        spare, most = self._spare_bytes, self._chunked * sizes.CHUNK_SLACK_BYTES
+        spare, most = self._spare_bytes, sizes.most_spare(self._chunked)
         self._spare_bytes = self._chunked = 0
         if spare > most > 0:
             # Its answer was not begun yet: nobody had a turn since its last byte.
@@ -219,7 +214,11 @@ class StrictProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self._in_head, self._joined.lingers = False, True
         self._in_body = is_chunked
-        self._chunked += is_chunked
+        if is_chunked:
+            self._chunked += 1
+            self._lengths = sizes.Lengths()
+            start = sizes.body_start(self._data, self._spare_bytes, len(self.headers))
+            self._spare_bytes -= self._lengths.zeros(self._data, start)
         self._arm(self.body_seconds, "The body did not arrive in time.")
 
     def _turned_away(self) -> bool:

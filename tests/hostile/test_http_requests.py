@@ -213,6 +213,50 @@ async def test_requests_beside_each_other_explain_each_other_not(port: int) -> N
     assert answer.count(b"HTTP/1.1 ") <= 1
 
 
+def padded(form: str, chunks: int, size: int, head: bytes = IN_CHUNKS) -> bytes:
+    """A request with a body in so many chunks, their lengths written so."""
+    length, last = (form % size).encode(), (form % 0).encode()
+    return head + (length + b"\r\n" + b"0" * size + b"\r\n") * chunks + last + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("form", ["%08x", "00%X", "%016x"])
+@pytest.mark.parametrize("cut", [3, 1_000, 100_000])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_zeros_before_the_lengths_of_chunks_count_for_nothing(port: int, form: str, cut: int) -> None:
+    chunks, size = (80, 16) if cut == 3 else (100, 4_096)
+    raw = padded(form, chunks, size)
+    answer = await exchange(port, *[raw[at : at + cut] for at in range(0, len(raw), cut)])
+    assert answer.endswith(b"/a %d 2" % (chunks * size)), answer[-200:]
+    answer = await exchange(port, GET + raw + raw + GET[:-2] + b"Connection: close\r\n\r\n", end=False)
+    assert answer.count(b"HTTP/1.1 200 ") == 4
+
+
+@pytest.mark.parametrize(
+    "head", [b"Host:a\r\nX:\r\n", b"Host:   a\r\nX:   y   \r\n", b"\r\nHost: a\r\nX: y\r\n"]
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_zeros_are_found_behind_any_head_however_it_is_cut(port: int, head: bytes) -> None:
+    blank, head = (b"\r\n", head[2:]) if head.startswith(b"\r\n") else (b"", head)
+    head = blank + b"POST /a HTTP/1.1\r\n" + head + b"Transfer-Encoding:chunked\r\n\r\n"
+    raw = padded("%016x", 80, 16, head)
+    for cut in range(len(head) - 30, len(head) + 20):
+        answer = await exchange(port, raw[:cut], raw[cut:])
+        assert answer.endswith(b"/a 1280 3"), (cut, answer[-200:])
+
+
+@pytest.mark.parametrize("cut", [50, 100_000])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_zeros_explain_no_extensions_and_no_longer_lengths(port: int, cut: int) -> None:
+    for form in ("%017x", "%08x;" + "x" * 4, "%x;00000000"):
+        raw = padded(form, 100, 16)
+        answer = await exchange(port, *[raw[at : at + cut] for at in range(0, len(raw), cut)], end=False)
+        assert answer == b"" or refused(answer)
+    # Zeros of the body are none of a length.
+    raw = IN_CHUNKS + (b"14;xxxx\r\n\r\n0000000000000001\r\n\r\n") * 60 + b"0\r\n\r\n"
+    answer = await exchange(port, *[raw[at : at + cut] for at in range(0, len(raw), cut)], end=False)
+    assert answer == b"" or refused(answer)
+
+
 @pytest.mark.parametrize("cut", [1, 3, 50])
 @pytest.mark.asyncio(loop_scope="module")
 async def test_chunks_are_counted_however_the_bytes_are_cut(port: int, cut: int) -> None:
