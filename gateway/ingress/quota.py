@@ -17,6 +17,8 @@ _LEAST_WEIGHT: Final = 0.2
 """Of the last second, where there are few."""
 _PRESENCE: Final = 0.001
 """Events a second that a process counts as which is asked for none: parts of nothing at all are equal."""
+_MOVING_SECONDS: Final = 2
+"""In which the parts follow a demand that has moved."""
 
 
 @dataclass(slots=True)
@@ -51,12 +53,23 @@ def pace_after(pace: float, seen: int) -> float:
     return pace + (seen - pace) * weight
 
 
-def share_of(pace: float, others: float, count: int) -> float:
-    """The part of the rate that a process has; the parts of all that have heard of each other make up one.
+def demand_of(pace: float, level: float, most: float) -> float:
+    """Events a second for which a process needs a part of the rate. `most`: the rate that was agreed.
 
-    `pace`: what it is asked for, events a second; `others`: the `count` others, together.
+    What was overdrawn is to be filled up, though nobody asks meanwhile. It counts for no more than the whole
+    rate: a huge batch is no reason to keep other connections waiting.
     """
-    return (pace + _PRESENCE) / (pace + others + _PRESENCE * (count + 1))
+    return pace + min(most, max(0.0, -level))
+
+
+def share_of(demand: float, others: float, count: int) -> float:
+    """The part of the rate that a process has. `demand`: its own; `others`: of the `count` others, together.
+
+    One that nobody asks keeps enough for a beginning: a batch that comes there is not paid for with nothing.
+    The parts of all that have heard of each other are so a quarter more than the rate at most.
+    """
+    least = 1 / (count + 1) ** 2
+    return max(least, (demand + _PRESENCE) / (demand + others + _PRESENCE * (count + 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,11 @@ class Limit:
 
 
 def event_limit(bucket: Bucket, most: int, rate: float) -> Limit:
-    """The limit of events a second. `rate`: this process's part of `most`."""
-    wait = bucket.wait_seconds(rate)
+    """The limit of events a second. `rate`: this process's part of `most`.
+
+    That part grows with what is waited for: nobody is told to wait much longer than the whole rate needs.
+    """
+    wait = min(bucket.wait_seconds(rate), bucket.wait_seconds(most) + _MOVING_SECONDS)
     return Limit("events", most, 1, 0 if wait else int(bucket.level), wait or 1)
 
 

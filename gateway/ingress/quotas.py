@@ -3,9 +3,10 @@
 Requests are judged by what this process knows; nothing is asked on their path. Once a second each process
 tells the others, in SQL, what it was asked to take of each partner, and takes its part of the rate by its
 part of the demand. So a partner whose connections all lead to one process has the whole rate there, and a
-second after the demand has moved, the parts have followed; where few events come, some seconds after. All
-parts together are the rate, and each process may be one event ahead of its own. Bytes are added up the
-same way: what others took in the last second is not counted yet.
+second after the demand has moved, the parts have followed; where few events come, some seconds after. What
+a batch overdrew is demand too, and a process that nobody asks keeps a small part for a beginning: all parts
+together are a quarter more than the rate at most, and each process may be one event ahead of its own. Bytes
+are added up the same way: what others took in the last second is not counted yet.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from gateway.ingress.quota import (
     Bucket,
     Limit,
     byte_limit,
+    demand_of,
     event_limit,
     pace_after,
     rate_headers,
@@ -43,7 +45,7 @@ class _Account:
     """What this process knows of a partner today.
 
     `most`: the rate that was agreed, events a second; `share`: its part of that. `open`: requests that are
-    being read. `wanted`: events since it told last; `pace`: those of a second, as it told. `taken`: bytes not
+    being read. `wanted`: events since it told last; `pace`: those of a second, then. `taken`: bytes not
     told yet; `used`: bytes of all processes, as heard last. `day`: of UTC, of both. `seen_at`: ticks.
     """
 
@@ -75,6 +77,11 @@ class _Account:
     def fill(self, ticks: int) -> None:
         """Add what came in since the last look."""
         self.bucket.fill(self.rate, ticks, most=self.room)
+
+    def demand(self, ticks: int) -> float:
+        """Events a second that it needs a part of the rate for."""
+        self.fill(ticks)
+        return demand_of(pace_after(self.pace, self.wanted), self.bucket.level, self.most)
 
     def owes_nothing(self, ticks: int, day: int) -> bool:
         """Whether one made anew would be as this one is: its bucket full, nothing used of the day."""
@@ -184,24 +191,24 @@ class Quotas:
             return
         seen = {partner: one.wanted for partner, one in self._accounts.items()}
         told = Told(
-            {partner: pace_after(one.pace, one.wanted) for partner, one in self._accounts.items()},
+            {partner: one.demand(ticks) for partner, one in self._accounts.items()},
             {partner: one.taken for partner, one in self._accounts.items()},
         )
         days = {partner: one.day for partner, one in self._accounts.items()}
         tell = partial(exchange_now, owner=self.owner, told=told, clock=self.shared_clock)
         heard, day = await self.database.write(tell)
         for partner, count in seen.items():
-            self._accounts[partner].wanted -= count
+            account = self._accounts[partner]
+            account.pace, account.wanted = pace_after(account.pace, count), account.wanted - count
         self._learn(told, days, heard, day)
 
     def _learn(self, told: Told, days: Mapping[str, int], heard: Heard, day: int) -> None:
         """`days`: of the accounts when they were told; `day`: that they were counted for, and heard of."""
         for partner, taken in told.taken.items():
             account = self._accounts[partner]
-            account.pace = told.wanted[partner]
             # By the part that was in force while it came in: whoever asks seldom has the least when he asks.
             account.fill(self.ticks())
-            account.share = share_of(account.pace, *heard.others.get(partner, (0.0, 0)))
+            account.share = share_of(told.wanted[partner], *heard.others.get(partner, (0.0, 0)))
             if account.day == days[partner]:
                 account.taken -= taken
             if account.day == day:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ingress.quota import DAY_MS, Bucket, byte_limit, event_limit, rate_headers
+from gateway.ingress.quota import DAY_MS, Bucket, byte_limit, demand_of, event_limit, rate_headers, share_of
 
 
 def test_a_bucket_holds_one_second_s_worth_and_fills_with_time() -> None:
@@ -57,3 +57,21 @@ def test_headers_name_each_limit_what_is_left_of_it_and_when_there_is_more() -> 
 def test_bytes_are_used_up_and_never_less_than_none(used: int, left: int) -> None:
     found = byte_limit(10, used, 0)
     assert (found.left, found.is_used_up, found.reset) == (left, left == 0, 86_400)
+
+
+@given(st.lists(st.floats(0, 10_000), min_size=1, max_size=16))
+def test_the_parts_of_all_are_the_rate_or_a_quarter_more_and_none_is_nothing(demands: list[float]) -> None:
+    count = len(demands)
+    parts = [share_of(one, sum(demands) - one, count - 1) for one in demands]
+    assert 0.999 <= sum(parts) <= 1.251
+    assert min(parts) >= 1 / count**2
+
+
+def test_what_was_overdrawn_is_demand_up_to_the_rate() -> None:
+    found = [demand_of(3.0, level, 100.0) for level in (50.0, 0.0, -40.0, -4_000.0)]
+    assert found == [3.0, 3.0, 43.0, 103.0]
+
+
+def test_who_waits_is_told_what_the_whole_rate_needs_and_two_seconds_at_most() -> None:
+    bucket = Bucket(-399.0, 0)
+    assert [event_limit(bucket, 100, rate).reset for rate in (100.0, 90.0, 1.0, 0.001)] == [4, 5, 6, 6]
