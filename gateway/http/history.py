@@ -22,7 +22,7 @@ from audit.states import STATES
 from gateway.errors import CallerError
 from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.guard import Call, not_found
-from gateway.http.parameters import choice, digest, instant, limit, wait_seconds, words
+from gateway.http.parameters import choice, digest, instant, limit, one_word, wait_seconds, words
 from gateway.http.shapes import DIRECTION, TEXT, ref, word
 from gateway.http.timeline import Reasons, entry_row, exchange_item, timeline_body, waiting_item
 from gateway.http.told import PAGED, PLAIN, WAIT, Parameter, shows, tells
@@ -267,7 +267,7 @@ def _filter(call: Call) -> HistoryFilter:
         key=query.get("key"),
         digest=digest(query, "digest"),
         endpoint=query.get("endpoint"),
-        credential=query.get("credential"),
+        credential=one_word(query, "credential"),
         since=instant(query, "since", now),
         until=instant(query, "until", now),
     )

@@ -113,6 +113,14 @@ def words(query: Mapping[str, str], name: str, offered: tuple[str, ...]) -> tupl
     return found
 
 
+def one_word(query: Mapping[str, str], name: str) -> str | None:
+    """A name without blanks; None where absent."""
+    text = query.get(name)
+    if text is not None and " " in text:
+        raise _wrong(name, "a name without blanks")
+    return text
+
+
 def digest(query: Mapping[str, str], name: str) -> bytes | None:
     """A SHA-256 in hex; None where absent."""
     text = query.get(name)

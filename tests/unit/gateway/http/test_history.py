@@ -303,6 +303,8 @@ NO_FILTERS = [
     "kind=",
     "digest=12",
     f"digest={'x' * 64}",
+    "credential=by%20crd_1",
+    "credential=by%20crd_1&kind=credential.changed",
 ]
 
 
