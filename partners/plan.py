@@ -33,13 +33,17 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class SchemaChange:
-    """Another version of the schema of a type. `level`: what is promised; `is_broken`: it is not kept."""
+    """Another version of the schema of a type. `level`: what is promised; `is_broken`: it is not kept.
+
+    `has_more`: `fields` are the first that changed, not all.
+    """
 
     was: int
     now: int
     level: str
     is_broken: bool
     fields: tuple[FieldChange, ...] = ()
+    has_more: bool = False
 
     @property
     def words(self) -> str:
@@ -114,11 +118,12 @@ def render_plan(
 
 
 def _fields(schema: SchemaChange | None) -> list[str]:
-    fields = () if schema is None else schema.fields
-    more = len(fields) - _MOST_FIELDS
-    return [f"      {one}" for one in fields[:_MOST_FIELDS]] + (
-        [f"      and {more} more"] if more > 0 else []
-    )
+    if schema is None:
+        return []
+    more = len(schema.fields) - _MOST_FIELDS
+    words = f"more than {more} more" if schema.has_more else f"{more} more"
+    told = [f"      {one}" for one in schema.fields[:_MOST_FIELDS]]
+    return told + ([f"      and {words}"] if more > 0 else [])
 
 
 def _told(one: Difference) -> tuple[str, ...]:

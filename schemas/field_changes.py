@@ -24,6 +24,9 @@ from schemas.avro_type import (
 from schemas.json_writer import compile_writer
 from schemas.schema import Schema
 
+MOST_CHANGES: Final = 500
+"""Changes that are told: a type that is used everywhere may be told of at thousands of places."""
+
 _MOST_DEFAULT: Final = 60
 """Characters of a default that are told."""
 
@@ -38,58 +41,69 @@ class FieldChange:
     now: str = ""
 
 
-def field_changes(old: Schema, new: Schema) -> tuple[FieldChange, ...]:
-    """The changes, in the order of the new schema; what only documents or sorts is none."""
-    return tuple(dict.fromkeys(_Walk().compare(old.root, new.root, "")))
+@dataclass(frozen=True, slots=True)
+class FieldChanges:
+    """What became of the fields, in the order of the new schema. `has_more`: these are the first alone."""
+
+    found: tuple[FieldChange, ...]
+    has_more: bool = False
 
 
-class _Walk:
-    def __init__(self) -> None:
-        self._seen: set[tuple[str, str]] = set()
+def field_changes(old: Schema, new: Schema) -> FieldChanges:
+    """The changes, those of a named type wherever it is used; what only documents or sorts is none.
 
-    def compare(self, old: AvroType, new: AvroType, at: str) -> Iterator[FieldChange]:
-        match old, new:
-            case Record(), Record():
-                yield from self._records(old, new, at)
-            case (Array(before), Array(after)) | (Map(before), Map(after)):
-                yield from self.compare(before, after, f"{at}/*")
-            case Enumeration(), Enumeration():
-                yield from _symbols(old, new, at)
-            case (Union(), _) | (_, Union()):
-                yield from self._unions(old, new, at)
-            case _ if _unlike(old, new):
-                yield FieldChange("~", at, describe(old), describe(new))
+    No type contains itself, and admission bounds what one is when it is written out.
+    """
+    found: dict[FieldChange, None] = {}
+    for one in _compare(old.root, new.root, ""):
+        if len(found) == MOST_CHANGES and one not in found:
+            return FieldChanges(tuple(found), has_more=True)
+        found[one] = None
+    return FieldChanges(tuple(found))
 
-    def _records(self, old: Record, new: Record, at: str) -> Iterator[FieldChange]:
-        if old.name != new.name:
-            yield FieldChange("~", at, f"record {old.name}", f"record {new.name}")
-        if (old.name, new.name) in self._seen:
-            return
-        self._seen.add((old.name, new.name))
-        left = {one.name: one for one in old.fields}
-        for one in new.fields:
-            before = next((left.pop(name) for name in (one.name, *one.aliases) if name in left), None)
-            place = f"{at}/{one.name}"
-            if before is None:
-                yield FieldChange("+", place, now=_words(one))
-                continue
-            if before.name != one.name:
-                yield FieldChange("~", place, f"called {before.name}", f"called {one.name}")
-            if _default(before) != _default(one):
-                yield FieldChange("~", place, _default(before) or "no default", _default(one) or "no default")
-            yield from self.compare(before.type, one.type, place)
-        for one in left.values():
-            yield FieldChange("-", f"{at}/{one.name}", was=_words(one))
 
-    def _unions(self, old: AvroType, new: AvroType, at: str) -> Iterator[FieldChange]:
-        """By the names of their branches; what is no union has itself as the only one."""
-        before = {branch_name(one): one for one in (old.branches if isinstance(old, Union) else (old,))}
-        after = {branch_name(one): one for one in (new.branches if isinstance(new, Union) else (new,))}
-        if before.keys() != after.keys():
+def _compare(old: AvroType, new: AvroType, at: str) -> Iterator[FieldChange]:
+    match old, new:
+        case Record(), Record():
+            yield from _records(old, new, at)
+        case (Array(before), Array(after)) | (Map(before), Map(after)):
+            yield from _compare(before, after, f"{at}/*")
+        case Enumeration(), Enumeration():
+            yield from _symbols(old, new, at)
+        case (Union(), _) | (_, Union()):
+            yield from _unions(old, new, at)
+        case _ if _unlike(old, new):
             yield FieldChange("~", at, describe(old), describe(new))
-        for name, branch in after.items():
-            if name in before:
-                yield from self.compare(before[name], branch, at)
+
+
+def _records(old: Record, new: Record, at: str) -> Iterator[FieldChange]:
+    if old.name != new.name:
+        yield FieldChange("~", at, f"record {old.name}", f"record {new.name}")
+    left = {one.name: one for one in old.fields}
+    for one in new.fields:
+        before = next((left.pop(name) for name in (one.name, *one.aliases) if name in left), None)
+        place = f"{at}/{one.name}"
+        if before is None:
+            yield FieldChange("+", place, now=_words(one))
+            continue
+        if before.name != one.name:
+            yield FieldChange("~", place, f"called {before.name}", f"called {one.name}")
+        if _default(before) != _default(one):
+            yield FieldChange("~", place, _default(before) or "no default", _default(one) or "no default")
+        yield from _compare(before.type, one.type, place)
+    for one in left.values():
+        yield FieldChange("-", f"{at}/{one.name}", was=_words(one))
+
+
+def _unions(old: AvroType, new: AvroType, at: str) -> Iterator[FieldChange]:
+    """By the names of their branches; what is no union has itself as the only one."""
+    before = {branch_name(one): one for one in (old.branches if isinstance(old, Union) else (old,))}
+    after = {branch_name(one): one for one in (new.branches if isinstance(new, Union) else (new,))}
+    if before.keys() != after.keys():
+        yield FieldChange("~", at, describe(old), describe(new))
+    for name, branch in after.items():
+        if name in before:
+            yield from _compare(before[name], branch, at)
 
 
 def _symbols(old: Enumeration, new: Enumeration, at: str) -> Iterator[FieldChange]:

@@ -9,7 +9,7 @@ from gateway.administration.lines import Resolved
 from partners.contract import SECTIONS, Direction, Line
 from partners.plan import Difference, FieldChange, SchemaChange
 from schemas import registry
-from schemas.field_changes import field_changes
+from schemas.field_changes import FieldChanges, field_changes
 
 _Before = Mapping[tuple[Direction, str], Line]
 
@@ -43,13 +43,14 @@ def _change(old: Line, new: Line, resolved: Resolved, numbers: Mapping[tuple[str
     terms = new.terms
     begin = f"! {SECTIONS[terms.direction]} {terms.event_type}  {terms.compatibility} broken"
     was, now = (resolved.schemas.get(one.schema_ids[0]) for one in (old, new))
-    found = () if was is None or now is None else field_changes(was, now)
+    told = FieldChanges(()) if was is None or now is None else field_changes(was, now)
     return SchemaChange(
         was=_number(old, numbers),
         now=_number(new, numbers),
         level=terms.compatibility,
         is_broken=any(words.startswith(begin) for words in resolved.incompatible),
-        fields=tuple(FieldChange(one.sign, one.pointer, one.was, one.now) for one in found),
+        fields=tuple(FieldChange(one.sign, one.pointer, one.was, one.now) for one in told.found),
+        has_more=told.has_more,
     )
 
 

@@ -241,6 +241,7 @@ def _difference(one: Difference) -> dict[str, object]:
                 {"sign": each.sign, "pointer": each.pointer, "was": each.was or None, "now": each.now or None}
                 for each in schema.fields
             ],
+            "more": schema.has_more,
         },
     }
 

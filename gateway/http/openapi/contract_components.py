@@ -55,6 +55,7 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
             "compatibility": TEXT,
             "broken": FLAG,
             "fields": listed(record({"sign": TEXT, "pointer": TEXT, "was": maybe(TEXT), "now": maybe(TEXT)})),
+            "more": FLAG,
         }
     ),
     "ContractApplied": record(

@@ -3,16 +3,18 @@ from typing import Any
 
 import pytest
 
-from schemas.field_changes import field_changes
+from schemas.field_changes import MOST_CHANGES, FieldChanges, field_changes
 from schemas.schema import parse_schema
 
 
 def told(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
-    schemas = [
-        parse_schema(json.dumps({"type": "record", "name": "Order", "fields": one})) for one in (old, new)
-    ]
-    found = field_changes(*schemas)
+    found = changes(old, new).found
     return [f"{one.sign} {one.pointer}  {' -> '.join(filter(None, (one.was, one.now)))}" for one in found]
+
+
+def changes(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> FieldChanges:
+    both = [{"type": "record", "name": "Order", "fields": one} for one in (old, new)]
+    return field_changes(*(parse_schema(json.dumps(one)) for one in both))
 
 
 def named(name: str, kind: Any, **more: Any) -> dict[str, Any]:
@@ -68,9 +70,29 @@ def test_each_change_is_told_once_at_its_place(
     assert told(old, new) == lines
 
 
-def test_a_record_that_is_used_twice_is_told_where_it_is_first() -> None:
-    old = [named("a", LINE), named("b", "Line")]
-    assert told(old, [named("a", WIDE), named("b", "Line")]) == ["~ /a/qty  int -> long"]
+def test_a_record_that_is_used_twice_is_told_of_at_each_place() -> None:
+    old = [named("a", LINE), named("b", "Line"), named("c", {"type": "array", "items": "Line"})]
+    new = [named("a", WIDE), *old[1:]]
+    assert told(old, new) == [f"~ {one}/qty  int -> long" for one in ("/a", "/b", "/c/*")]
+
+
+def lattice(depth: int, *more: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each record has the one above it twice: 2 ** depth ways lead to the first."""
+    first = {"type": "record", "name": "R0", "fields": [named("qty", "int"), *more]}
+    fields = [named("r0", first)]
+    for number in range(1, depth + 1):
+        inside = [named(side, f"R{number - 1}") for side in "ab"]
+        fields.append(named(f"r{number}", {"type": "record", "name": f"R{number}", "fields": inside}))
+    return fields
+
+
+def test_of_more_places_than_anybody_reads_some_are_told_and_that_there_are_more() -> None:
+    few = changes(lattice(3), lattice(3, named("n", "int", default=0)))
+    assert (len(few.found), few.has_more) == (1 + 2 + 4 + 8, False)
+    assert few.found[0].pointer == "/r0/n"
+    assert few.found[-1].pointer == "/r3/b/b/b/n"
+    many = changes(lattice(9), lattice(9, named("n", "int", default=0)))
+    assert (len(many.found), many.has_more) == (MOST_CHANGES, True)
 
 
 def test_a_long_default_is_cut() -> None:

@@ -134,10 +134,14 @@ async def test_a_plan_tells_what_becomes_of_each_schema(desk: Desk) -> None:
             {"sign": "+", "pointer": "/currency", "was": None, "now": 'string, default "EUR"'},
             {"sign": "-", "pointer": "/qty", "was": "int", "now": None},
         ],
+        "more": False,
     }
     assert (receives["compatibility"], receives["broken"]) == ("FORWARD", True)
     done = await desk.run("apply", "-f", path, "--yes", "--allow", "incompatible", "--json")
     assert done.document()["differences"][0]["schema"] == sends
+    fields += [{"name": f"more_{number}", "type": "int", "default": 0} for number in range(501)]
+    desk.shell.write("fleet/order.avsc", {**ORDER, "fields": fields})
+    assert "\n      and more than 460 more\n" in (await desk.run("plan", "-f", path)).out
     desk.shell.write("fleet/order.avsc", ORDER)
     assert "v2 -> v1  BACKWARD broken" in (await desk.run("plan", "-f", path)).out
 
