@@ -4,7 +4,7 @@ Reads leave no entry, but for looks of our side at a partner's content.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,12 +103,23 @@ class _Search:
 
     def entries(self, params: dict[str, str]) -> Iterator[Document]:
         for route, partner in self.places:
-            found, following = self.client.some(route, {**params, "since": self.since}, most=_MOST)
-            if following is not None:
-                self.call.output.warn(
-                    f"{route} has more than these {_MOST}: ask for them by gateway history list"
-                )
-            yield from ({**one, "partner": partner} for one in found)
+            left = f"has more than these {_MOST}: ask for them by gateway history list"
+            yield from ({**one, "partner": partner} for one in self._of(route, params, left))
+
+    def made(self, route: str) -> Mapping[str, Sequence[str]]:
+        """Credentials that a history has as made, by the one that each was made with."""
+        left = f"has more than {_MOST} changes of credentials: what older ones made is not looked for"
+        found: dict[str, list[str]] = {}
+        for one in _created(self._of(route, {"kind": Kind.CREDENTIAL_CHANGED.value}, left)):
+            found.setdefault(one["by"]["credential"], []).append(one["credential"])
+        return found
+
+    def _of(self, route: str, params: dict[str, str], left: str) -> Sequence[Document]:
+        """Entries of one history; `left`: what is said of those that are too many."""
+        found, following = self.client.some(route, {**params, "since": self.since}, most=_MOST)
+        if following is not None:
+            self.call.output.warn(f"{route} {left}")
+        return found
 
     def asked(self, credential: str) -> Iterator[Document]:
         """Entries of what was asked for with a credential; what several logs have, once."""
@@ -121,22 +132,32 @@ class _Search:
 
 
 def _still_made(search: _Search, asked: Sequence[Document], owner: str | None) -> list[Document]:
-    """Credentials that were made, from hand to hand, and that still open something."""
+    """Credentials that were made, from hand to hand, and that still open something.
+
+    Each history is read once, for all of them; a partner's credential makes others in its own alone.
+    """
     found: dict[str, Document] = {}
-    waiting = list(_made(asked))
+    read: dict[str, Mapping[str, Sequence[str]]] = {}
+    waiting = [one["credential"] for one in _created(asked)]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found[name] = search.client.get(under(owner, "credentials", name)).document()
-            waiting += _made(search.asked(name))
+        if name in found:
+            continue
+        found[name] = document = search.client.get(under(owner, "credentials", name)).document()
+        for route, partner in search.places:
+            if document["partner"] in {None, partner}:
+                if route not in read:
+                    read[route] = search.made(route)
+                waiting += read[route].get(name, ())
     return [one for one in found.values() if one["state"] == "active"]
 
 
-def _made(asked: Iterator[Document] | Sequence[Document]) -> Iterator[str]:
-    for one in asked:
+def _created(entries: Sequence[Document]) -> Iterator[Document]:
+    """The evidence of credentials that were made."""
+    for one in entries:
         members = one.get("evidence") or {}
         if one["kind"] == Kind.CREDENTIAL_CHANGED.value and members.get("action") == "created":
-            yield str(members["credential"])
+            yield members
 
 
 def _newest_first(found: Sequence[Document]) -> list[Document]:

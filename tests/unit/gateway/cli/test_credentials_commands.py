@@ -1,7 +1,9 @@
 """Credentials of every kind on the command line."""
 
+import asyncio
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime
 
 import httpx
@@ -11,6 +13,7 @@ from tests.certificates import certified, public_pem
 from tests.unit.gateway.cli.conftest import Desk, Ended
 
 LEAF = certified(begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
+HOOK = ("--kind", "webhook_secret")
 ROOT = certified("root", is_authority=True, usages=(), begins=datetime(2026, 1, 1, tzinfo=UTC), days=3_000)
 
 
@@ -147,6 +150,48 @@ async def test_a_leaked_key_s_uses_are_listed_as_it_is_revoked(desk: Desk) -> No
     team = desk.house.credentials["team"].id
     unused = await desk.run("credentials", "revoke", team, "--since", "1h", "--yes")
     assert "No event was sent with it since 1h." in unused.out
+
+
+async def test_what_was_made_from_hand_to_hand_is_looked_for_once_in_each_log(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many credentials were made; of a partner's own in the partner's log alone."""
+    await desk.run("apply", "-f", desk.contract(), "--yes")
+
+    async def make(*words: str, by: str) -> str:
+        made = await desk.run("credentials", "create", *words, "--json", by=by)
+        assert made.code == 0, made
+        document = made.document()
+        desk.house.keys[document["id"]] = document["secret"]
+        return str(document["id"])
+
+    async def revoke(name: str, count: int) -> tuple[set[str], list[str]]:
+        for _ in range(500):
+            desk.bridge.asked.clear()
+            ended = await desk.run("credentials", "revoke", name, "--since", "1h", "--dry-run", "--json")
+            found = {one["id"] for one in ended.document()["made"]}
+            if len(found) == count:
+                break
+            await asyncio.sleep(0.02)
+        return found, [one.url.path for one in desk.bridge.asked if one.url.path.endswith("history")]
+
+    leaked = await make("--role", "operator", by="operator")
+    at_acme = [await make("-p", "acme", *kind, by=leaked) for kind in ((), HOOK)]
+    below = await make(*HOOK, by=at_acme[0])
+    found, looks = await revoke(leaked, 3)
+    assert found == {*at_acme, below}
+    acme, bolt, house = (f"/v1/{one}/history" for one in ("partners/acme", "partners/bolt", "house"))
+    assert Counter(looks) == {acme: 2 + 1, bolt: 2, house: 1}
+
+    second = await make("--role", "operator", by=leaked)
+    at_bolt = [await make("-p", "bolt", *kind, by=second) for kind in ((), (), HOOK, HOOK)]
+    found, looks = await revoke(leaked, 8)
+    assert found == {*at_acme, below, second, *at_bolt}
+    assert Counter(looks) == {acme: 2 + 1, bolt: 2 + 1, house: 1 + 1}
+
+    monkeypatch.setattr("gateway.cli.uses._MOST", 1)
+    cut = await desk.run("credentials", "revoke", leaked, "--since", "1h", "--dry-run")
+    assert f"{acme} has more than 1 changes of credentials: what older ones made is not looked for" in cut.err
 
 
 async def test_an_operator_needs_the_id_alone_and_a_partner_no_name(desk: Desk) -> None:
