@@ -57,6 +57,27 @@ async def test_partners_that_forward_to_each_other_are_begun_from_one_folder(des
     assert (await desk.run("diff", "-f", folder)).code == 0
 
 
+async def test_partners_in_force_that_are_to_forward_to_each_other_receive_first(desk: Desk) -> None:
+    """What went on before its type is there would be refused at its receiver: here it would not wait."""
+    pair = {"aaa": "bbb", "bbb": "aaa"}
+
+    async def told(*words: str, receives: str = RECEIVES, is_forwarded: bool = True) -> tuple[int, str]:
+        for slug, to in pair.items():
+            folder = write(desk, slug, to=to if is_forwarded else None, receives=receives)
+        ended = await desk.run(*words, "-f", folder)
+        return ended.code, ended.err
+
+    apply = ("apply", "--yes")
+    assert (await told(*apply, receives="", is_forwarded=False))[0] == 0
+    for words in (("plan",), apply):
+        code, err = await told(*words)
+        assert (code, "bbb receives no order.received: add it to its contract first" in err) == (6, True)
+    for is_forwarded in (False, True):
+        code, err = await told(*apply, is_forwarded=is_forwarded)
+        assert code == 0, err
+    assert (await desk.run("diff", "-f", write(desk, "aaa", to="bbb"))).code == 0
+
+
 async def test_what_the_other_is_to_receive_has_to_read_what_goes_on(desk: Desk) -> None:
     write(desk, "aaa", to="bbb", receives="")
     folder = write(
