@@ -26,6 +26,9 @@ from gateway.dialler import Fetched
 from gateway.sequencer.guard import WITNESSED, behind, verify_not_behind
 
 _NOTE_BYTES: Final = 32 * 1024
+_REDIRECTS: Final = 300
+_FAULTS: Final = 500
+"""From here on statuses are faults of the server: no answer."""
 
 
 class Fetches(Protocol):
@@ -38,8 +41,8 @@ class Fetches(Protocol):
 
 async def verify_remembered(
     database: Database, sender: Fetches, witness: Witness, origin: str, keys: Sequence[bytes]
-) -> None:
-    """Compare what a witness holds of the anchor with what this database has.
+) -> bool:
+    """Compare what a witness holds of the anchor with what this database has; returns whether it answered.
 
     `keys`: public keys that sign the anchor, or did, and that nobody else has.
 
@@ -50,15 +53,16 @@ async def verify_remembered(
     place = hashlib.sha256(origin.encode()).hexdigest()
     found = await sender.fetch(f"{witness.url.rstrip('/')}/{place}/checkpoint", most=_NOTE_BYTES)
     if found.failure is not None:
-        return
+        return _REDIRECTS <= found.status < _FAULTS
     try:
         shown, _ = read_note(found.body)
         read_checkpoint(found.body, [VerifierKey(origin, key) for key in keys])
     except AuditError:
-        return
+        return True
     if shown.origin == origin:
         await database.write(lambda session: _compare(session, shown, witness.name))
         await database.read(lambda session: verify_not_behind(session, {}))
+    return True
 
 
 def _compare(session: Session, shown: Checkpoint, name: str) -> None:

@@ -1,10 +1,11 @@
 """Asks witnesses to cosign the anchor's checkpoints, and keeps what they sign.
 
-Each is asked by itself, and once by each process: one that is away, or answers nonsense, holds up nobody; one
-that shows what we signed and this database lacks stops all (`remembered`). What it answers is verified before
-it is kept. Order: the checkpoint is published (`gateway.sequencer.checkpoints`); the witness is asked;
-its line is stored, and served from then on. Killed anywhere, it is asked again: a witness that knows the
-checkpoint already signs it once more.
+Each is asked by itself, and by each process until it has cosigned once: one that is away, or answers
+nonsense, holds up nobody; one that shows what we signed and this database lacks stops all (`remembered`),
+and one that refuses is asked for what it shows until it answers. What it answers is verified before it is
+kept. Order: the checkpoint is published (`gateway.sequencer.checkpoints`); the witness is asked; its line
+is stored, and served from then on. Killed anywhere, it is asked again: a witness that knows the checkpoint
+already signs it once more.
 
 Source: C2SP tlog-witness v1.0.0, add-checkpoint.
 """
@@ -84,6 +85,10 @@ class _Patience:
     due_at: float = 0.0
     wait: float = _FIRST_WAIT
 
+    def put_off(self, now: float) -> None:
+        """Leave it alone, and the next time for longer."""
+        self.due_at, self.wait = now + self.wait, min(2 * self.wait, _LONGEST_WAIT)
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Witnessing:
@@ -102,6 +107,7 @@ class Witnessing:
     observe: Callable[[Outcome], None] = lambda _: None
     keys: Callable[[], Sequence[bytes]] = tuple
     _patience: dict[str, _Patience] = field(default_factory=dict, init=False)
+    _heard: set[str] = field(default_factory=set, init=False)
     _doubted: dict[str, Witness] = field(default_factory=dict, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -133,6 +139,7 @@ class Witnessing:
         asked = [
             one for one in self.policy.witnesses if one.url and self._is_due(one, checkpoint, known, now)
         ]
+        ready = {key for key, one in self._patience.items() if one.due_at <= now}
         turns = asyncio.Semaphore(_AT_ONCE)
         stored = asyncio.Lock()
 
@@ -144,9 +151,19 @@ class Witnessing:
         async with asyncio.TaskGroup() as group:
             for witness in asked:
                 group.create_task(one_of(witness))
-        while self._doubted:
-            _, witness = self._doubted.popitem()
-            await verify_remembered(self.database, self.sender, witness, checkpoint.origin, self.keys())
+        for key in ready & self._doubted.keys():
+            await self._settle_doubt(key, checkpoint.origin)
+
+    async def _settle_doubt(self, key: str, origin: str) -> None:
+        """See what a witness holds that did not cosign; in doubt until it has answered."""
+        has_answered = await verify_remembered(
+            self.database, self.sender, self._doubted[key], origin, self.keys()
+        )
+        patience, now = self._patience[key], asyncio.get_running_loop().time()
+        if has_answered:
+            del self._doubted[key]
+        elif patience.due_at <= now:
+            patience.put_off(now)
 
     def _newest(self, session: Session) -> tuple[Cosigned, dict[str, Standing]] | None:
         states = audit_log.epochs(session, anchor_log(self.host))
@@ -160,9 +177,9 @@ class Witnessing:
         key = name_of(witness.key)
         before = known.get(key)
         is_done = before is not None and (before.origin, before.size) == (checkpoint.origin, checkpoint.size)
-        if is_done and (key not in self._patience or not _has_line(checkpoint, witness.key)):
-            # Its line was lost: killed after it was asked. Or this process has not asked it yet: a witness
-            # knows where an older copy of the database came back, before anything is anchored anew.
+        if is_done and (key not in self._heard or not _has_line(checkpoint, witness.key)):
+            # Its line was lost: killed after it was asked. Or this process never heard it say the same: a
+            # witness knows where an older copy of the database came back.
             is_done = False
         return not is_done and self._patience.setdefault(key, _Patience()).due_at <= now
 
@@ -180,12 +197,12 @@ class Witnessing:
                 self._doubted[before.key] = witness
             if str(trouble) != before.problem:
                 log.warning("a witness did not cosign", witness=witness.name, reason=str(trouble))
-            patience.due_at = loop.time() + patience.wait
-            patience.wait = min(2 * patience.wait, _LONGEST_WAIT)
+            patience.put_off(loop.time())
             after = replace(before, asked_at=self.clock(), problem=str(trouble))
             await self.database.write(lambda session: save_standings(session, [after]))
             return
         self.observe("cosigned")
+        self._heard.add(before.key)
         if before.problem:
             log.info("a witness cosigns again", witness=witness.name)
         patience.due_at, patience.wait = 0.0, _FIRST_WAIT

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,8 @@ from gateway.anchoring.opening import served_anchor
 from gateway.anchoring.store import Standing, find_cosigned, standings
 from gateway.anchoring.witnesses import ANSWER_BYTES, Outcome, Witnessing, name_of
 from gateway.database import Database
-from gateway.dialler import Dialler
+from gateway.dialler import Dialler, Fetched, Outgoing
+from gateway.errors import AwayError, StoreError
 from gateway.sequencer.guard import LogBehindError, verify_not_behind
 from gateway.witness.app import WitnessApp
 from gateway.witness.state import open_state
@@ -188,6 +190,90 @@ async def test_an_older_copy_of_a_database_signs_nothing_once_a_witness_shows_wh
             await old.read(lambda session: verify_not_behind(session, {}))
         await fork.database.read(lambda session: verify_not_behind(session, {}))
         old.close()
+
+
+async def older_copy(ledger: Ledger, sender: Routed, folder: Path) -> Ledger:
+    """A copy in which the newest checkpoint is cosigned, as a witness knows no more than one later."""
+    await anchored(ledger, 1)
+    await witnessing(ledger, sender, []).turn()
+    with sqlite3.connect(folder / "fork.db") as now, sqlite3.connect(folder / "old.db") as copy:
+        now.backup(copy)
+    await anchored(ledger, 2)
+    await witnessing(ledger, sender, []).turn()
+    return Ledger(Database(f"sqlite:///{folder}/old.db"))
+
+
+def be_patient(asking: Witnessing) -> None:
+    """All waits are over."""
+    for one in asking._patience.values():
+        one.due_at = 0.0
+
+
+async def test_a_witness_that_was_away_at_the_start_is_asked_until_it_has_answered(
+    fork: Ledger, tmp_path: Path
+) -> None:
+    """Its line for the newest checkpoint is here; the network comes up after the gateway."""
+    with witness_of(tmp_path, 0) as one:
+        old = await older_copy(fork, Routed({"one.example": one}), tmp_path)
+        sender = Routed({})
+        asking = witnessing(old, sender, [])
+        for _ in range(2):
+            await asking.turn()
+            be_patient(asking)
+        sender.apps = {"one.example": one}
+        with pytest.raises(LogBehindError, match=r"w1 holds 2 entries"):
+            await asking.turn()
+        old.database.close()
+
+
+async def test_what_was_answered_once_is_not_asked_again(ledger: Ledger, tmp_path: Path) -> None:
+    await anchored(ledger, 1)
+    with witness_of(tmp_path, 0) as one:
+        await witnessing(ledger, Routed({"one.example": one}), []).turn()
+        sender = Routed({"one.example": one})
+        asking = witnessing(ledger, sender, [])
+        for _ in range(3):
+            await asking.turn()
+            be_patient(asking)
+        assert [asked.body[:6] for asked in sender.asked if "one" in asked.url] == [b"old 1\n"]
+
+
+@dataclass
+class Faint(Routed):
+    """The first read of it is lost, or the database is away just then; if `is_deaf`, writes are lost too."""
+
+    trouble: AwayError | None = None
+    is_deaf: bool = False
+    reads: int = 0
+
+    async def fetch(self, url: str, *, most: int) -> Fetched:
+        self.reads += 1
+        if self.reads > 1:
+            return await super().fetch(url, most=most)
+        if self.trouble is not None:
+            raise self.trouble
+        return Fetched(0, "timed_out", b"")
+
+    async def ask(self, outgoing: Outgoing, *, most: int, told: frozenset[int] = frozenset()) -> Fetched:
+        answer = await super().ask(outgoing, most=most, told=told)
+        return Fetched(0, "timed_out", b"") if self.is_deaf else answer
+
+
+@pytest.mark.parametrize("trouble", [None, StoreError("store_unavailable", "away")])
+async def test_a_doubt_stays_until_the_witness_has_shown_what_it_holds(
+    fork: Ledger, tmp_path: Path, trouble: AwayError | None
+) -> None:
+    with witness_of(tmp_path, 0) as one:
+        old = await older_copy(fork, Routed({"one.example": one}), tmp_path)
+        sender = Faint({"one.example": one}, trouble=trouble)
+        asking = witnessing(old, sender, [])
+        with nullcontext() if trouble is None else pytest.raises(AwayError):
+            await asking.turn()
+        be_patient(asking)
+        sender.is_deaf = True
+        with pytest.raises(LogBehindError, match=r"w1 holds 2 entries"):
+            await asking.turn()
+        old.database.close()
 
 
 async def test_what_no_key_of_ours_signed_stops_nothing(ledger: Ledger) -> None:
