@@ -5,6 +5,9 @@ holds, where a key of ours signed it and this database has not what it shows. Th
 more, now and after a restart, until an operator begins new epochs: it is noted in the database before it is
 told.
 
+One that is signed by keys alone which this database does not know is an alarm, and stops nothing: a copy of
+before a rotation lacks the key of today, and any witness can make a key and say that it is ours.
+
 Source: C2SP tlog-witness v1.0.0, the monitoring interface.
 """
 
@@ -16,7 +19,7 @@ from sqlmodel import Session
 
 from audit.checkpoint import Checkpoint
 from audit.checkpoint import read_checkpoint as read_note
-from audit.errors import AuditError
+from audit.errors import AuditError, UnpinnedKeyError
 from audit.note import VerifierKey
 from audit.papers import read_checkpoint
 from audit.policy import Witness
@@ -26,6 +29,7 @@ from gateway.dialler import Fetched
 from gateway.sequencer.guard import WITNESSED, behind, verify_not_behind
 
 _NOTE_BYTES: Final = 32 * 1024
+_NAMED: Final = 3
 _REDIRECTS: Final = 300
 _FAULTS: Final = 500
 """From here on statuses are faults of the server: no answer."""
@@ -41,8 +45,10 @@ class Fetches(Protocol):
 
 async def verify_remembered(
     database: Database, sender: Fetches, witness: Witness, origin: str, keys: Sequence[bytes]
-) -> bool:
-    """Compare what a witness holds of the anchor with what this database has; returns whether it answered.
+) -> str | None:
+    """Compare what a witness holds of the anchor with what this database has.
+
+    Returns what an operator has to judge, in words, or nothing; None where the witness did not answer.
 
     `keys`: public keys that sign the anchor, or did, and that nobody else has.
 
@@ -53,16 +59,20 @@ async def verify_remembered(
     place = hashlib.sha256(origin.encode()).hexdigest()
     found = await sender.fetch(f"{witness.url.rstrip('/')}/{place}/checkpoint", most=_NOTE_BYTES)
     if found.failure is not None:
-        return _REDIRECTS <= found.status < _FAULTS
+        return "" if _REDIRECTS <= found.status < _FAULTS else None
     try:
-        shown, _ = read_note(found.body)
+        shown, note = read_note(found.body)
+        if shown.origin != origin:
+            return ""
         read_checkpoint(found.body, [VerifierKey(origin, key) for key in keys])
+    except UnpinnedKeyError:
+        signers = [line.key_id.hex() for line in note.lines if line.name == origin]
+        return await database.read(lambda session: _doubt(session, shown, signers)) if signers else ""
     except AuditError:
-        return True
-    if shown.origin == origin:
-        await database.write(lambda session: _compare(session, shown, witness.name))
-        await database.read(lambda session: verify_not_behind(session, {}))
-    return True
+        return ""
+    await database.write(lambda session: _compare(session, shown, witness.name))
+    await database.read(lambda session: verify_not_behind(session, {}))
+    return ""
 
 
 def _compare(session: Session, shown: Checkpoint, name: str) -> None:
@@ -71,3 +81,18 @@ def _compare(session: Session, shown: Checkpoint, name: str) -> None:
     if error is not None:
         words = f"the witness {name} holds {shown.size} entries of {shown.origin} ({error})"
         facts.keep(session, WITNESSED, words)
+
+
+def _doubt(session: Session, shown: Checkpoint, signers: Sequence[str]) -> str:
+    """What an operator has to judge, where this database has not what was shown."""
+    error = behind(session, shown)
+    if error is None:
+        return ""
+    return (
+        f"it shows {shown.size} entries of {shown.origin} that this database does not have ({error}), signed "
+        f"by the key {' and '.join(signers[:_NAMED])}, which this database does not know, or has frozen. "
+        "Compare that with your record of rotations. If it is a key of this gateway, this database is an "
+        "older copy of itself: stop the gateway at once and bring the newest one back, or where there is "
+        "none begin new epochs: gateway log new-epoch --all --reason TEXT. If this gateway never had it, the "
+        "witness shows what is not ours: ask whoever runs it"
+    )

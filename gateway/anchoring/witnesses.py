@@ -109,6 +109,7 @@ class Witnessing:
     _patience: dict[str, _Patience] = field(default_factory=dict, init=False)
     _heard: set[str] = field(default_factory=set, init=False)
     _doubted: dict[str, Witness] = field(default_factory=dict, init=False)
+    _alarms: dict[str, str] = field(default_factory=dict, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask until `stop`; what is away is waited for.
@@ -156,14 +157,25 @@ class Witnessing:
 
     async def _settle_doubt(self, key: str, origin: str) -> None:
         """See what a witness holds that did not cosign; in doubt until it has answered."""
-        has_answered = await verify_remembered(
-            self.database, self.sender, self._doubted[key], origin, self.keys()
-        )
+        witness = self._doubted[key]
+        words = await verify_remembered(self.database, self.sender, witness, origin, self.keys())
         patience, now = self._patience[key], asyncio.get_running_loop().time()
-        if has_answered:
-            del self._doubted[key]
-        elif patience.due_at <= now:
-            patience.put_off(now)
+        if words is None:
+            if patience.due_at <= now:
+                patience.put_off(now)
+            return
+        if words and words != self._alarms.get(key):
+            logger("gateway.witnesses").warning(
+                "a witness holds what is not here", witness=witness.name, reason=words
+            )
+
+            def tell(session: Session) -> None:
+                known = standings(session).get(key, Standing(key))
+                save_standings(session, [replace(known, problem=words)])
+
+            await self.database.write(tell)
+        self._alarms[key] = words
+        del self._doubted[key]
 
     def _newest(self, session: Session) -> tuple[Cosigned, dict[str, Standing]] | None:
         states = audit_log.epochs(session, anchor_log(self.host))
@@ -195,14 +207,16 @@ class Witnessing:
             self.observe(trouble.outcome)
             if trouble.outcome in {"conflict", "refused"}:
                 self._doubted[before.key] = witness
-            if str(trouble) != before.problem:
-                log.warning("a witness did not cosign", witness=witness.name, reason=str(trouble))
+            problem = self._alarms.get(before.key) or str(trouble)
+            if problem != before.problem:
+                log.warning("a witness did not cosign", witness=witness.name, reason=problem)
             patience.put_off(loop.time())
-            after = replace(before, asked_at=self.clock(), problem=str(trouble))
+            after = replace(before, asked_at=self.clock(), problem=problem)
             await self.database.write(lambda session: save_standings(session, [after]))
             return
         self.observe("cosigned")
         self._heard.add(before.key)
+        self._alarms.pop(before.key, None)
         if before.problem:
             log.info("a witness cosigns again", witness=witness.name)
         patience.due_at, patience.wait = 0.0, _FIRST_WAIT

@@ -5,16 +5,16 @@ import base64
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
+from audit.checkpoint import Checkpoint, format_checkpoint, read_checkpoint, sign_checkpoint
 from audit.cosignature import cosign
-from audit.note import VerifierKey
+from audit.note import VerifierKey, sign_note
 from gateway.address import AddressPolicy
 from gateway.anchoring.opening import served_anchor
 from gateway.anchoring.store import Standing, find_cosigned, standings
@@ -287,7 +287,75 @@ async def test_what_no_key_of_ours_signed_stops_nothing(ledger: Ledger) -> None:
 
     await witnessing(ledger, Routed({"one.example": answering(answer)}), []).turn()
     await ledger.database.read(lambda session: verify_not_behind(session, {}))
-    assert "it cosigned 17 entries" in standing(ledger, 0).problem
+    assert "17 entries" in standing(ledger, 0).problem
+
+
+async def test_an_older_copy_that_lacks_the_key_of_today_is_an_alarm_that_says_so(
+    fork: Ledger, tmp_path: Path
+) -> None:
+    """A stop would let every witness stop us by a key that it has made."""
+    newer = VerifierKey(ANCHOR, OTHER_SIGNER.public_key)
+    logs = {ANCHOR: [*LOGS[ANCHOR], newer]}
+    app = WitnessApp(open_state(tmp_path / "state"), WITNESSES[0], logs, lambda: NOW)
+    sender = Routed({"one.example": app})
+    old = await older_copy(fork, sender, tmp_path)
+    await anchored(fork, 3)
+    with fork.database.begin() as session:
+        head = audit_log.state(session, ANCHOR).head
+        note = sign_checkpoint(Checkpoint(ANCHOR, head.size, head.root()), OTHER_SIGNER)
+        audit_log.publish_all(session, {ANCHOR: note})
+    after = witnessing(fork, sender, [])
+    after.keys = lambda: [ANCHOR_SIGNER.public_key, OTHER_SIGNER.public_key]
+    await after.turn()
+    assert standing(fork, 0).problem == ""
+    asking, outcomes = witnessing(old, sender, []), list[Outcome]()
+    asking.observe = outcomes.append
+    for _ in range(2):
+        await asking.turn()
+        be_patient(asking)
+        problem = standing(old, 0).problem
+        assert f"shows 3 entries of {ANCHOR} that this database does not have" in problem
+        assert f"signed by the key {newer.key_id.hex()}, which" in problem
+        assert "older copy" in problem
+        assert "gateway log new-epoch --all" in problem
+    assert outcomes.count("conflict") == 2
+    await old.database.read(lambda session: verify_not_behind(session, {}))
+    # It stays while the witness is away, and goes once it cosigns.
+    sender.apps = {}
+    await asking.turn()
+    assert standing(old, 0).problem == problem
+    be_patient(asking)
+    sender.apps = {"one.example": answering(line_by(0))}
+    await asking.turn()
+    assert standing(old, 0).problem == ""
+    old.database.close()
+    app.close()
+
+
+@pytest.mark.parametrize("size", [1, 17])
+async def test_what_a_stranger_signed_is_told_only_where_it_is_not_here(ledger: Ledger, size: int) -> None:
+    await anchored(ledger, 1)
+    with ledger.database.begin() as session:
+        root = audit_log.state(session, ANCHOR).head.root() if size == 1 else bytes(32)
+    one = Checkpoint(ANCHOR, size, root)
+    ours, other = sign_checkpoint(one, ANCHOR_SIGNER), sign_checkpoint(replace(one, size=99), ANCHOR_SIGNER)
+    shown = {
+        "by a stranger": sign_checkpoint(one, OTHER_SIGNER),
+        "of another": sign_checkpoint(replace(one, origin=f"{NAMED}/2"), OTHER_SIGNER),
+        "forged": ours.partition(b"\n\n")[0] + b"\n\n" + other.partition(b"\n\n")[2],
+        "in another name": sign_note(format_checkpoint(one), "somebody", OTHER_SIGNER),
+    }
+    alarms = []
+    for name, note in shown.items():
+
+        def answer(request: httpx.Request, note: bytes = note) -> httpx.Response:
+            return httpx.Response(200 if request.method == "GET" else 404, content=note)
+
+        await witnessing(ledger, Routed({"one.example": answering(answer)}), []).turn()
+        if "older copy" in standing(ledger, 0).problem:
+            alarms.append(name)
+    assert alarms == (["by a stranger"] if size == 17 else [])
+    await ledger.database.read(lambda session: verify_not_behind(session, {}))
 
 
 async def test_a_witness_that_is_ahead_of_us_raises_the_alarm(ledger: Ledger) -> None:
