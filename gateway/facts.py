@@ -11,6 +11,11 @@ def load(session: Session, name: str) -> str | None:
     return session.exec(select(MetaRow.value).where(col(MetaRow.name) == name)).first()
 
 
+def has_any(session: Session, *names: str) -> bool:
+    """Whether a fact of one of these names was kept: one statement."""
+    return session.exec(select(MetaRow.name).where(col(MetaRow.name).in_(names)).limit(1)).first() is not None
+
+
 def keep(session: Session, name: str, value: str) -> str:
     """Keep a fact unless there is one of this name already; returns what is kept now."""
     insert_new_rows(session, MetaRow, [{"name": name, "value": value}])

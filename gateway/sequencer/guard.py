@@ -11,6 +11,7 @@ would never hear that it is behind. An operator has to say whose it is.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -115,6 +116,8 @@ class Guard:
     async def run(self, stop: asyncio.Event) -> None:
         """Look until sure, and again whenever the broker was away, or the database is another server's.
 
+        And see all the time whether another process has noted that the database is an older copy.
+
         Raises:
             NamesakeError, LogBehindError: this gateway must stop.
         """
@@ -128,6 +131,9 @@ class Guard:
                     raise self.refusal
                 is_away, is_due = False, bool(self.problem)
             is_due = is_due or is_away
+            with suppress(AwayError):  # whoever is asked something says so; it is looked at again
+                if await self.database.read(is_returned):
+                    await self.database.read(lambda session: verify_not_behind(session, {}))
             await rest(stop, _LOOK_SECONDS)
 
     def _warn(self, words: Sequence[str]) -> None:
@@ -196,7 +202,7 @@ def verify_not_behind(session: Session, published: dict[str, Checkpoint]) -> Non
 
 def is_returned(session: Session) -> bool:
     """Whether this database is of an earlier time, with no topics that know what was published since."""
-    return any(facts.load(session, name) is not None for name in (RESTORED, WITNESSED))
+    return facts.has_any(session, RESTORED, WITNESSED)
 
 
 def verify_shown(session: Session, shown: Shown, topic: str) -> list[str]:

@@ -1,17 +1,27 @@
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from sqlmodel import Session
 
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from gateway import facts
 from gateway.broker.embedded import EmbeddedBroker, Fate
 from gateway.broker.port import Broker, Record, Refused, Stored, TopicSpec, Unknown
 from gateway.database import Database
-from gateway.errors import SetupError
-from gateway.sequencer.guard import Guard, LogBehindError, NamesakeError, verify_not_behind
+from gateway.errors import SetupError, StoreError
+from gateway.sequencer.guard import (
+    RESTORED,
+    WITNESSED,
+    Guard,
+    LogBehindError,
+    NamesakeError,
+    verify_not_behind,
+)
 from gateway.sequencer.mark import Installation
 from gateway.sequencer.published import read_shown
 from tests.unit.audit.builders import LOG_SIGNER
@@ -19,6 +29,7 @@ from tests.unit.gateway.ingress.brokers import WilfulBroker
 
 TOPIC = "gateway.checkpoints"
 ORIGIN = "gw.example/log/k3v9q2/1"
+T = TypeVar("T")
 
 
 def note(size: int, origin: str = ORIGIN) -> bytes:
@@ -187,6 +198,50 @@ async def test_a_running_gateway_stops_once_its_topics_are_anothers(
         await make_guard(broker, database, "second").verify()
         broker.away_ms = 0
     assert isinstance(running.result(), NamesakeError)
+    await broker.close()
+
+
+@pytest.mark.parametrize("name", [RESTORED, WITNESSED])
+async def test_every_running_process_stops_once_one_has_noted_that_the_database_is_older(
+    tmp_path: Path, database: Database, name: str
+) -> None:
+    """Whoever sequences finds it out; doors and relays sign and send no more, either."""
+    broker = WilfulBroker(tmp_path)
+    guards = [make_guard(broker, database, "first") for _ in range(2)]
+    for one in guards:
+        await one.verify()
+    stop = asyncio.Event()
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        running = [group.create_task(told(one, stop)) for one in guards]
+        await asyncio.sleep(0)
+        await database.write(lambda session: facts.keep(session, name, "w1 holds 2 entries"))
+    assert [type(one.result()) for one in running] == [LogBehindError, LogBehindError]
+    assert not stop.is_set()
+    await broker.close()
+
+
+class Fallen(Database):
+    """Answers nobody; after the second look the gateway is stopped."""
+
+    looks = 0
+    stop: asyncio.Event
+
+    async def read(self, _: Callable[[Session], T]) -> T:
+        """Be away."""
+        self.looks += 1
+        if self.looks > 1:
+            self.stop.set()
+        raise StoreError("store_unavailable", "away")
+
+
+async def test_a_database_that_is_away_ends_no_guard(tmp_path: Path, migrated_file: Path) -> None:
+    broker, fallen = WilfulBroker(tmp_path), Fallen(f"sqlite:///{migrated_file}")
+    fallen.stop = asyncio.Event()
+    guard = make_guard(broker, fallen, "first")
+    await guard.verify()
+    assert await told(guard, fallen.stop) is None
+    assert (fallen.looks, guard.has_passed) == (2, True)
+    fallen.close()
     await broker.close()
 
 
