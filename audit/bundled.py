@@ -178,6 +178,10 @@ def _digests(case: Case) -> dict[tuple[str, str], str]:
     for one in case.records:
         for name, form in _NAMED.get(one["kind"], {}).items():
             found.setdefault((_fill(name, one), _fill(form, one)), one["kind"])
+    if all(one["kind"] != "event.accepted" for one in case.records):
+        from audit.attempted import add_terms  # noqa: PLC0415 - loaded where nobody accepted the event
+
+        found |= add_terms(case)
     return found
 
 

@@ -105,6 +105,7 @@ CONTENT = _record(sha256=DIGEST, length=COUNT, type=TEXT, encoding=_one_of("iden
 PLACE = _record(topic=TEXT, topic_id=TEXT, partition=COUNT, offset=COUNT, sha256=DIGEST)
 SCHEMA = _record(subject=TEXT, version=COUNT, id=COUNT, fingerprint=DIGEST)
 RECORD = _record(sha256=DIGEST, topic=TEXT, partition=COUNT)
+READ_AT = _record(topic=TEXT, topic_id=TEXT, partition=COUNT, offset=COUNT, sha256=_nullable(DIGEST))
 ORIGIN = Shape("none or a digest", lambda value: value == "none" or DIGEST.accepts(value))
 CLOCK = _record(source=TEXT, within_ms=COUNT)
 KEEP = _record(content_days=COUNT, evidence_days=COUNT, hold=_nullable(TEXT))
@@ -155,6 +156,19 @@ SCOPE = _record(refs=_HELD_REFS, since=_nullable(COUNT), until=_nullable(COUNT))
 WHICH = _one_of("undelivered", "failed", "all")
 
 _EVENT = {"partner": TEXT, "ref": TEXT, "source": TEXT, "id": TEXT, "type": TEXT}
+_ATTEMPT = {
+    "endpoint": TEXT,
+    "url": TEXT,
+    "attempt": TEXT,
+    "number": COUNT,
+    "content_sha256": DIGEST,
+    "content_length": COUNT,
+    "status": COUNT,
+    "reason": _nullable(TEXT),
+    "ms": COUNT,
+    "answer_sha256": _nullable(DIGEST),
+    "outcome": _one_of("delivered", "retry", "parked", "held"),
+}
 _HOLD = {"partner": TEXT, "hold": TEXT, "scope": SCOPE, "basis": TEXT, "by": BY}
 _EARLIER_HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
 
@@ -199,17 +213,10 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
     Kind.UNREADABLE: {"partner": TEXT, "direction": DIRECTION, "record": PLACE, "code": TEXT},
     Kind.ATTEMPTED: {
         **_EVENT,
-        "endpoint": TEXT,
-        "url": TEXT,
-        "attempt": TEXT,
-        "number": COUNT,
-        "content_sha256": DIGEST,
-        "content_length": COUNT,
-        "status": COUNT,
-        "reason": _nullable(TEXT),
-        "ms": COUNT,
-        "answer_sha256": _nullable(DIGEST),
-        "outcome": _one_of("delivered", "retry", "parked", "held"),
+        "schema": _nullable(SCHEMA),
+        "record": _nullable(READ_AT),
+        "contract": _nullable(COUNT),
+        **_ATTEMPT,
     },
     Kind.PARKED: {**_EVENT, "endpoint": TEXT, "attempts": COUNT, "reason": TEXT},
     Kind.ACKNOWLEDGED: {"partner": TEXT, "ref": TEXT, "endpoint": TEXT, "key": TEXT, "token": TEXT},
@@ -341,6 +348,7 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
 """Members of each kind after the preamble, in order."""
 
 EARLIER: Mapping[Kind, Mapping[str, Shape]] = {
+    Kind.ATTEMPTED: {**_EVENT, **_ATTEMPT},
     Kind.CREDENTIAL_CHANGED: {
         "partner": _nullable(TEXT),
         "credential": TEXT,

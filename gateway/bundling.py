@@ -74,7 +74,7 @@ def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: 
     if not entries or (claim is not None and accepted is None):
         return Gathered(claim is not None or bool(found), {})
     evidence = None if accepted is None else accepted.evidence()
-    members: Mapping[str, Any] = {} if evidence is None else evidence.members
+    members = _attempted(entries) if accepted is None else {} if evidence is None else evidence.members
     # Whose evidence was erased is not told by its receipt either.
     kept = None if claim is None or evidence is None else claim
     terms = list(states.published(_terms(session, name, members)))
@@ -94,6 +94,16 @@ def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: 
     files |= _schema(session, members)
     files |= _signed(session, partner, kept, entries)
     return Gathered(is_known=True, files=files)
+
+
+def _attempted(entries: Sequence[Entry]) -> Mapping[str, Any]:
+    """The members of the first attempt that names by what the event went out; none: no attempt does.
+
+    What a team's own producer put on a topic was accepted by nobody.
+    """
+    tried = (one.evidence() for one in entries if one.kind is Kind.ATTEMPTED)
+    told = (one.members for one in tried if one is not None)
+    return next((one for one in told if one.get("contract") is not None), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +128,7 @@ class _States:
 
 
 def _terms(session: Session, name: str, members: Mapping[str, Any]) -> list[Entry]:
-    """The entry by which the contract that the receipt names came into force."""
+    """The entry by which the contract that the receipt, or an attempt, names came into force."""
     revision = members.get("contract")
     found = changes.find_contract(session, name, revision) if isinstance(revision, int) else None
     return [] if found is None else [found]
@@ -152,7 +162,7 @@ def _contract(session: Session, partner: str, revision: int) -> dict[str, bytes]
 
 
 def _schema(session: Session, members: Mapping[str, Any]) -> dict[str, bytes]:
-    """The schema's canonical form, if it is the one that the receipt names."""
+    """The schema's canonical form, if it is the one that the receipt, or an attempt, names."""
     named = members.get("schema")
     schema = registry.by_id(session, named["id"]) if isinstance(named, dict) else None
     if schema is None or not isinstance(named, dict) or schema.fingerprint.hex() != named["fingerprint"]:

@@ -4,6 +4,7 @@ Values only.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -18,6 +19,19 @@ HoldReason = Literal["gone", "failing", "paused", "disabled", "unverified"]
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """By what an event goes out, as it was when the event was read: for the evidence of attempts.
+
+    `contract`: its revision. `schema`: what the data was checked against, as evidence names it. `sha256` of
+    the data as the record holds it.
+    """
+
+    contract: int
+    schema: Mapping[str, str | int]
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One event for one endpoint.
 
@@ -25,7 +39,8 @@ class Delivery:
     go out one at a time and in order; None: no order asked. `body` is exactly what is sent; None: it lies in
     the delivery's row. `attempts` already made. `due_at`: not before; `wanted_at`: when a retry, a replay or
     its row last wanted it, whatever was given up before (0: never; both Unix milliseconds). `search`: what
-    the event is found by.
+    the event is found by. `provenance`: None where the delivery was taken up again from its row, which has
+    none.
     """
 
     endpoint: str
@@ -43,6 +58,7 @@ class Delivery:
     due_at: int = 0
     wanted_at: int = field(default=0, compare=False)
     search: bytes | None = field(default=None, repr=False)
+    provenance: Provenance | None = field(default=None, repr=False, compare=False)
 
 
 _ID: Final = re.compile(r"dlv_([a-z0-9]{1,64})_([a-z2-7]{52})", re.ASCII)

@@ -4,8 +4,9 @@ Pure. What goes out was checked against the contract's schema.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from gateway import operational
@@ -13,7 +14,7 @@ from gateway.broker.port import Read
 from gateway.catalog import Snapshot
 from gateway.egress.addressees import own_endpoints
 from gateway.egress.content import content_of
-from gateway.egress.delivery import Delivery
+from gateway.egress.delivery import Delivery, Provenance
 from gateway.egress.intake import Carried, NoEvent, Unasked, take_in
 from gateway.egress.match import group_of, match
 from gateway.egress.webhook import encode_body
@@ -50,6 +51,7 @@ class Routed:
 
     `body` is the event as CloudEvents JSON, from which each gets what its format says; `sha256` is of the
     data as the record holds it. `data`: gives the data as values. `search`: what the event is found by.
+    `provenance`: by what it goes out.
     """
 
     key: EventKey
@@ -61,6 +63,7 @@ class Routed:
     endpoints: tuple[Endpoint, ...]
     data: Callable[[], object] = field(default=dict, repr=False, compare=False)
     search: bytes | None = field(default=None, repr=False)
+    provenance: Provenance | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +129,13 @@ def delivery_of(read: Read, routed: Routed, endpoint: Endpoint) -> Delivery:
         group=group_of(endpoint, read.record.key),
         body=routed.body,
         search=routed.search,
+        provenance=routed.provenance,
     )
 
 
 def routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed:
     """The event, those of these endpoints that want it, and the body that they get."""
-    key, schema_id = carried.key, carried.version.schema_id
+    key, version, schema_id = carried.key, carried.version, carried.version.schema_id
     data = content_of(carried)
     endpoints = match(there, carried.type, data)
     body = b""
@@ -143,7 +147,27 @@ def routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed
             data=carried.json,
         )
     digest = hashlib.sha256(carried.data).digest()
-    return Routed(key, key.ref(), carried.type, schema_id, digest, body, endpoints, data, carried.search)
+    channel, fingerprint = carried.channel, version.schema.fingerprint
+    schema = _named(channel.line.subject, version.number, schema_id, fingerprint)
+    provenance = Provenance(channel.contract, schema, digest)
+    return Routed(
+        key=key,
+        ref=key.ref(),
+        event_type=carried.type,
+        schema_id=schema_id,
+        sha256=digest,
+        body=body,
+        endpoints=endpoints,
+        data=data,
+        search=carried.search,
+        provenance=provenance,
+    )
+
+
+@lru_cache(1_024)
+def _named(subject: str, number: int, schema_id: int, fingerprint: bytes) -> Mapping[str, str | int]:
+    """One object for all events of a schema, of which many may wait."""
+    return {"subject": subject, "version": number, "id": schema_id, "fingerprint": fingerprint.hex()}
 
 
 def _is_long(key: EventKey) -> bool:

@@ -251,7 +251,9 @@ def _as_received(
         return Refused("schema_incompatible", digest, sent.key, becomes)
     search = channel.search_of(decoded.values)
     # Its digest, too: the sender's own would say something of what is left out.
-    taken = replace(sent, type=becomes, version=wanted, data=datum, json=decoded.json, search=search)
+    # And its contract: nothing of the sender's is told in the other's log.
+    own = replace(sent, type=becomes, channel=channel, version=wanted, search=search)
+    taken = replace(own, data=datum, json=decoded.json)
     return routed(taken, endpoints, url)
 
 

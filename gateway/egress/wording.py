@@ -48,7 +48,9 @@ class Voice:
     def attempted(self, attempt: Attempt) -> Pending:
         """One POST and what came of it."""
         answer = attempt.answer
-        members = _event(attempt.delivery) | {
+        members = {
+            **_event(attempt.delivery),
+            **_provenance(attempt.delivery),
             "endpoint": attempt.delivery.endpoint,
             "url": attempt.url,
             "attempt": attempt.id,
@@ -187,11 +189,21 @@ def _event(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _place(place: Place, sha256: bytes) -> dict[str, Any]:
+def _provenance(delivery: Delivery) -> dict[str, Any]:
+    """By what an event goes out. Of what another partner forwards the record is not named."""
+    known, record = delivery.provenance, None
+    if not is_forwarded(delivery.position.topic_id):
+        record = _place(Place(delivery.topic, delivery.position), None if known is None else known.sha256)
+    if known is None:
+        return {"schema": None, "record": record, "contract": None}
+    return {"schema": known.schema, "record": record, "contract": known.contract}
+
+
+def _place(place: Place, sha256: bytes | None) -> dict[str, Any]:
     return {
         "topic": place.topic,
         "topic_id": plain(place.position.topic_id),
         "partition": place.position.partition,
         "offset": place.position.offset,
-        "sha256": sha256.hex(),
+        "sha256": None if sha256 is None else sha256.hex(),
     }

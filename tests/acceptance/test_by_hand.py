@@ -11,11 +11,22 @@ from typing import Any
 import pytest
 
 from audit.bundle import write_tar
-from audit.evidence import parse_evidence
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.evidence import Kind, parse_evidence
 from audit.parties import encode_key
+from audit.proof import InclusionProof, format_proof
 from audit.receipt import format_jwk, issue, payload_of
+from audit.tree import Head, prove_inclusion
 from tests.dossier import CONTENT, RECEIVER, dossier, pem
-from tests.unit.audit.builders import LOG_SIGNER, OTHER_SIGNER, RECEIPT_SIGNER, papers
+from tests.unit.audit.builders import (
+    LOG_SIGNER,
+    ORIGIN,
+    OTHER_SIGNER,
+    RECEIPT_SIGNER,
+    evidence,
+    papers,
+    reader,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "verification.md"
 WHOLE = dossier()
@@ -41,9 +52,14 @@ def commands() -> list[str]:
 
 
 def run(
-    folder: Path, bundle: bytes, *, content: bytes = CONTENT, keys: Mapping[str, Any] = KEYS
+    folder: Path,
+    bundle: bytes,
+    *,
+    content: bytes = CONTENT,
+    keys: Mapping[str, Any] = KEYS,
+    words: str | None = None,
 ) -> tuple[int, str]:
-    """All commands in one shell, as they stand in the document; its exit code, and what it said."""
+    """Commands (None: all of the document) in one shell, as they stand; its exit code, and what it said."""
     folder.mkdir(exist_ok=True)
     (folder / "evidence.tar").write_bytes(bundle)
     (folder / "receipt-keys.json").write_text(json.dumps(keys, separators=(",", ":")))
@@ -51,7 +67,7 @@ def run(
     (folder / "order.json").write_bytes(content)
     (folder / "receiver.pub").write_bytes(pem(RECEIVER))
     ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(commands())],
+        ["bash", "-euo", "pipefail", "-c", words or "\n".join(commands())],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -191,6 +207,41 @@ def test_what_lies_in_a_bundle_stands_for_nothing_of_yours(tmp_path: Path) -> No
     }
     code, told = run(tmp_path, write_tar({**WHOLE.files, **theirs}))
     assert (code, found(told)) == (0, list(SAID)), told
+
+
+def produced() -> dict[str, bytes]:
+    """A bundle of an event that a team's own producer put on the topic: nobody has accepted it."""
+    contract, accepted, *_ = WHOLE.evidence
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    attempt = evidence(
+        4, kind=Kind.ATTEMPTED, content_sha256=digest, schema=accepted.members["schema"], contract=7
+    )
+    head, nodes = Head(ORIGIN).append([contract.leaf(), attempt.leaf()])
+    note = sign_checkpoint(Checkpoint(ORIGIN, 2, head.root()), LOG_SIGNER)
+    files = {name: WHOLE.files[name] for name in ("contract-7", "schema.json")}
+    for index, one in enumerate((contract, attempt)):
+        proof = InclusionProof(index, prove_inclusion(index, 2, reader(nodes)), note)
+        files[f"entries/1/{index}.json"] = one.raw
+        files[f"entries/1/{index}.tlog-proof"] = format_proof(proof)
+    return files
+
+
+def of_an_attempt() -> str:
+    """The commands that are left for such a bundle: of step 1 the archive, of step 2 the schema."""
+    functions, first, second, *rest = commands()
+    taken = "cp papers/entries/1/1.json evidence.json"
+    return "\n".join([functions, first.splitlines()[0], taken, second.splitlines()[-1], *rest])
+
+
+def test_what_nobody_accepted_is_proved_by_an_attempt(tmp_path: Path) -> None:
+    said = ["schema.json is named", *PROVED, "the receipt is in the log", *PROVED, "contract-7 is named"]
+    files = produced()
+    code, told = run(tmp_path / "a", write_tar(files), words=of_an_attempt())
+    assert (code, found(told)) == (0, said), told
+    for number, name in enumerate(files):
+        raw = files[name].replace(b"e", b"E")
+        code, told = run(tmp_path / f"{number}", write_tar({**files, name: raw}), words=of_an_attempt())
+        assert code != 0 or found(told) != said, name
 
 
 @pytest.mark.parametrize("place", ["index", "size"])

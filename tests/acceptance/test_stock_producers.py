@@ -1,5 +1,6 @@
 """A team that knows Kafka and Avro and nothing of ours: what it produces is delivered, or leaves evidence."""
 
+import hashlib
 import io
 import json
 import struct
@@ -306,7 +307,8 @@ def test_large_records_are_delivered_and_a_text_beyond_the_limit_is_refused(team
 
 
 def test_the_attempts_are_in_the_log_and_nothing_of_the_body_is(team: Team) -> None:
-    team.send(team.order("logged", "a-customer-that-is-a-secret"))
+    value = team.order("logged", "a-customer-that-is-a-secret")
+    ((_, offset),) = team.send(value)
     team.received("logged")
     query = "SELECT evidence FROM audit_entry WHERE kind = 'delivery.attempted'"
 
@@ -315,7 +317,12 @@ def test_the_attempts_are_in_the_log_and_nothing_of_the_body_is(team: Team) -> N
         return [one for one in found if json.loads(one)["id"] == "logged"]
 
     (one,) = until(look, team.gateway.said)
-    assert json.loads(one)["outcome"] == "delivered"
+    said = json.loads(one)
+    assert said["outcome"] == "delivered"
+    # No receipt does: nobody has accepted it.
+    assert (said["contract"], said["schema"]["id"]) == (1, team.ids["order.accepted"])
+    assert (said["record"]["topic"], said["record"]["offset"]) == (team.topic, offset)
+    assert said["record"]["sha256"] == hashlib.sha256(value[5:]).hexdigest()
     assert b"a-customer-that-is-a-secret" not in one
 
 

@@ -61,6 +61,7 @@ def imported_by_an_outsider(name: str, root: Path) -> subprocess.CompletedProces
     [
         "audit.verify",
         "audit.receiver",
+        "audit.attempted",
         "audit.verify_export",
         "audit.anchor",
         "audit.judging",

@@ -1,5 +1,7 @@
 """Bundles whose papers contradict each other, and bundles of a rotation's overlap."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import InconsistentError, MalformedError, VerificationError
-from audit.evidence import Evidence, Kind
+from audit.evidence import Evidence, Kind, leaf_of
 from audit.note import VerifierKey
 from audit.papers import Keys
 from audit.proof import InclusionProof, format_proof
@@ -17,12 +19,14 @@ from audit.verify import Verdict
 from audit.whole import verify_files
 from tests.dossier import dossier
 from tests.unit.audit.builders import (
+    AT,
     LOG,
     LOG_SIGNER,
     ORIGIN,
     OTHER_SIGNER,
     RECEIPT_SIGNER,
     evidence,
+    load_vectors,
     papers,
     proof_of,
     reader,
@@ -128,6 +132,73 @@ def test_a_key_that_came_along_verifies_nothing_by_itself() -> None:
     assert any("receipt signed by" in one for one in verdict.proved)
     with pytest.raises(VerificationError, match="you have not pinned"):
         verify({**files, **entry(3, SAID.raw, proof_of(SAID, 3, signers=(OTHER_SIGNER,)))}, OLD)
+
+
+ATTEMPTED = evidence(4, kind=Kind.ATTEMPTED)
+LONG_AGO = load_vectors("formats.json")["evidence"]["earlier"][0]
+"""An attempt that was written down before attempts named contract, schema and record."""
+
+
+def tried(raw: bytes, **files: bytes) -> str:
+    """What a bundle of one attempt proves: nobody has accepted the event."""
+    leaf = leaf_of(raw, Kind.ATTEMPTED, AT)
+    head, nodes = Head(ORIGIN).append([leaf])
+    note = sign_checkpoint(Checkpoint(ORIGIN, 1, head.root()), LOG_SIGNER)
+    proof = format_proof(InclusionProof(0, prove_inclusion(0, 1, reader(nodes)), note))
+    named = {name.replace("_", "."): part for name, part in files.items()}
+    return "\n".join(verify({**entry(0, raw, proof), **named}, OLD).proved)
+
+
+def test_an_attempt_says_by_what_the_event_went_out() -> None:
+    told = tried(ATTEMPTED.raw)
+    assert "attempt att_1 says: https://gw.example sent 'A-4' under revision 7 of the contract" in told
+    assert f"and schema SHA-256 {'44' * 32}" in told
+    assert (
+        f"read 'A-4' at offset 4711 of partners.acme.outbound [0], with data of SHA-256 {'55' * 32}" in told
+    )
+
+
+def test_an_attempt_vouches_for_its_schema() -> None:
+    text = b'{"name":"com.acme.Accepted","type":"record","fields":[]}'
+    schema = {"subject": "s", "version": 1, "id": 1, "fingerprint": hashlib.sha256(text).hexdigest()}
+    raw = evidence(4, kind=Kind.ATTEMPTED, schema=schema).raw
+    assert "schema.json is what the evidence names, byte for byte" in tried(raw, schema_json=text)
+    with pytest.raises(VerificationError, match="the evidence is for another schema"):
+        tried(raw, schema_json=text + b" ")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            evidence(4, kind=Kind.ATTEMPTED, schema=None, record=None, contract=None).raw, id="null"
+        ),
+        pytest.param(LONG_AGO["evidence"].encode(), id="before"),
+    ],
+)
+def test_an_attempt_that_names_none_vouches_for_none(raw: bytes) -> None:
+    told = tried(raw)
+    assert "in attempt 2, and was answered 503 (retry)" in told
+    assert "att_1 says" not in told
+    with pytest.raises(VerificationError, match="the evidence is for another schema"):
+        tried(raw, schema_json=b"{}")
+
+
+def test_of_a_record_whose_data_is_not_named_the_place_is_told() -> None:
+    record = {**ATTEMPTED.members["record"], "sha256": None}
+    told = tried(evidence(4, kind=Kind.ATTEMPTED, record=record).raw)
+    assert "at offset 4711 of partners.acme.outbound [0], at 2026-" in told
+
+
+@pytest.mark.parametrize(
+    "change", [("schema", b"[]"), ("schema", b'"x"'), ("schema", b"{}"), ("record", b"7"), ("record", b"{}")]
+)
+def test_an_attempt_with_other_members_is_refused(change: tuple[str, bytes]) -> None:
+    name, other = change
+    was = json.dumps(ATTEMPTED.members[name], separators=(",", ":")).encode()
+    assert was in ATTEMPTED.raw
+    with pytest.raises(MalformedError, match="has other members than it should"):
+        tried(ATTEMPTED.raw.replace(was, other))
 
 
 def unproved(files: Mapping[str, bytes], keys: Keys = ERASED.keys) -> str:

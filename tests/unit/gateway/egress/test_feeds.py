@@ -346,18 +346,27 @@ async def test_an_event_goes_on_to_the_partner_that_the_contract_names(tmp_path:
     with hooks() as at:
         async with running(tmp_path) as world, relaying(world):
             await apply_globex(world, f"{at.url}/globex")
+            await world.apply()
             await world.apply(FORWARDING)
             await house_endpoint(world, f"{at.url}/desk")
             await placed(world, "A-1")
             await until(lambda: len(at.got) == 2, str(at.got))
             (forwarded,) = await entries(world, "event.forwarded", 1)
             attempted = await entries(world, "delivery.attempted", 2)
-            (accepted,) = await entries(world, "event.accepted", 1)
+            told = await entries(world, "event.accepted", 2)  # and that the contract was changed
             logs = {slug: log_of(world, slug) for slug in ("acme", "globex", "house")}
     (body,) = [body for path, _, body in at.got if path == "/globex"]
     assert (body["type"], body["source"], body["id"]) == ("order.received", "/partners/acme", "A-1")
     assert body["data"] == {"order_id": "A-1", "qty": 1, "note": "none"}
+    (accepted,) = [one for one in told if one.text("type") == "order.placed"]
     assert forwarded.log == accepted.log == logs["acme"]
+    named = {one.log: [one.members[name] for name in ("schema", "record", "contract")] for one in attempted}
+    (schema, record, contract), (received, nowhere, other) = named[logs["house"]], named[logs["globex"]]
+    assert (schema, contract) == (accepted.members["schema"], accepted.members["contract"])
+    assert contract == 2
+    assert record["topic"] == "partners.acme.inbound"
+    # Nothing of the sender's is told in the other's log: neither contract nor schema nor where it lies.
+    assert (received["subject"].startswith("partners.globex.outbound-"), nowhere, other) == (True, None, 1)
     assert [forwarded.text(name) for name in ("type", "to", "as", "code")] == [
         "order.placed",
         "globex",

@@ -24,7 +24,7 @@ from audit.evidence import Evidence, Kind, make_evidence
 from audit.note import parse_verifier_key
 from audit.papers import Keys
 from audit.receipt import parse_jwks
-from audit.ref import parse_ref
+from audit.ref import format_ref, parse_ref
 from audit.rows import EntryRow
 from audit.store import Pending
 from audit.verify import Verdict
@@ -103,8 +103,12 @@ async def note(house: House, ref: str, *records: tuple[Kind, dict[str, Any]]) ->
     await parts.ground.database.write(lambda session: log.submit_all(session, waiting))
 
 
-def attempted(digest: str, *, outcome: str = "delivered") -> tuple[Kind, dict[str, Any]]:
+def attempted(digest: str, *, outcome: str = "delivered", **names: Any) -> tuple[Kind, dict[str, Any]]:
     return Kind.ATTEMPTED, {
+        "schema": None,
+        "record": None,
+        "contract": None,
+        **names,
         "endpoint": "ep_1",
         "url": "https://hooks.acme.example/in",
         "attempt": "att_1",
@@ -184,6 +188,46 @@ async def test_what_was_sent_to_a_receiver_who_acknowledged_it_is_proved(house: 
     without: Verdict = verify_files([raw], await pins(house))
     assert has(without.word, "that the receiver's key crd_receiver signed that it has the event")
     assert not has(without.proved, "signed that it has the event, as")
+
+
+async def test_what_nobody_accepted_is_under_the_contract_and_schema_that_an_attempt_names(
+    house: House,
+) -> None:
+    """A team's own producer put it on the topic: there is no receipt, and no claim."""
+    ref = format_ref(hashlib.sha256(b"produced").digest())
+    channel = house.world.parts.catalog.current.channel("acme", "order.accepted", "outbound")
+    assert channel is not None
+    version, digest = channel.versions[0], hashlib.sha256(b"{}").hexdigest()
+    fingerprint = version.schema.fingerprint.hex()
+    schema = {
+        "subject": channel.line.subject,
+        "version": version.number,
+        "id": version.schema_id,
+        "fingerprint": fingerprint,
+    }
+    place = {"topic": channel.topic, "topic_id": "id", "partition": 0, "offset": 17}
+    # The first was taken up from its row, after a restart say.
+    await note(
+        house,
+        ref,
+        attempted(digest, outcome="retry", record={**place, "sha256": None}),
+        attempted(digest, schema=schema, record={**place, "sha256": "ab" * 32}, contract=1),
+    )
+    raw = await bundle(house, ref, entries=2)
+    files = read_tar(raw)
+    assert "receipt.jws" not in files
+    assert hashlib.sha256(files["schema.json"]).hexdigest() == fingerprint
+    assert b"order.accepted: " in files["contract-1"]
+    verdict = verify_files([raw], await pins(house), content=b"{}")
+    assert has(verdict.proved, "attempt att_1 says: http://gw sent 'E' under revision 1", fingerprint)
+    assert has(verdict.proved, f"read 'E' at offset 17 of {channel.topic} [0], with data of SHA-256 abab")
+    assert has(verdict.proved, "put revision 1 of the contract into force")
+    assert has(verdict.proved, "contract-1 is what the evidence names, byte for byte")
+    assert has(verdict.proved, "schema.json is what the evidence names, byte for byte")
+    assert has(verdict.proved, "what was sent is your copy, byte for byte")
+    for spoiled in (b"{}", files["schema.json"] + b" "):
+        with pytest.raises(VerificationError, match="the evidence is for another schema"):
+            verify_files([write_tar({**files, "schema.json": spoiled})], await pins(house))
 
 
 async def test_what_was_erased_is_told_as_such_and_not_by_the_receipt_either(house: House) -> None:
