@@ -45,7 +45,7 @@ OTHER_WORDS: Final = {("deliveries", "state"): "parked"}
 TWO_LISTS: Final = frozenset({"listImports", "readStream"})
 """A partner sees what it sent; our side what it sent itself, too. Each side's stream is what it receives."""
 
-NO_FILTERS: Final = frozenset({"consumer", "cursor", "from", "limit", "wait"})
+NO_FILTERS: Final = frozenset({"consumer", "cursor", "from", "limit", "over_gap", "wait"})
 CHANGED: Final = CONTRACTS.replace("name: The company", "name: Another name")
 
 
