@@ -9,7 +9,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 UV ?= uv
-WORKERS ?= 3
+WORKERS ?= 4
 ARGS ?=
 
 # Programs that are started keep what they compile: else each compiles all of our modules anew.
@@ -76,8 +76,9 @@ demo-kafka: $(LINKED) ## the same on a real Kafka and PostgreSQL, each role a pr
 soak: $(LINKED) ## 100,000 events through two of each role while parts are killed and paused; the report is in .cache/soak
 	$(BIN)/python -m tests.soak $(ARGS)
 
-faults: $(LINKED) ## each system call of an append fails once, or kills it, some 1,700 of them (needs strace): make faults ARGS="--every 10"
+faults: $(LINKED) ## each system call of an append fails or kills it (needs strace), then kills at every step, in 12 orders: make faults ARGS="--every 10"
 	$(BIN)/python -m tests.faults.syscalls $(ARGS)
+	KILL_SEEDS=12 $(BIN)/python -m pytest -q tests/faults/test_kills.py
 
 fuzz: $(LINKED) ## feed every reader of bytes from outside for ten minutes: make fuzz ARGS="--seconds 60 --only json"
 	$(BIN)/python -m tests.fuzz $(ARGS)

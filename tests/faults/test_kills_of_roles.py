@@ -56,6 +56,9 @@ ONCE = {"outbound.1.leased", "proof.1.leased"}
 TAKEN_OVER = "inbound.3.taken_over"
 """Needs a claim without a record, hence the kill after a claim just before it, and no other `serve`."""
 
+WAVE_SECONDS = 0.25
+"""Each step comes often enough, and members that start anew find a processor."""
+
 PARTNERS = dict.fromkeys(SLUGS, "none") | {"bolt": "key", "cork": "endpoint"}
 
 Plan = Mapping[str, Sequence[tuple[str, int]]]
@@ -105,7 +108,8 @@ async def load_while_killing(
 async def run_kills(fleet: ForkedFleet, receiver: Receiver, kills: Plan) -> None:
     """One installation through all of it, then everything that must be true of it."""
     fleet.start()
-    sender = Sender([fleet.first], onboard(fleet, receiver, PARTNERS), fleet.first.operator_key())
+    keys = onboard(fleet, receiver, PARTNERS)
+    sender = Sender([fleet.first], keys, fleet.first.operator_key(), wave_seconds=WAVE_SECONDS)
     watcher = Watcher()
     await sender.send_new()
     await watcher.look(fleet.first)

@@ -34,6 +34,9 @@ MINUTE = 60.0
 UNKNOWN = "503 outcome_unknown"
 AWAY = "503 store_unavailable"
 
+WAVE_SECONDS = 0.5
+"""Enough is under way at any moment; for minutes, more would only take the processors from other tests."""
+
 
 @dataclass
 class Stage:
@@ -105,7 +108,8 @@ async def under_load(
     await asyncio.to_thread(fleet.start, 2, 2, 2)
     with receiving() as receiver:
         keys = onboard(fleet, receiver, PARTNERS)
-        sender, watcher = Sender(doors_of(fleet), keys, fleet.first.operator_key()), Watcher()
+        sender = Sender(doors_of(fleet), keys, fleet.first.operator_key(), wave_seconds=WAVE_SECONDS)
+        watcher = Watcher()
         stop = asyncio.Event()
         async with sender.connected():
             async with asyncio.TaskGroup() as tasks:

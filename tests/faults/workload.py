@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,9 @@ __all__ = ["payload_of"]
 AGAIN_SECONDS = 0.1
 MOST_UNANSWERED = 60
 """With so many requests to repeat, no new ones are made."""
+
+FEW = 18
+"""Of a sender with a pace, so many requests are repeated in one wave."""
 
 EVENTS_PER_WAVE = 15
 NO_ANSWER = "no answer"
@@ -43,7 +47,8 @@ class Request:
 class Sender:
     """Callers' requests, sent to any of the doors, and all that they were answered.
 
-    `keys`: API key of each partner. `answers`: how often each status and code was met.
+    `keys`: API key of each partner. `answers`: how often each status and code was met. `wave_seconds`: from
+    one wave to the next at least; what is not answered is repeated no sooner.
     """
 
     doors: Sequence[Gateway]
@@ -55,6 +60,8 @@ class Sender:
     requests: list[Request] = field(default_factory=list)
     unanswered: list[Request] = field(default_factory=list)
     made: int = 0
+    wave_seconds: float = 0.0
+    _next_wave: float = 0.0
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @classmethod
@@ -94,10 +101,14 @@ class Sender:
 
     async def send_new(self) -> None:
         """A wave, together with what was not answered before, all at once."""
-        waiting = self.unanswered
-        new = self.wave() if len(waiting) < MOST_UNANSWERED else []
+        await asyncio.sleep(self._next_wave - time.monotonic())
+        self._next_wave = time.monotonic() + self.wave_seconds
+        most = FEW if self.wave_seconds else MOST_UNANSWERED
+        waiting, later = self.unanswered[:most], self.unanswered[most:]
+        new = self.wave() if len(waiting) < most else []
         await self._send([*waiting, *new])
-        if len(self.unanswered) >= len(waiting) + len(new):
+        self.unanswered += later
+        if len(self.unanswered) >= len(waiting) + len(later) + len(new):
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def finish(self, seconds: float) -> None:
