@@ -82,6 +82,20 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
+def _database_url(text: str) -> str:
+    kind, mark, rest = text.partition("://")
+    if kind not in {"sqlite", "postgresql", "postgresql+psycopg", "postgres"} or not mark or not rest:
+        raise ValueError("write sqlite:///FILE or postgresql://USER@HOST:PORT/NAME")
+    return text
+
+
+def _broker_url(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if kind not in {"embedded", "kafka"} or not rest.strip("/"):
+        raise ValueError("write embedded:FILE or kafka://HOST:PORT")
+    return text
+
+
 def _registry_url(text: str) -> str:
     urls = [] if text == OWN_REGISTRY else [part.strip() for part in text.split(",")]
     for url in urls:
@@ -103,6 +117,8 @@ Networks = Annotated[
 Schedule = Annotated[tuple[int, ...], _read(_schedule), PlainSerializer(_schedule_words)]
 Hosts = Annotated[tuple[str, ...], _read(_hosts), PlainSerializer(",".join)]
 Origin = Annotated[str, _read(_origin)]
+DatabaseUrl = Annotated[str, _read(_database_url)]
+BrokerUrl = Annotated[str, _read(_broker_url)]
 RegistryUrl = Annotated[str, _read(_registry_url)]
 Maybe = BeforeValidator(lambda given: None if given == "" else given)
 OptionalPath = Annotated[Path | None, Maybe, PlainSerializer(lambda path: str(path or ""))]
@@ -162,13 +178,13 @@ class Oauth(Section):
 class DatabaseSettings(Section):
     """The decisions: SQLite or PostgreSQL."""
 
-    url: str = _key("sqlite:///{data}/gateway.db", "or `postgresql://...`", json_schema_extra=SECRET)
+    url: DatabaseUrl = _key("sqlite:///{data}/gateway.db", "or `postgresql://...`", json_schema_extra=SECRET)
 
 
 class BrokerSettings(Section):
     """The events: the embedded broker or Kafka."""
 
-    url: str = _key("embedded:{data}/broker.db", "or `kafka://host:9092,...`", json_schema_extra=SECRET)
+    url: BrokerUrl = _key("embedded:{data}/broker.db", "or `kafka://host:9092,...`", json_schema_extra=SECRET)
     properties_file: OptionalPath = _key("", "client.properties as a Kafka provider hands it out; Kafka only")
     topic_prefix: str = _key("partners.", "start of every topic name", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     checkpoint_topic: str = _key(

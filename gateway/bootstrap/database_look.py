@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from gateway import facts, keys
 from gateway.bootstrap.ground import HOUSE_LOG, ORIGIN, clock
-from gateway.broker.embedded_inspection import open_untouched
+from gateway.broker.embedded_inspection import journal_of, open_untouched
 from gateway.database import Database
 from gateway.database import clock as database_clock
 from gateway.doctor.database import POSTGRES_SETTINGS, PostgresSeen, RevisionSeen
@@ -128,8 +128,8 @@ def check_sqlite(path: Path) -> tuple[str | None, str]:
     """What `quick_check` says (None: it took too long) and the journal's mode."""
     connection = open_untouched(path)
     until = time.monotonic() + CHECK_SECONDS
+    journal = journal_of(path)
     try:
-        journal = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
         connection.set_progress_handler(lambda: int(time.monotonic() > until), _STEPS)
         return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]), journal
     except sqlite3.DatabaseError as error:

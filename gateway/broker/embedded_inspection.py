@@ -39,6 +39,16 @@ def open_untouched(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{name}?{mode}", uri=True, timeout=2.0, check_same_thread=False)
 
 
+def journal_of(path: Path) -> str:
+    """How a SQLite file keeps its journal, by its own header: `wal`, `rollback`, or `unknown`.
+
+    SQLite itself says `delete` of every file that it opens as one that never changes.
+    """
+    with path.open("rb") as source:
+        versions = source.read(20)[18:20]
+    return {b"\x02\x02": "wal", b"\x01\x01": "rollback"}.get(versions, "unknown")
+
+
 def look_embedded(path: Path) -> EmbeddedSeen:
     """Look at the embedded broker's file.
 

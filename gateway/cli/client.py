@@ -340,7 +340,7 @@ def _unreachable(url: str, error: Exception) -> Exception:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         hint = "Is it running (gateway up)? Is the address right (--url, GATEWAY_URL)?"
         return UnreachableError(f"nobody answers at {url}", hint=hint)
-    hint = "Repeat the command: the same event gets the same receipt."
+    hint = "It may have been done. Repeat a command that sends events: the same event gets the same receipt."
     if url.startswith("http:") and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         # A server that waits for a TLS handshake hangs up on a request in clear, most often without a word.
         hint = f"If TLS is spoken at this port, write https:// instead of http://. Otherwise: {hint.lower()}"

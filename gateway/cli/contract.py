@@ -18,7 +18,7 @@ from gateway.cli.exits import Exit
 from gateway.contract_folder import LocalContract
 from partners.contract_file import read_contract
 from partners.contract_schema import contract_schema
-from partners.errors import ContractFileError, Problem
+from partners.errors import ContractFileError, Problem, SlugError
 from partners.partner import verify_slug
 
 Slug = Annotated[str, typer.Argument(metavar="PARTNER", help="Its name in the contract file, such as acme.")]
@@ -43,7 +43,10 @@ def init(call: Invocation, partner: Slug, *, to: Folder = Path()) -> Exit | None
 
     What contracts of one folder share, and is there as it would be written, stays.
     """
-    files = start_files(verify_slug(partner))
+    try:
+        files = start_files(verify_slug(partner))
+    except SlugError as error:
+        raise UsageError(str(error)) from error
     _write(call, to, _missing(to, files, f"{partner}.yaml"))
     call.output.note(f"next: gateway contract lint {to / f'{partner}.yaml'}")
     return None

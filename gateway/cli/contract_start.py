@@ -21,16 +21,22 @@ sends:                           # {slug} -> us
     schema: schemas/order_placed.avsc
     id: /order_id                # where an event's id is: sent twice, it is taken once
     key: /customer_id            # events of one key keep their order
+    time: /placed_at             # when it happened
+    search: [/customer_id]       # what the history is searched by, beside the id
+    # accept_versions: 2         # the newest schema and one before it
+    # forward: {{to: globex, as: order.received}}   # to another partner, which receives it
 
-receives: {{}}                     # us -> {slug}
-#  order.accepted: {{schema: schemas/order_accepted.avsc, id: /order_id}}
+# receives:                      # us -> {slug}
+#   order.accepted: {{schema: schemas/order_accepted.avsc, id: /order_id}}
 
 # authentication: {{accept: [api_key]}}
 # limits: {{events_per_second: 200, bytes_per_day: 5GiB, event_bytes: 256KiB}}
+# delivery: {{retry: standard-75h, order: none}}    # order: none, key or endpoint
 # endpoints:
 #   hosts: ["*.{slug}.example"]
 #   declared:
 #     - {{name: orders, url: "https://hooks.{slug}.example/in", events: [order.accepted]}}
+# topics: {{framing: prefix}}      # the schema's id: in front of the datum, or in a header
 # keep: {{content: 90d, evidence: 7y}}
 """
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -101,7 +101,9 @@ def apply(
             show_plans(call, looked, leave)
         _note_others(call, looked)
         call.confirm(f"Apply {_count(len(changed), 'contract')} to {client.url}?")
-        with nullcontext() if secrets_file is None else claimed(secrets_file, "the secrets") as keep:
+        # What makes no secret may name a file that holds those of before.
+        has_none = secrets_file is None or not any(map(_makes_secrets, plans.values()))
+        with nullcontext() if has_none else claimed(cast("Path", secrets_file), "the secrets") as keep:
             done: list[dict[str, Any]] = []
             try:
                 for contract in changed:
@@ -303,6 +305,11 @@ def _tell(
         call.output.line("Webhook secrets, shown this once:")
         for partner, name, text in secrets:
             call.output.line(f"  {partner} {name}  {text}")
+
+
+def _makes_secrets(plan: Mapping[str, Any]) -> bool:
+    """Whether a declared endpoint is new: each has a secret."""
+    return any(one["sign"] == "+" and one["section"] == "endpoint" for one in plan["differences"])
 
 
 def _secrets(done: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:

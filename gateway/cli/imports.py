@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,7 +32,11 @@ _COLUMNS: Final = (
     "ended_at",
 )
 
+_IN_VAIN: Final = frozenset({"failed", "cancelled"})
+_ALL: Final = _IN_VAIN | {"done"}
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the import, imp_...")]
+Again = Annotated[bool, typer.Option("--again", help="Take the file anew, though an import of it has ended.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ def import_file(
     ] = None,
     *,
     partner: OfPartner = None,
+    again: Again = False,
 ) -> Exit | None:
     """Import a file of any size, and wait for its end. The same file again finds the import that it began.
 
@@ -95,8 +100,12 @@ def import_file(
     found = _opened(file, event_type)
     route = under(partner, "imports")
     with call.client() as client:
-        document = _send(call, client, route, found)
-        call.output.note(f"import {clean(document['id'])}; it goes on if you leave")
+        document, is_older = _send(call, client, route, found, ended=_ALL if again else _IN_VAIN)
+        if is_older and document["state"] == "done":
+            began = f"{clean(document['id'])} at {clean(document['created_at'])}"
+            call.output.note(f"this file was imported before, by {began}; --again takes it anew")
+        else:
+            call.output.note(f"import {clean(document['id'])}; it goes on if you leave")
         job = f"{route}/{document['id']}"
         return _tell(call, client, job, watch(call, client, document, route=job, doing="taking"))
 
@@ -120,7 +129,10 @@ def cancel_import(call: Invocation, import_id: Id, *, partner: OfPartner = None)
     return None
 
 
-def _send(call: Invocation, client: Client, route: str, found: _File) -> dict[str, Any]:
+def _send(
+    call: Invocation, client: Client, route: str, found: _File, *, ended: Collection[str]
+) -> tuple[dict[str, Any], bool]:
+    """The import, and whether it was there before. One in a state of `ended` is passed over for a new one."""
     params = {"type": found.type, "dry_run": True if call.dry_run else None}
     number = 1
     while True:
@@ -132,8 +144,8 @@ def _send(call: Invocation, client: Client, route: str, found: _File) -> dict[st
             answer = client.post(route, bits, params=params, headers=found.headers(number))
         document = answer.document()
         is_known = answer.status == 200  # noqa: PLR2004 - a new one is 202
-        if not is_known or document["state"] not in {"failed", "cancelled"}:
-            return document
+        if not is_known or document["state"] not in ended:
+            return document, is_known
         number += 1
 
 

@@ -128,7 +128,7 @@ def judge_sqlite(seen: SqliteSeen) -> Iterator[Finding]:
         yield DATABASE.ok(f"{seen.path} is sound (quick_check)")
     if seen.journal != "wal":
         yield DATABASE.warning(
-            f"{seen.path} has journal_mode {seen.journal}, not wal",
+            f"{seen.path} has a {seen.journal} journal, not wal",
             "the gateway sets it at its next start; on a file system without shared memory it cannot",
         )
     if seen.is_on_network:

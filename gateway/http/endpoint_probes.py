@@ -40,13 +40,14 @@ from schemas.sample import sample
     "or as plain text; or whoever finds the challenge in the receiver's log posts it here. A challenge is "
     "good for a day, and for this URL.",
     parameters=(ENDPOINT_ID, DRY_RUN, KEY),
-    body=Body({JSON: ref("VerifyWanted")}),
+    body=Body({JSON: ref("VerifyWanted")}, required=False),
     errors=(*BODY_ERRORS, *WRITE_ERRORS, "endpoint_verification_failed"),
 )
 async def verify_endpoint(call: Call) -> Response:
     """Ask whoever is at the URL to prove it, or take the proof. A dry run sends nothing."""
     endpoint = await find(call)
-    members = await read_members(call.request, ("challenge",), seconds=call.doors.values.body_seconds)
+    seconds = call.doors.values.body_seconds
+    members = await read_members(call.request, ("challenge",), seconds=seconds, may_lack=True)
     challenge = members.get("challenge")
     if challenge is not None and not isinstance(challenge, str):
         raise CallerError("parameter_invalid", "The member challenge must be the text that was sent.")
@@ -102,13 +103,14 @@ async def _ask(call: Call, endpoint: Endpoint, asked: Asked) -> Probe:
     "`gatewayprobe: test`; to an endpoint in any state, its filter not asked. It is tried once, changes "
     "nothing, and is an entry of the log.",
     parameters=(ENDPOINT_ID, DRY_RUN, KEY),
-    body=Body({JSON: ref("TestWanted")}),
+    body=Body({JSON: ref("TestWanted")}, required=False),
     errors=(*BODY_ERRORS, *ONCE_ERRORS, "outcome_unknown", "event_type_unknown", "schema_invalid"),
 )
 async def try_endpoint(call: Call) -> Response:
     """Send a sample of a type, and show the answer. A dry run sends nothing."""
     endpoint = await find(call)
-    members = await read_members(call.request, ("type",), seconds=call.doors.values.body_seconds)
+    seconds = call.doors.values.body_seconds
+    members = await read_members(call.request, ("type",), seconds=seconds, may_lack=True)
     asked = asked_of(call)
     made = await _sample(call, endpoint, members)
     if asked.dry_run:

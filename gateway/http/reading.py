@@ -119,9 +119,11 @@ def _is_whole(request: Request) -> bool:
 
 
 async def read_members(
-    request: Request, offered: Sequence[str], *, seconds: float, cap: int = JSON_BYTES
+    request: Request, offered: Sequence[str], *, seconds: float, cap: int = JSON_BYTES, may_lack: bool = False
 ) -> dict[str, Any]:
     """The members of a JSON object of at most `cap` bytes, none but those offered.
+
+    `may_lack`: no body at all is an object without members.
 
     Raises:
         CallerError: as `read_body`, and `media_type_unsupported`, `parameter_invalid`.
@@ -136,6 +138,8 @@ async def read_members(
         text = NOT_UTF8 if is_json else "This route takes application/json."
         raise CallerError("media_type_unsupported", text, members=accepted)
     plain = (await read_body(request, cap=cap, seconds=seconds)).plain
+    if may_lack and not plain:
+        return {}
     if len(plain) > JSON_BYTES:
         # Not in the loop: of ten mebibytes it takes most of a second.
         members = await asyncio.get_running_loop().run_in_executor(None, read_json, plain)

@@ -184,12 +184,20 @@ def test_certificate_without_its_key_is_refused(toml: Path) -> None:
         ({"tls__client_ca": "/ca.pem"}, "set tls.cert and tls.key"),
         ({"proxy__client_cert": "nginx"}, "name the proxies in proxy.trusted"),
         ({"proxy__trusted": "10.0.0.0/8,::/0"}, "would believe everybody"),
+        ({"broker__url": "amqp://x"}, "embedded:FILE or kafka://HOST:PORT"),
+        ({"broker__url": "kafka://"}, "embedded:FILE or kafka://HOST:PORT"),
     ],
 )
 def test_what_would_do_nothing_or_too_much_is_refused(
     toml: Path, given: dict[str, str], expected: str
 ) -> None:
     assert expected in faults(toml, environ=None, text="", **given)
+
+
+@pytest.mark.parametrize("url", ["mysql://db/gw", "foo", "postgresql://"])
+def test_a_database_of_another_kind_is_refused_before_the_start(toml: Path, url: str) -> None:
+    said = faults(toml, environ={"GATEWAY_DATABASE__URL": url})
+    assert "write sqlite:///FILE or postgresql://USER@HOST:PORT/NAME" in said
 
 
 def test_password_in_file_or_flag_is_refused_without_being_shown(toml: Path) -> None:

@@ -46,8 +46,21 @@ def test_a_slug_that_yaml_would_read_otherwise_is_one(shell: Shell, tmp_path: Pa
 
 def test_a_slug_that_is_none_makes_no_file(shell: Shell, tmp_path: Path) -> None:
     ended = shell.run("contract", "init", "../acme", "--dir", str(tmp_path))
-    assert ended.code != 0
+    assert ended.code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_line_of_a_new_contract_can_be_taken_into_use(shell: Shell, tmp_path: Path) -> None:
+    shell.run("contract", "init", "acme", "--dir", str(tmp_path))
+    path = tmp_path / "acme.yaml"
+    words = path.read_text()
+    used = [one.replace("# ", "", 1) if one.lstrip().startswith("# ") else one for one in words.splitlines()]
+    head = next(at for at, one in enumerate(used) if one.startswith("gateway:"))
+    path.write_text("\n".join(used[head:]) + "\n")
+    schema = tmp_path / "schemas/order_placed.avsc"
+    schema.with_name("order_accepted.avsc").write_text(schema.read_text())
+    ended = shell.run("contract", "lint", str(path))
+    assert ended.code == 0, ended.err
 
 
 def test_lint_tells_of_every_problem_of_contracts_and_of_their_schemas(shell: Shell, tmp_path: Path) -> None:

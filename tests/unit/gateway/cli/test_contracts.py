@@ -258,6 +258,15 @@ async def test_a_secrets_file_that_holds_something_is_left_alone(desk: Desk) -> 
     assert (await desk.run("partners", "show", "bolt")).code == 4
 
 
+async def test_a_secrets_file_of_before_does_not_hinder_what_makes_no_secret(desk: Desk) -> None:
+    path, secrets = desk.contract(text=WITH_HOOK), desk.shell.folder / "secrets"
+    assert (await desk.run("apply", "-f", path, "--yes", "--secrets-file", str(secrets))).code == 0
+    before = secrets.read_text()
+    path = desk.contract(text=WITH_HOOK + "name: Bolt AG\n")
+    again = await desk.run("apply", "-f", path, "--yes", "--secrets-file", str(secrets))
+    assert (again.code, secrets.read_text()) == (0, before), again.err
+
+
 async def test_a_fault_that_only_the_gateway_finds_has_its_place(desk: Desk) -> None:
     path = desk.contract()
     desk.shell.write("fleet/order.avsc", {"type": "record", "name": "Order", "fields": []})

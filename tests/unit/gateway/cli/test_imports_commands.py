@@ -43,6 +43,18 @@ async def test_a_file_is_sent_watched_and_told_of_and_found_again(desk_at_work: 
     assert [json.loads(one).get("index") for one in whole.out.splitlines()] == [None, 30]
 
 
+async def test_a_file_with_refusals_is_taken_anew_where_that_is_asked(desk_at_work: Desk) -> None:
+    desk = desk_at_work
+    file = desk.shell.write("orders.ndjson", lines(range(3)) + BAD)
+    await desk.run("import", str(file), "order.placed", by="acme")
+    found = await desk.run("import", str(file), "order.placed", by="acme")
+    assert found.out == "done  3 accepted, 0 sent before, 1 refused\n"
+    assert "--again takes it anew" in found.err
+    anew = await desk.run("import", str(file), "order.placed", "--again", by="acme")
+    assert anew.out == "done  0 accepted, 3 sent before, 1 refused\n"
+    assert "--again" not in anew.err
+
+
 async def test_a_compressed_file_goes_as_it_is_and_our_side_names_the_partner(desk_at_work: Desk) -> None:
     desk = desk_at_work
     file = desk.shell.write("accepted.jsonl.gz", gzip.compress(lines(range(3))))
