@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -20,6 +21,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_FOLDER: Final = "gateway-data"
 ADDRESS: Final = "address"
 OPERATOR_KEY: Final = "operator.key"
+_SETTINGS: Final = "gateway.toml"
 _LOGIN: Final = "login.json"
 _MAX_KEY_BYTES: Final = 4_096
 _KEY_START: Final = "gw_"
@@ -235,13 +237,23 @@ def _given_key(wanted: Wanted, environ: Mapping[str, str], warnings: list[str]) 
 
 def _beside(wanted: Wanted, environ: Mapping[str, str]) -> _Known | None:
     """The gateway whose data folder is at hand."""
-    folder = Path(wanted.folder or environ.get("GATEWAY_DATA") or DEFAULT_FOLDER)
+    folder = Path(wanted.folder or environ.get("GATEWAY_DATA") or _said_folder(environ) or DEFAULT_FOLDER)
     found = _read_known(folder / ADDRESS, folder)
     key = folder / OPERATOR_KEY
     key_file = key if key.is_file() else None
     if found is not None:
         return _Known(found.url, key_file, found.cacert)
     return None if key_file is None else _Known(DEFAULT_URL, key_file, None)
+
+
+def _said_folder(environ: Mapping[str, str]) -> str:
+    """`data` of the settings' file; empty: it says none. What else is in there, a client does not judge."""
+    path = Path(environ.get("GATEWAY_CONFIG") or _SETTINGS)
+    try:
+        folder = tomllib.loads(path.read_text(encoding="utf-8")).get("data")
+    except (OSError, ValueError):
+        return ""
+    return folder if isinstance(folder, str) else ""
 
 
 def _read_known(path: Path, folder: Path) -> _Known | None:

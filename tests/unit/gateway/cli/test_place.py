@@ -61,6 +61,24 @@ def test_the_variable_of_the_data_folder_is_as_good_as_the_flag(tmp_path: Path, 
     assert find_place(Wanted(), environ(tmp_path, GATEWAY_DATA=str(folder))).key == "gw_operator"
 
 
+@pytest.mark.parametrize("text", ["data = 'FOLDER'\n", "data = 'FOLDER'\n[log]\nlevel = 'info'\n"])
+def test_the_settings_file_says_where_the_data_folder_is(
+    tmp_path: Path, folder: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "gateway.toml", text.replace("FOLDER", str(folder)))
+    given = environ(tmp_path, GATEWAY_DATA="", GATEWAY_CONFIG=str(tmp_path / "gateway.toml"))
+    assert find_place(Wanted(), given).key == "gw_operator"
+    monkeypatch.chdir(tmp_path)
+    assert find_place(Wanted(), environ(tmp_path, GATEWAY_DATA="")).key == "gw_operator"
+
+
+@pytest.mark.parametrize("text", ["", "data = 7\n", "data = \n", "[data]\n"])
+def test_a_settings_file_without_a_data_folder_names_none(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "gateway.toml", text)
+    given = environ(tmp_path, GATEWAY_DATA="", GATEWAY_CONFIG=str(tmp_path / "gateway.toml"))
+    assert find_place(Wanted(), given).key == ""
+
+
 def test_an_authority_named_from_elsewhere_is_found_in_the_data_folder(tmp_path: Path, folder: Path) -> None:
     write(folder / "address", json.dumps({"url": HERE, "cacert": "gateway-data-elsewhere/ca.pem"}))
     assert find_place(Wanted(folder=str(folder)), environ(tmp_path)).cacert == folder / "ca.pem"
