@@ -34,6 +34,11 @@ _WORDS = {
     "signature_invalid": '"webhook-signature": none fits webhook-id, webhook-timestamp and body',
     "signature_stale": '"webhook-timestamp" is too far from now: check the sender\'s clock',
 }
+_FORMS = {
+    ID_HEADER: "has 1 to 256 visible characters of ASCII, and no dot: dots part what is signed",
+    TIMESTAMP_HEADER: "is whole seconds since 1970, in digits alone",
+    SIGNATURE_HEADER: f"has at most {_MAX_HEADER:,} characters",
+}
 _SECONDS = re.compile(r"[0-9]{1,12}\Z")
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}\Z")
 
@@ -44,10 +49,15 @@ class WebhookSignatureError(CallerError):
     `code`: `credential_missing` (a header is not there), `signature_invalid` or `signature_stale`.
     """
 
-    def __init__(self, code: Literal["credential_missing", "signature_invalid", "signature_stale"]) -> None:
-        """Take the words from the code: nothing of the message is repeated."""
-        component = TIMESTAMP_HEADER if code == "signature_stale" else SIGNATURE_HEADER
-        super().__init__(code, _WORDS[code], members={"component": component})
+    def __init__(
+        self,
+        code: Literal["credential_missing", "signature_invalid", "signature_stale"],
+        misshapen: str = "",
+    ) -> None:
+        """Take the words from the code: nothing of the message is repeated. `misshapen`: a header."""
+        component = misshapen or (TIMESTAMP_HEADER if code == "signature_stale" else SIGNATURE_HEADER)
+        words = f'"{misshapen}" {_FORMS[misshapen]}' if misshapen else _WORDS[code]
+        super().__init__(code, words, members={"component": component})
 
 
 class WebhookSecretError(CallerError):
@@ -189,8 +199,14 @@ def read_message(headers: Mapping[str, str]) -> Message:
     message_id, at, listed = (found.get(n, "") for n in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
     if not (message_id and at and listed):
         raise WebhookSignatureError("credential_missing")
-    if not (_ID.match(message_id) and _SECONDS.match(at)) or len(listed) > _MAX_HEADER:
-        raise WebhookSignatureError("signature_invalid")
+    fits = {
+        ID_HEADER: _ID.match(message_id) is not None,
+        TIMESTAMP_HEADER: _SECONDS.match(at) is not None,
+        SIGNATURE_HEADER: len(listed) <= _MAX_HEADER,
+    }
+    for name, is_fit in fits.items():
+        if not is_fit:
+            raise WebhookSignatureError("signature_invalid", name)
     return Message(message_id, at, _offered(listed, "v1"), _offered(listed, "v1a"))
 
 

@@ -66,7 +66,9 @@ def _key_text(header: str) -> str:
         raise CallerError("credential_invalid", "The Authorization header is too long for a key.", hint=HOW)
     scheme, _, rest = header.strip().partition(" ")
     rest = rest.strip()
-    if scheme.lower() == "bearer" and rest:
+    if scheme.lower() == "bearer":
+        if not rest:
+            raise CallerError("credential_invalid", "There is no key behind the word Bearer.", hint=HOW)
         return rest
     if scheme.lower() != "basic":
         raise CallerError("credential_invalid", "This authorization scheme is not taken.", hint=HOW)

@@ -183,6 +183,23 @@ def test_what_cannot_be_proved_is_refused(shown: Shown, code: str) -> None:
     assert code_of(shown) == code
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "words"),
+    [
+        ("webhook-id", "a.b", "no dot"),
+        ("webhook-id", "a b", "visible characters"),
+        ("webhook-id", "x" * 400, "1 to 256"),
+        ("webhook-timestamp", "1.5", "whole seconds"),
+        ("webhook-signature", "v1," + "A" * 4_096, "4,096 characters"),
+    ],
+)
+def test_a_header_of_another_form_is_named(header: str, value: str, words: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        checked(shown_of(v1(), more={header: value}))
+    assert (caught.value.code, caught.value.members["component"]) == ("signature_invalid", header)
+    assert words in str(caught.value)
+
+
 def test_a_header_that_stands_twice_is_refused() -> None:
     shown = shown_of(v1())
     for twice in shown.headers[:3]:
