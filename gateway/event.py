@@ -88,6 +88,14 @@ def default_source(partner: str, direction: Direction) -> str:
     return f"/partners/{partner}" if direction == "inbound" else "/house"
 
 
+def is_of_another(source: str, partner: str) -> bool:
+    """Whether a source is the gateway's name of a party that is not this partner, or lies below one."""
+    if source.startswith("/house"):
+        return source.startswith("/house/") or source == "/house"
+    own = default_source(partner, "inbound")
+    return source.startswith("/partners/") and source != own and not source.startswith(f"{own}/")
+
+
 def has_control(text: str) -> bool:
     """Whether a text holds control characters or noncharacters, which no attribute may.
 

@@ -28,6 +28,11 @@ CLIENT_VARIABLES: Final = frozenset(
 _FILE_SUFFIX: Final = "_file"
 _PASSWORD: Final = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)(@)")
 _HIDDEN: Final = "***"
+_SERVICE: Final = re.compile(
+    r"GATEWAY(?:_[A-Z0-9]+)*?_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)"
+    r"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_SERVICE_URL: Final = re.compile(r"GATEWAY(?:_[A-Z0-9]+)*_PORT=(?:tcp|udp|sctp)://.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,12 @@ def hide_password(text: str) -> str:
     return _PASSWORD.sub(rf"\1{_HIDDEN}\3", text)
 
 
+def _is_of_kubernetes(variable: str, value: str) -> bool:
+    """Whether a cluster set it for a service called `gateway`, or `gateway-...`, as it does in every pod."""
+    is_url = _SERVICE_URL.fullmatch(f"{variable}={value}") is not None
+    return is_url or _SERVICE.fullmatch(variable) is not None
+
+
 def _from_flags(flags: Mapping[str, str | int | bool], faults: list[str]) -> dict[str, _Given]:
     given = {name: _Given(value, "flag") for name, value in flags.items()}
     _refuse_passwords(given, faults)
@@ -146,7 +157,9 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
     names = {
         variable[len(PREFIX) :].lower().replace("__", "."): variable
         for variable in sorted(environ)
-        if variable.startswith(PREFIX) and variable not in CLIENT_VARIABLES
+        if variable.startswith(PREFIX)
+        and variable not in CLIENT_VARIABLES
+        and not _is_of_kubernetes(variable, environ[variable])
     }
     given = {name: _Given(environ[names[name]], f"environment {names[name]}") for name in names}
     return _known(given, faults, lambda name: f"environment {names.get(name, _variable(name))}")

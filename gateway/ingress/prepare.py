@@ -15,7 +15,15 @@ from audit.receipt import issue
 from audit.ref import format_ref
 from gateway.broker.port import Record, record_bytes
 from gateway.channels import Channel, Version, id_from
-from gateway.event import MAX_BYTES, Direction, EventKey, default_source, event_digest, has_control
+from gateway.event import (
+    MAX_BYTES,
+    Direction,
+    EventKey,
+    default_source,
+    event_digest,
+    has_control,
+    is_of_another,
+)
 from gateway.event_json import NO_DATA
 from gateway.honest_clock import MAX_DIFFERENCE_MS
 from gateway.ingress.claims import Claim
@@ -84,6 +92,12 @@ def prepare(draft: Draft, channel: Channel, at: Circumstances) -> Prepared | Ref
     event_id = identify(draft, channel, datum.values, at)
     if isinstance(event_id, Refused):
         return event_id
+    if channel.direction == "inbound" and draft.source and is_of_another(draft.source, channel.partner):
+        return Refused(
+            "event_attribute_invalid",
+            "The attribute source is a name of another party: below /house and /partners nobody but that one "
+            f"sends. Leave it out (it is {channel.source} then), or name one of your own.",
+        )
     key = EventKey(channel.partner, channel.direction, draft.source or channel.source, event_id)
     try:
         claim = _sign(key, draft, channel, version, datum, at)

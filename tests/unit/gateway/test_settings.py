@@ -323,3 +323,21 @@ def test_address_reads_back(text: str) -> None:
 def test_malformed_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         parse_address(text)
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_passed_over(toml: Path) -> None:
+    environ = {
+        "GATEWAY_SERVICE_HOST": "10.0.0.1",
+        "GATEWAY_SERVICE_PORT": "80",
+        "GATEWAY_SERVICE_PORT_HTTP": "80",
+        "GATEWAY_PORT": "tcp://10.0.0.1:80",
+        "GATEWAY_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "GATEWAY_PORT_80_TCP_PROTO": "tcp",
+        "GATEWAY_PORT_80_TCP_PORT": "80",
+        "GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
+        "GATEWAY_PRIVATE_SERVICE_HOST": "10.0.0.2",
+        "GATEWAY_PRIVATE_PORT": "tcp://10.0.0.2:80",
+    }
+    assert read(toml, environ=environ).settings.listen.public.port == 8080
+    assert "there is no such setting" in faults(toml, environ={"GATEWAY_PORT": "9090"})
+    assert "there is no such setting" in faults(toml, environ={"GATEWAY_LISTEN_PORT": "9090"})

@@ -56,6 +56,20 @@ def test_the_id_comes_from_the_first_source_that_has_one() -> None:
     assert taken(run({"id": "A"}, channel([ID], rule=GENERATED))).claim.key.id == "0" * 32
 
 
+@pytest.mark.parametrize(
+    "source", ["/house", "/house/erp", "/partners/globex", "/partners/acme2", "/partners/"]
+)
+def test_nobody_sends_as_another_party(source: str) -> None:
+    assert code(run({"id": "A"}, source=source)) == "event_attribute_invalid"
+
+
+@pytest.mark.parametrize(
+    "source", ["/partners/acme", "/partners/acme/erp", "/houses", "house", "urn:x", "//partners/x"]
+)
+def test_a_sender_names_its_sources_as_it_likes(source: str) -> None:
+    assert taken(run({"id": "A"}, source=source)).claim.key.source == source
+
+
 def test_sources_of_the_id_that_disagree_are_refused() -> None:
     assert code(run({"id": "A"}, id="B")) == "event_id_mismatch"
     assert code(run({"id": "A"}, None, circumstances("B"))) == "event_id_mismatch"
