@@ -21,6 +21,7 @@ from gateway.broker.embedded_format import (
     record_cost,
 )
 from gateway.broker.port import Position, Record, Refused, Stored, Topic, TopicSpec
+from gateway.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,16 @@ class EmbeddedFile:
         }
 
     def ensure(self, specs: Sequence[TopicSpec], make_id: Callable[[], str]) -> dict[str, Topic]:
-        """Make what is missing in one transaction; say how the rest differs."""
+        """Make what is missing and lengthen what is too short, in one transaction; say how the rest differs."""
         there = self.topics()
         with self._transaction():
             for spec in specs:
                 if spec.name not in there:
                     there[spec.name] = (self._create(spec, make_id()), spec)
+                    continue
+                topic_id, found = there[spec.name]
+                if spec.is_short(found.retention_ms):
+                    there[spec.name] = (topic_id, self._lengthen(found, spec.retention_ms))
         self._load()
         return _compared(specs, there)
 
@@ -213,6 +218,10 @@ class EmbeddedFile:
         )
         return topic_id
 
+    def _lengthen(self, found: TopicSpec, retention_ms: int | None) -> TopicSpec:
+        self._sql.execute("UPDATE topic SET retention_ms = ? WHERE name = ?", (retention_ms, found.name))
+        return replace(found, retention_ms=retention_ms)
+
     def _load(self) -> None:
         rows = self._sql.execute(
             "SELECT name, partition, number, topic_id, retention_ms, compacted, first, next, bytes, latest_at"
@@ -244,7 +253,7 @@ class EmbeddedFile:
 
 def _compared(specs: Sequence[TopicSpec], there: Mapping[str, tuple[str, TopicSpec]]) -> dict[str, Topic]:
     return {
-        spec.name: Topic(topic_id, _mismatches(spec, found), found.partitions)
+        spec.name: Topic(topic_id, _mismatches(spec, found), found.partitions, found.retention_ms)
         for spec in specs
         if spec.name in there
         for topic_id, found in (there[spec.name],)
@@ -252,7 +261,7 @@ def _compared(specs: Sequence[TopicSpec], there: Mapping[str, tuple[str, TopicSp
 
 
 def _mismatches(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:
-    """How a topic differs, and how to mend it: nothing alters a topic here, so that the settings must."""
+    """How a topic differs, and how to mend it: nobody else alters a topic here, so that the settings must."""
     words = []
     if found.partitions != wanted.partitions:
         words.append(
@@ -267,7 +276,12 @@ def _mismatches(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:
         )
     if found.retention_ms != wanted.retention_ms and not wanted.compacted:
         words.append(
-            f"{wanted.name} keeps {found.retention_ms} ms (None: for ever), wanted: {wanted.retention_ms}: "
-            "the embedded broker keeps a topic as it was made; set broker.retention to that"
+            f"{wanted.name} keeps its records {_time(found.retention_ms)}, wanted: "
+            f"{_time(wanted.retention_ms)}: the embedded broker shortens no topic, and lengthens one for a "
+            "delivery.hold alone; set broker.retention, or the contract's hold, to what it keeps"
         )
     return tuple(words)
+
+
+def _time(retention_ms: int | None) -> str:
+    return "for ever" if retention_ms is None else format_duration(retention_ms)

@@ -1,6 +1,7 @@
 """What Kafka's topics should be like, and how a topic differs from that: each in one line, with its mend.
 
-Nothing here changes a topic: who has made it may have had a reason.
+Nothing here changes a topic: who has made it may have had a reason. What was promised to be kept is lengthened
+all the same, by `gateway.broker.kafka_topics`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,10 @@ _SEGMENT_BYTES: Final = 16 * 2**20
 """Settings that may be larger than wanted."""
 
 _UNCLEAN: Final = "unclean.leader.election.enable"
+RETENTION: Final = "retention.ms"
+_RETENTION_BYTES: Final = "retention.bytes"
+_FOR_EVER: Final = "-1"
+_LONGER: Final = ", and is never shortened by us; once nothing in it waits for an endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Demands:
             wanted["segment.ms"] = str(_SEGMENT_MS)
             wanted["segment.bytes"] = str(max(_SEGMENT_BYTES, self.batch_bytes))
         else:
-            wanted["retention.ms"] = str(-1 if spec.retention_ms is None else spec.retention_ms)
+            wanted[RETENTION] = _FOR_EVER if spec.retention_ms is None else str(spec.retention_ms)
         if self.replication > 2:  # noqa: PLR2004  (with two, one broker that is away would stop all writing)
             wanted["min.insync.replicas"] = str(self.replication - 1)
         return wanted
@@ -65,7 +70,14 @@ class Demands:
             actual = settings.get(name)
             if actual is not None and not _suffices(name, actual, wanted):
                 mend = _alter(spec.name, name, wanted)
-                words.append(f"{spec.name} has {name}={actual}, wanted: {wanted}: {mend}")
+                why = _LONGER if name == RETENTION and _is_longer(actual, wanted) else ""
+                words.append(f"{spec.name} has {name}={actual}, wanted: {wanted}{why}: {mend}")
+        if spec.least_ms and settings.get(_RETENTION_BYTES, _FOR_EVER) != _FOR_EVER:
+            mend = _alter(spec.name, _RETENTION_BYTES, _FOR_EVER)
+            actual = settings[_RETENTION_BYTES]
+            words.append(
+                f"{spec.name} has {_RETENTION_BYTES}={actual}: it may lose what a delivery.hold keeps: {mend}"
+            )
         if settings.get(_UNCLEAN) == "true":
             mend = _alter(spec.name, _UNCLEAN, "false")
             words.append(f"{spec.name} has {_UNCLEAN}=true: it may lose acknowledged records: {mend}")
@@ -88,8 +100,18 @@ def _numbers(spec: TopicSpec, found: FoundTopic, replication: int) -> Iterator[s
         )
 
 
+def keeps_ms(settings: Mapping[str, str] | None) -> int | None:
+    """For how long a topic of these settings keeps its records; None: for ever, or that is not known."""
+    told = None if settings is None else settings.get(RETENTION)
+    return None if told is None or told == _FOR_EVER else int(told)
+
+
 def _alter(topic: str, name: str, value: str) -> str:
     return f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {name}={value}"
+
+
+def _is_longer(actual: str, wanted: str) -> bool:
+    return actual == _FOR_EVER or (wanted != _FOR_EVER and int(actual) > int(wanted))
 
 
 def _suffices(name: str, actual: str, wanted: str) -> bool:

@@ -1,4 +1,4 @@
-"""Kafka's topics: made, described, compared with what they should be, and measured."""
+"""Kafka's topics: made, lengthened, described, compared with what they should be, and measured."""
 
 import asyncio
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 
 from gateway.broker.kafka_admin import KafkaAdmin
-from gateway.broker.kafka_differences import Demands, FoundTopic
+from gateway.broker.kafka_differences import RETENTION, Demands, FoundTopic, keeps_ms
 from gateway.broker.kafka_errors import (
     DENIED,
     LEADER_MOVED,
@@ -47,7 +47,10 @@ class KafkaTopics:
         self._demands = Demands(replication, max_record_bytes + HEADROOM_BYTES)
 
     async def ensure(self, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
-        """Make what is missing, and wait until it can be written to; say how the rest differs."""
+        """Make what is missing, and wait until it can be written to; lengthen what is too short.
+
+        Says how the rest differs.
+        """
         if not specs:
             return {}
         names = [spec.name for spec in specs]
@@ -58,7 +61,7 @@ class KafkaTopics:
             missing = {spec.name: spec for spec in specs if spec.name not in there}
             if missing:
                 await self._create(list(missing.values()))
-            found = await self._compare(specs, await self._wait_for(names, missing))
+            found = await self._lengthened(specs, await self._wait_for(names, missing))
             # Brokers tell of a topic for a moment longer than it is there.
             gone = [name for name in names if name not in found]
             if not gone:
@@ -81,15 +84,66 @@ class KafkaTopics:
     async def _compare(self, specs: Sequence[TopicSpec], there: Mapping[str, FoundTopic]) -> dict[str, Topic]:
         """Of those that are there, and still are when their settings are read."""
         settings = await self._settings([spec.name for spec in specs if spec.name in there])
+        return {spec.name: self._told(spec, there, settings) for spec in specs if spec.name in settings}
+
+    async def _lengthened(
+        self, specs: Sequence[TopicSpec], there: Mapping[str, FoundTopic]
+    ) -> dict[str, Topic]:
+        """As `_compare`, once those that are too short have been lengthened, as far as Kafka lets us."""
+        settings = await self._settings([spec.name for spec in specs if spec.name in there])
+        short = {spec.name: spec for spec in specs if spec.is_short(keeps_ms(settings.get(spec.name)))}
+        refused = await self._lengthen(list(short.values()))
+        for name in short.keys() - refused.keys():
+            # Not read again: a node may tell the old ones for a moment.
+            wanted = self._demands.settings(short[name])[RETENTION]
+            settings[name] = {**(settings[name] or {}), RETENTION: wanted}
         return {
-            spec.name: Topic(
-                there[spec.name].id,
-                self._demands.mismatches(spec, there[spec.name], settings[spec.name]),
-                there[spec.name].partitions,
-            )
+            spec.name: self._told(spec, there, settings, refused.get(spec.name, ()))
             for spec in specs
             if spec.name in settings
         }
+
+    def _told(
+        self,
+        spec: TopicSpec,
+        there: Mapping[str, FoundTopic],
+        settings: Mapping[str, Mapping[str, str] | None],
+        refused: tuple[str, ...] = (),
+    ) -> Topic:
+        found, its = there[spec.name], settings[spec.name]
+        differ = (*self._demands.mismatches(spec, found, its), *refused)
+        return Topic(found.id, differ, found.partitions, keeps_ms(its))
+
+    async def _lengthen(self, specs: Sequence[TopicSpec]) -> dict[str, tuple[str, ...]]:
+        """Have these topics keep their records as long as they are to; why Kafka does not let us, by name.
+
+        Raises:
+            BrokerError: Kafka is away.
+        """
+        refused = dict[str, tuple[str, ...]]()
+        for some in _chunks(specs):
+            resources = [self._altered(spec) for spec in some]
+            asked = self._admin.client.incremental_alter_configs(resources, request_timeout=_REQUEST_SECONDS)
+            for resource, future in asked.items():
+                try:
+                    await _answer(future)
+                except KafkaException as error:
+                    needs = grant("AlterConfigs", resource.name)
+                    told = broker_error(error_of(error), f"lengthening the topic {resource.name}", needs=needs)
+                    if told.code == "broker_unavailable":
+                        raise told from error
+                    refused[resource.name] = (str(told),) if told.code == "broker_refused" else ()
+        return refused
+
+    def _altered(self, spec: TopicSpec) -> Any:
+        entry = _ADMIN.ConfigEntry(
+            RETENTION,
+            self._demands.settings(spec)[RETENTION],
+            incremental_operation=_ADMIN.AlterConfigOpType.SET,
+        )
+        return _ADMIN.ConfigResource(
+            _ADMIN.ResourceType.TOPIC, spec.name, incremental_configs=[entry]
+        )
 
     async def describe(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """The topics among `names` that exist.

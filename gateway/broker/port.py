@@ -17,21 +17,32 @@ class TopicSpec:
     """What a topic should be like.
 
     `retention_ms` None: keep for ever. `compacted`: the newest record of each key is kept, whatever its age.
+    `least_ms`: what was promised to keep; a topic that keeps less is lengthened to `retention_ms`, which is no
+    less. 0: nothing was.
     """
 
     name: str
     partitions: int = 1
     retention_ms: int | None = None
     compacted: bool = False
+    least_ms: int = 0
+
+    def is_short(self, keeps_ms: int | None) -> bool:
+        """Whether a topic that keeps its records for so long (None: for ever) keeps less than was promised."""
+        return not self.compacted and keeps_ms is not None and keeps_ms < self.least_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that exists. `mismatches`: how it differs from its specification, in words for an operator."""
+    """A topic that exists. `mismatches`: how it differs from its specification, in words for an operator.
+
+    `keeps_ms`: for how long it keeps its records, where that was compared; None: for ever, or not known.
+    """
 
     id: str
     mismatches: tuple[str, ...] = ()
     partitions: int = 1
+    keeps_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +257,9 @@ class Broker(Protocol):
     async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
         """Make the topics that are missing; by name, what is there now.
 
-        Idempotent; changes no existing topic.
+        Idempotent. Of a topic that is there it changes one thing: one that keeps its records for less than
+        `least_ms` keeps them for `retention_ms` from then on. It shortens none. Where a broker does not let
+        our user do that, it is among the mismatches.
 
         Raises:
             BrokerError: the broker is away or refuses.

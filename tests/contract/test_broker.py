@@ -13,11 +13,13 @@ from gateway.broker.port import (
     Stored,
     TooHigh,
     TooLow,
+    Topic,
     TopicChanged,
     TopicSpec,
     Unknown,
     record_bytes,
 )
+from tests import waiting
 from tests.contract.broker_stands import (
     MAX_RECORD_BYTES,
     Stand,
@@ -72,6 +74,41 @@ async def test_ensure_reports_differences_and_changes_nothing(stand: Stand) -> N
     differences = (await stand.host.ensure([compacted]))[name].mismatches
     assert differences
     assert all(name in words for words in differences)
+
+
+async def test_ensure_lengthens_a_topic_that_keeps_less_than_it_must_and_shortens_none(stand: Stand) -> None:
+    name = fresh_name()
+    made = await make_topic(stand.host, name, retention_ms=60_000)
+    longer = TopicSpec(name, retention_ms=120_000, least_ms=90_000)
+    (words,) = (await stand.host.compare([longer]))[name].mismatches
+    assert name in words
+    for _ in range(2):
+        assert (await stand.host.ensure([longer]))[name] == Topic(made.id, keeps_ms=120_000)
+    await kept(stand, longer, ())
+    shorter = TopicSpec(name, retention_ms=60_000, least_ms=50_000)
+    found = (await stand.host.ensure([shorter]))[name]
+    assert (found.id, found.keeps_ms, len(found.mismatches)) == (made.id, 120_000, 1)
+    await kept(stand, shorter, found.mismatches)
+    for_ever = TopicSpec(name, least_ms=50_000)
+    assert (await stand.host.ensure([for_ever]))[name].keeps_ms == 120_000
+
+
+async def test_a_topic_that_keeps_for_ever_or_is_compacted_is_never_too_short(stand: Stand) -> None:
+    name, compacted = fresh_name(), TopicSpec(fresh_name(), compacted=True, least_ms=90_000)
+    await make_topic(stand.host, name)
+    found = await stand.host.ensure([TopicSpec(name, retention_ms=120_000, least_ms=90_000), compacted])
+    assert (found[name].keeps_ms, len(found[name].mismatches)) == (None, 1)
+    assert found[compacted.name].mismatches == ()
+    assert (await stand.host.ensure([TopicSpec(name, least_ms=90_000)]))[name].mismatches == ()
+
+
+async def kept(stand: Stand, spec: TopicSpec, mismatches: tuple[str, ...]) -> None:
+    """Wait until all of the broker tells the topic's settings so; a node may be a moment behind."""
+
+    async def is_told() -> bool:
+        return (await stand.host.compare([spec]))[spec.name].mismatches == mismatches
+
+    await waiting.until(is_told, lambda: f"{spec} differs otherwise", pause=0.05)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "x" * 250])

@@ -171,6 +171,24 @@ async def test_retention_takes_the_old_from_the_front_only(broker: EmbeddedBroke
     assert len(await read_until(reader, 1)) == 1
 
 
+async def test_what_a_lengthened_topic_has_stays_for_its_new_time(tmp_path: Path, clock: Clock) -> None:
+    broker = open_broker(tmp_path, clock)
+    await make_topic(broker, NAME, retention_ms=HOUR)
+    await broker.append([of_size(10)])
+    await broker.ensure([TopicSpec(NAME, retention_ms=3 * HOUR, least_ms=3 * HOUR)])
+    clock.now += 2 * HOUR
+    await broker.trim()
+    assert await broker.bounds([(NAME, 0)]) == [(0, 1)]
+    await broker.close()
+    again = open_broker(tmp_path, clock)
+    await again.trim()
+    assert await again.bounds([(NAME, 0)]) == [(0, 1)]
+    clock.now += 2 * HOUR
+    await again.trim()
+    assert await again.bounds([(NAME, 0)]) == [(1, 1)]
+    await again.close()
+
+
 async def test_without_retention_nothing_is_taken(broker: EmbeddedBroker, clock: Clock) -> None:
     await make_topic(broker, NAME)
     await broker.append([of_size(10)])
