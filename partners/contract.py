@@ -124,11 +124,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTerms:
-    """How events are delivered where an endpoint says nothing else; `delays` as in `Endpoint`."""
+    """How events are delivered where an endpoint says nothing else; `delays` as in `Endpoint`.
+
+    `hold_seconds`: how long topics keep what an endpoint does not take, at least; None: as long as the
+    settings of the gateway say.
+    """
 
     delays: tuple[int, ...] = STANDARD_75H
     order: Order = "none"
-    hold_seconds: int = 30 * 86_400
+    hold_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 
 from sqlmodel import Session, and_, col, select
 
-from partners import store
 from partners.contract import Keep
 from partners.rows import ContractRow, PartnerRow
+from partners.stored_contract import contract_of
 
 
 def agreed(session: Session, slugs: Collection[str]) -> Mapping[str, Keep]:
@@ -25,4 +25,4 @@ def agreed(session: Session, slugs: Collection[str]) -> Mapping[str, Keep]:
     # Read after the lock: what was changed before it counts.
     is_its = and_(col(ContractRow.partner) == slug, col(ContractRow.revision) == col(PartnerRow.revision))
     found = session.exec(select(ContractRow).join(PartnerRow, is_its).where(slug.in_(free)))
-    return {row.partner: store.contract_of(row).keep for row in found}
+    return {row.partner: contract_of(row).keep for row in found}

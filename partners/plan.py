@@ -205,7 +205,7 @@ def _sections(contract: Contract) -> dict[str, dict[str, str]]:
         "delivery": {
             "retry": _seconds(delivery.delays),
             "order": delivery.order,
-            "hold": f"{delivery.hold_seconds}s",
+            "hold": "none" if delivery.hold_seconds is None else duration_words(delivery.hold_seconds),
         },
         "endpoints": {
             "hosts": " ".join(contract.endpoints.hosts) or "any",
@@ -282,6 +282,14 @@ def size_words(count: int) -> str:
         if count and count % 2**power == 0:
             return f"{count >> power}{unit}"
     return f"{count}B"
+
+
+def duration_words(seconds: int) -> str:
+    """A duration as a contract may have it, in the largest unit that it is a whole number of."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _seconds(delays: tuple[int, ...]) -> str:

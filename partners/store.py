@@ -10,7 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
 from partners.agreements import load_agreed
-from partners.contract import Contract, ContractFile, Line
+from partners.contract import ContractFile, Line
 from partners.credential import Credential, Method
 from partners.directory import Account, Directory
 from partners.endpoint import Endpoint, house_of
@@ -23,6 +23,7 @@ from partners.rows import (
     EndpointRow,
     PartnerRow,
 )
+from partners.stored_contract import contract_of, value_of
 from partners.stored_credential import columns_of, credential_of
 from partners.stored_endpoint import endpoint_of, values_of
 
@@ -34,7 +35,6 @@ _LARGEST_REVISION: Final = (1 << 31) - 1
 _NEVER: Final = -1
 """Before every change."""
 
-_CONTRACT: Final = TypeAdapter(Contract)
 _LINES: Final = TypeAdapter(tuple[Line, ...])
 _FILES: Final = TypeAdapter(tuple[tuple[str, str], ...])
 
@@ -247,7 +247,7 @@ def insert_contract(
         "file": file.name[-255:],
         "text": file.text,
         "files": _FILES.dump_json(file.files).decode(),
-        "value": _CONTRACT.dump_json(contract).decode(),
+        "value": value_of(contract),
         "lines": _LINES.dump_json(tuple(lines)).decode(),
         "sha256": file.sha256(),
         "applied_at": now,
@@ -377,8 +377,3 @@ def partner_of(row: PartnerRow) -> Partner:
     """The partner in a row."""
     topics = Topics(row.inbound, row.inbound_partition, row.outbound, row.outbound_partition)
     return Partner(row.slug, row.log, row.name, topics, cast("PartnerState", row.state))
-
-
-def contract_of(row: ContractRow) -> Contract:
-    """The contract in a row."""
-    return _CONTRACT.validate_json(row.value)

@@ -161,3 +161,16 @@ def test_a_plan_says_of_a_removal_whom_it_hits() -> None:
 )
 def test_sizes_are_told_as_contracts_have_them(count: int, text: str) -> None:
     assert size_words(count) == text
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "words"),
+    [
+        ("", "delivery: {hold: 60d}\n", "hold none -> 60d"),
+        ("delivery: {hold: 30d}\n", "delivery: {hold: 36h}\n", "hold 30d -> 36h"),
+        ("delivery: {hold: 90s}\n", "delivery: {hold: 0s}\n", "hold 90s -> 0s"),
+        ("delivery: {hold: 5m}\n", "", "hold 5m -> none"),
+    ],
+)
+def test_how_long_is_held_is_told_as_a_contract_has_it(was: str, now: str, words: str) -> None:
+    assert diff(read(OLD + was), read(OLD + now)) == (Difference("~", "delivery", "", words),)
