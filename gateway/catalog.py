@@ -23,7 +23,7 @@ from gateway.partner_topics import PartnerTopics, There
 from gateway.tombstones import Tombstone, Tombstones
 from gateway.waits import rest
 from partners import store
-from partners.contract import Line
+from partners.contract import Contract, Line
 from partners.directory import Account, Directory
 from partners.partner import Partner
 from schemas import registry
@@ -184,6 +184,14 @@ class Catalog:
             BrokerError: the broker is away or refuses.
         """
         return await self._topics.compare(partner)
+
+    async def foresee(self, partner: Partner, contract: Contract) -> tuple[str, ...]:
+        """How long topics would keep their records by this contract; as `PartnerTopics.foresee`.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        return await self._topics.foresee(partner, contract)
 
     def remarks(self, partner: Partner) -> tuple[str, ...]:
         """How a partner's topics differed when they were last compared; the broker is not asked."""

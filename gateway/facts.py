@@ -1,9 +1,15 @@
 """Named facts about this installation that must never change unnoticed, such as its origin."""
 
+from typing import Final
+
 from sqlmodel import Session, col, select
 
 from audit.bulk import insert_new_rows
 from gateway.rows import MetaRow
+
+
+LONGEST_HOLD: Final = "longest_hold_seconds"
+"""The longest `delivery.hold` that a contract ever had: topics that were lengthened for it may keep so much."""
 
 
 def load(session: Session, name: str) -> str | None:
@@ -20,3 +26,14 @@ def keep(session: Session, name: str, value: str) -> str:
     """Keep a fact unless there is one of this name already; returns what is kept now."""
     insert_new_rows(session, MetaRow, [{"name": name, "value": value}])
     return session.exec(select(MetaRow.value).where(col(MetaRow.name) == name)).one()
+
+
+def raise_to(session: Session, name: str, value: int) -> int:
+    """Keep a number that only grows, from 0 on; returns what is kept now."""
+    row = session.get(MetaRow, name, with_for_update=True, populate_existing=True)
+    if row is None:
+        return int(keep(session, name, str(value))) if value else 0
+    if int(row.value) < value:
+        row.value = str(value)
+        session.add(row)
+    return int(row.value)

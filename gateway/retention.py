@@ -3,19 +3,21 @@
 A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It
 also stays as long as the content as received, which it holds and its receipt promises to keep. Parked
 deliveries go with the content they hold, nonces with the signatures that bore them, requests under a key
-after a day. Topics are cut by the broker itself; log entries stay, and their evidence goes with its own time
+after a day. What is left of an erased event, its tombstone, stays as long as a contract ever had topics keep records.
+Topics are cut by the broker itself; log entries stay, and their evidence goes with its own time
 (`gateway.erasing.worker`). What a legal hold is on stays, however old it is.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlmodel import Session, col
 
 from audit.holds import free_spans, guard, in_force, is_named
+from gateway import facts
 from gateway.acknowledging import drop_acknowledged
 from gateway.administration.looks import drop_looks
 from gateway.administration.repeats import drop_repeats
@@ -27,6 +29,7 @@ from gateway.egress.health import drop_hours
 from gateway.errors import AwayError
 from gateway.rows import ClaimRow
 from gateway.waits import rest
+from partners.holding import longest_seconds
 from partners.keeping import agreed
 
 DAY_MS = 86_400_000
@@ -82,7 +85,9 @@ class Retention:
 
         def work(session: Session) -> int:
             # As an erasure goes: logs and claims, then deliveries and what was answered, then requests.
-            dropped = drop_claims(session, days, now=now, claims_ms=self.claims_ms)
+            # Those of contracts that were applied by a former program, too.
+            held = facts.raise_to(session, facts.LONGEST_HOLD, longest_seconds(directory))
+            dropped = drop_claims(session, days, now=now, claims_ms=self.claims_ms, held_ms=held * 1_000)
             dropped += purge(session, before=now - self.parked_ms)
             drop_hours(session, now=now)
             dropped += drop_nonces(session, now=now, limit=_LIMIT)
@@ -104,11 +109,13 @@ def drop_claims(
     *,
     now: int,
     claims_ms: int,
+    held_ms: int = 0,
     days_of: Callable[[Session, Collection[str]], Mapping[str, int]] = agreed_days,
 ) -> int:
     """Drop claims and content that are past their time; of how many claims.
 
     `terms`: as they were a moment ago, to find what there may be; `days_of`: what is agreed now decides.
+    `held_ms`: the claim of an erased event is its tombstone, and stays at least so long.
 
     Content that is older than its partner's contract keeps it is forgotten, a sequenced claim that is older
     than `claims_ms` too is deleted. The logs are guarded all at once, in their order, so that no hold is set
@@ -116,7 +123,9 @@ def drop_claims(
     for what an erasure has, that waits for what is here.
     """
     wishes = [
-        one for partner, kept in sorted(terms.items()) for one in _wishes(partner, kept, now, claims_ms)
+        replace(one, tombstones_before=now - held_ms)
+        for partner, kept in sorted(terms.items())
+        for one in _wishes(partner, kept, now, claims_ms)
     ]
     found = [one for one in wishes if _free(session, one)]
     guard(session, [one.log for one in found])
@@ -136,24 +145,29 @@ def drop_claims(
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """Claims of a partner of before a time: their content is to go, or they themselves."""
+    """Claims of a partner of before a time: their content is to go, or they themselves.
+
+    `tombstones_before`: those of erased events only where they are older than this, too.
+    """
 
     partner: str
     log: str
     before: int
     is_content: bool
+    tombstones_before: int = 0
 
     def agreed(self, days: Mapping[str, int], now: int, claims_ms: int) -> "_Wish":
         """The same, by what is agreed now."""
         content, whole = _wishes(self.partner, Kept(self.log, days[self.partner]), now, claims_ms)
-        return content if self.is_content else whole
+        return replace(content if self.is_content else whole, tombstones_before=self.tombstones_before)
 
     @property
     def wanted(self) -> ColumnElement[bool]:
         """Those that there is something to do about."""
         if self.is_content:
             return and_(col(ClaimRow.content).is_not(None), col(ClaimRow.state) == "confirmed")
-        return col(ClaimRow.leaf_index).is_not(None)
+        is_over = or_(col(ClaimRow.state) != "erased", col(ClaimRow.at) < self.tombstones_before)
+        return and_(col(ClaimRow.leaf_index).is_not(None), is_over)
 
 
 def _wishes(partner: str, kept: Kept, now: int, claims_ms: int) -> tuple[_Wish, _Wish]:

@@ -250,6 +250,14 @@ class Hands:
         wanted = _ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, topic, incremental_configs=[entry])
         await _all(self._admin.incremental_alter_configs([wanted]))
 
+    async def setting(self, topic: str, name: str) -> str | None:
+        """What a topic's setting is; None where there is no such topic."""
+        asked = self._admin.describe_configs([_ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, topic)])
+        (future,) = asked.values()
+        with suppress(confluent_kafka.KafkaException):
+            return str((await asyncio.wrap_future(future))[name].value)
+        return None
+
     async def delete(self, topic: str) -> None:
         """Delete a topic."""
         await _all(self._admin.delete_topics([topic]))

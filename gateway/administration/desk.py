@@ -173,7 +173,7 @@ class Administration:
         """The outcome with what the broker tells and has of the topics; no transaction waits for it."""
         if outcome.partner is None:
             return outcome
-        topics = await topic_remarks(self.catalog, outcome.partner)
+        topics = await topic_remarks(self.catalog, outcome.partner, outcome.contract)
         recorded = await look_back(self.broker, self.catalog.current, outcome.partner, outcome.trials)
         notes = (*outcome.notes, *(one.words for one in recorded), *topics)
         plan = render_plan(outcome.partner.slug, outcome.differences, revision=outcome.previous, notes=notes)
@@ -315,6 +315,9 @@ class Administration:
                 hint="Change the schema so that the other side keeps working, or allow 'incompatible'.",
             )
         self._witness(session, change, by, now=now)
+        if file.contract.delivery.hold_seconds and not change.is_unchanged:
+            # Erased events must be known for as long as a topic may have them.
+            facts.raise_to(session, facts.LONGEST_HOLD, file.contract.delivery.hold_seconds)
         left = {one.id for one in store.endpoints(session, slug)} if held.endpoints else set()
         for endpoint in held.endpoints:
             # The relay asks by this name: what it owes to an endpoint depends on its types and filter.

@@ -1,35 +1,21 @@
-"""What a contract says that this version keeps and does not act on: told with every plan.
+"""What a contract says that has no effect, or leaves something without use: told with every plan.
 
 A partner must not believe in a promise that nobody keeps.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from gateway.broker.port import RECORD_BYTES
 from partners.contract import Contract, ContractFile
 from partners.credential import Method
 
-_KEPT: Final = {"/delivery/hold": "what an endpoint does not take is held for it without an end"}
-"""What is read and stored, and no more, by its pointer: what happens instead."""
-
 
 def without_effect(file: ContractFile) -> tuple[str, ...]:
-    """One line for each thing in a contract that has no effect yet, or that leaves something without use.
-
-    What a contract does not write down is no promise, so a default is not told.
-    """
+    """One line for each thing in a contract that has no effect, or that leaves something without use."""
     contract = file.contract
     return tuple(
-        f"? {line}"
-        for line in (*_kept(file), *_authentication(contract), *_limits(contract), *_lines(contract))
+        f"? {line}" for line in (*_authentication(contract), *_limits(contract), *_lines(contract))
     )
-
-
-def _kept(file: ContractFile) -> Iterator[str]:
-    for pointer, instead in _KEPT.items():
-        if pointer in file.places:
-            yield f"{pointer[1:].replace('/', '.')}: of no effect in this version: {instead}"
 
 
 def _authentication(contract: Contract) -> Iterator[str]:

@@ -6,7 +6,7 @@ from gateway.administration.effect import without_effect
 from gateway.administration.hits import Impact
 from gateway.administration.recorded import Recorded, Trial
 from gateway.administration.unchanged import InForce
-from partners.contract import ContractFile
+from partners.contract import Contract, ContractFile
 from partners.onboarding import ContractChange
 from partners.partner import Partner
 from partners.plan import Difference, render_plan
@@ -19,7 +19,7 @@ class ContractOutcome:
     `plan`: for a terminal, `notes` among its lines. `blocked`: codes that refuse the apply unless allowed
     (told by a dry run only). `partner`: as it is, or would be made. `secrets`: endpoint name and `whsec_`
     text, shown this once. `impacts`: whom what is changed or removed hits. `recorded`: how the newest events
-    would fare, of a dry run, which tries them against `trials`.
+    would fare, of a dry run, which tries them against `trials`. `contract`: as it is to be, where it changes.
     """
 
     created: bool
@@ -35,6 +35,7 @@ class ContractOutcome:
     impacts: tuple[Impact, ...] = ()
     recorded: tuple[Recorded, ...] = ()
     trials: tuple[Trial, ...] = field(default=(), repr=False)
+    contract: Contract | None = field(default=None, repr=False)
 
 
 def settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
@@ -84,4 +85,5 @@ def outcome_of(
         notes=notes,
         partner=change.partner,
         secrets=change.secrets,
+        contract=file.contract,
     )

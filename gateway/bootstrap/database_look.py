@@ -2,8 +2,8 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,6 +26,7 @@ from gateway.positions import Reached, load_reached
 from gateway.sql_errors import translate
 from gateway.vault import Vault
 from partners import store
+from partners.holding import held_seconds
 from partners.partner import Partner
 
 CHECK_SECONDS: Final = 3.0
@@ -48,7 +49,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What the tables say. `clocks`: ours, the database's, ours. `keys`: why signing keys cannot be used."""
+    """What the tables say. `clocks`: ours, the database's, ours. `keys`: why signing keys cannot be used.
+
+    `held`: for how many seconds topics must keep records at least, by topic.
+    """
 
     revision: RevisionSeen
     clocks: tuple[int, int, int]
@@ -56,6 +60,7 @@ class Inside:
     house_log: str | None = None
     keys: str = ""
     partners: tuple[Partner, ...] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
     reached: tuple[Reached, ...] = ()
     postgres: PostgresSeen | None = None
     deliveries: DeliveriesSeen | None = None
@@ -77,13 +82,15 @@ def look_inside(session: Session, vault: Vault | None) -> Inside:
     revision = RevisionSeen(found, program, why_not)
     if found is None or why_not:
         return Inside(revision, clocks, postgres=postgres)
+    directory = store.load(session)
     return Inside(
         revision,
         clocks,
         origin=facts.load(session, ORIGIN),
         house_log=facts.load(session, HOUSE_LOG),
         keys=_try_keys(session, vault),
-        partners=tuple(one for one in store.load(session).partners() if one.state != "closed"),
+        partners=tuple(one for one in directory.partners() if one.state != "closed"),
+        held=held_seconds(directory),
         reached=load_reached(session),
         postgres=postgres,
         deliveries=look_at_deliveries(session, host_of(facts.load(session, ORIGIN))),

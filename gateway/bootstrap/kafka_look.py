@@ -28,6 +28,7 @@ from gateway.doctor.broker import judge_keeping as judge_terms
 from gateway.doctor.finding import Finding
 from gateway.doctor.rights import judge_denied, judge_rights
 from gateway.errors import SettingsError
+from gateway.partner_topics import held_spec
 from gateway.sequencer.guard import NamesakeError, verify_owner
 from gateway.sequencer.mark import Installation
 from gateway.sequencer.published import read_shown
@@ -93,7 +94,7 @@ async def _ask(
     found = list(judge_cluster(cluster, wanted))
     specs = [TopicSpec(settings.broker.checkpoint_topic, compacted=True)]
     for partner in inside.partners if inside is not None else ():
-        specs += topic_specs(partner, settings)
+        specs += (held_spec(spec, inside.held) for spec in topic_specs(partner, settings))
     topics = await inspection.topics(specs)
     asked = [spec.name for spec in specs if spec.name not in topics.denied]
     found += judge_topics(topics.found, asked, topics.mismatches)

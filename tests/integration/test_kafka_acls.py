@@ -15,7 +15,8 @@ from tests.fleet import HASTE, fleet_on
 from tests.kafka_security import AUTHORIZER, Right, Rights, SaslListener, make_listener, password_file
 from tests.kafka_server import KafkaServer
 from tests.postgres_server import PostgresServer
-from tests.troubled import HELD_UP, Troubled, body, troubled, until
+from tests.troubled import HELD_UP, Hands, Troubled, body, troubled, until
+from tests.world import CONTRACT as WORLD_CONTRACT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # nodes start slowly on a busy machine
 
@@ -160,6 +161,30 @@ async def test_each_right_that_is_missing_is_named_with_its_mend_and_heals_by_it
             await until(lambda: silent(world))
             numbers = (1, 2, 4, 5, *range(30, last + 1))
             await world.logged_as(*(f"A-{number}" for number in numbers))
+
+
+async def test_without_the_right_to_alter_a_topic_that_is_too_short_is_named_until_it_may(
+    strict_kafka: KafkaServer, listener: SaslListener, tmp_path: Path
+) -> None:
+    prefix = fresh_name()
+    outbound = f"{prefix}.acme.outbound"
+    rights, hands = Rights(strict_kafka.servers), Hands(strict_kafka.servers)
+    for role in ROLES:
+        rights.grant(*rights_of("all", role, f"{prefix}.", f"{prefix}.checkpoints"))
+    flags = {"broker.properties_file": str(password_file(tmp_path, listener, "all"))}
+    async with troubled(tmp_path / "data", strict_kafka.sasl_servers, prefix, flags=flags) as world:
+        world.status.warnings = world.parts.catalog.warnings
+        await world.contract()
+        await world.accepted(1, "outbound")
+        await world.apply(f"{WORLD_CONTRACT}delivery: {{hold: 60d}}\n")
+        await world.warned(outbound, "retention.ms=2592000000, wanted: 5184000000", "kafka-configs.sh")
+        await world.warned("--operation AlterConfigs", outbound)
+        # Nothing else waits for it.
+        await world.accepted(2, "outbound")
+        assert await hands.setting(outbound, "retention.ms") == "2592000000"
+        rights.grant(Right("all", "ALTER_CONFIGS", f"{prefix}.", is_prefix=True))
+        await until(lambda: silent(world))
+        assert await hands.setting(outbound, "retention.ms") == "5184000000"
 
 
 async def silent(world: Troubled) -> bool:

@@ -1,5 +1,6 @@
 """Topics that somebody else has made, with other settings: seen, told, used as they are, calm once mended."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,9 +9,12 @@ import pytest
 from confluent_kafka import Producer
 
 from audit.evidence import Kind
+from gateway.broker.passing import PassingBroker
+from gateway.broker.port import BrokerError, Topic, TopicSpec
 from tests.contract.broker_stands import fresh_name
 from tests.kafka_server import KafkaServer
 from tests.troubled import Hands, Troubled, troubled, until
+from tests.world import CONTRACT
 
 pytestmark = pytest.mark.kafka
 
@@ -80,3 +84,58 @@ async def test_every_partition_of_an_outbound_topic_is_read(
         later.produce(outbound, b"no event of the contract", b"a key", 3)
         assert later.flush(30) == 0
         await until(lambda: logged(3))
+
+
+HELD: Final = f"{CONTRACT}delivery: {{hold: 60d}}\n"
+MONTH, TWO_MONTHS = "2592000000", "5184000000"
+
+
+async def is_set(hands: Hands, topic: str, value: str) -> bool:
+    return await hands.setting(topic, "retention.ms") == value
+
+
+async def test_a_topic_that_is_too_short_for_a_hold_is_lengthened_whoever_made_it_and_stays_so(
+    kafka_server: KafkaServer, tmp_path: Path
+) -> None:
+    prefix = fresh_name()
+    inbound, outbound = f"{prefix}.acme.inbound", f"{prefix}.acme.outbound"
+    make_topic(kafka_server, outbound, 1, retention_ms="3600000", retention_bytes="1000000000")
+    hands = Hands(kafka_server.servers)
+    async with troubled(tmp_path, kafka_server.servers, prefix) as world:
+        watch_topics(world)
+        await world.contract()
+        await world.warned(outbound, "retention.ms=3600000")
+        await world.apply(HELD)
+        await until(lambda: is_set(hands, outbound, TWO_MONTHS))
+        await world.warned("retention.bytes=1000000000", "it may lose what a delivery.hold keeps")
+        await hands.set(outbound, "retention.bytes", "-1")
+        await world.calm()
+        assert await hands.setting(inbound, "retention.ms") == MONTH
+        await world.contract()
+        await world.warned(outbound, f"retention.ms={TWO_MONTHS}", "is never shortened by us")
+        assert await hands.setting(outbound, "retention.ms") == TWO_MONTHS
+        await hands.set(outbound, "retention.ms", MONTH)
+        await world.calm()
+
+
+class Ended(PassingBroker):
+    """A broker whose topics nobody here makes or lengthens any more, as of a process that was killed."""
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        raise BrokerError("broker_unavailable", f"ended before {len(topics)} topics were looked at")
+
+
+async def test_killed_between_a_contract_and_its_topics_the_next_process_lengthens_them(
+    kafka_server: KafkaServer, tmp_path: Path
+) -> None:
+    prefix = fresh_name()
+    outbound = f"{prefix}.acme.outbound"
+    hands = Hands(kafka_server.servers)
+    async with troubled(tmp_path, kafka_server.servers, prefix) as world:
+        await world.contract()
+        await world.accepted(1, "outbound")
+        world.parts.catalog._topics._broker = Ended(world.parts.broker)
+        await world.apply(HELD)
+        assert await hands.setting(outbound, "retention.ms") == MONTH
+    async with troubled(tmp_path, kafka_server.servers, prefix):
+        await until(lambda: is_set(hands, outbound, TWO_MONTHS))

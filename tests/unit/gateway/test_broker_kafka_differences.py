@@ -1,8 +1,9 @@
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from gateway.broker.kafka_differences import Demands, FoundTopic
+from gateway.broker.kafka_differences import Demands, FoundTopic, keeps_ms
 from gateway.broker.port import TopicSpec
 
 SPEC: Final = TopicSpec("t", partitions=2, retention_ms=60_000)
@@ -35,6 +36,30 @@ def test_a_setting_comes_with_the_command_that_mends_it(name: str, actual: str, 
 @pytest.mark.parametrize(("name", "actual"), [("max.message.bytes", "1001"), ("min.insync.replicas", "3")])
 def test_more_than_is_wanted_suffices(name: str, actual: str) -> None:
     assert DEMANDS.mismatches(SPEC, FOUND, DEMANDS.settings(SPEC) | {name: actual}) == ()
+
+
+@pytest.mark.parametrize("actual", ["60001", "-1"])
+def test_a_topic_that_keeps_more_is_told_and_not_to_be_shortened_while_something_waits(actual: str) -> None:
+    (words,) = DEMANDS.mismatches(SPEC, FOUND, DEMANDS.settings(SPEC) | {"retention.ms": actual})
+    what, _, mend = words.partition(": kafka-")
+    assert what.startswith(f"t has retention.ms={actual}, wanted: 60000, and is never shortened by us")
+    assert what.endswith("once nothing in it waits for an endpoint")
+    assert mend.endswith("retention.ms=60000")
+
+
+def test_a_bound_by_size_is_told_where_a_time_was_promised() -> None:
+    bounded = DEMANDS.settings(SPEC) | {"retention.bytes": "1000000"}
+    assert DEMANDS.mismatches(SPEC, FOUND, bounded) == ()
+    promised = replace(SPEC, least_ms=50_000)
+    (words,) = DEMANDS.mismatches(promised, FOUND, bounded)
+    assert words.startswith("t has retention.bytes=1000000: it may lose what a delivery.hold keeps: ")
+    assert words.endswith(f"{ALTER}retention.bytes=-1")
+    assert DEMANDS.mismatches(promised, FOUND, bounded | {"retention.bytes": "-1"}) == ()
+
+
+def test_for_how_long_a_topic_keeps_its_records_is_known_where_its_settings_are() -> None:
+    assert keeps_ms({"retention.ms": "7"}) == 7
+    assert [keeps_ms(told) for told in ({"retention.ms": "-1"}, {}, None)] == [None] * 3
 
 
 def test_a_compacted_topic_has_small_segments_and_smaller_ones_suffice() -> None:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType
 
 from gateway.broker import kafka_topics
 from gateway.broker.kafka_admin import KafkaAdmin
 from gateway.broker.kafka_topics import KafkaTopics
-from gateway.broker.port import BrokerError, TopicSpec
+from gateway.broker.port import BrokerError, Topic, TopicSpec
 
 K = TypeVar("K")
 
@@ -165,3 +165,88 @@ async def test_a_topic_that_a_broker_still_tells_of_is_made_all_the_same(told: i
 
 async def test_a_topic_that_is_gone_before_its_settings_are_read_is_not_compared() -> None:
     assert await topics_of(Behind(1)).compare([TopicSpec("one")]) == {}
+
+
+class Strict(Obliging):
+    """Its topics keep records for a second; what altering one of them ends in, by name."""
+
+    def __init__(self, **errors: int) -> None:
+        super().__init__()
+        self.errors = errors
+        self.altered: dict[str, dict[str, str]] = {}
+
+    def describe_configs(self, resources: Any, *, request_timeout: float) -> Mapping[Any, Future[Any]]:
+        assert request_timeout > 0
+        settings = {**BARE, "retention.ms": "1000"}
+        told = {name: SimpleNamespace(value=value) for name, value in settings.items()}
+        return self._answered("configs", {one: self._future() for one in resources}, told)
+
+    def incremental_alter_configs(
+        self, resources: Any, *, request_timeout: float
+    ) -> Mapping[Any, Future[Any]]:
+        assert request_timeout > 0
+        self.sizes.setdefault("alter", []).append(len(resources))
+        asked = {one: self._future() for one in resources}
+        for one, future in asked.items():
+            if one.name in self.errors:
+                future.set_exception(KafkaException(KafkaError(self.errors[one.name])))
+                continue
+            entries = one.incremental_configs
+            assert all(each.incremental_operation is AlterConfigOpType.SET for each in entries)
+            self.altered[one.name] = {each.name: each.value for each in entries}
+            future.set_result(None)
+        return asked
+
+
+BARE = {"cleanup.policy": "delete", "max.message.bytes": "10000000"}
+
+
+def held(name: str, least_ms: int = 5_000) -> TopicSpec:
+    return TopicSpec(name, retention_ms=6_000, least_ms=least_ms)
+
+
+async def test_topics_that_are_too_short_are_lengthened_in_requests_of_a_bounded_size() -> None:
+    admin = Strict()
+    names = [f"t{number}" for number in range(150)]
+    found = await topics_of(admin).ensure([*map(held, names), held("long enough", 1_000), TopicSpec("free")])
+    assert admin.altered == dict.fromkeys(names, {"retention.ms": "6000"})
+    assert admin.sizes["alter"] == [100, 50]
+    assert {found[name] for name in names} == {Topic("id", keeps_ms=6_000)}
+    assert (found["long enough"].keeps_ms, found["free"].keeps_ms) == (1_000, 1_000)
+
+
+async def test_comparing_lengthens_nothing() -> None:
+    admin = Strict()
+    (words,) = (await topics_of(admin).compare([held("one")]))["one"].mismatches
+    assert "retention.ms=1000, wanted: 6000: kafka-configs.sh" in words
+    assert admin.altered == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "--operation AlterConfigs --topic denied"),
+        (KafkaError.POLICY_VIOLATION, "POLICY_VIOLATION"),
+        (KafkaError._UNSUPPORTED_FEATURE, "_UNSUPPORTED_FEATURE"),
+    ],
+)
+async def test_what_kafka_does_not_let_us_lengthen_is_told_and_holds_up_no_other(error: int, why: str) -> None:
+    admin = Strict(denied=error)
+    found = await topics_of(admin).ensure([held("denied"), held("other")])
+    short, refused = found["denied"].mismatches
+    assert "retention.ms=1000, wanted: 6000: kafka-configs.sh" in short
+    assert refused.startswith("lengthening the topic denied: Kafka refuses")
+    assert why in refused
+    assert found["denied"].keeps_ms == 1_000
+    assert found["other"].mismatches == ()
+
+
+async def test_a_kafka_that_is_away_while_it_lengthens_is_away() -> None:
+    with pytest.raises(BrokerError) as away:
+        await topics_of(Strict(one=KafkaError._TIMED_OUT)).ensure([held("one")])
+    assert away.value.code == "broker_unavailable"
+
+
+async def test_a_topic_that_goes_while_it_is_lengthened_is_no_error() -> None:
+    found = await topics_of(Strict(one=KafkaError.UNKNOWN_TOPIC_OR_PART)).ensure([held("one")])
+    assert len(found["one"].mismatches) == 1

@@ -32,13 +32,7 @@ def test_what_is_only_kept_is_said() -> None:
     assert "limits" not in said
     assert "require_signature" not in said
     assert "mtls" not in said
-    assert lines("delivery: {order: key}\n") == ""
-
-
-def test_a_time_to_hold_what_waits_is_kept_and_not_acted_on() -> None:
-    kept = "? delivery.hold: of no effect in this version: what an endpoint does not take is held for it"
-    assert lines("delivery: {hold: 30d}\n").startswith(kept)
-    assert lines("delivery: {hold: 1h}\n").startswith(kept)
+    assert lines("delivery: {order: key, hold: 60d}\n") == ""
 
 
 def test_certificates_and_clients_that_the_contract_does_not_accept_are_told() -> None:

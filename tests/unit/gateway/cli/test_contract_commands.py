@@ -112,15 +112,15 @@ async def test_lint_tries_filters_against_the_schemas(desk: Desk) -> None:
 
 async def test_lint_and_plan_say_what_has_no_effect(desk: Desk) -> None:
     plain = await asyncio.to_thread(Path(desk.contract()).read_text)
-    path = desk.contract(text=plain + "delivery: {hold: 30d}\n")
-    words = "  ? delivery.hold: of no effect in this version"
+    path = desk.contract(text=plain + "limits: {event_bytes: 4MiB}\n")
+    words = "  ? limits.event_bytes 4194304: a record holds 1000000 bytes at most"
     for command in (("contract", "lint", path), ("plan", "-f", path)):
         ended = await desk.run(*command)
         assert (ended.code, words in ended.out) == (0, True), command
     await desk.run("apply", "-f", path, "--yes")
     assert words in (await desk.run("plan", "-f", path)).out
     (item,) = (await desk.run("contract", "lint", path, "--json")).document()["items"]
-    assert [note.startswith("? delivery.hold") for note in item["notes"]] == [True]
+    assert [note.startswith("? limits.event_bytes") for note in item["notes"]] == [True]
 
 
 async def test_what_is_in_force_is_pulled_linted_and_no_change(desk: Desk, tmp_path: Path) -> None:

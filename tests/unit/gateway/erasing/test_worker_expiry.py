@@ -175,6 +175,32 @@ async def test_a_tombstone_goes_with_its_time(house: House) -> None:
     assert await claims(house) == {}
 
 
+async def test_a_tombstone_stays_as_long_as_a_contract_ever_had_topics_keep_the_record(house: House) -> None:
+    terms = CONTRACTS.replace("{slug}", "acme") + KEPT
+    await house.world.apply(terms + "delivery: {hold: 10d}\n")
+    other, ref = await send(house, BODY.replace(b"4711", b"other")), await send(house)
+    assert (await erase(house, refs=[ref])).status_code == 201
+    # No topic is shortened.
+    await house.world.apply(terms)
+    await house.world.parts.catalog.refresh()
+    assert set(await claims(house)) == {other, ref}
+    await dropped(house, 9.9)
+    assert set(await claims(house)) == {ref}
+    await dropped(house, 10.1)
+    assert await claims(house) == {}
+
+
+async def test_a_hold_that_a_former_program_has_read_counts_too(house: House) -> None:
+    await house.world.apply(CONTRACTS.replace("{slug}", "acme") + KEPT + "delivery: {hold: 10d}\n")
+    await house.world.parts.catalog.refresh()
+    with house.world.parts.ground.database.begin() as session:
+        session.execute(text("DELETE FROM gateway_meta WHERE name = 'longest_hold_seconds'"))
+    ref = await send(house)
+    assert (await erase(house, refs=[ref])).status_code == 201
+    await dropped(house, 9.9)
+    assert set(await claims(house)) == {ref}
+
+
 async def test_retention_asks_for_what_is_free_by_its_time(house: House) -> None:
     """Where everything is held, no claim is looked at."""
     ref = await send(house)
