@@ -7,9 +7,8 @@ from sqlmodel import Session, col, select
 from audit.bulk import insert_new_rows
 from gateway.rows import MetaRow
 
-
 LONGEST_HOLD: Final = "longest_hold_seconds"
-"""The longest `delivery.hold` that a contract ever had: topics that were lengthened for it may keep so much."""
+"""The longest `delivery.hold` that a contract ever had: no topic that was lengthened for it is shortened."""
 
 
 def load(session: Session, name: str) -> str | None:

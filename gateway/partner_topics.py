@@ -19,7 +19,7 @@ from gateway.logs import logger
 from gateway.units import format_duration
 from partners.contract import Contract
 from partners.directory import Directory
-from partners.holding import held_seconds
+from partners.holding import asks_alike, held_seconds
 from partners.partner import Partner
 
 _COMPARE_SECONDS: Final = 30.0
@@ -150,6 +150,9 @@ class PartnerTopics:
             BrokerError: the broker is away or refuses.
         """
         directory, before = self._directory(), self._holds()
+        in_force = directory.contract(partner.slug)
+        if in_force is not None and asks_alike(in_force, contract):
+            return ()
         after = held_seconds(directory, {partner.slug: (partner, contract)})
         if after == before:
             return ()

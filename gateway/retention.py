@@ -3,9 +3,9 @@
 A claim goes only when it is confirmed and sequenced: until then it is what makes one event one event. It
 also stays as long as the content as received, which it holds and its receipt promises to keep. Parked
 deliveries go with the content they hold, nonces with the signatures that bore them, requests under a key
-after a day. What is left of an erased event, its tombstone, stays as long as a contract ever had topics keep records.
-Topics are cut by the broker itself; log entries stay, and their evidence goes with its own time
-(`gateway.erasing.worker`). What a legal hold is on stays, however old it is.
+after a day. What is left of an erased event, its tombstone, stays as long as a contract ever had topics keep
+their records. Topics are cut by the broker itself; log entries stay, and their evidence goes with its own
+time (`gateway.erasing.worker`). What a legal hold is on stays, however old it is.
 """
 
 import asyncio

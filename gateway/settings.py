@@ -193,7 +193,7 @@ class BrokerSettings(Section):
     partitions: int = _key("1", "of a new topic", ge=1, le=1_000)
     replication: int = _key("3", "of a new topic; Kafka only", ge=1, le=9)
     message_timeout: Milliseconds = _key("5s", "after which a record was not appended, or nobody knows")
-    retention: Milliseconds = _key("30d", "of a new topic")
+    retention: Milliseconds = _key("30d", "of a new topic, unless a `delivery.hold` is longer")
     embedded_bytes: Bytes = _key("10GiB", "the embedded broker holds no more; beyond retention the oldest go")
 
 

@@ -172,9 +172,7 @@ def _delivery() -> Schema:
         {
             "retry": _schedule(),
             "order": _choice(get_args(Order), "Which events keep their order."),
-            "hold": _duration(
-                "How long topics keep what an endpoint does not take, at least; broker.retention where longer."
-            ),
+            "hold": _duration("How long topics keep what an endpoint does not take, at least."),
         }
     )
 

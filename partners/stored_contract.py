@@ -12,7 +12,7 @@ from partners.rows import ContractRow
 _CONTRACT: Final = TypeAdapter(Contract)
 
 _FORMER_SECONDS: Final = 30 * 86_400
-"""`hold_seconds` as former programs wrote it where the file said nothing; they may read it only as a number."""
+"""`hold_seconds` as former programs wrote it where the file said nothing; they can read only a number."""
 
 _COMMENT: Final = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
 _HOLD: Final = re.compile(r"""(?:^|[{,])\s*["']?hold["']?\s*:""", re.MULTILINE)

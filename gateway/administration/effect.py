@@ -13,9 +13,7 @@ from partners.credential import Method
 def without_effect(file: ContractFile) -> tuple[str, ...]:
     """One line for each thing in a contract that has no effect, or that leaves something without use."""
     contract = file.contract
-    return tuple(
-        f"? {line}" for line in (*_authentication(contract), *_limits(contract), *_lines(contract))
-    )
+    return tuple(f"? {line}" for line in (*_authentication(contract), *_limits(contract), *_lines(contract)))
 
 
 def _authentication(contract: Contract) -> Iterator[str]:

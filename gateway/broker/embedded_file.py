@@ -76,7 +76,7 @@ class EmbeddedFile:
         }
 
     def ensure(self, specs: Sequence[TopicSpec], make_id: Callable[[], str]) -> dict[str, Topic]:
-        """Make what is missing and lengthen what is too short, in one transaction; say how the rest differs."""
+        """Make what is missing and lengthen what is too short, in one transaction; how the rest differs."""
         there = self.topics()
         with self._transaction():
             for spec in specs:

@@ -1,7 +1,7 @@
 """What Kafka's topics should be like, and how a topic differs from that: each in one line, with its mend.
 
-Nothing here changes a topic: who has made it may have had a reason. What was promised to be kept is lengthened
-all the same, by `gateway.broker.kafka_topics`.
+Nothing here changes a topic: who has made it may have had a reason. One that keeps less than was promised is
+lengthened all the same, by `gateway.broker.kafka_topics`.
 """
 
 from collections.abc import Iterator, Mapping

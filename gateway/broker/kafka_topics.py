@@ -129,7 +129,9 @@ class KafkaTopics:
                     await _answer(future)
                 except KafkaException as error:
                     needs = grant("AlterConfigs", resource.name)
-                    told = broker_error(error_of(error), f"lengthening the topic {resource.name}", needs=needs)
+                    told = broker_error(
+                        error_of(error), f"lengthening the topic {resource.name}", needs=needs
+                    )
                     if told.code == "broker_unavailable":
                         raise told from error
                     refused[resource.name] = (str(told),) if told.code == "broker_refused" else ()
@@ -141,9 +143,7 @@ class KafkaTopics:
             self._demands.settings(spec)[RETENTION],
             incremental_operation=_ADMIN.AlterConfigOpType.SET,
         )
-        return _ADMIN.ConfigResource(
-            _ADMIN.ResourceType.TOPIC, spec.name, incremental_configs=[entry]
-        )
+        return _ADMIN.ConfigResource(_ADMIN.ResourceType.TOPIC, spec.name, incremental_configs=[entry])
 
     async def describe(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """The topics among `names` that exist.

@@ -17,8 +17,8 @@ class TopicSpec:
     """What a topic should be like.
 
     `retention_ms` None: keep for ever. `compacted`: the newest record of each key is kept, whatever its age.
-    `least_ms`: what was promised to keep; a topic that keeps less is lengthened to `retention_ms`, which is no
-    less. 0: nothing was.
+    `least_ms`: what was promised to keep; a topic that keeps less is lengthened to `retention_ms`, which is
+    no less. 0: nothing was.
     """
 
     name: str
@@ -28,7 +28,7 @@ class TopicSpec:
     least_ms: int = 0
 
     def is_short(self, keeps_ms: int | None) -> bool:
-        """Whether a topic that keeps its records for so long (None: for ever) keeps less than was promised."""
+        """Whether a topic that keeps its records so long (None: for ever) keeps less than was promised."""
         return not self.compacted and keeps_ms is not None and keeps_ms < self.least_ms
 
 

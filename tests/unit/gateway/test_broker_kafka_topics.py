@@ -209,7 +209,7 @@ async def test_topics_that_are_too_short_are_lengthened_in_requests_of_a_bounded
     admin = Strict()
     names = [f"t{number}" for number in range(150)]
     found = await topics_of(admin).ensure([*map(held, names), held("long enough", 1_000), TopicSpec("free")])
-    assert admin.altered == dict.fromkeys(names, {"retention.ms": "6000"})
+    assert admin.altered == {name: {"retention.ms": "6000"} for name in names}
     assert admin.sizes["alter"] == [100, 50]
     assert {found[name] for name in names} == {Topic("id", keeps_ms=6_000)}
     assert (found["long enough"].keeps_ms, found["free"].keeps_ms) == (1_000, 1_000)
@@ -230,7 +230,9 @@ async def test_comparing_lengthens_nothing() -> None:
         (KafkaError._UNSUPPORTED_FEATURE, "_UNSUPPORTED_FEATURE"),
     ],
 )
-async def test_what_kafka_does_not_let_us_lengthen_is_told_and_holds_up_no_other(error: int, why: str) -> None:
+async def test_what_kafka_does_not_let_us_lengthen_is_told_and_holds_up_no_other(
+    error: int, why: str
+) -> None:
     admin = Strict(denied=error)
     found = await topics_of(admin).ensure([held("denied"), held("other")])
     short, refused = found["denied"].mismatches

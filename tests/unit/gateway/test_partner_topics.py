@@ -1,5 +1,6 @@
-"""How long partners' topics keep their records: as the settings say, or as long as contracts hold what waits."""
+"""How long partners' topics keep records: as the settings say, or as long as contracts hold what waits."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.outcome import ContractOutcome
 from gateway.broker.port import BrokerError, Topic, TopicSpec
+from gateway.ingress.outcome import Accepted
 from gateway.units import parse_duration
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
@@ -76,6 +78,20 @@ async def test_what_no_contract_says_stays_with_the_setting(tmp_path: Path) -> N
         assert await kept(world, TOPIC, OUTBOUND) == ["7d", "7d"]
 
 
+@pytest.mark.parametrize(("hold", "first"), [("", 1), ("1d", 0)])
+async def test_what_waits_longer_than_the_setting_is_there_as_long_as_it_is_held(
+    tmp_path: Path, hold: str, first: int
+) -> None:
+    broker = Watched(tmp_path)
+    async with running(tmp_path, broker=broker, flags={"broker.retention": "1ms"}) as world:
+        await world.apply(held(hold) if hold else CONTRACT)
+        (sent,) = await world.send({"order_id": "A-1", "qty": 1}, direction="outbound")
+        assert isinstance(sent, Accepted)
+        await asyncio.sleep(0.02)
+        await broker.trim()
+        assert await broker.bounds([(OUTBOUND, 0)]) == [(first, 1)]
+
+
 async def test_a_topic_that_is_there_is_lengthened_by_apply_and_the_plan_says_so(tmp_path: Path) -> None:
     broker = Watched(tmp_path)
     async with running(tmp_path, broker=broker) as world:
@@ -100,7 +116,9 @@ async def test_a_topic_that_is_there_is_lengthened_by_apply_and_the_plan_says_so
         )
 
 
-async def test_ended_between_a_contract_and_its_topics_the_next_process_lengthens_them(tmp_path: Path) -> None:
+async def test_ended_between_a_contract_and_its_topics_the_next_process_lengthens_them(
+    tmp_path: Path,
+) -> None:
     broker = Watched(tmp_path)
     async with running(tmp_path, broker=broker) as world:
         await world.apply()
@@ -116,7 +134,9 @@ async def test_ended_between_a_contract_and_its_topics_the_next_process_lengthen
 async def test_a_lower_hold_shortens_no_topic_and_plan_and_status_say_so(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         await world.apply(held("60d"))
-        stays = f"? topic {OUTBOUND}  keeps its records 60d as before, 30d would do: no topic is ever shortened"
+        stays = (
+            f"? topic {OUTBOUND}  keeps its records 60d as before, 30d would do: no topic is ever shortened"
+        )
         for contract in (held("1d"), CONTRACT):
             (note,) = (await plan(world, contract)).notes
             assert note.startswith(stays)

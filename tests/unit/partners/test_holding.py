@@ -7,7 +7,7 @@ import pytest
 from partners.contract import Contract
 from partners.contract_file import read_contract
 from partners.directory import Account, Directory
-from partners.holding import held_seconds, longest_seconds
+from partners.holding import asks_alike, held_seconds, longest_seconds
 from partners.partner import Partner, PartnerState, dedicated_topics
 
 DAY = 86_400
@@ -62,7 +62,10 @@ def test_a_topic_that_is_read_for_others_keeps_as_long_as_the_one_who_holds_long
 
 @pytest.mark.parametrize("closed", ["acme", "globex"])
 def test_closed_partners_ask_for_nothing(closed: str) -> None:
-    agreed = [(partner("acme"), contract("acme", None, to="globex")), (partner("globex"), contract("globex", "60d"))]
+    agreed = [
+        (partner("acme"), contract("acme", None, to="globex")),
+        (partner("globex"), contract("globex", "60d")),
+    ]
     gone = [(replace(one, state="closed") if one.slug == closed else one, terms) for one, terms in agreed]
     assert "partners.acme.inbound" not in held_seconds(directory(*gone))
     assert ("partners.globex.outbound" in held_seconds(directory(*gone))) == (closed == "acme")
@@ -78,3 +81,12 @@ def test_a_contract_to_come_counts_in_place_of_the_one_in_force_and_beside_the_o
     }
     new = {"hooli": (partner("hooli", "provisioning"), contract("hooli", "2d"))}
     assert held_seconds(found, new)["partners.hooli.outbound"] == 2 * DAY
+
+
+def test_contracts_ask_alike_by_hold_and_by_whom_they_forward_to() -> None:
+    plain = contract("acme", None)
+    assert asks_alike(plain, replace(contract("acme", "0s"), name="other"))
+    assert asks_alike(contract("acme", "1d", to="globex"), contract("acme", "24h", to="globex"))
+    assert not asks_alike(plain, contract("acme", "1d"))
+    assert not asks_alike(plain, contract("acme", None, to="globex"))
+    assert not asks_alike(contract("acme", None, to="hooli"), contract("acme", None, to="globex"))
