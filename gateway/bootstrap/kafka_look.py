@@ -93,8 +93,9 @@ async def _ask(
     )
     found = list(judge_cluster(cluster, wanted))
     specs = [TopicSpec(settings.broker.checkpoint_topic, compacted=True)]
-    for partner in inside.partners if inside is not None else ():
-        specs += (held_spec(spec, inside.held) for spec in topic_specs(partner, settings))
+    partners, held = ((), {}) if inside is None else (inside.partners, inside.held)
+    for partner in partners:
+        specs += (held_spec(spec, held) for spec in topic_specs(partner, settings))
     topics = await inspection.topics(specs)
     asked = [spec.name for spec in specs if spec.name not in topics.denied]
     found += judge_topics(topics.found, asked, topics.mismatches)

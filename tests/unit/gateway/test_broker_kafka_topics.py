@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
+import confluent_kafka.admin
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType
+from confluent_kafka.admin import AdminClient
 
 from gateway.broker import kafka_topics
 from gateway.broker.kafka_admin import KafkaAdmin
@@ -16,6 +17,8 @@ from gateway.broker.kafka_topics import KafkaTopics
 from gateway.broker.port import BrokerError, Topic, TopicSpec
 
 K = TypeVar("K")
+
+_ADMIN: Final[Any] = confluent_kafka.admin
 
 
 class Forgetful:
@@ -192,7 +195,7 @@ class Strict(Obliging):
                 future.set_exception(KafkaException(KafkaError(self.errors[one.name])))
                 continue
             entries = one.incremental_configs
-            assert all(each.incremental_operation is AlterConfigOpType.SET for each in entries)
+            assert all(each.incremental_operation is _ADMIN.AlterConfigOpType.SET for each in entries)
             self.altered[one.name] = {each.name: each.value for each in entries}
             future.set_result(None)
         return asked
