@@ -5,6 +5,7 @@ Whatever the gateway takes, the schema takes; what it cannot say is in `schemas.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ LARGEST_SAMPLE: Final = 64 * 1024
 
 _SEND: Final = "send"
 """What ids of operations that send begin with."""
+_PLAIN: Final = re.compile(r"[a-z0-9]+(\.[a-z][a-z0-9]*)*")
+"""Types that no two of have one name in camel case."""
 _DEFINED: Final = "#/$defs/"
 _NULL: Final[Mapping[str, Any]] = {"type": "null"}
 _NULL_AND_ONE: Final = 2
@@ -112,13 +115,17 @@ def _sample(channel: Channel) -> Any:
 def _stems(types: Sequence[str], taken: Collection[str]) -> list[str]:
     """A name in camel case for each type.
 
-    Types that have the same one, or whose operation would be called as another is, are told apart by their
-    digests.
+    Where several read alike (`order.placed`, `order_placed`), the one without underscores has the plain name,
+    whatever comes beside it later; all others, and those whose operation would be called as another is, have
+    their digests in it.
     """
     plain = ["".join(word.capitalize() for word in one.replace("_", ".").split(".")) for one in types]
-    times = Counter([*plain, *(one.removeprefix(_SEND) for one in taken if one.startswith(_SEND))])
+    others = {one.removeprefix(_SEND) for one in taken if one.startswith(_SEND)}
+    times = Counter(plain)
     return [
-        stem if times[stem] == 1 else stem + hashlib.sha256(one.encode()).hexdigest()[:8]
+        stem
+        if stem not in others and (times[stem] == 1 or _PLAIN.fullmatch(one))
+        else stem + hashlib.sha256(one.encode()).hexdigest()[:8]
         for one, stem in zip(types, plain, strict=True)
     ]
 

@@ -81,6 +81,11 @@ async def test_types_whose_names_read_alike_get_operations_of_their_own(world: W
     assert len(set(names)) == 4
     assert [name for name in names if name.startswith("sendOrderPlaced")] != ["sendOrderPlaced"] * 2
     assert "sendShipmentSent" in names
+    alone = [one for one in channels(world) if one.event_type == "order.placed"]
+    (only,) = typed.describe_types(alone, GENERIC, "/v1").paths.values()
+    # What is made of the document does not change because a type that reads alike comes beside it.
+    assert only["post"]["operationId"] == "sendOrderPlaced"
+    assert found.paths["/v1/events/order.placed"]["post"]["operationId"] == "sendOrderPlaced"
     again = typed.describe_types(channels(world)[::-1], GENERIC, "/v1")
     assert again == found
 
