@@ -4,23 +4,30 @@ Between requests it keeps what OpenSSL keeps, and little beside that. The event 
 connection a buffer of 256 KiB, of which an idle one had a page or two in memory: for ten thousand of them a
 tenth of all that the process held.
 
-A connection that fails, in the handshake or later, is closed without a word: nothing that was not verified is
-handed on, and nothing is written in clear. An end without `close_notify` ends the connection too: a request
+A handshake that fails ends with the alert that TLS has for it, as far as there is one, and is told of. A
+connection that fails later is closed without a word. Nothing that was not verified is handed on, and nothing
+else is written in clear. An end without `close_notify` ends the connection too: a request
 that is not whole then stays so.
 
-Source: RFC 8446, section 6.1; the order of steps is that of asyncio's own protocol.
+Source: RFC 8446, sections 6.1 and 6.2; the order of steps is that of asyncio's own protocol.
 """
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Protocol
+
+from gateway.http.tls_failures import ENDED, TIMEOUT, detail_of, reason_of
 
 HANDSHAKE_SECONDS: Final = 10.0
 """For a handshake, from its beginning to its end."""
 
 GOODBYE_SECONDS: Final = 30.0
 """So long a peer that was told of the end is waited for, once it has what was written."""
+
+LINGER_SECONDS: Final = 2.0
+"""So long a peer that was refused may take to read that before the connection is closed."""
 
 WAITING_BYTES: Final = 512 * 1024
 """Writers wait while more than this is not sent, until three quarters of it are."""
@@ -35,8 +42,18 @@ _RECORD_BYTES: Final = 16 * 1024
 """Of one record, in clear."""
 
 
+Failed = Callable[[str, str, str], None]
+"""Told of a handshake that came to nothing: the reason (`tls_failures`), its detail, the client's address."""
+
+
+def _nobody(_reason: str, _detail: str, _address: str) -> None:
+    """Nobody is told."""
+
+
 class _Phase(Enum):
     SHAKING = auto()
+    REFUSED = auto()
+    """The handshake has failed, and its alert is on its way; what comes is dropped."""
     OPEN = auto()
     LEAVING = auto()
     """We have said that we end; what comes is dropped."""
@@ -61,20 +78,25 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_buffer", "_context", "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing", "_phase",
-        "_spoken", "_timer", "_tls",
+        "_buffer", "_context", "_failed", "_incoming", "_is_paused", "_is_stopped", "_line", "_outgoing",
+        "_phase", "_spoken", "_timer", "_tls",
     )  # fmt: skip
 
     handshake_seconds = HANDSHAKE_SECONDS
     goodbye_seconds = GOODBYE_SECONDS
+    linger_seconds = LINGER_SECONDS
 
     _line: asyncio.Transport
 
-    def __init__(self, spoken: _Spoken, context: ssl.SSLContext, buffer: memoryview) -> None:
+    def __init__(
+        self, spoken: _Spoken, context: ssl.SSLContext, buffer: memoryview, failed: Failed = _nobody
+    ) -> None:
         """`spoken`: hears of the connection once the handshake is done; `context`: of a server.
 
         `buffer`: others of the same loop may have it too, since what is read is taken out of it at once.
+        `failed`: told of a handshake that fails, once.
         """
+        self._failed = failed
         self._buffer = buffer
         self._spoken: _Spoken | None = spoken
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -95,11 +117,13 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
             transport.abort()
             return
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self.handshake_seconds, transport.abort)
+        self._timer = loop.call_later(self.handshake_seconds, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; whoever has heard of it hears that."""
         self._forget()
+        if self._phase is _Phase.SHAKING:
+            self._tell_failed(ENDED)
         was_known, self._phase = self._phase is not _Phase.SHAKING, _Phase.ENDED
         spoken, self._spoken = self._spoken, None
         if was_known and spoken is not None:
@@ -112,7 +136,8 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes of the network are there."""
-        self._incoming.write(self._buffer[:nbytes])
+        if self._phase is not _Phase.REFUSED:
+            self._incoming.write(self._buffer[:nbytes])
         match self._phase:
             case _Phase.SHAKING:
                 self._shake()
@@ -120,7 +145,7 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
                 self._read()
             case _Phase.LEAVING:
                 self._leave()
-            case _Phase.ENDED:
+            case _Phase.REFUSED | _Phase.ENDED:
                 pass
 
     def eof_received(self) -> None:
@@ -213,8 +238,8 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
         except ssl.SSLWantReadError:
             self._send()
             return
-        except ssl.SSLError:
-            self._drop()
+        except ssl.SSLError as error:
+            self._refuse(error)
             return
         self._send()
         self._forget()
@@ -222,6 +247,33 @@ class TlsLine(asyncio.Transport, asyncio.BufferedProtocol):
         if self._spoken is not None:
             self._spoken.connection_made(self)
         self._read()
+
+    def _refuse(self, error: ssl.SSLError) -> None:
+        """Send the alert, and close: a client that hears nothing does not know that it was refused.
+
+        It may have sent its first request already: closed at once the connection would be reset by that, and
+        a reset may overtake the alert. So it is let send for a while, to nobody.
+        """
+        self._tell_failed(reason_of(error), detail_of(error))
+        has_words = self._outgoing.pending > 0
+        self._forget()
+        self._phase, self._spoken = _Phase.REFUSED, None
+        self._send()
+        if not has_words or not self._line.can_write_eof():
+            self._line.abort()
+            return
+        self._line.write_eof()
+        self._timer = asyncio.get_running_loop().call_later(self.linger_seconds, self._line.abort)
+
+    def _time_out(self) -> None:
+        self._tell_failed(TIMEOUT)
+        self._line.abort()
+
+    def _tell_failed(self, reason: str, detail: str = "") -> None:
+        """Once: what comes after is no news."""
+        failed, self._failed = self._failed, _nobody
+        peer = self._line.get_extra_info("peername")
+        failed(reason, detail, str(peer[0]) if isinstance(peer, tuple) and peer else "")
 
     def _read(self) -> None:
         """Hand on what is there."""

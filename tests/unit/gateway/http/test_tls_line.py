@@ -48,6 +48,12 @@ class Below(asyncio.Transport):
         self.ended.append("aborted")
         self.has_ended.set()
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended.append("ended its side")
+
     def pause_reading(self) -> None:
         self._is_reading = False
 
@@ -96,7 +102,7 @@ class Spoken(asyncio.Protocol):
 
 class Hasty(TlsLine):
     __slots__ = ()
-    handshake_seconds = goodbye_seconds = 0.01
+    handshake_seconds = goodbye_seconds = linger_seconds = 0.01
 
 
 class Pair:
@@ -106,7 +112,10 @@ class Pair:
         self, context: ssl.SSLContext, version: ssl.TLSVersion = LATEST, kind: type[TlsLine] = TlsLine
     ) -> None:
         self.below, self.spoken = Below(), Spoken()
-        self.line = kind(self.spoken, context, memoryview(bytearray(READ_BYTES)))
+        self.failed: list[tuple[str, str, str]] = []
+        self.line = kind(
+            self.spoken, context, memoryview(bytearray(READ_BYTES)), lambda *told: self.failed.append(told)
+        )
         self.line.connection_made(self.below)
         asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
@@ -200,12 +209,51 @@ async def test_the_first_request_may_come_with_the_end_of_the_handshake(context:
     pair.line.abort()
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"])
-async def test_who_does_not_speak_tls_is_left_without_a_word(context: ssl.SSLContext, said: bytes) -> None:
+async def test_who_does_not_speak_tls_is_left_without_a_word(context: ssl.SSLContext) -> None:
     pair = Pair(context)
-    pair.receive(said)
+    pair.receive(b"GET / HTTP/1.1\r\n\r\n")
     pair.line.connection_lost(None)
     assert (pair.below.ended, pair.below.written, pair.spoken.told) == (["aborted"], b"", [])
+    assert pair.failed == [("not_tls", "http_request", "192.0.2.1")]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", "other"),
+        (b"\x16\x03\x01\x00\x04\x02\x00\x00\x00", "other"),
+    ],
+)
+async def test_who_speaks_it_wrongly_gets_an_alert(context: ssl.SSLContext, said: bytes, reason: str) -> None:
+    pair = Pair(context, kind=Hasty)
+    pair.receive(said)
+    alert, fatal = 21, 2
+    assert (pair.below.written[0], pair.below.written[5]) == (alert, fatal)
+    assert [name for name, _, _ in pair.failed] == [reason]
+    # What it has sent meanwhile is dropped: else a reset could overtake the alert.
+    pair.receive(b"GET / HTTP/1.1")
+    assert pair.below.ended == ["ended its side"]
+    await pair.below.has_ended.wait()
+    pair.line.eof_received()
+    pair.line.connection_lost(None)
+    assert pair.below.ended == ["ended its side", "aborted"]
+    assert (pair.spoken.told, len(pair.failed)) == ([], 1)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, LATEST])
+async def test_a_client_that_is_refused_hears_why(files: tuple[Path, Path], version: ssl.TLSVersion) -> None:
+    picky = server_context(*files)
+    picky.minimum_version = picky.maximum_version = (
+        LATEST if version is not LATEST else ssl.TLSVersion.TLSv1_2
+    )
+    pair = Pair(picky, version)
+    with pytest.raises(ssl.SSLWantReadError):
+        pair.client.do_handshake()
+    pair.carry()
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert.protocol.version"):
+        pair.client.do_handshake()
+    assert pair.failed == [("version", "unsupported_protocol", "192.0.2.1")]
+    pair.line.abort()
 
 
 async def test_who_says_nothing_is_not_waited_for(context: ssl.SSLContext) -> None:
@@ -214,6 +262,17 @@ async def test_who_says_nothing_is_not_waited_for(context: ssl.SSLContext) -> No
     pair.line.eof_received()
     pair.line.connection_lost(None)
     assert (pair.below.ended, pair.spoken.told) == (["aborted"], [])
+    assert pair.failed == [("timeout", "", "192.0.2.1")]
+
+
+async def test_who_goes_away_in_the_handshake_is_told_of_once(context: ssl.SSLContext) -> None:
+    pair = Pair(context)
+    pair.line.eof_received()
+    pair.line.connection_lost(None)
+    assert pair.failed == [("ended", "", "192.0.2.1")]
+    pair = Pair(context).shake()
+    pair.line.connection_lost(None)
+    assert pair.failed == []
 
 
 async def test_a_record_that_was_changed_ends_the_connection_and_is_not_handed_on(
