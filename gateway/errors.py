@@ -114,7 +114,11 @@ class CallerError(GatewayError):
         text: what is wrong with this request (the problem's `detail`).
         hint: how to mend it, or empty.
         members: further members of the problem document, JSON values only.
+        whose: id of the credential and slug of the partner of a caller that has proved itself and is refused
+            all the same, where it is known; for the log alone.
     """
+
+    whose: tuple[str, str] | None = None
 
     def __init__(
         self, code: str, text: str, *, hint: str = "", members: Mapping[str, object] | None = None

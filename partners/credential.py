@@ -79,6 +79,11 @@ class Credential:
         """Whether it stands, or stood, in the contract's file."""
         return self.name == CONTRACT_NAME and self.method in {"mtls", "jwt"}
 
+    @property
+    def whose(self) -> tuple[str, str]:
+        """Its id, and the slug of its partner; empty where it is our own side's."""
+        return self.id, self.partner or ""
+
     def is_active(self, now: int) -> bool:
         """Tell whether it is neither revoked nor expired. One that is valid only later counts as active."""
         return self.revoked_at is None and now < self.not_after
@@ -93,11 +98,11 @@ def verify_in_force(credential: Credential, *, now: int) -> Credential:
         CredentialError: its time has not come.
     """
     if credential.revoked_at is not None:
-        raise CredentialRevokedError("this credential was revoked: ask for a new one")
+        raise CredentialRevokedError("this credential was revoked: ask for a new one", whose=credential.whose)
     if now >= credential.not_after:
-        raise CredentialExpiredError("this credential has expired: ask for a new one")
+        raise CredentialExpiredError("this credential has expired: ask for a new one", whose=credential.whose)
     if now < credential.not_before:
-        raise CredentialError("this credential is not valid yet")
+        raise CredentialError("this credential is not valid yet", whose=credential.whose)
     return credential
 
 

@@ -178,9 +178,18 @@ class CredentialTakenError(StateConflictError):
 
 
 class CredentialError(PartnersError):
-    """No valid credential. Says nothing about which part was wrong."""
+    """No valid credential. Its text says nothing about which part was wrong, and nothing of whose it is.
+
+    `whose`: id of the credential, and its partner's slug (empty: our own side's), where the secret was found
+    right and the credential is not in force; else None. For the log alone.
+    """
 
     code = "credential_invalid"
+
+    def __init__(self, text: str, *, whose: tuple[str, str] | None = None) -> None:
+        """Keep whose it is, for the log."""
+        super().__init__(text)
+        self.whose = whose
 
 
 class CredentialExpiredError(CredentialError):

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.auth.key import is_token
 from gateway.auth.key_sets import KeySets
-from gateway.auth.proof import Proof
+from gateway.auth.proof import Proof, not_in_force
 from gateway.auth.request import Shown
 from gateway.auth.token import Token, read_token, refusal
 from gateway.auth.web_keys import KNOWN, WebKey, stranger
@@ -99,7 +99,7 @@ class Tokens:
         try:
             return Proof(verify_in_force(credential, now=now), ends_at=token.expires_at)
         except CredentialError as error:
-            raise CallerError(error.code, f"{error}.") from error
+            raise not_in_force(error) from error
 
     def _remember(self, digest: bytes, token: Token, key: WebKey) -> None:
         if len(self._verified) >= _KNOWN and digest not in self._verified:

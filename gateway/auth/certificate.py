@@ -29,7 +29,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from gateway.auth.proof import Proof
+from gateway.auth.proof import Proof, not_in_force
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
 from partners.credential import DAY_MS, Credential, Method, verify_in_force
@@ -148,7 +148,7 @@ class ClientCertificates:
         try:
             return Proof(verify_in_force(credential, now=now), ends_at=leaf.not_after)
         except CredentialError as error:
-            raise CallerError(error.code, f"{error}.") from error
+            raise not_in_force(error) from error
 
     def _named(
         self, leaf: Leaf, der: bytes, chain: tuple[bytes, ...], directory: Directory, *, now: int

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.auth.caller import Caller
 from gateway.auth.key import HOW
-from gateway.auth.proof import Owed, Proof, Way
+from gateway.auth.proof import Owed, Proof, Way, not_in_force
 from gateway.auth.request import Shown
 from gateway.auth.source_address import verify_source
 from gateway.errors import CallerError
@@ -122,7 +122,11 @@ class Identifier:
         return Candidate(_caller(proofs, partner), owed, finish, standing, min(ends, default=None))
 
     def _finish(self, credentials: Sequence[Credential], peer: str, directory: Directory, now: int) -> None:
-        _verify_terms(credentials, peer, directory)
+        try:
+            _verify_terms(credentials, peer, directory)
+        except CallerError as error:
+            error.whose = credentials[0].whose
+            raise
         self.used([credential.id for credential in credentials], now)
 
 
@@ -154,7 +158,7 @@ def _verify_standing(credentials: Sequence[Credential], peer: str, later: Direct
         try:
             verify_in_force(there, now=now)
         except CredentialError as error:
-            raise CallerError(error.code, f"{error}.") from error
+            raise not_in_force(error) from error
         if not one.scopes <= there.scopes:
             # Also where what is left would do: what it was to make by this request may have what is gone.
             text = "The credential was narrowed while its request was under way; ask again."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from gateway.auth.proof import Proof
+from gateway.auth.proof import Proof, not_in_force
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
 from gateway.origin_evidence import Origin
@@ -88,7 +88,7 @@ class InboundWebhooks:
         try:
             verify_in_force(credential, now=now)  # 7
         except CredentialError as error:
-            raise CallerError(error.code, f"{error}.") from error
+            raise not_in_force(error) from error
         message.verify_time(now_seconds=now // 1_000)  # 8
         return origin
 

@@ -5,7 +5,7 @@ import binascii
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
-from gateway.auth.proof import Proof
+from gateway.auth.proof import Proof, not_in_force
 from gateway.auth.request import Shown
 from gateway.errors import CallerError
 from partners.api_key import RememberedKeys
@@ -15,6 +15,7 @@ from partners.errors import CredentialError
 
 MAX_HEADER_CHARACTERS: Final = 1_024
 HOW: Final = "Send Authorization: Bearer KEY, or Basic with the key as user name and no password."
+_EMPTY: Final = f"See whether the variable or file that the key is taken from holds one. {HOW}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ApiKeys:
         try:
             return Proof(self._keys.verify(text, directory, now=now))
         except CredentialError as error:
-            raise CallerError(error.code, f"{error}.") from error
+            raise not_in_force(error) from error
 
 
 def is_token(header: str) -> bool:
@@ -68,7 +69,8 @@ def _key_text(header: str) -> str:
     rest = rest.strip()
     if scheme.lower() == "bearer":
         if not rest:
-            raise CallerError("credential_invalid", "There is no key behind the word Bearer.", hint=HOW)
+            text = "The Authorization header has no key after Bearer: it is empty where it is sent."
+            raise CallerError("credential_invalid", text, hint=_EMPTY)
         return rest
     if scheme.lower() != "basic":
         raise CallerError("credential_invalid", "This authorization scheme is not taken.", hint=HOW)

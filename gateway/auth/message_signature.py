@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from gateway.auth.content_digest import FIELD, read_digests, verify_digests
-from gateway.auth.proof import Proof
+from gateway.auth.proof import Proof, not_in_force
 from gateway.auth.public_key import PublicKey, load_key
 from gateway.auth.request import Shown
 from gateway.auth.signature_base import Base, Site, build_base
@@ -135,4 +135,4 @@ def _verify_in_force(credential: Credential, *, now: int) -> None:
     try:
         verify_in_force(credential, now=now)
     except CredentialError as error:
-        raise CallerError(error.code, f"{error}.") from error
+        raise not_in_force(error) from error

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.auth.request import Shown
+from gateway.errors import CallerError
 from gateway.origin_evidence import Origin
 from partners.credential import Credential, Method
 from partners.directory import Directory
+from partners.errors import CredentialError
 
 Owed = Callable[[bytes], Origin | None]
 """Checks the body, as it was sent; raises `CallerError` where it is not the one that was signed.
@@ -52,3 +54,10 @@ class Way(Protocol):
             AwayError: what has to be asked for is away.
         """
         ...
+
+
+def not_in_force(error: CredentialError) -> CallerError:
+    """What the caller is told of a credential that does not count; whose it is goes with it, for the log."""
+    told = CallerError(error.code, f"{error}.")
+    told.whose = error.whose
+    return told

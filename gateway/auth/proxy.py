@@ -61,6 +61,10 @@ class Proxies:
             chain=() if passed is None else passed.chain,
         )
 
+    def address(self, shown: Shown) -> str:
+        """The client's address alone, of a request of which nothing else is asked."""
+        return self._client(shown) if self.trusted and self._is_trusted(shown.peer) else shown.peer
+
     def _client(self, shown: Shown) -> str:
         """The rightmost address that is no believed proxy's: what stands left of it anybody may have written.
 

@@ -156,7 +156,7 @@ def whole_field(shown: Shown, name: str) -> str:
 
 
 def _stale(component: str, text: str) -> CallerError:
-    hint = "Set the clock right, and sign each request anew; GET /v1/me says what our clock says."
+    hint = "Set the clock right, and sign each request anew; the Date field of this answer has our time."
     return CallerError(
         "signature_stale", f'"{component}": {text}.', hint=hint, members={"component": component}
     )

@@ -108,6 +108,28 @@ def test_anything_else_is_an_invalid_credential(headers: list[str]) -> None:
     assert code_of(headers) == "credential_invalid"
 
 
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "bearer"])
+def test_who_sends_an_empty_key_is_told_that_it_is_empty(header: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        called([header])
+    assert (caught.value.code, "scheme" in caught.value.text) == ("credential_invalid", False)
+    assert "empty" in caught.value.text
+    assert "variable" in caught.value.hint
+
+
+@pytest.mark.parametrize("gone", [{"revoked_at": NOW - 1}, {"not_after": NOW}])
+def test_whose_a_credential_is_that_is_over_is_known_to_the_log_and_told_to_nobody(
+    gone: dict[str, int],
+) -> None:
+    with pytest.raises(CallerError) as caught:
+        called([f"Bearer {TEXT}"], directory(**gone))
+    assert caught.value.whose == ("crd_1", "acme")
+    assert "crd_1" not in f"{caught.value.text}{caught.value.hint}{caught.value.members}"
+    with pytest.raises(CallerError) as caught:
+        called(["Bearer nonsense"])
+    assert caught.value.whose is None
+
+
 def test_an_unknown_key_and_a_wrong_secret_are_told_alike() -> None:
     other, _, _ = mint(bytes)
     wrong, _, _ = mint(lambda count: bytes(range(count)) if count == 10 else bytes(count))
