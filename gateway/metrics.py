@@ -44,6 +44,42 @@ REASONS: Final = frozenset(
         "response_invalid",
     }
 )
+HANDSHAKES: Final = frozenset(
+    {"certificate", "cipher", "client_alert", "ended", "not_tls", "other", "timeout", "version"}
+)
+ROUTE_GROUPS: Final = frozenset(
+    {
+        "contract",
+        "credentials",
+        "deliveries",
+        "endpoints",
+        "events",
+        "exports",
+        "history",
+        "imports",
+        "log",
+        "none",
+        "open",
+        "operator",
+        "registry",
+        "stream",
+        OTHER,
+    }
+)
+"""What answers are counted by: routes that belong together; `none`: no route of ours, or no HTTP."""
+
+STATUSES: Final = frozenset(map(str, (*range(200, 208), 304, *range(400, 418), 422, 429, 500, 503)))
+NOT_LET_IN: Final = frozenset(
+    {
+        *(("401", code) for code in ("credential_missing", "credential_invalid", "credential_expired")),
+        *(("401", code) for code in ("credential_revoked", "signature_invalid", "signature_stale")),
+        ("401", "signature_replayed"),
+        *(("403", code) for code in ("scope_missing", "partner_suspended", "source_address_denied")),
+        ("429", "quota_exceeded"),
+    }
+)
+"""Status and code of answers that are counted from zero on, in each group: what alarms are made of."""
+_CODES: Final = REFUSALS | {"none"}
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -71,6 +107,11 @@ class Metrics:
         self._refused = self._counter("events_refused", "Events refused, by code", code=REFUSALS)
         self._waited = self._counter("import_waits", "Steps of imports that had to wait", code=REFUSALS)
         self._request = self._histogram("request_seconds", "From head read to answer, event routes")
+        self._met: dict[tuple[str, int, str], Counter] = {}
+        self._answers = self._answer_counter()
+        self._handshakes = self._counter(
+            "tls_handshakes_failed", "Handshakes of TLS that came to nothing", reason=HANDSHAKES
+        )
         self._ignored = self._counter(
             "proxy_certificates_ignored", "Requests with a certificate header of nobody who is believed"
         )
@@ -117,6 +158,23 @@ class Metrics:
     def request(self, ms: float) -> None:
         """Time one request of an event route."""
         self._request.observe(ms / 1_000)
+
+    def answered(self, group: str, status: int, code: str) -> None:
+        """Count an answer. `group`: of ROUTE_GROUPS; `code`: of the error catalogue, or `none`.
+
+        Series are made as they are met: of all that there can be, few ever are.
+        """
+        found = self._met.get((group, status, code))
+        if found is None:
+            shown = _known(group, ROUTE_GROUPS), _known(str(status), STATUSES), _known(code, _CODES)
+            found = self._answers.labels(*shown)
+            if OTHER not in shown:
+                self._met[group, status, code] = found
+        found.inc()
+
+    def handshake_failed(self, reason: str) -> None:
+        """Count a handshake of TLS that came to nothing."""
+        self._handshakes.labels(_known(reason, HANDSHAKES)).inc()
 
     def proxy_certificate_ignored(self) -> None:
         """Count a request whose header of a client certificate was passed over: no believed proxy sent it."""
@@ -213,6 +271,15 @@ class Metrics:
         made = Counter(f"gateway_{name}", text, list(labels), registry=self.registry)
         for values in _combinations(labels.values()) if labels else ():
             made.labels(*values)
+        return made
+
+    def _answer_counter(self) -> Counter:
+        """Of all series that there can be, those that alarms are made of; the others are made once met."""
+        labels = ["group", "status", "code"]
+        text = "Answers, by route group, status and code"
+        made = Counter("gateway_answers", text, labels, registry=self.registry)
+        for group, (status, code) in product(ROUTE_GROUPS - {"none", "open", OTHER}, NOT_LET_IN):
+            made.labels(group, status, code)
         return made
 
     def _gauge(self, name: str, text: str, **labels: frozenset[str]) -> Gauge:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -17,16 +18,20 @@ from gateway.bootstrap.ground import entropy, ticks
 from gateway.bootstrap.measuring import Measuring
 from gateway.bootstrap.open_files import most_streams
 from gateway.bootstrap.parts import Parts, address_policy
+from gateway.bootstrap.rejections import Rejections
 from gateway.egress.posting import Chance
 from gateway.egress.probing import Challenges, Prober
 from gateway.egress.tails import Tails
 from gateway.errors import AwayError, StoreDamagedError
 from gateway.http.app import make_apps
 from gateway.http.doors import Doors, Values
+from gateway.http.not_http import NotHttp
 from gateway.http.paces import Paces
 from gateway.http.probing import ProbeTurns, Probing
+from gateway.http.rejection import group_of
 from gateway.http.server import Server
 from gateway.http.shedding import Shed
+from gateway.http.tls_failures import ENDED
 from gateway.http.turns import Turns
 from gateway.logs import logger
 from gateway.metrics import Metrics
@@ -43,11 +48,13 @@ def make_doors(
     metrics: Metrics,
     stop: asyncio.Event,
     render: Callable[[], bytes],
+    rejections: Rejections | None = None,
 ) -> Doors:
-    """What the routes need. `render`: the text of `/metrics`."""
+    """What the routes need. `render`: the text of `/metrics`; `rejections`: who tells the log of them."""
     settings = parts.ground.settings
     status = _make_status(parts, roles)
     pepper = parts.ground.pepper
+    told = rejections or Rejections()
     return Doors(
         catalog=parts.catalog,
         ingress=CountedIngress(ingress=parts.ingress, metrics=metrics),
@@ -60,18 +67,7 @@ def make_doors(
         clock=parts.ground.clock,
         honest=parts.honest,
         entropy=entropy,
-        values=Values(
-            origin=settings.origin,
-            log_host=parts.ground.host,
-            house_log=parts.ground.house_log,
-            cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
-            body_bytes=settings.ingress.body_bytes,
-            batch_bytes=settings.ingress.batch_bytes,
-            batch_events=settings.ingress.batch_events,
-            strict_logical_types=settings.registry.strict_logical_types,
-            external_registry="" if parts.outside is None else parts.outside.url,
-            merge_delay_seconds=-(-settings.audit.merge_delay // 1_000),
-        ),
+        values=_values(parts, pepper),
         callers=parts.callers,
         uses=parts.uses,
         keys=parts.keys.ring,
@@ -94,8 +90,26 @@ def make_doors(
             settings.proxy.trusted, settings.proxy.client_cert, metrics.proxy_certificate_ignored
         ),
         version=VERSION,
-        observe=lambda route, _method, _status, seconds: _observe(metrics, route, seconds),
+        observe=partial(_observe, metrics),
+        reject=told,
+        shaken=partial(_observe_handshake, metrics, told),
         notice=Notices(time.monotonic),
+    )
+
+
+def _values(parts: Parts, pepper: bytes) -> Values:
+    settings = parts.ground.settings
+    return Values(
+        origin=settings.origin,
+        log_host=parts.ground.host,
+        house_log=parts.ground.house_log,
+        cursor_key=sha256(b"gateway/cursor/v1\x00" + pepper).digest(),
+        body_bytes=settings.ingress.body_bytes,
+        batch_bytes=settings.ingress.batch_bytes,
+        batch_events=settings.ingress.batch_events,
+        strict_logical_types=settings.registry.strict_logical_types,
+        external_registry="" if parts.outside is None else parts.outside.url,
+        merge_delay_seconds=-(-settings.audit.merge_delay // 1_000),
     )
 
 
@@ -178,7 +192,10 @@ def make_servers(
     # Both applications take a partner's events.
     served = [(public, listen.public), (private, listen.private)] if is_split else [(private, listen.public)]
     shed = Shed(doors)
-    return [Server(app, at, tls=tls, is_shared=is_shared, turn_away=shed) for app, at in served]
+    return [
+        Server(app, at, tls=tls, is_shared=is_shared, turn_away=shed, misspoken=NotHttp(doors))
+        for app, at in served
+    ]
 
 
 @dataclass(slots=True, eq=False)
@@ -214,6 +231,16 @@ def notice(request_id: str, error: Exception, *, more: int = 0) -> None:
     tell("request failed", request_id=request_id, error=f"{type(error).__name__}: {error}", **others)
 
 
-def _observe(metrics: Metrics, route: str, seconds: float) -> None:
-    if route.startswith(("/v1/events", "/v1/partners/{p}/events")):
+def _observe_handshake(
+    metrics: Metrics, rejections: Rejections, reason: str, detail: str, address: str
+) -> None:
+    metrics.handshake_failed(reason)
+    if reason != ENDED:  # who looks whether the port is open
+        rejections.handshake(reason, detail, address)
+
+
+def _observe(metrics: Metrics, route: str, _method: str, status: int, code: str, seconds: float) -> None:
+    group = group_of(route)
+    metrics.answered(group, status, code)
+    if group == "events":
         metrics.request(seconds * 1000)

@@ -39,6 +39,7 @@ from gateway.bootstrap.offered import verify_offered
 from gateway.bootstrap.open_files import raise_limit
 from gateway.bootstrap.parts import Parts, Step, make_guard, wire
 from gateway.bootstrap.posting import Postings
+from gateway.bootstrap.rejections import Rejections
 from gateway.bootstrap.workers import Seat, Workers
 from gateway.broker.gated import GatedBroker
 from gateway.broker.guest import GuestBroker
@@ -314,7 +315,9 @@ async def _open_doors(
         fellows = Fellows(seat.board, seat.number, parts.catalog)
         parts.administration.told = fellows.telling(parts.administration.told)
         roles.append(Named("fellows", fellows))
-    doors = make_doors(parts, options.roles, metrics, stop, postings.render)
+    rejections = Rejections()
+    roles.append(Named("rejections", rejections))
+    doors = make_doors(parts, options.roles, metrics, stop, postings.render, rejections)
     servers = make_servers(doors, settings.listen, certificates, is_shared=seat is not None)
     for one in servers:
         await one.listen()

@@ -24,6 +24,7 @@ from gateway.http.crowd import Crowd
 from gateway.http.inflating import GATEWAY
 from gateway.http.paces import Paces
 from gateway.http.probing import Probing
+from gateway.http.rejection import Reject
 from gateway.http.turns import Turns
 from gateway.imports.intake import Intake
 from gateway.ingress.accept import Submission
@@ -110,7 +111,9 @@ class Doors:
     checkpoints of logs as they are served.
     `callers`: finds out who calls; `proxies`: whom to believe about that; `uses`: with which credentials,
     when last. `keys`: our signing keys as of now; `signing`: changes them. `ready`: what is not ready yet,
-    in words; empty when all is. `observe`: told route, method, status and seconds of each request. `stop`:
+    in words; empty when all is. `observe`: told route, method, status, code and seconds of each request;
+    `reject`: of each that was refused, for the log; `shaken`: reason, detail and address of
+    each handshake of TLS that came to nothing; `notice`: of each that failed by an error. `stop`:
     set when the program ends, so that nobody waits longer. `tails`: follows the live ends of topics.
     `stream_turns`: how many streams may be read at once, and by one caller.
     `refused`: told of requests with events that were refused unread, for the log.
@@ -150,7 +153,9 @@ class Doors:
     shown: Shown
     proxies: Proxies = field(default_factory=Proxies)
     version: str = ""
-    observe: Callable[[str, str, int, float], None] = lambda *_: None
+    observe: Callable[[str, str, int, str, float], None] = lambda *_: None
+    reject: Reject = lambda _: None
+    shaken: Callable[[str, str, str], None] = lambda *_: None
     notice: Callable[[str, Exception], None] = lambda *_: None
     measure: Callable[[], Awaitable[None]] = _nothing
     refused: Callable[[Early], Awaitable[None]] = _unnoted

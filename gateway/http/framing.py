@@ -13,16 +13,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.http import framing_sizes as sizes
 from gateway.http.flow import Flow
 from gateway.http.joined import TAKING_SECONDS, JoinedWrites
 from gateway.http.malformed import MALFORMED, document, fault_of
+from gateway.http.resting import NOTHING, RestingProtocol
 from gateway.http.tls import client_of
-from gateway.http.turning_away import ANSWERED
-from gateway.http.uvicorn_parts import INHERITED, new_parser, same_address
+from gateway.http.turning_away import ANSWERED, Misspoken
+from gateway.http.uvicorn_parts import same_address
 
 HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
@@ -35,14 +35,10 @@ UNREAD_BYTES: Final = 256 * 1024
 """More than this is not read for the sake of a kept connection once the answer is known."""
 LINE: Final = "gateway.line"
 """In a request's scope: its connection, for who answers for hours: see `hang_up` and `on_lost`."""
-RESTING_SECONDS: Final = 2.0
-"""Idle for so long, a connection gives up what the next request can make anew."""
 _LAST: Final = (b"connection", b"close")
 """What a server that is about to end says by itself."""
 
 _LONG_CHUNKS: Final = "The framing of the body's chunks is too long."
-_NOTHING: Final[Any] = ()
-"""A pipeline in which nothing waits, headers and scope of no request: idle connections share it."""
 
 _OF_ANSWERS: Final = frozenset({"type", "method", "scheme", "http_version"})
 """What of a request is asked for while its answer goes on."""
@@ -54,11 +50,10 @@ class _FramingError(Exception):
     """Ends the parsing of a connection; never leaves this module."""
 
 
-class StrictProtocol(HttpToolsProtocol):
+class StrictProtocol(RestingProtocol):
     """One connection. Its limits are attributes, so that a test need not wait."""
 
     __slots__ = (
-        *INHERITED,
         "_begun",
         "_chunk_bytes",
         "_chunked",
@@ -68,11 +63,10 @@ class StrictProtocol(HttpToolsProtocol):
         "_fault",
         "_field_bytes",
         "_head_bytes",
-        "_idle_since",
         "_in_body",
         "_in_head",
-        "_is_resting",
         "_joined",
+        "_late_fault",
         "_lengths",
         "_spare_bytes",
         "_timer",
@@ -101,10 +95,10 @@ class StrictProtocol(HttpToolsProtocol):
         self._data = b""
         self._lengths = sizes.NO_LENGTHS
         self._client: dict[object, object] | None = None
-        self._idle_since: float | None = None
-        self._is_resting = False
+        self._idle_since, self._is_resting = None, False
+        self._late_fault: str | None = None
         self.on_lost: Callable[[], None] | None = None
-        self.pipeline = _NOTHING
+        self.pipeline = NOTHING
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A silent connection is given as long as a slow header."""
@@ -130,16 +124,15 @@ class StrictProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what the parser keeps to itself: a header field without an end, chunks."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._late_fault is not None:
             return
-        if self._is_resting:
-            self.parser, self._is_resting = new_parser(self), False
+        self.wake()
         was_head, begun, ended = self._in_head, self._begun, self._ended
         self._spare_bytes += len(data) - (self._lengths.zeros(data) if self._in_body else 0)
         self._data = data
         super().data_received(data)
         self._data = b""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._late_fault is not None:
             return
         if self._begun == self._ended:
             self._judge_chunks()
@@ -208,7 +201,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._arm(self.body_seconds, "The body did not arrive in time.")
             return
         if not self.pipeline:
-            self.pipeline = _NOTHING if is_first else deque()
+            self.pipeline = NOTHING if is_first else deque()
         super().on_headers_complete()
         if is_upgrade:
             self.cycle.keep_alive = False
@@ -268,39 +261,21 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_message_complete()
         if self.cycle.response_complete and self._begun == self._ended:
             # Answered before its body came, by us or in our place: nothing else says that it is idle now.
-            self._rest_begins()
+            self.begin_rest()
 
     def on_response_complete(self) -> None:
         """The answer is whole: a peer that ends its side now still gets it."""
         self._joined.flush()
         self.on_lost, self._joined.is_judged_elsewhere = None, False
+        is_last = not self.pipeline
         super().on_response_complete()
+        if self._late_fault is not None:
+            if is_last:
+                self._fail_late(self._late_fault)
+            return
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_complete and self._begun == self._ended:
-            self._rest_begins()
-
-    def _rest_begins(self) -> None:
-        """Thousands of connections wait for their next request: none keeps the last one meanwhile.
-
-        Not where a part of the next one's header is there already.
-        """
-        self.cycle = None  # type: ignore[assignment]  # as before the first request
-        # Made anew with the next request.
-        self.headers = self.scope = self.pipeline = _NOTHING
-        self.url = b""
-        # In place of a timer for each: `rest` is called every few seconds.
-        self._unset_keepalive_if_required()
-        self._idle_since = self.loop.time()
-
-    def rest(self, now: float) -> None:
-        """Close a connection that was idle too long; let one that is idle keep little. `now`: of the loop."""
-        if self._idle_since is None:
-            return
-        idle = now - self._idle_since
-        if idle >= self.timeout_keep_alive:
-            self.timeout_keep_alive_handler()
-        elif idle >= RESTING_SECONDS:
-            self.parser, self._is_resting = None, True  # type: ignore[assignment]  # made anew with the next
+            self.begin_rest()
 
     @property
     def is_lost(self) -> bool:
@@ -321,7 +296,7 @@ class StrictProtocol(HttpToolsProtocol):
         kept = {name: text for name, text in self.scope.items() if name in _OF_ANSWERS}
         self.scope.clear()  # type: ignore[attr-defined]  # a dictionary, whatever it is declared to be
         self.scope.update(kept)  # type: ignore[typeddict-item]  # as above
-        self.parser, self._is_resting = None, True  # type: ignore[assignment]  # as in `rest`
+        self.drop_parser()
 
     def hang_up(self) -> None:
         """End the connection at once: what was written and is not taken by the peer is dropped."""
@@ -380,19 +355,39 @@ class StrictProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _fail(self, text: str, *, is_whole: bool = False) -> None:
-        """Close; with words, unless they would be taken for the answer to an earlier request.
+        """Answer what is at fault, and close; after those before it, where these wait for their answers.
 
         `is_whole`: the request is here whole, and it is what fails.
         """
         self._disarm()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._late_fault is not None:
             return
         cycle: Any = self.cycle  # None before the first request, whatever its annotation says
-        is_free = not is_whole and self._in_head and (cycle is None or cycle.response_complete)
-        is_own = cycle is not None and (is_whole or not self._in_head) and not cycle.response_started
+        has_head = is_whole or not self._in_head
         self._joined.lingers = False
-        if not self.pipeline and (is_free or is_own):
-            self.transport.write(document(text))
+        is_behind = self.pipeline or not (has_head or cycle is None or cycle.response_complete)
+        if is_behind and not is_whole:
+            if has_head:
+                # Nobody has heard of it yet: it waits for its turn.
+                self.pipeline.popleft()
+            self._late_fault = text
+            return
+        # Of several that are whole nobody knows which is at fault.
+        if not is_behind and (not has_head or (cycle is not None and not cycle.response_started)):
+            self.transport.write(self._words(text))
             if cycle is not None:
                 cycle.disconnected = True
         self.transport.close()
+
+    def _words(self, text: str) -> bytes:
+        misspoken: Misspoken | None = getattr(self.config, "misspoken", None)
+        if misspoken is None:
+            return document(text)
+        address = "" if self.client is None else self.client[0]
+        return misspoken.malformed(text, address, is_tls=self.scheme == "https")
+
+    def _fail_late(self, text: str) -> None:
+        """All that came before the fault is answered."""
+        if not self.transport.is_closing():
+            self.transport.write(self._words(text))
+            self.transport.close()

@@ -21,6 +21,7 @@ from gateway.http.arriving import Unproved
 from gateway.http.doors import Cap, Doors, event_cap
 from gateway.http.parameters import read_query
 from gateway.http.reading import CONTRACT_BYTES, JSON_BYTES, read_sent
+from gateway.http.rejection import CALLER, PEER
 from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
 from partners.directory import Directory
@@ -152,8 +153,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
     _verify_heard(doors)
     # 1.
-    shown = doors.proxies.seen(_shown(request, is_event=gate.is_event))
-    candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
+    candidate = await _identified(gate, doors, request, snapshot)
     caller = candidate.caller
     pace = doors.paces.take(caller.credential.id) if _is_paced(gate) else {}
     # 2. Not even its own name: the answer must not tell which names exist.
@@ -176,7 +176,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 7.
     still = partial(_verify_still, candidate, doors, gate, snapshot.directory)
     if candidate.owed:
-        caller, request = await _confirmed(candidate, doors, request, gate, shown.peer)
+        caller, request = await _confirmed(candidate, doors, request, gate)
         still()
     # 8. The right to audit does not end with the exchange: history, log and evidence stay.
     if caller.partner is not None and _ends_with_exchange(gate):
@@ -238,13 +238,20 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
     )
 
 
-async def _confirmed(
-    candidate: Candidate, doors: Doors, request: Request, gate: Gate, peer: str
-) -> tuple[Caller, Request]:
-    """The caller, and the request with its body read and found to be the one that was signed.
+async def _identified(gate: Gate, doors: Doors, request: Request, snapshot: Snapshot) -> Candidate:
+    """Who calls, as the head has it; kept with the request, for the log, is what is proved of that."""
+    shown = doors.proxies.seen(_shown(request, is_event=gate.is_event))
+    request.scope[PEER] = shown.peer
+    candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
+    if not candidate.owed:
+        request.scope[CALLER] = candidate.caller
+    return candidate
 
-    `peer`: the client's address.
-    """
+
+async def _confirmed(
+    candidate: Candidate, doors: Doors, request: Request, gate: Gate
+) -> tuple[Caller, Request]:
+    """The caller, and the request with its body read and found to be the one that was signed."""
     # A webhook is one event, and nobody has proved anything yet.
     is_webhook = candidate.caller.message_id is not None
     # An import that is signed is read whole too: it may be as large as a batch.
@@ -254,10 +261,10 @@ async def _confirmed(
     cap = most if takes_events else Cap(CONTRACT_BYTES if gate.side == "new" else JSON_BYTES)
     # A webhook says whose it is in its URL, which may be a lie.
     name = candidate.caller.credential.id
-    with doors.arriving.body(Unproved.at(name, peer) if is_webhook else name) as arriving:
+    with doors.arriving.body(Unproved.at(name, request.scope[PEER]) if is_webhook else name) as arriving:
         seconds = doors.values.body_seconds
         sent = await read_sent(request, cap=cap.size, seconds=seconds, seen=arriving.receive, whose=cap.whose)
-    caller = candidate.confirm(sent)
+    request.scope[CALLER] = caller = candidate.confirm(sent)
     messages: list[Message] = [{"type": "http.request", "body": sent, "more_body": False}]
 
     async def receive() -> Message:

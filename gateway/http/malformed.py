@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.http.catalogue import CATALOGUE
 
+HSTS: Final = "max-age=31536000"
 MALFORMED: Final = "The request is not well-formed HTTP/1.1."
 _HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -34,20 +35,31 @@ def fault_of(
     return None
 
 
-def document(text: str) -> bytes:
-    """The answer, whole, with which a connection ends. `text`: what was wrong."""
+def document(text: str, *, origin: str = "", request_id: str = "", is_tls: bool = False) -> bytes:
+    """The answer, whole, with which a connection ends.
+
+    `text`: what was wrong. `origin`: what URLs of ours begin with. `request_id`: empty where nobody knows it.
+    `is_tls`: clients know us by TLS.
+    """
     meaning = CATALOGUE["request_malformed"]
     body = {
-        "type": "/errors/request_malformed",
+        "type": f"{origin}/errors/request_malformed",
         "title": meaning.title,
         "status": meaning.status,
         "detail": text,
         "code": "request_malformed",
         "retry": meaning.retry,
+        **({"request_id": request_id} if request_id else {}),
     }
     raw = json.dumps(body, separators=(",", ":")).encode()
-    head = (
-        f"HTTP/1.1 {meaning.status} Bad Request\r\ncontent-type: application/problem+json\r\n"
-        f"content-length: {len(raw)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + raw
+    lines = [
+        f"HTTP/1.1 {meaning.status} Bad Request",
+        "content-type: application/problem+json",
+        f"content-length: {len(raw)}",
+        "cache-control: no-store",
+        "connection: close",
+        "x-content-type-options: nosniff",
+        *([f"request-id: {request_id}"] if request_id else []),
+        *([f"strict-transport-security: {HSTS}"] if is_tls else []),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + raw

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from starlette.responses import Response
-
 from audit.errors import AuditError
 from audit.ref import format_ref
 from gateway.administration.refusals import refused
 from gateway.broker.port import BrokerError
 from gateway.errors import CallerError, GatewayError
 from gateway.http.catalogue import CATALOGUE, RETRY_AFTER_SECONDS, public_code
+from gateway.http.words import ProblemResponse
 from gateway.ingress.content import unreadable
 from gateway.ingress.outcome import Failed, First, Refused
 from gateway.instants import format_instant
@@ -67,7 +66,7 @@ class Trouble:
             whole["request_id"] = request_id
         return whole
 
-    def response(self, origin: str, request_id: str) -> Response:
+    def response(self, origin: str, request_id: str) -> ProblemResponse:
         """The document as an answer, with the headers that its status asks for."""
         headers = dict(self.headers)
         if self.code in RETRY_AFTER_SECONDS:
@@ -76,7 +75,7 @@ class Trouble:
             headers.setdefault("WWW-Authenticate", 'Bearer realm="gateway"')
         headers["Cache-Control"] = "no-store"
         body = json.dumps(self.document(origin, request_id), ensure_ascii=False, separators=(",", ":"))
-        return Response(body.encode(), self.status, headers, MEDIA_TYPE)
+        return ProblemResponse(self.code, body.encode(), self.status, headers, MEDIA_TYPE)
 
 
 def trouble_of(error: Exception) -> Trouble:

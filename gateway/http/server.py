@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from gateway.errors import SetupError
 from gateway.http.framing import StrictProtocol
 from gateway.http.tls_line import READ_BYTES, TlsLine
-from gateway.http.turning_away import StrictConfig, TurnAway
+from gateway.http.turning_away import Misspoken, StrictConfig, TurnAway
 from gateway.units import Address
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -82,15 +82,19 @@ class Server:
         tls: ssl.SSLContext | None = None,
         is_shared: bool = False,
         turn_away: TurnAway | None = None,
+        misspoken: Misspoken | None = None,
     ) -> None:
-        """`tls` None: plain HTTP, for loopback or behind a proxy. `is_shared`: as `bind`."""
+        """`tls` None: plain HTTP, for loopback or behind a proxy. `is_shared`: as `bind`.
+
+        `turn_away`, `misspoken`: who answers in place of the application.
+        """
         self._address = address
         self._is_shared = is_shared
         self._socket: socket.socket | None = None
         config = StrictConfig(
             app,
             loop="none",
-            http=StrictProtocol if tls is None else _over(tls),
+            http=StrictProtocol if tls is None else _over(tls, misspoken),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -103,7 +107,7 @@ class Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=BACKLOG,
         )
-        config.turn_away = turn_away
+        config.turn_away, config.misspoken = turn_away, misspoken
         self._server = _QuietServer(config)
 
     @property
@@ -184,12 +188,13 @@ class _QuietServer(uvicorn.server.Server):
         yield
 
 
-def _over(tls: ssl.SSLContext) -> Any:
+def _over(tls: ssl.SSLContext, misspoken: Misspoken | None) -> Any:
     """What makes the protocol of a connection, in the place of its class."""
+    told = () if misspoken is None else (misspoken.handshake,)
     buffer = memoryview(bytearray(READ_BYTES))
 
     def make(*parts: Any, **named: Any) -> TlsLine:
-        return TlsLine(StrictProtocol(*parts, **named), tls, buffer)
+        return TlsLine(StrictProtocol(*parts, **named), tls, buffer, *told)
 
     return make
 

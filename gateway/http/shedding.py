@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from gateway.errors import AwayError
-from gateway.http.app import LETTERS, NO_SNIFFING, REQUEST_ID_LETTERS, TLS_ONLY
+from gateway.http.app import NO_SNIFFING, REQUEST_ID_LETTERS, TLS_ONLY, new_request_id
 from gateway.http.doors import Doors
 from gateway.http.problems import trouble_of
 
@@ -35,10 +35,11 @@ class Shed:
         """
         if method != b"POST" or not self._doors.crowd.is_full() or not (found := _EVENTS.fullmatch(target)):
             return None
-        request_id = b"req_" + self._doors.entropy(REQUEST_ID_LETTERS).translate(LETTERS)
-        self._doors.notice(request_id.decode(), self._error)
-        self._doors.observe("/v1/events/{type}" if found[1] else "/v1/events", "POST", 503, 0.0)
-        return request_id.join(self._answers[is_tls])
+        request_id = new_request_id(self._doors)
+        self._doors.notice(request_id, self._error)
+        route = "/v1/events/{type}" if found[1] else "/v1/events"
+        self._doors.observe(route, "POST", 503, self._error.code, 0.0)
+        return request_id.encode().join(self._answers[is_tls])
 
     def _made(self, *, is_tls: bool) -> list[bytes]:
         """Between its parts stands the request id."""

@@ -14,10 +14,23 @@ class TurnAway(Protocol):
         ...
 
 
+class Misspoken(Protocol):
+    """Who hears of what is no HTTP/1.1, or comes to no TLS; `address`: the peer's, empty if not known."""
+
+    def malformed(self, text: str, address: str, *, is_tls: bool) -> bytes:
+        """The whole answer to what is no HTTP/1.1. `text`: what is wrong with it."""
+        ...
+
+    def handshake(self, reason: str, detail: str, address: str) -> None:
+        """A handshake came to nothing: as `gateway.http.tls_failures` has it."""
+        ...
+
+
 class StrictConfig(Config):
-    """What uvicorn is told, and who turns requests away."""
+    """What uvicorn is told, and who answers in place of the application."""
 
     turn_away: TurnAway | None = None
+    misspoken: Misspoken | None = None
 
 
 class Answered:

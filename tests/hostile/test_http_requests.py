@@ -270,9 +270,38 @@ async def test_chunks_are_counted_however_the_bytes_are_cut(port: int, cut: int)
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_fault_behind_a_good_request_never_answers_twice_for_it(port: int) -> None:
-    answer = await exchange(port, GET + b"GET /b HTTP/1.1\r\n\r\n", end=False)
-    assert answer.count(b"HTTP/1.1 200 ") <= 1
-    assert answer.count(b"HTTP/1.1 ") <= 2
+    for wrong in (b"GET /b HTTP/1.1\r\n\r\n", IN_CHUNKS + b"zz\r\n", b"\x00"):
+        for good in (GET, GET + GET, GET + POST + b"Content-Length: 3\r\n\r\nabc"):
+            answer = await exchange(port, good + wrong + GET, end=False)
+            many = good.count(b" HTTP/1.1\r\n")
+            assert answer.count(b"HTTP/1.1 200 ") == many, answer
+            assert answer.count(b"HTTP/1.1 ") == many + 1
+            refused(answer[answer.rindex(b"HTTP/1.1 ") :])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_fault_behind_a_request_whose_answer_takes_long_waits_for_its_turn() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await echo(scope, receive, send)
+
+    async with serving(Server(slow, Address("127.0.0.1", 0))) as bound:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bound)
+        writer.write(GET)
+        await writer.drain()
+        for _ in range(3):
+            # What comes behind the fault is nobody's request.
+            writer.write(b"GET /b HTTP/1.1\r\n\r\n" + GET)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        go_on.set()
+        async with asyncio.timeout(60):
+            answer = await reader.read()
+        writer.close()
+    assert (answer.count(b"HTTP/1.1 200 "), answer.count(b"HTTP/1.1 ")) == (1, 2)
+    refused(answer[answer.rindex(b"HTTP/1.1 ") :])
 
 
 @pytest.fixture

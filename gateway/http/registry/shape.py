@@ -10,10 +10,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import CallerError, StoreError
+from gateway.errors import StoreError
 from gateway.http.catalogue import RETRY_AFTER_SECONDS
 from gateway.http.problems import Trouble, trouble_of
-from gateway.http.words import json_response
+from gateway.http.words import ProblemResponse, json_problem, json_response
 from schemas.errors import SchemaError, SubjectError
 from schemas.refusal import RegistryError, schema_invalid
 from schemas.schema import Schema
@@ -64,14 +64,21 @@ def version_members(place: Place, stored: Stored) -> dict[str, Any]:
     }
 
 
-def refusal(request: Request, error: Exception | Trouble, request_id: str) -> Response:
+def refusal(request: Request, error: Exception | Trouble, request_id: str) -> ProblemResponse:
     """What an error, or a request for what does not exist, is to a client of the registry."""
     del request_id  # goes out as a header, as on every route
     status, number, message, headers = _told(error)
     if status == _UNAUTHENTICATED:
         headers = {**headers, "WWW-Authenticate": _UNAUTHORIZED}
     body = {"error_code": number, "message": message}
-    return json_response(body, status, {"Content-Type": _media_type(request), **headers})
+    return json_problem(_code(error, number), body, status, {"Content-Type": _media_type(request), **headers})
+
+
+def _code(error: Exception | Trouble, number: int) -> str:
+    """What it is called in our own log: the catalogue's code, or the number where the registry refuses."""
+    if isinstance(error, SchemaError | SubjectError | RegistryError):
+        return str(number)
+    return error.code if isinstance(error, Trouble) else trouble_of(error).code
 
 
 def _told(error: Exception | Trouble) -> tuple[int, int, str, Mapping[str, str]]:
@@ -90,7 +97,7 @@ def _told(error: Exception | Trouble) -> tuple[int, int, str, Mapping[str, str]]
     if trouble.code in RETRY_AFTER_SECONDS:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS[trouble.code])
     number = _STORE_AWAY if isinstance(error, StoreError) else trouble.status
-    hint = f" {error.hint}" if isinstance(error, CallerError) and error.hint else ""
+    hint = f" {trouble.hint}" if trouble.hint else ""
     return trouble.status, number, trouble.detail + hint, headers
 
 

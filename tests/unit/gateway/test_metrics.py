@@ -4,7 +4,9 @@ import re
 import pytest
 from prometheus_client import REGISTRY
 
-from gateway.metrics import Metrics
+from gateway.bootstrap.board import Board
+from gateway.http.catalogue import CATALOGUE
+from gateway.metrics import OTHER, ROUTE_GROUPS, STATUSES, Metrics
 
 
 def series(metrics: Metrics) -> dict[str, float]:
@@ -78,10 +80,25 @@ def test_value_from_outside_adds_at_most_one_series() -> None:
     assert len(found) == before + 2
 
 
+def test_answers_make_no_series_that_are_not_of_closed_sets_and_all_fit_a_board() -> None:
+    metrics, board = Metrics(), Board(1)
+    for number in range(50):
+        metrics.answered(f"/v1/made/up/{number}", 700 + number, f"4{number:04}")
+    assert series(metrics)['gateway_answers_total{code="other",group="other",status="other"}'] == 50
+    for group in ROUTE_GROUPS:
+        for code, meaning in CATALOGUE.items():
+            metrics.answered(group, meaning.status, code)
+        for status in STATUSES - {OTHER}:
+            metrics.answered(group, int(status), "none")
+            metrics.answered(group, int(status), OTHER)
+    board.post(0, metrics.readings())
+    assert board.read(0) == metrics.readings()
+
+
 def test_no_label_names_a_partner_type_or_endpoint() -> None:
     metrics = Metrics()
     labels = set(re.findall(r'(\w+)="', metrics.render().decode())) - {"le"}
-    assert labels == {"direction", "code", "outcome", "answer", "reason", "role"}
+    assert labels == {"direction", "code", "outcome", "answer", "reason", "role", "group", "status"}
 
 
 def test_registries_are_apart_from_each_other_and_from_the_global_one() -> None:

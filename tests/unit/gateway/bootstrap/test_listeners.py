@@ -12,6 +12,7 @@ from gateway.auth.request import Shown
 from gateway.bootstrap.ground import clock
 from gateway.bootstrap.listeners import Notices, make_certificates, make_doors, notice
 from gateway.errors import AwayError, BugError, StoreDamagedError
+from gateway.http.rejection import Rejection
 from gateway.http.tls import make_dev_certificate
 from gateway.logs import configure
 from gateway.metrics import Metrics
@@ -85,7 +86,9 @@ async def test_listeners_accept_the_clients_of_catalogue_and_settings(tmp_path: 
     assert (before, after) == (1, 2)
 
 
-async def test_the_doors_believe_the_proxies_of_the_settings_and_count_others(tmp_path: Path) -> None:
+async def test_the_doors_believe_the_proxies_of_the_settings_and_count_others(
+    tmp_path: Path, lines: io.StringIO
+) -> None:
     flags = {"proxy.trusted": "10.0.0.0/8", "proxy.client_cert": "nginx"}
     metrics = Metrics()
     async with running(tmp_path / "data", flags=flags) as world:
@@ -93,5 +96,24 @@ async def test_the_doors_believe_the_proxies_of_the_settings_and_count_others(tm
         doors = make_doors(world.parts, ("serve",), metrics, asyncio.Event(), metrics.render)
         headers = (("x-forwarded-for", "203.0.113.7"), ("x-ssl-client-verify", "NONE"))
         peers = [doors.proxies.seen(Shown(headers, peer=peer)).peer for peer in ("10.1.2.3", "192.0.2.1")]
+        doors.observe("/v1/events/{type}", "POST", 201, "none", 0.001)
+        doors.observe("/v1/events/{type}", "POST", 401, "credential_revoked", 0.001)
+        doors.observe("/registry/subjects", "GET", 422, "42201", 0.001)
+        doors.shaken("certificate", "certificate has expired", "192.0.2.1")
+        doors.shaken("ended", "", "192.0.2.1")
+        doors.reject(Rejection("req_1", "/v1/me", "GET", 401, "credential_missing", "192.0.2.1"))
+    shown = metrics.render().decode()
+    for group, status, code in (
+        ("events", 201, "none"),
+        ("events", 401, "credential_revoked"),
+        ("registry", 422, "other"),
+    ):
+        assert f'gateway_answers_total{{code="{code}",group="{group}",status="{status}"}} 1.0' in shown
+    assert 'gateway_answers_total{code="credential_invalid",group="stream",status="401"} 0.0' in shown
+    assert 'gateway_tls_handshakes_failed_total{reason="certificate"} 1.0' in shown
+    assert "gateway_request_seconds_count 2.0" in shown
+    told = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
+    # Who only looks whether the port is open has no line.
+    assert (told.count("handshake refused"), told.count("request refused")) == (1, 1)
     assert peers == ["203.0.113.7", "192.0.2.1"]
     assert b"gateway_proxy_certificates_ignored_total 1.0" in metrics.render()

@@ -162,7 +162,7 @@ async def test_a_schema_of_others_is_for_our_side_alone(house: House) -> None:
 async def test_a_request_is_observed_by_its_route_not_its_path(house: House) -> None:
     seen: list[tuple[str, str, int]] = []
 
-    def observe(route: str, method: str, status: int, seconds: float) -> None:
+    def observe(route: str, method: str, status: int, _code: str, seconds: float) -> None:
         assert seconds >= 0
         seen.append((route, method, status))
 

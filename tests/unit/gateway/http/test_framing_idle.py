@@ -12,7 +12,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from gateway.http.flow import Flow
-from gateway.http.framing import RESTING_SECONDS, StrictProtocol
+from gateway.http.framing import StrictProtocol
+from gateway.http.resting import RESTING_SECONDS
 
 KEEP_ALIVE_SECONDS = 75
 POST = b"POST /b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"

@@ -1,6 +1,7 @@
 """The listeners: what each has, under TLS and without, while certificates change and at the end."""
 
 import asyncio
+import json
 import os
 import shutil
 import ssl
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,6 +20,7 @@ from gateway.bootstrap.certificates import Certificates
 from gateway.bootstrap.ground import clock
 from gateway.bootstrap.listeners import make_servers
 from gateway.http.crowd import BEGINNING
+from gateway.http.rejection import Rejection
 from gateway.http.server import Server
 from gateway.http.tls import make_dev_certificate
 from gateway.settings import Listen
@@ -149,3 +152,57 @@ async def test_a_stop_answers_each_request_that_was_taken_and_none_twice(tmp_pat
     assert taken == answered
     assert set(taken.values()) == {1}
     assert taken.total() >= BEFORE_THE_END
+
+
+async def test_what_is_no_http_has_a_document_with_a_request_id_and_is_counted(tmp_path: Path) -> None:
+    told: list[Rejection] = []
+    observed: list[tuple[object, ...]] = []
+    shared = Listen.model_validate({"public": "127.0.0.1:0", "private": "127.0.0.1:0"})
+    async with open_house(tmp_path) as house:
+        values = replace(house.doors.values, origin="https://gw.example")
+        doors = replace(
+            house.doors, values=values, reject=told.append, observe=lambda *one: observed.append(one)
+        )
+        (one,) = make_servers(doors, shared, None, is_shared=False)
+        async with serving(one) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+    document = json.loads(body)
+    fields = dict(line.decode().split(": ", 1) for line in head.split(b"\r\n")[1:])
+    assert document["type"] == "https://gw.example/errors/request_malformed"
+    assert document["request_id"] == fields["request-id"] == told[0].request_id
+    assert (fields[HSTS], fields["x-content-type-options"]) == ("max-age=31536000", "nosniff")
+    assert (told[0].code, told[0].address, told[0].credential) == ("request_malformed", "127.0.0.1", "")
+    assert observed == [("none", "other", 400, "request_malformed", 0.0)]
+
+
+async def test_a_refused_handshake_is_told_of(tmp_path: Path) -> None:
+    told: list[tuple[str, str, str]] = []
+    shared = Listen.model_validate({"public": "127.0.0.1:0", "private": "127.0.0.1:0"})
+    async with open_house(tmp_path / "data") as house:
+        doors = replace(house.doors, shaken=lambda *one: told.append(one))
+        (one,) = make_servers(doors, shared, Certificates(*make(tmp_path / "tls")), is_shared=False)
+        async with serving(one) as port:
+            old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+            old.maximum_version = ssl.TLSVersion.TLSv1_2
+            old.set_ciphers("AES128-SHA256")
+            with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+                await asyncio.open_connection("127.0.0.1", port, ssl=old)
+    assert told == [("cipher", "no_shared_cipher", "127.0.0.1")]
+
+
+async def test_who_asks_the_public_address_for_what_is_at_the_private_one_is_told_so(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        for name in ("operator", "acme", None):
+            async with house.client(name, private=False) as client:
+                paths = ("/v1/partners", "/v1/partners/acme/history", "/v1/partners/none/history", "/metrics")
+                answers = [await client.get(path) for path in paths]
+                nowhere = await client.get("/nowhere")
+            assert {answer.status_code for answer in answers} == {404}
+            hints = {answer.json()["hint"] for answer in answers}
+            assert len(hints) == 1
+            assert "listen.private" in hints.pop()
+            assert "hint" not in nowhere.json()
