@@ -208,6 +208,12 @@ class KeyRing:
         """Those that somebody else may have signed with, oldest first."""
         return tuple(key for key in self.known if key.purpose == purpose and key.compromised_at is not None)
 
+    @property
+    def leaked(self) -> tuple[bytes, ...]:
+        """Raw public keys of those that sign logs, and that somebody else may have signed with."""
+        both = (*self.compromised("checkpoint"), *self.compromised("anchor"))
+        return tuple(key.public_key for key in both)
+
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The JWK set (RFC 7517, RFC 8037) of receipt keys, then of webhook keys, retired ones too.
 

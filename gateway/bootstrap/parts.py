@@ -372,6 +372,7 @@ def _sequencer(ground: Ground, catalog: Catalog, keys: KeyBook, guard: Guard, ou
             aside=aside,
             anchor=anchor_log(ground.host),
             anchors=lambda: keys.current.anchors,
+            leaked=lambda: keys.current.leaked,
             topic=settings.broker.checkpoint_topic,
             clock=outside.honest,
             step=step,

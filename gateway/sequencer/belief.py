@@ -34,7 +34,8 @@ class Belief:
     """See the module.
 
     `snapshot`, `held`: what the territory was surveyed by. `renewed`: plots whose name stood for another
-    topic before, and where they ended when that was found.
+    topic before, and where they ended when that was found. `ended`: epochs that are over, and whose last
+    checkpoint is to be signed anew.
     """
 
     territory: Territory = field(default_factory=lambda: Territory({}, {}))
@@ -43,6 +44,7 @@ class Belief:
     progress: dict[tuple[str, int], Progress] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     unpublished: set[str] = field(default_factory=set)
+    ended: list[str] = field(default_factory=list)
     renewed: dict[Plot, int] = field(default_factory=dict)
     is_guarded: bool = False
     is_loaded: bool = False

@@ -4,20 +4,22 @@ Crash order: commit the head; sign; append to the checkpoint topic; store as pub
 same text is signed again. A head that is not committed is never signed.
 
 All keys sign whose time it is: during a rotation old and new. Where another one begins, or one ends, the
-newest checkpoint of each log is signed anew, the same text, also where nothing happens in a log.
+newest checkpoint of each log is signed anew, the same text, also where nothing happens in a log. So is the
+last one of each epoch that is over: else what is in it could be verified by none but the keys of its time,
+and by nobody once these have leaked. Its text was published before, so that this makes no second history.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from audit import log as audit_log
-from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint, split_origin
 from audit.errors import MalformedError, StaleHeadError
 from audit.log import LogState
-from audit.note import Signer, VerifierKey, parse_note
+from audit.note import Signer, VerifierKey, format_line, parse_note
 from audit.tree import Head
 from gateway.broker.port import Broker, Record, Stored
 from gateway.database import Database
@@ -29,6 +31,9 @@ T = TypeVar("T")
 
 TOKEN_SECONDS: Final = 10.0
 """A token that takes longer to sign what one round asks for is away."""
+
+_MOST_EARLIER: Final = 8
+"""Lines of keys that have ended, under the checkpoint of an ended epoch: for who has pinned one of them."""
 
 
 class Aside(Protocol):
@@ -46,6 +51,7 @@ class Checkpoints:
     `topic`: the compacted checkpoint topic. `signers`: who signs now, newest first. `aside`: where keys of a
     token sign, which may take their time; those in memory sign at once. `clock`: raises where our clock is
     not to be trusted. `anchors`: who signs the log `anchor` (without its epoch), which has keys of its own.
+    `leaked`: public keys that somebody else may sign with.
     """
 
     database: Database
@@ -57,8 +63,9 @@ class Checkpoints:
     step: Callable[[str], None]
     anchor: str = ""
     anchors: Callable[[], Sequence[Signer]] = tuple
+    leaked: Callable[[], Collection[bytes]] = tuple
     _topic_id: str | None = field(default=None, init=False)
-    _signed_by: tuple[str, ...] = field(default=(), init=False)
+    _signed_by: tuple[str | bytes, ...] = field(default=(), init=False)
     _is_owed: bool = field(default=False, init=False)
 
     async def is_renewed(self) -> bool:
@@ -80,8 +87,8 @@ class Checkpoints:
         return found is None or (before is not None and before != found)
 
     def has_other_signers(self) -> bool:
-        """Whether others sign than at the last look."""
-        now = tuple(one.key_id for one in (*self.signers(), *self.anchors()))
+        """Whether others sign than at the last look, or a key is known to have leaked since."""
+        now = (*(one.key_id for one in (*self.signers(), *self.anchors())), *self.leaked())
         before, self._signed_by = self._signed_by, now
         return before != self._signed_by
 
@@ -114,7 +121,7 @@ class Checkpoints:
             states = await self.database.read(lambda session: audit_log.states(session, others))
             heads |= {origin: one.head for origin, one in states.items()}
         now = self.clock()  # first: nothing is signed where it is not to be trusted
-        notes = await self._sign(list(heads.values()))
+        notes = await self._sign([Checkpoint(one.origin, one.size, one.root()) for one in heads.values()])
         results = await self.broker.append(
             [Record(self.topic, 0, origin.encode(), note, (), now) for origin, note in notes.items()]
         )
@@ -134,11 +141,73 @@ class Checkpoints:
             self.step("proof.4.served")
         return wanted - shown.keys()
 
+    def ended(self, states: Iterable[LogState], logs: Collection[str]) -> list[str]:
+        """Ended epochs of these logs (named without one) whose last checkpoint is to be signed anew.
+
+        It lacks the line of a key that signs now, or bears one of a key that leaked. `states`: of all epochs.
+        """
+        known = list(states)
+        newest = {split_origin(one.head.origin)[0]: one.head.origin for one in known}
+        return [
+            one.head.origin
+            for one in known
+            if one.checkpoint is not None
+            and (log := split_origin(one.head.origin)[0]) in logs
+            and newest[log] != one.head.origin
+            and self._is_to_renew(one)
+        ]
+
+    async def renew(self, origins: Sequence[str]) -> None:
+        """Sign the last checkpoints of ended epochs anew, the same texts, and serve them.
+
+        The topic keeps what it shows of them: that may be more than this database has, which the next epoch
+        names. Keys that have ended and not leaked keep their lines.
+
+        Raises:
+            AwayError, StaleHeadError: as `publish`.
+        """
+        if not origins:
+            return
+        self.clock()  # nothing is signed where it is not to be trusted
+        states = await self.database.read(lambda session: audit_log.states(session, origins))
+        kept = {origin: read_checkpoint((one.checkpoint or "").encode()) for origin, one in states.items()}
+        signed = await self._sign([checkpoint for checkpoint, _ in kept.values()])
+        gone = {origin: {*self._ids(origin), *self._leaked_ids(origin)} for origin in signed}
+        earlier = {
+            origin: [one for one in kept[origin][1].lines if one.name == origin and one.key_id not in out]
+            for origin, out in gone.items()
+        }
+        notes = {
+            origin: note
+            + "".join(
+                format_line(one.name, one.key_id, one.signature) for one in earlier[origin][:_MOST_EARLIER]
+            ).encode()
+            for origin, note in signed.items()
+        }
+        await self.database.write(lambda session: audit_log.publish_all(session, notes))
+
+    def _is_to_renew(self, state: LogState) -> bool:
+        origin = state.head.origin
+        try:
+            lines = parse_note((state.checkpoint or "").encode()).lines
+        except MalformedError:
+            return False
+        there = {line.key_id for line in lines if line.name == origin}
+        wanted = self._ids(origin)
+        return bool(wanted) and not (wanted <= there and there.isdisjoint(self._leaked_ids(origin)))
+
+    def _ids(self, origin: str) -> set[bytes]:
+        """Of those who sign for a log, as its lines name them."""
+        return {VerifierKey(origin, one.public_key).key_id for one in self._of(origin)}
+
+    def _leaked_ids(self, origin: str) -> set[bytes]:
+        return {VerifierKey(origin, key).key_id for key in self.leaked()}
+
     def _of(self, origin: str) -> Sequence[Signer]:
         """Who signs for a log."""
         return self.anchors() if origin.rpartition("/")[0] == self.anchor else self.signers()
 
-    async def _sign(self, heads: Sequence[Head]) -> dict[str, bytes]:
+    async def _sign(self, heads: Sequence[Checkpoint]) -> dict[str, bytes]:
         """The signed heads, by log. The anchor waits for a key of its own, and holds up no other log."""
         by_log = {head.origin: self._of(head.origin) for head in heads}
         if any(not some and log.rpartition("/")[0] != self.anchor for log, some in by_log.items()):
@@ -146,7 +215,7 @@ class Checkpoints:
 
         def sign() -> dict[str, bytes]:
             return {
-                head.origin: sign_checkpoint(Checkpoint(head.origin, head.size, head.root()), *signers)
+                head.origin: sign_checkpoint(head, *signers)
                 for head in heads
                 if (signers := by_log[head.origin])
             }

@@ -46,6 +46,9 @@ _BATCH = 1_000
 _SLICE = 20
 """Records looked at before the loop has a turn: about 2 ms."""
 
+_ENDED_AT_ONCE = 100
+"""Ended epochs signed anew in one round, after all else: nobody else's entries wait for them."""
+
 _DISTRUST_SECONDS = 0.2
 
 _SILENT_SECONDS = 1.0
@@ -152,6 +155,8 @@ class Sequencer:
         await self._settle_in(reader)
         if self.checkpoints.has_other_signers():
             self._state.unpublished |= await self.checkpoints.unpublished(self._state.origins.values())
+            heads = await self.database.read(audit_log.heads)
+            self._state.ended = self.checkpoints.ended(heads, self._state.origins.keys())
         # Before records are read: else all of them would wait for it.
         strays = await self._find_strays()
         events = await self._poll(reader)
@@ -164,6 +169,8 @@ class Sequencer:
         written = await self._write(reader, events, strays)
         self._state.unpublished |= written.heads.keys()
         self._state.unpublished = await self.checkpoints.publish(self._state.unpublished, written.heads)
+        some, self._state.ended = self._state.ended[:_ENDED_AT_ONCE], self._state.ended[_ENDED_AT_ONCE:]
+        await self.checkpoints.renew(some)
         self._next_at = next_round(begun, time(), tick_ms=tick_ms)
 
     async def _poll(self, reader: Reader) -> list[ReadEvent]:
@@ -211,7 +218,7 @@ class Sequencer:
         self._read = now.plots
         heads = await self.database.read(audit_log.heads)
         state.origins = {log: f"{log}/1" for log in now.logs}
-        # They come in order: of each log, the newest epoch counts. Earlier ones are never signed again.
+        # They come in order: of each log, the newest epoch counts. Earlier ones never grow again.
         newest = {split_origin(one.head.origin)[0]: one.head for one in heads}
         for log in now.logs.keys() & newest.keys():
             head = newest[log]
@@ -220,6 +227,7 @@ class Sequencer:
                 # The checkpoint topic was made anew: what it showed is shown again.
                 state.unpublished.add(head.origin)
         state.unpublished |= await self.checkpoints.unpublished(state.origins.values())
+        state.ended = self.checkpoints.ended(heads, now.logs.keys())
         kept = {plot: end for plot, end in state.renewed.items() if plot in now.plots.values()}
         state.renewed = kept | await ends_of(self.broker, renewed)
         state.territory = now
