@@ -14,11 +14,12 @@ from contextlib import suppress
 from typing import Final
 
 from audit.alarm import Alarm, AlarmError, Suspicion, proven, stop
-from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
+from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.errors import AuditError, MalformedError, VerificationError
 from audit.freshness import fresh_at, parse_freshness_key
 from audit.log_source import AnswerUnfitError, Later, LogAwayError, LogMissingError, Tiles
 from audit.merkle import verify_inclusion
+from audit.monitor_earlier import is_later, verify_earlier
 from audit.monitor_growth import grow
 from audit.monitor_look import (
     FRESH_SECONDS,
@@ -291,8 +292,12 @@ def _shown_at(state: State, kept: Kept) -> int:
 def _prove(one: Look, ref: str, own: Own) -> None:
     """Have the gateway show where an entry is that was read before its receipt was known."""
     state, proof = one.state, parse_proof(one.source.proof(ref_of(ref)))
-    if one.is_ending and _is_later(read_checkpoint(proof.checkpoint)[0].origin, state.origin):
+    origin = read_checkpoint(proof.checkpoint)[0].origin
+    if one.is_ending and is_later(origin, state.origin):
         return  # Once that epoch is followed, it is asked for again.
+    if is_later(state.origin, origin):
+        verify_earlier(one, own, proof)
+        return
     shown, _ = read_signed(state, proof.checkpoint)
     kept = state.kept
     if state.reading is None and kept is not None and shown.size != kept.checkpoint.size:
@@ -306,9 +311,3 @@ def _prove(one: Look, ref: str, own: Own) -> None:
     if own.index is None and state.reading is None:
         own.origin, own.index = state.origin, proof.index
         one.found.receipts += 1
-
-
-def _is_later(origin: str, known: str) -> bool:
-    """Whether it is a later epoch of the same log."""
-    (log, later), (name, epoch) = split_origin(origin), split_origin(known)
-    return log == name and later > epoch

@@ -8,18 +8,13 @@ found in it.
 Source: docs/formats.md section 3, `epoch.opened`.
 """
 
-import base64
-import binascii
-from collections.abc import Mapping
-from typing import Any
-
 from audit.alarm import AlarmError, Suspicion, proven, stop
 from audit.checkpoint import read_checkpoint, split_origin
 from audit.errors import MalformedError
-from audit.evidence import Kind, leaf_of, parse_evidence
-from audit.log_source import LogMissingError, Source, TileNodes, read_entries
+from audit.log_source import LogMissingError, Source, TileNodes
 from audit.merkle import hash_leaf
 from audit.monitor import take_note
+from audit.monitor_earlier import read_opening, root_of
 from audit.monitor_look import Look, Looked
 from audit.monitor_state import Kept, Reading, State
 from audit.tree import root_at
@@ -95,7 +90,7 @@ def _verify_link(one: Look, signed: Kept | Reading, successor: str, left: int) -
     """
     state, known = one.state, signed.checkpoint
     subject = f"{successor} {known.size}"
-    evidence, leaf, previous = _opening(one.source, successor, subject)
+    evidence, leaf, previous = read_opening(one.source, successor, subject)
     if previous is None or previous.get("origin") != known.origin:
         raise stop(
             Suspicion.EPOCH,
@@ -105,7 +100,7 @@ def _verify_link(one: Look, signed: Kept | Reading, successor: str, left: int) -
             known=signed.note,
             opening=evidence,
         )
-    size, root = int(previous["size"]), _root(previous)
+    size, root = int(previous["size"]), root_of(previous)
     # Of entries that are not shown any more nothing can be compared, and it is told that they are lost.
     others = [] if state.kept is None or state.kept is signed or size > left else [state.kept]
     for each in (signed, *others):
@@ -132,7 +127,7 @@ def _verify_passed(one: Look, last: Kept | Reading | None, successor: str) -> by
     It names that epoch, or passes it over and names the end that is known. Returns as `_verify_link`.
     """
     state = one.state
-    evidence, leaf, previous = _opening(one.source, successor, successor)
+    evidence, leaf, previous = read_opening(one.source, successor, successor)
     named = None if previous is None else previous.get("origin")
     if last is not None and last.checkpoint.size and named == last.checkpoint.origin:
         return _verify_link(one, last, successor, last.checkpoint.size)
@@ -165,29 +160,6 @@ def _restored(state: State, signed: Kept | Reading, successor: str, rest: int, e
         known=signed.note,
         opening=evidence,
     )
-
-
-def _opening(source: Source, successor: str, subject: str) -> tuple[bytes, bytes, Mapping[str, Any] | None]:
-    """The evidence of the first entry, its leaf, which must commit to it, and the end that it names."""
-    raw = source.evidence(successor, 0)
-    (leaf,) = read_entries(source, successor, 0, 1)
-    evidence = parse_evidence(raw)
-    is_committed = leaf_of(raw, evidence.kind, evidence.at) == leaf
-    if evidence.kind is not Kind.EPOCH_OPENED or not is_committed or evidence.members["origin"] != successor:
-        raise stop(
-            Suspicion.EPOCH,
-            subject,
-            f"{successor}: its first entry does not say how it was opened",
-            opening=raw,
-        )
-    return raw, leaf, evidence.members["previous"]
-
-
-def _root(previous: Mapping[str, Any]) -> bytes:
-    try:
-        return base64.b64decode(previous["root"], validate=True)
-    except (binascii.Error, ValueError, KeyError) as error:
-        raise MalformedError("epoch: the root of the end before is not base64") from error
 
 
 def _is_at(signed: Kept | Reading, source: Source, size: int, root: bytes) -> bool:

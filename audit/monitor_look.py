@@ -53,7 +53,8 @@ class Look:
 
     now: Unix milliseconds. ticks: seconds of a clock that nobody sets; begun: when the look began, by it.
     vouched_at: as of `Kept.fresh_at`, for the checkpoint that is served, if it is one. is_ending: the epoch
-    that is followed is over, and not read to its end yet.
+    that is followed is over, and not read to its end yet. ends: how earlier epochs ended, by their origins,
+    as far as this look has found it out.
     """
 
     state: State
@@ -65,6 +66,7 @@ class Look:
     found: Looked = field(default_factory=Looked)
     vouched_at: int = 0
     is_ending: bool = False
+    ends: dict[str, Checkpoint] = field(default_factory=dict)
 
     def has_read(self, count: int) -> bool:
         """Whether so many entries more, or the time that this took, are enough for one look."""

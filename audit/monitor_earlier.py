@@ -1,0 +1,113 @@
+"""What lies in epochs of a log that were over before: proved under the ends that the chain of openings names.
+
+The first entry of each epoch names the end of the one before it. So the epoch that is followed, whose tree
+was made of its entries, vouches for those before it, one after the other: by a hash, whoever signed them.
+Where a restore has left less of an epoch than its end, what is left is the log's word, if a key that is
+trusted has signed it: nobody can make the rest of its tree any more.
+
+Source: docs/formats.md section 3, `epoch.opened`; RFC 6962 section 2.1.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from audit.alarm import Suspicion, stop
+from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_log_signature
+from audit.errors import MalformedError, VerificationError
+from audit.evidence import Kind, leaf_of, parse_evidence
+from audit.log_source import Source, TileNodes, read_entries
+from audit.merkle import hash_leaf, verify_inclusion
+from audit.monitor_look import Look
+from audit.monitor_state import Own
+from audit.note import VerifierKey
+from audit.proof import InclusionProof
+from audit.tree import prove_inclusion
+
+
+def read_opening(source: Source, origin: str, subject: str) -> tuple[bytes, bytes, Mapping[str, Any] | None]:
+    """The evidence of an epoch's first entry, its leaf, which must commit to it, and the end that it names.
+
+    Raises:
+        AlarmError: the first entry does not say how the epoch was opened; of this subject.
+        MalformedError, AnswerUnfitError, LogAwayError, LogMissingError: it cannot be read.
+    """
+    raw = source.evidence(origin, 0)
+    (leaf,) = read_entries(source, origin, 0, 1)
+    evidence = parse_evidence(raw)
+    is_committed = leaf_of(raw, evidence.kind, evidence.at) == leaf
+    if evidence.kind is not Kind.EPOCH_OPENED or not is_committed or evidence.members["origin"] != origin:
+        raise stop(
+            Suspicion.EPOCH,
+            subject,
+            f"{origin}: its first entry does not say how it was opened",
+            opening=raw,
+        )
+    return raw, leaf, evidence.members["previous"]
+
+
+def root_of(previous: Mapping[str, Any]) -> bytes:
+    """The root of the end that an opening names. Raises MalformedError: it is none."""
+    try:
+        return base64.b64decode(previous["root"], validate=True)
+    except (binascii.Error, ValueError, KeyError) as error:
+        raise MalformedError("epoch: the root of the end before is not base64") from error
+
+
+def is_later(origin: str, known: str) -> bool:
+    """Whether it is a later epoch of the same log."""
+    (log, later), (name, epoch) = split_origin(origin), split_origin(known)
+    return log == name and later > epoch
+
+
+def verify_earlier(one: Look, own: Own, proof: InclusionProof) -> None:
+    """Note where a receipt's entry is, in an epoch before the one that is followed.
+
+    Nothing is noted while the entries of that one are still being read: it vouches for nothing yet.
+
+    Raises:
+        VerificationError: It is not there, or the epoch is shown otherwise than it ended.
+        AnswerUnfitError, LogAwayError, LogMissingError: as the source says.
+    """
+    kept = one.state.kept
+    if kept is None or one.state.reading is not None:
+        return
+    shown = read_checkpoint(proof.checkpoint)[0]
+    left = _left_of(one, _end_of(one, kept.checkpoint, shown.origin), proof.checkpoint)
+    verify_inclusion(own.leaf, proof.index, left.size, proof.hashes, left.root)
+    own.origin, own.index = left.origin, proof.index
+    one.found.receipts += 1
+
+
+def _end_of(one: Look, known: Checkpoint, wanted: str) -> Checkpoint:
+    """How an epoch ended, by the chain that begins with what is known of the one that is followed."""
+    while wanted not in one.ends:
+        end = _end_before(one.source, known)
+        if end is None or not is_later(known.origin, end.origin) or is_later(wanted, end.origin):
+            raise VerificationError(f"{wanted}: no epoch that came later names it as the one before")
+        one.ends[end.origin] = end
+        if end.origin != wanted:
+            known = _left_of(one, end, one.source.checkpoint(end.origin))
+    return one.ends[wanted]
+
+
+def _end_before(source: Source, known: Checkpoint) -> Checkpoint | None:
+    """The end that the first entry of an epoch names, which has to lie under what is known of that epoch."""
+    _, leaf, previous = read_opening(source, known.origin, known.origin)
+    hashes = prove_inclusion(0, known.size, TileNodes(source, known.origin, known.size))
+    verify_inclusion(hash_leaf(leaf), 0, known.size, hashes, known.root)
+    if previous is None:
+        return None
+    return Checkpoint(str(previous["origin"]), int(previous["size"]), root_of(previous))
+
+
+def _left_of(one: Look, end: Checkpoint, raw: bytes) -> Checkpoint:
+    """The end of an epoch, or what a restore has left of it, by a checkpoint that is shown."""
+    shown, note = read_checkpoint(raw)
+    if (shown.origin, shown.size, shown.root) == (end.origin, end.size, end.root):
+        return end
+    if shown.origin != end.origin or shown.size >= end.size:
+        raise VerificationError(f"{end.origin}: it is shown otherwise than the next epoch says that it ended")
+    verify_log_signature(shown, note, [VerifierKey(end.origin, key) for key in one.state.log_keys])
+    return shown
