@@ -51,6 +51,7 @@ def _keep_an_operator(session: Session, changed: Credential, now: int, *, is_end
         raise CallerError(
             "state_conflict",
             "This is the last operator's key that may manage: make another one first.",
+            hint="On the machine that has the data folder: gateway init --new-operator-key.",
         )
 
 

@@ -64,11 +64,20 @@ class SigningKeys:
             CallerError: `not_found`, `parameter_invalid`, `state_conflict`.
             AwayError: the database or the token is away.
         """
-        asked = replace(wanted, held=await self._held(wanted.purpose, label))
+        asked = await self.complete(wanted, label)
         return await desk.change(
             lambda session, scribe: key_changes.freeze(session, scribe, self.maker, asked, by),
             dry_run=dry_run,
         )
+
+    async def complete(self, wanted: Freeze, label: str | None) -> Freeze:
+        """What is asked for, with the successor in the token, where it is to be there.
+
+        Raises:
+            CallerError: `parameter_invalid`, `state_conflict`.
+            AwayError: the token is away.
+        """
+        return replace(wanted, held=await self._held(wanted.purpose, label))
 
     async def _held(self, purpose: Purpose, label: str | None) -> Held | None:
         if label is None:

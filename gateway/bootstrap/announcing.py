@@ -47,6 +47,11 @@ def operator_url(settings: Settings) -> str:
 def operator_lines(ground: Ground) -> list[str]:
     """Where the operator's key is; the key itself at the first start only."""
     path = ground.settings.data / OPERATOR_KEY
+    if ground.new_operator_key is None and not path.exists():
+        return [
+            f"operator   {path} is not here; where it is lost (no backup has it), another one is made by",
+            f"           gateway init --new-operator-key --data {ground.settings.data}",
+        ]
     if ground.new_operator_key is None:
         return [f"operator   {path}"]
     return [

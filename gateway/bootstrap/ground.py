@@ -100,10 +100,13 @@ class Ground:
     clock: Callable[[], int] = clock
 
 
-def prepare(
-    settings: Settings, mode: Literal["up", "init", "role"], now: Callable[[], int] = clock
-) -> Ground:
+Mode = Literal["up", "init", "anew", "role"]
+
+
+def prepare(settings: Settings, mode: Mode, now: Callable[[], int] = clock) -> Ground:
     """Open the ground; `up` and `init` make what is missing, a single role refuses to start without it.
+
+    `anew`: as `init`, and makes an operator's key although one is in force.
 
     `now`: the host's clock from here on.
 
@@ -126,14 +129,12 @@ def prepare(
         raise
 
 
-def _prepare(
-    settings: Settings, database: Database, master: MasterKey | None, mode: Literal["up", "init", "role"]
-) -> Ground:
+def _prepare(settings: Settings, database: Database, master: MasterKey | None, mode: Mode) -> Ground:
     makes = mode != "role"
     origin = settings.origin
     host = urlsplit(origin).netloc
     with database.begin() as session:
-        if makes and (mode == "init" or database.is_sqlite):
+        if makes and (mode != "up" or database.is_sqlite):
             history.upgrade(session)
         history.verify_revision(session)
         is_new = facts.load(session, ORIGIN) is None
@@ -146,7 +147,8 @@ def _prepare(
         house_log = _facts(session, origin, makes=makes)
         if makes:
             keep_pepper(session, vault)
-            text = _first_start(session, vault, Scribe(origin, host, house_log, entropy), settings.data)
+            scribe = Scribe(origin, host, house_log, entropy)
+            text = _first_start(session, vault, scribe, settings.data, is_anew=mode == "anew")
         if text is not None:
             # Before the COMMIT: killed in between, the next start makes another key and another draft. The
             # other way round, nobody would ever see the only operator's key.
@@ -244,18 +246,29 @@ def _facts(session: Session, origin: str, *, makes: bool) -> str:
     return facts.keep(session, HOUSE_LOG, secrets.token_hex(8))
 
 
-def _first_start(session: Session, vault: Vault, scribe: Scribe, folder: Path) -> str | None:
-    """Make signing keys and an operator's key where none is in force; the text of the latter, once."""
+def _first_start(
+    session: Session, vault: Vault, scribe: Scribe, folder: Path, *, is_anew: bool
+) -> str | None:
+    """Make signing keys and an operator's key where none is in force; the text of the latter, once.
+
+    `is_anew`: the latter also where one is, and its file is not here.
+    """
     now = clock()
     author = Author("operator", None)
     for key in create_missing(session, vault, now=now, entropy=entropy):
         _verify_clock(session, now)
         scribe.key(session, key, "created", author, now=now)
     operators = [one for one in store.credentials(session, owner=None) if one.role == "operator"]
-    if any(one.is_active(now) and "manage" in one.scopes for one in operators):
+    has_one = any(one.is_active(now) and "manage" in one.scopes for one in operators)
+    if has_one and not is_anew:
         return None
+    if has_one and (path := folder / OPERATOR_KEY).exists():
+        raise SetupError(
+            f"{path} is there: make another one with that key (gateway credentials create --role operator), "
+            "or move the file away where it is of no use"
+        )
     if operators:
-        # All expired: whoever holds this folder and its master key may have another one.
+        # All expired, or the file is gone: whoever holds this folder and its master key may have another one.
         _lay_aside(folder)
     wanted = WantedCredential(None, "operator", "first")
     means = Means(load_pepper(session, vault), entropy, vault.seal)

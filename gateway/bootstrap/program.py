@@ -101,8 +101,11 @@ def dev_tls(folder: Path) -> tuple[Path, Path]:
     return make_dev_certificate(folder / DEV_TLS, now=clock(), entropy=entropy)
 
 
-def init(settings: Settings, announce: Callable[[str], None]) -> None:
+def init(settings: Settings, announce: Callable[[str], None], *, new_operator_key: bool = False) -> None:
     """Set up a database once: tables, master key, signing keys, operator's key.
+
+    `new_operator_key`: another one, though one is in force: whoever holds this folder and its master key may
+    have it.
 
     Raises:
         SettingsError: a setting is not offered.
@@ -110,7 +113,7 @@ def init(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     verify_offered(settings)
     keep_private()
-    ground = prepare(settings, "init")
+    ground = prepare(settings, "anew" if new_operator_key else "init")
     try:
         announce(f"data       {settings.data}")
         announce(f"origin     {settings.origin}")

@@ -85,6 +85,18 @@ def restore(
         call.output.note(
             f"The master key is not in this backup: put it back as {target / 'master.key'}, mode 0600."
         )
+    call.output.note(
+        "operator.key and the folder tls are in no backup: put them back, or make another key with gateway "
+        f"init --new-operator-key --data {target}"
+    )
+    if not nothing_since:
+        call.output.note(
+            "What was ended or held after this backup is as it was before: signing keys that were frozen, "
+            "credentials that were revoked, partners that were suspended or closed, legal holds, erasures. "
+            "Before the gateway starts, end again what had leaked: "
+            f"gateway keys freeze --stopped --data {target}, "
+            f"gateway credentials revoke --stopped ID --data {target}. The others: docs/backup.md."
+        )
     if is_marked:
         call.output.note(
             "What was published after this backup is not in it. Before the gateway starts again, begin new "

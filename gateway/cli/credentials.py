@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from gateway.cli import stopped
 from gateway.cli.client import Client, path_of, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.credential_texts import Made
@@ -197,8 +198,17 @@ def revoke_credential(
             show_default=False,
         ),
     ] = None,
+    where: stopped.Stopped,
 ) -> Exit | None:
-    """Revoke a credential, for ever; say when it opens nothing any more, and what it was used for."""
+    """Revoke a credential, for ever; say when it opens nothing any more, and what it was used for.
+
+    After a restore, with --stopped: of what was revoked since the backup the data folder knows nothing.
+    """
+    if where.stopped:
+        if since is not None:
+            raise UsageError("--since asks the gateway what was done: it does not go with --stopped")
+        stopped.revoke(call, where, credential, partner, reason)
+        return None
     path = under(partner, "credentials", credential)
     with call.client() as client:
         found = client.get(path).document()

@@ -7,7 +7,7 @@ from gateway.cli.errors import CommandError, ProblemError, UnwritableError
 from gateway.cli.hints import detail_in_words, hint_for
 from gateway.cli.output import Output
 from gateway.cli.plain_text import clean
-from gateway.errors import GatewayError
+from gateway.errors import CallerError, GatewayError
 from partners.errors import ContractFileError
 
 
@@ -31,7 +31,7 @@ def error_lines(error: Exception) -> Iterator[str]:
         case ContractFileError():
             yield from map(str, error.problems)
             yield f"contract_invalid: {_count(len(error.problems), 'problem')}. Nothing was sent."
-        case CommandError():
+        case CommandError() | CallerError():
             yield f"gateway: {error.text}"
             if error.hint:
                 yield f"  {error.hint}"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli import rewrap
+from gateway.cli import rewrap, stopped
 from gateway.cli.client import path_of
 from gateway.cli.command import Invocation, command
 from gateway.cli.exits import Exit
@@ -113,13 +113,19 @@ def retire(
     return None
 
 
-def freeze(call: Invocation, *, leak: Leak, label: Label = None) -> Exit | None:
-    """Freeze a key that somebody else may have: it signs nothing more; a successor signs at once."""
+def freeze(call: Invocation, *, leak: Leak, label: Label = None, where: stopped.Stopped) -> Exit | None:
+    """Freeze a key that somebody else may have: it signs nothing more; a successor signs at once.
+
+    After a restore, with --stopped: of what was frozen since the backup the data folder knows nothing.
+    """
     if not call.dry_run:
         which = leak.kid or f"every key that signs for the purpose {leak.purpose}"
         call.confirm(f"Freeze {which}, and mark it as compromised, for ever?")
-    wanted = {"reason": leak.reason, "since": leak.since, "key": leak.kid, "label": label}
-    document = _post(call, (leak.purpose, "freeze"), wanted)
+    wanted = {"reason": leak.reason, "since": leak.since, "key": leak.kid}
+    if where.stopped:
+        document = stopped.freeze(call, where, wanted, leak.purpose, label)
+    else:
+        document = _post(call, (leak.purpose, "freeze"), {**wanted, "label": label})
     if call.output.as_json:
         call.output.document(document)
         return None

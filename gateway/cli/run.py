@@ -98,12 +98,25 @@ def up(
     return None
 
 
-def init(call: Invocation, *, folder: Folder = "", config: Config = None) -> Exit | None:
+def init(
+    call: Invocation,
+    *,
+    folder: Folder = "",
+    config: Config = None,
+    new_operator_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-operator-key",
+            help="Make another operator's key, where its file is lost, or not in a restored folder.",
+        ),
+    ] = False,
+) -> Exit | None:
     """Set up once: tables, master key, signing keys, operator key."""
     with loading():
         from gateway.bootstrap import program  # noqa: PLC0415 - clients start without loading the server
 
-    program.init(read_settings(call, config, _folder_flags(folder)).settings, _announcer(call))
+    settings = read_settings(call, config, _folder_flags(folder)).settings
+    program.init(settings, _announcer(call), new_operator_key=new_operator_key)
     return None
 
 

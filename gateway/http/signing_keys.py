@@ -196,12 +196,18 @@ def key_item(key: PublicKey, now: int) -> dict[str, object]:
     }
 
 
-def _done(change: KeyChange, *, is_dry: bool, status: int = 200) -> Done:
+def changed_keys(change: KeyChange, *, is_dry: bool) -> dict[str, Any]:
+    """What a change came to, as it is told."""
     body: dict[str, Any] = {
         "key": None if change.made is None else key_item(change.made, change.now),
         "others": [key_item(one, change.now) for one in change.others],
     }
-    return Done({**body, "dry_run": True}) if is_dry else Done(body, status)
+    return {**body, "dry_run": True} if is_dry else body
+
+
+def _done(change: KeyChange, *, is_dry: bool, status: int = 200) -> Done:
+    body = changed_keys(change, is_dry=is_dry)
+    return Done(body) if is_dry else Done(body, status)
 
 
 def _author(call: Call) -> Author:

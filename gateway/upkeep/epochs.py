@@ -7,6 +7,7 @@ never signed again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from sqlmodel import Session, col
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, split_origin
 from audit.epochs import Moved, Opening, members_of, open_epoch
+from audit.errors import InconsistentError, NotInLogError
 from audit.evidence import Kind, make_evidence
 from audit.store import LogState
 from gateway.database import Database
@@ -137,7 +139,7 @@ class Epochs:
             step = _step(session, asked, states.get(log), published.get(log, []))
             is_due = step.is_behind or bool(wish.names) or wish.is_for_all
             if is_due and (is_restored or step.previous is not None or step.after is not None):
-                self._verify_signed(step, shown, wish)
+                self._verify_signed(session, step, shown, wish)
                 if _epoch(step.origin) > MOST_EPOCH:
                     raise SetupError(
                         f"{log} has no number left for another epoch: {MOST_EPOCH} is the last one"
@@ -197,9 +199,16 @@ class Epochs:
                     f"the broker did not take the checkpoint of {min(left)}: run the same command again"
                 )
 
-    def _verify_signed(self, step: Step, shown: Shown, wish: Wish) -> None:
-        """An opening names for ever what it follows: nobody else's checkpoint, unless that is meant."""
+    def _verify_signed(self, session: Session, step: Step, shown: Shown, wish: Wish) -> None:
+        """An opening names for ever what it follows: nobody else's checkpoint, unless that is meant.
+
+        What this database has, entry by entry, is its own, whoever signed it: also where the keys of then
+        were frozen after a restore, before the gateway starts.
+        """
         if step.previous is None or wish.takes_unsigned or not step.is_behind:
+            return
+        with suppress(NotInLogError, InconsistentError):
+            audit_log.check_published(session, step.previous)
             return
         for one in shown.doubtful:
             if one.checkpoint == step.previous:
