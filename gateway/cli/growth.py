@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from audit.checkpoint import Checkpoint, read_checkpoint
+from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
 from audit.errors import AuditError
 from audit.proof import parse_consistency
 from gateway.cli.client import under
@@ -24,16 +24,34 @@ def save_consistency(
             "--old", metavar="FILE|SIZE", help="A checkpoint that you kept, or how many entries it has."
         ),
     ],
+    epoch: Annotated[
+        int | None,
+        typer.Option(
+            "--epoch",
+            min=0,
+            metavar="N",
+            help="With a size: the epoch that it is of; else the newest.",
+            show_default=False,
+        ),
+    ] = None,
     partner: OfPartner = None,
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; else to stdout.")
     ] = None,
 ) -> Exit | None:
-    """Save the proof that the log only grew since a checkpoint, for `gateway verify --consistency`."""
-    kept = None if old.isascii() and old.isdigit() else _kept_checkpoint(Path(old))
-    size = old if kept is None else str(kept.size)
+    """Save the proof that the log only grew since a checkpoint, for `gateway verify --consistency`.
+
+    Of a checkpoint in a file it is the proof of the epoch that the checkpoint is of, also once that is over.
+    """
+    kept, size, of = None, old, epoch
+    if not (old.isascii() and old.isdigit()):
+        if epoch is not None:
+            raise UsageError(f"{old} says itself of which epoch it is: leave out --epoch")
+        kept, of = _kept_checkpoint(Path(old))
+        size = str(kept.size)
     with call.client() as client:
-        raw = client.get(under(partner, "log", "consistency"), {"old": size}, accept="text/plain").content
+        path, asked = under(partner, "log", "consistency"), {"old": size, "epoch": of}
+        raw = client.get(path, asked, accept="text/plain").content
     if kept is not None and (origin := _origin_of(raw)) != kept.origin:
         raise UsageError(f"{old} is a checkpoint of {kept.origin}, the proof is of {origin}")
     if file is None:
@@ -45,10 +63,11 @@ def save_consistency(
     return None
 
 
-def _kept_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint from a file. Raises UsageError: it is none."""
+def _kept_checkpoint(path: Path) -> tuple[Checkpoint, int]:
+    """A checkpoint from a file, and its epoch. Raises UsageError: it is none of a log."""
     try:
-        return read_checkpoint(read_paper(path))[0]
+        kept = read_checkpoint(read_paper(path))[0]
+        return kept, split_origin(kept.origin)[1]
     except AuditError as error:
         raise UsageError(f"{path} is no checkpoint: {error}") from error
 
