@@ -204,6 +204,16 @@ class KeyRing:
             if key.purpose == purpose and key.compromised_at is None
         }
 
+    def ordered(self, purpose: Purpose) -> tuple[PublicKey, ...]:
+        """Those that `trusted` names: first who signs now, then who will, then who has ended; newest first.
+
+        Who takes the first one has one that verifies what is signed now.
+        """
+        ranks = {"signing": 0, "retiring": 0, "published": 1, "retired": 2}
+        found = [key for key in reversed(self.known) if key.purpose == purpose]
+        trusted = [key for key in found if key.compromised_at is None]
+        return tuple(sorted(trusted, key=lambda key: ranks[key.state(self.at)]))
+
     def compromised(self, purpose: Purpose) -> tuple[PublicKey, ...]:
         """Those that somebody else may have signed with, oldest first."""
         return tuple(key for key in self.known if key.purpose == purpose and key.compromised_at is not None)

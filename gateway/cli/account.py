@@ -91,7 +91,8 @@ def show_me(call: Invocation, document: dict[str, Any]) -> None:
     call.output.pairs(shown)
     for one in logs:
         call.output.line(f"log  {one['origin']}")
+        ended = one.get("ended_keys", ())
         for key in one["keys"]:
-            call.output.line(f"     {key}")
+            call.output.line(f"     {key}{'  ended, signs nothing new' if key in ended else ''}")
         for key in one.get("revoked_keys", ()):
             call.output.line(f"     {key['key']}  compromised, not to be trusted")

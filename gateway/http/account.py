@@ -141,9 +141,9 @@ def _whole(slug: str, revision: int, file: ContractFile) -> dict[str, object]:
 async def _partner(call: Call, partner: Partner) -> dict[str, object]:
     name = f"{call.doors.values.log_host}/log/{partner.log}"
     ring = call.doors.keys()
-    are_frozen = bool(ring.compromised("checkpoint"))
+    have_ended = any(key.purpose == "checkpoint" and key.retired_at is not None for key in ring.known)
     known, begun = await call.doors.database.read(
-        lambda session: epochs_begun(session, name, are_asked=are_frozen)
+        lambda session: epochs_begun(session, name, are_asked=have_ended)
     )
     # A later epoch is named once its first entry can be seen, which says how it goes on from the one before.
     epochs = [one for one in known if one.checkpoint is not None or one is known[0]]
@@ -157,19 +157,28 @@ async def _partner(call: Call, partner: Partner) -> dict[str, object]:
 
 
 def _log(call: Call, origin: str, ring: KeyRing, begun_at: int) -> dict[str, object]:
-    """One epoch, the keys that are to be trusted, and apart from them those that signed it and leaked."""
+    """One epoch, the keys that are to be trusted, and apart from them those that signed it and leaked.
+
+    Of those that are to be trusted the first signs now; which ones have ended is told besides. One that had
+    ended before the epoch began has nothing to do with it.
+    """
     path = origin.removeprefix(call.doors.values.log_host)
+    trusted, revoked = (
+        [key for key in some if key.retired_at is None or key.retired_at > begun_at]
+        for some in (ring.ordered("checkpoint"), ring.compromised("checkpoint"))
+    )
     shown: dict[str, object] = {
         "origin": origin,
         "url": call.doors.values.origin + path,
-        "keys": [str(VerifierKey(origin, key)) for key in ring.trusted("checkpoint").values()],
+        "keys": [str(VerifierKey(origin, key.public_key)) for key in trusted],
     }
-    revoked = [
-        {"key": str(VerifierKey(origin, key.public_key)), "revoked": key.mark()}
-        for key in ring.compromised("checkpoint")
-        if key.retired_at is None or key.retired_at > begun_at
-    ]
-    return {**shown, "revoked_keys": revoked} if revoked else shown
+    if ended := [key for key in trusted if key.state(ring.at) == "retired"]:
+        shown["ended_keys"] = [str(VerifierKey(origin, key.public_key)) for key in ended]
+    if revoked:
+        shown["revoked_keys"] = [
+            {"key": str(VerifierKey(origin, key.public_key)), "revoked": key.mark()} for key in revoked
+        ]
+    return shown
 
 
 def _limits(call: Call, limits: Limits) -> dict[str, Any]:

@@ -220,7 +220,9 @@ _HISTORY: Final[Mapping[str, Shape]] = {
 }
 
 _REVOKED: Final = {"revoked_keys": listed(ref("RevokedKey"))}
-_LOG: Final = record({"origin": TEXT, "url": TEXT, "keys": listed(TEXT)}, optional=_REVOKED)
+_LOG: Final = record(
+    {"origin": TEXT, "url": TEXT, "keys": listed(TEXT)}, optional={"ended_keys": listed(TEXT), **_REVOKED}
+)
 _LIMITS: Final = record(
     {
         "events_per_second": maybe(_COUNT),

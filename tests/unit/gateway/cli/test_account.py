@@ -18,14 +18,15 @@ async def test_me_names_partner_and_log_key(desk: Desk) -> None:
     assert (await desk.run("me", "--json", by="acme")).document()["role"] == "partner"
 
 
-def test_me_calls_a_leaked_key_what_it_is(shell: Shell) -> None:
+def test_me_calls_a_key_that_ended_or_leaked_what_it_is(shell: Shell) -> None:
     marked = {"key": "leaked", "revoked": {"revoked_at": 5, "reason": "compromised"}}
-    logs = [{"origin": "gw/log/x/1", "keys": ["k"], "revoked_keys": [marked]}]
+    logs = [{"origin": "gw/log/x/1", "keys": ["k", "old"], "ended_keys": ["old"], "revoked_keys": [marked]}]
     shell.transport = Canned(httpx.Response(200, json={**ME, "logs": logs}))
     shell.environ["GATEWAY_KEY"] = "gw_acme"
     ended = shell.run("me", "--url", "https://gw.example")
     lines = [line.split() for line in ended.out.splitlines()]
     assert ["k"] in lines
+    assert ["old", "ended,", "signs", "nothing", "new"] in lines
     assert ["leaked", "compromised,", "not", "to", "be", "trusted"] in lines
 
 

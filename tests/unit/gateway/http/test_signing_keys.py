@@ -1,6 +1,7 @@
 """Signing keys through the API: rotated, retired, frozen, and what partners see of it."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from audit.evidence import Kind, make_evidence
-from audit.note import Note, VerifierKey, verify_note
+from audit.note import Note, Signer, VerifierKey, parse_verifier_key, verify_note
 from audit.receipt import parse_jwks, parse_receipt, verify_receipt
 from gateway.bootstrap.ground import clock
 from tests.builders import House, open_house
@@ -181,6 +182,23 @@ async def logs_told(house: House) -> list[dict[str, Any]]:
     return told
 
 
+async def begin_second(house: House, origin: str, signer: Signer) -> str:
+    """The next epoch of a log, begun now; its origin."""
+    origin = f"{origin.rpartition('/')[0]}/2"
+    ground = house.world.parts.ground
+    with ground.database.begin() as session:
+        opening = {"origin": origin, "previous": None, "reason": "a key leaked"}
+        first = make_evidence(
+            Kind.EPOCH_OPENED, opening, iss="http://gw", log=origin[:-2], at=clock(), salt=bytes(32)
+        )
+        audit_log.open_log(session, origin)
+        append(session, origin, [first])
+        head = audit_log.state(session, origin).head
+        note = sign_checkpoint(Checkpoint(origin, head.size, head.root()), signer)
+        audit_log.publish_all(session, {origin: note})
+    return origin
+
+
 async def test_who_asks_is_told_no_leaked_key_but_as_one(house: House) -> None:
     """What `gateway me` prints is what people pin."""
     await checkpoint(house, "acme")
@@ -193,22 +211,42 @@ async def test_who_asks_is_told_no_leaked_key_but_as_one(house: House) -> None:
     assert marked["key"] == before
     assert marked["revoked"]["reason"] == "compromised"
     # An epoch that begins now is none that it has signed.
-    origin = f"{log['origin'].rpartition('/')[0]}/2"
-    ground = house.world.parts.ground
-    with ground.database.begin() as session:
-        opening = {"origin": origin, "previous": None, "reason": "a key leaked"}
-        first = make_evidence(
-            Kind.EPOCH_OPENED, opening, iss="http://gw", log=origin[:-2], at=clock(), salt=bytes(32)
-        )
-        audit_log.open_log(session, origin)
-        append(session, origin, [first])
-        head = audit_log.state(session, origin).head
-        note = sign_checkpoint(Checkpoint(origin, head.size, head.root()), signer)
-        audit_log.publish_all(session, {origin: note})
+    origin = await begin_second(house, log["origin"], signer)
     old, new = await logs_told(house)
     assert old["revoked_keys"] == [marked]
     assert (new["origin"], "revoked_keys" in new) == (origin, False)
     assert new["keys"] == [str(VerifierKey(origin, signer.public_key))]
+
+
+async def test_who_takes_the_first_key_has_one_that_signs_now(house: House) -> None:
+    await checkpoint(house, "acme")
+    ((old,),) = [one["keys"] for one in await logs_told(house)]
+    made = await post(house, "/checkpoint/rotate", {"starts_in": "1h"}, status=201)
+    (waiting,) = await logs_told(house)
+    assert waiting["keys"][0] == old, "the other does not sign yet"
+    assert len(waiting["keys"]) == 2
+    await post(house, f"/{made['key']['id']}/retire", None)
+    await post(house, "/checkpoint/rotate", {"starts_in": "0s"}, status=201)
+    (signer, _) = house.world.parts.keys.current.checkpoints
+    new = str(VerifierKey(waiting["origin"], signer.public_key))
+    (both,) = await logs_told(house)
+    assert (both["keys"][:2], "ended_keys" in both) == ([new, old], True), "one was withdrawn"
+    await post(house, f"/{made['others'][0]['id']}/retire", None)
+    (after,) = await logs_told(house)
+    assert after["keys"][0] == new
+    assert old in after["keys"], "it verifies what it signed"
+    assert old in after["ended_keys"]
+    await begin_second(house, after["origin"], signer)
+    first, second = await logs_told(house)
+    assert first["keys"] == after["keys"]
+    assert (second["keys"], "ended_keys" in second) == ([_renamed(new, second["origin"])], False)
+    async with house.client() as client:
+        discovery = (await client.get("/.well-known/partner-gateway")).json()
+    assert base64.b64decode(discovery["checkpoint_keys"][0]) == signer.public_key
+
+
+def _renamed(key: str, origin: str) -> str:
+    return str(VerifierKey(origin, parse_verifier_key(key).public_key))
 
 
 async def test_what_ended_of_an_anchor_key_stays_published(house: House) -> None:
