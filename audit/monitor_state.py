@@ -114,7 +114,9 @@ class State:
     user gave others; they sign nothing new, and what they signed stands. freshness_keys: as verifiers write
     them. compromised_keys: public keys of any of them, trusted until the gateway said that they leaked.
     receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
-    epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers.
+    epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers. uncounted: digests of
+    receipts that could not be held against the log, and were told. promise_ms: the shortest time that was
+    ever promised for an entry; promise_told_ms: the last one; 0: none was yet.
     """
 
     url: str
@@ -134,6 +136,9 @@ class State:
     alarms: list[Standing] = field(default_factory=list)
     looked_at: int = 0
     away_since: int = 0
+    uncounted: list[str] = field(default_factory=list)
+    promise_ms: int = 0
+    promise_told_ms: int = 0
 
     @property
     def log(self) -> str:
@@ -228,6 +233,9 @@ def format_state(state: State) -> bytes:
         ],
         "looked_at": state.looked_at,
         "away_since": state.away_since,
+        "uncounted": state.uncounted,
+        "promise_ms": state.promise_ms,
+        "promise_told_ms": state.promise_told_ms,
     }
     return json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
 
@@ -281,6 +289,9 @@ def _state(whole: dict[str, Any]) -> State:
         alarms=[_standing(one) for one in whole["alarms"]],
         looked_at=looked_at,
         away_since=_count(whole["away_since"]),
+        uncounted=[_text(one) for one in whole.get("uncounted", ())],
+        promise_ms=_count(whole.get("promise_ms", 0)),
+        promise_told_ms=_count(whole.get("promise_told_ms", 0)),
     )
 
 

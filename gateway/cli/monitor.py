@@ -227,7 +227,7 @@ class _Watch:
         """All of one look; a checkpoint that seems stale is looked at again before it counts as that."""
         self._verify_partner(state)
         gathered, receipts = Gathered(), self.receipts
-        terms = self._terms()
+        terms = self._terms(state, gathered)
         if receipts is not None:
             receipts.ask_again()
             receipts.drop_compromised(gathered)
@@ -244,6 +244,8 @@ class _Watch:
             if not is_only_stale or seconds is None:
                 break
             self.call.around.pause(seconds)
+        total.alarms += gathered.alarms(state.log)
+        state.uncounted += gathered.uncounted
         return total, gathered.words
 
     def _look_at_log(self, state: State, terms: Terms, begun: float) -> Looked:
@@ -269,17 +271,26 @@ class _Watch:
                 "another file with --state"
             )
 
-    def _terms(self) -> Terms:
-        promise = self.promise_ms
-        if promise is None:
-            told = self._discovered().get("merge_delay_seconds")
-            promise = told * 1_000 if type(told) is int and 0 < told <= _MOST_PROMISED else 60_000
+    def _terms(self, state: State, gathered: Gathered) -> Terms:
         return Terms(
-            promise_ms=promise,
+            promise_ms=self._promise(state, gathered) if self.promise_ms is None else self.promise_ms,
             most_entries=self.way.most_entries,
             most_seconds=_duration(self.way.most_time, "--most-time") / 1_000,
             is_freshness_pinned=bool(self.trust.freshness_key),
         )
+
+    def _promise(self, state: State, gathered: Gathered) -> int:
+        """The shortest time that the gateway ever promised, in ms. Another one than before is told."""
+        found = self._discovered().get("merge_delay_seconds")
+        told = found * 1_000 if type(found) is int and 0 < found <= _MOST_PROMISED else _USUAL_MS
+        before, state.promise_told_ms = state.promise_told_ms or _USUAL_MS, told
+        state.promise_ms = min(state.promise_ms or told, told)
+        if told != before:
+            gathered.tell(
+                f"the gateway promises entries within {told // 1_000} s (it was {before // 1_000} s); it is "
+                f"held to {state.promise_ms // 1_000} s, the shortest that it has promised, or to --promise"
+            )
+        return state.promise_ms
 
     def _discovered(self) -> Mapping[str, object]:
         return self.source.document("/.well-known/partner-gateway")
@@ -309,6 +320,7 @@ class _Watch:
 
 
 _MOST_PROMISED: Final = 7 * 86_400
+_USUAL_MS: Final = 60_000
 
 
 def _duration(text: str, name: str) -> int:

@@ -1,14 +1,17 @@
 """One's own receipts for a monitor: from files that the partner keeps, and from what its history shows.
 
-Only a receipt that a known key of the gateway has signed can be held against it.
+Only a receipt that a known key of the gateway has signed can be held against it. So one that a partner keeps
+and that cannot is an alarm: a gateway that means to drop events would sign such ones alone.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from audit.alarm import Alarm, Suspicion
 from audit.errors import AuditError, VerificationError
 from audit.log_source import AnswerUnfitError, LogMissingError
 from audit.merkle import hash_leaf
@@ -23,19 +26,39 @@ from gateway.cli.monitor_source import HttpSource
 FILE_BYTES: Final = 64 * 2**20
 _PAGE: Final = 100
 _MOST_WORDS: Final = 10
+_UNFIT: Final = (AuditError, UnicodeError, ValueError)
+"""What a receipt is refused with."""
 
 
 @dataclass(slots=True)
 class Gathered:
-    """What was found: how many receipts are new, and words on what is none."""
+    """What was found: how many receipts are new, and words on what is none.
+
+    `uncounted`: those of the partner's that cannot be held against the log, by digest: each, and why.
+    """
 
     new: int = 0
     words: list[str] = field(default_factory=list)
+    uncounted: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def tell(self, text: str) -> None:
         """Say something, but not a thousand times."""
         if len(self.words) < _MOST_WORDS:
             self.words.append(text)
+
+    def alarms(self, log: str) -> list[Alarm]:
+        """The one alarm of those that cannot be counted, if there are any. `log`: which is watched."""
+        if not self.uncounted:
+            return []
+        whys = list(dict.fromkeys(why for _, why in self.uncounted.values()))
+        more = f"; and {len(whys) - _MOST_WORDS} more" if len(whys) > _MOST_WORDS else ""
+        text = (
+            f"{log}: what you keep cannot be held against it, receipts: {len(self.uncounted)} "
+            f"({'; '.join(whys[:_MOST_WORDS])}{more}). Nobody can prove what they promise: "
+            "ask the operator, and look whether their events are in the log"
+        )
+        papers = {"receipts": "".join(f"{token}\n" for token, _ in self.uncounted.values()).encode()}
+        return [Alarm(Suspicion.RECEIPT, f"uncounted {min(self.uncounted)}", text, papers)]
 
 
 @dataclass(slots=True)
@@ -74,9 +97,10 @@ class Receipts:
             tokens = list(tokens_in(raw))
             if not tokens:
                 found.tell(f"{path} holds no receipt")
-            for token in tokens:
-                self.take(token, f"{path}", found)
-            self._read[path] = seen
+            counted = [self.take(token, f"{path}", found) for token in tokens]
+            # What cannot be counted is read again: its key may be known by then, or nobody was told of it.
+            if all(counted):
+                self._read[path] = seen
 
     def from_history(self, promise_ms: int, found: Gathered) -> None:
         """Receipts of events that the history calls accepted, and that have no entry though they should.
@@ -103,24 +127,32 @@ class Receipts:
             except (LogMissingError, AnswerUnfitError):
                 continue
             if isinstance(token, str):
-                self.take(token, "history", found)
+                try:
+                    self._take(token, found)
+                except _UNFIT as error:
+                    found.tell(f"history: {error}")
 
-    def take(self, token: str, where: str, found: Gathered) -> None:
-        """Take one receipt."""
+    def take(self, token: str, where: str, found: Gathered) -> bool:
+        """Take one receipt that the partner keeps; whether it can be held against the log."""
         try:
-            receipt = parse_receipt(token.encode())
-            evidence = receipt.evidence
-            if evidence.log != self.state.log:
-                found.tell(f"{where}: a receipt of another log, {evidence.log}")
-                return
-            leaf = hash_leaf(evidence.leaf())
-            ref = name_of(self.state, format_ref(evidence.ref or b""), leaf)
-            if ref in self.state.receipts:
-                return
-            self._verify(receipt, found)
-        except (AuditError, UnicodeError, ValueError) as error:
-            found.tell(f"{where}: {error}")
+            self._take(token, found)
+        except _UNFIT as error:
+            name = hashlib.sha256(token.encode(errors="replace")).hexdigest()[:32]
+            if name not in self.state.uncounted:
+                found.uncounted[name] = (token, f"{where}: {error}")
+            return False
+        return True
+
+    def _take(self, token: str, found: Gathered) -> None:
+        receipt = parse_receipt(token.encode())
+        evidence = receipt.evidence
+        if evidence.log != self.state.log:
+            raise VerificationError(f"a receipt of another log, {evidence.log}")
+        leaf = hash_leaf(evidence.leaf())
+        ref = name_of(self.state, format_ref(evidence.ref or b""), leaf)
+        if ref in self.state.receipts:
             return
+        self._verify(receipt, found)
         self.state.receipts[ref] = Own(token, evidence.at, leaf, seen_at=self.clock())
         found.new += 1
 
