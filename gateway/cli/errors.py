@@ -3,6 +3,7 @@
     CommandError                the root here, a `GatewayError`
     ├── UsageError              the command line, or a file that it names, is wrong
     ├── ProblemError            the gateway answered with a problem document
+    ├── AbsentError             what is asked for is not there, and will not be
     ├── UnreachableError        nobody answered
     ├── UnwritableError         what there is to say cannot be written
     └── AnswerError             somebody answered, but not as a gateway does
@@ -31,6 +32,12 @@ class UsageError(CommandError):
     """The command line, or a file or variable that it goes by, is wrong."""
 
     code = "usage_invalid"
+
+
+class AbsentError(CommandError):
+    """What is asked for is not there: nothing went wrong, and asking again gives nothing else."""
+
+    code = "not_found"
 
 
 class UnreachableError(CommandError):

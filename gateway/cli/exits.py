@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from gateway.broker.port import BrokerError
-from gateway.cli.errors import AnswerError, ProblemError, UnreachableError, UsageError
+from gateway.cli.errors import AbsentError, AnswerError, ProblemError, UnreachableError, UsageError
 from gateway.errors import AwayError, CallerError, SettingsError, SetupError, StoreDamagedError
 from partners.errors import ContractFileError
 
@@ -94,8 +94,8 @@ _SERVER_FAULT: Final = 500
 def exit_of(error: Exception) -> Exit:
     """The exit code that an error ends a command with."""
     match error:
-        case ProblemError() | CallerError():
-            # The second of a command that asks no gateway.
+        case ProblemError() | CallerError() | AbsentError():
+            # A caller's error comes from a command that asks no gateway.
             status = error.status if isinstance(error, ProblemError) else 0
             return BY_CODE.get(error.code, Exit.AWAY if status > _SERVER_FAULT else Exit.FAULT)
         case AnswerError():

@@ -19,7 +19,7 @@ from audit.receipt import format_jwk, read_jwks
 from gateway.cli.client import Client, under
 from gateway.cli.command import Cursor, Invocation, OfPartner, command
 from gateway.cli.content import save_content
-from gateway.cli.errors import AnswerError, CommandError
+from gateway.cli.errors import AbsentError, AnswerError
 from gateway.cli.evidence import save_evidence
 from gateway.cli.exits import Exit
 from gateway.cli.found import Ref, find_event
@@ -206,12 +206,13 @@ def fetch_bundle(client: Client, ref: str, partner: str | None) -> tuple[Bundle,
     """Everything that verifies one event, and the JWK set as it is published. Waits for the log once.
 
     Raises:
-        CommandError: the event has no receipt, or the papers cannot be read.
+        AbsentError: the event has no receipt.
+        CommandError: another one, or the papers cannot be read.
     """
     owner, document = find_event(client, ref, partner)
     receipt = document.get("receipt")
     if not isinstance(receipt, str):
-        raise CommandError(
+        raise AbsentError(
             f"{ref} has no receipt: it is {clean(document.get('state'))}",
             hint="Only accepted events have one; gateway history show tells what is recorded.",
         )

@@ -118,6 +118,22 @@ async def test_a_proof_that_cannot_be_saved_is_a_usage_error(desk: Desk) -> None
     assert ended.code == 2
 
 
+async def test_what_has_no_receipt_has_no_proof_and_is_no_fault_of_ours(desk: Desk) -> None:
+    await desk.run("send", "order.placed", "-", stdin=b'{"order_id": "A-9"}', by="acme")
+
+    async def refused() -> list[str]:
+        listed = await desk.run("history", "list", "--state", "refused", "--json", by="acme")
+        return [one["ref"] for one in listed.document()["items"]]
+
+    (ref,) = await until(refused, lambda: "never refused")
+    ended = await desk.run("history", "proof", ref, by="acme")
+    assert (ended.code, "has no receipt: it is refused" in ended.err) == (4, True)
+    shown = {"partner": {"slug": "acme"}, "ref": ref, "state": "erased", "receipt": None}
+    desk.shell.transport = Canned(httpx.Response(200, json=shown))
+    ended = desk.shell.run("history", "proof", ref, "--url", "https://gw.example")
+    assert (ended.code, "has no receipt: it is erased" in ended.err) == (4, True)
+
+
 async def test_a_receipt_is_shown_by_its_beginning_and_whole_as_json(desk: Desk) -> None:
     ref = await send_one(desk)
     receipt = (await desk.run("history", "show", ref, "--json", by="acme")).document()["receipt"]
