@@ -14,7 +14,8 @@ import gateway.egress.rows
 import gateway.erasing.rows
 import gateway.exports.rows
 import gateway.imports.rows
-import gateway.rows  # noqa: F401 - as above
+import gateway.rows
+import gateway.sealing.rows  # noqa: F401 - as above
 import partners.rows  # noqa: F401 - as above
 import schemas.rows  # noqa: F401 - as above
 
