@@ -87,6 +87,11 @@ class Hold:
     set: Word
     lifted: Word | None = None
 
+    @property
+    def created_at(self) -> int:
+        """When it was set, Unix milliseconds."""
+        return self.set.at
+
 
 def guard(session: Session, logs: Collection[str]) -> None:
     """Have nobody else take evidence of these logs away, nor set a hold, until the transaction ends.
@@ -144,10 +149,10 @@ def find(session: Session, hold_id: str, log: str, *, locked: bool = False) -> H
     return None if row is None else _holds(session, [row])[0]
 
 
-def page(session: Session, log: str, *, after: PageKey | None, limit: int) -> list[Hold]:
-    """Holds on a log, newest first, lifted ones too."""
+def page(session: Session, log: str | None, *, after: PageKey | None, limit: int) -> list[Hold]:
+    """Holds on a log (None: on any), newest first, lifted ones too."""
     place = (col(HoldRow.set_at), col(HoldRow.id))
-    query = select(HoldRow).where(col(HoldRow.log) == log)
+    query = select(HoldRow) if log is None else select(HoldRow).where(col(HoldRow.log) == log)
     if after is not None:
         query = query.where(tuple_(*place) < tuple_(*after))
     query = query.order_by(*(column.desc() for column in place)).limit(limit)

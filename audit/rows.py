@@ -187,6 +187,7 @@ class HoldRow(SQLModel, table=True):
             postgresql_where=text("lifted_at IS NULL"),
         ),
         Index("audit_hold_page", "log", "set_at", "id"),
+        Index("audit_hold_newest", "set_at", "id"),
     )
 
     id: str = Field(primary_key=True, sa_type=Text)

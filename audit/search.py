@@ -138,16 +138,32 @@ def find(
         raise ValueError(f"no state {chosen.state!r}; there are {', '.join(STATES)}")
     if chosen.is_void():
         return Page((), None)
-    question = _question(session, log, chosen)
-    places, following = _walk(session, question, _span(chosen, after), limit)
+    places, following = look(session, log, chosen, after=after, limit=limit)
+    return Page(load(session, log, chosen, places), following)
+
+
+def look(
+    session: Session,
+    log: str,
+    wanted: HistoryFilter,
+    *,
+    after: PageKey | None,
+    limit: int,
+    most: int = MOST_LOOKED,
+) -> tuple[list[Place], PageKey | None]:
+    """The places of a page, and where the next one begins; `most`: rows that are looked at."""
+    return _walk(session, _question(session, log, wanted), _span(wanted, after), (limit, most))
+
+
+def load(session: Session, log: str, wanted: HistoryFilter, places: Sequence[Place]) -> tuple[Exchange, ...]:
+    """What stands at these places."""
     entries = _load(session, log, places)
     # A use that was refused is told as such, whatever became of the event whose id it bore.
     states, sent = _fates(session, log, [entry.ref for entry in entries if entry.ref is not None])
-    rows = (
-        Exchange(entry, _newest(entry, states, chosen), tuple(sent.get(entry.ref, {}).values()))
+    return tuple(
+        Exchange(entry, _newest(entry, states, wanted), tuple(sent.get(entry.ref, {}).values()))
         for entry in entries
     )
-    return Page(tuple(rows), following)
 
 
 def timeline(session: Session, log: str, ref: bytes) -> tuple[Entry, ...]:
@@ -166,8 +182,11 @@ def _span(wanted: HistoryFilter, after: PageKey | None) -> Span:
     return Span(min(ends, default=None), wanted.since)
 
 
-def _walk(session: Session, question: Question, span: Span, limit: int) -> tuple[list[Place], PageKey | None]:
-    """The places of a page, and where the next one begins."""
+def _walk(
+    session: Session, question: Question, span: Span, bounds: tuple[int, int]
+) -> tuple[list[Place], PageKey | None]:
+    """As `look`. `bounds`: places on a page, and rows that are looked at."""
+    limit, most = bounds
     if not question.ranges:
         return [], None
     size = max(_FIRST_LOOK, limit + 1) if question.tests else limit + 1
@@ -183,9 +202,9 @@ def _walk(session: Session, question: Question, span: Span, limit: int) -> tuple
         if len(some) < size:
             return list(found), None
         span = Span(some[-1][0], span.since)
-        if looked >= MOST_LOOKED:
+        if looked >= most:
             return list(found), span.before
-        size = min(size * _WIDER, MOST_LOOKED - looked)
+        size = min(size * _WIDER, most - looked)
 
 
 def _question(session: Session, log: str, wanted: HistoryFilter) -> Question:

@@ -48,6 +48,9 @@ OPERATIONAL: Final = (
 ALL_OPERATIONAL: Final = "gateway.*"
 """Asks for all of them, later ones too."""
 
+ALL: Final = "-"
+"""In place of a partner's slug, which it cannot be: all partners."""
+
 _OWN: Final = "gateway."
 _HOUSE: Final = "house/"
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from pydantic import TypeAdapter
@@ -49,6 +49,11 @@ def endpoint_of(row: EndpointRow, access: bytes | None) -> Endpoint:
         skips=_SKIPS.validate_json(row.skips),
         is_paused=row.state.endswith(_PAUSED),
     )
+
+
+def written_states(states: Iterable[str]) -> frozenset[str]:
+    """What stands in rows of endpoints in one of these states."""
+    return frozenset(each for one in states for each in (one, f"{one}{_PAUSED}"))
 
 
 def _secrets(row: EndpointRow, sealed: Sequence[str]) -> tuple[SecretTerms, ...]:

@@ -22,6 +22,9 @@ Params = Mapping[str, str | int | bool | None]
 Body = bytes | Callable[[], Iterable[bytes]]
 """A body, or what makes one bit by bit, anew for each try."""
 
+ALL: Final = "-"
+"""All partners, where one can be named."""
+
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 _STREAM_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0, read=45.0)
 """A stream gives a sign of life every 15 s."""
@@ -274,7 +277,18 @@ def path_of(*parts: str) -> str:
 
 
 def under(partner: str | None, *parts: str) -> str:
-    """A path of the caller's own resources, or of a partner's for our side."""
+    """A path of the caller's own resources, or of a partner's for our side.
+
+    Raises:
+        UsageError: all partners are named, who have lists alone (`listed`).
+    """
+    if partner == ALL:
+        raise UsageError("--partner - is for lists: name the partner whose this is")
+    return listed(partner, *parts)
+
+
+def listed(partner: str | None, *parts: str) -> str:
+    """The path of a list: as `under`, or of all partners' things."""
     own = ("v1",) if partner is None else ("v1", "partners", partner)
     return path_of(*own, *parts)
 

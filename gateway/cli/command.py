@@ -40,6 +40,17 @@ OfPartner = Annotated[
 ]
 """The option of commands that read what belongs to a partner."""
 
+OfPartners = Annotated[
+    str | None,
+    typer.Option(
+        "--partner",
+        "-p",
+        help="Whose; for operators and teams. Of lists also -: all partners'; for operators.",
+        show_default=False,
+    ),
+]
+"""The same, of commands that list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

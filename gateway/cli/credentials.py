@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli import stopped
-from gateway.cli.client import Client, path_of, under
+from gateway.cli.client import ALL, Client, listed, path_of, under
 from gateway.cli.command import Invocation, command
 from gateway.cli.credential_texts import Made
 from gateway.cli.errors import CommandError, UsageError
@@ -22,6 +22,15 @@ OfPartner = Annotated[
     str | None,
     typer.Option(
         "--partner", "-p", help="For operators: the partner whose it is; none: ours.", show_default=False
+    ),
+]
+OfPartners = Annotated[
+    str | None,
+    typer.Option(
+        "--partner",
+        "-p",
+        help="For operators: the partner whose they are; -: all partners'; none: ours.",
+        show_default=False,
     ),
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the credential, crd_...")]
@@ -97,14 +106,34 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="credentials")
 
 
-def list_credentials(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
-    """List credentials, revoked and expired ones too."""
+def list_credentials(
+    call: Invocation,
+    *,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", help="active, expired, revoked; several with commas.", show_default=False),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--expires-before", help="RFC 3339, or so long from now, such as 30d.", show_default=False
+        ),
+    ] = None,
+    partner: OfPartners = None,
+) -> Exit | None:
+    """List credentials, revoked and expired ones too. Of all partners with --partner -.
+
+    Such as: gateway credentials list --partner - --state active --expires-before 30d
+    """
+    params = {"state": state, "expires_before": before}
     with call.client() as client:
-        items = list(client.pages(under(partner, "credentials")))
+        items = list(client.pages(listed(partner, "credentials"), params))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
         return None
-    call.output.table(_COLUMNS, ([item.get(name) for name in _COLUMNS] for item in items))
+    call.output.partners_table(
+        _COLUMNS, items, lambda one: [one.get(name) for name in _COLUMNS], is_all=partner == ALL
+    )
     return None
 
 

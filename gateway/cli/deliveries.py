@@ -1,7 +1,7 @@
 """What is not delivered and why; one delivery with its attempts; try it again, or give it up."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +14,6 @@ from gateway.cli.plain_text import clean
 from gateway.cli.verify import write_paper
 from gateway.cli.whose import Whose
 
-ALL: Final = "-"
 _COLUMNS: Final = ("since", "state", "reason", "endpoint", "type", "event", "tries", "next", "delivery")
 _ATTEMPTS: Final = ("at", "number", "status", "reason", "ms", "outcome", "excerpt")
 _SHOWN: Final = 60
@@ -76,16 +75,12 @@ def list_deliveries(
 
     Such as: gateway deliveries list --state held,parked
     """
-    is_all = whose.partner == ALL and not whose.house
-    route = "/v1/partners/-/deliveries" if is_all else whose.under("deliveries")
     with call.client() as client:
-        items, following = client.some(route, wanted.params(), most=limit, cursor=cursor)
+        items, following = client.some(whose.listed("deliveries"), wanted.params(), most=limit, cursor=cursor)
     if call.output.as_json:
         call.output.document({"items": items, "next": following})
         return None
-    columns = ("partner", *_COLUMNS) if is_all else _COLUMNS
-    shown = [[one["partner"], *_row(one)] if is_all else [*_row(one)] for one in items]
-    call.output.table(columns, shown)
+    call.output.partners_table(_COLUMNS, items, _row, is_all=whose.is_all)
     call.output.tell_more(following)
     many = sum(int(one["events"]) for one in items if one["range"] is not None)
     if many:
@@ -153,7 +148,7 @@ def _change(call: Invocation, route: str, word: str) -> Exit | None:
     return None
 
 
-def _row(one: dict[str, Any]) -> Iterator[object]:
+def _row(one: Mapping[str, Any]) -> Iterator[object]:
     event, span = one["event"] or {}, one["range"]
     name = one["name"] or one["endpoint"]
     what = event.get("id") if span is None else f"{one['events']} or more"

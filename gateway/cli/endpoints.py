@@ -24,7 +24,7 @@ Kept = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Write the new secret there (mode 0600)."),
 ]
 
-_COLUMNS: Final = ("id", "name", "url", "events", "format", "state", "declared")
+_COLUMNS: Final = ("id", "name", "url", "events", "format", "state", "failing_since", "declared")
 _ID_PREFIX: Final = "ep_"
 
 
@@ -58,14 +58,33 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="endpoints")
 
 
-def list_endpoints(call: Invocation, *, whose: Whose) -> Exit | None:
-    """List endpoints, those of the contract file too."""
+def list_endpoints(
+    call: Invocation,
+    *,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state", help="unverified, active, paused, disabled; several with commas.", show_default=False
+        ),
+    ] = None,
+    failing: Annotated[
+        bool, typer.Option("--failing", help="Only those to which no attempt succeeds.")
+    ] = False,
+    whose: Whose,
+) -> Exit | None:
+    """List endpoints, those of the contract file too. Of all partners with --partner -.
+
+    Such as: gateway endpoints list --partner - --failing
+    """
+    params = {"state": state, "failing": True if failing else None}
     with call.client() as client:
-        items = list(client.pages(whose.under("endpoints")))
+        items = list(client.pages(whose.listed("endpoints"), params))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
         return None
-    call.output.table(_COLUMNS, ([item.get(name) for name in _COLUMNS] for item in items))
+    call.output.partners_table(
+        _COLUMNS, items, lambda one: [one.get(name) for name in _COLUMNS], is_all=whose.is_all
+    )
     return None
 
 

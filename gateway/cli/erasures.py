@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import Client, under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.client import ALL, Client, listed, under
+from gateway.cli.command import Invocation, OfPartner, OfPartners, command
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
 from gateway.cli.jobs import POLL_SECONDS, list_jobs
@@ -93,9 +93,9 @@ def create_erasure(
     return _tell(call, document)
 
 
-def list_erasures(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
-    """List erasures, newest first."""
-    list_jobs(call, under(_named(partner), "erasures"), _COLUMNS)
+def list_erasures(call: Invocation, *, partner: OfPartners = None) -> Exit | None:
+    """List erasures, newest first. Of all partners with --partner -."""
+    list_jobs(call, listed(_named(partner), "erasures"), _COLUMNS, is_all=partner == ALL)
     return None
 
 

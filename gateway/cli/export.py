@@ -13,8 +13,8 @@ from audit.errors import VerificationError
 from audit.manifest import Manifest
 from audit.papers import VerifierKey, decode_base64
 from gateway.cli.archives import part_of, save_archive
-from gateway.cli.client import Client, under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.client import ALL, Client, listed, under
+from gateway.cli.command import Invocation, OfPartner, OfPartners, command
 from gateway.cli.errors import AnswerError, UsageError
 from gateway.cli.exits import BY_CODE, Exit
 from gateway.cli.faults import problem_lines
@@ -105,9 +105,9 @@ def create_export(
         return _save(call, client, job, document, file)
 
 
-def list_exports(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
-    """List exports, newest first."""
-    list_jobs(call, under(partner, "exports"), _COLUMNS)
+def list_exports(call: Invocation, *, partner: OfPartners = None) -> Exit | None:
+    """List exports, newest first. Of all partners with --partner -."""
+    list_jobs(call, listed(partner, "exports"), _COLUMNS, is_all=partner == ALL)
     return None
 
 

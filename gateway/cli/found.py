@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.client import Client, path_of, under
+from gateway.cli.client import ALL, Client, listed, under
 from gateway.cli.errors import ProblemError
 
 Ref = Annotated[str, typer.Argument(help="Reference of the event, evt_...")]
@@ -13,19 +13,15 @@ Ref = Annotated[str, typer.Argument(help="Reference of the event, evt_...")]
 def find_event(client: Client, ref: str, partner: str | None) -> tuple[str | None, dict[str, Any]]:
     """An event's timeline, and the partner under whose path it stands (None: the caller's own).
 
-    For operators who name no partner, each is asked for it.
+    For operators who name no partner, it is looked for in the history of all.
 
     Raises:
         ProblemError: `not_found`, or as the client.
     """
     if partner is not None or client.get("/v1/me").document().get("partner") is not None:
         return partner, client.get(under(partner, "history", ref)).document()
-    for one in client.pages(path_of("v1", "partners")):
-        slug = str(one["slug"])
-        try:
-            return slug, client.get(under(slug, "history", ref)).document()
-        except ProblemError as error:
-            if error.code != "not_found":
-                raise
+    for one in client.get(listed(ALL, "history"), {"ref": ref, "limit": 1}).document()["items"]:
+        slug = str(one["partner"])
+        return slug, client.get(under(slug, "history", ref)).document()
     document = {"code": "not_found", "detail": f"No partner has an event {ref}."}
     raise ProblemError(document, status=404, retry_after_seconds=None)

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,8 +16,8 @@ from audit.note import VerifierKey
 from audit.papers import Keys
 from audit.proof import parse_proof
 from audit.receipt import format_jwk, read_jwks
-from gateway.cli.client import Client, under
-from gateway.cli.command import Cursor, Invocation, OfPartner, command
+from gateway.cli.client import ALL, Client, listed, under
+from gateway.cli.command import Cursor, Invocation, OfPartner, OfPartners, command
 from gateway.cli.content import save_content
 from gateway.cli.errors import AbsentError, AnswerError
 from gateway.cli.evidence import save_evidence
@@ -127,7 +127,7 @@ def register(app: typer.Typer) -> None:
 def list_history(
     call: Invocation,
     *,
-    partner: OfPartner = None,
+    partner: OfPartners = None,
     house: Annotated[
         bool, typer.Option("--house", help="Entries of the house's log instead; for operators.")
     ] = False,
@@ -135,9 +135,13 @@ def list_history(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
     cursor: Cursor = None,
 ) -> Exit | None:
-    """List events, newest first: accepted, refused and sent ones, either direction; or entries, by --kind."""
+    """List events, newest first: accepted, refused and sent ones, either direction; or entries, by --kind.
+
+    Whose event is it? Of all partners with --partner - and one of --id, --ref, --search, --digest:
+    gateway history list --partner - --id A-1001
+    """
     with call.client() as client:
-        path = HOUSE if house else under(partner, "history")
+        path = HOUSE if house else listed(partner, "history")
         items, following = client.some(path, filters.params(), most=limit, cursor=cursor)
     if call.output.as_json:
         call.output.document({"items": items, "next": following})
@@ -146,7 +150,7 @@ def list_history(
         rows = map(entry_cells, items)
         call.output.table(_ENTRY_COLUMNS, ([row.get(name) for name in _ENTRY_COLUMNS] for row in rows))
     else:
-        call.output.table(_COLUMNS, map(_row, items))
+        call.output.partners_table(_COLUMNS, items, _row, is_all=partner == ALL and not house)
     call.output.tell_more(following)
     return None
 
@@ -252,7 +256,7 @@ def _tell_pins(call: Invocation, bundle: Bundle, file: Path | None, keys_file: P
     say(f"  gateway verify {file or 'FILE'}{keys}{pins}")
 
 
-def _row(item: dict[str, Any]) -> list[object]:
+def _row(item: Mapping[str, Any]) -> list[object]:
     log = item.get("log")
     shown = {**item, "log": None if log is None else log["index"]}
     if item.get("code"):

@@ -1,12 +1,13 @@
 """Legal holds: set one, list them, lift one."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.client import ALL, listed, under
+from gateway.cli.command import Invocation, OfPartner, OfPartners, command
 from gateway.cli.erasures import Refs, Span
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import Exit
@@ -52,14 +53,14 @@ def set_hold(
     return None
 
 
-def list_holds(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
-    """List holds, newest first, those that were lifted too."""
+def list_holds(call: Invocation, *, partner: OfPartners = None) -> Exit | None:
+    """List holds, newest first, those that were lifted too. Of all partners with --partner -."""
     with call.client() as client:
-        items = list(client.pages(under(_named(partner), "holds")))
+        items = list(client.pages(listed(_named(partner), "holds")))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
     else:
-        call.output.table(_COLUMNS, (_row(one) for one in items))
+        call.output.partners_table(_COLUMNS, items, _row, is_all=partner == ALL)
     return None
 
 
@@ -80,12 +81,12 @@ def lift_hold(
     return None
 
 
-def _row(one: dict[str, Any]) -> list[object]:
+def _row(one: Mapping[str, Any]) -> list[object]:
     is_in_force = "no" if one["lifted_at"] else "yes"
     return [one["id"], is_in_force, _scope(one), *(one[name] for name in _COLUMNS[3:])]
 
 
-def _scope(one: dict[str, Any]) -> str:
+def _scope(one: Mapping[str, Any]) -> str:
     scope = one["scope"]
     if scope["refs"]:
         return f"{len(scope['refs'])} events"

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.client import Client, under
-from gateway.cli.command import Invocation, OfPartner, command
+from gateway.cli.client import ALL, Client, listed, under
+from gateway.cli.command import Invocation, OfPartner, OfPartners, command
 from gateway.cli.drawing import Bar
 from gateway.cli.errors import UsageError
 from gateway.cli.exits import BY_CODE, Exit
@@ -110,9 +110,9 @@ def import_file(
         return _tell(call, client, job, watch(call, client, document, route=job, doing="taking"))
 
 
-def list_imports(call: Invocation, *, partner: OfPartner = None) -> Exit | None:
-    """List imports, newest first."""
-    list_jobs(call, under(partner, "imports"), _COLUMNS)
+def list_imports(call: Invocation, *, partner: OfPartners = None) -> Exit | None:
+    """List imports, newest first. Of all partners with --partner -."""
+    list_jobs(call, listed(partner, "imports"), _COLUMNS, is_all=partner == ALL)
     return None
 
 

@@ -15,14 +15,16 @@ MOST_LOST: Final = 60
 Document = dict[str, Any]
 
 
-def list_jobs(call: Invocation, route: str, columns: Sequence[str]) -> None:
-    """List the jobs of a route, newest first."""
+def list_jobs(call: Invocation, route: str, columns: Sequence[str], *, is_all: bool) -> None:
+    """List the jobs of a route, newest first. `is_all`: of all partners."""
     with call.client() as client:
         items = list(client.pages(route))
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
     else:
-        call.output.table(columns, ([one.get(name) for name in columns] for one in items))
+        call.output.partners_table(
+            columns, items, lambda one: [one.get(name) for name in columns], is_all=is_all
+        )
 
 
 def cancel_job(call: Invocation, route: str, name: str, in_words: Callable[[Document], str]) -> None:

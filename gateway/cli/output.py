@@ -4,7 +4,7 @@ Texts come from outside: control characters are replaced, so that no name or mes
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -72,6 +72,20 @@ class Output:
         from gateway.cli.drawing import console, make_table  # noqa: PLC0415 - a server draws nothing
 
         console(self.out).print(make_table(columns, rows))
+
+    def partners_table(
+        self,
+        columns: Sequence[str],
+        items: Iterable[Mapping[str, Any]],
+        row: Callable[[Mapping[str, Any]], Iterable[object]],
+        *,
+        is_all: bool,
+    ) -> None:
+        """Print a list of partners' things, each by its `row`; of all partners, each is named first."""
+        if not is_all:
+            self.table(columns, ([*row(one)] for one in items))
+            return
+        self.table(("partner", *columns), ([one["partner"], *row(one)] for one in items))
 
     def tell_more(self, following: str | None) -> None:
         """Say beside a table that there is more, and how to get it; nothing where that was all."""

@@ -112,8 +112,8 @@ def create_replay(call: Invocation, wanted: Wanted, *, whose: Whose) -> Exit | N
 
 
 def list_replays(call: Invocation, *, whose: Whose) -> Exit | None:
-    """List replays, newest first."""
-    list_jobs(call, whose.under("replays"), _COLUMNS)
+    """List replays, newest first. Of all partners with --partner -."""
+    list_jobs(call, whose.listed("replays"), _COLUMNS, is_all=whose.is_all)
     return None
 
 

@@ -20,8 +20,8 @@ from sqlalchemy import (
     func,
     insert,
     not_,
-    or_,
     select,
+    tuple_,
     update,
 )
 from sqlmodel import Session, col
@@ -31,6 +31,7 @@ from gateway.egress.rows import ReplayRangeRow, ReplayRow
 from gateway.positions import share
 from gateway.rows import DeliveryRow
 from partners.endpoint import house_of
+from partners.owners import is_of
 
 _COUNTS = (
     col(ReplayRangeRow.handed),
@@ -88,11 +89,10 @@ def find(session: Session, replay_id: str, owner: str) -> Replay | None:
 
 
 def page(session: Session, owner: str, *, after: tuple[int, str] | None, limit: int) -> list[Replay]:
-    """Replays of an owner, newest first. `after`: time and id of the last one of the page before."""
-    mine = col(ReplayRow.partner) == owner
+    """Replays of an owner (as in `is_of`), newest first. `after`: time and id of the last one before."""
+    mine = is_of(col(ReplayRow.partner), owner)
     if after is not None:
-        at, name = col(ReplayRow.created_at), col(ReplayRow.id)
-        mine &= or_(at < after[0], (at == after[0]) & (name < after[1]))
+        mine &= tuple_(col(ReplayRow.created_at), col(ReplayRow.id)) < tuple_(*after)
     return _load(session, mine, limit=limit)
 
 

@@ -3,7 +3,7 @@
 Rows only, as in `gateway.rows`, which has the tables that others write or read too.
 """
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 
@@ -41,6 +41,20 @@ class ReplayRow(SQLModel, table=True):
     __tablename__ = "gateway_replay"
     __table_args__ = (
         Index("ix_gateway_replay_partner", "partner", "created_at"),
+        Index(
+            "ix_gateway_replay_newest",
+            "created_at",
+            "id",
+            sqlite_where=text("substr(partner, 1, 6) != 'house/'"),
+            postgresql_where=text("substr(partner, 1, 6) != 'house/'"),
+        ),
+        Index(
+            "ix_gateway_replay_house",
+            "created_at",
+            "id",
+            sqlite_where=text("substr(partner, 1, 6) = 'house/'"),
+            postgresql_where=text("substr(partner, 1, 6) = 'house/'"),
+        ),
         Index("ix_gateway_replay_state", "state"),
     )
 

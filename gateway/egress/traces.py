@@ -101,6 +101,13 @@ def forget_breakers(session: Session, endpoints: Iterable[str]) -> None:
         session.execute(delete(BreakerRow).where(col(BreakerRow.endpoint).in_(some)))
 
 
+def load_failing(session: Session) -> dict[str, int]:
+    """The endpoints of which no attempt succeeds, each with since when, in Unix milliseconds."""
+    since = col(BreakerRow.failing_since)
+    query = select(col(BreakerRow.endpoint), since).where(since.is_not(None))
+    return {found[0]: int(found[1]) for found in session.execute(query)}
+
+
 def load_breakers(session: Session) -> dict[str, Breaker]:
     """Of all endpoints whose last answer was no 2xx."""
     columns = (

@@ -14,7 +14,8 @@ from gateway.egress.breaker import Breaker
 from gateway.egress.saved_delivery import COLUMNS
 from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
-from partners.endpoint import Endpoint, house_of, party_of
+from partners.endpoint import ALL, Endpoint, house_of, party_of
+from partners.owners import is_of
 from partners.partner import Partner
 
 State = Literal["pending", "held", "parked", "cancelled"]
@@ -76,13 +77,13 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which. `owner`: whose endpoints; None: all partners'. `holds`: which are sent nothing now, and why.
+    """Which. `owner`: whose endpoints, as in `is_of`. `holds`: which are sent nothing now, and why.
 
     `topics`: outbound topics of the partners; `states` empty: all. `house`: endpoints of the house: the only
     ones where it is the owner, else nobody's business here.
     """
 
-    owner: str | None
+    owner: str
     holds: Mapping[str, str]
     topics: Collection[str]
     states: frozenset[str] = frozenset()
@@ -117,14 +118,8 @@ def find_singles(session: Session, wanted: Wanted, *, after: RowKey | None, limi
     """Deliveries that have rows, newest first."""
     row = DeliveryRow
     place = (col(row.created_at), col(row.endpoint), col(row.ref))
-    query = select(*COLUMNS).where(_states(wanted))
-    if wanted.owner is None:
-        query = query.where(not_(col(row.partner).startswith(house_of(""))))
-    equal = {
-        "partner": wanted.owner,
-        "endpoint": wanted.endpoint,
-        "event_type": wanted.event_type,
-    }
+    query = select(*COLUMNS).where(is_of(col(row.partner), wanted.owner), _states(wanted))
+    equal = {"endpoint": wanted.endpoint, "event_type": wanted.event_type}
     for name, value in equal.items():
         if value is not None:
             query = query.where(getattr(row, name) == value)
@@ -171,10 +166,11 @@ def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, lim
 def _ranges_of(wanted: Wanted) -> ColumnElement[bool]:
     """Those of the partners' own topics, and of others' topics that are read for them; or the house's."""
     topic_id, of_house = col(BacklogRow.topic_id), col(BacklogRow.endpoint).in_(sorted(wanted.house))
-    if wanted.owner is not None and party_of(wanted.owner)[1] == "house":
+    partner, side = party_of(wanted.owner)
+    if side == "house":
         return of_house
     is_shared = topic_id.contains(share("", ""), autoescape=True)
-    if wanted.owner is not None:
+    if partner != ALL:
         shared = topic_id.endswith(share("", wanted.owner), autoescape=True)
     else:
         shared = and_(is_shared, not_(topic_id.contains(share("", house_of("")), autoescape=True)))

@@ -15,6 +15,7 @@ class ErasureRow(SQLModel, table=True):
     __tablename__ = "gateway_erasure"
     __table_args__ = (
         Index("ix_gateway_erasure_partner", "partner", "created_at", "id"),
+        Index("ix_gateway_erasure_newest", "created_at", "id"),
         Index("ix_gateway_erasure_next", "next_at"),
         Index("ix_gateway_erasure_again", "again_at"),
     )

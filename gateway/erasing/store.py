@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from gateway.administration.evidence import Author
 from gateway.erasing.job import Counts, Erasure, Place, State, Wish
 from gateway.erasing.rows import ErasureRow
+from partners.owners import is_of
 
 PageKey = tuple[int, str]
 """Time and id of the last one of a page, newest first."""
@@ -53,9 +54,9 @@ def find(session: Session, erasure_id: str, partner: str) -> Erasure | None:
 
 
 def page(session: Session, partner: str, *, after: PageKey | None, limit: int) -> list[Erasure]:
-    """Erasures of a partner, newest first."""
+    """Erasures of a partner, or of all, newest first."""
     place = (col(ErasureRow.created_at), col(ErasureRow.id))
-    query = select(ErasureRow).where(col(ErasureRow.partner) == partner)
+    query = select(ErasureRow).where(is_of(col(ErasureRow.partner), partner))
     if after is not None:
         query = query.where(tuple_(*place) < tuple_(*after))
     query = query.order_by(*(column.desc() for column in place)).limit(limit)

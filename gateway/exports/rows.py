@@ -15,6 +15,7 @@ class ExportRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_gateway_export_state", "state", "lease_until"),
         Index("ix_gateway_export_partner", "partner", "created_at"),
+        Index("ix_gateway_export_newest", "created_at", "id"),
     )
 
     id: str = Field(primary_key=True)

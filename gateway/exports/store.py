@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlmodel import Session, col
 
 from audit.manifest import Format
@@ -16,6 +16,7 @@ from gateway.database import clock
 from gateway.errors import CallerError, LeaseLostError
 from gateway.exports.job import OPEN, Export, Failure, Part, State, Stretch, Wish
 from gateway.exports.rows import ExportPartRow, ExportRow
+from partners.owners import is_of
 
 MOST_OPEN: Final = 3
 """Exports of one partner that have not ended. Two that begin at once may make it one more."""
@@ -62,12 +63,10 @@ def find(session: Session, export_id: str) -> Export | None:
 
 
 def page(session: Session, partner: str, *, after: tuple[int, str], limit: int) -> list[Export]:
-    """Exports of a partner, newest first. `after`: time and id of the last one of the page before."""
-    at, number = col(ExportRow.created_at), col(ExportRow.id)
-    query = select(ExportRow).where(
-        col(ExportRow.partner) == partner, or_(at < after[0], (at == after[0]) & (number < after[1]))
-    )
-    rows = session.execute(query.order_by(at.desc(), number.desc()).limit(limit)).scalars()
+    """Exports of a partner, or of all, newest first. `after`: time and id of the last one before."""
+    place = (col(ExportRow.created_at), col(ExportRow.id))
+    query = select(ExportRow).where(is_of(col(ExportRow.partner), partner), tuple_(*place) < tuple_(*after))
+    rows = session.execute(query.order_by(*(one.desc() for one in place)).limit(limit)).scalars()
     return [_export(row) for row in rows]
 
 

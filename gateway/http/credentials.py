@@ -11,17 +11,32 @@ from gateway.http.credential_items import credential_item
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
-from gateway.http.pages import page_response
-from gateway.http.parameters import flag
+from gateway.http.pages import OFFERED, by_id, filtered, sealed_page
+from gateway.http.parameters import coming, flag, words
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref, text
-from gateway.http.told import BODY_ERRORS, CREDENTIAL_ID, DRY_RUN, JSON, PAGED, Body, Parameter, shows, tells
+from gateway.http.told import (
+    BODY_ERRORS,
+    CREDENTIAL_ID,
+    DRY_RUN,
+    JSON,
+    PAGED,
+    SPAN,
+    TIME,
+    Body,
+    Parameter,
+    shows,
+    tells,
+)
 from gateway.http.words import json_response
 from gateway.instants import format_instant
 from partners import issuing
 from partners.credential import Credential
 from partners.issuing import CredentialChange
+from partners.pages import CREDENTIAL_STATES, CredentialsWanted, credentials
 
+FILTERS: Final = ("state", "expires_before")
+LIST_OFFERED: Final = OFFERED | frozenset(FILTERS)
 CREATE_OFFERED: Final = frozenset({"dry_run"})
 CHANGE_OFFERED: Final = frozenset({"dry_run"})
 REVOKE_OFFERED: Final = frozenset({"dry_run", "reason"})
@@ -31,23 +46,36 @@ REVOKE_OFFERED: Final = frozenset({"dry_run", "reason"})
     "listCredentials",
     "Credentials",
     "The credentials",
-    shows(ref("CredentialPage"), "Revoked and expired ones too; no secret.", Link="The next page."),
-    parameters=PAGED,
+    shows(ref("CredentialPage"), "By id, revoked and expired ones too; no secret.", Link="The next page."),
+    parameters=(
+        Parameter(
+            "state",
+            "One state, or several with commas.",
+            text("[a-z]+(,[a-z]+)*"),
+            example="active",
+        ),
+        Parameter(
+            "expires_before",
+            "Their end is before: RFC 3339, or a span from now on, such as `30d`.",
+            text(f"({SPAN}|{TIME})"),
+            example="30d",
+        ),
+        *PAGED,
+    ),
     errors=("cursor_invalid",),
 )
 async def list_credentials(call: Call) -> Response:
     """The partner's credentials; without a partner those of our own side. Revoked and expired ones too."""
-    owner = _owner(call)
-    known = await call.doors.database.read(lambda session: issuing.list_credentials(session, owner=owner))
-    rows = [one for one in known if one.partner == owner]
-    used, now = await call.doors.uses.find(one.id for one in rows), call.doors.clock()
-    return page_response(
-        call,
-        rows,
-        key=lambda one: one.id,
-        item=lambda one: credential_item(one, now, used.get(one.id)),
-        bound=("credentials", owner or ""),
+    owner, now = call.slug if call.of_all else _owner(call), call.doors.clock()
+    states = frozenset(words(call.query, "state", CREDENTIAL_STATES) or ())
+    wanted = CredentialsWanted(owner, now, states, coming(call.query, "expires_before", now))
+    bound = ("credentials", owner or "", *filtered(call, FILTERS))
+    shown, following = await by_id(
+        call, bound, lambda session, after, most: credentials(session, wanted, after=after, limit=most)
     )
+    used = await call.doors.uses.find(one.id for one in shown)
+    items = [credential_item(one, now, used.get(one.id)) for one in shown]
+    return sealed_page(call, items, bound, following)
 
 
 @tells(

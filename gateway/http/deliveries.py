@@ -73,21 +73,10 @@ class _Scene:
 )
 async def list_deliveries(call: Call) -> Response:
     """A partner's deliveries: ranges, single ones, and those that the log says have ended."""
+    if call.of_all:
+        # What has ended is told by each partner's log.
+        return await _list(call, tuple(call.snapshot.directory.partners()), undelivered.STATES)
     return await _list(call, (call.partner,), telling.ALL_STATES)
-
-
-@tells(
-    "listAllDeliveries",
-    "Operator",
-    "What is undelivered, of all partners",
-    shows(ref("DeliveryPage"), "What waits and what was given up.", Link="Next page."),
-    about=telling.LIST,
-    parameters=telling.FILTERS,
-    errors=("cursor_invalid",),
-)
-async def list_all_deliveries(call: Call) -> Response:
-    """Undelivered deliveries of all partners."""
-    return await _list(call, tuple(call.snapshot.directory.partners()), undelivered.STATES)
 
 
 @tells(
@@ -180,7 +169,7 @@ async def _list(call: Call, partners: Sequence[Partner], offered: tuple[str, ...
     scene, most = _scene(call, partners), limit(call.query)
     bound = (
         "deliveries",
-        "-" if call.owner is None else call.endpoints_owner,
+        call.endpoints_owner,
         *(call.query.get(name, "") for name in _FILTERS),
     )
     key, token = call.doors.values.cursor_key, call.query.get("cursor")
@@ -203,14 +192,13 @@ class _Look:
 
     def range_item(self, one: Stretch) -> dict[str, object]:
         owner = owner_in(one.topic_id) or self.scene.owners[one.topic]
-        is_ours = self.call.owner is None or self.call.named
+        is_ours = self.call.of_all or self.call.named
         shown = stretch_item(one, party_of(owner)[0], self.scene.names)
         # How much another partner sends is for nobody whom it forwards some of it to.
         return shown if is_ours or not is_forwarded(one.topic_id) else {**shown, "range": None}
 
     def single_item(self, one: Single) -> dict[str, object]:
-        base = self.call.base if self.call.owner is not None else f"/v1/partners/{one.partner}"
-        return single_item(one, self.scene.names, base)
+        return single_item(one, self.scene.names, self.call.base_of(party_of(one.partner)[0]))
 
     def is_wanted(self, entry: Entry) -> bool:
         wanted = self.wanted
@@ -254,7 +242,7 @@ def _page(
     if phase == "single":
         return items, ("single",)
     kinds = [kind for word, kind in _ENDED.items() if not look.wanted.states or word in look.wanted.states]
-    if look.call.owner is None or not kinds:
+    if look.call.of_all or not kinds:
         return items, None
     more, following = _entries(look, session, (int(at[0]), int(at[1])) if at else _TOP, kinds)
     left = most - len(items)
@@ -297,7 +285,7 @@ def _wanted(call: Call, partners: Sequence[Partner], offered: tuple[str, ...]) -
         # PostgreSQL does not let itself be asked for it.
         raise CallerError("parameter_invalid", "No endpoint and no event type has a NUL in it.")
     return Wanted(
-        owner=None if call.owner is None else call.endpoints_owner,
+        owner=call.endpoints_owner,
         holds={},
         topics=[one.topics.outbound for one in partners],
         states=states,

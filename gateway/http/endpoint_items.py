@@ -16,12 +16,20 @@ def endpoint_item(endpoint: Endpoint, unseal: Callable[[bytes, str], bytes]) -> 
     named = next((name for name, delays in SCHEDULES.items() if delays == endpoint.delays), None)
     return {
         "id": endpoint.id,
+        "partner": endpoint.partner,
         **said,
         "retry": named or said["retry"],
         "auth": _auth(endpoint, unseal),
         "state": endpoint.state,
         "declared": endpoint.declared,
     }
+
+
+def listed_item(
+    endpoint: Endpoint, unseal: Callable[[bytes, str], bytes], failing_since: int | None
+) -> dict[str, object]:
+    """One endpoint in a list: also since when no attempt has succeeded, None: it answers."""
+    return {**endpoint_item(endpoint, unseal), "failing_since": _instant(failing_since)}
 
 
 def health_item(health: Health) -> dict[str, object]:

@@ -3,30 +3,33 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
 from gateway.administration.desk import Administration
 from gateway.administration.endpoints import Asked, Backlog, Endpoints
 from gateway.administration.evidence import Author
-from gateway.egress import health
+from gateway.egress import health, traces
 from gateway.errors import CallerError
-from gateway.http.endpoint_items import endpoint_item, health_item
+from gateway.http import pages
+from gateway.http.endpoint_items import endpoint_item, health_item, listed_item
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
-from gateway.http.pages import page_response
-from gateway.http.parameters import flag, parse_instant
+from gateway.http.parameters import flag, parse_instant, words
 from gateway.http.reading import read_members
-from gateway.http.shapes import ref, text
+from gateway.http.shapes import FLAG, ref, text
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Parameter, shows, tells
 from gateway.http.words import json_response
 from partners import store
-from partners.endpoint import Endpoint
+from partners.endpoint import Endpoint, EndpointState
 from partners.endpoint_changes import EndpointEdit, etag_of
+from partners.pages import EndpointsWanted, endpoints
 
 OFFERED: Final = frozenset({"dry_run"})
+FILTERS: Final = ("state", "failing")
+LIST_OFFERED: Final = pages.OFFERED | frozenset(FILTERS)
 MEMBERS: Final = (
     "name",
     "url",
@@ -56,22 +59,29 @@ _INVALID: Final = ("endpoint_invalid", "endpoint_address_denied")
     "listEndpoints",
     "Endpoints",
     "The endpoints",
-    shows(ref("EndpointPage"), "In any state, those of the contract file too.", Link="The next page."),
-    parameters=PAGED,
+    shows(ref("EndpointPage"), "By id, those of the contract file too.", Link="The next page."),
+    about="`failing_since`: since when no attempt has succeeded; null: the last one did, or there was none.",
+    parameters=(
+        Parameter(
+            "state", "One state, or several with commas.", text("[a-z]+(,[a-z]+)*"), example="paused,disabled"
+        ),
+        Parameter("failing", "Only those that are failing.", {**FLAG, "default": False}),
+        *PAGED,
+    ),
     errors=("cursor_invalid",),
 )
 async def list_endpoints(call: Call) -> Response:
     """The partner's endpoints, by id."""
-    owner = call.endpoints_owner
-    rows = await call.doors.database.read(lambda session: store.endpoints(session, owner))
-    unseal = call.doors.probing.unseal
-    return page_response(
-        call,
-        rows,
-        key=lambda one: one.id,
-        item=lambda one: endpoint_item(one, unseal),
-        bound=("endpoints", owner),
+    owner, unseal = call.endpoints_owner, call.doors.probing.unseal
+    states = frozenset(words(call.query, "state", get_args(EndpointState)) or ())
+    failing = await call.doors.database.read(traces.load_failing)
+    wanted = EndpointsWanted(owner, states, failing if flag(call.query, "failing") else None)
+    bound = ("endpoints", owner, *pages.filtered(call, FILTERS))
+    shown, following = await pages.by_id(
+        call, bound, lambda session, after, most: endpoints(session, wanted, after=after, limit=most)
     )
+    items = [listed_item(one, unseal, failing.get(one.id)) for one in shown]
+    return pages.sealed_page(call, items, bound, following)
 
 
 @tells(

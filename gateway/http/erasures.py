@@ -76,12 +76,13 @@ async def create_erasure(call: Call) -> Response:
 )
 async def list_erasures(call: Call) -> Response:
     """Erasures of the partner, newest first."""
-    slug = call.partner.slug
+    slug = call.slug
     bound = ("erasures", slug)
     shown, following = await newest_first(
         call, bound, lambda session, after, most: store.page(session, slug, after=after, limit=most)
     )
-    return sealed_page(call, [erasure_item(one, call.base) for one in shown], bound, following)
+    items = [erasure_item(one, call.base_of(one.wish.partner)) for one in shown]
+    return sealed_page(call, items, bound, following)
 
 
 @tells(

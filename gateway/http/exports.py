@@ -104,7 +104,7 @@ async def create_export(call: Call) -> Response:
 )
 async def list_exports(call: Call) -> Response:
     """Exports of the partner, newest first."""
-    slug = call.partner.slug
+    slug = call.slug
     bound = ("exports", slug)
     shown, following = await newest_first(
         call, bound, lambda session, after, most: store.page(session, slug, after=after, limit=most)
@@ -251,7 +251,8 @@ def _verify_cancellable(found: Export) -> None:
 
 
 def _item(call: Call, export: Export, *, is_dry: bool = False) -> dict[str, object]:
-    return export_item(export, call.base, call.doors.values.origin, is_dry=is_dry)
+    base = call.base_of(export.wish.partner)
+    return export_item(export, base, call.doors.values.origin, is_dry=is_dry)
 
 
 async def _find(call: Call) -> Export:

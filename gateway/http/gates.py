@@ -9,6 +9,7 @@ from typing import Final
 from gateway.http import (
     account,
     acknowledgements,
+    all_partners,
     anchor,
     consumers,
     content,
@@ -22,6 +23,7 @@ from gateway.http import (
     evidence,
     exports,
     history,
+    history_of_all,
     holds,
     house_deliveries,
     house_endpoints,
@@ -119,6 +121,11 @@ def _operated(line: str, answer: Answer, scope: Scope, offered: frozenset[str]) 
     return _gate(f"{method} /v1/partners/{{p}}{path}", "named", OPERATOR, answer, scope, offered)
 
 
+def _listed(things: str, answer: Answer, scope: Scope, offered: frozenset[str]) -> Gate:
+    """What operators list of all partners at once."""
+    return _gate(f"GET /v1/partners/-/{things}", "house", OPERATOR, answer, scope, offered)
+
+
 def _keys(line: str, answer: Answer, offered: frozenset[str] = signing_keys.OFFERED) -> Gate:
     """What operators do with our signing keys."""
     method, path = line.split(" ")
@@ -150,14 +157,18 @@ GATES: Final[Sequence[Gate]] = (
     *_stream("PUT /{consumer}", consumers.commit_consumer, consumers.COMMIT_OFFERED),
     *_stream("DELETE /{consumer}", consumers.forget_consumer, consumers.FORGET_OFFERED),
     *_both("GET /v1/deliveries", "PA", deliveries.list_deliveries, "audit", deliveries.LIST_OFFERED),
-    _gate(
-        "GET /v1/partners/-/deliveries",
-        "house",
-        OPERATOR,
-        deliveries.list_all_deliveries,
-        "audit",
-        deliveries.LIST_OFFERED,
-    ),
+    _listed("deliveries", all_partners.list_deliveries, "audit", deliveries.LIST_OFFERED),
+    _listed("house-deliveries", all_partners.list_house_deliveries, "receive", deliveries.LIST_OFFERED),
+    _listed("replays", all_partners.list_replays, "audit", pages.OFFERED),
+    _listed("house-replays", all_partners.list_house_replays, "receive", pages.OFFERED),
+    _listed("history", all_partners.list_history, "audit", history_of_all.OFFERED),
+    _listed("imports", all_partners.list_imports, "send", pages.OFFERED),
+    _listed("exports", all_partners.list_exports, "audit", pages.OFFERED),
+    _listed("endpoints", all_partners.list_endpoints, "manage", endpoints.LIST_OFFERED),
+    _listed("house-endpoints", all_partners.list_house_endpoints, "receive", endpoints.LIST_OFFERED),
+    _listed("credentials", all_partners.list_credentials, "manage", credentials.LIST_OFFERED),
+    _listed("holds", all_partners.list_holds, "audit", pages.OFFERED),
+    _listed("erasures", all_partners.list_erasures, "audit", pages.OFFERED),
     *_both("GET /v1/deliveries/{id}", "PA", deliveries.show_delivery, "audit"),
     _gate(
         "POST /v1/deliveries/{id}/ack",
@@ -221,7 +232,7 @@ GATES: Final[Sequence[Gate]] = (
     _gate("GET /log/{name}/{epoch}/checkpoint", "log", LOG, log.show_checkpoint, "audit"),
     _gate("GET /log/{name}/{epoch}/evidence/{index}", "log", LOG, log.show_evidence, "audit"),
     _gate("GET /log/{name}/{epoch}/tile/{rest:path}", "log", LOG, log.show_tile, "audit"),
-    *_endpoints("GET /v1/endpoints", endpoints.list_endpoints, pages.OFFERED),
+    *_endpoints("GET /v1/endpoints", endpoints.list_endpoints, endpoints.LIST_OFFERED),
     *_endpoints("POST /v1/endpoints", endpoints.create_endpoint),
     *_endpoints("GET /v1/endpoints/{id}", endpoints.show_endpoint, NONE),
     *_endpoints("PATCH /v1/endpoints/{id}", endpoints.change_endpoint),
@@ -233,7 +244,7 @@ GATES: Final[Sequence[Gate]] = (
     *_endpoints("GET /v1/endpoints/{id}/secrets", endpoint_secrets.list_secrets, pages.OFFERED),
     *_endpoints("POST /v1/endpoints/{id}/secrets", endpoint_secrets.create_secret),
     *_endpoints("DELETE /v1/endpoints/{id}/secrets/{sid}", endpoint_secrets.remove_secret),
-    _ours("GET ", house_endpoints.list_endpoints, pages.OFFERED),
+    _ours("GET ", house_endpoints.list_endpoints, endpoints.LIST_OFFERED),
     _ours("POST ", house_endpoints.create_endpoint),
     _ours("GET /{id}", house_endpoints.show_endpoint, NONE),
     _ours("PATCH /{id}", house_endpoints.change_endpoint),
@@ -252,7 +263,14 @@ GATES: Final[Sequence[Gate]] = (
     _owed("POST replays", house_replays.create_replay, replays.CREATE_OFFERED),
     _owed("GET replays/{id}", house_replays.show_replay),
     _owed("DELETE replays/{id}", house_replays.cancel_replay, replays.CANCEL_OFFERED),
-    *_both("GET /v1/credentials", "PO", credentials.list_credentials, "manage", pages.OFFERED, OPERATOR),
+    *_both(
+        "GET /v1/credentials",
+        "PO",
+        credentials.list_credentials,
+        "manage",
+        credentials.LIST_OFFERED,
+        OPERATOR,
+    ),
     *_both(
         "POST /v1/credentials",
         "PO",

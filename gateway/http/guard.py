@@ -25,7 +25,7 @@ from gateway.http.rejection import CALLER, PEER
 from gateway.http.told import Spoken, Told
 from partners.credential import Role, Scope
 from partners.directory import Directory
-from partners.endpoint import house_of
+from partners.endpoint import ALL, house_of
 from partners.partner import Partner
 
 Side = Literal["open", "own", "named", "new", "house", "log", "registry", "private"]
@@ -41,7 +41,8 @@ the private listener.
 class Call:
     """One admitted request. `named`: under `/v1/partners/{p}`, not under the caller's own paths.
 
-    `of_house`: it is about the house's endpoints with the partner, not about the partner's.
+    `of_house`: it is about the house's endpoints with the partner, not about the partner's. `of_all`: about
+    all partners' things; then there is no owner.
 
     `pace`: header fields that tell how fast the caller may go on. `verify_still`: refuses a caller that may
     no longer call, for who has waited meanwhile; `verify_now`: the same for who waits for hours, by today's
@@ -60,6 +61,7 @@ class Call:
     verify_still: Callable[[], None] = field(default=lambda: None, repr=False)
     verify_now: Callable[[], None] = field(default=lambda: None, repr=False)
     of_house: bool = False
+    of_all: bool = False
 
     @property
     def known(self) -> Caller:
@@ -78,12 +80,21 @@ class Call:
     @property
     def base(self) -> str:
         """The path that this partner's resources begin with, for this caller."""
-        return f"/v1/partners/{self.partner.slug}" if self.named else "/v1"
+        return self.base_of(self.partner.slug)
+
+    def base_of(self, slug: str) -> str:
+        """The same, of the partner that a row of a list is of."""
+        return f"/v1/partners/{slug}" if self.named or self.of_all else "/v1"
+
+    @property
+    def slug(self) -> str:
+        """Whose things it is about: a partner's; `-`: all partners'."""
+        return ALL if self.of_all else self.partner.slug
 
     @property
     def endpoints_owner(self) -> str:
         """Whose endpoints it is about."""
-        return house_of(self.partner.slug) if self.of_house else self.partner.slug
+        return house_of(self.slug) if self.of_house else self.slug
 
     def part(self, name: str) -> str:
         """A part of the path."""

@@ -62,7 +62,7 @@ _LOOK_AGAIN_SECONDS: Final = 0.1
 Found = tuple[Claim | None, tuple[Entry, ...]]
 
 
-_PARAMETERS: Final = (
+PARAMETERS: Final = (
     Parameter("id", "The id of an event."),
     Parameter("source", "Its source."),
     Parameter("ref", "Its reference; one that can be none finds nothing."),
@@ -92,12 +92,12 @@ _PARAMETERS: Final = (
         "contracts, keys and credentials. Each filter alone is read along an index; with several, one page "
         "looks at a bounded number of rows, and may be short or empty and still have a `next`."
     ),
-    parameters=_PARAMETERS,
+    parameters=PARAMETERS,
     errors=("cursor_invalid",),
 )
 async def list_history(call: Call) -> Response:
     """One row per event, newest first; those that the log has not got yet come before all others."""
-    wanted, most = _filter(call), limit(call.query)
+    wanted, most = read_filter(call), limit(call.query)
     slug, topics = call.partner.slug, (call.partner.topics.inbound, call.partner.topics.outbound)
     whose, log_name = ("history", slug), _log_of(call)
     state = _opened(call, whose)
@@ -123,12 +123,12 @@ async def list_history(call: Call) -> Response:
         "Signing keys, credentials of operators and teams, what was changed at partners, and what became of "
         "events at the house's endpoints; `kind` says which."
     ),
-    parameters=_PARAMETERS,
+    parameters=PARAMETERS,
     errors=("cursor_invalid",),
 )
 async def list_house_history(call: Call) -> Response:
     """One row per entry of the house's log: it is no party to events, and lists what it wrote down."""
-    wanted, values = _filter(call), call.doors.values
+    wanted, values = read_filter(call), call.doors.values
     if wanted.kinds is None:
         wanted = replace(wanted, kinds=frozenset(Kind))
     return await _page(call, ("house-history",), f"{values.log_host}/log/{values.house_log}", wanted)
@@ -145,7 +145,8 @@ async def _page(
     waiting = before.waiting
     most, key, state = limit(call.query), call.doors.values.cursor_key, _opened(call, whose)
     after = None if state is None or _waiting_key(state) is not None else _page_key(state)
-    items = [waiting_item(one) for one in waiting]
+    slug = None if call.owner is None else call.owner.slug
+    items = [waiting_item(one, slug) for one in waiting]
     following: Sequence[int | str] | None
     if len(items) == most:
         # What else waits comes next, and then the log from its beginning.
@@ -157,7 +158,7 @@ async def _page(
         )
         following = page.next
     shown = {one.ref for one in waiting}
-    item = partial(exchange_item, names=_names(call)) if wanted.kinds is None else entry_row
+    item = partial(exchange_item, names=names_of(call, slug)) if wanted.kinds is None else entry_row
     items += [
         item(one)
         for one in page.rows
@@ -187,7 +188,8 @@ async def show_event(call: Call) -> Response:
     erased: Reasons = {}
     if any(one.raw is None for one in entries):
         erased = await call.doors.database.read(lambda session: reasons(session, entries))
-    return json_response(timeline_body(call.base, ref, claim, entries, names=_names(call), erased=erased))
+    names = names_of(call, call.partner.slug)
+    return json_response(timeline_body(call.base, ref, claim, entries, names=names, erased=erased))
 
 
 @tells(
@@ -251,7 +253,12 @@ async def patiently(call: Call, look: Callable[[], Awaitable[T]], is_enough: Cal
         call.verify_still()
 
 
-def _filter(call: Call) -> HistoryFilter:
+def read_filter(call: Call) -> HistoryFilter:
+    """Which events are asked for.
+
+    Raises:
+        CallerError: `parameter_invalid`.
+    """
     query, now = call.query, call.doors.clock()
     ref = None
     if "ref" in query:
@@ -312,9 +319,10 @@ def _next_link(call: Call, token: str) -> str:
     return f"<{call.request.url.path}?{call.request.url.include_query_params(**given).query}>; rel=next"
 
 
-def _names(call: Call) -> Mapping[str, str]:
-    """The names of the partner's endpoints, by id."""
-    return {one.id: one.name for one in call.snapshot.directory.endpoints(call.partner.slug)}
+def names_of(call: Call, slug: str | None) -> Mapping[str, str]:
+    """The names of a partner's endpoints, by id."""
+    there = () if slug is None else call.snapshot.directory.endpoints(slug)
+    return {one.id: one.name for one in there}
 
 
 def _log_of(call: Call) -> str:

@@ -13,12 +13,12 @@ from gateway.administration.evidence import Author
 from gateway.erasing import holding
 from gateway.errors import CallerError
 from gateway.http import erasures_told as telling
-from gateway.http.cursor import open_cursor, seal_cursor
 from gateway.http.erasures import read_basis, read_refs, read_span, refs_shown
 from gateway.http.guard import Call, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
-from gateway.http.parameters import flag, limit
+from gateway.http.pages import newest_first, sealed_page
+from gateway.http.parameters import flag
 from gateway.http.reading import read_members
 from gateway.http.shapes import ref
 from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, shows, tells
@@ -29,7 +29,6 @@ SET_OFFERED: Final = frozenset({"dry_run"})
 LIFT_OFFERED: Final = frozenset({"dry_run", "basis"})
 _MEMBERS: Final = ("refs", "since", "until", "basis")
 _ID: Final = re.compile(r"hld_[a-z2-7]{26}", re.ASCII)
-_NEWEST: Final = (1 << 62, "")
 
 
 @tells(
@@ -78,21 +77,12 @@ async def set_hold(call: Call) -> Response:
 )
 async def list_holds(call: Call) -> Response:
     """Holds on the partner's events, newest first."""
-    log, most = _log_of(call), limit(call.query)
-    bound, key = ("holds", call.partner.slug), call.doors.values.cursor_key
-    token = call.query.get("cursor")
-    state = _NEWEST if token is None else open_cursor(key, bound, token)
-    after = (int(state[0]), str(state[1]))
-    found = await call.doors.database.read(
-        lambda session: holds.page(session, log, after=after, limit=most + 1)
+    log, bound = None if call.of_all else _log_of(call), ("holds", call.slug)
+    shown, following = await newest_first(
+        call, bound, lambda session, after, most: holds.page(session, log, after=after, limit=most)
     )
-    shown, headers, following = found[:most], {}, None
-    if len(found) > most:
-        following = seal_cursor(key, bound, (shown[-1].set.at, shown[-1].id))
-        headers["Link"] = f"<{call.request.url.path}?limit={most}&cursor={following}>; rel=next"
-    return json_response(
-        {"items": [hold_item(one, call.base) for one in shown], "next": following}, headers=headers
-    )
+    items = [hold_item(one, call.base_of(one.partner)) for one in shown]
+    return sealed_page(call, items, bound, following)
 
 
 @tells(

@@ -12,7 +12,7 @@ from gateway.instants import format_instant
 
 def import_item(call: Call, job: Import) -> dict[str, object]:
     """An import as it stands."""
-    counts, base = job.counts, f"{call.base}/imports/{job.id}"
+    counts, base = job.counts, f"{call.base_of(job.wish.partner)}/imports/{job.id}"
     error = None if job.error is None else _trouble(job.error).document(call.doors.values.origin, None)
     return {
         "id": job.id,

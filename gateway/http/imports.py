@@ -86,7 +86,7 @@ async def create_import(call: Call) -> Response:
 )
 async def list_imports(call: Call) -> Response:
     """Imports of the partner, newest first; our side also sees those that it sent."""
-    slug = call.partner.slug
+    slug = call.slug
     bound = ("imports", slug, str(call.named))
     shown, following = await newest_first(
         call,
@@ -205,7 +205,7 @@ def _match(call: Call, wish: Wish, schema: Schema) -> int:
 
 def _directions(call: Call) -> tuple[Direction, ...]:
     """A partner sees what it sent; our side what both sent."""
-    return ("inbound", "outbound") if call.named else ("inbound",)
+    return ("inbound", "outbound") if call.named or call.of_all else ("inbound",)
 
 
 async def _find(call: Call) -> Import:

@@ -1,6 +1,6 @@
 """Pages of lists, with the cursor and the link of the one that follows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from starlette.responses import Response
@@ -11,13 +11,17 @@ from gateway.http.parameters import limit
 from gateway.http.words import json_response
 
 
-class Dated(Protocol):
-    """What is listed by when it was made."""
+class Named(Protocol):
+    """What is listed by its id."""
 
     @property
     def id(self) -> str:
         """Its id."""
         ...
+
+
+class Dated(Named, Protocol):
+    """What is listed by when it was made."""
 
     @property
     def created_at(self) -> int:
@@ -27,6 +31,7 @@ class Dated(Protocol):
 
 T = TypeVar("T")
 Job = TypeVar("Job", bound=Dated)
+Thing = TypeVar("Thing", bound=Named)
 
 OFFERED: Final = frozenset({"limit", "cursor"})
 _NEWEST: Final = (1 << 62, "")
@@ -66,6 +71,25 @@ async def newest_first(
     found = await call.doors.database.read(lambda session: read(session, after, most + 1))
     shown = found[:most]
     return shown, (shown[-1].created_at, shown[-1].id) if len(found) > most else None
+
+
+async def by_id(
+    call: Call, bound: Sequence[str], read: Callable[[Any, str, int], Sequence[Thing]]
+) -> tuple[Sequence[Thing], tuple[str] | None]:
+    """One page of what is listed by id in SQL, and where the next one begins.
+
+    `read`: those behind an id, at most so many.
+    """
+    most, token = limit(call.query), call.query.get("cursor")
+    after = "" if token is None else str(open_cursor(call.doors.values.cursor_key, bound, token)[0])
+    found = await call.doors.database.read(lambda session: read(session, after, most + 1))
+    shown = found[:most]
+    return shown, (shown[-1].id,) if len(found) > most else None
+
+
+def filtered(call: Call, names: Iterable[str]) -> tuple[str, ...]:
+    """The filters of a list as its cursors are bound to them: those that are given."""
+    return tuple(f"{name}={call.query[name]}" for name in names if name in call.query)
 
 
 def sealed_page(

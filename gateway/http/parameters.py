@@ -96,6 +96,15 @@ def parse_instant(text: str, name: str, now: int) -> int:
     return max(0, int(at.timestamp() * 1000))
 
 
+def coming(query: Mapping[str, str], name: str, now: int) -> int | None:
+    """A time as RFC 3339, or as a span from now on (`30d`); Unix milliseconds, None where absent."""
+    text = query.get(name)
+    span = None if text is None else _AGO.match(text)
+    if text is None or span is None:
+        return instant(query, name, now)
+    return now + int(span[1]) * _UNITS_MS[span[2]]
+
+
 def choice(query: Mapping[str, str], name: str, offered: tuple[str, ...], default: str | None) -> str | None:
     """One of a few words."""
     text = query.get(name, default)

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from starlette.responses import Response
@@ -29,7 +29,7 @@ from gateway.http.told import BODY_ERRORS, DRY_RUN, JSON, PAGED, Body, Reply, sh
 from gateway.http.words import json_response
 from gateway.redelivery import Whose
 from partners.contract import Direction
-from partners.endpoint import OPERATIONAL, Endpoint
+from partners.endpoint import OPERATIONAL, Endpoint, party_of
 
 CREATE_OFFERED: Final = frozenset({"dry_run"})
 CANCEL_OFFERED: Final = frozenset({"dry_run"})
@@ -95,10 +95,13 @@ async def list_replays(call: Call) -> Response:
         bound,
         lambda session, after, most: replay_store.page(session, owner, after=after, limit=most),
     )
-    waits = await _waits(call)
-    return sealed_page(
-        call, [replay_item(one, call.base, _why(one, waits)) for one in shown], bound, following
-    )
+    slugs = [party_of(one.wish.owner)[0] for one in shown]
+    waits = await _waits(call, set(slugs))
+    items = [
+        replay_item(one, call.base_of(slug), _why(one, waits[slug]))
+        for one, slug in zip(shown, slugs, strict=True)
+    ]
+    return sealed_page(call, items, bound, following)
 
 
 @tells(
@@ -110,8 +113,9 @@ async def list_replays(call: Call) -> Response:
 )
 async def show_replay(call: Call) -> Response:
     """One replay."""
-    found = await _find(call)
-    return json_response(replay_item(found, call.base, _why(found, await _waits(call))))
+    found, slug = await _find(call), call.partner.slug
+    waits = await _waits(call, {slug})
+    return json_response(replay_item(found, call.base, _why(found, waits[slug])))
 
 
 @tells(
@@ -154,7 +158,7 @@ def _wish(call: Call, members: Mapping[str, Any]) -> Wish:
     types, rate = members.get("types", []), members.get("rate")
     if since >= until:
         raise CallerError("parameter_invalid", "The member since must be before until, and before now.")
-    if endpoint is not None and not any(one.id == endpoint for one in _endpoints(call, call.snapshot)):
+    if endpoint is not None and not any(one.id == endpoint for one in _mine(call)):
         raise CallerError("parameter_invalid", "The member endpoint must be the id of an endpoint, ep_....")
     if which not in WHICH:
         raise CallerError("parameter_invalid", f"The member which must be one of {', '.join(WHICH)}.")
@@ -187,7 +191,7 @@ async def _stretches(call: Call, wish: Wish) -> Sequence[Stretch]:
     """
     await call.doors.catalog.follow()
     snapshot, whose = call.doors.catalog.current, _whose(call)
-    there = [one for one in _endpoints(call, snapshot) if wish.endpoint in {None, one.id}]
+    there = [one for one in _endpoints(call, snapshot, call.partner.slug) if wish.endpoint in {None, one.id}]
     found: list[Stretch] = []
     for one in origins(snapshot, whose.partner, whose.side, there, wish.types):
         since = max(wish.since, one.since)
@@ -210,9 +214,15 @@ async def _find(call: Call) -> Replay:
     return found
 
 
-async def _waits(call: Call) -> Mapping[str, str]:
-    accounts = [(call.partner, _endpoints(call, call.snapshot))]
-    return find_holds(accounts, await call.doors.database.read(traces.load_breakers))
+async def _waits(call: Call, slugs: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+    """Of each of these partners which endpoints are sent nothing now, and why."""
+    breakers = await call.doors.database.read(traces.load_breakers)
+    directory = call.snapshot.directory
+    known = {slug: directory.partner(slug) for slug in slugs}
+    return {
+        slug: {} if one is None else find_holds([(one, _endpoints(call, call.snapshot, slug))], breakers)
+        for slug, one in known.items()
+    }
 
 
 def _why(replay: Replay, waits: Mapping[str, str]) -> str | None:
@@ -221,10 +231,14 @@ def _why(replay: Replay, waits: Mapping[str, str]) -> str | None:
     return next((why for endpoint, why in waits.items() if wanted in {None, endpoint}), None)
 
 
-def _endpoints(call: Call, snapshot: Snapshot) -> Sequence[Endpoint]:
+def _mine(call: Call) -> Sequence[Endpoint]:
+    return _endpoints(call, call.snapshot, call.partner.slug)
+
+
+def _endpoints(call: Call, snapshot: Snapshot, slug: str) -> Sequence[Endpoint]:
     directory = snapshot.directory
     there = directory.house_endpoints if call.of_house else directory.endpoints
-    return there(call.partner.slug)
+    return there(slug)
 
 
 def _whose(call: Call) -> Whose:

@@ -30,9 +30,10 @@ Reasons = Mapping[tuple[str, int], Gone]
 _NO_REASONS: Final[Reasons] = {}
 
 
-def waiting_item(waiting: Waiting) -> dict[str, object]:
+def waiting_item(waiting: Waiting, partner: str | None) -> dict[str, object]:
     """An accepted event that the log has not got yet. `unconfirmed`: the broker's answer is still open."""
     return {
+        "partner": partner,
         "ref": format_ref(waiting.ref),
         "id": waiting.id,
         "source": waiting.source,
@@ -64,6 +65,7 @@ def exchange_item(exchange: Exchange, names: Mapping[str, str]) -> dict[str, obj
 def _row(exchange: Exchange) -> dict[str, object]:
     first = exchange.first
     item: dict[str, object] = {
+        "partner": first.partner,
         "ref": None if first.ref is None else format_ref(first.ref),
         "id": first.event_id,
         "source": first.source,

@@ -16,6 +16,7 @@ class ImportRow(SQLModel, table=True):
         Index("ix_gateway_import_key", "partner", "direction", "idempotency_key", unique=True),
         Index("ix_gateway_import_state", "state", "created_at"),
         Index("ix_gateway_import_partner", "partner", "created_at"),
+        Index("ix_gateway_import_newest", "created_at", "id"),
     )
 
     id: str = Field(primary_key=True)

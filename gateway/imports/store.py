@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col
 
@@ -22,6 +22,7 @@ from gateway.imports.mapping import from_row, to_row
 from gateway.imports.results import Kind, Result, unpack
 from gateway.imports.rows import ImportPieceRow, ImportResultRow, ImportRow
 from gateway.rows import ClaimRow
+from partners.owners import is_of
 
 MOST_OPEN: Final = 3
 """Imports of one partner and direction that have not ended."""
@@ -161,14 +162,14 @@ def page(
     after: tuple[int, str] | None,
     limit: int,
 ) -> list[Import]:
-    """Imports of a partner, newest first. `after`: time and id of the last one of the page before."""
-    at, number = col(ImportRow.created_at), col(ImportRow.id)
+    """Imports of a partner, or of all, newest first. `after`: time and id of the last one before."""
+    place = (col(ImportRow.created_at), col(ImportRow.id))
     query = select(ImportRow).where(
-        col(ImportRow.partner) == partner, col(ImportRow.direction).in_(directions)
+        is_of(col(ImportRow.partner), partner), col(ImportRow.direction).in_(directions)
     )
     if after is not None:
-        query = query.where(or_(at < after[0], (at == after[0]) & (number < after[1])))
-    newest = query.order_by(at.desc(), number.desc()).limit(limit).options(_LIGHT)
+        query = query.where(tuple_(*place) < tuple_(*after))
+    newest = query.order_by(*(one.desc() for one in place)).limit(limit).options(_LIGHT)
     rows = session.execute(newest).scalars()
     return [from_row(row) for row in rows]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, or_, select, text
 from sqlmodel import Session, col
 
 from audit import log as audit_log
@@ -86,6 +86,23 @@ def find_unsequenced(
     return [_waiting(row) for row in newest[:limit]]
 
 
+def find_all_unsequenced(session: Session, wanted: HistoryFilter) -> list[tuple[str, Waiting]]:
+    """All partners' claims without a log entry, newest first, each with whose it is.
+
+    Of a ref one row is read; else as many of those that wait as of one topic in `find_unsequenced`.
+    """
+    if wanted.is_void() or not _can_wait(wanted):
+        return []
+    found = {
+        row.ref: row
+        for query in _queries_of_all(wanted)
+        for row in session.execute(query)
+        if _fits(row, wanted)
+    }
+    newest = sorted(found.values(), key=lambda row: (row.at, row.ref), reverse=True)
+    return [(row.partner, _waiting(row)) for row in newest]
+
+
 def end_of(session: Session, log: str) -> Place:
     """Where a log (its name without an epoch) ends: the place of its next entry."""
     known = audit_log.epochs(session, log)
@@ -124,6 +141,19 @@ def _queries(topics: Sequence[str], *, needs_receipt: bool, until: int | None) -
     for topic in topics:
         query = select(*columns).where(col(ClaimRow.topic) == topic, _UNLOGGED, *early)
         yield query.order_by(*(one.desc() for one in place)).limit(_MOST_READ)
+
+
+def _queries_of_all(wanted: HistoryFilter) -> Iterator[Select[Any]]:
+    columns = [col(getattr(ClaimRow, name)) for name in _NAMES]
+    if wanted.ref is not None:
+        waits = or_(_UNCONFIRMED, _UNLOGGED)
+        yield select(*columns).where(col(ClaimRow.ref) == wanted.ref, waits)
+        return
+    place = (col(ClaimRow.topic), col(ClaimRow.partition), col(ClaimRow.topic_id), col(ClaimRow.offset))
+    unconfirmed = select(*columns).where(_UNCONFIRMED).order_by(col(ClaimRow.lease_until).desc())
+    yield unconfirmed.limit(_MOST_READ)
+    unlogged = select(*columns).where(_UNLOGGED).order_by(*(one.desc() for one in place))
+    yield unlogged.limit(_MOST_READ)
 
 
 def _fits(row: Any, wanted: HistoryFilter) -> bool:

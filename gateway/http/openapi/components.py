@@ -159,6 +159,7 @@ _SENDING: Final[Mapping[str, Shape]] = {
 _HISTORY: Final[Mapping[str, Shape]] = {
     "HistoryItem": record(
         {
+            "partner": maybe(TEXT),
             "ref": maybe(REF),
             "id": maybe(TEXT),
             "source": maybe(TEXT),

@@ -39,6 +39,7 @@ _TERMS: Final[Mapping[str, Shape]] = {
     "retry": _RETRY,
 }
 _SHOWN: Final = {
+    "partner": TEXT,
     **_TERMS,
     "auth": {"type": "object", "description": "Without what is secret."},
     "state": _STATE,
@@ -96,7 +97,7 @@ def _closed(members: Mapping[str, Shape], *needed: str) -> Shape:
 
 
 COMPONENTS: Final[Mapping[str, Shape]] = {
-    "Endpoint": record({"id": TEXT, **_SHOWN}, optional={"dry_run": FLAG}),
+    "Endpoint": record({"id": TEXT, **_SHOWN}, optional={"dry_run": FLAG, "failing_since": maybe(INSTANT)}),
     "EndpointShown": record({"id": TEXT, **_SHOWN, "health": _HEALTH}),
     "EndpointMade": record({"id": TEXT, **_SHOWN}, optional={"secret": TEXT, "secret_shown_before": FLAG}),
     "EndpointPreview": record({**_SHOWN, "dry_run": FLAG}),

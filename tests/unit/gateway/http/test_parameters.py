@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CallerError
-from gateway.http.parameters import choice, flag, instant, limit, parse_instant, read_query, wait_seconds
+from gateway.http.parameters import (
+    choice,
+    coming,
+    flag,
+    instant,
+    limit,
+    parse_instant,
+    read_query,
+    wait_seconds,
+)
 
 NOW = 1_800_000_000_000
 
@@ -77,3 +86,11 @@ def test_values_out_of_bounds_are_refused(
     with pytest.raises(CallerError) as caught:
         reader(query)
     assert caught.value.code == "parameter_invalid"
+
+
+def test_a_span_of_what_is_to_come_counts_from_now_on() -> None:
+    assert coming({"before": "30d"}, "before", NOW) == NOW + 30 * 86_400_000
+    assert coming({"before": "2026-11-22"}, "before", NOW) == 1_795_305_600_000
+    assert coming({}, "before", NOW) is None
+    with pytest.raises(CallerError, match="before"):
+        coming({"before": "soon"}, "before", NOW)

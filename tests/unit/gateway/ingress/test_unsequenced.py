@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import Session
 
 from audit.bulk import insert_rows
@@ -16,7 +17,7 @@ from gateway.broker.port import Position
 from gateway.database import Database, clock
 from gateway.ingress.claims import Claim, Confirm, Take, write_group
 from gateway.ingress.prepare import Prepared, prepare
-from gateway.ingress.unsequenced import WaitingKey, find_unsequenced
+from gateway.ingress.unsequenced import WaitingKey, find_all_unsequenced, find_unsequenced
 from gateway.rows import ClaimRow
 from tests.reading import plans_of, work_of
 from tests.unit.gateway.ingress.channels import channel, circumstances
@@ -142,3 +143,32 @@ def test_pages_go_over_all_that_waits(session: Session) -> None:
     assert len(shown) == 7
     assert set(shown) == {one.ref for one in claims}
     assert find_unsequenced(session, "acme", TOPICS, HistoryFilter(), 2, after=after) == []
+
+
+def test_what_waits_of_all_partners_is_found_with_whose_it_is(session: Session) -> None:
+    confirm(session, *take(session, "A-1", "A-2"))
+    (theirs,) = take(session, "A-1", partner="globex")
+
+    def whose(**more: Any) -> set[tuple[str, str, str]]:
+        rows = find_all_unsequenced(session, HistoryFilter(**more))
+        return {(partner, one.id, one.state) for partner, one in rows}
+
+    both = {("acme", "A-1", "accepted"), ("globex", "A-1", "unconfirmed")}
+    assert whose(id="A-1") == whose(key="A-1") == both
+    assert whose(ref=theirs.ref) == {("globex", "A-1", "unconfirmed")}
+    assert whose(id="A-1", state="delivered") == whose(id="B-1") == whose(id="a\x00") == set()
+    session.execute(update(ClaimRow).values(state="confirmed", leaf_index=3))
+    assert whose(id="A-1") == whose(ref=theirs.ref) == set()
+
+
+def test_of_all_partners_only_what_waits_is_read(session: Session) -> None:
+    (claim,) = take(session, "A-1")
+    session.execute(update(ClaimRow).values(state="confirmed", leaf_index=3))
+    insert_rows(session, ClaimRow, [sequenced(claim, number) for number in range(300)])
+    before = {name: work_of(session, lambda s: find_all_unsequenced(s, one)) for name, one in ASKED.items()}  # noqa: B023 - asked at once
+    insert_rows(session, ClaimRow, [sequenced(claim, number) for number in range(300, 3_000)])
+    after = {name: work_of(session, lambda s: find_all_unsequenced(s, one)) for name, one in ASKED.items()}  # noqa: B023 - asked at once
+    assert all(after[name] <= before[name] * 1.5 + 100 for name in ASKED), (before, after)
+
+
+ASKED = {"id": HistoryFilter(id="old-7"), "ref": HistoryFilter(ref=hashlib.sha256(b"7").digest())}
