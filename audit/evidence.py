@@ -40,7 +40,9 @@ SALT_BYTES = 32
 _PREAMBLE = ("v", "kind", "iss", "log", "at", "salt")
 _KINDS = {kind.value: kind for kind in Kind}
 _NAMES = {kind: (*_PREAMBLE, *shapes) for kind, shapes in MEMBERS.items()}
-_EARLIER_NAMES = {kind: (*_PREAMBLE, *shapes) for kind, shapes in EARLIER.items()}
+_EARLIER_SHAPES = {
+    (kind, (*_PREAMBLE, *shapes)): shapes for kind, known in EARLIER.items() for shapes in known
+}
 _TESTS = {kind: tuple(shape.accepts for shape in shapes.values()) for kind, shapes in MEMBERS.items()}
 # Neither what was checked nor what was read from JSON holds itself: to look for that takes a third more time.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
@@ -200,8 +202,9 @@ def _check(whole: Mapping[str, Any], error: type[EvidenceRuleError | MalformedEr
     """Names, order and types of all members, or raise `error`."""
     _check_preamble(whole, error)
     kind, names, values = _KINDS[whole["kind"]], tuple(whole), tuple(whole.values())[len(_PREAMBLE) :]
-    if names == _EARLIER_NAMES.get(kind):
-        _check_shapes(kind, EARLIER[kind], values, error)
+    earlier = _EARLIER_SHAPES.get((kind, names))
+    if earlier is not None:
+        _check_shapes(kind, earlier, values, error)
     else:
         _check_members(kind, names, values, error)
 

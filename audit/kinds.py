@@ -4,7 +4,7 @@ Source: docs/formats.md, section 3. A kind is added there first.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -169,6 +169,14 @@ _ATTEMPT = {
     "answer_sha256": _nullable(DIGEST),
     "outcome": _one_of("delivered", "retry", "parked", "held"),
 }
+_CREDENTIAL = {
+    "partner": _nullable(TEXT),
+    "credential": TEXT,
+    "action": _one_of("created", "changed", "revoked"),
+    "role": TEXT,
+    "method": TEXT,
+    "scopes": WORDS,
+}
 _HOLD = {"partner": TEXT, "hold": TEXT, "scope": SCOPE, "basis": TEXT, "by": BY}
 _EARLIER_HOLD = {"hold": TEXT, "scope": TEXT, "basis": TEXT, "by": BY}
 
@@ -280,12 +288,9 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "by": BY,
     },
     Kind.CREDENTIAL_CHANGED: {
-        "partner": _nullable(TEXT),
-        "credential": TEXT,
-        "action": _one_of("created", "changed", "revoked"),
-        "role": TEXT,
-        "method": TEXT,
-        "scopes": WORDS,
+        **_CREDENTIAL,
+        "send_types": _nullable(WORDS),
+        "events_per_second": _nullable(COUNT),
         "not_after": COUNT,
         "reason": _nullable(TEXT),
         "by": BY,
@@ -347,26 +352,23 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
 }
 """Members of each kind after the preamble, in order."""
 
-EARLIER: Mapping[Kind, Mapping[str, Shape]] = {
-    Kind.ATTEMPTED: {**_EVENT, **_ATTEMPT},
-    Kind.CREDENTIAL_CHANGED: {
-        "partner": _nullable(TEXT),
-        "credential": TEXT,
-        "action": _one_of("created", "revoked"),
-        "role": TEXT,
-        "method": TEXT,
-        "scopes": WORDS,
-        "by": BY,
-    },
-    Kind.ERASED: {"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},
-    Kind.HOLD_SET: _EARLIER_HOLD,
-    Kind.HOLD_LIFTED: _EARLIER_HOLD,
-    Kind.KEY_CHANGED: {
-        "key": TEXT,
-        "purpose": TEXT,
-        "action": _one_of("created", "retired"),
-        "public_key": TEXT,
-        "by": BY,
-    },
+EARLIER: Mapping[Kind, Sequence[Mapping[str, Shape]]] = {
+    Kind.ATTEMPTED: ({**_EVENT, **_ATTEMPT},),
+    Kind.CREDENTIAL_CHANGED: (
+        {**_CREDENTIAL, "not_after": COUNT, "reason": _nullable(TEXT), "by": BY},
+        {**_CREDENTIAL, "action": _one_of("created", "revoked"), "by": BY},
+    ),
+    Kind.ERASED: ({"index": COUNT, "leaf_sha256": DIGEST, "basis": TEXT, "by": BY},),
+    Kind.HOLD_SET: (_EARLIER_HOLD,),
+    Kind.HOLD_LIFTED: (_EARLIER_HOLD,),
+    Kind.KEY_CHANGED: (
+        {
+            "key": TEXT,
+            "purpose": TEXT,
+            "action": _one_of("created", "retired"),
+            "public_key": TEXT,
+            "by": BY,
+        },
+    ),
 }
-"""Members that a kind had before: read as they are, for ever, and not made any more."""
+"""Members that a kind had before, newest first: read as they are, for ever, and not made any more."""

@@ -28,8 +28,8 @@ from partners.contract import (
     pointer_to,
 )
 from partners.declarations import read_declarations
-from partners.endpoint_form import MAX_TYPES
 from partners.errors import ContractFileError, Problem, SlotError
+from partners.event_type import MAX_TYPES, RULE, is_reserved, is_type
 from partners.form import Sink, Slot, each, shown
 from partners.partner import verify_slug
 from partners.yaml_tree import Items, is_clean, read_tree, walk
@@ -203,12 +203,9 @@ def _type_named(name: str, _: Slot) -> str:
 
 
 def _verify_type(name: str) -> str:
-    if len(name) > sections.MAX_TYPE or sections.TYPE.fullmatch(name) is None:
-        raise SlotError(
-            "format",
-            "an event type is words of a-z, 0-9 and '_' joined by dots, at most 128 characters: order.placed",
-        )
-    if name == "gateway" or name.startswith("gateway."):
+    if not is_type(name):
+        raise SlotError("format", RULE)
+    if is_reserved(name):
         raise SlotError(
             "not_allowed", "event types under 'gateway.' are the gateway's own: choose another name"
         )

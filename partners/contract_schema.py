@@ -12,6 +12,7 @@ from partners.contract import Compatibility, Framing
 from partners.credential import Method
 from partners.credential_material import ISSUER, MAX_MATCH
 from partners.endpoint import ALL_OPERATIONAL, MAX_CONCURRENCY, MAX_URL_BYTES, SCHEDULES, Format, Order
+from partners.event_type import MAX_TYPE, MAX_TYPES, TYPE
 from partners.filter import COMPARISONS, MAX_CHECKS, MAX_DEPTH, MAX_LISTED
 from partners.partner import RESERVED_SLUGS, SLUG
 
@@ -150,7 +151,7 @@ def _lines(words: str, *, is_inbound: bool) -> Schema:
         "type": "object",
         "description": words,
         "propertyNames": _type(),
-        "maxProperties": endpoint_form.MAX_TYPES,
+        "maxProperties": MAX_TYPES,
         "additionalProperties": _object(members, needs=("schema",)),
     }
 
@@ -278,11 +279,11 @@ def _pattern(pattern: str, words: str) -> Schema:
 def _listened() -> Schema:
     own = {"const": ALL_OPERATIONAL, "description": "What the gateway itself has to tell."}
     one = {"anyOf": [_type(), own]}
-    return {"type": "array", "items": one, "maxItems": endpoint_form.MAX_TYPES, "uniqueItems": True}
+    return {"type": "array", "items": one, "maxItems": MAX_TYPES, "uniqueItems": True}
 
 
 def _type() -> Schema:
-    return {**_pattern(sections.TYPE.pattern, "An event type."), "maxLength": sections.MAX_TYPE}
+    return {**_pattern(TYPE.pattern, "An event type."), "maxLength": MAX_TYPE}
 
 
 def _pointer(words: str) -> Schema:

@@ -53,7 +53,9 @@ class Credential:
     `partner` is None for operators and teams. `match` is what a request shows: the key id, the SHA-256 of a
     certificate, issuer and subject. `secret` is what it is checked by: a keyed digest, a public key, a sealed
     HMAC secret; never the secret itself. Instants are Unix milliseconds; `not_after` is the first at which it
-    is no longer valid. `revoked_for`: why, in the words of who revoked it.
+    is no longer valid. `revoked_for`: why, in the words of who revoked it. `send_types`: the event types that
+    it may send, None: whatever the contract lets its partner send; `events_per_second`: its own rate beneath
+    the contract's, None: it has none.
     """
 
     id: str
@@ -68,6 +70,8 @@ class Credential:
     revoked_at: int | None
     name: str
     revoked_for: str | None = None
+    send_types: frozenset[str] | None = None
+    events_per_second: int | None = None
 
     @property
     def kind(self) -> Kind:

@@ -23,12 +23,12 @@ from partners.endpoint import (
     verify_url,
 )
 from partners.errors import EndpointTermsError, SlotError
+from partners.event_type import MAX_TYPES
 from partners.filter import written
 from partners.filter_form import read_filter
 from partners.form import Sink, Slot, did_you_mean, each, shown
 from partners.yaml_tree import Items, Scalar, tree_of
 
-MAX_TYPES: Final = 500
 MAX_ATTEMPTS: Final = 32
 MAX_HEADERS: Final = 16
 MAX_HEADER_TEXT: Final = 1_024

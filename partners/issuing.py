@@ -11,6 +11,7 @@ from typing import Final, Literal
 from sqlmodel import Session
 
 from partners import store
+from partners.allowance import is_slower, is_within, shown_types, verify_allowance
 from partners.credential import (
     CONTRACT_NAME,
     DEFAULT_LIFE_MS,
@@ -52,6 +53,7 @@ class WantedCredential:
 
     `scopes` None: all that its role and kind may have. `not_after` None: in 365 days, the most there is, or
     when its certificate ends. `material`: what it is made of, or the kind that is made of what is drawn here.
+    `send_types`, `events_per_second`: as a credential has them.
     """
 
     partner: str | None
@@ -60,6 +62,8 @@ class WantedCredential:
     scopes: frozenset[Scope] | None = None
     not_after: int | None = None
     material: Material | Fresh = "api_key"
+    send_types: frozenset[str] | None = None
+    events_per_second: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Narrowing:
     name: str | None = None
     scopes: frozenset[Scope] | None = None
     not_after: int | None = None
+    send_types: frozenset[str] | None = None
+    events_per_second: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ def create_credential(
     """Make a credential; a secret that is made with it is in the change and nowhere else.
 
     Raises:
-        CredentialTermsError: role, partner, scopes, time and material do not fit together.
+        CredentialTermsError: role, partner, scopes, time, material and what it may send do not fit together.
         NotFoundError: there is no such partner.
         StateConflictError: the partner is closed.
         CredentialTakenError: a request would show another credential by the same.
@@ -117,6 +123,8 @@ def create_credential(
         not_after=not_after,
         revoked_at=None,
         name=wanted.name,
+        send_types=wanted.send_types,
+        events_per_second=wanted.events_per_second,
     )
     enter(session, credential, now=now)
     return CredentialChange("created", credential, minted.text)
@@ -146,7 +154,9 @@ def enter(session: Session, credential: Credential, *, now: int) -> None:
 def change_credential(
     session: Session, credential_id: str, wanted: Narrowing, *, owner: str | None, now: int
 ) -> CredentialChange:
-    """Rename a credential, take scopes from it, end it earlier. `owner` as in `revoke_credential`.
+    """Rename a credential, take scopes and types from it, slow it, end it earlier.
+
+    `owner` as in `revoke_credential`.
 
     Raises:
         NotFoundError: there is none, or it is another's.
@@ -169,12 +179,35 @@ def change_credential(
         raise CredentialTermsError(
             "its end can only be made earlier, and lies in the future: revoke it to end it now"
         )
-    changed = replace(found, name=name, scopes=scopes, not_after=not_after)
+    types, rate = _narrowed(found, wanted)
+    changed = replace(
+        found,
+        name=name,
+        scopes=scopes,
+        not_after=not_after,
+        send_types=types,
+        events_per_second=rate,
+    )
     if changed == found:
         return CredentialChange("unchanged", found)
     store.update_credential(session, changed)
     store.bump_credential(session, credential_id)
     return CredentialChange("changed", changed)
+
+
+def _narrowed(found: Credential, wanted: Narrowing) -> tuple[frozenset[str] | None, int | None]:
+    """What it may send after the change."""
+    verify_allowance(wanted.send_types, wanted.events_per_second)
+    types = found.send_types if wanted.send_types is None else wanted.send_types
+    rate = found.events_per_second if wanted.events_per_second is None else wanted.events_per_second
+    if not is_within(types, found.send_types):
+        has = shown_types(found.send_types or ())
+        raise CredentialTermsError(f"types can only be taken from send_types; it has {has}")
+    if not is_slower(rate, found.events_per_second):
+        raise CredentialTermsError(
+            f"the rate events_per_second is only ever lowered; it is {found.events_per_second}: make another"
+        )
+    return types, rate
 
 
 def revoke_credential(
@@ -232,6 +265,13 @@ def _verify_wanted(wanted: WantedCredential, method: Method, now: int) -> tuple[
     if not scopes or not scopes <= most:
         raise CredentialTermsError(
             f"this kind has in the role '{wanted.role}' one or more of the scopes {', '.join(sorted(most))}"
+        )
+    verify_allowance(wanted.send_types, wanted.events_per_second)
+    is_bounded = wanted.send_types is not None or wanted.events_per_second is not None
+    if is_bounded and "send" not in scopes:
+        raise CredentialTermsError(
+            "what bounds a credential that sends (send_types, events_per_second) needs the scope send: "
+            "give it that, or leave them out"
         )
     return scopes, _verify_end(wanted, now)
 

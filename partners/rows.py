@@ -105,7 +105,10 @@ class EndpointAccessRow(SQLModel, table=True):
 
 
 class CredentialRow(SQLModel, table=True):
-    """A credential: how a request shows it, and what it is checked by (a digest, a public key, ...)."""
+    """A credential: how a request shows it, and what it is checked by (a digest, a public key, ...).
+
+    `send_types`: names with a space between them; null: all that its partner may send.
+    """
 
     __tablename__ = "partners_credential"
     __table_args__ = (UniqueConstraint("method", "shown_as", name="partners_credential_shown_as"),)
@@ -124,3 +127,5 @@ class CredentialRow(SQLModel, table=True):
     revoked_for: str | None = Field(max_length=200)
     changed: int = Field(sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger)
+    send_types: str | None = Field(default=None, sa_type=Text)
+    events_per_second: int | None = None

@@ -1,7 +1,6 @@
 """The sections of a contract file beside its event types: one reader each, from a slot to a value."""
 
 import ipaddress
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, get_args
@@ -25,7 +24,6 @@ from partners.errors import SlotError
 from partners.form import Slot, each
 from partners.yaml_tree import Members
 
-MAX_TYPE: Final = 128
 MAX_CERTIFICATES: Final = 16
 MAX_ADDRESSES: Final = 64
 MAX_NETWORK: Final = 43
@@ -41,7 +39,6 @@ _CENTURY: Final = 36_500 * _DAY
 MAX_CONTACTS: Final = 16
 _MAX_EVENT_BYTES: Final = 16 * 2**20
 MAX_DECLARED: Final = 100
-TYPE: Final = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.[a-z0-9][a-z0-9_]*)*")
 
 
 def contacts(slot: Slot) -> tuple[tuple[str, str], ...]:

@@ -24,7 +24,7 @@ from partners.rows import (
     PartnerRow,
 )
 from partners.stored_contract import contract_of, value_of
-from partners.stored_credential import columns_of, credential_of
+from partners.stored_credential import allowance_of, columns_of, credential_of
 from partners.stored_endpoint import endpoint_of, values_of
 
 T = TypeVar("T")
@@ -352,12 +352,13 @@ def release_match(session: Session, ended: Credential) -> None:
 
 
 def update_credential(session: Session, changed: Credential) -> None:
-    """Set what may change about a credential: name, scopes, end."""
+    """Set what may change about a credential: name, scopes, end, what it may send."""
     change = update(CredentialRow).where(col(CredentialRow.id) == changed.id)
     values = {
         "name": changed.name,
         "scopes": " ".join(sorted(changed.scopes)),
         "not_after": changed.not_after,
+        **allowance_of(changed),
     }
     session.execute(change.values(**values))
 

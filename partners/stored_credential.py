@@ -24,6 +24,16 @@ def columns_of(new: Credential, *, now: int) -> dict[str, object]:
         "revoked_for": None,
         "changed": 0,
         "created_at": now,
+        **allowance_of(new),
+    }
+
+
+def allowance_of(credential: Credential) -> dict[str, object]:
+    """What it may send, by column."""
+    types = credential.send_types
+    return {
+        "send_types": None if types is None else " ".join(sorted(types)),
+        "events_per_second": credential.events_per_second,
     }
 
 
@@ -42,4 +52,6 @@ def credential_of(row: CredentialRow) -> Credential:
         revoked_at=row.revoked_at,
         name=row.name,
         revoked_for=row.revoked_for,
+        send_types=None if row.send_types is None else frozenset(row.send_types.split()),
+        events_per_second=row.events_per_second,
     )

@@ -49,9 +49,19 @@ class House:
         *,
         scopes: frozenset[Scope] | None = None,
         not_after: int | None = None,
+        send_types: frozenset[str] | None = None,
+        events_per_second: int | None = None,
     ) -> str:
         """Make an API key and remember it under a name."""
-        wanted = WantedCredential(partner, role, name, scopes, not_after)
+        wanted = WantedCredential(
+            partner,
+            role,
+            name,
+            scopes,
+            not_after,
+            send_types=send_types,
+            events_per_second=events_per_second,
+        )
         change = await self.world.parts.administration.create_credential(wanted, by=OPERATOR)
         assert change.text is not None
         self.keys[name] = change.text

@@ -206,7 +206,7 @@ class Administration:
         by: Author,
         dry_run: bool = False,
     ) -> CredentialChange:
-        """Rename a credential, take scopes from it, end it earlier; `owner` as in `revoke_credential`.
+        """Rename a credential, narrow it, end it earlier; `owner` as in `revoke_credential`.
 
         Raises:
             CallerError: `parameter_invalid`, `not_found`, `state_conflict`; the last also where nobody would

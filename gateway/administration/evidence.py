@@ -123,6 +123,8 @@ class Scribe:
             "role": credential.role,
             "method": credential.method,
             "scopes": sorted(credential.scopes),
+            "send_types": None if credential.send_types is None else sorted(credential.send_types),
+            "events_per_second": credential.events_per_second,
             "not_after": credential.not_after,
             "reason": credential.revoked_for or None,
             "by": by.members(),

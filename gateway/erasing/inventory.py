@@ -164,7 +164,7 @@ INVENTORY: Final[Mapping[str, Table]] = {
     "partners_counter": _nothing("id value", "a number"),
     "partners_credential": _nothing(
         "id partner role method shown_as secret scopes name not_before not_after revoked_at revoked_for "
-        "changed created_at",
+        "changed created_at send_types events_per_second",
         "credentials",
     ),
     "partners_endpoint": _nothing(

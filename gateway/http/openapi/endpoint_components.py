@@ -20,7 +20,8 @@ from gateway.http.shapes import (
     word,
 )
 from partners.endpoint import MAX_CONCURRENCY, MAX_URL_BYTES
-from partners.endpoint_form import FORMATS, MAX_HEADERS, MAX_TYPES, NAME, ORDERS
+from partners.endpoint_form import FORMATS, MAX_HEADERS, NAME, ORDERS
+from partners.event_type import MAX_TYPES
 
 _COUNT: Final = whole()
 _STATE: Final = word("unverified", "active", "paused", "disabled")
