@@ -235,7 +235,8 @@ class CredentialUseRow(SQLModel, table=True):
 class DemandRow(SQLModel, table=True):
     """Events a second that a process is asked to take of a partner, and `until` when that is believed.
 
-    That process writes.
+    That process writes. Where `partner` is the id of a credential, it is of that one, which has a rate of its
+    own.
     """
 
     __tablename__ = "gateway_demand"

@@ -5,6 +5,7 @@ overdrawn, and filled up again before the next. So a batch may be larger than a 
 holds all the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -95,6 +96,11 @@ def event_limit(bucket: Bucket, most: int, rate: float) -> Limit:
     """
     wait = min(bucket.wait_seconds(rate), bucket.wait_seconds(most) + _MOVING_SECONDS)
     return Limit("events", most, 1, 0 if wait else int(bucket.level), wait or 1)
+
+
+def nearest(limits: Sequence[Limit]) -> Limit:
+    """The one of several limits of the same that is met first, or that has to be waited for longest."""
+    return min(limits, key=lambda one: (one.left, -one.reset))
 
 
 def byte_limit(most: int, used: int, now: int) -> Limit:

@@ -7,10 +7,13 @@ second after the demand has moved, the parts have followed; where few events com
 a batch overdrew is demand too, and a process that nobody asks keeps a small part for a beginning: all parts
 together are a quarter more than the rate at most, and each process may be one event ahead of its own. Bytes
 are added up the same way: what others took in the last second is not counted yet.
+
+A credential may have a rate of its own beneath its partner's, kept and shared out in the same way. It is
+asked first: what it refuses uses up nothing of what was agreed with the partner.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +29,7 @@ from gateway.ingress.quota import (
     byte_limit,
     demand_of,
     event_limit,
+    nearest,
     pace_after,
     rate_headers,
     share_of,
@@ -40,9 +44,15 @@ _IDLE_MS: Final = 10_000
 """After which a partner that sends nothing, and owes nothing, is told of no more."""
 
 
+Rates = Sequence[tuple[str, int]]
+"""Of credentials that have a rate of their own: the id, and events a second."""
+
+_NO_LIMITS: Final = Limits()
+
+
 @dataclass(slots=True)
 class _Account:
-    """What this process knows of a partner today.
+    """What this process knows today of a partner, or of a credential with a rate of its own.
 
     `most`: the rate that was agreed, events a second; `share`: its part of that. `open`: requests that are
     being read. `wanted`: events since it told last; `pace`: those of a second, then. `taken`: bytes not
@@ -95,12 +105,22 @@ class _Account:
 class Entry:
     """A request that is in until the block ends. `held`: events held back until it says what it brought.
 
-    `arrived`: bytes of its body so far; one that ends badly costs as many.
+    `arrived`: bytes of its body so far; one that ends badly costs as many. `own`: what it holds of the rates
+    of its credentials.
     """
 
     account: _Account | None
     held: float
     arrived: int = 0
+    own: tuple["Entry", ...] = ()
+
+    @classmethod
+    def of(cls, account: _Account, most: float) -> "Entry":
+        """One that holds `most` events, or as many as there are."""
+        held = max(1.0, min(most, account.bucket.level))
+        account.bucket.level -= held
+        account.open += 1
+        return cls(account, held)
 
     def receive(self, piece: bytes) -> None:
         """Take note of a piece of the body."""
@@ -114,6 +134,9 @@ class Entry:
             account.bucket.level += self.held - events
             account.wanted += events - 1
             account.taken += size
+        own, self.own = self.own, ()
+        for one in own:
+            one.spend(events, 0)
 
     def __enter__(self) -> Self:
         """It is let in."""
@@ -139,32 +162,60 @@ class Quotas:
     shared_clock: SharedClock = database_clock
     _accounts: dict[str, _Account] = field(default_factory=dict, init=False)
 
-    def enter(self, partner: str, limits: Limits, *, most: int = 1) -> Entry:
+    def enter(self, partner: str, limits: Limits | None, *, most: int = 1, rates: Rates = ()) -> Entry:
         """Let one more request of a partner in, until the block ends; it says there what it brought.
 
         `most`: events that it may bring. So many are held back meanwhile, as far as there are any: requests
         that are read at the same time cannot all overdraw. One that never says what it brought, since it
-        could not be read, costs one event and the bytes that had arrived.
+        could not be read, costs one event and the bytes that had arrived. `limits` None: nothing was agreed;
+        `rates`: of the credentials of the request.
 
         Raises:
             QuotaExceededError: with the header fields and how long to wait.
         """
-        standing = self.standing(partner, limits)
-        account = self._accounts.get(partner) if standing else None
+        agreed = self._agreed(partner, limits or _NO_LIMITS)
+        if rates:
+            self._verify_rates(rates, agreed)
+        account = self._accounts.get(partner) if agreed else None
         if account is None:
-            return Entry(None, 0.0)
-        account.wanted += 1
-        used_up = next((one for one in standing if one.is_used_up), None)
-        if used_up is not None:
-            raise _refusal(partner, used_up, standing)
-        entry = Entry(account, max(1.0, min(float(most), account.bucket.level)))
-        account.bucket.level -= entry.held
-        account.open += 1
+            entry = Entry(None, 0.0)
+        else:
+            account.wanted += 1
+            used_up = next((one for one in agreed if one.is_used_up), None)
+            if used_up is not None:
+                raise _refusal(partner, used_up, agreed)
+            entry = Entry.of(account, most)
+        if rates:
+            entry.own = tuple([Entry.of(self._accounts[name], most) for name, _ in rates])
         return entry
 
-    def headers(self, partner: str, limits: Limits) -> dict[str, str]:
-        """The header fields that tell a partner how it stands now."""
-        return rate_headers(self.standing(partner, limits))
+    def headers(self, partner: str, limits: Limits | None, rates: Rates = ()) -> dict[str, str]:
+        """The header fields that tell a sender how it stands now."""
+        return rate_headers(self.standing(partner, limits, rates))
+
+    def standing(self, partner: str, limits: Limits | None, rates: Rates = ()) -> tuple[Limit, ...]:
+        """How a sender stands now: each of its limits, of several rates the one that is met first."""
+        agreed = self._agreed(partner, limits or _NO_LIMITS)
+        if not rates:
+            return agreed
+        events = [one for one in agreed if one.name == "events"]
+        events += [self._rated(name, rate) for name, rate in rates]
+        return (nearest(events), *_but_events(agreed))
+
+    def _verify_rates(self, rates: Rates, agreed: tuple[Limit, ...]) -> None:
+        """Refuse what is beyond the own rate of a credential, before its partner hears of it."""
+        found = {name: self._rated(name, rate) for name, rate in rates}
+        for name in found:
+            self._accounts[name].wanted += 1
+        used_up = {name: one for name, one in found.items() if one.is_used_up}
+        if used_up:
+            limit = nearest(list(used_up.values()))
+            who = next(name for name, one in used_up.items() if one is limit)
+            raise _own_refusal(who, limit, (limit, *_but_events(agreed)))
+
+    def _rated(self, name: str, rate: int) -> Limit:
+        """How a credential stands with its own rate. No slug is spelt like an id: both lie together."""
+        return self._agreed(name, Limits(events_per_second=rate))[0]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tell and hear once a second until `stop`, and tell a last time."""
@@ -214,7 +265,7 @@ class Quotas:
             if account.day == day:
                 account.used = heard.used.get(partner, 0)
 
-    def standing(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
+    def _agreed(self, partner: str, limits: Limits) -> tuple[Limit, ...]:
         """How a partner stands now: each of its limits."""
         most, size = limits.events_per_second, limits.bytes_per_day
         if most is None and size is None:
@@ -236,8 +287,20 @@ class Quotas:
         return tuple(found)
 
 
+def _but_events(limits: tuple[Limit, ...]) -> list[Limit]:
+    return [one for one in limits if one.name != "events"]
+
+
+def _own_refusal(credential: str, limit: Limit, standing: tuple[Limit, ...]) -> QuotaExceededError:
+    text = f"The rate of this credential itself is {limit.most} events a second; wait {limit.reset} s."
+    return QuotaExceededError(text, who=credential, headers=_told(limit, standing))
+
+
 def _refusal(partner: str, limit: Limit, standing: tuple[Limit, ...]) -> QuotaExceededError:
     window = "a second" if limit.window == 1 else "a day"
     text = f"The contract allows {limit.most} {limit.name} {window}; wait {limit.reset} s."
-    headers = {**rate_headers(standing), "Retry-After": str(limit.reset)}
-    return QuotaExceededError(text, who=partner, headers=headers)
+    return QuotaExceededError(text, who=partner, headers=_told(limit, standing))
+
+
+def _told(limit: Limit, standing: tuple[Limit, ...]) -> dict[str, str]:
+    return {**rate_headers(standing), "Retry-After": str(limit.reset)}

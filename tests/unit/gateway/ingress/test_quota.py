@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ingress.quota import DAY_MS, Bucket, byte_limit, demand_of, event_limit, rate_headers, share_of
+from gateway.ingress.quota import (
+    DAY_MS,
+    Bucket,
+    Limit,
+    byte_limit,
+    demand_of,
+    event_limit,
+    nearest,
+    rate_headers,
+    share_of,
+)
 
 
 def test_a_bucket_holds_one_second_s_worth_and_fills_with_time() -> None:
@@ -75,3 +85,11 @@ def test_what_was_overdrawn_is_demand_up_to_the_rate() -> None:
 def test_who_waits_is_told_what_the_whole_rate_needs_and_two_seconds_at_most() -> None:
     bucket = Bucket(-399.0, 0)
     assert [event_limit(bucket, 100, rate).reset for rate in (100.0, 90.0, 1.0, 0.001)] == [4, 5, 6, 6]
+
+
+def test_of_several_limits_the_nearer_one_has_less_left_or_is_waited_for_longer() -> None:
+    wide, narrow = Limit("events", 100, 1, 60, 1), Limit("events", 10, 1, 9, 1)
+    empty, emptier = Limit("events", 100, 1, 0, 1), Limit("events", 10, 1, 0, 3)
+    assert nearest([wide, narrow]) is narrow
+    assert nearest([narrow, empty]) is empty
+    assert nearest([empty, emptier]) is emptier
