@@ -11,6 +11,7 @@ from gateway.auth.proof import Owed, Proof, Way, not_in_force
 from gateway.auth.request import Shown
 from gateway.auth.source_address import verify_source
 from gateway.errors import CallerError
+from partners.allowance import is_within, shared_types
 from partners.credential import Credential, Method, verify_in_force
 from partners.directory import Directory
 from partners.errors import CredentialError
@@ -132,12 +133,25 @@ class Identifier:
 
 def _caller(proofs: Sequence[Proof], partner: Partner | None) -> Caller:
     strongest = min(proofs, key=lambda one: _STRENGTH.index(one.credential.method))
-    scopes = strongest.credential.scopes
+    scopes, types = strongest.credential.scopes, strongest.credential.send_types
+    rates: dict[str, int] = {}
     for one in proofs:
         scopes &= one.credential.scopes
+        types = shared_types(types, one.credential.send_types)
+        if one.credential.events_per_second is not None:
+            rates[one.credential.id] = one.credential.events_per_second
     origin = next((one.origin for one in proofs if one.origin is not None), None)
     message_id = next((one.message_id for one in proofs if one.message_id is not None), None)
-    return Caller(strongest.credential, partner, strongest.credential.method, scopes, origin, message_id)
+    return Caller(
+        strongest.credential,
+        partner,
+        strongest.credential.method,
+        scopes,
+        origin,
+        message_id,
+        types,
+        tuple(rates.items()),
+    )
 
 
 def _partner(credential: Credential, directory: Directory) -> Partner | None:
@@ -159,7 +173,7 @@ def _verify_standing(credentials: Sequence[Credential], peer: str, later: Direct
             verify_in_force(there, now=now)
         except CredentialError as error:
             raise not_in_force(error) from error
-        if not one.scopes <= there.scopes:
+        if not (one.scopes <= there.scopes and is_within(one.send_types, there.send_types)):
             # Also where what is left would do: what it was to make by this request may have what is gone.
             text = "The credential was narrowed while its request was under way; ask again."
             raise CallerError("scope_missing", text)

@@ -32,12 +32,14 @@ _NEWEST: Final = 9_999_999_999
     shows(ref("Me"), "The caller, its partner and log, and the server's time."),
 )
 async def show_me(call: Call) -> Response:
-    """The caller: role, scopes, partner, its log; and the server's time, so that clocks can be compared."""
+    """The caller: role, scopes, what it may send, partner, its log; and the server's time, for clocks."""
     caller = call.known
     credential = caller.credential
     body: dict[str, object] = {
         "role": caller.role,
         "scopes": sorted(caller.scopes),
+        "send_types": None if caller.send_types is None else sorted(caller.send_types),
+        "events_per_second": caller.events_per_second,
         "credential": {
             "id": credential.id,
             "name": credential.name,
@@ -183,7 +185,7 @@ def _log(call: Call, origin: str, ring: KeyRing, begun_at: int) -> dict[str, obj
 
 def _limits(call: Call, limits: Limits) -> dict[str, Any]:
     values = call.doors.values
-    standing = call.doors.quotas.standing(call.partner.slug, limits)
+    standing = call.doors.quotas.standing(call.partner.slug, limits, call.known.rates)
     return {
         "left": {one.name: {"left": one.left, "reset_seconds": one.reset} for one in standing},
         "events_per_second": limits.events_per_second,

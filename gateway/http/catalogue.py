@@ -62,7 +62,9 @@ CATALOGUE: Final[Mapping[str, Meaning]] = {
     ),
     "signature_replayed": _row(401, "Signature was used before", "Sign each request anew, with a new nonce."),
     "scope_missing": _row(
-        403, "Credential may not do this", "Use a credential of the role and scope that `detail` names."
+        403,
+        "Credential may not do this",
+        "Use a credential of the role, scope or event types that `detail` names.",
     ),
     "partner_suspended": _row(
         403, "Partner is suspended", "Ask the operator; nothing sent meanwhile is taken."

@@ -10,6 +10,7 @@ from gateway.errors import CallerError
 from gateway.http.guard import Call
 from gateway.http.parameters import parse_instant
 from gateway.instants import format_instant
+from partners.allowance import is_slower, is_within, shown_types
 from partners.credential import DAY_MS, MAX_LIFE_MS, METHODS, ROLE_SCOPES, Kind, Method, Role, Scope
 from partners.credential_material import (
     IssuedCertificates,
@@ -32,7 +33,7 @@ _HOUSE_ROLES: Final[tuple[Role, ...]] = ("team", "operator")
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([smhdy])", re.ASCII)
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "y": 31_536_000_000}
 
-OF_ALL: Final = ("kind", "role", "name", "scopes", "expires_at")
+OF_ALL: Final = ("kind", "role", "name", "scopes", "expires_at", "send_types", "events_per_second")
 OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
     "api_key": (),
     "certificate": ("certificate", "ca", "uri"),
@@ -41,7 +42,7 @@ OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
     "webhook_secret": ("secret", "public_key"),
 }
 CREATE_MEMBERS: Final = (*OF_ALL, *dict.fromkeys(name for names in OF_KIND.values() for name in names))
-CHANGE_MEMBERS: Final = ("name", "scopes", "expires_at")
+CHANGE_MEMBERS: Final = ("name", "scopes", "expires_at", "send_types", "events_per_second")
 
 
 def read_wanted(call: Call, members: Mapping[str, Any]) -> WantedCredential:
@@ -69,8 +70,28 @@ def read_wanted(call: Call, members: Mapping[str, Any]) -> WantedCredential:
         raise CallerError("scope_missing", text)
     not_after = _expiry(members.get("expires_at"), call.doors.clock())
     partner = None if call.owner is None else call.owner.slug
-    wanted = WantedCredential(partner, role, name, scopes, not_after, material)
-    return _outlived(call, wanted, METHODS[kind])
+    types, rate = _send_types(members), _rate(members)
+    wanted = WantedCredential(partner, role, name, scopes, not_after, material, types, rate)
+    return _outlived(call, _bounded(call, wanted, scopes), METHODS[kind])
+
+
+def _bounded(call: Call, wanted: WantedCredential, scopes: frozenset[Scope]) -> WantedCredential:
+    """What is wanted, so that it may send no more than the credential that makes it, nor faster.
+
+    Where nothing is said it is bounded as that one is.
+    """
+    own_types, own_rate = call.known.send_types, call.known.events_per_second
+    if "send" not in scopes:
+        return wanted
+    types = own_types if wanted.send_types is None else wanted.send_types
+    if not is_within(types, own_types):
+        text = f"A new credential may send only types that yours may: {shown_types(own_types or ())}."
+        raise CallerError("scope_missing", text)
+    rate = own_rate if wanted.events_per_second is None else wanted.events_per_second
+    if not is_slower(rate, own_rate):
+        text = f"A new credential may have at most the rate of yours: {own_rate} events a second."
+        raise CallerError("scope_missing", text)
+    return replace(wanted, send_types=types, events_per_second=rate)
 
 
 def _outlived(call: Call, wanted: WantedCredential, method: Method) -> WantedCredential:
@@ -110,7 +131,7 @@ def read_narrowing(call: Call, members: Mapping[str, Any]) -> Narrowing:
     if not members:
         raise CallerError("parameter_invalid", f"Say what changes: {', '.join(CHANGE_MEMBERS)}.")
     not_after = _expiry(members.get("expires_at"), call.doors.clock())
-    return Narrowing(_name(members), _scopes(members), not_after)
+    return Narrowing(_name(members), _scopes(members), not_after, _send_types(members), _rate(members))
 
 
 def _material(call: Call, kind: Kind, members: Mapping[str, Any]) -> Material | Fresh:
@@ -201,6 +222,22 @@ def _scopes(members: Mapping[str, Any]) -> frozenset[Scope] | None:
     if not isinstance(scopes, list) or not scopes or any(one not in offered for one in scopes):
         raise _wrong("scopes", f"a list of {', '.join(offered)}")
     return frozenset(cast("list[Scope]", scopes))
+
+
+def _send_types(members: Mapping[str, Any]) -> frozenset[str] | None:
+    types = members.get("send_types")
+    if types is None:
+        return None
+    if not isinstance(types, list) or not all(isinstance(one, str) for one in types):
+        raise _wrong("send_types", "a list of event types")
+    return frozenset(types)
+
+
+def _rate(members: Mapping[str, Any]) -> int | None:
+    rate = members.get("events_per_second")
+    if rate is not None and type(rate) is not int:
+        raise _wrong("events_per_second", "a whole number, events a second")
+    return rate
 
 
 def _expiry(text: object, now: int) -> int | None:

@@ -142,7 +142,7 @@ def _made(call: Call, change: CredentialChange, *, dry_run: bool) -> Done:
     errors=(*BODY_ERRORS, *ONCE_ERRORS, "state_conflict", "outcome_unknown"),
 )
 async def change_credential(call: Call) -> Response:
-    """Rename a credential, take scopes from it, end it earlier. A dry run changes nothing."""
+    """Rename a credential, narrow what it may do, end it earlier. A dry run changes nothing."""
     doors, dry_run = call.doors, flag(call.query, "dry_run")
     found = await _find(call)
     members = await read_members(call.request, CHANGE_MEMBERS, seconds=doors.values.body_seconds)

@@ -93,17 +93,18 @@ def _direction(call: Call) -> Direction:
 
 
 async def _take_within_quota(call: Call, event_type: str | None) -> Response:
-    """Our own side has no quota."""
+    """Our own side has no quota, but a credential of it may have a rate of its own."""
     verify_sendable(call)
     headers = read_headers(call)
     contract = call.snapshot.directory.contract(call.partner.slug)
-    if call.named or contract is None:
+    limits, rates = None if call.named or contract is None else contract.limits, call.known.rates
+    if limits is None and not rates:
         return await _take(call, event_type, headers, Entry(None, 0.0))
-    quotas, partner, limits = call.doors.quotas, call.partner.slug, contract.limits
+    quotas, partner = call.doors.quotas, call.partner.slug
     most = call.doors.values.batch_events if essence_of(headers) in BATCH_TYPES else 1
-    with quotas.enter(partner, limits, most=most) as entry:
+    with quotas.enter(partner, limits, most=most, rates=rates) as entry:
         response = await _take(call, event_type, headers, entry)
-    if told := quotas.headers(partner, limits):
+    if told := quotas.headers(partner, limits, rates):
         response.headers.update(told)
     return response
 
@@ -180,6 +181,7 @@ def _submission(call: Call, reading: Reading, manner: Manner, key: str | None) -
         # What our own side sends has our receipt; only a partner's signature proves something against it.
         signed=None if call.named else call.known.origin,
         message_id=None if reading.batch else call.known.message_id,
+        send_types=call.known.send_types,
     )
 
 

@@ -17,7 +17,7 @@ CLOUDEVENTS: Final = (
 )
 _APPLIED: Final = {
     "Preference-Applied": "Which preferences were followed.",
-    "RateLimit-Policy": "What the contract allows.",
+    "RateLimit-Policy": "What the contract allows, or the credential's own rate where that is nearer.",
     "RateLimit": "What is left of it.",
 }
 _ONE: Final = {

@@ -25,6 +25,7 @@ from gateway.http.words import json_response
 from gateway.imports import store
 from gateway.imports.job import CONTAINER, NDJSON, Import, Sender, Wish
 from gateway.imports.results import KINDS
+from gateway.ingress.wording import beyond_allowance
 from schemas.likeness import likeness
 from schemas.schema import Schema
 
@@ -183,6 +184,10 @@ def _wish(call: Call, headers: Mapping[str, str]) -> Wish:
         listed = ", ".join(sorted(known)[:20]) or "none"
         text = f"The contract knows no such type; the types are: {listed}."
         raise CallerError("event_type_unknown", text)
+    allowed = call.known.send_types
+    if event_type is not None and allowed is not None and event_type not in allowed:
+        refused = beyond_allowance(event_type, allowed)
+        raise CallerError(refused.code, refused.detail, hint=refused.hint or "")
     is_dry = flag(call.query, "dry_run")
     sender = Sender(call.known.method, call.known.credential.id, None if call.named else call.known.origin)
     # A dry run changes nothing: its key stays free for the import that follows it.

@@ -47,6 +47,10 @@ class Leave:
         if "send" not in credential.scopes:
             text = "The credential of the sender has lost the scope send."
             return Failure("scope_missing", text, _AGAIN)
+        types = credential.send_types
+        if wish.event_type is not None and types is not None and wish.event_type not in types:
+            text = f"The credential of the sender may send {wish.event_type} no longer."
+            return Failure("scope_missing", text, _AGAIN)
         contract = snapshot.directory.contract(wish.partner)
         is_due = contract is not None and contract.authentication.require_signature
         if is_due and wish.direction == "inbound" and wish.sender.origin is None:
@@ -55,8 +59,8 @@ class Leave:
         return None
 
     def submission(self, items: Sequence[Item]) -> Submission:
-        """The items, as their sender's."""
-        wish = self._job.wish
+        """The items, as their sender's, with what it may send by now. To be called after `refusal`."""
+        wish, credential = self._job.wish, self._credential
         return Submission(
             partner=wish.partner,
             direction=wish.direction,
@@ -67,29 +71,29 @@ class Leave:
             credential=wish.sender.credential,
             idempotency_key=None,
             signed=wish.sender.origin,
+            send_types=None if credential is None else credential.send_types,
         )
 
     @contextmanager
     def quota(self, snapshot: Snapshot, quotas: Quotas, count: int) -> Iterator[Entry]:
-        """Enter the partner's quota, as a request does; our own side has none.
+        """Enter the quotas of partner and credential, as a request does; our own side has none of the first.
 
         Raises:
             CallerError: `quota_exceeded`.
         """
-        limits = self._limits(snapshot)
-        if limits is None:
-            yield Entry(None, 0.0)
-            return
-        with quotas.enter(self._job.wish.partner, limits, most=count) as entry:
+        limits, credential = self._limits(snapshot), self._find(snapshot.directory)
+        own = None if credential is None else credential.events_per_second
+        rates = () if credential is None or own is None else ((credential.id, own),)
+        with quotas.enter(self._job.wish.partner, limits, most=count, rates=rates) as entry:
             yield entry
 
     def most(self, snapshot: Snapshot) -> int:
-        """Items of one step: no more than a part of what the contract allows in a second."""
+        """Items of one step: no more than a part of what may be sent in a second."""
         rate = self._rate(snapshot)
         return STEP_ITEMS if rate is None else max(1, min(STEP_ITEMS, rate // _STEPS_A_SECOND))
 
     def rest_seconds(self, snapshot: Snapshot, count: int) -> float:
-        """How long a step of so many items stands for, where the contract has a rate."""
+        """How long a step of so many items stands for, where there is a rate."""
         rate = self._rate(snapshot)
         return 0.0 if rate is None else count / (rate * _SHARE_OF_RATE)
 
@@ -106,8 +110,11 @@ class Leave:
         return None if contract is None or wish.direction == "outbound" else contract.limits
 
     def _rate(self, snapshot: Snapshot) -> int | None:
-        limits = self._limits(snapshot)
-        return None if limits is None else limits.events_per_second
+        """The least that contract and credential allow, events a second."""
+        limits, credential = self._limits(snapshot), self._find(snapshot.directory)
+        agreed = None if limits is None else limits.events_per_second
+        own = None if credential is None else credential.events_per_second
+        return min((one for one in (agreed, own) if one is not None), default=None)
 
     def _find(self, directory: Directory) -> Credential | None:
         if directory is not self._directory:

@@ -30,7 +30,7 @@ from gateway.ingress.refusals import Refusals
 from gateway.ingress.takeover import TakeOvers
 from gateway.ingress.turns import take_turns
 from gateway.ingress.twins import match_twins
-from gateway.ingress.wording import accepted, conflict, newly_accepted
+from gateway.ingress.wording import accepted, beyond_allowance, conflict, newly_accepted
 from gateway.origin_evidence import Origin
 
 _LARGE_BYTES = 8 * 1024
@@ -59,7 +59,8 @@ class Submission:
 
     `strict`: any fault refuses the whole batch. `signed`: the sender's own signature over the request.
     `message_id`: what a signed webhook is called by its sender; `batch_key`: what a batch is. `channel`: of
-    an event of our own, which no contract names; nobody else may send one.
+    an event of our own, which no contract names; nobody else may send one. `send_types`: what the credential
+    may send; None: all that the contract names.
     """
 
     partner: str
@@ -74,6 +75,7 @@ class Submission:
     message_id: str | None = None
     batch_key: str | None = None
     channel: Channel | None = None
+    send_types: frozenset[str] | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -301,6 +303,8 @@ def _channel(
 ) -> Channel | Refused:
     if draft.type is None:
         return Refused("event_type_missing", "The event has no type: name it in the path, or as ce-type.")
+    if submission.send_types is not None and draft.type not in submission.send_types:
+        return beyond_allowance(draft.type, submission.send_types)
     channel = submission.channel or snapshot.channel(submission.partner, draft.type, submission.direction)
     if channel is not None:
         return channel

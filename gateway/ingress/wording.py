@@ -10,6 +10,8 @@ from gateway.ingress.claims import Claim
 from gateway.ingress.outcome import Accepted, First, Refused
 from gateway.ingress.prepare import Prepared
 from gateway.instants import format_instant
+from partners.allowance import shown_types
+from partners.event_type import is_type
 
 
 def newly_accepted(prepared: Prepared, position: Position | None) -> Accepted:
@@ -64,6 +66,17 @@ def conflict(held: Claim) -> Refused:
         hint="A changed event needs an id of its own; a repeat must have the same content.",
         first=First(held.ref, held.at, held.event_sha256, held.content_sha256),
         key=held.key,
+    )
+
+
+def beyond_allowance(event_type: str, allowed: frozenset[str]) -> Refused:
+    """The refusal of an event of a type that the credential may not send, whatever the contract has."""
+    # Any text can be put in the place of a type.
+    name = event_type if is_type(event_type) else "this type"
+    return Refused(
+        "scope_missing",
+        f"The credential may not send {name}; it may send {shown_types(allowed)}.",
+        hint="Send it with a credential that may, or ask for one.",
     )
 
 

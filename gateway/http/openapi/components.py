@@ -17,7 +17,7 @@ from gateway.http.openapi import (
     open_components,
     registry_components,
 )
-from gateway.http.openapi.credential_components import ROLE, SCOPE_LIST
+from gateway.http.openapi.credential_components import ALLOWANCE, ROLE, SCOPE_LIST
 from gateway.http.shapes import (
     ANY,
     DIGEST,
@@ -264,6 +264,7 @@ _ACCOUNT: Final[Mapping[str, Shape]] = {
         {
             "role": ROLE,
             "scopes": SCOPE_LIST,
+            **ALLOWANCE,
             "credential": record({"id": TEXT, "name": TEXT, "expires_at": maybe(INSTANT)}),
             "server_time": INSTANT,
             "origin": TEXT,

@@ -18,12 +18,20 @@ from gateway.http.shapes import (
     record,
     ref,
     text,
+    whole,
     word,
 )
+from partners.allowance import MAX_RATE
 from partners.credential import METHODS, Role
+from partners.event_type import MAX_TYPE, MAX_TYPES, TYPE
 
 ROLE: Final = word(*get_args(Role))
 SCOPE_LIST: Final = listed(word(*SCOPES))
+
+_TYPES: Final = listed(text(TYPE.pattern, most=MAX_TYPE), most=MAX_TYPES)
+_RATE: Final = whole(1, MAX_RATE)
+ALLOWANCE: Final = {"send_types": maybe(_TYPES), "events_per_second": maybe(_RATE)}
+"""What it may send, where that is less than its partner may."""
 
 _SHOWN: Final = {
     "partner": maybe(TEXT),
@@ -31,6 +39,7 @@ _SHOWN: Final = {
     "role": ROLE,
     "name": TEXT,
     "scopes": SCOPE_LIST,
+    **ALLOWANCE,
     "state": word("active", "expired", "revoked"),
     "expires_at": maybe(INSTANT),
     "last_used_at": maybe(INSTANT),
@@ -49,7 +58,13 @@ _OF_KINDS: Final = {
     "signature": word("v1", "v1a"),
     "dry_run": FLAG,
 }
-_NARROWED: Final = {"name": text(most=100), "scopes": {**SCOPE_LIST, "minItems": 1}, "expires_at": TEXT}
+_NARROWED: Final = {
+    "name": text(most=100),
+    "scopes": {**SCOPE_LIST, "minItems": 1},
+    "expires_at": TEXT,
+    "send_types": maybe({**_TYPES, "minItems": 1}),
+    "events_per_second": maybe(_RATE),
+}
 _WANTED: Final = {
     **_NARROWED,
     "kind": word(*METHODS),

@@ -315,6 +315,7 @@ def later(credential: Credential, *, addresses: str = "") -> Directory:
         ({"match": "released"}, {}, "credential_invalid"),
         ({"id": "crd_2"}, {}, "credential_invalid"),
         ({"scopes": frozenset({"audit"})}, {}, "scope_missing"),
+        ({"send_types": frozenset({"order.placed"})}, {}, "scope_missing"),
         ({}, {"addresses": "203.0.113.0/24"}, "source_address_denied"),
     ],
 )
@@ -339,3 +340,15 @@ def test_an_origin_is_one_digest_over_all_its_parts() -> None:
         "signature": "Yw==",
     }
     assert "ab" not in repr(origins[0])
+
+
+def test_of_several_proofs_only_types_that_all_may_send_are_sent_and_each_has_its_rate() -> None:
+    placed, both = frozenset({"order.placed"}), frozenset({"order.placed", "order.changed"})
+    slow = replace(credential("api_key"), send_types=both, events_per_second=5)
+    slower = replace(credential("mtls"), send_types=placed, events_per_second=2)
+    free = Proof(credential("message_signature"))
+    caller = identified(Proof(slow), Proof(slower), free).confirm(b"")
+    assert caller.send_types == placed
+    assert (sorted(caller.rates), caller.events_per_second) == ([("crd_api_key", 5), ("crd_mtls", 2)], 2)
+    alone = identified(free).confirm(b"")
+    assert (alone.send_types, alone.rates, alone.events_per_second) == (None, (), None)
