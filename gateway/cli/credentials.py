@@ -15,6 +15,7 @@ from gateway.cli.command import Invocation, command
 from gateway.cli.credential_texts import Made
 from gateway.cli.errors import CommandError, UsageError
 from gateway.cli.exits import Exit
+from gateway.cli.rate import read_rate
 from gateway.cli.secret_file import claimed
 from gateway.cli.uses import await_word, find_uses, tell_uses
 
@@ -43,7 +44,18 @@ Kept = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Write the new secret there (mode 0600)."),
 ]
 
-_COLUMNS: Final = ("id", "kind", "role", "name", "scopes", "state", "expires_at", "last_used_at")
+_ALLOWANCE: Final = ("send_types", "events_per_second")
+_COLUMNS: Final = (
+    "id",
+    "kind",
+    "role",
+    "name",
+    "scopes",
+    *_ALLOWANCE,
+    "state",
+    "expires_at",
+    "last_used_at",
+)
 _NAMES: Final = {
     "api_key": "an API key",
     "certificate": "a certificate's credential",
@@ -72,6 +84,26 @@ class WantedCredential:
         ),
     ] = None
 
+    send_types: Annotated[
+        str | None,
+        typer.Option(
+            "--send-types",
+            metavar="TYPES",
+            help="The event types that it may send: order.placed,order.changed; none: all of the contract.",
+            show_default=False,
+        ),
+    ] = None
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            "--rate",
+            help="Events a second, of its own beneath the contract's: 50/s.",
+            parser=read_rate,
+            metavar="RATE",
+            show_default=False,
+        ),
+    ] = None
+
     def members(self) -> dict[str, Any]:
         """Members of the request's body: only what was said."""
         wanted: dict[str, Any] = {"name": self.name}
@@ -80,7 +112,11 @@ class WantedCredential:
         if self.expires is not None:
             wanted["expires_at"] = self.expires
         if self.scopes is not None:
-            wanted["scopes"] = [word.strip() for word in self.scopes.split(",") if word.strip()]
+            wanted["scopes"] = _words(self.scopes)
+        if self.send_types is not None:
+            wanted["send_types"] = _words(self.send_types)
+        if self.rate is not None:
+            wanted["events_per_second"] = self.rate
         return wanted
 
 
@@ -131,8 +167,10 @@ def list_credentials(
     if call.output.as_json:
         call.output.document({"items": items, "next": None})
         return None
+    is_bounded = {name for name in _ALLOWANCE if any(item.get(name) is not None for item in items)}
+    columns = [name for name in _COLUMNS if name in is_bounded or name not in _ALLOWANCE]
     call.output.partners_table(
-        _COLUMNS, items, lambda one: [one.get(name) for name in _COLUMNS], is_all=partner == ALL
+        columns, items, lambda one: [one.get(name) for name in columns], is_all=partner == ALL
     )
     return None
 
@@ -176,7 +214,7 @@ def rotate_credential(
     partner: OfPartner = None,
     file: Kept = None,
 ) -> Exit | None:
-    """Make a successor of the same kind, role, scopes and name, and say when the old one ends."""
+    """Make a successor of the same kind, role, scopes, name and allowance; say when the old one ends."""
     path = under(partner, "credentials", credential)
     with call.client() as client:
         old = client.get(path).document()
@@ -184,6 +222,7 @@ def rotate_credential(
         members = {
             **made.members(call.around.source, old["kind"]),
             **{name: old[name] for name in ("role", "name", "scopes")},
+            **_allowance(old),
         }
         if members["kind"] != old["kind"]:
             raise UsageError(f"{credential} is of the kind {old['kind']}, and so is its successor")
@@ -264,6 +303,17 @@ def revoke_credential(
     elif uses is not None and since is not None:
         tell_uses(call, uses, since, reason)
     return None
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _allowance(old: dict[str, Any]) -> dict[str, Any]:
+    """What a successor is to be bounded by; nothing where it is not to send. Older gateways tell none."""
+    if "send" not in old["scopes"]:
+        return {}
+    return {name: old[name] for name in _ALLOWANCE if old.get(name) is not None}
 
 
 def _post(

@@ -12,6 +12,7 @@ from gateway.cli.endpoints import endpoint_id
 from gateway.cli.exits import Exit
 from gateway.cli.jobs import Document, cancel_job, list_jobs, watch
 from gateway.cli.plain_text import clean
+from gateway.cli.rate import read_rate
 from gateway.cli.whose import Whose
 
 _COLUMNS: Final = (
@@ -28,13 +29,6 @@ _COLUMNS: Final = (
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the replay, rpl_...")]
-
-
-def _read_rate(text: str) -> int:
-    number = text.removesuffix("/s")
-    if not (number.isascii() and number.isdigit() and int(number)):
-        raise typer.BadParameter("a rate reads 50/s")
-    return int(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ class Wanted:
         typer.Option(
             "--rate",
             help="Events a second and endpoint at most, such as 50/s.",
-            parser=_read_rate,
+            parser=read_rate,
             metavar="RATE",
             show_default=False,
         ),

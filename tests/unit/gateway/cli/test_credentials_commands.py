@@ -212,3 +212,35 @@ async def test_a_revocation_is_told_even_where_its_uses_cannot_be(desk: Desk) ->
     ended = await desk.run("credentials", "revoke", leaked, "--since", "yesterday", "--yes")
     assert (ended.code, "It opens nothing after 20" in ended.out) == (2, True)
     assert "parameter_invalid" in ended.err
+
+
+async def test_what_may_send_less_is_made_listed_shown_and_rotated(desk: Desk) -> None:
+    usual = await desk.run("credentials", "list", by="acme")
+    made = await create(
+        desk, "--send-types", "order.placed, order.changed", "--rate", "50/s", "--name", "erp"
+    )
+    credential = made.document()
+    assert (credential["send_types"], credential["events_per_second"]) == (
+        ["order.changed", "order.placed"],
+        50,
+    )
+    listed = await desk.run("credentials", "list", by="acme")
+    shown = await desk.run("credentials", "show", credential["id"], by="acme")
+    assert "send_types" not in usual.out
+    assert all(word in listed.out for word in ("send_types", "events_per_second", "order.placed"))
+    assert re.search(r"^events_per_second +50$", shown.out, re.MULTILINE)
+    desk.house.keys["erp"] = credential["secret"]
+    me = await desk.run("me", by="erp")
+    assert re.search(r"^send_types +.*order\.placed", me.out, re.MULTILINE)
+    rotated = await desk.run("credentials", "rotate", credential["id"], "--dry-run", "--json", by="operator")
+    assert rotated.code != 0  # there are two already
+    await desk.run("credentials", "revoke", desk.house.credentials["acme"].id, "--yes", by="operator")
+    successor = (await desk.run("credentials", "rotate", credential["id"], "--json", by="erp")).document()
+    for name in ("send_types", "events_per_second", "scopes", "name"):
+        assert successor["new"][name] == credential[name]
+
+
+@pytest.mark.parametrize("rate", ["0", "fast", "50/m", "-1"])
+async def test_a_rate_that_is_none_is_refused(desk: Desk, rate: str) -> None:
+    ended = await create(desk, "--rate", rate)
+    assert ended.code == 2
