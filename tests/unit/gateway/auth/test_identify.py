@@ -117,12 +117,12 @@ def test_who_sends_an_empty_key_is_told_that_it_is_empty(header: str) -> None:
     assert "variable" in caught.value.hint
 
 
-@pytest.mark.parametrize("gone", [{"revoked_at": NOW - 1}, {"not_after": NOW}])
+@pytest.mark.parametrize("gone", [directory(revoked_at=NOW - 1), directory(not_after=NOW)])
 def test_whose_a_credential_is_that_is_over_is_known_to_the_log_and_told_to_nobody(
-    gone: dict[str, int],
+    gone: Directory,
 ) -> None:
     with pytest.raises(CallerError) as caught:
-        called([f"Bearer {TEXT}"], directory(**gone))
+        called([f"Bearer {TEXT}"], gone)
     assert caught.value.whose == ("crd_1", "acme")
     assert "crd_1" not in f"{caught.value.text}{caught.value.hint}{caught.value.members}"
     with pytest.raises(CallerError) as caught:
