@@ -92,7 +92,7 @@ async def asked(client: httpx.AsyncClient) -> tuple[int, str]:
     async with client:
         try:
             answer = await client.get("/v1/me")
-        except httpx.TransportError:
+        except (httpx.TransportError, ssl.SSLError):  # the second: an alert, as anyio hands it on
             return 0, ""
     return answer.status_code, answer.json().get("code", answer.json().get("partner", ""))
 
