@@ -65,7 +65,7 @@ class Checkpoints:
     anchors: Callable[[], Sequence[Signer]] = tuple
     leaked: Callable[[], Collection[bytes]] = tuple
     _topic_id: str | None = field(default=None, init=False)
-    _signed_by: tuple[str | bytes, ...] = field(default=(), init=False)
+    _signed_by: tuple[str, ...] = field(default=(), init=False)
     _is_owed: bool = field(default=False, init=False)
 
     async def is_renewed(self) -> bool:
@@ -88,7 +88,8 @@ class Checkpoints:
 
     def has_other_signers(self) -> bool:
         """Whether others sign than at the last look, or a key is known to have leaked since."""
-        now = (*(one.key_id for one in (*self.signers(), *self.anchors())), *self.leaked())
+        signers = tuple(one.key_id for one in (*self.signers(), *self.anchors()))
+        now = (*signers, *(key.hex() for key in self.leaked()))
         before, self._signed_by = self._signed_by, now
         return before != self._signed_by
 

@@ -2,8 +2,8 @@
 
 Crash order: publish what the old epochs owe; begin the new ones, in one transaction; publish their heads.
 Killed between, the next run finds what is done: a log whose new epoch is there is no longer behind. A head
-that is not committed is never signed, and an epoch that was shown further than this database knows of it is
-never signed again.
+that is not committed is never signed, and an epoch that was shown further than this database knows of it
+gets no other checkpoint: at most the text that was published last is signed anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
